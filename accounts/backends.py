@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.http import HttpRequest
+
+from accounts import services
+from accounts.models import User
+from accounts.services import BadCredentials
+from maim.http.scope import RequestScope
+
+
+class AccountBackend(ModelBackend):
+    """Signs operators in to the admin by the same rules, and the same throttle, as the API."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """The user, or None; raises TooMany and Unavailable, which the admin's form shows."""
+        if username is None or password is None:
+            return None
+        address = RequestScope.of(request).address if request is not None else ""
+        try:
+            return services.authenticate(username=username, password=password, address=address)
+        except BadCredentials:
+            return None

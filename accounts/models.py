@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.managers import UserManager
+from maim.common import clock, ids
+from maim.common.fields import ExactCharField, IdField
+from maim.common.text import fold
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. The folded columns carry the uniqueness (CONTRACT.md section 7)."""
+
+    id = IdField(primary_key=True, default=ids.user_id, editable=False)
+    username = models.CharField(_("username"), max_length=100)
+    username_folded = ExactCharField(max_length=300, editable=False)
+    email = models.CharField(_("e-mail"), max_length=254, null=True, blank=True)
+    email_folded = ExactCharField(max_length=700, null=True, editable=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May sign in to the admin."))
+    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = (
+            models.UniqueConstraint(fields=["username_folded"], name="user_username_unique"),
+            models.UniqueConstraint(fields=["email_folded"], name="user_email_unique"),
+        )
+
+    def __str__(self) -> str:
+        return self.username
+
+    def set_username(self, username: str) -> None:
+        """Sets the name and the form it is unique by."""
+        self.username, self.username_folded = username, fold(username)
+
+    def set_email(self, email: str | None) -> None:
+        """Sets the address and the form it is unique by; empty means none."""
+        self.email, self.email_folded = (email, fold(email)) if email else (None, None)
+
+
+class TokenSession(models.Model):
+    """One sign-in: what an access and a refresh token stand for.
+
+    A token is good while its session exists, so ending the session ends both at once. `refresh_id` is
+    the only refresh token that is still unspent.
+    """
+
+    id = IdField(primary_key=True, default=ids.session_id)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_sessions")
+    refresh_id = ExactCharField(max_length=32)
+    created_at = models.DateTimeField(default=clock.now)
+    refreshed_at = models.DateTimeField(default=clock.now)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.id

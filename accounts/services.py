@@ -1,0 +1,284 @@
+"""The rules about people: who may exist, sign in, and stay signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext_lazy as _
+
+from accounts import throttle, tokens
+from accounts.models import TokenSession, User
+from accounts.tokens import BadToken, TokenPair
+from maim.common import audit, clock
+from maim.common.actor import Actor
+from maim.common.db import transactional, unique_or
+from maim.common.errors import Forbidden, Invalid, Unauthenticated
+from maim.common.text import fold
+
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 1024  # hashing is linear in it
+REFRESH_RACE = timedelta(seconds=10)
+_DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
+_DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
+_DUPLICATES = {
+    "user_username_unique": _DUPLICATE_USERNAME,
+    "username_folded": _DUPLICATE_USERNAME,
+    "user_email_unique": _DUPLICATE_EMAIL,
+    "email_folded": _DUPLICATE_EMAIL,
+}
+
+
+class BadCredentials(Invalid):
+    """One sentence for a wrong name, a wrong password and an inactive user: none can be told apart."""
+
+    def __init__(self) -> None:
+        sentence = _("Incorrect username or password")
+        super().__init__({"body": [sentence]}, detail=sentence)
+
+
+def snapshot(user: User) -> dict[str, Any]:
+    """What the audit log keeps of a user."""
+    return {
+        "username": user.username,
+        "email": user.email,
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+    }
+
+
+def check_registration_open() -> None:
+    """Raises Forbidden where only operators make users (MAIM_REGISTRATION)."""
+    if not settings.REGISTRATION_OPEN:
+        raise Forbidden(_("Registration is closed; ask an operator for an account"))
+
+
+@transactional
+def create_user(
+    *,
+    actor: Actor,
+    username: str,
+    password: str | None,
+    email: str | None = None,
+    is_active: bool = True,
+    superuser: bool = False,
+    is_staff: bool = False,
+) -> User:
+    """A new user; without a password nobody can sign in as them yet.
+
+    Raises Invalid for a bad or taken username or e-mail, or a weak password.
+    """
+    errors: dict[str, Any] = {**_username_errors(username), **_email_errors(email)}
+    if password is not None:
+        errors.update(_password_errors(password, username, field="password"))
+    if errors:
+        raise Invalid(errors)
+    user = User(is_active=is_active, is_staff=is_staff or superuser, is_superuser=superuser)
+    user.set_username(username)
+    user.set_email(email)
+    user.set_password(password)
+    with unique_or(_DUPLICATES):
+        user.save(force_insert=True)
+    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=snapshot(user))
+    return user
+
+
+@transactional
+def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> User:
+    """Changes any of `email`, `is_active`, `is_staff`, `is_superuser`; deactivation ends all sessions.
+
+    Raises Invalid for a bad or taken e-mail.
+    """
+    user = User.objects.select_for_update().get(pk=user_id)
+    before = snapshot(user)
+    if "email" in changes:
+        if errors := _email_errors(changes["email"]):
+            raise Invalid(errors)
+        user.set_email(changes["email"])
+    for flag in ("is_active", "is_staff", "is_superuser"):
+        setattr(user, flag, changes.get(flag, getattr(user, flag)))
+    after = snapshot(user)
+    if after == before:
+        return user
+    with unique_or(_DUPLICATES):
+        user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser"])
+    if not user.is_active:
+        _end_sessions(user)
+    audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
+    return user
+
+
+@transactional
+def delete_user(*, actor: Actor, user_id: str) -> None:
+    """Removes a user who owns no tenant; raises django.db.models.ProtectedError for one who does."""
+    user = User.objects.select_for_update().get(pk=user_id)
+    before = snapshot(user)
+    user.delete()
+    audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
+
+
+def authenticate(*, username: str, password: str, address: str) -> User:
+    """The active user with this name and password.
+
+    Raises BadCredentials, TooMany, or Unavailable when too many sign in at once.
+    """
+    throttle.attempt(account=username, address=address)
+    user = User.objects.filter(username_folded=fold(username)).first()
+    if user is None:
+        make_password(password)  # as long as a wrong password takes, so that names cannot be probed
+        raise BadCredentials
+    if not user.check_password(password) or not user.is_active:
+        raise BadCredentials
+    return user
+
+
+@transactional
+def sign_in(*, actor: Actor, user: User) -> TokenPair:
+    """Opens a session and hands out its tokens."""
+    refresh = tokens.new_refresh_token()
+    session = TokenSession(
+        user=user, refresh_id=refresh["jti"], expires_at=clock.now() + settings.REFRESH_TOKEN_LIFETIME
+    )
+    session.save(force_insert=True)
+    audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
+    return tokens.issue(refresh, session)
+
+
+def session_of_access_token(text: str) -> TokenSession:
+    """The live session, its active user loaded, that an access token stands for.
+
+    Raises Unauthenticated.
+    """
+    try:
+        claims = tokens.read_access_token(text)
+    except BadToken as error:
+        raise Unauthenticated from error
+    session = TokenSession.objects.select_related("user").filter(pk=claims.session_id).first()
+    if session is None or not session.user.is_active:
+        raise Unauthenticated
+    return session
+
+
+def refresh(*, refresh_token: str) -> TokenPair:
+    """Trades a refresh token for new tokens; the old one is spent.
+
+    A spent token that comes back was copied, and its session ends (RFC 9700 section 4.14.2), unless it
+    comes back at once: then two windows of one browser refreshed together. Raises Unauthenticated.
+    """
+    session_id, token_id = _refresh_claims(refresh_token)
+    pair = _rotate(session_id, token_id)
+    if pair is None:
+        at_once = clock.now() - REFRESH_RACE
+        TokenSession.objects.filter(pk=session_id, refreshed_at__lt=at_once).delete()
+        raise Unauthenticated(_("The refresh token is not good, sign in again"))
+    return pair
+
+
+@transactional
+def _rotate(session_id: str, token_id: str) -> TokenPair | None:
+    session = TokenSession.objects.select_related("user").filter(pk=session_id).first()
+    if session is None or not session.user.is_active:
+        return None
+    fresh = tokens.new_refresh_token()
+    # Compare and swap: of two who present the same token at once, one wins.
+    swapped = TokenSession.objects.filter(pk=session_id, refresh_id=token_id).update(
+        refresh_id=fresh["jti"],
+        refreshed_at=clock.now(),
+        expires_at=clock.now() + settings.REFRESH_TOKEN_LIFETIME,
+    )
+    return tokens.issue(fresh, session) if swapped else None
+
+
+@transactional
+def sign_out(*, actor: Actor, refresh_token: str) -> None:
+    """Ends the session of a refresh token, and with it the access token.
+
+    Raises Unauthenticated.
+    """
+    session_id, _token_id = _refresh_claims(refresh_token)
+    session = TokenSession.objects.filter(pk=session_id).first()
+    if session is None:
+        raise Unauthenticated
+    session.delete()
+    audit.record(
+        actor=actor, action="session.delete", object_id=session_id, tenant_id=None, before={"user": session.user_id}
+    )
+
+
+def change_password(
+    *, actor: Actor, user: User, old_password: str, new_password: str, keep_session: str | None
+) -> None:
+    """Sets a new password and ends every session but `keep_session`.
+
+    Raises Invalid for a wrong old or a weak new password, TooMany, Unavailable.
+    """
+    throttle.attempt(account=user.username, address=actor.address)
+    if not user.check_password(old_password):
+        raise Invalid({"old_password": [_("The old password is not correct")]})
+    set_password(actor=actor, user=user, password=new_password, field="new_password", keep_session=keep_session)
+
+
+@transactional
+def set_password(
+    *, actor: Actor, user: User, password: str, field: str = "password", keep_session: str | None = None
+) -> None:
+    """Sets a password and ends every session but `keep_session`; raises Invalid for a weak one."""
+    if errors := _password_errors(password, user.username, field=field):
+        raise Invalid(errors)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    _end_sessions(user, keep=keep_session)
+    audit.record(actor=actor, action="user.password", object_id=user.id, tenant_id=None)
+
+
+def sweep_sessions() -> int:
+    """Deletes sessions whose refresh token has expired; how many there were."""
+    return TokenSession.objects.filter(expires_at__lt=clock.now()).delete()[0]
+
+
+def _refresh_claims(refresh_token: str) -> tuple[str, str]:
+    try:
+        claims = tokens.read_refresh_token(refresh_token)
+    except BadToken as error:
+        raise Unauthenticated(_("The refresh token is not good, sign in again")) from error
+    return claims.session_id, claims.token_id
+
+
+def _end_sessions(user: User, keep: str | None = None) -> None:
+    TokenSession.objects.filter(user=user).exclude(pk=keep or "").delete()
+
+
+def _username_errors(username: str) -> dict[str, list[Any]]:
+    if not username.strip():
+        return {"username": [_("The username must not be empty")]}
+    if username != username.strip() or not username.isprintable():
+        return {"username": [_("The username may hold printable characters only")]}
+    if len(username) > 100 or len(fold(username)) > 300:
+        return {"username": [_("The username may have at most 100 characters")]}
+    return {}
+
+
+def _email_errors(email: str | None) -> dict[str, list[Any]]:
+    if not email:
+        return {}
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        return {"email": list(error.messages)}
+    return {"email": [_("The e-mail address is too long")]} if len(email) > 254 else {}
+
+
+def _password_errors(password: str, username: str, *, field: str) -> dict[str, list[Any]]:
+    if len(password) < MIN_PASSWORD_LENGTH:
+        return {field: [_("The password must have at least 8 characters")]}
+    if len(password) > MAX_PASSWORD_LENGTH:
+        return {field: [_("The password may have at most 1024 characters")]}
+    if fold(password) == fold(username):
+        return {field: [_("The password must not be the username")]}
+    return {}

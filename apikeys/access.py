@@ -1,0 +1,36 @@
+"""The one gate to API keys. A stranger's key and a missing one are the same KeyNotFound."""
+
+from __future__ import annotations
+
+from django.db.models import Prefetch, QuerySet
+
+from apikeys.errors import KeyNotFound
+from apikeys.models import ApiKey, KeySecret
+from maim.common.actor import Actor
+from tenants.access import Need, get_tenant, tenants_for
+from tenants.errors import TenantNotFound
+
+
+def keys_for(actor: Actor) -> QuerySet[ApiKey]:
+    """The keys the actor may see, newest first, with what showing them needs."""
+    rows = ApiKey.unscoped.all() if actor.is_trusted else ApiKey.objects.in_tenants(tenants_for(actor))
+    return rows.prefetch_related(_secrets()).order_by("-created_at", "-id")
+
+
+def get_key(actor: Actor, key_id: str, need: Need, *, agent_id: str | None = None) -> ApiKey:
+    """The key, if the actor may do `need` in its tenant and, where given, it is this agent's.
+
+    Raises KeyNotFound, Forbidden, TenantReadOnly.
+    """
+    key = ApiKey.unscoped.prefetch_related(_secrets()).filter(pk=key_id).first()
+    if key is None or (agent_id is not None and key.agent_id != agent_id):
+        raise KeyNotFound
+    try:
+        key.tenant = get_tenant(actor, key.tenant_id, need)
+    except TenantNotFound as error:
+        raise KeyNotFound from error
+    return key
+
+
+def _secrets() -> Prefetch[str]:
+    return Prefetch("secrets", queryset=KeySecret.objects.order_by("-id"), to_attr="newest_secrets")

@@ -1,0 +1,90 @@
+"""What an API key looks like (CONTRACT.md section 5).
+
+`mmc_` and the standard base64 of `{tenant_id}_{agent_id}_{random}_{version}`.
+
+- version v1, of the old system: 16 hex digits of random, no checksum.
+- version v2, ours: 34 hex digits of random and 8 of CRC-32 over all that comes before them. The payload
+  is 84 bytes, so the key has no padding and is always 116 characters. The checksum is no secret: it lets
+  us refuse mistyped and invented keys without asking the database, and scanners tell a key from noise.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+import zlib
+from dataclasses import dataclass
+
+PREFIX = "mmc_"
+_MAX_LENGTH = 200
+_PAYLOAD = re.compile(
+    r"(?P<tenant_id>tenant_[0-9a-f]{12})_(?P<agent_id>agent_[0-9a-f]{12})_"
+    r"(?:(?P<v1>[0-9a-f]{16})_v1|(?P<v2>[0-9a-f]{34}(?P<checksum>[0-9a-f]{8}))_v2)"
+)
+
+
+class MalformedKey(ValueError):
+    """Not an API key of any version we know. The text never repeats the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedKey:
+    """What a key says of itself. Whether it is good is another question."""
+
+    tenant_id: str
+    agent_id: str
+    random: str
+    version: str
+
+    @property
+    def hint(self) -> str:
+        """The last four characters of the random part, by which people tell masked keys apart."""
+        return self.random[-4:]
+
+
+def generate(tenant_id: str, agent_id: str) -> str:
+    """A new key of the current version, with 136 random bits."""
+    unchecked = f"{tenant_id}_{agent_id}_{secrets.token_hex(17)}"
+    payload = f"{unchecked}{_checksum(unchecked)}_v2"
+    return PREFIX + base64.b64encode(payload.encode()).decode()
+
+
+def parse(key: str) -> ParsedKey:
+    """Reads a key without asking anybody.
+
+    Raises MalformedKey for whatever does not decode exactly: junk after it, blanks, another alphabet,
+    a wrong checksum.
+    """
+    if not key.startswith(PREFIX) or len(key) > _MAX_LENGTH:
+        raise MalformedKey(f"a key starts with {PREFIX} and has at most {_MAX_LENGTH} characters")
+    encoded = key[len(PREFIX) :]
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+        payload = raw.decode("ascii")
+    except (binascii.Error, ValueError) as error:
+        raise MalformedKey("what follows the prefix is not base64 of a key") from error
+    # b64decode ignores the unused bits of the last character; two texts must not be one key.
+    if base64.b64encode(raw).decode() != encoded:
+        raise MalformedKey("what follows the prefix is not exact base64")
+    match = _PAYLOAD.fullmatch(payload)
+    if match is None:
+        raise MalformedKey("the parts of the key are not those of any version")
+    if match["v2"] and match["checksum"] != _checksum(payload[: match.start("checksum")]):
+        raise MalformedKey("the checksum is wrong; the key was mistyped or cut")
+    return ParsedKey(
+        tenant_id=match["tenant_id"],
+        agent_id=match["agent_id"],
+        random=match["v1"] or match["v2"],
+        version="v1" if match["v1"] else "v2",
+    )
+
+
+def masked(hint: str) -> str:
+    """How a key is shown after its first time."""
+    return f"{PREFIX}…{hint}"
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"

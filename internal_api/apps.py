@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class InternalApiConfig(AppConfig):
+    name = "internal_api"

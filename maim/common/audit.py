@@ -1,0 +1,52 @@
+"""The audit log: who did what to which object, and what it was before and after.
+
+Measurements (key usage counts, heartbeats, the bots' usage log) are not changes and leave no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from maim.common import clock
+from maim.common.actor import Actor
+from maim.common.models import AuditEntry
+
+Snapshot = Mapping[str, Any]
+
+
+def record(
+    *,
+    actor: Actor,
+    action: str,
+    object_id: str,
+    tenant_id: str | None,
+    before: Snapshot | None = None,
+    after: Snapshot | None = None,
+) -> None:
+    """Writes the audit row of a change; must be called inside the transaction that makes it.
+
+    `action` is `<object type>.<verb>`. Snapshots are JSON-ready and already free of secrets; of an
+    update, only the keys that differ are kept.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError(f"audit row for {action} outside a transaction")
+    if before is not None and after is not None:
+        changed = [key for key in after if before.get(key) != after[key]]
+        before, after = {k: before.get(k) for k in changed}, {k: after[k] for k in changed}
+    AuditEntry.objects.create(
+        at=clock.now(),
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label[:150],
+        action=action,
+        object_type=action.partition(".")[0],
+        object_id=object_id,
+        tenant_id=tenant_id,
+        before=before,
+        after=after,
+        request_id=actor.request_id,
+        address=actor.address,
+    )

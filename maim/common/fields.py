@@ -1,0 +1,52 @@
+"""Model fields whose meaning is the same on SQLite and MariaDB."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class ExactCharField(models.CharField[Any, Any]):
+    """Text that compares byte by byte.
+
+    MariaDB's usual collations hold 'bot 🤖' and 'bot 😀' for equal and ignore case and trailing
+    blanks; ids, digests and folded names must not (CONTRACT.md section 7). Foreign keys to such a
+    column take over its collation.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_bin"
+        return parameters
+
+
+class IdField(ExactCharField):
+    """An identifier column: `tenant_3f0c9a71b2de`, or an imported one of up to 50 characters."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 50)
+        super().__init__(*args, **kwargs)
+
+
+class JSONTextField(models.TextField[Any, Any]):
+    """A JSON document in a text column.
+
+    MariaDB's own JSON type refuses more than 32 nested objects, and re-orders nothing we want kept;
+    text returns exactly what was stored, key order included.
+    """
+
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        return None if value is None else json.loads(value)
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def value_to_string(self, obj: models.Model) -> Any:
+        return self.value_from_object(obj)

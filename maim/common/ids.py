@@ -1,0 +1,30 @@
+"""Identifiers: a readable prefix and 12 random hex digits (CONTRACT.md section 5)."""
+
+from __future__ import annotations
+
+import secrets
+
+
+def new_id(prefix: str) -> str:
+    """A fresh identifier such as `agent_3f0c9a71b2de`; 48 random bits, checked by the primary key."""
+    return f"{prefix}_{secrets.token_hex(6)}"
+
+
+def user_id() -> str:
+    return new_id("user")
+
+
+def session_id() -> str:
+    return new_id("session")
+
+
+def tenant_id() -> str:
+    return new_id("tenant")
+
+
+def agent_id() -> str:
+    return new_id("agent")
+
+
+def key_id() -> str:
+    return new_id("key")

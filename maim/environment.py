@@ -1,0 +1,351 @@
+"""The settings an operator gives, read from the environment, checked, and named when they are wrong.
+
+Any variable may instead be given as a file: `MAIM_SECRET_KEY_FILE=/run/secrets/key`. The fields'
+descriptions are the table in docs/operations.md, which a test keeps in step.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import dj_database_url
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MIN_SECRET_LENGTH = 32
+
+
+class InvalidEnvironment(Exception):
+    """The environment makes no sense; the text names every variable that is wrong."""
+
+
+class Bind(tuple[str, int]):
+    """An address and port to listen on."""
+
+    @property
+    def host(self) -> str:
+        return self[0]
+
+    @property
+    def port(self) -> int:
+        return self[1]
+
+
+def parse_bind(text: str) -> Bind:
+    """`127.0.0.1:8000` or `[::]:8880`; a Unix socket is refused, since it has no port to tell surfaces by."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})", text)
+    if not match:
+        raise ValueError("must be an IP address and a port, such as 127.0.0.1:8000")
+    host = str(ipaddress.ip_address(match[1] or match[2]))
+    port = int(match[3])
+    if not 0 < port < 65536:
+        raise ValueError("the port must be between 1 and 65535")
+    return Bind((host, port))
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def parse_origin(text: str) -> str:
+    """`https://console.example.com`, normalised; with a path, query or user it is no origin."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def parse_key_secrets(text: str) -> dict[int, str]:
+    """`2:…,1:…` as {2: …, 1: …}, newest first."""
+    found: dict[int, str] = {}
+    for part in text.split(","):
+        number, colon, secret = part.strip().partition(":")
+        if not colon or not number.isdecimal():
+            raise ValueError("must read 2:SECRET,1:SECRET with the newest first")
+        if int(number) in found:
+            raise ValueError(f"version {number} is given twice")
+        if len(secret) < MIN_SECRET_LENGTH:
+            raise ValueError(f"secret {number} is shorter than {MIN_SECRET_LENGTH} characters")
+        found[int(number)] = secret
+    if list(found) != sorted(found, reverse=True):
+        raise ValueError("must be ordered newest (highest number) first")
+    return found
+
+
+class AuthRate(tuple[int, int]):
+    """Attempts a minute: per account, per address."""
+
+    @property
+    def per_account(self) -> int:
+        return self[0]
+
+    @property
+    def per_address(self) -> int:
+        return self[1]
+
+
+def parse_auth_rate(text: str) -> AuthRate | None:
+    """`10,60` or `off`."""
+    if text == "off":
+        return None
+    match = re.fullmatch(r"(\d{1,6}),(\d{1,6})", text.replace(" ", ""))
+    if not match or not int(match[1]) or not int(match[2]):
+        raise ValueError("must be two numbers, per account and per address, such as 10,60; or off")
+    return AuthRate((int(match[1]), int(match[2])))
+
+
+def _bind(text: str) -> str:
+    parse_bind(text)
+    return text
+
+
+def _rate(text: str) -> str:
+    parse_auth_rate(text)
+    return text
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text):
+        raise ValueError(f"{text!r} is no host name")
+    return text.lower()
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+def _database_url(text: str) -> str:
+    scheme = urlsplit(text).scheme
+    if scheme not in ("sqlite", "mysql"):
+        raise ValueError("must start with sqlite:// or mysql:// (MariaDB too)")
+    dj_database_url.parse(text)
+    return text
+
+
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        raise ValueError("must be a redis:// or rediss:// URL")
+    return text
+
+
+def _secret_key(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+        raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
+    return secret
+
+
+def _key_secrets(secret: SecretStr) -> SecretStr:
+    parse_key_secrets(secret.get_secret_value())
+    return secret
+
+
+BindText = Annotated[str, AfterValidator(_bind)]
+HostNames = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode]
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode]
+Origins = Annotated[list[Annotated[str, AfterValidator(parse_origin)]], NoDecode]
+
+
+class Environment(BaseSettings):
+    """Every setting, its type, its default, and what it is for."""
+
+    model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, hide_input_in_errors=True)
+
+    MAIM_PUBLIC_BIND: BindText = Field(
+        "0.0.0.0:8880", description="Address and port of the public surface (console, operators, admin)."
+    )
+    MAIM_INTERNAL_BIND: BindText = Field(
+        "127.0.0.1:8000",
+        description="Address and port of the internal surface. No authentication: keep it on a private network.",
+    )
+    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = Field(
+        None,
+        description="`mysql://user:password@host:3306/name` (MariaDB too) or `sqlite:///path`. "
+        "Default: SQLite under `MAIM_DATA_DIR`.",
+    )
+    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None,
+        description="`redis://host:6379/0`; counts shared by several workers live there. "
+        "Default: none, which allows one worker a surface.",
+    )
+    MAIM_DATA_DIR: Path = Field(
+        Path("var"), description="Where the embedded database and the generated secrets live."
+    )
+    MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
+        None,
+        description="Signs tokens and admin sessions; 32 characters or more. "
+        "Generated once into `MAIM_DATA_DIR` for the embedded default, required with a `DATABASE_URL`.",
+    )
+    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(_key_secrets)] | None = Field(
+        None,
+        description="The HMAC secrets API keys are stored under, as `2:SECRET,1:SECRET`, newest first; 32 "
+        "characters or more each. Keep old ones: the keys stored under them die with them. Generated or "
+        "required like `MAIM_SECRET_KEY`.",
+    )
+    MAIM_CORS_ORIGINS: Origins = Field(
+        [], description="Comma-separated origins of browser consoles that may call the public surface."
+    )
+    MAIM_PUBLIC_URL: Annotated[str, AfterValidator(parse_origin)] | None = Field(
+        None,
+        description="Where people reach the public surface, such as `https://maim.example.com`. Sets the host "
+        "it answers to, the CSRF origin and secure cookies behind TLS, and links. Default: any host.",
+    )
+    MAIM_TRUSTED_PROXIES: Networks = Field(
+        [],
+        description="Comma-separated networks (CIDR) of reverse proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed.",
+    )
+    MAIM_INTERNAL_HOSTS: HostNames = Field(
+        [],
+        description="Comma-separated host names, besides IP addresses, `localhost` and single-label names, "
+        "that the internal surface answers to.",
+    )
+    MAIM_REGISTRATION: Literal["open", "closed"] = Field(
+        "open", description="`open`: anybody may register; `closed`: only operators make users."
+    )
+    MAIM_AUTH_RATE: Annotated[str, AfterValidator(_rate)] = Field(
+        "10,60",
+        description="Login and registration attempts a minute, per account and per address; `off` for load tests.",
+    )
+    MAIM_WORKERS: int = Field(
+        1, ge=1, le=64, description="Worker processes of each surface; more than one needs `REDIS_URL`."
+    )
+    MAIM_LOG_FORMAT: Literal["console", "json"] = Field(
+        "console", description="`console` for people, `json` for log collectors (one object a line)."
+    )
+    MAIM_ACCESS_TOKEN_HOURS: int = Field(
+        8 * 24, ge=1, le=366 * 24, description="How long an access token lives. A changed password ends it sooner."
+    )
+    MAIM_USAGE_LOG_DAYS: int = Field(
+        30, ge=1, le=3660, description="How long entries of the bots' usage log are kept."
+    )
+    MAIMBOT_MODEL_CONFIG_PATH: Path | None = Field(
+        None, description="TOML file with the system's model providers and models. Default: built in."
+    )
+    MAIMBOT_BOT_CONFIG_TEMPLATE_PATH: Path | None = Field(
+        None, description="TOML file with the bots' default sections. Default: built in."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, _FileSource(settings_cls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
+        lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS")
+        given = {name: _split(value) for name, value in values.items() if name in lists}
+        # An empty variable means "not given": compose files pass unset ones on as ''.
+        return {name: value for name, value in {**values, **given}.items() if value != ""}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Environment:
+        problems = []
+        if parse_bind(self.MAIM_PUBLIC_BIND).port == parse_bind(self.MAIM_INTERNAL_BIND).port:
+            problems.append(
+                "MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port, which tells the surfaces apart"
+            )
+        if self.DATABASE_URL:
+            problems += [
+                f"{name}: required when DATABASE_URL is given (every machine must use the same one)"
+                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_SECRETS")
+                if getattr(self, name) is None
+            ]
+        if self.MAIM_WORKERS > 1 and not self.REDIS_URL:
+            problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def public_bind(self) -> Bind:
+        return parse_bind(self.MAIM_PUBLIC_BIND)
+
+    @property
+    def internal_bind(self) -> Bind:
+        return parse_bind(self.MAIM_INTERNAL_BIND)
+
+    @property
+    def database_url(self) -> str:
+        return self.DATABASE_URL or f"sqlite:///{self.MAIM_DATA_DIR.resolve() / 'maim.sqlite3'}"
+
+    @property
+    def auth_rate(self) -> AuthRate | None:
+        return parse_auth_rate(self.MAIM_AUTH_RATE)
+
+    def secret_key(self) -> str:
+        """The given secret key, or the one kept in the data directory."""
+        if self.MAIM_SECRET_KEY is not None:
+            return self.MAIM_SECRET_KEY.get_secret_value()
+        return _kept_secret(self.MAIM_DATA_DIR / "secret_key", secrets.token_urlsafe(48))
+
+    def key_secrets(self) -> dict[int, str]:
+        """HMAC secrets by version, newest first; given, or kept in the data directory."""
+        if self.MAIM_KEY_SECRETS is not None:
+            return parse_key_secrets(self.MAIM_KEY_SECRETS.get_secret_value())
+        return parse_key_secrets(_kept_secret(self.MAIM_DATA_DIR / "key_secrets", f"1:{secrets.token_urlsafe(48)}"))
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Reads `NAME` from the file that `NAME_FILE` names, as container secrets are given."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{field_name}_FILE")
+        return (Path(path).read_text().strip() if path else None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _kept_secret(path: Path, fresh: str) -> str:
+    """The secret in `path`; the first to ask writes `fresh` there, readable by its owner alone."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    mine = path.with_name(f"{path.name}.{os.getpid()}")
+    mine.touch(mode=0o600, exist_ok=False)
+    mine.write_text(fresh + "\n")
+    try:
+        os.link(mine, path)  # fails if another process was faster, and then its secret counts
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
+    return path.read_text().strip()
+
+
+def load() -> Environment:
+    """The checked environment.
+
+    Raises InvalidEnvironment with one line for each thing that is wrong.
+    """
+    try:
+        return Environment()  # type: ignore[call-arg]  # every field has a default
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False):
+            name = str(problem["loc"][0]) if problem["loc"] else ""
+            text = problem["msg"].removeprefix("Value error, ")
+            lines += [f"{name}: {text}"] if name else text.splitlines()
+        raise InvalidEnvironment("\n".join(f"  {line}" for line in lines)) from error
+    except OSError as error:
+        raise InvalidEnvironment(f"  {error.filename}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,169 @@
+"""Serializer fields that take JSON at its word.
+
+DRF's own fields are made for forms: they read 5 as "5" and "true" as True. A client that sends a
+wrong type should be told, not guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from maim.http import strict_json
+from maim.http.shapes import utc_text
+
+NAME_LENGTH = 100
+DESCRIPTION_LENGTH = 2000
+ID_LENGTH = 50
+MAX_PAGE = 2**31 - 1
+
+
+class StrictCharField(serializers.CharField):
+    """Text; a number is not text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """A JSON number without a fraction."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """`true` or `false`."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class JSONObjectField(serializers.DictField):
+    """An open JSON object, at most MAX_DEPTH deep, kept as it was sent."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict", input_type=type(data).__name__)
+        _refuse_too_deep(data)
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class AnyJSONField(serializers.JSONField):
+    """Any JSON value, at most MAX_DEPTH deep."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        _refuse_too_deep(data)
+        return data
+
+
+def _refuse_too_deep(value: Any) -> None:
+    try:
+        strict_json.check(value)
+    except strict_json.NotAcceptable as error:
+        raise serializers.ValidationError(str(error)) from error
+
+
+_HAS_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
+    """An ISO 8601 time. An offset is honoured, a naive time is UTC, a date alone is refused."""
+
+    default_error_messages = {
+        "invalid": _("Write a time as 2026-01-31T12:00:00Z."),
+        "range": _("The time must lie between 1970 and 9999."),
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or not _HAS_TIME.match(data):
+            self.fail("invalid")
+        try:
+            moment = parse_datetime(data)
+        except ValueError:
+            self.fail("invalid")
+        if moment is None:
+            self.fail("invalid")
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError:
+            self.fail("range")
+        if moment.year < 1970:
+            self.fail("range")
+        return moment
+
+    def to_representation(self, value: datetime) -> str:
+        return utc_text(value)
+
+
+class Body(serializers.Serializer):  # type: ignore[type-arg]
+    """A request body. Unknown keys are ignored.
+
+    An optional field sent as null counts as not sent, except those named in `clearable`, which null
+    empties (CONTRACT.md sections 3 and 7).
+    """
+
+    clearable: frozenset[str] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for field in cls._declared_fields.values():
+            if not field.required:
+                field.allow_null = True
+                field._kwargs["allow_null"] = True
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values: dict[str, Any] = super().to_internal_value(data)
+        return {key: value for key, value in values.items() if value is not None or key in self.clearable}
+
+
+class Query(serializers.Serializer):  # type: ignore[type-arg]
+    """Query parameters; unknown ones are ignored."""
+
+
+class PageQuery(Query):
+    """v2's pages of tenants and agents."""
+
+    page = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=1)
+    size = serializers.IntegerField(min_value=1, max_value=100, default=20)
+
+
+class SliceQuery(Query):
+    """v1's slices of a list."""
+
+    skip = serializers.IntegerField(min_value=0, max_value=MAX_PAGE, default=0)
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=100)
+
+
+def name_field(max_length: int = NAME_LENGTH, **options: Any) -> StrictCharField:
+    """A name people give: not blank, bounded, without surrounding blanks."""
+    return StrictCharField(max_length=max_length, **options)
+
+
+def description_field(**options: Any) -> StrictCharField:
+    return StrictCharField(max_length=DESCRIPTION_LENGTH, required=False, allow_blank=True, **options)
+
+
+def id_field(**options: Any) -> StrictCharField:
+    """An id as a client sends it; whether it names anything is for the access gates to say."""
+    return StrictCharField(max_length=ID_LENGTH, **options)

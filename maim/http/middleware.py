@@ -1,0 +1,160 @@
+"""What surrounds every request: its identity, its log line, and the rules of its surface."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from maim.common.errors import Forbidden
+from maim.http import metrics, request_id
+from maim.http.addresses import client_address, is_trusted_proxy
+from maim.http.problems import PayloadTooLarge, UnknownPath
+from maim.http.scope import RequestScope
+from maim.http.shapes import problem_response
+from maim.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
+
+access_log = logging.getLogger("maim.access")
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestScopeMiddleware:
+    """Outermost: names the request, times it, logs it, counts it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        peer = request.META.get("REMOTE_ADDR", "")
+        if request.headers.get("X-Forwarded-Proto") == "https" and is_trusted_proxy(peer):
+            request.META["wsgi.url_scheme"] = "https"
+        scope = RequestScope(
+            started=time.perf_counter(),
+            request_id=request_id.choose(request.headers.get("X-Request-ID")),
+            address=client_address(peer, request.headers.get("X-Forwarded-For", "")),
+        )
+        scope.attach_to(request)
+        request_id.enter(scope.request_id)
+
+        response = self.get_response(request)
+
+        seconds = time.perf_counter() - scope.started
+        response["X-Request-ID"] = scope.request_id
+        metrics.request_served(request, response.status_code, seconds)
+        access_log.info(
+            "%s %s %s %.1f ms",
+            request.method,
+            # The path alone, escaped: query strings may carry what does not belong in a log.
+            request.path.encode("unicode_escape").decode("ascii"),
+            response.status_code,
+            seconds * 1000,
+            extra={"address": scope.address},
+        )
+        return response
+
+
+class SurfaceMiddleware:
+    """Refuses what is not its surface's own, in the surface's own shape."""
+
+    surface: ClassVar[Surface]
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.urlconf = self.surface.urlconf  # type: ignore[attr-defined]
+        if surface_of_port(request.META["SERVER_PORT"]) is not self.surface:
+            return problem_response(request, UnknownPath())
+        if reason := self.refusal(request):
+            return problem_response(request, Forbidden(reason))
+        if _content_length(request) > settings.MAX_BODY_BYTES:
+            return problem_response(request, PayloadTooLarge())
+        if self.slash_is_optional(request.path_info):
+            # An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
+            request.path_info = request.path_info[:-1]
+        return self.get_response(request)
+
+    def refusal(self, request: HttpRequest) -> str | None:
+        """Why the request may not come in here at all, or None."""
+        raise NotImplementedError
+
+    @staticmethod
+    def slash_is_optional(path: str) -> bool:
+        return len(path) > 1 and path.endswith("/") and not path.startswith("/admin")
+
+
+class PublicSurfaceMiddleware(SurfaceMiddleware):
+    """The public surface: any host, or only those of MAIM_PUBLIC_URL and this machine."""
+
+    surface = PUBLIC
+
+    def refusal(self, request: HttpRequest) -> str | None:
+        host = _host_name(request)
+        if settings.PUBLIC_HOST is None or host == settings.PUBLIC_HOST or _is_loopback(host):
+            return None
+        return _("This host name is not served here; see MAIM_PUBLIC_URL")
+
+
+class InternalSurfaceMiddleware(SurfaceMiddleware):
+    """The internal surface: no web page may reach it through a browser on the private network.
+
+    The host must be one that public DNS cannot point here (rebinding), and a foreign page's requests
+    are refused by their `Origin` and `Sec-Fetch-Site`.
+    """
+
+    surface = INTERNAL
+
+    def refusal(self, request: HttpRequest) -> str | None:
+        if not _is_private_host(_host_name(request)):
+            return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != request.META.get("HTTP_HOST", "").lower():
+            return _("Cross-origin requests are refused on the internal surface")
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            return _("Cross-origin requests are refused on the internal surface")
+        return None
+
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+
+
+def _host_name(request: HttpRequest) -> str | None:
+    """The host of the Host header without its port, lower-cased; None if it is malformed or missing."""
+    match = _HOST.fullmatch(request.META.get("HTTP_HOST", "").lower())
+    return match[1].removesuffix(".") if match else None
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_private_host(host: str | None) -> bool:
+    if not host:
+        return False
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return "." not in host or host in settings.INTERNAL_HOSTS
+    return True
+
+
+def _content_length(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0

@@ -1,0 +1,1 @@
+class ContractSchema: pass

@@ -1,0 +1,47 @@
+"""Parts of a list, in the three shapes the contract knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+
+def page(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, size: int) -> dict[str, Any]:
+    """v2's page of tenants or agents."""
+    total = rows.count()
+    return {
+        "items": serializer(rows[(page - 1) * size : page * size], many=True).data,
+        "total": total,
+        "page": page,
+        "size": size,
+        "pages": -(-total // size),
+    }
+
+
+def key_page(
+    rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, page_size: int
+) -> dict[str, Any]:
+    """v2's page of API keys."""
+    total = rows.count()
+    total_pages = -(-total // page_size)
+    return {
+        "items": serializer(rows[(page - 1) * page_size : page * page_size], many=True).data,
+        "pagination": {
+            "page": page,
+            "page_size": page_size,
+            "total": total,
+            "total_pages": total_pages,
+            "has_next": page < total_pages,
+            "has_prev": page > 1,
+        },
+    }
+
+
+def bare_list(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, skip: int, limit: int) -> Response:
+    """v1's bare list, its full length in `X-Total-Count`."""
+    return Response(
+        serializer(rows[skip : skip + limit], many=True).data, headers={"X-Total-Count": str(rows.count())}
+    )

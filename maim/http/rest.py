@@ -1,0 +1,53 @@
+"""How DRF reads and writes bodies here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import UnreadablePostError
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from maim.http import strict_json
+
+
+class StrictJSONParser(BaseParser):
+    """JSON bodies, by the rules of `maim.http.strict_json`."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return strict_json.loads(stream.read())
+        except strict_json.NotAcceptable as error:
+            raise ParseError(_("The body is not acceptable JSON: %(reason)s") % {"reason": error}) from error
+        except (UnreadablePostError, io.UnsupportedOperation) as error:
+            raise ParseError(_("The body ended early")) from error
+
+
+class CompactJSONRenderer(JSONRenderer):
+    """UTF-8 without escapes or blanks; `charset` is implied by the media type (RFC 8259 section 8.1)."""
+
+    def get_indent(self, accepted_media_type: str, renderer_context: Any) -> None:
+        return None
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """The APIs speak JSON whatever `Accept` says, as their clients have always known them to."""
+
+    def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
+        content_type = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == content_type), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type

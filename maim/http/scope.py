@@ -1,0 +1,27 @@
+"""What is known of a request before anybody looks at its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+_ATTRIBUTE = "maim_scope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestScope:
+    """`started` is a `time.perf_counter()` reading; `address` the client's, behind trusted proxies."""
+
+    started: float
+    request_id: str
+    address: str
+
+    def attach_to(self, request: HttpRequest) -> None:
+        setattr(request, _ATTRIBUTE, self)
+
+    @staticmethod
+    def of(request: HttpRequest) -> RequestScope:
+        """The scope that RequestScopeMiddleware attached."""
+        scope: RequestScope = getattr(request, _ATTRIBUTE)
+        return scope

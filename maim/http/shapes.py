@@ -1,0 +1,82 @@
+"""How answers look on the wire: v1's error object and v2's envelope (CONTRACT.md sections 2 and 3)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.utils import translation
+
+from maim.common import clock
+from maim.common.errors import DomainError, Text
+from maim.http.problems import Problem, problem_of
+from maim.http.scope import RequestScope
+from maim.http.surfaces import INTERNAL, surface_of_port
+
+ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever their HTTP library sends
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with `Z`; microseconds only where there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def error_body(problem: Problem) -> dict[str, Any]:
+    """v1's error object."""
+    body: dict[str, Any] = {"detail": problem.detail, "code": problem.code}
+    if problem.errors is not None:
+        body["errors"] = problem.errors
+    return body
+
+
+def envelope(
+    request: HttpRequest,
+    *,
+    success: bool,
+    message: Text,
+    data: Any = None,
+    tenant_id: str | None = None,
+    error: Text | None = None,
+    error_code: str | None = None,
+) -> dict[str, Any]:
+    """v2's envelope: all nine keys, in this order."""
+    scope = RequestScope.of(request)
+    return {
+        "success": success,
+        "message": str(message),
+        "data": data,
+        "timestamp": utc_text(clock.now().replace(microsecond=0)),
+        "request_id": scope.request_id,
+        "tenant_id": tenant_id,
+        "execution_time": round(time.perf_counter() - scope.started, 6),
+        "error": None if error is None else str(error),
+        "error_code": error_code,
+    }
+
+
+def problem_envelope(request: HttpRequest, problem: Problem) -> dict[str, Any]:
+    """v2's envelope of an error."""
+    return envelope(
+        request,
+        success=False,
+        message=problem.message,
+        data=None if problem.errors is None else {"errors": problem.errors},
+        error=problem.detail,
+        error_code=problem.code,
+    )
+
+
+def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
+    """An error that no view answers, in the shape of the surface it happened on."""
+    if surface_of_port(request.META["SERVER_PORT"]) is INTERNAL:
+        with translation.override(ENVELOPE_LANGUAGE):
+            problem = problem_of(error)
+            assert problem is not None
+            body = problem_envelope(request, problem)
+    else:
+        problem = problem_of(error)
+        assert problem is not None
+        body = error_body(problem)
+    return JsonResponse(body, status=problem.status, headers=problem.headers, json_dumps_params={"ensure_ascii": False})

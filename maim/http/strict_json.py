@@ -1,0 +1,90 @@
+"""JSON as we accept it: nothing that two parsers, a database or a response could read differently.
+
+Python's parser lets through what RFC 8259 leaves open: duplicate keys, NaN, numbers of any size,
+lone surrogates. Each of these is refused with a sentence that says what it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+MAX_DEPTH = 28
+MAX_INTEGER, MIN_INTEGER = 2**63 - 1, -(2**63)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class NotAcceptable(ValueError):
+    """The document is not JSON as we accept it; the text says why."""
+
+
+def loads(raw: bytes) -> Any:
+    """Parses a UTF-8 JSON document whose members are at most MAX_DEPTH deep.
+
+    Raises NotAcceptable.
+    """
+    try:
+        document = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_float,
+            parse_constant=_constant,
+        )
+    except NotAcceptable:
+        raise
+    except UnicodeDecodeError as error:
+        raise NotAcceptable(f"not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise NotAcceptable(f"not JSON at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise NotAcceptable(f"nested deeper than {MAX_DEPTH} levels") from error
+    # The document itself is one level more than the members that are stored.
+    check(document, MAX_DEPTH + 1)
+    return document
+
+
+def check(value: Any, depth: int = MAX_DEPTH) -> None:
+    """Raises NotAcceptable if the value is nested too deep or holds text that cannot be stored."""
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            raise NotAcceptable("text must not contain NUL characters or lone surrogates")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise NotAcceptable(f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            for key, member in value.items():
+                check(key, depth)
+                check(member, depth - 1)
+        else:
+            for member in value:
+                check(member, depth - 1)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise NotAcceptable(f"the key {key[:100]!r} occurs twice in one object")
+            seen.add(key)
+    return result
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or not MIN_INTEGER <= (number := int(digits)) <= MAX_INTEGER:
+        raise NotAcceptable(f"the number {digits[:25]} does not fit in 64 bits")
+    return number
+
+
+def _float(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise NotAcceptable(f"the number {digits[:25]} does not fit in 64 bits")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise NotAcceptable(f"{name} is not JSON")

@@ -1,0 +1,74 @@
+"""The two surfaces, told apart by the port a connection arrived on (CONTRACT.md section 1).
+
+The port is the server's own socket's, never anything the client says. Each surface has its own Django
+handler with its own URLs and middleware; a port that belongs to neither serves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
+from django.core.handlers.wsgi import WSGIHandler
+from django.utils.module_loading import import_string
+
+from maim.environment import Bind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """One of the two faces of maim: where it listens, what it serves."""
+
+    name: str
+    bind: Bind
+    urlconf: str
+    middleware: tuple[str, ...]
+    threads: int
+
+
+PUBLIC = Surface(
+    name="public",
+    bind=settings.ENV.public_bind,
+    urlconf=settings.ROOT_URLCONF,
+    middleware=tuple(settings.MIDDLEWARE),
+    # Password hashing may hold eight of them (accounts.hashers); the others keep serving.
+    threads=16,
+)
+INTERNAL = Surface(
+    name="internal",
+    bind=settings.ENV.internal_bind,
+    urlconf=settings.INTERNAL_URLCONF,
+    middleware=tuple(settings.INTERNAL_MIDDLEWARE),
+    threads=4,
+)
+SURFACES = (PUBLIC, INTERNAL)
+
+
+def surface_of_port(port: str | int) -> Surface | None:
+    """The surface that listens on `port`, or None."""
+    return next((surface for surface in SURFACES if str(surface.bind.port) == str(port)), None)
+
+
+class InternalHandler(WSGIHandler):
+    """Django's handler with the internal surface's middleware in place of `settings.MIDDLEWARE`.
+
+    The internal middleware uses only the call itself, none of Django's view, template or exception
+    hooks, which is what makes this loader so short.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware = []
+        self._template_response_middleware = []
+        self._exception_middleware = []
+        handler = convert_exception_to_response(self._get_response)
+        for path in reversed(INTERNAL.middleware):
+            handler = convert_exception_to_response(import_string(path)(handler))
+        self._middleware_chain = handler
+
+
+@cache
+def handler_of(surface: Surface) -> WSGIHandler:
+    """The surface's Django handler, built once in a process."""
+    return InternalHandler() if surface is INTERNAL else WSGIHandler()

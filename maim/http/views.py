@@ -1,0 +1,144 @@
+"""The base views, one for each door.
+
+A view translates: it gives the input its shape, asks a gate and a service, and shapes the answer.
+Every view denies by default; `InternalView` is the one place that lets in without a token, because
+reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serves those who have none yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+from rest_framework.parsers import FormParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from maim.common.actor import Actor, ActorKind
+from maim.common.errors import Text
+from maim.http.problems import Problem, method_not_allowed, problem_of
+from maim.http.rest import StrictJSONParser
+from maim.http.scope import RequestScope
+from maim.http.shapes import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
+
+S = TypeVar("S", bound="Serializer[Any]")
+
+
+class BaseView(APIView):
+    """What all views share: the actor, checked input, one way to fail."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks; of a view that needs a token, the signed-in person."""
+        scope = RequestScope.of(self.request)
+        user = self.request.user
+        if user is None:
+            return Actor(kind=ActorKind.ANONYMOUS, request_id=scope.request_id, address=scope.address)
+        return Actor(
+            kind=ActorKind.USER,
+            id=user.pk,
+            label=user.get_username(),
+            request_id=scope.request_id,
+            address=scope.address,
+        )
+
+    def body(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        """The checked body; fields that were not sent are absent."""
+        return self._checked(serializer, self.request.data)
+
+    def query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        """The checked query parameters."""
+        return self._checked(serializer, self.request.query_params.dict())
+
+    @staticmethod
+    def _checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
+        checked = serializer(data=data)
+        checked.is_valid(raise_exception=True)
+        values: dict[str, Any] = dict(checked.validated_data)
+        return values
+
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
+        raise method_not_allowed(request.method or "", [m for m in self.allowed_methods if m != "OPTIONS"])
+
+    options = None  # type: ignore[assignment]  # preflights are answered by the CORS middleware
+
+    def handle_exception(self, exc: Exception) -> Response:
+        problem = problem_of(exc)
+        if problem is None:
+            raise exc
+        response = Response(self.problem_body(problem), status=problem.status, headers=problem.headers)
+        response.exception = True
+        return response
+
+    def problem_body(self, problem: Problem) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class PlainView(BaseView):
+    """v1: the bare answer, and errors as `{"detail", "code"}`."""
+
+    def problem_body(self, problem: Problem) -> dict[str, Any]:
+        return error_body(problem)
+
+
+class AnonymousView(PlainView):
+    """v1 before sign-in: registration, login, probes."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+
+class FormOrJSON:
+    """Also takes a form, as OAuth2's password flow sends it."""
+
+    parser_classes = (StrictJSONParser, FormParser)
+
+
+class EnvelopeView(BaseView):
+    """v2's envelope, whichever surface it is served on."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        with translation.override(ENVELOPE_LANGUAGE):
+            return super().dispatch(request, *args, **kwargs)
+
+    def answer(self, data: Any, *, message: Text, tenant_id: str | None = None) -> Response:
+        """The envelope of a success."""
+        return Response(envelope(self.request, success=True, message=message, data=data, tenant_id=tenant_id))
+
+    def verdict(self, data: Mapping[str, Any], *, message: Text, error: Text, code: str) -> Response:
+        """The 200 that says no: the question was answered (RFC 7662 section 2.2)."""
+        return Response(
+            envelope(self.request, success=False, message=message, data=data, error=error, error_code=code)
+        )
+
+    def problem_body(self, problem: Problem) -> dict[str, Any]:
+        return problem_envelope(self.request, problem)
+
+
+class InternalDoor:
+    """Lets in whoever reached the internal port. The only door without a token or a password."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    request: Request
+
+    @property
+    def actor(self) -> Actor:
+        scope = RequestScope.of(self.request)
+        return Actor(
+            kind=ActorKind.INTERNAL, label=str(_("internal API")), request_id=scope.request_id, address=scope.address
+        )
+
+
+class InternalView(InternalDoor, EnvelopeView):
+    """v2 on the internal surface."""
+
+
+class InternalPlainView(InternalDoor, PlainView):
+    """The internal surface's paths that never had an envelope."""

@@ -1,0 +1,61 @@
+"""The one WSGI application: `serve`, `runserver` and tests all run this."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402
+from django.contrib.staticfiles.finders import get_finders  # noqa: E402
+from whitenoise import WhiteNoise  # noqa: E402
+
+from maim.http.surfaces import handler_of, surface_of_port  # noqa: E402
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Hands a request to the handler of the surface whose port it came in on."""
+    surface = surface_of_port(environ["SERVER_PORT"])
+    if surface is None:
+        start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+        return [b""]
+    if environ["PATH_INFO"].startswith(settings.STATIC_URL):
+        return static_files()(environ, start_response)
+    if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
+        _measure_body(environ)
+    return handler_of(surface)(environ, start_response)
+
+
+def _measure_body(environ: Environ) -> None:
+    """Gives a chunked body the length that WSGI, and so Django, needs to see it at all.
+
+    One byte past the limit is enough for the surface's middleware to refuse it.
+    """
+    body = environ["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = io.BytesIO(body)
+
+
+def _no_such_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+    return [b""]
+
+
+@cache
+def static_files() -> WhiteNoise:
+    """The assets of the admin and of the API pages, straight out of the installed packages."""
+    files = WhiteNoise(_no_such_file, max_age=3600)
+    for finder in get_finders():
+        for storage in {storage for _, storage in finder.list([])}:
+            files.add_files(storage.location, prefix=settings.STATIC_URL)
+    return files

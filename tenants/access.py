@@ -1,0 +1,74 @@
+"""The one gate to tenants, and through them to everything that lives in one.
+
+Missing and somebody else's are the same TenantNotFound. What a person may do follows from the role;
+the internal surface, operators and commands are trusted with every tenant.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from maim.common.actor import Actor, ActorKind
+from maim.common.errors import Forbidden
+from tenants.errors import TenantNotFound, TenantReadOnly
+from tenants.models import Membership, Role, Tenant, TenantStatus
+
+
+class Need(Enum):
+    """What the caller is about to do in the tenant."""
+
+    READ = auto()
+    WRITE_AGENTS = auto()  # agents, their config and plugin settings
+    MANAGE = auto()  # keys, and the tenant itself
+
+
+_ALLOWED = {
+    Role.OWNER: frozenset(Need),
+    Role.MEMBER: frozenset({Need.READ, Need.WRITE_AGENTS}),
+}
+
+
+def tenants_for(actor: Actor) -> QuerySet[Tenant]:
+    """The tenants the actor may see, newest first."""
+    rows = Tenant.objects.order_by("-created_at", "-id")
+    if actor.is_trusted:
+        return rows
+    if actor.kind is not ActorKind.USER:
+        return rows.none()
+    return rows.filter(pk__in=Membership.objects.filter(user_id=actor.id).values("tenant_id"))
+
+
+def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:
+    """The tenant, if the actor may do `need` in it.
+
+    Raises TenantNotFound, Forbidden for a role that does not allow it, and TenantReadOnly for the
+    people of a suspended tenant.
+    """
+    if actor.is_trusted:
+        tenant = Tenant.objects.filter(pk=tenant_id).first()
+        if tenant is None:
+            raise TenantNotFound
+        return tenant
+    membership = (
+        Membership.objects.select_related("tenant").filter(tenant_id=tenant_id, user_id=actor.id).first()
+        if actor.kind is ActorKind.USER
+        else None
+    )
+    if membership is None:
+        raise TenantNotFound
+    if need not in _ALLOWED[Role(membership.role)]:
+        raise Forbidden(_("Your role in this tenant does not allow this; ask its owner"))
+    if need is not Need.READ and membership.tenant.status == TenantStatus.SUSPENDED:
+        raise TenantReadOnly
+    return membership.tenant
+
+
+def default_tenant(actor: Actor, need: Need) -> Tenant:
+    """The tenant a person means who names none: the first they got; raises as `get_tenant`."""
+    first = Membership.objects.filter(user_id=actor.id).order_by("created_at", "id").first()
+    if actor.kind is not ActorKind.USER or first is None:
+        raise TenantNotFound(_("You belong to no tenant yet"))
+    return get_tenant(actor, first.tenant_id, need)

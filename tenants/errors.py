@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from maim.common.errors import Conflict, NotFound
+
+
+class TenantNotFound(NotFound):
+    code = "TENANT_001"
+    message = _("Tenant not found")
+
+
+class TenantNameTaken(Conflict):
+    code = "TENANT_002"
+    message = _("A tenant of this name already exists")
+
+
+class TenantReadOnly(Conflict):
+    code = "TENANT_003"
+    message = _("The tenant's status does not allow changes")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from maim.common import clock, ids
+from maim.common.fields import ExactCharField, IdField, JSONTextField
+from maim.common.text import fold
+
+
+class TenantType(models.TextChoices):
+    PERSONAL = "personal", _("personal")
+    ENTERPRISE = "enterprise", _("enterprise")
+
+
+class TenantStatus(models.TextChoices):
+    ACTIVE = "active", _("active")
+    INACTIVE = "inactive", _("inactive")
+    SUSPENDED = "suspended", _("suspended")
+
+
+class Tenant(models.Model):
+    """Whose agents and keys they are. Names are unique for an owner, and among those without one."""
+
+    id = IdField(primary_key=True, default=ids.tenant_id, editable=False)
+    tenant_name = models.CharField(_("name"), max_length=255)
+    name_folded = ExactCharField(max_length=700, editable=False)
+    # The owner's id or "", because a unique constraint holds no two NULLs for equal.
+    owner_scope = IdField(editable=False, default="")
+    tenant_type = ExactCharField(_("type"), max_length=20, choices=TenantType.choices)
+    description = models.TextField(_("description"), null=True, blank=True)
+    contact_email = models.CharField(_("contact"), max_length=255, null=True, blank=True)
+    tenant_config = JSONTextField(_("config"), null=True, blank=True)
+    status = ExactCharField(_("status"), max_length=20, choices=TenantStatus.choices, default=TenantStatus.ACTIVE)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("owner"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="owned_tenants",
+    )
+    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
+
+    class Meta:
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
+        constraints = (
+            models.UniqueConstraint(fields=["owner_scope", "name_folded"], name="tenant_name_unique"),
+        )
+        indexes = (models.Index(fields=["created_at", "id"], name="tenant_newest"),)
+
+    def __str__(self) -> str:
+        return self.tenant_name
+
+    def set_name(self, name: str) -> None:
+        """Sets the name and the form it is unique by."""
+        self.tenant_name, self.name_folded = name, fold(name)
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", _("owner")
+    MEMBER = "member", _("member")
+
+
+class Membership(models.Model):
+    """What a person may do in a tenant: an owner everything, a member reads all and writes agents."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = ExactCharField(_("role"), max_length=20, choices=Role.choices)
+    created_at = models.DateTimeField(_("since"), default=clock.now, editable=False)
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = (models.UniqueConstraint(fields=["tenant", "user"], name="membership_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.tenant_id}: {self.role}"

@@ -1,0 +1,184 @@
+"""The rules about tenants and who belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts import services as accounts
+from accounts.models import User
+from maim.common import audit, clock
+from maim.common.actor import Actor, ActorKind
+from maim.common.db import transactional, unique_or
+from maim.common.errors import Invalid
+from tenants.errors import TenantNameTaken, TenantNotFound
+from tenants.models import Membership, Role, Tenant, TenantType
+
+_NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
+
+
+def snapshot(tenant: Tenant) -> dict[str, Any]:
+    """What the audit log keeps of a tenant."""
+    return {
+        "tenant_name": tenant.tenant_name,
+        "tenant_type": tenant.tenant_type,
+        "description": tenant.description,
+        "contact_email": tenant.contact_email,
+        "tenant_config": tenant.tenant_config,
+        "status": tenant.status,
+        "owner_id": tenant.owner_id,
+    }
+
+
+@transactional
+def register(*, actor: Actor, username: str, password: str, email: str | None = None) -> User:
+    """A new user with a personal tenant, or neither.
+
+    Raises Forbidden where registration is closed, and Invalid for bad or taken input.
+    """
+    accounts.check_registration_open()
+    user = accounts.create_user(actor=actor, username=username, password=password, email=email)
+    create_tenant(
+        actor=actor,
+        tenant_name=f"{username}'s Personal Tenant",
+        tenant_type=TenantType.PERSONAL,
+        owner_id=user.id,
+        contact_email=email,
+    )
+    return user
+
+
+@transactional
+def create_tenant(
+    *,
+    actor: Actor,
+    tenant_name: str,
+    tenant_type: str,
+    description: str | None = None,
+    contact_email: str | None = None,
+    tenant_config: dict[str, Any] | None = None,
+    owner_id: str | None = None,
+) -> Tenant:
+    """A new tenant. A person becomes the owner of what they make; others name an owner or none.
+
+    Raises TenantNameTaken, and Invalid for an owner who does not exist.
+    """
+    if actor.kind is ActorKind.USER:
+        owner_id = actor.id
+    if owner_id is not None and not User.objects.filter(pk=owner_id).exists():
+        raise Invalid({"owner_id": [_("There is no user with this id")]})
+    tenant = Tenant(
+        tenant_type=tenant_type,
+        description=description,
+        contact_email=contact_email,
+        tenant_config=tenant_config,
+        owner_id=owner_id,
+        owner_scope=owner_id or "",
+    )
+    _set_name(tenant, tenant_name)
+    with unique_or(_NAME_TAKEN):
+        tenant.save(force_insert=True)
+    if owner_id is not None:
+        Membership.objects.create(tenant=tenant, user_id=owner_id, role=Role.OWNER)
+    audit.record(
+        actor=actor, action="tenant.create", object_id=tenant.id, tenant_id=tenant.id, after=snapshot(tenant)
+    )
+    return tenant
+
+
+def lock_tenant(tenant_id: str) -> Tenant:
+    """The tenant's row, locked until the transaction ends, so that it cannot be deleted meanwhile.
+
+    Raises TenantNotFound.
+    """
+    row = Tenant.objects.select_for_update().filter(pk=tenant_id).first()
+    if row is None:
+        raise TenantNotFound
+    return row
+
+
+@transactional
+def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
+    """Changes any of `tenant_name, tenant_type, description, contact_email, tenant_config, status`.
+
+    A status is for operators to give: a person's is ignored. Raises TenantNameTaken, TenantNotFound.
+    """
+    row = lock_tenant(tenant.pk)
+    before = snapshot(row)
+    if "tenant_name" in changes:
+        _set_name(row, changes["tenant_name"])
+    fields = ["tenant_type", "description", "contact_email", "tenant_config"]
+    if actor.is_trusted:
+        fields.append("status")
+    for field in fields:
+        setattr(row, field, changes.get(field, getattr(row, field)))
+    after = snapshot(row)
+    if after == before:
+        return row
+    row.updated_at = clock.now()
+    with unique_or(_NAME_TAKEN):
+        row.save(update_fields=["tenant_name", "name_folded", *fields, "updated_at"])
+    audit.record(
+        actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after
+    )
+    return row
+
+
+@transactional
+def delete_tenant(*, actor: Actor, tenant: Tenant) -> None:
+    """Removes a tenant and everything in it; raises TenantNotFound if it is already gone."""
+    row = lock_tenant(tenant.pk)
+    before = snapshot(row)
+    row.delete()
+    audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
+
+
+@transactional
+def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None:
+    """Gives a person a role in a tenant; the tenant's owner stays its owner."""
+    if tenant.owner_id == user_id and role != Role.OWNER:
+        raise Invalid({"role": [_("The tenant's owner cannot be made a member")]})
+    membership = Membership.objects.select_for_update().filter(tenant=tenant, user_id=user_id).first()
+    before = {"user": user_id, "role": membership.role} if membership else None
+    if membership is not None and membership.role == role:
+        return
+    Membership.objects.update_or_create(tenant=tenant, user_id=user_id, defaults={"role": role})
+    audit.record(
+        actor=actor,
+        action="membership.set",
+        object_id=tenant.id,
+        tenant_id=tenant.id,
+        before=before,
+        after={"user": user_id, "role": role},
+    )
+
+
+@transactional
+def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
+    """Takes a person's role in a tenant away; the tenant's owner stays."""
+    if tenant.owner_id == user_id:
+        raise Invalid({"user": [_("The tenant's owner cannot be removed")]})
+    deleted, _by_model = Membership.objects.filter(tenant=tenant, user_id=user_id).delete()
+    if deleted:
+        audit.record(
+            actor=actor,
+            action="membership.remove",
+            object_id=tenant.id,
+            tenant_id=tenant.id,
+            before={"user": user_id},
+        )
+
+
+def memberships_of(user_id: str) -> list[Membership]:
+    """A person's memberships with their tenants, oldest first."""
+    return list(
+        Membership.objects.select_related("tenant").filter(user_id=user_id).order_by("created_at", "id")
+    )
+
+
+def _set_name(tenant: Tenant, name: str) -> None:
+    tenant.set_name(name)
+    if len(tenant.name_folded) > 700:
+        raise Invalid({"tenant_name": [_("The name is too long")]})
