@@ -9,7 +9,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class ExactCharField(models.CharField[Any, Any]):
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """Text that compares byte by byte.
 
     MariaDB's usual collations hold 'bot 🤖' and 'bot 😀' for equal and ignore case and trailing
@@ -32,7 +32,7 @@ class IdField(ExactCharField):
         super().__init__(*args, **kwargs)
 
 
-class JSONTextField(models.TextField[Any, Any]):
+class JSONTextField(models.TextField):  # type: ignore[type-arg]
     """A JSON document in a text column.
 
     MariaDB's own JSON type refuses more than 32 nested objects, and re-orders nothing we want kept;
