@@ -62,9 +62,7 @@ class PluginSetting(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         constraints = (
-            models.UniqueConstraint(
-                fields=["tenant", "agent_scope", "plugin_name"], name="plugin_setting_unique"
-            ),
+            models.UniqueConstraint(fields=["tenant", "agent_scope", "plugin_name"], name="plugin_setting_unique"),
         )
 
     def __str__(self) -> str:

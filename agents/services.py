@@ -64,9 +64,7 @@ def create_agent(
         agent.save(force_insert=True)
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
-    audit.record(
-        actor=actor, action="agent.create", object_id=agent.id, tenant_id=tenant.id, after=snapshot(agent)
-    )
+    audit.record(actor=actor, action="agent.create", object_id=agent.id, tenant_id=tenant.id, after=snapshot(agent))
     return agent
 
 
@@ -104,9 +102,7 @@ def delete_agent(*, actor: Actor, agent: Agent) -> None:
     row = lock_agent(agent.pk)
     before = snapshot(row)
     row.delete()
-    audit.record(
-        actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before
-    )
+    audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 
 
 def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> AgentActivity:
@@ -142,9 +138,7 @@ def _mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
         ttl_seconds=ttl_seconds,
         expires_at=now + timedelta(seconds=ttl_seconds),
     )
-    upsert(
-        activity, unique_fields=["agent"], update_fields=["tenant", "last_seen_at", "ttl_seconds", "expires_at"]
-    )
+    upsert(activity, unique_fields=["agent"], update_fields=["tenant", "last_seen_at", "ttl_seconds", "expires_at"])
     return activity
 
 

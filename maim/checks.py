@@ -1,0 +1,49 @@
+"""Misconfiguration that can be found before it hurts, as Django system checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+
+
+@register(Tags.database)
+def database_speaks_utf8mb4(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """maim.E001: a MariaDB schema in another character set loses what people write."""
+    problems: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "mysql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@character_set_database")
+            (charset,) = cursor.fetchone()
+        if charset != "utf8mb4":
+            problems.append(
+                Error(
+                    f"The database's character set is {charset}, which cannot store every text.",
+                    hint="ALTER DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci, before migrating.",
+                    id="maim.E001",
+                )
+            )
+    return problems
+
+
+@register(Tags.security)
+def internal_surface_is_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """maim.W001: the surface without authentication listens on every address."""
+    if settings.ENV.internal_bind.host not in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        return []
+    return [
+        Warning(
+            "The internal surface, which has no authentication, listens on every address of this machine.",
+            hint="Set MAIM_INTERNAL_BIND to a private address, or make sure that only the private network "
+            "reaches the port, as compose.yaml does.",
+            id="maim.W001",
+        )
+    ]

@@ -178,9 +178,7 @@ class Environment(BaseSettings):
         description="`redis://host:6379/0`; counts shared by several workers live there. "
         "Default: none, which allows one worker a surface.",
     )
-    MAIM_DATA_DIR: Path = Field(
-        Path("var"), description="Where the embedded database and the generated secrets live."
-    )
+    MAIM_DATA_DIR: Path = Field(Path("var"), description="Where the embedded database and the generated secrets live.")
     MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
         None,
         description="Signs tokens and admin sessions; 32 characters or more. "
@@ -226,9 +224,7 @@ class Environment(BaseSettings):
     MAIM_ACCESS_TOKEN_HOURS: int = Field(
         8 * 24, ge=1, le=366 * 24, description="How long an access token lives. A changed password ends it sooner."
     )
-    MAIM_USAGE_LOG_DAYS: int = Field(
-        30, ge=1, le=3660, description="How long entries of the bots' usage log are kept."
-    )
+    MAIM_USAGE_LOG_DAYS: int = Field(30, ge=1, le=3660, description="How long entries of the bots' usage log are kept.")
     MAIMBOT_MODEL_CONFIG_PATH: Path | None = Field(
         None, description="TOML file with the system's model providers and models. Default: built in."
     )

@@ -84,6 +84,8 @@ def _database(url: str) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL",
         }
+        # On disk, because threads of a test share no memory database.
+        config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     else:
         config["OPTIONS"] = {
             "charset": "utf8mb4",
@@ -239,6 +241,7 @@ LOGGING: dict[str, Any] = {
         # 4xx are the callers' business and stand in the access log already.
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        "granian": {"handlers": [], "level": "WARNING", "propagate": True},
+        # Our own lines tell of starts and stops (maim.server).
+        "_granian": {"handlers": [], "level": "ERROR", "propagate": True},
     },
 }

@@ -1,1 +1,26 @@
-urlpatterns = []
+"""The internal surface: what bots and other services on the private network ask."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from maim.http import handlers, probes
+from maim.http.docs import OpenAPIDocument, RedocPage, SwaggerPage
+from maim.http.surfaces import INTERNAL
+
+handler400 = handlers.bad_request
+handler403 = handlers.permission_denied
+handler404 = handlers.not_found
+handler500 = handlers.server_error
+
+urlpatterns = [
+    path("", probes.About.as_view()),
+    path("health", probes.InternalHealth.as_view()),
+    path("ready", probes.Ready.as_view()),
+    path("info", probes.Info.as_view()),
+    path("metrics", probes.Metrics.as_view()),
+    path("openapi.json", OpenAPIDocument.as_view(surface=INTERNAL), name="openapi"),
+    path("docs", SwaggerPage.as_view()),
+    path("redoc", RedocPage.as_view()),
+    path("api/", include("internal_api.urls")),
+]

@@ -1,1 +1,46 @@
-urlpatterns = []
+"""The public surface: the browser console's API and the operators' admin."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+import accounts.views as accounts
+import agents.views as agents
+import apikeys.views as apikeys
+import tenants.views as tenants
+from maim.http import handlers, probes
+from maim.http.docs import OpenAPIDocument, SwaggerPage
+from maim.http.surfaces import PUBLIC
+
+handler400 = handlers.bad_request
+handler403 = handlers.permission_denied
+handler404 = handlers.not_found
+handler500 = handlers.server_error
+
+urlpatterns = [
+    path("", probes.Welcome.as_view()),
+    path("health", probes.Health.as_view()),
+    path("docs", SwaggerPage.as_view()),
+    path("api/v1/openapi.json", OpenAPIDocument.as_view(surface=PUBLIC), name="openapi"),
+    path("api/v1/auth/register", accounts.Register.as_view()),
+    path("api/v1/auth/login", accounts.Login.as_view()),
+    path("api/v1/auth/refresh", accounts.Refresh.as_view()),
+    path("api/v1/auth/logout", accounts.Logout.as_view()),
+    path("api/v1/auth/password", accounts.Password.as_view()),
+    path("api/v1/auth/me", accounts.Me.as_view()),
+    path("api/v1/tenants", tenants.TenantCollection.as_view()),
+    path("api/v1/tenants/<str:tenant_id>", tenants.TenantResource.as_view()),
+    path("api/v1/agents", agents.Agents.as_view()),
+    path("api/v1/agents/<str:agent_id>", agents.AgentResource.as_view()),
+    path("api/v1/agents/<str:agent_id>/api_keys", apikeys.AgentKeys.as_view()),
+    path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>", apikeys.AgentKeyResource.as_view()),
+    path("api/v1/api-keys", apikeys.KeyCollection.as_view()),
+    path("api/v1/api-keys/<str:key_id>", apikeys.KeyResource.as_view()),
+    path("api/v1/api-keys/<str:key_id>/disable", apikeys.DisableKey.as_view()),
+    path("api/v1/api-keys/<str:key_id>/enable", apikeys.EnableKey.as_view()),
+    path("api/v1/plugins/settings", agents.PluginSettings.as_view()),
+    path("api/v1/system/models", agents.SystemModels.as_view()),
+    path("api/v1/system/bot-defaults", agents.BotDefaults.as_view()),
+    path("admin/", admin.site.urls),
+]

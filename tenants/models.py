@@ -47,9 +47,7 @@ class Tenant(models.Model):
     class Meta:
         verbose_name = _("tenant")
         verbose_name_plural = _("tenants")
-        constraints = (
-            models.UniqueConstraint(fields=["owner_scope", "name_folded"], name="tenant_name_unique"),
-        )
+        constraints = (models.UniqueConstraint(fields=["owner_scope", "name_folded"], name="tenant_name_unique"),)
         indexes = (models.Index(fields=["created_at", "id"], name="tenant_newest"),)
 
     def __str__(self) -> str:

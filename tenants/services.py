@@ -82,9 +82,7 @@ def create_tenant(
         tenant.save(force_insert=True)
     if owner_id is not None:
         Membership.objects.create(tenant=tenant, user_id=owner_id, role=Role.OWNER)
-    audit.record(
-        actor=actor, action="tenant.create", object_id=tenant.id, tenant_id=tenant.id, after=snapshot(tenant)
-    )
+    audit.record(actor=actor, action="tenant.create", object_id=tenant.id, tenant_id=tenant.id, after=snapshot(tenant))
     return tenant
 
 
@@ -120,9 +118,7 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
     row.updated_at = clock.now()
     with unique_or(_NAME_TAKEN):
         row.save(update_fields=["tenant_name", "name_folded", *fields, "updated_at"])
-    audit.record(
-        actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after
-    )
+    audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     return row
 
 
@@ -173,9 +169,7 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
 
 def memberships_of(user_id: str) -> list[Membership]:
     """A person's memberships with their tenants, oldest first."""
-    return list(
-        Membership.objects.select_related("tenant").filter(user_id=user_id).order_by("created_at", "id")
-    )
+    return list(Membership.objects.select_related("tenant").filter(user_id=user_id).order_by("created_at", "id"))
 
 
 def _set_name(tenant: Tenant, name: str) -> None:

@@ -122,7 +122,10 @@ def _check_names(items: list[Any], path: str, errors: dict[str, list[str]]) -> N
 
 
 def _refuse_left_over_masks(config: Config) -> None:
-    left = {path: [_("the mask keeps a stored value, and none is stored")]
-            for holder, key, path in secret_places(config) if holder[key] == MASK}
+    left = {
+        path: [_("the mask keeps a stored value, and none is stored")]
+        for holder, key, path in secret_places(config)
+        if holder[key] == MASK
+    }
     if left:
         raise BadConfig(left)

@@ -25,7 +25,9 @@ def check_sent(sent: Config) -> None:
     theirs = system.provider_names()
     for number, provider in enumerate(_items(model, "api_providers")):
         if _folded(provider.get("name")) in theirs:
-            errors[f"config_overrides.model.api_providers[{number}].name"] = [_("the system has a provider of this name")]
+            errors[f"config_overrides.model.api_providers[{number}].name"] = [
+                _("the system has a provider of this name")
+            ]
     for number, item in enumerate(_items(model, "models")):
         path = f"config_overrides.model.models[{number}]"
         if _folded(item.get("name")) in system.model_names():

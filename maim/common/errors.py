@@ -24,9 +24,7 @@ class DomainError(Exception):
     code: str = "SYS_001"
     message: Text = _("The request could not be carried out")
 
-    def __init__(
-        self, detail: Text | None = None, *, code: str | None = None, message: Text | None = None
-    ) -> None:
+    def __init__(self, detail: Text | None = None, *, code: str | None = None, message: Text | None = None) -> None:
         if code is not None:
             self.code = code
         if message is not None:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import models
 
-
 M = TypeVar("M", bound=models.Model)
 
 

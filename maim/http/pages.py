@@ -21,9 +21,7 @@ def page(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, s
     }
 
 
-def key_page(
-    rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, page_size: int
-) -> dict[str, Any]:
+def key_page(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, page_size: int) -> dict[str, Any]:
     """v2's page of API keys."""
     total = rows.count()
     total_pages = -(-total // page_size)
@@ -42,6 +40,4 @@ def key_page(
 
 def bare_list(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, skip: int, limit: int) -> Response:
     """v1's bare list, its full length in `X-Total-Count`."""
-    return Response(
-        serializer(rows[skip : skip + limit], many=True).data, headers={"X-Total-Count": str(rows.count())}
-    )
+    return Response(serializer(rows[skip : skip + limit], many=True).data, headers={"X-Total-Count": str(rows.count())})

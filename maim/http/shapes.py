@@ -68,9 +68,18 @@ def problem_envelope(request: HttpRequest, problem: Problem) -> dict[str, Any]:
     )
 
 
+_ENVELOPED_ON_PUBLIC = ("/api/v1/tenants", "/api/v1/api-keys")
+
+
+def _speaks_envelope(request: HttpRequest) -> bool:
+    if surface_of_port(request.META["SERVER_PORT"]) is INTERNAL:
+        return True
+    return request.path_info.startswith(_ENVELOPED_ON_PUBLIC)
+
+
 def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
     """An error that no view answers, in the shape of the surface it happened on."""
-    if surface_of_port(request.META["SERVER_PORT"]) is INTERNAL:
+    if _speaks_envelope(request):
         with translation.override(ENVELOPE_LANGUAGE):
             problem = problem_of(error)
             assert problem is not None

@@ -113,9 +113,7 @@ class EnvelopeView(BaseView):
 
     def verdict(self, data: Mapping[str, Any], *, message: Text, error: Text, code: str) -> Response:
         """The 200 that says no: the question was answered (RFC 7662 section 2.2)."""
-        return Response(
-            envelope(self.request, success=False, message=message, data=data, error=error, error_code=code)
-        )
+        return Response(envelope(self.request, success=False, message=message, data=data, error=error, error_code=code))
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         return problem_envelope(self.request, problem)

@@ -1,0 +1,79 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MANAGE := $(BIN)/python manage.py
+
+# MySQL and MariaDB need a C library to compile against; the embedded default needs nothing but Python.
+REQUIREMENTS := $(if $(filter mysql%,$(DATABASE_URL)),requirements.txt,requirements-embedded.txt)
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 18
+
+run: $(VENV)/installed-$(REQUIREMENTS) ## Run both surfaces (SQLite under var/, or DATABASE_URL), until Ctrl-C
+	@$(MANAGE) migrate --verbosity 0
+	@exec $(MANAGE) serve
+
+test: $(VENV)/installed-requirements-dev.txt ## Run all tests on SQLite, and on MariaDB with Redis
+	@$(BIN)/python -m tests.run $(ARGS)
+
+check: lint types contracts check-migrations ## Everything that needs no server: lint, types, contracts, migrations
+
+lint: $(VENV)/installed-requirements-dev.txt ## Check format and style
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+types: $(VENV)/installed-requirements-dev.txt ## Check types, strictly
+	@$(BIN)/mypy .
+
+contracts: $(VENV)/installed-requirements-dev.txt ## Check that imports point down only
+	@$(BIN)/lint-imports
+
+check-migrations: $(VENV)/installed-requirements-dev.txt ## Check that migrations match the models
+	@$(MANAGE) makemigrations --check --dry-run
+
+format: $(VENV)/installed-requirements-dev.txt ## Format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+migrations: $(VENV)/installed-requirements-dev.txt ## Write migrations for changed models
+	@$(MANAGE) makemigrations
+
+messages: $(VENV)/installed-requirements-dev.txt ## Collect and compile translations (needs gettext)
+	@$(MANAGE) makemessages --locale zh_Hans --no-location --no-wrap --ignore '$(VENV)/*' --ignore 'var/*'
+	@$(MANAGE) compilemessages --ignore '$(VENV)/*' --verbosity 0
+
+openapi: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed OpenAPI documents
+	@$(BIN)/python -m pytest tests/test_openapi.py --write-snapshots
+
+query-counts: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed query counts
+	@$(BIN)/python -m pytest tests/test_query_counts.py --write-snapshots
+
+lock: ## Pin the dependencies of pyproject.toml, with hashes (needs uv)
+	@for target in "requirements-embedded.txt" "requirements.txt --extra mysql" \
+	    "requirements-dev.txt --group dev --constraint requirements.txt"; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" pyproject.toml -o $$target || exit 1; done
+
+image: ## Build the container image
+	@docker build --tag maim .
+
+clean: ## Remove the virtual environment and caches; var/ with its data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "maim needs Python 3.11, 3.12 or 3.13; try: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of requirements: a second run installs nothing.
+$(VENV)/installed-requirements-dev.txt: $(VENV)/installed-requirements-embedded.txt
+
+$(VENV)/installed-%: % | $(BIN)/python
+	@echo "installing $*"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $*
+	@touch $@

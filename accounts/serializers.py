@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from maim.http.fields import Body, StrictCharField
+
+
+class RegisterBody(Body):
+    username = StrictCharField(max_length=100)
+    password = StrictCharField(max_length=1024, trim_whitespace=False)
+    email = StrictCharField(max_length=254, required=False, allow_blank=True)
+
+
+class LoginBody(Body):
+    username = StrictCharField(max_length=300)
+    password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class RefreshBody(Body):
+    refresh_token = StrictCharField(max_length=4096)
+
+
+class PasswordBody(Body):
+    old_password = StrictCharField(max_length=1024, trim_whitespace=False)
+    new_password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class ProfileBody(Body):
+    clearable = frozenset({"email"})
+
+    email = StrictCharField(max_length=254, required=False, allow_blank=True)
+
+
+class UserAnswer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    username = serializers.CharField()
+    email = serializers.CharField(allow_null=True)
+    is_active = serializers.BooleanField()
+
+
+class MembershipAnswer(serializers.Serializer[Any]):
+    tenant_id = serializers.CharField()
+    tenant_name = serializers.CharField(source="tenant.tenant_name")
+    tenant_status = serializers.CharField(source="tenant.status")
+    role = serializers.CharField()
+
+
+class ProfileAnswer(UserAnswer):
+    memberships = MembershipAnswer(many=True)
+
+
+class TokenAnswer(serializers.Serializer[Any]):
+    access_token = serializers.CharField(source="access")
+    token_type = serializers.CharField(default="bearer")
+    refresh_token = serializers.CharField(source="refresh")
+    expires_in = serializers.IntegerField(help_text="Seconds the access token lives.")

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from agents.config.masking import masked
+from agents.models import AgentStatus, PluginSetting
+from maim.http.fields import (
+    Body,
+    JSONObjectField,
+    Query,
+    SliceQuery,
+    StrictBooleanField,
+    StrictCharField,
+    UTCDateTimeField,
+    description_field,
+    id_field,
+    name_field,
+)
+
+
+def _tags_field() -> serializers.ListField:
+    return serializers.ListField(child=StrictCharField(max_length=64), max_length=50, required=False)
+
+
+class AgentBody(Body):
+    """v1's; without a `tenant_id` it is the caller's first tenant."""
+
+    name = name_field()
+    description = description_field()
+    config = JSONObjectField(required=False)
+    template_id = id_field(required=False)
+    tags = _tags_field()
+    tenant_id = id_field(required=False)
+
+
+class TenantAgentBody(AgentBody):
+    """v2's."""
+
+    tenant_id = id_field()
+
+
+class AgentChanges(Body):
+    clearable = frozenset({"description", "template_id"})
+
+    name = name_field(required=False)
+    description = description_field()
+    config = JSONObjectField(required=False)
+    template_id = id_field(required=False)
+    tags = _tags_field()
+    status = serializers.ChoiceField(AgentStatus.choices, required=False)
+
+
+class AgentListQuery(SliceQuery):
+    q = serializers.CharField(required=False, max_length=100, help_text="Part of the name.")
+    status = serializers.ChoiceField(AgentStatus.choices, required=False)
+    tenant_id = serializers.CharField(required=False, max_length=50)
+    sort = serializers.ChoiceField(["created_at", "-created_at", "name", "-name"], default="-created_at")
+
+
+class MaskedConfigField(JSONObjectField):
+    """A config as it may be shown."""
+
+    def to_representation(self, value: Any) -> Any:
+        return masked(value)
+
+
+class AgentAnswer(serializers.Serializer[Any]):
+    """v1's agent."""
+
+    id = serializers.CharField()
+    tenant_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    config = MaskedConfigField()
+    template_id = serializers.CharField(allow_null=True)
+    status = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+
+
+class InternalAgentAnswer(serializers.Serializer[Any]):
+    """v2's agent."""
+
+    id = serializers.CharField()
+    agent_id = serializers.CharField(source="id")
+    tenant_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    template_id = serializers.CharField(allow_null=True)
+    config = MaskedConfigField()
+    status = serializers.CharField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    tags = serializers.ListField(child=serializers.CharField())
+
+
+class PluginBody(Body):
+    plugin_name = name_field()
+    enabled = StrictBooleanField()
+    config = JSONObjectField(required=False)
+
+
+class PluginQuery(Query):
+    agent_id = serializers.CharField(required=False, max_length=50)
+    tenant_id = serializers.CharField(
+        required=False, max_length=50, help_text="Where no agent is named; by default the caller's first tenant."
+    )
+
+
+class InternalPluginQuery(Query):
+    tenant_id = serializers.CharField(max_length=50)
+    agent_id = serializers.CharField(required=False, max_length=50)
+
+
+class PluginAnswer(serializers.Serializer[Any]):
+    id = serializers.SerializerMethodField()
+    tenant_id = serializers.CharField()
+    agent_id = serializers.CharField(allow_null=True)
+    plugin_name = serializers.CharField()
+    enabled = serializers.BooleanField()
+    config = JSONObjectField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+
+    def get_id(self, row: PluginSetting) -> str:
+        return f"ps_{row.tenant_id}_{row.agent_id or 'global'}_{row.plugin_name}"
+
+
+class ProviderAnswer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    client_type = serializers.CharField()
+    base_url = serializers.CharField(allow_null=True)
+    is_server_provider = serializers.BooleanField()
+
+
+class ModelsAnswer(serializers.Serializer[Any]):
+    providers = ProviderAnswer(many=True)
+    models = serializers.ListField(child=serializers.DictField())
+    defaults = serializers.DictField()

@@ -1,0 +1,166 @@
+"""Shapes that only the internal surface has."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from agents.models import AgentStatus
+from agents.serializers import InternalAgentAnswer
+from maim.http.fields import (
+    AnyJSONField,
+    Body,
+    PageQuery,
+    Query,
+    StrictBooleanField,
+    StrictCharField,
+    StrictIntegerField,
+    UTCDateTimeField,
+    id_field,
+)
+
+ONE_YEAR = 366 * 24 * 3600
+MAX_DETAILS_BYTES = 8 * 1024
+
+
+class AgentPageQuery(PageQuery):
+    tenant_id = serializers.CharField(max_length=50)
+    status = serializers.ChoiceField(AgentStatus.choices, required=False)
+
+
+class AgentPage(serializers.Serializer[Any]):
+    items = InternalAgentAnswer(many=True)
+    total = serializers.IntegerField()
+    page = serializers.IntegerField()
+    size = serializers.IntegerField()
+    pages = serializers.IntegerField()
+
+
+class DeletedAgent(serializers.Serializer[Any]):
+    id = serializers.CharField()
+
+
+class ParseKeyBody(Body):
+    # Malformed keys of any length are a question with an answer (AUTH_001), not bad input.
+    api_key = StrictCharField(trim_whitespace=False, allow_blank=True)
+
+
+class ValidateKeyBody(ParseKeyBody):
+    required_permission = StrictCharField(max_length=500, required=False)
+    check_rate_limit = StrictBooleanField(required=False)
+
+
+class CheckPermissionBody(ParseKeyBody):
+    permission = StrictCharField(max_length=500)
+
+
+class ParsedKeyAnswer(serializers.Serializer[Any]):
+    tenant_id = serializers.CharField(required=False)
+    agent_id = serializers.CharField(required=False)
+    random_hash = serializers.CharField(required=False)
+    version = serializers.CharField(required=False)
+    format_valid = serializers.BooleanField()
+    code = serializers.CharField(required=False)
+
+
+class VerdictAnswer(serializers.Serializer[Any]):
+    """A key that is not good has `valid` and `code`, and no more."""
+
+    valid = serializers.BooleanField()
+    code = serializers.CharField(required=False)
+    tenant_id = serializers.CharField(required=False)
+    agent_id = serializers.CharField(required=False)
+    api_key_id = serializers.CharField(required=False)
+    permissions = serializers.ListField(child=serializers.CharField(), required=False)
+    has_permission = serializers.BooleanField(required=False)
+    status = serializers.CharField(required=False)
+
+
+class PermissionAnswer(serializers.Serializer[Any]):
+    """A key that is not good has `valid` and `code`, and no more."""
+
+    has_permission = serializers.BooleanField(required=False)
+    permission = serializers.CharField(required=False)
+    all_permissions = serializers.ListField(child=serializers.CharField(), required=False)
+    tenant_id = serializers.CharField(required=False)
+    agent_id = serializers.CharField(required=False)
+    api_key_status = serializers.CharField(required=False)
+    valid = serializers.BooleanField(required=False)
+    code = serializers.CharField(required=False)
+
+
+class ActivityBody(Body):
+    tenant_id = id_field()
+    agent_id = id_field()
+    ttl_seconds = StrictIntegerField(min_value=1, max_value=ONE_YEAR)
+
+
+class ActivityQuery(Query):
+    tenant_id = serializers.CharField(required=False, max_length=50)
+
+
+class ActivityAnswer(serializers.Serializer[Any]):
+    tenant_id = serializers.CharField()
+    agent_id = serializers.CharField()
+    last_seen_at = UTCDateTimeField()
+    expires_at = UTCDateTimeField()
+    ttl_seconds = serializers.IntegerField()
+
+
+class ActivityList(serializers.Serializer[Any]):
+    items = ActivityAnswer(many=True)
+    count = serializers.IntegerField()
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})
+class BotTimeField(UTCDateTimeField):
+    """A time as bots write it: ISO 8601, or a number of Unix seconds, or of milliseconds."""
+
+    _MILLISECONDS_FROM = 10**11  # as seconds, the year 5138
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            return super().to_internal_value(data)
+        try:
+            return datetime.fromtimestamp(data / 1000 if data >= self._MILLISECONDS_FROM else data, UTC)
+        except (ValueError, OverflowError, OSError):
+            self.fail("range")
+
+
+class DetailsField(AnyJSONField):
+    """Whatever the bot has to say, up to 8 KiB of JSON."""
+
+    default_error_messages = {"too_large": _("The details may have at most 8 KiB.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DETAILS_BYTES:
+            self.fail("too_large")
+        return super().to_internal_value(data)
+
+
+class UsageBody(Body):
+    action = StrictCharField(max_length=100)
+    tenant_id = id_field(required=False)
+    agent_id = id_field(required=False)
+    user_id = StrictCharField(max_length=100, required=False)
+    platform = StrictCharField(max_length=100, required=False)
+    details = DetailsField(required=False)
+    timestamp = BotTimeField(required=False)
+
+
+class UsageAnswer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    tenant_id = serializers.CharField(allow_null=True)
+    agent_id = serializers.CharField(allow_null=True)
+    user_id = serializers.CharField(allow_null=True)
+    platform = serializers.CharField(allow_null=True)
+    action = serializers.CharField()
+    details = extend_schema_field(OpenApiTypes.ANY)(serializers.JSONField)(allow_null=True)
+    timestamp = UTCDateTimeField()
+    created_at = UTCDateTimeField()

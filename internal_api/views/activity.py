@@ -1,0 +1,42 @@
+"""What bots report: that they are alive, and what they did."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents import services
+from apikeys import usage
+from internal_api.serializers import (
+    ActivityAnswer,
+    ActivityBody,
+    ActivityList,
+    ActivityQuery,
+    UsageAnswer,
+    UsageBody,
+)
+from maim.http.openapi import operation
+from maim.http.views import InternalView
+
+
+class Activity(InternalView):
+    @operation("Which agents are alive", tag="activity", query=ActivityQuery, answer=ActivityList)
+    def get(self, request: Request) -> Response:
+        query = self.query(ActivityQuery)
+        items = ActivityAnswer(services.active_agents(query.get("tenant_id")), many=True).data
+        return self.answer(
+            {"items": items, "count": len(items)}, message=_("Active agents listed"), tenant_id=query.get("tenant_id")
+        )
+
+    @operation("An agent is alive", tag="activity", request=ActivityBody, answer=ActivityAnswer, refusals=(404, 409))
+    def put(self, request: Request) -> Response:
+        activity = services.record_activity(**self.body(ActivityBody))
+        return self.answer(ActivityAnswer(activity).data, message=_("Activity recorded"), tenant_id=activity.tenant_id)
+
+
+class UsageLog(InternalView):
+    @operation("Log what a bot did", tag="activity", request=UsageBody, answer=UsageAnswer)
+    def post(self, request: Request) -> Response:
+        entry = usage.log_usage(**self.body(UsageBody))
+        return self.answer(UsageAnswer(entry).data, message=_("Usage logged"), tenant_id=entry.tenant_id)

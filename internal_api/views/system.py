@@ -1,0 +1,25 @@
+"""What the system offers to every agent."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.config import system
+from agents.serializers import ModelsAnswer
+from maim.http.openapi import operation
+from maim.http.views import InternalView
+
+
+class Models(InternalView):
+    @operation("The system's model providers and models", tag="system", answer=ModelsAnswer)
+    def get(self, request: Request) -> Response:
+        return self.answer(system.models(), message=_("System models listed"))
+
+
+class BotDefaults(InternalView):
+    @operation("The bots' default sections", tag="system", answer=serializers.DictField())
+    def get(self, request: Request) -> Response:
+        return self.answer(system.bot_defaults(), message=_("Bot defaults listed"))

@@ -1,0 +1,165 @@
+"""Is it alive, can it work, what is it: for people, balancers and orchestrators."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.http import HttpResponse
+from django_redis import get_redis_connection
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from maim import __version__
+from maim.common import clock
+from maim.http import metrics
+from maim.http.openapi import operation
+from maim.http.problems import NOT_REACHABLE
+from maim.http.views import AnonymousView, InternalPlainView
+
+log = logging.getLogger("maim.http")
+
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+
+
+class WelcomeAnswer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+
+
+class AboutAnswer(WelcomeAnswer):
+    version = serializers.CharField()
+    description = serializers.CharField()
+    endpoints = serializers.DictField(child=serializers.CharField())
+    features = serializers.ListField(child=serializers.CharField())
+
+
+class HealthAnswer(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    timestamp = serializers.FloatField(help_text="Unix seconds.")
+    version = serializers.CharField()
+    services = serializers.DictField(child=serializers.CharField())
+
+
+class InfoAnswer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    version = serializers.CharField()
+    architecture = serializers.CharField()
+    supported_features = serializers.ListField(child=serializers.CharField())
+
+
+_DESCRIPTION = "The control plane for multi-tenant AI agents"
+_FEATURES = [
+    "multi-tenant isolation",
+    "agent configuration",
+    "API key issuing and verification",
+    "agent activity",
+    "plugin settings",
+    "usage log",
+]
+
+
+def database_answers() -> bool:
+    """Whether the database answers a query."""
+    try:
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return bool(cursor.fetchone())
+    except NOT_REACHABLE as error:
+        log.warning("the database does not answer: %s", error)
+        connection.close()
+        return False
+
+
+def cache_answers() -> bool:
+    """Whether Redis answers a ping."""
+    try:
+        return bool(get_redis_connection().ping())
+    except NOT_REACHABLE as error:
+        log.warning("Redis does not answer: %s", error)
+        return False
+
+
+def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
+    return {"status": status, "timestamp": clock.now().timestamp(), "version": __version__, "services": services}
+
+
+class Welcome(AnonymousView):
+    @operation("Welcome", tag="service", answer=WelcomeAnswer)
+    def get(self, request: Request) -> Response:
+        return Response({"message": "Welcome to MaimWebBackend API"})
+
+
+class About(InternalPlainView):
+    @operation("What this is", tag="service", answer=AboutAnswer)
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "message": "maim internal API",
+                "version": __version__,
+                "description": _DESCRIPTION,
+                "endpoints": {
+                    "tenants": "/api/v2/tenants",
+                    "agents": "/api/v2/agents",
+                    "api_keys": "/api/v2/api-keys",
+                    "auth": "/api/v2/auth",
+                    "docs": "/docs",
+                    "health": "/health",
+                },
+                "features": _FEATURES,
+            }
+        )
+
+
+class Info(InternalPlainView):
+    @operation("Name, version, features", tag="service", answer=InfoAnswer)
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "name": "maim",
+                "description": _DESCRIPTION,
+                "version": __version__,
+                "architecture": "one Django application, two surfaces",
+                "supported_features": _FEATURES,
+            }
+        )
+
+
+class Health(AnonymousView):
+    """The process lives and says so quickly; what it depends on is told, and no reason to be restarted."""
+
+    @operation("The process lives", tag="service", answer=HealthAnswer)
+    def get(self, request: Request) -> Response:
+        database = HEALTHY if database_answers() else UNHEALTHY
+        return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
+
+
+class InternalHealth(InternalPlainView, Health):
+    """The same on the internal surface."""
+
+
+class Ready(InternalPlainView):
+    """Whether traffic should come here: everything that is configured answers."""
+
+    @operation("Everything it needs answers", tag="service", answer=HealthAnswer)
+    def get(self, request: Request) -> Response:
+        answers = {"database": database_answers()}
+        if settings.REDIS_URL:
+            answers["cache"] = cache_answers()
+        services = {name: HEALTHY if good else UNHEALTHY for name, good in answers.items()}
+        if all(answers.values()):
+            return Response(_health(HEALTHY, {"api": HEALTHY, **services}))
+        return Response(_health(UNHEALTHY, {"api": HEALTHY, **services}), status=503, headers={"Retry-After": "1"})
+
+
+class Metrics(InternalPlainView):
+    """Metrics in Prometheus' text format."""
+
+    schema = None  # not JSON: see the exposition format of Prometheus
+
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)

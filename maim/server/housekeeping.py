@@ -1,0 +1,25 @@
+"""Deletes what has had its time: expired sessions, heartbeats and usage log entries."""
+
+from __future__ import annotations
+
+import logging
+
+from django.contrib.sessions.backends.db import SessionStore
+
+from accounts.services import sweep_sessions
+from agents.services import sweep_activity
+from apikeys.usage import sweep_usage_log
+
+log = logging.getLogger("maim.server")
+
+
+def sweep() -> dict[str, int]:
+    """Deletes everything that is over; how much of each there was. Safe to run anywhere, any time."""
+    swept = {
+        "sessions": sweep_sessions(),
+        "heartbeats": sweep_activity(),
+        "usage log entries": sweep_usage_log(),
+    }
+    SessionStore.clear_expired()
+    log.info("swept %s", ", ".join(f"{number} {kind}" for kind, number in swept.items()))
+    return swept

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from maim.server import housekeeping
+
+
+class Command(BaseCommand):
+    help = "Deletes expired sessions, heartbeats and usage log entries; `serve` does it every hour."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for kind, number in housekeeping.sweep().items():
+            self.stdout.write(f"{number} {kind}")

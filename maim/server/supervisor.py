@@ -1,0 +1,151 @@
+"""Keeps both surfaces up: one Granian process group each, and the hourly sweep.
+
+    serve ─┬─ public group  ── workers
+           ├─ internal group ─ workers
+           └─ sweep, once an hour
+
+Granian brings a dead worker back; a group that ends is started again by us; whatever is left when we
+are killed notices that its parent is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from django.conf import settings
+from django.db import connections
+from granian.constants import HTTPModes, Interfaces
+from granian.server import Server
+
+from maim.http.surfaces import SURFACES, Surface
+from maim.server import housekeeping
+from maim.server.worker import end_with_parent
+
+log = logging.getLogger("maim.server")
+
+# Workers have eight seconds to finish what they serve, the whole ten (see docs/operations.md).
+GRACE_SECONDS = 8
+STOP_SECONDS = 9.5
+RESTART_PAUSE_SECONDS = 1.0
+SWEEP_EVERY_SECONDS = 3600
+
+_fork = multiprocessing.get_context("fork")
+
+
+class Supervisor:
+    """Runs the surfaces until SIGTERM or SIGINT."""
+
+    def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
+        self._surfaces = surfaces
+        self._groups: dict[Surface, BaseProcess] = {}
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Starts everything, watches it, and returns when all of it has ended."""
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        try:
+            for surface in self._surfaces:
+                self._start(surface)
+            self._watch()
+        finally:
+            self._end_groups()
+            shutil.rmtree(metrics_dir, ignore_errors=True)
+        log.info("stopped")
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+
+    def _start(self, surface: Surface) -> None:
+        connections.close_all()  # no connection may be shared across a fork
+        process = _fork.Process(target=_run_group, args=(surface,), name=f"maim-{surface.name}")
+        process.start()
+        self._groups[surface] = process
+
+    def _watch(self) -> None:
+        announced = False
+        swept = float("-inf")
+        while not self._stopping.wait(0.2):
+            for surface, process in list(self._groups.items()):
+                if not process.is_alive():
+                    log.error("the %s surface ended with code %s, starting it again", surface.name, process.exitcode)
+                    self._stopping.wait(RESTART_PAUSE_SECONDS)
+                    self._start(surface)
+            if not announced and all(_accepts(surface) for surface in self._surfaces):
+                announced = True
+                _announce()
+            if announced and time.monotonic() - swept > SWEEP_EVERY_SECONDS:
+                swept = time.monotonic()
+                connections.close_all()
+                _fork.Process(target=_sweep, name="maim-sweep", daemon=True).start()
+            multiprocessing.active_children()  # reaps a finished sweep
+
+    def _end_groups(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._groups.values():
+            process.terminate()
+        for process in self._groups.values():
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _run_group(surface: Surface) -> None:
+    """A process group: Granian's master, whose workers it forks."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent()
+    Server(
+        f"maim.server.worker:{surface.name}",
+        factory=True,
+        address=surface.bind.host,
+        port=surface.bind.port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.ENV.MAIM_WORKERS,
+        blocking_threads=surface.threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE_SECONDS,
+        log_dictconfig=settings.LOGGING,
+    ).serve()
+
+
+def _sweep() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    housekeeping.sweep()
+
+
+def _accepts(surface: Surface) -> bool:
+    try:
+        with socket.create_connection(_reachable(surface), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def _reachable(surface: Surface) -> tuple[str, int]:
+    """Where this machine reaches a surface that may listen on all of its addresses."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(surface.bind.host, surface.bind.host)  # noqa: S104  # compared, not bound
+    return host, surface.bind.port
+
+
+def _announce() -> None:
+    public, internal = (
+        f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in map(_reachable, SURFACES)
+    )
+    public = settings.PUBLIC_URL or public.replace("127.0.0.1", "localhost")
+    log.info("maim is ready. People: %s/docs (API), %s/admin/ (operators). Bots: %s/docs", public, public, internal)

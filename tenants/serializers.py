@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from maim.http.fields import (
+    Body,
+    JSONObjectField,
+    StrictCharField,
+    UTCDateTimeField,
+    description_field,
+    id_field,
+    name_field,
+)
+from tenants.models import TenantStatus, TenantType
+
+
+class TenantBody(Body):
+    tenant_name = name_field(255)
+    tenant_type = serializers.ChoiceField(TenantType.choices)
+    description = description_field()
+    contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
+    tenant_config = JSONObjectField(required=False)
+    owner_id = id_field(required=False)
+
+
+class TenantChanges(Body):
+    clearable = frozenset({"description", "contact_email", "tenant_config"})
+
+    tenant_name = name_field(255, required=False)
+    description = description_field()
+    contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
+    tenant_config = JSONObjectField(required=False)
+    status = serializers.ChoiceField(TenantStatus.choices, required=False)
+
+
+class TenantAnswer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    tenant_id = serializers.CharField(source="id")
+    tenant_name = serializers.CharField()
+    tenant_type = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    contact_email = serializers.CharField(allow_null=True)
+    tenant_config = JSONObjectField(allow_null=True)
+    status = serializers.CharField()
+    owner_id = serializers.CharField(allow_null=True)
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+
+
+class TenantPage(serializers.Serializer[Any]):
+    items = TenantAnswer(many=True)
+    total = serializers.IntegerField()
+    page = serializers.IntegerField()
+    size = serializers.IntegerField()
+    pages = serializers.IntegerField()
+
+
+class DeletedTenant(serializers.Serializer[Any]):
+    id = serializers.CharField()

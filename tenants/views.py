@@ -1,0 +1,46 @@
+"""Tenants, in v2's envelope, behind either door."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from maim.http.fields import PageQuery
+from maim.http.openapi import operation
+from maim.http.pages import page
+from maim.http.views import EnvelopeView
+from tenants import services
+from tenants.access import Need, get_tenant, tenants_for
+from tenants.serializers import DeletedTenant, TenantAnswer, TenantBody, TenantChanges, TenantPage
+
+
+class TenantCollection(EnvelopeView):
+    @operation("List tenants", tag="tenants", query=PageQuery, answer=TenantPage)
+    def get(self, request: Request) -> Response:
+        found = page(tenants_for(self.actor), TenantAnswer, **self.query(PageQuery))
+        return self.answer(found, message=_("Tenants listed"))
+
+    @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,))
+    def post(self, request: Request) -> Response:
+        tenant = services.create_tenant(actor=self.actor, **self.body(TenantBody))
+        return self.answer(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
+
+
+class TenantResource(EnvelopeView):
+    @operation("Read a tenant", tag="tenants", answer=TenantAnswer, refusals=(404,))
+    def get(self, request: Request, tenant_id: str) -> Response:
+        tenant = get_tenant(self.actor, tenant_id, Need.READ)
+        return self.answer(TenantAnswer(tenant).data, message=_("Tenant found"), tenant_id=tenant.id)
+
+    @operation("Change a tenant", tag="tenants", request=TenantChanges, answer=TenantAnswer, refusals=(404, 409))
+    def put(self, request: Request, tenant_id: str) -> Response:
+        tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
+        tenant = services.update_tenant(actor=self.actor, tenant=tenant, changes=self.body(TenantChanges))
+        return self.answer(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
+
+    @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409))
+    def delete(self, request: Request, tenant_id: str) -> Response:
+        tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
+        services.delete_tenant(actor=self.actor, tenant=tenant)
+        return self.answer({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)

@@ -1,0 +1,45 @@
+"""Django's test client, for a surface."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.test.client import Client, ClientHandler
+
+from maim.http.surfaces import PUBLIC, Surface, handler_of, surface_of_port
+
+
+class _SurfaceHandler(ClientHandler):
+    """Sends each request through the handler of its surface, as `maim.wsgi` does."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        def chain(request: HttpRequest) -> HttpResponse:
+            surface = surface_of_port(request.META["SERVER_PORT"])
+            assert surface is not None, "a test request names a port that no surface has"
+            handler = handler_of(surface)
+            if handler._middleware_chain is None:
+                handler.load_middleware()
+            return handler._middleware_chain(request)  # type: ignore[no-any-return, misc]
+
+        self._middleware_chain = chain  # type: ignore[assignment]
+
+
+class SurfaceClient(Client):
+    """Speaks JSON to one surface, with a token if it is given one."""
+
+    def __init__(self, surface: Surface = PUBLIC, token: str | None = None) -> None:
+        super().__init__(raise_request_exception=False)
+        self.handler = _SurfaceHandler(enforce_csrf_checks=False)
+        self._environ = {"SERVER_PORT": str(surface.bind.port), "HTTP_HOST": f"localhost:{surface.bind.port}"}
+        if token is not None:
+            self._environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+
+    def generic(self, method: str, path: str, *args: Any, **extra: Any) -> Any:
+        return super().generic(method, path, *args, **{**self._environ, **extra})
+
+    def send(self, method: str, path: str, body: Any = None, **extra: Any) -> Any:
+        """Sends `body` as JSON, or nothing where it is None."""
+        content = b"" if body is None else json.dumps(body).encode()
+        return self.generic(method, path, content, "application/json", **extra)

@@ -1,0 +1,196 @@
+"""Throw-away MariaDB and Redis on free loopback ports, each with its own data directory."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+USER = PASSWORD = "maim"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    """Polls `condition`; raises TimeoutError that says `what` did not come about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} within {seconds} s")
+        time.sleep(0.02)
+
+
+def _can_connect(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class MariaDB:
+    """A MariaDB server; `url(name)` is that of one of its databases."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def missing() -> list[str]:
+        """The Debian packages that are not installed."""
+        return [] if shutil.which("mariadbd") and shutil.which("mariadb-install-db") else ["mariadb-server"]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Makes the data directory if there is none, starts the server, and waits until it answers."""
+        data = self.directory / "data"
+        owner = self._owner()
+        if not data.exists():
+            data.mkdir(parents=True)
+            if owner:
+                shutil.chown(self.directory, *owner)
+                shutil.chown(data, *owner)
+            subprocess.run(
+                [
+                    *self._as_owner(),
+                    "mariadb-install-db",
+                    "--no-defaults",
+                    f"--datadir={data}",
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                    "--skip-name-resolve",
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        self._process = subprocess.Popen(
+            [
+                *self._as_owner(),
+                "mariadbd",
+                "--no-defaults",
+                f"--datadir={data}",
+                f"--socket={self._socket}",
+                f"--port={self.port}",
+                "--bind-address=127.0.0.1",
+                f"--log-error={self.directory / 'error.log'}",
+                "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
+                "--collation-server=utf8mb4_unicode_ci",
+                "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-buffer-pool-size=128M",
+                "--max-connections=300",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: self._sql("SELECT 1").returncode == 0, "MariaDB answers")
+        self._sql(f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
+        self._sql(f"GRANT ALL ON *.* TO '{USER}'@'%'")
+
+    def create_database(self, name: str) -> str:
+        """Makes an empty database; its URL."""
+        self._sql(f"DROP DATABASE IF EXISTS `{name}`; CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(30)
+
+    @property
+    def _socket(self) -> Path:
+        return self.directory / "s.sock"
+
+    @staticmethod
+    def _owner() -> tuple[str, str] | None:
+        """mariadbd refuses to run as root; Debian's package brings a user for it."""
+        if os.geteuid() != 0:
+            return None
+        try:
+            pwd.getpwnam("mysql")
+        except KeyError:
+            return None
+        return "mysql", "mysql"
+
+    def _as_owner(self) -> list[str]:
+        return ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"] if self._owner() else []
+
+    def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            ["mariadb", "--no-defaults", "-S", str(self._socket), "-uroot", "-e", statement],
+            check=False,
+            capture_output=True,
+        )
+
+
+class Redis:
+    """A Redis server."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def missing() -> list[str]:
+        """The Debian packages that are not installed."""
+        return [] if shutil.which("redis-server") else ["redis-server"]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [
+                "redis-server",
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                str(self.directory),
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: _can_connect(self.port), "Redis answers")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(30)

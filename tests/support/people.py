@@ -1,0 +1,63 @@
+"""Alice owns a tenant, Bob is a member of it, Charlie is a stranger with a tenant of his own."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from accounts import services as accounts
+from accounts.models import User
+from agents import services as agents
+from agents.models import Agent
+from apikeys import services as apikeys
+from apikeys.services import IssuedKey
+from maim.common.actor import Actor, ActorKind, command_actor
+from maim.http.surfaces import PUBLIC
+from tenants import services as tenants
+from tenants.models import Role, Tenant
+from tests.support.client import SurfaceClient
+
+PASSWORD = "password123"
+OPERATOR = command_actor("tests")
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A registered user, signed in."""
+
+    user: User
+    tenant: Tenant
+    token: str
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(kind=ActorKind.USER, id=self.user.id, label=self.user.username)
+
+    @property
+    def client(self) -> SurfaceClient:
+        return SurfaceClient(PUBLIC, self.token)
+
+
+def register(username: str, *, is_active: bool = True) -> Person:
+    """A person with a personal tenant and a session."""
+    user = tenants.register(actor=OPERATOR, username=username, password=PASSWORD)
+    pair = accounts.sign_in(actor=OPERATOR, user=user)
+    if not is_active:
+        User.objects.filter(pk=user.pk).update(is_active=False)
+    return Person(user=user, tenant=user.owned_tenants.get(), token=pair.access)
+
+
+def join(person: Person, tenant: Tenant, role: Role = Role.MEMBER) -> None:
+    """Gives a person a role in a tenant."""
+    tenants.set_member(actor=OPERATOR, tenant=tenant, user_id=person.user.id, role=role)
+
+
+def make_agent(tenant: Tenant, name: str | None = None, **fields: object) -> Agent:
+    """An agent in a tenant."""
+    return agents.create_agent(actor=OPERATOR, tenant=tenant, name=name or f"agent {next(_numbers)}", **fields)  # type: ignore[arg-type]
+
+
+def make_key(agent: Agent, name: str | None = None, **fields: object) -> IssuedKey:
+    """A key of an agent."""
+    return apikeys.issue_key(actor=OPERATOR, agent=agent, name=name or f"key {next(_numbers)}", **fields)  # type: ignore[arg-type]
