@@ -59,7 +59,7 @@ def _pytest(title: str, environment: dict[str, str], arguments: list[str]) -> in
                 **os.environ,
                 "MAIM_DATA_DIR": data,
                 "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
-                "MAIM_KEY_SECRETS": "1:a key secret for tests, thirty-two or more",
+                "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
                 **{name: value for name, value in environment.items() if value},
             },
             check=False,
