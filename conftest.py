@@ -13,6 +13,17 @@ from tests.support.people import Person, join, register
 from tests.support.server import MaimServer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--write-snapshots`: what the tests compare with is rewritten instead (OpenAPI, query counts)."""
+    parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
+
+
+@pytest.fixture(scope="session")
+def write_snapshots(pytestconfig: pytest.Config) -> bool:
+    """Whether the committed snapshots are to be rewritten rather than compared with."""
+    return bool(pytestconfig.getoption("--write-snapshots"))
+
+
 @pytest.fixture(autouse=True)
 def _quick_and_unthrottled(settings: pytest.FixtureRequest) -> None:
     """In-process tests hash cheaply and are not throttled; real servers are as they ship."""

@@ -66,4 +66,4 @@ class TokenSession(models.Model):
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
-        return self.id
+        return f"{self.id}: {self.user_id}"

@@ -30,8 +30,8 @@ def _alone() -> MovingWindowRateLimiter:
 
 
 @cache
-def _together() -> MovingWindowRateLimiter:
-    storage = RedisStorage(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2, key_prefix="maim:auth")
+def _together(redis_url: str) -> MovingWindowRateLimiter:
+    storage = RedisStorage(redis_url, socket_timeout=2, socket_connect_timeout=2, key_prefix="maim:auth")
     return MovingWindowRateLimiter(storage)
 
 
@@ -50,7 +50,7 @@ def attempt(*, account: str, address: str) -> None:
 
 
 def _hit(item: RateLimitItemPerMinute, *identifiers: str) -> None:
-    limiter = _together() if settings.REDIS_URL else _alone()
+    limiter = _together(settings.REDIS_URL) if settings.REDIS_URL else _alone()
     try:
         admitted = limiter.hit(item, *identifiers)
     except RedisError as error:

@@ -22,7 +22,7 @@ from accounts.serializers import (
 )
 from accounts.tokens import TokenPair
 from maim.http.openapi import operation
-from maim.http.views import AnonymousView, FormOrJSON, PlainView
+from maim.http.views import FORM_OR_JSON, AnonymousView, PlainView
 from tenants import services as tenants
 
 
@@ -41,7 +41,9 @@ class Register(AnonymousView):
         return Response(UserAnswer(user).data)
 
 
-class Login(FormOrJSON, AnonymousView):
+class Login(AnonymousView):
+    parser_classes = FORM_OR_JSON
+
     @operation("Sign in", tag="auth", request=LoginBody, answer=TokenAnswer, refusals=(429,))
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.body(LoginBody), address=self.actor.address)
@@ -73,7 +75,8 @@ class Password(PlainView):
         refusals=(429,),
     )
     def post(self, request: Request) -> Response:
-        assert isinstance(request.user, User) and isinstance(request.auth, TokenSession)
+        assert isinstance(request.user, User)
+        assert isinstance(request.auth, TokenSession)
         services.change_password(
             actor=self.actor, user=request.user, keep_session=request.auth.id, **self.body(PasswordBody)
         )
@@ -87,7 +90,8 @@ class Me(PlainView):
 
     @operation("Change one's e-mail address", tag="auth", request=ProfileBody, answer=ProfileAnswer)
     def patch(self, request: Request) -> Response:
-        user = services.update_user(actor=self.actor, user_id=request.user.pk, changes=self.body(ProfileBody))
+        assert isinstance(request.user, User)
+        user = services.update_user(actor=self.actor, user_id=request.user.id, changes=self.body(ProfileBody))
         return _profile(user)
 
 

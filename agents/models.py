@@ -66,7 +66,7 @@ class PluginSetting(TenantOwned):
         )
 
     def __str__(self) -> str:
-        return self.plugin_name
+        return f"{self.plugin_name}: {self.agent_id or self.tenant_id}"
 
 
 class AgentActivity(TenantOwned):
@@ -82,4 +82,4 @@ class AgentActivity(TenantOwned):
         pass
 
     def __str__(self) -> str:
-        return self.agent_id
+        return f"{self.agent_id}: {self.expires_at}"

@@ -38,6 +38,8 @@ class ApiKey(TenantOwned):
     created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
 
+    newest_secrets: list[KeySecret]  # prefetched by the gate (apikeys.access), newest first
+
     class Meta(TenantOwned.Meta):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")

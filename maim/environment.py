@@ -159,7 +159,10 @@ Origins = Annotated[list[Annotated[str, AfterValidator(parse_origin)]], NoDecode
 class Environment(BaseSettings):
     """Every setting, its type, its default, and what it is for."""
 
-    model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, hide_input_in_errors=True)
+    # An empty variable means "not given", so that it hides no NAME_FILE.
+    model_config = SettingsConfigDict(
+        extra="ignore", case_sensitive=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     MAIM_PUBLIC_BIND: BindText = Field(
         "0.0.0.0:8880", description="Address and port of the public surface (console, operators, admin)."

@@ -51,9 +51,9 @@ INSTALLED_APPS = [
 ROOT_URLCONF = "maim.urls_public"
 MIDDLEWARE = [
     "maim.http.middleware.RequestScopeMiddleware",
+    "corsheaders.middleware.CorsMiddleware",  # outside of all that may refuse: a console must be able to read why
     "maim.http.middleware.PublicSurfaceMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

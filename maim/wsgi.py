@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import django
 
@@ -30,7 +30,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
         return [b""]
     if environ["PATH_INFO"].startswith(settings.STATIC_URL):
-        return static_files()(environ, start_response)
+        return cast(Iterable[bytes], static_files()(environ, start_response))
     if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
         _measure_body(environ)
     return handler_of(surface)(environ, start_response)

@@ -94,11 +94,11 @@ def _check_structure(sent: Config) -> None:
 
     expect(sent.get("persona"), "persona", (dict, str), _("an object or a text"))
     expect(sent.get("bot_overrides"), "bot_overrides", dict, _("an object"))
-    overrides = sent.get("config_overrides")
+    overrides: Any = sent.get("config_overrides")
     if expect(overrides, "config_overrides", dict, _("an object")):
         for name, content in overrides.items():
             expect(content, f"config_overrides.{name}", dict, _("an object"))
-        model = overrides.get("model")
+        model: Any = overrides.get("model")
         for name in NAMED_LISTS if isinstance(model, dict) else ():
             path = f"config_overrides.model.{name}"
             if expect(model.get(name), path, list, _("a list")):

@@ -48,7 +48,7 @@ _bot_file = _TomlFile(_BUILT_IN / "bot_config.toml")
 
 
 def models() -> dict[str, Any]:
-    """`{providers, models, defaults}`, without any secret: of a provider exactly the four fields of CONTRACT.md section 2."""
+    """`{providers, models, defaults}`; of a provider exactly these four fields, never its key."""
     content = _model_file.content(settings.MODEL_CONFIG_PATH)
     return {
         "providers": [

@@ -21,7 +21,7 @@ def now() -> datetime:
 @contextmanager
 def frozen_at(moment: datetime) -> Iterator[None]:
     """For tests: `now()` answers `moment` (aware) in every thread until the block ends."""
-    global _frozen
+    global _frozen  # noqa: PLW0603  # the clock is the one thing that is meant to be global
     previous, _frozen = _frozen, moment
     try:
         yield

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.expressions import Combinable
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
@@ -16,6 +17,9 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
     blanks; ids, digests and folded names must not (CONTRACT.md section 7). Foreign keys to such a
     column take over its collation.
     """
+
+    _pyi_private_set_type: str | Combinable  # for the type checker
+    _pyi_private_get_type: str
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
         parameters = super().db_parameters(connection)
@@ -38,6 +42,9 @@ class JSONTextField(models.TextField):  # type: ignore[type-arg]
     MariaDB's own JSON type refuses more than 32 nested objects, and re-orders nothing we want kept;
     text returns exactly what was stored, key order included.
     """
+
+    _pyi_private_set_type: Any  # for the type checker: in and out come JSON values, not text
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:
         return None if value is None else json.loads(value)

@@ -8,7 +8,7 @@ may name it, which `tests/test_scoping.py` enforces.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from django.db import models
 
@@ -39,8 +39,8 @@ class TenantOwned(models.Model):
 
     tenant_id: str
 
-    objects: ClassVar[TenantScopedManager[Any]] = TenantScopedManager()
-    unscoped: ClassVar[models.Manager[Any]] = models.Manager()
+    objects = TenantScopedManager()
+    unscoped = models.Manager()
 
     class Meta:
         abstract = True

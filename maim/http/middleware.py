@@ -70,7 +70,7 @@ class SurfaceMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.urlconf = self.surface.urlconf  # type: ignore[attr-defined]
+        request.urlconf = self.surface.urlconf
         if surface_of_port(request.META["SERVER_PORT"]) is not self.surface:
             return problem_response(request, UnknownPath())
         if reason := self.refusal(request):

@@ -8,14 +8,15 @@ reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, cast
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
@@ -27,8 +28,6 @@ from maim.http.rest import StrictJSONParser
 from maim.http.scope import RequestScope
 from maim.http.shapes import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 
-S = TypeVar("S", bound="Serializer[Any]")
-
 
 class BaseView(APIView):
     """What all views share: the actor, checked input, one way to fail."""
@@ -37,7 +36,7 @@ class BaseView(APIView):
     def actor(self) -> Actor:
         """Who asks; of a view that needs a token, the signed-in person."""
         scope = RequestScope.of(self.request)
-        user = self.request.user
+        user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
             return Actor(kind=ActorKind.ANONYMOUS, request_id=scope.request_id, address=scope.address)
         return Actor(
@@ -94,16 +93,14 @@ class AnonymousView(PlainView):
     permission_classes = (AllowAny,)
 
 
-class FormOrJSON:
-    """Also takes a form, as OAuth2's password flow sends it."""
-
-    parser_classes = (StrictJSONParser, FormParser)
+# Of views that also take a form, as OAuth2's password flow sends it.
+FORM_OR_JSON = (StrictJSONParser, FormParser)
 
 
 class EnvelopeView(BaseView):
     """v2's envelope, whichever surface it is served on."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with translation.override(ENVELOPE_LANGUAGE):
             return super().dispatch(request, *args, **kwargs)
 
@@ -119,12 +116,11 @@ class EnvelopeView(BaseView):
         return problem_envelope(self.request, problem)
 
 
-class InternalDoor:
+class InternalDoor(BaseView):
     """Lets in whoever reached the internal port. The only door without a token or a password."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    request: Request
 
     @property
     def actor(self) -> Actor:

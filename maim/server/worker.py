@@ -11,7 +11,6 @@ import time
 from maim.http.surfaces import SURFACES
 from maim.wsgi import application, static_files
 
-
 log = logging.getLogger("maim.server")
 
 

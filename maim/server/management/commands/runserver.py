@@ -12,6 +12,7 @@ class Command(RunserverCommand):
     """Django's development server, for the one surface whose port it is given."""
 
     default_port = str(PUBLIC.bind.port)
+    port: str  # set by Django's handle()
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
         # The dispatcher serves the static files itself.
