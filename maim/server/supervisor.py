@@ -27,6 +27,7 @@ from django.db import connections
 from granian.constants import HTTPModes, Interfaces
 from granian.server import Server
 
+from maim.http import metrics
 from maim.http.surfaces import SURFACES, Surface
 from maim.server import housekeeping
 from maim.server.worker import end_with_parent
@@ -52,7 +53,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Starts everything, watches it, and returns when all of it has ended."""
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
+        metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
+        metrics.count_together(metrics_dir)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         try:

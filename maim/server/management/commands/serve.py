@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from maim.server.supervisor import Supervisor
@@ -11,11 +11,14 @@ from maim.server.supervisor import Supervisor
 
 class Command(BaseCommand):
     help = "Serves both surfaces until SIGTERM."
-    requires_system_checks = "__all__"
+    requires_system_checks = ()  # asked below, with those of the database
 
     def handle(self, *args: Any, **options: Any) -> None:
-        connection = connections[DEFAULT_DB_ALIAS]
-        executor = MigrationExecutor(connection)
+        try:
+            self.check(databases=[DEFAULT_DB_ALIAS])
+            executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        except OperationalError as error:
+            raise CommandError(f"The database does not answer: {error}") from error
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database is not up to date; run: manage.py migrate")
         Supervisor().run()

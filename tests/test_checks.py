@@ -1,0 +1,36 @@
+"""System checks: misconfiguration is found before it hurts."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection
+
+from maim.environment import Bind, Environment
+
+
+@pytest.mark.django_db
+def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
+    if connection.vendor != "mysql":
+        pytest.skip("SQLite stores every text; this is about MariaDB's character sets")
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE `{name}` CHARACTER SET latin1")
+        try:
+            found = run_checks(databases=["default"], tags=["database"])
+        finally:
+            cursor.execute(f"ALTER DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+
+    assert [problem.id for problem in found] == ["maim.E001"]
+    assert "latin1" in found[0].msg
+
+
+@pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", []), ("0.0.0.0", ["maim.W001"]), ("::", ["maim.W001"])])
+def test_an_internal_surface_on_every_address_is_warned_of(
+    host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Environment, "internal_bind", Bind((host, 8000)))
+
+    found = run_checks(tags=["security"])
+
+    assert [problem.id for problem in found if problem.id and problem.id.startswith("maim.")] == warnings
