@@ -9,6 +9,7 @@ import pytest
 
 from maim.http.surfaces import INTERNAL, PUBLIC
 from tests.support.client import SurfaceClient
+from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
 from tests.support.server import MaimServer
 
@@ -61,6 +62,12 @@ def bob(alice: Person) -> Person:
 def charlie(db: None) -> Person:
     """A stranger."""
     return register("charlie")
+
+
+@pytest.fixture
+def olivia(db: None) -> Operator:
+    """An operator who may change everything, signed in to the admin."""
+    return sign_in("olivia")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,15 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 from django.utils.translation import gettext_lazy as _
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = _("Accounts")
+
+
+class OperatorsAdminConfig(admin.AdminConfig):
+    """Django's admin, with our site in place of its own."""
+
+    default = False
+    default_site = "accounts.site.OperatorsSite"

@@ -59,7 +59,6 @@ def check_registration_open() -> None:
         raise Forbidden(_("Registration is closed; ask an operator for an account"))
 
 
-@transactional
 def create_user(
     *,
     actor: Actor,
@@ -72,7 +71,33 @@ def create_user(
 ) -> User:
     """A new user; without a password nobody can sign in as them yet.
 
-    Raises Invalid for a bad or taken username or e-mail, or a weak password.
+    Raises Invalid for a bad or taken username or e-mail, or a weak password, and Unavailable.
+    """
+    user = new_user(
+        username=username,
+        password=password,
+        email=email,
+        is_active=is_active,
+        superuser=superuser,
+        is_staff=is_staff,
+    )
+    add_user(actor=actor, user=user)
+    return user
+
+
+def new_user(
+    *,
+    username: str,
+    password: str | None,
+    email: str | None = None,
+    is_active: bool = True,
+    superuser: bool = False,
+    is_staff: bool = False,
+) -> User:
+    """A user with a checked name and a hashed password, for `add_user` to store.
+
+    Apart from it because a hash takes long: inside a transaction it would hold up all who write, which
+    on SQLite is everybody else. Raises Invalid and Unavailable.
     """
     errors: dict[str, Any] = {**_username_errors(username), **_email_errors(email)}
     if password is not None:
@@ -83,10 +108,15 @@ def create_user(
     user.set_username(username)
     user.set_email(email)
     user.set_password(password)
+    return user
+
+
+@transactional
+def add_user(*, actor: Actor, user: User) -> None:
+    """Stores what `new_user` made; raises Invalid for a taken username or e-mail."""
     with unique_or(_DUPLICATES):
         user.save(force_insert=True)
     audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=snapshot(user))
-    return user
 
 
 @transactional
@@ -224,14 +254,21 @@ def change_password(
     set_password(actor=actor, user=user, password=new_password, field="new_password", keep_session=keep_session)
 
 
-@transactional
 def set_password(
     *, actor: Actor, user: User, password: str, field: str = "password", keep_session: str | None = None
 ) -> None:
-    """Sets a password and ends every session but `keep_session`; raises Invalid for a weak one."""
+    """Sets a password and ends every session but `keep_session`.
+
+    Raises Invalid for a weak one, and Unavailable.
+    """
     if errors := _password_errors(password, user.username, field=field):
         raise Invalid(errors)
     user.set_password(password)
+    _store_password(actor=actor, user=user, keep_session=keep_session)
+
+
+@transactional
+def _store_password(*, actor: Actor, user: User, keep_session: str | None) -> None:
     user.save(update_fields=["password"])
     _end_sessions(user, keep=keep_session)
     audit.record(actor=actor, action="user.password", object_id=user.id, tenant_id=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.models import Agent, PluginSetting
+from agents.services import lock_agent
 from maim.common import audit, clock
 from maim.common.actor import Actor
 from maim.common.db import transactional
@@ -26,9 +27,14 @@ def snapshot(row: PluginSetting) -> dict[str, Any]:
 def set_plugin(
     *, actor: Actor, tenant: Tenant, agent: Agent | None, plugin_name: str, enabled: bool, config: dict[str, Any]
 ) -> PluginSetting:
-    """Sets a plugin's setting for an agent, or with None for the whole tenant."""
+    """Sets a plugin's setting for an agent, or with None for the whole tenant.
+
+    Raises TenantNotFound, AgentNotFound.
+    """
     # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
     lock_tenant(tenant.id)
+    if agent is not None:
+        lock_agent(agent.id)
     scope = agent.id if agent else ""
     row = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope=scope, plugin_name=plugin_name).first()
     before = None if row is None else snapshot(row)
@@ -37,7 +43,7 @@ def set_plugin(
     row.enabled, row.config, row.updated_at = enabled, config, clock.now()
     row.save()
     after = snapshot(row)
-    if before != after:
+    if audit.differ(before, after):
         audit.record(
             actor=actor,
             action="plugin.set",

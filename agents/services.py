@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.db import IntegrityError
 from django.utils.translation import gettext_lazy as _
 
 from agents.config import masking, merging, rules
@@ -85,7 +86,7 @@ def update_agent(*, actor: Actor, agent: Agent, changes: Mapping[str, Any]) -> A
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
-    if after == before and row.config == stored:
+    if not audit.differ([before, stored], [after, row.config]):
         return row
     row.updated_at = clock.now()
     with unique_or(_NAME_TAKEN):
@@ -115,7 +116,10 @@ def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> Agent
         raise NoActivityFor
     if agent.status != AgentStatus.ACTIVE or agent.tenant.status != TenantStatus.ACTIVE:
         raise NotActive
-    return _mark_active(agent, ttl_seconds)
+    try:
+        return _mark_active(agent, ttl_seconds)
+    except IntegrityError as error:  # deleted since it was read, which is cheaper than a lock at every heartbeat
+        raise NoActivityFor from error
 
 
 def active_agents(tenant_id: str | None = None) -> list[AgentActivity]:

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.services import IssuedKey
+from apikeys.services import MAX_PERMISSIONS, PERMISSION, IssuedKey
 from maim.common import clock
 from maim.http.fields import (
     MAX_PAGE,
     Body,
+    NumberParameter,
     Query,
     SliceQuery,
     StrictCharField,
@@ -21,8 +23,17 @@ from maim.http.fields import (
 )
 
 
-def _permissions_field() -> serializers.ListField:
-    return serializers.ListField(child=StrictCharField(trim_whitespace=False), required=False)
+@extend_schema_field(
+    {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": f"^{PERMISSION.pattern}$"},
+        "maxItems": MAX_PERMISSIONS,
+    }
+)
+class PermissionsField(serializers.ListField):
+    """A list of texts. What a permission may be is KEY_005's to say, not the shape's."""
+
+    child = StrictCharField(trim_whitespace=False, allow_blank=True)
 
 
 class AgentKeyBody(Body):
@@ -30,7 +41,7 @@ class AgentKeyBody(Body):
 
     name = name_field()
     description = description_field()
-    permissions = _permissions_field()
+    permissions = PermissionsField(required=False)
     expires_at = UTCDateTimeField(required=False)
 
 
@@ -46,7 +57,7 @@ class KeyChanges(Body):
 
     name = name_field(required=False)
     description = description_field()
-    permissions = _permissions_field()
+    permissions = PermissionsField(required=False)
     expires_at = UTCDateTimeField(required=False)
     status = serializers.ChoiceField(KeyStatus.choices, required=False)
 
@@ -60,8 +71,8 @@ class KeyPageQuery(Query):
     tenant_id = serializers.CharField(max_length=50)
     agent_id = serializers.CharField(required=False, max_length=50)
     status = serializers.ChoiceField(KeyStatus.choices, required=False)
-    page = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=1)
-    page_size = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
+    page_size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
 class _KeyAnswer(serializers.Serializer[Any]):

@@ -22,7 +22,7 @@ from maim.common.db import transactional, unique_or
 from maim.common.errors import Invalid
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
-_PERMISSION = re.compile(r"[^\s\x00-\x1f\x7f]{1,64}")
+PERMISSION = re.compile(r"[^\s\x00-\x1f\x7f]{1,64}")
 MAX_PERMISSIONS = 100
 
 
@@ -157,6 +157,6 @@ def _checked_permissions(permissions: list[str]) -> list[str]:
     if len(permissions) > MAX_PERMISSIONS:
         raise BadPermissions(_("A key may have at most 100 permissions"))
     for permission in permissions:
-        if not _PERMISSION.fullmatch(permission):
+        if not PERMISSION.fullmatch(permission):
             raise BadPermissions(_("A permission is 1 to 64 characters without blanks"))
     return list(dict.fromkeys(permissions))

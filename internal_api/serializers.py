@@ -14,6 +14,7 @@ from rest_framework import serializers
 from agents.models import AgentStatus
 from agents.serializers import InternalAgentAnswer
 from maim.http.fields import (
+    FIRST_YEAR,
     AnyJSONField,
     Body,
     PageQuery,
@@ -128,9 +129,12 @@ class BotTimeField(UTCDateTimeField):
         if isinstance(data, bool) or not isinstance(data, int | float):
             return super().to_internal_value(data)
         try:
-            return datetime.fromtimestamp(data / 1000 if data >= self._MILLISECONDS_FROM else data, UTC)
+            moment = datetime.fromtimestamp(data / 1000 if data >= self._MILLISECONDS_FROM else data, UTC)
         except (ValueError, OverflowError, OSError):
             self.fail("range")
+        if moment.year < FIRST_YEAR:
+            self.fail("range")
+        return moment
 
 
 class DetailsField(AnyJSONField):
@@ -139,7 +143,7 @@ class DetailsField(AnyJSONField):
     default_error_messages = {"too_large": _("The details may have at most 8 KiB.")}
 
     def to_internal_value(self, data: Any) -> Any:
-        if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DETAILS_BYTES:
+        if len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_DETAILS_BYTES:
             self.fail("too_large")
         return super().to_internal_value(data)
 

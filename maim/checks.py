@@ -34,7 +34,7 @@ def database_speaks_utf8mb4(
     return problems
 
 
-@register(Tags.security)
+@register(Tags.security, deploy=True)  # right in a container: for who asks, not at every command
 def internal_surface_is_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """maim.W001: the surface without authentication listens on every address."""
     if settings.ENV.internal_bind.host not in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound

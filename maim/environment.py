@@ -10,12 +10,21 @@ import ipaddress
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import dj_database_url
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    FilePath,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -23,7 +32,10 @@ MIN_SECRET_LENGTH = 32
 
 
 class InvalidEnvironment(Exception):
-    """The environment makes no sense; the text names every variable that is wrong."""
+    """The environment makes no sense; the text has a line for everything that is wrong."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(f"  {problem}" for problem in problems))
 
 
 class Bind(tuple[str, int]):
@@ -128,14 +140,21 @@ def _database_url(text: str) -> str:
     scheme = urlsplit(text).scheme
     if scheme not in ("sqlite", "mysql"):
         raise ValueError("must start with sqlite:// or mysql:// (MariaDB too)")
-    dj_database_url.parse(text)
+    try:
+        dj_database_url.parse(text)
+    except ValueError:  # whose text may hold a part of the password
+        raise ValueError("must be a URL; write special characters in its password as %40 and the like") from None
     return text
 
 
 def _redis_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
-        raise ValueError("must be a redis:// or rediss:// URL")
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # whose text may hold a part of the password
+        is_good = False
+    if not is_good:
+        raise ValueError("must be a redis:// or rediss:// URL; write special characters in its password as %40")
     return text
 
 
@@ -228,10 +247,10 @@ class Environment(BaseSettings):
         8 * 24, ge=1, le=366 * 24, description="How long an access token lives. A changed password ends it sooner."
     )
     MAIM_USAGE_LOG_DAYS: int = Field(30, ge=1, le=3660, description="How long entries of the bots' usage log are kept.")
-    MAIMBOT_MODEL_CONFIG_PATH: Path | None = Field(
+    MAIMBOT_MODEL_CONFIG_PATH: FilePath | None = Field(
         None, description="TOML file with the system's model providers and models. Default: built in."
     )
-    MAIMBOT_BOT_CONFIG_TEMPLATE_PATH: Path | None = Field(
+    MAIMBOT_BOT_CONFIG_TEMPLATE_PATH: FilePath | None = Field(
         None, description="TOML file with the bots' default sections. Default: built in."
     )
 
@@ -246,32 +265,39 @@ class Environment(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, _FileSource(settings_cls)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _name_all_that_is_wrong(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
         lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS")
-        given = {name: _split(value) for name, value in values.items() if name in lists}
-        # An empty variable means "not given": compose files pass unset ones on as ''.
-        return {name: value for name, value in {**values, **given}.items() if value != ""}
+        problems = _unreadable_files(values) + cls._conflicts(values)
+        try:
+            environment = check({**values, **{name: _split(values[name]) for name in lists if name in values}})
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)
+            lines = [f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}" for problem in wrong]
+            raise InvalidEnvironment(*lines, *problems) from None
+        if problems:
+            raise InvalidEnvironment(*problems)
+        return environment
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Environment:
+    @classmethod
+    def _conflicts(cls, values: Mapping[str, Any]) -> list[str]:
+        """What is wrong between variables, as they were given: each may be wrong by itself too."""
         problems = []
-        if parse_bind(self.MAIM_PUBLIC_BIND).port == parse_bind(self.MAIM_INTERNAL_BIND).port:
-            problems.append(
-                "MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port, which tells the surfaces apart"
-            )
-        if self.DATABASE_URL:
+        binds = ("MAIM_PUBLIC_BIND", "MAIM_INTERNAL_BIND")
+        public, internal = (values.get(name, cls.model_fields[name].default).rpartition(":")[2] for name in binds)
+        if public == internal:
+            problems.append(f"{' and '.join(binds)}: must differ in their port, which tells the surfaces apart")
+        if "DATABASE_URL" in values:
             problems += [
                 f"{name}: required when DATABASE_URL is given (every machine must use the same one)"
                 for name in ("MAIM_SECRET_KEY", "MAIM_KEY_SECRETS")
-                if getattr(self, name) is None
+                if name not in values and f"{name}_FILE" not in values
             ]
-        if self.MAIM_WORKERS > 1 and not self.REDIS_URL:
+        workers = values.get("MAIM_WORKERS", "1")
+        if workers.isdecimal() and int(workers) > 1 and "REDIS_URL" not in values:
             problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+        return problems
 
     @property
     def public_bind(self) -> Bind:
@@ -290,61 +316,80 @@ class Environment(BaseSettings):
         return parse_auth_rate(self.MAIM_AUTH_RATE)
 
     def secret_key(self) -> str:
-        """The given secret key, or the one kept in the data directory."""
+        """The given secret key, or the one kept in the data directory; raises InvalidEnvironment."""
         if self.MAIM_SECRET_KEY is not None:
             return self.MAIM_SECRET_KEY.get_secret_value()
-        return _kept_secret(self.MAIM_DATA_DIR / "secret_key", secrets.token_urlsafe(48))
+        return self._kept_secret("secret_key", secrets.token_urlsafe(48))
 
     def key_secrets(self) -> dict[int, str]:
-        """HMAC secrets by version, newest first; given, or kept in the data directory."""
+        """HMAC secrets by version, newest first; given, or kept in the data directory.
+
+        Raises InvalidEnvironment.
+        """
         if self.MAIM_KEY_SECRETS is not None:
             return parse_key_secrets(self.MAIM_KEY_SECRETS.get_secret_value())
-        return parse_key_secrets(_kept_secret(self.MAIM_DATA_DIR / "key_secrets", f"1:{secrets.token_urlsafe(48)}"))
+        return parse_key_secrets(self._kept_secret("key_secrets", f"1:{secrets.token_urlsafe(48)}"))
+
+    def make_data_dir(self) -> None:
+        """Makes the data directory if there is none; raises InvalidEnvironment."""
+        try:
+            self.MAIM_DATA_DIR.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidEnvironment(f"MAIM_DATA_DIR: cannot be made ({error.strerror})") from error
+
+    def _kept_secret(self, name: str, fresh: str) -> str:
+        """The secret in a file of the data directory; the first to ask writes `fresh` there, for its owner alone."""
+        self.make_data_dir()
+        path = self.MAIM_DATA_DIR / name
+        try:
+            if not path.exists():
+                _write_once(path, fresh + "\n")
+            return path.read_text().strip()
+        except OSError as error:
+            raise InvalidEnvironment(f"MAIM_DATA_DIR: cannot keep {name} ({error.strerror})") from error
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads `NAME` from the file that `NAME_FILE` names, as container secrets are given."""
+    """Reads `NAME` from the file that `NAME_FILE` names, as container secrets are given.
+
+    What cannot be read is passed on as `NAME_FILE` with the error, to be named with all else that is wrong.
+    """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{field_name}_FILE")
-        return (Path(path).read_text().strip() if path else None), field_name, False
+        if not path or os.environ.get(field_name):
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip() or None, field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            return error, f"{field_name}_FILE", False
 
     def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in values.items() if value is not None}
+        found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
+        return {name: value for value, name, _is_complex in found if value is not None}
 
 
-def _kept_secret(path: Path, fresh: str) -> str:
-    """The secret in `path`; the first to ask writes `fresh` there, readable by its owner alone."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    mine = path.with_name(f"{path.name}.{os.getpid()}")
+def _unreadable_files(values: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}: cannot be read ({value.strerror if isinstance(value, OSError) else 'it is not text'})"
+        for name, value in values.items()
+        if isinstance(value, OSError | UnicodeDecodeError)
+    ]
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Puts `text` into `path`, whole and readable by its owner alone, unless somebody is faster."""
+    mine = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     mine.touch(mode=0o600, exist_ok=False)
-    mine.write_text(fresh + "\n")
     try:
-        os.link(mine, path)  # fails if another process was faster, and then its secret counts
+        mine.write_text(text)
+        os.link(mine, path)
     except FileExistsError:
-        pass
+        pass  # then theirs counts
     finally:
         mine.unlink()
-    return path.read_text().strip()
 
 
 def load() -> Environment:
-    """The checked environment.
-
-    Raises InvalidEnvironment with one line for each thing that is wrong.
-    """
-    try:
-        return Environment()  # type: ignore[call-arg]  # every field has a default
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False, include_input=False):
-            name = str(problem["loc"][0]) if problem["loc"] else ""
-            text = problem["msg"].removeprefix("Value error, ")
-            lines += [f"{name}: {text}"] if name else text.splitlines()
-        raise InvalidEnvironment("\n".join(f"  {line}" for line in lines)) from error
-    except OSError as error:
-        raise InvalidEnvironment(f"  {error.filename}: cannot be read ({error.strerror})") from error
+    """The checked environment; raises InvalidEnvironment."""
+    return Environment()  # type: ignore[call-arg]  # every field has a default

@@ -14,20 +14,22 @@ from maim import __version__, environment
 
 try:
     ENV = environment.load()
+    SECRET_KEY = ENV.secret_key()
+    KEY_SECRETS = ENV.key_secrets()
+    if not ENV.DATABASE_URL:
+        ENV.make_data_dir()
 except environment.InvalidEnvironment as error:
     raise ImproperlyConfigured(f"maim cannot start, the environment is wrong:\n{error}") from error
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = False
-SECRET_KEY = ENV.secret_key()
-KEY_SECRETS = ENV.key_secrets()
 
 # Both surfaces check the host themselves, each by its own rule (maim.http.middleware).
 ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
     "maim.server",  # before staticfiles: its runserver knows the surfaces
-    "django.contrib.admin",
+    "accounts.apps.OperatorsAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -100,8 +102,6 @@ def _database(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": _database(ENV.database_url)}
-if not ENV.DATABASE_URL:
-    ENV.MAIM_DATA_DIR.mkdir(parents=True, exist_ok=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENV.REDIS_URL
@@ -181,8 +181,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,  # every field of a change is optional, PUT or PATCH
+    "GET_LIB_DOC_EXCLUDES": "maim.http.openapi.bases_without_description",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "POSTPROCESSING_HOOKS": [],
+    "POSTPROCESSING_HOOKS": ["maim.http.openapi.without_enum_ids"],
 }
 
 # ---- the system's own models and bot defaults (CONTRACT.md section 3)

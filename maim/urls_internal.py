@@ -20,7 +20,7 @@ urlpatterns = [
     path("info", probes.Info.as_view()),
     path("metrics", probes.Metrics.as_view()),
     path("openapi.json", OpenAPIDocument.as_view(surface=INTERNAL), name="openapi"),
-    path("docs", SwaggerPage.as_view()),
-    path("redoc", RedocPage.as_view()),
+    path("docs", SwaggerPage.as_view(surface=INTERNAL)),
+    path("redoc", RedocPage.as_view(surface=INTERNAL)),
     path("api/", include("internal_api.urls")),
 ]

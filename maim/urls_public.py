@@ -21,7 +21,7 @@ handler500 = handlers.server_error
 urlpatterns = [
     path("", probes.Welcome.as_view()),
     path("health", probes.Health.as_view()),
-    path("docs", SwaggerPage.as_view()),
+    path("docs", SwaggerPage.as_view(surface=PUBLIC)),
     path("api/v1/openapi.json", OpenAPIDocument.as_view(surface=PUBLIC), name="openapi"),
     path("api/v1/auth/register", accounts.Register.as_view()),
     path("api/v1/auth/login", accounts.Login.as_view()),

@@ -17,21 +17,35 @@ from tenants.models import TenantStatus, TenantType
 
 
 class TenantBody(Body):
+    """v1's; a person's tenant is their own."""
+
     tenant_name = name_field(255)
     tenant_type = serializers.ChoiceField(TenantType.choices)
     description = description_field()
     contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
     tenant_config = JSONObjectField(required=False)
+
+
+class InternalTenantBody(TenantBody):
+    """v2's."""
+
     owner_id = id_field(required=False)
 
 
 class TenantChanges(Body):
+    """v1's; a status is not for people to give."""
+
     clearable = frozenset({"description", "contact_email", "tenant_config"})
 
     tenant_name = name_field(255, required=False)
     description = description_field()
     contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
     tenant_config = JSONObjectField(required=False)
+
+
+class InternalTenantChanges(TenantChanges):
+    """v2's."""
+
     status = serializers.ChoiceField(TenantStatus.choices, required=False)
 
 

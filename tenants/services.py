@@ -32,22 +32,27 @@ def snapshot(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-@transactional
 def register(*, actor: Actor, username: str, password: str, email: str | None = None) -> User:
     """A new user with a personal tenant, or neither.
 
-    Raises Forbidden where registration is closed, and Invalid for bad or taken input.
+    Raises Forbidden where registration is closed, Invalid for bad or taken input, and Unavailable.
     """
     accounts.check_registration_open()
-    user = accounts.create_user(actor=actor, username=username, password=password, email=email)
+    user = accounts.new_user(username=username, password=password, email=email)
+    _add_with_tenant(actor=actor, user=user)
+    return user
+
+
+@transactional
+def _add_with_tenant(*, actor: Actor, user: User) -> None:
+    accounts.add_user(actor=actor, user=user)
     create_tenant(
         actor=actor,
-        tenant_name=f"{username}'s Personal Tenant",
+        tenant_name=f"{user.username}'s Personal Tenant",
         tenant_type=TenantType.PERSONAL,
         owner_id=user.id,
-        contact_email=email,
+        contact_email=user.email,
     )
-    return user
 
 
 @transactional
@@ -113,7 +118,7 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
-    if after == before:
+    if not audit.differ(before, after):
         return row
     row.updated_at = clock.now()
     with unique_or(_NAME_TAKEN):

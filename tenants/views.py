@@ -23,7 +23,11 @@ class TenantCollection(EnvelopeView):
 
     @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,))
     def post(self, request: Request) -> Response:
-        tenant = services.create_tenant(actor=self.actor, **self.body(TenantBody))
+        return self.create(TenantBody)
+
+    def create(self, shape: type[TenantBody]) -> Response:
+        """Makes the tenant that a body of this shape describes."""
+        tenant = services.create_tenant(actor=self.actor, **self.body(shape))
         return self.answer(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
 
 
@@ -35,8 +39,12 @@ class TenantResource(EnvelopeView):
 
     @operation("Change a tenant", tag="tenants", request=TenantChanges, answer=TenantAnswer, refusals=(404, 409))
     def put(self, request: Request, tenant_id: str) -> Response:
+        return self.change(tenant_id, TenantChanges)
+
+    def change(self, tenant_id: str, shape: type[TenantChanges]) -> Response:
+        """Changes what a body of this shape names."""
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
-        tenant = services.update_tenant(actor=self.actor, tenant=tenant, changes=self.body(TenantChanges))
+        tenant = services.update_tenant(actor=self.actor, tenant=tenant, changes=self.body(shape))
         return self.answer(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
 
     @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409))

@@ -31,6 +31,6 @@ def test_an_internal_surface_on_every_address_is_warned_of(
 ) -> None:
     monkeypatch.setattr(Environment, "internal_bind", Bind((host, 8000)))
 
-    found = run_checks(tags=["security"])
+    found = run_checks(tags=["security"], include_deployment_checks=True)
 
     assert [problem.id for problem in found if problem.id and problem.id.startswith("maim.")] == warnings

@@ -8,6 +8,30 @@ from typing import Any
 Config = dict[str, Any]
 
 MASK = "********"
+SECTIONS = (
+    "chat",
+    "chinese_typo",
+    "debug",
+    "dream",
+    "emoji",
+    "experimental",
+    "expression",
+    "jargon",
+    "keyword_reaction",
+    "lpmm_knowledge",
+    "maim_message",
+    "memory",
+    "message_receive",
+    "model",
+    "mood",
+    "plugin",
+    "relationship",
+    "response_post_process",
+    "response_splitter",
+    "telemetry",
+    "tool",
+    "voice",
+)  # of config_overrides; what stands beside them is kept as it was sent
 NAMED_LISTS = ("api_providers", "models")  # in config_overrides.model, merged item by item
 PROVIDER_SECRETS = ("api_key", "base_url")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from agents.config.document import MASK, NAMED_LISTS, Config, secret_places
+from agents.config.document import MASK, NAMED_LISTS, PROVIDER_SECRETS, SECTIONS, Config, secret_places
 from agents.errors import BadConfig
 
 
@@ -54,13 +54,26 @@ _AUTH_TOKEN = ("config_overrides", "maim_message", "auth_token")
 
 
 def _merge_named(stored: Any, sent: list[Config], path: tuple[str, ...]) -> list[Config]:
+    secrets = PROVIDER_SECRETS if path[-1] == "api_providers" else ()
     old = {item.get("name"): item for item in stored or () if isinstance(item, dict)}
     result = []
     for item in sent:
-        before = old.get(item["name"], {})
-        kept = {key for key, value in item.items() if value == MASK and before.get(key)}
-        result.append(_merge_object(before, {key: item[key] for key in item if key not in kept}, (*path, "*")))
+        before = _one_spelling(old.get(item["name"], {}), path)
+        changes = {
+            key: value
+            for key, value in _one_spelling(item, path).items()
+            if not (key in secrets and value == MASK and before.get(key))
+        }
+        result.append(_merge_object(before, changes, (*path, "*")))
     return result
+
+
+def _one_spelling(item: Config, path: tuple[str, ...]) -> Config:
+    """A model with `provider_name`, its older spelling, written as `api_provider`."""
+    if path[-1] != "models" or "provider_name" not in item:
+        return item
+    older = {"api_provider": item["provider_name"]}
+    return {**older, **{key: value for key, value in item.items() if key != "provider_name"}}
 
 
 def _merge_persona(stored: Any, sent: Any) -> Any:
@@ -96,8 +109,8 @@ def _check_structure(sent: Config) -> None:
     expect(sent.get("bot_overrides"), "bot_overrides", dict, _("an object"))
     overrides: Any = sent.get("config_overrides")
     if expect(overrides, "config_overrides", dict, _("an object")):
-        for name, content in overrides.items():
-            expect(content, f"config_overrides.{name}", dict, _("an object"))
+        for name in SECTIONS:
+            expect(overrides.get(name), f"config_overrides.{name}", dict, _("an object"))
         model: Any = overrides.get("model")
         for name in NAMED_LISTS if isinstance(model, dict) else ():
             path = f"config_overrides.model.{name}"

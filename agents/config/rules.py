@@ -41,7 +41,7 @@ def check_sent(sent: Config) -> None:
 
 def check_size(config: Config) -> None:
     """Raises BadConfig if the config, as stored, is larger than MAX_BYTES."""
-    if len(json.dumps(config, ensure_ascii=False).encode()) > MAX_BYTES:
+    if len(json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_BYTES:
         raise BadConfig({"config": [_("the config may have at most 256 KiB")]})
 
 

@@ -104,7 +104,7 @@ class AgentConfig(InternalView):
 
     def _sent_config(self) -> dict[str, Any]:
         """The body, which is the config itself."""
-        sent = self.request.data
+        sent = self.sent
         if not isinstance(sent, dict):
             raise ParseError(_("The body must be a JSON object"))
         try:

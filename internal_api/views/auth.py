@@ -26,7 +26,13 @@ from maim.http.views import InternalView
 
 
 class ParseKey(InternalView):
-    @operation("Read what a key says of itself, offline", tag="auth", request=ParseKeyBody, answer=ParsedKeyAnswer)
+    @operation(
+        "Read what a key says of itself, offline",
+        tag="auth",
+        request=ParseKeyBody,
+        answer=ParsedKeyAnswer,
+        offline=True,
+    )
     def post(self, request: Request) -> Response:
         try:
             parsed = keyformat.parse(self.body(ParseKeyBody)["api_key"])

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from maim.http.openapi import operation
 from maim.http.views import InternalDoor
+from tenants.serializers import InternalTenantBody, InternalTenantChanges, TenantAnswer
 from tenants.views import TenantCollection, TenantResource
 
 
 class Tenants(InternalDoor, TenantCollection):
-    pass
+    @operation(
+        "Create a tenant, somebody's or nobody's",
+        tag="tenants",
+        request=InternalTenantBody,
+        answer=TenantAnswer,
+        refusals=(409,),
+    )
+    def post(self, request: Request) -> Response:
+        return self.create(InternalTenantBody)
 
 
 class Tenant(InternalDoor, TenantResource):
-    pass
+    @operation(
+        "Change a tenant: only the keys sent",
+        tag="tenants",
+        request=InternalTenantChanges,
+        answer=TenantAnswer,
+        refusals=(404, 409),
+    )
+    def put(self, request: Request, tenant_id: str) -> Response:
+        return self.change(tenant_id, InternalTenantChanges)

@@ -5,6 +5,7 @@ Measurements (key usage counts, heartbeats, the bots' usage log) are not changes
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,11 @@ from maim.common.actor import Actor
 from maim.common.models import AuditEntry
 
 Snapshot = Mapping[str, Any]
+
+
+def differ(before: Any, after: Any) -> bool:
+    """Whether two JSON-ready values are not the same JSON; Python holds 1, 1.0 and True for equal."""
+    return json.dumps(before) != json.dumps(after)
 
 
 def record(
@@ -34,7 +40,7 @@ def record(
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"audit row for {action} outside a transaction")
     if before is not None and after is not None:
-        changed = [key for key in after if before.get(key) != after[key]]
+        changed = [key for key in after if differ(before.get(key), after[key])]
         before, after = {k: before.get(k) for k in changed}, {k: after[k] for k in changed}
     AuditEntry.objects.create(
         at=clock.now(),

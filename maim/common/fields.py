@@ -13,9 +13,9 @@ from django.db.models.expressions import Combinable
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """Text that compares byte by byte.
 
-    MariaDB's usual collations hold 'bot 🤖' and 'bot 😀' for equal and ignore case and trailing
-    blanks; ids, digests and folded names must not (CONTRACT.md section 7). Foreign keys to such a
-    column take over its collation.
+    MariaDB's usual collations hold 'bot 🤖' and 'bot 😀' for equal and ignore case; ids, digests and
+    folded names must not (CONTRACT.md section 7). Blanks at the end it ignores in any collation of this
+    name, so nothing is stored with any. Foreign keys to such a column take over its collation.
     """
 
     _pyi_private_set_type: str | Combinable  # for the type checker

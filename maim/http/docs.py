@@ -5,16 +5,33 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from django.http import HttpResponse
+from django.template.loader import render_to_string
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from maim.http.surfaces import INTERNAL, PUBLIC, Surface
+from maim.http.views import AnonymousView
 
-_TITLES = {PUBLIC.name: "maim: public API", INTERNAL.name: "maim: internal API"}
+_INFO = {
+    PUBLIC.name: {
+        "title": "maim: public API",
+        "description": "What people's clients speak. Sign in with `/api/v1/auth/login` and send the access token as "
+        "`Authorization: Bearer …`; whoever is signed in sees their own tenants and nothing else.",
+    },
+    INTERNAL.name: {
+        "title": "maim: internal API",
+        "description": "What bots and other services on the private network ask: whose is this key, what is its "
+        "agent's config. There is no token: whoever reaches this port is trusted with every tenant.",
+    },
+}
+
+# Everything comes from this server; the pages' own code would fetch a logo from its makers' host.
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @cache
@@ -22,26 +39,33 @@ def document(surface: Surface) -> dict[str, Any]:
     """The surface's OpenAPI document, made once in a process."""
     generator = SchemaGenerator(urlconf=surface.urlconf)  # type: ignore[no-untyped-call]
     schema: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    schema["info"]["title"] = _TITLES[surface.name]
+    schema["info"] |= _INFO[surface.name]
     return schema
 
 
-class _Page(APIView):
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
+class _About(AnonymousView):
+    """Open to all, and not itself in a document."""
+
+    surface: Surface = PUBLIC
     schema = None
 
 
-class OpenAPIDocument(_Page):
-    surface: Surface = PUBLIC
-
+class OpenAPIDocument(_About):
     def get(self, request: Request) -> Response:
         return Response(document(self.surface))
 
 
-class SwaggerPage(SpectacularSwaggerView):
-    url_name = "openapi"
+class _Page(_About):
+    template: str
+
+    def get(self, request: Request) -> HttpResponse:
+        page = render_to_string(self.template, {"title": _INFO[self.surface.name]["title"]})
+        return HttpResponse(page, headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
 
 
-class RedocPage(SpectacularRedocView):
-    url_name = "openapi"
+class SwaggerPage(_Page):
+    template = "maim/swagger.html"
+
+
+class RedocPage(_Page):
+    template = "maim/redoc.html"

@@ -23,6 +23,7 @@ NAME_LENGTH = 100
 DESCRIPTION_LENGTH = 2000
 ID_LENGTH = 50
 MAX_PAGE = 2**31 - 1
+FIRST_YEAR = 1970
 
 
 class StrictCharField(serializers.CharField):
@@ -42,6 +43,18 @@ class StrictIntegerField(serializers.IntegerField):
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
+
+
+class NumberParameter(serializers.IntegerField):
+    """A whole number in a query, in plain digits: not ` 1`, `1.0`, `1_000` or `１`."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not _DIGITS.fullmatch(data):
+            self.fail("invalid")
+        return int(data)
+
+
+_DIGITS = re.compile("-?[0-9]{1,19}")
 
 
 class StrictBooleanField(serializers.BooleanField):
@@ -81,7 +94,7 @@ def _refuse_too_deep(value: Any) -> None:
         raise serializers.ValidationError(str(error)) from error
 
 
-_HAS_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+_HAS_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}[\x20-\x7e]*")
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
@@ -94,7 +107,7 @@ class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
     }
 
     def to_internal_value(self, data: Any) -> datetime:
-        if not isinstance(data, str) or not _HAS_TIME.match(data):
+        if not isinstance(data, str) or not _HAS_TIME.fullmatch(data):
             self.fail("invalid")
         try:
             moment = parse_datetime(data)
@@ -108,7 +121,7 @@ class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
             moment = moment.astimezone(UTC)
         except OverflowError:
             self.fail("range")
-        if moment.year < 1970:
+        if moment.year < FIRST_YEAR:
             self.fail("range")
         return moment
 
@@ -144,15 +157,15 @@ class Query(serializers.Serializer):  # type: ignore[type-arg]
 class PageQuery(Query):
     """v2's pages of tenants and agents."""
 
-    page = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=1)
-    size = serializers.IntegerField(min_value=1, max_value=100, default=20)
+    page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
+    size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
 class SliceQuery(Query):
     """v1's slices of a list."""
 
-    skip = serializers.IntegerField(min_value=0, max_value=MAX_PAGE, default=0)
-    limit = serializers.IntegerField(min_value=1, max_value=100, default=100)
+    skip = NumberParameter(min_value=0, max_value=MAX_PAGE, default=0)
+    limit = NumberParameter(min_value=1, max_value=100, default=100)
 
 
 def name_field(max_length: int = NAME_LENGTH, **options: Any) -> StrictCharField:

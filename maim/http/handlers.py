@@ -8,10 +8,12 @@ from django.views import defaults
 from maim.common.errors import Forbidden, Invalid
 from maim.http.problems import Fault, UnknownPath
 from maim.http.shapes import problem_response
+from maim.http.surfaces import PUBLIC, surface_of_port
 
 
 def _is_page(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/admin")
+    """Whether a browser shows it: the admin, which only the public surface has."""
+    return surface_of_port(request.META["SERVER_PORT"]) is PUBLIC and request.path_info.startswith("/admin")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -1,6 +1,6 @@
 """Prometheus metrics, summed over the workers of this machine.
 
-`manage.py serve` points PROMETHEUS_MULTIPROC_DIR at a fresh directory that its workers share.
+`manage.py serve` has its workers count in files of one fresh directory (`count_together`).
 """
 
 from __future__ import annotations
@@ -8,7 +8,15 @@ from __future__ import annotations
 import os
 
 from django.http import HttpRequest
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+    values,
+)
 from prometheus_client import REGISTRY as PROCESS_REGISTRY
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -23,6 +31,16 @@ _seconds = Histogram(
 verifications = Counter("maim_key_verifications_total", "Verdicts on API keys", ["code"])
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def count_together(directory: str) -> None:
+    """Makes this process, and those forked from it, keep their counts in files of `directory`.
+
+    The variable alone comes too late: prometheus_client reads it when it is imported, and the system
+    checks have done that by the time `serve` has a directory.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
 
 
 def request_served(request: HttpRequest, status: int, seconds: float) -> None:

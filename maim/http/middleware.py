@@ -71,15 +71,15 @@ class SurfaceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.urlconf = self.surface.urlconf
+        if self.slash_is_optional(request.path_info):
+            # An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
+            request.path_info = request.path_info[:-1]
         if surface_of_port(request.META["SERVER_PORT"]) is not self.surface:
             return problem_response(request, UnknownPath())
         if reason := self.refusal(request):
             return problem_response(request, Forbidden(reason))
         if _content_length(request) > settings.MAX_BODY_BYTES:
             return problem_response(request, PayloadTooLarge())
-        if self.slash_is_optional(request.path_info):
-            # An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
-            request.path_info = request.path_info[:-1]
         return self.get_response(request)
 
     def refusal(self, request: HttpRequest) -> str | None:
@@ -116,10 +116,18 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
         if not _is_private_host(_host_name(request)):
             return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.META.get("HTTP_HOST", "").lower():
+        if origin is not None and _origin_host(origin) != request.META.get("HTTP_HOST", "").lower():
             return _("Cross-origin requests are refused on the internal surface")
         if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             return _("Cross-origin requests are refused on the internal surface")
+        return None
+
+
+def _origin_host(origin: str) -> str | None:
+    """The host and port of an Origin header, lower-cased; None if it is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
         return None
 
 

@@ -6,20 +6,27 @@ every view of a door can answer (401, 413, 415, …) is added here once.
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import get_lib_doc_excludes
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from maim.http.fields import Body, PageQuery, Query, SliceQuery, StrictCharField
 from maim.http.views import EnvelopeView, InternalDoor
 
+_JSON = "application/json"
 F = TypeVar("F", bound=Callable[..., Any])
-Answer = type[serializers.Serializer] | serializers.BaseSerializer | serializers.Field | None  # type: ignore[type-arg]
+Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | serializers.Field[Any, Any, Any, Any]
+Answer = Shape | OpenApiTypes | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +39,11 @@ class Operation:
     request: type[serializers.Serializer[Any]] | Mapping[str, Any] | None
     query: type[serializers.Serializer[Any]] | None
     status: int
+    media_type: str
     refusals: tuple[int, ...]
+    other_answers: Mapping[int, Shape]
     total_count: bool
+    offline: bool
 
 
 def operation(
@@ -44,10 +54,18 @@ def operation(
     request: type[serializers.Serializer[Any]] | Mapping[str, Any] | None = None,
     query: type[serializers.Serializer[Any]] | None = None,
     status: int = 200,
+    media_type: str = _JSON,
     refusals: tuple[int, ...] = (),
+    other_answers: Mapping[int, Shape] | None = None,
     total_count: bool = False,
+    offline: bool = False,
 ) -> Callable[[F], F]:
-    """Describes a view method. `answer` is the bare answer, or on an envelope view its `data`."""
+    """Describes a view method.
+
+    `answer` is the bare answer, or on an envelope view its `data`; `refusals` are errors in the
+    surface's own shape, `other_answers` what comes with another status in a shape of its own.
+    `offline` says that the method asks neither database nor Redis, so that neither can fail it.
+    """
 
     def describe(method: F) -> F:
         method.operation = Operation(  # type: ignore[attr-defined]
@@ -57,32 +75,35 @@ def operation(
             request=request,
             query=query,
             status=status,
+            media_type=media_type,
             refusals=refusals,
+            other_answers=other_answers or {},
             total_count=total_count,
+            offline=offline,
         )
         return method
 
     return describe
 
 
-class ErrorAnswer(serializers.Serializer):  # type: ignore[type-arg]
-    """v1's error."""
+class ErrorAnswer(serializers.Serializer[Any]):
+    """An error outside of the envelope."""
 
     detail = serializers.CharField(help_text="One sentence for people.")
     code = serializers.CharField(help_text="A stable code for programs.")
     errors = serializers.DictField(
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
-        help_text="With VALIDATION_ERROR: each wrong field and why.",
+        help_text="With status 400: each wrong field and why.",
     )
 
 
-def _envelope_fields(data: Any, *, success: bool | None) -> dict[str, Any]:
-    failed = success is False
+def _envelope_fields(data: Any, *, failed: bool) -> dict[str, Any]:
     return {
         "success": serializers.BooleanField(),
         "message": serializers.CharField(help_text="A short sentence for people."),
-        "data": data,
+        # A copy counts as made here, and fields stand in the order in which they were made.
+        "data": copy.deepcopy(data),
         "timestamp": serializers.DateTimeField(),
         "request_id": serializers.CharField(),
         "tenant_id": serializers.CharField(allow_null=True),
@@ -94,37 +115,49 @@ def _envelope_fields(data: Any, *, success: bool | None) -> dict[str, Any]:
 
 @cache
 def _error_envelope() -> Any:
-    data = serializers.DictField(allow_null=True, help_text="`{errors: {field: [sentences]}}` or null.")
-    return inline_serializer("ErrorEnvelope", _envelope_fields(data, success=False))
+    data = serializers.DictField(allow_null=True, help_text="With status 400 `{errors: {field: [sentences]}}`.")
+    return inline_serializer("ErrorEnvelope", _envelope_fields(data, failed=True))
 
 
-_envelopes: dict[str, Any] = {}
-
-
-def _answer_envelope(answer: Answer) -> Any:
+@cache
+def _answer_envelope(shape: type[serializers.Field[Any, Any, Any, Any]]) -> Any:
     """The envelope around an answer, one schema component for each kind of answer."""
-    instance = answer() if isinstance(answer, type) else answer
-    name = f"{type(instance).__name__}Envelope"
-    if name not in _envelopes:
-        _envelopes[name] = inline_serializer(name, _envelope_fields(instance, success=None))
-    return _envelopes[name]
+    return inline_serializer(f"{shape.__name__.removesuffix('Field')}Envelope", _envelope_fields(shape(), failed=False))
 
 
 _MEANING = {
+    200: "Done.",
+    204: "Done; no body.",
     400: "The input is not valid.",
     401: "The token is missing, malformed, expired, or no longer good.",
     403: "Not allowed: by role, or because of the Host or Origin the request names.",
     404: "Unknown, or somebody else's.",
     409: "A name is taken, or a status forbids it.",
     413: "The body is larger than 1 MiB.",
-    415: "The body is not JSON.",
+    415: "The body is of another media type.",
     429: "Too many attempts; Retry-After says when to come back.",
     503: "A dependency does not answer; Retry-After says when to come back.",
 }
+_HEADERS = (
+    OpenApiParameter(
+        "Retry-After", int, OpenApiParameter.HEADER, response=[429, 503], required=True, description="Seconds."
+    ),
+    OpenApiParameter(
+        "WWW-Authenticate", str, OpenApiParameter.HEADER, response=[401], required=True, description="`Bearer`."
+    ),
+)
+_TOTAL_COUNT = OpenApiParameter(
+    "X-Total-Count",
+    int,
+    OpenApiParameter.HEADER,
+    response=[200],
+    required=True,
+    description="How many there are in all.",
+)
 
 
 class ContractSchema(AutoSchema):
-    """Reads `@operation`; a view method without one is not in the schema, which a test refuses."""
+    """Reads `@operation`; a view method without one cannot be described, which a test notices."""
 
     @property
     def _operation(self) -> Operation:
@@ -132,7 +165,17 @@ class ContractSchema(AutoSchema):
         return described
 
     def get_operation_id(self) -> str:
-        return f"{self.method.lower()}{type(self.view).__name__}"
+        """From method and path alone, which never change: `GET /api/v2/agents/{agent_id}` is `getAgent`."""
+        parts = [part for part in self.path.strip("/").split("/") if part]
+        if parts[:1] == ["api"]:
+            parts = parts[2:]
+        words: list[str] = []
+        for part in parts:
+            if part.startswith("{"):
+                words[-1] = words[-1].removesuffix("s")
+            else:
+                words += re.split(r"[-_]", part)
+        return self.method.lower() + ("".join(word.capitalize() for word in words) or "Root")
 
     def get_tags(self) -> list[str]:
         return [self._operation.tag]
@@ -143,46 +186,54 @@ class ContractSchema(AutoSchema):
     def get_description(self) -> str:
         return ""
 
+    def get_auth(self) -> list[dict[str, Any]]:
+        auth: list[dict[str, Any]] = super().get_auth() if self.view.authentication_classes else []
+        return auth
+
     def get_request_serializer(self) -> Any:
         return self._operation.request
 
     def get_override_parameters(self) -> list[Any]:
-        parameters: list[Any] = []
-        if self._operation.query is not None:
-            parameters.append(self._operation.query)
-        if self._operation.total_count:
-            parameters.append(
-                OpenApiParameter(
-                    "X-Total-Count",
-                    int,
-                    OpenApiParameter.HEADER,
-                    response=[200],
-                    description="How many there are in all.",
-                )
-            )
-        return parameters
+        query = [self._operation.query] if self._operation.query is not None else []
+        return [*query, *_HEADERS, *([_TOTAL_COUNT] if self._operation.total_count else [])]
 
     def get_response_serializers(self) -> Any:
         described = self._operation
         enveloped = isinstance(self.view, EnvelopeView)
-        good: Any = OpenApiResponse(description="No body.") if described.answer is None else described.answer
-        if enveloped and described.answer is not None:
-            good = _answer_envelope(described.answer)
+        good: Any = described.answer
+        if enveloped and good is not None:
+            good = _answer_envelope(good if isinstance(good, type) else type(good))
+        elif isinstance(good, serializers.Field) and not isinstance(good, serializers.BaseSerializer):
+            good = self._map_serializer_field(good, "response")
         bad = _error_envelope() if enveloped else ErrorAnswer
-        answers = {described.status: good}
-        for status in sorted({*described.refusals, *self._refusals_of_the_door()}):
-            answers[status] = OpenApiResponse(bad, description=_MEANING[status])
-        return answers
+        answers = {(status, _JSON): OpenApiResponse(bad, _MEANING[status]) for status in self._refusals()}
+        for status, shape in described.other_answers.items():
+            answers[status, _JSON] = OpenApiResponse(shape, _MEANING[status])
+        answers[described.status, described.media_type] = OpenApiResponse(good, _MEANING[described.status])
+        return dict(sorted(answers.items()))
 
-    def _refusals_of_the_door(self) -> set[int]:
-        refusals = {403, 503}
-        if not isinstance(self.view, InternalDoor) and self.view.authentication_classes:
-            refusals.add(401)
-        if self._operation.query is not None:
-            refusals.add(400)
-        if self._operation.request is not None:
+    def _refusals(self) -> set[int]:
+        described = self._operation
+        internal = isinstance(self.view, InternalDoor)
+        refusals = {403, *described.refusals}
+        if described.request is not None:
             refusals |= {400, 413, 415}
+        elif internal:
+            # Without a body only a suspended tenant conflicts, and it is read-only to its people alone.
+            refusals.discard(409)
+        if described.query is not None:
+            refusals.add(400)
+        if not internal and self.view.authentication_classes:
+            refusals |= {401, 503}
+        if not described.offline:
+            refusals.add(503)
         return refusals
+
+    def _get_request_body(self, direction: str = "request") -> Any:
+        body = super()._get_request_body(direction)
+        if body is not None:
+            body["required"] = True  # one may be `{}`, but not nothing
+        return body
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -193,3 +244,32 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Text that is trimmed and may not be blank needs one character that is not a blank."""
+
+    target_class = StrictCharField
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
+        if self.target.trim_whitespace and not self.target.allow_blank:
+            schema["pattern"] = r"\S"
+        return schema
+
+
+def bases_without_description() -> list[type]:
+    """The classes whose docstrings are for us, not for readers of the documents."""
+    return [*get_lib_doc_excludes(), Body, Query, PageQuery, SliceQuery]
+
+
+def without_enum_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Takes out the marks by which drf-spectacular would tell its enumerations apart."""
+
+    def clean(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: clean(value) for key, value in node.items() if key != "x-spec-enum-id"}
+        return [clean(value) for value in node] if isinstance(node, list) else node
+
+    cleaned: dict[str, Any] = clean(result)
+    return cleaned

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.http import HttpResponse
 from django_redis import get_redis_connection
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -109,13 +110,13 @@ def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
 
 
 class Welcome(AnonymousView):
-    @operation("Welcome", tag="service", answer=WelcomeAnswer)
+    @operation("Welcome", tag="service", answer=WelcomeAnswer, offline=True)
     def get(self, request: Request) -> Response:
         return Response({"message": "Welcome to MaimWebBackend API"})
 
 
 class About(InternalPlainView):
-    @operation("What this is", tag="service", answer=AboutAnswer)
+    @operation("What this is", tag="service", answer=AboutAnswer, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
             {
@@ -136,7 +137,7 @@ class About(InternalPlainView):
 
 
 class Info(InternalPlainView):
-    @operation("Name, version, features", tag="service", answer=InfoAnswer)
+    @operation("Name, version, features", tag="service", answer=InfoAnswer, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
             {
@@ -152,7 +153,7 @@ class Info(InternalPlainView):
 class Health(AnonymousView):
     """The process lives and says so quickly; what it depends on is told, and no reason to be restarted."""
 
-    @operation("The process lives", tag="service", answer=HealthAnswer)
+    @operation("The process lives", tag="service", answer=HealthAnswer, offline=True)
     def get(self, request: Request) -> Response:
         database = HEALTHY if database_answers_quickly() else UNHEALTHY
         return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
@@ -165,7 +166,13 @@ class InternalHealth(InternalPlainView, Health):
 class Ready(InternalPlainView):
     """Whether traffic should come here: everything that is configured answers."""
 
-    @operation("Everything it needs answers", tag="service", answer=HealthAnswer)
+    @operation(
+        "Everything it needs answers",
+        tag="service",
+        answer=HealthAnswer,
+        other_answers={503: HealthAnswer},
+        offline=True,
+    )
     def get(self, request: Request) -> Response:
         answers = {"database": database_answers()}
         if settings.REDIS_URL:
@@ -179,7 +186,12 @@ class Ready(InternalPlainView):
 class Metrics(InternalPlainView):
     """Metrics in Prometheus' text format."""
 
-    schema = None  # not JSON: see the exposition format of Prometheus
-
+    @operation(
+        "Metrics in Prometheus' text format",
+        tag="service",
+        answer=OpenApiTypes.STR,
+        media_type="text/plain",
+        offline=True,
+    )
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)

@@ -82,30 +82,17 @@ def problem_of(error: Exception) -> Problem | None:
     Must be called in the language of the answer.
     """
     if isinstance(error, drf.APIException):
-        headers = {"Allow": error.allow} if isinstance(error, _MethodNotAllowed) else {}
-        return _problem(_from_drf(error), headers)
+        return _problem(_from_drf(error))
     if isinstance(error, NOT_REACHABLE):
         log.error("a dependency does not answer: %s", type(error).__name__, exc_info=error)
-        return _problem(errors.Unavailable(), {})
+        return _problem(errors.Unavailable())
     if isinstance(error, DomainError):
-        return _problem(error, {})
+        return _problem(error)
     return None
 
 
-class _MethodNotAllowed(drf.MethodNotAllowed):
-    """DRF's exception, with the methods that would be allowed."""
-
-    def __init__(self, method: str, allow: str) -> None:
-        self.allow = allow
-        super().__init__(method)
-
-
-def method_not_allowed(method: str, allowed: list[str]) -> drf.MethodNotAllowed:
-    """To be raised for a method a view does not have."""
-    return _MethodNotAllowed(method, ", ".join(allowed))
-
-
-def _problem(error: DomainError, headers: dict[str, str]) -> Problem:
+def _problem(error: DomainError) -> Problem:
+    headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthenticated):
         headers = {"WWW-Authenticate": "Bearer"}
     elif isinstance(error, errors.TooMany | errors.Unavailable):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
+from django.urls import Resolver404, resolve
 from django.utils import translation
 
 from maim.common import clock
@@ -72,9 +73,13 @@ _ENVELOPED_ON_PUBLIC = ("/api/v1/tenants", "/api/v1/api-keys")
 
 
 def _speaks_envelope(request: HttpRequest) -> bool:
-    if surface_of_port(request.META["SERVER_PORT"]) is INTERNAL:
-        return True
-    return request.path_info.startswith(_ENVELOPED_ON_PUBLIC)
+    """As the view at this path does; where there is none, as those around it."""
+    try:
+        view = resolve(request.path_info, getattr(request, "urlconf", None)).func
+    except Resolver404:
+        internal = surface_of_port(request.META["SERVER_PORT"]) is INTERNAL
+        return internal or request.path_info.startswith(_ENVELOPED_ON_PUBLIC)
+    return getattr(getattr(view, "cls", None), "enveloped", False)
 
 
 def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:

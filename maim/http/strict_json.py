@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any, NoReturn
 
+from django.utils.translation import gettext as _
+
 MAX_DEPTH = 28
 MAX_INTEGER, MIN_INTEGER = 2**63 - 1, -(2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -36,11 +38,13 @@ def loads(raw: bytes) -> Any:
     except NotAcceptable:
         raise
     except UnicodeDecodeError as error:
-        raise NotAcceptable(f"not UTF-8 at byte {error.start}") from error
+        raise NotAcceptable(_("not UTF-8 at byte %(number)d") % {"number": error.start}) from error
     except json.JSONDecodeError as error:
-        raise NotAcceptable(f"not JSON at line {error.lineno}, column {error.colno}") from error
+        raise NotAcceptable(
+            _("not JSON at line %(line)d, column %(column)d") % {"line": error.lineno, "column": error.colno}
+        ) from error
     except RecursionError as error:
-        raise NotAcceptable(f"nested deeper than {MAX_DEPTH} levels") from error
+        raise _too_deep() from error
     # The document itself is one level more than the members that are stored.
     check(document, MAX_DEPTH + 1)
     return document
@@ -50,10 +54,10 @@ def check(value: Any, depth: int = MAX_DEPTH) -> None:
     """Raises NotAcceptable if the value is nested too deep or holds text that cannot be stored."""
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise NotAcceptable("text must not contain NUL characters or lone surrogates")
+            raise NotAcceptable(_("text must not contain NUL characters or lone surrogates"))
     elif isinstance(value, dict | list):
         if depth == 0:
-            raise NotAcceptable(f"nested deeper than {MAX_DEPTH} levels")
+            raise _too_deep()
         if isinstance(value, dict):
             for key, member in value.items():
                 check(key, depth)
@@ -63,28 +67,32 @@ def check(value: Any, depth: int = MAX_DEPTH) -> None:
                 check(member, depth - 1)
 
 
+def _too_deep() -> NotAcceptable:
+    return NotAcceptable(_("nested deeper than %(depth)d levels") % {"depth": MAX_DEPTH})
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()
-        for key, _ in pairs:
+        for key, _value in pairs:
             if key in seen:
-                raise NotAcceptable(f"the key {key[:100]!r} occurs twice in one object")
+                raise NotAcceptable(_("the key %(key)s occurs twice in one object") % {"key": ascii(key[:100])})
             seen.add(key)
     return result
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 20 or not MIN_INTEGER <= (number := int(digits)) <= MAX_INTEGER:
-        raise NotAcceptable(f"the number {digits[:25]} does not fit in 64 bits")
+        raise NotAcceptable(_("the number %(number)s does not fit in 64 bits") % {"number": digits[:25]})
     return number
 
 
 def _float(digits: str) -> float:
     if math.isinf(number := float(digits)):
-        raise NotAcceptable(f"the number {digits[:25]} does not fit in 64 bits")
+        raise NotAcceptable(_("the number %(number)s does not fit in 64 bits") % {"number": digits[:25]})
     return number
 
 
 def _constant(name: str) -> NoReturn:
-    raise NotAcceptable(f"{name} is not JSON")
+    raise NotAcceptable(_("%(name)s is not JSON") % {"name": name})

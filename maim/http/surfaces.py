@@ -12,7 +12,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.utils.http import parse_header_parameters
 from django.utils.module_loading import import_string
 
 from maim.environment import Bind
@@ -34,8 +35,8 @@ PUBLIC = Surface(
     bind=settings.ENV.public_bind,
     urlconf=settings.ROOT_URLCONF,
     middleware=tuple(settings.MIDDLEWARE),
-    # Password hashing may hold eight of them (accounts.hashers); the others keep serving.
-    threads=16,
+    # Password hashing may hold twenty of them (accounts.hashers); the others keep serving.
+    threads=24,
 )
 INTERNAL = Surface(
     name="internal",
@@ -52,7 +53,29 @@ def surface_of_port(port: str | int) -> Surface | None:
     return next((surface for surface in SURFACES if str(surface.bind.port) == str(port)), None)
 
 
-class InternalHandler(WSGIHandler):
+class Request(WSGIRequest):
+    """A request whose text is UTF-8, and which no Content-Type keeps from coming to be.
+
+    Django decodes by whatever codec that header names, and fails on one that is none (`charset=base64`)
+    before there is a handler to answer.
+    """
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        try:
+            self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        except ValueError:
+            # Left out for all who read it after us: a body of no known type is refused with 415.
+            self.content_type, self.content_params = "", {}
+            meta["CONTENT_TYPE"] = ""
+
+
+class PublicHandler(WSGIHandler):
+    """Django's handler, with our requests."""
+
+    request_class = Request
+
+
+class InternalHandler(PublicHandler):
     """Django's handler with the internal surface's middleware in place of `settings.MIDDLEWARE`.
 
     The internal middleware uses only the call itself, none of Django's view, template or exception
@@ -72,4 +95,4 @@ class InternalHandler(WSGIHandler):
 @cache
 def handler_of(surface: Surface) -> WSGIHandler:
     """The surface's Django handler, built once in a process."""
-    return InternalHandler() if surface is INTERNAL else WSGIHandler()
+    return InternalHandler() if surface is INTERNAL else PublicHandler()

@@ -8,13 +8,14 @@ reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
@@ -23,7 +24,7 @@ from rest_framework.views import APIView
 
 from maim.common.actor import Actor, ActorKind
 from maim.common.errors import Text
-from maim.http.problems import Problem, method_not_allowed, problem_of
+from maim.http.problems import Problem, problem_of
 from maim.http.rest import StrictJSONParser
 from maim.http.scope import RequestScope
 from maim.http.shapes import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
@@ -31,6 +32,11 @@ from maim.http.shapes import ENVELOPE_LANGUAGE, envelope, error_body, problem_en
 
 class BaseView(APIView):
     """What all views share: the actor, checked input, one way to fail."""
+
+    enveloped: ClassVar[bool] = False
+
+    # Without OPTIONS: preflights are answered by the CORS middleware.
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     @property
     def actor(self) -> Actor:
@@ -47,9 +53,17 @@ class BaseView(APIView):
             address=scope.address,
         )
 
+    @property
+    def sent(self) -> Any:
+        """The parsed body, as it was sent; to send none raises ParseError."""
+        data = self.request.data
+        if self.request.stream is None:
+            raise ParseError(_("The body is missing"))
+        return data
+
     def body(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """The checked body; fields that were not sent are absent."""
-        return self._checked(serializer, self.request.data)
+        return self._checked(serializer, self.sent)
 
     def query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """The checked query parameters."""
@@ -61,11 +75,6 @@ class BaseView(APIView):
         checked.is_valid(raise_exception=True)
         values: dict[str, Any] = dict(checked.validated_data)
         return values
-
-    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
-        raise method_not_allowed(request.method or "", [m for m in self.allowed_methods if m != "OPTIONS"])
-
-    options = None  # type: ignore[assignment]  # preflights are answered by the CORS middleware
 
     def handle_exception(self, exc: Exception) -> Response:
         problem = problem_of(exc)
@@ -99,6 +108,8 @@ FORM_OR_JSON = (StrictJSONParser, FormParser)
 
 class EnvelopeView(BaseView):
     """v2's envelope, whichever surface it is served on."""
+
+    enveloped = True
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with translation.override(ENVELOPE_LANGUAGE):

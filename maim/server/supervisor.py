@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import shutil
 import signal
 import socket
@@ -25,6 +24,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import connections
 from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
 from granian.server import Server
 
 from maim.http import metrics
@@ -41,6 +41,16 @@ RESTART_PAUSE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600
 
 _fork = multiprocessing.get_context("fork")
+
+
+def require_free(surface: Surface) -> None:
+    """Raises OSError if the surface cannot listen where it is told to.
+
+    Granian would share a port with another Granian in silence, each getting some of the connections.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(surface.bind)
 
 
 class Supervisor:
@@ -82,7 +92,8 @@ class Supervisor:
             for surface, process in list(self._groups.items()):
                 if not process.is_alive():
                     log.error("the %s surface ended with code %s, starting it again", surface.name, process.exitcode)
-                    self._stopping.wait(RESTART_PAUSE_SECONDS)
+                    if self._stopping.wait(RESTART_PAUSE_SECONDS):
+                        return
                     self._start(surface)
             if not announced and all(_accepts(surface) for surface in self._surfaces):
                 announced = True
@@ -121,6 +132,7 @@ def _run_group(surface: Surface) -> None:
         blocking_threads=surface.threads,
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,
+        log_level=LogLevels.error,  # takes the place of the level in LOGGING; our own lines tell of starts and stops
         log_dictconfig=settings.LOGGING,
     ).serve()
 

@@ -6,7 +6,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from maim.server.supervisor import Supervisor
+from maim.http.surfaces import SURFACES
+from maim.server.supervisor import Supervisor, require_free
 
 
 class Command(BaseCommand):
@@ -14,6 +15,18 @@ class Command(BaseCommand):
     requires_system_checks = ()  # asked below, with those of the database
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._require_usable_database()
+        for surface in SURFACES:
+            try:
+                require_free(surface)
+            except OSError as error:
+                address = f"{surface.bind.host}:{surface.bind.port}"
+                raise CommandError(
+                    f"The {surface.name} surface cannot listen on {address}: {error.strerror}"
+                ) from error
+        Supervisor().run()
+
+    def _require_usable_database(self) -> None:
         try:
             self.check(databases=[DEFAULT_DB_ALIAS])
             executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
@@ -21,4 +34,3 @@ class Command(BaseCommand):
             raise CommandError(f"The database does not answer: {error}") from error
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database is not up to date; run: manage.py migrate")
-        Supervisor().run()

@@ -1,0 +1,113 @@
+"""Users in the operators' admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db.models import ProtectedError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts import services
+from accounts.models import User
+from maim.common.actor import Actor
+from maim.common.errors import Conflict, DomainError
+from maim.http.admin_base import OperatorAdmin, ServiceForm, actor_of, change_url, show_refusal
+
+# What operators may do follows from two flags of the user; groups have no part in it.
+admin.site.unregister(Group)
+
+
+def _password_field(label: Any) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        strip=False,
+        max_length=services.MAX_PASSWORD_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+
+class PasswordForm(forms.Form):
+    """A new password, typed twice because it is typed blind."""
+
+    password = _password_field(_("Password"))
+    password_again = _password_field(_("Password again"))
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        first, second = (self.cleaned_data.get(name) for name in ("password", "password_again"))
+        if first and second and first != second:
+            self.add_error("password_again", gettext("The two passwords differ"))
+        return cleaned
+
+
+class NewUserForm(PasswordForm, ServiceForm):
+    pass
+
+
+@admin.register(User)
+class UserAdmin(OperatorAdmin):
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("username_folded", "email_folded", "id")
+    add_form = NewUserForm
+    add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
+    fields = ("id", "username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
+    readonly_fields = ("id", "username", "created_at", "last_login")
+    exclude = ("password",)  # of the model: no hash is shown, and no plain text put in its place
+    change_form_template = "accounts/admin/user.html"
+
+    def create(self, actor: Actor, values: dict[str, Any]) -> User:
+        return services.create_user(
+            actor=actor,
+            username=values["username"],
+            password=values["password"],
+            email=values["email"],
+            is_active=values["is_active"],
+            is_staff=values["is_staff"],
+            superuser=values["is_superuser"],
+        )
+
+    def change(self, actor: Actor, row: User, changes: dict[str, Any]) -> None:
+        services.update_user(actor=actor, user_id=row.pk, changes=changes)
+
+    def delete(self, actor: Actor, row: User) -> None:
+        try:
+            services.delete_user(actor=actor, user_id=row.pk)
+        except ProtectedError as error:
+            raise Conflict(
+                gettext("Not deleted: %(user)s still owns tenants, delete those first") % {"user": row}
+            ) from error
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.password_view)
+        return [path("<path:object_id>/password/", view, name="accounts_user_password"), *super().get_urls()]
+
+    def password_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Sets somebody's password, which signs them out everywhere."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        form = PasswordForm(request.POST or None)
+        if form.is_valid():
+            try:
+                services.set_password(actor=actor_of(request), user=user, password=form.cleaned_data["password"])
+            except DomainError as error:
+                show_refusal(form, error)
+            else:
+                update_session_auth_hash(request, user)  # who sets their own stays signed in here
+                self.message_user(request, gettext("The password was set."), messages.SUCCESS)
+                return HttpResponseRedirect(change_url(user))
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "original": user, "form": form}
+        return TemplateResponse(request, "accounts/admin/password.html", {**context, "title": gettext("Set password")})

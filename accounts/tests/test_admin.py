@@ -1,0 +1,391 @@
+"""Users in the operators' admin, and how the admin is entered."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any, ClassVar
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.urls import reverse
+
+from accounts import throttle
+from accounts.models import TokenSession, User
+from maim.common.errors import Unavailable
+from maim.common.models import AuditEntry
+from maim.environment import AuthRate
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.operators import Operator, errors_of, sign_in, url
+from tests.support.people import PASSWORD, Person
+from tests.support.server import MaimServer
+
+pytestmark = pytest.mark.django_db
+LOGIN = "/admin/login/?next=/admin/"
+NEW_PASSWORD = "correct horse battery"
+
+
+def log_in(username: str, password: str = PASSWORD) -> Any:
+    return SurfaceClient().post(LOGIN, {"username": username, "password": password})
+
+
+def password_page(user: User) -> str:
+    return reverse("admin:accounts_user_password", args=[quote(user.pk)])
+
+
+# ---- the door
+
+
+def test_a_page_sends_a_visitor_to_the_login_page(public: SurfaceClient) -> None:
+    response = public.get("/admin/")
+
+    assert (response.status_code, response["Location"]) == (302, "/admin/login/?next=/admin/")
+
+
+def test_a_user_who_is_no_operator_does_not_get_in(alice: Person) -> None:
+    assert "correct username and password for a staff account" in log_in("alice").content.decode()
+
+    client = SurfaceClient()
+    client.force_login(alice.user)
+
+    assert client.get(url(User))["Location"].startswith("/admin/login/")
+
+
+def test_a_token_of_the_api_opens_nothing(alice: Person, olivia: Operator) -> None:
+    User.objects.filter(pk=alice.user.pk).update(is_staff=True, is_superuser=True)
+
+    assert alice.client.get("/admin/").status_code == 302
+
+
+def test_a_wrong_password_is_an_error_of_the_form(olivia: Operator) -> None:
+    response = log_in("olivia", "wrong password")
+
+    assert response.status_code == 200
+    assert "correct username and password" in response.content.decode()
+
+
+def test_too_many_attempts_are_an_error_of_the_form(olivia: Operator, settings: Any) -> None:
+    settings.REDIS_URL = None
+    settings.AUTH_RATE = AuthRate((2, 60))
+    throttle._alone().storage.reset()
+
+    answers = [log_in("olivia", "wrong password") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert ["Too many attempts" in answer.content.decode() for answer in answers] == [False, False, True]
+
+
+def test_a_full_hashing_queue_is_an_error_of_the_form(olivia: Operator, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["accounts.tests.test_admin.FullHasher"]
+
+    response = log_in("nobody", "wrong password")
+
+    assert response.status_code == 200
+    assert "Too many people are signing in" in response.content.decode()
+
+
+def test_the_name_on_the_door(public: SurfaceClient) -> None:
+    assert "maim" in public.get(LOGIN).context["site_header"]
+
+
+# ---- users
+
+
+def test_an_operator_adds_a_user(olivia: Operator) -> None:
+    response = olivia.add(
+        User, username="dora", email="dora@example.org", password=PASSWORD, password_again=PASSWORD, is_staff="on"
+    )
+
+    dora = User.objects.get(username="dora")
+    assert response["Location"] == url(User)
+    assert (dora.email, dora.is_active, dora.is_staff, dora.is_superuser) == ("dora@example.org", True, True, False)
+    assert dora.check_password(PASSWORD)
+    entry = olivia.audit_of("user.create")
+    assert entry.object_id == dora.pk
+    assert "password" not in str(entry.after)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "sentence"),
+    [
+        ({"username": "ALICE"}, "username", "This username is already taken"),
+        ({"username": "a\tb"}, "username", "The username may hold printable characters only"),
+        ({"username": ""}, "username", "This field is required."),
+        ({"email": "no address"}, "email", "Enter a valid email address."),
+        ({"password": "short", "password_again": "short"}, "password", "The password must have at least 8 characters"),
+        ({"password_again": "another password"}, "password_again", "The two passwords differ"),
+    ],
+)
+def test_what_a_new_user_may_not_be(
+    olivia: Operator, alice: Person, fields: dict[str, str], field: str, sentence: str
+) -> None:
+    before = AuditEntry.objects.count()
+    good = {"username": "dora", "email": "", "password": PASSWORD, "password_again": PASSWORD}
+
+    response = olivia.add(User, **{**good, **fields})
+
+    assert errors_of(response) == {field: [sentence]}
+    assert PASSWORD not in response.content.decode()
+    assert (User.objects.count(), AuditEntry.objects.count()) == (2, before)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_waits_for_a_password_to_be_hashed(olivia: Operator, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["accounts.tests.test_admin.NoticingHasher"]
+
+    olivia.add(User, username="dora", password=PASSWORD, password_again=PASSWORD)
+    dora = User.objects.get(username="dora")
+    olivia.submit(password_page(dora), password=NEW_PASSWORD, password_again=NEW_PASSWORD)
+
+    assert NoticingHasher.in_transaction == [False, False]
+
+
+def test_an_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
+    olivia.change(alice.user, email="alice@example.org", is_staff="on")
+
+    alice.user.refresh_from_db()
+    assert (alice.user.email, alice.user.is_staff, alice.user.is_active) == ("alice@example.org", True, True)
+    entry = olivia.audit_of("user.update")
+    assert entry.before == {"email": None, "is_staff": False}
+    assert entry.after == {"email": "alice@example.org", "is_staff": True}
+
+
+def test_a_deactivated_user_is_signed_out(olivia: Operator, alice: Person) -> None:
+    olivia.change(alice.user, is_active=[])
+
+    assert olivia.audit_of("user.update").after == {"is_active": False}
+    assert alice.client.get("/api/v1/auth/me").status_code == 401
+
+
+def test_a_taken_address_is_an_error_of_the_form(olivia: Operator, alice: Person, charlie: Person) -> None:
+    olivia.change(alice.user, email="one@example.org")
+
+    response = olivia.change(charlie.user, email="ONE@example.org")
+
+    assert errors_of(response) == {"email": ["This e-mail address is already registered"]}
+    assert User.objects.get(pk=charlie.user.pk).email is None
+
+
+def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, alice: Person) -> None:
+    before = AuditEntry.objects.count()
+
+    assert olivia.change(alice.user).status_code == 302
+    assert AuditEntry.objects.count() == before
+
+
+def test_an_operator_sets_a_password(olivia: Operator, alice: Person) -> None:
+    page = password_page(alice.user)
+    assert page in olivia.get(url(alice.user, "change")).content.decode()
+
+    response = olivia.submit(page, password=NEW_PASSWORD, password_again=NEW_PASSWORD)
+
+    assert response["Location"] == url(alice.user, "change")
+    assert User.objects.get(pk=alice.user.pk).check_password(NEW_PASSWORD)
+    assert not TokenSession.objects.filter(user=alice.user).exists()
+    entry = olivia.audit_of("user.password")
+    assert (entry.object_id, entry.before, entry.after) == (alice.user.pk, None, None)
+
+
+def test_a_weak_password_is_an_error_of_the_form(olivia: Operator, alice: Person) -> None:
+    page = password_page(alice.user)
+
+    response = olivia.submit(page, password="short", password_again="short")
+
+    assert "The password must have at least 8 characters" in response.content.decode()
+    assert User.objects.get(pk=alice.user.pk).check_password(PASSWORD)
+
+
+def test_an_operator_changes_their_own_password_and_stays_signed_in(olivia: Operator) -> None:
+    response = olivia.submit(
+        "/admin/password_change/", old_password=PASSWORD, new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD
+    )
+
+    assert response["Location"] == "/admin/password_change/done/"
+    assert log_in("olivia", NEW_PASSWORD).status_code == 302
+    olivia.audit_of("user.password")
+    olivia.get("/admin/password_change/done/")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("wrong password", NEW_PASSWORD, "The old password is not correct"),
+        (PASSWORD, "short", "The password must have at least 8 characters"),
+    ],
+)
+def test_an_own_password_that_is_refused(olivia: Operator, old: str, new: str, sentence: str) -> None:
+    response = olivia.submit("/admin/password_change/", old_password=old, new_password1=new, new_password2=new)
+
+    assert sentence in response.content.decode()
+    assert User.objects.get(pk=olivia.user.pk).check_password(PASSWORD)
+
+
+def test_guesses_at_an_own_old_password_are_counted(olivia: Operator, settings: Any) -> None:
+    settings.REDIS_URL = None
+    settings.AUTH_RATE = AuthRate((1, 60))
+    throttle._alone().storage.reset()
+    fields = {"old_password": "wrong", "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+
+    answers = [olivia.submit("/admin/password_change/", **fields).content.decode() for _ in range(2)]
+
+    assert ["Too many attempts" in answer for answer in answers] == [False, True]
+
+
+def test_an_operator_deletes_a_user_who_owns_nothing(olivia: Operator, alice: Person) -> None:
+    Tenant.objects.all().delete()
+
+    response = olivia.delete(alice.user)
+
+    assert response["Location"] == url(User)
+    assert not User.objects.filter(pk=alice.user.pk).exists()
+    assert olivia.audit_of("user.delete").before == {
+        "username": "alice",
+        "email": None,
+        "is_active": True,
+        "is_staff": False,
+        "is_superuser": False,
+    }
+
+
+def test_the_owner_of_a_tenant_cannot_be_deleted(olivia: Operator, alice: Person) -> None:
+    page = olivia.get(url(alice.user, "delete")).content.decode()
+    assert "would require deleting the following protected related objects" in page
+    assert "alice&#x27;s Personal Tenant" in page
+
+    olivia.client.post(url(alice.user, "delete"), {"post": "yes"})
+
+    assert User.objects.filter(pk=alice.user.pk).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_gained_after_the_page_was_made_refuses_the_deletion_too(
+    olivia: Operator, alice: Person, charlie: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tenant.objects.filter(owner=charlie.user).delete()
+    # What the confirmation page knew, before Alice got her tenant.
+    monkeypatch.setattr("accounts.admin.UserAdmin.get_deleted_objects", lambda *args: ([], {}, set(), []))
+
+    for response in (
+        olivia.client.post(url(alice.user, "delete"), {"post": "yes"}, follow=True),
+        olivia.client.post(
+            url(User),
+            {"action": "delete_selected", "_selected_action": [charlie.user.pk, alice.user.pk], "post": "yes"},
+            follow=True,
+        ),
+    ):
+        assert "Not deleted: alice still owns tenants, delete those first" in response.content.decode()
+    assert User.objects.filter(pk__in=[alice.user.pk, charlie.user.pk]).count() == 2
+    assert not AuditEntry.objects.filter(action="user.delete").exists()
+
+
+def test_operators_delete_users_in_bulk(olivia: Operator, alice: Person, charlie: Person) -> None:
+    Tenant.objects.all().delete()
+    assert "alice" in olivia.act("delete_selected", alice.user, charlie.user).content.decode()
+
+    rows = [alice.user.pk, charlie.user.pk]
+    olivia.client.post(url(User), {"action": "delete_selected", "_selected_action": rows, "post": "yes"})
+
+    assert not User.objects.filter(pk__in=rows).exists()
+    deleted = AuditEntry.objects.filter(action="user.delete", actor_kind="operator", actor_id=olivia.user.pk)
+    assert sorted(deleted.values_list("object_id", flat=True)) == sorted(rows)
+
+
+def test_users_are_found_by_name_whatever_its_case(olivia: Operator, alice: Person, charlie: Person) -> None:
+    sign_in("Ödön")
+
+    def found(q: str) -> list[str]:
+        return [user.username for user in olivia.get(url(User), q=q).context["cl"].result_list]
+
+    assert found("ALIC") == ["alice"]
+    assert found("öDÖ") == ["Ödön"]
+    assert found(alice.user.pk) == ["alice"]
+
+
+def test_who_may_only_look_sets_no_password(alice: Person) -> None:
+    oscar = sign_in("oscar", is_superuser=False)
+    page = password_page(alice.user)
+
+    assert oscar.client.get(page).status_code == 403
+    assert page not in oscar.get(url(alice.user, "change")).content.decode()
+    assert oscar.client.post(page, {"password": NEW_PASSWORD, "password_again": NEW_PASSWORD}).status_code == 403
+    assert User.objects.get(pk=alice.user.pk).check_password(PASSWORD)
+
+
+# ---- manage.py createsuperuser
+
+
+def test_createsuperuser_makes_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", "root")
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "root@example.org")
+
+    call_command("createsuperuser", interactive=False, stdout=StringIO())
+
+    root = User.objects.get()
+    assert (root.username, root.email, root.is_staff, root.is_superuser) == ("root", "root@example.org", True, True)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.actor_kind, entry.actor_label) == (
+        "user.create",
+        "command",
+        "manage.py createsuperuser",
+    )
+    assert log_in("root").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "sentence"),
+    [
+        ("ALICE", PASSWORD, "This username is already taken"),
+        ("root", "short", "The password must have at least 8 characters"),
+    ],
+)
+def test_createsuperuser_says_what_is_wrong(
+    alice: Person, monkeypatch: pytest.MonkeyPatch, username: str, password: str, sentence: str
+) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
+
+    with pytest.raises(CommandError, match=sentence):
+        call_command("createsuperuser", interactive=False, username=username, email="root@example.org")
+
+
+class NoticingHasher(MD5PasswordHasher):
+    """Notes whether a transaction is open while it hashes."""
+
+    in_transaction: ClassVar[list[bool]] = []
+
+    def encode(self, password: str, salt: str) -> str:
+        self.in_transaction.append(connection.in_atomic_block)
+        return super().encode(password, salt)
+
+
+class FullHasher:
+    """Stands in for a queue that eight others already wait in."""
+
+    algorithm = "full"
+
+    def encode(self, password: str, salt: str) -> str:
+        raise Unavailable("Too many people are signing in at this moment, try again shortly")
+
+    def salt(self) -> str:
+        return "salt"
+
+
+def test_the_login_page_works_on_a_real_server(server: MaimServer) -> None:
+    server.manage(
+        "createsuperuser",
+        "--noinput",
+        DJANGO_SUPERUSER_USERNAME="real",
+        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
+        DJANGO_SUPERUSER_EMAIL="real@example.org",
+    )
+    with server.client() as client:
+        page = client.get(LOGIN)
+        fields = {"username": "real", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+
+        assert client.get("/static/admin/css/base.css").status_code == 200
+        assert page.status_code == 200
+        assert client.post(LOGIN, data=fields, headers={"Referer": str(page.url)}).headers["Location"] == "/admin/"
+        assert client.get("/admin/").status_code == 200

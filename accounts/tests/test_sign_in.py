@@ -1,0 +1,153 @@
+"""POST /auth/login, and what a token is good for (CONTRACT.md section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from accounts.models import User
+from maim.environment import AuthRate
+from tests.support.client import SurfaceClient
+from tests.support.people import PASSWORD, Person
+
+pytestmark = pytest.mark.django_db
+EIGHT_DAYS = 8 * 24 * 3600
+
+
+def login(public: SurfaceClient, username: Any = "alice", password: Any = PASSWORD, **extra: Any) -> Any:
+    return public.send("POST", "/api/v1/auth/login", {"username": username, "password": password, **extra})
+
+
+def is_signed_in(token: str) -> bool:
+    response = SurfaceClient(token=token).get("/api/v1/auth/me")
+    assert response.status_code in (200, 401)
+    return bool(response.status_code == 200)
+
+
+def test_a_user_signs_in_with_json(alice: Person, public: SurfaceClient) -> None:
+    response = login(public)
+
+    assert response.status_code == 200
+    body = response.json()
+    assert list(body) == ["access_token", "token_type", "refresh_token", "expires_in"]
+    assert body["token_type"] == "bearer"
+    assert body["expires_in"] == EIGHT_DAYS
+    assert is_signed_in(body["access_token"])
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_a_user_signs_in_with_oauth2s_password_form(alice: Person, public: SurfaceClient) -> None:
+    form = {"grant_type": "password", "username": "alice", "password": PASSWORD, "scope": "", "client_id": "x"}
+
+    response = public.generic(
+        "POST", "/api/v1/auth/login", urlencode(form).encode(), "application/x-www-form-urlencoded"
+    )
+
+    assert response.status_code == 200
+    assert is_signed_in(response.json()["access_token"])
+
+
+def test_a_name_is_known_in_any_case(alice: Person, public: SurfaceClient) -> None:
+    assert login(public, "ALICE").status_code == 200
+
+
+def test_wrong_name_wrong_password_and_inactive_user_read_the_same(
+    alice: Person, charlie: Person, public: SurfaceClient
+) -> None:
+    User.objects.filter(pk=charlie.user.pk).update(is_active=False)
+
+    answers = [
+        login(public, "nobody"),
+        login(public, "alice", "password124"),
+        login(public, "alice", PASSWORD + " "),
+        login(public, "charlie"),
+    ]
+
+    assert {response.status_code for response in answers} == {400}
+    assert len({response.content for response in answers}) == 1
+    body = answers[0].json()
+    assert body["detail"] == "Incorrect username or password"
+    assert body["code"] == "VALIDATION_ERROR"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"username": "alice"}, {"password": PASSWORD}, {"username": 5, "password": PASSWORD}, []]
+)
+def test_an_incomplete_sign_in_is_400(alice: Person, public: SurfaceClient, body: Any) -> None:
+    response = public.send("POST", "/api/v1/auth/login", body)
+
+    assert response.status_code == 400
+    assert response.json()["errors"]
+
+
+def test_too_many_attempts_on_an_account_are_refused_for_a_while(
+    alice: Person, public: SurfaceClient, settings: Any
+) -> None:
+    settings.AUTH_RATE = AuthRate((3, 100))
+    name = f"guess at {alice.user.id}"  # a count of its own, whatever ran before
+
+    statuses = [login(public, name).status_code for _ in range(4)]
+    response = login(public, name)
+
+    assert statuses == [400, 400, 400, 429]
+    assert response.json()["code"] == "RATE_LIMITED"
+    assert 1 <= int(response["Retry-After"]) <= 60
+    assert login(public).status_code == 200, "another account is not affected"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer garbage",
+        "Bearer a.b.c",
+        "Bearer eyJhbGciOiJub25lIn0.eyJzaWQiOiJ4In0.",
+        "Bearer \xff\xfe",
+        "Bearer " + "x" * 5000,
+        "Basic YWxpY2U6cGFzc3dvcmQxMjM=",
+        "Token abc",
+    ],
+)
+def test_without_a_good_token_it_is_401(alice: Person, header: str | None) -> None:
+    extra = {} if header is None else {"HTTP_AUTHORIZATION": header}
+
+    response = SurfaceClient().send("GET", "/api/v1/auth/me", **extra)
+
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == "Bearer"
+    assert response.json() == {"detail": "Sign in first", "code": "AUTHENTICATION_REQUIRED"}
+
+
+def test_the_scheme_is_read_in_any_case(alice: Person) -> None:
+    response = SurfaceClient().get("/api/v1/auth/me", HTTP_AUTHORIZATION=f"bearer {alice.token}")
+
+    assert response.status_code == 200
+
+
+def test_a_changed_token_is_401(alice: Person) -> None:
+    """Every character of the signature counts, but for bits that base64 leaves unused at its end."""
+    head, _, signature = alice.token.rpartition(".")
+    for number in range(0, len(signature) - 1, 7):
+        other = "A" if signature[number] != "A" else "B"
+        assert not is_signed_in(f"{head}.{signature[:number]}{other}{signature[number + 1 :]}")
+
+
+def test_an_inactive_users_token_is_401_at_once(alice: Person) -> None:
+    assert is_signed_in(alice.token)
+
+    User.objects.filter(pk=alice.user.pk).update(is_active=False)
+
+    assert not is_signed_in(alice.token)
+
+
+def test_a_deleted_users_token_is_401_at_once(alice: Person) -> None:
+    alice.tenant.delete()
+
+    alice.user.delete()
+
+    assert not is_signed_in(alice.token)

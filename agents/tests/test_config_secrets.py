@@ -1,0 +1,139 @@
+"""A config's secrets are written and never read back, at every door (CONTRACT.md section 4)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agents.models import Agent
+from agents.tests.configs import MASK, Config, ConfigDoor, model, provider, secret_provider, stored
+from maim.common.models import AuditEntry
+from tests.support.client import SurfaceClient
+from tests.support.people import Person
+
+pytestmark = pytest.mark.django_db
+
+
+class TestSecrets:
+    CONFIG = {
+        "config_overrides": {
+            "model": {"api_providers": [secret_provider()]},
+            "maim_message": {"auth_token": ["tok-1", "tok-2"], "port": 5},
+        }
+    }
+    MASKED = {
+        "config_overrides": {
+            "model": {"api_providers": [provider(base_url=MASK, api_key=MASK)]},
+            "maim_message": {"auth_token": MASK, "port": 5},
+        }
+    }
+    SECRETS = (b"sk-mine", b"mine.example", b"tok-1")
+
+    def test_they_read_back_as_a_mask(self, config_door: ConfigDoor) -> None:
+        assert config_door.create(self.CONFIG) == self.MASKED
+        assert config_door.get() == self.MASKED
+        assert config_door.put({"x": 1}) == {**self.MASKED, "x": 1}
+        assert stored() == {**self.CONFIG, "x": 1}
+
+    def test_no_answer_of_any_surface_shows_them(
+        self, config_door: ConfigDoor, alice: Person, bob: Person, internal: SurfaceClient
+    ) -> None:
+        answers = [config_door.try_create(self.CONFIG)]
+        config_door.agent_id = Agent.unscoped.get().id
+        answers += [
+            config_door.try_put(self.CONFIG),
+            config_door.try_put({"config_overrides": {"model": {"models": 5}}}),
+        ]
+        answers += [
+            person.client.get(path)
+            for person in (alice, bob)
+            for path in ("/api/v1/agents", f"/api/v1/agents/{config_door.agent_id}")
+        ]
+        answers += [
+            internal.get(path)
+            for path in (
+                f"/api/v2/agents?tenant_id={alice.tenant.id}",
+                f"/api/v2/agents/{config_door.agent_id}",
+                f"/api/v2/agents/{config_door.agent_id}/config",
+            )
+        ]
+        answers.append(internal.send("PUT", f"/api/v2/agents/{config_door.agent_id}", {"name": "renamed"}))
+
+        for answer in answers:
+            assert not any(secret in answer.content for secret in self.SECRETS), answer.content
+
+    def test_nor_does_the_audit_log(self, config_door: ConfigDoor) -> None:
+        config_door.create(self.CONFIG)
+        config_door.put(model(api_providers=[provider(api_key="sk-mine-too")]))
+
+        rows = json.dumps(list(AuditEntry.objects.values("before", "after")))
+
+        assert MASK in rows
+        assert not any(secret.decode() in rows for secret in self.SECRETS)
+
+    def test_the_audit_log_knows_that_a_secret_changed(self, config_door: ConfigDoor) -> None:
+        config_door.create(self.CONFIG)
+        written = AuditEntry.objects.count()
+
+        config_door.put(model(api_providers=[provider(api_key="sk-new")]))
+
+        assert AuditEntry.objects.count() == written + 1
+
+    def test_the_mask_keeps_what_is_stored(self, config_door: ConfigDoor) -> None:
+        config_door.create(self.CONFIG)
+
+        config_door.put({"config_overrides": {"maim_message": {"auth_token": MASK, "port": 6}}})
+        config_door.put(model(api_providers=[provider(base_url=MASK, api_key="sk-new")]))
+
+        assert stored() == {
+            "config_overrides": {
+                "model": {"api_providers": [provider(base_url="https://mine.example", api_key="sk-new")]},
+                "maim_message": {"auth_token": ["tok-1", "tok-2"], "port": 6},
+            }
+        }
+
+    def test_the_mask_follows_the_name_and_not_the_place(self, config_door: ConfigDoor) -> None:
+        first, second = provider("a", api_key="sk-a"), provider("b", api_key="sk-b")
+        config_door.create(model(api_providers=[first, second]))
+
+        config_door.put(model(api_providers=[provider("b", api_key=MASK), provider("a", api_key=MASK)]))
+
+        assert stored() == model(api_providers=[second, first])
+
+    @pytest.mark.parametrize(
+        ("sent", "path"),
+        [
+            (model(api_providers=[provider("new", api_key=MASK)]), "config_overrides.model.api_providers[0].api_key"),
+            (
+                model(api_providers=[provider(api_key="x", base_url=MASK)]),
+                "config_overrides.model.api_providers[0].base_url",
+            ),
+            ({"config_overrides": {"maim_message": {"auth_token": MASK}}}, "config_overrides.maim_message.auth_token"),
+        ],
+    )
+    def test_a_mask_where_nothing_is_stored_is_refused(self, config_door: ConfigDoor, sent: Config, path: str) -> None:
+        config_door.refused(config_door.try_create(sent), path)
+        config_door.create(model(api_providers=[provider(api_key="sk-mine")]))
+        config_door.refused(config_door.try_put(sent), path)
+        assert stored() == model(api_providers=[provider(api_key="sk-mine")])
+
+    @pytest.mark.parametrize("key", ["api_key", "base_url"])
+    def test_a_secret_that_is_not_set_is_not_masked(self, config_door: ConfigDoor, key: str) -> None:
+        config = model(api_providers=[provider(**{key: ""})])
+
+        assert config_door.create(config) == config
+
+    def test_elsewhere_a_mask_is_a_text_like_any_other(self, config_door: ConfigDoor) -> None:
+        config_door.create(
+            {"note": "x", **model(models=[{"name": "m", "note": "x"}], api_providers=[provider(note="x")])}
+        )
+        sent = {"note": MASK, **model(models=[{"name": "m", "note": MASK}], api_providers=[provider(note=MASK)])}
+
+        assert config_door.put(sent) == sent
+        assert stored() == sent
+
+    def test_a_key_outside_the_known_places_is_not_a_secret(self, config_door: ConfigDoor) -> None:
+        config = {"api_key": "kept as sent", "config_overrides": {"own": {"auth_token": "kept as sent"}}}
+
+        assert config_door.create(config) == config

@@ -1,0 +1,190 @@
+"""Plugin settings on both surfaces: an agent's setting wins over its tenant's (CONTRACT.md sections 1 to 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agents.models import Agent, PluginSetting
+from maim.common.models import AuditEntry
+from tests.support.client import SurfaceClient
+from tests.support.people import Person, make_agent
+
+pytestmark = pytest.mark.django_db
+SETTINGS = "/api/v1/plugins/settings"
+FIELDS = ["id", "tenant_id", "agent_id", "plugin_name", "enabled", "config", "created_at", "updated_at"]
+
+
+class Door:
+    """One surface's way to the settings of Alice's tenant."""
+
+    def __init__(self, kind: str, alice: Person, internal: SurfaceClient) -> None:
+        self.client = alice.client if kind == "public" else internal
+        self.tenant_query = f"?tenant_id={alice.tenant.id}"
+
+    def query(self, agent: Agent | None) -> str:
+        return self.tenant_query + (f"&agent_id={agent.id}" if agent else "")
+
+    def set(self, agent: Agent | None, plugin_name: Any = "dice", enabled: Any = True, **fields: Any) -> Any:
+        body = {"plugin_name": plugin_name, "enabled": enabled, **fields}
+        return self.client.send("POST", f"{SETTINGS}{self.query(agent)}", body)
+
+    def get(self, agent: Agent | None) -> list[tuple[str, bool, dict[str, Any], str | None]]:
+        response = self.client.get(f"{SETTINGS}{self.query(agent)}")
+        assert response.status_code == 200, response.content
+        return [(row["plugin_name"], row["enabled"], row["config"], row["agent_id"]) for row in response.json()]
+
+
+@pytest.fixture(params=["public", "internal"])
+def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
+    """Each surface in turn."""
+    return Door(request.param, alice, internal)
+
+
+@pytest.fixture
+def agent(alice: Person) -> Agent:
+    """An agent of Alice's."""
+    return make_agent(alice.tenant)
+
+
+def test_the_answer_is_the_setting_without_an_envelope(door: Door, alice: Person, agent: Agent) -> None:
+    response = door.set(agent, config={"sides": 6})
+
+    assert response.status_code == 200
+    body = response.json()
+    assert list(body) == FIELDS
+    assert (body["tenant_id"], body["agent_id"]) == (alice.tenant.id, agent.id)
+    assert (body["plugin_name"], body["enabled"], body["config"]) == ("dice", True, {"sides": 6})
+    listed = door.client.get(f"{SETTINGS}{door.query(agent)}")
+    assert listed.json() == [body]
+
+
+def test_an_agents_setting_wins_over_its_tenants(door: Door, alice: Person, agent: Agent) -> None:
+    other = make_agent(alice.tenant)
+    door.set(None, "dice", True, config={"sides": 6, "colour": "red"})
+    door.set(None, "clock", True)
+    door.set(agent, "dice", False, config={"sides": 20})
+    door.set(agent, "abacus", True)
+
+    assert door.get(None) == [("clock", True, {}, None), ("dice", True, {"sides": 6, "colour": "red"}, None)]
+    assert door.get(agent) == [
+        ("abacus", True, {}, agent.id),
+        ("clock", True, {}, None),
+        ("dice", False, {"sides": 20}, agent.id),
+    ]
+    assert door.get(other) == door.get(None)
+
+
+def test_a_setting_is_set_as_a_whole(door: Door, agent: Agent) -> None:
+    first = door.set(agent, "dice", True, config={"sides": 6}).json()
+
+    second = door.set(agent, "dice", False, config={"colour": "red"}).json()
+
+    assert second["id"] == first["id"]
+    assert door.get(agent) == [("dice", False, {"colour": "red"}, agent.id)]
+    assert PluginSetting.unscoped.count() == 1
+
+
+@pytest.mark.parametrize("fields", [{}, {"config": None}, {"config": {}, "unknown": 1}])
+def test_without_a_config_it_is_empty(door: Door, agent: Agent, fields: dict[str, Any]) -> None:
+    assert door.set(agent, **fields).json()["config"] == {}
+
+
+def test_plugin_names_compare_by_their_characters(door: Door, agent: Agent) -> None:
+    for name in ("dice", "Dice", "🎲", "🎯"):
+        door.set(agent, name)
+
+    assert [row[0] for row in door.get(agent)] == ["Dice", "dice", "🎯", "🎲"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("plugin_name", ""),
+        ("plugin_name", "x" * 101),
+        ("plugin_name", None),
+        ("plugin_name", 5),
+        ("enabled", "true"),
+        ("enabled", 1),
+        ("enabled", None),
+        ("config", []),
+        ("config", "x"),
+    ],
+)
+def test_bad_input_is_named(door: Door, agent: Agent, field: str, value: Any) -> None:
+    response = door.set(agent, **{"plugin_name": "dice", "enabled": True, field: value})
+
+    assert response.status_code == 400
+    assert set(response.json()) == {"detail", "code", "errors"}
+    assert list(response.json()["errors"]) == [field]
+    assert not PluginSetting.unscoped.exists()
+
+
+def test_each_change_leaves_an_audit_row(door: Door, agent: Agent, alice: Person) -> None:
+    for _ in range(2):
+        door.set(agent, "dice", True)
+    door.set(agent, "dice", False)
+
+    entries = AuditEntry.objects.filter(action="plugin.set").order_by("id")
+    assert [(entry.tenant_id, entry.after["enabled"]) for entry in entries] == [
+        (alice.tenant.id, True),
+        (alice.tenant.id, False),
+    ]
+
+
+class TestPublic:
+    def test_an_agent_is_all_it_takes(self, alice: Person, agent: Agent) -> None:
+        response = alice.client.send("POST", f"{SETTINGS}?agent_id={agent.id}", {"plugin_name": "a", "enabled": True})
+
+        assert response.json()["agent_id"] == agent.id
+        assert len(alice.client.get(f"{SETTINGS}?agent_id={agent.id}").json()) == 1
+
+    def test_without_an_agent_it_is_the_users_first_tenant(self, alice: Person) -> None:
+        response = alice.client.send("POST", SETTINGS, {"plugin_name": "dice", "enabled": True})
+
+        assert (response.json()["tenant_id"], response.json()["agent_id"]) == (alice.tenant.id, None)
+        assert len(alice.client.get(SETTINGS).json()) == 1
+
+    def test_a_stranger_gets_404(self, alice: Person, charlie: Person, agent: Agent) -> None:
+        body = {"plugin_name": "dice", "enabled": True}
+
+        for query, code in ((f"agent_id={agent.id}", "AGENT_001"), (f"tenant_id={alice.tenant.id}", "TENANT_001")):
+            for response in (
+                charlie.client.get(f"{SETTINGS}?{query}"),
+                charlie.client.send("POST", f"{SETTINGS}?{query}", body),
+            ):
+                assert response.status_code == 404
+                assert response.json()["code"] == code
+        assert not PluginSetting.unscoped.exists()
+
+    def test_a_member_sets_an_agents_plugins_but_not_the_tenants(
+        self, alice: Person, bob: Person, agent: Agent
+    ) -> None:
+        body = {"plugin_name": "dice", "enabled": True}
+
+        assert bob.client.send("POST", f"{SETTINGS}?agent_id={agent.id}", body).status_code == 200
+        refused = bob.client.send("POST", f"{SETTINGS}?tenant_id={alice.tenant.id}", body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
+        assert bob.client.get(f"{SETTINGS}?tenant_id={alice.tenant.id}").json() == []
+
+
+class TestInternal:
+    def test_a_tenant_must_be_named(self, internal: SurfaceClient, agent: Agent) -> None:
+        for response in (
+            internal.get(f"{SETTINGS}?agent_id={agent.id}"),
+            internal.send("POST", SETTINGS, {"plugin_name": "dice", "enabled": True}),
+        ):
+            assert response.status_code == 400
+            assert list(response.json()["errors"]) == ["tenant_id"]
+
+    def test_an_agent_of_another_tenant_is_404(self, internal: SurfaceClient, charlie: Person, agent: Agent) -> None:
+        response = internal.get(f"{SETTINGS}?tenant_id={charlie.tenant.id}&agent_id={agent.id}")
+
+        assert (response.status_code, response.json()["code"]) == (404, "AGENT_001")
+
+    def test_an_unknown_tenant_is_404(self, internal: SurfaceClient) -> None:
+        response = internal.get(f"{SETTINGS}?tenant_id=tenant_000000000000")
+
+        assert (response.status_code, response.json()["code"]) == (404, "TENANT_001")
+        assert set(response.json()) == {"detail", "code"}, "no envelope on this path"

@@ -1,0 +1,223 @@
+"""/system/models and /system/bot-defaults: what the system offers, never a secret of it (CONTRACT.md section 2)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import SurfaceClient
+from tests.support.people import Person
+
+pytestmark = pytest.mark.django_db
+MODELS = """
+[inner]
+version = "1"
+
+[[api_providers]]
+name = "Mine"
+base_url = "https://mine.example/v1"
+api_key = "sk-secret"
+client_type = "gemini"
+max_retry = 2
+
+[[api_providers]]
+name = "Bare"
+api_key = "sk-secret"
+
+[[models]]
+name = "m"
+model_identifier = "m-1"
+api_provider = "Mine"
+price_in = 0.5
+extra_params = { enable_thinking = false, api_key = "sk-secret", headers = { access_token = "sk-secret" } }
+
+[model_task_config.replyer]
+model_list = ["m"]
+max_tokens = 800
+"""
+DEFAULTS = """
+[inner]
+version = "7"
+
+[bot]
+nickname = "麦麦"
+
+[maim_message]
+auth_token = ["sk-secret"]
+api_server_allowed_api_keys = ["sk-secret"]
+port = 8090
+key_file = "/etc/maim/key.pem"
+
+[own]
+password = "sk-secret"
+keywords = ["a"]
+"""
+
+
+@pytest.fixture(params=["public", "internal"])
+def read(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Any:
+    """Reads `models` or `bot-defaults` on each surface in turn."""
+
+    def read_data(what: str) -> dict[str, Any]:
+        on_public = request.param == "public"
+        client, version = (alice.client, "v1") if on_public else (internal, "v2")
+        response = client.get(f"/api/{version}/system/{what}")
+        assert response.status_code == 200, response.content
+        assert b"sk-secret" not in response.content
+        body = response.json()
+        data: dict[str, Any] = body if on_public else body["data"]
+        return data
+
+    return read_data
+
+
+class File:
+    """An operator's TOML file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._written = 0
+
+    def write(self, text: str) -> None:
+        """Writes the file; each time it is a later one, however coarse the clock of the file system."""
+        self.path.write_text(text, encoding="utf-8")
+        self._written += 1
+        os.utime(self.path, (self._written, self._written))
+
+
+@pytest.fixture
+def models_file(tmp_path: Path, settings: Any) -> File:
+    """The file that MAIMBOT_MODEL_CONFIG_PATH names."""
+    settings.MODEL_CONFIG_PATH = tmp_path / "model_config.toml"
+    return File(settings.MODEL_CONFIG_PATH)
+
+
+@pytest.fixture
+def defaults_file(tmp_path: Path, settings: Any) -> File:
+    """The file that MAIMBOT_BOT_CONFIG_TEMPLATE_PATH names."""
+    settings.BOT_CONFIG_PATH = tmp_path / "bot_config.toml"
+    return File(settings.BOT_CONFIG_PATH)
+
+
+def test_without_files_of_the_operators_there_are_built_in_ones(read: Any) -> None:
+    models, defaults = read("models"), read("bot-defaults")
+
+    assert list(models) == ["providers", "models", "defaults"]
+    assert models["providers"]
+    assert {provider["is_server_provider"] for provider in models["providers"]} == {True}
+    assert all(list(row) == ["name", "client_type", "base_url", "is_server_provider"] for row in models["providers"])
+    names = {provider["name"] for provider in models["providers"]}
+    assert {model["api_provider"] for model in models["models"]} <= names
+    assert "replyer" in models["defaults"]
+    assert "bot" in defaults
+    assert "inner" not in defaults
+
+
+def test_the_operators_models_are_shown_without_their_secrets(read: Any, models_file: File) -> None:
+    models_file.write(MODELS)
+
+    assert read("models") == {
+        "providers": [
+            {
+                "name": "Mine",
+                "client_type": "gemini",
+                "base_url": "https://mine.example/v1",
+                "is_server_provider": True,
+            },
+            {"name": "Bare", "client_type": "openai", "base_url": None, "is_server_provider": True},
+        ],
+        "models": [
+            {
+                "name": "m",
+                "model_identifier": "m-1",
+                "api_provider": "Mine",
+                "price_in": 0.5,
+                "extra_params": {"enable_thinking": False, "headers": {}},
+            }
+        ],
+        "defaults": {"replyer": {"model_list": ["m"], "max_tokens": 800}},
+    }
+
+
+def test_the_operators_defaults_are_shown_without_their_secrets(read: Any, defaults_file: File) -> None:
+    defaults_file.write(DEFAULTS)
+
+    assert read("bot-defaults") == {
+        "bot": {"nickname": "麦麦"},
+        "maim_message": {"port": 8090, "key_file": "/etc/maim/key.pem"},
+        "own": {"keywords": ["a"]},
+    }
+
+
+def test_a_changed_file_is_read_again(read: Any, models_file: File, defaults_file: File) -> None:
+    models_file.write(MODELS)
+    defaults_file.write(DEFAULTS)
+    read("models"), read("bot-defaults")
+
+    models_file.write('[[models]]\nname = "new"\n')
+    defaults_file.write("[new]\na = 1\n")
+
+    assert read("models") == {"providers": [], "models": [{"name": "new"}], "defaults": {}}
+    assert read("bot-defaults") == {"new": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "this is not TOML",
+        "api_providers = 5",
+        'api_providers = ["a name alone"]',
+        "[[api_providers]]\nbase_url = 'https://nameless.example'",
+        "[models]\nname = 'a table, not a list of them'",
+        "[[models]]\nname = 5",
+        "model_task_config = 5",
+        "[model_task_config]\ntemperature = nan",
+    ],
+)
+def test_while_a_file_is_broken_what_it_last_held_is_in_use(read: Any, models_file: File, broken: str) -> None:
+    models_file.write(MODELS)
+    good = read("models")
+
+    models_file.write(broken)
+    assert read("models") == good
+
+    models_file.write(MODELS.replace('"m-1"', '"m-2"'))
+    assert read("models")["models"][0]["model_identifier"] == "m-2"
+
+
+def test_while_a_file_is_away_what_it_last_held_is_in_use(read: Any, defaults_file: File) -> None:
+    defaults_file.write(DEFAULTS)
+    good = read("bot-defaults")
+
+    defaults_file.path.unlink()
+    assert read("bot-defaults") == good
+
+
+def test_a_file_that_never_was_good_leaves_the_built_in_one_in_use(
+    read: Any, models_file: File, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    models_file.write("this is not TOML")
+    for _ in range(3):
+        names = [provider["name"] for provider in read("models")["providers"]]
+
+    complaints = [record for record in caplog.records if record.name == "maim.config"]
+    assert len(complaints) == 1, "once for each time it was written"
+    assert str(models_file.path) in complaints[0].getMessage()
+    settings.MODEL_CONFIG_PATH = None
+    assert names == [provider["name"] for provider in read("models")["providers"]]
+
+
+def test_an_empty_file_offers_nothing(read: Any, models_file: File, defaults_file: File) -> None:
+    models_file.write("")
+    defaults_file.write("")
+
+    assert read("models") == {"providers": [], "models": [], "defaults": {}}
+    assert read("bot-defaults") == {}
+
+
+def test_it_needs_a_token_on_the_public_surface(public: SurfaceClient) -> None:
+    for what in ("models", "bot-defaults"):
+        assert public.get(f"/api/v1/system/{what}").status_code == 401

@@ -1,0 +1,254 @@
+"""API keys and the bots' usage log in the operators' admin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+
+from agents.models import Agent
+from apikeys import verification
+from apikeys.models import ApiKey, UsageLogEntry
+from apikeys.usage import log_usage
+from apikeys.verification import Bad, Good
+from maim.common import clock
+from maim.common.models import AuditEntry
+from tests.support.operators import Operator, errors_of, sign_in, url
+from tests.support.people import Person, make_agent, make_key
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def agent(alice: Person) -> Agent:
+    return make_agent(alice.tenant, "Helper")
+
+
+def test_an_operator_issues_a_key(olivia: Operator, agent: Agent) -> None:
+    response = olivia.add(
+        ApiKey,
+        agent=agent.pk,
+        name="First",
+        permissions='["agent:read", "chat"]',
+        expires_at_0="2999-01-31",
+        expires_at_1="12:00:00",
+    )
+
+    key = ApiKey.unscoped.get()
+    assert (key.agent_id, key.tenant_id, key.permissions) == (agent.pk, agent.tenant_id, ["agent:read", "chat"])
+    assert key.expires_at == datetime(2999, 1, 31, 12, tzinfo=UTC)
+    verdict = verification.verify(response.context["secret"])
+    assert isinstance(verdict, Good)
+    assert verdict.key_id == key.pk
+
+
+def test_the_secret_is_shown_once_and_kept_nowhere(
+    olivia: Operator, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = olivia.add(ApiKey, agent=agent.pk, name="First")
+
+    secret = response.context["secret"].removeprefix("mmc_")
+    key = ApiKey.unscoped.get()
+    assert response.status_code == 200
+    assert response.content.decode().count(secret) == 1
+    assert "no-store" in response["Cache-Control"]
+
+    for page in (url(ApiKey), url(key, "change"), url(key, "delete"), "/admin/"):
+        text = olivia.get(page).content.decode()
+        assert secret not in text
+        assert page in (url(key, "delete"), "/admin/") or f"mmc_…{key.secrets.get().hint}" in text
+    entry = olivia.audit_of("key.create")
+    assert (entry.object_id, entry.tenant_id, entry.after["name"]) == (key.pk, agent.tenant_id, "First")
+    assert secret not in str(list(AuditEntry.objects.values_list()))
+    assert secret not in str([session.get_decoded() for session in Session.objects.all()])
+    assert secret not in str(olivia.client.cookies)
+    assert secret not in str(response.headers)
+    assert caplog.text
+    assert secret not in caplog.text
+
+
+def test_sending_the_form_again_issues_no_second_key(olivia: Operator, agent: Agent) -> None:
+    olivia.add(ApiKey, agent=agent.pk, name="First")
+
+    response = olivia.add(ApiKey, agent=agent.pk, name="First")
+
+    assert errors_of(response) == {"__all__": ["An API key of this name already exists in the tenant"]}
+    assert ApiKey.unscoped.count() == 1
+    # The agent is named beside its id, since ids say little and names are taken many times.
+    assert "Helper (alice&#x27;s Personal Tenant)" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "errors"),
+    [
+        (
+            {"agent": "agent_000000000000"},
+            {"agent": ["Select a valid choice. That choice is not one of the available choices."]},
+        ),
+        ({"agent": ""}, {"agent": ["This field is required."]}),
+        ({"permissions": '["a b"]'}, {"permissions": ["A permission is 1 to 64 characters without blanks"]}),
+        ({"permissions": "[5]"}, {"permissions": ["0: Not a valid string."]}),
+        ({"permissions": "chat"}, {"permissions": ["not JSON at line 1, column 1"]}),
+        (
+            {"expires_at_0": "1066-10-14", "expires_at_1": "09:00"},
+            {"expires_at": ["The time must lie between 1970 and 9999."]},
+        ),
+    ],
+)
+def test_what_a_new_key_may_not_be(
+    olivia: Operator, agent: Agent, fields: dict[str, str], errors: dict[str, list[str]]
+) -> None:
+    before = AuditEntry.objects.count()
+
+    response = olivia.add(ApiKey, **{"agent": agent.pk, "name": "First", **fields})
+
+    assert errors_of(response) == errors
+    assert not ApiKey.unscoped.exists()
+    assert AuditEntry.objects.count() == before
+
+
+def test_an_archived_agent_gets_no_key(olivia: Operator, agent: Agent) -> None:
+    Agent.unscoped.filter(pk=agent.pk).update(status="archived")
+
+    response = olivia.add(ApiKey, agent=agent.pk, name="First")
+
+    assert errors_of(response) == {"__all__": ["An archived agent gets no new keys"]}
+
+
+def test_an_operator_changes_a_key(olivia: Operator, agent: Agent) -> None:
+    issued = make_key(agent, "First", permissions=["chat"])
+
+    response = olivia.change(
+        issued.key,
+        name="Second",
+        description="for the phone",
+        permissions="[]",
+        status="disabled",
+        expires_at_0="2999-01-31",
+        expires_at_1="12:00:00",
+    )
+
+    key = ApiKey.unscoped.get()
+    assert response["Location"] == url(ApiKey)
+    assert (key.name, key.description, key.permissions, key.status) == ("Second", "for the phone", [], "disabled")
+    entry = olivia.audit_of("key.update")
+    assert entry.before == {
+        "name": "First",
+        "description": None,
+        "permissions": ["chat"],
+        "status": "active",
+        "expires_at": None,
+    }
+    assert entry.after["status"] == "disabled"
+    assert issued.secret not in str(entry.after)
+
+
+def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, agent: Agent) -> None:
+    key = make_key(agent, expires_at=clock.now() + timedelta(days=1)).key
+    before = AuditEntry.objects.count()
+
+    assert olivia.change(key).status_code == 302
+    assert AuditEntry.objects.count() == before
+
+
+def test_an_expiry_is_taken_away(olivia: Operator, agent: Agent) -> None:
+    key = make_key(agent, expires_at=clock.now() + timedelta(days=1)).key
+
+    olivia.change(key, expires_at_0="", expires_at_1="")
+
+    assert ApiKey.unscoped.get().expires_at is None
+
+
+def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, agent: Agent) -> None:
+    make_key(agent, "First")
+    key = make_key(agent, "Second").key
+
+    response = olivia.change(key, name="FIRST")
+
+    assert errors_of(response) == {"__all__": ["An API key of this name already exists in the tenant"]}
+
+
+def test_operators_disable_and_enable_keys(olivia: Operator, agent: Agent) -> None:
+    keys = [make_key(agent), make_key(agent)]
+    rows = [issued.key for issued in keys]
+
+    def verdicts() -> list[Any]:
+        return [getattr(verification.verify(issued.secret), "code", "good") for issued in keys]
+
+    assert olivia.act("disable", *rows)["Location"] == url(ApiKey)
+    assert verdicts() == [verification.DISABLED] * 2
+    disabled = AuditEntry.objects.filter(action="key.update", actor_id=olivia.user.pk)
+    assert [(entry.before, entry.after) for entry in disabled] == [({"status": "active"}, {"status": "disabled"})] * 2
+
+    olivia.act("enable", *rows)
+    assert verdicts() == ["good"] * 2
+    assert disabled.all().count() == 4
+
+
+def test_an_operator_deletes_a_key(olivia: Operator, agent: Agent) -> None:
+    issued = make_key(agent, "First")
+
+    assert olivia.delete(issued.key)["Location"] == url(ApiKey)
+
+    assert verification.verify(issued.secret) == Bad(verification.UNKNOWN)
+    assert olivia.audit_of("key.delete").before["name"] == "First"
+
+
+def test_operators_delete_keys_in_bulk(olivia: Operator, agent: Agent) -> None:
+    keys = [make_key(agent).key, make_key(agent).key]
+    assert "Are you sure" in olivia.act("delete_selected", *keys).content.decode()
+
+    rows = [key.pk for key in keys]
+    olivia.client.post(url(ApiKey), {"action": "delete_selected", "_selected_action": rows, "post": "yes"})
+
+    assert not ApiKey.unscoped.exists()
+    assert AuditEntry.objects.filter(action="key.delete", actor_id=olivia.user.pk).count() == 2
+
+
+def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charlie: Person) -> None:
+    make_key(agent, "Good")
+    make_key(agent, "Over", expires_at=clock.now() - timedelta(days=1))
+    make_key(make_agent(charlie.tenant, "Scout"), "Foreign")
+
+    def found(**query: str) -> list[str]:
+        return sorted(key.name for key in olivia.get(url(ApiKey), **query).context["cl"].result_list)
+
+    assert found() == ["Foreign", "Good", "Over"]
+    assert found(status="expired") == ["Over"]
+    assert found(status="active") == ["Foreign", "Good"]
+    assert found(status="nonsense") == found()
+    assert found(q="SCOUT") == ["Foreign"]
+    assert found(q=agent.pk) == ["Good", "Over"]
+
+
+def test_who_may_only_look_neither_issues_nor_disables(agent: Agent) -> None:
+    oscar = sign_in("oscar", is_superuser=False)
+    key = make_key(agent, permissions=["chat"]).key
+
+    assert "chat" in oscar.get(url(key, "change")).content.decode()
+    assert oscar.client.get(url(ApiKey, "add")).status_code == 403
+    oscar.act("disable", key)
+
+    key.refresh_from_db()
+    assert key.status == "active"
+
+
+# ---- the usage log
+
+
+def test_the_usage_log_is_read_and_nothing_else(olivia: Operator, agent: Agent) -> None:
+    entry = log_usage(action="chat", tenant_id=agent.tenant_id, platform="qq", details={"tokens": 5, "文": "🤖"})
+    log_usage(action="other")
+
+    found = olivia.get(url(UsageLogEntry), q=agent.tenant_id)
+    assert [row.action for row in found.context["cl"].result_list] == ["chat"]
+    page = olivia.get(url(entry, "change")).content.decode()
+    assert "&quot;tokens&quot;: 5" in page
+    assert "🤖" in page
+
+    for address in (url(UsageLogEntry, "add"), url(entry, "change"), url(entry, "delete")):
+        assert olivia.client.post(address, {"action": "forged", "post": "yes"}).status_code == 403
+    olivia.client.post(url(UsageLogEntry), {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"})
+    assert sorted(UsageLogEntry.objects.values_list("action", flat=True)) == ["chat", "other"]

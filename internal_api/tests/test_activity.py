@@ -1,0 +1,176 @@
+"""PUT and GET /agent-activity: which agents are alive (CONTRACT.md section 3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from agents import services
+from agents.models import Agent, AgentActivity
+from maim.common import clock
+from maim.common.models import AuditEntry
+from tests.support.client import SurfaceClient
+from tests.support.people import Person, make_agent, register
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v2/agent-activity"
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+YEAR = 366 * 24 * 3600
+
+
+@pytest.fixture
+def agent(alice: Person) -> Agent:
+    """An agent of Alice's."""
+    return make_agent(alice.tenant)
+
+
+def beat(internal: SurfaceClient, agent: Agent, ttl_seconds: Any = 60, **fields: Any) -> Any:
+    body = {"tenant_id": agent.tenant_id, "agent_id": agent.id, "ttl_seconds": ttl_seconds, **fields}
+    return internal.send("PUT", PATH, body)
+
+
+def alive(internal: SurfaceClient, tenant_id: str | None = None) -> list[str]:
+    response = internal.get(PATH if tenant_id is None else f"{PATH}?tenant_id={tenant_id}")
+    assert response.status_code == 200
+    data = response.json()["data"]
+    assert list(data) == ["items", "count"]
+    assert data["count"] == len(data["items"])
+    return [row["agent_id"] for row in data["items"]]
+
+
+def refused(response: Any, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.content
+    body: dict[str, Any] = response.json()
+    assert (body["success"], body["error_code"]) == (False, code)
+    return body
+
+
+def test_a_heartbeat_says_until_when_it_counts(internal: SurfaceClient, agent: Agent) -> None:
+    with clock.frozen_at(NOON):
+        response = beat(internal, agent, 90)
+
+    assert response.status_code == 200
+    assert response.json()["tenant_id"] == agent.tenant_id
+    assert list(response.json()["data"]) == ["tenant_id", "agent_id", "last_seen_at", "expires_at", "ttl_seconds"]
+    assert response.json()["data"] == {
+        "tenant_id": agent.tenant_id,
+        "agent_id": agent.id,
+        "last_seen_at": "2026-01-31T12:00:00Z",
+        "expires_at": "2026-01-31T12:01:30Z",
+        "ttl_seconds": 90,
+    }
+
+
+def test_only_what_still_counts_is_listed(internal: SurfaceClient, agent: Agent) -> None:
+    with clock.frozen_at(NOON):
+        beat(internal, agent, 60)
+
+    for seconds, found in ((59, [agent.id]), (60, []), (61, [])):
+        with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+            assert alive(internal) == found
+
+
+def test_the_latest_heartbeat_counts(internal: SurfaceClient, agent: Agent) -> None:
+    with clock.frozen_at(NOON):
+        beat(internal, agent, 3600)
+        beat(internal, agent, 60)
+
+    with clock.frozen_at(NOON + timedelta(seconds=61)):
+        assert alive(internal) == []
+        beat(internal, agent, 1)
+        assert alive(internal) == [agent.id]
+    assert AgentActivity.unscoped.count() == 1
+
+
+def test_the_list_is_latest_first_and_of_one_tenant_or_of_all(internal: SurfaceClient, agent: Agent) -> None:
+    strangers = make_agent(register("dora").tenant)
+    with clock.frozen_at(NOON):
+        beat(internal, agent, 60)
+    with clock.frozen_at(NOON + timedelta(seconds=1)):
+        beat(internal, strangers, 60)
+        assert alive(internal) == [strangers.id, agent.id]
+        assert alive(internal, agent.tenant_id) == [agent.id]
+        assert alive(internal, "tenant_000000000000") == []
+
+
+@pytest.mark.parametrize("ids", [{"agent_id": "agent_000000000000"}, {"tenant_id": "tenant_000000000000"}])
+def test_what_does_not_exist_is_404(internal: SurfaceClient, agent: Agent, ids: dict[str, str]) -> None:
+    refused(beat(internal, agent, **ids), 404, "ACTIVITY_002")
+
+
+def test_an_agent_of_another_tenant_is_404(internal: SurfaceClient, agent: Agent, charlie: Person) -> None:
+    refused(beat(internal, agent, tenant_id=charlie.tenant.id), 404, "ACTIVITY_002")
+    assert not AgentActivity.unscoped.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("agents", "inactive"), ("agents", "archived"), ("tenants", "inactive"), ("tenants", "suspended")],
+)
+def test_what_is_not_active_is_409(internal: SurfaceClient, agent: Agent, kind: str, status: str) -> None:
+    path = f"/api/v2/{kind}/{agent.id if kind == 'agents' else agent.tenant_id}"
+    internal.send("PUT", path, {"status": status})
+
+    refused(beat(internal, agent), 409, "ACTIVITY_002")
+
+    internal.send("PUT", path, {"status": "active"})
+    assert beat(internal, agent).status_code == 200
+
+
+@pytest.mark.parametrize("ttl", [1, YEAR])
+def test_a_heartbeat_counts_for_a_second_to_a_year(internal: SurfaceClient, agent: Agent, ttl: int) -> None:
+    assert beat(internal, agent, ttl).status_code == 200
+
+
+@pytest.mark.parametrize("ttl", [0, -1, YEAR + 1, 2**63 - 1, 1.5, "60", True, None])
+def test_any_other_time_is_400(internal: SurfaceClient, agent: Agent, ttl: Any) -> None:
+    body = refused(beat(internal, agent, ttl), 400, "VALIDATION_ERROR")
+
+    assert list(body["data"]["errors"]) == ["ttl_seconds"]
+
+
+def test_what_is_missing_is_named(internal: SurfaceClient) -> None:
+    body = refused(internal.send("PUT", PATH, {}), 400, "VALIDATION_ERROR")
+
+    assert set(body["data"]["errors"]) == {"tenant_id", "agent_id", "ttl_seconds"}
+
+
+def test_a_heartbeat_is_no_change_and_leaves_no_audit_row(internal: SurfaceClient, agent: Agent) -> None:
+    written = AuditEntry.objects.count()
+
+    beat(internal, agent)
+
+    assert AuditEntry.objects.count() == written
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_agent_that_is_deleted_meanwhile_is_404(
+    internal: SurfaceClient, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted after it was read, before its heartbeat is written."""
+
+    mark_active = services._mark_active
+
+    def delete_and_mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
+        Agent.unscoped.filter(pk=agent.id).delete()
+        return mark_active(agent, ttl_seconds)
+
+    monkeypatch.setattr(services, "_mark_active", delete_and_mark_active)
+
+    refused(beat(internal, agent), 404, "ACTIVITY_002")
+    assert not AgentActivity.unscoped.exists()
+
+
+def test_the_sweep_deletes_what_no_longer_counts(internal: SurfaceClient, alice: Person, agent: Agent) -> None:
+    other = make_agent(alice.tenant)
+    with clock.frozen_at(NOON):
+        beat(internal, agent, 60)
+        beat(internal, other, 61)
+
+    with clock.frozen_at(NOON + timedelta(seconds=60)):
+        call_command("sweep")
+
+    assert list(AgentActivity.unscoped.values_list("agent_id", flat=True)) == [other.id]

@@ -1,0 +1,331 @@
+"""The bots' question: is this key good, and for what? (CONTRACT.md section 3, /auth/*)"""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agents.models import Agent
+from apikeys import keyformat
+from apikeys.models import ApiKey
+from maim.common import clock
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import Person, make_agent, make_key
+
+pytestmark = pytest.mark.django_db
+ENVELOPE = [
+    "success",
+    "message",
+    "data",
+    "timestamp",
+    "request_id",
+    "tenant_id",
+    "execution_time",
+    "error",
+    "error_code",
+]
+NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
+UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
+QUESTIONS = ["validate-api-key", "check-permission"]
+
+
+class Bot:
+    """Alice's bot, with its key."""
+
+    def __init__(self, alice: Person, internal: SurfaceClient) -> None:
+        self.agent = make_agent(alice.tenant)
+        issued = make_key(self.agent, permissions=["chat", "read"])
+        self.key_id, self.secret = issued.key.id, issued.secret
+        self.internal = internal
+
+    def ask(self, question: str, **body: Any) -> dict[str, Any]:
+        """The envelope of an answer, which is always 200."""
+        needed = {"permission": "chat"} if question == "check-permission" else {}
+        response = self.internal.send("POST", f"/api/v2/auth/{question}", {"api_key": self.secret, **needed, **body})
+        assert response.status_code == 200, response.content
+        envelope: dict[str, Any] = response.json()
+        assert list(envelope) == ENVELOPE
+        return envelope
+
+    def row(self) -> ApiKey:
+        key: ApiKey = ApiKey.unscoped.get(pk=self.key_id)
+        return key
+
+
+@pytest.fixture
+def bot(alice: Person, internal: SurfaceClient) -> Bot:
+    """A bot whose key may `chat` and `read`."""
+    return Bot(alice, internal)
+
+
+def is_refused(envelope: dict[str, Any], code: str) -> None:
+    """The answer about a key that is not good: its code, and no more about it."""
+    assert envelope["success"] is False
+    assert envelope["data"] == {"valid": False, "code": code}
+    assert envelope["error_code"] == code
+    assert envelope["error"]
+    assert envelope["tenant_id"] is None
+
+
+class TestValidate:
+    def test_a_good_key(self, bot: Bot) -> None:
+        envelope = bot.ask("validate-api-key")
+
+        assert envelope["success"] is True
+        assert (envelope["error"], envelope["error_code"]) == (None, None)
+        assert envelope["tenant_id"] == bot.agent.tenant_id
+        assert envelope["data"] == {
+            "valid": True,
+            "tenant_id": bot.agent.tenant_id,
+            "agent_id": bot.agent.id,
+            "api_key_id": bot.key_id,
+            "permissions": ["chat", "read"],
+            "has_permission": True,
+            "status": "active",
+            "code": "VALID",
+        }
+
+    @pytest.mark.parametrize(
+        ("asked", "has"),
+        [
+            ({}, True),
+            ({"required_permission": None}, True),
+            ({"required_permission": "chat"}, True),
+            ({"required_permission": "read"}, True),
+            ({"required_permission": "write"}, False),
+            ({"required_permission": "CHAT"}, False),
+            ({"required_permission": "cha"}, False),
+            ({"required_permission": "*"}, False),
+        ],
+    )
+    def test_a_missing_permission_leaves_the_key_valid(self, bot: Bot, asked: dict[str, Any], has: bool) -> None:
+        envelope = bot.ask("validate-api-key", **asked)
+
+        assert envelope["success"] is True
+        assert envelope["error_code"] is None
+        assert (envelope["data"]["valid"], envelope["data"]["has_permission"]) == (True, has)
+        assert envelope["data"]["code"] == ("VALID" if has else "AUTH_003")
+
+    @pytest.mark.parametrize("has", [True, False])
+    @pytest.mark.parametrize(
+        ("asked", "uses"), [({}, 1), ({"check_rate_limit": True}, 1), ({"check_rate_limit": False}, 0)]
+    )
+    def test_a_use_is_counted_when_the_rate_is_checked(
+        self, bot: Bot, asked: dict[str, Any], uses: int, has: bool
+    ) -> None:
+        with clock.frozen_at(NOON):
+            bot.ask("validate-api-key", required_permission="chat" if has else "write", **asked)
+
+        row = bot.row()
+        assert row.usage_count == uses
+        assert row.last_used_at == (NOON if uses else None)
+
+    def test_uses_add_up(self, bot: Bot, alice: Person) -> None:
+        for _ in range(3):
+            bot.ask("validate-api-key")
+
+        path = f"/api/v1/agents/{bot.agent.id}/api_keys/{bot.key_id}"
+        assert alice.client.get(path).json()["usage_count"] == 3
+
+    def test_a_key_that_is_not_good_is_not_used(self, bot: Bot) -> None:
+        ApiKey.unscoped.update(status="disabled")
+
+        is_refused(bot.ask("validate-api-key"), "AUTH_004")
+
+        assert (bot.row().usage_count, bot.row().last_used_at) == (0, None)
+
+
+class TestCheckPermission:
+    @pytest.mark.parametrize(("permission", "has"), [("chat", True), ("write", False), ("Chat", False)])
+    def test_it_says_whether_the_key_has_it(self, bot: Bot, permission: str, has: bool) -> None:
+        envelope = bot.ask("check-permission", permission=permission)
+
+        assert envelope["success"] is True
+        assert envelope["error_code"] is None
+        assert envelope["tenant_id"] == bot.agent.tenant_id
+        assert envelope["data"] == {
+            "has_permission": has,
+            "permission": permission,
+            "all_permissions": ["chat", "read"],
+            "tenant_id": bot.agent.tenant_id,
+            "agent_id": bot.agent.id,
+            "api_key_status": "active",
+            "code": "VALID" if has else "AUTH_003",
+        }
+
+    def test_it_counts_nothing(self, bot: Bot) -> None:
+        bot.ask("check-permission")
+
+        assert (bot.row().usage_count, bot.row().last_used_at) == (0, None)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+class TestKeysThatAreNotGood:
+    @pytest.mark.parametrize("key", ["", "nonsense", "mmc_", "小明", "mmc_" + "A" * 112, "x" * 100_000])
+    def test_malformed(self, bot: Bot, question: str, key: str) -> None:
+        is_refused(bot.ask(question, api_key=key), "AUTH_001")
+
+    @pytest.mark.parametrize("around", ["{} ", " {}", "{}\n", "{}="])
+    def test_a_good_key_with_something_around_it_is_malformed(self, bot: Bot, question: str, around: str) -> None:
+        is_refused(bot.ask(question, api_key=around.format(bot.secret)), "AUTH_001")
+
+    def test_expired(self, bot: Bot, question: str) -> None:
+        """Judged at each call, to the microsecond."""
+        ApiKey.unscoped.update(expires_at=NOON)
+
+        with clock.frozen_at(NOON - timedelta(microseconds=1)):
+            assert bot.ask(question)["success"] is True
+        with clock.frozen_at(NOON):
+            is_refused(bot.ask(question), "AUTH_002")
+        with clock.frozen_at(NOON - timedelta(microseconds=1)):
+            assert bot.ask(question)["success"] is True
+
+    def test_marked_as_expired(self, bot: Bot, question: str) -> None:
+        ApiKey.unscoped.update(status="expired")
+
+        is_refused(bot.ask(question), "AUTH_002")
+
+    def test_disabled_and_enabled_again(self, bot: Bot, question: str) -> None:
+        path = f"/api/v2/api-keys/{bot.key_id}"
+
+        bot.internal.send("POST", f"{path}/disable")
+        is_refused(bot.ask(question), "AUTH_004")
+        bot.internal.send("POST", f"{path}/enable")
+        assert bot.ask(question)["success"] is True
+
+    def test_disabled_is_said_before_expired(self, bot: Bot, question: str) -> None:
+        ApiKey.unscoped.update(status="disabled", expires_at=NOON - timedelta(days=3650))
+
+        is_refused(bot.ask(question), "AUTH_004")
+
+    def test_unknown(self, bot: Bot, question: str) -> None:
+        is_refused(bot.ask(question, api_key=UNKNOWN), "AUTH_005")
+
+    def test_of_the_same_agent_but_never_issued(self, bot: Bot, question: str) -> None:
+        invented = keyformat.generate(bot.agent.tenant_id, bot.agent.id)
+
+        is_refused(bot.ask(question, api_key=invented), "AUTH_005")
+
+    def test_deleted(self, bot: Bot, question: str) -> None:
+        bot.internal.delete(f"/api/v2/api-keys/{bot.key_id}")
+
+        is_refused(bot.ask(question), "AUTH_005")
+
+    @pytest.mark.parametrize("status", ["inactive", "archived"])
+    def test_its_agent_is_not_active(self, bot: Bot, question: str, status: str) -> None:
+        path = f"/api/v2/agents/{bot.agent.id}"
+
+        bot.internal.send("PUT", path, {"status": status})
+        is_refused(bot.ask(question), "AUTH_007")
+        bot.internal.send("PUT", path, {"status": "active"})
+        assert bot.ask(question)["success"] is True
+
+    @pytest.mark.parametrize("status", ["inactive", "suspended"])
+    def test_its_tenant_is_not_active(self, bot: Bot, question: str, status: str) -> None:
+        path = f"/api/v2/tenants/{bot.agent.tenant_id}"
+
+        bot.internal.send("PUT", path, {"status": status})
+        is_refused(bot.ask(question), "AUTH_007")
+        bot.internal.send("PUT", path, {"status": "active"})
+        assert bot.ask(question)["success"] is True
+
+    @pytest.mark.parametrize("path", ["/api/v2/agents/{agent}", "/api/v2/tenants/{tenant}"])
+    def test_its_agent_or_tenant_is_deleted(self, bot: Bot, question: str, path: str) -> None:
+        bot.internal.delete(path.format(agent=bot.agent.id, tenant=bot.agent.tenant_id))
+
+        is_refused(bot.ask(question), "AUTH_005")
+
+    def test_the_answer_says_nothing_of_the_key(self, bot: Bot, question: str) -> None:
+        ApiKey.unscoped.update(status="disabled")
+
+        text = str(bot.ask(question))
+
+        assert not any(part in text for part in (bot.agent.tenant_id, bot.agent.id, bot.key_id, "chat"))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_changed_permission_counts_at_once(bot: Bot, question: str) -> None:
+    for permissions in ([], ["chat"], ["read"]):
+        bot.internal.send("PUT", f"/api/v2/api-keys/{bot.key_id}", {"permissions": permissions})
+        data = bot.ask(question, required_permission="chat", permission="chat")["data"]
+        assert data["has_permission"] is ("chat" in permissions)
+
+
+class TestParse:
+    def test_a_key_is_read_without_asking_anybody(self, bot: Bot, django_assert_num_queries: Any) -> None:
+        with django_assert_num_queries(0):
+            envelope = bot.ask("parse-api-key", api_key=UNKNOWN)
+
+        assert envelope["success"] is True
+        assert envelope["tenant_id"] == "tenant_000000000000"
+        assert envelope["data"] == {
+            "tenant_id": "tenant_000000000000",
+            "agent_id": "agent_000000000000",
+            "random_hash": keyformat.parse(UNKNOWN).random,
+            "version": "v2",
+            "format_valid": True,
+        }
+
+    def test_an_old_key(self, bot: Bot) -> None:
+        payload = "tenant_3f0c9a71b2de_agent_0123456789ab_0123456789abcdef_v1"
+
+        data = bot.ask("parse-api-key", api_key="mmc_" + base64.b64encode(payload.encode()).decode())["data"]
+
+        assert data == {
+            "tenant_id": "tenant_3f0c9a71b2de",
+            "agent_id": "agent_0123456789ab",
+            "random_hash": "0123456789abcdef",
+            "version": "v1",
+            "format_valid": True,
+        }
+
+    @pytest.mark.parametrize(
+        "key", ["", "nonsense", "mmc_", UNKNOWN + "x", UNKNOWN + "\n", " " + UNKNOWN, "x" * 100_000]
+    )
+    def test_a_malformed_key_is_200_without_success(self, bot: Bot, key: str) -> None:
+        envelope = bot.ask("parse-api-key", api_key=key)
+
+        assert envelope["success"] is False
+        assert envelope["data"] == {"format_valid": False, "code": "AUTH_001"}
+        assert envelope["error_code"] == "AUTH_001"
+        assert envelope["error"]
+
+
+@pytest.mark.parametrize(
+    ("question", "body", "field"),
+    [
+        ("parse-api-key", {}, "api_key"),
+        ("parse-api-key", {"api_key": None}, "api_key"),
+        ("parse-api-key", {"api_key": 5}, "api_key"),
+        ("validate-api-key", {}, "api_key"),
+        ("validate-api-key", {"api_key": ["x"]}, "api_key"),
+        ("validate-api-key", {"api_key": "x", "required_permission": 5}, "required_permission"),
+        ("validate-api-key", {"api_key": "x", "check_rate_limit": "yes"}, "check_rate_limit"),
+        ("validate-api-key", {"api_key": "x", "check_rate_limit": 1}, "check_rate_limit"),
+        ("check-permission", {"permission": "chat"}, "api_key"),
+        ("check-permission", {"api_key": "x"}, "permission"),
+        ("check-permission", {"api_key": "x", "permission": None}, "permission"),
+        ("check-permission", {"api_key": "x", "permission": ""}, "permission"),
+    ],
+)
+def test_a_question_that_is_none_is_400(
+    internal: SurfaceClient, question: str, body: dict[str, Any], field: str
+) -> None:
+    response = internal.send("POST", f"/api/v2/auth/{question}", body)
+
+    assert response.status_code == 400
+    assert response.json()["error_code"] == "VALIDATION_ERROR"
+    assert list(response.json()["data"]["errors"]) == [field]
+
+
+def test_deleting_everything_else_leaves_a_good_key_good(bot: Bot, charlie: Person) -> None:
+    bot.internal.delete(f"/api/v2/tenants/{charlie.tenant.id}")
+    other = make_agent(Tenant.objects.get(pk=bot.agent.tenant_id))
+    bot.internal.delete(f"/api/v2/agents/{other.id}")
+
+    assert bot.ask("validate-api-key")["success"] is True
+    assert list(Agent.unscoped.values_list("id", flat=True)) == [bot.agent.id]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from pytest_django import DjangoDbBlocker
+
+from maim.common.tests.models import Thing
+
+
+@pytest.fixture(scope="package")
+def _table(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Outside any transaction: MariaDB commits one to make a table."""
+    with django_db_blocker.unblock(), connection.schema_editor() as schema:
+        schema.create_model(Thing)
+    yield
+    with django_db_blocker.unblock(), connection.schema_editor() as schema:
+        schema.delete_model(Thing)
+
+
+@pytest.fixture
+def things(_table: None, db: None) -> None:
+    """An empty table of Things."""
+
+
+@pytest.fixture
+def committed_things(_table: None, transactional_db: None) -> Iterator[None]:
+    """An empty table of Things, and real transactions."""
+    yield
+    Thing.objects.all().delete()

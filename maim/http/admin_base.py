@@ -1,0 +1,319 @@
+"""What the pages of the operators' admin have in common.
+
+They write through the services alone, so that every write obeys the rules and leaves its audit row.
+Operators (`is_staff`) may read everything here; whoever is also a superuser may change it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.widgets import AdminTextareaWidget
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from rest_framework import serializers
+
+from maim.common.actor import Actor, ActorKind
+from maim.common.db import transactional
+from maim.common.errors import DomainError, Invalid
+from maim.common.fields import JSONTextField
+from maim.common.text import fold
+from maim.http import strict_json
+from maim.http.fields import DESCRIPTION_LENGTH
+from maim.http.problems import problem_of
+from maim.http.scope import RequestScope
+
+_REFUSAL = "maim_refusal"
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The operator who is signed in."""
+    scope = RequestScope.of(request)
+    return Actor(
+        kind=ActorKind.OPERATOR,
+        id=request.user.pk,
+        label=request.user.get_username(),
+        request_id=scope.request_id,
+        address=scope.address,
+    )
+
+
+def change_url(row: models.Model) -> str:
+    """The page of a row."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
+
+
+def show_refusal(form: forms.BaseForm, error: DomainError) -> None:
+    """Adds what a service refused to a form, at the field it is about where the form has that."""
+    if not isinstance(error, Invalid):
+        form.add_error(None, str(error.detail))
+        return
+    for name, sentences in error.errors.items():
+        if name in form.fields:
+            form.add_error(name, [str(sentence) for sentence in sentences])
+        else:
+            form.add_error(None, [f"{name}: {sentence}" for sentence in sentences])
+
+
+@transactional
+def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
+    """Does one write for each row, in one transaction."""
+    for row in rows:
+        write(row)
+
+
+class JSONFormField(forms.CharField):
+    """A JSON document in a text area, as strict as the API: `shape` is the API's own field for it."""
+
+    def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
+        self.shape, self.empty = shape, empty
+        options["widget"] = AdminTextareaWidget(attrs={"rows": 10, "spellcheck": "false"})
+        super().__init__(**options, required=False)
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else _pretty(value)
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            text = super().to_python(value)
+            document = self.shape.run_validation(strict_json.loads(text.encode())) if text else None
+        except strict_json.NotAcceptable as error:
+            raise forms.ValidationError(str(error)) from error
+        except serializers.ValidationError as error:
+            problem = problem_of(error)
+            assert problem is not None
+            raise forms.ValidationError(list(_sentences(problem.errors or {}))) from error
+        return self.empty() if document is None else document
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            # As text, because Python holds 1, 1.0 and True for equal.
+            return _pretty(initial) != _pretty(self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form that a service has the last word on; `refusal` is what it said against this input."""
+
+    refusal: ClassVar[DomainError | None] = None
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.refusal is not None:
+            show_refusal(self, self.refusal)
+        return cleaned
+
+
+class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Lists and forms over services: a subclass says in `create`, `change` and `delete` which.
+
+    `add_fields` are on the form of a new row, `fields` on that of an existing one, and `body` is the
+    API's request body that knows the shapes of the JSON fields. `search_fields` name folded columns and
+    ids.
+    """
+
+    add_form: type[ServiceForm] = ServiceForm
+    form: type[ServiceForm] = ServiceForm
+    add_fields: Sequence[str] = ()
+    body: type[serializers.Serializer[Any]]
+    formfield_overrides = {
+        models.TextField: {
+            "widget": AdminTextareaWidget(attrs={"rows": 3}),
+            "max_length": DESCRIPTION_LENGTH,
+            "empty_value": None,
+        }
+    }
+    ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
+
+    def create(self, actor: Actor, values: dict[str, Any]) -> models.Model:
+        """Makes the row that the form describes."""
+        raise NotImplementedError
+
+    def change(self, actor: Actor, row: Any, changes: dict[str, Any]) -> None:
+        """Makes the changes that the form holds to the row."""
+        raise NotImplementedError
+
+    def delete(self, actor: Actor, row: Any) -> None:
+        """Removes the row."""
+        raise NotImplementedError
+
+    # ---- who may do what
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Only the filters on offer: by others a secret column could be guessed letter by letter."""
+        offered = {_parameter(entry) for entry in self.list_filter}
+        return lookup.partition("__")[0] in offered and super().lookup_allowed(lookup, value, request)
+
+    # ---- what is shown
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, fold(search_term))
+
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
+        if obj is None:
+            return self.add_fields
+        fields: Sequence[str] = self.fields or ()  # type: ignore[assignment]  # ours are flat
+        if self.has_change_permission(request, obj):
+            return fields
+        return [self._readable(name) for name in fields]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
+        return () if obj is None else self.readonly_fields
+
+    def _readable(self, name: str) -> str | Callable[[models.Model], str]:
+        """How a field is shown to who may not change it."""
+        field = next((field for field in self.opts.fields if field.name == name), None)
+        if not isinstance(field, JSONTextField):
+            return name
+
+        @admin.display(description=field.verbose_name)
+        def document(row: models.Model) -> str:
+            value = getattr(row, name)
+            return self.get_empty_value_display() if value is None else format_html("<pre>{}</pre>", _pretty(value))
+
+        document.__name__ = name
+        return document
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        options.setdefault("form", self.form if change else self.add_form)
+        form = super().get_form(request, obj, change, **options)
+        form.refusal = getattr(request, _REFUSAL, None)  # type: ignore[attr-defined]  # a class made for this request
+        return form
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if not isinstance(db_field, JSONTextField):
+            return super().formfield_for_dbfield(db_field, request, **options)
+        return JSONFormField(
+            shape=self.body().fields[db_field.name],
+            empty=db_field.get_default,
+            label=capfirst(db_field.verbose_name),
+            help_text=options.get("help_text", db_field.help_text),
+        )
+
+    # ---- what is written
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        # The page without Django's own transaction: adding is one service call, which has its own, and
+        # ahead of that it may hash a password. A change may be several calls, which belong together.
+        page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]
+        is_change = request.method == "POST" and object_id is not None
+        try:
+            return transactional(page)() if is_change else page()
+        except DomainError as error:
+            # Nothing is written. The same input once more, now with the refusal, which stops it at the form.
+            setattr(request, _REFUSAL, error)
+            return page()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return self._or_message(request, super().changelist_view, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        view = super().delete_view
+        return self._or_message(
+            request, transactional(view) if request.method == "POST" else view, object_id, extra_context
+        )
+
+    def _or_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
+        """The view's answer, or where a service refused, the page once more with a message."""
+        try:
+            return view(request, *args)
+        except DomainError as error:
+            self.message_user(request, str(error.detail), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            changes = {name: form.cleaned_data[name] for name in form.changed_data}
+            self.change(actor_of(request), obj, changes)
+        else:
+            obj.pk = self.create(actor_of(request), form.cleaned_data).pk
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.delete(actor_of(request), obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        actor = actor_of(request)
+        all_or_none(queryset, lambda row: self.delete(actor, row))
+
+    # ---- history: the audit log has it all, whoever wrote; Django's own would know the admin alone
+
+    def construct_change_message(self, *args: Any, **options: Any) -> Any:
+        return ""
+
+    def log_addition(self, *args: Any) -> Any:
+        pass
+
+    def log_change(self, *args: Any) -> Any:
+        pass
+
+    def log_deletions(self, *args: Any) -> Any:
+        pass
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        audit_log = reverse("admin:common_auditentry_changelist")
+        return HttpResponseRedirect(f"{audit_log}?{urlencode({'q': unquote(object_id)})}")
+
+
+class ReadOnlyAdmin(OperatorAdmin):
+    """Records that nobody may add, change or delete. `search_fields` are matched as they are."""
+
+    ordering = ("-id",)
+    show_full_result_count = False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        return super(OperatorAdmin, self).get_search_results(request, queryset, search_term)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+def _parameter(entry: Any) -> str:
+    """What the query parameters of an entry of `list_filter` begin with."""
+    if isinstance(entry, type):
+        return str(entry.parameter_name)  # type: ignore[attr-defined]  # a SimpleListFilter
+    return str(entry[0] if isinstance(entry, tuple) else entry)
+
+
+def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:
+    """What is wrong with a document, each with its path, which is `body` for the document itself."""
+    for path, texts in errors.items():
+        yield from (text if path == "body" else f"{path}: {text}" for text in texts)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

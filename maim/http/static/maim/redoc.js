@@ -1,0 +1,4 @@
+"use strict";
+
+const container = document.getElementById("redoc");
+Redoc.init(container.dataset.document, {}, container);

@@ -1,0 +1,7 @@
+"use strict";
+
+SwaggerUIBundle({
+  domNode: document.getElementById("swagger"),
+  url: document.getElementById("swagger").dataset.document,
+  deepLinking: true,
+});

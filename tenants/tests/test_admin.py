@@ -1,0 +1,203 @@
+"""Tenants and their members in the operators' admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from maim.common.models import AuditEntry
+from tenants.models import Membership, Role, Tenant
+from tests.support.operators import Operator, errors_of, url
+from tests.support.people import Person, make_agent, make_key
+
+pytestmark = pytest.mark.django_db
+
+
+def roles(tenant: Tenant) -> dict[str, str]:
+    return {row.user.username: row.role for row in Membership.objects.filter(tenant=tenant).select_related("user")}
+
+
+def test_an_operator_adds_a_tenant_with_an_owner(olivia: Operator, charlie: Person) -> None:
+    response = olivia.add(
+        Tenant,
+        tenant_name="企业 🤖",
+        tenant_type="enterprise",
+        owner=charlie.user.pk,
+        tenant_config='{"plan": {"seats": 5}}',
+    )
+
+    tenant = Tenant.objects.get(tenant_name="企业 🤖")
+    assert response["Location"] == url(Tenant)
+    assert (tenant.owner, tenant.tenant_config, tenant.description) == (charlie.user, {"plan": {"seats": 5}}, None)
+    assert roles(tenant) == {"charlie": Role.OWNER}
+    entry = olivia.audit_of("tenant.create")
+    assert (entry.object_id, entry.tenant_id) == (tenant.pk, tenant.pk)
+    assert entry.after["tenant_name"] == "企业 🤖"
+
+
+def test_an_operator_adds_a_tenant_without_an_owner(olivia: Operator) -> None:
+    olivia.add(Tenant, tenant_name="Nobody's", tenant_type="personal")
+
+    tenant = Tenant.objects.get()
+    assert (tenant.owner, tenant.tenant_config, roles(tenant)) == (None, None, {})
+
+
+def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, alice: Person, charlie: Person) -> None:
+    taken = {"__all__": ["A tenant of this name already exists"]}
+    olivia.add(Tenant, tenant_name="Acme", tenant_type="enterprise", owner=alice.user.pk)
+
+    response = olivia.add(Tenant, tenant_name="ACME", tenant_type="enterprise", owner=alice.user.pk)
+    assert errors_of(response) == taken
+    assert 'value="ACME"' in response.content.decode()
+
+    assert errors_of(olivia.change(alice.tenant, tenant_name="acme", description="half")) == taken
+    alice.tenant.refresh_from_db()
+    assert (alice.tenant.tenant_name, alice.tenant.description) == ("alice's Personal Tenant", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "not JSON at line 1, column 2"),
+        ('{"a": 1, "a": 2}', "the key 'a' occurs twice in one object"),
+        ('{"a": 99999999999999999999}', "the number 99999999999999999999 does not fit in 64 bits"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": "\\u0000"}', "text must not contain NUL characters or lone surrogates"),
+        ('{"a": ' * 29 + "1" + "}" * 29, "nested deeper than 28 levels"),
+        ("[" * 100_000, "nested deeper than 28 levels"),
+        ("[]", 'Expected a dictionary of items but got type "list".'),
+        ('"text"', 'Expected a dictionary of items but got type "str".'),
+    ],
+)
+def test_a_config_that_the_api_would_refuse(olivia: Operator, text: str, sentence: str) -> None:
+    response = olivia.add(Tenant, tenant_name="Acme", tenant_type="enterprise", tenant_config=text)
+
+    assert errors_of(response) == {"tenant_config": [sentence]}
+    assert response.context["adminform"].form["tenant_config"].value() == text
+    assert not Tenant.objects.exists()
+
+
+def test_an_operator_changes_a_tenant(olivia: Operator, alice: Person) -> None:
+    olivia.change(alice.tenant, tenant_name="Alice & Co", status="suspended", tenant_config='{"seats": 1}')
+
+    alice.tenant.refresh_from_db()
+    assert (alice.tenant.tenant_name, alice.tenant.status) == ("Alice & Co", "suspended")
+    entry = olivia.audit_of("tenant.update")
+    assert entry.before == {"tenant_name": "alice's Personal Tenant", "tenant_config": None, "status": "active"}
+    assert entry.after == {"tenant_name": "Alice & Co", "tenant_config": {"seats": 1}, "status": "suspended"}
+
+
+def test_true_and_one_are_two_configs(olivia: Operator, alice: Person) -> None:
+    olivia.change(alice.tenant, tenant_config='{"on": 1}')
+    olivia.change(alice.tenant, tenant_config='{"on": true}')
+
+    assert Tenant.objects.get(pk=alice.tenant.pk).tenant_config["on"] is True
+
+
+def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, alice: Person, bob: Person) -> None:
+    olivia.change(alice.tenant, description="One\nTwo", tenant_config='{"文": "🤖"}')
+    before = AuditEntry.objects.count()
+
+    assert olivia.change(alice.tenant).status_code == 302
+    assert AuditEntry.objects.count() == before
+
+
+def test_a_too_long_description_is_an_error_of_the_form(olivia: Operator, alice: Person) -> None:
+    assert "description" in errors_of(olivia.change(alice.tenant, description="a" * 2001))
+
+
+# ---- members; theirs are the first formset, and those to be added the second
+
+
+def member_field(olivia: Operator, tenant: Tenant, username: str, field: str) -> str:
+    """The name of a field in a member's line."""
+    formset = olivia.get(url(tenant, "change")).context["inline_admin_formsets"][0].formset
+    return next(str(form.add_prefix(field)) for form in formset.forms if form.instance.user.username == username)
+
+
+def test_an_operator_adds_a_member(olivia: Operator, alice: Person, charlie: Person) -> None:
+    response = olivia.change(
+        alice.tenant, **{"memberships-2-0-user": charlie.user.pk, "memberships-2-0-role": "member"}
+    )
+
+    assert response.status_code == 302
+    assert roles(alice.tenant) == {"alice": Role.OWNER, "charlie": Role.MEMBER}
+    entry = olivia.audit_of("membership.set")
+    assert (entry.tenant_id, entry.before) == (alice.tenant.pk, None)
+    assert entry.after == {"user": charlie.user.pk, "role": "member"}
+
+
+def test_an_operator_changes_a_role(olivia: Operator, alice: Person, bob: Person) -> None:
+    olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "role"): "owner"})
+
+    assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.OWNER}
+    assert olivia.audit_of("membership.set").after == {"role": "owner"}
+
+
+def test_an_operator_removes_a_member(olivia: Operator, alice: Person, bob: Person) -> None:
+    olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "DELETE"): "on"})
+
+    assert roles(alice.tenant) == {"alice": Role.OWNER}
+    assert olivia.audit_of("membership.remove").before == {"user": bob.user.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("role", "member", "role: The tenant's owner cannot be made a member"),
+        ("DELETE", "on", "user: The tenant's owner cannot be removed"),
+    ],
+)
+def test_the_owner_stays(olivia: Operator, alice: Person, field: str, value: str, sentence: str) -> None:
+    changes: dict[str, Any] = {member_field(olivia, alice.tenant, "alice", field): value, "tenant_name": "Other"}
+
+    response = olivia.change(alice.tenant, **changes)
+
+    assert errors_of(response) == {"__all__": [sentence]}
+    assert roles(alice.tenant) == {"alice": Role.OWNER}
+    assert Tenant.objects.get(pk=alice.tenant.pk).tenant_name == "alice's Personal Tenant"
+    assert not AuditEntry.objects.filter(actor_kind="operator").exists()
+
+
+def test_adding_a_member_again_gives_the_new_role(olivia: Operator, alice: Person, bob: Person) -> None:
+    olivia.change(alice.tenant, **{"memberships-2-0-user": bob.user.pk, "memberships-2-0-role": "owner"})
+
+    assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.OWNER}
+    assert Membership.objects.filter(tenant=alice.tenant).count() == 2
+
+
+def test_the_choice_of_people_is_a_search(olivia: Operator, alice: Person, charlie: Person) -> None:
+    found = olivia.get(
+        "/admin/autocomplete/", app_label="tenants", model_name="membership", field_name="user", term="CHAR"
+    )
+
+    assert found.json()["results"] == [{"id": charlie.user.pk, "text": "charlie"}]
+
+
+# ---- the end of a tenant
+
+
+def test_an_operator_deletes_a_tenant_and_all_it_holds(olivia: Operator, alice: Person) -> None:
+    secret = make_key(make_agent(alice.tenant, "Helper"), "First").secret
+    page = olivia.get(url(alice.tenant, "delete")).content.decode()
+    assert "Helper" in page
+    assert secret not in page
+
+    response = olivia.delete(alice.tenant)
+
+    assert response["Location"] == url(Tenant)
+    assert not Tenant.objects.filter(pk=alice.tenant.pk).exists()
+    assert olivia.audit_of("tenant.delete").object_id == alice.tenant.pk
+
+
+def test_operators_delete_tenants_in_bulk(olivia: Operator, alice: Person, charlie: Person) -> None:
+    rows = [alice.tenant.pk, charlie.tenant.pk]
+    make_agent(alice.tenant)
+
+    assert "Are you sure" in olivia.act("delete_selected", alice.tenant, charlie.tenant).content.decode()
+    olivia.client.post(url(Tenant), {"action": "delete_selected", "_selected_action": rows, "post": "yes"})
+
+    assert not Tenant.objects.exists()
+    assert AuditEntry.objects.filter(action="tenant.delete", actor_id=olivia.user.pk).count() == 2

@@ -1,0 +1,292 @@
+"""Every change that a request can make, and the audit row it must leave: see `tests/test_audit.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from maim.http.surfaces import INTERNAL, PUBLIC, Surface
+from tests.support.people import PASSWORD
+
+NEW = "NEW"  # an object that the request makes: its id is in the answer
+API_KEY, BASE_URL, AUTH_TOKEN = "sk-provider-secret", "https://user:pass@provider.example", "message-token-secret"
+SECRET_CONFIG = {
+    "config_overrides": {
+        "model": {"api_providers": [{"name": "mine", "api_key": API_KEY, "base_url": BASE_URL}]},
+        "maim_message": {"auth_token": AUTH_TOKEN},
+    }
+}
+MASK = "********"
+MASKED_CONFIG = {
+    "config_overrides": {
+        "model": {"api_providers": [{"name": "mine", "api_key": MASK, "base_url": MASK}]},
+        "maim_message": {"auth_token": MASK},
+    }
+}
+
+_AGENT: dict[str, Any] = {
+    "name": "new",
+    "description": None,
+    "template_id": None,
+    "config": {},
+    "status": "active",
+    "tags": [],
+}
+_OLD_AGENT = {**_AGENT, "name": "agent"}
+_KEY: dict[str, Any] = {"name": "new", "description": None, "permissions": [], "status": "active", "expires_at": None}
+_OLD_KEY = {**_KEY, "name": "key", "agent_id": "{agent_id}"}
+_TENANT = {
+    "tenant_name": "New",
+    "tenant_type": "enterprise",
+    "description": None,
+    "contact_email": None,
+    "tenant_config": None,
+    "status": "active",
+    "owner_id": None,
+}
+_PERSONAL = {**_TENANT, "tenant_name": "alice's Personal Tenant", "tenant_type": "personal", "owner_id": "{user_id}"}
+_PLUGIN: dict[str, Any] = {"agent_id": None, "plugin_name": "weather", "enabled": True, "config": {}}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A request that changes something, and the row it must leave. Braces stand for ids."""
+
+    surface: Surface
+    request: str
+    body: dict[str, Any] | None
+    action: str
+    object_id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    in_tenant: bool = True
+    anonymous: bool = False
+    also: tuple[str, ...] = field(default=())  # actions of further rows
+
+    def __str__(self) -> str:
+        return f"{self.surface.name} {self.request} {self.action}"
+
+
+def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
+    """What both surfaces' paths of one key share."""
+    renamed = {"name": "renamed", "description": None}
+    yield Change(
+        surface, f"PUT {path}", renamed, "key.update", "{key_id}", before={"name": "key"}, after={"name": "renamed"}
+    )
+    yield Change(surface, f"DELETE {path}", None, "key.delete", "{key_id}", before=_OLD_KEY, after=None)
+
+
+CHANGES = [
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/register",
+        {"username": "dora", "password": PASSWORD, "email": "Dora@example.com"},
+        "user.create",
+        NEW,
+        before=None,
+        after={
+            "username": "dora",
+            "email": "Dora@example.com",
+            "is_active": True,
+            "is_staff": False,
+            "is_superuser": False,
+        },
+        in_tenant=False,
+        anonymous=True,
+        also=("tenant.create",),
+    ),
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/login",
+        {"username": "alice", "password": PASSWORD},
+        "session.create",
+        NEW,
+        before=None,
+        after={"user": "{user_id}"},
+        in_tenant=False,
+        anonymous=True,
+    ),
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/logout",
+        {"refresh_token": "{refresh_token}"},
+        "session.delete",
+        NEW,
+        before={"user": "{user_id}"},
+        after=None,
+        in_tenant=False,
+        anonymous=True,
+    ),
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/password",
+        {"old_password": PASSWORD, "new_password": "another password"},
+        "user.password",
+        "{user_id}",
+        before=None,
+        after=None,
+        in_tenant=False,
+    ),
+    Change(
+        PUBLIC,
+        "PATCH /api/v1/auth/me",
+        {"email": "a@example.com"},
+        "user.update",
+        "{user_id}",
+        before={"email": None},
+        after={"email": "a@example.com"},
+        in_tenant=False,
+    ),
+    *(
+        Change(
+            surface,
+            f"POST {path}",
+            {"tenant_name": "New", "tenant_type": "enterprise"},
+            "tenant.create",
+            NEW,
+            before=None,
+            after={**_TENANT, "owner_id": owner},
+        )
+        for surface, path, owner in (
+            (PUBLIC, "/api/v1/tenants", "{user_id}"),
+            (INTERNAL, "/api/v2/tenants", None),
+        )
+    ),
+    *(
+        change
+        for surface, path in ((PUBLIC, "/api/v1/tenants/{tenant_id}"), (INTERNAL, "/api/v2/tenants/{tenant_id}"))
+        for change in (
+            Change(
+                surface,
+                f"PUT {path}",
+                {"description": "changed", "tenant_name": "alice's Personal Tenant"},
+                "tenant.update",
+                "{tenant_id}",
+                before={"description": None},
+                after={"description": "changed"},
+            ),
+            Change(surface, f"DELETE {path}", None, "tenant.delete", "{tenant_id}", before=_PERSONAL, after=None),
+        )
+    ),
+    *(
+        Change(
+            surface,
+            f"POST {path}",
+            {"name": "new", "tenant_id": "{tenant_id}", "config": SECRET_CONFIG},
+            "agent.create",
+            NEW,
+            before=None,
+            after={**_AGENT, "config": MASKED_CONFIG},
+        )
+        for surface, path in ((PUBLIC, "/api/v1/agents"), (INTERNAL, "/api/v2/agents"))
+    ),
+    *(
+        Change(
+            surface,
+            request,
+            {"name": "agent", "status": "inactive", "tags": ["a"]},
+            "agent.update",
+            "{agent_id}",
+            before={"status": "active", "tags": []},
+            after={"status": "inactive", "tags": ["a"]},
+        )
+        for surface, request in (
+            (PUBLIC, "PUT /api/v1/agents/{agent_id}"),
+            (PUBLIC, "PATCH /api/v1/agents/{agent_id}"),
+            (INTERNAL, "PUT /api/v2/agents/{agent_id}"),
+        )
+    ),
+    Change(
+        INTERNAL,
+        "PUT /api/v2/agents/{agent_id}/config",
+        SECRET_CONFIG,
+        "agent.update",
+        "{agent_id}",
+        before={"config": {}},
+        after={"config": MASKED_CONFIG},
+    ),
+    *(
+        Change(surface, f"DELETE {path}", None, "agent.delete", "{agent_id}", before=_OLD_AGENT, after=None)
+        for surface, path in ((PUBLIC, "/api/v1/agents/{agent_id}"), (INTERNAL, "/api/v2/agents/{agent_id}"))
+    ),
+    *(
+        Change(
+            surface,
+            f"POST {path}",
+            {"name": "new", "tenant_id": "{tenant_id}", "agent_id": "{agent_id}"},
+            "key.create",
+            NEW,
+            before=None,
+            after={**_KEY, "agent_id": "{agent_id}"},
+        )
+        for surface, path in (
+            (PUBLIC, "/api/v1/agents/{agent_id}/api_keys"),
+            (PUBLIC, "/api/v1/api-keys"),
+            (INTERNAL, "/api/v2/api-keys"),
+        )
+    ),
+    *_changes_of_keys(PUBLIC, "/api/v1/agents/{agent_id}/api_keys/{key_id}"),
+    *_changes_of_keys(PUBLIC, "/api/v1/api-keys/{key_id}"),
+    *_changes_of_keys(INTERNAL, "/api/v2/api-keys/{key_id}"),
+    Change(
+        PUBLIC,
+        "PATCH /api/v1/agents/{agent_id}/api_keys/{key_id}",
+        {"permissions": ["chat", "chat"]},
+        "key.update",
+        "{key_id}",
+        before={"permissions": []},
+        after={"permissions": ["chat"]},
+    ),
+    *(
+        Change(
+            surface,
+            f"POST {path}/{verb}",
+            None,
+            "key.update",
+            key,
+            before={"status": before},
+            after={"status": after},
+        )
+        for surface, path in ((PUBLIC, "/api/v1/api-keys"), (INTERNAL, "/api/v2/api-keys"))
+        for verb, key, before, after in (
+            ("{key_id}/disable", "{key_id}", "active", "disabled"),
+            ("{disabled_key_id}/enable", "{disabled_key_id}", "disabled", "active"),
+        )
+    ),
+    *(
+        Change(
+            surface,
+            f"POST /api/v1/plugins/settings?tenant_id={{tenant_id}}{query}",
+            {"plugin_name": "weather", "enabled": True},
+            "plugin.set",
+            NEW,
+            before=None,
+            after={**_PLUGIN, "agent_id": agent},
+        )
+        for surface in (PUBLIC, INTERNAL)
+        for query, agent in (("", None), ("&agent_id={agent_id}", "{agent_id}"))
+    ),
+    *(
+        Change(
+            surface,
+            "POST /api/v1/plugins/settings?tenant_id={tenant_id}",
+            {"plugin_name": "news", "enabled": False},
+            "plugin.set",
+            "{plugin_id}",
+            before={"enabled": True},
+            after={"enabled": False},
+        )
+        for surface in (PUBLIC, INTERNAL)
+    ),
+]
+
+# What writes and leaves no row, each with its reason.
+MEASUREMENTS = {
+    "public: POST /api/v1/auth/refresh": "the session goes on, only its tokens change",
+    "internal: POST /api/v2/auth/parse-api-key": "reads",
+    "internal: POST /api/v2/auth/validate-api-key": "counts a use",
+    "internal: POST /api/v2/auth/check-permission": "reads",
+    "internal: PUT /api/v2/agent-activity": "a heartbeat",
+    "internal: POST /api/v1/usage/log": "is a log itself",
+}

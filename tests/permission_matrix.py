@@ -1,0 +1,154 @@
+"""Who may do what: one row for each route and method, as `tests/test_permissions.py` proves it.
+
+`owner`, `member` and `stranger` are Alice, Bob and Charlie; what the paths name is Alice's. `inactive`
+is a deactivated owner of her tenant who still holds a token, so that nothing but the deactivation keeps
+them out. The last two columns are Alice and Bob while her tenant is suspended.
+
+A path may be followed by a member of the body. A request that names no tenant is about one's own first
+one, which Bob and Charlie have too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLUMNS = ("nobody", "owner", "member", "stranger", "inactive", "suspended owner", "suspended member")
+
+# fmt: off
+PUBLIC = """
+                                                                                                     suspended:
+                                                           nobody owner member stranger inactive    owner member
+GET     /                                                     200   200    200      200      200      200    200
+GET     /health                                               200   200    200      200      200      200    200
+GET     /docs                                                 200   200    200      200      200      200    200
+GET     /api/v1/openapi.json                                  200   200    200      200      200      200    200
+
+POST    /api/v1/auth/register                                 200   200    200      200      200      200    200
+POST    /api/v1/auth/login                                    400   200    200      200      400      200    200
+POST    /api/v1/auth/refresh                                  401   200    200      200      401      200    200
+POST    /api/v1/auth/logout                                   401   204    204      204      204      204    204
+POST    /api/v1/auth/password                                 401   204    204      204      401      204    204
+GET     /api/v1/auth/me                                       401   200    200      200      401      200    200
+PATCH   /api/v1/auth/me                                       401   200    200      200      401      200    200
+
+GET     /api/v1/tenants                                       401   200    200      200      401      200    200
+POST    /api/v1/tenants                                       401   200    200      200      401      200    200
+GET     /api/v1/tenants/{tenant_id}                           401   200    200      404      401      200    200
+PUT     /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
+DELETE  /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
+
+GET     /api/v1/agents                                        401   200    200      200      401      200    200
+POST    /api/v1/agents                                        401   200    200      200      401      409    200
+POST    /api/v1/agents tenant_id={tenant_id}                  401   200    200      404      401      409    409
+GET     /api/v1/agents/{agent_id}                             401   200    200      404      401      200    200
+PUT     /api/v1/agents/{agent_id}                             401   200    200      404      401      409    409
+PATCH   /api/v1/agents/{agent_id}                             401   200    200      404      401      409    409
+DELETE  /api/v1/agents/{agent_id}                             401   204    204      404      401      409    409
+
+GET     /api/v1/agents/{agent_id}/api_keys                    401   200    200      404      401      200    200
+POST    /api/v1/agents/{agent_id}/api_keys                    401   200    403      404      401      409    403
+GET     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    200      404      401      200    200
+PUT     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    403      404      401      409    403
+PATCH   /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    403      404      401      409    403
+DELETE  /api/v1/agents/{agent_id}/api_keys/{key_id}           401   204    403      404      401      409    403
+
+GET     /api/v1/api-keys?tenant_id={tenant_id}                401   200    200      404      401      200    200
+POST    /api/v1/api-keys                                      401   200    403      404      401      409    403
+POST    /api/v1/api-keys tenant_id={own_tenant_id}            401   200    403      404      401      409    403
+GET     /api/v1/api-keys/{key_id}                             401   200    200      404      401      200    200
+PUT     /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
+DELETE  /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
+POST    /api/v1/api-keys/{key_id}/disable                     401   200    403      404      401      409    403
+POST    /api/v1/api-keys/{key_id}/enable                      401   200    403      404      401      409    403
+
+GET     /api/v1/plugins/settings                              401   200    200      200      401      200    200
+GET     /api/v1/plugins/settings?agent_id={agent_id}          401   200    200      404      401      200    200
+GET     /api/v1/plugins/settings?tenant_id={tenant_id}        401   200    200      404      401      200    200
+POST    /api/v1/plugins/settings                              401   200    200      200      401      409    200
+POST    /api/v1/plugins/settings?agent_id={agent_id}          401   200    200      404      401      409    409
+POST    /api/v1/plugins/settings?tenant_id={tenant_id}        401   200    403      404      401      409    403
+
+GET     /api/v1/system/models                                 401   200    200      200      401      200    200
+GET     /api/v1/system/bot-defaults                           401   200    200      200      401      200    200
+"""
+
+# Behind the internal door there are no people: whoever reaches the port is answered, token or not.
+INTERNAL = """
+                                                               anybody
+GET     /                                                          200
+GET     /health                                                    200
+GET     /ready                                                     200
+GET     /info                                                      200
+GET     /metrics                                                   200
+GET     /openapi.json                                              200
+GET     /docs                                                      200
+GET     /redoc                                                     200
+
+GET     /api/v2/tenants                                            200
+POST    /api/v2/tenants                                            200
+GET     /api/v2/tenants/{tenant_id}                                200
+PUT     /api/v2/tenants/{tenant_id}                                200
+DELETE  /api/v2/tenants/{tenant_id}                                200
+
+GET     /api/v2/agents?tenant_id={tenant_id}                       200
+POST    /api/v2/agents                                             200
+GET     /api/v2/agents/{agent_id}                                  200
+PUT     /api/v2/agents/{agent_id}                                  200
+DELETE  /api/v2/agents/{agent_id}                                  200
+GET     /api/v2/agents/{agent_id}/config                           200
+PUT     /api/v2/agents/{agent_id}/config                           200
+
+GET     /api/v2/api-keys?tenant_id={tenant_id}                     200
+POST    /api/v2/api-keys                                           200
+GET     /api/v2/api-keys/{key_id}                                  200
+PUT     /api/v2/api-keys/{key_id}                                  200
+DELETE  /api/v2/api-keys/{key_id}                                  200
+POST    /api/v2/api-keys/{key_id}/disable                          200
+POST    /api/v2/api-keys/{key_id}/enable                           200
+
+POST    /api/v2/auth/parse-api-key                                 200
+POST    /api/v2/auth/validate-api-key                              200
+POST    /api/v2/auth/check-permission                              200
+
+GET     /api/v2/agent-activity                                     200
+PUT     /api/v2/agent-activity                                     200
+GET     /api/v2/system/models                                      200
+GET     /api/v2/system/bot-defaults                                200
+GET     /api/v1/plugins/settings?tenant_id={tenant_id}             200
+POST    /api/v1/plugins/settings?tenant_id={tenant_id}             200
+POST    /api/v1/usage/log                                          200
+"""
+# fmt: on
+
+# A body that its owner would be answered with success for; those of other routes are empty.
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /api/v1/auth/register": {"username": "dora", "password": "password123"},
+    "POST /api/v1/auth/login": {"username": "{username}", "password": "password123"},
+    "POST /api/v1/auth/refresh": {"refresh_token": "{refresh_token}"},
+    "POST /api/v1/auth/logout": {"refresh_token": "{refresh_token}"},
+    "POST /api/v1/auth/password": {"old_password": "password123", "new_password": "another password"},
+    "PATCH /api/v1/auth/me": {"email": "new@example.com"},
+    "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
+    "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},
+    "POST /api/v1/agents": {"name": "another"},
+    "PUT /api/v1/agents/{agent_id}": {"description": "changed"},
+    "PATCH /api/v1/agents/{agent_id}": {"description": "changed"},
+    "POST /api/v1/agents/{agent_id}/api_keys": {"name": "another"},
+    "PUT /api/v1/agents/{agent_id}/api_keys/{key_id}": {"description": "changed"},
+    "PATCH /api/v1/agents/{agent_id}/api_keys/{key_id}": {"description": "changed"},
+    "POST /api/v1/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
+    "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},
+    "POST /api/v1/plugins/settings": {"plugin_name": "weather", "enabled": True},
+    "POST /api/v2/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
+    "PUT /api/v2/tenants/{tenant_id}": {"description": "changed"},
+    "POST /api/v2/agents": {"tenant_id": "{tenant_id}", "name": "another"},
+    "PUT /api/v2/agents/{agent_id}": {"description": "changed"},
+    "PUT /api/v2/agents/{agent_id}/config": {"persona": "changed"},
+    "POST /api/v2/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
+    "PUT /api/v2/api-keys/{key_id}": {"description": "changed"},
+    "POST /api/v2/auth/parse-api-key": {"api_key": "{api_key}"},
+    "POST /api/v2/auth/validate-api-key": {"api_key": "{api_key}"},
+    "POST /api/v2/auth/check-permission": {"api_key": "{api_key}", "permission": "chat"},
+    "PUT /api/v2/agent-activity": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "ttl_seconds": 60},
+    "POST /api/v1/usage/log": {"action": "chat"},
+}

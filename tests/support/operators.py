@@ -1,0 +1,140 @@
+"""Operators at the admin: what they see of its pages, and what they send from its forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+
+from django.contrib.admin.utils import quote
+from django.db.models import Model
+from django.urls import reverse
+
+from accounts import services as accounts
+from accounts.models import User
+from maim.common.models import AuditEntry
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, PASSWORD
+
+Fields = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator, signed in through the admin's own page."""
+
+    user: User
+    client: SurfaceClient
+
+    def get(self, path: str, **query: str) -> Any:
+        """A page, which must be there."""
+        response = self.client.get(path, query)
+        assert response.status_code == 200, response.content
+        return response
+
+    def submit(self, path: str, **changes: Any) -> Any:
+        """Opens a page's form, changes these of its fields, and sends all of them, as a browser would."""
+        return self.client.post(path, {**form_of(self.get(path)), **changes})
+
+    def add(self, model: type[Model], **fields: Any) -> Any:
+        """Fills in the form of a new row."""
+        return self.submit(url(model, "add"), **fields)
+
+    def change(self, row: Model, **fields: Any) -> Any:
+        """Changes the form of a row."""
+        return self.submit(url(row, "change"), **fields)
+
+    def delete(self, row: Model) -> Any:
+        """Asks for a row's deletion and confirms it."""
+        return self.submit(url(row, "delete"))
+
+    def act(self, action: str, *rows: Model) -> Any:
+        """Runs a list's action on these rows."""
+        fields = {"action": action, "index": "0", "_selected_action": [row.pk for row in rows]}
+        return self.client.post(url(type(rows[0])), fields)
+
+    def audit_of(self, action: str) -> AuditEntry:
+        """The one audit row of this action, which must name the operator."""
+        entry = AuditEntry.objects.get(action=action, actor_kind="operator")
+        assert (entry.actor_id, entry.actor_label) == (self.user.pk, self.user.username)
+        assert entry.request_id
+        assert entry.address == "127.0.0.1"
+        return entry
+
+
+def sign_in(username: str, *, is_superuser: bool = True) -> Operator:
+    """A new operator; without `is_superuser` one who may only look."""
+    user = accounts.create_user(
+        actor=OPERATOR, username=username, password=PASSWORD, is_staff=True, superuser=is_superuser
+    )
+    client = SurfaceClient()
+    response = client.post("/admin/login/?next=/admin/", {"username": username, "password": PASSWORD})
+    assert response.status_code == 302, response.content
+    return Operator(user, client)
+
+
+def url(what: Model | type[Model], page: str = "changelist") -> str:
+    """The address of a model's or a row's page."""
+    arguments = [quote(what.pk)] if isinstance(what, Model) else []
+    return reverse(f"admin:{what._meta.app_label}_{what._meta.model_name}_{page}", args=arguments)
+
+
+def errors_of(response: Any) -> dict[str, list[str]]:
+    """What a page's form was refused for, by field; it must be the form's page, and not a redirect."""
+    assert response.status_code == 200, response.status_code
+    found: dict[str, list[str]] = response.context["errors"].data and dict(response.context["adminform"].form.errors)
+    assert found, "the form has no errors"
+    return found
+
+
+def form_of(response: Any) -> Fields:
+    """The page's main form as a browser would send it untouched."""
+    parser = _FormParser()
+    parser.feed(response.content.decode())
+    return parser.fields
+
+
+class _FormParser(HTMLParser):
+    """Collects the fields of the forms that are sent to their own page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: Fields = {}
+        self._inside = False
+        self._textarea: str | None = None
+        self._select: str | None = None
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        name = given.get("name")
+        if tag == "form":
+            self._inside = "action" not in given
+        elif not self._inside:
+            return
+        elif tag == "input" and name and given.get("type") not in ("submit", "button"):
+            if given.get("type") != "checkbox" or "checked" in given:
+                self._add(name, given.get("value") or ("on" if given.get("type") == "checkbox" else ""))
+        elif tag == "textarea" and name:
+            self._textarea = name
+            self.fields[name] = [""]
+        elif tag == "select" and name:
+            self._select = name
+        elif tag == "option" and self._select and "selected" in given:
+            self._add(self._select, given.get("value") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._textarea = None
+        elif tag == "select":
+            self._select = None
+        elif tag == "form":
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea is not None:
+            # A browser drops the line break that Django writes after the tag.
+            before = self.fields[self._textarea][0]
+            self.fields[self._textarea] = [before + (data if before else data.removeprefix("\r\n").removeprefix("\n"))]
+
+    def _add(self, name: str, value: str) -> None:
+        self.fields.setdefault(name, []).append(value)

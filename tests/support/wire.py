@@ -1,0 +1,93 @@
+"""HTTP as it is on the wire: any Host, any header, any framing, which no polite client would send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> Any:
+        """The error code, in whichever shape."""
+        return self.json["error_code"] if self.is_envelope else self.json.get("code")
+
+    def listed(self, header: str) -> set[str]:
+        """The members of a header that is a list, lower-cased."""
+        return {name.strip().lower() for name in (self.headers[header] or "").split(",") if name.strip()}
+
+    @property
+    def is_envelope(self) -> bool:
+        """Whether it is v2's envelope, which has exactly these keys in this order."""
+        return isinstance(self.json, dict) and list(self.json) == [
+            "success",
+            "message",
+            "data",
+            "timestamp",
+            "request_id",
+            "tenant_id",
+            "execution_time",
+            "error",
+            "error_code",
+        ]
+
+    @property
+    def is_plain_error(self) -> bool:
+        """Whether it is v1's error object."""
+        return isinstance(self.json, dict) and {"detail", "code"} <= set(self.json) <= {"detail", "code", "errors"}
+
+
+def exchange(
+    port: int,
+    method: str,
+    target: str,
+    *,
+    host: str | None = "127.0.0.1",
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    content: bytes | None = None,
+    chunked: bool = False,
+) -> Answer:
+    """One request on a connection of its own: `body` as JSON, or `content` as it is; `host` None sends no Host."""
+    if body is not None:
+        content = json.dumps(body).encode()
+    sent = {"Content-Type": "application/json"} if content is not None else {}
+    sent.update(headers or {})
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        if host is not None:
+            connection.putheader("Host", host)
+        for name, value in sent.items():
+            connection.putheader(name, value)
+        if chunked:
+            connection.putheader("Transfer-Encoding", "chunked")
+        elif content is not None:
+            connection.putheader("Content-Length", str(len(content)))
+        connection.endheaders()
+        try:
+            for start in range(0, len(content or b""), 65536):
+                piece = (content or b"")[start : start + 65536]
+                connection.send(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            if chunked:
+                connection.send(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the server may refuse a body before it has read all of it
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()

@@ -1,0 +1,267 @@
+"""The audit log: one right row for each change, in the change's own transaction, and never a secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import connection, models
+
+from accounts import services as accounts
+from agents import plugins
+from agents.models import Agent
+from apikeys.services import IssuedKey
+from maim.common import audit
+from maim.common.models import AuditEntry
+from maim.http.surfaces import INTERNAL
+from tenants.models import Tenant
+from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
+from tests.support.routes import all_routes, fill
+from tests.support.tables import changed_tables, tables
+
+REQUEST_ID = "audit-test-1"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Alice's tenant with an agent, two keys and a plugin setting, and what the requests may name."""
+
+    alice: Person
+    agent: Agent
+    key: IssuedKey
+    ids: dict[str, str]
+
+    def send(self, change: Change) -> Any:
+        method, path = self.filled(change.request).split(" ")
+        client = SurfaceClient(change.surface, self.alice.token)
+        return client.send(method, path, self.filled(change.body), HTTP_X_REQUEST_ID=REQUEST_ID)
+
+    def filled(self, value: Any) -> Any:
+        """The value with ids in place of the braces."""
+        if isinstance(value, str):
+            return fill(value, **self.ids)
+        if isinstance(value, dict):
+            return {key: self.filled(member) for key, member in value.items()}
+        return value
+
+
+@pytest.fixture
+def scene(alice: Person) -> Scene:
+    return _scene(alice)
+
+
+def _scene(alice: Person) -> Scene:
+    agent = make_agent(alice.tenant, "agent")
+    key, disabled = make_key(agent, "key"), make_key(agent, "disabled key")
+    disabled.key.status = "disabled"
+    disabled.key.save()
+    plugin = plugins.set_plugin(
+        actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name="news", enabled=True, config={}
+    )
+    ids = {
+        "user_id": alice.user.id,
+        "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
+        "tenant_id": alice.tenant.id,
+        "agent_id": agent.id,
+        "key_id": key.key.id,
+        "disabled_key_id": disabled.key.id,
+        "plugin_id": str(plugin.pk),
+    }
+    return Scene(alice, agent, key, ids)
+
+
+@contextmanager
+def new_rows(rows: list[AuditEntry]) -> Iterator[None]:
+    """Fills `rows` with those that the block leaves, oldest first."""
+    last = AuditEntry.objects.first()
+    yield
+    rows.extend(AuditEntry.objects.filter(pk__gt=last.pk if last else 0).order_by("pk"))
+
+
+# ---- the rows
+
+
+def test_every_route_that_writes_is_covered() -> None:
+    writing = {str(route) for route in all_routes() if route.method != "GET"}
+    covered = {
+        f"{change.surface.name}: {change.request.partition('?')[0]}".replace("{disabled_key_id}", "{key_id}")
+        for change in CHANGES
+    }
+
+    assert writing == covered | set(MEASUREMENTS)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_a_change_leaves_one_right_row(change: Change, scene: Scene) -> None:
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        response = scene.send(change)
+
+    assert response.status_code in (200, 204), response.content
+    row, *others = rows
+    assert row.action == change.action
+    assert row.object_type == change.action.partition(".")[0]
+    assert tuple(other.action for other in others) == change.also
+    assert (row.before, row.after) == (scene.filled(change.before), scene.filled(change.after))
+    assert row.object_id == _id_in(response, row) if change.object_id == NEW else scene.filled(change.object_id)
+    assert (row.request_id, row.address) == (REQUEST_ID, "127.0.0.1")
+    if change.surface is INTERNAL:
+        assert (row.actor_kind, row.actor_id) == ("internal", None)
+        assert row.actor_label
+    elif change.anonymous:
+        assert (row.actor_kind, row.actor_id) == ("anonymous", None)
+    else:
+        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", scene.alice.user.id, "alice")
+    created_tenant = change.action == "tenant.create"
+    assert row.tenant_id == (
+        None if not change.in_tenant else row.object_id if created_tenant else scene.alice.tenant.id
+    )
+
+
+def _id_in(response: Any, row: AuditEntry) -> str:
+    """The id of what was made, as the answer tells it; of a session or a setting it tells none."""
+    if row.object_type in ("session", "plugin"):
+        return str(row.object_id)
+    body = response.json()
+    data = body.get("data", body)
+    return str(data.get("id") or data.get("api_key_id"))
+
+
+IDEMPOTENT = [change for change in CHANGES if change.action.endswith((".update", ".set"))]
+
+
+@pytest.mark.parametrize("change", IDEMPOTENT, ids=str)
+def test_a_change_that_changes_nothing_leaves_no_row(change: Change, scene: Scene) -> None:
+    scene.send(change)
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        response = scene.send(change)
+
+    assert response.status_code == 200
+    assert rows == []
+
+
+def test_sending_the_mask_back_leaves_no_row(scene: Scene, internal: SurfaceClient) -> None:
+    path = f"/api/v2/agents/{scene.agent.id}/config"
+    internal.send("PUT", path, SECRET_CONFIG)
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        internal.send("PUT", path, internal.send("GET", path).json()["data"])
+
+    assert rows == []
+
+
+def test_a_change_of_a_secret_alone_leaves_a_row_that_does_not_tell_it(scene: Scene, internal: SurfaceClient) -> None:
+    path = f"/api/v2/agents/{scene.agent.id}/config"
+    internal.send("PUT", path, SECRET_CONFIG)
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        internal.send("PUT", path, {"config_overrides": {"maim_message": {"auth_token": "a newer secret"}}})
+
+    (row,) = rows
+    assert (row.action, row.object_id) == ("agent.update", scene.agent.id)
+    assert "a newer secret" not in json.dumps([row.before, row.after])
+
+
+def test_a_refused_change_leaves_no_row(scene: Scene, public: SurfaceClient) -> None:
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        scene.alice.client.send("POST", "/api/v1/agents", {"name": "agent"})
+        scene.alice.client.send("PUT", f"/api/v1/agents/{scene.agent.id}", {"status": "sleeping"})
+        public.send("POST", "/api/v1/auth/login", {"username": "alice", "password": "a wrong one"})
+        public.send("DELETE", f"/api/v1/agents/{scene.agent.id}")
+
+    assert rows == []
+
+
+def test_what_is_measured_leaves_no_row(scene: Scene, internal: SurfaceClient, public: SurfaceClient) -> None:
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        answers = [
+            public.send("POST", "/api/v1/auth/refresh", {"refresh_token": scene.ids["refresh_token"]}),
+            internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": scene.key.secret}),
+            internal.send("POST", "/api/v1/usage/log", {"action": "chat"}),
+            internal.send(
+                "PUT",
+                "/api/v2/agent-activity",
+                {"tenant_id": scene.alice.tenant.id, "agent_id": scene.agent.id, "ttl_seconds": 60},
+            ),
+        ]
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert rows == []
+
+
+# ---- secrets
+
+
+def test_no_secret_is_in_any_row(scene: Scene) -> None:
+    told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, scene.key.secret, scene.alice.token]
+    told.append(scene.ids["refresh_token"])
+    for change in sorted(CHANGES, key=lambda change: "DELETE" in change.request or "logout" in change.request):
+        answer = scene.send(change)
+        body = answer.json() if answer.content else {}
+        told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
+        if isinstance(data := body.get("data"), dict) and change.action == "key.create":
+            told.append(data["api_key"])
+
+    log = "\n".join(str(row) for row in AuditEntry.objects.values_list())
+
+    assert len(told) >= 13
+    assert [secret for secret in told if secret in log] == []
+
+
+# ---- the transaction
+
+
+@contextmanager
+def inserts_refused(model: type[models.Model]) -> Iterator[None]:
+    """Makes the database refuse every new row of a table, as a full disk would."""
+    refusal = {
+        "sqlite": "BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        "mysql": "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TRIGGER refusal BEFORE INSERT ON {model._meta.db_table} {refusal}")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER refusal")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_its_row_no_change_is_made(alice: Person) -> None:
+    scene = _scene(alice)
+    before = tables()
+    with inserts_refused(AuditEntry):
+        for change in CHANGES:
+            response = scene.send(change)
+
+            assert response.status_code in (500, 503), f"{change}: {response.content!r}"
+            assert changed_tables(before, tables()) == set(), f"{change} was made without its row"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_its_change_no_row_is_left(public: SurfaceClient) -> None:
+    """A registration that fails at the tenant takes back the user, and the row that tells of the user."""
+    before = tables()
+    with inserts_refused(Tenant):
+        response = public.send("POST", "/api/v1/auth/register", {"username": "dora", "password": PASSWORD})
+
+    assert response.status_code in (500, 503)
+    assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_is_refused_outside_of_a_transaction() -> None:
+    with pytest.raises(RuntimeError, match="outside a transaction"):
+        audit.record(actor=OPERATOR, action="agent.create", object_id="agent_1", tenant_id=None)
+
+    assert not AuditEntry.objects.exists()

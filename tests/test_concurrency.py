@@ -1,0 +1,323 @@
+"""What many do at once, over real sockets: one name is given once, nothing is lost, nothing is left over."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.instances import wait_until
+from tests.support.server import MaimServer
+
+PASSWORD = "password123"
+_numbers = itertools.count(1)
+Send = Callable[[], httpx.Response]
+
+
+@pytest.fixture
+def v1(server: MaimServer) -> Iterator[httpx.Client]:
+    with many_connections(server.public) as client:
+        yield client
+
+
+@pytest.fixture
+def v2(server: MaimServer) -> Iterator[httpx.Client]:
+    with many_connections(server.internal) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant_id(v2: httpx.Client) -> str:
+    return create_tenant(v2)
+
+
+@pytest.fixture
+def agent_id(v2: httpx.Client, tenant_id: str) -> str:
+    return create_agent(v2, tenant_id)
+
+
+def many_connections(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_connections=100))
+
+
+def unique(name: str) -> str:
+    """A name that no other test on the shared server uses."""
+    return f"{name} {next(_numbers)}"
+
+
+def create_tenant(v2: httpx.Client, name: str | None = None) -> str:
+    body = {"tenant_name": name or unique("tenant"), "tenant_type": "enterprise"}
+    created: str = v2.post("/api/v2/tenants", json=body).json()["data"]["id"]
+    return created
+
+
+def create_agent(v2: httpx.Client, tenant_id: str) -> str:
+    body = {"tenant_id": tenant_id, "name": unique("agent")}
+    created: str = v2.post("/api/v2/agents", json=body).json()["data"]["id"]
+    return created
+
+
+def newest_tenants(v2: httpx.Client, ending: str) -> list[dict[str, Any]]:
+    """Those of the hundred newest whose name ends so."""
+    items = v2.get("/api/v2/tenants", params={"size": 100}).json()["data"]["items"]
+    return [item for item in items if item["tenant_name"].endswith(ending)]
+
+
+def at_once(sends: Sequence[Send]) -> list[httpx.Response]:
+    """Sends all requests at the same moment; their answers, in order."""
+    start = Barrier(len(sends))
+
+    def run(send: Send) -> httpx.Response:
+        start.wait()
+        return send()
+
+    with ThreadPoolExecutor(len(sends)) as pool:
+        return list(pool.map(run, sends))
+
+
+def posts(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[Send]:
+    return [lambda body=body: client.post(path, json=body) for body in bodies]  # type: ignore[misc]
+
+
+def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
+    return Counter(answer.status_code for answer in answers)
+
+
+def assert_one_won(answers: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
+    """One was created and all others were told that the name is taken; the one."""
+    assert statuses(answers) == {200: 1, status: len(answers) - 1}
+    for refused in (answer for answer in answers if answer.status_code != 200):
+        assert refused.json().get("error_code", refused.json().get("code")) == code
+    return next(answer for answer in answers if answer.status_code == 200)
+
+
+# One name by section 7 of the contract: case is folded, and accents count in whatever form they come.
+SPELLINGS = ("Caf\u00e9 Straße", "Cafe\u0301 Straße", "CAF\u00c9 STRASSE", "cafe\u0301 strasse")
+
+
+class TestOneNameIsGivenOnce:
+    def test_to_a_tenant(self, v2: httpx.Client) -> None:
+        mark = unique("")
+        bodies = [{"tenant_name": name + mark, "tenant_type": "personal"} for name in SPELLINGS * 5]
+
+        answers = at_once(posts(v2, "/api/v2/tenants", bodies))
+
+        winner = assert_one_won(answers, 409, "TENANT_002")
+        assert [tenant["id"] for tenant in newest_tenants(v2, mark)] == [winner.json()["data"]["id"]]
+
+    def test_to_an_agent(self, v2: httpx.Client, tenant_id: str) -> None:
+        bodies = [{"tenant_id": tenant_id, "name": name} for name in SPELLINGS * 5]
+
+        answers = at_once(posts(v2, "/api/v2/agents", bodies))
+
+        winner = assert_one_won(answers, 409, "AGENT_002")
+        agents = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]
+        assert agents["items"] == [winner.json()["data"]]
+        alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
+        assert alive["count"] == 1
+
+    def test_to_a_key_of_any_agent_in_a_tenant(self, v2: httpx.Client, tenant_id: str) -> None:
+        agents = itertools.cycle([create_agent(v2, tenant_id) for _ in range(3)])
+        bodies = [{"tenant_id": tenant_id, "agent_id": next(agents), "name": name} for name in SPELLINGS * 5]
+
+        answers = at_once(posts(v2, "/api/v2/api-keys", bodies))
+
+        winner = assert_one_won(answers, 409, "KEY_002")
+        items = v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"]
+        assert [item["api_key_id"] for item in items] == [winner.json()["data"]["api_key_id"]]
+
+    def test_to_a_user(self, v1: httpx.Client, v2: httpx.Client) -> None:
+        mark = unique("")
+        bodies = [{"username": name + mark, "password": PASSWORD} for name in SPELLINGS * 5]
+
+        answers = at_once(posts(v1, "/api/v1/auth/register", bodies))
+
+        winner = assert_one_won(answers, 400, "VALIDATION_ERROR")
+        assert all(list(answer.json()["errors"]) == ["username"] for answer in answers if answer is not winner)
+        personal = newest_tenants(v2, f"{mark}'s Personal Tenant")
+        assert [tenant["owner_id"] for tenant in personal] == [winner.json()["id"]]
+
+    def test_to_an_e_mail_address(self, v1: httpx.Client) -> None:
+        mark = next(_numbers)
+        bodies = [
+            {"username": f"reader {mark}-{n}", "password": PASSWORD, "email": f"{name}{mark}@example.com"}
+            for n, name in enumerate(["reader", "Reader"] * 4)
+        ]
+
+        answers = at_once(posts(v1, "/api/v1/auth/register", bodies))
+
+        assert_one_won(answers, 400, "VALIDATION_ERROR")
+
+    def test_names_that_only_look_alike_to_a_collation_are_two(self, v2: httpx.Client, tenant_id: str) -> None:
+        bodies = [{"tenant_id": tenant_id, "name": name} for name in ("bot 🤖", "bot 😀") * 10]
+
+        answers = at_once(posts(v2, "/api/v2/agents", bodies))
+
+        assert statuses(answers) == {200: 2, 409: 18}
+        items = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]["items"]
+        assert {item["name"] for item in items} == {"bot 🤖", "bot 😀"}
+
+    def test_two_agents_renamed_alike_at_once(self, v2: httpx.Client, tenant_id: str) -> None:
+        agents = [create_agent(v2, tenant_id) for _ in range(10)]
+
+        answers = at_once([lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents])  # type: ignore[misc]
+
+        assert_one_won(answers, 409, "AGENT_002")
+
+
+class TestOneRowIsKept:
+    @pytest.mark.parametrize("of_agent", [False, True], ids=["of a tenant", "of an agent"])
+    def test_of_a_plugin_setting(self, v2: httpx.Client, tenant_id: str, agent_id: str, of_agent: bool) -> None:
+        url = f"/api/v1/plugins/settings?tenant_id={tenant_id}" + (f"&agent_id={agent_id}" if of_agent else "")
+        bodies = [{"plugin_name": "weather", "enabled": True, "config": {"n": n}} for n in range(20)]
+
+        answers = at_once(posts(v2, url, bodies))
+
+        assert statuses(answers) == {200: 20}
+        (kept,) = v2.get(url).json()
+        assert kept in [answer.json() for answer in answers]
+
+    def test_of_an_agents_heartbeat(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
+        beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
+
+        answers = at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
+
+        assert statuses(answers) == {200: 20}
+        alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
+        assert alive["count"] == 1
+        assert alive["items"][0] in [answer.json()["data"] for answer in answers]
+
+
+class TestNothingIsLost:
+    def test_every_use_of_a_key_is_counted(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
+        body = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "key"}
+        key = v2.post("/api/v2/api-keys", json=body).json()["data"]
+
+        answers = at_once(posts(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
+
+        assert all(answer.json()["success"] for answer in answers)
+        url = f"/api/v2/api-keys/{key['api_key_id']}"
+        wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted", seconds=5)
+
+    def test_changes_of_different_fields_all_hold(self, v2: httpx.Client, agent_id: str) -> None:
+        url = f"/api/v2/agents/{agent_id}"
+        fields: dict[str, Any] = {
+            "name": unique("renamed"),
+            "description": "described",
+            "tags": ["a", "b"],
+            "template_id": "template_1",
+            "status": "inactive",
+        }
+        config = {f"setting {n}": n for n in range(10)}
+        sends: list[Send] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
+        sends += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
+
+        answers = at_once(sends)
+
+        assert statuses(answers) == {200: 15}
+        agent = v2.get(url).json()["data"]
+        assert agent == {**agent, **fields, "config": config}
+
+
+class TestSessions:
+    def test_a_refresh_token_is_traded_once(self, v1: httpx.Client) -> None:
+        person = {"username": unique("reader"), "password": PASSWORD}
+        v1.post("/api/v1/auth/register", json=person)
+        spent = v1.post("/api/v1/auth/login", json=person).json()["refresh_token"]
+
+        answers = at_once(posts(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
+
+        assert statuses(answers) == {200: 1, 401: 9}
+        # Windows of one browser that refreshed together stay signed in with what the winner got.
+        fresh = next(answer.json()["refresh_token"] for answer in answers if answer.status_code == 200)
+        assert v1.post("/api/v1/auth/refresh", json={"refresh_token": fresh}).status_code == 200
+
+
+class TestNothingIsLeftOver:
+    ROUNDS = range(8)
+
+    @pytest.mark.parametrize("_round", ROUNDS)
+    def test_of_a_tenant_that_is_deleted_while_agents_are_made(self, v2: httpx.Client, _round: int) -> None:
+        tenant_id = create_tenant(v2)
+        create_agent(v2, tenant_id)
+        bodies = [{"tenant_id": tenant_id, "name": f"agent {n}"} for n in range(5)]
+        sends = posts(v2, "/api/v2/agents", bodies)
+        sends.insert(_round % 6, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
+
+        answers = at_once(sends)
+
+        assert set(statuses(answers)) <= {200, 404}
+        assert answers[_round % 6].status_code == 200
+        for agent in (a.json()["data"]["id"] for a in answers if a.status_code == 200):
+            assert v2.get(f"/api/v2/agents/{agent}").status_code == 404
+        assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
+
+    @pytest.mark.parametrize("_round", ROUNDS)
+    def test_of_an_agent_that_is_deleted_while_it_is_used(
+        self, v2: httpx.Client, tenant_id: str, agent_id: str, _round: int
+    ) -> None:
+        owner = {"tenant_id": tenant_id, "agent_id": agent_id}
+        sends: list[Send] = [
+            *posts(v2, "/api/v2/api-keys", [{**owner, "name": f"key {n}"} for n in range(2)]),
+            lambda: v2.put("/api/v2/agent-activity", json={**owner, "ttl_seconds": 60}),
+            lambda: v2.put(f"/api/v2/agents/{agent_id}", json={"description": "late"}),
+            lambda: v2.post("/api/v1/plugins/settings", params=owner, json={"plugin_name": "weather", "enabled": True}),
+        ]
+        sends.insert(_round % 6, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
+
+        answers = at_once(sends)
+
+        assert set(statuses(answers)) <= {200, 404}
+        assert v2.get(f"/api/v2/agents/{agent_id}").status_code == 404
+        assert v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"] == []
+        assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
+
+    def test_of_a_registration_that_fails_midway(self, server: MaimServer, v1: httpx.Client) -> None:
+        person = {"username": "mallory", "password": PASSWORD, "email": "mallory@example.com"}
+        before = rows(server)
+        in_database(server, REFUSE_MALLORYS_TENANT)
+
+        try:
+            failed = v1.post("/api/v1/auth/register", json=person)
+        finally:
+            in_database(server, "cursor.execute('DROP TRIGGER refuse_tenant')")
+
+        assert failed.status_code in (500, 503)  # SQLite and MariaDB class a trigger's refusal differently
+        assert failed.json()["code"] in ("SYS_001", "SYS_002")
+        assert "mallory" not in failed.text
+        assert rows(server) == before
+        assert v1.post("/api/v1/auth/register", json=person).status_code == 200
+
+
+REFUSE_MALLORYS_TENANT = """
+name = "NEW.tenant_name = 'mallory''s Personal Tenant'"
+cursor.execute("CREATE TRIGGER refuse_tenant BEFORE INSERT ON tenants_tenant " + (
+    f"WHEN {name} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    if connection.vendor == "sqlite"
+    else f"FOR EACH ROW IF {name} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'; END IF"
+))
+"""
+
+
+def in_database(server: MaimServer, code: str) -> str:
+    """Runs Python with a cursor on the server's database; what it prints."""
+    prelude = "from django.db import connection\ncursor = connection.cursor()\n"
+    return server.manage("shell", "--no-imports", "-c", prelude + code)
+
+
+def rows(server: MaimServer) -> dict[str, int]:
+    """How many rows every table has."""
+    count = """
+import json
+from django.apps import apps
+print(json.dumps({m._meta.label: m._base_manager.count() for m in apps.get_models()}))
+"""
+    counted: dict[str, int] = json.loads(in_database(server, count))
+    return counted

@@ -1,0 +1,126 @@
+"""The documentation is true: its settings, links, commands and examples are those of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maim.environment import Environment
+from tests.support.server import ROOT, MaimServer
+
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+PAGES = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+_MAKE = re.compile(r"^`?make ([a-z-]+)", re.MULTILINE)
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def code_blocks(page: Path) -> list[tuple[str, str]]:
+    """The fenced blocks of a page, as (language, content)."""
+    return _FENCE.findall(page.read_text())
+
+
+def outside_code(page: Path) -> str:
+    """The page's prose: brackets in code are no links."""
+    return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", page.read_text()))
+
+
+def anchors(page: Path) -> set[str]:
+    """What `#` may name in a page: its headings, as Markdown renderers write them."""
+    headings = _HEADING.findall(_FENCE.sub("", page.read_text()))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(link: str, page: Path) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def shown(default: Any) -> str:
+    """A default as the table writes it."""
+    return "—" if default is None or default == [] else f"`{default}`"
+
+
+def on_the_server(script: str, server: MaimServer) -> str:
+    """What a README's commands print when they are pasted into bash and `server` is the one they mean."""
+    for port, real in ((8880, server.public_port), (8000, server.internal_port)):
+        script = script.replace(f"localhost:{port}/", f"localhost:{real}/").replace(f"x:{port}'", f"x:{real}'")
+    answer = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stderr == ""
+    return answer.stdout
+
+
+def session_and_answer(containing: str) -> tuple[str, str]:
+    """The shell block of README.md with this text, and the block that shows its output."""
+    blocks = code_blocks(READMES[0])
+    number = next(number for number, (_, block) in enumerate(blocks) if containing in block)
+    return blocks[number][1], blocks[number + 1][1]
+
+
+def test_the_settings_table_is_the_environment() -> None:
+    section = (ROOT / "docs/operations.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", section, re.MULTILINE)
+
+    fields = Environment.model_fields.items()
+    assert rows == [(name, shown(field.default), field.description) for name, field in fields]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = [link for link in _LINK.findall(outside_code(page)) if "://" not in link]
+
+    assert [link for link in links if not leads_somewhere(link, page)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_make_target_exists(page: Path) -> None:
+    code = [block for _, block in code_blocks(page)] + re.findall(r"`[^`\n]+`", _FENCE.sub("", page.read_text()))
+
+    named = {target for text in code for target in _MAKE.findall(text)}
+    assert named <= set(_TARGET.findall((ROOT / "Makefile").read_text()))
+
+
+def test_both_readmes_show_the_same_commands_and_answers() -> None:
+    english, chinese = map(code_blocks, READMES)
+
+    assert english == chinese
+    assert len(english) >= 4
+
+
+def test_the_readmes_session_ends_with_a_good_key(server: MaimServer) -> None:
+    session, answer = session_and_answer("validate-api-key")
+
+    printed = on_the_server(session, server).splitlines()
+
+    user, key, verdict = printed
+    assert json.loads(user)["username"].startswith("alice-")
+    assert key.startswith("mmc_")
+    assert '"valid":true' in verdict
+    shown_user, shown_key, *shown_verdict = answer.splitlines()
+    assert list(json.loads(user)) == list(json.loads(shown_user))
+    assert len(key) == len(shown_key)
+    assert _shape(json.loads(verdict)) == _shape(json.loads("".join(shown_verdict)))
+
+
+def test_the_readmes_host_header_reaches_nothing(server: MaimServer) -> None:
+    session, answer = session_and_answer("-H 'Host: x:8000'")
+
+    assert json.loads(on_the_server(session, server)) == json.loads(answer)
+
+
+def _shape(value: Any) -> Any:
+    """The keys of an answer in their order, without what differs from one time to the next."""
+    return [(key, _shape(member)) for key, member in value.items()] if isinstance(value, dict) else type(value)

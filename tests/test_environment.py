@@ -1,0 +1,292 @@
+"""The settings an operator gives: what they default to, how wrong ones are named, how secrets are kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maim.environment import AuthRate, Environment, InvalidEnvironment, load
+from tests.support.server import ROOT
+
+SECRET = "not to be printed, and long enough to be a secret"
+OTHER_SECRET = "nor is this one, which is long enough just as well"
+Load = Callable[..., Environment]
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
+    """Loads an environment in which exactly these variables are set."""
+    for name in [name for name in os.environ if is_ours(name)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def load_given(**variables: str) -> Environment:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return load()
+
+    return load_given
+
+
+def is_ours(name: str) -> bool:
+    return name.removesuffix("_FILE") in Environment.model_fields
+
+
+def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[str]:
+    """Starts a management command of which only these variables are set."""
+    inherited = {name: value for name, value in os.environ.items() if not is_ours(name)}
+    return subprocess.Popen(
+        [sys.executable, "manage.py", command],
+        cwd=ROOT,
+        env={**inherited, "MAIM_DATA_DIR": str(directory), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def problems(given: Load, **variables: str) -> list[str]:
+    """What is wrong with these variables, one line each."""
+    with pytest.raises(InvalidEnvironment) as raised:
+        given(**variables)
+    return [line.strip() for line in str(raised.value).splitlines()]
+
+
+class TestDefaults:
+    def test_nothing_has_to_be_given(self, given: Load) -> None:
+        environment = given()
+
+        assert environment.public_bind == ("0.0.0.0", 8880)
+        assert environment.internal_bind == ("127.0.0.1", 8000)
+        assert str(environment.MAIM_DATA_DIR) == "var"
+        assert environment.database_url == f"sqlite:///{Path.cwd() / 'var' / 'maim.sqlite3'}"
+        assert environment.REDIS_URL is None
+        assert environment.MAIM_CORS_ORIGINS == []
+        assert environment.MAIM_PUBLIC_URL is None
+        assert environment.MAIM_TRUSTED_PROXIES == []
+        assert environment.MAIM_INTERNAL_HOSTS == []
+        assert environment.MAIM_REGISTRATION == "open"
+        assert environment.auth_rate == AuthRate((10, 60))
+        assert environment.MAIM_WORKERS == 1
+        assert environment.MAIM_LOG_FORMAT == "console"
+        assert environment.MAIM_ACCESS_TOKEN_HOURS == 8 * 24
+        assert environment.MAIM_USAGE_LOG_DAYS == 30
+        assert environment.MAIMBOT_MODEL_CONFIG_PATH is None
+        assert environment.MAIMBOT_BOT_CONFIG_TEMPLATE_PATH is None
+
+    def test_an_empty_variable_is_not_given(self, given: Load) -> None:
+        assert given(**dict.fromkeys(Environment.model_fields, "")) == given()
+
+    @pytest.mark.parametrize(
+        ("name", "text", "value"),
+        [
+            ("MAIM_PUBLIC_BIND", "[::1]:80", "[::1]:80"),
+            ("REDIS_URL", "rediss://:p%40ss@cache:6380/2", "rediss://:p%40ss@cache:6380/2"),
+            ("MAIM_CORS_ORIGINS", "https://A.example, http://b:3000/", ["https://a.example", "http://b:3000"]),
+            ("MAIM_PUBLIC_URL", "https://Maim.example.com/", "https://maim.example.com"),
+            ("MAIM_TRUSTED_PROXIES", "10.0.0.0/8,::1", ["10.0.0.0/8", "::1"]),
+            ("MAIM_INTERNAL_HOSTS", "maim.Internal,bots.lan,", ["maim.internal", "bots.lan"]),
+            ("MAIM_REGISTRATION", "closed", "closed"),
+            ("MAIM_LOG_FORMAT", "json", "json"),
+            ("MAIM_DATA_DIR", "/srv/maim", Path("/srv/maim")),
+        ],
+    )
+    def test_a_value_that_makes_sense_is_taken(self, given: Load, name: str, text: str, value: Any) -> None:
+        assert getattr(given(**{name: text}), name) == value
+
+    def test_the_rate_of_sign_ins(self, given: Load) -> None:
+        assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate((3, 100))
+        assert given(MAIM_AUTH_RATE="off").auth_rate is None
+
+    def test_the_secrets_of_keys_are_versioned(self, given: Load) -> None:
+        environment = given(MAIM_KEY_SECRETS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}")
+
+        assert list(environment.key_secrets()) == [12, 1]
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("name", "wrong"),
+        [
+            (
+                "MAIM_PUBLIC_BIND",
+                ["8880", "localhost:8880", "0.0.0.0:0", "0.0.0.0:65536", "256.0.0.1:80", "unix:/maim"],
+            ),
+            ("MAIM_INTERNAL_BIND", ["::1:8000", "127.0.0.1:", "127.0.0.1:http"]),
+            ("REDIS_URL", ["localhost:6379", "http://h", "redis://", "redis://h:port", "unix:///tmp/redis.sock"]),
+            ("MAIM_SECRET_KEY", ["short"]),
+            ("MAIM_KEY_SECRETS", [SECRET, f"1:{SECRET[:9]}", f"x:{'s' * 40}", f"1:{'s' * 40},2:{'t' * 40}"]),
+            ("MAIM_CORS_ORIGINS", ["*", "example.com", "https://a.example/path", "https://a.example,ftp://b"]),
+            ("MAIM_PUBLIC_URL", ["maim.example.com", "https://maim.example.com/console", "https://"]),
+            ("MAIM_TRUSTED_PROXIES", ["proxy", "10.0.0.1/8", "10.0.0.0/33"]),
+            ("MAIM_INTERNAL_HOSTS", ["*", "http://maim", "maim:8000"]),
+            ("MAIM_REGISTRATION", ["Open", "yes"]),
+            ("MAIM_AUTH_RATE", ["10", "10,0", "-1,60", "none", "10,60,5"]),
+            ("MAIM_WORKERS", ["0", "-1", "65", "two", "1.5"]),
+            ("MAIM_LOG_FORMAT", ["JSON", "text"]),
+            ("MAIM_ACCESS_TOKEN_HOURS", ["0", "1d", "8785"]),
+            ("MAIM_USAGE_LOG_DAYS", ["0", "forever"]),
+            ("MAIMBOT_MODEL_CONFIG_PATH", ["/nowhere/models.toml", "/"]),
+            ("MAIMBOT_BOT_CONFIG_TEMPLATE_PATH", ["/nowhere/bot.toml"]),
+        ],
+    )
+    def test_are_named(self, given: Load, name: str, wrong: list[str]) -> None:
+        for value in wrong:
+            found = problems(given, **{name: value})
+            assert {line.partition(":")[0] for line in found} == {name}, value
+
+    @pytest.mark.parametrize("url", ["postgres://db/maim", "maim", "mysql://u:pa/ss@db/maim"])
+    def test_a_database_of_another_kind(self, given: Load, url: str) -> None:
+        found = problems(given, DATABASE_URL=url, MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="1:" + "s" * 40)
+
+        assert [line.partition(":")[0] for line in found] == ["DATABASE_URL"]
+
+    def test_a_database_requires_the_secrets(self, given: Load) -> None:
+        found = problems(given, DATABASE_URL="mysql://maim:maim@db/maim")
+
+        assert [line.partition(": required when DATABASE_URL")[0] for line in found] == [
+            "MAIM_SECRET_KEY",
+            "MAIM_KEY_SECRETS",
+        ]
+
+    def test_the_surfaces_must_differ_in_their_port(self, given: Load) -> None:
+        (line,) = problems(given, MAIM_PUBLIC_BIND="10.0.0.1:9000", MAIM_INTERNAL_BIND="10.0.0.2:9000")
+
+        assert line.startswith("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ")
+
+    def test_several_workers_require_redis(self, given: Load) -> None:
+        (line,) = problems(given, MAIM_WORKERS="2")
+
+        assert line.startswith("MAIM_WORKERS: more than one needs REDIS_URL")
+        assert given(MAIM_WORKERS="2", REDIS_URL="redis://cache").MAIM_WORKERS == 2
+
+    @pytest.mark.parametrize("command", ["check", "serve", "migrate"])
+    def test_stop_the_start_with_one_message_that_names_them_all(self, tmp_path: Path, command: str) -> None:
+        wrong = {
+            "MAIM_PUBLIC_BIND": "0.0.0.0:8000",
+            "DATABASE_URL": "mysql://maim:topsecret/@db:3306/maim",
+            "REDIS_URL": "redis://:topsecret/@cache",
+            "MAIM_KEY_SECRETS": "1:topsecret",
+            "MAIM_SECRET_KEY_FILE": str(tmp_path / "missing"),
+            "MAIM_CORS_ORIGINS": "*",
+            "MAIM_AUTH_RATE": "often",
+            "MAIM_WORKERS": "many",
+            "MAIM_LOG_FORMAT": "xml",
+        }
+
+        process = manage(command, tmp_path, **wrong)
+        printed, said = process.communicate(timeout=30)
+
+        assert process.returncode == 1
+        heading, *lines = said.splitlines()
+        assert heading == "maim cannot start, the environment is wrong:"
+        named = [name for line in lines for name in re.findall(r"\b[A-Z_]{6,}\b", line.partition(": ")[0])]
+        assert sorted(named) == sorted([*wrong, "MAIM_INTERNAL_BIND"])
+        assert "topsecret" not in printed + said
+
+    def test_a_data_directory_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+
+        process = manage("check", tmp_path / "file" / "var")
+        said = process.communicate(timeout=30)[1]
+
+        assert said.splitlines()[1:] == ["  MAIM_DATA_DIR: cannot be made (Not a directory)"]
+
+
+class TestSecrets:
+    def test_are_made_once_for_their_owner_alone(self, given: Load, tmp_path: Path) -> None:
+        data = tmp_path / "deep" / "var"
+
+        first = given(MAIM_DATA_DIR=str(data))
+        key, key_secrets = first.secret_key(), first.key_secrets()
+        second = load()
+
+        assert (second.secret_key(), second.key_secrets()) == (key, key_secrets)
+        assert len(key) >= 32
+        assert [(version, len(secret) >= 32) for version, secret in key_secrets.items()] == [(1, True)]
+        assert key != key_secrets[1]
+        assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {
+            "secret_key": 0o600,
+            "key_secrets": 0o600,
+        }
+
+    def test_are_the_same_for_processes_that_start_at_once(self, tmp_path: Path) -> None:
+        reveal = (
+            "import sys; from maim.environment import load\n"
+            "sys.stdin.readline(); e = load(); print(e.secret_key(), e.key_secrets()[1])"
+        )
+        environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", reveal],
+                cwd=ROOT,
+                env={**environment, "MAIM_DATA_DIR": str(tmp_path / "var")},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(4)
+        ]
+
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        revealed = {process.communicate(timeout=30)[0] for process in processes}
+
+        assert len(revealed) == 1
+        assert len(revealed.pop().split()) == 2
+        assert sorted(path.name for path in (tmp_path / "var").iterdir()) == ["key_secrets", "secret_key"]
+
+    def test_that_are_given_are_not_made(self, given: Load) -> None:
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="3:" + "s" * 40)
+
+        assert environment.secret_key() == SECRET
+        assert environment.key_secrets() == {3: "s" * 40}
+        assert not environment.MAIM_DATA_DIR.exists()
+
+    def test_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
+        for name, text in (("key", SECRET), ("keys", "1:" + "s" * 40), ("url", "mysql://maim:maim@db/maim")):
+            (tmp_path / name).write_text(text + "\n")
+
+        environment = given(
+            MAIM_SECRET_KEY_FILE=str(tmp_path / "key"),
+            MAIM_KEY_SECRETS_FILE=str(tmp_path / "keys"),
+            DATABASE_URL_FILE=str(tmp_path / "url"),
+            MAIM_SECRET_KEY="",  # as a compose file passes on what nobody set
+        )
+
+        assert environment.secret_key() == SECRET
+        assert environment.key_secrets() == {1: "s" * 40}
+        assert environment.database_url == "mysql://maim:maim@db/maim"
+
+    def test_in_a_file_yield_to_the_variable_itself(self, given: Load, tmp_path: Path) -> None:
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"))
+
+        assert environment.secret_key() == SECRET
+
+    def test_in_a_file_that_cannot_be_read_are_named(self, given: Load, tmp_path: Path) -> None:
+        (tmp_path / "binary").write_bytes(b"\xff\xfe")
+
+        found = problems(
+            given, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"), MAIM_KEY_SECRETS_FILE=str(tmp_path / "binary")
+        )
+
+        assert found == [
+            "MAIM_SECRET_KEY_FILE: cannot be read (No such file or directory)",
+            "MAIM_KEY_SECRETS_FILE: cannot be read (it is not text)",
+        ]
+
+    def test_are_not_shown_with_the_environment(self, given: Load) -> None:
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="1:" + "s" * 40)
+
+        assert SECRET not in repr(environment)
+        assert "s" * 40 not in repr(environment)

@@ -1,0 +1,260 @@
+"""Who may come in, from where, as whom: browsers' origins, the Host rules, addresses behind proxies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.routes import METHODS
+from tests.support.server import MaimServer
+from tests.support.wire import Answer, exchange
+
+CONSOLE = "https://console.example.com"
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server as it stands behind a proxy, with a console on another origin."""
+    environment = {
+        "MAIM_CORS_ORIGINS": CONSOLE,
+        "MAIM_PUBLIC_URL": "https://maim.example.com",
+        "MAIM_INTERNAL_HOSTS": "bots.example.org",
+        "MAIM_TRUSTED_PROXIES": "127.0.0.1/32",
+    }
+    with MaimServer(tmp_path_factory.mktemp("configured"), "maim_configured", **environment) as running:
+        yield running
+
+
+# ---- CORS
+
+ALLOWED_HEADERS = {
+    "authorization",
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "idempotency-key",
+    "x-request-id",
+}
+EXPOSED_HEADERS = {"x-total-count", "etag", "x-request-id", "retry-after"}
+
+
+def cors_headers(answer: Answer) -> set[str]:
+    return {name.lower() for name in answer.headers if name.lower().startswith("access-control-")}
+
+
+def preflight(port: int, origin: str, path: str = "/api/v1/agents") -> Answer:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-evil"}
+    return exchange(port, "OPTIONS", path, headers={"Origin": origin, **asked})
+
+
+def test_a_configured_origin_may_send_exactly_the_listed_headers(configured: MaimServer) -> None:
+    answer = preflight(configured.public_port, CONSOLE)
+
+    assert answer.status == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == CONSOLE
+    assert answer.listed("Access-Control-Allow-Headers") == ALLOWED_HEADERS
+    assert answer.listed("Access-Control-Allow-Methods") == {method.lower() for method in (*METHODS, "OPTIONS")}
+    assert "access-control-allow-credentials" not in cors_headers(answer)
+    assert "origin" in answer.listed("Vary")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status"),
+    [
+        ("GET", "/health", None, 200),
+        ("GET", "/api/v1/agents", None, 401),
+        ("GET", "/api/v1/nothing", None, 404),
+        ("GET", "/api/v1/auth/login", None, 405),
+        ("POST", "/api/v1/auth/login", b" " * (MIB + 1), 413),
+    ],
+)
+def test_a_configured_origin_may_read_every_answer(
+    configured: MaimServer, method: str, path: str, content: bytes | None, status: int
+) -> None:
+    answer = exchange(configured.public_port, method, path, content=content, headers={"Origin": CONSOLE})
+
+    assert answer.status == status
+    assert answer.headers["Access-Control-Allow-Origin"] == CONSOLE
+    assert answer.listed("Access-Control-Expose-Headers") == EXPOSED_HEADERS
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example.com", "http://console.example.com", f"{CONSOLE}:8443", f"{CONSOLE}.evil.com", "null"],
+)
+def test_another_origin_may_read_nothing(configured: MaimServer, origin: str) -> None:
+    actual = exchange(configured.public_port, "GET", "/health", headers={"Origin": origin})
+
+    assert cors_headers(preflight(configured.public_port, origin)) == set()
+    assert cors_headers(actual) == set()
+
+
+def test_without_configured_origins_nobody_may(server: MaimServer) -> None:
+    assert cors_headers(preflight(server.public_port, CONSOLE)) == set()
+
+
+def test_the_admin_is_for_its_own_pages_only(configured: MaimServer) -> None:
+    answer = exchange(configured.public_port, "GET", "/admin/login/", headers={"Origin": CONSOLE})
+
+    assert (answer.status, cors_headers(answer)) == (200, set())
+
+
+def test_the_internal_surface_knows_no_cors(configured: MaimServer) -> None:
+    for path in ("/api/v2/tenants", "/health"):
+        asked = preflight(configured.internal_port, CONSOLE, path)
+        actual = exchange(configured.internal_port, "GET", path, headers={"Origin": CONSOLE})
+        for answer in (asked, actual):
+            assert (answer.status, answer.code, cors_headers(answer)) == (403, "FORBIDDEN", set())
+
+
+# ---- who may come in on the internal port
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.0.0.1:8000",
+        "10.1.2.3:8000",
+        "[::1]:8000",
+        "[fd00::1]",
+        "localhost",
+        "LOCALHOST:8000",
+        "maim",
+        "maim:8000",
+        "maim_internal",
+        "bots.example.org",
+        "Bots.Example.org:8000",
+    ],
+)
+def test_a_private_host_is_answered(configured: MaimServer, host: str) -> None:
+    assert exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example.com",
+        "evil.example.com:8000",
+        "127.0.0.1.evil.example.com",
+        "127.0.0.1.nip.io",
+        "localhost.evil.example.com",
+        "other.bots.example.org",
+        "bots.example.org.evil.example.com",
+        "maim.example.com",  # the public surface's
+        "evil.example.com@localhost",
+        "localhost#.evil.example.com",
+        "evil.example.com.",
+        "",
+        None,
+    ],
+)
+def test_a_host_that_public_dns_can_point_here_is_refused(configured: MaimServer, host: str | None) -> None:
+    """A rebound name reaches the port from a browser on the network, as same-origin: only Host tells."""
+    headers = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"} if host else {}
+    answer = exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers)
+
+    assert (answer.status, answer.code, answer.is_envelope) == (403, "FORBIDDEN", True)
+    assert answer.json["data"] is None
+
+
+def test_a_name_that_is_not_configured_is_refused(server: MaimServer) -> None:
+    assert exchange(server.internal_port, "GET", "/api/v2/tenants", host="bots.example.org").status == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example.com"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://127.0.0.1"},
+        {"Origin": "http://localhost:{port}"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_origin_is_refused(server: MaimServer, headers: dict[str, str]) -> None:
+    port = server.internal_port
+    sent = {name: value.format(port=port) for name, value in headers.items()}
+    body = {"tenant_name": "From a foreign page", "tenant_type": "enterprise"}
+    # As a form's or a script's simple request is sent: no preflight asks first.
+    answer = exchange(port, "POST", "/api/v2/tenants", host=f"127.0.0.1:{port}", headers=sent, body=body)
+
+    assert (answer.status, answer.code, answer.is_envelope) == (403, "FORBIDDEN", True)
+    listed = exchange(port, "GET", "/api/v2/tenants?size=100").json["data"]["items"]
+    assert body["tenant_name"] not in {tenant["tenant_name"] for tenant in listed}
+
+
+@pytest.mark.parametrize("site", [None, "same-origin", "none"])
+def test_the_surfaces_own_pages_are_answered(server: MaimServer, site: str | None) -> None:
+    """The API pages at /docs try the endpoints out."""
+    host = f"127.0.0.1:{server.internal_port}"
+    headers = {"Origin": f"http://{host}"} | ({"Sec-Fetch-Site": site} if site else {})
+
+    assert exchange(server.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers).status == 200
+
+
+# ---- the public surface's host
+
+
+@pytest.mark.parametrize("host", ["maim.example.com", "MAIM.example.com:443", "localhost:8880", "127.0.0.1", "[::1]"])
+def test_the_public_url_and_this_machine_are_answered(configured: MaimServer, host: str) -> None:
+    assert exchange(configured.public_port, "GET", "/health", host=host).status == 200
+
+
+@pytest.mark.parametrize("host", ["other.example.com", "maim.example.com.evil.com", "10.1.2.3", "maim", "", None])
+def test_with_a_public_url_other_hosts_are_refused(configured: MaimServer, host: str | None) -> None:
+    answer = exchange(configured.public_port, "GET", "/health", host=host)
+
+    assert (answer.status, answer.code, answer.is_plain_error) == (403, "FORBIDDEN", True)
+
+
+@pytest.mark.parametrize("host", ["any.example.com", "10.1.2.3:8880", None])
+def test_without_a_public_url_any_host_is_answered(server: MaimServer, host: str | None) -> None:
+    assert exchange(server.public_port, "GET", "/health", host=host).status == 200
+
+
+# ---- the client's address
+
+FORWARDED = {
+    "one-hop": ("203.0.113.9", "203.0.113.9"),
+    "spoofed-left-end": ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
+    "two-trusted-hops": ("203.0.113.9, 127.0.0.1", "203.0.113.9"),
+    "ipv6": ("2001:db8::1", "2001:db8::1"),
+    "nonsense": ("nonsense", "127.0.0.1"),
+    "none": ("", "127.0.0.1"),
+}
+
+
+def audited_addresses(server: MaimServer) -> dict[str, str]:
+    """The addresses in the audit rows that one request each, with each forwarding, left: by request id."""
+    for name, (forwarded, _expected) in FORWARDED.items():
+        made = exchange(
+            server.internal_port,
+            "POST",
+            "/api/v2/tenants",
+            headers={"X-Forwarded-For": forwarded, "X-Request-ID": f"forwarded-{name}"},
+            body={"tenant_name": f"forwarded {name}", "tenant_type": "enterprise"},
+        )
+        assert made.status == 200
+    query = "AuditEntry.objects.filter(request_id__startswith='forwarded-').values_list('request_id', 'address')"
+    script = f"import json; from maim.common.models import AuditEntry; print(json.dumps(dict({query})))"
+    found: dict[str, str] = json.loads(server.manage("shell", "-v0", "-c", script))
+    return {name.removeprefix("forwarded-"): address for name, address in found.items()}
+
+
+def test_a_trusted_proxy_is_believed(configured: MaimServer) -> None:
+    expected = {name: address for name, (_forwarded, address) in FORWARDED.items()}
+
+    assert audited_addresses(configured) == expected
+
+
+def test_another_peer_is_not(server: MaimServer) -> None:
+    assert audited_addresses(server) == dict.fromkeys(FORWARDED, "127.0.0.1")

@@ -1,0 +1,232 @@
+"""Every route and method of both surfaces, for everybody who may come: see `tests/permission_matrix.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db.models import QuerySet
+
+from accounts import services as accounts
+from agents.access import agents_for
+from agents.models import Agent
+from apikeys.access import keys_for
+from apikeys.services import IssuedKey
+from maim.common.actor import Actor, ActorKind
+from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from tenants.access import tenants_for
+from tenants.models import Role, Tenant, TenantStatus
+from tests import permission_matrix as matrix
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
+from tests.support.tables import changed_tables, tables
+
+NOT_FOUND_CODES = {"TENANT_001", "AGENT_001", "KEY_001"}
+CODES = {
+    400: {"VALIDATION_ERROR"},
+    401: {"AUTHENTICATION_REQUIRED"},
+    403: {"FORBIDDEN"},
+    404: NOT_FOUND_CODES,
+    409: {"TENANT_003"},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the matrix: a request, and the status for each who sends it."""
+
+    method: str
+    target: str
+    members: dict[str, str]
+    statuses: tuple[int, ...]
+
+    @property
+    def path(self) -> str:
+        """The route's path, without the query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        body = matrix.BODIES.get(f"{self.method} {self.path}")
+        return None if body is None else {**body, **self.members}
+
+    def __str__(self) -> str:
+        return " ".join([self.method, self.target, *(f"{key}={value}" for key, value in self.members.items())])
+
+
+def rows(table: str, columns: int) -> Iterator[Row]:
+    """The rows of a table of the matrix; its heading is what starts with no method."""
+    for words in (line.split() for line in table.splitlines()):
+        if words and words[0] in METHODS:
+            method, target, *members = words[:-columns]
+            pairs = dict(member.split("=", 1) for member in members)
+            yield Row(method, target, pairs, tuple(int(status) for status in words[-columns:]))
+
+
+PUBLIC_ROWS = list(rows(matrix.PUBLIC, len(matrix.COLUMNS)))
+INTERNAL_ROWS = list(rows(matrix.INTERNAL, 1))
+
+
+@dataclass(frozen=True)
+class World:
+    """Alice's tenant with an agent and its key, and everybody who may ask for them."""
+
+    tenant: Tenant
+    agent: Agent
+    key: IssuedKey
+    people: dict[str, Person]
+
+    def suspend(self) -> None:
+        Tenant.objects.filter(pk=self.tenant.pk).update(status=TenantStatus.SUSPENDED)
+
+    def send(self, row: Row, surface: Surface, person: Person | None) -> Any:
+        """The answer to a row's request, sent by somebody, or by nobody in particular."""
+        values = {
+            "tenant_id": self.tenant.id,
+            "agent_id": self.agent.id,
+            "key_id": self.key.key.id,
+            "api_key": self.key.secret,
+            "username": person.user.username if person else "nobody",
+            "refresh_token": _refresh_token(person) if person else "none",
+            "own_tenant_id": person.tenant.id if person else "none",
+        }
+        body = row.body and {
+            key: fill(value, **values) if isinstance(value, str) else value for key, value in row.body.items()
+        }
+        client = SurfaceClient(surface, person.token if person else None)
+        return lambda: client.send(row.method, fill(row.target, **values), body)
+
+
+def _refresh_token(person: Person) -> str:
+    return accounts.sign_in(actor=OPERATOR, user=person.user).refresh
+
+
+@pytest.fixture
+def world(alice: Person, bob: Person, charlie: Person) -> World:
+    inactive = register("eve", is_active=False)
+    join(inactive, alice.tenant, Role.OWNER)
+    agent = make_agent(alice.tenant)
+    return World(
+        tenant=alice.tenant,
+        agent=agent,
+        key=make_key(agent, permissions=["chat"]),
+        people={"owner": alice, "member": bob, "stranger": charlie, "inactive": inactive},
+    )
+
+
+def code_of(response: Any) -> str:
+    """The error code of either shape."""
+    body = response.json()
+    return str(body["error_code"] if "success" in body else body["code"])
+
+
+def test_the_matrix_names_every_route_and_none_that_does_not_exist() -> None:
+    named = {Route(PUBLIC.name, row.path, row.method) for row in PUBLIC_ROWS}
+    named |= {Route(INTERNAL.name, row.path, row.method) for row in INTERNAL_ROWS}
+    assert sorted(map(str, set(all_routes()) - named)) == [], "served, but not in the matrix"
+    assert sorted(map(str, named - set(all_routes()))) == [], "in the matrix, but not served"
+
+
+def test_every_body_belongs_to_a_row() -> None:
+    assert set(matrix.BODIES) <= {f"{row.method} {row.path}" for row in PUBLIC_ROWS + INTERNAL_ROWS}
+
+
+@pytest.mark.parametrize("column", matrix.COLUMNS)
+@pytest.mark.parametrize("row", PUBLIC_ROWS, ids=str)
+def test_public(row: Row, column: str, world: World) -> None:
+    """Each gets the status of the matrix; a refusal changes nothing, and tells strangers nothing."""
+    state, _, role = column.rpartition(" ")
+    if state == "suspended":
+        world.suspend()
+    send = world.send(row, PUBLIC, world.people.get(role))
+    before = tables()
+
+    response = send()
+
+    assert response.status_code == row.statuses[matrix.COLUMNS.index(column)], response.content
+    if response.status_code >= 400:
+        assert changed_tables(before, tables()) == set()
+        assert code_of(response) in CODES[response.status_code]
+        assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
+    if role in ("stranger", "inactive", "nobody"):
+        told = response.content.decode()
+        assert not [secret for secret in (world.tenant.id, world.agent.name, world.key.key.id) if secret in told]
+
+
+@pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])
+@pytest.mark.parametrize("row", INTERNAL_ROWS, ids=str)
+def test_internal(row: Row, caller: str, world: World) -> None:
+    """The door has no token: everybody who reaches the port gets the same answer, whatever they carry."""
+    response = world.send(row, INTERNAL, world.people.get(caller))()
+
+    assert (response.status_code,) == row.statuses, response.content
+
+
+@pytest.mark.parametrize("gate", [tenants_for, agents_for, keys_for], ids=lambda gate: gate.__name__)
+def test_a_gate_lists_what_is_ones_own(gate: Callable[[Actor], QuerySet[Any]], world: World) -> None:
+    """Of lists, the routes ask for one tenant at a time; the gates behind them do not rely on it."""
+    everything = set(gate(OPERATOR))
+    of_alice = {row for row in everything if world.tenant.id in (row.pk, getattr(row, "tenant_id", None))}
+
+    assert of_alice <= set(gate(world.people["owner"].actor))
+    assert of_alice <= set(gate(world.people["member"].actor))
+    assert not of_alice & set(gate(world.people["stranger"].actor))
+    assert not set(gate(Actor(kind=ActorKind.ANONYMOUS)))
+    assert of_alice
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_a_key_is_found_under_its_own_agent_only(method: str, world: World) -> None:
+    other = make_agent(world.tenant)
+    before = tables()
+
+    response = world.people["owner"].client.send(
+        method, f"/api/v1/agents/{other.id}/api_keys/{world.key.key.id}", {"name": "taken over"}
+    )
+
+    assert (response.status_code, code_of(response)) == (404, "KEY_001")
+    assert changed_tables(before, tables()) == set()
+
+
+def test_a_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(world: World) -> None:
+    alice = world.people["owner"]
+    second = alice.client.send("POST", "/api/v1/tenants", {"tenant_name": "Second", "tenant_type": "enterprise"})
+    second_id = second.json()["data"]["tenant_id"]
+    before = tables()
+
+    response = alice.client.send(
+        "POST", "/api/v1/api-keys", {"tenant_id": second_id, "agent_id": world.agent.id, "name": "crossing"}
+    )
+
+    assert (response.status_code, code_of(response)) == (404, "AGENT_001")
+    assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer", "Bearer ", "Basic YWxpY2U6cGFzc3dvcmQxMjM=", "Token x", "Bearer é"])
+def test_what_is_no_bearer_token_is_nobody(scheme: str, public: SurfaceClient, db: None) -> None:
+    response = public.send("GET", "/api/v1/agents", HTTP_AUTHORIZATION=scheme)
+
+    assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
+
+
+def test_a_refresh_token_opens_nothing(alice: Person) -> None:
+    response = SurfaceClient(PUBLIC, _refresh_token(alice)).send("GET", "/api/v1/agents")
+
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
+def test_a_method_that_a_path_does_not_have_is_405_and_says_which_it_has(surface: Surface, alice: Person) -> None:
+    client = SurfaceClient(surface, alice.token)
+    for path, methods in methods_of(surface).items():
+        for method in {*METHODS, "OPTIONS", "TRACE"} - set(methods):
+            response = client.send(method, fill(path))
+
+            assert response.status_code == 405, f"{method} {path}: {response.content!r}"
+            assert code_of(response) == "METHOD_NOT_ALLOWED"
+            allowed = {name.strip() for name in response["Allow"].split(",")}
+            assert allowed - {"HEAD"} == set(methods), f"{method} {path}"
+            assert ("HEAD" in allowed) == ("GET" in methods), f"{method} {path}"

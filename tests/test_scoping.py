@@ -1,0 +1,229 @@
+"""Tenant scoping fails closed, nobody goes round it unseen, and what a tenant holds goes with it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import models
+from django.shortcuts import get_list_or_404, get_object_or_404
+
+from agents import plugins
+from agents import services as agents
+from agents.models import Agent, AgentActivity, PluginSetting
+from apikeys.models import ApiKey, UsageLogEntry
+from maim.common.models import AuditEntry
+from maim.common.scoping import TenantOwned, UnscopedQueryError
+from tenants import services as tenants
+from tenants.models import Membership, Tenant, TenantType
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key
+from tests.support.tables import changed_tables, tables
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("maim", "accounts", "tenants", "agents", "apikeys", "internal_api")
+
+SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
+SCOPED_LABELS = {model._meta.label for model in SCOPED}
+
+# Models that name a tenant and are not scoped by it, each with its reason.
+NOT_SCOPED = {
+    Membership: "says which tenants a person has, so it comes before scoping",
+    AuditEntry: "is read by operators alone, and outlives the tenant",
+    UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
+}
+
+# Who may see every tenant's rows: `file` or `file::function`, each with its reason.
+MAY_GO_UNSCOPED = {
+    "maim/common/scoping.py": "defines it",
+    "maim/common/db.py::upsert": "writes one row that its caller names whole",
+    "agents/access.py": "is the gate to agents",
+    "apikeys/access.py": "is the gate to API keys",
+    "agents/services.py::lock_agent": "locks a row that passed the gate",
+    "agents/services.py::active_agents": "answers the internal surface, which is trusted with every tenant",
+    "agents/services.py::sweep_activity": "deletes what is over, whosever it is",
+    "*/admin.py": "operators see every tenant",
+    "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
+    "apikeys/verification.py": "finds a key's tenant by the key",
+}
+NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
+
+
+# ---- the default manager
+
+QUERIES: dict[str, Callable[[type[Any]], object]] = {
+    "all": lambda model: model.objects.all(),
+    "filter": lambda model: model.objects.filter(pk="x"),
+    "exclude": lambda model: model.objects.exclude(pk="x"),
+    "get": lambda model: model.objects.get(pk="x"),
+    "first": lambda model: model.objects.first(),
+    "count": lambda model: model.objects.count(),
+    "exists": lambda model: model.objects.exists(),
+    "values": lambda model: model.objects.values("pk"),
+    "aggregate": lambda model: model.objects.aggregate(models.Count("pk")),
+    "in_bulk": lambda model: model.objects.in_bulk(["x"]),
+    "iterator": lambda model: model.objects.iterator(),
+    "raw": lambda model: list(model.objects.raw("SELECT 1")),
+    "select_for_update": lambda model: model.objects.select_for_update(),
+    "create": lambda model: model.objects.create(),
+    "get_or_create": lambda model: model.objects.get_or_create(pk="x"),
+    "update_or_create": lambda model: model.objects.update_or_create(pk="x"),
+    "bulk_create": lambda model: model.objects.bulk_create([]),
+    "bulk_update": lambda model: model.objects.bulk_update([], ["tenant"]),
+    "update": lambda model: model.objects.update(tenant_id="x"),
+    "delete": lambda model: model.objects.all().delete(),
+    "get_object_or_404": lambda model: get_object_or_404(model, pk="x"),
+    "get_list_or_404": lambda model: get_list_or_404(model, pk="x"),
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
+def test_a_query_that_names_no_tenant_raises(model: type[Any], query: str, db: None) -> None:
+    with pytest.raises(UnscopedQueryError, match=model.__name__):
+        QUERIES[query](model)
+
+
+def test_from_the_tenants_side_it_raises_too(alice: Person) -> None:
+    with pytest.raises(UnscopedQueryError):
+        alice.tenant.agents.count()
+
+
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
+def test_in_no_tenant_there_is_nothing(model: type[Any], alice: Person) -> None:
+    furnish(alice.tenant)
+
+    assert list(model.objects.in_tenants([])) == []
+    assert list(model.objects.in_tenants(Tenant.objects.none())) == []
+
+
+@pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
+def test_in_a_tenant_there_is_what_is_its_own(model: type[Any], alice: Person, charlie: Person) -> None:
+    furnish(alice.tenant)
+    furnish(charlie.tenant)
+
+    by_id = model.objects.in_tenants([alice.tenant.id])
+    by_query = model.objects.in_tenants(Tenant.objects.filter(pk=alice.tenant.id).order_by("-created_at"))
+
+    assert {row.tenant_id for row in by_id} == {alice.tenant.id}
+    assert set(by_query) == set(by_id)
+
+
+def test_every_model_that_names_a_tenant_is_scoped_or_says_why_not() -> None:
+    naming = {
+        model
+        for model in apps.get_models()
+        if any(field.attname == "tenant_id" for field in model._meta.concrete_fields)
+    }
+
+    assert naming - set(NOT_SCOPED) == set(SCOPED)
+
+
+# ---- the lint
+
+
+def test_only_those_who_may_go_round_scoping() -> None:
+    found = set(_names_that_go_round())
+    trespassers = {place for place in found if not any(_allows(entry, place) for entry in MAY_GO_UNSCOPED)}
+
+    assert sorted(trespassers) == []
+
+
+def test_the_lint_sees_a_bypass_however_it_is_written() -> None:
+    for line in ("Agent.unscoped.all()", "getattr(Agent, 'unscoped')", "agent._meta.model._base_manager"):
+        tree = ast.parse(f"def naughty():\n    {line}")
+        assert list(_functions_that_go_round(tree)) == ["naughty"], line
+
+
+def test_nobody_is_allowed_what_they_do_not_use() -> None:
+    found = set(_names_that_go_round())
+    stale = {entry for entry in MAY_GO_UNSCOPED if "::" in entry and entry not in found}
+
+    assert stale == set()
+
+
+def _allows(entry: str, place: str) -> bool:
+    return place == entry if "::" in entry else fnmatch(place.partition("::")[0], entry)
+
+
+def _names_that_go_round() -> Iterator[str]:
+    """Each place that does, as `file::function`."""
+    for package in SOURCES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if not {"migrations", "tests"} & set(path.relative_to(ROOT).parts):
+                for function in _functions_that_go_round(ast.parse(path.read_text())):
+                    yield f"{path.relative_to(ROOT)}::{function}"
+
+
+def _functions_that_go_round(node: ast.AST, function: str = "") -> Iterator[str]:
+    """The name of the outermost function of each use, or "" outside of any."""
+    for child in ast.iter_child_nodes(node):
+        if _goes_round(child):
+            yield function
+        named = child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else ""
+        yield from _functions_that_go_round(child, function or named)
+
+
+def _goes_round(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(attr=name) | ast.Name(id=name) | ast.Constant(value=str(name)):
+            return name in NAMES_THAT_GO_ROUND_SCOPING
+    return False
+
+
+# ---- what goes with what
+
+
+def furnish(tenant: Tenant) -> Agent:
+    """Something of everything that a tenant can hold; its agent."""
+    agent = make_agent(tenant)
+    make_key(agent)
+    plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=None, plugin_name="weather", enabled=True, config={})
+    plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=False, config={})
+    agents.record_activity(tenant_id=tenant.id, agent_id=agent.id, ttl_seconds=60)
+    return agent
+
+
+def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: Person, charlie: Person) -> None:
+    furnish(charlie.tenant)
+    empty = tables()
+    tenant = tenants.create_tenant(
+        actor=OPERATOR, tenant_name="Short-lived", tenant_type=TenantType.ENTERPRISE, owner_id=alice.user.id
+    )
+    join(bob, tenant)
+    furnish(tenant)
+    everything = SCOPED_LABELS | {"tenants.Tenant", "tenants.Membership", "apikeys.KeySecret", "common.AuditEntry"}
+    assert changed_tables(empty, tables()) == everything, "the test must furnish a tenant with every kind of row"
+
+    tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
+
+    assert changed_tables(empty, tables()) == {"common.AuditEntry"}
+    assert AuditEntry.objects.filter(tenant_id=tenant.id, action="tenant.delete").count() == 1
+
+
+def test_a_deleted_agent_takes_its_own_and_leaves_its_neighbours(alice: Person) -> None:
+    neighbour = furnish(alice.tenant)
+    before = tables()
+    agent = make_agent(alice.tenant)
+    make_key(agent)
+    plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="x", enabled=True, config={})
+    agents.record_activity(tenant_id=alice.tenant.id, agent_id=agent.id, ttl_seconds=60)
+    assert changed_tables(before, tables()) >= SCOPED_LABELS | {"apikeys.KeySecret"}
+
+    agents.delete_agent(actor=OPERATOR, agent=agent)
+
+    assert changed_tables(before, tables()) == {"common.AuditEntry"}
+    for model in (Agent, ApiKey, PluginSetting, AgentActivity):
+        assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"
+
+
+def test_what_bots_logged_outlives_the_tenant(alice: Person) -> None:
+    UsageLogEntry.objects.create(action="chat", tenant_id=alice.tenant.id, timestamp=alice.tenant.created_at)
+
+    tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
+
+    assert UsageLogEntry.objects.filter(tenant_id=alice.tenant.id).exists()

@@ -1,0 +1,435 @@
+"""`manage.py serve` and `runserver` as processes: how they start, recover, and stop."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from apikeys.keyformat import generate
+from maim.server.supervisor import GRACE_SECONDS
+from tests.support.instances import MariaDB, Redis, free_port, wait_until
+from tests.support.server import ROOT, MaimServer
+
+CREDENTIALS = {"username": "alice", "password": "password123"}
+JSON = {"Content-Type": "application/json"}
+REDIS_URL = os.environ.get("REDIS_URL", "")
+
+
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server whose processes tests may kill, as long as it comes back."""
+    with MaimServer(tmp_path_factory.mktemp("survivor"), "maim_survivor") as maim:
+        yield maim
+
+
+def workers(maim: MaimServer, surface: str) -> list[int]:
+    """The workers that said they serve a surface, oldest first."""
+    return [int(pid) for pid in re.findall(rf"{surface} worker (\d+) serves", maim.log)]
+
+
+def family(maim: MaimServer) -> list[psutil.Process]:
+    """The supervisor and all its descendants."""
+    supervisor = psutil.Process(maim.pid)
+    return [supervisor, *supervisor.children(recursive=True)]
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Whether a process has ended; where nobody reaps orphans it stays on as a zombie."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def assert_free(port: int) -> None:
+    """Nobody holds the port any more."""
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+def refusal(maim: MaimServer, *command: str, **environment: str) -> str:
+    """What a command that must not start says; one line, and no traceback."""
+    ended = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env={**maim.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    return ended.stderr.strip()
+
+
+class TestStart:
+    def test_both_surfaces_answer_each_its_own(self, server: MaimServer) -> None:
+        with server.client() as public, server.client("internal") as internal:
+            assert public.get("/").json() == {"message": "Welcome to MaimWebBackend API"}
+            assert internal.get("/").json()["endpoints"]["tenants"] == "/api/v2/tenants"
+            assert internal.get("/api/v2/tenants").status_code == 200
+            assert public.get("/api/v2/tenants", headers={"Host": "x:8000"}).status_code == 404
+            assert internal.get("/api/v1/agents").status_code == 404
+
+    def test_every_worker_says_once_where_it_serves(self, tmp_path: Path) -> None:
+        number = 2 if REDIS_URL else 1
+
+        with MaimServer(tmp_path, "maim_start", MAIM_WORKERS=str(number)) as maim:
+            for surface, port in (("public", maim.public_port), ("internal", maim.internal_port)):
+                wait_until(lambda s=surface: len(workers(maim, s)) == number, "every worker serves")  # type: ignore[misc]
+                assert len(set(workers(maim, surface))) == number
+                assert maim.log.count(f"serves 127.0.0.1:{port}") == number
+
+            assert maim.log.count("maim is ready") == 1
+
+    @pytest.mark.skipif(bool(REDIS_URL), reason="this run has Redis, so that several workers are allowed")
+    def test_several_workers_without_redis_are_refused(self, tmp_path: Path) -> None:
+        said = refusal(MaimServer(tmp_path, "maim_refused"), "serve", MAIM_WORKERS="2")
+
+        assert "MAIM_WORKERS: more than one needs REDIS_URL" in said
+
+    def test_a_database_that_is_not_migrated_stops_the_start(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_unmigrated")
+
+        assert refusal(maim, "serve") == "CommandError: The database is not up to date; run: manage.py migrate"
+        assert not listens(maim.public_port)
+
+    def test_a_database_that_does_not_answer_stops_the_start(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_nowhere")
+
+        said = refusal(maim, "serve", DATABASE_URL=f"sqlite:///{tmp_path}/missing/maim.sqlite3")
+
+        assert said == "CommandError: The database does not answer: unable to open database file"
+
+    def test_a_port_that_is_taken_stops_the_start(self, survivor: MaimServer, tmp_path: Path) -> None:
+        taken = f"127.0.0.1:{survivor.internal_port}"
+
+        said = refusal(survivor, "serve", MAIM_PUBLIC_BIND=f"127.0.0.1:{free_port()}", MAIM_INTERNAL_BIND=taken)
+
+        assert said == f"CommandError: The internal surface cannot listen on {taken}: Address already in use"
+
+
+class TestRecovery:
+    @pytest.mark.parametrize("surface", ["public", "internal"])
+    def test_a_killed_worker_comes_back_however_often(self, survivor: MaimServer, surface: str) -> None:
+        for _ in range(3):  # Granian gives up on a worker that dies twice in seconds; then the group comes back
+            before = workers(survivor, surface)
+
+            os.kill(before[-1], signal.SIGKILL)
+
+            wait_until(lambda: len(workers(survivor, surface)) > len(before), "a new worker")  # noqa: B023
+            wait_until(lambda: answers(getattr(survivor, surface)), "the surface answers")
+
+    def test_a_worker_ends_whichever_thread_its_sigterm_reaches(self, survivor: MaimServer) -> None:
+        worker = psutil.Process(workers(survivor, "public")[-1])
+        other_than_main = max(thread.id for thread in worker.threads())
+        assert other_than_main != worker.pid
+
+        ctypes.CDLL(None).tgkill(worker.pid, other_than_main, signal.SIGTERM)
+
+        wait_until(lambda: is_over(worker), "the worker ends")
+        wait_until(lambda: answers(survivor.public), "the public surface answers")
+
+    def test_a_killed_group_comes_back_and_leaves_no_orphans(self, survivor: MaimServer) -> None:
+        worker = psutil.Process(workers(survivor, "public")[-1])
+        group = worker.parent()
+        assert group is not None
+        assert group.ppid() == survivor.pid
+
+        group.kill()
+
+        wait_until(lambda: is_over(worker), "the worker notices that its master is gone")
+        wait_until(lambda: workers(survivor, "public")[-1] != worker.pid, "a new worker")
+        wait_until(lambda: answers(survivor.public), "the public surface answers")
+
+    def test_the_other_surface_does_not_notice(self, survivor: MaimServer) -> None:
+        before = workers(survivor, "internal")
+        group = psutil.Process(workers(survivor, "public")[-1]).parent()
+        assert group is not None
+
+        with survivor.client("internal") as kept_alive:
+            assert kept_alive.get("/health").status_code == 200
+            group.kill()
+            wait_until(lambda: is_over(group), "the public group is gone")
+            assert kept_alive.get("/health").status_code == 200
+
+        assert workers(survivor, "internal") == before
+        wait_until(lambda: answers(survivor.public), "the public surface answers")
+
+    def test_metrics_are_summed_over_all_workers_also_those_that_died(self, survivor: MaimServer) -> None:
+        def served() -> int:
+            text = httpx.get(f"{survivor.internal}/metrics").text
+            rows = re.findall(r"^maim_http_requests_total\{(.*)\} (\d+)\.0$", text, re.MULTILINE)
+            return sum(int(n) for labels, n in rows if f'port="{survivor.public_port}"' in labels and "404" in labels)
+
+        before = served()
+        for _ in range(7):
+            httpx.get(f"{survivor.public}/nowhere")
+        assert served() == before + 7
+
+        dead = workers(survivor, "public")[-1]
+        os.kill(dead, signal.SIGKILL)
+        wait_until(lambda: workers(survivor, "public")[-1] != dead, "a new worker")
+        wait_until(lambda: answers(survivor.public), "the public surface answers")
+        httpx.get(f"{survivor.public}/nowhere")
+
+        assert served() == before + 8
+
+
+class TestStop:
+    def test_sigterm_lets_requests_in_flight_finish(self, tmp_path: Path) -> None:
+        with MaimServer(tmp_path, "maim_stop") as maim, maim.client() as idle:
+            idle.post("/api/v1/auth/register", json=CREDENTIALS)
+            logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=30) for _ in range(5)]
+            upload = HTTPConnection("127.0.0.1", maim.internal_port, timeout=30)
+            begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "slow", ')
+            for login in logins:
+                login.request("POST", "/api/v1/auth/login", json.dumps(CREDENTIALS), JSON)
+            # Two hashes run at a time: when the first is through, all five are in and most have yet to run.
+            assert finish(logins.pop(0))[0] == 200
+
+            os.kill(maim.pid, signal.SIGTERM)
+            wait_until(lambda: not listens(maim.internal_port), "nobody new is let in")
+            send_chunk(upload, b'"tenant_type": "enterprise"}', last=True)
+
+            assert [finish(login)[0] for login in logins] == [200] * 4
+            status, body = finish(upload)
+            assert (status, json.loads(body)["data"]["tenant_name"]) == (200, "slow")
+            # Sooner than the grace runs out: nobody had to be killed.
+            assert maim.stop(seconds=GRACE_SECONDS - 2) == 0
+            assert_free(maim.public_port)
+            assert_free(maim.internal_port)
+
+    def test_a_request_that_never_ends_does_not_hold_it_up(self, tmp_path: Path) -> None:
+        with MaimServer(tmp_path, "maim_stuck") as maim:
+            upload = HTTPConnection("127.0.0.1", maim.internal_port)
+            begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "never", ')
+            processes = family(maim)
+
+            assert maim.stop(seconds=10) == 0
+
+            assert all(is_over(process) for process in processes)
+            upload.close()
+
+    def test_ctrl_c_reaches_every_process_at_once(self, tmp_path: Path) -> None:
+        with MaimServer(tmp_path, "maim_interrupted") as maim:
+            processes = family(maim)
+
+            for process in processes[1:]:
+                process.send_signal(signal.SIGINT)
+
+            assert maim.stop(signal.SIGINT, seconds=10) == 0
+            assert all(is_over(process) for process in processes)
+            assert "Traceback" not in maim.log
+
+    def test_nothing_survives_a_killed_supervisor(self, tmp_path: Path) -> None:
+        with MaimServer(tmp_path, "maim_beheaded") as maim:
+            processes = family(maim)
+            assert len(processes) >= 5  # the supervisor, two groups, a worker of each
+
+            maim.stop(signal.SIGKILL)
+
+            wait_until(lambda: all(is_over(process) for process in processes), "all processes end", seconds=10)
+            assert_free(maim.public_port)
+            assert_free(maim.internal_port)
+
+
+def begin_upload(connection: HTTPConnection, path: str, part: bytes) -> None:
+    """Sends the head of a request and the first chunk of its body."""
+    connection.putrequest("POST", path)
+    for name, value in {**JSON, "Transfer-Encoding": "chunked"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    send_chunk(connection, part)
+
+
+def send_chunk(connection: HTTPConnection, part: bytes, *, last: bool = False) -> None:
+    connection.send(b"%x\r\n%s\r\n%s" % (len(part), part, b"0\r\n\r\n" if last else b""))
+
+
+def finish(connection: HTTPConnection) -> tuple[int, bytes]:
+    """Waits for the answer: its status and body."""
+    with closing(connection):
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+class TestRunserver:
+    @contextmanager
+    def running(self, maim: MaimServer, *arguments: str) -> Iterator[None]:
+        command = [sys.executable, "manage.py", "runserver", "--noreload", "--skip-checks", *arguments]
+        with maim.log_path.open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=maim.environment, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: answers(maim.public) or answers(maim.internal), "runserver answers")
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    def test_serves_the_public_surface_by_default(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_runserver")
+
+        with self.running(maim):
+            assert httpx.get(maim.public).json() == {"message": "Welcome to MaimWebBackend API"}
+            assert httpx.get(f"{maim.public}/static/admin/css/base.css").status_code == 200
+            assert not listens(maim.internal_port)
+
+    def test_serves_the_internal_surface_on_its_port(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_runserver")
+
+        with self.running(maim, str(maim.internal_port)):
+            assert httpx.get(f"{maim.internal}/info").json()["name"] == "maim"
+            assert not listens(maim.public_port)
+
+    def test_refuses_a_port_that_belongs_to_no_surface(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_runserver")
+        port = free_port()
+
+        said = refusal(maim, "runserver", "--noreload", str(port))
+
+        assert said == (
+            f"CommandError: Port {port} belongs to no surface; "
+            f"use {maim.public_port} (public) or {maim.internal_port} (internal)"
+        )
+
+
+@dataclass
+class Deployment:
+    """A server with a database and a Redis of its own, to be taken away."""
+
+    maim: MaimServer
+    mariadb: MariaDB
+    redis: Redis
+
+    def ready(self) -> tuple[int, dict[str, str]]:
+        answer = httpx.get(f"{self.maim.internal}/ready")
+        return answer.status_code, answer.json()["services"]
+
+    def health(self) -> list[tuple[int, str]]:
+        """The status and the database's state, as each surface tells them."""
+        found = [httpx.get(f"{url}/health") for url in (self.maim.public, self.maim.internal)]
+        return [(answer.status_code, answer.json()["services"]["database"]) for answer in found]
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    missing = [*MariaDB.missing(), *Redis.missing(), *([] if find_spec("MySQLdb") else ["mysqlclient"])]
+    if missing:
+        pytest.skip(f"needs {' and '.join(missing)}")
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory.chmod(0o755)  # mariadbd runs as another user
+        mariadb, redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
+        for instance in (mariadb, redis):
+            instance.start()
+            stack.callback(instance.stop)
+        url = mariadb.create_database("maim")
+        maim = stack.enter_context(MaimServer(directory, "maim_outage", DATABASE_URL=url, REDIS_URL=redis.url))
+        yield Deployment(maim, mariadb, redis)
+
+
+ALL_HEALTHY = (200, {"api": "healthy", "database": "healthy", "cache": "healthy"})
+
+
+class TestOutage:
+    def test_a_database_that_goes_away_and_comes_back(self, deployment: Deployment) -> None:
+        maim = deployment.maim
+        with maim.client() as public, maim.client("internal") as internal:
+            public.post("/api/v1/auth/register", json=CREDENTIALS)
+            tokens = public.post("/api/v1/auth/login", json=CREDENTIALS).json()
+            public.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+            requests = [
+                (public, "GET", "/api/v1/agents", None),
+                (public, "POST", "/api/v1/agents", {"name": "bot"}),
+                (public, "POST", "/api/v1/auth/login", CREDENTIALS),
+                (public, "POST", "/api/v1/auth/register", {"username": "bob", "password": "password123"}),
+                (public, "GET", "/api/v1/tenants", None),
+                (internal, "GET", "/api/v2/tenants", None),
+                (internal, "POST", "/api/v2/tenants", {"tenant_name": "x", "tenant_type": "personal"}),
+                (
+                    internal,
+                    "POST",
+                    "/api/v2/auth/validate-api-key",
+                    {"api_key": generate("tenant_" + "0" * 12, "agent_" + "0" * 12)},
+                ),
+                (internal, "POST", "/api/v1/usage/log", {"action": "chat"}),
+                (internal, "GET", "/api/v1/plugins/settings?tenant_id=x", None),
+            ]
+            assert deployment.ready() == ALL_HEALTHY
+
+            deployment.mariadb.kill()
+
+            for client, method, path, body in requests:
+                answer = client.request(method, path, json=body)
+                assert answer.status_code == 503, (path, answer.text)
+                assert int(answer.headers["Retry-After"]) > 0
+                assert answer.json().get("error_code", answer.json().get("code")) == "SYS_002"
+                speaks_v2 = "v2" in path or "usage" in path or "tenants" in path
+                assert ("execution_time" in answer.json()) is speaks_v2, path
+                assert "MySQL" not in answer.text
+                assert "127.0.0.1" not in answer.text
+            assert deployment.ready() == (503, {**ALL_HEALTHY[1], "database": "unhealthy"})
+            assert deployment.health() == [(200, "unhealthy")] * 2
+
+            deployment.mariadb.start()
+
+            assert deployment.ready() == ALL_HEALTHY
+            assert deployment.health() == [(200, "healthy")] * 2
+            for client, method, path, body in requests:
+                assert client.request(method, path, json=body).status_code in (200, 404), path
+
+    def test_health_answers_while_a_frozen_database_holds_others_up(self, deployment: Deployment) -> None:
+        os.kill(deployment.mariadb.pid, signal.SIGSTOP)
+        try:
+            waiting = HTTPConnection("127.0.0.1", deployment.maim.internal_port, timeout=30)
+            waiting.request("GET", "/api/v2/tenants")
+
+            assert deployment.health() == [(200, "unhealthy")] * 2
+
+            assert select.select([waiting.sock], [], [], 0)[0] == [], "the other request is still waiting"
+        finally:
+            os.kill(deployment.mariadb.pid, signal.SIGCONT)
+        assert finish(waiting)[0] == 200
+        wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
+
+    def test_a_redis_that_goes_away_and_comes_back(self, deployment: Deployment) -> None:
+        deployment.redis.kill()
+
+        assert deployment.ready() == (503, {**ALL_HEALTHY[1], "cache": "unhealthy"})
+        assert deployment.health() == [(200, "healthy")] * 2
+        assert httpx.get(f"{deployment.maim.internal}/api/v2/tenants").status_code == 200
+
+        deployment.redis.start()
+
+        assert deployment.ready() == ALL_HEALTHY

@@ -1,0 +1,192 @@
+"""Many who sign in at once: the others are served beside them, and nobody tries passwords without end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import httpx
+import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
+
+from accounts import hashers
+from accounts.hashers import BoundedArgon2PasswordHasher
+from maim.common.errors import Unavailable
+from tests.support.server import MaimServer
+
+PASSWORD = "password123"
+LOGINS = 30
+HAS_REDIS = bool(os.environ.get("REDIS_URL"))
+
+
+def client_of(maim: MaimServer) -> httpx.Client:
+    return httpx.Client(base_url=maim.public, timeout=60, limits=httpx.Limits(max_connections=100))
+
+
+def login(client: httpx.Client, username: str, password: str = PASSWORD, address: str = "") -> httpx.Response:
+    return client.post(
+        "/api/v1/auth/login",
+        json={"username": username, "password": password},
+        headers={"X-Forwarded-For": address} if address else {},
+    )
+
+
+class TestReadsBesideLogins:
+    @pytest.fixture
+    def client(self, tmp_path: Path) -> Iterator[httpx.Client]:
+        """Alice, signed in on a server that counts no attempts."""
+        with MaimServer(tmp_path, "maim_load", MAIM_AUTH_RATE="off") as maim, client_of(maim) as client:
+            client.post("/api/v1/auth/register", json={"username": "alice", "password": PASSWORD})
+            client.headers["Authorization"] = f"Bearer {login(client, 'alice').json()['access_token']}"
+            yield client
+
+    def test_are_answered_while_logins_wait(self, client: httpx.Client) -> None:
+        with ThreadPoolExecutor(LOGINS) as pool:
+            logins = [pool.submit(login, client, "alice") for _ in range(LOGINS)]
+            reads_beside = 0
+            while not all_done(logins):
+                assert client.get("/health").status_code == 200
+                assert client.get("/api/v1/agents").status_code == 200
+                reads_beside += 0 if all_done(logins) else 2
+
+        # Two hashes at a time leave room for many reads; as many as there are logins is little.
+        assert reads_beside >= LOGINS
+        answers = [answer.result() for answer in logins]
+        statuses = Counter(answer.status_code for answer in answers)
+        assert set(statuses) <= {200, 503}
+        assert statuses[200] >= hashers.ADMITTED
+        for refused in (answer for answer in answers if answer.status_code == 503):
+            assert int(refused.headers["Retry-After"]) > 0
+            assert refused.json()["code"] == "SYS_002"
+        assert login(client, "alice").status_code == 200
+
+
+def all_done(futures: list[Future[httpx.Response]]) -> bool:
+    return all(future.done() for future in futures)
+
+
+class WaitingHasher(Argon2PasswordHasher):
+    """Hashes that end when they are told to, and know how many run."""
+
+    memory_cost = 1024  # what is measured here is not the hash
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+        self.may_end = threading.Event()
+
+    def encode(self, password: str, salt: str) -> str:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.may_end.wait(30)
+        try:
+            return super().encode(password, salt)
+        finally:
+            with self.lock:
+                self.running -= 1
+
+
+class Hasher(BoundedArgon2PasswordHasher, WaitingHasher):
+    """Ours, bounding those."""
+
+
+class TestHasher:
+    def test_runs_two_at_once_lets_some_wait_and_refuses_the_rest(self) -> None:
+        hasher = Hasher()
+        with ThreadPoolExecutor(hashers.ADMITTED + 1) as pool:
+            hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
+            # No hash can end yet, so that the first answer is a refusal: all places are taken.
+            (refused,) = wait(hashes, return_when="FIRST_COMPLETED").done
+            running = hasher.running
+            hasher.may_end.set()
+
+        assert isinstance(refused.exception(), Unavailable)
+        assert running == hasher.most == hashers.AT_ONCE == 2
+        encoded = [future.result() for future in hashes if future is not refused]
+        assert len(encoded) == hashers.ADMITTED
+        assert hasher.verify(PASSWORD, encoded[0])
+        assert not hasher.verify("password124", encoded[0])
+
+    def test_gives_its_place_back_when_a_hash_fails(self) -> None:
+        hasher = Hasher()
+        hasher.may_end.set()
+
+        for _ in range(hashers.ADMITTED + 1):
+            with pytest.raises(AttributeError):
+                hasher.encode(None, "saltsalt")  # type: ignore[arg-type]
+
+        assert hasher.encode(PASSWORD, "saltsalt")
+
+
+@pytest.fixture(scope="module")
+def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A server of one worker, or with Redis two; addresses are told by a proxy it trusts."""
+    directory = tmp_path_factory.mktemp("throttle")
+    with (
+        MaimServer(
+            directory,
+            "maim_throttle",
+            MAIM_AUTH_RATE="3,8",
+            MAIM_TRUSTED_PROXIES="127.0.0.1/32",
+            MAIM_WORKERS="2" if HAS_REDIS else "1",
+        ) as maim,
+        client_of(maim) as client,
+    ):
+        yield client
+
+
+class TestThrottle:
+    """MAIM_AUTH_RATE, by accounts and addresses of each test's own: the counts are in the run's Redis."""
+
+    @pytest.fixture
+    def address(self) -> str:
+        return f"2001:db8::{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+
+    @pytest.fixture
+    def account(self) -> str:
+        return f"alice{secrets.token_hex(4)}"
+
+    def test_the_fourth_attempt_on_an_account_has_to_wait(
+        self, throttled: httpx.Client, account: str, address: str
+    ) -> None:
+        throttled.post(
+            "/api/v1/auth/register",
+            json={"username": account, "password": PASSWORD},
+            headers={"X-Forwarded-For": address},
+        )
+        attempts = [login(throttled, account, wrong, address) for wrong in ("password124", "password125")]
+
+        refused = login(throttled, account, PASSWORD, address)
+
+        assert [answer.status_code for answer in attempts] == [400, 400]
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["Retry-After"]) <= 60
+        assert refused.json().keys() == {"detail", "code"}
+        assert refused.json()["code"] == "RATE_LIMITED"
+        # However the name is spelled, and wherever from; but nobody else.
+        assert login(throttled, account.upper(), PASSWORD, address).status_code == 429
+        assert login(throttled, account, PASSWORD, "198.51.100.7").status_code == 429
+        assert login(throttled, f"{account}2", PASSWORD, address).status_code == 400
+
+    def test_attempts_at_once_are_counted_together(self, throttled: httpx.Client, account: str) -> None:
+        with ThreadPoolExecutor(20) as pool:
+            addresses = [f"2001:db8:1::{secrets.token_hex(2)}" for _ in range(20)]
+            answers = list(pool.map(lambda address: login(throttled, account, address=address), addresses))
+
+        assert Counter(answer.status_code for answer in answers) == {400: 3, 429: 17}
+
+    def test_registrations_are_counted_by_address(self, throttled: httpx.Client, account: str, address: str) -> None:
+        def register(number: int, address: str) -> int:
+            # Too weak a password: refused before anything is hashed, and counted all the same.
+            body = {"username": f"{account}-{number}", "password": "short"}
+            return throttled.post("/api/v1/auth/register", json=body, headers={"X-Forwarded-For": address}).status_code
+
+        assert [register(number, address) for number in range(9)] == [400] * 8 + [429]
+        assert login(throttled, account, address=address).status_code == 429
+        assert register(9, f"{address}1") == 400

@@ -1,0 +1,271 @@
+"""The two surfaces over real sockets: what tells them apart, and how they take requests and refuse them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES
+from tests.support.instances import wait_until
+from tests.support.routes import fill, methods_of, routes
+from tests.support.server import MaimServer
+from tests.support.wire import Answer, exchange
+
+MIB = 1024 * 1024
+PUBLIC_PATHS, INTERNAL_PATHS = methods_of(PUBLIC), methods_of(INTERNAL)
+
+
+@pytest.fixture(scope="module")
+def bearer(server: MaimServer) -> dict[str, str]:
+    """The header of somebody who is signed in on the shared server."""
+    account = {"username": "surfaces", "password": "password123"}
+    exchange(server.public_port, "POST", "/api/v1/auth/register", body=account)
+    tokens = exchange(server.public_port, "POST", "/api/v1/auth/login", body=account).json
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+# ---- the port decides
+
+
+def test_every_internal_path_is_nothing_to_the_public_port(server: MaimServer, bearer: dict[str, str]) -> None:
+    for path in INTERNAL_PATHS.keys() - PUBLIC_PATHS.keys():
+        for headers in ({}, bearer):
+            answer = exchange(server.public_port, "GET", fill(path), headers=headers)
+            assert (answer.status, answer.code, answer.is_plain_error) == (404, "NOT_FOUND", True), path
+
+
+def test_every_public_path_is_nothing_to_the_internal_port(server: MaimServer, bearer: dict[str, str]) -> None:
+    for path in [*(PUBLIC_PATHS.keys() - INTERNAL_PATHS.keys()), "/admin/", "/admin/login/"]:
+        for headers in ({}, bearer):
+            answer = exchange(server.internal_port, "GET", fill(path), headers=headers)
+            assert (answer.status, answer.code, answer.is_envelope) == (404, "NOT_FOUND", True), path
+
+
+def test_the_paths_that_both_have_are_these() -> None:
+    assert PUBLIC_PATHS.keys() & INTERNAL_PATHS.keys() == {"/", "/health", "/docs", "/api/v1/plugins/settings"}
+
+
+def test_a_path_of_both_is_each_surfaces_own(server: MaimServer) -> None:
+    """The internal one asks for a tenant, the public one for a token."""
+    assert exchange(server.internal_port, "GET", "/api/v1/plugins/settings").status == 400
+    assert exchange(server.public_port, "GET", "/api/v1/plugins/settings").status == 401
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"X-Forwarded-Host": "x:{other}"},
+        {"X-Forwarded-Port": "{other}"},
+        {"X-Forwarded-Server": "internal"},
+        {"Forwarded": 'host="x:{other}";proto=http'},
+        {"X-Original-URL": "/api/v2/tenants", "X-Rewrite-URL": "/api/v2/tenants"},
+        {"Server-Port": "{other}", "Server_Port": "{other}"},
+    ],
+    ids=lambda claim: next(iter(claim)),
+)
+def test_nothing_a_client_says_makes_the_public_port_internal(server: MaimServer, claim: dict[str, str]) -> None:
+    other = server.internal_port
+    headers = {name: value.format(other=other) for name, value in claim.items()}
+    for host in ("x", f"x:{other}", f"127.0.0.1:{other}", "localhost:8000", None):
+        answer = exchange(server.public_port, "GET", "/api/v2/tenants", host=host, headers=headers)
+        assert (answer.status, answer.is_plain_error) == (404, True), host
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:{other}/api/v2/tenants", "//127.0.0.1:{other}/api/v2/tenants"])
+def test_nor_does_the_request_line(server: MaimServer, target: str) -> None:
+    other = server.internal_port
+    answer = exchange(server.public_port, "GET", target.format(other=other), host=f"127.0.0.1:{other}")
+
+    assert answer.status == 404
+
+
+def test_nothing_a_client_says_makes_the_internal_port_public(server: MaimServer, bearer: dict[str, str]) -> None:
+    other = server.public_port
+    for host in (f"localhost:{other}", f"127.0.0.1:{other}"):
+        headers = {**bearer, "X-Forwarded-Host": host, "X-Forwarded-Port": str(other)}
+        answer = exchange(server.internal_port, "GET", "/api/v1/agents", host=host, headers=headers)
+        assert (answer.status, answer.is_envelope) == (404, True)
+
+
+def test_a_port_of_neither_serves_nothing() -> None:
+    from maim.wsgi import application  # sets Django up, which pytest has done by now
+
+    answers: list[str] = []
+    body = application(
+        {"SERVER_PORT": "1", "REQUEST_METHOD": "GET", "PATH_INFO": "/health"},
+        lambda status, headers: answers.append(status),
+    )
+
+    assert (answers, b"".join(body)) == (["404 Not Found"], b"")
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_two_surfaces_on_one_port_do_not_start(server: MaimServer, command: str) -> None:
+    port = server.public_port
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        server.manage(command, MAIM_PUBLIC_BIND=f"127.0.0.1:{port}", MAIM_INTERNAL_BIND=f"127.0.0.2:{port}")
+
+    told = failure.value.stderr
+    assert told.count("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port") == 1
+    assert "Traceback" not in told
+
+
+# ---- trailing slashes
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
+def test_a_trailing_slash_changes_nothing(surface: Any, server: MaimServer, bearer: dict[str, str]) -> None:
+    """Asked of each route, with ids that name nothing and bodies that are refused, so that nothing changes."""
+    port = server.public_port if surface is PUBLIC else server.internal_port
+    for route in routes(surface):
+        if route.path == "/":
+            continue
+        content = None if route.method in ("GET", "DELETE") else b'{"plugin_name": 1, "persona": 1, "api_key": 1}'
+        without, with_slash = (
+            exchange(port, route.method, fill(route.path) + end, headers=bearer, content=content) for end in ("", "/")
+        )
+        assert with_slash.status == without.status, route
+        assert not 300 <= with_slash.status < 400, route
+        assert with_slash.headers["Content-Type"] == without.headers["Content-Type"], route
+        if without.status >= 400:
+            assert (with_slash.code, without.code) != ("NOT_FOUND", "NOT_FOUND"), f"{route} is not served at all"
+            assert with_slash.code == without.code, route
+
+
+def test_a_body_survives_the_slash(server: MaimServer, bearer: dict[str, str]) -> None:
+    made = exchange(server.public_port, "POST", "/api/v1/agents/", headers=bearer, body={"name": "with a slash"})
+    found = exchange(server.public_port, "GET", f"/api/v1/agents/{made.json['id']}/", headers=bearer)
+
+    assert (made.status, found.json["name"]) == (200, "with a slash")
+
+
+# ---- bodies
+
+
+def test_chunked_bodies_arrive(server: MaimServer, bearer: dict[str, str]) -> None:
+    agent = {"name": "chunked", "description": "x" * 2000}
+    tenant = {"tenant_name": "Chunked", "tenant_type": "enterprise"}
+
+    public = exchange(server.public_port, "POST", "/api/v1/agents", headers=bearer, chunked=True, body=agent)
+    internal = exchange(server.internal_port, "POST", "/api/v2/tenants", chunked=True, body=tenant)
+
+    assert (public.status, public.json["description"]) == (200, agent["description"])
+    assert (internal.status, internal.json["data"]["tenant_name"]) == (200, "Chunked")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["plain", "chunked"])
+def test_a_body_may_have_one_mib_and_no_more(server: MaimServer, chunked: bool) -> None:
+    body = json.dumps({"api_key": "x"}).encode()
+    enough, too_much = (body + b" " * (size - len(body)) for size in (MIB, MIB + 1))
+    for port, path, enveloped in (
+        (server.internal_port, "/api/v2/auth/parse-api-key", True),
+        (server.public_port, "/api/v1/auth/refresh", False),
+        (server.public_port, "/api/v1/tenants", True),
+    ):
+        accepted = exchange(port, "POST", path, content=enough, chunked=chunked)
+        refused = exchange(port, "POST", path, content=too_much, chunked=chunked)
+
+        assert accepted.status in (200, 400, 401), path
+        assert (refused.status, refused.code) == (413, "PAYLOAD_TOO_LARGE"), path
+        assert refused.is_envelope if enveloped else refused.is_plain_error, path
+
+
+# ---- refusals, in the surface's own shape
+
+
+def ask(server: MaimServer, request: str, **sent: Any) -> Answer:
+    """Sends `<surface> <method> <path>`."""
+    surface, method, path = request.split(" ")
+    return exchange(getattr(server, f"{surface}_port"), method, path, **sent)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "enveloped"),
+    [
+        ("public GET /nothing", False),
+        ("public GET /api/v1/nothing", False),
+        ("public GET /api/v2/tenants", False),
+        ("public GET /api/v1/tenants/a/b", True),
+        ("public GET /api/v1/api-keys/a/b/c", True),
+        ("internal GET /nothing", True),
+        ("internal GET /api/v2/nothing", True),
+        ("internal GET /api/v1/agents", True),
+        ("internal GET /admin/", True),
+    ],
+)
+def test_404(server: MaimServer, request_line: str, enveloped: bool) -> None:
+    answer = ask(server, request_line)
+
+    assert (answer.status, answer.code) == (404, "NOT_FOUND")
+    assert answer.is_envelope if enveloped else answer.is_plain_error
+
+
+@pytest.mark.parametrize(
+    ("request_line", "allowed", "enveloped"),
+    [
+        ("public DELETE /api/v1/agents", {"get", "head", "post"}, False),
+        ("public GET /api/v1/auth/login", {"post"}, False),
+        ("public OPTIONS /api/v1/auth/login", {"post"}, False),
+        ("public PATCH /api/v1/tenants/x", {"get", "head", "put", "delete"}, True),
+        ("public GET /api/v1/api-keys/x/disable", {"post"}, True),
+        ("internal PATCH /api/v2/agents", {"get", "head", "post"}, True),
+        ("internal GET /api/v1/usage/log", {"post"}, True),
+        ("internal OPTIONS /api/v2/agents", {"get", "head", "post"}, True),
+    ],
+)
+def test_405(server: MaimServer, bearer: dict[str, str], request_line: str, allowed: set[str], enveloped: bool) -> None:
+    answer = ask(server, request_line, headers=bearer)
+
+    assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.listed("Allow") == allowed
+    assert answer.is_envelope if enveloped else answer.is_plain_error
+
+
+@pytest.mark.parametrize(
+    ("request_line", "enveloped"),
+    [
+        ("public POST /api/v1/auth/register", False),
+        ("public POST /api/v1/tenants", True),
+        ("internal POST /api/v2/tenants", True),
+        ("internal POST /api/v1/usage/log", True),
+    ],
+)
+def test_415(server: MaimServer, bearer: dict[str, str], request_line: str, enveloped: bool) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        headers = {**bearer, "Content-Type": content_type}
+        answer = ask(server, request_line, headers=headers, content=b'{"action": "x"}')
+
+        assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE"), content_type
+        assert answer.is_envelope if enveloped else answer.is_plain_error
+
+
+# ---- the request id
+
+
+@pytest.mark.parametrize("sent", ["a", "Aa0._-" * 10, "x" * 64])
+def test_a_good_request_id_is_kept_everywhere(server: MaimServer, sent: str) -> None:
+    answer = exchange(server.internal_port, "GET", "/api/v2/tenants", headers={"X-Request-ID": sent})
+
+    assert answer.headers["X-Request-ID"] == answer.json["request_id"] == sent
+    wait_until(lambda: f"[{sent}] GET /api/v2/tenants 200" in server.log, "its log line")
+
+
+@pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "ключ".encode().decode("latin-1"), "a\tb", "<script>"])
+def test_another_is_replaced_everywhere(server: MaimServer, sent: str | None) -> None:
+    headers = {} if sent is None else {"X-Request-ID": sent}
+    answer = exchange(server.internal_port, "GET", "/api/v2/agents/nothing", headers=headers)
+
+    made = answer.json["request_id"]
+    assert made.startswith("req_")
+    assert answer.headers["X-Request-ID"] == made
+    wait_until(lambda: f"[{made}] GET /api/v2/agents/nothing 404" in server.log, "its log line")
+
+
+@pytest.mark.parametrize(("surface", "path"), [("public", "/health"), ("public", "/nothing"), ("internal", "/nothing")])
+def test_every_answer_names_its_request(server: MaimServer, surface: str, path: str) -> None:
+    answer = exchange(getattr(server, f"{surface}_port"), "GET", path, headers={"X-Request-ID": "mine"})
+
+    assert answer.headers["X-Request-ID"] == "mine"
