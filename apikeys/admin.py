@@ -22,7 +22,7 @@ from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
 from apikeys.serializers import KeyChanges
 from maim.common import clock
 from maim.common.actor import Actor
-from maim.http.admin_base import OperatorAdmin, ReadOnlyAdmin, ServiceForm, actor_of, all_or_none, change_url
+from maim.http.admin_base import RAW_ID, OperatorAdmin, ReadOnlyAdmin, ServiceForm, actor_of, all_or_none, change_url
 from maim.http.fields import FIRST_YEAR
 
 
@@ -124,7 +124,7 @@ class ApiKeyAdmin(OperatorAdmin):
         return forms.ModelChoiceField(
             queryset=Agent.unscoped.all(),
             label=capfirst(db_field.verbose_name),
-            widget=AgentIdWidget(db_field.remote_field, self.admin_site),
+            widget=AgentIdWidget(db_field.remote_field, self.admin_site, RAW_ID),
         )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

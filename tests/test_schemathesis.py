@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
+import requests
 import schemathesis
 from schemathesis import Case
 from schemathesis.checks import positive_data_acceptance
@@ -68,6 +69,7 @@ class Things:
     def __init__(self, server: MaimServer) -> None:
         self._server = server
         self._numbers = itertools.count(1)
+        self.session = requests.Session()
         who = {"username": "schemathesis", "password": "password123"}
         with server.client() as client:
             client.post("/api/v1/auth/register", json=who).raise_for_status()
@@ -109,12 +111,14 @@ class Things:
         by_rule = operation["operationId"] in REFUSED_BY_RULE or not is_acceptable(case.body)
         excluded = [positive_data_acceptance] if by_rule else []
         headers = self.headers if "security" in operation else None
-        case.call_and_validate(base_url=base_url, headers=headers, excluded_checks=excluded)
+        case.call_and_validate(base_url=base_url, session=self.session, headers=headers, excluded_checks=excluded)
 
 
 @pytest.fixture(scope="module")
 def things(server: MaimServer) -> Iterator[Things]:
-    return Things(server)
+    found = Things(server)
+    yield found
+    found.session.close()
 
 
 @public.parametrize()

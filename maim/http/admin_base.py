@@ -33,6 +33,7 @@ from maim.http.fields import DESCRIPTION_LENGTH
 from maim.http.problems import problem_of
 from maim.http.scope import RequestScope
 
+RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
 _REFUSAL = "maim_refusal"
 
 
@@ -77,7 +78,8 @@ class JSONFormField(forms.CharField):
 
     def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
         self.shape, self.empty = shape, empty
-        options["widget"] = AdminTextareaWidget(attrs={"rows": 10, "spellcheck": "false"})
+        rows = 3 if isinstance(shape, serializers.ListField) else 10
+        options["widget"] = AdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
         super().__init__(**options, required=False)
 
     def prepare_value(self, value: Any) -> Any:
@@ -208,6 +210,12 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             label=capfirst(db_field.verbose_name),
             help_text=options.get("help_text", db_field.help_text),
         )
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field: Any = super().formfield_for_foreignkey(db_field, request, **options)
+        if db_field.name in self.raw_id_fields:
+            field.widget.attrs.update(RAW_ID)
+        return field
 
     # ---- what is written
 
