@@ -28,7 +28,7 @@ DEBUG = False
 ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
-    "maim.server",  # before staticfiles: its runserver knows the surfaces
+    "maim.server",  # before Django's own apps, two of whose commands it replaces: runserver, changepassword
     "accounts.apps.OperatorsAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -282,7 +282,7 @@ class TestMethods:
         others = ("X_FORWARDED_FOR", "X_FORWARDED_PROTO", "IF_MATCH", "IF_NONE_MATCH", "RANGE", "TRANSFER_ENCODING")
         for name in (*names, *others, "SEC_FETCH_SITE"):
             for value in garbage:
-                response = client.get("/health", **{f"HTTP_{name}": value})
+                response = client.send("GET", "/health", **{f"HTTP_{name}": value})
                 assert response.status_code in (200, 403), f"{name}: {value:.60}: {response.content!r:.300}"
         for length in ("", "x", "-1", "1e3", "\xff"):
             response = client.generic(

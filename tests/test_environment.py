@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -219,32 +220,32 @@ class TestSecrets:
         }
 
     def test_are_the_same_for_processes_that_start_at_once(self, tmp_path: Path) -> None:
-        reveal = (
-            "import sys; from maim.environment import load\n"
-            "sys.stdin.readline(); e = load(); print(e.secret_key(), e.key_secrets()[1])"
+        keep = (
+            "import os, sys; from maim.environment import load\n"
+            "for line in sys.stdin:\n"
+            "    os.environ['MAIM_DATA_DIR'] = line.strip(); e = load()\n"
+            "    print(e.secret_key(), e.key_secrets()[1], flush=True)\n"
         )
         environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", reveal],
-                cwd=ROOT,
-                env={**environment, "MAIM_DATA_DIR": str(tmp_path / "var")},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(4)
-        ]
+        with ExitStack() as stack:
+            command = [sys.executable, "-c", keep]
+            pipe = subprocess.PIPE
+            processes = [
+                stack.enter_context(
+                    subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+                )
+                for _ in range(3)
+            ]
+            for number in range(20):
+                data = tmp_path / str(number)
+                for process in processes:
+                    assert process.stdin is not None
+                    process.stdin.write(f"{data}\n")
+                kept = {process.stdout.readline() for process in processes if process.stdout}
 
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        revealed = {process.communicate(timeout=30)[0] for process in processes}
-
-        assert len(revealed) == 1
-        assert len(revealed.pop().split()) == 2
-        assert sorted(path.name for path in (tmp_path / "var").iterdir()) == ["key_secrets", "secret_key"]
+                assert len(kept) == 1
+                assert len(kept.pop().split()) == 2
+                assert sorted(path.name for path in data.iterdir()) == ["key_secrets", "secret_key"]
 
     def test_that_are_given_are_not_made(self, given: Load) -> None:
         environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="3:" + "s" * 40)

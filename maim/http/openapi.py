@@ -91,7 +91,7 @@ class ErrorAnswer(serializers.Serializer[Any]):
 
     detail = serializers.CharField(help_text="One sentence for people.")
     code = serializers.CharField(help_text="A stable code for programs.")
-    errors = serializers.DictField(
+    errors = serializers.DictField(  # type: ignore[assignment]  # a field, where the stubs know the property
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
         help_text="With status 400: each wrong field and why.",
@@ -183,7 +183,7 @@ class ContractSchema(AutoSchema):
     def get_summary(self) -> str:
         return self._operation.summary
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # the stubs have DRF's own inspector here
         return ""
 
     def get_auth(self) -> list[dict[str, Any]]:
@@ -204,7 +204,7 @@ class ContractSchema(AutoSchema):
         if enveloped and good is not None:
             good = _answer_envelope(good if isinstance(good, type) else type(good))
         elif isinstance(good, serializers.Field) and not isinstance(good, serializers.BaseSerializer):
-            good = self._map_serializer_field(good, "response")
+            good = self._map_serializer_field(good, "response")  # type: ignore[no-untyped-call]
         bad = _error_envelope() if enveloped else ErrorAnswer
         answers = {(status, _JSON): OpenApiResponse(bad, _MEANING[status]) for status in self._refusals()}
         for status, shape in described.other_answers.items():
@@ -230,7 +230,7 @@ class ContractSchema(AutoSchema):
         return refusals
 
     def _get_request_body(self, direction: str = "request") -> Any:
-        body = super()._get_request_body(direction)
+        body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
         if body is not None:
             body["required"] = True  # one may be `{}`, but not nothing
         return body

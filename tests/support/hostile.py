@@ -52,7 +52,7 @@ class Described:
     def is_enveloped(self) -> bool:
         """Whether its errors come in v2's envelope."""
         schema: Schema = self.operation["responses"]["403"]["content"][JSON]["schema"]
-        return schema["$ref"].endswith("/ErrorEnvelope")
+        return str(schema["$ref"]).endswith("/ErrorEnvelope")
 
     @property
     def _body(self) -> Schema:
@@ -180,7 +180,7 @@ AUTHORIZATIONS: dict[str, str] = {
     "a huge number in the header": "Bearer " + "OTk5" * 2000 + ".e30.AAAA",
 }
 
-_TIMES = (
+_TIMES: tuple[Any, ...] = (
     "",
     "yesterday",
     "2026-01-31",

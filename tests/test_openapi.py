@@ -1,0 +1,186 @@
+"""The OpenAPI documents: complete, true, as committed, and shown without any outside host.
+
+After a change that is meant: `make openapi`, and read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.validation import validate_schema
+
+from maim.http.docs import document
+from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from tests.support.client import SurfaceClient
+from tests.support.routes import routes
+from tests.support.server import MaimServer
+
+SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
+ENVELOPE = [
+    "success",
+    "message",
+    "data",
+    "timestamp",
+    "request_id",
+    "tenant_id",
+    "execution_time",
+    "error",
+    "error_code",
+]
+PAGES = {"/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
+
+on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
+
+
+def operations(surface: Surface) -> dict[str, dict[str, Any]]:
+    """The document's operations by `METHOD /path`."""
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document(surface)["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+@on_each_surface
+class TestDocument:
+    def test_it_is_what_is_committed(self, surface: Surface, write_snapshots: bool) -> None:
+        snapshot = SNAPSHOTS / f"{surface.name}.json"
+        text = json.dumps(document(surface), indent=2, ensure_ascii=False) + "\n"
+        if write_snapshots:
+            snapshot.write_text(text, encoding="utf-8")
+        assert snapshot.read_text(encoding="utf-8") == text, "if the change is meant, run: make openapi"
+
+    def test_it_is_made_without_warnings_and_keeps_the_standard(self, surface: Surface) -> None:
+        document.cache_clear()
+        made = document(surface)
+        assert not GENERATOR_STATS._warn_cache
+        assert not GENERATOR_STATS._error_cache
+        validate_schema(made)  # type: ignore[no-untyped-call]
+
+    def test_it_has_every_route_and_no_other(self, surface: Surface) -> None:
+        served = {f"{route.method} {route.path}" for route in routes(surface) if route.path not in PAGES}
+        assert set(operations(surface)) == served
+
+    def test_it_is_served(self, surface: Surface) -> None:
+        path = "/api/v1/openapi.json" if surface is PUBLIC else "/openapi.json"
+        response = SurfaceClient(surface).get(path)
+        assert response.json() == document(surface)
+
+    def test_it_says_what_it_is(self, surface: Surface) -> None:
+        info = document(surface)["info"]
+        assert surface.name in info["title"]
+        assert info["description"].endswith(".")
+        assert all(operation["summary"] and operation["tags"] for operation in operations(surface).values())
+
+    def test_operation_ids_are_unique_names(self, surface: Surface) -> None:
+        ids = [operation["operationId"] for operation in operations(surface).values()]
+        assert len(set(ids)) == len(ids)
+        assert all(re.fullmatch("(get|post|put|patch|delete)([A-Z][a-z0-9]+)+", id) for id in ids)
+
+    def test_parameters_of_the_path_are_described(self, surface: Surface) -> None:
+        for title, operation in operations(surface).items():
+            described = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+            assert described == set(re.findall(r"{(\w+)}", title)), title
+
+    def test_errors_have_the_shape_of_their_place(self, surface: Surface) -> None:
+        for title, operation in operations(surface).items():
+            enveloped = re.search("/v2/|/usage/|/v1/tenants|/v1/api-keys", title)
+            expected = "ErrorEnvelope" if enveloped else "ErrorAnswer"
+            for status, response in operation["responses"].items():
+                if int(status) >= 400 and (title, status) != ("GET /ready", "503"):
+                    shape = response["content"]["application/json"]["schema"]["$ref"]
+                    assert shape == f"#/components/schemas/{expected}", (title, status)
+
+    def test_errors_are_declared_where_they_can_happen_and_nowhere_else(self, surface: Surface) -> None:
+        for title, operation in operations(surface).items():
+            declared = {int(status) for status in operation["responses"]}
+            has_body = "requestBody" in operation
+            assert 422 not in declared
+            assert 403 in declared, title
+            assert {413, 415} <= declared if has_body else not {413, 415} & declared, title
+            assert ("security" in operation) <= ({401, 503} <= declared), title
+            assert (429 in declared) == bool(re.search("auth/(register|login|password)$", title)), title
+            if "{" in title:
+                assert 404 in declared, title
+            for status in {429, 503} & declared:
+                assert "Retry-After" in operation["responses"][str(status)]["headers"], title
+
+    def test_envelopes_have_nine_keys_in_order_all_required(self, surface: Surface) -> None:
+        schemas = document(surface)["components"]["schemas"]
+        envelopes = {name: schema for name, schema in schemas.items() if name.endswith("Envelope")}
+        assert len(envelopes) > 5
+        for name, schema in envelopes.items():
+            assert list(schema["properties"]) == ENVELOPE, name
+            assert sorted(schema["required"]) == sorted(ENVELOPE), name
+
+    def test_no_text_for_developers_is_shown_to_readers(self, surface: Surface) -> None:
+        text = json.dumps(document(surface))
+        assert not re.search(r"CONTRACT|DESIGN|clearable|x-spec|\bpk\b", text)
+
+
+def test_only_the_public_surface_asks_for_tokens_and_only_where_one_is_needed() -> None:
+    assert "securitySchemes" not in document(INTERNAL)["components"]
+    assert not [title for title, operation in operations(INTERNAL).items() if "security" in operation]
+    open_to_all = {title for title, operation in operations(PUBLIC).items() if "security" not in operation}
+    signing_in = {f"POST /api/v1/auth/{name}" for name in ("register", "login", "refresh", "logout")}
+    assert open_to_all == {"GET /", "GET /health", *signing_in}
+
+
+class _References(HTMLParser):
+    """What a page loads: scripts, styles, images, and the document it shows."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline_scripts = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = [value for name, value in attrs if name in ("src", "href", "data-document") and value]
+        self.found += values
+        self.inline_scripts += tag == "script" and not values
+
+
+@pytest.mark.parametrize(("surface", "path"), [("public", "/docs"), ("internal", "/docs"), ("internal", "/redoc")])
+class TestPages:
+    def test_all_that_a_page_loads_is_here(self, server: MaimServer, surface: str, path: str) -> None:
+        with server.client(surface) as client:
+            page = client.get(path)
+            assert page.status_code == 200
+            references = _References(page.text).found
+            assert len(references) >= 4
+            for reference in references:
+                assert not urlsplit(reference).netloc
+                loaded = client.get(urljoin(path, reference))
+                assert loaded.status_code == 200, reference
+                assert loaded.content
+                kinds = {"js": "javascript", "css": "css", "png": "image/png", "json": "application/json"}
+                assert kinds[reference.rpartition(".")[2]] in loaded.headers["Content-Type"], reference
+                if reference.endswith(".css"):
+                    assert not re.search(r"url\(['\"]?(https?:)?//", loaded.text)
+
+    def test_a_page_names_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
+        with server.client(surface) as client:
+            assert not re.findall(r"(?:https?:)?//[\w.]", client.get(path).text)
+
+    def test_a_browser_is_told_to_load_nothing_from_elsewhere(
+        self, server: MaimServer, surface: str, path: str
+    ) -> None:
+        """The pages' code would fetch a logo from its makers; with this policy no browser does."""
+        with server.client(surface) as client:
+            page = client.get(path)
+        directives = dict(
+            directive.strip().split(" ", 1) for directive in page.headers["Content-Security-Policy"].split(";")
+        )
+        assert directives["default-src"] == "'none'"
+        assert directives["script-src"] == directives["connect-src"] == "'self'"
+        sources = {source for sources in directives.values() for source in sources.split()}
+        assert sources <= {"'none'", "'self'", "'unsafe-inline'", "data:", "blob:"}
+        assert not _References(page.text).inline_scripts
