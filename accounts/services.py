@@ -18,7 +18,7 @@ from accounts.tokens import BadToken, TokenPair
 from maim.common import audit, clock
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or
-from maim.common.errors import Forbidden, Invalid, Unauthenticated
+from maim.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from maim.common.text import fold
 
 MIN_PASSWORD_LENGTH = 8
@@ -125,7 +125,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
 
     Raises Invalid for a bad or taken e-mail.
     """
-    user = User.objects.select_for_update().get(pk=user_id)
+    user = _lock_user(user_id)
     before = snapshot(user)
     if "email" in changes:
         if errors := _email_errors(changes["email"]):
@@ -147,7 +147,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
 @transactional
 def delete_user(*, actor: Actor, user_id: str) -> None:
     """Removes a user who owns no tenant; raises django.db.models.ProtectedError for one who does."""
-    user = User.objects.select_for_update().get(pk=user_id)
+    user = _lock_user(user_id)
     before = snapshot(user)
     user.delete()
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
@@ -277,6 +277,13 @@ def _store_password(*, actor: Actor, user: User, keep_session: str | None) -> No
 def sweep_sessions() -> int:
     """Deletes sessions whose refresh token has expired; how many there were."""
     return TokenSession.objects.filter(expires_at__lt=clock.now()).delete()[0]
+
+
+def _lock_user(user_id: str) -> User:
+    user = User.objects.select_for_update().filter(pk=user_id).first()
+    if user is None:
+        raise NotFound(_("There is no user with this id"))
+    return user
 
 
 def _refresh_claims(refresh_token: str) -> tuple[str, str]:

@@ -61,20 +61,23 @@ class CheckPermissionBody(ParseKeyBody):
     permission = StrictCharField(max_length=500)
 
 
-class ParsedKeyAnswer(serializers.Serializer[Any]):
+class RefusalAnswer(serializers.Serializer[Any]):
+    """A key that is not good has `valid` and `code`, and no more."""
+
+    valid = serializers.BooleanField(required=False)
+    code = serializers.CharField(required=False)
+
+
+class ParsedKeyAnswer(RefusalAnswer):
     tenant_id = serializers.CharField(required=False)
     agent_id = serializers.CharField(required=False)
     random_hash = serializers.CharField(required=False)
     version = serializers.CharField(required=False)
-    format_valid = serializers.BooleanField()
-    code = serializers.CharField(required=False)
+    format_valid = serializers.BooleanField(required=False)
 
 
-class VerdictAnswer(serializers.Serializer[Any]):
-    """A key that is not good has `valid` and `code`, and no more."""
-
+class VerdictAnswer(RefusalAnswer):
     valid = serializers.BooleanField()
-    code = serializers.CharField(required=False)
     tenant_id = serializers.CharField(required=False)
     agent_id = serializers.CharField(required=False)
     api_key_id = serializers.CharField(required=False)
@@ -83,17 +86,13 @@ class VerdictAnswer(serializers.Serializer[Any]):
     status = serializers.CharField(required=False)
 
 
-class PermissionAnswer(serializers.Serializer[Any]):
-    """A key that is not good has `valid` and `code`, and no more."""
-
+class PermissionAnswer(RefusalAnswer):
     has_permission = serializers.BooleanField(required=False)
     permission = serializers.CharField(required=False)
     all_permissions = serializers.ListField(child=serializers.CharField(), required=False)
     tenant_id = serializers.CharField(required=False)
     agent_id = serializers.CharField(required=False)
     api_key_status = serializers.CharField(required=False)
-    valid = serializers.BooleanField(required=False)
-    code = serializers.CharField(required=False)
 
 
 class ActivityBody(Body):

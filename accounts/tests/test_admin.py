@@ -389,3 +389,8 @@ def test_the_login_page_works_on_a_real_server(server: MaimServer) -> None:
         assert page.status_code == 200
         assert client.post(LOGIN, data=fields, headers={"Referer": str(page.url)}).headers["Location"] == "/admin/"
         assert client.get("/admin/").status_code == 200
+
+
+def test_the_slash_after_admin_may_be_left_out(public: SurfaceClient, olivia: Operator) -> None:
+    assert public.send("GET", "/admin")["Location"].startswith("/admin/login/")
+    assert olivia.client.send("GET", "/admin").status_code == 200

@@ -290,7 +290,7 @@ class TestParse:
         envelope = bot.ask("parse-api-key", api_key=key)
 
         assert envelope["success"] is False
-        assert envelope["data"] == {"format_valid": False, "code": "AUTH_001"}
+        assert envelope["data"] == {"valid": False, "code": "AUTH_001"}
         assert envelope["error_code"] == "AUTH_001"
         assert envelope["error"]
 

@@ -25,7 +25,18 @@ from maim.http.openapi import operation
 from maim.http.views import InternalView
 
 
-class ParseKey(InternalView):
+class _KeyQuestion(InternalView):
+    def refuse(self, verdict: Bad) -> Response:
+        """Says that a key is not good, and no more about it than why."""
+        return self.verdict(
+            {"valid": False, "code": verdict.code},
+            message=_("The API key is not valid"),
+            error=EXPLANATIONS[verdict.code],
+            code=verdict.code,
+        )
+
+
+class ParseKey(_KeyQuestion):
     @operation(
         "Read what a key says of itself, offline",
         tag="auth",
@@ -37,12 +48,7 @@ class ParseKey(InternalView):
         try:
             parsed = keyformat.parse(self.body(ParseKeyBody)["api_key"])
         except MalformedKey:
-            return self.verdict(
-                {"format_valid": False, "code": MALFORMED},
-                message=_("The API key is malformed"),
-                error=EXPLANATIONS[MALFORMED],
-                code=MALFORMED,
-            )
+            return self.refuse(Bad(MALFORMED))
         data = {
             "tenant_id": parsed.tenant_id,
             "agent_id": parsed.agent_id,
@@ -51,17 +57,6 @@ class ParseKey(InternalView):
             "format_valid": True,
         }
         return self.answer(data, message=_("API key parsed"), tenant_id=parsed.tenant_id)
-
-
-class _KeyQuestion(InternalView):
-    def refuse(self, verdict: Bad) -> Response:
-        """Says that a key is not good, and no more about it than why."""
-        return self.verdict(
-            {"valid": False, "code": verdict.code},
-            message=_("The API key is not valid"),
-            error=EXPLANATIONS[verdict.code],
-            code=verdict.code,
-        )
 
 
 class ValidateKey(_KeyQuestion):

@@ -71,9 +71,7 @@ class SurfaceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.urlconf = self.surface.urlconf
-        if self.slash_is_optional(request.path_info):
-            # An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
-            request.path_info = request.path_info[:-1]
+        request.path_info = self.canonical(request.path_info)
         if surface_of_port(request.META["SERVER_PORT"]) is not self.surface:
             return problem_response(request, UnknownPath())
         if reason := self.refusal(request):
@@ -87,8 +85,16 @@ class SurfaceMiddleware:
         raise NotImplementedError
 
     @staticmethod
-    def slash_is_optional(path: str) -> bool:
-        return len(path) > 1 and path.endswith("/") and not path.startswith("/admin")
+    def canonical(path: str) -> str:
+        """The path as the urlconfs have it: without the slash that may end it, and Django's admin with it.
+
+        An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
+        """
+        if path == "/admin":
+            return "/admin/"
+        if len(path) > 1 and path.endswith("/") and not path.startswith("/admin/"):
+            return path[:-1]
+        return path
 
 
 class PublicSurfaceMiddleware(SurfaceMiddleware):
