@@ -174,12 +174,6 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "VERSION": __version__,
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_SPLIT_PATCH": False,  # every field of a change is optional, PUT or PATCH
     "GET_LIB_DOC_EXCLUDES": "maim.http.openapi.bases_without_description",

@@ -143,7 +143,7 @@ class Body(serializers.Serializer):  # type: ignore[type-arg]
         for field in cls._declared_fields.values():
             if not field.required:
                 field.allow_null = True
-                field._kwargs["allow_null"] = True
+                field._kwargs["allow_null"] = True  # type: ignore[attr-defined]  # what copies are made of
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values: dict[str, Any] = super().to_internal_value(data)

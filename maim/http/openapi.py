@@ -260,7 +260,7 @@ class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
 
 def bases_without_description() -> list[type]:
     """The classes whose docstrings are for us, not for readers of the documents."""
-    return [*get_lib_doc_excludes(), Body, Query, PageQuery, SliceQuery]
+    return [*get_lib_doc_excludes(), Body, Query, PageQuery, SliceQuery]  # type: ignore[no-untyped-call]
 
 
 def without_enum_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:

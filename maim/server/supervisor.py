@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import threading
 import time
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -30,13 +29,14 @@ from granian.server import Server
 from maim.http import metrics
 from maim.http.surfaces import SURFACES, Surface
 from maim.server import housekeeping
-from maim.server.worker import end_with_parent
+from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
 
 # Workers have eight seconds to finish what they serve, the whole ten (see docs/operations.md).
 GRACE_SECONDS = 8
 STOP_SECONDS = 9.5
+POLL_SECONDS = 0.2
 RESTART_PAUSE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600
 
@@ -59,14 +59,14 @@ class Supervisor:
     def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
         self._surfaces = surfaces
         self._groups: dict[Surface, BaseProcess] = {}
-        self._stopping = threading.Event()
+        self._stopping = False  # no Event: set by a signal handler while waited for, it locks up
 
     def run(self) -> None:
         """Starts everything, watches it, and returns when all of it has ended."""
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.count_together(metrics_dir)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, self._stop)
         try:
             for surface in self._surfaces:
                 self._start(surface)
@@ -77,24 +77,27 @@ class Supervisor:
         log.info("stopped")
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self._stopping.set()
+        self._stopping = True
 
     def _start(self, surface: Surface) -> None:
         connections.close_all()  # no connection may be shared across a fork
         process = _fork.Process(target=_run_group, args=(surface,), name=f"maim-{surface.name}")
+        # Signals wait until either process is ready for them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         self._groups[surface] = process
 
     def _watch(self) -> None:
         announced = False
         swept = float("-inf")
-        while not self._stopping.wait(0.2):
+        while not self._stopping:
             for surface, process in list(self._groups.items()):
                 if not process.is_alive():
                     log.error("the %s surface ended with code %s, starting it again", surface.name, process.exitcode)
-                    if self._stopping.wait(RESTART_PAUSE_SECONDS):
-                        return
-                    self._start(surface)
+                    time.sleep(RESTART_PAUSE_SECONDS)
+                    if not self._stopping:
+                        self._start(surface)
             if not announced and all(_accepts(surface) for surface in self._surfaces):
                 announced = True
                 _announce()
@@ -103,6 +106,7 @@ class Supervisor:
                 connections.close_all()
                 _fork.Process(target=_sweep, name="maim-sweep", daemon=True).start()
             multiprocessing.active_children()  # reaps a finished sweep
+            time.sleep(POLL_SECONDS)
 
     def _end_groups(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
@@ -117,8 +121,7 @@ class Supervisor:
 
 def _run_group(surface: Surface) -> None:
     """A process group: Granian's master, whose workers it forks."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    answer_sigterm_once()
     end_with_parent()
     Server(
         f"maim.server.worker:{surface.name}",

@@ -14,6 +14,8 @@ from maim.wsgi import application, static_files
 
 log = logging.getLogger("maim.server")
 
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+
 
 def end_with_parent() -> None:
     """Ends this process when its parent is gone: a worker would outlive a master that was killed.
@@ -26,42 +28,38 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent.pid:
             time.sleep(1)
-        _end()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def relay_signals() -> None:
-    """Hands SIGTERM to the main thread when the kernel gave it to another.
+def answer_sigterm_once() -> None:
+    """Has the SIGTERM handler, which Granian sets later, called once, by a thread that waits for the signal.
 
-    Python runs signal handlers in the main thread, and Granian's sleeps without end. A thread that is
-    being created may take a signal for the whole process (Argon2 creates dozens for a hash), and then
-    nothing would wake the sleeper: the worker would neither stop nor finish, and be killed in the end.
+    Python runs handlers in the main thread, and neither suits Granian's, which sleeps without end there. A
+    thread that is just being created may take the signal (Argon2 creates dozens for a hash), and nothing
+    wakes the sleeper. And a second signal while its handler runs locks it up. Ctrl-C, which reaches every
+    process of a terminal, is for the supervisor to answer.
     """
-    receiving, sending = os.pipe()
-    os.set_blocking(sending, False)
-    signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Threads and processes started from here on inherit this.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
-    def relay() -> None:
-        while os.read(receiving, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
-            pass
-        _end()
+    def answer() -> None:
+        signum = signal.sigwait({signal.SIGTERM})
+        handler = signal.getsignal(signum)
+        if not callable(handler):
+            os._exit(0)  # Granian has not begun: there is nothing to finish
+        handler(signum, None)
 
-    threading.Thread(target=relay, name="signal-relay", daemon=True).start()
-
-
-def _end() -> None:
-    """SIGTERM, to the main thread itself."""
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGTERM)
+    threading.Thread(target=answer, name="sigterm", daemon=True).start()
 
 
 def _announce(name: str) -> None:
     surface = next(surface for surface in SURFACES if surface.name == name)
-    static_files()
+    answer_sigterm_once()
     end_with_parent()
-    relay_signals()
+    static_files()
     log.info("%s worker %d serves %s:%d", name, os.getpid(), surface.bind.host, surface.bind.port)
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from maim.http import strict_json
 from maim.http.strict_json import MAX_DEPTH, NotAcceptable
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
 
 
 def nested(depth: int) -> Any:
