@@ -1,8 +1,8 @@
-"""`make test`: the whole suite twice, on SQLite and on MariaDB with Redis.
+"""`make test`: the whole suite twice at once, on SQLite and on MariaDB with Redis.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With
-DATABASE_URL (and REDIS_URL) in the environment, the second pass uses those servers instead.
+DATABASE_URL (and REDIS_URL) in the environment, the pass on MariaDB uses those servers instead.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str]) -> int:
-    """Runs both passes; the exit code of the first that failed, else 0."""
+    """Runs both passes, beside each other; the exit code of the first that failed, else 0."""
     given_database, given_redis = os.environ.pop("DATABASE_URL", ""), os.environ.pop("REDIS_URL", "")
     given = given_database.startswith("mysql:")
     missing = _missing(servers=not given)
-    if missing and not _install(missing):
-        print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
-        return _pytest("SQLite", {}, arguments)
-    _install_mysqlclient()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="maim-test-")))
         directory.chmod(0o755)  # mariadbd runs as another user
+        if missing and not _install(missing):
+            print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
+            return Pass("SQLite", {}, arguments, directory).result()
+        _install_mysqlclient()
         environment = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
         if not given:
             mariadb, redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
@@ -44,28 +44,46 @@ def main(arguments: list[str]) -> int:
             mariadb.start()
             redis.start()
             environment = {"DATABASE_URL": mariadb.create_database("maim"), "REDIS_URL": redis.url}
-        failed = _pytest("SQLite", {}, arguments)
-        return _pytest("MariaDB and Redis", environment, arguments) or failed
+        passes = [
+            Pass("SQLite", {}, arguments, directory),
+            Pass("MariaDB and Redis", environment, arguments, directory),
+        ]
+        return max(each.result() for each in passes)
 
 
-def _pytest(title: str, environment: dict[str, str], arguments: list[str]) -> int:
-    print(f"=== tests on {title}", flush=True)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="maim-data-") as data:
-        code = subprocess.run(
-            [sys.executable, "-m", "pytest", *arguments],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "MAIM_DATA_DIR": data,
-                "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
-                "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
-                **{name: value for name, value in environment.items() if value},
-            },
-            check=False,
-        ).returncode
-    print(f"=== {title}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return code
+class Pass:
+    """The suite on one kind of database, in a process that begins at once."""
+
+    def __init__(self, title: str, environment: dict[str, str], arguments: list[str], directory: Path) -> None:
+        self._title = title
+        data = Path(tempfile.mkdtemp(dir=directory))
+        self._output = data / "output"
+        settings = {
+            "MAIM_DATA_DIR": str(data),
+            "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
+            "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
+            **{name: value for name, value in environment.items() if value},
+        }
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **settings},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def result(self) -> int:
+        """Shows what pytest printed, as it comes, and returns its exit code."""
+        print(f"=== tests on {self._title}", flush=True)
+        with self._output.open(encoding="utf-8", errors="replace") as output:
+            while self._process.poll() is None:
+                sys.stdout.write(output.read())
+                sys.stdout.flush()
+                time.sleep(0.2)
+            sys.stdout.write(output.read())
+            sys.stdout.flush()
+        return self._process.returncode
 
 
 def _missing(*, servers: bool) -> list[str]:
