@@ -10,19 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.envelope import ENVELOPE
 from tests.support.server import MaimServer
 
-ENVELOPE = [
-    "success",
-    "message",
-    "data",
-    "timestamp",
-    "request_id",
-    "tenant_id",
-    "execution_time",
-    "error",
-    "error_code",
-]
 PASSWORD = "password123"
 _numbers = itertools.count(1)
 

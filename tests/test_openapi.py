@@ -19,21 +19,11 @@ from drf_spectacular.validation import validate_schema
 from maim.http.docs import document
 from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support.client import SurfaceClient
+from tests.support.envelope import ENVELOPE
 from tests.support.routes import routes
 from tests.support.server import MaimServer
 
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
-ENVELOPE = [
-    "success",
-    "message",
-    "data",
-    "timestamp",
-    "request_id",
-    "tenant_id",
-    "execution_time",
-    "error",
-    "error_code",
-]
 PAGES = {"/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
 
 on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)

@@ -14,20 +14,10 @@ from apikeys.models import ApiKey
 from maim.common import clock
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
+from tests.support.envelope import ENVELOPE
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
-ENVELOPE = [
-    "success",
-    "message",
-    "data",
-    "timestamp",
-    "request_id",
-    "tenant_id",
-    "execution_time",
-    "error",
-    "error_code",
-]
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 QUESTIONS = ["validate-api-key", "check-permission"]

@@ -13,6 +13,7 @@ from maim.common import clock
 from maim.common.models import AuditEntry
 from tenants.models import Membership, Tenant, TenantStatus
 from tests.support.client import SurfaceClient
+from tests.support.envelope import ENVELOPE
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -30,17 +31,6 @@ FIELDS = [
     "owner_id",
     "created_at",
     "updated_at",
-]
-ENVELOPE = [
-    "success",
-    "message",
-    "data",
-    "timestamp",
-    "request_id",
-    "tenant_id",
-    "execution_time",
-    "error",
-    "error_code",
 ]
 
 
