@@ -21,5 +21,6 @@ def sweep() -> dict[str, int]:
         "usage log entries": sweep_usage_log(),
     }
     SessionStore.clear_expired()
-    log.info("swept %s", ", ".join(f"{number} {kind}" for kind, number in swept.items()))
+    if any(swept.values()):
+        log.info("swept %s", ", ".join(f"{number} {kind}" for kind, number in swept.items()))
     return swept
