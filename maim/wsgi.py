@@ -13,6 +13,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
 django.setup(set_prefix=False)
 
+# What follows reads the settings and the models, which exist from here on.
 from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.finders import get_finders  # noqa: E402
 from whitenoise import WhiteNoise  # noqa: E402
