@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
+.PHONY: help run test test-long bench lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,6 +19,12 @@ run: $(VENV)/installed-$(REQUIREMENTS) ## Run both surfaces (SQLite under var/, 
 
 test: $(VENV)/installed-requirements-dev.txt ## Run all tests on SQLite, and on MariaDB with Redis
 	@$(BIN)/python -m tests.run $(ARGS)
+
+bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory against bare Django (see bench/README.md)
+	@$(BIN)/python -m bench $(ARGS)
+
+test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (15 minutes)
+	@$(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py $(ARGS)
 
 check: lint types contracts check-migrations ## Everything that needs no server: lint, types, contracts, migrations
 

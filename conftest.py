@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from maim.common import epoch
 from maim.http.surfaces import INTERNAL, PUBLIC
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, sign_in
@@ -30,6 +31,12 @@ def _quick_and_unthrottled(settings: pytest.FixtureRequest) -> None:
     """In-process tests hash cheaply and are not throttled; real servers are as they ship."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
     settings.AUTH_RATE = None  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In-process tests verify without memory, and so wait for no lease; real servers are as they ship."""
+    monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from maim.common.errors import Unavailable
 
 AT_ONCE = 2
-ADMITTED = 20  # of the public surface's 24 threads
+ADMITTED = 20  # of the public surface's 32 threads, of which eight may wait out a lease
 
 _running = BoundedSemaphore(AT_ONCE)
 _admitted = BoundedSemaphore(ADMITTED)

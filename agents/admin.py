@@ -38,7 +38,7 @@ class AgentAdmin(OperatorAdmin):
     search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
     raw_id_fields = ("tenant",)
     add_form = form = AgentForm
-    add_fields = ("tenant", "name", "description", "template_id", "config", "tags")
+    add_fields = ("tenant", "name", "description", "template_id", "config", "tags", "rate_limit", "quota")
     fields = (
         "id",
         "tenant",
@@ -48,6 +48,8 @@ class AgentAdmin(OperatorAdmin):
         "status",
         "config",
         "tags",
+        "rate_limit",
+        "quota",
         "created_at",
         "updated_at",
     )

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
+from maim.common.limits import Limited
 from maim.common.scoping import TenantOwned
 from maim.common.text import fold
 
@@ -15,7 +16,7 @@ class AgentStatus(models.TextChoices):
     ARCHIVED = "archived", _("archived")
 
 
-class Agent(TenantOwned):
+class Agent(Limited, TenantOwned):
     """A bot: its name, and the config that was set for it (CONTRACT.md section 4)."""
 
     id = IdField(primary_key=True, default=ids.agent_id, editable=False)

@@ -8,6 +8,7 @@ from agents.config.masking import masked
 from agents.models import AgentStatus, PluginSetting
 from maim.http.fields import (
     Body,
+    ChoiceField,
     JSONObjectField,
     Query,
     SliceQuery,
@@ -18,6 +19,7 @@ from maim.http.fields import (
     id_field,
     name_field,
 )
+from maim.http.limit_fields import QuotaField, RateLimitField
 
 
 def _tags_field() -> serializers.ListField:
@@ -33,6 +35,8 @@ class AgentBody(Body):
     template_id = id_field(required=False)
     tags = _tags_field()
     tenant_id = id_field(required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
 
 
 class TenantAgentBody(AgentBody):
@@ -42,21 +46,23 @@ class TenantAgentBody(AgentBody):
 
 
 class AgentChanges(Body):
-    clearable = frozenset({"description", "template_id"})
+    clearable = frozenset({"description", "template_id", "rate_limit", "quota"})
 
     name = name_field(required=False)
     description = description_field()
     config = JSONObjectField(required=False)
     template_id = id_field(required=False)
     tags = _tags_field()
-    status = serializers.ChoiceField(AgentStatus.choices, required=False)
+    status = ChoiceField(AgentStatus.choices, required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
 
 
 class AgentListQuery(SliceQuery):
     q = serializers.CharField(required=False, max_length=100, help_text="Part of the name.")
-    status = serializers.ChoiceField(AgentStatus.choices, required=False)
+    status = ChoiceField(AgentStatus.choices, required=False)
     tenant_id = serializers.CharField(required=False, max_length=50)
-    sort = serializers.ChoiceField(["created_at", "-created_at", "name", "-name"], default="-created_at")
+    sort = ChoiceField(["created_at", "-created_at", "name", "-name"], default="-created_at")
 
 
 class MaskedConfigField(JSONObjectField):
@@ -79,6 +85,8 @@ class AgentAnswer(serializers.Serializer[Any]):
     tags = serializers.ListField(child=serializers.CharField())
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
 
 
 class InternalAgentAnswer(serializers.Serializer[Any]):
@@ -95,6 +103,8 @@ class InternalAgentAnswer(serializers.Serializer[Any]):
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
     tags = serializers.ListField(child=serializers.CharField())
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
 
 
 class PluginBody(Body):

@@ -13,7 +13,7 @@ from agents.config import masking, merging, rules
 from agents.config.document import Config
 from agents.errors import AgentNameTaken, AgentNotFound, NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
-from maim.common import audit, clock
+from maim.common import audit, clock, epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or, upsert
 from maim.common.errors import Invalid
@@ -21,6 +21,7 @@ from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"agent_name_unique": AgentNameTaken(), "name_folded": AgentNameTaken()}
+_TOLD_BY_VERDICTS = {"name", "status", "rate_limit", "quota"}
 NEW_AGENT_ACTIVE_FOR = timedelta(hours=12)
 
 
@@ -33,6 +34,8 @@ def snapshot(agent: Agent) -> dict[str, Any]:
         "config": masking.masked(agent.config),
         "status": agent.status,
         "tags": agent.tags,
+        "rate_limit": agent.rate_limit,
+        "quota": agent.quota,
     }
 
 
@@ -46,6 +49,8 @@ def create_agent(
     template_id: str | None = None,
     config: Config | None = None,
     tags: list[str] | None = None,
+    rate_limit: dict[str, Any] | None = None,
+    quota: dict[str, Any] | None = None,
     active_for: timedelta | None = None,
 ) -> Agent:
     """A new agent, marked active for `active_for` if that is given.
@@ -59,6 +64,8 @@ def create_agent(
         template_id=template_id,
         config=_changed_config({}, config or {}),
         tags=tags or [],
+        rate_limit=rate_limit,
+        quota=quota,
     )
     _set_name(agent, name)
     with unique_or(_NAME_TAKEN):
@@ -71,7 +78,7 @@ def create_agent(
 
 @transactional
 def update_agent(*, actor: Actor, agent: Agent, changes: Mapping[str, Any]) -> Agent:
-    """Changes any of `name, description, template_id, status, tags`; `config` is merged.
+    """Changes any of `name, description, template_id, status, tags, rate_limit, quota`; `config` is merged.
 
     Raises AgentNameTaken, BadConfig, AgentNotFound.
     """
@@ -82,10 +89,13 @@ def update_agent(*, actor: Actor, agent: Agent, changes: Mapping[str, Any]) -> A
         _set_name(row, changes["name"])
     if "config" in changes:
         row.config = _changed_config(stored, changes["config"])
-    fields = ["description", "template_id", "status", "tags"]
+    fields = ["description", "template_id", "status", "tags", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
+    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
+    if not _TOLD_BY_VERDICTS.isdisjoint(changes):
+        epoch.invalidate(row.id)
     if not audit.differ([before, stored], [after, row.config]):
         return row
     row.updated_at = clock.now()
@@ -102,6 +112,7 @@ def delete_agent(*, actor: Actor, agent: Agent) -> None:
     """Removes an agent with its keys, settings and heartbeat; raises AgentNotFound if it is gone."""
     row = lock_agent(agent.pk)
     before = snapshot(row)
+    epoch.invalidate(row.id)
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 

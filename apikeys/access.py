@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Prefetch, QuerySet
 
+from apikeys import digests, keyformat
 from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
 from maim.common.actor import Actor
@@ -32,5 +33,19 @@ def get_key(actor: Actor, key_id: str, need: Need, *, agent_id: str | None = Non
     return key
 
 
+def get_secret(actor: Actor, text: str, need: Need) -> KeySecret:
+    """The secret that an API key in clear is, with its key; also a leaked one, and one that was rotated out.
+
+    Raises MalformedKey, and as `get_key`.
+    """
+    keyformat.parse(text)
+    secret = KeySecret.objects.filter(digest__in=digests.all_digests(text)).first()
+    if secret is None:
+        raise KeyNotFound
+    secret.key = get_key(actor, secret.key_id, need)
+    return secret
+
+
 def _secrets() -> Prefetch[str]:
-    return Prefetch("secrets", queryset=KeySecret.objects.order_by("-id"), to_attr="newest_secrets")
+    """The key's own secret, and the one before it."""
+    return Prefetch("secrets", queryset=KeySecret.objects.order_by("-id")[:2], to_attr="newest_secrets")

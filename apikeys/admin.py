@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import display_for_value, unquote
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,9 +23,20 @@ from apikeys import keyformat, queries, services
 from apikeys.access import keys_for
 from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
 from apikeys.serializers import KeyChanges
+from apikeys.services import IssuedKey
 from maim.common import clock
 from maim.common.actor import Actor
-from maim.http.admin_base import RAW_ID, OperatorAdmin, ReadOnlyAdmin, ServiceForm, actor_of, all_or_none, change_url
+from maim.common.errors import DomainError
+from maim.http.admin_base import (
+    RAW_ID,
+    OperatorAdmin,
+    ReadOnlyAdmin,
+    ServiceForm,
+    actor_of,
+    all_or_none,
+    change_url,
+    show_refusal,
+)
 from maim.http.fields import FIRST_YEAR
 
 
@@ -39,6 +53,40 @@ class StatusFilter(admin.SimpleListFilter):
         return queries.matching(queryset, status=self.value()) if self.value() in KeyStatus else queryset
 
 
+class ExpiryFilter(admin.SimpleListFilter):
+    """Keys that are good now and soon will not be."""
+
+    title = _("expiry")
+    parameter_name = "expires_within_days"
+    days = (7, 30, 90)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(str(days), _("within %(days)d days") % {"days": days}) for days in self.days]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+        asked = [days for days in self.days if str(days) == self.value()]
+        return queries.matching(queryset, expires_within_days=asked[0]) if asked else queryset
+
+
+class UseFilter(admin.SimpleListFilter):
+    """Keys that nobody seems to need."""
+
+    title = _("use")
+    parameter_name = "unused"
+    never = "never"
+    days = (30, 90, 365)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        unused = [(str(days), _("not for %(days)d days") % {"days": days}) for days in self.days]
+        return [(self.never, _("never")), *unused]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+        if self.value() == self.never:
+            return queries.matching(queryset, never_used=True)
+        asked = [timedelta(days=days) for days in self.days if str(days) == self.value()]
+        return queries.matching(queryset, unused_since=clock.now() - asked[0]) if asked else queryset
+
+
 class AgentIdWidget(ForeignKeyRawIdWidget):
     """An agent by its id, with its name and tenant beside it."""
 
@@ -49,7 +97,18 @@ class AgentIdWidget(ForeignKeyRawIdWidget):
 
 class KeyForm(ServiceForm):
     class Meta:
-        help_texts = {"permissions": _('A JSON list of texts, such as ["agent:read", "chat"].')}
+        help_texts = {
+            "permissions": _('A JSON list of texts, such as ["agent:read", "chat", "config.*"].'),
+            "rate_limit": _('A JSON object, such as {"limit": 100, "window_seconds": 60}; empty for none.'),
+            "quota": _(
+                'A JSON object, such as {"limit": 100000, "period": "month"} (day, month or total); empty for none.'
+            ),
+            "allowed_networks": _(
+                'A JSON list of the networks that the key may be used from, such as ["203.0.113.0/24"]; '
+                "empty for anywhere."
+            ),
+            "metadata": _("A JSON object of up to 8 KiB."),
+        }
 
     def clean_expires_at(self) -> datetime | None:
         moment: datetime | None = self.cleaned_data["expires_at"]
@@ -58,16 +117,35 @@ class KeyForm(ServiceForm):
         return moment
 
 
+class RotationForm(forms.Form):
+    grace_seconds = forms.IntegerField(
+        label=_("Seconds that the old secret stays good"),
+        min_value=0,
+        max_value=services.MAX_GRACE_SECONDS,
+        initial=0,
+    )
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(OperatorAdmin):
     list_display = ("name", "api_key", "current_status", "agent", "tenant", "tenant_id", "expires_at", "last_used_at")
-    list_filter = (StatusFilter,)
+    list_filter = (StatusFilter, ExpiryFilter, UseFilter)
     list_select_related = ("agent", "tenant")
     search_fields = ("name_folded", "id", "agent__id", "agent__name_folded", "tenant__id", "tenant__name_folded")
     raw_id_fields = ("agent",)
     actions = ("disable", "enable")
     add_form = form = KeyForm
-    add_fields = ("agent", "name", "description", "permissions", "expires_at")
+    add_fields = (
+        "agent",
+        "name",
+        "description",
+        "permissions",
+        "expires_at",
+        "rate_limit",
+        "quota",
+        "allowed_networks",
+        "metadata",
+    )
     fields = (
         "id",
         "api_key",
@@ -78,8 +156,15 @@ class ApiKeyAdmin(OperatorAdmin):
         "permissions",
         "status",
         "expires_at",
+        "rate_limit",
+        "quota",
+        "allowed_networks",
+        "metadata",
         "last_used_at",
         "usage_count",
+        "old_secret_last_used_at",
+        "leaked_at",
+        "leaked_where",
         "created_at",
         "updated_at",
     )
@@ -90,15 +175,33 @@ class ApiKeyAdmin(OperatorAdmin):
         "tenant",
         "last_used_at",
         "usage_count",
+        "old_secret_last_used_at",
+        "leaked_at",
+        "leaked_where",
         "created_at",
         "updated_at",
     )
+    change_form_template = "apikeys/admin/key.html"
     body = KeyChanges
 
     @admin.display(description=_("API key"))
     def api_key(self, key: ApiKey) -> str:
         """The masked form: the key itself is stored nowhere."""
         return keyformat.masked(key.newest_secrets[0].hint)
+
+    @admin.display(description=_("old secret last used"))
+    def old_secret_last_used_at(self, key: ApiKey) -> str:
+        """Of the secret before the current one: who still uses it has not heard of the rotation."""
+        moments = [secret.last_used_at for secret in key.newest_secrets[1:]]
+        return self._moment(moments[0] if moments else None)
+
+    @admin.display(description=_("leaked"))
+    def leaked_at(self, key: ApiKey) -> str:
+        return self._moment(key.newest_secrets[0].leaked_at)
+
+    @admin.display(description=_("leaked where"))
+    def leaked_where(self, key: ApiKey) -> str | None:
+        return key.newest_secrets[0].leaked_where
 
     @admin.display(description=_("status"), ordering="status")
     def current_status(self, key: ApiKey) -> str:
@@ -135,14 +238,42 @@ class ApiKeyAdmin(OperatorAdmin):
             obj.issued = services.issue_key(actor=actor_of(request), **form.cleaned_data)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        return self._secret_page(request, obj.issued, gettext("API key issued"))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.rotation_view)
+        return [path("<path:object_id>/rotate/", view, name="apikeys_apikey_rotate"), *super().get_urls()]
+
+    def rotation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Gives a key a new secret, once it is said how long the old one stays good."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        key = self.get_object(request, unquote(object_id))
+        if key is None:
+            raise Http404
+        form = RotationForm(request.POST or None)
+        if form.is_valid():
+            try:
+                issued = services.rotate_key(actor=actor_of(request), key=key, **form.cleaned_data)
+            except DomainError as error:
+                show_refusal(form, error)
+            else:
+                return self._secret_page(request, issued, gettext("API key rotated"))
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "original": key, "form": form}
+        return TemplateResponse(request, "apikeys/admin/rotation.html", {**context, "title": gettext("Rotate")})
+
+    def _moment(self, moment: datetime | None) -> str:
+        return str(display_for_value(moment, self.get_empty_value_display()))
+
+    def _secret_page(self, request: HttpRequest, issued: IssuedKey, title: str) -> HttpResponse:
         """The one page with the secret: an answer, not a redirect, which would have to keep it somewhere."""
         context = {
             **self.admin_site.each_context(request),
-            "title": gettext("API key issued"),
+            "title": title,
             "opts": self.opts,
-            "key": obj.issued.key,
-            "secret": obj.issued.secret,
-            "key_url": change_url(obj.issued.key),
+            "key": issued.key,
+            "secret": issued.secret,
+            "key_url": change_url(issued.key),
         }
         return TemplateResponse(request, "apikeys/admin/issued_key.html", context)
 

@@ -7,6 +7,7 @@ good as long as that secret is configured.
 from __future__ import annotations
 
 import hmac
+from functools import cache
 
 from django.conf import settings
 
@@ -18,9 +19,14 @@ def current_version() -> int:
 
 def digest(key: str, version: int) -> str:
     """The key's digest under a secret, as 64 hex digits."""
-    return hmac.digest(settings.KEY_SECRETS[version].encode(), key.encode(), "sha256").hex()
+    return hmac.digest(_encoded(settings.KEY_SECRETS[version]), key.encode(), "sha256").hex()
 
 
 def all_digests(key: str) -> list[str]:
     """What the key may be stored as: one digest for each configured secret, newest first."""
     return [digest(key, version) for version in settings.KEY_SECRETS]
+
+
+@cache
+def _encoded(secret: str) -> bytes:
+    return secret.encode()

@@ -23,6 +23,7 @@ _PAYLOAD = re.compile(
     r"(?P<tenant_id>tenant_[0-9a-f]{12})_(?P<agent_id>agent_[0-9a-f]{12})_"
     r"(?:(?P<v1>[0-9a-f]{16})_v1|(?P<v2>[0-9a-f]{34}(?P<checksum>[0-9a-f]{8}))_v2)"
 )
+_IN_TEXT = re.compile(re.escape(PREFIX) + "[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class MalformedKey(ValueError):
@@ -84,6 +85,11 @@ def parse(key: str) -> ParsedKey:
 def masked(hint: str) -> str:
     """How a key is shown after its first time."""
     return f"{PREFIX}…{hint}"
+
+
+def scrubbed(text: str) -> str:
+    """The text without the secrets of any keys that it quotes."""
+    return _IN_TEXT.sub(f"{PREFIX}…", text)
 
 
 def _checksum(text: str) -> str:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
+from maim.common.limits import Limited
 from maim.common.scoping import TenantOwned
 from maim.common.text import fold
 
@@ -17,8 +18,8 @@ class KeyStatus(models.TextChoices):
     EXPIRED = "expired", _("expired")
 
 
-class ApiKey(TenantOwned):
-    """A key as people know it: what it is called, what it may do, until when."""
+class ApiKey(Limited, TenantOwned):
+    """A key as people know it: what it is called, what it may do, until when, how often and from where."""
 
     id = IdField(primary_key=True, default=ids.key_id, editable=False)
     tenant = models.ForeignKey(
@@ -31,6 +32,8 @@ class ApiKey(TenantOwned):
     name_folded = ExactCharField(max_length=300, editable=False)
     description = models.TextField(_("description"), null=True, blank=True)
     permissions = JSONTextField(_("permissions"), default=list, blank=True)
+    allowed_networks = JSONTextField(_("allowed networks"), default=list, blank=True)
+    metadata = JSONTextField(_("metadata"), default=dict, blank=True)
     status = ExactCharField(_("status"), max_length=20, choices=KeyStatus.choices, default=KeyStatus.ACTIVE)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
@@ -63,8 +66,9 @@ class ApiKey(TenantOwned):
 class KeySecret(models.Model):
     """One secret of a key, as a digest; the secret itself is stored nowhere.
 
-    Apart from the key because a key outlives its secrets. Reached by its digest alone, which is why it
-    is not tenant-scoped: who knows a secret is whom it belongs to.
+    Apart from the key because a key outlives its secrets: the newest is the key's own, older ones were
+    rotated out. Reached by its digest alone, which is why it is not tenant-scoped: who knows a secret is
+    whom it belongs to.
     """
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
@@ -72,12 +76,32 @@ class KeySecret(models.Model):
     secret_version = models.PositiveSmallIntegerField()
     hint = ExactCharField(max_length=4)
     created_at = models.DateTimeField(default=clock.now)
+    # Of a secret that was rotated out: when its grace ends, and who still uses it.
+    expires_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    # A leaked secret is dead, whatever becomes of the key.
+    leaked_at = models.DateTimeField(null=True)
+    leaked_where = models.CharField(max_length=2000, null=True)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["digest"], name="key_secret_unique"),)
 
     def __str__(self) -> str:
         return f"{self.key_id} …{self.hint}"
+
+
+class DailyUse(TenantOwned):
+    """How often a key, an agent or a tenant was used on a UTC day."""
+
+    pk = models.CompositePrimaryKey("subject", "day")
+    subject = IdField()  # the id of a key, an agent or a tenant
+    day = models.DateField()
+    # Without a constraint of the database: its check would lock the tenant's row at every write.
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    uses = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.subject} on {self.day}: {self.uses}"
 
 
 class UsageLogEntry(models.Model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db.models import Q, QuerySet
 
 from apikeys.models import ApiKey, KeyStatus
@@ -16,16 +18,31 @@ def matching(
     agent_id: str | None = None,
     status: str | None = None,
     q: str | None = None,
+    expires_within_days: int | None = None,
+    never_used: bool | None = None,
+    unused_since: datetime | None = None,
 ) -> QuerySet[ApiKey]:
-    """The rows that fit all that is given; `status` is the one people see, `q` a part of the name."""
+    """The rows that fit all that is given.
+
+    `status` is the one people see, and `q` a part of the name, or the whole id. A key that
+    `expires_within_days` is still good now. Unused since a time is what was last used before it, and what
+    was never used though it is older.
+    """
     if tenant_id is not None:
         rows = rows.filter(tenant_id=tenant_id)
     if agent_id is not None:
         rows = rows.filter(agent_id=agent_id)
     if q is not None:
-        rows = rows.filter(name_folded__contains=fold(q))
+        rows = rows.filter(Q(name_folded__contains=fold(q)) | Q(pk=q))
     if status is not None:
         rows = rows.filter(_has_status(KeyStatus(status)))
+    if expires_within_days is not None:
+        last = clock.now() + timedelta(days=expires_within_days)
+        rows = rows.filter(_has_status(KeyStatus.ACTIVE), expires_at__lte=last)
+    if never_used is not None:
+        rows = rows.filter(last_used_at__isnull=never_used)
+    if unused_since is not None:
+        rows = rows.filter(Q(last_used_at__lt=unused_since) | Q(last_used_at__isnull=True, created_at__lt=unused_since))
     return rows
 
 

@@ -7,26 +7,36 @@ from rest_framework import serializers
 
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.services import MAX_PERMISSIONS, PERMISSION, IssuedKey
+from apikeys.permissions import NAME
+from apikeys.rules import MAX_NETWORKS, MAX_PERMISSIONS
+from apikeys.services import MAX_GRACE_SECONDS, IssuedKey
 from maim.common import clock
 from maim.http.fields import (
     MAX_PAGE,
     Body,
+    ChoiceField,
+    JSONObjectField,
     NumberParameter,
     Query,
     SliceQuery,
     StrictCharField,
+    StrictIntegerField,
     UTCDateTimeField,
     description_field,
     id_field,
     name_field,
 )
+from maim.http.limit_fields import QuotaField, RateLimitField
+from maim.http.shapes import utc_text
+
+MAX_EXPIRES_WITHIN_DAYS = 3650
+_NETWORK_LENGTH = 50
 
 
 @extend_schema_field(
     {
         "type": "array",
-        "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": f"^{PERMISSION.pattern}$"},
+        "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": f"^{NAME.pattern}$"},
         "maxItems": MAX_PERMISSIONS,
     }
 )
@@ -36,13 +46,45 @@ class PermissionsField(serializers.ListField):
     child = StrictCharField(trim_whitespace=False, allow_blank=True)
 
 
-class AgentKeyBody(Body):
-    """v1's, under an agent."""
+@extend_schema_field(
+    {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": _NETWORK_LENGTH},
+        "maxItems": MAX_NETWORKS,
+        "example": ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"],
+    }
+)
+class NetworksField(serializers.ListField):
+    """A list of texts. Whether each is a network is for the rules of keys to say, not for the shape."""
 
-    name = name_field()
+    child = StrictCharField(max_length=_NETWORK_LENGTH)
+
+
+class FlagParameter(serializers.BooleanField):
+    """`true` or `false` in a query."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if data not in ("true", "false"):
+            self.fail("invalid", input=data)
+        return bool(data == "true")
+
+
+class _KeyFields(Body):
     description = description_field()
     permissions = PermissionsField(required=False)
     expires_at = UTCDateTimeField(required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
+    allowed_networks = NetworksField(
+        required=False, help_text="The networks that the key may be used from; an empty list is for anywhere."
+    )
+    metadata = JSONObjectField(required=False, help_text="Whatever belongs to the key, up to 8 KiB of JSON.")
+
+
+class AgentKeyBody(_KeyFields):
+    """v1's, under an agent."""
+
+    name = name_field()
 
 
 class KeyBody(AgentKeyBody):
@@ -52,25 +94,48 @@ class KeyBody(AgentKeyBody):
     agent_id = id_field()
 
 
-class KeyChanges(Body):
-    clearable = frozenset({"description", "expires_at"})
+class KeyChanges(_KeyFields):
+    clearable = frozenset({"description", "expires_at", "rate_limit", "quota", "metadata"})
 
     name = name_field(required=False)
-    description = description_field()
-    permissions = PermissionsField(required=False)
-    expires_at = UTCDateTimeField(required=False)
-    status = serializers.ChoiceField(KeyStatus.choices, required=False)
+    status = ChoiceField(KeyStatus.choices, required=False)
 
 
-class AgentKeyListQuery(SliceQuery):
-    q = serializers.CharField(required=False, max_length=100, help_text="Part of the name.")
-    status = serializers.ChoiceField(KeyStatus.choices, required=False)
+class RotationBody(Body):
+    grace_seconds = StrictIntegerField(
+        min_value=0,
+        max_value=MAX_GRACE_SECONDS,
+        required=False,
+        help_text="How long the old secret stays good; by default it ends at once.",
+    )
 
 
-class KeyPageQuery(Query):
+class KeySearchBody(Body):
+    api_key = StrictCharField(help_text="The whole key, as it was shown when it was issued.")
+
+
+class _KeyFilters(Query):
+    q = serializers.CharField(required=False, max_length=100, help_text="Part of the name, or the key's whole id.")
+    status = ChoiceField(KeyStatus.choices, required=False)
+    expires_within_days = NumberParameter(
+        min_value=0,
+        max_value=MAX_EXPIRES_WITHIN_DAYS,
+        required=False,
+        help_text="Good now, and expiring within so many days.",
+    )
+    never_used = FlagParameter(required=False, help_text="true: never used; false: used at least once.")
+    unused_since = UTCDateTimeField(
+        required=False, help_text="Last used before this time; or never, and issued before it."
+    )
+
+
+class AgentKeyListQuery(_KeyFilters, SliceQuery):
+    pass
+
+
+class KeyPageQuery(_KeyFilters):
     tenant_id = serializers.CharField(max_length=50)
     agent_id = serializers.CharField(required=False, max_length=50)
-    status = serializers.ChoiceField(KeyStatus.choices, required=False)
     page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
     page_size = NumberParameter(min_value=1, max_value=100, default=20)
 
@@ -81,6 +146,17 @@ class _KeyAnswer(serializers.Serializer[Any]):
 
     def get_api_key(self, key: ApiKey) -> str:
         return keyformat.masked(key.newest_secrets[0].hint)
+
+    @extend_schema_field(UTCDateTimeField(allow_null=True))
+    def get_old_secret_last_used_at(self, key: ApiKey) -> str | None:
+        """Of the secret before the current one; who still uses it has not heard of the rotation."""
+        moments = [secret.last_used_at for secret in key.newest_secrets[1:]]
+        return utc_text(moments[0]) if moments and moments[0] else None
+
+    @extend_schema_field(UTCDateTimeField(allow_null=True))
+    def get_leaked_at(self, key: ApiKey) -> str | None:
+        moment = key.newest_secrets[0].leaked_at
+        return utc_text(moment) if moment else None
 
 
 class AgentKeyAnswer(_KeyAnswer):
@@ -98,6 +174,12 @@ class AgentKeyAnswer(_KeyAnswer):
     last_used_at = UTCDateTimeField(allow_null=True)
     expires_at = UTCDateTimeField(allow_null=True)
     usage_count = serializers.IntegerField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    allowed_networks = serializers.ListField(child=serializers.CharField())
+    metadata = JSONObjectField()
+    old_secret_last_used_at = serializers.SerializerMethodField()
+    leaked_at = serializers.SerializerMethodField()
 
 
 class KeyAnswer(_KeyAnswer):
@@ -116,6 +198,12 @@ class KeyAnswer(_KeyAnswer):
     usage_count = serializers.IntegerField()
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    allowed_networks = serializers.ListField(child=serializers.CharField())
+    metadata = JSONObjectField()
+    old_secret_last_used_at = serializers.SerializerMethodField()
+    leaked_at = serializers.SerializerMethodField()
 
 
 def with_secret(answer: type[_KeyAnswer], issued: IssuedKey) -> dict[str, Any]:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
 from agents.services import lock_agent
-from apikeys import digests, keyformat
-from apikeys.errors import BadPermissions, KeyNameTaken, KeyNotFound
+from apikeys import digests, keyformat, rules
+from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.models import ApiKey, KeySecret, KeyStatus
-from maim.common import audit, clock
+from maim.common import audit, clock, epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or
 from maim.common.errors import Invalid
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
-PERMISSION = re.compile(r"[^\s\x00-\x1f\x7f]{1,64}")
-MAX_PERMISSIONS = 100
+MAX_GRACE_SECONDS = 30 * 24 * 3600
+
+
+_TOLD_BY_VERDICTS = {
+    "name", "permissions", "status", "expires_at", "rate_limit", "quota", "allowed_networks",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A new key with its secret, which exists nowhere else: show it once, log it never."""
+    """A key with its new secret, which exists nowhere else: show it once, log it never."""
 
     key: ApiKey
     secret: str
@@ -46,6 +50,10 @@ def snapshot(key: ApiKey) -> dict[str, Any]:
         "permissions": key.permissions,
         "status": key.status,
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "rate_limit": key.rate_limit,
+        "quota": key.quota,
+        "allowed_networks": key.allowed_networks,
+        "metadata": key.metadata,
     }
 
 
@@ -58,10 +66,14 @@ def issue_key(
     description: str | None = None,
     permissions: list[str] | None = None,
     expires_at: datetime | None = None,
+    rate_limit: dict[str, Any] | None = None,
+    quota: dict[str, Any] | None = None,
+    allowed_networks: list[str] | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> IssuedKey:
     """A new key for an agent.
 
-    Raises KeyNameTaken, BadPermissions, AgentNotFound, AgentStatusForbids for an archived agent.
+    Raises KeyNameTaken, BadPermissions, Invalid, AgentNotFound, AgentStatusForbids for an archived agent.
     """
     row = lock_agent(agent.id)
     if row.status == AgentStatus.ARCHIVED:
@@ -70,8 +82,12 @@ def issue_key(
         tenant_id=row.tenant_id,
         agent=row,
         description=description,
-        permissions=_checked_permissions(permissions or []),
+        permissions=rules.checked_permissions(permissions or []),
         expires_at=expires_at,
+        rate_limit=rate_limit,
+        quota=quota,
+        allowed_networks=rules.checked_networks(allowed_networks or []),
+        metadata=rules.checked_metadata(metadata or {}),
     )
     _set_name(key, name)
     with unique_or(_NAME_TAKEN):
@@ -83,24 +99,33 @@ def issue_key(
 
 @transactional
 def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiKey:
-    """Changes any of `name, description, permissions, expires_at, status`.
+    """Changes any of `name, description, permissions, expires_at, status, rate_limit, quota,
+    allowed_networks, metadata`, each as a whole.
 
-    Raises KeyNameTaken, BadPermissions, KeyNotFound.
+    Raises KeyNameTaken, BadPermissions, Invalid, KeyNotFound.
     """
     row = _lock_key(key)
     before = snapshot(row)
     if "name" in changes:
         _set_name(row, changes["name"])
     if "permissions" in changes:
-        row.permissions = _checked_permissions(changes["permissions"])
-    fields = ["description", "expires_at", "status"]
+        row.permissions = rules.checked_permissions(changes["permissions"])
+    if "allowed_networks" in changes:
+        row.allowed_networks = rules.checked_networks(changes["allowed_networks"])
+    if "metadata" in changes:
+        row.metadata = rules.checked_metadata(changes["metadata"] or {})
+    fields = ["description", "expires_at", "status", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
-    if after != before:
+    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
+    if not _TOLD_BY_VERDICTS.isdisjoint(changes):
+        epoch.invalidate(row.id)
+    if audit.differ(before, after):
         row.updated_at = clock.now()
+        fields += ["name", "name_folded", "permissions", "allowed_networks", "metadata", "updated_at"]
         with unique_or(_NAME_TAKEN):
-            row.save(update_fields=["name", "name_folded", "permissions", *fields, "updated_at"])
+            row.save(update_fields=fields)
         audit.record(
             actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
@@ -122,8 +147,62 @@ def delete_key(*, actor: Actor, key: ApiKey) -> None:
     """Removes a key for good; raises KeyNotFound if it is gone."""
     row = _lock_key(key)
     before = snapshot(row)
+    epoch.invalidate(row.id)
     row.delete()
     audit.record(actor=actor, action="key.delete", object_id=key.id, tenant_id=key.tenant_id, before=before)
+
+
+@transactional
+def rotate_key(*, actor: Actor, key: ApiKey, grace_seconds: int = 0) -> IssuedKey:
+    """Gives a key a new secret; every older one that is still good ends with the grace, 0 for at once.
+
+    Raises KeyNotFound, AgentNotFound, AgentStatusForbids for an archived agent.
+    """
+    if lock_agent(key.agent_id).status == AgentStatus.ARCHIVED:
+        raise AgentStatusForbids(_("The keys of an archived agent get no new secrets"))
+    row = _lock_key(key)
+    now = clock.now()
+    end = now + timedelta(seconds=grace_seconds)
+    former = row.secrets.latest("id")
+    row.secrets.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=end)).update(expires_at=end)
+    text = _new_secret(row)
+    row.updated_at = now
+    row.save(update_fields=["updated_at"])
+    current = row.newest_secrets[0]
+    row.newest_secrets.append(former)
+    epoch.invalidate(row.id)
+    audit.record(
+        actor=actor,
+        action="key.rotate",
+        object_id=row.id,
+        tenant_id=row.tenant_id,
+        after={"hint": current.hint, "old_hint": former.hint, "grace_seconds": grace_seconds},
+    )
+    return IssuedKey(row, text)
+
+
+@transactional
+def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) -> KeySecret:
+    """Ends one secret for good, and neither its key nor the key's other secrets.
+
+    `where` it was seen is kept of the first report; the audit log has them all. Raises KeyNotFound.
+    """
+    key = _lock_key(secret.key)
+    row = key.secrets.get(pk=secret.pk)
+    where = None if where is None else keyformat.scrubbed(where)
+    if row.leaked_at is None:
+        row.leaked_at, row.leaked_where = clock.now(), where
+        row.save(update_fields=["leaked_at", "leaked_where"])
+    # Also for a later report: it is not to be answered before the first one has taken effect.
+    epoch.invalidate(key.id)
+    audit.record(
+        actor=actor,
+        action="key.report_leak",
+        object_id=key.id,
+        tenant_id=key.tenant_id,
+        after={"hint": row.hint, "where": where},
+    )
+    return row
 
 
 def _new_secret(key: ApiKey) -> str:
@@ -151,12 +230,3 @@ def _set_name(key: ApiKey, name: str) -> None:
     key.set_name(name)
     if len(key.name_folded) > 300:
         raise Invalid({"name": [_("The name is too long")]})
-
-
-def _checked_permissions(permissions: list[str]) -> list[str]:
-    if len(permissions) > MAX_PERMISSIONS:
-        raise BadPermissions(_("A key may have at most 100 permissions"))
-    for permission in permissions:
-        if not PERMISSION.fullmatch(permission):
-            raise BadPermissions(_("A permission is 1 to 64 characters without blanks"))
-    return list(dict.fromkeys(permissions))

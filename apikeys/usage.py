@@ -1,39 +1,126 @@
-"""What bots report of their use: stored as sent, for operators, for a limited time."""
+"""How often keys are used: in all, by day, and by whom still by an old secret.
+
+Uses are counted by `apikeys.verification` and written here; a quota is what is left of what stands here.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
-from django.conf import settings
+import orjson
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, Sum
 
-from apikeys.models import UsageLogEntry
-from maim.common import clock
+from agents.models import Agent
+from apikeys.models import ApiKey, DailyUse, KeySecret
+from maim.common.db import transactional
+from tenants.models import Tenant
 
 
-def log_usage(
-    *,
-    action: str,
-    timestamp: datetime | None = None,
-    tenant_id: str | None = None,
-    agent_id: str | None = None,
-    user_id: str | None = None,
-    platform: str | None = None,
-    details: Any = None,
-) -> UsageLogEntry:
-    """Stores an entry; without a timestamp it happened now. A measurement: no audit row."""
-    return UsageLogEntry.objects.create(
-        action=action,
-        timestamp=timestamp or clock.now(),
-        tenant_id=tenant_id,
-        agent_id=agent_id,
-        user_id=user_id,
-        platform=platform,
-        details=details,
+class Uses(NamedTuple):
+    """Uses of one key, by one of its secrets, on one day: how many, and when the last was."""
+
+    key_id: str
+    day: date
+    agent_id: str
+    tenant_id: str
+    rotated_secret_id: int | None
+    number: int
+    last: datetime
+
+
+# One statement for a thousand keys, the numbers in one JSON document: written row by row, or even
+# escaped row by row, the counting would cost more than the verifying.
+_ADD_TO_KEYS = {
+    "mysql": """
+        UPDATE apikeys_apikey AS stored
+        JOIN JSON_TABLE(%s, '$[*]' COLUMNS (
+            id VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$[0]',
+            number BIGINT PATH '$[1]',
+            last DATETIME(6) PATH '$[2]'
+        )) AS used ON used.id = stored.id
+        SET stored.usage_count = stored.usage_count + used.number,
+            stored.last_used_at = GREATEST(COALESCE(stored.last_used_at, used.last), used.last)""",
+    "sqlite": """
+        UPDATE apikeys_apikey AS stored
+        SET usage_count = stored.usage_count + used.number,
+            last_used_at = MAX(COALESCE(stored.last_used_at, used.last), used.last)
+        FROM (
+            SELECT value->>0 AS id, value->>1 AS number, value->>2 AS last FROM json_each(%s)
+        ) AS used
+        WHERE used.id = stored.id""",
+}
+_ADD_TO_DAYS = {
+    "mysql": """
+        INSERT INTO apikeys_dailyuse (subject, day, tenant_id, uses)
+        SELECT used.subject, used.day, used.tenant_id, used.number FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+            subject VARCHAR(50) PATH '$[0]',
+            day DATE PATH '$[1]',
+            tenant_id VARCHAR(50) PATH '$[2]',
+            number BIGINT PATH '$[3]'
+        )) AS used
+        ON DUPLICATE KEY UPDATE uses = uses + VALUES(uses)""",
+    "sqlite": """
+        INSERT INTO apikeys_dailyuse (subject, day, tenant_id, uses)
+        SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(%s) WHERE TRUE
+        ON CONFLICT (subject, day) DO UPDATE SET uses = uses + excluded.uses""",
+}
+
+
+@transactional
+def add(uses: Sequence[Uses]) -> None:
+    """Adds uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
+
+    Rows are touched in one order, so that two writers do not deadlock. A measurement: no audit row.
+    """
+    # A key may be here more than once, for two days or two secrets; its row is updated once for each statement.
+    numbers: Counter[str] = Counter()
+    days: Counter[tuple[str, date, str]] = Counter()
+    last_of_keys: dict[str, datetime] = {}
+    last_of_secrets: dict[int, datetime] = {}
+    for row in uses:
+        numbers[row.key_id] += row.number
+        for subject in (row.key_id, row.agent_id, row.tenant_id):
+            days[subject, row.day, row.tenant_id] += row.number
+        last_of_keys[row.key_id] = max(row.last, last_of_keys.get(row.key_id, row.last))
+        secret_id = row.rotated_secret_id
+        if secret_id is not None:
+            last_of_secrets[secret_id] = max(row.last, last_of_secrets.get(secret_id, row.last))
+    to_keys = sorted(
+        (key_id, number, last_of_keys[key_id].replace(tzinfo=None).isoformat(" ")) for key_id, number in numbers.items()
     )
+    to_days = sorted((*day, number) for day, number in days.items())
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD_TO_KEYS[connection.vendor], [orjson.dumps(to_keys).decode()])
+        cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(to_days).decode()])
+    for secret_id, last in sorted(last_of_secrets.items()):
+        earlier = Q(last_used_at=None) | Q(last_used_at__lt=last)
+        KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)
 
 
-def sweep_usage_log() -> int:
-    """Deletes entries older than MAIM_USAGE_LOG_DAYS; how many there were."""
-    oldest = clock.now() - settings.USAGE_LOG_RETENTION
-    return UsageLogEntry.objects.filter(created_at__lt=oldest).delete()[0]
+def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[date, int]]:
+    """The uses of a key, an agent or a tenant on each day from `first` to `last`, zeros included."""
+    rows = DailyUse.objects.in_tenants([tenant_id]).filter(subject=subject, day__range=(first, last))
+    counted = dict(rows.values_list("day", "uses"))
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    return [(day, counted.get(day, 0)) for day in days]
+
+
+def total_since(subject: str, tenant_id: str, first: date | None) -> int:
+    """The uses of a key, an agent or a tenant from a day on, or of all time."""
+    rows = DailyUse.objects.in_tenants([tenant_id]).filter(subject=subject)
+    if first is not None:
+        rows = rows.filter(day__gte=first)
+    total: int | None = rows.aggregate(total=Sum("uses"))["total"]
+    return total or 0
+
+
+def sweep() -> int:
+    """Deletes the counts of what no longer exists; how many there were."""
+    rows = DailyUse.unscoped.all()
+    for model in (ApiKey.unscoped, Agent.unscoped, Tenant.objects):
+        rows = rows.filter(~Exists(model.filter(pk=OuterRef("subject"))))
+    return rows.delete()[0]

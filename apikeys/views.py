@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,7 +11,9 @@ from rest_framework.response import Response
 from agents.access import get_agent
 from agents.errors import AgentNotFound
 from apikeys import queries, services
-from apikeys.access import get_key, keys_for
+from apikeys.access import get_key, get_secret, keys_for
+from apikeys.errors import KeyNotFound
+from apikeys.keyformat import MalformedKey
 from apikeys.serializers import (
     AgentKeyAnswer,
     AgentKeyBody,
@@ -20,12 +24,17 @@ from apikeys.serializers import (
     KeyChanges,
     KeyPage,
     KeyPageQuery,
+    KeySearchBody,
+    RotationBody,
     with_secret,
 )
+from maim.common.errors import Text
 from maim.http.openapi import operation
 from maim.http.pages import bare_list, key_page
 from maim.http.views import EnvelopeView, PlainView
 from tenants.access import Need, get_tenant
+
+_NO_STORE = "no-store"  # for the answers that show a secret
 
 
 class AgentKeys(PlainView):
@@ -40,8 +49,9 @@ class AgentKeys(PlainView):
     def get(self, request: Request, agent_id: str) -> Response:
         query = self.query(AgentKeyListQuery)
         agent = get_agent(self.actor, agent_id, Need.READ)
-        rows = queries.matching(keys_for(self.actor), agent_id=agent.id, status=query.get("status"), q=query.get("q"))
-        return bare_list(rows, AgentKeyAnswer, skip=query["skip"], limit=query["limit"])
+        skip, limit = query.pop("skip"), query.pop("limit")
+        rows = queries.matching(keys_for(self.actor), agent_id=agent.id, **query)
+        return bare_list(rows, AgentKeyAnswer, skip=skip, limit=limit)
 
     @operation(
         "Issue a key; its secret is shown this once",
@@ -49,11 +59,16 @@ class AgentKeys(PlainView):
         request=AgentKeyBody,
         answer=AgentKeyAnswer,
         refusals=(404, 409),
+        idempotent=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.MANAGE)
-        issued = services.issue_key(actor=self.actor, agent=agent, **self.body(AgentKeyBody))
-        return Response(with_secret(AgentKeyAnswer, issued), headers={"Cache-Control": "no-store"})
+        body = self.body(AgentKeyBody)
+
+        def issue() -> Any:
+            return with_secret(AgentKeyAnswer, services.issue_key(actor=self.actor, agent=agent, **body))
+
+        return Response(self.once(issue), headers={"Cache-Control": _NO_STORE})
 
 
 class AgentKeyResource(PlainView):
@@ -82,15 +97,41 @@ class AgentKeyResource(PlainView):
         return Response(status=204)
 
 
-class KeyCollection(EnvelopeView):
+class AgentKeyRotation(PlainView):
+    @operation(
+        "Rotate a key; its new secret is shown this once",
+        tag="api keys",
+        request=RotationBody,
+        answer=AgentKeyAnswer,
+        refusals=(404, 409),
+        idempotent=True,
+    )
+    def post(self, request: Request, agent_id: str, key_id: str) -> Response:
+        key = get_key(self.actor, key_id, Need.MANAGE, agent_id=agent_id)
+        body = self.body(RotationBody)
+
+        def rotate() -> Any:
+            return with_secret(AgentKeyAnswer, services.rotate_key(actor=self.actor, key=key, **body))
+
+        return Response(self.once(rotate), headers={"Cache-Control": _NO_STORE})
+
+
+class KeyView(EnvelopeView):
+    def shown_once(self, data: Any, *, message: Text, tenant_id: str) -> Response:
+        """The envelope of an answer that shows a secret."""
+        response = self.answer(data, message=message, tenant_id=tenant_id)
+        response["Cache-Control"] = _NO_STORE
+        return response
+
+
+class KeyCollection(KeyView):
     @operation("List a tenant's keys", tag="api keys", query=KeyPageQuery, answer=KeyPage, refusals=(404,))
     def get(self, request: Request) -> Response:
         query = self.query(KeyPageQuery)
-        tenant = get_tenant(self.actor, query["tenant_id"], Need.READ)
-        rows = queries.matching(
-            keys_for(self.actor), tenant_id=tenant.id, agent_id=query.get("agent_id"), status=query.get("status")
-        )
-        found = key_page(rows, KeyAnswer, page=query["page"], page_size=query["page_size"])
+        page, page_size = query.pop("page"), query.pop("page_size")
+        tenant = get_tenant(self.actor, query.pop("tenant_id"), Need.READ)
+        rows = queries.matching(keys_for(self.actor), tenant_id=tenant.id, **query)
+        found = key_page(rows, KeyAnswer, page=page, page_size=page_size)
         return self.answer(found, message=_("API keys listed"), tenant_id=tenant.id)
 
     @operation(
@@ -99,6 +140,7 @@ class KeyCollection(EnvelopeView):
         request=KeyBody,
         answer=KeyAnswer,
         refusals=(404, 409),
+        idempotent=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(KeyBody)
@@ -106,10 +148,27 @@ class KeyCollection(EnvelopeView):
         agent = get_agent(self.actor, body.pop("agent_id"), Need.MANAGE)
         if agent.tenant_id != tenant.id:
             raise AgentNotFound
-        issued = services.issue_key(actor=self.actor, agent=agent, **body)
-        response = self.answer(with_secret(KeyAnswer, issued), message=_("API key issued"), tenant_id=tenant.id)
-        response["Cache-Control"] = "no-store"
-        return response
+
+        def issue() -> Any:
+            return with_secret(KeyAnswer, services.issue_key(actor=self.actor, agent=agent, **body))
+
+        return self.shown_once(self.once(issue), message=_("API key issued"), tenant_id=tenant.id)
+
+
+class KeySearch(EnvelopeView):
+    @operation(
+        "Find the key that a secret belongs to, or did before a rotation",
+        tag="api keys",
+        request=KeySearchBody,
+        answer=KeyAnswer,
+        refusals=(404,),
+    )
+    def post(self, request: Request) -> Response:
+        try:
+            key = get_secret(self.actor, self.body(KeySearchBody)["api_key"], Need.READ).key
+        except MalformedKey as error:
+            raise KeyNotFound from error
+        return self.answer(KeyAnswer(key).data, message=_("API key found"), tenant_id=key.tenant_id)
 
 
 class KeyResource(EnvelopeView):
@@ -143,3 +202,22 @@ class EnableKey(EnvelopeView):
     def post(self, request: Request, key_id: str) -> Response:
         key = services.enable_key(actor=self.actor, key=get_key(self.actor, key_id, Need.MANAGE))
         return self.answer(KeyAnswer(key).data, message=_("API key enabled"), tenant_id=key.tenant_id)
+
+
+class RotateKey(KeyView):
+    @operation(
+        "Rotate a key; its new secret is shown this once",
+        tag="api keys",
+        request=RotationBody,
+        answer=KeyAnswer,
+        refusals=(404, 409),
+        idempotent=True,
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        key = get_key(self.actor, key_id, Need.MANAGE)
+        body = self.body(RotationBody)
+
+        def rotate() -> Any:
+            return with_secret(KeyAnswer, services.rotate_key(actor=self.actor, key=key, **body))
+
+        return self.shown_once(self.once(rotate), message=_("API key rotated"), tenant_id=key.tenant_id)

@@ -13,10 +13,13 @@ from rest_framework import serializers
 
 from agents.models import AgentStatus
 from agents.serializers import InternalAgentAnswer
+from apikeys.permissions import MAX_EXPRESSION_LENGTH
+from internal_api.questions import client_address
 from maim.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
     Body,
+    ChoiceField,
     PageQuery,
     Query,
     StrictBooleanField,
@@ -28,11 +31,12 @@ from maim.http.fields import (
 
 ONE_YEAR = 366 * 24 * 3600
 MAX_DETAILS_BYTES = 8 * 1024
+MAX_WHERE_LENGTH = 2000
 
 
 class AgentPageQuery(PageQuery):
     tenant_id = serializers.CharField(max_length=50)
-    status = serializers.ChoiceField(AgentStatus.choices, required=False)
+    status = ChoiceField(AgentStatus.choices, required=False)
 
 
 class AgentPage(serializers.Serializer[Any]):
@@ -47,25 +51,75 @@ class DeletedAgent(serializers.Serializer[Any]):
     id = serializers.CharField()
 
 
+@extend_schema_field({"type": "string", "format": "ip", "example": "2001:db8::7"})
+class AddressField(StrictCharField):
+    """An IPv4 or IPv6 address."""
+
+    default_error_messages = {"address": _("Write an address as 203.0.113.7 or 2001:db8::7.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return client_address(super().to_internal_value(data))
+        except ValueError:
+            self.fail("address")
+
+
 class ParseKeyBody(Body):
     # Malformed keys of any length are a question with an answer (AUTH_001), not bad input.
     api_key = StrictCharField(trim_whitespace=False, allow_blank=True)
 
 
 class ValidateKeyBody(ParseKeyBody):
-    required_permission = StrictCharField(max_length=500, required=False)
-    check_rate_limit = StrictBooleanField(required=False)
+    required_permission = StrictCharField(
+        max_length=MAX_EXPRESSION_LENGTH,
+        required=False,
+        help_text="One name, or an expression: `chat and (config_read or admin)`.",
+    )
+    check_rate_limit = StrictBooleanField(required=False, help_text="false counts no use and consumes no limit.")
+    client_ip = AddressField(
+        required=False, help_text="Who uses the key, where it may be used from some networks only."
+    )
+
+
+class ValidateKeysBody(Body):
+    items = serializers.ListField(child=ValidateKeyBody(), min_length=1, max_length=100)
 
 
 class CheckPermissionBody(ParseKeyBody):
     permission = StrictCharField(max_length=500)
+    client_ip = AddressField(required=False)
 
 
 class RefusalAnswer(serializers.Serializer[Any]):
-    """A key that is not good has `valid` and `code`, and no more."""
+    """A key that is not good has `valid` and `code`; over a limit also `retry_after`, and no more."""
 
     valid = serializers.BooleanField(required=False)
     code = serializers.CharField(required=False)
+    retry_after = serializers.IntegerField(required=False, allow_null=True, help_text="Seconds; null for never.")
+    stale = serializers.BooleanField(required=False, help_text="From memory, while the database is away.")
+
+
+class LeakBody(ParseKeyBody):
+    where = StrictCharField(
+        max_length=MAX_WHERE_LENGTH, required=False, help_text="Where the key was seen: a URL, or in words."
+    )
+
+
+class LeakAnswer(RefusalAnswer):
+    """Which key it is, and whether it now has no good secret left but those in their grace."""
+
+    api_key_id = serializers.CharField(required=False)
+    tenant_id = serializers.CharField(required=False)
+    agent_id = serializers.CharField(required=False)
+    was_current = serializers.BooleanField(required=False, help_text="false: it had been rotated out.")
+
+
+class RoomAnswer(serializers.Serializer[Any]):
+    """What is left of the strictest limit."""
+
+    limit = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+    reset = UTCDateTimeField(allow_null=True, help_text="When there will be more; null for never.")
 
 
 class ParsedKeyAnswer(RefusalAnswer):
@@ -84,6 +138,25 @@ class VerdictAnswer(RefusalAnswer):
     permissions = serializers.ListField(child=serializers.CharField(), required=False)
     has_permission = serializers.BooleanField(required=False)
     status = serializers.CharField(required=False)
+    key_name = serializers.CharField(required=False)
+    expires_at = UTCDateTimeField(required=False, allow_null=True)
+    agent_name = serializers.CharField(required=False)
+    config_version = serializers.IntegerField(required=False, allow_null=True)
+    rate_limit = RoomAnswer(required=False, allow_null=True)
+    quota = RoomAnswer(required=False, allow_null=True)
+
+
+class VerdictItem(serializers.Serializer[Any]):
+    """What validate-api-key would have answered."""
+
+    success = serializers.BooleanField()
+    error = serializers.CharField(allow_null=True)
+    error_code = serializers.CharField(allow_null=True)
+    data = VerdictAnswer()  # type: ignore[assignment]  # the metaclass takes fields out of the class
+
+
+class VerdictsAnswer(serializers.Serializer[Any]):
+    items = VerdictItem(many=True)
 
 
 class PermissionAnswer(RefusalAnswer):

@@ -6,6 +6,7 @@ descriptions are the table in docs/operations.md, which a test keeps in step.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
@@ -29,6 +30,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_SECRET_LENGTH = 32
+FERNET_KEY_BYTES = 32
 
 
 class InvalidEnvironment(Exception):
@@ -105,6 +107,22 @@ class AuthRate(tuple[int, int]):
         return self[1]
 
 
+def parse_encryption_keys(text: str) -> tuple[str, ...]:
+    """Fernet keys, newest first."""
+    keys = tuple(part.strip() for part in text.split(","))
+    for number, key in enumerate(keys, 1):
+        try:
+            is_good = len(base64.urlsafe_b64decode(key)) == FERNET_KEY_BYTES
+        except ValueError:  # whose text may hold a part of the key
+            is_good = False
+        if not is_good:
+            raise ValueError(
+                f"key {number} is no Fernet key, which is 32 bytes in URL-safe base64; make one with: "
+                "openssl rand -base64 32 | tr '+/' '-_'"
+            )
+    return keys
+
+
 def parse_auth_rate(text: str) -> AuthRate | None:
     """`10,60` or `off`."""
     if text == "off":
@@ -169,6 +187,11 @@ def _key_secrets(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _encryption_keys(secret: SecretStr) -> SecretStr:
+    parse_encryption_keys(secret.get_secret_value())
+    return secret
+
+
 BindText = Annotated[str, AfterValidator(_bind)]
 HostNames = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode]
@@ -212,6 +235,12 @@ class Environment(BaseSettings):
         "characters or more each. Keep old ones: the keys stored under them die with them. Generated or "
         "required like `MAIM_SECRET_KEY`.",
     )
+    MAIM_ENCRYPTION_KEYS: Annotated[SecretStr, AfterValidator(_encryption_keys)] | None = Field(
+        None,
+        description="Comma-separated Fernet keys, newest first, that secrets which must be read again are sealed "
+        "with; make one with `openssl rand -base64 32 | tr '+/' '-_'`. Keep old ones: what was sealed with them "
+        "dies with them. Generated or required like `MAIM_SECRET_KEY`.",
+    )
     MAIM_CORS_ORIGINS: Origins = Field(
         [], description="Comma-separated origins of browser consoles that may call the public surface."
     )
@@ -239,6 +268,24 @@ class Environment(BaseSettings):
     )
     MAIM_WORKERS: int = Field(
         1, ge=1, le=64, description="Worker processes of each surface; more than one needs `REDIS_URL`."
+    )
+    MAIM_REMEMBERED_KEYS: int = Field(
+        100_000,
+        ge=1_000,
+        le=10_000_000,
+        description="How many keys' verdicts an internal worker keeps in memory, about 1 KiB each.",
+    )
+    MAIM_SERVE_STALE_SECONDS: int = Field(
+        0,
+        ge=0,
+        le=24 * 3600,
+        description="How long remembered keys are still answered, marked `stale`, when the database is away. "
+        "In that time a disabled key may pass. 0: they are answered 503.",
+    )
+    MAIM_LIMITS_FAIL: Literal["open", "closed"] = Field(
+        "closed",
+        description="What becomes of keys with a rate limit or quota when Redis is away: `closed` answers 503, "
+        "`open` lets them pass uncounted by their limits.",
     )
     MAIM_LOG_FORMAT: Literal["console", "json"] = Field(
         "console", description="`console` for people, `json` for log collectors (one object a line)."
@@ -291,7 +338,7 @@ class Environment(BaseSettings):
         if "DATABASE_URL" in values:
             problems += [
                 f"{name}: required when DATABASE_URL is given (every machine must use the same one)"
-                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_SECRETS")
+                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_SECRETS", "MAIM_ENCRYPTION_KEYS")
                 if name not in values and f"{name}_FILE" not in values
             ]
         workers = values.get("MAIM_WORKERS", "1")
@@ -329,6 +376,13 @@ class Environment(BaseSettings):
         if self.MAIM_KEY_SECRETS is not None:
             return parse_key_secrets(self.MAIM_KEY_SECRETS.get_secret_value())
         return parse_key_secrets(self._kept_secret("key_secrets", f"1:{secrets.token_urlsafe(48)}"))
+
+    def encryption_keys(self) -> tuple[str, ...]:
+        """Fernet keys, newest first; given, or kept in the data directory. Raises InvalidEnvironment."""
+        if self.MAIM_ENCRYPTION_KEYS is not None:
+            return parse_encryption_keys(self.MAIM_ENCRYPTION_KEYS.get_secret_value())
+        fresh = base64.urlsafe_b64encode(secrets.token_bytes(FERNET_KEY_BYTES)).decode()
+        return parse_encryption_keys(self._kept_secret("encryption_keys", fresh))
 
     def make_data_dir(self) -> None:
         """Makes the data directory if there is none; raises InvalidEnvironment."""

@@ -16,6 +16,7 @@ try:
     ENV = environment.load()
     SECRET_KEY = ENV.secret_key()
     KEY_SECRETS = ENV.key_secrets()
+    ENCRYPTION_KEYS = ENV.encryption_keys()
     if not ENV.DATABASE_URL:
         ENV.make_data_dir()
 except environment.InvalidEnvironment as error:
@@ -136,6 +137,12 @@ SIMPLE_JWT = {
 }
 USAGE_LOG_RETENTION = timedelta(days=ENV.MAIM_USAGE_LOG_DAYS)
 
+# ---- verification of keys
+
+REMEMBERED_KEYS = ENV.MAIM_REMEMBERED_KEYS
+SERVE_STALE_SECONDS = ENV.MAIM_SERVE_STALE_SECONDS
+LIMITS_FAIL_OPEN = ENV.MAIM_LIMITS_FAIL == "open"
+
 # ---- the public surface's neighbours
 
 PUBLIC_URL = ENV.MAIM_PUBLIC_URL
@@ -214,7 +221,10 @@ TEMPLATES = [
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "maim.http.request_id.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "maim.http.request_id.RequestIdFilter"},
+        "secrets": {"()": "apikeys.log_filter.SecretsFilter"},
+    },
     "formatters": {
         "console": {"format": "{asctime} {levelname:<7} {name} [{request_id}] {message}", "style": "{"},
         "json": {
@@ -228,7 +238,7 @@ LOGGING: dict[str, Any] = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": ENV.MAIM_LOG_FORMAT,
-            "filters": ["request_id"],
+            "filters": ["request_id", "secrets"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -7,6 +7,7 @@ from django.urls import path
 
 import accounts.views as accounts
 import agents.views as agents
+import apikeys.usage_views as usage
 import apikeys.views as apikeys
 import tenants.views as tenants
 from maim.http import handlers, probes
@@ -31,14 +32,21 @@ urlpatterns = [
     path("api/v1/auth/me", accounts.Me.as_view()),
     path("api/v1/tenants", tenants.TenantCollection.as_view()),
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantResource.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsage.as_view()),
     path("api/v1/agents", agents.Agents.as_view()),
     path("api/v1/agents/<str:agent_id>", agents.AgentResource.as_view()),
+    path("api/v1/agents/<str:agent_id>/usage", usage.AgentUsage.as_view()),
     path("api/v1/agents/<str:agent_id>/api_keys", apikeys.AgentKeys.as_view()),
     path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>", apikeys.AgentKeyResource.as_view()),
+    path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>/rotate", apikeys.AgentKeyRotation.as_view()),
+    path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>/usage", usage.AgentKeyUsage.as_view()),
     path("api/v1/api-keys", apikeys.KeyCollection.as_view()),
+    path("api/v1/api-keys/search", apikeys.KeySearch.as_view()),
     path("api/v1/api-keys/<str:key_id>", apikeys.KeyResource.as_view()),
     path("api/v1/api-keys/<str:key_id>/disable", apikeys.DisableKey.as_view()),
     path("api/v1/api-keys/<str:key_id>/enable", apikeys.EnableKey.as_view()),
+    path("api/v1/api-keys/<str:key_id>/rotate", apikeys.RotateKey.as_view()),
+    path("api/v1/api-keys/<str:key_id>/usage", usage.KeyUsage.as_view()),
     path("api/v1/plugins/settings", agents.PluginSettings.as_view()),
     path("api/v1/system/models", agents.SystemModels.as_view()),
     path("api/v1/system/bot-defaults", agents.BotDefaults.as_view()),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
+from http import HTTPStatus
 from typing import Any, cast
 
 import django
@@ -18,7 +19,8 @@ from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.finders import get_finders  # noqa: E402
 from whitenoise import WhiteNoise  # noqa: E402
 
-from maim.http.surfaces import handler_of, surface_of_port  # noqa: E402
+from internal_api import shortcut  # noqa: E402
+from maim.http.surfaces import INTERNAL, handler_of, surface_of_port  # noqa: E402
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -32,9 +34,35 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         return [b""]
     if environ["PATH_INFO"].startswith(settings.STATIC_URL):
         return cast(Iterable[bytes], static_files()(environ, start_response))
+    if surface is INTERNAL:
+        asked = shortcut.request(
+            environ["REQUEST_METHOD"],
+            environ["PATH_INFO"],
+            environ["SERVER_PORT"],
+            partial(_header, environ),
+            partial(_keep_body, environ),
+        )
+        if asked is not None:
+            reply = asked.recalled() or shortcut.answered([asked])[0]
+            start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
+            return [reply.body]
     if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
         _measure_body(environ)
     return handler_of(surface)(environ, start_response)
+
+
+def _header(environ: Environ, name: str) -> str | None:
+    """A header by its lower-case name."""
+    variable = name.upper().replace("-", "_")
+    found: str | None = environ.get(variable if variable.startswith("CONTENT_") else f"HTTP_{variable}")
+    return found
+
+
+def _keep_body(environ: Environ) -> bytes:
+    """The body, which can be read once more after this."""
+    body: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
 
 
 def _measure_body(environ: Environ) -> None:

@@ -13,7 +13,7 @@ from maim.common.actor import Actor
 from maim.http.admin_base import OperatorAdmin, actor_of
 from tenants import services
 from tenants.models import Membership, Tenant
-from tenants.serializers import TenantChanges
+from tenants.serializers import InternalTenantChanges
 
 
 class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -58,7 +58,16 @@ class TenantAdmin(OperatorAdmin):
     list_select_related = ("owner",)
     search_fields = ("name_folded", "id", "owner__username_folded")
     autocomplete_fields = ("owner",)
-    add_fields = ("tenant_name", "tenant_type", "owner", "description", "contact_email", "tenant_config")
+    add_fields = (
+        "tenant_name",
+        "tenant_type",
+        "owner",
+        "description",
+        "contact_email",
+        "tenant_config",
+        "rate_limit",
+        "quota",
+    )
     fields = (
         "id",
         "tenant_name",
@@ -68,12 +77,14 @@ class TenantAdmin(OperatorAdmin):
         "description",
         "contact_email",
         "tenant_config",
+        "rate_limit",
+        "quota",
         "created_at",
         "updated_at",
     )
     readonly_fields = ("id", "owner", "created_at", "updated_at")
     inlines = (Members, NewMembers)
-    body = TenantChanges
+    body = InternalTenantChanges
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else self.inlines

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
+from maim.common.limits import Limited
 from maim.common.text import fold
 
 
@@ -20,7 +21,7 @@ class TenantStatus(models.TextChoices):
     SUSPENDED = "suspended", _("suspended")
 
 
-class Tenant(models.Model):
+class Tenant(Limited):
     """Whose agents and keys they are. Names are unique for an owner, and among those without one."""
 
     id = IdField(primary_key=True, default=ids.tenant_id, editable=False)

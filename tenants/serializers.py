@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from maim.http.fields import (
     Body,
+    ChoiceField,
     JSONObjectField,
     StrictCharField,
     UTCDateTimeField,
@@ -13,6 +14,7 @@ from maim.http.fields import (
     id_field,
     name_field,
 )
+from maim.http.limit_fields import QuotaField, RateLimitField
 from tenants.models import TenantStatus, TenantType
 
 
@@ -20,7 +22,7 @@ class TenantBody(Body):
     """v1's; a person's tenant is their own."""
 
     tenant_name = name_field(255)
-    tenant_type = serializers.ChoiceField(TenantType.choices)
+    tenant_type = ChoiceField(TenantType.choices)
     description = description_field()
     contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
     tenant_config = JSONObjectField(required=False)
@@ -30,10 +32,12 @@ class InternalTenantBody(TenantBody):
     """v2's."""
 
     owner_id = id_field(required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
 
 
 class TenantChanges(Body):
-    """v1's; a status is not for people to give."""
+    """v1's; a status and limits are not for people to give."""
 
     clearable = frozenset({"description", "contact_email", "tenant_config"})
 
@@ -46,7 +50,11 @@ class TenantChanges(Body):
 class InternalTenantChanges(TenantChanges):
     """v2's."""
 
-    status = serializers.ChoiceField(TenantStatus.choices, required=False)
+    clearable = TenantChanges.clearable | {"rate_limit", "quota"}
+
+    status = ChoiceField(TenantStatus.choices, required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
 
 
 class TenantAnswer(serializers.Serializer[Any]):
@@ -61,6 +69,8 @@ class TenantAnswer(serializers.Serializer[Any]):
     owner_id = serializers.CharField(allow_null=True)
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
 
 
 class TenantPage(serializers.Serializer[Any]):

@@ -9,13 +9,14 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.models import User
-from maim.common import audit, clock
+from maim.common import audit, clock, epoch
 from maim.common.actor import Actor, ActorKind
 from maim.common.db import transactional, unique_or
 from maim.common.errors import Invalid
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
 
+_TOLD_BY_VERDICTS = {"status", "rate_limit", "quota"}
 _NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
 
 
@@ -29,6 +30,8 @@ def snapshot(tenant: Tenant) -> dict[str, Any]:
         "tenant_config": tenant.tenant_config,
         "status": tenant.status,
         "owner_id": tenant.owner_id,
+        "rate_limit": tenant.rate_limit,
+        "quota": tenant.quota,
     }
 
 
@@ -65,6 +68,8 @@ def create_tenant(
     contact_email: str | None = None,
     tenant_config: dict[str, Any] | None = None,
     owner_id: str | None = None,
+    rate_limit: dict[str, Any] | None = None,
+    quota: dict[str, Any] | None = None,
 ) -> Tenant:
     """A new tenant. A person becomes the owner of what they make; others name an owner or none.
 
@@ -81,6 +86,8 @@ def create_tenant(
         tenant_config=tenant_config,
         owner_id=owner_id,
         owner_scope=owner_id or "",
+        rate_limit=rate_limit,
+        quota=quota,
     )
     _set_name(tenant, tenant_name)
     with unique_or(_NAME_TAKEN):
@@ -104,9 +111,10 @@ def lock_tenant(tenant_id: str) -> Tenant:
 
 @transactional
 def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
-    """Changes any of `tenant_name, tenant_type, description, contact_email, tenant_config, status`.
+    """Changes any of `tenant_name, tenant_type, description, contact_email, tenant_config, status,
+    rate_limit, quota`.
 
-    A status is for operators to give: a person's is ignored. Raises TenantNameTaken, TenantNotFound.
+    A status and limits are for operators to give: a person's are ignored. Raises TenantNameTaken, TenantNotFound.
     """
     row = lock_tenant(tenant.pk)
     before = snapshot(row)
@@ -114,10 +122,13 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
         _set_name(row, changes["tenant_name"])
     fields = ["tenant_type", "description", "contact_email", "tenant_config"]
     if actor.is_trusted:
-        fields.append("status")
+        fields += ["status", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
+    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
+    if actor.is_trusted and not _TOLD_BY_VERDICTS.isdisjoint(changes):
+        epoch.invalidate(row.id)
     if not audit.differ(before, after):
         return row
     row.updated_at = clock.now()
@@ -132,6 +143,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant) -> None:
     """Removes a tenant and everything in it; raises TenantNotFound if it is already gone."""
     row = lock_tenant(tenant.pk)
     before = snapshot(row)
+    epoch.invalidate(row.id)
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 

@@ -32,9 +32,21 @@ _AGENT: dict[str, Any] = {
     "config": {},
     "status": "active",
     "tags": [],
+    "rate_limit": None,
+    "quota": None,
 }
 _OLD_AGENT = {**_AGENT, "name": "agent"}
-_KEY: dict[str, Any] = {"name": "new", "description": None, "permissions": [], "status": "active", "expires_at": None}
+_KEY: dict[str, Any] = {
+    "name": "new",
+    "description": None,
+    "permissions": [],
+    "status": "active",
+    "expires_at": None,
+    "rate_limit": None,
+    "quota": None,
+    "allowed_networks": [],
+    "metadata": {},
+}
 _OLD_KEY = {**_KEY, "name": "key", "agent_id": "{agent_id}"}
 _TENANT = {
     "tenant_name": "New",
@@ -44,6 +56,8 @@ _TENANT = {
     "tenant_config": None,
     "status": "active",
     "owner_id": None,
+    "rate_limit": None,
+    "quota": None,
 }
 _PERSONAL = {**_TENANT, "tenant_name": "alice's Personal Tenant", "tenant_type": "personal", "owner_id": "{user_id}"}
 _PLUGIN: dict[str, Any] = {"agent_id": None, "plugin_name": "weather", "enabled": True, "config": {}}
@@ -73,6 +87,25 @@ def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
     renamed = {"name": "renamed", "description": None}
     yield Change(
         surface, f"PUT {path}", renamed, "key.update", "{key_id}", before={"name": "key"}, after={"name": "renamed"}
+    )
+    limits = {"rate_limit": {"limit": 5, "window_seconds": 60}, "quota": {"limit": 100, "period": "day"}}
+    yield Change(
+        surface,
+        f"PUT {path}",
+        {**limits, "allowed_networks": ["10.0.0.1"], "metadata": {"team": "sales"}},
+        "key.update",
+        "{key_id}",
+        before={"rate_limit": None, "quota": None, "allowed_networks": [], "metadata": {}},
+        after={**limits, "allowed_networks": ["10.0.0.1/32"], "metadata": {"team": "sales"}},
+    )
+    yield Change(
+        surface,
+        f"POST {path}/rotate",
+        {"grace_seconds": 60},
+        "key.rotate",
+        "{key_id}",
+        before=None,
+        after={"hint": "{newest_hint}", "old_hint": "{hint}", "grace_seconds": 60},
     )
     yield Change(surface, f"DELETE {path}", None, "key.delete", "{key_id}", before=_OLD_KEY, after=None)
 
@@ -230,6 +263,15 @@ CHANGES = [
     *_changes_of_keys(PUBLIC, "/api/v1/api-keys/{key_id}"),
     *_changes_of_keys(INTERNAL, "/api/v2/api-keys/{key_id}"),
     Change(
+        INTERNAL,
+        "POST /api/v2/auth/report-leaked-key",
+        {"api_key": "{api_key}", "where": "https://example.com/?key={api_key}"},
+        "key.report_leak",
+        "{key_id}",
+        before=None,
+        after={"hint": "{hint}", "where": "https://example.com/?key=mmc_…"},
+    ),
+    Change(
         PUBLIC,
         "PATCH /api/v1/agents/{agent_id}/api_keys/{key_id}",
         {"permissions": ["chat", "chat"]},
@@ -283,9 +325,12 @@ CHANGES = [
 
 # What writes and leaves no row, each with its reason.
 MEASUREMENTS = {
+    "public: POST /api/v1/api-keys/search": "reads",
+    "internal: POST /api/v2/api-keys/search": "reads",
     "public: POST /api/v1/auth/refresh": "the session goes on, only its tokens change",
     "internal: POST /api/v2/auth/parse-api-key": "reads",
     "internal: POST /api/v2/auth/validate-api-key": "counts a use",
+    "internal: POST /api/v2/auth/validate-api-keys": "counts uses",
     "internal: POST /api/v2/auth/check-permission": "reads",
     "internal: PUT /api/v2/agent-activity": "a heartbeat",
     "internal: POST /api/v1/usage/log": "is a log itself",

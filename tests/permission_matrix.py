@@ -36,6 +36,7 @@ POST    /api/v1/tenants                                       401   200    200  
 GET     /api/v1/tenants/{tenant_id}                           401   200    200      404      401      200    200
 PUT     /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
 DELETE  /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
+GET     /api/v1/tenants/{tenant_id}/usage                     401   200    200      404      401      200    200
 
 GET     /api/v1/agents                                        401   200    200      200      401      200    200
 POST    /api/v1/agents                                        401   200    200      200      401      409    200
@@ -44,6 +45,7 @@ GET     /api/v1/agents/{agent_id}                             401   200    200  
 PUT     /api/v1/agents/{agent_id}                             401   200    200      404      401      409    409
 PATCH   /api/v1/agents/{agent_id}                             401   200    200      404      401      409    409
 DELETE  /api/v1/agents/{agent_id}                             401   204    204      404      401      409    409
+GET     /api/v1/agents/{agent_id}/usage                       401   200    200      404      401      200    200
 
 GET     /api/v1/agents/{agent_id}/api_keys                    401   200    200      404      401      200    200
 POST    /api/v1/agents/{agent_id}/api_keys                    401   200    403      404      401      409    403
@@ -51,15 +53,20 @@ GET     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    200  
 PUT     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    403      404      401      409    403
 PATCH   /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    403      404      401      409    403
 DELETE  /api/v1/agents/{agent_id}/api_keys/{key_id}           401   204    403      404      401      409    403
+POST    /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate    401   200    403      404      401      409    403
+GET     /api/v1/agents/{agent_id}/api_keys/{key_id}/usage     401   200    200      404      401      200    200
 
 GET     /api/v1/api-keys?tenant_id={tenant_id}                401   200    200      404      401      200    200
 POST    /api/v1/api-keys                                      401   200    403      404      401      409    403
 POST    /api/v1/api-keys tenant_id={own_tenant_id}            401   200    403      404      401      409    403
+POST    /api/v1/api-keys/search                               401   200    200      404      401      200    200
 GET     /api/v1/api-keys/{key_id}                             401   200    200      404      401      200    200
 PUT     /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
 DELETE  /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
 POST    /api/v1/api-keys/{key_id}/disable                     401   200    403      404      401      409    403
 POST    /api/v1/api-keys/{key_id}/enable                      401   200    403      404      401      409    403
+POST    /api/v1/api-keys/{key_id}/rotate                      401   200    403      404      401      409    403
+GET     /api/v1/api-keys/{key_id}/usage                       401   200    200      404      401      200    200
 
 GET     /api/v1/plugins/settings                              401   200    200      200      401      200    200
 GET     /api/v1/plugins/settings?agent_id={agent_id}          401   200    200      404      401      200    200
@@ -89,6 +96,7 @@ POST    /api/v2/tenants                                            200
 GET     /api/v2/tenants/{tenant_id}                                200
 PUT     /api/v2/tenants/{tenant_id}                                200
 DELETE  /api/v2/tenants/{tenant_id}                                200
+GET     /api/v2/tenants/{tenant_id}/usage                          200
 
 GET     /api/v2/agents?tenant_id={tenant_id}                       200
 POST    /api/v2/agents                                             200
@@ -97,18 +105,24 @@ PUT     /api/v2/agents/{agent_id}                                  200
 DELETE  /api/v2/agents/{agent_id}                                  200
 GET     /api/v2/agents/{agent_id}/config                           200
 PUT     /api/v2/agents/{agent_id}/config                           200
+GET     /api/v2/agents/{agent_id}/usage                            200
 
 GET     /api/v2/api-keys?tenant_id={tenant_id}                     200
 POST    /api/v2/api-keys                                           200
+POST    /api/v2/api-keys/search                                    200
 GET     /api/v2/api-keys/{key_id}                                  200
 PUT     /api/v2/api-keys/{key_id}                                  200
 DELETE  /api/v2/api-keys/{key_id}                                  200
 POST    /api/v2/api-keys/{key_id}/disable                          200
 POST    /api/v2/api-keys/{key_id}/enable                           200
+POST    /api/v2/api-keys/{key_id}/rotate                           200
+GET     /api/v2/api-keys/{key_id}/usage                            200
 
 POST    /api/v2/auth/parse-api-key                                 200
 POST    /api/v2/auth/validate-api-key                              200
+POST    /api/v2/auth/validate-api-keys                             200
 POST    /api/v2/auth/check-permission                              200
+POST    /api/v2/auth/report-leaked-key                             200
 
 GET     /api/v2/agent-activity                                     200
 PUT     /api/v2/agent-activity                                     200
@@ -136,8 +150,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents/{agent_id}/api_keys": {"name": "another"},
     "PUT /api/v1/agents/{agent_id}/api_keys/{key_id}": {"description": "changed"},
     "PATCH /api/v1/agents/{agent_id}/api_keys/{key_id}": {"description": "changed"},
+    "POST /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v1/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
+    "POST /api/v1/api-keys/search": {"api_key": "{api_key}"},
     "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},
+    "POST /api/v1/api-keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v1/plugins/settings": {"plugin_name": "weather", "enabled": True},
     "POST /api/v2/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v2/tenants/{tenant_id}": {"description": "changed"},
@@ -145,10 +162,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v2/agents/{agent_id}": {"description": "changed"},
     "PUT /api/v2/agents/{agent_id}/config": {"persona": "changed"},
     "POST /api/v2/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
+    "POST /api/v2/api-keys/search": {"api_key": "{api_key}"},
     "PUT /api/v2/api-keys/{key_id}": {"description": "changed"},
+    "POST /api/v2/api-keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v2/auth/parse-api-key": {"api_key": "{api_key}"},
     "POST /api/v2/auth/validate-api-key": {"api_key": "{api_key}"},
+    "POST /api/v2/auth/validate-api-keys": {"items": [{"api_key": "{api_key}"}]},
     "POST /api/v2/auth/check-permission": {"api_key": "{api_key}", "permission": "chat"},
+    "POST /api/v2/auth/report-leaked-key": {"api_key": "{api_key}", "where": "a public repository"},
     "PUT /api/v2/agent-activity": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "ttl_seconds": 60},
     "POST /api/v1/usage/log": {"action": "chat"},
 }

@@ -28,14 +28,14 @@ def main(arguments: list[str]) -> int:
     """Runs both passes, beside each other; the exit code of the first that failed, else 0."""
     given_database, given_redis = os.environ.pop("DATABASE_URL", ""), os.environ.pop("REDIS_URL", "")
     given = given_database.startswith("mysql:")
-    missing = _missing(servers=not given)
+    missing = missing_packages(servers=not given)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="maim-test-")))
         directory.chmod(0o755)  # mariadbd runs as another user
-        if missing and not _install(missing):
+        if missing and not install(missing):
             print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
             return Pass("SQLite", {}, arguments, directory).result()
-        _install_mysqlclient()
+        install_mysqlclient()
         environment = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
         if not given:
             mariadb, redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
@@ -62,6 +62,7 @@ class Pass:
             "MAIM_DATA_DIR": str(data),
             "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
             "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
+            "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             **{name: value for name, value in environment.items() if value},
         }
         with self._output.open("wb") as output:
@@ -86,8 +87,8 @@ class Pass:
         return self._process.returncode
 
 
-def _missing(*, servers: bool) -> list[str]:
-    """The Debian packages that the second pass lacks on this machine."""
+def missing_packages(*, servers: bool) -> list[str]:
+    """The Debian packages that MariaDB and Redis, and tests on them, lack on this machine."""
     missing = [*MariaDB.missing(), *Redis.missing()] if servers else []
     if importlib.util.find_spec("MySQLdb") is None:
         needs: dict[str, Callable[[], bool]] = {
@@ -100,19 +101,21 @@ def _missing(*, servers: bool) -> list[str]:
     return missing
 
 
-def _install(packages: list[str]) -> bool:
+def install(packages: list[str]) -> bool:
+    """Installs Debian packages; whether that was allowed, and worked."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     print(f"installing {' '.join(packages)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update", "-qq"], install):
-        if subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode:
+    wanted = ["install", "-y", "-qq", "--no-install-recommends", *packages]
+    for command in (["update", "-qq"], wanted):
+        if subprocess.run(["apt-get", *command], env=environment, check=False, stdout=subprocess.DEVNULL).returncode:
             return False
     return True
 
 
-def _install_mysqlclient() -> None:
+def install_mysqlclient() -> None:
+    """Installs Python's MySQL driver, which the embedded default does without, unless it is there."""
     if importlib.util.find_spec("MySQLdb") is None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         subprocess.run([*pip, "-r", str(ROOT / "requirements.txt")], check=True)

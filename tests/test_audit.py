@@ -14,6 +14,7 @@ from django.db import connection, models
 from accounts import services as accounts
 from agents import plugins
 from agents.models import Agent
+from apikeys.models import KeySecret
 from apikeys.services import IssuedKey
 from maim.common import audit
 from maim.common.models import AuditEntry
@@ -70,6 +71,8 @@ def _scene(alice: Person) -> Scene:
         "tenant_id": alice.tenant.id,
         "agent_id": agent.id,
         "key_id": key.key.id,
+        "api_key": key.secret,
+        "hint": key.key.newest_secrets[0].hint,
         "disabled_key_id": disabled.key.id,
         "plugin_id": str(plugin.pk),
     }
@@ -104,6 +107,7 @@ def test_a_change_leaves_one_right_row(change: Change, scene: Scene) -> None:
         response = scene.send(change)
 
     assert response.status_code in (200, 204), response.content
+    scene.ids["newest_hint"] = KeySecret.objects.order_by("id").values_list("hint", flat=True).last() or ""
     row, *others = rows
     assert row.action == change.action
     assert row.object_type == change.action.partition(".")[0]
@@ -208,7 +212,7 @@ def test_no_secret_is_in_any_row(scene: Scene) -> None:
         answer = scene.send(change)
         body = answer.json() if answer.content else {}
         told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
-        if isinstance(data := body.get("data"), dict) and change.action == "key.create":
+        if isinstance(data := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
             told.append(data["api_key"])
 
     log = "\n".join(str(row) for row in AuditEntry.objects.values_list())

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from maim.environment import AuthRate, Environment, InvalidEnvironment, load
 from tests.support.server import ROOT
 
 SECRET = "not to be printed, and long enough to be a secret"
 OTHER_SECRET = "nor is this one, which is long enough just as well"
+FERNET_KEY = "bm90IHRvIGJlIHByaW50ZWQsIDMyIGJ5dGVzIGxvbmc="
+OTHER_FERNET_KEY = "bm9yIGlzIHRoaXMgb25lLCAzMiBieXRlcyBsb25nIC4="
+KEY_SECRETS = "1:" + "s" * 40
 Load = Callable[..., Environment]
 
 
@@ -77,6 +81,9 @@ class TestDefaults:
         assert environment.MAIM_REGISTRATION == "open"
         assert environment.auth_rate == AuthRate((10, 60))
         assert environment.MAIM_WORKERS == 1
+        assert environment.MAIM_REMEMBERED_KEYS == 100_000
+        assert environment.MAIM_SERVE_STALE_SECONDS == 0
+        assert environment.MAIM_LIMITS_FAIL == "closed"
         assert environment.MAIM_LOG_FORMAT == "console"
         assert environment.MAIM_ACCESS_TOKEN_HOURS == 8 * 24
         assert environment.MAIM_USAGE_LOG_DAYS == 30
@@ -98,6 +105,9 @@ class TestDefaults:
             ("MAIM_REGISTRATION", "closed", "closed"),
             ("MAIM_LOG_FORMAT", "json", "json"),
             ("MAIM_DATA_DIR", "/srv/maim", Path("/srv/maim")),
+            ("MAIM_REMEMBERED_KEYS", "1000", 1000),
+            ("MAIM_SERVE_STALE_SECONDS", "86400", 86_400),
+            ("MAIM_LIMITS_FAIL", "open", "open"),
         ],
     )
     def test_a_value_that_makes_sense_is_taken(self, given: Load, name: str, text: str, value: Any) -> None:
@@ -112,6 +122,19 @@ class TestDefaults:
 
         assert list(environment.key_secrets()) == [12, 1]
 
+    @pytest.mark.parametrize(
+        ("text", "keys"),
+        [
+            (FERNET_KEY, (FERNET_KEY,)),
+            (f"{FERNET_KEY}, {OTHER_FERNET_KEY}", (FERNET_KEY, OTHER_FERNET_KEY)),
+        ],
+    )
+    def test_what_is_sealed_has_keys_newest_first(self, given: Load, text: str, keys: tuple[str, ...]) -> None:
+        environment = given(MAIM_ENCRYPTION_KEYS=text)
+
+        assert environment.encryption_keys() == keys
+        assert [len(Fernet(key).encrypt(b"")) for key in keys] == [100] * len(keys)
+
 
 class TestWrongValues:
     @pytest.mark.parametrize(
@@ -125,6 +148,10 @@ class TestWrongValues:
             ("REDIS_URL", ["localhost:6379", "http://h", "redis://", "redis://h:port", "unix:///tmp/redis.sock"]),
             ("MAIM_SECRET_KEY", ["short"]),
             ("MAIM_KEY_SECRETS", [SECRET, f"1:{SECRET[:9]}", f"x:{'s' * 40}", f"1:{'s' * 40},2:{'t' * 40}"]),
+            (
+                "MAIM_ENCRYPTION_KEYS",
+                ["x" * 44, FERNET_KEY[:-2], f"{FERNET_KEY},", f"{FERNET_KEY},{SECRET}", "YWJj", "小明" * 22],
+            ),
             ("MAIM_CORS_ORIGINS", ["*", "example.com", "https://a.example/path", "https://a.example,ftp://b"]),
             ("MAIM_PUBLIC_URL", ["maim.example.com", "https://maim.example.com/console", "https://"]),
             ("MAIM_TRUSTED_PROXIES", ["proxy", "10.0.0.1/8", "10.0.0.0/33"]),
@@ -132,6 +159,9 @@ class TestWrongValues:
             ("MAIM_REGISTRATION", ["Open", "yes"]),
             ("MAIM_AUTH_RATE", ["10", "10,0", "-1,60", "none", "10,60,5"]),
             ("MAIM_WORKERS", ["0", "-1", "65", "two", "1.5"]),
+            ("MAIM_REMEMBERED_KEYS", ["999", "10000001", "many", "1e5"]),
+            ("MAIM_SERVE_STALE_SECONDS", ["-1", "86401", "1.5", "1m"]),
+            ("MAIM_LIMITS_FAIL", ["Open", "shut"]),
             ("MAIM_LOG_FORMAT", ["JSON", "text"]),
             ("MAIM_ACCESS_TOKEN_HOURS", ["0", "1d", "8785"]),
             ("MAIM_USAGE_LOG_DAYS", ["0", "forever"]),
@@ -146,7 +176,13 @@ class TestWrongValues:
 
     @pytest.mark.parametrize("url", ["postgres://db/maim", "maim", "mysql://u:pa/ss@db/maim"])
     def test_a_database_of_another_kind(self, given: Load, url: str) -> None:
-        found = problems(given, DATABASE_URL=url, MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="1:" + "s" * 40)
+        found = problems(
+            given,
+            DATABASE_URL=url,
+            MAIM_SECRET_KEY=SECRET,
+            MAIM_KEY_SECRETS=KEY_SECRETS,
+            MAIM_ENCRYPTION_KEYS=FERNET_KEY,
+        )
 
         assert [line.partition(":")[0] for line in found] == ["DATABASE_URL"]
 
@@ -156,6 +192,7 @@ class TestWrongValues:
         assert [line.partition(": required when DATABASE_URL")[0] for line in found] == [
             "MAIM_SECRET_KEY",
             "MAIM_KEY_SECRETS",
+            "MAIM_ENCRYPTION_KEYS",
         ]
 
     def test_the_surfaces_must_differ_in_their_port(self, given: Load) -> None:
@@ -176,10 +213,14 @@ class TestWrongValues:
             "DATABASE_URL": "mysql://maim:topsecret/@db:3306/maim",
             "REDIS_URL": "redis://:topsecret/@cache",
             "MAIM_KEY_SECRETS": "1:topsecret",
+            "MAIM_ENCRYPTION_KEYS": "topsecret",
             "MAIM_SECRET_KEY_FILE": str(tmp_path / "missing"),
             "MAIM_CORS_ORIGINS": "*",
             "MAIM_AUTH_RATE": "often",
             "MAIM_WORKERS": "many",
+            "MAIM_REMEMBERED_KEYS": "all",
+            "MAIM_SERVE_STALE_SECONDS": "forever",
+            "MAIM_LIMITS_FAIL": "never",
             "MAIM_LOG_FORMAT": "xml",
         }
 
@@ -207,16 +248,19 @@ class TestSecrets:
         data = tmp_path / "deep" / "var"
 
         first = given(MAIM_DATA_DIR=str(data))
-        key, key_secrets = first.secret_key(), first.key_secrets()
+        key, key_secrets, encryption_keys = first.secret_key(), first.key_secrets(), first.encryption_keys()
         second = load()
 
         assert (second.secret_key(), second.key_secrets()) == (key, key_secrets)
+        assert second.encryption_keys() == encryption_keys
         assert len(key) >= 32
         assert [(version, len(secret) >= 32) for version, secret in key_secrets.items()] == [(1, True)]
         assert key != key_secrets[1]
+        assert [Fernet(each).decrypt(Fernet(each).encrypt(b"a text")) for each in encryption_keys] == [b"a text"]
         assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {
             "secret_key": 0o600,
             "key_secrets": 0o600,
+            "encryption_keys": 0o600,
         }
 
     def test_are_the_same_for_processes_that_start_at_once(self, tmp_path: Path) -> None:
@@ -224,7 +268,7 @@ class TestSecrets:
             "import os, sys; from maim.environment import load\n"
             "for line in sys.stdin:\n"
             "    os.environ['MAIM_DATA_DIR'] = line.strip(); e = load()\n"
-            "    print(e.secret_key(), e.key_secrets()[1], flush=True)\n"
+            "    print(e.secret_key(), e.key_secrets()[1], *e.encryption_keys(), flush=True)\n"
         )
         environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
         with ExitStack() as stack:
@@ -244,29 +288,33 @@ class TestSecrets:
                 kept = {process.stdout.readline() for process in processes if process.stdout}
 
                 assert len(kept) == 1
-                assert len(kept.pop().split()) == 2
-                assert sorted(path.name for path in data.iterdir()) == ["key_secrets", "secret_key"]
+                assert len(kept.pop().split()) == 3
+                assert sorted(path.name for path in data.iterdir()) == ["encryption_keys", "key_secrets", "secret_key"]
 
     def test_that_are_given_are_not_made(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="3:" + "s" * 40)
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert environment.secret_key() == SECRET
+        assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.key_secrets() == {3: "s" * 40}
         assert not environment.MAIM_DATA_DIR.exists()
 
     def test_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
-        for name, text in (("key", SECRET), ("keys", "1:" + "s" * 40), ("url", "mysql://maim:maim@db/maim")):
+        texts = {"key": SECRET, "keys": KEY_SECRETS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
+        for name, text in texts.items():
             (tmp_path / name).write_text(text + "\n")
 
         environment = given(
             MAIM_SECRET_KEY_FILE=str(tmp_path / "key"),
             MAIM_KEY_SECRETS_FILE=str(tmp_path / "keys"),
+            MAIM_ENCRYPTION_KEYS_FILE=str(tmp_path / "fernet"),
             DATABASE_URL_FILE=str(tmp_path / "url"),
             MAIM_SECRET_KEY="",  # as a compose file passes on what nobody set
         )
 
         assert environment.secret_key() == SECRET
         assert environment.key_secrets() == {1: "s" * 40}
+        assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.database_url == "mysql://maim:maim@db/maim"
 
     def test_in_a_file_yield_to_the_variable_itself(self, given: Load, tmp_path: Path) -> None:
@@ -287,7 +335,8 @@ class TestSecrets:
         ]
 
     def test_are_not_shown_with_the_environment(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="1:" + "s" * 40)
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS=KEY_SECRETS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert SECRET not in repr(environment)
         assert "s" * 40 not in repr(environment)
+        assert FERNET_KEY not in repr(environment)

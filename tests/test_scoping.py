@@ -16,7 +16,10 @@ from django.shortcuts import get_list_or_404, get_object_or_404
 from agents import plugins
 from agents import services as agents
 from agents.models import Agent, AgentActivity, PluginSetting
-from apikeys.models import ApiKey, UsageLogEntry
+from apikeys import usage
+from apikeys.models import ApiKey, DailyUse, UsageLogEntry
+from apikeys.usage import Uses
+from maim.common import clock
 from maim.common.models import AuditEntry
 from maim.common.scoping import TenantOwned, UnscopedQueryError
 from tenants import services as tenants
@@ -48,7 +51,7 @@ MAY_GO_UNSCOPED = {
     "agents/services.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
-    "apikeys/verification.py": "finds a key's tenant by the key",
+    "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
 
@@ -181,11 +184,21 @@ def _goes_round(node: ast.AST) -> bool:
 def furnish(tenant: Tenant) -> Agent:
     """Something of everything that a tenant can hold; its agent."""
     agent = make_agent(tenant)
-    make_key(agent)
+    use(make_key(agent).key)
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=None, plugin_name="weather", enabled=True, config={})
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=False, config={})
     agents.record_activity(tenant_id=tenant.id, agent_id=agent.id, ttl_seconds=60)
     return agent
+
+
+def use(key: ApiKey) -> None:
+    """One use of a key, counted."""
+    now = clock.now()
+    usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
+
+
+# What a change leaves behind besides itself.
+TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation"}
 
 
 def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: Person, charlie: Person) -> None:
@@ -201,7 +214,7 @@ def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: P
 
     tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
 
-    assert changed_tables(empty, tables()) == {"common.AuditEntry"}
+    assert changed_tables(empty, tables()) == TRACES
     assert AuditEntry.objects.filter(tenant_id=tenant.id, action="tenant.delete").count() == 1
 
 
@@ -209,15 +222,17 @@ def test_a_deleted_agent_takes_its_own_and_leaves_its_neighbours(alice: Person) 
     neighbour = furnish(alice.tenant)
     before = tables()
     agent = make_agent(alice.tenant)
-    make_key(agent)
+    use(make_key(agent).key)
     plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="x", enabled=True, config={})
     agents.record_activity(tenant_id=alice.tenant.id, agent_id=agent.id, ttl_seconds=60)
     assert changed_tables(before, tables()) >= SCOPED_LABELS | {"apikeys.KeySecret"}
 
     agents.delete_agent(actor=OPERATOR, agent=agent)
+    usage.sweep()
 
-    assert changed_tables(before, tables()) == {"common.AuditEntry"}
-    for model in (Agent, ApiKey, PluginSetting, AgentActivity):
+    assert changed_tables(before, tables()) == TRACES | {"apikeys.DailyUse"}, "its uses stay in its tenant's counts"
+    assert not DailyUse.objects.in_tenants([alice.tenant.id]).filter(subject=agent.id).exists()
+    for model in (Agent, ApiKey, PluginSetting, AgentActivity, DailyUse):
         assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"
 
 

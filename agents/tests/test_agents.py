@@ -29,6 +29,8 @@ FIELDS = [
     "tags",
     "created_at",
     "updated_at",
+    "rate_limit",
+    "quota",
 ]
 
 
@@ -58,6 +60,8 @@ class TestCreating:
             "tags": ["a", "b"],
             "created_at": "2026-01-31T12:00:00Z",
             "updated_at": "2026-01-31T12:00:00Z",
+            "rate_limit": None,
+            "quota": None,
         }
         assert alice.client.get(f"{AGENTS}/{body['id']}").json() == body
 

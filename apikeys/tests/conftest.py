@@ -3,15 +3,23 @@ from __future__ import annotations
 import pytest
 
 from agents.models import Agent
+from apikeys.services import IssuedKey
 from apikeys.tests.doors import DOORS, ENVELOPED, KeyDoor
+from apikeys.tests.worker import Scene, Worker
 from tests.support.client import SurfaceClient
-from tests.support.people import Person, make_agent
+from tests.support.people import Person, make_agent, make_key
 
 
 @pytest.fixture
 def agent(alice: Person) -> Agent:
     """An agent of Alice's."""
     return make_agent(alice.tenant)
+
+
+@pytest.fixture
+def issued(agent: Agent) -> IssuedKey:
+    """A key of that agent, `production`."""
+    return make_key(agent, "production", permissions=["chat", "config.*"])
 
 
 @pytest.fixture(params=DOORS)
@@ -24,3 +32,16 @@ def door(request: pytest.FixtureRequest, agent: Agent, alice: Person, internal: 
 def enveloped(request: pytest.FixtureRequest, agent: Agent, alice: Person, internal: SurfaceClient) -> KeyDoor:
     """Each door with v2's envelope in turn."""
     return KeyDoor(request.param, agent, alice, internal)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker with a good lease."""
+    worker = Worker(monkeypatch)
+    worker.renew()
+    return worker
+
+
+@pytest.fixture
+def scene(alice: Person) -> Scene:
+    return Scene(alice)

@@ -10,6 +10,7 @@ from tests.support.people import Person
 
 ENVELOPED = ("v1 enveloped", "v2")
 DOORS = ("v1", *ENVELOPED)
+_ADDED = ["rate_limit", "quota", "allowed_networks", "metadata", "old_secret_last_used_at", "leaked_at"]
 V1_FIELDS = [
     "id",
     "tenant_id",
@@ -23,6 +24,7 @@ V1_FIELDS = [
     "last_used_at",
     "expires_at",
     "usage_count",
+    *_ADDED,
 ]
 V2_FIELDS = [
     "api_key_id",
@@ -38,6 +40,7 @@ V2_FIELDS = [
     "usage_count",
     "created_at",
     "updated_at",
+    *_ADDED,
 ]
 
 
@@ -78,6 +81,13 @@ class KeyDoor:
     def put(self, key: dict[str, Any], **changes: Any) -> dict[str, Any]:
         changed: dict[str, Any] = self.data(self.client.send("PUT", self.key_path(key), changes))
         return changed
+
+    def try_rotate(self, key: dict[str, Any], body: dict[str, Any] | None = None, **headers: str) -> Any:
+        return self.client.send("POST", f"{self.key_path(key)}/rotate", {} if body is None else body, **headers)
+
+    def rotate(self, key: dict[str, Any], **body: Any) -> dict[str, Any]:
+        rotated: dict[str, Any] = self.data(self.try_rotate(key, body))
+        return rotated
 
     def listed(self, query: str = "") -> list[dict[str, Any]]:
         prefix = "?" if self.is_bare else f"?tenant_id={self.agent.tenant_id}&agent_id={self.agent.id}&"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
 
 from agents.models import Agent
-from apikeys import verification
+from apikeys import services, verification
+from apikeys.access import get_secret
 from apikeys.models import ApiKey, UsageLogEntry
-from apikeys.usage import log_usage
-from apikeys.verification import Bad, Good
+from apikeys.usage_log import log_usage
 from maim.common import clock
 from maim.common.models import AuditEntry
+from tenants.access import Need
 from tests.support.operators import Operator, errors_of, sign_in, url
-from tests.support.people import Person, make_agent, make_key
+from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -40,8 +40,8 @@ def test_an_operator_issues_a_key(olivia: Operator, agent: Agent) -> None:
     assert (key.agent_id, key.tenant_id, key.permissions) == (agent.pk, agent.tenant_id, ["agent:read", "chat"])
     assert key.expires_at == datetime(2999, 1, 31, 12, tzinfo=UTC)
     verdict = verification.verify(response.context["secret"])
-    assert isinstance(verdict, Good)
-    assert verdict.key_id == key.pk
+    assert verdict.facts is not None
+    assert verdict.facts.key_id == key.pk
 
 
 def test_the_secret_is_shown_once_and_kept_nowhere(
@@ -88,7 +88,14 @@ def test_sending_the_form_again_issues_no_second_key(olivia: Operator, agent: Ag
             {"agent": ["Select a valid choice. That choice is not one of the available choices."]},
         ),
         ({"agent": ""}, {"agent": ["This field is required."]}),
-        ({"permissions": '["a b"]'}, {"permissions": ["A permission is 1 to 64 characters without blanks"]}),
+        (
+            {"permissions": '["a b"]'},
+            {
+                "permissions": [
+                    'A permission is 1 to 64 characters without blanks or parentheses, and neither "and" nor "or"'
+                ]
+            },
+        ),
         ({"permissions": "[5]"}, {"permissions": ["0: Not a valid string."]}),
         ({"permissions": "chat"}, {"permissions": ["not JSON at line 1, column 1"]}),
         (
@@ -174,8 +181,8 @@ def test_operators_disable_and_enable_keys(olivia: Operator, agent: Agent) -> No
     keys = [make_key(agent), make_key(agent)]
     rows = [issued.key for issued in keys]
 
-    def verdicts() -> list[Any]:
-        return [getattr(verification.verify(issued.secret), "code", "good") for issued in keys]
+    def verdicts() -> list[str]:
+        return [verification.verify(issued.secret).code for issued in keys]
 
     assert olivia.act("disable", *rows)["Location"] == url(ApiKey)
     assert verdicts() == [verification.DISABLED] * 2
@@ -183,7 +190,7 @@ def test_operators_disable_and_enable_keys(olivia: Operator, agent: Agent) -> No
     assert [(entry.before, entry.after) for entry in disabled] == [({"status": "active"}, {"status": "disabled"})] * 2
 
     olivia.act("enable", *rows)
-    assert verdicts() == ["good"] * 2
+    assert verdicts() == [verification.VALID] * 2
     assert disabled.all().count() == 4
 
 
@@ -192,7 +199,7 @@ def test_an_operator_deletes_a_key(olivia: Operator, agent: Agent) -> None:
 
     assert olivia.delete(issued.key)["Location"] == url(ApiKey)
 
-    assert verification.verify(issued.secret) == Bad(verification.UNKNOWN)
+    assert verification.verify(issued.secret).code == verification.UNKNOWN
     assert olivia.audit_of("key.delete").before["name"] == "First"
 
 
@@ -233,6 +240,162 @@ def test_who_may_only_look_neither_issues_nor_disables(agent: Agent) -> None:
 
     key.refresh_from_db()
     assert key.status == "active"
+
+
+# ---- limits, networks, metadata
+
+
+def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> None:
+    olivia.add(
+        ApiKey,
+        agent=agent.pk,
+        name="First",
+        rate_limit='{"limit": 5, "window_seconds": 60}',
+        quota='{"limit": 100, "period": "day"}',
+        allowed_networks='["203.0.113.7"]',
+        metadata='{"team": "销售"}',
+    )
+
+    key = ApiKey.unscoped.get()
+    assert (key.rate_limit, key.quota) == ({"limit": 5, "window_seconds": 60}, {"limit": 100, "period": "day"})
+    assert (key.allowed_networks, key.metadata) == (["203.0.113.7/32"], {"team": "销售"})
+
+    olivia.change(key, rate_limit="", quota="", allowed_networks="", metadata="")
+    key.refresh_from_db()
+    assert (key.rate_limit, key.quota, key.allowed_networks, key.metadata) == (None, None, [], {})
+    assert olivia.audit_of("key.update").before["quota"] == {"limit": 100, "period": "day"}
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "error"),
+    [
+        ("rate_limit", "5", "Invalid data. Expected a dictionary, but got int."),
+        ("rate_limit", '{"limit": 5}', "window_seconds: This field is required."),
+        ("quota", '{"limit": 0, "period": "day"}', "limit: Ensure this value is greater than or equal to 1."),
+        (
+            "allowed_networks",
+            '["10.0.0.1/8"]',
+            "10.0.0.1/8 has host bits set; the network that it is in is 10.0.0.0/8",
+        ),
+        ("metadata", "[]", 'Expected a dictionary of items but got type "list".'),
+        ("metadata", '{"a": "' + "x" * 8185 + '"}', "The metadata may have at most 8 KiB of JSON"),
+    ],
+)
+def test_what_may_not_bound_a_key(olivia: Operator, agent: Agent, field: str, text: str, error: str) -> None:
+    key = make_key(agent).key
+
+    assert errors_of(olivia.change(key, **{field: text})) == {field: [error]}
+    assert not AuditEntry.objects.filter(action="key.update").exists()
+
+
+# ---- rotation and leaks
+
+
+def test_an_operator_rotates_a_key(olivia: Operator, agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    issued = make_key(agent, "First")
+    assert url(issued.key, "rotate") in olivia.get(url(issued.key, "change")).content.decode()
+
+    response = olivia.submit(url(issued.key, "rotate"), grace_seconds="60")
+
+    secret = response.context["secret"]
+    assert response.content.decode().count(secret) == 1
+    assert "no-store" in response["Cache-Control"]
+    assert verification.verify(secret).code == verification.VALID
+    assert verification.verify(issued.secret).code == verification.VALID
+    with clock.frozen_at(clock.now() + timedelta(minutes=1)):
+        assert verification.verify(issued.secret).code == verification.EXPIRED
+    assert olivia.audit_of("key.rotate").after["grace_seconds"] == 60
+
+    for page in (url(ApiKey), url(issued.key, "change"), url(issued.key, "rotate")):
+        text = olivia.get(page).content.decode()
+        assert secret not in text
+        assert issued.secret not in text
+    stored = str(list(AuditEntry.objects.values())) + str([each.get_decoded() for each in Session.objects.all()])
+    assert secret not in stored + caplog.text
+
+
+def test_without_a_word_about_grace_the_old_secret_ends_at_once(olivia: Operator, agent: Agent) -> None:
+    issued = make_key(agent)
+
+    olivia.submit(url(issued.key, "rotate"))
+
+    assert verification.verify(issued.secret).code == verification.EXPIRED
+
+
+@pytest.mark.parametrize("grace", ["", "-1", "2592001", "soon"])
+def test_a_rotation_that_is_refused_shows_the_form_again(olivia: Operator, agent: Agent, grace: str) -> None:
+    key = make_key(agent).key
+
+    response = olivia.submit(url(key, "rotate"), grace_seconds=grace)
+
+    assert response.status_code == 200
+    assert response.context["form"].errors
+    assert key.secrets.count() == 1
+
+
+def test_a_key_of_an_archived_agent_is_not_rotated(olivia: Operator, agent: Agent) -> None:
+    key = make_key(agent).key
+    Agent.unscoped.filter(pk=agent.pk).update(status="archived")
+
+    response = olivia.submit(url(key, "rotate"))
+
+    assert "The keys of an archived agent get no new secrets" in response.content.decode()
+    assert key.secrets.count() == 1
+
+
+def test_who_may_only_look_does_not_rotate(agent: Agent) -> None:
+    oscar = sign_in("oscar", is_superuser=False)
+    key = make_key(agent).key
+
+    assert url(key, "rotate") not in oscar.get(url(key, "change")).content.decode()
+    assert oscar.client.get(url(key, "rotate")).status_code == 403
+    assert oscar.client.post(url(key, "rotate"), {"grace_seconds": "0"}).status_code == 403
+    assert key.secrets.count() == 1
+
+
+def test_a_key_that_does_not_exist_is_not_rotated(olivia: Operator, agent: Agent) -> None:
+    assert olivia.client.get(url(ApiKey(pk="key_000000000000"), "rotate")).status_code == 404
+
+
+def test_the_page_of_a_key_says_who_uses_its_old_secret_and_where_it_leaked(olivia: Operator, agent: Agent) -> None:
+    issued = make_key(agent)
+    rotated = services.rotate_key(actor=OPERATOR, key=issued.key, grace_seconds=3600)
+    with clock.frozen_at(datetime(2026, 1, 31, 12, tzinfo=UTC)):
+        verification.verify(issued.secret, use=True)
+    with clock.frozen_at(datetime(2026, 2, 28, 12, tzinfo=UTC)):
+        secret = get_secret(OPERATOR, rotated.secret, Need.MANAGE)
+        services.report_leak(actor=OPERATOR, secret=secret, where="<b>a forum</b>")
+
+    page = olivia.get(url(issued.key, "change")).content.decode()
+
+    assert "Jan. 31, 2026, noon" in page
+    assert "Feb. 28, 2026, noon" in page
+    assert "&lt;b&gt;a forum&lt;/b&gt;" in page
+
+
+def test_keys_are_found_by_their_expiry_and_their_use(olivia: Operator, agent: Agent) -> None:
+    now = clock.now()
+    for name, expires, issued, used in (
+        ("soon", timedelta(days=5), timedelta(days=1), timedelta()),
+        ("later", timedelta(days=50), timedelta(days=100), timedelta(days=40)),
+        ("idle", None, timedelta(days=100), None),
+        ("new", None, timedelta(days=1), None),
+    ):
+        key = make_key(agent, name, expires_at=expires and now + expires).key
+        ApiKey.unscoped.filter(pk=key.pk).update(
+            created_at=now - issued, last_used_at=None if used is None else now - used
+        )
+
+    def found(**query: str) -> list[str]:
+        return sorted(key.name for key in olivia.get(url(ApiKey), **query).context["cl"].result_list)
+
+    assert found(expires_within_days="7") == ["soon"]
+    assert found(expires_within_days="90") == ["later", "soon"]
+    assert found(expires_within_days="8") == found(expires_within_days="nonsense") == found()
+    assert found(unused="never") == ["idle", "new"]
+    assert found(unused="30") == ["idle", "later"]
+    assert found(unused="90") == ["idle"]
+    assert found(unused="nonsense") == found()
 
 
 # ---- the usage log

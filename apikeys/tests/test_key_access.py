@@ -24,6 +24,8 @@ def key_paths(agent: Agent, key_id: str) -> list[tuple[str, str]]:
         *((method, flat) for method in ("GET", "PUT", "DELETE")),
         ("POST", f"{flat}/disable"),
         ("POST", f"{flat}/enable"),
+        ("POST", f"{flat}/rotate"),
+        ("POST", f"{nested}/rotate"),
     ]
 
 

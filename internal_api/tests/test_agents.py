@@ -27,6 +27,8 @@ FIELDS = [
     "created_at",
     "updated_at",
     "tags",
+    "rate_limit",
+    "quota",
 ]
 
 
@@ -69,6 +71,8 @@ def test_the_answer_to_a_create_is_the_agent(create: Any, alice: Person, interna
         "created_at": "2026-01-31T12:00:00Z",
         "updated_at": "2026-01-31T12:00:00Z",
         "tags": ["x"],
+        "rate_limit": None,
+        "quota": None,
     }
     assert internal.get(f"{AGENTS}/{agent['id']}").json()["data"] == agent
 

@@ -11,54 +11,16 @@ import pytest
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey
+from internal_api.tests.bot import QUESTIONS, Bot, is_refused
 from maim.common import clock
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
-from tests.support.envelope import ENVELOPE
-from tests.support.people import Person, make_agent, make_key
+from tests.support.people import Person, make_agent
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
-QUESTIONS = ["validate-api-key", "check-permission"]
-
-
-class Bot:
-    """Alice's bot, with its key."""
-
-    def __init__(self, alice: Person, internal: SurfaceClient) -> None:
-        self.agent = make_agent(alice.tenant)
-        issued = make_key(self.agent, permissions=["chat", "read"])
-        self.key_id, self.secret = issued.key.id, issued.secret
-        self.internal = internal
-
-    def ask(self, question: str, **body: Any) -> dict[str, Any]:
-        """The envelope of an answer, which is always 200."""
-        needed = {"permission": "chat"} if question == "check-permission" else {}
-        response = self.internal.send("POST", f"/api/v2/auth/{question}", {"api_key": self.secret, **needed, **body})
-        assert response.status_code == 200, response.content
-        envelope: dict[str, Any] = response.json()
-        assert list(envelope) == ENVELOPE
-        return envelope
-
-    def row(self) -> ApiKey:
-        key: ApiKey = ApiKey.unscoped.get(pk=self.key_id)
-        return key
-
-
-@pytest.fixture
-def bot(alice: Person, internal: SurfaceClient) -> Bot:
-    """A bot whose key may `chat` and `read`."""
-    return Bot(alice, internal)
-
-
-def is_refused(envelope: dict[str, Any], code: str) -> None:
-    """The answer about a key that is not good: its code, and no more about it."""
-    assert envelope["success"] is False
-    assert envelope["data"] == {"valid": False, "code": code}
-    assert envelope["error_code"] == code
-    assert envelope["error"]
-    assert envelope["tenant_id"] is None
+VALIDATE = "/api/v2/auth/validate-api-key"
 
 
 class TestValidate:
@@ -76,6 +38,12 @@ class TestValidate:
             "permissions": ["chat", "read"],
             "has_permission": True,
             "status": "active",
+            "key_name": "the bot's key",
+            "expires_at": None,
+            "agent_name": bot.agent.name,
+            "config_version": None,
+            "rate_limit": None,
+            "quota": None,
             "code": "VALID",
         }
 
@@ -90,6 +58,11 @@ class TestValidate:
             ({"required_permission": "CHAT"}, False),
             ({"required_permission": "cha"}, False),
             ({"required_permission": "*"}, False),
+            ({"required_permission": "chat and read"}, True),
+            ({"required_permission": "chat and write"}, False),
+            ({"required_permission": "write or read"}, True),
+            ({"required_permission": "chat and (config_read or read)"}, True),
+            ({"required_permission": "write or chat and admin"}, False),
         ],
     )
     def test_a_missing_permission_leaves_the_key_valid(self, bot: Bot, asked: dict[str, Any], has: bool) -> None:
@@ -128,6 +101,33 @@ class TestValidate:
 
         assert (bot.row().usage_count, bot.row().last_used_at) == (0, None)
 
+    def test_a_wildcard_grants_what_goes_on_from_it(self, bot: Bot) -> None:
+        bot.change(permissions=["config.*"])
+
+        for required, has in [("config.read", True), ("config.a.b", True), ("config", False), ("configx", False)]:
+            data = bot.ask("validate-api-key", required_permission=required)["data"]
+            assert (data["has_permission"], data["permissions"]) == (has, ["config.*"])
+
+    @pytest.mark.parametrize(
+        "expression", ["chat and", "chat read", "(chat", "and", "()", "chat && read", "(" * 9 + "chat" + ")" * 9]
+    )
+    def test_an_expression_that_makes_no_sense_is_400_and_no_use(self, bot: Bot, expression: str) -> None:
+        response = bot.internal.send("POST", VALIDATE, {"api_key": bot.secret, "required_permission": expression})
+
+        assert response.status_code == 400
+        envelope = response.json()
+        assert envelope["error_code"] == "VALIDATION_ERROR"
+        assert list(envelope["data"]["errors"]) == ["required_permission"]
+        assert bot.row().usage_count == 0
+
+    def test_what_it_is_called_and_until_when_it_is_good(self, bot: Bot) -> None:
+        bot.change(name="renamed", expires_at="2030-01-31T12:00:00+01:00")
+        bot.internal.send("PUT", f"/api/v2/agents/{bot.agent.id}", {"name": "小明"})
+
+        data = bot.ask("validate-api-key")["data"]
+
+        assert (data["key_name"], data["expires_at"], data["agent_name"]) == ("renamed", "2030-01-31T11:00:00Z", "小明")
+
 
 class TestCheckPermission:
     @pytest.mark.parametrize(("permission", "has"), [("chat", True), ("write", False), ("Chat", False)])
@@ -146,6 +146,16 @@ class TestCheckPermission:
             "api_key_status": "active",
             "code": "VALID" if has else "AUTH_003",
         }
+
+    @pytest.mark.parametrize(
+        ("permission", "has"), [("config.read", True), ("config", False), ("chat and config.read", False)]
+    )
+    def test_it_is_one_name_and_no_expression(self, bot: Bot, permission: str, has: bool) -> None:
+        bot.change(permissions=["chat", "config.*"])
+
+        data = bot.ask("check-permission", permission=permission)["data"]
+
+        assert (data["permission"], data["has_permission"]) == (permission, has)
 
     def test_it_counts_nothing(self, bot: Bot) -> None:
         bot.ask("check-permission")
@@ -296,6 +306,12 @@ class TestParse:
         ("validate-api-key", {"api_key": "x", "required_permission": 5}, "required_permission"),
         ("validate-api-key", {"api_key": "x", "check_rate_limit": "yes"}, "check_rate_limit"),
         ("validate-api-key", {"api_key": "x", "check_rate_limit": 1}, "check_rate_limit"),
+        ("validate-api-key", {"api_key": "x", "required_permission": ""}, "required_permission"),
+        ("validate-api-key", {"api_key": "x", "required_permission": "x" * 501}, "required_permission"),
+        ("validate-api-key", {"api_key": "x", "client_ip": "localhost"}, "client_ip"),
+        ("validate-api-key", {"api_key": "x", "client_ip": "10.0.0.0/8"}, "client_ip"),
+        ("validate-api-key", {"api_key": "x", "client_ip": 5}, "client_ip"),
+        ("check-permission", {"api_key": "x", "permission": "chat", "client_ip": "1.2.3"}, "client_ip"),
         ("check-permission", {"permission": "chat"}, "api_key"),
         ("check-permission", {"api_key": "x"}, "permission"),
         ("check-permission", {"api_key": "x", "permission": None}, "permission"),

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import services
-from apikeys import usage
+from apikeys import usage_log
 from internal_api.serializers import (
     ActivityAnswer,
     ActivityBody,
@@ -38,5 +38,5 @@ class Activity(InternalView):
 class UsageLog(InternalView):
     @operation("Log what a bot did", tag="activity", request=UsageBody, answer=UsageAnswer)
     def post(self, request: Request) -> Response:
-        entry = usage.log_usage(**self.body(UsageBody))
+        entry = usage_log.log_usage(**self.body(UsageBody))
         return self.answer(UsageAnswer(entry).data, message=_("Usage logged"), tenant_id=entry.tenant_id)

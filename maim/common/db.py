@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, models, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
+from maim.common import epoch
 from maim.common.errors import DomainError
 
 M = TypeVar("M", bound=models.Model)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -44,30 +47,55 @@ def upsert(row: M, *, unique_fields: Sequence[str], update_fields: Sequence[str]
     )
 
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
+
+def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
+    """Reads, and once more on a fresh connection if this one turns out to be broken, as an idle one may be.
+
+    For threads whose connection no request opens or closes. Raises one of DATABASE_AWAY, and leaves no
+    broken connection behind.
+    """
+
+    @wraps(read)
+    def with_fresh_connection(*args: P.args, **kwargs: P.kwargs) -> R:
+        for is_last in (False, True):
+            try:
+                return read(*args, **kwargs)
+            except DATABASE_AWAY:
+                if connection.in_atomic_block:
+                    raise
+                connection.close()
+                if is_last:
+                    raise
+        raise AssertionError("unreachable")
+
+    return with_fresh_connection
+
+
 _RETRIED = frozenset({1213})  # MariaDB: deadlock found, or on Galera, certification failed at commit
 _ATTEMPTS = 5
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def transactional(function: Callable[P, R]) -> Callable[P, R]:
     """Runs a service in one transaction, and again if the database chose it as a deadlock's victim.
 
-    Inside another transaction it is part of that one, and the outermost retries.
+    Returns when what it invalidated is answered by no worker any more (maim.common.epoch). Inside
+    another transactional service it is part of that one, and the outermost does all this.
     """
 
     @wraps(function)
     def in_transaction(*args: P.args, **kwargs: P.kwargs) -> R:
-        if connection.in_atomic_block:
+        if epoch.in_change():
             return function(*args, **kwargs)
-        for remaining in reversed(range(_ATTEMPTS)):
-            try:
-                with transaction.atomic():
-                    return function(*args, **kwargs)
-            except OperationalError as error:
-                if not remaining or not error.args or error.args[0] not in _RETRIED:
-                    raise
+        with epoch.settling():
+            for remaining in reversed(range(_ATTEMPTS)):
+                try:
+                    with epoch.change():
+                        return function(*args, **kwargs)
+                except OperationalError as error:
+                    if not remaining or not error.args or error.args[0] not in _RETRIED:
+                        raise
         raise AssertionError("unreachable")
 
     return in_transaction

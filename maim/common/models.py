@@ -32,3 +32,39 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_id}"
+
+
+class Epoch(models.Model):
+    """The number of invalidations so far, in the one row (maim.common.epoch)."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    value = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Invalidation(models.Model):
+    """What is no longer true of a key, an agent or a tenant since an epoch."""
+
+    epoch = models.PositiveBigIntegerField(db_index=True)
+    subject = IdField()
+    at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.epoch}: {self.subject}"
+
+
+class IdempotentAnswer(models.Model):
+    """The answer that a repeat of a request gets, sealed (maim.common.idempotency)."""
+
+    # Who asked, and by which Idempotency-Key, as one digest: both may be long, and neither is to be read here.
+    digest = ExactCharField(max_length=64, primary_key=True)
+    request = ExactCharField(max_length=64)
+    answer = models.TextField()
+    created_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.digest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
@@ -55,6 +55,15 @@ class NumberParameter(serializers.IntegerField):
 
 
 _DIGITS = re.compile("-?[0-9]{1,19}")
+
+
+class ChoiceField(serializers.ChoiceField):
+    """One of a few words. What was sent is not quoted back: it may be a secret that was put in the wrong place."""
+
+    default_error_messages = {"invalid_choice": _("Must be one of: {choices}.")}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        super().fail(key, choices=", ".join(map(str, self.choices)), **kwargs)
 
 
 class StrictBooleanField(serializers.BooleanField):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from django.http import HttpRequest
 from prometheus_client import (
@@ -28,7 +29,13 @@ _seconds = Histogram(
     ["port"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-verifications = Counter("maim_key_verifications_total", "Verdicts on API keys", ["code"])
+_verifications = Counter("maim_key_verifications_total", "Verdicts on API keys", ["code"])
+
+_below_django = Counter(
+    "maim_verification_seconds_total",
+    "Time spent on verifications, which maim_http_request_seconds leaves out",
+    ["route"],
+)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -52,8 +59,51 @@ def request_served(request: HttpRequest, status: int, seconds: float) -> None:
     _seconds.labels(port).observe(seconds)
 
 
+def answered_below_django(port: str, route: str, status: int, seconds: float) -> None:
+    """Counts a request that never became Django's; `route` as `request_served` would name it."""
+    _tally.add(("request", port, route, str(status)), seconds)
+
+
+def verified(code: str) -> None:
+    """Counts a verdict on a key."""
+    _tally.add(("verdict", code), 0.0)
+
+
+class _Tally:
+    """Counts that come too often for a lock and a write to a shared file each: summed here, written now and then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, ...], tuple[int, float]] = {}
+
+    def add(self, what: tuple[str, ...], seconds: float) -> None:
+        with self._lock:
+            number, total = self._sums.get(what, (0, 0.0))
+            self._sums[what] = number + 1, total + seconds
+
+    def write(self) -> None:
+        with self._lock:
+            sums, self._sums = self._sums, {}
+        for (kind, *labels), (number, seconds) in sums.items():
+            if kind == "verdict":
+                _verifications.labels(*labels).inc(number)
+            else:
+                port, route, status = labels
+                _requests.labels(port, "POST", route, status).inc(number)
+                _below_django.labels(route).inc(seconds)
+
+
+_tally = _Tally()
+
+
+def write_tally() -> None:
+    """Makes what was counted in this process' memory visible to `exposition` in any."""
+    _tally.write()
+
+
 def exposition() -> bytes:
     """All metrics in Prometheus' text format."""
+    write_tally()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(PROCESS_REGISTRY)
     registry = CollectorRegistry()

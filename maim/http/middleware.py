@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import ClassVar
@@ -15,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from maim.common.errors import Forbidden
-from maim.http import metrics, request_id
+from maim.http import hosts, metrics, request_id
 from maim.http.addresses import client_address, is_trusted_proxy
 from maim.http.problems import PayloadTooLarge, UnknownPath
 from maim.http.scope import RequestScope
@@ -103,8 +101,8 @@ class PublicSurfaceMiddleware(SurfaceMiddleware):
     surface = PUBLIC
 
     def refusal(self, request: HttpRequest) -> str | None:
-        host = _host_name(request)
-        if settings.PUBLIC_HOST is None or host == settings.PUBLIC_HOST or _is_loopback(host):
+        host = hosts.host_name(request.META.get("HTTP_HOST", ""))
+        if settings.PUBLIC_HOST is None or host == settings.PUBLIC_HOST or hosts.is_loopback(host):
             return None
         return _("This host name is not served here; see MAIM_PUBLIC_URL")
 
@@ -119,7 +117,7 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
     surface = INTERNAL
 
     def refusal(self, request: HttpRequest) -> str | None:
-        if not _is_private_host(_host_name(request)):
+        if not hosts.is_private(request.META.get("HTTP_HOST", "")):
             return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
         origin = request.headers.get("Origin")
         if origin is not None and _origin_host(origin) != request.META.get("HTTP_HOST", "").lower():
@@ -135,36 +133,6 @@ def _origin_host(origin: str) -> str | None:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return None
-
-
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
-
-
-def _host_name(request: HttpRequest) -> str | None:
-    """The host of the Host header without its port, lower-cased; None if it is malformed or missing."""
-    match = _HOST.fullmatch(request.META.get("HTTP_HOST", "").lower())
-    return match[1].removesuffix(".") if match else None
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_private_host(host: str | None) -> bool:
-    if not host:
-        return False
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return "." not in host or host in settings.INTERNAL_HOSTS
-    return True
 
 
 def _content_length(request: HttpRequest) -> int:

@@ -20,6 +20,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from maim.common import idempotency
 from maim.http.fields import Body, PageQuery, Query, SliceQuery, StrictCharField
 from maim.http.views import EnvelopeView, InternalDoor
 
@@ -44,6 +45,7 @@ class Operation:
     other_answers: Mapping[int, Shape]
     total_count: bool
     offline: bool
+    idempotent: bool
 
 
 def operation(
@@ -59,12 +61,14 @@ def operation(
     other_answers: Mapping[int, Shape] | None = None,
     total_count: bool = False,
     offline: bool = False,
+    idempotent: bool = False,
 ) -> Callable[[F], F]:
     """Describes a view method.
 
     `answer` is the bare answer, or on an envelope view its `data`; `refusals` are errors in the
     surface's own shape, `other_answers` what comes with another status in a shape of its own.
-    `offline` says that the method asks neither database nor Redis, so that neither can fail it.
+    `offline` says that the method asks neither database nor Redis, so that neither can fail it;
+    `idempotent` that it answers through `BaseView.once`.
     """
 
     def describe(method: F) -> F:
@@ -80,6 +84,7 @@ def operation(
             other_answers=other_answers or {},
             total_count=total_count,
             offline=offline,
+            idempotent=idempotent,
         )
         return method
 
@@ -138,6 +143,10 @@ _MEANING = {
     429: "Too many attempts; Retry-After says when to come back.",
     503: "A dependency does not answer; Retry-After says when to come back.",
 }
+_MEANING_WITH_IDEMPOTENCY_KEY = {
+    **_MEANING,
+    409: "A name is taken, a status forbids it, or the Idempotency-Key was used for another request.",
+}
 _HEADERS = (
     OpenApiParameter(
         "Retry-After", int, OpenApiParameter.HEADER, response=[429, 503], required=True, description="Seconds."
@@ -153,6 +162,12 @@ _TOTAL_COUNT = OpenApiParameter(
     response=[200],
     required=True,
     description="How many there are in all.",
+)
+_IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    OpenApiParameter.HEADER,
+    description="Chosen by the sender: the same request again, within ten minutes, is answered the same and acts once.",
 )
 
 
@@ -194,8 +209,10 @@ class ContractSchema(AutoSchema):
         return self._operation.request
 
     def get_override_parameters(self) -> list[Any]:
-        query = [self._operation.query] if self._operation.query is not None else []
-        return [*query, *_HEADERS, *([_TOTAL_COUNT] if self._operation.total_count else [])]
+        described = self._operation
+        query = [described.query] if described.query is not None else []
+        sent = [_IDEMPOTENCY_KEY] if described.idempotent else []
+        return [*query, *sent, *_HEADERS, *([_TOTAL_COUNT] if described.total_count else [])]
 
     def get_response_serializers(self) -> Any:
         described = self._operation
@@ -206,10 +223,11 @@ class ContractSchema(AutoSchema):
         elif isinstance(good, serializers.Field) and not isinstance(good, serializers.BaseSerializer):
             good = self._map_serializer_field(good, "response")  # type: ignore[no-untyped-call]
         bad = _error_envelope() if enveloped else ErrorAnswer
-        answers = {(status, _JSON): OpenApiResponse(bad, _MEANING[status]) for status in self._refusals()}
+        meaning = _MEANING_WITH_IDEMPOTENCY_KEY if described.idempotent else _MEANING
+        answers = {(status, _JSON): OpenApiResponse(bad, meaning[status]) for status in self._refusals()}
         for status, shape in described.other_answers.items():
-            answers[status, _JSON] = OpenApiResponse(shape, _MEANING[status])
-        answers[described.status, described.media_type] = OpenApiResponse(good, _MEANING[described.status])
+            answers[status, _JSON] = OpenApiResponse(shape, meaning[status])
+        answers[described.status, described.media_type] = OpenApiResponse(good, meaning[described.status])
         return dict(sorted(answers.items()))
 
     def _refusals(self) -> set[int]:

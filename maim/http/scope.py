@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.http import HttpRequest
 
 _ATTRIBUTE = "maim_scope"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestScope:
+class RequestScope(NamedTuple):
     """`started` is a `time.perf_counter()` reading; `address` the client's, behind trusted proxies."""
 
     started: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
@@ -24,6 +25,11 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=2)
+def _whole_second(seconds: int) -> str:
+    return utc_text(datetime.fromtimestamp(seconds, UTC))
+
+
 def error_body(problem: Problem) -> dict[str, Any]:
     """v1's error object."""
     body: dict[str, Any] = {"detail": problem.detail, "code": problem.code}
@@ -33,7 +39,7 @@ def error_body(problem: Problem) -> dict[str, Any]:
 
 
 def envelope(
-    request: HttpRequest,
+    scope: RequestScope,
     *,
     success: bool,
     message: Text,
@@ -43,12 +49,11 @@ def envelope(
     error_code: str | None = None,
 ) -> dict[str, Any]:
     """v2's envelope: all nine keys, in this order."""
-    scope = RequestScope.of(request)
     return {
         "success": success,
         "message": str(message),
         "data": data,
-        "timestamp": utc_text(clock.now().replace(microsecond=0)),
+        "timestamp": _whole_second(int(clock.now().timestamp())),
         "request_id": scope.request_id,
         "tenant_id": tenant_id,
         "execution_time": round(time.perf_counter() - scope.started, 6),
@@ -57,10 +62,10 @@ def envelope(
     }
 
 
-def problem_envelope(request: HttpRequest, problem: Problem) -> dict[str, Any]:
+def problem_envelope(scope: RequestScope, problem: Problem) -> dict[str, Any]:
     """v2's envelope of an error."""
     return envelope(
-        request,
+        scope,
         success=False,
         message=problem.message,
         data=None if problem.errors is None else {"errors": problem.errors},
@@ -88,7 +93,7 @@ def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
         with translation.override(ENVELOPE_LANGUAGE):
             problem = problem_of(error)
             assert problem is not None
-            body = problem_envelope(request, problem)
+            body = problem_envelope(RequestScope.of(request), problem)
     else:
         problem = problem_of(error)
         assert problem is not None

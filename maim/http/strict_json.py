@@ -28,13 +28,7 @@ def loads(raw: bytes) -> Any:
     Raises NotAcceptable.
     """
     try:
-        document = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_float,
-            parse_constant=_constant,
-        )
+        document = _decoder.decode(raw.decode("utf-8"))
     except NotAcceptable:
         raise
     except UnicodeDecodeError as error:
@@ -96,3 +90,6 @@ def _float(digits: str) -> float:
 
 def _constant(name: str) -> NoReturn:
     raise NotAcceptable(_("%(name)s is not JSON") % {"name": name})
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)

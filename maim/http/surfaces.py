@@ -35,22 +35,24 @@ PUBLIC = Surface(
     bind=settings.ENV.public_bind,
     urlconf=settings.ROOT_URLCONF,
     middleware=tuple(settings.MIDDLEWARE),
-    # Password hashing may hold twenty of them (accounts.hashers); the others keep serving.
-    threads=24,
+    # Password hashing may hold twenty of them (accounts.hashers), changes that wait out a lease eight.
+    threads=32,
 )
 INTERNAL = Surface(
     name="internal",
     bind=settings.ENV.internal_bind,
     urlconf=settings.INTERNAL_URLCONF,
     middleware=tuple(settings.INTERNAL_MIDDLEWARE),
-    threads=4,
+    # Eight may wait out a lease (maim.common.epoch); the others keep serving.
+    threads=12,
 )
 SURFACES = (PUBLIC, INTERNAL)
+_SURFACE_OF_PORT = {str(surface.bind.port): surface for surface in SURFACES}
 
 
 def surface_of_port(port: str | int) -> Surface | None:
     """The surface that listens on `port`, or None."""
-    return next((surface for surface in SURFACES if str(surface.bind.port) == str(port)), None)
+    return _SURFACE_OF_PORT.get(str(port))
 
 
 class Request(WSGIRequest):

@@ -7,7 +7,7 @@ reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from maim.common import idempotency
 from maim.common.actor import Actor, ActorKind
 from maim.common.errors import Text
 from maim.http.problems import Problem, problem_of
@@ -68,6 +69,14 @@ class BaseView(APIView):
     def query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """The checked query parameters."""
         return self._checked(serializer, self.request.query_params.dict())
+
+    def once(self, act: Callable[[], Any]) -> Any:
+        """What `act` answers (JSON); or what it answered to this request before, under its Idempotency-Key."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            return act()
+        request = f"{self.request.method} {self.request.path.rstrip('/')}"
+        return idempotency.once(actor=self.actor, key=key, request=request, body=self.sent, act=act)
 
     @staticmethod
     def _checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
@@ -117,14 +126,11 @@ class EnvelopeView(BaseView):
 
     def answer(self, data: Any, *, message: Text, tenant_id: str | None = None) -> Response:
         """The envelope of a success."""
-        return Response(envelope(self.request, success=True, message=message, data=data, tenant_id=tenant_id))
-
-    def verdict(self, data: Mapping[str, Any], *, message: Text, error: Text, code: str) -> Response:
-        """The 200 that says no: the question was answered (RFC 7662 section 2.2)."""
-        return Response(envelope(self.request, success=False, message=message, data=data, error=error, error_code=code))
+        scope = RequestScope.of(self.request)
+        return Response(envelope(scope, success=True, message=message, data=data, tenant_id=tenant_id))
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
-        return problem_envelope(self.request, problem)
+        return problem_envelope(RequestScope.of(self.request), problem)
 
 
 class InternalDoor(BaseView):

@@ -1,4 +1,4 @@
-"""Deletes what has had its time: expired sessions, heartbeats and usage log entries."""
+"""Deletes what has had its time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from accounts.services import sweep_sessions
 from agents.services import sweep_activity
-from apikeys.usage import sweep_usage_log
+from apikeys import usage
+from apikeys.usage_log import sweep_usage_log
+from maim.common import epoch, idempotency
 
 log = logging.getLogger("maim.server")
 
@@ -19,6 +21,9 @@ def sweep() -> dict[str, int]:
         "sessions": sweep_sessions(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
+        "day counts": usage.sweep(),
+        "invalidations": epoch.sweep(),
+        "idempotent answers": idempotency.sweep(),
     }
     SessionStore.clear_expired()
     if any(swept.values()):

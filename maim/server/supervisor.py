@@ -22,12 +22,12 @@ from types import FrameType
 
 from django.conf import settings
 from django.db import connections
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 
 from maim.http import metrics
-from maim.http.surfaces import SURFACES, Surface
+from maim.http.surfaces import PUBLIC, SURFACES, Surface
 from maim.server import housekeeping
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
@@ -128,11 +128,12 @@ def _run_group(surface: Surface) -> None:
         factory=True,
         address=surface.bind.host,
         port=surface.bind.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.WSGI if surface is PUBLIC else Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.ENV.MAIM_WORKERS,
-        blocking_threads=surface.threads,
+        blocking_threads=surface.threads if surface is PUBLIC else None,
+        loop=Loops.uvloop,
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,
         log_level=LogLevels.error,  # takes the place of the level in LOGGING; our own lines tell of starts and stops

@@ -9,7 +9,8 @@ import signal
 import threading
 import time
 
-from maim.http.surfaces import SURFACES
+from maim.http.surfaces import INTERNAL, PUBLIC, Surface
+from maim.server.rsgi import InternalApplication
 from maim.wsgi import application, static_files
 
 log = logging.getLogger("maim.server")
@@ -55,21 +56,30 @@ def answer_sigterm_once() -> None:
     threading.Thread(target=answer, name="sigterm", daemon=True).start()
 
 
-def _announce(name: str) -> None:
-    surface = next(surface for surface in SURFACES if surface.name == name)
-    answer_sigterm_once()
-    end_with_parent()
-    static_files()
-    log.info("%s worker %d serves %s:%d", name, os.getpid(), surface.bind.host, surface.bind.port)
+def leave_sigterm_to_the_loop() -> None:
+    """Undoes, for a worker with an event loop, what it inherited of `answer_sigterm_once`.
+
+    A loop is woken by a signal whichever thread takes it, and answers one at a time.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def public() -> object:
     """The application factory of the public surface's workers."""
-    _announce("public")
+    answer_sigterm_once()
+    _begin(PUBLIC)
     return application
 
 
 def internal() -> object:
     """The application factory of the internal surface's workers."""
-    _announce("internal")
-    return application
+    leave_sigterm_to_the_loop()
+    _begin(INTERNAL)
+    return InternalApplication(INTERNAL)
+
+
+def _begin(surface: Surface) -> None:
+    end_with_parent()
+    static_files()
+    log.info("%s worker %d serves %s:%d", surface.name, os.getpid(), surface.bind.host, surface.bind.port)

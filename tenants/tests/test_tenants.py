@@ -31,6 +31,8 @@ FIELDS = [
     "owner_id",
     "created_at",
     "updated_at",
+    "rate_limit",
+    "quota",
 ]
 
 
@@ -80,6 +82,8 @@ class TestCreating:
             "owner_id": alice.user.id,
             "created_at": "2026-01-31T12:00:00Z",
             "updated_at": "2026-01-31T12:00:00Z",
+            "rate_limit": None,
+            "quota": None,
         }
 
     def test_who_makes_a_tenant_owns_it(self, alice: Person) -> None:

@@ -240,5 +240,9 @@ def wrong_parameters(schema: Schema) -> Iterator[str]:
         yield from ("", "x", "1.5", "1e3", "-1", "%00", "NaN", "Infinity", "0x10", "1_0", "true", "1,2", "9" * 30)
         yield from (quote("１"), quote("²"), "9" * 5000, "+1", "1.0", "%2B1", "%201")
         yield from (str(schema["minimum"] - 1), str(schema["maximum"] + 1))
+    elif schema["type"] == "boolean":
+        yield from ("", "x", "1", "0", "yes", "TRUE", "%20true", "%00", "null")
+    elif schema.get("format") == "date-time":
+        yield from (quote(time) for time in _TIMES if isinstance(time, str))
     elif schema["type"] == "string":
         yield from ("", "%20", "%00", "a%00", quote("🤖") * (schema["maxLength"] + 1))

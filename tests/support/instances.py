@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 USER = PASSWORD = "maim"
@@ -29,6 +31,16 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) ->
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} within {seconds} s")
         time.sleep(0.02)
+
+
+@contextmanager
+def frozen(instance: MariaDB | Redis) -> Iterator[None]:
+    """Holds a server still, as a machine that hangs does: it takes connections and answers nothing."""
+    os.kill(instance.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(instance.pid, signal.SIGCONT)
 
 
 def _can_connect(port: int) -> bool:
@@ -84,6 +96,8 @@ class MariaDB:
                 "mariadbd",
                 "--no-defaults",
                 f"--datadir={data}",
+                # Of its own: a server that starts deletes whatever temporary tables it finds there.
+                f"--tmpdir={self.directory}",
                 f"--socket={self._socket}",
                 f"--port={self.port}",
                 "--bind-address=127.0.0.1",
@@ -159,6 +173,11 @@ class Redis:
     def missing() -> list[str]:
         """The Debian packages that are not installed."""
         return [] if shutil.which("redis-server") else ["redis-server"]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def url(self) -> str:

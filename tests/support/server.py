@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,16 +19,17 @@ import httpx
 from tests.support.instances import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+ON_MARIADB = os.environ.get("DATABASE_URL", "").startswith("mysql:")
+HAS_REDIS = bool(os.environ.get("REDIS_URL"))
 
 
 def fresh_database_url(directory: Path, name: str) -> str:
     """An empty database of the kind this run is on: SQLite, or MariaDB beside the one in DATABASE_URL."""
-    given = os.environ.get("DATABASE_URL", "")
-    if not given.startswith("mysql:"):
+    if not ON_MARIADB:
         return f"sqlite:///{directory / f'{name}.sqlite3'}"
     import MySQLdb  # only where the run is on MariaDB
 
-    parts = urlsplit(given)
+    parts = urlsplit(os.environ["DATABASE_URL"])
     connection = MySQLdb.connect(
         host=parts.hostname, port=parts.port or 3306, user=parts.username, password=parts.password or ""
     )
@@ -37,9 +41,11 @@ def fresh_database_url(directory: Path, name: str) -> str:
 
 
 class MaimServer:
-    """`manage.py serve` on free ports, its log in a file."""
+    """`manage.py serve` on free ports, its log in a file; `serve` are other arguments for Python than these."""
 
-    def __init__(self, directory: Path, name: str, **environment: str) -> None:
+    def __init__(
+        self, directory: Path, name: str, *, serve: Sequence[str] = ("manage.py", "serve"), **environment: str
+    ) -> None:
         self.directory = directory
         self.log_path = directory / f"{name}.log"
         self.public_port, self.internal_port = free_port(), free_port()
@@ -50,10 +56,14 @@ class MaimServer:
             "MAIM_DATA_DIR": str(directory),
             "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
             "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
+            "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             "MAIM_AUTH_RATE": "off",
-            "DATABASE_URL": fresh_database_url(directory, name),
             **environment,
         }
+        if "DATABASE_URL" not in environment:
+            self.environment["DATABASE_URL"] = fresh_database_url(directory, name)
+        self._serve = serve
+        self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,6 +83,10 @@ class MaimServer:
     def log(self) -> str:
         return self.log_path.read_text()
 
+    def workers(self, surface: str) -> list[int]:
+        """The workers that said they serve a surface, oldest first; also those that are no more."""
+        return [int(pid) for pid in re.findall(rf"{surface} worker (\d+) serves", self.log)]
+
     def manage(self, *arguments: str, **environment: str) -> str:
         """Runs a management command against the server's database; its standard output."""
         return subprocess.run(
@@ -87,12 +101,21 @@ class MaimServer:
     def start(self) -> None:
         """Migrates, starts, and waits until both surfaces answer."""
         self.manage("migrate", "-v0")
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Starts on a database that is migrated."""
+        self._starts += 1
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, *self._serve], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
+
+    def wait_until_ready(self) -> None:
+        """Returns when both surfaces answer."""
         try:
-            wait_until(lambda: self._process is None or "maim is ready" in self.log or self._ended(), "maim is ready")
+            wait_until(lambda: self.log.count("maim is ready") == self._starts or self._ended(), "maim is ready")
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.log}") from None
         if self._ended():
@@ -119,5 +142,21 @@ class MaimServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._ended():
+        if self._process is not None and not self._ended():
             self.stop()
+
+
+@contextmanager
+def cluster(directory: Path, name: str, number: int, **environment: str) -> Iterator[list[MaimServer]]:
+    """Servers on one database, started together, as machines behind a load balancer are."""
+    first = MaimServer(directory, name, **environment)
+    shared = {**environment, "DATABASE_URL": first.environment["DATABASE_URL"]}
+    servers = [first, *(MaimServer(directory, f"{name}_{each}", **shared) for each in range(1, number))]
+    with ExitStack() as stack:
+        first.manage("migrate", "-v0")
+        for maim in servers:
+            stack.push(maim)
+            maim.launch()
+        for maim in servers:
+            maim.wait_until_ready()
+        yield servers

@@ -15,7 +15,7 @@ from accounts.models import User
 from agents import services as agents
 from agents.models import Agent
 from apikeys.models import ApiKey, UsageLogEntry
-from apikeys.usage import log_usage
+from apikeys.usage_log import log_usage
 from maim.common.actor import Actor, ActorKind
 from maim.common.models import AuditEntry
 from tenants.models import Tenant

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from agents.models import Agent
+from apikeys import permissions, queries, services, verification
+from apikeys.access import keys_for
+from apikeys.management import options as spelling
+from apikeys.management.exits import EXPECTED, MEANINGS, Exit, refusal
+from apikeys.management.selecting import Selection
+from apikeys.management.showing import key_record, key_table, verdict_document, verdict_record
+from apikeys.management.tables import document
+from apikeys.models import ApiKey
+from apikeys.serializers import AgentKeyBody, DeletedKey, KeyAnswer, with_secret
+from apikeys.services import IssuedKey
+from maim.common.actor import Actor, command_actor
+from maim.common.db import transactional
+from maim.common.errors import Unavailable
+from tenants.models import Tenant
+
+LONGEST_LINE = 10_000
+
+Options = dict[str, Any]
+R = TypeVar("R")
+
+
+class Command(BaseCommand):
+    """The whole life of API keys, by the services that the API calls.
+
+    A secret is written to standard output by `issue` and `rotate` alone, and none is read from the command
+    line, where other people on the machine can see it.
+    """
+
+    help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
+    actor: Actor
+    selection: Selection
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+
+        def add(name: str, act: Callable[[Options], None], does: str) -> CommandParser:
+            added: CommandParser = subcommands.add_parser(name, help=does, description=f"{does}.", epilog=MEANINGS)
+            added.set_defaults(act=act)
+            return added
+
+        issue = add("issue", self.issue, "Issues a key; its secret is shown this once")
+        issue.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
+        spelling.add_issue_options(issue)
+        spelling.add_secret_output(issue)
+
+        found = add("list", self.list, "Lists keys, newest first")
+        spelling.add_owners(found)
+        spelling.add_list_options(found)
+        spelling.add_json(found)
+
+        show = add("show", self.show, "Shows a key")
+        spelling.add_keys(show, several=False)
+        spelling.add_json(show)
+
+        rotate = add("rotate", self.rotate, "Gives keys new secrets, which are shown this once")
+        spelling.add_keys(rotate)
+        spelling.add_grace(rotate)
+        spelling.add_secret_output(rotate)
+
+        disable = add("disable", self.disable, "Disables keys: no verification of them succeeds any more")
+        enable = add("enable", self.enable, "Enables keys that were disabled")
+        delete = add("delete", self.delete, "Deletes keys for good")
+        for change in (disable, enable, delete):
+            spelling.add_keys(change)
+            spelling.add_json(change)
+        delete.add_argument("--yes", action="store_true", help="do not ask")
+
+        verify = add("verify", self.verify, "Judges a key, which is read from standard input; counts no use")
+        spelling.add_verify_options(verify)
+        spelling.add_json(verify)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.actor = command_actor(f"keys {options['subcommand']}")
+        self.selection = Selection(self.actor)
+        try:
+            options["act"](options)
+        except EXPECTED as error:
+            raise refusal(error) from error
+
+    # ---- the subcommands
+
+    def issue(self, options: Options) -> None:
+        agent = self.selection.agent(options["agent"])
+        body = AgentKeyBody(data=spelling.issue_body(options))
+        body.is_valid(raise_exception=True)
+        issued = services.issue_key(actor=self.actor, agent=agent, **body.validated_data)
+        if options["json"]:
+            self.stdout.write(document(with_secret(KeyAnswer, issued)))
+        else:
+            self._write_secrets([issued], options)
+
+    def list(self, options: Options) -> None:
+        tenant, agent = self._owners(options)
+        rows = queries.matching(
+            keys_for(self.actor).select_related("tenant", "agent"),
+            tenant_id=tenant.id if tenant else None,
+            agent_id=agent.id if agent else None,
+            status=options["status"],
+            q=options["q"],
+            expires_within_days=options["expires_within_days"],
+            never_used=options["never_used"] or None,
+            unused_since=options["unused_since"],
+        )
+        total, keys = rows.count(), rows[: options["limit"]]
+        if options["json"]:
+            self.stdout.write(document({"items": KeyAnswer(keys, many=True).data, "total": total}))
+            return
+        self.stdout.write(key_table(keys))
+        if total > len(keys):
+            self._tell(f"{len(keys)} of {total} keys; --limit shows more")
+
+    def show(self, options: Options) -> None:
+        (key,) = self._keys(options)
+        self.stdout.write(document(KeyAnswer(key).data) if options["json"] else key_record(key))
+
+    def rotate(self, options: Options) -> None:
+        def rotated(key: ApiKey) -> IssuedKey:
+            return services.rotate_key(actor=self.actor, key=key, grace_seconds=options["grace_seconds"])
+
+        issued = _for_all(self._keys(options), rotated)
+        if options["json"]:
+            self.stdout.write(document({"items": [with_secret(KeyAnswer, one) for one in issued]}))
+        else:
+            self._write_secrets(issued, options)
+
+    def disable(self, options: Options) -> None:
+        self._change(options, lambda key: services.disable_key(actor=self.actor, key=key))
+
+    def enable(self, options: Options) -> None:
+        self._change(options, lambda key: services.enable_key(actor=self.actor, key=key))
+
+    def delete(self, options: Options) -> None:
+        keys = self._keys(options)
+        if not options["yes"]:
+            self._confirm_deleting(keys)
+        _for_all(keys, lambda key: services.delete_key(actor=self.actor, key=key))
+        if options["json"]:
+            deleted = DeletedKey([{"api_key_id": key.id} for key in keys], many=True)
+            self.stdout.write(document({"items": deleted.data}))
+        else:
+            self.stdout.write("\n".join(f"deleted {key.id}" for key in keys))
+
+    def verify(self, options: Options) -> None:
+        if options["typed"]:
+            raise CommandError(
+                "The key is read from standard input: on the command line others could see it", returncode=Exit.USAGE
+            )
+        requirement = None if options["permission"] is None else permissions.parse(options["permission"])
+        verdict = verification.verify(_read_secret(), options["client_ip"])
+        if verdict.code == verification.AWAY:
+            raise Unavailable
+        told = verdict_document(verdict, requirement)
+        self.stdout.write(document(told) if options["json"] else verdict_record(told))
+        if told["code"] != verification.VALID:
+            sys.exit(Exit.NOT_GOOD)  # the answer is no, which is not an error
+
+    # ---- what they share
+
+    def _owners(self, options: Options) -> tuple[Tenant | None, Agent | None]:
+        tenant = None if options["tenant"] is None else self.selection.tenant(options["tenant"])
+        agent = None if options["agent"] is None else self.selection.agent(options["agent"], tenant)
+        return tenant, agent
+
+    def _keys(self, options: Options) -> Sequence[ApiKey]:
+        """The keys that are named, each once."""
+        owners = self._owners(options)
+        found = [self.selection.key(text, *owners) for text in options["keys"]]
+        return list({key.id: key for key in found}.values())
+
+    def _change(self, options: Options, change: Callable[[ApiKey], ApiKey]) -> None:
+        changed = _for_all(self._keys(options), change)
+        if options["json"]:
+            self.stdout.write(document({"items": KeyAnswer(changed, many=True).data}))
+        else:
+            self.stdout.write(key_table(changed))
+
+    def _write_secrets(self, issued: Sequence[IssuedKey], options: Options) -> None:
+        if options["quiet"]:
+            self.stdout.write("\n".join(one.secret for one in issued))
+            return
+        self.stdout.write("\n\n".join(key_record(one.key, one.secret) for one in issued))
+        self._tell("A key is shown in full this one time.")
+
+    def _confirm_deleting(self, keys: Sequence[ApiKey]) -> None:
+        """Asks at a terminal; the question is no output of the command."""
+        if not sys.stdin.isatty():
+            raise CommandError("Deleting wants --yes where there is no terminal to ask at")
+        self._tell(key_table(keys))
+        self._tell("Delete for good? [y/N] ", ending="")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CommandError("Nothing was deleted")
+
+    def _tell(self, text: str, ending: str = "\n") -> None:
+        """Writes to people what is neither output nor an error."""
+        self.stderr.write(text, ending=ending, style_func=str)
+        self.stderr.flush()
+
+
+@transactional
+def _for_all(keys: Sequence[ApiKey], change: Callable[[ApiKey], R]) -> Sequence[R]:
+    """The same change of several keys: of all or of none, and one wait for the lease."""
+    return [change(key) for key in keys]
+
+
+def _read_secret() -> str:
+    """The key to verify: typed unseen at a terminal, else a line of standard input."""
+    secret = getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline(LONGEST_LINE)
+    if not secret.strip():
+        raise CommandError("There is no key on standard input")
+    return secret.strip()

@@ -1,0 +1,173 @@
+"""The options of `manage.py keys`, and how those of `issue` become the body that the API takes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+
+from apikeys.models import KeyStatus
+from apikeys.serializers import MAX_EXPIRES_WITHIN_DAYS
+from apikeys.services import MAX_GRACE_SECONDS
+from apikeys.verification import Address
+from maim.common import clock
+from maim.common.limits import Period
+from maim.http import strict_json
+from maim.http.fields import UTCDateTimeField
+from maim.http.shapes import utc_text
+
+MAX_EXPIRES_IN_DAYS = 36_500
+
+# The API's fields, by the options that set them here.
+OPTIONS = {
+    "name": "--name",
+    "description": "--description",
+    "permissions": "--permission",
+    "required_permission": "--permission",
+    "expires_at": "--expires-at",
+    "rate_limit": "--rate-limit",
+    "quota": "--quota",
+    "allowed_networks": "--allow-network",
+    "metadata": "--metadata",
+}
+
+
+def add_issue_options(parser: argparse.ArgumentParser) -> None:
+    """What a key can be given; whether it makes sense is for the API's own serializer to say."""
+    parser.add_argument("--name", required=True, help="unique in the tenant")
+    parser.add_argument("--description")
+    parser.add_argument(
+        "--permission", action="append", dest="permissions", metavar="NAME", help="may be given several times"
+    )
+    expiry = parser.add_mutually_exclusive_group()
+    expiry.add_argument("--expires-at", metavar="TIME", help="such as 2026-01-31T12:00:00Z")
+    expiry.add_argument("--expires-in-days", type=whole(1, MAX_EXPIRES_IN_DAYS), metavar="N")
+    parser.add_argument("--rate-limit", type=rate_limit, metavar="N/SECONDS", help="such as 100/60")
+    parser.add_argument("--quota", type=quota, metavar=f"N/{'|'.join(Period.values)}", help="such as 10000/day")
+    parser.add_argument(
+        "--allow-network",
+        action="append",
+        dest="allowed_networks",
+        metavar="CIDR",
+        help="where the key may be used from; may be given several times",
+    )
+    parser.add_argument("--metadata", type=json_value, metavar="JSON", help="an object of your own")
+
+
+def issue_body(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API would be sent to issue such a key."""
+    names = ("name", "description", "permissions", "expires_at", "rate_limit", "quota", "allowed_networks", "metadata")
+    body = {name: options[name] for name in names if options[name] is not None}
+    if options["expires_in_days"] is not None:
+        body["expires_at"] = utc_text(clock.now() + timedelta(days=options["expires_in_days"]))
+    return body
+
+
+def add_list_options(parser: argparse.ArgumentParser) -> None:
+    """What keys can be chosen by."""
+    parser.add_argument("--status", choices=KeyStatus.values)
+    parser.add_argument("--q", metavar="TEXT", help="part of the name, or the whole id")
+    parser.add_argument("--expires-within-days", type=whole(0, MAX_EXPIRES_WITHIN_DAYS), metavar="N")
+    parser.add_argument("--never-used", action="store_true")
+    parser.add_argument("--unused-since", type=moment, metavar="TIME", help="such as 2026-01-31T12:00:00Z")
+    parser.add_argument("--limit", type=whole(1, 1_000_000), default=100, metavar="N", help="show at most N (100)")
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """What a key can be judged by; the key itself is no argument, and is refused as one without being repeated."""
+    parser.add_argument("typed", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--permission", metavar="EXPRESSION", help='such as "chat and (config_read or admin)"')
+    parser.add_argument("--client-ip", type=address, metavar="ADDRESS", help="who would use the key")
+
+
+def add_keys(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
+    """Which keys."""
+    parser.add_argument("keys", nargs="+" if several else 1, metavar="KEY", help="id or name")
+    add_owners(parser)
+
+
+def add_owners(parser: argparse.ArgumentParser) -> None:
+    """Whose keys."""
+    parser.add_argument("--tenant", metavar="TENANT", help="id or name")
+    parser.add_argument("--agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
+
+
+def add_grace(parser: argparse.ArgumentParser) -> None:
+    """For how long the old secret stays good."""
+    parser.add_argument(
+        "--grace-seconds",
+        type=whole(0, MAX_GRACE_SECONDS),
+        default=0,
+        metavar="N",
+        help="how long the old secrets stay good (0)",
+    )
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Output for programs."""
+    parser.add_argument("--json", action="store_true", help="write one JSON document")
+
+
+def add_secret_output(parser: argparse.ArgumentParser) -> None:
+    """Output of a new secret."""
+    either = parser.add_mutually_exclusive_group()
+    add_json(either)
+    either.add_argument("--quiet", action="store_true", help="write the key alone, such as for KEY=$(...)")
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number between two others."""
+
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def rate_limit(text: str) -> dict[str, int]:
+    """`100/60`: 100 uses in any 60 seconds."""
+    uses, _, seconds = text.partition("/")
+    try:
+        return {"limit": int(uses), "window_seconds": int(seconds)}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not N/SECONDS, such as 100/60") from error
+
+
+def quota(text: str) -> dict[str, Any]:
+    """`10000/day`: 10000 uses in a UTC day."""
+    uses, _, period = text.partition("/")
+    try:
+        return {"limit": int(uses), "period": Period(period).value}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not N/{'|'.join(Period.values)}, such as 10000/day") from error
+
+
+def json_value(text: str) -> Any:
+    """JSON, by the rules of the API."""
+    try:
+        return strict_json.loads(text.encode())
+    except (strict_json.NotAcceptable, UnicodeEncodeError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def moment(text: str) -> datetime:
+    """A time as the API takes it."""
+    try:
+        return UTCDateTimeField().to_internal_value(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(" ".join(map(str, error.detail))) from error
+
+
+def address(text: str) -> Address:
+    """An IPv4 or IPv6 address; an IPv4 one written as IPv6 counts as IPv4."""
+    try:
+        given = ip_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address") from error
+    return getattr(given, "ipv4_mapped", None) or given

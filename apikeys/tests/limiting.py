@@ -1,0 +1,113 @@
+"""Limits, uses of them, and what limiters are tested with."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+from apikeys.verification.limits import Limiter, RedisLimiter, Use
+from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Standing
+from maim.common import clock
+from maim.common.limits import Period
+
+WAIT = 30
+MINUTE = 60
+needs_redis = pytest.mark.skipif(not django_settings.REDIS_URL, reason="no REDIS_URL")
+
+
+def fresh(kind: str = "key") -> str:
+    """The id of something that no limiter has seen."""
+    return f"{kind}_{uuid4().hex[:12]}"
+
+
+def rate(limit: int, window_seconds: int = MINUTE, subject: str | None = None) -> RatePool:
+    return RatePool(subject or fresh(), limit, window_seconds)
+
+
+def quota(limit: int, period: Period = Period.DAY, subject: str | None = None) -> QuotaPool:
+    return QuotaPool(subject or fresh(), limit, period)
+
+
+def pools(*limits: RatePool | QuotaPool, tenant_id: str = "tenant_1") -> Pools:
+    """What a key's use counts against."""
+    return Pools(
+        tenant_id,
+        tuple(limit for limit in limits if isinstance(limit, RatePool)),
+        tuple(limit for limit in limits if isinstance(limit, QuotaPool)),
+    )
+
+
+def take(limiter: Limiter, *limits: RatePool | QuotaPool, consume: bool = True) -> Standing:
+    """One use."""
+    (standing,) = limiter.take([Use(pools(*limits), consume)])
+    return standing
+
+
+def passes(limiter: Limiter, *limits: RatePool | QuotaPool, of: int) -> int:
+    """How many of so many uses pass."""
+    return sum(not take(limiter, *limits).is_over for _ in range(of))
+
+
+def left(standing: Standing) -> tuple[int | None, int | None]:
+    """What is left of the strictest rate limit and quota."""
+    return (
+        None if standing.rate_limit is None else standing.rate_limit.remaining,
+        None if standing.quota is None else standing.quota.remaining,
+    )
+
+
+@contextmanager
+def later(limiter: Limiter, *, seconds: float) -> Iterator[None]:
+    """So long after now: at once where our clock counts, and in real time where Redis' does."""
+    if isinstance(limiter, RedisLimiter):
+        time.sleep(seconds)
+    with clock.frozen_at(clock.now() + timedelta(seconds=seconds)):
+        yield
+
+
+def in_threads(number: int, function: Callable[[], Any]) -> list[Any]:
+    """Runs the function in so many threads at once, each on a connection of its own; the results."""
+    ready = threading.Barrier(number, timeout=WAIT)
+
+    def run() -> Any:
+        try:
+            ready.wait()
+            return function()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(number) as threads:
+        return [future.result(WAIT) for future in [threads.submit(run) for _ in range(number)]]
+
+
+@contextmanager
+def a_deaf_server() -> Iterator[tuple[int, list[socket.socket]]]:
+    """A port that takes connections and says nothing; its number, and the connections so far."""
+    connections: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connections.append(listener.accept()[0])
+
+    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], connections
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(WAIT)
+            for each in connections:
+                stack.enter_context(each)

@@ -1,0 +1,120 @@
+"""Finding keys in the lists: by name or id, by when they end, and by whether anybody uses them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from apikeys.models import ApiKey
+from apikeys.tests.doors import KeyDoor
+from maim.common import clock
+from tests.support.people import make_key
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def names(door: KeyDoor, query: str) -> list[str]:
+    return sorted(key["name"] for key in door.listed(query))
+
+
+class TestText:
+    def test_q_is_a_part_of_the_name(self, door: KeyDoor) -> None:
+        for name in ("Production", "product", "test"):
+            door.create(name)
+
+        assert names(door, "q=PROD") == ["Production", "product"]
+        assert names(door, "q=%25") == []
+
+    def test_or_the_whole_id(self, door: KeyDoor) -> None:
+        keys = {name: door.create(name) for name in ("one", "two")}
+        key_id = keys["two"]["id" if door.is_bare else "api_key_id"]
+
+        assert names(door, f"q={key_id}") == ["two"]
+        assert names(door, f"q=%20{key_id}%20") == ["two"]
+        assert names(door, f"q={key_id[:-1]}") == []
+        assert names(door, f"q={key_id.upper()}") == []
+
+
+class TestExpiry:
+    def test_soon_is_within_so_many_days_and_not_yet(self, door: KeyDoor) -> None:
+        for name, ends in (
+            ("over", -timedelta(seconds=1)),
+            ("now", timedelta()),
+            ("soon", timedelta(seconds=1)),
+            ("week", 7 * DAY),
+            ("later", 7 * DAY + timedelta(seconds=1)),
+        ):
+            make_key(door.agent, name, expires_at=NOON + ends)
+        make_key(door.agent, "stays")
+
+        with clock.frozen_at(NOON):
+            assert names(door, "expires_within_days=7") == ["soon", "week"]
+            assert names(door, "expires_within_days=6") == ["soon"]
+            assert names(door, "expires_within_days=8") == ["later", "soon", "week"]
+            assert names(door, "expires_within_days=0") == []
+            assert names(door, "expires_within_days=3650") == ["later", "soon", "week"]
+
+    def test_a_disabled_key_needs_no_warning(self, door: KeyDoor) -> None:
+        with clock.frozen_at(NOON):
+            key = door.create(expires_at="2026-02-01T00:00:00Z")
+            door.put(key, status="disabled")
+
+            assert names(door, "expires_within_days=7") == []
+
+
+class TestUse:
+    @pytest.fixture(autouse=True)
+    def keys(self, door: KeyDoor) -> None:
+        """Issued a day before noon, or at it; last used at those times, or never."""
+        for name, issued, used in (
+            ("old, never used", NOON - DAY, None),
+            ("old, used then", NOON - DAY, NOON - DAY),
+            ("old, used now", NOON - DAY, NOON),
+            ("new, never used", NOON, None),
+        ):
+            with clock.frozen_at(issued):
+                key = make_key(door.agent, name).key
+            ApiKey.unscoped.filter(pk=key.pk).update(last_used_at=used)
+
+    def test_never_used(self, door: KeyDoor) -> None:
+        assert names(door, "never_used=true") == ["new, never used", "old, never used"]
+        assert names(door, "never_used=false") == ["old, used now", "old, used then"]
+
+    def test_unused_since(self, door: KeyDoor) -> None:
+        assert names(door, "unused_since=2026-01-31T12:00:00Z") == ["old, never used", "old, used then"]
+        assert names(door, "unused_since=2026-01-30T12:00:00Z") == []
+        assert names(door, "unused_since=2026-01-31T12:00:01Z") == [
+            "new, never used",
+            "old, never used",
+            "old, used now",
+            "old, used then",
+        ]
+
+    def test_an_offset_is_honoured(self, door: KeyDoor) -> None:
+        assert names(door, "unused_since=2026-01-31T20:00:00%2B08:00") == ["old, never used", "old, used then"]
+
+    def test_all_that_is_asked_must_fit(self, door: KeyDoor) -> None:
+        assert names(door, "never_used=true&unused_since=2026-01-31T12:00:00Z") == ["old, never used"]
+        assert names(door, "never_used=true&q=new&status=active") == ["new, never used"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("q=" + "x" * 101, "q"),
+        ("expires_within_days=-1", "expires_within_days"),
+        ("expires_within_days=3651", "expires_within_days"),
+        ("expires_within_days=soon", "expires_within_days"),
+        ("never_used=1", "never_used"),
+        ("never_used=", "never_used"),
+        ("unused_since=2026-01-31", "unused_since"),
+        ("unused_since=", "unused_since"),
+    ],
+)
+def test_a_bad_filter_is_named(door: KeyDoor, query: str, field: str) -> None:
+    path = f"{door.path}?tenant_id={door.agent.tenant_id}&{query}"
+
+    assert door.refused(door.client.get(path), 400, "VALIDATION_ERROR") == [field]

@@ -1,0 +1,375 @@
+"""`manage.py keys`: issuing, changing and rotating keys from the command line (docs/operations.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from agents import services as agents
+from agents.models import Agent, AgentStatus
+from apikeys import keyformat, verification
+from apikeys.errors import KeyNotFound
+from apikeys.management.exits import Exit, refusal
+from apikeys.models import ApiKey
+from apikeys.services import IssuedKey
+from apikeys.tests.commands import Outcome, Terminal, keys, secrets_in
+from maim.common import clock
+from maim.common.models import AuditEntry, Epoch, Invalidation
+from tests.support.people import OPERATOR, Person, make_agent, make_key
+from tests.support.server import ROOT, MaimServer
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def is_good(secret: str) -> bool:
+    return verification.verify(secret).is_good
+
+
+class TestIssuing:
+    def test_a_key_gets_all_that_it_is_given(self, agent: Agent) -> None:
+        with clock.frozen_at(NOON):
+            outcome = keys(
+                "issue",
+                agent.id,
+                *("--name", "production", "--description", "for the bot"),
+                *("--permission", "chat", "--permission", "config.*"),
+                *("--expires-at", "2026-12-31T00:00:00+08:00"),
+                *("--rate-limit", "100/60", "--quota", "10000/month"),
+                *("--allow-network", "10.0.0.0/8", "--allow-network", "2001:db8::/32"),
+                *("--metadata", '{"team": "东"}'),
+                "--json",
+            )
+
+        key = outcome.document
+        assert is_good(key["api_key"]) is False, "it may be used from its networks only"
+        rest = {
+            "tenant_id": agent.tenant_id,
+            "agent_id": agent.id,
+            "name": "production",
+            "description": "for the bot",
+            "permissions": ["chat", "config.*"],
+            "status": "active",
+            "expires_at": "2026-12-30T16:00:00Z",
+            "usage_count": 0,
+            "created_at": "2026-01-31T12:00:00Z",
+            "rate_limit": {"limit": 100, "window_seconds": 60},
+            "quota": {"limit": 10000, "period": "month"},
+            "allowed_networks": ["10.0.0.0/8", "2001:db8::/32"],
+            "metadata": {"team": "东"},
+        }
+        assert {field: key[field] for field in rest} == rest
+        assert keyformat.parse(key["api_key"]).agent_id == agent.id
+
+    def test_the_audit_log_says_that_a_command_did_it(self, agent: Agent) -> None:
+        key = keys("issue", agent.id, "--name", "production", "--json").document
+
+        entry = AuditEntry.objects.get(action="key.create")
+        assert (entry.actor_kind, entry.actor_label) == ("command", "manage.py keys issue")
+        assert (entry.object_id, entry.tenant_id) == (key["api_key_id"], agent.tenant_id)
+
+    def test_people_see_the_secret_once_and_a_note_apart_from_it(self, agent: Agent) -> None:
+        outcome = keys("issue", agent.id, "--name", "production", "--rate-limit", "100/60", "--quota", "5/total")
+
+        (secret,) = secrets_in(outcome.out)
+        assert is_good(secret)
+        assert re.search(r"^name +production$", outcome.out, re.MULTILINE)
+        assert re.search(r"^rate limit +100 in 60 s$", outcome.out, re.MULTILINE)
+        assert re.search(r"^quota +5 in all$", outcome.out, re.MULTILINE)
+        assert "one time" in outcome.err
+        assert secrets_in(outcome.err) == []
+
+    def test_quietly_the_secret_is_all_there_is(self, agent: Agent) -> None:
+        outcome = keys("issue", agent.id, "--name", "production", "--quiet")
+
+        assert is_good(outcome.out.removesuffix("\n"))
+        assert outcome.err == ""
+
+    def test_days_count_from_now(self, agent: Agent) -> None:
+        with clock.frozen_at(NOON):
+            key = keys("issue", agent.id, "--name", "production", "--expires-in-days", "30", "--json").document
+
+        assert key["expires_at"] == "2026-03-02T12:00:00Z"
+
+    @pytest.mark.parametrize(
+        ("arguments", "blamed"),
+        [
+            (["--name", " "], "--name: "),
+            (["--name", "x" * 101], "--name: "),
+            (["--name", "x", "--permission", "two words"], "--permission: "),
+            (["--name", "x", "--expires-at", "tomorrow"], "--expires-at: "),
+            (["--name", "x", "--rate-limit", "0/60"], "--rate-limit (limit): "),
+            (["--name", "x", "--rate-limit", "1/86401"], "--rate-limit (window_seconds): "),
+            (["--name", "x", "--quota", "0/day"], "--quota (limit): "),
+            (["--name", "x", "--allow-network", "10.0.0.1/8"], "--allow-network: "),
+            (["--name", "x", "--metadata", "[]"], "--metadata: "),
+            (["--name", "x", "--metadata", json.dumps({"x": "y" * 9000})], "--metadata: "),
+        ],
+    )
+    def test_what_the_api_refuses_is_refused_with_the_option_to_blame(
+        self, agent: Agent, arguments: list[str], blamed: str
+    ) -> None:
+        outcome = keys("issue", agent.id, *arguments)
+
+        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert outcome.err.startswith(blamed)
+        assert not ApiKey.objects.in_tenants([agent.tenant_id]).exists()
+
+    def test_every_option_that_is_wrong_is_told_at_once(self, agent: Agent) -> None:
+        outcome = keys("issue", agent.id, "--name", "", "--expires-at", "x", "--quota", "0/day")
+
+        assert {line.split(" ")[0].rstrip(":") for line in outcome.err.splitlines()} == {
+            "--name",
+            "--expires-at",
+            "--quota",
+        }
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--rate-limit", "100"],
+            ["--rate-limit", "a/b"],
+            ["--quota", "5/year"],
+            ["--quota", "many/day"],
+            ["--expires-in-days", "0"],
+            ["--expires-in-days", "1_0"],
+            ["--metadata", "{"],
+            ["--metadata", '{"a": NaN}'],
+            ["--expires-at", "2030-01-01T00:00:00Z", "--expires-in-days", "1"],
+            ["--json", "--quiet"],
+        ],
+    )
+    def test_what_has_no_shape_is_no_command_line(self, agent: Agent, arguments: list[str]) -> None:
+        with pytest.raises(CommandError, match=arguments[0] if len(arguments) == 2 else "not allowed with"):
+            call_command("keys", "issue", agent.id, "--name", "x", *arguments)
+
+    def test_a_taken_name_is_refused(self, agent: Agent, issued: IssuedKey) -> None:
+        outcome = keys("issue", agent.id, "--name", "PRODUCTION")
+
+        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert "already exists" in outcome.err
+
+    def test_an_archived_agent_gets_none(self, agent: Agent) -> None:
+        agents.update_agent(actor=OPERATOR, agent=agent, changes={"status": AgentStatus.ARCHIVED})
+
+        assert keys("issue", agent.id, "--name", "x").status == Exit.REFUSED
+
+
+class TestChanging:
+    @pytest.fixture
+    def three(self, agent: Agent) -> list[IssuedKey]:
+        return [make_key(agent, name) for name in ("one", "two", "three")]
+
+    def test_keys_are_disabled_and_enabled(self, three: list[IssuedKey]) -> None:
+        off = keys("disable", "one", three[1].key.id, "--json").document
+
+        assert [(key["name"], key["status"]) for key in off["items"]] == [("one", "disabled"), ("two", "disabled")]
+        assert [is_good(key.secret) for key in three] == [False, False, True]
+
+        on = keys("enable", "two", "one")
+
+        assert [(row[1], row[4]) for row in on.rows] == [("two", "active"), ("one", "active")]
+        assert all(is_good(key.secret) for key in three)
+
+    def test_keys_are_deleted(self, three: list[IssuedKey]) -> None:
+        deleted = keys("delete", "one", "two", "--yes", "--json").document
+
+        assert deleted == {"items": [{"api_key_id": key.key.id} for key in three[:2]]}
+        assert [is_good(key.secret) for key in three] == [False, False, True]
+        assert keys("delete", "three", "--yes").out == f"deleted {three[2].key.id}\n"
+
+    @pytest.mark.parametrize("command", ["disable", "rotate", "delete"])
+    def test_several_keys_are_one_change_to_wait_for(self, three: list[IssuedKey], command: str) -> None:
+        before = Epoch.objects.values_list("value", flat=True).first() or 0
+        AuditEntry.objects.all().delete()
+
+        assert keys(command, "one", "two", "three", *(["--yes"] if command == "delete" else [])).status == 0
+
+        assert Epoch.objects.get().value == before + 1
+        ids = {key.key.id for key in three}
+        assert set(Invalidation.objects.filter(epoch=before + 1).values_list("subject", flat=True)) == ids
+        entries = AuditEntry.objects.values_list("actor_kind", "actor_label", "object_id")
+        assert set(entries) == {("command", f"manage.py keys {command}", key_id) for key_id in ids}
+
+    @pytest.mark.parametrize("command", ["disable", "rotate", "delete"])
+    def test_one_that_is_not_there_spares_the_others(self, three: list[IssuedKey], command: str) -> None:
+        outcome = keys(command, "one", "nobody", "two", *(["--yes"] if command == "delete" else []))
+
+        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert all(is_good(key.secret) for key in three)
+
+    def test_one_that_is_refused_spares_the_others(self, three: list[IssuedKey], alice: Person) -> None:
+        retired = make_agent(alice.tenant)
+        make_key(retired, "retired")
+        agents.update_agent(actor=OPERATOR, agent=retired, changes={"status": AgentStatus.ARCHIVED})
+
+        outcome = keys("rotate", "one", "two", "retired")
+
+        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert all(is_good(key.secret) for key in three)
+
+    def test_a_key_named_twice_is_changed_once(self, three: list[IssuedKey]) -> None:
+        outcome = keys("delete", "one", three[0].key.id, "ONE", "--yes")
+
+        assert (outcome.status, outcome.out) == (0, f"deleted {three[0].key.id}\n")
+
+    def test_without_a_terminal_deleting_wants_to_be_told(self, three: list[IssuedKey]) -> None:
+        outcome = keys("delete", "one", stdin=StringIO("y\n"))
+
+        assert outcome.status == Exit.REFUSED
+        assert "--yes" in outcome.err
+        assert is_good(three[0].secret)
+
+    @pytest.mark.parametrize(
+        ("answer", "status"), [("y", 0), ("YES", 0), ("n", Exit.REFUSED), ("", Exit.REFUSED), ("yolo", Exit.REFUSED)]
+    )
+    def test_at_a_terminal_deleting_asks(self, three: list[IssuedKey], answer: str, status: int) -> None:
+        outcome = keys("delete", "one", "two", stdin=Terminal(f"{answer}\n"))
+
+        assert outcome.status == status
+        assert all(key.key.id in outcome.err for key in three[:2])
+        assert "[y/N]" in outcome.err
+        assert [is_good(key.secret) for key in three] == [status != 0, status != 0, True]
+
+
+class TestRotating:
+    def test_the_new_secret_is_good_and_the_old_one_at_once_not(self, issued: IssuedKey) -> None:
+        rotated = keys("rotate", "production", "--json").document
+
+        (key,) = rotated["items"]
+        assert key["api_key_id"] == issued.key.id
+        assert is_good(key["api_key"])
+        assert not is_good(issued.secret)
+
+    def test_the_old_one_is_good_until_its_grace_is_over(self, issued: IssuedKey) -> None:
+        now = clock.now()
+        with clock.frozen_at(now):
+            keys("rotate", "production", "--grace-seconds", "60")
+
+        for seconds, good in ((59, True), (60, False)):
+            with clock.frozen_at(now + timedelta(seconds=seconds)):
+                assert is_good(issued.secret) is good
+
+    def test_people_see_each_secret_once(self, agent: Agent, issued: IssuedKey) -> None:
+        make_key(agent, "staging")
+
+        outcome = keys("rotate", "production", "staging")
+
+        both = secrets_in(outcome.out)
+        assert len(both) == len(set(both)) == 2
+        assert all(map(is_good, both))
+        assert secrets_in(outcome.err) == []
+
+    def test_quietly_there_is_a_secret_on_each_line(self, agent: Agent, issued: IssuedKey) -> None:
+        staging = make_key(agent, "staging").key
+
+        outcome = keys("rotate", "staging", "production", "--quiet")
+
+        found = [verification.verify(line).facts for line in outcome.out.splitlines()]
+        assert [facts and facts.key_id for facts in found] == [staging.id, issued.key.id]
+        assert outcome.err == ""
+
+
+def test_nothing_but_issue_and_rotate_writes_a_secret(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    secret = keys("issue", agent.id, "--name", "production", "--quiet").out.strip()
+    commands = [["list"], ["show", "production"], ["disable", "production"], ["enable", "production"], ["verify"]]
+
+    for command in [*commands, ["delete", "production", "--yes"]]:
+        for form in ([], ["--json"]) if command[0] != "delete" else ([],):
+            outcome = keys(*command, *form, stdin=StringIO(secret))
+            assert outcome.status == 0, outcome.err
+            assert secrets_in(outcome.out + outcome.err) == []
+    assert secrets_in(caplog.text) == []
+    assert secrets_in(str(list(AuditEntry.objects.values()))) == []
+
+
+def test_what_goes_away_while_it_is_being_changed_is_not_found() -> None:
+    assert refusal(KeyNotFound()).returncode == Exit.NOT_FOUND
+
+
+def test_the_documented_exit_statuses_are_all_there_are() -> None:
+    section = (ROOT / "docs/operations.md").read_text().partition("\n## Keys from the command line\n")[2]
+    table = section.partition("\n| exit status | meaning |\n")[2].partition("\n\n")[0]
+
+    assert [int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [0, *Exit]
+
+
+@pytest.fixture(scope="module")
+def maim(tmp_path_factory: pytest.TempPathFactory) -> MaimServer:
+    """A database with one agent, `bot`, on which nobody serves."""
+    maim = MaimServer(tmp_path_factory.mktemp("keys"), "maim_keys")
+    maim.manage("migrate", "-v0")
+    maim.manage(
+        "shell",
+        "--no-imports",
+        "-c",
+        "from tests.support.people import make_agent, register; make_agent(register('alice').tenant, 'bot')",
+    )
+    return maim
+
+
+def run(maim: MaimServer, *arguments: str, typed: str = "", **environment: str) -> Outcome:
+    """Runs `manage.py keys` as a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "keys", *arguments],
+        cwd=ROOT,
+        env={**maim.environment, **environment},
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+
+class TestAsAProcess:
+    """What only a real process has: exit statuses, and streams that a shell tells apart."""
+
+    def test_a_shell_can_keep_the_key_and_verify_it(self, maim: MaimServer) -> None:
+        script = """
+            KEY=$("$PYTHON" manage.py keys issue bot --name "from a shell" --quiet) || exit
+            printf %s "$KEY" | "$PYTHON" manage.py keys verify --json
+        """
+        ended = subprocess.run(
+            ["bash", "-c", script],
+            cwd=ROOT,
+            env={**maim.environment, "PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert json.loads(ended.stdout)["key_name"] == "from a shell"
+
+    def test_the_exit_status_says_how_it_ended(self, maim: MaimServer) -> None:
+        issued = run(maim, "issue", "bot", "--name", "production")
+        (secret,) = secrets_in(issued.out)
+        assert issued.status == 0
+
+        assert run(maim, "issue", "bot", "--name", "production").status == Exit.REFUSED
+        assert run(maim, "issue", "bot").status == Exit.USAGE
+        assert run(maim, "show", "nobody").status == Exit.NOT_FOUND
+        assert run(maim, "disable", "production").status == 0
+        refused = run(maim, "verify", typed=secret)
+        assert (refused.status, refused.err) == (Exit.NOT_GOOD, "")
+
+    def test_without_its_database_it_says_so(self, maim: MaimServer, tmp_path: Path) -> None:
+        nowhere = f"sqlite:///{tmp_path / 'missing' / 'maim.sqlite3'}"
+        secret = keyformat.generate("tenant_000000000000", "agent_000000000000")
+
+        for command in (["list"], ["verify"]):
+            outcome = run(maim, *command, typed=secret, DATABASE_URL=nowhere)
+            assert (outcome.status, outcome.out) == (Exit.AWAY, "")
+            assert "Traceback" not in outcome.err
+            assert secrets_in(outcome.err) == []

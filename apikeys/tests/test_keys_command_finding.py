@@ -1,0 +1,259 @@
+"""`manage.py keys`: which keys are meant, and how they are shown."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agents.models import Agent
+from apikeys import keyformat, services, verification
+from apikeys.management.exits import Exit
+from apikeys.management.tables import width
+from apikeys.models import ApiKey, KeySecret
+from apikeys.services import IssuedKey
+from apikeys.tests.commands import Outcome, keys, secrets_in
+from apikeys.tests.doors import V2_FIELDS
+from maim.common import clock
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, make_agent, make_key
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+class TestNaming:
+    """Ids or names everywhere; what is ambiguous is never guessed at."""
+
+    @pytest.fixture
+    def bots(self, alice: Person, charlie: Person) -> tuple[Agent, Agent]:
+        """Two agents of one name, Alice's and Charlie's."""
+        return make_agent(alice.tenant, "bot"), make_agent(charlie.tenant, "bot")
+
+    def issue(self, agent: str) -> Outcome:
+        return keys("issue", agent, "--name", "a key", "--json")
+
+    def test_an_agent_goes_by_its_id(self, bots: tuple[Agent, Agent]) -> None:
+        assert self.issue(bots[1].id).document["agent_id"] == bots[1].id
+
+    def test_an_agent_goes_by_a_name_that_nobody_else_has(self, alice: Person) -> None:
+        agent = make_agent(alice.tenant, "Straße 🤖")
+
+        assert self.issue("STRASSE 🤖").document["agent_id"] == agent.id
+
+    def test_a_tenant_tells_two_of_one_name_apart(self, bots: tuple[Agent, Agent], charlie: Person) -> None:
+        by_name = self.issue("charlie's personal tenant/BOT").document
+        ApiKey.objects.in_tenants([charlie.tenant.id]).all().delete()
+        by_id = self.issue(f"{charlie.tenant.id}/bot").document
+
+        assert by_name["agent_id"] == by_id["agent_id"] == bots[1].id
+
+    def test_names_may_have_slashes(self, alice: Person, charlie: Person) -> None:
+        team = {"tenant_name": "R/D", "tenant_type": "enterprise"}
+        tenant_id = alice.client.send("POST", "/api/v1/tenants", team).json()["data"]["id"]
+        agent = make_agent(Tenant.objects.get(pk=tenant_id), "a/b")
+        make_agent(charlie.tenant, "a/b")
+
+        for name in ("r/d/a/b", f"{tenant_id}/a/b"):
+            assert keys("list", "--agent", name, "--json").document["total"] == 0
+        assert keys("list", "--agent", "a/b").status == Exit.NOT_FOUND
+        assert self.issue("R/D/A/B").document["agent_id"] == agent.id
+
+    def test_an_ambiguous_agent_is_refused_with_its_candidates(self, bots: tuple[Agent, Agent]) -> None:
+        outcome = self.issue("bot")
+
+        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert all(bot.id in outcome.err and bot.tenant_id in outcome.err for bot in bots)
+        assert not ApiKey.objects.in_tenants([bot.tenant_id for bot in bots]).exists()
+
+    def test_an_ambiguous_key_is_refused_with_its_candidates(self, bots: tuple[Agent, Agent]) -> None:
+        both = [make_key(bot, "production").key for bot in bots]
+
+        outcome = keys("disable", "production")
+
+        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert all(key.id in outcome.err for key in both)
+        assert set(ApiKey.objects.in_tenants([bot.tenant_id for bot in bots]).values_list("status", flat=True)) == {
+            "active"
+        }
+
+    def test_an_ambiguous_tenant_is_refused_with_its_candidates(self, alice: Person, charlie: Person) -> None:
+        twins = [
+            person.client.send("POST", "/api/v1/tenants", {"tenant_name": "ACME", "tenant_type": "enterprise"})
+            for person in (alice, charlie)
+        ]
+
+        outcome = keys("list", "--tenant", "acme")
+
+        assert outcome.status == Exit.NOT_FOUND
+        assert all(twin.json()["data"]["id"] in outcome.err for twin in twins)
+
+    @pytest.mark.parametrize("by", ["tenant", "agent", "both", "id"])
+    def test_owners_tell_keys_of_one_name_apart(self, bots: tuple[Agent, Agent], by: str) -> None:
+        make_key(bots[0], "production")
+        meant = make_key(bots[1], "production").key
+        arguments = {
+            "tenant": ["production", "--tenant", "Charlie's Personal Tenant"],
+            "agent": ["production", "--agent", bots[1].id],
+            "both": ["production", "--tenant", meant.tenant_id, "--agent", "bot"],
+            "id": [meant.id],
+        }[by]
+
+        assert keys("show", *arguments, "--json").document["api_key_id"] == meant.id
+
+    def test_an_id_is_of_one_key_whatever_others_are_called(self, agent: Agent, charlie: Person) -> None:
+        meant = make_key(agent).key
+        make_key(make_agent(charlie.tenant), meant.id)
+
+        assert keys("show", meant.id, "--json").document["api_key_id"] == meant.id
+
+    def test_a_key_of_somebody_else_is_not_there(self, issued: IssuedKey, charlie: Person) -> None:
+        assert keys("show", issued.key.id, "--tenant", charlie.tenant.id).status == Exit.NOT_FOUND
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["issue", "nobody", "--name", "x"],
+            ["list", "--tenant", "nobody"],
+            ["list", "--agent", "nobody"],
+            ["show", "nobody"],
+            ["rotate", "nobody"],
+            ["disable", "nobody"],
+            ["enable", "nobody"],
+            ["delete", "nobody", "--yes"],
+        ],
+    )
+    def test_what_is_not_there_is_said_not_to_be(self, issued: IssuedKey, arguments: list[str]) -> None:
+        outcome = keys(*arguments)
+
+        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert "'nobody'" in outcome.err
+
+    def test_a_key_in_clear_is_no_name_and_is_not_repeated(self, issued: IssuedKey) -> None:
+        outcome = keys("show", issued.secret)
+
+        assert outcome.status == Exit.NOT_FOUND
+        assert secrets_in(outcome.err) == []
+
+
+class TestListing:
+    @pytest.fixture
+    def several(self, agent: Agent, charlie: Person) -> dict[str, ApiKey]:
+        """Keys that differ in what can be asked for, as of NOON."""
+        with clock.frozen_at(NOON - timedelta(days=100)):
+            made = {
+                "old": make_key(agent, "old").key,
+                "used": make_key(agent, "used").key,
+                "over": make_key(agent, "over", expires_at=NOON).key,
+                "soon": make_key(agent, "soon", expires_at=NOON + timedelta(days=3)).key,
+            }
+        with clock.frozen_at(NOON - timedelta(hours=1)):
+            made["off"] = make_key(make_agent(agent.tenant), "off").key
+            services.disable_key(actor=OPERATOR, key=made["off"])
+            made["charlie's"] = make_key(make_agent(charlie.tenant), "charlie's").key
+        rows = ApiKey.objects.in_tenants([agent.tenant_id])
+        rows.filter(pk=made["used"].pk).update(last_used_at=NOON - timedelta(days=2), usage_count=7)
+        return made
+
+    @pytest.mark.parametrize(
+        ("arguments", "names"),
+        [
+            ([], {"old", "used", "over", "soon", "off", "charlie's"}),
+            (["--tenant", "alice's personal tenant"], {"old", "used", "over", "soon", "off"}),
+            (["--agent", "{agent}"], {"old", "used", "over", "soon"}),
+            (["--status", "active"], {"old", "used", "soon", "charlie's"}),
+            (["--status", "expired"], {"over"}),
+            (["--status", "disabled"], {"off"}),
+            (["--q", "O"], {"old", "over", "soon", "off"}),
+            (["--expires-within-days", "3"], {"soon"}),
+            (["--expires-within-days", "2"], set()),
+            (["--never-used", "--agent", "{agent}"], {"old", "over", "soon"}),
+            (["--unused-since", "2026-01-30T00:00:00Z"], {"old", "used", "over", "soon"}),
+            (["--unused-since", "2026-01-29T00:00:00Z"], {"old", "over", "soon"}),
+            (["--never-used", "--status", "active", "--tenant", "alice's personal tenant"], {"old", "soon"}),
+        ],
+    )
+    def test_keys_are_chosen_by(
+        self, several: dict[str, ApiKey], agent: Agent, arguments: list[str], names: set[str]
+    ) -> None:
+        with clock.frozen_at(NOON):
+            listed = keys("list", *(argument.format(agent=agent.id) for argument in arguments), "--json").document
+
+        assert {key["name"] for key in listed["items"]} == names
+        assert listed["total"] == len(names)
+
+    def test_programs_get_keys_as_the_api_shows_them(
+        self, several: dict[str, ApiKey], agent: Agent, internal: SurfaceClient
+    ) -> None:
+        answer = internal.get(f"/api/v2/api-keys?tenant_id={agent.tenant_id}").json()["data"]["items"]
+
+        listed = keys("list", "--tenant", agent.tenant_id, "--json").document
+
+        assert list(listed) == ["items", "total"]
+        assert listed["items"] == answer
+        assert list(listed["items"][0])[: len(V2_FIELDS)] == V2_FIELDS
+        assert [keys("show", key["name"], "--json").document for key in answer] == answer
+
+    def test_people_get_a_line_for_each(self, several: dict[str, ApiKey], agent: Agent) -> None:
+        with clock.frozen_at(NOON):
+            outcome = keys("list", "--agent", agent.id, "--status", "active")
+
+        soon, used, old = sorted(outcome.rows, key=lambda row: ["soon", "used", "old"].index(row[1]))
+        tenant = "alice's Personal Tenant"
+        mask = f"mmc_…{KeySecret.objects.get(key=several['used']).hint}"
+        assert used == [
+            *(several["used"].id, "used", agent.name, tenant, "active", mask),
+            *("7", "2026-01-29T12:00:00Z", "-"),
+        ]
+        assert soon[-3:] == ["0", "-", "2026-02-03T12:00:00Z"]
+        assert old[0] == several["old"].id
+        assert outcome.err == ""
+
+    def test_more_than_the_limit_are_only_counted(self, several: dict[str, ApiKey], agent: Agent) -> None:
+        outcome = keys("list", "--limit", "2")
+
+        assert len(outcome.rows) == 2
+        assert outcome.err == "2 of 6 keys; --limit shows more\n"
+        assert keys("list", "--limit", "2", "--json").document["total"] == 6
+
+    def test_columns_are_aligned_also_for_wide_characters(self, agent: Agent) -> None:
+        for name in ("ascii", "中文密钥", "e\N{COMBINING ACUTE ACCENT}te\N{COMBINING ACUTE ACCENT}"):
+            make_key(agent, name)
+
+        lines = keys("list").out.splitlines()
+
+        places = {width(line[: re.search("STATUS|active", line).start()]) for line in lines}  # type: ignore[union-attr]
+        assert len(places) == 1
+        assert (width("中文密钥"), width("e\N{COMBINING ACUTE ACCENT}te\N{COMBINING ACUTE ACCENT}")) == (8, 3)
+
+    def test_a_name_cannot_write_to_the_terminal(self, agent: Agent) -> None:
+        key = make_key(agent, "\x1b[2J\x9b31m\u202eevil\nline").key
+
+        for arguments in (["list"], ["show", key.id], ["disable", key.id]):
+            out = keys(*arguments).out
+            assert r"\x1b[2J\x9b31m\u202eevil\nline" in out
+            assert all(line.isprintable() for line in out.splitlines())
+        assert keys("list", "--json").out.isascii()
+
+
+class TestShowing:
+    def test_who_still_uses_an_old_secret_and_what_leaked(self, issued: IssuedKey, internal: SurfaceClient) -> None:
+        with clock.frozen_at(NOON):
+            current = services.rotate_key(actor=OPERATOR, key=issued.key, grace_seconds=3600).secret
+            verification.verify(issued.secret, use=True)
+            report = {"api_key": current, "where": "https://example.com/paste"}
+            assert internal.send("POST", "/api/v2/auth/report-leaked-key", report).json()["success"]
+            out = keys("show", "production").out
+
+        old = f"mmc_…{keyformat.parse(issued.secret).hint}"
+        assert re.search(
+            f"^old secret +{old} good until 2026-01-31T13:00:00Z, last used 2026-01-31T12:00:00Z$", out, re.MULTILINE
+        )
+        leak = f"mmc_…{keyformat.parse(current).hint} reported 2026-01-31T12:00:00Z, seen at: https://example.com/paste"
+        assert re.search(f"^leaked +{leak}$", out, re.MULTILINE)
+
+    def test_an_old_secret_after_its_grace_is_history(self, issued: IssuedKey) -> None:
+        services.rotate_key(actor=OPERATOR, key=issued.key)
+
+        assert "old secret" not in keys("show", "production").out

@@ -1,0 +1,295 @@
+"""The lease: for how long what a worker remembers may be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+
+from apikeys.tests.facts import StoppedClock
+from apikeys.verification import lease as lease_module
+from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
+from maim.common import epoch
+from maim.common.db import transactional
+from maim.common.epoch import LEASE_SECONDS
+from maim.common.models import Epoch, Invalidation
+
+pytestmark = pytest.mark.django_db
+A_MOMENT = 0.001
+
+
+class Enough(Exception):
+    """Ends the lease's thread, which otherwise goes on as long as the process."""
+
+
+class Worker:
+    """A lease whose readings the test makes, and what it had its worker forget."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = StoppedClock()
+        monkeypatch.setattr(lease_module, "time", self.clock)
+        self.lease = Lease(self._forget)
+        self.forgotten: list[set[str] | None] = []
+        self.was_good: list[bool] = []
+
+    def renew(self) -> None:
+        self.lease.renew()
+
+    def _forget(self, subjects: Iterable[str] | None) -> None:
+        self.forgotten.append(None if subjects is None else set(subjects))
+        self.was_good.append(self.lease.is_good)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    return Worker(monkeypatch)
+
+
+@transactional
+def change(*subjects: str) -> None:
+    epoch.invalidate(*subjects)
+
+
+class TestIsGood:
+    def test_not_before_the_first_reading(self, worker: Worker) -> None:
+        assert not worker.lease.is_good
+
+    def test_for_its_term_after_a_reading(self, worker: Worker) -> None:
+        worker.renew()
+
+        assert worker.lease.is_good
+        worker.clock.now += LEASE_SECONDS - A_MOMENT
+        assert worker.lease.is_good
+        worker.clock.now += A_MOMENT
+        assert not worker.lease.is_good
+
+    def test_the_term_begins_when_the_reading_was_sent(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A change may be committed right after the database has answered, and long before we hear the answer."""
+        read = epoch.current
+
+        def slowly() -> int:
+            reached = read()
+            worker.clock.now += LEASE_SECONDS - A_MOMENT
+            return reached
+
+        monkeypatch.setattr(epoch, "current", slowly)
+        worker.renew()
+
+        assert worker.lease.is_good
+        worker.clock.now += A_MOMENT
+        assert not worker.lease.is_good
+
+    def test_a_reading_that_took_longer_than_a_term_gives_none(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = epoch.current
+
+        def slowly() -> int:
+            worker.clock.now += LEASE_SECONDS
+            return read()
+
+        monkeypatch.setattr(epoch, "current", slowly)
+        worker.renew()
+
+        assert not worker.lease.is_good
+
+    def test_each_reading_renews_it(self, worker: Worker) -> None:
+        for _ in range(5):
+            worker.renew()
+            worker.clock.now += LEASE_SECONDS * 0.9
+            assert worker.lease.is_good
+
+    def test_a_reading_that_fails_does_not(self, worker: Worker) -> None:
+        worker.renew()
+        worker.clock.now += LEASE_SECONDS / 2
+
+        fails(worker)
+
+        worker.clock.now += LEASE_SECONDS / 2 - A_MOMENT
+        assert worker.lease.is_good, "what was read is still true"
+        worker.clock.now += A_MOMENT
+        assert not worker.lease.is_good
+
+    def test_what_cannot_be_looked_up_ends_it_too(self, worker: Worker) -> None:
+        """The epoch was read, but not what it invalidated: nothing may be believed on that."""
+        worker.renew()
+        change("key_1")
+        worker.clock.now += LEASE_SECONDS
+
+        fails(worker, table=Invalidation._meta.db_table)
+
+        assert not worker.lease.is_good
+        worker.renew()
+        assert worker.forgotten == [None, {"key_1"}]
+
+
+class TestForgetting:
+    def test_the_first_reading_forgets_everything(self, worker: Worker) -> None:
+        worker.renew()
+
+        assert worker.forgotten == [None]
+
+    def test_nothing_while_nothing_changes(self, worker: Worker) -> None:
+        for _ in range(3):
+            worker.renew()
+
+        assert worker.forgotten == [None]
+
+    def test_what_changed_since_the_last_reading(self, worker: Worker) -> None:
+        change("key_0")
+        worker.renew()
+        change("key_1", "agent_1")
+        change("key_2")
+
+        worker.renew()
+        worker.renew()
+        change("key_3")
+        worker.renew()
+
+        assert worker.forgotten == [None, {"key_1", "agent_1", "key_2"}, {"key_3"}]
+
+    def test_everything_where_it_is_not_known_what_changed(self, worker: Worker) -> None:
+        worker.renew()
+        change("key_1")
+        change("key_2")
+        Invalidation.objects.filter(epoch=1).delete()
+
+        worker.renew()
+
+        assert worker.forgotten == [None, None]
+
+    def test_everything_when_the_epoch_went_backwards(self, worker: Worker) -> None:
+        """As after the database was put back to an earlier state."""
+        change("key_1")
+        change("key_2")
+        worker.renew()
+        Epoch.objects.update(value=1)
+
+        worker.renew()
+        worker.renew()
+
+        assert worker.forgotten == [None, None]
+
+    def test_comes_before_the_new_term(self, worker: Worker) -> None:
+        worker.renew()
+        change("key_1")
+        worker.clock.now += LEASE_SECONDS
+
+        worker.renew()
+
+        assert worker.forgotten == [None, {"key_1"}]
+        assert worker.was_good == [False, False]
+        assert worker.lease.is_good
+
+    def test_a_change_seen_twice_is_forgotten_once(self, worker: Worker) -> None:
+        worker.renew()
+        change("key_1")
+        worker.renew()
+
+        fails(worker)
+        worker.renew()
+
+        assert worker.forgotten == [None, {"key_1"}]
+
+
+class TestIsLost:
+    @pytest.fixture(autouse=True)
+    def _no_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Lease, "_run", lambda self: None)
+
+    def test_never_where_none_was_begun(self, worker: Worker) -> None:
+        worker.clock.now += 1000
+
+        assert not worker.lease.is_lost
+
+    def test_a_second_after_it_was_over(self, worker: Worker) -> None:
+        worker.lease.start()
+        worker.renew()
+
+        worker.clock.now += LEASE_SECONDS + LOST_AFTER_SECONDS
+        assert not worker.lease.is_lost
+        worker.clock.now += A_MOMENT
+        assert worker.lease.is_lost
+
+    def test_a_second_after_the_start_where_nothing_could_ever_be_read(self, worker: Worker) -> None:
+        worker.lease.start()
+
+        worker.clock.now += LOST_AFTER_SECONDS
+        assert not worker.lease.is_lost
+        worker.clock.now += A_MOMENT
+        assert worker.lease.is_lost
+
+    def test_a_reading_finds_it_again(self, worker: Worker) -> None:
+        worker.lease.start()
+        worker.clock.now += 1000
+        assert worker.lease.is_lost
+
+        worker.renew()
+
+        assert not worker.lease.is_lost
+        assert worker.lease.seconds_over < 0  # type: ignore[unreachable]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestItsThread:
+    """As it runs in a worker, with a clock that its own pauses move."""
+
+    def test_reads_often_enough(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        goodness = self.run(worker, monkeypatch, rounds=5)
+
+        assert goodness == [True] * 5
+        assert worker.clock.now == pytest.approx(1000 + 5 * epoch.POLL_SECONDS)
+
+    def test_goes_on_after_errors_on_a_connection_of_its_own(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        attempts: list[object] = []
+        read = epoch.current
+
+        def fails_four_times() -> int:
+            attempts.append(connection.connection)
+            if 2 <= len(attempts) <= 5:
+                connection.ensure_connection()
+                raise OperationalError(2013, "Lost connection to server during query")
+            return read()
+
+        monkeypatch.setattr(epoch, "current", fails_four_times)
+
+        goodness = self.run(worker, monkeypatch, rounds=7)
+
+        assert goodness == [True, True, True, False, False, True, True]
+        assert attempts[2:6] == [None] * 4, "each attempt after an error has a fresh connection"
+        assert [record.message.partition(":")[0] for record in caplog.records] == [
+            "the epoch cannot be read",
+            "the epoch can be read again",
+        ]
+
+    @staticmethod
+    def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:
+        """Lets the thread's loop go round so often; whether the lease was good after each round."""
+        goodness: list[bool] = []
+
+        def sleep(seconds: float) -> None:
+            assert 0 <= seconds <= epoch.POLL_SECONDS
+            goodness.append(worker.lease.is_good)
+            worker.clock.now += seconds
+            if len(goodness) == rounds:
+                raise Enough
+
+        monkeypatch.setattr(worker.clock, "sleep", sleep)
+        with pytest.raises(Enough):
+            worker.lease._run()
+        return goodness
+
+
+def fails(worker: Worker, table: str = Epoch._meta.db_table) -> None:
+    """A reading during which the database does not answer for a table."""
+
+    def refuse(execute: object, sql: str, *_: object) -> object:
+        if table in sql:
+            raise OperationalError(2013, "Lost connection to server during query")
+        return execute(sql, *_)  # type: ignore[operator]
+
+    with connection.execute_wrapper(refuse), pytest.raises(DatabaseError):
+        worker.renew()

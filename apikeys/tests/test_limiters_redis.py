@@ -1,0 +1,185 @@
+"""Limits in Redis: by its time, over all workers, and when it is away."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+
+from apikeys.models import DailyUse
+from apikeys.tests.facts import StoppedClock
+from apikeys.tests.limiting import (
+    MINUTE,
+    a_deaf_server,
+    fresh,
+    in_threads,
+    left,
+    needs_redis,
+    passes,
+    pools,
+    quota,
+    rate,
+    take,
+)
+from apikeys.verification.limits import LimitsAway, RedisLimiter, Use, together
+from maim.common import clock
+from maim.common.limits import Period
+from tests.support.instances import Redis, free_port, wait_until
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def redis_limiter() -> RedisLimiter:
+    return RedisLimiter(django_settings.REDIS_URL)  # type: ignore[arg-type]
+
+
+@needs_redis
+class TestRedis:
+    def test_how_long_to_wait_and_when_there_is_more(self, redis_limiter: RedisLimiter) -> None:
+        limit = rate(1, window_seconds=MINUTE)
+        before = datetime.now(UTC)
+
+        first, second = take(redis_limiter, limit), take(redis_limiter, limit)
+
+        assert (first.retry_after, second.retry_after) in {(None, MINUTE), (None, MINUTE - 1)}
+        assert first.rate_limit is not None
+        assert first.rate_limit.reset is not None
+        assert timedelta(0) <= first.rate_limit.reset - before - timedelta(seconds=MINUTE) < timedelta(seconds=3)
+
+    def test_in_no_window_are_there_more_nor_fewer_than_the_limit(self, redis_limiter: RedisLimiter) -> None:
+        """By Redis' own time: a use that passed cannot be one too many, one that was refused cannot be one too few."""
+        limit = rate(5, window_seconds=1)
+        passed: list[tuple[float, float]] = []
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            sent = time.monotonic()
+            is_over = take(redis_limiter, limit).is_over
+            answered = time.monotonic()
+            surely_in = sum(answered - before < 1 for before, _after in passed)
+            maybe_in = sum(sent - after < 1 for _before, after in passed)
+            if is_over:
+                assert maybe_in >= 5, "refused though there was room"
+            else:
+                assert surely_in < 5, "let through though there was none"
+                passed.append((sent, answered))
+            time.sleep(0.003)
+        assert 10 <= len(passed) <= 15
+
+    def test_when_it_was_lowered_one_waits_for_as_many_to_leave(self, redis_limiter: RedisLimiter) -> None:
+        subject = fresh()
+        take(redis_limiter, rate(5, subject=subject))
+        redis = redis_limiter._redis
+        (kept,) = redis.keys(f"*{subject}*")  # type: ignore[misc]
+        redis.lpush(kept, int(redis.lindex(kept, 0)) - 30_000_000)  # type: ignore[arg-type]
+
+        standing = take(redis_limiter, rate(1, subject=subject))
+
+        assert standing.retry_after in (MINUTE, MINUTE - 1)
+        assert standing.rate_limit is not None
+        assert standing.rate_limit.reset is not None
+        assert (standing.rate_limit.reset - datetime.now(UTC)).total_seconds() > MINUTE - 10
+
+    def test_workers_count_together(self) -> None:
+        limit, day = rate(20), quota(30)
+        workers = [RedisLimiter(django_settings.REDIS_URL) for _ in range(4)]  # type: ignore[arg-type]
+
+        passed = in_threads(4, lambda: passes(workers.pop(), limit, day, of=20))
+
+        assert sum(passed) == 20
+
+    def test_it_keeps_nothing_longer_than_it_counts(self, redis_limiter: RedisLimiter) -> None:
+        subject = fresh()
+        take(redis_limiter, rate(5, MINUTE, subject), quota(5, Period.DAY, subject), quota(5, Period.TOTAL, fresh()))
+
+        kept = {key: redis_limiter._redis.ttl(key) for key in redis_limiter._redis.keys(f"*{subject}*")}  # type: ignore[union-attr]
+
+        assert sorted(kept.values())[0] in (MINUTE, MINUTE - 1)  # type: ignore[operator, type-var]
+        assert 86_400 < sorted(kept.values())[1] <= 2 * 86_400 + 1  # type: ignore[operator, operator, type-var]
+        assert len(kept) == 2
+
+    def test_a_script_that_redis_has_lost_is_sent_again(self, redis_limiter: RedisLimiter) -> None:
+        limit = rate(3)
+        take(redis_limiter, limit)
+        redis_limiter._redis.script_flush()
+
+        standings = redis_limiter.take([Use(pools(limit), True)] * 3)
+
+        assert [left(standing) for standing in standings] == [(1, None), (0, None), (0, None)]
+        assert standings[-1].is_over
+
+    def test_a_connection_that_broke_while_it_was_idle_is_made_again(self, redis_limiter: RedisLimiter) -> None:
+        limit = rate(3)
+        take(redis_limiter, limit)
+        killer = RedisLimiter(django_settings.REDIS_URL)._redis  # type: ignore[arg-type]
+        killer.client_kill_filter(_id=redis_limiter._redis.client_id())  # type: ignore[arg-type]
+
+        assert left(take(redis_limiter, limit)) == (1, None)
+
+    def test_a_quota_whose_number_is_lost_begins_again_with_what_the_database_has(
+        self, redis_limiter: RedisLimiter
+    ) -> None:
+        limit = quota(10)
+        with clock.frozen_at(NOON):
+            passes(redis_limiter, limit, of=4)
+            DailyUse.unscoped.create(subject=limit.subject, day=NOON.date(), tenant_id="tenant_1", uses=4)
+            redis_limiter._redis.delete(*redis_limiter._redis.keys(f"*{limit.subject}*"))  # type: ignore[misc]
+
+            assert left(take(redis_limiter, limit)) == (None, 5)
+
+
+class TestRedisAway:
+    @pytest.fixture
+    def stopped_clock(self, monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
+        clock = StoppedClock()
+        monkeypatch.setattr(together, "time", clock)
+        return clock
+
+    def test_limits_are_away(self) -> None:
+        limiter = RedisLimiter(f"redis://127.0.0.1:{free_port()}/0")
+
+        with pytest.raises(LimitsAway):
+            take(limiter, rate(1))
+
+    def test_it_is_not_tried_again_within_a_second(self, stopped_clock: StoppedClock) -> None:
+        with a_deaf_server() as (port, connections):
+            limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0")
+            for moment, tried in ((0.0, 1), (0.5, 1), (0.999, 1), (1.0, 2), (1.5, 2), (2.0, 3)):
+                stopped_clock.now = 1000 + moment
+                with pytest.raises(LimitsAway):
+                    take(limiter, rate(1))
+                wait_until(lambda tried=tried: len(connections) >= tried, "a connection")  # type: ignore[misc]
+                assert len(connections) == tried, moment
+
+    def test_one_that_does_not_answer_holds_nobody_for_long(self) -> None:
+        with a_deaf_server() as (port, _connections):
+            limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0")
+            began = time.monotonic()
+
+            with pytest.raises(LimitsAway):
+                take(limiter, rate(1))
+
+            assert time.monotonic() - began < 4 * together.TIMEOUT_SECONDS
+
+    @pytest.mark.skipif(bool(Redis.missing()), reason="no redis-server")
+    def test_it_recovers_by_itself(self, tmp_path: Path, stopped_clock: StoppedClock) -> None:
+        redis = Redis(tmp_path)
+        redis.start()
+        try:
+            limiter, limit = RedisLimiter(redis.url), rate(5)
+            take(limiter, limit)
+            redis.kill()
+            with pytest.raises(LimitsAway):
+                take(limiter, limit)
+            redis.start()
+            with pytest.raises(LimitsAway):
+                take(limiter, limit)
+            stopped_clock.now += together.TRY_AGAIN_SECONDS
+
+            assert left(take(limiter, limit)) == (4, None)
+        finally:
+            redis.stop()

@@ -1,0 +1,175 @@
+"""Rotation: a new secret for the same key, and how long the old ones stay good, at every door."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agents.models import Agent
+from apikeys import keyformat
+from apikeys.models import KeySecret
+from apikeys.tests.asking import code_of, validate
+from apikeys.tests.doors import KeyDoor
+from maim.common import clock
+from maim.common.models import AuditEntry, Invalidation
+from tests.support.people import Person, make_key
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_the_answer_is_the_same_key_with_a_new_secret(door: KeyDoor) -> None:
+    with clock.frozen_at(NOON):
+        key = door.create("key", permissions=["chat"])
+    with clock.frozen_at(NOON + timedelta(hours=1)):
+        response = door.try_rotate(key)
+    rotated = door.data(response)
+
+    assert response["Cache-Control"] == "no-store"
+    assert list(rotated) == door.fields
+    changed = {field for field in door.fields if rotated[field] != key[field]}
+    assert changed - {"updated_at"} == {"api_key"}
+    assert keyformat.parse(rotated["api_key"]).agent_id == door.agent.id
+    assert door.get(key) == {**rotated, "api_key": keyformat.masked(keyformat.parse(rotated["api_key"]).hint)}
+    if not door.is_bare:
+        assert rotated["updated_at"] == "2026-01-31T13:00:00Z"
+
+
+def test_without_a_grace_the_old_secret_ends_at_once(door: KeyDoor) -> None:
+    key = door.create()
+
+    with clock.frozen_at(clock.now()):
+        rotated = door.rotate(key)
+        assert code_of(key["api_key"]) == "AUTH_002"
+
+    told = validate(rotated["api_key"])
+    assert (told["code"], told["api_key_id"]) == ("VALID", key["id" if door.is_bare else "api_key_id"])
+
+
+def test_with_a_grace_the_old_secret_is_good_until_it_ends(door: KeyDoor) -> None:
+    with clock.frozen_at(NOON):
+        key = door.create()
+        rotated = door.rotate(key, grace_seconds=60)
+
+    for seconds, old in ((0, "VALID"), (59, "VALID"), (60, "AUTH_002"), (3600, "AUTH_002")):
+        with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+            assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == (old, "VALID"), seconds
+
+
+@pytest.mark.parametrize(("second_grace", "first_ends", "second_ends"), [(0, 10, 10), (20, 30, 30), (600, 60, 610)])
+def test_a_rotation_cuts_the_graces_before_it_and_prolongs_none(
+    door: KeyDoor, second_grace: int, first_ends: int, second_ends: int
+) -> None:
+    with clock.frozen_at(NOON):
+        first = door.create()
+        second = door.rotate(first, grace_seconds=60)
+    with clock.frozen_at(NOON + timedelta(seconds=10)):
+        third = door.rotate(first, grace_seconds=second_grace)
+
+    def code_at(key: dict[str, Any], seconds: int) -> str:
+        with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+            return code_of(key["api_key"])
+
+    assert (code_at(first, first_ends - 1), code_at(first, first_ends)) == ("VALID", "AUTH_002")
+    assert (code_at(second, second_ends - 1), code_at(second, second_ends)) == ("VALID", "AUTH_002")
+    assert code_at(third, 10_000) == "VALID"
+    assert KeySecret.objects.count() == 3
+
+
+def test_who_still_uses_the_old_secret_is_seen(door: KeyDoor) -> None:
+    with clock.frozen_at(NOON):
+        key = door.create()
+        validate(key["api_key"])
+        rotated = door.rotate(key, grace_seconds=3600)
+        assert rotated["old_secret_last_used_at"] is None, "a use before the rotation says nothing"
+
+    with clock.frozen_at(NOON + timedelta(minutes=1)):
+        validate(rotated["api_key"])
+    assert door.get(key)["old_secret_last_used_at"] is None
+
+    with clock.frozen_at(NOON + timedelta(minutes=2)):
+        validate(key["api_key"])
+        validate(key["api_key"], check_rate_limit=False)
+    assert door.get(key)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
+    assert door.listed()[0]["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
+
+    with clock.frozen_at(NOON + timedelta(minutes=3)):
+        assert door.rotate(key)["old_secret_last_used_at"] is None, "of the newest that was rotated out"
+
+
+def test_a_disabled_key_is_rotated_and_stays_disabled(door: KeyDoor) -> None:
+    key = door.create()
+    door.put(key, status="disabled")
+
+    rotated = door.rotate(key, grace_seconds=60)
+
+    assert rotated["status"] == "disabled"
+    assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("AUTH_004", "AUTH_004")
+    door.put(key, status="active")
+    assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("VALID", "VALID")
+
+
+def test_an_expired_key_is_expired_by_any_secret(door: KeyDoor) -> None:
+    with clock.frozen_at(NOON):
+        key = door.create(expires_at="2026-01-31T12:00:30Z")
+        rotated = door.rotate(key, grace_seconds=3600)
+
+    with clock.frozen_at(NOON + timedelta(seconds=30)):
+        assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("AUTH_002", "AUTH_002")
+
+
+def test_a_key_of_an_archived_agent_is_not_rotated(door: KeyDoor) -> None:
+    key = door.create()
+    Agent.unscoped.update(status="archived")
+
+    door.refused(door.try_rotate(key), 409, "AGENT_005")
+
+    assert KeySecret.objects.get().expires_at is None
+
+
+@pytest.mark.parametrize("grace", [-1, 30 * 24 * 3600 + 1, 1.5, "60", True, []])
+def test_a_grace_is_up_to_thirty_days(door: KeyDoor, grace: Any) -> None:
+    key = door.create()
+
+    assert door.refused(door.try_rotate(key, {"grace_seconds": grace}), 400, "VALIDATION_ERROR") == ["grace_seconds"]
+    assert KeySecret.objects.count() == 1
+    door.rotate(key, grace_seconds=30 * 24 * 3600)
+    door.rotate(key, grace_seconds=None)
+
+
+def test_a_key_that_does_not_exist_is_not_rotated(door: KeyDoor) -> None:
+    nothing = {"id": "key_000000000000", "api_key_id": "key_000000000000"}
+
+    door.refused(door.try_rotate(nothing), 404, "KEY_001")
+
+
+def test_a_key_is_rotated_under_its_own_agent_only(alice: Person, agent: Agent) -> None:
+    key = make_key(agent).key
+    other = alice.client.send("POST", "/api/v1/agents", {"name": "other"}).json()["id"]
+
+    response = alice.client.send("POST", f"/api/v1/agents/{other}/api_keys/{key.id}/rotate", {})
+
+    assert (response.status_code, response.json()["code"]) == (404, "KEY_001")
+
+
+def test_every_worker_is_told(door: KeyDoor) -> None:
+    key = door.create()
+    assert not Invalidation.objects.exists()
+
+    door.rotate(key, grace_seconds=60)
+
+    assert Invalidation.objects.get().subject == key["id" if door.is_bare else "api_key_id"]
+
+
+def test_the_audit_row_tells_the_secrets_apart_and_none_of_them(door: KeyDoor) -> None:
+    key = door.create()
+    rotated = door.rotate(key, grace_seconds=60)
+
+    hints = [keyformat.parse(shown["api_key"]).hint for shown in (key, rotated)]
+    row = AuditEntry.objects.get(action="key.rotate")
+    assert row.after == {"hint": hints[1], "old_hint": hints[0], "grace_seconds": 60}
+    everything = str(list(AuditEntry.objects.values()))
+    assert key["api_key"][4:] not in everything
+    assert rotated["api_key"][4:] not in everything

@@ -1,0 +1,179 @@
+"""Writing uses down: every one of them, once, on both databases and whoever else writes (apikeys.usage)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from threading import Barrier
+
+import pytest
+from django.db import connection
+
+from apikeys import services, usage
+from apikeys.models import ApiKey, DailyUse, KeySecret
+from apikeys.usage import Uses
+from tenants import services as tenants
+from tests.support.people import OPERATOR, Person, make_agent, make_key
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+TODAY = NOON.date()
+
+
+class Scene:
+    """Alice's tenant with two agents, the first of which has two keys, the second one."""
+
+    def __init__(self, alice: Person) -> None:
+        self.agent, self.other_agent = make_agent(alice.tenant), make_agent(alice.tenant)
+        self.key, self.sibling = make_key(self.agent).key, make_key(self.agent).key
+        self.other_key = make_key(self.other_agent).key
+
+
+@pytest.fixture
+def scene(alice: Person) -> Scene:
+    return Scene(alice)
+
+
+def uses(key: ApiKey, number: int, last: datetime = NOON, secret: KeySecret | None = None) -> Uses:
+    """Uses of a key, as they are counted."""
+    return Uses(key.id, last.date(), key.agent_id, key.tenant_id, secret.pk if secret else None, number, last)
+
+
+def counts() -> dict[tuple[str, date], int]:
+    """Everything that is counted."""
+    return {(row.subject, row.day): row.uses for row in DailyUse.unscoped.all()}
+
+
+def rotated_out(key: ApiKey) -> KeySecret:
+    """An old secret of a key, within its grace."""
+    return KeySecret.objects.create(
+        key=key, digest=f"old one of {key.id}", secret_version=1, hint="0000", expires_at=NOON
+    )
+
+
+def test_keys_agents_and_tenants_get_what_is_theirs(scene: Scene, charlie: Person) -> None:
+    yesterday = NOON - timedelta(days=1)
+    mine, sibling, other = scene.key, scene.sibling, scene.other_key
+    strangers = make_key(make_agent(charlie.tenant)).key
+
+    usage.add([uses(mine, 1), uses(sibling, 20), uses(other, 300), uses(strangers, 4000)])
+    usage.add([uses(mine, 5, yesterday)])
+
+    assert counts() == {
+        (mine.id, TODAY): 1,
+        (mine.id, yesterday.date()): 5,
+        (sibling.id, TODAY): 20,
+        (other.id, TODAY): 300,
+        (strangers.id, TODAY): 4000,
+        (scene.agent.id, TODAY): 21,
+        (scene.agent.id, yesterday.date()): 5,
+        (scene.other_agent.id, TODAY): 300,
+        (strangers.agent_id, TODAY): 4000,
+        (scene.agent.tenant_id, TODAY): 321,
+        (scene.agent.tenant_id, yesterday.date()): 5,
+        (charlie.tenant.id, TODAY): 4000,
+    }
+    numbers = dict(ApiKey.unscoped.values_list("id", "usage_count"))
+    assert numbers == {mine.id: 6, sibling.id: 20, other.id: 300, strangers.id: 4000}
+
+
+def test_one_key_on_two_days_by_two_secrets_at_once(scene: Scene) -> None:
+    """As it is written when midnight falls, or a key is rotated, between two writes."""
+    key, old = scene.key, rotated_out(scene.key)
+    midnight = datetime(2026, 1, 31, tzinfo=UTC)
+    late = midnight - timedelta(microseconds=1)
+
+    usage.add([uses(key, 1, late), uses(key, 20, late, old), uses(key, 300, midnight), uses(key, 4000, midnight, old)])
+
+    key.refresh_from_db()
+    old.refresh_from_db()
+    assert (key.usage_count, key.last_used_at, old.last_used_at) == (4321, midnight, midnight)
+    for subject in (key.id, key.agent_id, key.tenant_id):
+        assert usage.by_day(subject, key.tenant_id, late.date(), TODAY) == [(late.date(), 21), (TODAY, 4300)]
+        assert usage.total_since(subject, key.tenant_id, TODAY) == 4300
+        assert usage.total_since(subject, key.tenant_id, None) == 4321
+
+
+def test_last_used_is_the_latest_in_whatever_order_it_is_written(scene: Scene) -> None:
+    key, old = scene.key, rotated_out(scene.key)
+    for seconds in (1, 3, 2):
+        usage.add([uses(key, 1, NOON + timedelta(seconds=seconds), old)])
+
+    key.refresh_from_db()
+    old.refresh_from_db()
+    assert key.last_used_at == old.last_used_at == NOON + timedelta(seconds=3)
+
+
+def test_a_use_by_an_old_secret_is_one_of_the_key(scene: Scene) -> None:
+    old = rotated_out(scene.key)
+
+    usage.add([uses(scene.key, 7, NOON, old)])
+
+    new = KeySecret.objects.filter(key=scene.key).exclude(pk=old.pk).get()
+    assert new.last_used_at is None
+    assert counts()[scene.key.id, TODAY] == 7
+    assert KeySecret.objects.get(pk=old.pk).last_used_at == NOON
+
+
+def test_a_key_that_is_gone_meanwhile_does_not_keep_the_others_from_theirs(scene: Scene) -> None:
+    services.delete_key(actor=OPERATOR, key=scene.key)
+
+    usage.add([uses(scene.key, 2), uses(scene.sibling, 3)])
+
+    assert ApiKey.unscoped.get(pk=scene.sibling.id).usage_count == 3
+    assert counts()[scene.agent.id, TODAY] == 5
+
+
+def test_ids_that_differ_in_case_alone_are_counted_apart(scene: Scene) -> None:
+    def imported(key_id: str) -> ApiKey:
+        key = ApiKey(id=key_id, tenant_id=scene.agent.tenant_id, agent=scene.agent)
+        key.set_name(f"imported {ord(key_id[0])}")
+        key.save(force_insert=True)
+        return key
+
+    upper, lower = imported("Key_é"), imported("key_é")
+
+    usage.add([uses(upper, 1), uses(lower, 20)])
+
+    assert [ApiKey.unscoped.get(pk=key.pk).usage_count for key in (upper, lower)] == [1, 20]
+    assert (counts()["Key_é", TODAY], counts()["key_é", TODAY]) == (1, 20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_writers_lose_nothing(scene: Scene) -> None:
+    writers, rounds = 6, 15
+    keys = [scene.key, scene.sibling, scene.other_key]
+    rows = [uses(key, 1, secret=secret) for key in keys for secret in (None, rotated_out(key))]
+    start = Barrier(writers)
+
+    def write(number: int) -> None:
+        in_another_order: Sequence[Uses] = rows if number % 2 else rows[::-1]
+        start.wait()
+        try:
+            for _ in range(rounds):
+                usage.add(in_another_order)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(write, range(writers)))
+
+    each = 2 * writers * rounds
+    assert set(ApiKey.unscoped.values_list("usage_count", flat=True)) == {each}
+    assert counts() == {
+        **{(key.id, TODAY): each for key in keys},
+        (scene.agent.id, TODAY): 2 * each,
+        (scene.other_agent.id, TODAY): each,
+        (scene.agent.tenant_id, TODAY): 3 * each,
+    }
+
+
+def test_uses_of_a_tenant_that_is_gone_are_taken_and_swept(scene: Scene, alice: Person) -> None:
+    """They may have been counted a moment before it was deleted."""
+    tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
+
+    usage.add([uses(scene.key, 2)])
+
+    assert usage.sweep() == 3
+    assert counts() == {}

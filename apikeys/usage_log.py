@@ -1,0 +1,39 @@
+"""What bots report of their use: stored as sent, for operators, for a limited time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from apikeys.models import UsageLogEntry
+from maim.common import clock
+
+
+def log_usage(
+    *,
+    action: str,
+    timestamp: datetime | None = None,
+    tenant_id: str | None = None,
+    agent_id: str | None = None,
+    user_id: str | None = None,
+    platform: str | None = None,
+    details: Any = None,
+) -> UsageLogEntry:
+    """Stores an entry; without a timestamp it happened now. A measurement: no audit row."""
+    return UsageLogEntry.objects.create(
+        action=action,
+        timestamp=timestamp or clock.now(),
+        tenant_id=tenant_id,
+        agent_id=agent_id,
+        user_id=user_id,
+        platform=platform,
+        details=details,
+    )
+
+
+def sweep_usage_log() -> int:
+    """Deletes entries older than MAIM_USAGE_LOG_DAYS; how many there were."""
+    oldest = clock.now() - settings.USAGE_LOG_RETENTION
+    return UsageLogEntry.objects.filter(created_at__lt=oldest).delete()[0]

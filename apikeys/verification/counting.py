@@ -1,0 +1,111 @@
+"""Uses of keys, counted in memory and written together.
+
+A use costs an addition; every WRITE_EVERY_SECONDS the sums become a few statements, however many keys
+were used. A counter that is ended writes what it holds; one that is killed loses less than a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from datetime import date, datetime
+from operator import attrgetter
+
+from django.db import Error, connection
+
+from apikeys import usage
+from apikeys.usage import Uses
+from apikeys.verification.verdicts import KeyFacts
+
+log = logging.getLogger("maim.keys")
+
+WRITE_EVERY_SECONDS = 0.8
+KEYS_AT_ONCE = 1000
+
+
+class _Sum:
+    """The uses of one secret of a key on one day."""
+
+    __slots__ = ("facts", "last", "number")
+
+    def __init__(self, facts: KeyFacts, moment: datetime) -> None:
+        self.facts, self.number, self.last = facts, 1, moment
+
+    def uses(self) -> Uses:
+        facts = self.facts
+        return Uses(
+            facts.key_id,
+            self.last.date(),
+            facts.agent_id,
+            facts.tenant_id,
+            facts.rotated_secret_id,
+            self.number,
+            self.last,
+        )
+
+
+class UseCounter:
+    """Counts uses from any thread; `start` begins to write them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, int | None], _Sum] = {}
+        self._waiting: list[Uses] = []  # sums of days that are over, and what the database did not take
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="use-counter", daemon=True)
+
+    def count(self, facts: KeyFacts, moment: datetime) -> None:
+        """Adds one use."""
+        by = facts.key_id, facts.rotated_secret_id
+        with self._lock:
+            found = self._sums.get(by)
+            if found is not None and found.last.day == moment.day:
+                found.number += 1
+                found.last = moment
+                return
+            if found is not None:
+                self._waiting.append(found.uses())
+            self._sums[by] = _Sum(facts, moment)
+
+    def start(self) -> None:
+        """Begins to write what is counted, until `end`."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Writes what is left and stops; returns when it is written, or after five seconds."""
+        self._ending.set()
+        self._thread.join(5)
+
+    def write(self) -> None:
+        """Writes what was counted so far. What the database does not take is kept for the next time."""
+        with self._lock:
+            sums, self._sums = self._sums, {}
+            waiting, self._waiting = self._waiting, []
+        waiting = _merged([*waiting, *(counted.uses() for counted in sums.values())])
+        try:
+            while waiting:
+                usage.add(waiting[:KEYS_AT_ONCE])
+                del waiting[:KEYS_AT_ONCE]
+        except Error as error:
+            log.warning("uses are kept until the database takes them: %s", error)
+            connection.close()
+            with self._lock:
+                self._waiting += waiting
+
+    def _run(self) -> None:
+        while not self._ending.wait(WRITE_EVERY_SECONDS):
+            self.write()
+        self.write()
+
+
+def _merged(several: Iterable[Uses]) -> list[Uses]:
+    """One entry for each key, secret and day, in the order of the keys."""
+    merged: dict[tuple[str, date, int | None], Uses] = {}
+    for uses in several:
+        by = uses.key_id, uses.day, uses.rotated_secret_id
+        before = merged.get(by)
+        merged[by] = (
+            uses if before is None else Uses(*uses[:5], before.number + uses.number, max(before.last, uses.last))
+        )
+    return sorted(merged.values(), key=attrgetter("key_id"))

@@ -1,0 +1,69 @@
+"""`make bench`: runs all cases, or those that are named, and says what came of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.cases import CASES, MEMORY, Bench, memory
+from bench.databases import Databases
+from bench.load import Wrong
+from bench.report import Report
+from bench.rounds import FULL, QUICK, Plan, Rounds
+from bench.services import Services
+from tests.run import install, install_mysqlclient, missing_packages
+
+
+def main() -> int:
+    """The exit code: 0 when all cases are as they must be, 1 when one is not, 2 when one could not be measured."""
+    parser = argparse.ArgumentParser(prog='make bench ARGS="…"', description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join([*CASES, MEMORY])}; all by default")
+    parser.add_argument("--quick", action="store_true", help="one short round of each case")
+    given = parser.parse_args()
+    unknown = set(given.cases) - {*CASES, MEMORY}
+    if unknown:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    missing = missing_packages(servers=True) + ["wrk"] * (shutil.which("wrk") is None)
+    if missing and not install(missing):
+        print(f"not measured, for want of {' '.join(missing)} (not root, or no apt-get)")
+        return 2
+    install_mysqlclient()
+    for name in list(os.environ):
+        if name.startswith("MAIM") or name in ("DATABASE_URL", "REDIS_URL"):
+            del os.environ[name]  # maim is measured as it ships
+    names = [name for name in (*CASES, MEMORY) if name in given.cases or not given.cases]
+    report = _measure(names, QUICK if given.quick else FULL)
+    report.write()
+    print(report.table())
+    return report.exit_code
+
+
+def _measure(names: list[str], plan: Plan) -> Report:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="maim-bench-")))
+        directory.chmod(0o755)  # mariadbd runs as another user
+        databases = stack.enter_context(Databases(directory))
+        services = Services(directory, databases, stack)
+        bench = Bench(directory, databases, services, Rounds(services, plan))
+        report = Report(plan, databases.mariadb_version())
+        for name in names:
+            began = time.monotonic()
+            try:
+                result = memory(bench) if name == MEMORY else CASES[name].run(bench)
+            except (Wrong, TimeoutError) as error:
+                report.add_failure(name, str(error))
+                print(f"{name}: not measured", flush=True)
+                continue
+            report.add(name, result, round(time.monotonic() - began, 1))
+            print(f"{name}: measured in {time.monotonic() - began:.0f} s", flush=True)
+        return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""What is measured, and what must come of it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from apikeys import keyformat
+from bench.databases import LIMITED, MILLION, MORE_THAN_REMEMBERED, TEN_THOUSAND, Databases, Population
+from bench.load import Load, Measurement, Wrong
+from bench.mutations import Mutations
+from bench.rounds import Result, Rounds
+from bench.services import VALIDATE, Maim, Services
+
+PARSE = "/api/v2/auth/parse-api-key"
+VALID, MALFORMED, PARSED = '"code":"VALID"', '"code":"AUTH_001"', '"format_valid":true'
+
+# So much of what is asked cold must be looked up; a key may be repeated where a run ends and another begins.
+MISSES = 0.98
+# The poller of the epoch is all that asks MariaDB while junk is refused; twice as often as when idle is noise.
+IDLE_TIMES = 2
+IDLE_SECONDS = 2
+
+REMEMBERED = 100_000
+BEFORE_REMEMBERED = 1_000
+# Uses are written within a second, and what that took is given back.
+WRITTEN_SECONDS = 3
+# How much more 150,000 keys may take than the 100,000 that are remembered; unbounded, it were a half.
+BOUND = 1.25
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of speed, and the ratio that it must reach to what it is compared with."""
+
+    title: str
+    at_least: float
+    run: Callable[[Bench], Result]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of an internal worker, resident and its own: with few keys remembered, with all it may
+    remember, and after half as many again."""
+
+    before: tuple[int, int]
+    full: tuple[int, int]
+    after: tuple[int, int]
+
+    @property
+    def per_key(self) -> float:
+        """Bytes of its own for each key."""
+        return (self.full[1] - self.before[1]) / (REMEMBERED - BEFORE_REMEMBERED)
+
+    @property
+    def is_bounded(self) -> bool:
+        return self.after[1] - self.before[1] <= (self.full[1] - self.before[1]) * BOUND
+
+
+class Bench:
+    """What the cases are made of."""
+
+    def __init__(self, directory: Path, databases: Databases, services: Services, rounds: Rounds) -> None:
+        self.databases = databases
+        self.services = services
+        self.rounds = rounds
+        self._directory = directory
+        self._numbers = itertools.count()
+
+    def load(self, path: str, keys: Iterable[str], expected: str, *, ordered: bool = False) -> Load:
+        """Questions about keys, each in the file of its own that it takes."""
+        bodies = self._directory / f"{next(self._numbers)}.bodies"
+        bodies.write_text("\n".join(json.dumps({"api_key": key}) for key in keys))
+        return Load(path, bodies, expected=expected, ordered=ordered)
+
+    def warm(self, population: Population) -> tuple[Maim, Load]:
+        """A maim that has answered every key of a population, and rightly."""
+        maim = self.services.maim(population)
+        load = self.load(VALIDATE, maim.secrets, VALID)
+        self.walk(maim, load)
+        return maim, load
+
+    def walk(self, maim: Maim, load: Load) -> None:
+        """Asks everything once, and looks at the answers."""
+        self.services.run_only(maim)
+        load.walk(maim.base)
+
+    def compared(
+        self,
+        maim: Maim,
+        load: Load,
+        check: Callable[[Measurement], None] = lambda measured: None,
+        going_on: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> Result:
+        """A load compared with Django; each measurement of it is checked, and goes on beside something."""
+
+        def measure() -> Measurement:
+            self.services.run_only(maim)
+            with going_on():
+                measured = self.rounds.once(maim, load)
+            check(measured)
+            return measured
+
+        return self.rounds.against_django(measure)
+
+
+def warm(bench: Bench) -> Result:
+    maim, load = bench.warm(TEN_THOUSAND)
+    result = bench.compared(maim, load)
+    bench.walk(maim, load)
+    return result
+
+
+def with_mutations(bench: Bench) -> Result:
+    """The keys that are disabled and enabled are among those that are asked."""
+    maim, load = bench.warm(TEN_THOUSAND)
+    result = bench.compared(maim, load, going_on=lambda: Mutations(maim))
+    bench.walk(maim, load)
+    return result
+
+
+def limited(bench: Bench) -> Result:
+    maim, load = bench.warm(LIMITED)
+    result = bench.compared(maim, load)
+    bench.walk(maim, load)
+    return result
+
+
+def cold(bench: Bench) -> Result:
+    """More keys than are remembered, asked in a circle: when one comes again, it has been forgotten."""
+    maim = bench.services.maim(MORE_THAN_REMEMBERED)
+    load = bench.load(VALIDATE, maim.secrets, VALID, ordered=True)
+
+    def check(measured: Measurement) -> None:
+        if measured.secrets_read < measured.requests * MISSES:
+            raise Wrong(f"of {measured.requests} cold keys only {measured.secrets_read} were looked up")
+
+    return bench.compared(maim, load, check)
+
+
+def junk(bench: Bench) -> Result:
+    maim = bench.services.maim(TEN_THOUSAND)
+    load = bench.load(VALIDATE, map(_mistyped, maim.secrets), MALFORMED)
+    bench.walk(maim, load)
+    before = bench.databases.statements()
+    time.sleep(IDLE_SECONDS)
+    idle = (bench.databases.statements() - before) / IDLE_SECONDS
+
+    def check(measured: Measurement) -> None:
+        if measured.statements > idle * measured.seconds * IDLE_TIMES:
+            raise Wrong(f"{measured.requests} junk keys took {measured.statements} statements; idle: {idle} a second")
+
+    return bench.compared(maim, load, check)
+
+
+def parse(bench: Bench) -> Result:
+    maim = bench.services.maim(TEN_THOUSAND)
+    load = bench.load(PARSE, maim.secrets, PARSED)
+    bench.walk(maim, load)
+    return bench.compared(maim, load)
+
+
+def million(bench: Bench) -> Result:
+    """The same number of keys asked, where there are a hundred times as many."""
+    few, few_load = bench.warm(TEN_THOUSAND)
+    many, many_load = bench.warm(MILLION)
+    once = bench.rounds.once
+    result = bench.rounds.against("10,000 keys", partial(once, few, few_load), partial(once, many, many_load))
+    bench.walk(many, many_load)
+    return result
+
+
+def memory(bench: Bench) -> Memory:
+    """Each key is asked once, and answered rightly."""
+    maim = bench.services.new_maim(MORE_THAN_REMEMBERED)
+    load = bench.load(VALIDATE, maim.secrets, VALID)
+
+    def after_asking(first: int, last: int) -> tuple[int, int]:
+        load.walk(maim.base, first=first, last=last)
+        time.sleep(WRITTEN_SECONDS)
+        return maim.memory()
+
+    return Memory(
+        before=after_asking(0, BEFORE_REMEMBERED),
+        full=after_asking(BEFORE_REMEMBERED, REMEMBERED),
+        after=after_asking(REMEMBERED, len(maim.keys)),
+    )
+
+
+def _mistyped(key: str) -> str:
+    """A key of the current form with one digit changed, which its checksum tells."""
+    payload = base64.b64decode(key.removeprefix(keyformat.PREFIX)).decode()
+    at = payload.rindex("_") - 20
+    other = "1" if payload[at] == "0" else "0"
+    return keyformat.PREFIX + base64.b64encode((payload[:at] + other + payload[at + 1 :]).encode()).decode()
+
+
+CASES = {
+    "warm": Case("validate, warm", 1.1, warm),
+    "mutations": Case("validate, warm, 5 key mutations a second", 0.7, with_mutations),
+    "limited": Case("validate, keys with a rate limit", 0.2, limited),
+    "cold": Case("validate, cold", 0.12, cold),
+    "junk": Case("validate, junk of the new format", 1.1, junk),
+    "parse": Case("parse", 1.1, parse),
+    "million": Case("validate, warm, 1,000,000 keys in the table", 0.9, million),
+}
+MEMORY = "memory"

@@ -1,0 +1,61 @@
+"""Five changes of keys a second, beside what is measured."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from bench.load import Wrong
+from bench.services import Maim
+
+PER_SECOND = 5
+# Each waits out the lease; so many go on at once.
+LANES = 4
+KEPT_UP = 0.9
+
+
+class Mutations:
+    """Disables keys and enables them again, over v2, until the block ends; raises Wrong if maim cannot keep up."""
+
+    def __init__(self, maim: Maim) -> None:
+        self._maim = maim
+        self._threads = ThreadPoolExecutor(LANES)
+        self._lanes: list[Future[None]] = []
+        self._began = 0.0
+        self._answered = 0
+        self._is_over = False
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        self._lanes = [self._threads.submit(self._run, lane) for lane in range(LANES)]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over = True
+        for lane in self._lanes:
+            lane.result()
+        self._threads.shutdown()
+        due = PER_SECOND * (time.monotonic() - self._began)
+        if kind is None and self._answered < due * KEPT_UP:
+            raise Wrong(f"{self._answered} mutations were answered where {due:.0f} were due")
+
+    def _run(self, lane: int) -> None:
+        """Every LANES-th change: a key is disabled by one, and enabled by the next."""
+        with httpx.Client(base_url=self._maim.base, timeout=10) as client:
+            number = 0
+            while not self._is_over:
+                key = self._maim.keys[LANES * (number // 2) + lane]
+                for action in ("disable", "enable"):
+                    at = self._began + (LANES * number + lane) / PER_SECOND
+                    time.sleep(max(0.0, at - time.monotonic()))
+                    answer = client.post(f"/api/v2/api-keys/{key.id}/{action}").json()
+                    if not answer["success"]:
+                        raise Wrong(f"a mutation failed: {answer}")
+                    self._answered += 1
+                    number += 1

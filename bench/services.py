@@ -1,0 +1,187 @@
+"""The servers that are measured, of which one runs at a time.
+
+The others are stopped in their tracks (SIGSTOP), so that their threads cost the one that is measured nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import psutil
+
+from bench import references
+from bench.databases import ROOT, Databases, Key, Population
+from bench.load import Load, Measurement
+from tests.support.instances import free_port, wait_until
+from tests.support.server import MaimServer
+
+S = TypeVar("S", bound="Service")
+
+VALIDATE = "/api/v2/auth/validate-api-key"
+# After a server has been stopped: its threads wake, and what they missed is made up for.
+WARM_UP_SECONDS = 1
+# What MariaDB still has to do for the server before.
+SETTLE_SECONDS = 0.5
+
+
+class Service:
+    """A server, its processes, and how to tell that it answers as it should."""
+
+    def __init__(self, base: str, answers: Callable[[httpx.Client], bool]) -> None:
+        self.base = base
+        self._client = httpx.Client(base_url=base)
+        self._answers = answers
+
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server descend from."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Stops all processes where they are."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Lets them go on, and returns once the server answers."""
+        self._go_on()
+        wait_until(self._is_well, f"{self.base} answers")
+
+    def end(self) -> None:
+        """Ends the server, whether or not it is stopped."""
+        self._go_on()
+        self._client.close()
+        self._terminate()
+
+    def _terminate(self) -> None:
+        raise NotImplementedError
+
+    def _go_on(self) -> None:
+        for process in reversed(self._processes()):
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        first = psutil.Process(self.pid)
+        return [first, *first.children(recursive=True)]
+
+    def _is_well(self) -> bool:
+        try:
+            return self._answers(self._client)
+        except httpx.TransportError:
+            return False
+
+
+class Reference(Service):
+    """One of the servers that maim is compared with."""
+
+    def __init__(self, name: str) -> None:
+        port = free_port()
+        super().__init__(f"http://127.0.0.1:{port}", lambda client: client.get(references.PATH).is_success)
+        self._process = subprocess.Popen([sys.executable, "-m", "bench.references", name, str(port)], cwd=ROOT)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _terminate(self) -> None:
+        # There is nothing to finish, and Granian, just woken, may miss a SIGTERM.
+        for process in self._processes():
+            process.kill()
+        self._process.wait()
+
+
+class Maim(Service):
+    """`manage.py serve` as it ships, on a database with keys."""
+
+    def __init__(self, server: MaimServer, keys: list[Key]) -> None:
+        self.keys = keys
+        self._server = server
+        probe = {"api_key": keys[0].secret, "check_rate_limit": False}
+        super().__init__(server.internal, lambda client: client.post(VALIDATE, json=probe).json()["success"] is True)
+        server.start()
+
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
+    def _terminate(self) -> None:
+        self._server.stop()
+
+    @property
+    def secrets(self) -> list[str]:
+        return [key.secret for key in self.keys]
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of its internal worker: resident, and what of that is its own (RSS, USS)."""
+        workers = re.findall(r"internal worker (\d+) serves", self._server.log)
+        memory = psutil.Process(int(workers[-1])).memory_full_info()
+        return memory.rss, memory.uss
+
+
+class Services:
+    """All servers of a run, started when they are first asked for."""
+
+    def __init__(self, directory: Path, databases: Databases, stack: ExitStack) -> None:
+        self._directory = directory
+        self._databases = databases
+        self._stack = stack
+        self._maims: dict[Population, Maim] = {}
+        self._running: Service | None = None
+        self.django = self._begun(partial(Reference, "django"))
+        self.wsgi = self._begun(partial(Reference, "wsgi"))
+
+    def maim(self, population: Population) -> Maim:
+        """The maim that serves this population."""
+        if population not in self._maims:
+            self._maims[population] = self.new_maim(population)
+        return self._maims[population]
+
+    def new_maim(self, population: Population) -> Maim:
+        """A maim that nobody has asked anything yet."""
+        seeded = self._databases.seeded(population)
+        directory = Path(tempfile.mkdtemp(prefix="maim-", dir=self._directory))
+        return self._begun(partial(Maim, MaimServer(directory, population.name, **seeded.environment), seeded.keys))
+
+    def run_only(self, service: Service) -> None:
+        """Lets one server run, and stops the one that did."""
+        if self._running is not service:
+            self._pause_running()
+            service.resume()
+            self._running = service
+
+    def measure(self, service: Service, load: Load, seconds: int) -> Measurement:
+        """Drives one server, while the others stand still."""
+        self.run_only(service)
+        time.sleep(SETTLE_SECONDS)
+        load.run(service.base, WARM_UP_SECONDS)
+        statements, secrets_read = self._databases.statements(), self._databases.secrets_read()
+        measured = load.run(service.base, seconds)
+        return replace(
+            measured,
+            statements=self._databases.statements() - statements,
+            secrets_read=self._databases.secrets_read() - secrets_read,
+        )
+
+    def _begun(self, start: Callable[[], S]) -> S:
+        self._pause_running()
+        service = start()
+        self._stack.callback(service.end)
+        self._running = service
+        service.resume()
+        return service
+
+    def _pause_running(self) -> None:
+        if self._running is not None:
+            self._running.pause()
+            self._running = None

@@ -1,0 +1,200 @@
+"""The bots' questions, answered below Django.
+
+The server asks here first. Plain questions are answered in a fraction of the time that Django's handler
+and DRF take, with the very words of the views over the same functions (internal_api.questions), which a
+test holds. Whatever is out of the ordinary is left to Django: another method or media type, a browser's
+headers, a body that is not as the views want it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeGuard
+
+import orjson
+from django.utils import translation
+
+from apikeys import permissions, verification
+from apikeys.permissions import MAX_EXPRESSION_LENGTH, BadExpression
+from apikeys.verification import Address, Verdict
+from internal_api import questions
+from internal_api.questions import Answer, Check, Question, Validate, client_address
+from maim.common.errors import DomainError, Unavailable
+from maim.http import hosts, metrics, request_id, strict_json
+from maim.http.problems import Fault, problem_of
+from maim.http.scope import RequestScope
+from maim.http.shapes import ENVELOPE_LANGUAGE, problem_envelope
+
+log = logging.getLogger("maim.http")
+
+MAX_BODY_BYTES = 4096
+
+Headers = Callable[[str], str | None]
+Read = Question | Answer  # a question, or what needs no asking
+
+
+class Reply(NamedTuple):
+    """A whole HTTP answer."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Request(NamedTuple):
+    """A plain question that has come in on a port of ours, or what it is answered offline."""
+
+    read: Read
+    path: str
+    port: str
+    scope: RequestScope
+
+    def recalled(self) -> Reply | None:
+        """The reply where it takes no I/O at all, else None."""
+        if isinstance(self.read, Answer):
+            return self._written(200, self.read.enveloped(self.scope), {})
+        try:
+            verdict = verification.recall(self.read.ask())
+        except Exception:  # noqa: BLE001  # the outermost frame here, as Django's handler is of a view
+            return self._fault()
+        return None if verdict is None else self._judged(self.read, verdict)
+
+    def unavailable(self) -> Reply:
+        """That there is no answer to be had at this moment."""
+        return self._refusal(Unavailable())
+
+    def _judged(self, question: Question, verdict: Verdict) -> Reply:
+        try:
+            return self._written(200, question.answer(verdict).enveloped(self.scope), {})
+        except DomainError as error:
+            return self._refusal(error)
+        except Exception:  # noqa: BLE001  # as in `recalled`
+            return self._fault()
+
+    def _fault(self) -> Reply:
+        request_id.enter(self.scope.request_id)
+        log.exception("a fault in a verification")
+        return self._refusal(Fault())
+
+    def _refusal(self, error: DomainError) -> Reply:
+        with translation.override(ENVELOPE_LANGUAGE):
+            problem = problem_of(error)
+            assert problem is not None
+            return self._written(problem.status, problem_envelope(self.scope, problem), problem.headers)
+
+    def _written(self, status: int, document: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+        body = orjson.dumps(document)
+        metrics.answered_below_django(self.port, self.path[1:], status, time.perf_counter() - self.scope.started)
+        always = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("X-Request-ID", self.scope.request_id),
+        ]
+        return Reply(status, [*always, *headers.items()], body)
+
+
+def answered(requests: Sequence[Request]) -> list[Reply]:
+    """The replies to questions that could not be recalled, with one query for all of them."""
+    asked = [request.read for request in requests if not isinstance(request.read, Answer)]
+    try:
+        verdicts = verification.verify_all([question.ask() for question in asked])
+    except Exception:  # noqa: BLE001  # as in `recalled`
+        return [request._fault() for request in requests]
+    return [
+        request._judged(question, verdict) for request, question, verdict in zip(requests, asked, verdicts, strict=True)
+    ]
+
+
+def request(method: str, path: str, port: str, header: Headers, body: Callable[[], bytes]) -> Request | None:
+    """A request read as a plain question; None where it is none, and Django is to answer.
+
+    `header` finds a header by its lower-case name; `body` is called only once the rest is plain.
+    """
+    path = path.removesuffix("/")
+    reader = _READERS.get(path)
+    if reader is None or method != "POST" or not _has_plain_headers(header):
+        return None
+    started = time.perf_counter()
+    read = reader(_document(body()))
+    if read is None:
+        return None
+    return Request(read, path, port, RequestScope(started, request_id.choose(header("x-request-id")), address=""))
+
+
+# Of other parameters, Django refuses some.
+_MEDIA_TYPES = frozenset({"application/json", "application/json;charset=utf-8"})
+
+
+def _has_plain_headers(header: Headers) -> bool:
+    length = header("content-length") or ""
+    return (
+        (header("content-type") or "").lower().replace(" ", "") in _MEDIA_TYPES
+        and header("origin") is None
+        and header("sec-fetch-site") is None
+        and length.isascii()
+        and length.isdecimal()
+        and len(length) <= 4
+        and int(length) <= MAX_BODY_BYTES
+        and hosts.is_private(header("host") or "")
+    )
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        sent = strict_json.loads(body)
+    except strict_json.NotAcceptable:
+        return {}
+    return sent if isinstance(sent, dict) else {}
+
+
+def _parse(sent: dict[str, Any]) -> Read | None:
+    api_key = sent.get("api_key")
+    return questions.parsed(api_key) if isinstance(api_key, str) else None
+
+
+def _validate(sent: dict[str, Any]) -> Read | None:
+    api_key, checks = sent.get("api_key"), sent.get("check_rate_limit")
+    permission, client_ip = sent.get("required_permission"), sent.get("client_ip")
+    if not isinstance(api_key, str) or not (checks is None or isinstance(checks, bool)):
+        return None
+    if permission is not None and not (_is_permission(permission) and _makes_sense(permission)):
+        return None
+    if client_ip is None:
+        return Validate(api_key, permission, checks is not False)
+    address = _address(client_ip)
+    return None if address is None else Validate(api_key, permission, checks is not False, address)
+
+
+def _check(sent: dict[str, Any]) -> Read | None:
+    api_key, permission = sent.get("api_key"), sent.get("permission")
+    if not isinstance(api_key, str) or not _is_permission(permission) or "client_ip" in sent:
+        return None
+    return Check(api_key, permission.strip())
+
+
+def _is_permission(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= MAX_EXPRESSION_LENGTH and bool(value.strip())
+
+
+def _makes_sense(expression: str) -> bool:
+    try:
+        permissions.parse(expression)
+    except BadExpression:
+        return False
+    return True
+
+
+def _address(value: Any) -> Address | None:
+    try:
+        return client_address(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Read | None]] = {
+    "/api/v2/auth/parse-api-key": _parse,
+    "/api/v2/auth/validate-api-key": _validate,
+    "/api/v2/auth/check-permission": _check,
+}

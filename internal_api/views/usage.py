@@ -1,0 +1,30 @@
+"""How often keys were used, behind the internal door: the views of `apikeys`, open to every tenant."""
+
+from __future__ import annotations
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.access import get_agent
+from apikeys import usage_views
+from apikeys.usage_serializers import DailyUsageAnswer, UsageQuery
+from maim.http.openapi import operation
+from maim.http.views import InternalDoor
+from tenants.access import Need
+
+
+class TenantUsage(InternalDoor, usage_views.TenantUsage):
+    pass
+
+
+class AgentUsage(InternalDoor, usage_views.EnvelopedUsage):
+    @operation(
+        "Uses of an agent's keys by day", tag="usage", query=UsageQuery, answer=DailyUsageAnswer, refusals=(404,)
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        return self.counted(agent.id, agent.tenant_id)
+
+
+class KeyUsage(InternalDoor, usage_views.KeyUsage):
+    pass

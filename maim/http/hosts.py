@@ -1,0 +1,42 @@
+"""Which `Host` a request names, and whether public DNS could have led it here (CONTRACT.md section 1)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import lru_cache
+
+from django.conf import settings
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+
+
+def host_name(header: str) -> str | None:
+    """The host of a Host header without its port, lower-cased; None if it is malformed or missing."""
+    match = _HOST.fullmatch(header.lower())
+    return match[1].removesuffix(".") if match else None
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether it is this very machine."""
+    if host is None:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=1024)
+def is_private(header: str) -> bool:
+    """Whether a Host header names an address, a single label, or one of MAIM_INTERNAL_HOSTS."""
+    host = host_name(header)
+    if not host:
+        return False
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return "." not in host or host in settings.INTERNAL_HOSTS
+    return True

@@ -1,0 +1,197 @@
+"""The internal surface as Granian serves it: what memory can answer on the event loop, the rest in threads.
+
+The bots' questions come thousands of times a second, and most take some microseconds. To hand each to a
+thread would cost more than to answer it: threads that all want the interpreter take turns at several
+times that price. So the loop answers them itself, and whatever may wait (the database, Redis, a change
+that waits out a lease) is the WSGI application's, in one of the surface's threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
+
+from apikeys import verification
+from internal_api import shortcut
+from internal_api.shortcut import Reply
+from maim.http import metrics
+from maim.http.surfaces import Surface
+from maim.wsgi import application
+
+ANSWER_SECONDS = 2.0
+MAX_BATCH = 64
+# The second, for the questions that come while the database or Redis holds up the first.
+MAX_BATCHES = 2
+
+
+class InternalApplication:
+    """An RSGI application over `maim.wsgi.application`."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._threads = ThreadPoolExecutor(surface.threads, thread_name_prefix=surface.name)
+        self._host, self._port = surface.bind.host, str(surface.bind.port)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._batches = Batches(loop)
+        self._tally = loop.create_task(_write_tally())
+        verification.start()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._tally.cancel()
+        self._batches.end()
+        self._threads.shutdown()
+        verification.end()
+        metrics.write_tally()
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        try:
+            body = await _read(scope, protocol)
+        except ProtocolClosed:
+            protocol.response_empty(400, [])  # there was half a request, whose sender has most likely gone
+            return
+        asked = shortcut.request(scope.method, scope.path, self._port, partial(_header, scope.headers), lambda: body)
+        if asked is None:
+            environ = self._environ(scope, body)
+            reply = await self._loop.run_in_executor(self._threads, _answer, environ)
+        else:
+            reply = asked.recalled() or await self._batches.reply(asked)
+        protocol.response_bytes(reply.status, reply.headers, reply.body)
+
+    def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
+        """The request as PEP 3333 wants it."""
+        client, _, client_port = scope.client.rpartition(":")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": scope.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": scope.path.encode().decode("latin-1"),
+            "QUERY_STRING": scope.query_string,
+            "SERVER_NAME": self._host,
+            "SERVER_PORT": self._port,
+            "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+            "REMOTE_ADDR": client.strip("[]"),
+            "REMOTE_PORT": client_port,
+            "CONTENT_LENGTH": scope.headers.get("content-length", str(len(body))),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name in scope.headers.keys():  # noqa: SIM118  # Granian's, no mapping
+            variable = name.upper().replace("-", "_")
+            if variable != "CONTENT_LENGTH":
+                environ[variable if variable == "CONTENT_TYPE" else f"HTTP_{variable}"] = ",".join(
+                    scope.headers.get_all(name)  # type: ignore[attr-defined]  # not in the stubs
+                )
+        return environ
+
+
+class Batches:
+    """Questions that memory cannot answer: those that come while others are being answered go together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._threads = ThreadPoolExecutor(MAX_BATCHES, thread_name_prefix="questions")
+        self._waiting: deque[tuple[shortcut.Request, asyncio.Future[Reply]]] = deque()
+        self._under_way = 0
+
+    async def reply(self, asked: shortcut.Request) -> Reply:
+        """The reply; or that there is none to be had, when it takes too long."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting.append((asked, future))
+        self._begin()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await future
+        except TimeoutError:
+            return asked.unavailable()
+
+    def end(self) -> None:
+        """Answers what is under way."""
+        self._threads.shutdown()
+
+    def _begin(self) -> None:
+        if not self._waiting or self._under_way == MAX_BATCHES:
+            return
+        batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]] = []
+        while self._waiting and len(batch) < MAX_BATCH:
+            asked, future = self._waiting.popleft()
+            if not future.done():  # else nobody waits for it any more
+                batch.append((asked, future))
+        if not batch:
+            return
+        self._under_way += 1
+        replies = self._loop.run_in_executor(self._threads, shortcut.answered, [asked for asked, _future in batch])
+        replies.add_done_callback(partial(self._hand_out, batch))
+
+    def _hand_out(
+        self,
+        batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]],
+        replies: asyncio.Future[list[Reply]],
+    ) -> None:
+        self._under_way -= 1
+        for (_asked, future), reply in zip(batch, replies.result(), strict=True):
+            if not future.done():
+                future.set_result(reply)
+        self._begin()
+
+
+async def _write_tally() -> None:
+    while True:
+        await asyncio.sleep(1)
+        metrics.write_tally()
+
+
+def _header(headers: Headers, name: str) -> str | None:
+    """A header, as PEP 3333 has it where it is there twice; "" for one that is no ASCII, which Granian will not
+    read out."""
+    values: list[str] = headers.get_all(name)  # type: ignore[attr-defined]  # not in the stubs
+    return ",".join(values) if values or name in headers else None
+
+
+def _answer(environ: dict[str, Any]) -> Reply:
+    """The whole of what the WSGI application answers."""
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        begun[:] = [(status, headers)]
+
+    chunks = application(environ, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        close: Callable[[], None] | None = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    ((status, headers),) = begun
+    return Reply(int(status.partition(" ")[0]), headers, body)
+
+
+async def _read(scope: Scope, protocol: HTTPProtocol) -> bytes:
+    """The body; of one that is too large, nothing or one byte more than is allowed: the surface refuses either.
+
+    Raises ProtocolClosed where it ends early.
+    """
+    length = scope.headers.get("content-length")
+    if length is not None:
+        # Too much of it is not waited for: its sender may be waiting for our refusal.
+        whole: bytes = b"" if int(length) > settings.MAX_BODY_BYTES else await protocol()
+        return whole
+    body = b""
+    async for chunk in protocol:
+        body += chunk
+        if len(body) > settings.MAX_BODY_BYTES:
+            break
+    return body

@@ -1,0 +1,407 @@
+"""The internal surface as it is served: the event loop answers what it can and never waits for anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import pytest
+
+from apikeys import keyformat
+from internal_api import shortcut
+from internal_api.shortcut import Reply
+from maim.http.surfaces import INTERNAL
+from maim.server import rsgi
+from maim.server.rsgi import MAX_BATCH, MAX_BATCHES, Batches
+from tests.support.instances import wait_until
+from tests.support.server import MaimServer
+from tests.support.wire import exchange
+
+VALIDATE, CHECK, PARSE = (f"/api/v2/auth/{name}" for name in ("validate-api-key", "check-permission", "parse-api-key"))
+UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
+QUESTION = json.dumps({"api_key": UNKNOWN}).encode()
+MEBIBYTE = 1024 * 1024
+WAIT = 10
+JSON = {"Content-Type": "application/json"}
+
+
+def question(number: int) -> shortcut.Request:
+    """A question that can be told from others by its request id."""
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(QUESTION)),
+        "host": "localhost",
+        "x-request-id": str(number),
+    }
+    asked = shortcut.request("POST", VALIDATE, str(INTERNAL.bind.port), headers.get, lambda: QUESTION)
+    assert asked is not None
+    return asked
+
+
+class Judge:
+    """In place of the engine: answers when it is told to, and keeps what it was asked together."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.batches: list[list[int]] = []
+        self.go_on = threading.Event()
+        monkeypatch.setattr(shortcut, "answered", self._answered)
+
+    def _answered(self, requests: Sequence[shortcut.Request]) -> list[Reply]:
+        self.batches.append([int(request.scope.request_id) for request in requests])
+        assert self.go_on.wait(WAIT)
+        return [Reply(200, [], request.scope.request_id.encode()) for request in requests]
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
+    judge = Judge(monkeypatch)
+    yield judge
+    judge.go_on.set()
+
+
+class TestBatches:
+    """Questions that memory cannot answer."""
+
+    @staticmethod
+    def run(scenario: Callable[[Batches], Awaitable[None]]) -> None:
+        async def with_batches() -> None:
+            batches = Batches(asyncio.get_running_loop())
+            try:
+                await scenario(batches)
+            finally:
+                batches.end()
+
+        asyncio.run(with_batches())
+
+    @staticmethod
+    async def until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(WAIT):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    def test_those_that_come_while_others_are_answered_go_together(self, judge: Judge) -> None:
+        async def scenario(batches: Batches) -> None:
+            asked = [asyncio.create_task(batches.reply(question(number))) for number in range(12)]
+            await self.until(lambda: len(judge.batches) == MAX_BATCHES)
+            judge.go_on.set()
+            replies = await asyncio.gather(*asked)
+
+            assert [reply.body for reply in replies] == [str(number).encode() for number in range(12)]
+
+        self.run(scenario)
+        assert sorted(judge.batches) == [[0], [1], list(range(2, 12))]
+
+    def test_so_many_go_together_and_no_more(self, judge: Judge) -> None:
+        async def scenario(batches: Batches) -> None:
+            asked = [asyncio.create_task(batches.reply(question(number))) for number in range(2 + 2 * MAX_BATCH + 1)]
+            await self.until(lambda: len(judge.batches) == MAX_BATCHES)
+            judge.go_on.set()
+            await asyncio.gather(*asked)
+
+        self.run(scenario)
+        assert sorted(map(len, judge.batches)) == [1, 1, 1, MAX_BATCH, MAX_BATCH]
+
+    def test_one_that_takes_too_long_is_answered_that_there_is_none(
+        self, judge: Judge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.05)
+
+        async def scenario(batches: Batches) -> None:
+            reply = await batches.reply(question(1))
+
+            assert reply.status == 503
+            assert ("Retry-After", "1") in reply.headers
+            assert json.loads(reply.body)["error_code"] == "SYS_002"
+            judge.go_on.set()
+            assert (await batches.reply(question(2))).body == b"2"
+
+        self.run(scenario)
+
+    def test_one_that_nobody_waits_for_any_more_is_not_asked(
+        self, judge: Judge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would count a use that was never answered, and hold up those who still wait."""
+        monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.05)
+
+        async def scenario(batches: Batches) -> None:
+            await asyncio.gather(*(batches.reply(question(number)) for number in range(10)))
+            assert sorted(judge.batches) == [[0], [1]]
+            monkeypatch.setattr(rsgi, "ANSWER_SECONDS", WAIT)
+            late = asyncio.create_task(batches.reply(question(99)))
+            await asyncio.sleep(0)
+            judge.go_on.set()
+            assert (await late).body == b"99"
+
+        self.run(scenario)
+        assert sorted(judge.batches) == [[0], [1], [99]]
+
+    def test_the_end_waits_for_what_is_under_way(self, judge: Judge) -> None:
+        async def scenario(batches: Batches) -> None:
+            asked = asyncio.create_task(batches.reply(question(1)))
+            await self.until(lambda: len(judge.batches) == 1)
+            threading.Timer(0.05, judge.go_on.set).start()
+            batches.end()
+            assert (await asked).body == b"1"
+
+        self.run(scenario)
+
+
+@pytest.fixture
+def port(server: MaimServer) -> int:
+    return server.internal_port
+
+
+@contextmanager
+def slow_requests(port: int, number: int, path: str) -> Iterator[list[socket.socket]]:
+    """So many POSTs that have sent their headers and not their bodies."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(QUESTION)}\r\nConnection: close\r\n\r\n"
+    ).encode()
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT)) for _ in range(number)
+        ]
+        for each in sockets:
+            each.sendall(head)
+        yield sockets
+
+
+def answer_on(connection: socket.socket) -> tuple[int, Any]:
+    """The status and JSON of the answer that comes on a socket."""
+    with closing(HTTPResponse(connection)) as response:
+        response.begin()
+        return response.status, json.loads(response.read())
+
+
+class TestNobodyHoldsUpOthers:
+    @pytest.mark.parametrize("path", [VALIDATE, "/api/v2/tenants"])
+    def test_who_sends_a_body_slowly(self, port: int, path: str) -> None:
+        with slow_requests(port, 3 * INTERNAL.threads, path) as sockets:
+            assert exchange(port, "POST", VALIDATE, content=QUESTION).code == "AUTH_005"
+            assert exchange(port, "GET", "/health").status == 200
+            assert exchange(port, "GET", "/api/v2/tenants").status == 200
+
+            for each in sockets:
+                each.sendall(QUESTION)
+            expected = (200, "AUTH_005") if path == VALIDATE else (400, "VALIDATION_ERROR")
+            for each in sockets:
+                status, body = answer_on(each)
+                assert (status, body["error_code"]) == expected
+
+    def test_who_hangs_up_midway(self, server: MaimServer, port: int) -> None:
+        with slow_requests(port, 20, VALIDATE) as sockets:
+            for each in sockets:
+                each.sendall(QUESTION[:10])
+
+        assert exchange(port, "POST", VALIDATE, content=QUESTION).code == "AUTH_005"
+        assert "Traceback" not in server.log
+
+    def test_who_says_that_no_more_will_come(self, server: MaimServer, port: int) -> None:
+        with slow_requests(port, 1, VALIDATE) as (half,):
+            half.sendall(QUESTION[:10])
+            half.shutdown(socket.SHUT_WR)
+
+            with closing(HTTPResponse(half)) as response:
+                response.begin()
+                assert response.status == 400
+        assert "Traceback" not in server.log
+
+    def test_many_at_once(self, port: int) -> None:
+        """Each gets the answer to its own question."""
+
+        def ask(number: int) -> None:
+            connection = HTTPConnection("127.0.0.1", port, timeout=30)
+            for turn in range(15):
+                name = f"{number}-{turn}"
+                secret = UNKNOWN if turn % 3 else keyformat.generate("tenant_000000000000", f"agent_{number:012d}")
+                path = (VALIDATE, CHECK, PARSE)[turn % 3]
+                body = json.dumps({"api_key": secret, "permission": "chat"})
+                connection.request("POST", path, body, {**JSON, "X-Request-ID": name})
+                response = connection.getresponse()
+                answer = json.loads(response.read())
+                assert (response.status, response.headers["X-Request-ID"], answer["request_id"]) == (200, name, name)
+                assert answer["error_code"] == (None if path == PARSE else "AUTH_005")
+            connection.close()
+
+        with ThreadPoolExecutor(20) as threads:
+            list(threads.map(ask, range(20)))
+
+
+class TestBodies:
+    @pytest.mark.parametrize("chunked", [False, True])
+    @pytest.mark.parametrize(("size", "status"), [(MEBIBYTE, 200), (MEBIBYTE + 1, 413), (3 * MEBIBYTE, 413)])
+    def test_may_have_a_mebibyte(self, port: int, chunked: bool, size: int, status: int) -> None:
+        answer = exchange(port, "POST", VALIDATE, content=b'{"api_key": "x"}'.ljust(size), chunked=chunked)
+
+        assert answer.status == status
+        assert answer.is_envelope
+        assert answer.code == ("AUTH_001" if status == 200 else "PAYLOAD_TOO_LARGE")
+
+    def test_that_are_announced_too_large_are_not_waited_for(self, port: int) -> None:
+        head = f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MEBIBYTE + 1}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
+            connection.sendall(head.encode())
+
+            assert answer_on(connection)[0] == 413
+
+    def test_in_chunks_are_not_measured_by_what_else_is_announced(self, port: int) -> None:
+        chunk = b"%x\r\n%s\r\n" % (MEBIBYTE, b" " * MEBIBYTE)
+        head = (
+            f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
+            try:
+                connection.sendall(head.encode() + 3 * chunk + b"0\r\n\r\n")
+                status = answer_on(connection)[0]
+            except ConnectionError:
+                return  # refused while it was sent
+        assert status in (400, 413)
+
+    def test_in_chunks_are_questions_like_others(self, port: int) -> None:
+        answer = exchange(port, "POST", VALIDATE, content=QUESTION, chunked=True)
+
+        assert (answer.status, answer.code) == (200, "AUTH_005")
+
+    def test_of_actions_may_be_missing(self, port: int) -> None:
+        assert exchange(port, "POST", "/api/v2/api-keys/key_none/disable").code == "KEY_001"
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("target", "status"),
+        [
+            ("/api/v2/auth/validate%2Dapi%2dkey", 200),
+            ("/api/v2/%61uth/validate-api-key?x=1", 200),
+            ("/api/v2/auth/validate-api-key/", 200),
+            ("/api/v2/auth/validate-api-key//", 404),
+            ("/api/v2//auth/validate-api-key", 404),
+            ("/api/v2/auth/validate-api-key%20", 404),
+            ("/api/v2/auth/%E5%B0%8F%E6%98%8E", 404),
+            ("/api/v2/auth/%ff%fe", 404),
+            ("/api/v2/auth/%00", 404),
+            ("/api/v1/auth/login", 404),
+        ],
+    )
+    def test_are_read_as_they_are_meant(self, port: int, target: str, status: int) -> None:
+        answer = exchange(port, "POST", target, content=QUESTION)
+
+        assert answer.status == status
+        assert answer.is_envelope
+
+    def test_and_queries_reach_the_views_as_they_were_sent(self, port: int) -> None:
+        answer = exchange(port, "GET", "/api/v2/agents?tenant_id=%E5%B0%8F%26x&page=2")
+
+        assert (answer.status, answer.code) == (404, "TENANT_001")
+        assert exchange(port, "GET", "/api/v2/agents?page=%E5%B0%8F&tenant_id=x").status == 400
+
+
+class TestHeaders:
+    @staticmethod
+    def send(port: int, *lines: str, path: str = VALIDATE) -> tuple[int, Any]:
+        """A question with just these headers."""
+        head = [f"POST {path} HTTP/1.1", f"Content-Length: {len(QUESTION)}", *lines, "", ""]
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
+            connection.sendall("\r\n".join(head).encode("latin-1") + QUESTION)
+            return answer_on(connection)
+
+    @pytest.mark.parametrize("hosts", [("localhost", "evil.example"), ("evil.example", "localhost")])
+    def test_two_hosts_are_as_bad_as_the_worse(self, port: int, hosts: tuple[str, str]) -> None:
+        lines = [f"Host: {host}" for host in hosts]
+
+        assert self.send(port, *lines, "Content-Type: application/json")[0] in (400, 403)
+
+    def test_two_media_types_are_none(self, port: int) -> None:
+        lines = ["Host: localhost", "Content-Type: application/json", "Content-Type: text/plain"]
+
+        assert self.send(port, *lines)[0] in (400, 415)
+
+    def test_two_request_ids_are_none(self, port: int) -> None:
+        lines = ["Host: localhost", "Content-Type: application/json", "X-Request-ID: one", "X-Request-ID: two"]
+
+        status, body = self.send(port, *lines)
+
+        assert status == 200
+        assert body["request_id"].startswith("req_")
+
+    @pytest.mark.parametrize("line", ["Origin: http://evil.example", "Origin: \xff", "Sec-Fetch-Site: cross-site"])
+    def test_a_page_of_another_site_is_refused(self, port: int, line: str) -> None:
+        assert self.send(port, "Host: localhost", "Content-Type: application/json", line)[0] == 403
+
+    def test_what_is_no_ascii_is_none_of_ours(self, port: int) -> None:
+        lines = ["Host: localhost", "Content-Type: application/json", "X-Request-ID: \xe9", "User-Agent: \xff\xfe"]
+
+        status, body = self.send(port, *lines)
+
+        assert status == 200
+        assert body["request_id"].startswith("req_")
+
+
+class TestConnections:
+    def test_are_kept_through_errors_of_every_kind(self, port: int) -> None:
+        wrong: list[tuple[str, str, bytes | None, str, int]] = [
+            ("POST", VALIDATE, b"{", "application/json", 400),
+            ("POST", VALIDATE, QUESTION, "text/plain", 415),
+            ("GET", VALIDATE, None, "", 405),
+            ("DELETE", PARSE, None, "", 405),
+            ("POST", "/nowhere", QUESTION, "application/json", 404),
+            ("POST", VALIDATE, b'{"api_key": "x", "required_permission": "and"}', "application/json", 400),
+        ]
+        connection = HTTPConnection("127.0.0.1", port, timeout=WAIT)
+        connection.connect()
+        first = connection.sock
+        for method, path, body, media_type, status in wrong:
+            for _ in range(2):
+                connection.request(method, path, body, {"Content-Type": media_type} if media_type else {})
+                response = connection.getresponse()
+                assert (response.status, len(response.read()) > 0) == (status, True)
+                connection.request("POST", VALIDATE, QUESTION, JSON)
+                response = connection.getresponse()
+                assert json.loads(response.read())["error_code"] == "AUTH_005"
+        assert connection.sock is first, "it was never opened again"
+        connection.close()
+
+    @pytest.mark.parametrize("path", ["/health", "/api/v2/tenants"])
+    def test_head_is_get_without_the_body(self, port: int, path: str) -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=WAIT)
+        connection.connect()
+        first = connection.sock
+        answers = []
+        for method in ("HEAD", "GET", "HEAD"):
+            connection.request(method, path)
+            response = connection.getresponse()
+            answers.append((response.status, response.headers["Content-Type"], len(response.read()) > 0))
+        connection.close()
+
+        assert [status for status, _type, _has_body in answers] == [200] * 3
+        assert [has_body for _status, _type, has_body in answers] == [False, True, False]
+        assert connection.sock is first or connection.sock is None
+
+    def test_uses_are_written_and_shown_soon(self, port: int) -> None:
+        tenant = exchange(port, "POST", "/api/v2/tenants", body={"tenant_name": "counted", "tenant_type": "personal"})
+        ids = {"tenant_id": tenant.json["data"]["tenant_id"]}
+        agent = exchange(port, "POST", "/api/v2/agents", body={**ids, "name": "agent"}).json["data"]
+        key = exchange(
+            port, "POST", "/api/v2/api-keys", body={**ids, "agent_id": agent["agent_id"], "name": "key"}
+        ).json["data"]
+
+        for _ in range(25):
+            assert exchange(port, "POST", VALIDATE, body={"api_key": key["api_key"]}).json["data"]["valid"] is True
+
+        def uses() -> int:
+            data = exchange(port, "GET", f"/api/v2/api-keys/{key['api_key_id']}").json["data"]
+            return int(data["usage_count"])
+
+        wait_until(lambda: uses() == 25, "25 uses are shown", seconds=5)
+
+
+def test_nothing_of_all_this_was_a_fault(server: MaimServer) -> None:
+    assert "Traceback" not in server.log

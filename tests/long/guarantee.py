@@ -1,0 +1,44 @@
+"""The guarantee over thousands of changes: as tests/test_guarantee.py, for longer and in more ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.doors import Door, make_operator
+from tests.support.guarantee import SCRIPTS, experiment, experiments
+from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
+
+MACHINES, WORKERS = (3 if ON_MARIADB else 1), (2 if HAS_REDIS else 1)
+ROUNDS = 25
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServer]]:
+    """Three machines of two internal workers each; on SQLite the one that it allows."""
+    directory = tmp_path_factory.mktemp("guarantee")
+    with cluster(directory, "maim_long_guarantee", MACHINES, MAIM_WORKERS=str(WORKERS)) as servers:
+        make_operator(servers[0])
+        yield servers
+
+
+def test_no_worker_answers_from_before_any_of_thousands_of_changes(servers: list[MaimServer]) -> None:
+    findings = experiments(servers, rounds=ROUNDS)
+
+    print(f"\n{findings.changes} changes, {findings.checks.total()} answers held against them")
+    assert findings.violations == {}, findings.examples[:20]
+    assert findings.changes == ROUNDS * sum(len(script) for _door, script in SCRIPTS) > 2000
+    assert findings.checks.total() > 100 * findings.changes
+
+
+def test_a_lease_is_not_enough_where_changes_do_not_wait_for_it(servers: list[MaimServer], tmp_path: Path) -> None:
+    """That the test is fine enough to see a tenth of a second."""
+    url = servers[0].environment["DATABASE_URL"]
+    serve = ("-m", "tests.support.serve_with", "SETTLE_SECONDS=0")
+    with MaimServer(tmp_path, "hasty", serve=serve, DATABASE_URL=url) as hasty:
+        findings = experiment(Door([hasty]), [hasty], SCRIPTS[0][1])
+
+    print(f"\n{findings.violations.total()} of {findings.checks.total()} answers were from before")
+    assert findings.violations

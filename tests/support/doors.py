@@ -1,0 +1,271 @@
+"""The doors by which keys, agents and tenants are changed on real servers: v2, v1, the admin and commands.
+
+Each has the same few verbs, so that one script of changes can be made through any of them. What there
+is to change is made through v2, whichever the door.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any
+
+import httpx
+from django.contrib.admin.utils import quote
+
+from tests.support.operators import Fields, form_of
+from tests.support.people import PASSWORD
+from tests.support.server import MaimServer
+
+OLIVIA = "olivia"
+NETWORKS = ["203.0.113.0/24"]
+_numbers = itertools.count(1)
+
+
+class Door:
+    """v2, and what all doors share: a tenant, its agent, the agent's key, and the key's current secret.
+
+    Changes go to the servers in turn.
+    """
+
+    def __init__(self, servers: Sequence[MaimServer]) -> None:
+        self._stack = ExitStack()
+        self._v2 = itertools.cycle([self._stack.enter_context(maim.client("internal")) for maim in servers])
+        self.tenant_id = self.agent_id = self.key_id = self.secret = ""
+
+    def close(self) -> None:
+        self._stack.close()
+
+    # ---- making
+
+    def make_tenant(self) -> None:
+        """A new tenant, and in it an agent and a key."""
+        body = {"tenant_name": f"tenant {next(_numbers)}", "tenant_type": "enterprise", "owner_id": self._owner_id()}
+        self.tenant_id = self._data("POST", "/api/v2/tenants", body)["id"]
+        self.make_agent()
+
+    def make_agent(self) -> None:
+        """A new agent in the tenant, and a key of it."""
+        self.agent_id = self._data("POST", "/api/v2/agents", {"tenant_id": self.tenant_id, "name": "agent"})["id"]
+        self.make_key()
+
+    def make_key(self) -> None:
+        """A new key of the agent."""
+        owner = {"tenant_id": self.tenant_id, "agent_id": self.agent_id}
+        made = self._data("POST", "/api/v2/api-keys", {**owner, "name": "key", "permissions": ["chat"]})
+        self.key_id, self.secret = made["api_key_id"], made["api_key"]
+
+    # ---- changing
+
+    def change_key(self, **changes: Any) -> None:
+        self._data("PUT", f"/api/v2/api-keys/{self.key_id}", changes)
+
+    def disable_key(self) -> None:
+        self._data("POST", f"/api/v2/api-keys/{self.key_id}/disable")
+
+    def enable_key(self) -> None:
+        self._data("POST", f"/api/v2/api-keys/{self.key_id}/enable")
+
+    def rotate_key(self) -> None:
+        """Ends the secret at once; the key's new one is then `secret`."""
+        rotated = self._data("POST", f"/api/v2/api-keys/{self.key_id}/rotate", {"grace_seconds": 0})
+        self.secret = rotated["api_key"]
+
+    def report_leak(self) -> None:
+        self._data("POST", "/api/v2/auth/report-leaked-key", {"api_key": self.secret})
+
+    def delete_key(self) -> None:
+        self._data("DELETE", f"/api/v2/api-keys/{self.key_id}")
+
+    def change_agent(self, **changes: Any) -> None:
+        self._data("PUT", f"/api/v2/agents/{self.agent_id}", changes)
+
+    def delete_agent(self) -> None:
+        self._data("DELETE", f"/api/v2/agents/{self.agent_id}")
+
+    def change_tenant(self, **changes: Any) -> None:
+        self._data("PUT", f"/api/v2/tenants/{self.tenant_id}", changes)
+
+    def delete_tenant(self) -> None:
+        self._data("DELETE", f"/api/v2/tenants/{self.tenant_id}")
+
+    # ---- how
+
+    def _owner_id(self) -> str | None:
+        return None
+
+    def _data(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        answer = next(self._v2).request(method, path, json=body)
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+
+class Console(Door):
+    """v1, as the tenant's owner, who may neither suspend it nor report leaks."""
+
+    def __init__(self, servers: Sequence[MaimServer]) -> None:
+        super().__init__(servers)
+        clients = [self._stack.enter_context(maim.client()) for maim in servers]
+        person = {"username": f"console{next(_numbers)}", "password": PASSWORD}
+        self._user_id: str = clients[0].post("/api/v1/auth/register", json=person).json()["id"]
+        token = clients[0].post("/api/v1/auth/login", json=person).json()["access_token"]
+        for client in clients:
+            client.headers["Authorization"] = f"Bearer {token}"
+        self._v1 = itertools.cycle(clients)
+
+    def change_key(self, **changes: Any) -> None:
+        self._send("PATCH", self._key_url, changes)
+
+    def disable_key(self) -> None:
+        self._send("POST", f"/api/v1/api-keys/{self.key_id}/disable")
+
+    def enable_key(self) -> None:
+        self._send("POST", f"/api/v1/api-keys/{self.key_id}/enable")
+
+    def rotate_key(self) -> None:
+        self.secret = self._send("POST", f"{self._key_url}/rotate", {}).json()["api_key"]
+
+    def delete_key(self) -> None:
+        self._send("DELETE", self._key_url)
+
+    def change_agent(self, **changes: Any) -> None:
+        self._send("PATCH", f"/api/v1/agents/{self.agent_id}", changes)
+
+    def delete_agent(self) -> None:
+        self._send("DELETE", f"/api/v1/agents/{self.agent_id}")
+
+    def delete_tenant(self) -> None:
+        self._send("DELETE", f"/api/v1/tenants/{self.tenant_id}")
+
+    @property
+    def _key_url(self) -> str:
+        return f"/api/v1/agents/{self.agent_id}/api_keys/{self.key_id}"
+
+    def _owner_id(self) -> str | None:
+        return self._user_id
+
+    def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        answer = next(self._v1).request(method, path, json=body)
+        assert answer.is_success, answer.text
+        return answer
+
+
+class Admin(Door):
+    """The operators' admin, by its forms."""
+
+    def __init__(self, servers: Sequence[MaimServer]) -> None:
+        super().__init__(servers)
+        self._admin = itertools.cycle([self._stack.enter_context(signed_in(maim)) for maim in servers])
+
+    def change_key(self, **changes: Any) -> None:
+        self._submit("apikeys/apikey", self.key_id, "change", changes)
+
+    def disable_key(self) -> None:
+        self._act("disable")
+
+    def enable_key(self) -> None:
+        self._act("enable")
+
+    def rotate_key(self) -> None:
+        page = self._submit("apikeys/apikey", self.key_id, "rotate", {"grace_seconds": 0}, status=200)
+        (self.secret,) = re.findall(r"mmc_[A-Za-z0-9+/]+", page.text)
+
+    def delete_key(self) -> None:
+        self._submit("apikeys/apikey", self.key_id, "delete", {})
+
+    def change_agent(self, **changes: Any) -> None:
+        self._submit("agents/agent", self.agent_id, "change", changes)
+
+    def delete_agent(self) -> None:
+        self._submit("agents/agent", self.agent_id, "delete", {})
+
+    def change_tenant(self, **changes: Any) -> None:
+        self._submit("tenants/tenant", self.tenant_id, "change", changes)
+
+    def delete_tenant(self) -> None:
+        self._submit("tenants/tenant", self.tenant_id, "delete", {})
+
+    def _act(self, action: str) -> None:
+        run_action(next(self._admin), action, [self.key_id])
+
+    def _submit(self, model: str, row: str, page: str, changes: dict[str, Any], *, status: int = 302) -> httpx.Response:
+        """Fills in the form of a row's page and sends it, as a browser would."""
+        admin, path = next(self._admin), f"/admin/{model}/{quote(row)}/{page}/"
+        form = form_of(admin.get(path))
+        for name, value in changes.items():
+            form.update(_as_fields(name, value))
+        answer = admin.post(path, data=form)
+        assert answer.status_code == status, answer.text
+        return answer
+
+
+class Commands(Door):
+    """`manage.py keys`, which knows the life of keys alone."""
+
+    def __init__(self, servers: Sequence[MaimServer]) -> None:
+        super().__init__(servers)
+        self._maim = servers[0]
+
+    def disable_key(self) -> None:
+        self._maim.manage("keys", "disable", self.key_id)
+
+    def enable_key(self) -> None:
+        self._maim.manage("keys", "enable", self.key_id)
+
+    def rotate_key(self) -> None:
+        self.secret = self._maim.manage("keys", "rotate", self.key_id, "--quiet").strip()
+
+    def delete_key(self) -> None:
+        self._maim.manage("keys", "delete", self.key_id, "--yes")
+
+
+def make_operator(maim: MaimServer) -> None:
+    """Makes Olivia, who may change everything."""
+    maim.manage(
+        "createsuperuser",
+        "--noinput",
+        f"--username={OLIVIA}",
+        "--email=olivia@example.com",
+        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
+    )
+
+
+@contextmanager
+def signed_in(maim: MaimServer) -> Iterator[httpx.Client]:
+    """A browser in which Olivia is signed in to the admin."""
+    with maim.client() as admin:
+        admin.get("/admin/login/")
+        answer = admin.post(
+            "/admin/login/",
+            data={"csrfmiddlewaretoken": admin.cookies["csrftoken"], "username": OLIVIA, "password": PASSWORD},
+        )
+        assert answer.status_code == 302, answer.text
+        yield admin
+
+
+def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None:
+    """Runs an action of the list of keys on some of them."""
+    fields = {
+        "csrfmiddlewaretoken": admin.cookies["csrftoken"],
+        "action": action,
+        "index": "0",
+        "_selected_action": list(key_ids),
+    }
+    answer = admin.post("/admin/apikeys/apikey/", data=fields)
+    assert answer.status_code == 302, answer.text
+
+
+def _as_fields(name: str, value: Any) -> Fields:
+    """A value as the fields of a form: a time has two, a document is JSON, nothing is empty."""
+    if name == "expires_at":
+        moment = None if value is None else datetime.fromisoformat(value)
+        date, time = (f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}") if moment else ("", "")
+        return {f"{name}_0": [date], f"{name}_1": [time]}
+    if isinstance(value, dict | list):
+        return {name: [json.dumps(value)]}
+    return {name: ["" if value is None else str(value)]}

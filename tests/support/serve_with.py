@@ -1,0 +1,34 @@
+"""`manage.py serve` with other numbers in maim.common.epoch: `python -m tests.support.serve_with SETTLE_SECONDS=2`.
+
+The product has no such option. Tests need them: to see that the guarantee's test can fail, and to make
+what takes a moment take long. Workers are forked from this process, so they have the numbers too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import django
+from django.core.management import call_command
+
+# Memory that is believed whatever happens, and changes that wait for nobody.
+WITHOUT_LEASE = ("SETTLE_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=3600")
+
+
+def main(assignments: list[str]) -> None:
+    """Serves with each NAME=SECONDS in place."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "maim.settings"
+    django.setup()
+    from maim.common import epoch  # whose models need the setup
+
+    for assignment in assignments:
+        name, _, seconds = assignment.partition("=")
+        if not hasattr(epoch, name):
+            raise SystemExit(f"maim.common.epoch has no {name}")
+        setattr(epoch, name, float(seconds))
+    call_command("serve")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

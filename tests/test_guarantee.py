@@ -1,0 +1,140 @@
+"""A verification sent after the answer to a change has arrived is never answered from before it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bots import Bot
+from tests.support.doors import Door, make_operator, run_action, signed_in
+from tests.support.guarantee import ASKED_OF_EACH, SCRIPTS, Seen, experiment, experiments
+from tests.support.serve_with import WITHOUT_LEASE
+from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
+
+# Several machines need a server of databases, several workers Redis.
+MACHINES, WORKERS = (2 if ON_MARIADB else 1), (2 if HAS_REDIS else 1)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServer]]:
+    """Two machines of two internal workers each; on SQLite the one that it allows."""
+    directory = tmp_path_factory.mktemp("guarantee")
+    with cluster(directory, "maim_guarantee", MACHINES, MAIM_WORKERS=str(WORKERS)) as servers:
+        make_operator(servers[0])
+        yield servers
+
+
+def test_no_worker_answers_from_before_a_change(servers: list[MaimServer]) -> None:
+    findings = experiments(servers)
+
+    assert findings.violations == {}, findings.examples[:20]
+    kinds = {f"{door.__name__}: {change.kind}" for door, script in SCRIPTS for change in script}
+    assert set(findings.checks) == kinds
+    assert min(findings.checks.values()) >= MACHINES * WORKERS * ASKED_OF_EACH / 2
+
+
+def test_without_the_lease_every_change_is_missed(servers: list[MaimServer], tmp_path: Path) -> None:
+    """That the test above can fail, and for each kind of change."""
+    _door, script = SCRIPTS[0]
+    with beside(servers[0], tmp_path, *WITHOUT_LEASE) as careless:
+        findings = experiment(Door([careless]), [careless], script)
+
+    # What was remembered first, that the key is good, is said for ever; so only what is good again is right.
+    missed = {change.kind for change in script if change.seen != Seen() or change.seen_of_former}
+    assert missed >= {"key disabled", "key rotated", "permission taken", "expiry past", "limit set", "key deleted"}
+    assert {kind.removeprefix("Door: ") for kind in findings.violations} == missed
+
+
+SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def slow(servers: list[MaimServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server whose changes wait for seconds, in place of a quarter of one."""
+    with beside(servers[0], tmp_path_factory.mktemp("slow"), f"SETTLE_SECONDS={SECONDS}") as slow:
+        yield slow
+
+
+@pytest.fixture
+def keys(slow: MaimServer) -> list[dict[str, Any]]:
+    """Thirty keys of one agent."""
+    with slow.client("internal") as v2:
+        tenant = {"tenant_name": f"tenant {secrets.token_hex(4)}", "tenant_type": "enterprise"}
+        owner = {"tenant_id": v2.post("/api/v2/tenants", json=tenant).json()["data"]["id"]}
+        owner["agent_id"] = v2.post("/api/v2/agents", json={**owner, "name": "agent"}).json()["data"]["id"]
+        made = [v2.post("/api/v2/api-keys", json={**owner, "name": f"key {number}"}) for number in range(30)]
+    return [answer.json()["data"] for answer in made]
+
+
+class TestWaitingChanges:
+    def test_eight_wait_in_a_worker_and_more_are_refused(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
+        keys = keys[:12]
+        with ThreadPoolExecutor(len(keys)) as pool, slow.client("internal") as v2, Bot(slow.internal_port) as bot:
+            changes = [pool.submit(v2.post, f"/api/v2/api-keys/{key['api_key_id']}/disable") for key in keys]
+            meanwhile = 0
+            while not all(change.done() for change in changes):
+                # Of the same worker: a question that memory answers, one for a thread, and one for the database.
+                assert bot.validate(keys[0]["api_key"]).status == 200
+                assert v2.get("/health").status_code == 200
+                assert v2.get("/api/v2/tenants").status_code == 200
+                meanwhile += 1
+
+            # A handful would be what one gets who has to wait for changes in between.
+            assert meanwhile > 20
+            answers = [change.result() for change in changes]
+            assert Counter(answer.status_code for answer in answers) == {200: 8, 503: 4}
+            for key, answer in zip(keys, answers, strict=True):
+                found = v2.get(f"/api/v2/api-keys/{key['api_key_id']}").json()["data"]
+                code = bot.validate(key["api_key"]).code
+                if answer.status_code == 200:
+                    assert (found["status"], code) == ("disabled", "AUTH_004")
+                else:
+                    assert answer.json()["error_code"] == "SYS_002"
+                    assert int(answer.headers["Retry-After"]) > 0
+                    assert found == {**key, "api_key": found["api_key"]}
+                    assert code == "VALID"
+
+            refused = [
+                key["api_key_id"] for key, answer in zip(keys, answers, strict=True) if answer.status_code == 503
+            ]
+            assert audited(slow, refused) == ["key.create"] * 4
+            # Those who waited have made room.
+            assert v2.post(f"/api/v2/api-keys/{refused[0]}/disable").status_code == 200
+
+    def test_a_bulk_change_waits_once(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
+        with signed_in(slow) as admin, Bot(slow.internal_port) as bot:
+            assert {bot.validate(key["api_key"]).code for key in keys} == {"VALID"}
+
+            began = time.monotonic()
+            run_action(admin, "disable", [key["api_key_id"] for key in keys])
+            took = time.monotonic() - began
+
+            assert {bot.validate(key["api_key"]).code for key in keys} == {"AUTH_004"}
+        # Once each, they would wait for 45 seconds.
+        assert SECONDS <= took < 5 * SECONDS
+
+
+@contextmanager
+def beside(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServer]:
+    """A server on the database of another, with other numbers in maim.common.epoch."""
+    url = maim.environment["DATABASE_URL"]
+    serve = ("-m", "tests.support.serve_with", *epoch)
+    with MaimServer(directory, "beside", serve=serve, DATABASE_URL=url) as other:
+        yield other
+
+
+def audited(maim: MaimServer, object_ids: list[str]) -> list[str]:
+    """What the audit log says was done to objects."""
+    code = f"""
+from maim.common.models import AuditEntry
+print(*AuditEntry.objects.filter(object_id__in={object_ids!r}).values_list("action", flat=True))
+"""
+    return maim.manage("shell", "--no-imports", "-c", code).split()

@@ -1,0 +1,300 @@
+"""A key's secret is in the answers that issue it, and nowhere else: a real server is used, then searched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from apikeys import keyformat
+from tests.support.doors import make_operator, signed_in
+from tests.support.people import PASSWORD
+from tests.support.server import ON_MARIADB, MaimServer
+
+SECRET = re.compile(r"mmc_[A-Za-z0-9+/]{112}")
+DUMP = """
+from django.db import connection
+cursor = connection.cursor()
+for table in connection.introspection.table_names():
+    cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+    print("table", table)
+    for row in cursor.fetchall():
+        print(*row, sep=" | ")
+"""
+
+
+def traces_of(secret: str) -> list[str]:
+    """What of a secret must not be seen: all of it, its base64, and its random part, which the rest follows from."""
+    return [secret.removeprefix("mmc_"), keyformat.parse(secret).random[:34]]
+
+
+@dataclass
+class Site:
+    """A server in use, all that it answered, and the secrets it issued."""
+
+    maim: MaimServer
+    v1: httpx.Client
+    v2: httpx.Client
+    admin: httpx.Client
+    answers: list[tuple[str, str]] = field(default_factory=list)
+    issued: list[str] = field(default_factory=list)
+
+    def watch(self, client: httpx.Client) -> None:
+        """Keeps what the client is answered, headers and all."""
+
+        def keep(answer: httpx.Response) -> None:
+            answer.read()
+            asked = f"{answer.request.method} {answer.request.url.path}"
+            self.answers.append((asked, f"{answer.status_code} {answer.headers.multi_items()} {answer.text}"))
+
+        client.event_hooks["response"].append(keep)
+
+    def issue(self, send: Callable[[], httpx.Response]) -> dict[str, Any]:
+        """Sends what issues a secret; what it shows is set apart, and must be there once and not to be stored."""
+        answer = send()
+        asked, said = self.answers.pop()
+        assert answer.status_code == 200, asked
+        found = SECRET.findall(said)
+        assert len(found) == 1, asked
+        assert "no-store" in answer.headers["Cache-Control"], asked
+        self.issued += found
+        is_page = answer.headers["Content-Type"].startswith("text/html")
+        body: dict[str, Any] = {} if is_page else answer.json()
+        data: dict[str, Any] = body.get("data", body)
+        return data
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("leaks")
+    with MaimServer(directory, "maim_leaks", MAIM_LOG_FORMAT="json") as maim, ExitStack() as stack:
+        make_operator(maim)
+        v1, v2 = stack.enter_context(maim.client()), stack.enter_context(maim.client("internal"))
+        site = Site(maim, v1, v2, stack.enter_context(signed_in(maim)))
+        for client in (site.v1, site.v2, site.admin):
+            site.watch(client)
+        use_through_v1(site)
+        use_through_v2(site)
+        use_through_admin(site)
+        use_through_commands(site)
+        for secret in (site.issued[0], site.issued[-1]):
+            provoke(site, secret)
+        crawl_admin(site)
+        for path in ("/", "/health", "/ready", "/info", "/metrics", "/openapi.json"):
+            assert site.v2.get(path).status_code == 200
+        assert site.v1.get("/api/v1/openapi.json").status_code == 200
+        yield site
+
+
+# ---- the life of keys
+
+
+def use_through_v1(site: Site) -> None:
+    v1 = site.v1
+    alice = {"username": "alice", "password": PASSWORD}
+    v1.post("/api/v1/auth/register", json=alice)
+    v1.headers["Authorization"] = f"Bearer {v1.post('/api/v1/auth/login', json=alice).json()['access_token']}"
+    agent_id = v1.post("/api/v1/agents", json={"name": "v1"}).json()["id"]
+    keys = f"/api/v1/agents/{agent_id}/api_keys"
+    once = {"Idempotency-Key": "v1 issues"}
+    key = site.issue(lambda: v1.post(keys, json={"name": "v1"}, headers=once))
+    repeated = site.issue(lambda: v1.post(keys, json={"name": "v1"}, headers=once))
+    assert repeated == key
+    assert v1.post(keys, json={"name": "other"}, headers=once).status_code == 409
+    rotated = site.issue(lambda: v1.post(f"{keys}/{key['id']}/rotate", json={"grace_seconds": 3600}))
+    for secret in (key["api_key"], rotated["api_key"]):
+        assert v1.post("/api/v1/api-keys/search", json={"api_key": secret}).status_code == 200
+    for method, path in (("GET", keys), ("GET", f"{keys}/{key['id']}"), ("PATCH", f"{keys}/{key['id']}")):
+        assert v1.request(method, path, json={"description": "seen"} if method == "PATCH" else None).status_code == 200
+    site.issue(
+        lambda: v1.post(
+            "/api/v1/api-keys", json={"name": "v1 enveloped", "agent_id": agent_id, "tenant_id": key["tenant_id"]}
+        )
+    )
+
+
+def use_through_v2(site: Site) -> None:
+    v2 = site.v2
+    tenant_id = v2.post("/api/v2/tenants", json={"tenant_name": "v2", "tenant_type": "enterprise"}).json()["data"]["id"]
+    agent_id = v2.post("/api/v2/agents", json={"tenant_id": tenant_id, "name": "v2"}).json()["data"]["id"]
+    owner = {"tenant_id": tenant_id, "agent_id": agent_id}
+    key = site.issue(lambda: v2.post("/api/v2/api-keys", json={**owner, "name": "v2"}))
+    url = f"/api/v2/api-keys/{key['api_key_id']}"
+    once = {"Idempotency-Key": "v2 rotates"}
+    rotated = site.issue(lambda: v2.post(f"{url}/rotate", json={"grace_seconds": 3600}, headers=once))
+    site.issue(lambda: v2.post(f"{url}/rotate", json={"grace_seconds": 3600}, headers=once))
+    for secret in (key["api_key"], rotated["api_key"]):
+        assert v2.post("/api/v2/auth/validate-api-key", json={"api_key": secret}).json()["success"]
+        assert v2.post("/api/v2/auth/validate-api-keys", json={"items": [{"api_key": secret}]}).status_code == 200
+        assert v2.post("/api/v2/auth/check-permission", json={"api_key": secret, "permission": "x"}).json()["success"]
+        assert v2.post("/api/v2/api-keys/search", json={"api_key": secret}).status_code == 200
+    seen = {"api_key": key["api_key"], "where": f"https://paste.example/?q={key['api_key']} and {rotated['api_key']}"}
+    assert v2.post("/api/v2/auth/report-leaked-key", json=seen).json()["success"]
+    for path in (url, f"/api/v2/api-keys?tenant_id={tenant_id}"):
+        assert v2.get(path).status_code == 200
+    for verb in ("disable", "enable"):
+        assert v2.post(f"{url}/{verb}").status_code == 200
+
+
+def use_through_admin(site: Site) -> None:
+    """Issues a key and rotates it, by the admin's forms."""
+    admin = site.admin
+    agent_id = site.v1.get("/api/v1/agents").json()[0]["id"]
+    fields = {"csrfmiddlewaretoken": admin.cookies["csrftoken"]}
+    issue = {**fields, "agent": agent_id, "name": "admin"}
+    site.issue(lambda: admin.post("/admin/apikeys/apikey/add/", data=issue))
+    key_id = site.v1.get(f"/api/v1/agents/{agent_id}/api_keys").json()[0]["id"].replace("_", "_5F")
+    rotate = {**fields, "grace_seconds": "0"}
+    site.issue(lambda: admin.post(f"/admin/apikeys/apikey/{key_id}/rotate/", data=rotate))
+
+
+def use_through_commands(site: Site) -> None:
+    agent_id = site.v1.get("/api/v1/agents").json()[0]["id"]
+    said = site.maim.manage("keys", "issue", agent_id, "--name=command", "--quiet")
+    assert SECRET.fullmatch(said.strip())
+    site.issued.append(said.strip())
+    site.answers.append(("manage.py keys list", site.maim.manage("keys", "list", "--json")))
+
+
+# ---- where a secret does not belong
+
+
+def provoke(site: Site, secret: str) -> None:
+    """Sends a secret in all the wrong places and ways."""
+    wrong: list[tuple[int, Callable[[httpx.Client, str], httpx.Response]]] = [
+        (400, lambda client, path: client.post(path, content=f'{{"api_key": "{secret}", }}')),
+        (400, lambda client, path: client.post(path, content=f'{{"api_key": "{secret}"')),
+        (400, lambda client, path: client.post(path, content=f'"{secret}"')),
+        (400, lambda client, path: client.post(path, content=f"api_key={secret}")),
+        (400, lambda client, path: client.post(path, json={secret: secret})),
+        (400, lambda client, path: client.post(path, json={"api_key": [secret]})),
+        (400, lambda client, path: client.post(path, json={"api_key": {secret: 1}})),
+        (400, lambda client, path: client.post(path, content=f'{{"{secret}": 1, "{secret}": 2}}')),
+        (415, lambda client, path: client.post(path, content=secret, headers={"Content-Type": "text/plain"})),
+        (405, lambda client, path: client.get(path, params={"api_key": secret})),
+    ]
+    json_type = {"Content-Type": "application/json"}
+    for client, paths in (
+        (site.v2, ("/api/v2/auth/validate-api-key", "/api/v2/auth/report-leaked-key", "/api/v2/api-keys/search")),
+        (site.v1, ("/api/v1/api-keys/search",)),
+    ):
+        client.headers.update(json_type)
+        for path in paths:
+            for status, send in wrong:
+                answer = send(client, path)
+                assert answer.status_code in (status, 404), (path, answer.text)
+    v1, v2 = site.v1, site.v2
+    validate = "/api/v2/auth/validate-api-key"
+    statuses = [
+        v2.post(validate, json={"api_key": secret, "required_permission": f"{secret} and ("}),
+        v2.post(validate, json={"api_key": secret, "required_permission": secret * 5}),
+        v2.post(validate, json={"api_key": secret, "client_ip": secret}),
+        v2.post(validate, json={"api_key": secret, "check_rate_limit": secret}),
+        v2.post("/api/v2/auth/validate-api-keys", json={"items": [{"api_key": secret}, {"api_key": 5}]}),
+        v2.post("/api/v2/agents", json={"tenant_id": secret, "name": secret}),
+        v2.put("/api/v2/agent-activity", json={"tenant_id": secret, "agent_id": secret, "ttl_seconds": secret}),
+        v2.post("/api/v1/usage/log", json={"action": secret, "timestamp": secret}),
+        v2.get("/api/v2/api-keys", params={"tenant_id": secret, "status": secret, "page": secret}),
+        v1.post("/api/v1/agents", json={"name": secret, "tags": secret, "config": secret}),
+        v1.get("/api/v1/agents", params={"q": secret, "status": secret, "sort": secret}),
+        v1.post("/api/v1/auth/register", json={"username": secret, "password": "short", "email": secret}),
+        v1.post("/api/v1/auth/login", json={"username": secret, "password": secret}),
+        v1.post("/api/v1/auth/refresh", json={"refresh_token": secret}, headers={"Authorization": ""}),
+        v1.get("/api/v1/agents", headers={"Authorization": f"Bearer {secret}"}),
+        v1.get(f"/api/v1/agents/{secret}"),
+        v1.get(f"/{secret}"),
+        v2.get(f"/api/v2/api-keys/{secret}"),
+        v2.get(f"/api/v2/api-keys/x?{secret}"),
+        v2.post(f"/api/v2/auth/validate-api-key/{secret}", json={}),
+        v2.get("/api/v2/tenants/x", headers={"X-Request-ID": secret, "Host": "localhost", "Origin": secret}),
+        site.admin.get("/admin/apikeys/apikey/no_such_row/change/"),
+    ]
+    assert {answer.status_code for answer in statuses} <= {302, 400, 401, 403, 404}
+    for text in (secret[:-1], secret.upper(), f"{secret} ", secret.replace("mmc_", "sk_"), secret * 2):
+        assert not v2.post(validate, json={"api_key": text}).json()["success"]
+        assert v2.post("/api/v2/auth/parse-api-key", json={"api_key": text}).json()["error_code"] == "AUTH_001"
+
+
+def crawl_admin(site: Site) -> None:
+    """Opens every page of the admin that a link leads to: lists, forms, confirmations, histories."""
+    to_see, seen = ["/admin/"], set()
+    while to_see:
+        path = to_see.pop()
+        answer = site.admin.get(path, follow_redirects=True)
+        assert answer.status_code == 200, path
+        seen.add(path)
+        links = {link.partition("#")[0].replace("&amp;", "&") for link in re.findall(r'href="([^"]*)"', answer.text)}
+        found = {str(httpx.URL(f"{site.maim.public}{path}").join(link).raw_path.decode()) for link in links if link}
+        # The orders and filters of a list show the same rows again.
+        to_see += [
+            link
+            for link in sorted(found - seen - set(to_see))
+            if link.startswith("/admin/") and "?" not in link and "/logout" not in link and "/jsi18n" not in link
+        ]
+    models = ("accounts/user", "agents/agent", "apikeys/apikey", "apikeys/usagelogentry", "common/auditentry")
+    for model in (*models, "tenants/tenant"):
+        assert f"/admin/{model}/" in seen
+    assert len([path for path in seen if re.fullmatch(r"/admin/apikeys/apikey/key[^/]*/change/", path)]) == 5
+    assert len(seen) > 40
+
+
+# ---- the search
+
+
+def found_in(text: str, site: Site) -> list[str]:
+    return [trace for secret in site.issued for trace in traces_of(secret) if trace in text]
+
+
+def test_the_search_finds_what_is_there(site: Site) -> None:
+    assert len(set(site.issued)) == 8
+    for secret in site.issued:
+        assert found_in(f"{{{secret}}}", site)
+        assert found_in(json.dumps({"random": keyformat.parse(secret).random}), site)
+
+
+def test_no_answer_shows_a_secret_but_those_that_issue_it(site: Site) -> None:
+    assert len(site.answers) > 200
+    assert {asked for asked, said in site.answers if found_in(said, site)} == set()
+
+
+def test_no_log_line_has_one(site: Site) -> None:
+    lines = site.maim.log.splitlines()
+    assert any('"logger": "maim.access"' in line for line in lines)
+    assert [line for line in lines if found_in(line, site)] == []
+
+
+@pytest.fixture(scope="module")
+def dump(site: Site) -> str:
+    """Every row of every table."""
+    return site.maim.manage("shell", "--no-imports", "-c", DUMP)
+
+
+def test_no_table_has_one(site: Site, dump: str) -> None:
+    for table in ("apikeys_apikey", "apikeys_keysecret", "common_auditentry", "common_idempotentanswer"):
+        assert f"table {table}" in dump
+    assert "key.rotate" in dump
+    assert "https://paste.example/?q=mmc_… and mmc_…" in dump
+    for line in dump.splitlines():
+        assert not found_in(line, site), line
+
+
+@pytest.mark.skipif(ON_MARIADB, reason="MariaDB's files are its own")
+def test_no_file_has_one(site: Site) -> None:
+    """Also what SQLite has deleted and not yet written over."""
+    files = [path for path in site.maim.directory.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".sqlite3" for path in files)
+    for path in files:
+        assert not found_in(path.read_bytes().decode("latin-1"), site), path
+
+
+def test_a_secret_that_is_kept_for_a_repeat_is_sealed(dump: str) -> None:
+    _, _, rows = dump.partition("table common_idempotentanswer\n")
+    answers = rows.partition("\ntable ")[0].splitlines()
+    assert len(answers) == 2
+    assert all(re.search(r"\| gAAAA[\w-]+=* \|", answer) for answer in answers)

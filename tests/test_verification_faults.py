@@ -1,0 +1,128 @@
+"""MariaDB and Redis go away, hang and come back while bots ask: no verdict is wrong, and nothing needs a restart."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.bots import Bot
+from tests.support.faults import STALE_SECONDS, Asked, Deployment, deployment, watch
+from tests.support.instances import frozen
+from tests.support.server import ON_MARIADB
+
+pytestmark = pytest.mark.skipif(not ON_MARIADB, reason="runs in the pass on MariaDB and Redis")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Deployment]:
+    with deployment() as servers:
+        yield servers
+
+
+def is_away(asked: Asked) -> bool:
+    return asked.told.is_away
+
+
+def is_stale(asked: Asked) -> bool:
+    return asked.is_stale
+
+
+def is_right(asked: Asked) -> bool:
+    return asked.is_right
+
+
+class TestMariaDB:
+    def test_killed_and_started_again(self, servers: Deployment) -> None:
+        with watch(servers) as bots:
+            killed = time.monotonic()
+            servers.mariadb.kill()
+
+            bots.wait_until(is_away, "strict", "good", "limited", "disabled", "unknown")
+            bots.wait_until(is_stale, "lenient", "good", "limited", "disabled")
+            bots.wait_until(is_away, "lenient", "unknown")
+            bots.wait_until(is_away, "lenient", "good", "limited", "disabled")
+            servers.mariadb.start()
+            bots.wait_until_all_is_right()
+
+            assert_changes_are_seen(servers)
+
+        stale = [asked.at - killed for asked in bots.asked if asked.is_stale]
+        assert max(stale) < STALE_SECONDS + 1.5
+        assert min(stale) > 0
+
+    def test_hung_and_well_again(self, servers: Deployment) -> None:
+        with watch(servers) as bots:
+            with frozen(servers.mariadb):
+                bots.wait_until(is_away, "strict", "good", "limited", "disabled", "unknown")
+                # Whoever asks before it is clear that the database hangs, waits for it as long as is waited.
+                bots.wait_until(is_stale, "lenient", "good", "disabled")
+                bots.wait_until(is_away, "lenient", "good", "limited", "disabled", "unknown")
+            bots.wait_until_all_is_right()
+
+            assert_changes_are_seen(servers)
+
+
+class TestRedis:
+    def test_killed_and_started_again(self, servers: Deployment) -> None:
+        with watch(servers) as bots:
+            servers.redis.kill()
+
+            bots.wait_until(is_away, "strict", "limited")
+            bots.wait_until(is_right, "lenient", "limited")
+            assert bots.last["lenient", "limited"].told.data["rate_limit"] is None
+            servers.redis.start()
+            bots.wait_until_all_is_right()
+
+            assert_limits_count(servers)
+        assert_the_others_were_unaffected(bots.of("strict", "good", "disabled", "unknown", "malformed"))
+        assert_the_others_were_unaffected(bots.of("lenient", "good", "limited", "disabled", "unknown", "malformed"))
+
+    def test_hung_and_well_again(self, servers: Deployment) -> None:
+        with watch(servers) as bots:
+            with frozen(servers.redis):
+                bots.wait_until(is_away, "strict", "limited")
+                bots.wait_until(is_right, "lenient", "limited")
+            bots.wait_until_all_is_right()
+
+            assert_limits_count(servers)
+        for server in ("strict", "lenient"):
+            unlimited = bots.of(server, "good", "disabled", "malformed")
+            assert_the_others_were_unaffected(unlimited)
+            # What memory answers does not wait behind what Redis holds up.
+            assert max(asked.took for asked in unlimited) < 1
+
+
+def assert_changes_are_seen(servers: Deployment) -> None:
+    """A key that was good all the time is disabled, and the answer to that is the end of it on both servers."""
+    with (
+        servers.strict.client("internal") as v2,
+        Bot(servers.strict.internal_port) as strict,
+        Bot(servers.lenient.internal_port) as lenient,
+    ):
+        owner = {name: value for name, value in strict.validate(servers.secrets["good"]).data.items() if "_id" in name}
+        key = v2.post("/api/v2/api-keys", json={**owner, "name": f"key {time.monotonic()}"}).json()["data"]
+        for verb, code in (("enable", "VALID"), ("disable", "AUTH_004"), ("enable", "VALID")):
+            assert v2.post(f"/api/v2/api-keys/{key['api_key_id']}/{verb}").status_code == 200
+            assert [bot.validate(key["api_key"]).code for bot in (strict, lenient)] == [code] * 2
+
+
+def assert_limits_count(servers: Deployment) -> None:
+    """Both servers together let as many pass as a limit says."""
+    with (
+        servers.strict.client("internal") as v2,
+        Bot(servers.strict.internal_port) as strict,
+        Bot(servers.lenient.internal_port) as lenient,
+    ):
+        owner = {name: value for name, value in strict.validate(servers.secrets["good"]).data.items() if "_id" in name}
+        body = {**owner, "name": f"key {time.monotonic()}", "rate_limit": {"limit": 7, "window_seconds": 60}}
+        secret = v2.post("/api/v2/api-keys", json=body).json()["data"]["api_key"]
+        told = Counter(bot.validate(secret).code for bot in (strict, lenient) * 10)
+    assert told == {"VALID": 7, "AUTH_006": 13}
+
+
+def assert_the_others_were_unaffected(asked: list[Asked]) -> None:
+    assert len(asked) > 100
+    assert all(each.is_right for each in asked)

@@ -1,0 +1,240 @@
+"""What thousands of verifications at once add up to: uses, day counts, limits and quotas, to the last one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from maim.server.rsgi import MAX_BATCHES
+from tests.support.bots import Bot, Told
+from tests.support.instances import wait_until
+from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
+
+# Limits that several machines share are counted in Redis.
+MACHINES = 3 if ON_MARIADB and HAS_REDIS else 1
+THREADS = 24
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServer]]:
+    """Three machines; on SQLite, and without Redis, the one that there may be."""
+    with cluster(tmp_path_factory.mktemp("load"), "maim_verifications", MACHINES) as servers:
+        yield servers
+
+
+@pytest.fixture
+def v2(servers: list[MaimServer]) -> Iterator[httpx.Client]:
+    with servers[0].client("internal") as client:
+        yield client
+
+
+@dataclass
+class Made:
+    """An agent in a tenant of its own, and its keys."""
+
+    tenant_id: str
+    agent_id: str
+    key_ids: list[str]
+    secrets: list[str]
+
+
+def make(v2: httpx.Client, *, keys: int = 1, agent: dict[str, Any] | None = None, **key: Any) -> Made:
+    """Makes an agent and its keys, with these fields."""
+    tenant = {"tenant_name": f"tenant {secrets.token_hex(4)}", "tenant_type": "enterprise"}
+    owner = {"tenant_id": v2.post("/api/v2/tenants", json=tenant).json()["data"]["id"]}
+    made_agent = v2.post("/api/v2/agents", json={**owner, "name": "agent", **(agent or {})}).json()["data"]
+    owner["agent_id"] = made_agent["id"]
+    bodies = [{**owner, "name": f"key {number}", **key} for number in range(keys)]
+    made = [v2.post("/api/v2/api-keys", json=body).json()["data"] for body in bodies]
+    return Made(**owner, key_ids=[each["api_key_id"] for each in made], secrets=[each["api_key"] for each in made])
+
+
+def validate_at_once(servers: Sequence[MaimServer], asked: Sequence[str]) -> list[Told]:
+    """Validates all of these secrets, THREADS at a time, each thread on a connection to one of the servers."""
+    ready = threading.Barrier(THREADS)
+
+    def run(number: int) -> list[Told]:
+        with Bot(servers[number % len(servers)].internal_port) as bot:
+            ready.wait()
+            return [bot.validate(secret) for secret in asked[number::THREADS]]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [told for several in pool.map(run, range(THREADS)) for told in several]
+
+
+def usage_count(v2: httpx.Client, key_id: str) -> int:
+    count: int = v2.get(f"/api/v2/api-keys/{key_id}").json()["data"]["usage_count"]
+    return count
+
+
+def uses_of_days(v2: httpx.Client, path: str) -> int:
+    """The sum of the day counts of yesterday and today, since a test may run into the next day."""
+    now = datetime.now(UTC)
+    days = {"from": f"{now - timedelta(days=1):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
+    usage: dict[str, Any] = v2.get(f"{path}/usage", params=days).json()["data"]
+    return sum(day["uses"] for day in usage["days"])
+
+
+class TestUses:
+    def test_ten_thousand_at_once_are_ten_thousand(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        made = make(v2)
+        (key_id,) = made.key_ids
+        began = datetime.now(UTC)
+
+        told = validate_at_once(servers, made.secrets * 10_000)
+
+        assert Counter(each.code for each in told) == {"VALID": 10_000}
+        wait_until(lambda: usage_count(v2, key_id) == 10_000, "every use is counted", seconds=2)
+        last_used_at = v2.get(f"/api/v2/api-keys/{key_id}").json()["data"]["last_used_at"]
+        assert began <= datetime.fromisoformat(last_used_at) <= datetime.now(UTC)
+        for path in (f"api-keys/{key_id}", f"agents/{made.agent_id}", f"tenants/{made.tenant_id}"):
+            assert uses_of_days(v2, f"/api/v2/{path}") == 10_000, path
+
+    def test_sigterm_loses_none(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        made = make(v2)
+        stopped = servers[-1]
+
+        with asking(stopped, made.secrets[0]) as answered:
+            wait_until(lambda: len(answered) > 1000, "a thousand are answered")
+            assert stopped.stop() == 0
+
+        stopped.launch()
+        stopped.wait_until_ready()
+        with stopped.client("internal") as again:
+            assert usage_count(again, made.key_ids[0]) == len(answered)
+            assert uses_of_days(again, f"/api/v2/tenants/{made.tenant_id}") == len(answered)
+
+    def test_a_killed_worker_loses_the_last_second_at_most(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        made = make(v2)
+        (key_id,) = made.key_ids
+        victim = servers[-1]
+        worker = victim.workers("internal")[-1]
+
+        with asking(victim, made.secrets[0]) as answered:
+            wait_until(lambda: len(answered) > 0 and answered[0] < time.monotonic() - 2, "two seconds of uses")
+            killed = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+
+        wait_until(lambda: victim.workers("internal")[-1] != worker, "a new worker serves")
+        with victim.client("internal") as again:
+            counted = usage_count(again, key_id)
+        # A second, and what a busy machine takes to write.
+        earlier = sum(moment < killed - 1.25 for moment in answered)
+        assert 0 < earlier <= counted <= len(answered) + THREADS
+        assert uses_of_days(v2, f"/api/v2/api-keys/{key_id}") == counted
+
+
+@contextmanager
+def asking(maim: MaimServer, secret: str) -> Iterator[list[float]]:
+    """Around something that ends the connections: has bots validate until then; when each got its answer."""
+    answered: list[float] = []
+
+    def run() -> None:
+        with ExitStack() as stack:
+            try:
+                bot = stack.enter_context(Bot(maim.internal_port))
+                while True:
+                    assert bot.validate(secret).code == "VALID"
+                    answered.append(time.monotonic())
+            except ConnectionError:
+                return
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        bots = [pool.submit(run) for _ in range(THREADS)]
+        yield answered
+        for bot in bots:
+            bot.result(30)
+
+
+class TestLimits:
+    def test_a_hundred_a_minute_are_a_hundred(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        made = make(v2, rate_limit={"limit": 100, "window_seconds": 60})
+
+        told = validate_at_once(servers, made.secrets * 1000)
+
+        assert Counter(each.code for each in told) == {"VALID": 100, "AUTH_006": 900}
+        passed = [each.data["rate_limit"]["remaining"] for each in told if each.code == "VALID"]
+        assert sorted(passed) == list(range(100))
+        refused = [each for each in told if each.code == "AUTH_006"]
+        assert all(1 <= each.data["retry_after"] <= 60 for each in refused)
+        assert all(not each.body["success"] and each.status == 200 for each in refused)
+        wait_until(lambda: usage_count(v2, made.key_ids[0]) == 100, "those that passed are counted", seconds=2)
+
+    def test_a_quota_of_an_agent_is_shared_by_its_keys(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        made = make(v2, keys=3, agent={"quota": {"limit": 50, "period": "day"}})
+
+        told = validate_at_once(servers, made.secrets * 50)
+
+        assert Counter(each.code for each in told) == {"VALID": 50, "AUTH_006": 100}
+        passed = [each.data["quota"]["remaining"] for each in told if each.code == "VALID"]
+        assert sorted(passed) == list(range(50))
+        wait_until(
+            lambda: uses_of_days(v2, f"/api/v2/agents/{made.agent_id}") == 50,
+            "those that passed are counted",
+            seconds=2,
+        )
+        assert sum(usage_count(v2, key_id) for key_id in made.key_ids) == 50
+
+
+@pytest.mark.skipif(not ON_MARIADB, reason="SQLite does not tell how many rows were read")
+class TestColdKey:
+    CLIENTS = 50
+
+    def test_is_looked_up_once_for_all_who_ask(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        made = make(v2)
+        ready = threading.Barrier(self.CLIENTS)
+
+        def ask(_number: int) -> Told:
+            with Bot(servers[0].internal_port) as bot:
+                ready.wait()
+                return bot.validate(made.secrets[0])
+
+        with rows_read(servers[0], "apikeys_keysecret") as read, ThreadPoolExecutor(self.CLIENTS) as pool:
+            told = list(pool.map(ask, range(self.CLIENTS)))
+
+        assert Counter(each.code for each in told) == {"VALID": self.CLIENTS}
+        # Two, when a second question went its own way before the first was answered.
+        assert 1 <= read() <= MAX_BATCHES
+
+
+@contextmanager
+def rows_read(maim: MaimServer, table: str) -> Iterator[Any]:
+    """How many rows of a table MariaDB reads meanwhile, as a function to call when it is over."""
+    import MySQLdb
+
+    parts = urlsplit(maim.environment["DATABASE_URL"])
+    connection = MySQLdb.connect(
+        host=parts.hostname, port=parts.port or 3306, user=parts.username, password=parts.password or ""
+    )
+    with closing(connection), connection.cursor() as cursor:
+
+        def so_far() -> int:
+            cursor.execute(
+                "SELECT COALESCE(SUM(rows_read), 0) FROM information_schema.table_statistics "
+                "WHERE table_schema = %s AND table_name = %s",
+                (parts.path[1:], table),
+            )
+            return int(cursor.fetchone()[0])
+
+        cursor.execute("SET GLOBAL userstat = ON")
+        try:
+            before = so_far()
+            counted: list[int] = []
+            yield lambda: counted[0]
+            counted.append(so_far() - before)
+        finally:
+            cursor.execute("SET GLOBAL userstat = OFF")
