@@ -30,7 +30,7 @@ from apikeys.verification import (  # type: ignore[attr-defined]
 from maim.common import clock
 from maim.common.epoch import LEASE_SECONDS
 from tenants import services as tenants
-from tests.support.people import OPERATOR
+from tests.support.people import OPERATOR, make_key
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -189,11 +189,12 @@ class TestManyAtOnce:
         assert worker.uses() == 50
 
     def test_one_query_for_several_keys_and_the_answers_in_order(self, worker: Worker, scene: Scene) -> None:
-        disabled = scene.another()
-        ApiKey.unscoped.filter(secrets__in=KeySecret.objects.order_by("-id")[:1].values("id")).update(status="disabled")
+        disabled = make_key(scene.agent)
+        services.disable_key(actor=OPERATOR, key=disabled.key)
+        worker.renew()
         remembered = scene.another()
         worker.code(remembered)
-        asked = [NEVER_ISSUED, scene.secret, "nonsense", disabled, remembered, scene.secret, NEVER_ISSUED]
+        asked = [NEVER_ISSUED, scene.secret, "nonsense", disabled.secret, remembered, scene.secret, NEVER_ISSUED]
 
         with queries(1):
             verdicts = worker.engine.verify_all([Ask(secret) for secret in asked])
