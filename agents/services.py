@@ -93,17 +93,16 @@ def update_agent(*, actor: Actor, agent: Agent, changes: Mapping[str, Any]) -> A
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
+    if audit.differ([before, stored], [after, row.config]):
+        row.updated_at = clock.now()
+        with unique_or(_NAME_TAKEN):
+            row.save(update_fields=["name", "name_folded", "config", *fields, "updated_at"])
+        audit.record(
+            actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
+        )
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
     if not _TOLD_BY_VERDICTS.isdisjoint(changes):
         epoch.invalidate(row.id)
-    if not audit.differ([before, stored], [after, row.config]):
-        return row
-    row.updated_at = clock.now()
-    with unique_or(_NAME_TAKEN):
-        row.save(update_fields=["name", "name_folded", "config", *fields, "updated_at"])
-    audit.record(
-        actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
-    )
     return row
 
 

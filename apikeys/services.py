@@ -118,9 +118,6 @@ def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiK
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
     after = snapshot(row)
-    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
-    if not _TOLD_BY_VERDICTS.isdisjoint(changes):
-        epoch.invalidate(row.id)
     if audit.differ(before, after):
         row.updated_at = clock.now()
         fields += ["name", "name_folded", "permissions", "allowed_networks", "metadata", "updated_at"]
@@ -129,6 +126,9 @@ def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiK
         audit.record(
             actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
+    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
+    if not _TOLD_BY_VERDICTS.isdisjoint(changes):
+        epoch.invalidate(row.id)
     return row
 
 

@@ -119,10 +119,12 @@ class Engine:
 
     def _stale(self, ask: Ask) -> Verdict:
         """What was last known of a key, within MAIM_SERVE_STALE_SECONDS; else AWAY."""
+        is_good = self._lease.is_good
         facts = self._memory.get(digests.digest(ask.secret, digests.current_version()))
-        if facts is None or self._lease.seconds_over >= settings.SERVE_STALE_SECONDS:
+        if facts is None or not (is_good or self._lease.seconds_over < settings.SERVE_STALE_SECONDS):
             return _AWAY
-        return _verdict(facts, ask)._replace(stale=True)
+        # The lease may have become good since the database was asked in vain: then memory is the truth.
+        return _verdict(facts, ask)._replace(stale=not is_good)
 
     def _limited(self, asks: Sequence[Ask], verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The verdicts with how their keys stand with their limits, after a use where one is asked for."""
