@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,8 @@ def main() -> int:
     for name in list(os.environ):
         if name.startswith("MAIM") or name in ("DATABASE_URL", "REDIS_URL"):
             del os.environ[name]  # maim is measured as it ships
+    # Whatever ends a run, its servers are ended too: some stand still, and would for ever.
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     names = [name for name in (*CASES, MEMORY) if name in given.cases or not given.cases]
     report = _measure(names, QUICK if given.quick else FULL)
     report.write()

@@ -6,12 +6,13 @@ The others are stopped in their tracks (SIGSTOP), so that their threads cost the
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,30 +51,27 @@ class Service:
 
     def pause(self) -> None:
         """Stops all processes where they are."""
-        for process in self._processes():
-            process.suspend()
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Lets them go on, and returns once the server answers."""
-        self._go_on()
+        self._signal_all(signal.SIGCONT)
         wait_until(self._is_well, f"{self.base} answers")
 
     def end(self) -> None:
         """Ends the server, whether or not it is stopped."""
-        self._go_on()
+        self._signal_all(signal.SIGCONT)
         self._client.close()
         self._terminate()
 
     def _terminate(self) -> None:
         raise NotImplementedError
 
-    def _go_on(self) -> None:
-        for process in reversed(self._processes()):
-            process.resume()
-
-    def _processes(self) -> list[psutil.Process]:
+    def _signal_all(self, signum: signal.Signals) -> None:
         first = psutil.Process(self.pid)
-        return [first, *first.children(recursive=True)]
+        for process in (first, *first.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # gone since it was listed
+                process.send_signal(signum)
 
     def _is_well(self) -> bool:
         try:
@@ -96,8 +94,7 @@ class Reference(Service):
 
     def _terminate(self) -> None:
         # There is nothing to finish, and Granian, just woken, may miss a SIGTERM.
-        for process in self._processes():
-            process.kill()
+        self._signal_all(signal.SIGKILL)
         self._process.wait()
 
 
