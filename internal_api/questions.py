@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys import keyformat, permissions, verification
 from apikeys.keyformat import MalformedKey
-from apikeys.permissions import Requirement
+from apikeys.permissions import BadExpression, Requirement
 from apikeys.verification import (
     AWAY,
     EXPLANATIONS,
@@ -27,7 +27,7 @@ from apikeys.verification import (
     Room,
     Verdict,
 )
-from maim.common.errors import Text, Unavailable
+from maim.common.errors import Invalid, Text, Unavailable
 from maim.http import metrics
 from maim.http.scope import RequestScope
 from maim.http.shapes import ENVELOPE_LANGUAGE, envelope, utc_text
@@ -181,10 +181,19 @@ def answered(question: Question) -> Answer:
 
 
 def all_answered(questions: Sequence[Validate]) -> Answer:
-    """The answers to several questions, in their order. Raises BadExpression before any use is counted."""
-    verdicts = verification.verify_all([question.ask() for question in questions])
+    """The answers to several questions, in their order. Raises Invalid before any use is counted."""
+    asks = [_numbered_ask(number, question) for number, question in enumerate(questions)]
+    verdicts = verification.verify_all(asks)
     items = [_item(question, verdict) for question, verdict in zip(questions, verdicts, strict=True)]
     return Answer(True, _sentence("all validated"), {"items": items})
+
+
+def _numbered_ask(number: int, question: Validate) -> Ask:
+    """What one of several questions takes a verdict on; raises Invalid, which says of which it speaks."""
+    try:
+        return question.ask()
+    except BadExpression as error:
+        raise Invalid({f"items.{number}.{field}": sentences for field, sentences in error.errors.items()}) from error
 
 
 def _item(question: Validate, verdict: Verdict) -> dict[str, Any]:

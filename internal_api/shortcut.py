@@ -61,9 +61,11 @@ class Request(NamedTuple):
             return self._fault()
         return None if verdict is None else self._judged(self.read, verdict)
 
-    def unavailable(self) -> Reply:
-        """That there is no answer to be had at this moment."""
-        return self._refusal(Unavailable())
+    def unanswered(self) -> Reply:
+        """The reply when nobody has answered in time: what was last known, where that is granted."""
+        if isinstance(self.read, Answer):
+            return self._refusal(Unavailable())
+        return self._judged(self.read, verification.last_known(self.read.ask()))
 
     def _judged(self, question: Question, verdict: Verdict) -> Reply:
         try:
@@ -101,7 +103,10 @@ def answered(requests: Sequence[Request]) -> list[Reply]:
     try:
         verdicts = verification.verify_all([question.ask() for question in asked])
     except Exception:  # noqa: BLE001  # as in `recalled`
-        return [request._fault() for request in requests]
+        if len(requests) == 1:
+            return [requests[0]._fault()]
+        # One row that cannot be read is not to take all the others' answers with it.
+        return [reply for request in requests for reply in answered([request])]
     return [
         request._judged(question, verdict) for request, question, verdict in zip(requests, asked, verdicts, strict=True)
     ]

@@ -21,6 +21,8 @@ from tests.support.bots import Bot
 from tests.support.people import Person, make_agent, make_key
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.single
+
 NUMBER = 100_000
 OVER_HTTP = 20_000
 AT_ONCE = 100

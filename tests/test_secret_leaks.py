@@ -17,6 +17,8 @@ from tests.support.doors import make_operator, signed_in
 from tests.support.people import PASSWORD
 from tests.support.server import ON_MARIADB, MaimServer
 
+pytestmark = pytest.mark.single
+
 SECRET = re.compile(r"mmc_[A-Za-z0-9+/]{112}")
 DUMP = """
 from django.db import connection

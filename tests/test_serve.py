@@ -24,8 +24,10 @@ import pytest
 
 from apikeys.keyformat import generate
 from maim.server.supervisor import GRACE_SECONDS
-from tests.support.instances import MariaDB, Redis, free_port, wait_until
+from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, MaimServer
+
+pytestmark = pytest.mark.single
 
 CREDENTIALS = {"username": "alice", "password": "password123"}
 JSON = {"Content-Type": "application/json"}
@@ -414,17 +416,14 @@ class TestOutage:
                 assert client.request(method, path, json=body).status_code in (200, 404), path
 
     def test_health_answers_while_a_frozen_database_holds_others_up(self, deployment: Deployment) -> None:
-        os.kill(deployment.mariadb.pid, signal.SIGSTOP)
-        try:
-            waiting = HTTPConnection("127.0.0.1", deployment.maim.internal_port, timeout=30)
-            waiting.request("GET", "/api/v2/tenants")
+        with closing(HTTPConnection("127.0.0.1", deployment.maim.internal_port, timeout=30)) as waiting:
+            with frozen(deployment.mariadb):
+                waiting.request("GET", "/api/v2/tenants")
 
-            assert deployment.health() == [(200, "unhealthy")] * 2
+                assert deployment.health() == [(200, "unhealthy")] * 2
 
-            assert select.select([waiting.sock], [], [], 0)[0] == [], "the other request is still waiting"
-        finally:
-            os.kill(deployment.mariadb.pid, signal.SIGCONT)
-        assert finish(waiting)[0] == 200
+                assert select.select([waiting.sock], [], [], 0)[0] == [], "the other request is still waiting"
+            assert finish(waiting)[0] == 200
         wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
 
     def test_a_redis_that_goes_away_and_comes_back(self, deployment: Deployment) -> None:

@@ -19,6 +19,8 @@ from accounts.hashers import BoundedArgon2PasswordHasher
 from maim.common.errors import Unavailable
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.single
+
 PASSWORD = "password123"
 LOGINS = 30
 HAS_REDIS = bool(os.environ.get("REDIS_URL"))

@@ -13,7 +13,10 @@ from tests.support.faults import STALE_SECONDS, Asked, Deployment, deployment, w
 from tests.support.instances import frozen
 from tests.support.server import ON_MARIADB
 
-pytestmark = pytest.mark.skipif(not ON_MARIADB, reason="runs in the pass on MariaDB and Redis")
+pytestmark = [
+    pytest.mark.single,
+    pytest.mark.skipif(not ON_MARIADB, reason="runs in a pass on MariaDB and Redis"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,7 @@ __all__ = [
     "Room",
     "Verdict",
     "end",
+    "last_known",
     "recall",
     "start",
     "verify",
@@ -62,6 +63,7 @@ __all__ = [
 
 _engine = Engine()
 recall = _engine.recall
+last_known = _engine.last_known
 verify = _engine.verify
 verify_all = _engine.verify_all
 start = _engine.start

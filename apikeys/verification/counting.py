@@ -95,7 +95,10 @@ class UseCounter:
 
     def _run(self) -> None:
         while not self._ending.wait(WRITE_EVERY_SECONDS):
-            self.write()
+            try:
+                self.write()
+            except Exception:  # the thread's outermost frame: ended, it would end all counting
+                log.exception("a fault in the writing of uses")
         self.write()
 
 

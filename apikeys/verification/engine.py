@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 from django.conf import settings
 
@@ -39,6 +38,7 @@ class Engine:
         self._memory = Memory(settings.REMEMBERED_KEYS)
         self._lease = Lease(self._memory.forget)
         self._counter = UseCounter()
+        self._limiter: Limiter = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else LocalLimiter()
         self._is_started = False
 
     def start(self) -> None:
@@ -77,9 +77,13 @@ class Engine:
             self._count(ask, verdict)
         return verdicts
 
-    @cached_property
-    def _limiter(self) -> Limiter:
-        return RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else LocalLimiter()
+    def last_known(self, ask: Ask) -> Verdict:
+        """The verdict without asking anybody: as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL grant it, else AWAY.
+
+        Nothing is counted.
+        """
+        verdict = self._stale(ask)
+        return _AWAY if ask.use and _pools(verdict) is not None and not settings.LIMITS_FAIL_OPEN else verdict
 
     def _recalled(self, ask: Ask) -> Verdict | None:
         """The verdict on a key that is malformed, or remembered under a good lease; and on any, while the

@@ -67,11 +67,14 @@ class Lease:
             began = time.monotonic()
             try:
                 self.renew()
-            except Error as error:
+            except Exception as error:  # the thread's outermost frame: ended, it would end all remembering
                 connection.close()
                 if not self._is_failing:
-                    log.warning("the epoch cannot be read: %s", error)
+                    is_expected = isinstance(error, Error)
+                    log.warning("the epoch cannot be read: %s", error, exc_info=None if is_expected else error)
                 self._is_failing = True
+                # Who answers next may be another database, which never heard of what this one had committed.
+                self._seen = None
             else:
                 if self._is_failing:
                     log.warning("the epoch can be read again")

@@ -136,7 +136,7 @@ def _flatten(detail: Any, path: str) -> Iterator[tuple[str, str]]:
             here = path if key == "non_field_errors" else f"{path}.{key}" if path else str(key)
             yield from _flatten(value, here)
     elif isinstance(detail, list):
-        for item in detail:
-            yield from _flatten(item, path)
+        for number, item in enumerate(detail):
+            yield from _flatten(item, f"{path}.{number}" if isinstance(item, Mapping) else path)
     else:
         yield path or "body", str(detail)

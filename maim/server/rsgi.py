@@ -31,6 +31,8 @@ ANSWER_SECONDS = 2.0
 MAX_BATCH = 64
 # The second, for the questions that come while the database or Redis holds up the first.
 MAX_BATCHES = 2
+# More than are ever at work: some may hang with the database, until its driver gives up.
+BATCH_THREADS = 8
 
 
 class InternalApplication:
@@ -103,12 +105,12 @@ class Batches:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._threads = ThreadPoolExecutor(MAX_BATCHES, thread_name_prefix="questions")
+        self._threads = ThreadPoolExecutor(BATCH_THREADS, thread_name_prefix="questions")
         self._waiting: deque[tuple[shortcut.Request, asyncio.Future[Reply]]] = deque()
-        self._under_way = 0
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def reply(self, asked: shortcut.Request) -> Reply:
-        """The reply; or that there is none to be had, when it takes too long."""
+        """The reply; or what can be said without one, when it takes too long."""
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting.append((asked, future))
         self._begin()
@@ -116,35 +118,37 @@ class Batches:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await future
         except TimeoutError:
-            return asked.unavailable()
+            return asked.unanswered()
 
     def end(self) -> None:
         """Answers what is under way."""
         self._threads.shutdown()
 
     def _begin(self) -> None:
-        if not self._waiting or self._under_way == MAX_BATCHES:
+        if not self._waiting or len(self._under_way) == MAX_BATCHES:
             return
         batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]] = []
         while self._waiting and len(batch) < MAX_BATCH:
             asked, future = self._waiting.popleft()
             if not future.done():  # else nobody waits for it any more
                 batch.append((asked, future))
-        if not batch:
-            return
-        self._under_way += 1
-        replies = self._loop.run_in_executor(self._threads, shortcut.answered, [asked for asked, _future in batch])
-        replies.add_done_callback(partial(self._hand_out, batch))
+        if batch:
+            task = self._loop.create_task(self._answer(batch))
+            self._under_way.add(task)
+            task.add_done_callback(self._over)
 
-    def _hand_out(
-        self,
-        batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]],
-        replies: asyncio.Future[list[Reply]],
-    ) -> None:
-        self._under_way -= 1
-        for (_asked, future), reply in zip(batch, replies.result(), strict=True):
-            if not future.done():
-                future.set_result(reply)
+    async def _answer(self, batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]]) -> None:
+        """Has a batch answered; over, too, when that takes so long that nobody waits for it any more."""
+        asked = [request for request, _future in batch]
+        replies = self._loop.run_in_executor(self._threads, shortcut.answered, asked)
+        done, _pending = await asyncio.wait([replies], timeout=ANSWER_SECONDS)
+        for answered in done:
+            for (_asked, future), reply in zip(batch, answered.result(), strict=True):
+                if not future.done():
+                    future.set_result(reply)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
         self._begin()
 
 

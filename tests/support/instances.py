@@ -38,9 +38,15 @@ def frozen(instance: MariaDB | Redis) -> Iterator[None]:
     """Holds a server still, as a machine that hangs does: it takes connections and answers nothing."""
     os.kill(instance.pid, signal.SIGSTOP)
     try:
+        wait_until(lambda: _is_stopped(instance.pid), "every thread stands still")
         yield
     finally:
         os.kill(instance.pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return set(states) == {"T"}
 
 
 def _can_connect(port: int) -> bool:
