@@ -5,7 +5,6 @@ Uses are counted by `apikeys.verification` and written here; a quota is what is 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -77,22 +76,21 @@ def add(uses: Sequence[Uses]) -> None:
     Rows are touched in one order, so that two writers do not deadlock. A measurement: no audit row.
     """
     # A key may be here more than once, for two days or two secrets; its row is updated once for each statement.
-    numbers: Counter[str] = Counter()
-    days: Counter[tuple[str, date, str]] = Counter()
-    last_of_keys: dict[str, datetime] = {}
+    keys: dict[str, tuple[int, datetime]] = {}
+    days: dict[tuple[str, date, str], int] = {}
     last_of_secrets: dict[int, datetime] = {}
-    for row in uses:
-        numbers[row.key_id] += row.number
-        for subject in (row.key_id, row.agent_id, row.tenant_id):
-            days[subject, row.day, row.tenant_id] += row.number
-        last_of_keys[row.key_id] = max(row.last, last_of_keys.get(row.key_id, row.last))
-        secret_id = row.rotated_secret_id
+    for key_id, day, agent_id, tenant_id, secret_id, number, last in uses:
+        before, last_before = keys.get(key_id, (0, last))
+        keys[key_id] = before + number, max(last, last_before)
+        for subject in (key_id, agent_id, tenant_id):
+            at = subject, day, tenant_id
+            days[at] = days.get(at, 0) + number
         if secret_id is not None:
-            last_of_secrets[secret_id] = max(row.last, last_of_secrets.get(secret_id, row.last))
-    to_keys = sorted(
-        (key_id, number, last_of_keys[key_id].replace(tzinfo=None).isoformat(" ")) for key_id, number in numbers.items()
-    )
-    to_days = sorted((*day, number) for day, number in days.items())
+            last_of_secrets[secret_id] = max(last, last_of_secrets.get(secret_id, last))
+    to_keys = [
+        (key_id, number, last.replace(tzinfo=None).isoformat(" ")) for key_id, (number, last) in sorted(keys.items())
+    ]
+    to_days = [(*at, number) for at, number in sorted(days.items())]
     with connection.cursor() as cursor:
         cursor.execute(_ADD_TO_KEYS[connection.vendor], [orjson.dumps(to_keys).decode()])
         cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(to_days).decode()])

@@ -111,7 +111,6 @@ class Validate(NamedTuple):
 
     def answer(self, verdict: Verdict) -> Answer:
         """The answer that follows from the verdict; raises Unavailable if there is none."""
-        metrics.verified(verdict.code)
         facts = verdict.facts
         if facts is None or not verdict.is_good:
             return _refused(verdict)
@@ -177,13 +176,18 @@ Question = Validate | Check
 
 def answered(question: Question) -> Answer:
     """The answer to one question; raises BadExpression and Unavailable."""
-    return question.answer(verification.verify_all([question.ask()])[0])
+    verdict = verification.verify_all([question.ask()])[0]
+    if isinstance(question, Validate):
+        metrics.verified(verdict.code)
+    return question.answer(verdict)
 
 
 def all_answered(questions: Sequence[Validate]) -> Answer:
     """The answers to several questions, in their order. Raises Invalid before any use is counted."""
     asks = [_numbered_ask(number, question) for number, question in enumerate(questions)]
     verdicts = verification.verify_all(asks)
+    for verdict in verdicts:
+        metrics.verified(verdict.code)
     items = [_item(question, verdict) for question, verdict in zip(questions, verdicts, strict=True)]
     return Answer(True, _sentence("all validated"), {"items": items})
 

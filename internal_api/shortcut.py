@@ -68,10 +68,11 @@ class Request(NamedTuple):
         return self._judged(self.read, verification.last_known(self.read.ask()))
 
     def _judged(self, question: Question, verdict: Verdict) -> Reply:
+        code = verdict.code if isinstance(question, Validate) else None
         try:
-            return self._written(200, question.answer(verdict).enveloped(self.scope), {})
+            return self._written(200, question.answer(verdict).enveloped(self.scope), {}, code)
         except DomainError as error:
-            return self._refusal(error)
+            return self._refusal(error, code)
         except Exception:  # noqa: BLE001  # as in `recalled`
             return self._fault()
 
@@ -80,15 +81,19 @@ class Request(NamedTuple):
         log.exception("a fault in a verification")
         return self._refusal(Fault())
 
-    def _refusal(self, error: DomainError) -> Reply:
+    def _refusal(self, error: DomainError, code: str | None = None) -> Reply:
         with translation.override(ENVELOPE_LANGUAGE):
             problem = problem_of(error)
             assert problem is not None
-            return self._written(problem.status, problem_envelope(self.scope, problem), problem.headers)
+            return self._written(problem.status, problem_envelope(self.scope, problem), problem.headers, code)
 
-    def _written(self, status: int, document: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+    def _written(
+        self, status: int, document: Mapping[str, Any], headers: Mapping[str, str], code: str | None = None
+    ) -> Reply:
+        """The reply, counted; `code` is the verdict, where one was asked for."""
         body = orjson.dumps(document)
-        metrics.answered_below_django(self.port, self.path[1:], status, time.perf_counter() - self.scope.started)
+        seconds = time.perf_counter() - self.scope.started
+        metrics.answered_below_django(self.port, self.path[1:], status, seconds, code)
         always = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),

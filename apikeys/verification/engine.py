@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -90,11 +92,11 @@ class Engine:
         database is known to be away."""
         if self._lease.is_good:
             # What is remembered was well formed: to see that again would take longer than to remember it.
-            digest = digests.digest(ask.secret, digests.current_version())
-            facts = self._memory.get(digest)
+            fingerprint = _fingerprint(ask.secret)
+            facts = self._memory.get(fingerprint)
             if facts is not None:
                 return Verdict(facts.code_at(clock.now(), ask.address), facts)
-            if self._memory.is_unknown(digest):
+            if self._memory.is_unknown(fingerprint):
                 return _UNKNOWN
         try:
             keyformat.parse(ask.secret)
@@ -117,14 +119,14 @@ class Engine:
             for secret, several in candidates.items()
         }
         if self._lease.is_good:
-            for secret, several in candidates.items():
-                self._memory.remember(several[0], facts[secret], generation)
+            for secret in candidates:
+                self._memory.remember(_fingerprint(secret), facts[secret], generation)
         return [_verdict(facts[ask.secret], ask) for ask in asks]
 
     def _stale(self, ask: Ask) -> Verdict:
         """What was last known of a key, within MAIM_SERVE_STALE_SECONDS; else AWAY."""
         is_good = self._lease.is_good
-        facts = self._memory.get(digests.digest(ask.secret, digests.current_version()))
+        facts = self._memory.get(_fingerprint(ask.secret))
         if facts is None or not (is_good or self._lease.seconds_over < settings.SERVE_STALE_SECONDS):
             return _AWAY
         # The lease may have become good since the database was asked in vain: then memory is the truth.
@@ -157,6 +159,17 @@ class Engine:
             self._counter.count(verdict.facts, clock.now())
             if not self._is_started:
                 self._counter.write()
+
+
+_fingerprints = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
+
+
+def _fingerprint(secret: str) -> bytes:
+    """What a secret is remembered under: made in a fraction of the time of a digest, and of no use to any
+    other process."""
+    mine = _fingerprints.copy()
+    mine.update(secret.encode())
+    return mine.digest()
 
 
 def _verdict(facts: KeyFacts | None, ask: Ask) -> Verdict:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ MAX_SETTLING = 8
 MAX_SUBJECTS = 500
 KEPT_FOR = timedelta(hours=1)
 
-EVERYTHING = "*"
+EVERYTHING, NOTHING = "*", ""
 
 _settling = threading.BoundedSemaphore(MAX_SETTLING)
 
@@ -47,7 +47,8 @@ class _State(threading.local):
 
     is_open = False  # inside `settling`
     subjects: set[str] | None = None  # of the transaction under way; None outside of one
-    is_pending = False  # whether that transaction has invalidated anything
+    numbered: list[Callable[[int], None]]  # what is to be written with that transaction's epoch
+    is_pending = False  # whether that transaction's answer has to wait
     has_place = False
     must_wait = False
 
@@ -70,6 +71,24 @@ def invalidate(*subjects: str) -> None:
         _state.has_place = True
     _state.subjects.update(subjects)
     _state.is_pending = True
+
+
+def announce(*subjects: str) -> None:
+    """As `invalidate`, for what may be answered from before for another lease: the change waits for nothing."""
+    if _state.subjects is None:
+        raise RuntimeError("an announcement outside of a transactional service")
+    _state.subjects.update(subjects)
+
+
+def numbered(write: Callable[[int], None]) -> None:
+    """Has `write` called with this transaction's epoch, among its last statements.
+
+    Epochs are given out in the order of commits: whoever has seen one has seen all before it. Numbers of an
+    auto-increment column are not. Raises RuntimeError outside of a transactional service.
+    """
+    if _state.subjects is None:
+        raise RuntimeError("a numbered write outside of a transactional service")
+    _state.numbered.append(write)
 
 
 @contextmanager
@@ -107,12 +126,15 @@ def change() -> Iterator[None]:
     Last, because the epoch's row is one for all: from there to the commit others wait for it.
     """
     subjects: set[str] = set()
-    _state.subjects, _state.is_pending = subjects, False
+    numbered: list[Callable[[int], None]] = []
+    _state.subjects, _state.numbered, _state.is_pending = subjects, numbered, False
     try:
         with transaction.atomic(durable=True):
             yield
-            if subjects:
-                _write(subjects)
+            if subjects or numbered:
+                epoch = _write(subjects)
+                for write in numbered:
+                    write(epoch)
     finally:
         _state.subjects = None
     _state.must_wait |= _state.is_pending
@@ -137,12 +159,14 @@ def sweep() -> int:
     return Invalidation.objects.filter(at__lt=clock.now() - KEPT_FOR).delete()[0]
 
 
-def _write(subjects: set[str]) -> None:
+def _write(subjects: set[str]) -> int:
     only = Epoch.objects.filter(pk=Epoch.ONLY)
     if not only.update(value=F("value") + 1):
         Epoch.objects.get_or_create(pk=Epoch.ONLY)
         only.update(value=F("value") + 1)
     epoch = only.values_list("value", flat=True).get()
-    named = [EVERYTHING] if len(subjects) > MAX_SUBJECTS else subjects
+    # Every epoch has a row, or a worker that finds none would have to take it that everything is untrue.
+    named = [EVERYTHING] if len(subjects) > MAX_SUBJECTS else subjects or {NOTHING}
     now = clock.now()
     Invalidation.objects.bulk_create(Invalidation(epoch=epoch, subject=subject, at=now) for subject in named)
+    return epoch

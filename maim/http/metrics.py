@@ -59,14 +59,17 @@ def request_served(request: HttpRequest, status: int, seconds: float) -> None:
     _seconds.labels(port).observe(seconds)
 
 
-def answered_below_django(port: str, route: str, status: int, seconds: float) -> None:
-    """Counts a request that never became Django's; `route` as `request_served` would name it."""
-    _tally.add(("request", port, route, str(status)), seconds)
+def answered_below_django(port: str, route: str, status: int, seconds: float, code: str | None) -> None:
+    """Counts a request that never became Django's; `route` as `request_served` would name it.
+
+    `code` is the verdict, where there was one.
+    """
+    _tally.add((port, route, status, code), seconds)
 
 
 def verified(code: str) -> None:
     """Counts a verdict on a key."""
-    _tally.add(("verdict", code), 0.0)
+    _verifications.labels(code).inc()
 
 
 class _Tally:
@@ -74,9 +77,9 @@ class _Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sums: dict[tuple[str, ...], tuple[int, float]] = {}
+        self._sums: dict[tuple[str, str, int, str | None], tuple[int, float]] = {}
 
-    def add(self, what: tuple[str, ...], seconds: float) -> None:
+    def add(self, what: tuple[str, str, int, str | None], seconds: float) -> None:
         with self._lock:
             number, total = self._sums.get(what, (0, 0.0))
             self._sums[what] = number + 1, total + seconds
@@ -84,13 +87,11 @@ class _Tally:
     def write(self) -> None:
         with self._lock:
             sums, self._sums = self._sums, {}
-        for (kind, *labels), (number, seconds) in sums.items():
-            if kind == "verdict":
-                _verifications.labels(*labels).inc(number)
-            else:
-                port, route, status = labels
-                _requests.labels(port, "POST", route, status).inc(number)
-                _below_django.labels(route).inc(seconds)
+        for (port, route, status, code), (number, seconds) in sums.items():
+            _requests.labels(port, "POST", route, str(status)).inc(number)
+            _below_django.labels(route).inc(seconds)
+            if code is not None:
+                _verifications.labels(code).inc(number)
 
 
 _tally = _Tally()

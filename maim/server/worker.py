@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -15,6 +16,8 @@ from maim.wsgi import application, static_files
 
 log = logging.getLogger("maim.server")
 
+# More allocations than by Python's default, which a busy worker reaches every few requests.
+GC_THRESHOLD = 50_000
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -82,4 +85,8 @@ def internal() -> object:
 def _begin(surface: Surface) -> None:
     end_with_parent()
     static_files()
+    # What is there now is there to stay: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     log.info("%s worker %d serves %s:%d", surface.name, os.getpid(), surface.bind.host, surface.bind.port)
