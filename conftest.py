@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 from maim.common import epoch
 from maim.http.surfaces import INTERNAL, PUBLIC
@@ -37,6 +38,13 @@ def _quick_and_unthrottled(settings: pytest.FixtureRequest) -> None:
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """In-process tests verify without memory, and so wait for no lease; real servers are as they ship."""
     monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> Iterator[None]:
+    """Every test begins in English, whatever language the last request of the one before left to the thread."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture

@@ -189,10 +189,11 @@ def session_of_access_token(text: str) -> TokenSession:
         claims = tokens.read_access_token(text)
     except BadToken as error:
         raise Unauthenticated from error
-    session = TokenSession.objects.select_related("user").filter(pk=claims.session_id).first()
-    if session is None or not session.user.is_active:
+    # Not `first`, which would have the database sort the one row there may be.
+    found = list(TokenSession.objects.select_related("user").filter(pk=claims.session_id))
+    if not found or not found[0].user.is_active:
         raise Unauthenticated
-    return session
+    return found[0]
 
 
 def refresh(*, refresh_token: str) -> TokenPair:

@@ -7,13 +7,14 @@ from django.db.models import QuerySet
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from maim.common.actor import Actor
-from tenants.access import Need, get_tenant, tenants_for
+from tenants.access import Need, get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
+from tenants.models import Tenant
 
 
 def agents_for(actor: Actor) -> QuerySet[Agent]:
     """The agents the actor may see, newest first."""
-    rows = Agent.unscoped.all() if actor.is_trusted else Agent.objects.in_tenants(tenants_for(actor))
+    rows = Agent.unscoped.all() if actor.is_trusted else Agent.objects.in_tenants(tenant_ids_for(actor))
     return rows.order_by("-created_at", "-id")
 
 
@@ -25,8 +26,19 @@ def get_agent(actor: Actor, agent_id: str, need: Need) -> Agent:
     agent = Agent.unscoped.filter(pk=agent_id).first()
     if agent is None:
         raise AgentNotFound
+    agent.tenant = _tenant_of_agent(actor, agent.tenant_id, need)
+    return agent
+
+
+def check_agent(actor: Actor, tenant_id: str, need: Need) -> None:
+    """Raises as `get_agent` for an agent of this tenant, of which its caller needs no more; without a query for
+    whom every tenant is open to."""
+    if not actor.is_trusted:
+        _tenant_of_agent(actor, tenant_id, need)
+
+
+def _tenant_of_agent(actor: Actor, tenant_id: str, need: Need) -> Tenant:
     try:
-        agent.tenant = get_tenant(actor, agent.tenant_id, need)
+        return get_tenant(actor, tenant_id, need)
     except TenantNotFound as error:
         raise AgentNotFound from error
-    return agent

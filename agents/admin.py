@@ -1,31 +1,55 @@
-"""Agents in the operators' admin."""
+"""Agents, the versions of their config, and templates in the operators' admin."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from agents import services
+from agents import configs, services, templates
 from agents.access import agents_for
-from agents.config.masking import masked
-from agents.models import Agent
+from agents.config.secrets import masked
+from agents.config_serializers import TemplateChanges
+from agents.models import Agent, ConfigVersion, Template
 from agents.serializers import AgentChanges
 from maim.common.actor import Actor
-from maim.http.admin_base import OperatorAdmin, ServiceForm, actor_of
+from maim.http.admin_base import OperatorAdmin, ReadOnlyAdmin, ServiceForm, actor_of
+from maim.http.fields import ID_LENGTH
+
+_CONFIG_HELP = _(
+    "A JSON object. It is merged into the stored one: what you leave out stays, null removes, "
+    "and ******** keeps a stored secret."
+)
+
+
+def _template_id_field(label: Any, help_text: Any) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        required=False,
+        max_length=ID_LENGTH,
+        empty_value=None,
+        widget=AdminTextInputWidget,
+        help_text=help_text,
+    )
 
 
 class AgentForm(ServiceForm):
+    # Not the foreign key's own field, which takes no id that names nothing.
+    template_id = _template_id_field(_("Template"), _("An id that names no template is kept and means nothing."))
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial.setdefault("template_id", self.instance.template_id)
+
     class Meta:
         help_texts = {
-            "template_id": _("An id that names no template is kept and means nothing."),
-            "config": _(
-                "A JSON object. It is merged into the stored one: what you leave out stays, null removes, "
-                "and ******** keeps a stored secret."
-            ),
+            "config": _CONFIG_HELP,
             "tags": _('A JSON list of texts, such as ["support", "beta"].'),
         }
 
@@ -47,13 +71,15 @@ class AgentAdmin(OperatorAdmin):
         "template_id",
         "status",
         "config",
+        "config_version",
         "tags",
         "rate_limit",
         "quota",
         "created_at",
         "updated_at",
     )
-    readonly_fields = ("id", "tenant", "created_at", "updated_at")
+    readonly_fields = ("id", "tenant", "config_version", "created_at", "updated_at")
+    change_form_template = "agents/admin/agent.html"
     body = AgentChanges
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
@@ -74,3 +100,91 @@ class AgentAdmin(OperatorAdmin):
 
     def delete(self, actor: Actor, row: Agent) -> None:
         services.delete_agent(actor=actor, agent=row)
+
+
+@admin.register(ConfigVersion)
+class ConfigVersionAdmin(ReadOnlyAdmin):
+    """What agents' configs were after each change, and the way back to one of them."""
+
+    list_display = ("number", "agent", "agent_id", "author", "note", "created_at")
+    list_select_related = ("agent",)
+    search_fields = ("agent_id__exact",)
+    search_help_text = _("The id of an agent, in full.")
+    actions = ("restore",)
+    fields = ("agent", "number", "author_kind", "author_id", "author", "note", "created_at", "patch", "config")
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("agents.change_agent")
+
+    @admin.action(description=_("Make the selected version the current config again"), permissions=["restore"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[ConfigVersion]) -> None:
+        if queryset.count() != 1:
+            self.message_user(request, gettext("Choose one version."), messages.ERROR)
+            return
+        version = queryset.get()
+        agent = configs.restore(actor=actor_of(request), agent=version.agent, version=version.number)
+        said = gettext("The config is as in version %(number)d again; that is version %(current)d.")
+        self.message_user(request, said % {"number": version.number, "current": agent.config_version})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConfigVersion]:
+        # A list has no need of the documents, which are large.
+        return ConfigVersion.unscoped.defer("config", "patch")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConfigVersion | None:
+        """The version with its config masked, so that no page can show a secret."""
+        version: ConfigVersion | None = super().get_object(request, object_id, from_field)
+        if version is not None:
+            version.config = masked(version.config)
+        return version
+
+
+class TemplateForm(ServiceForm):
+    class Meta:
+        help_texts = {"config": _CONFIG_HELP}
+
+
+class NewTemplateForm(TemplateForm):
+    template_id = _template_id_field(
+        _("Id"), _("Of a template for everybody, one that agents may already name; empty for a new one.")
+    )
+
+    class Meta(TemplateForm.Meta):
+        help_texts = {**TemplateForm.Meta.help_texts, "tenant": _("Whose agents may use it; empty for everybody's.")}
+
+
+@admin.register(Template)
+class TemplateAdmin(OperatorAdmin):
+    list_display = ("name", "id", "tenant", "tenant_id", "created_at")
+    list_select_related = ("tenant",)
+    search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
+    raw_id_fields = ("tenant",)
+    add_form = NewTemplateForm
+    form = TemplateForm
+    add_fields = ("template_id", "tenant", "name", "description", "config")
+    fields = ("id", "tenant", "name", "description", "followers", "config", "created_at", "updated_at")
+    readonly_fields = ("id", "tenant", "followers", "created_at", "updated_at")
+    body = TemplateChanges
+
+    @admin.display(description=_("agents that use it"))
+    def followers(self, template: Template) -> int:
+        """How many agents a change of the template changes."""
+        return templates.agents_of(template).count()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Template]:
+        return templates.templates_for(actor_of(request))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Template | None:
+        """The template with its config masked, so that no page can show a secret."""
+        template: Template | None = super().get_object(request, object_id, from_field)
+        if template is not None:
+            template.config = masked(template.config)
+        return template
+
+    def create(self, actor: Actor, values: dict[str, Any]) -> Template:
+        return templates.create_template(actor=actor, **values)
+
+    def change(self, actor: Actor, row: Template, changes: dict[str, Any]) -> None:
+        templates.update_template(actor=actor, template=row, changes=changes)
+
+    def delete(self, actor: Actor, row: Template) -> None:
+        templates.delete_template(actor=actor, template=row)

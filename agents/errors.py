@@ -24,6 +24,25 @@ class BadConfig(Invalid):
         super().__init__(errors, code="AGENT_004")
 
 
+class ForeignTemplate(Invalid):
+    """The template that is named is another tenant's."""
+
+    def __init__(self) -> None:
+        super().__init__({"template_id": [_("This template belongs to another tenant")]}, code="AGENT_003")
+
+
+class VersionNotFound(NotFound):
+    message = _("The agent's config has no such version")
+
+
+class TemplateNotFound(NotFound):
+    message = _("Template not found")
+
+
+class TemplateNameTaken(Conflict):
+    message = _("A template of this name, or with this id, already exists")
+
+
 class AgentStatusForbids(Conflict):
     code = "AGENT_005"
     message = _("The agent's status does not allow this")

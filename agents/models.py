@@ -16,6 +16,42 @@ class AgentStatus(models.TextChoices):
     ARCHIVED = "archived", _("archived")
 
 
+class Template(TenantOwned):
+    """A config that many agents start from: an operator's (without a tenant), or a tenant's own."""
+
+    id = IdField(primary_key=True, default=ids.template_id)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        verbose_name=_("tenant"),
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="templates",
+    )
+    # The tenant's id or "", because a unique constraint holds no two NULLs for equal.
+    tenant_scope = IdField(editable=False, default="")
+    name = models.CharField(_("name"), max_length=100)
+    name_folded = ExactCharField(max_length=300, editable=False)
+    description = models.TextField(_("description"), null=True, blank=True)
+    config = JSONTextField(_("config"), default=dict, blank=True)
+    # The epoch of its last change, which no other state of any template has.
+    revision = models.PositiveBigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("template")
+        verbose_name_plural = _("templates")
+        constraints = (models.UniqueConstraint(fields=["tenant_scope", "name_folded"], name="template_name_unique"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def set_name(self, name: str) -> None:
+        """Sets the name and the form it is unique by."""
+        self.name, self.name_folded = name, fold(name)
+
+
 class Agent(Limited, TenantOwned):
     """A bot: its name, and the config that was set for it (CONTRACT.md section 4)."""
 
@@ -27,8 +63,17 @@ class Agent(Limited, TenantOwned):
     name_folded = ExactCharField(max_length=300, editable=False)
     description = models.TextField(_("description"), null=True, blank=True)
     # Free text: an id that names no template is kept and resolves to nothing.
-    template_id = IdField(_("template"), null=True, blank=True)
+    template = models.ForeignKey(
+        Template,
+        verbose_name=_("template"),
+        null=True,
+        blank=True,
+        db_constraint=False,
+        on_delete=models.DO_NOTHING,
+        related_name="agents",
+    )
     config = JSONTextField(_("config"), default=dict, blank=True)
+    config_version = models.PositiveBigIntegerField(_("config version"), default=0, editable=False)
     status = ExactCharField(_("status"), max_length=20, choices=AgentStatus.choices, default=AgentStatus.ACTIVE)
     tags = JSONTextField(_("tags"), default=list, blank=True)
     created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
@@ -46,6 +91,30 @@ class Agent(Limited, TenantOwned):
     def set_name(self, name: str) -> None:
         """Sets the name and the form it is unique by."""
         self.name, self.name_folded = name, fold(name)
+
+
+class ConfigVersion(TenantOwned):
+    """An agent's config as it was after one change of it; never changed afterwards."""
+
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="config_versions")
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    number = models.PositiveBigIntegerField(_("version"))
+    config = JSONTextField(_("config"))
+    # What changed, as a JSON patch (RFC 6902) without secrets.
+    patch = JSONTextField(_("changes"))
+    author_kind = ExactCharField(_("author kind"), max_length=20)
+    author_id = IdField(_("author id"), null=True)
+    author = models.CharField(_("author"), max_length=150)
+    note = models.CharField(_("note"), max_length=500, null=True)
+    created_at = models.DateTimeField(_("time"), default=clock.now)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("config version")
+        verbose_name_plural = _("config versions")
+        constraints = (models.UniqueConstraint(fields=["agent", "number"], name="config_version_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.agent_id}: {self.number}"
 
 
 class PluginSetting(TenantOwned):

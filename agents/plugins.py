@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.configs import lock_agent
 from agents.models import Agent, PluginSetting
-from agents.services import lock_agent
 from maim.common import audit, clock
 from maim.common.actor import Actor
 from maim.common.db import transactional

@@ -9,14 +9,17 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils.translation import gettext_lazy as _
 
-from agents.config import masking, merging, rules
+from agents import configs
 from agents.config.document import Config
-from agents.errors import AgentNameTaken, AgentNotFound, NoActivityFor, NotActive
+from agents.config.secrets import masked
+from agents.configs import ConfigWrite, lock_agent
+from agents.errors import AgentNameTaken, NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
-from maim.common import audit, clock, epoch
+from maim.common import audit, clock, epoch, feed
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or, upsert
-from maim.common.errors import Invalid
+from maim.common.errors import Invalid, PreconditionFailed
+from maim.common.models import Change
 from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
 
@@ -26,12 +29,12 @@ NEW_AGENT_ACTIVE_FOR = timedelta(hours=12)
 
 
 def snapshot(agent: Agent) -> dict[str, Any]:
-    """What the audit log keeps of an agent."""
+    """What the audit log keeps of an agent; what became of its config is in the versions of that."""
     return {
         "name": agent.name,
         "description": agent.description,
         "template_id": agent.template_id,
-        "config": masking.masked(agent.config),
+        "config_version": agent.config_version,
         "status": agent.status,
         "tags": agent.tags,
         "rate_limit": agent.rate_limit,
@@ -53,53 +56,76 @@ def create_agent(
     quota: dict[str, Any] | None = None,
     active_for: timedelta | None = None,
 ) -> Agent:
-    """A new agent, marked active for `active_for` if that is given.
+    """A new agent, marked active for `active_for` if that is given. Its config is version 1, also when it is empty.
 
-    Raises AgentNameTaken, BadConfig, TenantNotFound.
+    Raises AgentNameTaken, BadConfig, ForeignTemplate, TenantNotFound.
     """
-    lock_tenant(tenant.id)
     agent = Agent(
-        tenant=tenant,
+        tenant=lock_tenant(tenant.id),
         description=description,
         template_id=template_id,
-        config=_changed_config({}, config or {}),
         tags=tags or [],
         rate_limit=rate_limit,
         quota=quota,
     )
-    _set_name(agent, name)
-    with unique_or(_NAME_TAKEN):
-        agent.save(force_insert=True)
+    set_name(agent, name)
+    configs.check_template(agent)
+    configs.change(agent, config or {}, ConfigWrite())
+    add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
-    audit.record(actor=actor, action="agent.create", object_id=agent.id, tenant_id=tenant.id, after=snapshot(agent))
     return agent
 
 
-@transactional
-def update_agent(*, actor: Actor, agent: Agent, changes: Mapping[str, Any]) -> Agent:
-    """Changes any of `name, description, template_id, status, tags, rate_limit, quota`; `config` is merged.
+def add_agent(
+    agent: Agent, *, actor: Actor, action: str, note: str | None = None, told: Mapping[str, Any] | None = None
+) -> None:
+    """Stores a new agent with version 1 of its config; the audit row has what else is `told`.
 
-    Raises AgentNameTaken, BadConfig, AgentNotFound.
+    Part of a transactional service, which has locked the tenant. Raises AgentNameTaken.
     """
+    agent.config_version = 1
+    with unique_or(_NAME_TAKEN):
+        agent.save(force_insert=True)
+    configs.add_version(agent, {}, actor=actor, note=note)
+    after = {**snapshot(agent), "config": masked(agent.config), **(told or {})}
+    audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
+
+
+@transactional
+def update_agent(
+    *, actor: Actor, agent: Agent, changes: Mapping[str, Any], config_write: ConfigWrite | None = None
+) -> Agent:
+    """Changes any of `name, description, template_id, status, tags, rate_limit, quota`, and `config`, which is merged
+    unless `config_write` says otherwise.
+
+    Raises AgentNameTaken, BadConfig, ForeignTemplate, PreconditionFailed, AgentNotFound.
+    """
+    write = config_write or ConfigWrite()
     row = lock_agent(agent.pk)
-    before = snapshot(row)
-    stored = row.config
+    if write.expected is not None and row.config_version not in write.expected:
+        raise PreconditionFailed
+    before, config_before = snapshot(row), row.config
     if "name" in changes:
-        _set_name(row, changes["name"])
-    if "config" in changes:
-        row.config = _changed_config(stored, changes["config"])
-    fields = ["description", "template_id", "status", "tags", "rate_limit", "quota"]
+        set_name(row, changes["name"])
+    fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
+    has_new_config = "config" in changes and configs.change(row, changes["config"], write)
+    if row.template_id != before["template_id"]:
+        configs.check_template(row)
     after = snapshot(row)
-    if audit.differ([before, stored], [after, row.config]):
+    if audit.differ(before, after):
         row.updated_at = clock.now()
         with unique_or(_NAME_TAKEN):
-            row.save(update_fields=["name", "name_folded", "config", *fields, "updated_at"])
+            row.save(update_fields=["name", "name_folded", "config", "config_version", *fields, "updated_at"])
         audit.record(
             actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
+    if has_new_config:
+        configs.add_version(row, config_before, actor=actor, note=write.note)
+    elif (row.template_id, row.status) != (before["template_id"], before["status"]):
+        feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
     if not _TOLD_BY_VERDICTS.isdisjoint(changes):
         epoch.invalidate(row.id)
@@ -110,8 +136,9 @@ def update_agent(*, actor: Actor, agent: Agent, changes: Mapping[str, Any]) -> A
 def delete_agent(*, actor: Actor, agent: Agent) -> None:
     """Removes an agent with its keys, settings and heartbeat; raises AgentNotFound if it is gone."""
     row = lock_agent(agent.pk)
-    before = snapshot(row)
+    before = {**snapshot(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
+    feed.publish(Change.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 
@@ -156,22 +183,8 @@ def _mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
     return activity
 
 
-def _changed_config(stored: Config, sent: Config) -> Config:
-    result = merging.merge(stored, sent)
-    rules.check_sent(sent)
-    rules.check_size(result)
-    return result
-
-
-def lock_agent(agent_id: str) -> Agent:
-    """The agent's row, locked until the transaction ends; raises AgentNotFound."""
-    row = Agent.unscoped.select_for_update().filter(pk=agent_id).first()
-    if row is None:
-        raise AgentNotFound
-    return row
-
-
-def _set_name(agent: Agent, name: str) -> None:
+def set_name(agent: Agent, name: str) -> None:
+    """Raises Invalid for a name that is too long to be compared."""
     agent.set_name(name)
     if len(agent.name_folded) > 300:
         raise Invalid({"name": [_("The name is too long")]})

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from agents import plugins, services
 from agents.access import agents_for, get_agent
 from agents.config import system
+from agents.configs import ConfigWrite
 from agents.models import Agent
 from agents.serializers import (
     AgentAnswer,
@@ -24,6 +25,7 @@ from agents.serializers import (
     PluginQuery,
 )
 from maim.common.text import fold
+from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
 from maim.http.views import PlainView
@@ -68,11 +70,14 @@ class AgentResource(PlainView):
         tag="agents",
         request=AgentChanges,
         answer=AgentAnswer,
-        refusals=(404, 409),
+        refusals=(404, 409, 412),
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        agent = services.update_agent(actor=self.actor, agent=agent, changes=self.body(AgentChanges))
+        write = ConfigWrite(expected=conditional.expected_versions(request._request))
+        agent = services.update_agent(
+            actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
+        )
         return Response(AgentAnswer(agent).data)
 
     patch = put

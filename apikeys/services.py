@@ -10,9 +10,9 @@ from typing import Any
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from agents.configs import lock_agent
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
-from agents.services import lock_agent
 from apikeys import digests, keyformat, rules
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.models import ApiKey, KeySecret, KeyStatus

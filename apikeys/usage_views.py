@@ -46,7 +46,7 @@ class EnvelopedUsage(EnvelopeView):
     def counted(self, subject: str, tenant_id: str) -> Response:
         """The answer about a key, an agent or a tenant."""
         found = usage_of(subject, tenant_id, self.query(UsageQuery))
-        return self.answer(found, message=_("Usage found"), tenant_id=tenant_id)
+        return self.reply(found, message=_("Usage found"), tenant_id=tenant_id)
 
 
 class TenantUsage(EnvelopedUsage):

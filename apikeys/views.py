@@ -119,7 +119,7 @@ class AgentKeyRotation(PlainView):
 class KeyView(EnvelopeView):
     def shown_once(self, data: Any, *, message: Text, tenant_id: str) -> Response:
         """The envelope of an answer that shows a secret."""
-        response = self.answer(data, message=message, tenant_id=tenant_id)
+        response = self.reply(data, message=message, tenant_id=tenant_id)
         response["Cache-Control"] = _NO_STORE
         return response
 
@@ -132,7 +132,7 @@ class KeyCollection(KeyView):
         tenant = get_tenant(self.actor, query.pop("tenant_id"), Need.READ)
         rows = queries.matching(keys_for(self.actor), tenant_id=tenant.id, **query)
         found = key_page(rows, KeyAnswer, page=page, page_size=page_size)
-        return self.answer(found, message=_("API keys listed"), tenant_id=tenant.id)
+        return self.reply(found, message=_("API keys listed"), tenant_id=tenant.id)
 
     @operation(
         "Issue a key; its secret is shown this once",
@@ -168,40 +168,40 @@ class KeySearch(EnvelopeView):
             key = get_secret(self.actor, self.body(KeySearchBody)["api_key"], Need.READ).key
         except MalformedKey as error:
             raise KeyNotFound from error
-        return self.answer(KeyAnswer(key).data, message=_("API key found"), tenant_id=key.tenant_id)
+        return self.reply(KeyAnswer(key).data, message=_("API key found"), tenant_id=key.tenant_id)
 
 
 class KeyResource(EnvelopeView):
     @operation("Read a key", tag="api keys", answer=KeyAnswer, refusals=(404,))
     def get(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Need.READ)
-        return self.answer(KeyAnswer(key).data, message=_("API key found"), tenant_id=key.tenant_id)
+        return self.reply(KeyAnswer(key).data, message=_("API key found"), tenant_id=key.tenant_id)
 
     @operation("Change a key", tag="api keys", request=KeyChanges, answer=KeyAnswer, refusals=(404, 409))
     def put(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Need.MANAGE)
         key = services.update_key(actor=self.actor, key=key, changes=self.body(KeyChanges))
-        return self.answer(KeyAnswer(key).data, message=_("API key changed"), tenant_id=key.tenant_id)
+        return self.reply(KeyAnswer(key).data, message=_("API key changed"), tenant_id=key.tenant_id)
 
     @operation("Delete a key", tag="api keys", answer=DeletedKey, refusals=(404, 409))
     def delete(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Need.MANAGE)
         services.delete_key(actor=self.actor, key=key)
-        return self.answer({"api_key_id": key_id}, message=_("API key deleted"), tenant_id=key.tenant_id)
+        return self.reply({"api_key_id": key_id}, message=_("API key deleted"), tenant_id=key.tenant_id)
 
 
 class DisableKey(EnvelopeView):
     @operation("Disable a key", tag="api keys", answer=KeyAnswer, refusals=(404, 409))
     def post(self, request: Request, key_id: str) -> Response:
         key = services.disable_key(actor=self.actor, key=get_key(self.actor, key_id, Need.MANAGE))
-        return self.answer(KeyAnswer(key).data, message=_("API key disabled"), tenant_id=key.tenant_id)
+        return self.reply(KeyAnswer(key).data, message=_("API key disabled"), tenant_id=key.tenant_id)
 
 
 class EnableKey(EnvelopeView):
     @operation("Enable a key", tag="api keys", answer=KeyAnswer, refusals=(404, 409))
     def post(self, request: Request, key_id: str) -> Response:
         key = services.enable_key(actor=self.actor, key=get_key(self.actor, key_id, Need.MANAGE))
-        return self.answer(KeyAnswer(key).data, message=_("API key enabled"), tenant_id=key.tenant_id)
+        return self.reply(KeyAnswer(key).data, message=_("API key enabled"), tenant_id=key.tenant_id)
 
 
 class RotateKey(KeyView):

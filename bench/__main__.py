@@ -12,11 +12,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.cases import CASES, MEMORY, Bench, memory
+from bench.cases import CASES, MEMORY, RESOLVE, Bench, Memory, memory
+from bench.config_cases import resolve_ms
 from bench.databases import Databases
 from bench.load import Wrong
 from bench.report import Report
-from bench.rounds import FULL, QUICK, Plan, Rounds
+from bench.rounds import FULL, QUICK, Plan, Result, Rounds
 from bench.services import Services
 from tests.run import install, install_mysqlclient, missing_packages
 
@@ -24,10 +25,12 @@ from tests.run import install, install_mysqlclient, missing_packages
 def main() -> int:
     """The exit code: 0 when all cases are as they must be, 1 when one is not, 2 when one could not be measured."""
     parser = argparse.ArgumentParser(prog='make bench ARGS="…"', description=__doc__)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join([*CASES, MEMORY])}; all by default")
+    parser.add_argument(
+        "cases", nargs="*", metavar="CASE", help=f"{', '.join([*CASES, MEMORY, RESOLVE])}; all by default"
+    )
     parser.add_argument("--quick", action="store_true", help="one short round of each case")
     given = parser.parse_args()
-    unknown = set(given.cases) - {*CASES, MEMORY}
+    unknown = set(given.cases) - {*CASES, MEMORY, RESOLVE}
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     missing = missing_packages(servers=True) + ["wrk"] * (shutil.which("wrk") is None)
@@ -40,11 +43,17 @@ def main() -> int:
             del os.environ[name]  # maim is measured as it ships
     # Whatever ends a run, its servers are ended too: some stand still, and would for ever.
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
-    names = [name for name in (*CASES, MEMORY) if name in given.cases or not given.cases]
+    names = [name for name in (*CASES, MEMORY, RESOLVE) if name in given.cases or not given.cases]
     report = _measure(names, QUICK if given.quick else FULL)
     report.write()
     print(report.table())
     return report.exit_code
+
+
+def _measured(name: str, bench: Bench) -> Result | Memory | float:
+    if name == RESOLVE:
+        return resolve_ms()
+    return memory(bench) if name == MEMORY else CASES[name].run(bench)
 
 
 def _measure(names: list[str], plan: Plan) -> Report:
@@ -58,7 +67,7 @@ def _measure(names: list[str], plan: Plan) -> Report:
         for name in names:
             began = time.monotonic()
             try:
-                result = memory(bench) if name == MEMORY else CASES[name].run(bench)
+                result = _measured(name, bench)
             except (Wrong, TimeoutError) as error:
                 report.add_failure(name, str(error))
                 print(f"{name}: not measured", flush=True)

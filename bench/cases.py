@@ -6,13 +6,14 @@ import base64
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from apikeys import keyformat
+from bench import config_cases
 from bench.databases import LIMITED, MILLION, MORE_THAN_REMEMBERED, TEN_THOUSAND, Databases, Population
 from bench.load import Load, Measurement, Wrong
 from bench.mutations import Mutations
@@ -79,6 +80,12 @@ class Bench:
         bodies = self._directory / f"{next(self._numbers)}.bodies"
         bodies.write_text("\n".join(json.dumps({"api_key": key}) for key in keys))
         return Load(path, bodies, expected=expected, ordered=ordered)
+
+    def reads(self, paths: Iterable[str], etags: Mapping[str, str] | None = None) -> Load:
+        """GETs of any of these paths, by who has seen these states of them."""
+        lines = self._directory / f"{next(self._numbers)}.paths"
+        lines.write_text("\n".join(f"{path}\t{(etags or {}).get(path, '')}" for path in paths))
+        return Load("", lines, reads=True)
 
     def warm(self, population: Population) -> tuple[Maim, Load]:
         """A maim that has answered every key of a population, and rightly."""
@@ -210,5 +217,10 @@ CASES = {
     "junk": Case("validate, junk of the new format", 1.1, junk),
     "parse": Case("parse", 1.1, parse),
     "million": Case("validate, warm, 1,000,000 keys in the table", 0.9, million),
+    "agent": Case("agent, all sections set", 0.1, config_cases.agent),
+    "effective": Case("effective config, all sections set", 0.25, config_cases.effective),
+    "unchanged": Case("effective config, If-None-Match", 0.25, config_cases.unchanged),
+    "agents": Case("v1's list of 20 agents", 0.05, config_cases.listed),
 }
-MEMORY = "memory"
+MEMORY, RESOLVE = "memory", "resolve"
+RESOLVE_AT_MOST_MS = 1.0

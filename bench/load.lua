@@ -1,8 +1,9 @@
 -- What wrk sends, and how it reports. Requests are put together before the run, so that the client costs little.
 --
 -- Arguments: none (GET, the same each time), or
---   MODE    drawn: any body at random; ordered: one after the other; walk: each once, checking the answers
---   BODIES  a file with one JSON body a line
+--   MODE    drawn: any body at random; ordered: one after the other; walk: each once, checking the answers;
+--           get: no bodies, but any path at random
+--   BODIES  a file with one JSON body a line; for get a path, a tab, and an ETag for If-None-Match or nothing
 --   FIRST   ordered: the number of the body to begin with, from 0
 --   TEXT    walk: what each answer must hold
 
@@ -26,6 +27,21 @@ end
 function init(arguments)
    local mode, bodies, first, text = arguments[1], arguments[2], arguments[3], arguments[4]
    if not mode then
+      return
+   end
+   if mode == "get" then
+      local paths = {}
+      for line in io.lines(bodies) do
+         local path, etag = line:match("([^\t]*)\t(.*)")
+         local headers = etag ~= "" and {["If-None-Match"] = etag} or {}
+         for name, value in pairs(wrk.headers) do
+            headers[name] = value
+         end
+         paths[#paths + 1] = wrk.format("GET", path, headers)
+      end
+      request = function()
+         return paths[math.random(#paths)]
+      end
       return
    end
    wrk.method = "POST"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,22 +36,36 @@ class Measurement:
 class Load:
     """What is asked: the same GET again and again, or POSTs whose bodies are drawn from a file, one a line.
 
-    With `ordered`, the bodies are taken one after the other, and each run goes on where the last one ended.
+    With `ordered`, the bodies are taken one after the other, and each run goes on where the last one ended. With
+    `reads`, GETs: each line is a path, a tab, and an ETag or nothing. `base` is where to ask, if not where the
+    service is asked otherwise.
     """
 
-    def __init__(self, path: str, bodies: Path | None = None, *, expected: str = "", ordered: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        bodies: Path | None = None,
+        *,
+        expected: str = "",
+        ordered: bool = False,
+        reads: bool = False,
+        base: str | None = None,
+        headers: Sequence[str] = (),
+    ) -> None:
         self.path = path
         self.expected = expected
         self._bodies = bodies
-        self._ordered = ordered
+        self._mode = "get" if reads else "ordered" if ordered else "drawn"
+        self._base = base
+        self._headers = headers
         self._next = 0
 
     def run(self, base: str, seconds: int) -> Measurement:
         """Asks for so long; raises Wrong when anything failed or was answered by another status than 200."""
         arguments = []
         if self._bodies is not None:
-            arguments = ["ordered" if self._ordered else "drawn", str(self._bodies), str(self._next)]
-        output = _wrk(base + self.path, seconds, arguments)
+            arguments = [self._mode, str(self._bodies), str(self._next)]
+        output = _wrk((self._base or base) + self.path, seconds, arguments, self._headers)
         told = json.loads(output.splitlines()[-1])
         if told.pop("failures"):
             raise Wrong(f"failures at {self.path}:\n{output}")
@@ -69,9 +84,10 @@ class Load:
         _wrk(base + self.path, WALK_SECONDS, ["walk", str(part), "0", self.expected])
 
 
-def _wrk(url: str, seconds: int, arguments: list[str]) -> str:
+def _wrk(url: str, seconds: int, arguments: list[str], headers: Sequence[str] = ()) -> str:
+    sent = [part for header in headers for part in ("-H", header)]
     run = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "-s", str(SCRIPT), url, "--", *arguments],
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", *sent, "-s", str(SCRIPT), url, "--", *arguments],
         check=False,
         capture_output=True,
         text=True,

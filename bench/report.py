@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from bench.cases import BEFORE_REMEMBERED, CASES, MEMORY, REMEMBERED, Case, Memory
+from bench.cases import BEFORE_REMEMBERED, CASES, MEMORY, REMEMBERED, RESOLVE, RESOLVE_AT_MOST_MS, Case, Memory
 from bench.databases import MORE_THAN_REMEMBERED
 from bench.load import Measurement
 from bench.rounds import DJANGO, WSGI, Plan, Result
@@ -52,14 +52,17 @@ class Report:
         }
         self._results: dict[str, Result] = {}
         self._memory: Memory | None = None
+        self._resolve_ms: float | None = None
         self._seconds: dict[str, float] = {}
         self._failures: dict[str, str] = {}
 
-    def add(self, name: str, result: Result | Memory, seconds: float) -> None:
+    def add(self, name: str, result: Result | Memory | float, seconds: float) -> None:
         """A case that took so long."""
         self._seconds[name] = seconds
         if isinstance(result, Memory):
             self._memory = result
+        elif isinstance(result, float):
+            self._resolve_ms = result
         else:
             self._results[name] = result
 
@@ -73,7 +76,8 @@ class Report:
         if self._failures:
             return 2
         is_fast = all(result.ratio >= CASES[name].at_least for name, result in self._results.items())
-        return 0 if is_fast and (self._memory is None or self._memory.is_bounded) else 1
+        is_light = self._resolve_ms is None or self._resolve_ms <= RESOLVE_AT_MOST_MS
+        return 0 if is_fast and is_light and (self._memory is None or self._memory.is_bounded) else 1
 
     def table(self) -> str:
         """The results for people."""
@@ -86,6 +90,11 @@ class Report:
             lines.append("  ".join(cells).rstrip())
         if self._memory is not None:
             lines += ["", *_memory_lines(self._memory)]
+        if self._resolve_ms is not None:
+            lines += [
+                "",
+                f"to resolve a config: {self._resolve_ms:.2f} ms of processor time, at most {RESOLVE_AT_MOST_MS}",
+            ]
         for name, reason in self._failures.items():
             lines += ["", f"{name} was not measured: {reason.strip()}"]
         return "\n".join(lines)
@@ -94,6 +103,8 @@ class Report:
         """Writes results.json."""
         cases = {name: self._case(name, result) for name, result in self._results.items()}
         document: dict[str, Any] = {**self._about, "cases": cases, "not_measured": self._failures}
+        if self._resolve_ms is not None:
+            document[RESOLVE] = {"ms": round(self._resolve_ms, 3), "at_most": RESOLVE_AT_MOST_MS}
         if self._memory is not None:
             document[MEMORY] = {
                 **asdict(self._memory),

@@ -116,6 +116,11 @@ class Maim(Service):
         self._server.stop()
 
     @property
+    def public(self) -> str:
+        """Where people reach it."""
+        return self._server.public
+
+    @property
     def secrets(self) -> list[str]:
         return [key.secret for key in self.keys]
 

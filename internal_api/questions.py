@@ -127,7 +127,7 @@ class Validate(NamedTuple):
             "key_name": facts.key_name,
             "expires_at": None if facts.expires_at is None else utc_text(facts.expires_at),
             "agent_name": facts.agent_name,
-            "config_version": None,
+            "config_version": facts.config_version or None,
             "rate_limit": _room(verdict.standing.rate_limit),
             "quota": _room(verdict.standing.quota),
             "code": verification.VALID if has_permission else PERMISSION_MISSING,

@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeGuard
-
-import orjson
-from django.utils import translation
 
 from apikeys import permissions, verification
 from apikeys.permissions import MAX_EXPRESSION_LENGTH, BadExpression
 from apikeys.verification import Address, Verdict
-from internal_api import questions
+from internal_api import questions, replies
 from internal_api.questions import Answer, Check, Question, Validate, client_address
+from internal_api.replies import Reply
 from maim.common.errors import DomainError, Unavailable
 from maim.http import hosts, metrics, request_id, strict_json
-from maim.http.problems import Fault, problem_of
 from maim.http.scope import RequestScope
-from maim.http.shapes import ENVELOPE_LANGUAGE, problem_envelope
 
 log = logging.getLogger("maim.http")
 
@@ -33,14 +29,6 @@ MAX_BODY_BYTES = 4096
 
 Headers = Callable[[str], str | None]
 Read = Question | Answer  # a question, or what needs no asking
-
-
-class Reply(NamedTuple):
-    """A whole HTTP answer."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class Request(NamedTuple):
@@ -54,52 +42,32 @@ class Request(NamedTuple):
     def recalled(self) -> Reply | None:
         """The reply where it takes no I/O at all, else None."""
         if isinstance(self.read, Answer):
-            return self._written(200, self.read.enveloped(self.scope), {})
+            return replies.written(self.scope, 200, self.read.enveloped(self.scope))
         try:
             verdict = verification.recall(self.read.ask())
         except Exception:  # noqa: BLE001  # the outermost frame here, as Django's handler is of a view
-            return self._fault()
+            return replies.fault(self.scope)
         return None if verdict is None else self._judged(self.read, verdict)
 
     def unanswered(self) -> Reply:
         """The reply when nobody has answered in time: what was last known, where that is granted."""
         if isinstance(self.read, Answer):
-            return self._refusal(Unavailable())
+            return replies.refusal(self.scope, Unavailable())
         return self._judged(self.read, verification.last_known(self.read.ask()))
+
+    def tally(self, reply: Reply) -> None:
+        """Counts the reply that is sent: there may be another, which came too late."""
+        seconds = time.perf_counter() - self.scope.started
+        metrics.answered_below_django(self.port, "POST", self.path[1:], reply.status, seconds, reply.code)
 
     def _judged(self, question: Question, verdict: Verdict) -> Reply:
         code = verdict.code if isinstance(question, Validate) else None
         try:
-            return self._written(200, question.answer(verdict).enveloped(self.scope), {}, code)
+            return replies.written(self.scope, 200, question.answer(verdict).enveloped(self.scope), code=code)
         except DomainError as error:
-            return self._refusal(error, code)
+            return replies.refusal(self.scope, error, code)
         except Exception:  # noqa: BLE001  # as in `recalled`
-            return self._fault()
-
-    def _fault(self) -> Reply:
-        request_id.enter(self.scope.request_id)
-        log.exception("a fault in a verification")
-        return self._refusal(Fault())
-
-    def _refusal(self, error: DomainError, code: str | None = None) -> Reply:
-        with translation.override(ENVELOPE_LANGUAGE):
-            problem = problem_of(error)
-            assert problem is not None
-            return self._written(problem.status, problem_envelope(self.scope, problem), problem.headers, code)
-
-    def _written(
-        self, status: int, document: Mapping[str, Any], headers: Mapping[str, str], code: str | None = None
-    ) -> Reply:
-        """The reply, counted; `code` is the verdict, where one was asked for."""
-        body = orjson.dumps(document)
-        seconds = time.perf_counter() - self.scope.started
-        metrics.answered_below_django(self.port, self.path[1:], status, seconds, code)
-        always = [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            ("X-Request-ID", self.scope.request_id),
-        ]
-        return Reply(status, [*always, *headers.items()], body)
+            return replies.fault(self.scope)
 
 
 def answered(requests: Sequence[Request]) -> list[Reply]:
@@ -109,7 +77,7 @@ def answered(requests: Sequence[Request]) -> list[Reply]:
         verdicts = verification.verify_all([question.ask() for question in asked])
     except Exception:  # noqa: BLE001  # as in `recalled`
         if len(requests) == 1:
-            return [requests[0]._fault()]
+            return [replies.fault(requests[0].scope)]
         # One row that cannot be read is not to take all the others' answers with it.
         return [reply for request in requests for reply in answered([request])]
     return [
@@ -124,7 +92,7 @@ def request(method: str, path: str, port: str, header: Headers, body: Callable[[
     """
     path = path.removesuffix("/")
     reader = _READERS.get(path)
-    if reader is None or method != "POST" or not _has_plain_headers(header):
+    if reader is None or method != "POST" or not (is_plain(header) and _is_small_json(header)):
         return None
     started = time.perf_counter()
     read = reader(_document(body()))
@@ -137,17 +105,19 @@ def request(method: str, path: str, port: str, header: Headers, body: Callable[[
 _MEDIA_TYPES = frozenset({"application/json", "application/json;charset=utf-8"})
 
 
-def _has_plain_headers(header: Headers) -> bool:
+def is_plain(header: Headers) -> bool:
+    """Whether nothing in the headers would have Django refuse the request."""
+    return header("origin") is None and header("sec-fetch-site") is None and hosts.is_private(header("host") or "")
+
+
+def _is_small_json(header: Headers) -> bool:
     length = header("content-length") or ""
     return (
         (header("content-type") or "").lower().replace(" ", "") in _MEDIA_TYPES
-        and header("origin") is None
-        and header("sec-fetch-site") is None
         and length.isascii()
         and length.isdecimal()
         and len(length) <= 4
         and int(length) <= MAX_BODY_BYTES
-        and hosts.is_private(header("host") or "")
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from agents.config import system
 from maim.http import handlers, probes
 from maim.http.docs import OpenAPIDocument, RedocPage, SwaggerPage
 from maim.http.surfaces import INTERNAL
@@ -16,7 +17,7 @@ handler500 = handlers.server_error
 urlpatterns = [
     path("", probes.About.as_view()),
     path("health", probes.InternalHealth.as_view()),
-    path("ready", probes.Ready.as_view()),
+    path("ready", probes.Ready.as_view(warn=system.problems)),
     path("info", probes.Info.as_view()),
     path("metrics", probes.Metrics.as_view()),
     path("openapi.json", OpenAPIDocument.as_view(surface=INTERNAL), name="openapi"),

@@ -6,6 +6,9 @@ from django.contrib import admin
 from django.urls import path
 
 import accounts.views as accounts
+import agents.config_views as config
+import agents.template_views as templates
+import agents.transfer_views as transfer
 import agents.views as agents
 import apikeys.usage_views as usage
 import apikeys.views as apikeys
@@ -34,7 +37,16 @@ urlpatterns = [
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantResource.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsage.as_view()),
     path("api/v1/agents", agents.Agents.as_view()),
+    path("api/v1/agents/import", transfer.AgentImport.as_view()),
     path("api/v1/agents/<str:agent_id>", agents.AgentResource.as_view()),
+    path("api/v1/agents/<str:agent_id>/duplicate", transfer.AgentDuplication.as_view()),
+    path("api/v1/agents/<str:agent_id>/export", transfer.AgentExport.as_view()),
+    path("api/v1/agents/<str:agent_id>/config", config.AgentConfig.as_view()),
+    path("api/v1/agents/<str:agent_id>/config/effective", config.AgentEffectiveConfig.as_view()),
+    path("api/v1/agents/<str:agent_id>/config/versions", config.AgentConfigVersions.as_view()),
+    path("api/v1/agents/<str:agent_id>/config/versions/<int:number>", config.AgentConfigVersion.as_view()),
+    path("api/v1/agents/<str:agent_id>/config/diff", config.AgentConfigDiff.as_view()),
+    path("api/v1/agents/<str:agent_id>/config/restore", config.AgentConfigRestoring.as_view()),
     path("api/v1/agents/<str:agent_id>/usage", usage.AgentUsage.as_view()),
     path("api/v1/agents/<str:agent_id>/api_keys", apikeys.AgentKeys.as_view()),
     path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>", apikeys.AgentKeyResource.as_view()),
@@ -47,7 +59,10 @@ urlpatterns = [
     path("api/v1/api-keys/<str:key_id>/enable", apikeys.EnableKey.as_view()),
     path("api/v1/api-keys/<str:key_id>/rotate", apikeys.RotateKey.as_view()),
     path("api/v1/api-keys/<str:key_id>/usage", usage.KeyUsage.as_view()),
+    path("api/v1/templates", templates.Templates.as_view()),
+    path("api/v1/templates/<str:template_id>", templates.Template.as_view()),
     path("api/v1/plugins/settings", agents.PluginSettings.as_view()),
+    path("api/v1/system/config-schema", config.AgentConfigSchema.as_view()),
     path("api/v1/system/models", agents.SystemModels.as_view()),
     path("api/v1/system/bot-defaults", agents.BotDefaults.as_view()),
     path("admin/", admin.site.urls),

@@ -44,6 +44,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         )
         if asked is not None:
             reply = asked.recalled() or shortcut.answered([asked])[0]
+            asked.tally(reply)
             start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", reply.headers)
             return [reply.body]
     if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):

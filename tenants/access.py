@@ -7,6 +7,7 @@ the internal surface, operators and commands are trusted with every tenant.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
@@ -36,9 +37,13 @@ def tenants_for(actor: Actor) -> QuerySet[Tenant]:
     rows = Tenant.objects.order_by("-created_at", "-id")
     if actor.is_trusted:
         return rows
-    if actor.kind is not ActorKind.USER:
-        return rows.none()
-    return rows.filter(pk__in=Membership.objects.filter(user_id=actor.id).values("tenant_id"))
+    return rows.filter(pk__in=tenant_ids_for(actor))
+
+
+def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
+    """The ids of the tenants a person may see."""
+    ids = Membership.objects.filter(user_id=actor.id).values("tenant_id")
+    return ids if actor.kind is ActorKind.USER else ids.none()
 
 
 def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:

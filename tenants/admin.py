@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from agents.config.changing import masked_tenant_config
 from maim.common.actor import Actor
 from maim.http.admin_base import OperatorAdmin, actor_of
 from tenants import services
@@ -88,6 +89,13 @@ class TenantAdmin(OperatorAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else self.inlines
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Tenant | None:
+        """The tenant with its agents' defaults masked, so that no page can show a secret."""
+        tenant: Tenant | None = super().get_object(request, object_id, from_field)
+        if tenant is not None:
+            tenant.tenant_config = masked_tenant_config(tenant.tenant_config)
+        return tenant
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Tenant:
         owner = values.pop("owner")

@@ -33,6 +33,8 @@ class Tenant(Limited):
     description = models.TextField(_("description"), null=True, blank=True)
     contact_email = models.CharField(_("contact"), max_length=255, null=True, blank=True)
     tenant_config = JSONTextField(_("config"), null=True, blank=True)
+    # The epoch of the last change of `tenant_config.agent_defaults`.
+    defaults_revision = models.PositiveBigIntegerField(default=0, editable=False)
     status = ExactCharField(_("status"), max_length=20, choices=TenantStatus.choices, default=TenantStatus.ACTIVE)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agents.config.changing import masked_tenant_config
 from maim.http.fields import (
     Body,
     ChoiceField,
@@ -57,6 +58,13 @@ class InternalTenantChanges(TenantChanges):
     quota = QuotaField(required=False)
 
 
+class MaskedTenantConfigField(JSONObjectField):
+    """A tenant's config as it may be shown."""
+
+    def to_representation(self, value: Any) -> Any:
+        return masked_tenant_config(value)
+
+
 class TenantAnswer(serializers.Serializer[Any]):
     id = serializers.CharField()
     tenant_id = serializers.CharField(source="id")
@@ -64,7 +72,7 @@ class TenantAnswer(serializers.Serializer[Any]):
     tenant_type = serializers.CharField()
     description = serializers.CharField(allow_null=True)
     contact_email = serializers.CharField(allow_null=True)
-    tenant_config = JSONObjectField(allow_null=True)
+    tenant_config = MaskedTenantConfigField(allow_null=True)
     status = serializers.CharField()
     owner_id = serializers.CharField(allow_null=True)
     created_at = UTCDateTimeField()

@@ -9,10 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.models import User
-from maim.common import audit, clock, epoch
+from agents.config.changing import agent_defaults, changed_tenant_config, masked_tenant_config
+from maim.common import audit, clock, epoch, feed
 from maim.common.actor import Actor, ActorKind
 from maim.common.db import transactional, unique_or
 from maim.common.errors import Invalid
+from maim.common.models import Change
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
 
@@ -27,7 +29,7 @@ def snapshot(tenant: Tenant) -> dict[str, Any]:
         "tenant_type": tenant.tenant_type,
         "description": tenant.description,
         "contact_email": tenant.contact_email,
-        "tenant_config": tenant.tenant_config,
+        "tenant_config": masked_tenant_config(tenant.tenant_config),
         "status": tenant.status,
         "owner_id": tenant.owner_id,
         "rate_limit": tenant.rate_limit,
@@ -83,7 +85,7 @@ def create_tenant(
         tenant_type=tenant_type,
         description=description,
         contact_email=contact_email,
-        tenant_config=tenant_config,
+        tenant_config=changed_tenant_config(None, tenant_config),
         owner_id=owner_id,
         owner_scope=owner_id or "",
         rate_limit=rate_limit,
@@ -117,10 +119,12 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
     A status and limits are for operators to give: a person's are ignored. Raises TenantNameTaken, TenantNotFound.
     """
     row = lock_tenant(tenant.pk)
-    before = snapshot(row)
+    before, config_before, status_before = snapshot(row), row.tenant_config, row.status
     if "tenant_name" in changes:
         _set_name(row, changes["tenant_name"])
-    fields = ["tenant_type", "description", "contact_email", "tenant_config"]
+    if "tenant_config" in changes:
+        row.tenant_config = changed_tenant_config(row.tenant_config, changes["tenant_config"])
+    fields = ["tenant_type", "description", "contact_email"]
     if actor.is_trusted:
         fields += ["status", "rate_limit", "quota"]
     for field in fields:
@@ -129,11 +133,16 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
     if actor.is_trusted and not _TOLD_BY_VERDICTS.isdisjoint(changes):
         epoch.invalidate(row.id)
-    if not audit.differ(before, after):
+    if not audit.differ([before, config_before], [after, row.tenant_config]):
         return row
     row.updated_at = clock.now()
     with unique_or(_NAME_TAKEN):
-        row.save(update_fields=["tenant_name", "name_folded", *fields, "updated_at"])
+        row.save(update_fields=["tenant_name", "name_folded", "tenant_config", *fields, "updated_at"])
+    has_new_defaults = audit.differ(agent_defaults(config_before), agent_defaults(row.tenant_config))
+    if has_new_defaults:
+        epoch.numbered(lambda number: _set_revision(row, number))
+    if has_new_defaults or row.status != status_before:
+        feed.publish(Change.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     return row
 
@@ -144,6 +153,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant) -> None:
     row = lock_tenant(tenant.pk)
     before = snapshot(row)
     epoch.invalidate(row.id)
+    feed.publish(Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id)
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 
@@ -187,6 +197,11 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
 def memberships_of(user_id: str) -> list[Membership]:
     """A person's memberships with their tenants, oldest first."""
     return list(Membership.objects.select_related("tenant").filter(user_id=user_id).order_by("created_at", "id"))
+
+
+def _set_revision(tenant: Tenant, number: int) -> None:
+    tenant.defaults_revision = number
+    tenant.save(update_fields=["defaults_revision"])
 
 
 def _set_name(tenant: Tenant, name: str) -> None:

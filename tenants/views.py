@@ -19,7 +19,7 @@ class TenantCollection(EnvelopeView):
     @operation("List tenants", tag="tenants", query=PageQuery, answer=TenantPage)
     def get(self, request: Request) -> Response:
         found = page(tenants_for(self.actor), TenantAnswer, **self.query(PageQuery))
-        return self.answer(found, message=_("Tenants listed"))
+        return self.reply(found, message=_("Tenants listed"))
 
     @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,))
     def post(self, request: Request) -> Response:
@@ -28,14 +28,14 @@ class TenantCollection(EnvelopeView):
     def create(self, shape: type[TenantBody]) -> Response:
         """Makes the tenant that a body of this shape describes."""
         tenant = services.create_tenant(actor=self.actor, **self.body(shape))
-        return self.answer(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
+        return self.reply(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
 
 
 class TenantResource(EnvelopeView):
     @operation("Read a tenant", tag="tenants", answer=TenantAnswer, refusals=(404,))
     def get(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Need.READ)
-        return self.answer(TenantAnswer(tenant).data, message=_("Tenant found"), tenant_id=tenant.id)
+        return self.reply(TenantAnswer(tenant).data, message=_("Tenant found"), tenant_id=tenant.id)
 
     @operation("Change a tenant", tag="tenants", request=TenantChanges, answer=TenantAnswer, refusals=(404, 409))
     def put(self, request: Request, tenant_id: str) -> Response:
@@ -45,10 +45,10 @@ class TenantResource(EnvelopeView):
         """Changes what a body of this shape names."""
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
         tenant = services.update_tenant(actor=self.actor, tenant=tenant, changes=self.body(shape))
-        return self.answer(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
+        return self.reply(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
 
     @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409))
     def delete(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
         services.delete_tenant(actor=self.actor, tenant=tenant)
-        return self.answer({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)
+        return self.reply({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)

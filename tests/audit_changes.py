@@ -14,7 +14,7 @@ API_KEY, BASE_URL, AUTH_TOKEN = "sk-provider-secret", "https://user:pass@provide
 SECRET_CONFIG = {
     "config_overrides": {
         "model": {"api_providers": [{"name": "mine", "api_key": API_KEY, "base_url": BASE_URL}]},
-        "maim_message": {"auth_token": AUTH_TOKEN},
+        "maim_message": {"auth_token": [AUTH_TOKEN]},
     }
 }
 MASK = "********"
@@ -29,13 +29,13 @@ _AGENT: dict[str, Any] = {
     "name": "new",
     "description": None,
     "template_id": None,
-    "config": {},
+    "config_version": 1,
     "status": "active",
     "tags": [],
     "rate_limit": None,
     "quota": None,
 }
-_OLD_AGENT = {**_AGENT, "name": "agent"}
+_OLD_AGENT = {**_AGENT, "name": "agent", "config_version": 2, "config": {}}
 _KEY: dict[str, Any] = {
     "name": "new",
     "description": None,
@@ -60,6 +60,7 @@ _TENANT = {
     "quota": None,
 }
 _PERSONAL = {**_TENANT, "tenant_name": "alice's Personal Tenant", "tenant_type": "personal", "owner_id": "{user_id}"}
+_TEMPLATE: dict[str, Any] = {"name": "new", "description": None, "tenant_id": "{tenant_id}", "config": {}}
 _PLUGIN: dict[str, Any] = {"agent_id": None, "plugin_name": "weather", "enabled": True, "config": {}}
 
 
@@ -108,6 +109,58 @@ def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
         after={"hint": "{newest_hint}", "old_hint": "{hint}", "grace_seconds": 60},
     )
     yield Change(surface, f"DELETE {path}", None, "key.delete", "{key_id}", before=_OLD_KEY, after=None)
+
+
+def _changes_of_a_config(surface: Surface, path: str) -> Iterator[Change]:
+    """What is in a config, its versions keep."""
+    yield Change(
+        surface,
+        f"PUT {path}/config",
+        SECRET_CONFIG,
+        "agent.update",
+        "{agent_id}",
+        before={"config_version": 2},
+        after={"config_version": 3},
+    )
+    yield Change(
+        surface,
+        f"POST {path}/config/restore",
+        {"version": 1},
+        "agent.restore",
+        "{agent_id}",
+        before={"config_version": 2, "restored": None},
+        after={"config_version": 3, "restored": 1},
+    )
+
+
+def _changes_of_templates(surface: Surface, path: str) -> Iterator[Change]:
+    yield Change(
+        surface,
+        f"POST {path}",
+        {"name": "new", "tenant_id": "{tenant_id}", "config": SECRET_CONFIG},
+        "template.create",
+        NEW,
+        before=None,
+        after={**_TEMPLATE, "config": MASKED_CONFIG},
+    )
+    yield Change(
+        surface,
+        f"PUT {path}/{{template_id}}",
+        {"name": "template", "config": SECRET_CONFIG},
+        "template.update",
+        "{template_id}",
+        before={"config": {}},
+        after={"config": MASKED_CONFIG},
+    )
+    yield Change(
+        surface,
+        f"DELETE {path}/{{template_id}}",
+        None,
+        "template.delete",
+        "{template_id}",
+        before={**_TEMPLATE, "name": "template"},
+        after=None,
+    )
 
 
 CHANGES = [
@@ -230,14 +283,49 @@ CHANGES = [
             (INTERNAL, "PUT /api/v2/agents/{agent_id}"),
         )
     ),
+    *_changes_of_a_config(PUBLIC, "/api/v1/agents/{agent_id}"),
+    *_changes_of_a_config(INTERNAL, "/api/v2/agents/{agent_id}"),
+    *(
+        change
+        for surface, path in ((PUBLIC, "/api/v1/agents"), (INTERNAL, "/api/v2/agents"))
+        for change in (
+            Change(
+                surface,
+                f"POST {path}/{{agent_id}}/duplicate",
+                {"name": "new"},
+                "agent.duplicate",
+                NEW,
+                before=None,
+                after={**_AGENT, "config": {}, "duplicate_of": "{agent_id}", "plugins": []},
+            ),
+            Change(
+                surface,
+                f"POST {path}/import?tenant_id={{tenant_id}}",
+                {
+                    "maim_export": 1,
+                    "name": "new",
+                    "config": SECRET_CONFIG,
+                    "plugins": [{"plugin_name": "weather", "enabled": True}],
+                },
+                "agent.create",
+                NEW,
+                before=None,
+                after={**_AGENT, "config": MASKED_CONFIG},
+                also=("plugin.set",),
+            ),
+        )
+    ),
+    *_changes_of_templates(PUBLIC, "/api/v1/templates"),
+    *_changes_of_templates(INTERNAL, "/api/v2/templates"),
     Change(
         INTERNAL,
-        "PUT /api/v2/agents/{agent_id}/config",
-        SECRET_CONFIG,
-        "agent.update",
-        "{agent_id}",
-        before={"config": {}},
-        after={"config": MASKED_CONFIG},
+        "POST /api/v2/templates",
+        {"name": "new"},
+        "template.create",
+        NEW,
+        before=None,
+        after={**_TEMPLATE, "tenant_id": None},
+        in_tenant=False,
     ),
     *(
         Change(surface, f"DELETE {path}", None, "agent.delete", "{agent_id}", before=_OLD_AGENT, after=None)

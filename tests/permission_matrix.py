@@ -1,6 +1,7 @@
 """Who may do what: one row for each route and method, as `tests/test_permissions.py` proves it.
 
-`owner`, `member` and `stranger` are Alice, Bob and Charlie; what the paths name is Alice's. `inactive`
+`owner`, `member` and `stranger` are Alice, Bob and Charlie; what the paths name is Alice's, her agent's config having
+two versions. `inactive`
 is a deactivated owner of her tenant who still holds a token, so that nothing but the deactivation keeps
 them out. The last two columns are Alice and Bob while her tenant is suspended.
 
@@ -47,6 +48,20 @@ PATCH   /api/v1/agents/{agent_id}                             401   200    200  
 DELETE  /api/v1/agents/{agent_id}                             401   204    204      404      401      409    409
 GET     /api/v1/agents/{agent_id}/usage                       401   200    200      404      401      200    200
 
+POST    /api/v1/agents/import                                 401   200    200      200      401      409    200
+POST    /api/v1/agents/import?tenant_id={tenant_id}           401   200    200      404      401      409    409
+POST    /api/v1/agents/{agent_id}/duplicate                   401   200    200      404      401      409    409
+GET     /api/v1/agents/{agent_id}/export                      401   200    200      404      401      200    200
+
+GET     /api/v1/agents/{agent_id}/config                      401   200    200      404      401      200    200
+PUT     /api/v1/agents/{agent_id}/config                      401   200    200      404      401      409    409
+GET     /api/v1/agents/{agent_id}/config/effective            401   200    200      404      401      200    200
+GET     /api/v1/agents/{agent_id}/config/effective?explain=1  401   200    200      404      401      200    200
+GET     /api/v1/agents/{agent_id}/config/versions             401   200    200      404      401      200    200
+GET     /api/v1/agents/{agent_id}/config/versions/{number}    401   200    200      404      401      200    200
+GET     /api/v1/agents/{agent_id}/config/diff?from=1&to=2     401   200    200      404      401      200    200
+POST    /api/v1/agents/{agent_id}/config/restore              401   200    200      404      401      409    409
+
 GET     /api/v1/agents/{agent_id}/api_keys                    401   200    200      404      401      200    200
 POST    /api/v1/agents/{agent_id}/api_keys                    401   200    403      404      401      409    403
 GET     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    200      404      401      200    200
@@ -68,6 +83,16 @@ POST    /api/v1/api-keys/{key_id}/enable                      401   200    403  
 POST    /api/v1/api-keys/{key_id}/rotate                      401   200    403      404      401      409    403
 GET     /api/v1/api-keys/{key_id}/usage                       401   200    200      404      401      200    200
 
+GET     /api/v1/templates                                     401   200    200      200      401      200    200
+GET     /api/v1/templates?tenant_id={tenant_id}               401   200    200      200      401      200    200
+POST    /api/v1/templates                                     401   200    200      200      401      409    200
+POST    /api/v1/templates tenant_id={tenant_id}               401   200    200      404      401      409    409
+GET     /api/v1/templates/{template_id}                       401   200    200      404      401      200    200
+PUT     /api/v1/templates/{template_id}                       401   200    200      404      401      409    409
+PUT     /api/v1/templates/{template_id}?dry_run=1             401   200    200      404      401      409    409
+DELETE  /api/v1/templates/{template_id}                       401   200    200      404      401      409    409
+DELETE  /api/v1/templates/{template_id}?dry_run=1             401   200    200      404      401      409    409
+
 GET     /api/v1/plugins/settings                              401   200    200      200      401      200    200
 GET     /api/v1/plugins/settings?agent_id={agent_id}          401   200    200      404      401      200    200
 GET     /api/v1/plugins/settings?tenant_id={tenant_id}        401   200    200      404      401      200    200
@@ -77,6 +102,7 @@ POST    /api/v1/plugins/settings?tenant_id={tenant_id}        401   200    403  
 
 GET     /api/v1/system/models                                 401   200    200      200      401      200    200
 GET     /api/v1/system/bot-defaults                           401   200    200      200      401      200    200
+GET     /api/v1/system/config-schema                          401   200    200      200      401      200    200
 """
 
 # Behind the internal door there are no people: whoever reaches the port is answered, token or not.
@@ -105,7 +131,15 @@ PUT     /api/v2/agents/{agent_id}                                  200
 DELETE  /api/v2/agents/{agent_id}                                  200
 GET     /api/v2/agents/{agent_id}/config                           200
 PUT     /api/v2/agents/{agent_id}/config                           200
+GET     /api/v2/agents/{agent_id}/config/effective                 200
+GET     /api/v2/agents/{agent_id}/config/versions                  200
+GET     /api/v2/agents/{agent_id}/config/versions/{number}         200
+GET     /api/v2/agents/{agent_id}/config/diff?from=1&to=2          200
+POST    /api/v2/agents/{agent_id}/config/restore                   200
 GET     /api/v2/agents/{agent_id}/usage                            200
+POST    /api/v2/agents/import?tenant_id={tenant_id}                200
+POST    /api/v2/agents/{agent_id}/duplicate                        200
+GET     /api/v2/agents/{agent_id}/export                           200
 
 GET     /api/v2/api-keys?tenant_id={tenant_id}                     200
 POST    /api/v2/api-keys                                           200
@@ -126,8 +160,16 @@ POST    /api/v2/auth/report-leaked-key                             200
 
 GET     /api/v2/agent-activity                                     200
 PUT     /api/v2/agent-activity                                     200
+GET     /api/v2/config-changes                                     200
+GET     /api/v2/templates                                          200
+POST    /api/v2/templates                                          200
+GET     /api/v2/templates/{template_id}                            200
+PUT     /api/v2/templates/{template_id}                            200
+DELETE  /api/v2/templates/{template_id}                            200
+
 GET     /api/v2/system/models                                      200
 GET     /api/v2/system/bot-defaults                                200
+GET     /api/v2/system/config-schema                               200
 GET     /api/v1/plugins/settings?tenant_id={tenant_id}             200
 POST    /api/v1/plugins/settings?tenant_id={tenant_id}             200
 POST    /api/v1/usage/log                                          200
@@ -147,6 +189,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents": {"name": "another"},
     "PUT /api/v1/agents/{agent_id}": {"description": "changed"},
     "PATCH /api/v1/agents/{agent_id}": {"description": "changed"},
+    "POST /api/v1/agents/import": {"maim_export": 1, "name": "another"},
+    "POST /api/v1/agents/{agent_id}/duplicate": {"name": "another"},
+    "PUT /api/v1/agents/{agent_id}/config": {"persona": "changed"},
+    "POST /api/v1/agents/{agent_id}/config/restore": {"version": 1},
     "POST /api/v1/agents/{agent_id}/api_keys": {"name": "another"},
     "PUT /api/v1/agents/{agent_id}/api_keys/{key_id}": {"description": "changed"},
     "PATCH /api/v1/agents/{agent_id}/api_keys/{key_id}": {"description": "changed"},
@@ -155,12 +201,17 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/api-keys/search": {"api_key": "{api_key}"},
     "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},
     "POST /api/v1/api-keys/{key_id}/rotate": {"grace_seconds": 60},
+    "POST /api/v1/templates": {"name": "another"},
+    "PUT /api/v1/templates/{template_id}": {"config": {"persona": "changed"}},
     "POST /api/v1/plugins/settings": {"plugin_name": "weather", "enabled": True},
     "POST /api/v2/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v2/tenants/{tenant_id}": {"description": "changed"},
     "POST /api/v2/agents": {"tenant_id": "{tenant_id}", "name": "another"},
     "PUT /api/v2/agents/{agent_id}": {"description": "changed"},
+    "POST /api/v2/agents/import": {"maim_export": 1, "name": "another"},
+    "POST /api/v2/agents/{agent_id}/duplicate": {"name": "another"},
     "PUT /api/v2/agents/{agent_id}/config": {"persona": "changed"},
+    "POST /api/v2/agents/{agent_id}/config/restore": {"version": 1},
     "POST /api/v2/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
     "POST /api/v2/api-keys/search": {"api_key": "{api_key}"},
     "PUT /api/v2/api-keys/{key_id}": {"description": "changed"},
@@ -170,6 +221,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v2/auth/validate-api-keys": {"items": [{"api_key": "{api_key}"}]},
     "POST /api/v2/auth/check-permission": {"api_key": "{api_key}", "permission": "chat"},
     "POST /api/v2/auth/report-leaked-key": {"api_key": "{api_key}", "where": "a public repository"},
+    "POST /api/v2/templates": {"tenant_id": "{tenant_id}", "name": "another"},
+    "PUT /api/v2/templates/{template_id}": {"config": {"persona": "changed"}},
     "PUT /api/v2/agent-activity": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "ttl_seconds": 60},
     "POST /api/v1/usage/log": {"action": "chat"},
 }

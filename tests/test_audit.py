@@ -12,7 +12,8 @@ import pytest
 from django.db import connection, models
 
 from accounts import services as accounts
-from agents import plugins
+from agents import plugins, templates
+from agents import services as agents
 from agents.models import Agent
 from apikeys.models import KeySecret
 from apikeys.services import IssuedKey
@@ -31,7 +32,10 @@ REQUEST_ID = "audit-test-1"
 
 @dataclass(frozen=True)
 class Scene:
-    """Alice's tenant with an agent, two keys and a plugin setting, and what the requests may name."""
+    """Alice's tenant with an agent, two keys, a template and a plugin setting, and what the requests may name.
+
+    The agent's config is as empty as it was made, but in its second version.
+    """
 
     alice: Person
     agent: Agent
@@ -58,7 +62,9 @@ def scene(alice: Person) -> Scene:
 
 
 def _scene(alice: Person) -> Scene:
-    agent = make_agent(alice.tenant, "agent")
+    agent = make_agent(alice.tenant, "agent", config={"temperature": 0.7})
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"temperature": None}})
+    template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     key, disabled = make_key(agent, "key"), make_key(agent, "disabled key")
     disabled.key.status = "disabled"
     disabled.key.save()
@@ -75,6 +81,7 @@ def _scene(alice: Person) -> Scene:
         "hint": key.key.newest_secrets[0].hint,
         "disabled_key_id": disabled.key.id,
         "plugin_id": str(plugin.pk),
+        "template_id": template.pk,
     }
     return Scene(alice, agent, key, ids)
 
@@ -134,6 +141,7 @@ def _id_in(response: Any, row: AuditEntry) -> str:
         return str(row.object_id)
     body = response.json()
     data = body.get("data", body)
+    data = data.get("agent", data)
     return str(data.get("id") or data.get("api_key_id"))
 
 
@@ -166,11 +174,31 @@ def test_a_change_of_a_secret_alone_leaves_a_row_that_does_not_tell_it(scene: Sc
     internal.send("PUT", path, SECRET_CONFIG)
     rows: list[AuditEntry] = []
     with new_rows(rows):
-        internal.send("PUT", path, {"config_overrides": {"maim_message": {"auth_token": "a newer secret"}}})
+        internal.send("PUT", path, {"config_overrides": {"maim_message": {"auth_token": ["a newer secret"]}}})
 
     (row,) = rows
     assert (row.action, row.object_id) == ("agent.update", scene.agent.id)
     assert "a newer secret" not in json.dumps([row.before, row.after])
+
+
+@pytest.mark.parametrize("part", ["config/effective", "export"])
+def test_to_read_secrets_leaves_a_row_that_does_not_tell_them(part: str, scene: Scene, internal: SurfaceClient) -> None:
+    internal.send("PUT", f"/api/v2/agents/{scene.agent.id}/config", SECRET_CONFIG)
+    path = f"/api/v2/agents/{scene.agent.id}/{part}"
+    rows: list[AuditEntry] = []
+    with new_rows(rows):
+        masked = internal.get(path)
+        revealed = internal.get(f"{path}?reveal_secrets=1")
+
+    assert API_KEY not in masked.content.decode()
+    assert API_KEY in revealed.content.decode()
+    (row,) = rows
+    assert (row.action, row.object_id, row.tenant_id) == (
+        "agent.reveal_secrets",
+        scene.agent.id,
+        scene.alice.tenant.id,
+    )
+    assert (row.actor_kind, row.before, row.after) == ("internal", None, None)
 
 
 def test_a_refused_change_leaves_no_row(scene: Scene, public: SurfaceClient) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from accounts import services as accounts
-from agents.models import Agent
+from agents import templates
+from agents.models import Agent, Template
 from apikeys.services import IssuedKey
 from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support import hostile
@@ -43,17 +44,25 @@ WITH_PARAMETERS = [route for route in all_routes() if "{" in route.path]
 
 @dataclass(frozen=True)
 class World:
-    """Alice, her agent and its key: what well-formed requests are about."""
+    """Alice, her agent, its key and her template: what well-formed requests are about."""
 
     alice: Person
     agent: Agent
     key: IssuedKey
+    template: Template
 
     def client(self, surface: Surface) -> SurfaceClient:
         return SurfaceClient(surface, self.alice.token if surface is PUBLIC else None)
 
     def path(self, template: str) -> str:
-        return fill(template, tenant_id=self.agent.tenant_id, agent_id=self.agent.id, key_id=self.key.key.id)
+        return fill(
+            template,
+            tenant_id=self.agent.tenant_id,
+            agent_id=self.agent.id,
+            key_id=self.key.key.id,
+            template_id=self.template.id,
+            number="1",
+        )
 
     def url(self, operation: Described) -> str:
         """The path, with the query parameters that are required."""
@@ -63,6 +72,8 @@ class World:
     def body(self, operation: Described) -> dict[str, Any]:
         """A body that the endpoint accepts, with every field that it knows."""
         body = {name: self.value(name, schema) for name, schema in operation.fields.items()}
+        if operation.path == "/api/v2/templates":
+            del body["tenant_id"]  # a tenant's has no id of the sender's choice
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:
@@ -83,6 +94,11 @@ class World:
             "client_ip": lambda: "203.0.113.7",
             "required_permission": lambda: "chat and (read or admin)",
             "items": lambda: [{"api_key": self.key.secret}],
+            "plugins": lambda: [{"plugin_name": "weather", "enabled": True}],
+            "maim_export": lambda: 1,
+            "version": lambda: 1,
+            "from": lambda: 1,
+            "to": lambda: 1,
         }
         if name in known:
             return known[name]()
@@ -98,7 +114,8 @@ class World:
 @pytest.fixture
 def world(alice: Person) -> World:
     agent = make_agent(alice.tenant)
-    return World(alice, agent, make_key(agent))
+    template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
+    return World(alice, agent, make_key(agent), template)
 
 
 def problem(response: Any, *, enveloped: bool) -> dict[str, Any]:
@@ -194,7 +211,7 @@ class TestBodies:
         """Counted in characters, and stored whole on every database."""
         good = world.body(operation)
         lengths = {name: schema["maxLength"] for name, schema in operation.fields.items() if "maxLength" in schema}
-        longest = {name: "🤖" * length for name, length in lengths.items() if good[name] == "text 🤖"}
+        longest = {name: "🤖" * length for name, length in lengths.items() if good.get(name) == "text 🤖"}
         response = world.client(operation.surface).send(operation.method, world.url(operation), {**good, **longest})
         assert response.status_code in (200, 204), response.content
         answer = response.json() if response.content else {}
@@ -247,7 +264,7 @@ def test_a_path_of_garbage_is_not_found(route: Route, world: World) -> None:
     operation = next(each for each in OPERATIONS if str(each) == str(route))
     good = world.body(operation) if operation.has_body else None
     before = tables()
-    for name in ("tenant_id", "agent_id", "key_id"):
+    for name in ("tenant_id", "agent_id", "key_id", "template_id", "number"):
         for title, segment in hostile.SEGMENTS.items():
             path = world.path(route.path.replace(f"{{{name}}}", segment))
             if f"{{{name}}}" in route.path:
@@ -347,6 +364,7 @@ class TestConfigs:
             (internal, "PUT", f"/api/v2/agents/{world.agent.id}", "config"),
             (public, "PUT", f"/api/v1/agents/{world.agent.id}", "config"),
             (public, "PATCH", f"/api/v1/agents/{world.agent.id}", "config"),
+            (public, "PUT", f"/api/v1/agents/{world.agent.id}/config", None),
         ]
 
     @pytest.mark.parametrize("kind", ["object", "list"])

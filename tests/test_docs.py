@@ -115,6 +115,15 @@ def test_the_readmes_session_ends_with_a_good_key(server: MaimServer) -> None:
     assert _shape(json.loads(verdict)) == _shape(json.loads("".join(shown_verdict)))
 
 
+def test_the_readmes_config_is_explained(server: MaimServer) -> None:
+    session, _ = session_and_answer("validate-api-key")
+    example, answer = session_and_answer("explain=1")
+
+    printed = on_the_server(session + example, server).splitlines()
+
+    assert [json.loads(line) for line in printed[-2:]] == [json.loads(line) for line in answer.splitlines()]
+
+
 def test_the_readmes_host_header_reaches_nothing(server: MaimServer) -> None:
     session, answer = session_and_answer("-H 'Host: x:8000'")
 

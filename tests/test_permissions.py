@@ -10,8 +10,11 @@ import pytest
 from django.db.models import QuerySet
 
 from accounts import services as accounts
+from agents import services as agents
+from agents import templates
 from agents.access import agents_for
-from agents.models import Agent
+from agents.models import Agent, Template
+from agents.templates import templates_for
 from apikeys.access import keys_for
 from apikeys.services import IssuedKey
 from maim.common.actor import Actor, ActorKind
@@ -24,7 +27,7 @@ from tests.support.people import OPERATOR, Person, join, make_agent, make_key, r
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
 
-NOT_FOUND_CODES = {"TENANT_001", "AGENT_001", "KEY_001"}
+NOT_FOUND_CODES = {"TENANT_001", "AGENT_001", "KEY_001", "NOT_FOUND"}
 CODES = {
     400: {"VALIDATION_ERROR"},
     401: {"AUTHENTICATION_REQUIRED"},
@@ -72,12 +75,18 @@ INTERNAL_ROWS = list(rows(matrix.INTERNAL, 1))
 
 @dataclass(frozen=True)
 class World:
-    """Alice's tenant with an agent and its key, and everybody who may ask for them."""
+    """Alice's tenant with an agent, its key and a template, and everybody who may ask for them."""
 
     tenant: Tenant
     agent: Agent
     key: IssuedKey
+    template: Template
     people: dict[str, Person]
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no stranger may be told."""
+        return [self.tenant.id, self.agent.name, self.key.key.id, self.template.id, self.template.name]
 
     def suspend(self) -> None:
         Tenant.objects.filter(pk=self.tenant.pk).update(status=TenantStatus.SUSPENDED)
@@ -88,6 +97,8 @@ class World:
             "tenant_id": self.tenant.id,
             "agent_id": self.agent.id,
             "key_id": self.key.key.id,
+            "template_id": self.template.id,
+            "number": "2",
             "api_key": self.key.secret,
             "username": person.user.username if person else "nobody",
             "refresh_token": _refresh_token(person) if person else "none",
@@ -109,10 +120,12 @@ def world(alice: Person, bob: Person, charlie: Person) -> World:
     inactive = register("eve", is_active=False)
     join(inactive, alice.tenant, Role.OWNER)
     agent = make_agent(alice.tenant)
+    agent = agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
     return World(
         tenant=alice.tenant,
         agent=agent,
         key=make_key(agent, permissions=["chat"]),
+        template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
         people={"owner": alice, "member": bob, "stranger": charlie, "inactive": inactive},
     )
 
@@ -153,7 +166,7 @@ def test_public(row: Row, column: str, world: World) -> None:
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
     if role in ("stranger", "inactive", "nobody"):
         told = response.content.decode()
-        assert not [secret for secret in (world.tenant.id, world.agent.name, world.key.key.id) if secret in told]
+        assert not [secret for secret in world.secrets if secret in told]
 
 
 @pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])
@@ -165,7 +178,7 @@ def test_internal(row: Row, caller: str, world: World) -> None:
     assert (response.status_code,) == row.statuses, response.content
 
 
-@pytest.mark.parametrize("gate", [tenants_for, agents_for, keys_for], ids=lambda gate: gate.__name__)
+@pytest.mark.parametrize("gate", [tenants_for, agents_for, templates_for, keys_for], ids=lambda gate: gate.__name__)
 def test_a_gate_lists_what_is_ones_own(gate: Callable[[Actor], QuerySet[Any]], world: World) -> None:
     """Of lists, the routes ask for one tenant at a time; the gates behind them do not rely on it."""
     everything = set(gate(OPERATOR))
@@ -188,6 +201,30 @@ def test_a_key_is_found_under_its_own_agent_only(method: str, world: World) -> N
     )
 
     assert (response.status_code, code_of(response)) == (404, "KEY_001")
+    assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("role", ["owner", "member", "stranger"])
+def test_an_operators_template_is_read_by_all_and_changed_by_none(role: str, method: str, world: World) -> None:
+    template = templates.create_template(actor=OPERATOR, tenant=None, name="for everybody")
+    before = tables()
+
+    response = world.people[role].client.send(method, f"/api/v1/templates/{template.id}", {"name": "taken over"})
+
+    assert response.status_code == (200 if method == "GET" else 403), response.content
+    assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.parametrize("role", ["owner", "member"])
+def test_another_tenants_template_is_not_used(role: str, world: World) -> None:
+    """Its id, which is known, gives away nothing of what it holds."""
+    foreign = templates.create_template(actor=OPERATOR, tenant=world.people["stranger"].tenant, name="foreign")
+    before = tables()
+
+    response = world.people[role].client.send("PATCH", f"/api/v1/agents/{world.agent.id}", {"template_id": foreign.id})
+
+    assert (response.status_code, code_of(response)) == (400, "AGENT_003")
     assert changed_tables(before, tables()) == set()
 
 

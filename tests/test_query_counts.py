@@ -9,13 +9,17 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts
+from agents import services as agents
+from agents import templates
 from agents.models import Agent
+from maim.http.docs import document
 from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tenants import services as tenants
 from tests.permission_matrix import BODIES
@@ -26,6 +30,23 @@ from tests.support.routes import Route, all_routes, fill
 pytestmark = pytest.mark.django_db
 SNAPSHOT = Path(__file__).with_name("query_counts.json")
 SURFACE_OF = {surface.name: surface for surface in SURFACES}
+CHANGES = Route("internal", "/api/v2/config-changes", "GET")
+
+
+def _unchanged(route: Route) -> str:
+    """The name of the number of statements of a poll that finds nothing new."""
+    return f"{route}, unchanged"
+
+
+def _has_etag(route: Route) -> bool:
+    operations = document(SURFACE_OF[route.surface])["paths"].get(route.path, {})
+    return "304" in operations.get(route.method.lower(), {}).get("responses", {})
+
+
+# What is asked again and again: what has an ETag, and the feed.
+POLLED = [route for route in all_routes() if _has_etag(route) or route == CHANGES]
+MEASURED = {str(route) for route in all_routes()} | {_unchanged(route) for route in POLLED}
+
 # What surrounds the statements; how much of it there is differs between databases.
 FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT")
 
@@ -34,7 +55,11 @@ REQUIRED_QUERIES = {
     "internal: GET /api/v2/agents": "?tenant_id={tenant_id}",
     "internal: GET /api/v2/api-keys": "?tenant_id={tenant_id}",
     "internal: GET /api/v1/plugins/settings": "?tenant_id={tenant_id}&agent_id={agent_id}",
+    "internal: GET /api/v2/agents/{agent_id}/config/diff": "?from=1&to=2",
+    "internal: GET /api/v2/config-changes": "?after=0",
+    "internal: POST /api/v2/agents/import": "?tenant_id={tenant_id}",
     "internal: POST /api/v1/plugins/settings": "?tenant_id={tenant_id}&agent_id={agent_id}",
+    "public: GET /api/v1/agents/{agent_id}/config/diff": "?from=1&to=2",
     "public: GET /api/v1/api-keys": "?tenant_id={tenant_id}",
     "public: GET /api/v1/plugins/settings": "?agent_id={agent_id}",
     "public: POST /api/v1/plugins/settings": "?agent_id={agent_id}",
@@ -43,13 +68,22 @@ REQUIRED_QUERIES = {
 
 @dataclass(frozen=True)
 class World:
-    """Alice's tenant, an agent in it, and the agent's key."""
+    """Alice's tenant, a template and an agent in it, which has two versions of its config, and the agent's key."""
 
     alice: Person
     values: dict[str, str]
 
-    def send(self, route: Route, query: str | None = None) -> int:
+    def send(self, route: Route) -> int:
         """Sends a request that succeeds; how many statements it took."""
+        response, taken = self.ask(route)
+        assert response.status_code in (200, 204), response.content
+        if response.headers.get("Content-Type", "").startswith("application/json"):
+            answer = response.json()
+            assert not isinstance(answer, dict) or answer.get("success") is not False, answer
+        return taken
+
+    def ask(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
+        """The answer to a request, and how many statements it took."""
         surface = SURFACE_OF[route.surface]
         client = SurfaceClient(surface, self.alice.token if surface is PUBLIC else None)
         path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **self.values)
@@ -58,17 +92,15 @@ class World:
             for key, value in BODIES.get(f"{route.method} {route.path}", {}).items()
         }
         with CaptureQueriesContext(connection) as captured:
-            response = client.send(route.method, path, body or None)
-        assert response.status_code in (200, 204), response.content
-        if response.headers.get("Content-Type", "").startswith("application/json"):
-            answer = response.json()
-            assert not isinstance(answer, dict) or answer.get("success") is not False, answer
-        return sum(not entry["sql"].startswith(FRAME) for entry in captured.captured_queries)
+            response = client.send(route.method, path, body or None, **headers)
+        return response, sum(not entry["sql"].startswith(FRAME) for entry in captured.captured_queries)
 
 
 @pytest.fixture
 def world(alice: Person) -> World:
     agent = make_agent(alice.tenant)
+    change_config(agent, 2)
+    template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     key = make_key(agent, permissions=["chat"])
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
     return World(
@@ -80,8 +112,15 @@ def world(alice: Person) -> World:
             "agent_id": agent.id,
             "key_id": key.key.id,
             "api_key": key.secret,
+            "template_id": template.id,
+            "number": "2",
         },
     )
+
+
+def change_config(agent: Agent, number: int) -> None:
+    """Makes a version of the agent's config."""
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"number": number}})
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +129,8 @@ def counts(write_snapshots: bool) -> Iterator[dict[str, int]]:
     committed: dict[str, int] = json.loads(SNAPSHOT.read_text()) if SNAPSHOT.exists() else {}
     yield committed
     if write_snapshots:
-        served = sorted(str(route) for route in all_routes() if str(route) in committed)
-        SNAPSHOT.write_text(json.dumps({route: committed[route] for route in served}, indent=2) + "\n")
+        measured = sorted(MEASURED & set(committed))
+        SNAPSHOT.write_text(json.dumps({name: committed[name] for name in measured}, indent=2) + "\n")
 
 
 @pytest.mark.parametrize("route", all_routes(), ids=str)
@@ -105,9 +144,34 @@ def test_a_route_takes_as_many_statements_as_are_committed(
     assert taken == counts.get(str(route))
 
 
+@pytest.mark.parametrize("route", POLLED, ids=str)
+def test_a_poll_that_finds_nothing_new_takes_as_many_as_are_committed(
+    route: Route, world: World, counts: dict[str, int], write_snapshots: bool
+) -> None:
+    first, _ = world.ask(route)
+    if route == CHANGES:
+        answer, taken = world.ask(route, f"?after={first.json()['data']['cursor']}")
+        assert answer.json()["data"]["items"] == []
+    else:
+        answer, taken = world.ask(route, HTTP_IF_NONE_MATCH=first["ETag"])
+        assert (answer.status_code, answer.content) == (304, b"")
+
+    if write_snapshots:
+        counts[_unchanged(route)] = taken
+    assert taken == counts.get(_unchanged(route))
+
+
+def test_what_bots_poll_is_cheap(counts: dict[str, int]) -> None:
+    """Whatever is committed: these numbers are promised."""
+    effective = "internal: GET /api/v2/agents/{agent_id}/config/effective"
+
+    assert counts[effective] <= 3
+    assert {counts[_unchanged(route)] for route in POLLED if route.surface == INTERNAL.name} == {1}
+
+
 @pytest.mark.skipif("config.getoption('--write-snapshots')", reason="such a number is being removed")
 def test_no_number_is_of_a_route_that_is_gone(counts: dict[str, int]) -> None:
-    assert set(counts) <= {str(route) for route in all_routes()}
+    assert set(counts) <= MEASURED
 
 
 def add_tenants(world: World) -> None:
@@ -136,6 +200,17 @@ def add_keys(world: World) -> None:
         make_key(agent)
 
 
+def add_templates(world: World) -> None:
+    for number in range(19):
+        templates.create_template(actor=OPERATOR, tenant=world.alice.tenant, name=f"template {number}")
+
+
+def add_versions(world: World) -> None:
+    agent = Agent.unscoped.get(pk=world.values["agent_id"])
+    for number in range(3, 22):
+        change_config(agent, number)
+
+
 def add_plugins(world: World) -> None:
     for number in range(19):
         body = {"plugin_name": f"plugin {number}", "enabled": True}
@@ -157,11 +232,16 @@ GROWING: list[tuple[str, str, Callable[[World], None]]] = [
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),
     ("public", "/api/v1/api-keys", add_keys),
+    ("public", "/api/v1/agents/{agent_id}/config/versions", add_versions),
+    ("public", "/api/v1/templates", add_templates),
     ("public", "/api/v1/plugins/settings", add_plugins),
     ("internal", "/api/v2/tenants", add_tenants),
     ("internal", "/api/v2/agents", add_agents),
     ("internal", "/api/v2/api-keys", add_keys),
     ("internal", "/api/v2/agent-activity", add_heartbeats),
+    ("internal", "/api/v2/agents/{agent_id}/config/versions", add_versions),
+    ("internal", "/api/v2/config-changes", add_agents),
+    ("internal", "/api/v2/templates", add_templates),
     ("internal", "/api/v1/plugins/settings", add_plugins),
 ]
 
@@ -181,11 +261,17 @@ def test_a_list_of_20_takes_as_many_statements_as_one_of_1(
 
 
 def test_the_lists_that_are_tested_are_all_there_are() -> None:
-    """Of the paths that can be read, those that also take a new item, and the two that only list."""
+    """Of the paths that can be read, those that also take a new item, and those that only list."""
     methods: dict[tuple[str, str], set[str]] = {}
     for route in all_routes():
         methods.setdefault((route.surface, route.path), set()).add(route.method)
     collections = {place for place, found in methods.items() if {"GET", "POST"} <= found}
-    only_listed = {("public", "/api/v1/auth/me"), ("internal", "/api/v2/agent-activity")}
+    only_listed = {
+        ("public", "/api/v1/auth/me"),
+        ("public", "/api/v1/agents/{agent_id}/config/versions"),
+        ("internal", "/api/v2/agents/{agent_id}/config/versions"),
+        ("internal", "/api/v2/agent-activity"),
+        ("internal", "/api/v2/config-changes"),
+    }
 
     assert {(surface, path) for surface, path, _ in GROWING} == collections | only_listed

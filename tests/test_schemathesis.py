@@ -36,6 +36,9 @@ REFUSED_BY_RULE = {
     "postAuthPassword": "the old password must be right",
     "patchAuthMe": "an e-mail address must be one",
     "postTenants": "an owner must exist",
+    "postTemplates": "a template has a tenant or a chosen id, and not both",
+    "getConfigChanges": "a cursor must have been given out",
+    "postAgentsImport": "no plugin may be set twice",
     "getAgentApiKeys": "times lie between 1970 and 9999",
     "getApiKeys": "as getAgentApiKeys",
     "getAgentUsage": "days go from 1970 on, the first before the last",
@@ -90,13 +93,18 @@ class Things:
         self.headers = {"Authorization": f"Bearer {self._created('auth/login', **who)['access_token']}"}
         self.ids = self.make()
 
-    def make(self) -> dict[str, str]:
-        """A new tenant, agent and key, by the names that the documents have for their ids."""
+    def make(self) -> dict[str, Any]:
+        """A new tenant, agent, key and template, by the names that the documents have for their ids.
+
+        `number`, `version`, `from` and `to` are the one version of the agent's config.
+        """
         name = f"thing {next(self._numbers)}"
         tenant = self._created("tenants", tenant_name=name, tenant_type="enterprise")["data"]["id"]
         agent = self._created("agents", tenant_id=tenant, name=name)["id"]
         key = self._created(f"agents/{agent}/api_keys", name=name)
-        return {"tenant_id": tenant, "agent_id": agent, "key_id": key["id"], "api_key": key["api_key"]}
+        template = self._created("templates", tenant_id=tenant, name=name)["id"]
+        ids = {"tenant_id": tenant, "agent_id": agent, "key_id": key["id"], "template_id": template}
+        return {**ids, "api_key": key["api_key"], **dict.fromkeys(("number", "version", "from", "to"), 1)}
 
     def _created(self, path: str, **body: Any) -> Any:
         answer = self.session.post(f"{self._url}/api/v1/{path}", json=body, headers=self.headers)
@@ -115,13 +123,16 @@ class Things:
         for location, values in parts.items():
             component = case.meta.components.get(location)
             if component is not None and component.mode.is_positive and isinstance(values, dict):
-                values.update({name: ids[name] for name in ids if name in values})
+                # A body names a template freely, but for another tenant's.
+                named = values.keys() - ({"template_id"} if location is ParameterLocation.BODY else set())
+                values.update({name: ids[name] for name in ids if name in named})
 
     def check(self, case: Case[Any], base_url: str) -> None:
         """Sends the request and has every check look at the answer."""
         self.aim(case)
         operation = case.operation.definition.raw
         by_rule = operation["operationId"] in REFUSED_BY_RULE or not is_acceptable(case.body)
+        by_rule |= "If-Match" in (case.headers or {})  # which a made-up version does not
         excluded = [positive_data_acceptance] if by_rule else []
         headers = self.headers if "security" in operation else None
         case.call_and_validate(base_url=base_url, session=self.session, headers=headers, excluded_checks=excluded)

@@ -13,14 +13,14 @@ from django.apps import apps
 from django.db import models
 from django.shortcuts import get_list_or_404, get_object_or_404
 
-from agents import plugins
+from agents import plugins, templates
 from agents import services as agents
-from agents.models import Agent, AgentActivity, PluginSetting
+from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
 from maim.common import clock
-from maim.common.models import AuditEntry
+from maim.common.models import AuditEntry, Change
 from maim.common.scoping import TenantOwned, UnscopedQueryError
 from tenants import services as tenants
 from tenants.models import Membership, Tenant, TenantType
@@ -38,6 +38,7 @@ NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
     AuditEntry: "is read by operators alone, and outlives the tenant",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
+    Change: "is told to the internal surface alone, and says so when a tenant is gone",
 }
 
 # Who may see every tenant's rows: `file` or `file::function`, each with its reason.
@@ -46,11 +47,23 @@ MAY_GO_UNSCOPED = {
     "maim/common/db.py::upsert": "writes one row that its caller names whole",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
-    "agents/services.py::lock_agent": "locks a row that passed the gate",
+    "agents/configs.py::lock_agent": "locks a row that passed the gate",
+    "agents/configs.py::template_of": "reads what an agent names, and says whose it must be",
+    "agents/configs.py::check_template": "asks whose a template is, to refuse another tenant's",
+    "agents/templates.py::templates_for": "is the gate to templates",
+    "agents/templates.py::get_template": "is the gate to templates",
+    "agents/templates.py::agents_of": "an operator's template is for agents of every tenant",
+    "agents/templates.py::_lock": "locks a row that passed the gate",
+    "agents/effective.py": "is read for agents that passed the gate, or by whom every tenant is open to",
+    "agents/resealing.py::_places": "seals every tenant's secrets anew, for whoever runs the command",
+    "agents/changes.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
+    "agents/changes.py::_entries": "answers the internal surface, which is trusted with every tenant",
     "agents/services.py::active_agents": "answers the internal surface, which is trusted with every tenant",
     "agents/services.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
+    "internal_api/readings.py::_agents": "answers the internal surface, which is trusted with every tenant",
+    "tenants/services.py::delete_tenant": "names the agents that go with their tenant",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
@@ -185,6 +198,7 @@ def furnish(tenant: Tenant) -> Agent:
     """Something of everything that a tenant can hold; its agent."""
     agent = make_agent(tenant)
     use(make_key(agent).key)
+    templates.create_template(actor=OPERATOR, tenant=tenant, name="template")
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=None, plugin_name="weather", enabled=True, config={})
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=False, config={})
     agents.record_activity(tenant_id=tenant.id, agent_id=agent.id, ttl_seconds=60)
@@ -198,7 +212,7 @@ def use(key: ApiKey) -> None:
 
 
 # What a change leaves behind besides itself.
-TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation"}
+TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.Change"}
 
 
 def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: Person, charlie: Person) -> None:
@@ -209,7 +223,7 @@ def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: P
     )
     join(bob, tenant)
     furnish(tenant)
-    everything = SCOPED_LABELS | {"tenants.Tenant", "tenants.Membership", "apikeys.KeySecret", "common.AuditEntry"}
+    everything = SCOPED_LABELS | {"tenants.Tenant", "tenants.Membership", "apikeys.KeySecret"} | TRACES
     assert changed_tables(empty, tables()) == everything, "the test must furnish a tenant with every kind of row"
 
     tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
@@ -225,14 +239,14 @@ def test_a_deleted_agent_takes_its_own_and_leaves_its_neighbours(alice: Person) 
     use(make_key(agent).key)
     plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="x", enabled=True, config={})
     agents.record_activity(tenant_id=alice.tenant.id, agent_id=agent.id, ttl_seconds=60)
-    assert changed_tables(before, tables()) >= SCOPED_LABELS | {"apikeys.KeySecret"}
+    assert changed_tables(before, tables()) >= (SCOPED_LABELS - {"agents.Template"}) | {"apikeys.KeySecret"}
 
     agents.delete_agent(actor=OPERATOR, agent=agent)
     usage.sweep()
 
     assert changed_tables(before, tables()) == TRACES | {"apikeys.DailyUse"}, "its uses stay in its tenant's counts"
     assert not DailyUse.objects.in_tenants([alice.tenant.id]).filter(subject=agent.id).exists()
-    for model in (Agent, ApiKey, PluginSetting, AgentActivity, DailyUse):
+    for model in (Agent, ConfigVersion, ApiKey, PluginSetting, AgentActivity, DailyUse):
         assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"
 
 

@@ -10,13 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
-from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -24,6 +22,7 @@ import pytest
 
 from apikeys.keyformat import generate
 from maim.server.supervisor import GRACE_SECONDS
+from tests.support.deployment import own_dependencies
 from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, MaimServer
 
@@ -39,11 +38,6 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
     """A server whose processes tests may kill, as long as it comes back."""
     with MaimServer(tmp_path_factory.mktemp("survivor"), "maim_survivor") as maim:
         yield maim
-
-
-def workers(maim: MaimServer, surface: str) -> list[int]:
-    """The workers that said they serve a surface, oldest first."""
-    return [int(pid) for pid in re.findall(rf"{surface} worker (\d+) serves", maim.log)]
 
 
 def family(maim: MaimServer) -> list[psutil.Process]:
@@ -107,8 +101,8 @@ class TestStart:
 
         with MaimServer(tmp_path, "maim_start", MAIM_WORKERS=str(number)) as maim:
             for surface, port in (("public", maim.public_port), ("internal", maim.internal_port)):
-                wait_until(lambda s=surface: len(workers(maim, s)) == number, "every worker serves")  # type: ignore[misc]
-                assert len(set(workers(maim, surface))) == number
+                wait_until(lambda s=surface: len(maim.workers(s)) == number, "every worker serves")  # type: ignore[misc]
+                assert len(set(maim.workers(surface))) == number
                 assert maim.log.count(f"serves 127.0.0.1:{port}") == number
 
             assert maim.log.count("maim is ready") == 1
@@ -144,15 +138,15 @@ class TestRecovery:
     @pytest.mark.parametrize("surface", ["public", "internal"])
     def test_a_killed_worker_comes_back_however_often(self, survivor: MaimServer, surface: str) -> None:
         for _ in range(3):  # Granian gives up on a worker that dies twice in seconds; then the group comes back
-            before = workers(survivor, surface)
+            before = survivor.workers(surface)
 
             os.kill(before[-1], signal.SIGKILL)
 
-            wait_until(lambda: len(workers(survivor, surface)) > len(before), "a new worker")  # noqa: B023
+            wait_until(lambda: len(survivor.workers(surface)) > len(before), "a new worker")  # noqa: B023
             wait_until(lambda: answers(getattr(survivor, surface)), "the surface answers")
 
     def test_a_worker_ends_however_often_it_is_told_to(self, survivor: MaimServer) -> None:
-        worker = psutil.Process(workers(survivor, "public")[-1])
+        worker = psutil.Process(survivor.workers("public")[-1])
 
         with suppress(ProcessLookupError):
             for _ in range(20):
@@ -162,7 +156,7 @@ class TestRecovery:
         wait_until(lambda: answers(survivor.public), "the public surface answers")
 
     def test_a_killed_group_comes_back_and_leaves_no_orphans(self, survivor: MaimServer) -> None:
-        worker = psutil.Process(workers(survivor, "public")[-1])
+        worker = psutil.Process(survivor.workers("public")[-1])
         group = worker.parent()
         assert group is not None
         assert group.ppid() == survivor.pid
@@ -170,12 +164,12 @@ class TestRecovery:
         group.kill()
 
         wait_until(lambda: is_over(worker), "the worker notices that its master is gone")
-        wait_until(lambda: workers(survivor, "public")[-1] != worker.pid, "a new worker")
+        wait_until(lambda: survivor.workers("public")[-1] != worker.pid, "a new worker")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
 
     def test_the_other_surface_does_not_notice(self, survivor: MaimServer) -> None:
-        before = workers(survivor, "internal")
-        worker = psutil.Process(workers(survivor, "public")[-1])
+        before = survivor.workers("internal")
+        worker = psutil.Process(survivor.workers("public")[-1])
         group = worker.parent()
         assert group is not None
 
@@ -185,7 +179,7 @@ class TestRecovery:
             wait_until(lambda: is_over(group), "the public group is gone")
             assert kept_alive.get("/health").status_code == 200
 
-        assert workers(survivor, "internal") == before
+        assert survivor.workers("internal") == before
         wait_until(lambda: is_over(worker), "the worker notices that its master is gone")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
 
@@ -202,9 +196,9 @@ class TestRecovery:
             httpx.get(f"{survivor.public}/nowhere")
         assert served() == before + 7
 
-        dead = workers(survivor, "public")[-1]
+        dead = survivor.workers("public")[-1]
         os.kill(dead, signal.SIGKILL)
-        wait_until(lambda: workers(survivor, "public")[-1] != dead, "a new worker")
+        wait_until(lambda: survivor.workers("public")[-1] != dead, "a new worker")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
         httpx.get(f"{survivor.public}/nowhere")
 
@@ -330,9 +324,8 @@ class TestRunserver:
         )
 
 
-@dataclass
-class Deployment:
-    """A server with a database and a Redis of its own, to be taken away."""
+class Deployment(NamedTuple):
+    """A server on a database and a Redis of its own, to be taken away."""
 
     maim: MaimServer
     mariadb: MariaDB
@@ -350,19 +343,8 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
-    missing = [*MariaDB.missing(), *Redis.missing(), *([] if find_spec("MySQLdb") else ["mysqlclient"])]
-    if missing:
-        pytest.skip(f"needs {' and '.join(missing)}")
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        directory.chmod(0o755)  # mariadbd runs as another user
-        mariadb, redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
-        for instance in (mariadb, redis):
-            instance.start()
-            stack.callback(instance.stop)
-        url = mariadb.create_database("maim")
-        maim = stack.enter_context(MaimServer(directory, "maim_outage", DATABASE_URL=url, REDIS_URL=redis.url))
-        yield Deployment(maim, mariadb, redis)
+    with own_dependencies() as own, MaimServer(own.directory, "maim_outage", **own.environment()) as maim:
+        yield Deployment(maim, own.mariadb, own.redis)
 
 
 ALL_HEALTHY = (200, {"api": "healthy", "database": "healthy", "cache": "healthy"})

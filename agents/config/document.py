@@ -8,6 +8,7 @@ from typing import Any
 Config = dict[str, Any]
 
 MASK = "********"
+SEALED = "$sealed"
 SECTIONS = (
     "chat",
     "chinese_typo",
@@ -32,8 +33,14 @@ SECTIONS = (
     "tool",
     "voice",
 )  # of config_overrides; what stands beside them is kept as it was sent
-NAMED_LISTS = ("api_providers", "models")  # in config_overrides.model, merged item by item
+# Lists whose items have names, and are merged by them.
+NAMED_LISTS = (("config_overrides", "model", "api_providers"), ("config_overrides", "model", "models"))
 PROVIDER_SECRETS = ("api_key", "base_url")
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a stored value, in a secret's place, is sealed (agents.config.secrets)."""
+    return isinstance(value, dict) and value.keys() == {SEALED}
 
 
 def section(config: Config, name: str) -> Config:

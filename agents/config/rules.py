@@ -1,48 +1,85 @@
-"""What a config may not say, whatever its merge."""
+"""What a config may not say, whatever its schema: sizes, and names that belong to a layer below."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from agents.config import system
+from agents.config import secrets
 from agents.config.document import Config, section
+from agents.config.layers import Layer
 from agents.errors import BadConfig
+from maim.common import sealing
 from maim.common.text import fold
 
 MAX_BYTES = 256 * 1024
+MAX_LEAVES = 5000
 
 
-def check_sent(sent: Config) -> None:
-    """Raises BadConfig if a sent provider or model takes a name the system defines, or uses its provider.
+def check_names(sent: Config, stored: Config, below: Sequence[Layer]) -> None:
+    """Raises BadConfig if a sent provider or model takes a name of a layer below, or uses an operator's provider.
 
-    A bot would send the operator's key to whatever `base_url` a namesake of its provider gives.
+    A bot would send the operator's key to whatever `base_url` a namesake of its provider gives. What is stored
+    already may be sent again: the name was taken later, and such an item inherits nothing (agents.config.layers).
     """
     errors: dict[str, list[str]] = {}
-    model = section(sent, "model")
-    theirs = system.provider_names()
+    providers, models, operators = set[str](), set[str](), set[str]()
+    for layer in below:
+        theirs = section(layer.config, "model")
+        names = {_folded(item.get("name")) for item in _items(theirs, "api_providers")} - {""}
+        providers |= names
+        models |= {_folded(item.get("name")) for item in _items(theirs, "models")} - {""}
+        if layer.is_trusted:
+            operators |= names
+    model, before = section(sent, "model"), section(stored, "model")
+    providers -= {_folded(item.get("name")) for item in _items(before, "api_providers")}
+    used_before = {_folded(item.get("name")): _folded(item.get("api_provider")) for item in _items(before, "models")}
     for number, provider in enumerate(_items(model, "api_providers")):
-        if _folded(provider.get("name")) in theirs:
+        if _folded(provider.get("name")) in providers:
             errors[f"config_overrides.model.api_providers[{number}].name"] = [
-                _("the system has a provider of this name")
+                _("the system, the template or the tenant has a provider of this name")
             ]
     for number, item in enumerate(_items(model, "models")):
         path = f"config_overrides.model.models[{number}]"
-        if _folded(item.get("name")) in system.model_names():
-            errors[f"{path}.name"] = [_("the system has a model of this name")]
+        if _folded(item.get("name")) in models - used_before.keys():
+            errors[f"{path}.name"] = [_("the system, the template or the tenant has a model of this name")]
         for key in ("api_provider", "provider_name"):
-            if _folded(item.get(key)) in theirs:
+            used = _folded(item.get(key))
+            if used in operators and used != used_before.get(_folded(item.get("name"))):
                 errors[f"{path}.{key}"] = [_("a model of your own needs a provider of your own")]
     if errors:
         raise BadConfig(errors)
 
 
 def check_size(config: Config) -> None:
-    """Raises BadConfig if the config, as stored, is larger than MAX_BYTES."""
-    if len(json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_BYTES:
+    """Raises BadConfig if the config is larger than MAX_BYTES, or has more than MAX_LEAVES values."""
+    if _size(config) > MAX_BYTES and _size(_opened(config)) > MAX_BYTES:
         raise BadConfig({"config": [_("the config may have at most 256 KiB")]})
+    if sum(1 for _leaf in _leaves(config)) > MAX_LEAVES:
+        raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
+
+
+def _size(config: Config) -> int:
+    return len(json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _opened(config: Config) -> Config:
+    """With its secrets as they were sent, which is shorter than they are stored."""
+    try:
+        return secrets.opened(config)
+    except sealing.Unsealable:
+        return config
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not members:
+        yield value
+    for member in members:
+        yield from _leaves(member)
 
 
 def _items(model: Config, name: str) -> list[dict[str, Any]]:
@@ -50,5 +87,5 @@ def _items(model: Config, name: str) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def _folded(name: Any) -> str | None:
-    return fold(name) if isinstance(name, str) else None
+def _folded(name: Any) -> str:
+    return fold(name) if isinstance(name, str) else ""

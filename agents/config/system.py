@@ -6,16 +6,22 @@ again when they change, else from the ones that come with maim.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from maim.common.text import fold
+import maim
+from agents.config import layers, schema
+from agents.config.document import PROVIDER_SECRETS, Config
+from agents.config.layers import Layer
 
 log = logging.getLogger("maim.config")
 
@@ -35,6 +41,8 @@ class _TomlFile:
         self._read: tuple[Path, _Version] | None = None
         self._content: dict[str, Any] = {}
 
+        self.problem: str | None = None  # why the file is not in use, if it is not
+
     def content(self, configured: Path | None) -> dict[str, Any]:
         path = configured or self._built_in
         found = path, _version(path)
@@ -45,9 +53,13 @@ class _TomlFile:
 
     def _renewed(self, path: Path) -> dict[str, Any]:
         try:
-            return self._parsed(path)
+            content = self._parsed(path)
         except (OSError, ValueError) as error:
             log.error("%s is not in use: %s", path, error)
+            self.problem = f"{path.name} is not in use: {error}"
+        else:
+            self.problem = None
+            return content
         was_good_before = self._read is not None and self._read[0] == path
         return self._content if was_good_before else self._parsed(self._built_in)
 
@@ -57,6 +69,10 @@ class _TomlFile:
             raise ValueError(f"{wrong[0]} must be a table")
         if wrong := [key for key in self._lists if not _is_list_of_named(content.get(key, []))]:
             raise ValueError(f"{wrong[0]} must be a list of tables, each with a name")
+        try:
+            json.dumps(content)
+        except TypeError as error:
+            raise ValueError("dates and times are not what JSON knows; write them as texts") from error
         return content
 
 
@@ -122,16 +138,67 @@ def bot_defaults() -> dict[str, Any]:
     return {name: _without_secrets(value) for name, value in content.items() if name != "inner"}
 
 
-def provider_names() -> frozenset[str]:
-    """The folded names of the system's providers."""
-    return _folded_names("api_providers")
+class System(NamedTuple):
+    """The lowest layer, and what it is known by: another whenever its content is another."""
+
+    config: Config
+    fingerprint: str
 
 
-def model_names() -> frozenset[str]:
-    """The folded names of the system's models."""
-    return _folded_names("models")
+def layer() -> System:
+    """The system's defaults as an agent's config would say them: the schema's, under those of the files.
+
+    Read only. Its providers have their keys.
+    """
+    return _layer(
+        _Identity(_bot_file.content(settings.BOT_CONFIG_PATH)),
+        _Identity(_model_file.content(settings.MODEL_CONFIG_PATH)),
+    )
 
 
-def _folded_names(kind: str) -> frozenset[str]:
-    items = _model_file.content(settings.MODEL_CONFIG_PATH).get(kind, [])
-    return frozenset(fold(item["name"]) for item in items)
+def problems() -> list[str]:
+    """Why a configured file is not in use, if it is not; one sentence each."""
+    layer()
+    return [file.problem for file in (_bot_file, _model_file) if file.problem]
+
+
+class _Identity:
+    """A content that is read anew is another object: enough to know it by."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.content is other.content
+
+    def __hash__(self) -> int:
+        return id(self.content)
+
+
+# As TOML files name them, and as an agent's config does.
+_PLACES = {"personality": "persona", "bot": "bot_overrides"}
+
+
+@lru_cache(maxsize=1)
+def _layer(bot: _Identity, model: _Identity) -> System:
+    said: Config = {"config_overrides": {}}
+    for name, value in bot.content.items():
+        if name in _PLACES:
+            said[_PLACES[name]] = _without_secrets(value)
+        elif name != "inner":
+            said["config_overrides"][name] = _without_secrets(value)
+    message = bot.content.get("maim_message")
+    if isinstance(message, dict) and "auth_token" in message:
+        said["config_overrides"]["maim_message"]["auth_token"] = message["auth_token"]
+    providers = [
+        {**_without_secrets(provider), **{key: provider[key] for key in PROVIDER_SECRETS if key in provider}}
+        for provider in model.content.get("api_providers", [])
+    ]
+    said["config_overrides"]["model"] = {
+        "api_providers": providers,
+        "models": _without_secrets(model.content.get("models", [])),
+        "model_task_config": _without_secrets(model.content.get("model_task_config", {})),
+    }
+    config = layers.resolve([Layer("", schema.defaults()), Layer("", said, is_trusted=True)])
+    text = json.dumps([config, maim.__version__], sort_keys=True)
+    return System(config, hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.config.secrets import opened
 from agents.models import Agent
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
@@ -71,9 +72,8 @@ class ConfigDoor:
 
 
 def stored() -> Config:
-    """The one agent's config as the database holds it."""
-    config: Config = Agent.unscoped.get().config
-    return config
+    """The one agent's config as it is stored, its secrets opened."""
+    return opened(Agent.unscoped.get().config)
 
 
 def model(**parts: Any) -> Config:

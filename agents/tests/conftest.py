@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agents.tests.config_doors import SURFACES, Door
 from agents.tests.configs import DOORS, ConfigDoor
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
@@ -36,6 +37,12 @@ def config_door(
 ) -> ConfigDoor:
     """Each door in turn."""
     return ConfigDoor(request.param, alice, internal)
+
+
+@pytest.fixture(params=SURFACES)
+def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
+    """Alice's agents on each surface in turn."""
+    return Door(request.param, alice.client if request.param == "v1" else internal, alice)
 
 
 @pytest.fixture

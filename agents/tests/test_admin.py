@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.config.secrets import opened
 from agents.models import Agent
 from apikeys.models import ApiKey
 from maim.common.models import AuditEntry
@@ -36,7 +37,7 @@ def test_an_operator_adds_an_agent(olivia: Operator, alice: Person) -> None:
     agent = Agent.unscoped.get(name="Scout")
     assert response["Location"] == url(Agent)
     assert (agent.tenant_id, agent.tags, agent.template_id) == (alice.tenant.pk, ["a", "文"], None)
-    assert agent.config == with_provider()
+    assert opened(agent.config) == with_provider()
     entry = olivia.audit_of("agent.create")
     assert (entry.object_id, entry.tenant_id) == (agent.pk, alice.tenant.pk)
     assert SECRET not in str(entry.after)
@@ -107,7 +108,7 @@ def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, agent: Agent)
     assert olivia.change(agent).status_code == 302
 
     agent.refresh_from_db()
-    assert agent.config == {"temperature": 0.7, **with_provider()}
+    assert opened(agent.config) == {"temperature": 0.7, **with_provider()}
     assert AuditEntry.objects.count() == before
 
 
@@ -116,7 +117,7 @@ def test_an_emptied_config_is_one_that_changes_nothing(olivia: Operator, agent: 
     assert olivia.change(agent, config=nothing).status_code == 302
 
     agent.refresh_from_db()
-    assert agent.config == {"temperature": 0.7, **with_provider()}
+    assert opened(agent.config) == {"temperature": 0.7, **with_provider()}
 
 
 def test_a_changed_config_is_merged_and_a_mask_keeps_its_secret(olivia: Operator, agent: Agent) -> None:
@@ -125,7 +126,7 @@ def test_a_changed_config_is_merged_and_a_mask_keeps_its_secret(olivia: Operator
     olivia.change(agent, config=json.dumps(sent))
 
     agent.refresh_from_db()
-    assert agent.config == {"custom": [1], **with_provider(max_retry=2)}
+    assert opened(agent.config) == {"custom": [1], **with_provider(max_retry=2)}
     entry = olivia.audit_of("agent.update")
     assert SECRET not in f"{entry.before} {entry.after}"
 

@@ -26,7 +26,7 @@ class TestKeeping:
             {"bot_overrides": {"nickname": "麦麦", "own": {"a": 1}}},
             {"config_overrides": {"chat": {"talk_value": 0.5, "own": [1]}}},
             {"config_overrides": {"own_section": {"a": 1}, "own_scalar": 5, "own_list": [1], "own_text": "x"}},
-            {"config_overrides": {"model": {"model_task_config": {"replyer": {"model_list": ["a"]}}, "own": 1}}},
+            {"config_overrides": {"model": {"model_task_config": {"replyer": {"model_list": []}}, "own": 1}}},
             {"models": [{"name": "a"}, {"name": "a"}], "api_providers": "not the known ones"},
             {"big": 2**63 - 1, "small": -(2**63), "float": 1e300},
             {"z": 1, "a": 2, "m": 3},

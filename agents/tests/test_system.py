@@ -221,3 +221,47 @@ def test_an_empty_file_offers_nothing(read: Any, models_file: File, defaults_fil
 def test_it_needs_a_token_on_the_public_surface(public: SurfaceClient) -> None:
     for what in ("models", "bot-defaults"):
         assert public.get(f"/api/v1/system/{what}").status_code == 401
+
+
+class TestReady:
+    """Operators are told at /ready of a file of theirs that is not in use; traffic may come all the same."""
+
+    @staticmethod
+    def answer(internal: SurfaceClient) -> dict[str, Any]:
+        response = internal.get("/ready")
+        assert response.status_code == 200, response.content
+        body: dict[str, Any] = response.json()
+        assert body["status"] == "healthy"
+        return body
+
+    def test_there_are_no_warnings_while_all_is_well(
+        self, internal: SurfaceClient, models_file: File, defaults_file: File
+    ) -> None:
+        models_file.write(MODELS)
+        defaults_file.write(DEFAULTS)
+
+        assert list(self.answer(internal)) == ["status", "timestamp", "version", "services"]
+
+    def test_a_broken_file_is_a_warning_until_it_is_mended(
+        self, internal: SurfaceClient, models_file: File, defaults_file: File
+    ) -> None:
+        models_file.write(MODELS)
+        defaults_file.write(DEFAULTS)
+        self.answer(internal)
+
+        models_file.write(MODELS.replace('"sk-secret"', '"sk-secret', 1))
+        (warning,) = self.answer(internal)["warnings"]
+        assert warning.startswith("model_config.toml is not in use: ")
+        assert "line" in warning
+        assert "sk-secret" not in warning
+
+        models_file.write(MODELS)
+        assert "warnings" not in self.answer(internal)
+
+    def test_each_file_has_its_own(self, internal: SurfaceClient, models_file: File, defaults_file: File) -> None:
+        models_file.write("[[models]]\nname = 5")
+
+        warnings = self.answer(internal)["warnings"]
+
+        assert [warning.partition(" ")[0] for warning in warnings] == ["bot_config.toml", "model_config.toml"]
+        assert "models must be a list of tables" in warnings[1]

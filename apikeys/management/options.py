@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -14,6 +14,7 @@ from apikeys.models import KeyStatus
 from apikeys.serializers import MAX_EXPIRES_WITHIN_DAYS
 from apikeys.services import MAX_GRACE_SECONDS
 from apikeys.verification import Address
+from maim.commands.options import add_json, whole
 from maim.common import clock
 from maim.common.limits import Period
 from maim.http import strict_json
@@ -107,27 +108,11 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_json(parser: argparse._ActionsContainer) -> None:
-    """Output for programs."""
-    parser.add_argument("--json", action="store_true", help="write one JSON document")
-
-
 def add_secret_output(parser: argparse.ArgumentParser) -> None:
     """Output of a new secret."""
     either = parser.add_mutually_exclusive_group()
     add_json(either)
     either.add_argument("--quiet", action="store_true", help="write the key alone, such as for KEY=$(...)")
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number between two others."""
-
-    def number(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return number
 
 
 def rate_limit(text: str) -> dict[str, int]:

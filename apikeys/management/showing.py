@@ -10,10 +10,10 @@ import orjson
 from django.conf import settings
 
 from apikeys import keyformat
-from apikeys.management.tables import record, table
 from apikeys.models import ApiKey, KeySecret
 from apikeys.permissions import Requirement
 from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Room, Verdict
+from maim.commands.tables import record, table
 from maim.common import clock
 from maim.common.limits import Period
 from maim.http.shapes import utc_text

@@ -2,60 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from dataclasses import dataclass
 from io import StringIO
-from typing import Any
 
-from django.core.management import CommandError, call_command
+from tests.support.commands import Outcome, run
 
 SECRET = re.compile(r"mmc_[A-Za-z0-9+/]{112}")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document of a command that succeeded."""
-        assert (self.status, self.err) == (0, ""), self.err
-        return json.loads(self.out)
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """The cells of a table, without its header."""
-        return [re.split(r"\s{2,}", line) for line in self.out.splitlines()[1:]]
-
-
-class Terminal(StringIO):
-    """Standard input at which somebody sits."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 def keys(*arguments: str, stdin: StringIO | None = None) -> Outcome:
-    """Runs `manage.py keys`; where the arguments are wrong in themselves, its status is here that of a refusal."""
-    out, err = StringIO(), StringIO()
-    status = 0
-    previous, sys.stdin = sys.stdin, stdin or StringIO()
-    try:
-        call_command("keys", *arguments, stdout=out, stderr=err)
-    except CommandError as error:
-        status = error.returncode
-        err.write(str(error))
-    except SystemExit as end:
-        status = int(end.code or 0)
-    finally:
-        sys.stdin = previous
-    return Outcome(status, out.getvalue(), err.getvalue())
+    """Runs `manage.py keys`."""
+    return run("keys", *arguments, stdin=stdin)
 
 
 def secrets_in(text: str) -> list[str]:

@@ -29,6 +29,7 @@ def facts(key_id: str = "key_1", agent_id: str = "agent_1", tenant_id: str = "te
         "tenant_id": tenant_id,
         "agent_id": agent_id,
         "agent_name": "agent",
+        "config_version": 0,
         "permissions": (),
         "grants": Grants(()),
         "networks": (),

@@ -26,6 +26,43 @@ MINUTE = 60
 needs_redis = pytest.mark.skipif(not django_settings.REDIS_URL, reason="no REDIS_URL")
 
 
+def redis_limiter() -> RedisLimiter:
+    """A limiter in the Redis of this run, with a connection of its own."""
+    assert django_settings.REDIS_URL
+    return RedisLimiter(django_settings.REDIS_URL)
+
+
+class Stored:
+    """What a limiter keeps in Redis of one subject."""
+
+    def __init__(self, limiter: RedisLimiter, subject: str) -> None:
+        self._redis = _commands(limiter)
+        self._keys: list[bytes] = self._redis.keys(f"*{subject}*")
+
+    def seconds_left(self) -> list[int]:
+        """How much longer each of its keys is kept, the shortest first."""
+        return sorted(self._redis.ttl(key) for key in self._keys)
+
+    def add_an_older_use(self, *, seconds: int) -> None:
+        """Adds a use to its window, so long before the oldest that is there."""
+        (window,) = self._keys
+        self._redis.lpush(window, int(self._redis.lindex(window, 0)) - seconds * 1_000_000)
+
+    def lose(self) -> None:
+        """Loses all of it."""
+        self._redis.delete(*self._keys)
+
+
+def break_connection(limiter: RedisLimiter) -> None:
+    """Has Redis close the connection that a limiter holds."""
+    _commands(redis_limiter()).client_kill_filter(_id=_commands(limiter).client_id())
+
+
+def _commands(limiter: RedisLimiter) -> Any:
+    """The commands of a limiter's Redis. redis-py's types say of each that its answer may have to be awaited."""
+    return limiter._redis
+
+
 def fresh(kind: str = "key") -> str:
     """The id of something that no limiter has seen."""
     return f"{kind}_{uuid4().hex[:12]}"

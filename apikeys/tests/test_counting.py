@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,8 +13,10 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
+from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.tests.facts import facts
+from apikeys.usage import Uses
 from apikeys.verification import KeyFacts, counting
 from apikeys.verification.counting import UseCounter
 from tests.support.instances import wait_until
@@ -294,6 +296,33 @@ class TestThreads:
         counter.end()
 
         assert count_of(key) == (3, NOON)
+
+    def test_whatever_goes_wrong_is_logged_once_and_the_next_write_takes_it_all(
+        self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add, faults = usage.add, iter([ZeroDivisionError("one of ours")])
+
+        def fail_once(uses: Sequence[Uses]) -> None:
+            for fault in faults:
+                raise fault
+            add(uses)
+
+        monkeypatch.setattr(usage, "add", fail_once)
+        monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 0.01)
+        counter = UseCounter()
+        counter.count(key, NOON)
+        counter.start()
+        try:
+            wait_until(lambda: bool(caplog.records), "the fault is logged")
+            counter.count(key, MIDNIGHT)
+            wait_until(lambda: count_of(key)[0] == 2, "both uses are written")
+        finally:
+            counter.end()
+
+        assert by_day(key.key_id) == {NOON.date(): 1, MIDNIGHT.date(): 1}
+        (record,) = caplog.records
+        assert (record.levelno, record.name) == (logging.ERROR, "maim.keys")
+        assert record.exc_info is not None
 
     def test_less_than_a_second_is_lost_with_a_process(self) -> None:
         assert counting.WRITE_EVERY_SECONDS < 1

@@ -116,6 +116,71 @@ class TestDatabaseAway:
         assert worker.code(scene.secret, use=True) == VALID
 
 
+class TestLastKnown:
+    """What is said without asking anybody, where nobody has answered in time."""
+
+    @pytest.fixture
+    def limited(self, scene: Scene) -> str:
+        return scene.another(quota=A_DAY)
+
+    def test_under_a_good_lease_it_is_the_truth(self, worker: Worker, scene: Scene) -> None:
+        fresh = worker.engine.verify(scene.secret)
+
+        assert worker.engine.last_known(Ask(scene.secret, use=True)) == fresh
+
+    def test_then_it_is_stale_for_as_long_as_that_is_granted(self, worker: Worker, scene: Scene, settings: Any) -> None:
+        settings.SERVE_STALE_SECONDS = 60
+        fresh = worker.engine.verify(scene.secret)
+
+        worker.lose(59.9)
+        assert worker.engine.last_known(Ask(scene.secret)) == fresh._replace(stale=True)
+        worker.clock.now += 0.1
+        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(AWAY)
+
+    def test_or_nothing_where_nothing_is_granted(self, worker: Worker, scene: Scene) -> None:
+        worker.code(scene.secret)
+        worker.clock.now += LEASE_SECONDS
+
+        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(AWAY)
+
+    @pytest.mark.parametrize("lease", ["good", "over"])
+    def test_a_use_of_a_key_with_limits_follows_their_setting(
+        self, worker: Worker, limited: str, settings: Any, lease: str
+    ) -> None:
+        settings.SERVE_STALE_SECONDS = 60
+        worker.code(limited)
+        worker.lose(0 if lease == "over" else -LEASE_SECONDS)
+        used, asked = Ask(limited, use=True), Ask(limited)
+
+        assert worker.engine.last_known(used) == Verdict(AWAY)
+        assert worker.engine.last_known(asked).code == VALID
+        settings.LIMITS_FAIL_OPEN = True
+        found = worker.engine.last_known(used)
+        assert (found.code, found.standing.quota, found.stale) == (VALID, None, lease == "over")
+
+    def test_that_a_key_is_not_good_is_told_whatever_its_limits(self, worker: Worker, scene: Scene) -> None:
+        scene.change(quota=A_DAY, status="disabled")
+        worker.renew()
+        worker.code(scene.secret)
+
+        assert worker.engine.last_known(Ask(scene.secret, use=True)).code == DISABLED
+
+    def test_nothing_is_asked_and_nothing_counted(
+        self, worker: Worker, scene: Scene, limited: str, settings: Any
+    ) -> None:
+        settings.LIMITS_FAIL_OPEN = True
+        worker.engine.verify_all([Ask(scene.secret), Ask(limited)])
+
+        with queries(0):
+            for secret in (scene.secret, limited, NEVER_ISSUED):
+                worker.engine.last_known(Ask(secret, use=True))
+
+        assert worker.uses() == 0
+        quota = worker.engine.verify(limited).standing.quota
+        assert quota is not None
+        assert quota.remaining == A_DAY["limit"]
+
+
 @pytest.mark.django_db(transaction=True)
 class TestBrokenConnections:
     """One that broke while it was idle says nothing of the database."""

@@ -17,12 +17,13 @@ from agents import services as agents
 from agents.models import Agent, AgentStatus
 from apikeys import keyformat, verification
 from apikeys.errors import KeyNotFound
-from apikeys.management.exits import Exit, refusal
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey
-from apikeys.tests.commands import Outcome, Terminal, keys, secrets_in
+from apikeys.tests.commands import keys, secrets_in
+from maim.commands.exits import Exit, refusal
 from maim.common import clock
 from maim.common.models import AuditEntry, Epoch, Invalidation
+from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.server import ROOT, MaimServer
 
@@ -362,7 +363,7 @@ class TestAsAProcess:
         assert run(maim, "show", "nobody").status == Exit.NOT_FOUND
         assert run(maim, "disable", "production").status == 0
         refused = run(maim, "verify", typed=secret)
-        assert (refused.status, refused.err) == (Exit.NOT_GOOD, "")
+        assert (refused.status, refused.err) == (Exit.NO, "")
 
     def test_without_its_database_it_says_so(self, maim: MaimServer, tmp_path: Path) -> None:
         nowhere = f"sqlite:///{tmp_path / 'missing' / 'maim.sqlite3'}"

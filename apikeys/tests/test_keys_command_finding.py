@@ -9,15 +9,16 @@ import pytest
 
 from agents.models import Agent
 from apikeys import keyformat, services, verification
-from apikeys.management.exits import Exit
-from apikeys.management.tables import width
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import IssuedKey
-from apikeys.tests.commands import Outcome, keys, secrets_in
+from apikeys.tests.commands import keys, secrets_in
 from apikeys.tests.doors import V2_FIELDS
+from maim.commands.exits import Exit
+from maim.commands.tables import width
 from maim.common import clock
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
+from tests.support.commands import Outcome
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

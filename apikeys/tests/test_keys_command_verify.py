@@ -14,10 +14,11 @@ from django.conf import settings
 from agents import services as agents
 from agents.models import Agent, AgentStatus
 from apikeys import keyformat, services, verification
-from apikeys.management.exits import Exit
 from apikeys.models import ApiKey, DailyUse
 from apikeys.services import IssuedKey
-from apikeys.tests.commands import Outcome, Terminal, keys, secrets_in
+from apikeys.tests.commands import keys, secrets_in
+from maim.commands.exits import Exit
+from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, make_key
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -70,7 +71,7 @@ def test_no_use_is_counted(agent: Agent, issued: IssuedKey) -> None:
     [
         ("chat", 0, "VALID"),
         ("chat and (config.read or admin)", 0, "VALID"),
-        ("chat and admin", Exit.NOT_GOOD, "AUTH_003"),
+        ("chat and admin", Exit.NO, "AUTH_003"),
     ],
 )
 def test_the_permission(issued: IssuedKey, expression: str, status: int, code: str) -> None:
@@ -93,9 +94,9 @@ def test_an_expression_that_makes_no_sense_is_refused(issued: IssuedKey) -> None
     [
         ("10.1.2.3", 0),
         ("::ffff:10.1.2.3", 0),
-        ("192.0.2.1", Exit.NOT_GOOD),
-        ("2001:db8::1", Exit.NOT_GOOD),
-        (None, Exit.NOT_GOOD),
+        ("192.0.2.1", Exit.NO),
+        ("2001:db8::1", Exit.NO),
+        (None, Exit.NO),
     ],
 )
 def test_the_address(agent: Agent, address: str | None, status: int) -> None:
@@ -124,7 +125,7 @@ def test_a_key_that_is_not_good_is_explained(agent: Agent, issued: IssuedKey, co
 
     people, programs = verify(secret), verify(secret, "--json")
 
-    assert people.status == programs.status == Exit.NOT_GOOD
+    assert people.status == programs.status == Exit.NO
     told = json.loads(programs.out)
     assert (told["valid"], told["code"], told["api_key_id"]) == (False, code, whose)
     assert f"{code}: {told['explanation']}" in people.out

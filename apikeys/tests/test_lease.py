@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
@@ -149,6 +150,30 @@ class TestForgetting:
 
         assert worker.forgotten == [None, {"key_1", "agent_1", "key_2"}, {"key_3"}]
 
+    def test_what_was_announced_as_what_was_invalidated(self, worker: Worker) -> None:
+        @transactional
+        def announce(*subjects: str) -> None:
+            epoch.announce(*subjects)
+
+        worker.renew()
+        announce("agent_1", "tenant_1")
+        worker.renew()
+
+        assert worker.forgotten == [None, {"agent_1", "tenant_1"}]
+
+    def test_nothing_for_an_epoch_that_was_only_to_have_a_number(self, worker: Worker) -> None:
+        @transactional
+        def write() -> None:
+            epoch.numbered(lambda number: None)
+
+        worker.renew()
+        write()
+        change("key_1")
+        write()
+        worker.renew()
+
+        assert worker.forgotten == [None, {"key_1", epoch.NOTHING}]
+
     def test_everything_where_it_is_not_known_what_changed(self, worker: Worker) -> None:
         worker.renew()
         change("key_1")
@@ -264,6 +289,52 @@ class TestItsThread:
             "the epoch cannot be read",
             "the epoch can be read again",
         ]
+
+    def test_goes_on_after_whatever_goes_wrong_and_logs_it_once(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.fail_in_rounds(monkeypatch, {2, 3, 4}, ZeroDivisionError("one of ours"))
+
+        goodness = self.run(worker, monkeypatch, rounds=5)
+
+        assert goodness == [True, True, True, False, True]
+        failed, recovered = caplog.records
+        assert failed.exc_info is not None, "where it went wrong is to be found"
+        assert recovered.message == "the epoch can be read again"
+
+    def test_of_a_database_that_is_away_no_trace_is_logged(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.fail_in_rounds(monkeypatch, {1}, OperationalError(2006, "Server has gone away"))
+
+        self.run(worker, monkeypatch, rounds=2)
+
+        assert [record.exc_info for record in caplog.records] == [None, None]
+
+    @pytest.mark.parametrize(
+        "error", [OperationalError(2006, "Server has gone away"), ZeroDivisionError("one of ours")]
+    )
+    def test_forgets_everything_after_a_failure(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        """Who answers next may be another database, which never heard of what this one had committed."""
+        self.fail_in_rounds(monkeypatch, {3}, error)
+
+        self.run(worker, monkeypatch, rounds=5)
+
+        assert worker.forgotten == [None, None], "at the first reading, and at the first after the failure"
+
+    @staticmethod
+    def fail_in_rounds(monkeypatch: pytest.MonkeyPatch, rounds: set[int], error: Exception) -> None:
+        """Has the readings of these rounds fail."""
+        read, attempts = epoch.current, itertools.count(1)
+
+        def fails_now_and_then() -> int:
+            if next(attempts) in rounds:
+                raise error
+            return read()
+
+        monkeypatch.setattr(epoch, "current", fails_now_and_then)
 
     @staticmethod
     def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,9 +26,10 @@ from apikeys.tests.limiting import (
     pools,
     quota,
     rate,
+    redis_limiter,
     take,
 )
-from apikeys.verification.limits import Limiter, LocalLimiter, RedisLimiter, Use
+from apikeys.verification.limits import Limiter, LocalLimiter, Use
 from apikeys.verification.verdicts import RatePool
 from maim.common import clock
 from maim.common.limits import Period
@@ -41,7 +41,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 @pytest.fixture(params=["local", pytest.param("redis", marks=needs_redis)])
 def limiter(request: pytest.FixtureRequest) -> Limiter:
     """Each limiter in turn."""
-    return LocalLimiter() if request.param == "local" else RedisLimiter(django_settings.REDIS_URL)  # type: ignore[arg-type]
+    return LocalLimiter() if request.param == "local" else redis_limiter()
 
 
 class TestRateLimits:

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from django.conf import settings as django_settings
 
 from apikeys.models import DailyUse
 from apikeys.tests.facts import StoppedClock
 from apikeys.tests.limiting import (
     MINUTE,
+    Stored,
     a_deaf_server,
+    break_connection,
     fresh,
     in_threads,
     left,
@@ -22,6 +23,7 @@ from apikeys.tests.limiting import (
     pools,
     quota,
     rate,
+    redis_limiter,
     take,
 )
 from apikeys.verification.limits import LimitsAway, RedisLimiter, Use, together
@@ -34,31 +36,31 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def redis_limiter() -> RedisLimiter:
-    return RedisLimiter(django_settings.REDIS_URL)  # type: ignore[arg-type]
+def limiter() -> RedisLimiter:
+    return redis_limiter()
 
 
 @needs_redis
 class TestRedis:
-    def test_how_long_to_wait_and_when_there_is_more(self, redis_limiter: RedisLimiter) -> None:
+    def test_how_long_to_wait_and_when_there_is_more(self, limiter: RedisLimiter) -> None:
         limit = rate(1, window_seconds=MINUTE)
         before = datetime.now(UTC)
 
-        first, second = take(redis_limiter, limit), take(redis_limiter, limit)
+        first, second = take(limiter, limit), take(limiter, limit)
 
         assert (first.retry_after, second.retry_after) in {(None, MINUTE), (None, MINUTE - 1)}
         assert first.rate_limit is not None
         assert first.rate_limit.reset is not None
         assert timedelta(0) <= first.rate_limit.reset - before - timedelta(seconds=MINUTE) < timedelta(seconds=3)
 
-    def test_in_no_window_are_there_more_nor_fewer_than_the_limit(self, redis_limiter: RedisLimiter) -> None:
+    def test_in_no_window_are_there_more_nor_fewer_than_the_limit(self, limiter: RedisLimiter) -> None:
         """By Redis' own time: a use that passed cannot be one too many, one that was refused cannot be one too few."""
         limit = rate(5, window_seconds=1)
         passed: list[tuple[float, float]] = []
         until = time.monotonic() + 2.5
         while time.monotonic() < until:
             sent = time.monotonic()
-            is_over = take(redis_limiter, limit).is_over
+            is_over = take(limiter, limit).is_over
             answered = time.monotonic()
             surely_in = sum(answered - before < 1 for before, _after in passed)
             maybe_in = sum(sent - after < 1 for _before, after in passed)
@@ -70,14 +72,12 @@ class TestRedis:
             time.sleep(0.003)
         assert 10 <= len(passed) <= 15
 
-    def test_when_it_was_lowered_one_waits_for_as_many_to_leave(self, redis_limiter: RedisLimiter) -> None:
+    def test_when_it_was_lowered_one_waits_for_as_many_to_leave(self, limiter: RedisLimiter) -> None:
         subject = fresh()
-        take(redis_limiter, rate(5, subject=subject))
-        redis = redis_limiter._redis
-        (kept,) = redis.keys(f"*{subject}*")  # type: ignore[misc]
-        redis.lpush(kept, int(redis.lindex(kept, 0)) - 30_000_000)  # type: ignore[arg-type]
+        take(limiter, rate(5, subject=subject))
+        Stored(limiter, subject).add_an_older_use(seconds=30)
 
-        standing = take(redis_limiter, rate(1, subject=subject))
+        standing = take(limiter, rate(1, subject=subject))
 
         assert standing.retry_after in (MINUTE, MINUTE - 1)
         assert standing.rate_limit is not None
@@ -86,50 +86,45 @@ class TestRedis:
 
     def test_workers_count_together(self) -> None:
         limit, day = rate(20), quota(30)
-        workers = [RedisLimiter(django_settings.REDIS_URL) for _ in range(4)]  # type: ignore[arg-type]
+        workers = [redis_limiter() for _ in range(4)]
 
         passed = in_threads(4, lambda: passes(workers.pop(), limit, day, of=20))
 
         assert sum(passed) == 20
 
-    def test_it_keeps_nothing_longer_than_it_counts(self, redis_limiter: RedisLimiter) -> None:
+    def test_it_keeps_nothing_longer_than_it_counts(self, limiter: RedisLimiter) -> None:
         subject = fresh()
-        take(redis_limiter, rate(5, MINUTE, subject), quota(5, Period.DAY, subject), quota(5, Period.TOTAL, fresh()))
+        take(limiter, rate(5, MINUTE, subject), quota(5, Period.DAY, subject), quota(5, Period.TOTAL, fresh()))
 
-        kept = {key: redis_limiter._redis.ttl(key) for key in redis_limiter._redis.keys(f"*{subject}*")}  # type: ignore[union-attr]
+        of_a_window, of_a_day = Stored(limiter, subject).seconds_left()
+        assert of_a_window in (MINUTE, MINUTE - 1)
+        assert 86_400 < of_a_day <= 2 * 86_400 + 1
 
-        assert sorted(kept.values())[0] in (MINUTE, MINUTE - 1)  # type: ignore[operator, type-var]
-        assert 86_400 < sorted(kept.values())[1] <= 2 * 86_400 + 1  # type: ignore[operator, operator, type-var]
-        assert len(kept) == 2
-
-    def test_a_script_that_redis_has_lost_is_sent_again(self, redis_limiter: RedisLimiter) -> None:
+    def test_a_script_that_redis_has_lost_is_sent_again(self, limiter: RedisLimiter) -> None:
         limit = rate(3)
-        take(redis_limiter, limit)
-        redis_limiter._redis.script_flush()
+        take(limiter, limit)
+        limiter._redis.script_flush()
 
-        standings = redis_limiter.take([Use(pools(limit), True)] * 3)
+        standings = limiter.take([Use(pools(limit), True)] * 3)
 
         assert [left(standing) for standing in standings] == [(1, None), (0, None), (0, None)]
         assert standings[-1].is_over
 
-    def test_a_connection_that_broke_while_it_was_idle_is_made_again(self, redis_limiter: RedisLimiter) -> None:
+    def test_a_connection_that_broke_while_it_was_idle_is_made_again(self, limiter: RedisLimiter) -> None:
         limit = rate(3)
-        take(redis_limiter, limit)
-        killer = RedisLimiter(django_settings.REDIS_URL)._redis  # type: ignore[arg-type]
-        killer.client_kill_filter(_id=redis_limiter._redis.client_id())  # type: ignore[arg-type]
+        take(limiter, limit)
+        break_connection(limiter)
 
-        assert left(take(redis_limiter, limit)) == (1, None)
+        assert left(take(limiter, limit)) == (1, None)
 
-    def test_a_quota_whose_number_is_lost_begins_again_with_what_the_database_has(
-        self, redis_limiter: RedisLimiter
-    ) -> None:
+    def test_a_quota_whose_number_is_lost_begins_again_with_what_the_database_has(self, limiter: RedisLimiter) -> None:
         limit = quota(10)
         with clock.frozen_at(NOON):
-            passes(redis_limiter, limit, of=4)
+            passes(limiter, limit, of=4)
             DailyUse.unscoped.create(subject=limit.subject, day=NOON.date(), tenant_id="tenant_1", uses=4)
-            redis_limiter._redis.delete(*redis_limiter._redis.keys(f"*{limit.subject}*"))  # type: ignore[misc]
+            Stored(limiter, limit.subject).lose()
 
-            assert left(take(redis_limiter, limit)) == (None, 5)
+            assert left(take(limiter, limit)) == (None, 5)
 
 
 class TestRedisAway:

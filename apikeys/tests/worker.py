@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from apikeys import access, services
+from apikeys import access, services, verification
 from apikeys.models import ApiKey
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import Engine  # type: ignore[attr-defined]
@@ -32,6 +32,13 @@ class Worker:
         monkeypatch.setattr(UseCounter, "_run", lambda self: None)
         self.engine = Engine()
         self.engine.start()
+
+    def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Has this engine asked wherever the process' own is."""
+        for name in ("recall", "last_known", "verify", "verify_all"):
+            monkeypatch.setattr(verification, name, getattr(self.engine, name))
+        for name in ("start", "end"):
+            monkeypatch.setattr(verification, name, lambda: None)
 
     def renew(self) -> None:
         """Reads the epoch: the lease is good, and what was changed is forgotten."""
@@ -61,6 +68,12 @@ class Scene:
     def another(self, **fields: Any) -> str:
         """The secret of one more key."""
         return make_key(self.agent, **fields).secret
+
+    def another_disabled(self) -> str:
+        """The secret of a key that is disabled."""
+        issued = make_key(self.agent)
+        services.disable_key(actor=OPERATOR, key=issued.key)
+        return issued.secret
 
     def report_leak(self) -> None:
         """Reports the key's first secret."""

@@ -85,6 +85,8 @@ class UseCounter:
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
             connection.close()
+        finally:
+            # After a fault of ours too, or its uses would be lost.
             with self._lock:
                 self._waiting += waiting
 

@@ -48,6 +48,7 @@ class _Row(NamedTuple):
     key__expires_at: datetime | None
     key__agent__name: str
     key__agent__status: str
+    key__agent__config_version: int
     key__tenant__status: str
     key__rate_limit: str | None
     key__quota: str | None
@@ -80,6 +81,7 @@ def _facts(row: _Row) -> KeyFacts:
         tenant_id=row.key__tenant_id,
         agent_id=row.key__agent_id,
         agent_name=row.key__agent__name,
+        config_version=row.key__agent__config_version,
         permissions=permissions,
         grants=Grants(permissions),
         networks=tuple(ip_network(network) for network in json.loads(row.key__allowed_networks)),

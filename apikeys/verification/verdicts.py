@@ -75,6 +75,7 @@ class KeyFacts:
     tenant_id: str
     agent_id: str
     agent_name: str
+    config_version: int
     permissions: tuple[str, ...]
     grants: Grants
     networks: tuple[Network, ...]

@@ -125,6 +125,7 @@ def test_a_hundred_take_no_more_look_ups_than_one(bots: Bots) -> None:
         ({"api_key": "x"}, "items"),
         ([{"api_key": "x"}] * 101, "items"),
         ([{"api_key": "x"}, {}], "items.1.api_key"),
+        ([{"api_key": "x"}] * 3 + [{"api_key": "x", "required_permission": "chat and"}], "items.3.required_permission"),
         ([{"api_key": "x"}, "x"], "items.1"),
         ([{"api_key": "x"}, None], "items.1"),
         ([{"api_key": "x", "client_ip": "nowhere"}], "items.0.client_ip"),
@@ -136,8 +137,16 @@ def test_what_is_no_question_refuses_all(bots: Bots, items: Any, field: str) -> 
 
     assert response.status_code == 400
     assert response.json()["error_code"] == "VALIDATION_ERROR"
-    (named,) = response.json()["data"]["errors"]
-    assert named == field or named.startswith(f"{field}.")
+    assert list(response.json()["data"]["errors"]) == [field]
+
+
+def test_each_item_that_is_no_question_is_named(bots: Bots) -> None:
+    response = bots.send([{"api_key": 7}, {"api_key": "x"}, {}, {"api_key": "x", "client_ip": "nowhere"}])
+
+    assert response.status_code == 400
+    errors = response.json()["data"]["errors"]
+    assert sorted(errors) == ["items.0.api_key", "items.2.api_key", "items.3.client_ip"]
+    assert all(isinstance(sentence, str) for sentences in errors.values() for sentence in sentences)
 
 
 def test_a_bad_expression_refuses_all_before_any_is_counted(bots: Bots) -> None:

@@ -41,7 +41,7 @@ class TestValidate:
             "key_name": "the bot's key",
             "expires_at": None,
             "agent_name": bot.agent.name,
-            "config_version": None,
+            "config_version": 1,
             "rate_limit": None,
             "quota": None,
             "code": "VALID",

@@ -1,21 +1,44 @@
 """The views of the internal surface. They translate; the rules are in the apps' services."""
 
 from internal_api.views.activity import Activity, UsageLog
-from internal_api.views.agents import Agent, AgentConfig, Agents, PluginSettings
+from internal_api.views.agents import Agent, Agents, PluginSettings
 from internal_api.views.auth import CheckPermission, ParseKey, ValidateKey, ValidateKeys
+from internal_api.views.config import (
+    AgentConfig,
+    ConfigChanges,
+    ConfigDiff,
+    ConfigRestoring,
+    ConfigSchema,
+    ConfigVersion,
+    ConfigVersions,
+    EffectiveConfig,
+    Template,
+    Templates,
+)
 from internal_api.views.keys import Key, KeyDisabling, KeyEnabling, KeyFinding, KeyRotation, Keys, LeakReport
 from internal_api.views.system import BotDefaults, Models
 from internal_api.views.tenants import Tenant, Tenants
+from internal_api.views.transfer import AgentDuplication, AgentExport, AgentImport
 from internal_api.views.usage import AgentUsage, KeyUsage, TenantUsage
 
 __all__ = [
     "Activity",
     "Agent",
     "AgentConfig",
+    "AgentDuplication",
+    "AgentExport",
+    "AgentImport",
     "AgentUsage",
     "Agents",
     "BotDefaults",
     "CheckPermission",
+    "ConfigChanges",
+    "ConfigDiff",
+    "ConfigRestoring",
+    "ConfigSchema",
+    "ConfigVersion",
+    "ConfigVersions",
+    "EffectiveConfig",
     "Key",
     "KeyDisabling",
     "KeyEnabling",
@@ -27,6 +50,8 @@ __all__ = [
     "Models",
     "ParseKey",
     "PluginSettings",
+    "Template",
+    "Templates",
     "Tenant",
     "TenantUsage",
     "Tenants",

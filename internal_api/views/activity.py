@@ -25,18 +25,18 @@ class Activity(InternalView):
     def get(self, request: Request) -> Response:
         query = self.query(ActivityQuery)
         items = ActivityAnswer(services.active_agents(query.get("tenant_id")), many=True).data
-        return self.answer(
+        return self.reply(
             {"items": items, "count": len(items)}, message=_("Active agents listed"), tenant_id=query.get("tenant_id")
         )
 
     @operation("An agent is alive", tag="activity", request=ActivityBody, answer=ActivityAnswer, refusals=(404, 409))
     def put(self, request: Request) -> Response:
         activity = services.record_activity(**self.body(ActivityBody))
-        return self.answer(ActivityAnswer(activity).data, message=_("Activity recorded"), tenant_id=activity.tenant_id)
+        return self.reply(ActivityAnswer(activity).data, message=_("Activity recorded"), tenant_id=activity.tenant_id)
 
 
 class UsageLog(InternalView):
     @operation("Log what a bot did", tag="activity", request=UsageBody, answer=UsageAnswer)
     def post(self, request: Request) -> Response:
         entry = usage_log.log_usage(**self.body(UsageBody))
-        return self.answer(UsageAnswer(entry).data, message=_("Usage logged"), tenant_id=entry.tenant_id)
+        return self.reply(UsageAnswer(entry).data, message=_("Usage logged"), tenant_id=entry.tenant_id)

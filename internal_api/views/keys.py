@@ -66,7 +66,7 @@ class LeakReport(InternalView):
             "agent_id": secret.key.agent_id,
             "was_current": leaked.expires_at is None,
         }
-        return self.answer(data, message=_("The secret is no longer good"), tenant_id=secret.key.tenant_id)
+        return self.reply(data, message=_("The secret is no longer good"), tenant_id=secret.key.tenant_id)
 
     def _refuse(self, code: str) -> Response:
         """As the other questions about keys are answered for one that is not good: 200, and no."""

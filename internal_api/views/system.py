@@ -16,10 +16,10 @@ from maim.http.views import InternalView
 class Models(InternalView):
     @operation("The system's model providers and models", tag="system", answer=ModelsAnswer, offline=True)
     def get(self, request: Request) -> Response:
-        return self.answer(system.models(), message=_("System models listed"))
+        return self.reply(system.models(), message=_("System models listed"))
 
 
 class BotDefaults(InternalView):
     @operation("The bots' default sections", tag="system", answer=serializers.DictField(), offline=True)
     def get(self, request: Request) -> Response:
-        return self.answer(system.bot_defaults(), message=_("Bot defaults listed"))
+        return self.reply(system.bot_defaults(), message=_("Bot defaults listed"))

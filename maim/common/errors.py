@@ -79,6 +79,20 @@ class Conflict(DomainError):
     message = _("This conflicts with what exists")
 
 
+class PreconditionFailed(DomainError):
+    """Somebody was faster: what the caller meant to change is no longer as they saw it."""
+
+    code = "PRECONDITION_FAILED"
+    message = _("This has changed since you read it; read it again")
+
+
+class Gone(DomainError):
+    """What was there once, and is kept no longer."""
+
+    code = "GONE"
+    message = _("This is no longer available")
+
+
 class TooMany(DomainError):
     """Asked too often; `retry_after` is in seconds."""
 

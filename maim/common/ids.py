@@ -26,5 +26,9 @@ def agent_id() -> str:
     return new_id("agent")
 
 
+def template_id() -> str:
+    return new_id("template")
+
+
 def key_id() -> str:
     return new_id("key")

@@ -57,6 +57,26 @@ class Invalidation(models.Model):
         return f"{self.epoch}: {self.subject}"
 
 
+class Change(models.Model):
+    """One entry of the feed of changes (maim.common.feed), numbered by the epoch of its transaction."""
+
+    class Kind(models.TextChoices):
+        AGENT = "agent"  # of the agent that `subject` names
+        DELETED = "deleted"  # the agent that `subject` names
+        TEMPLATE = "template"  # of all agents that use the template
+        TENANT = "tenant"  # of all agents of the tenant
+        SWEPT = "swept"  # what came before is no longer here
+
+    epoch = models.PositiveBigIntegerField(db_index=True)
+    kind = ExactCharField(max_length=10, choices=Kind.choices)
+    subject = IdField()
+    tenant_id = IdField(null=True)
+    at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.epoch}: {self.kind} {self.subject}"
+
+
 class IdempotentAnswer(models.Model):
     """The answer that a repeat of a request gets, sealed (maim.common.idempotency)."""
 

@@ -29,9 +29,11 @@ class TenantScopedManager(models.Manager[M]):
         )
 
     def in_tenants(self, tenants: Iterable[str] | models.QuerySet[Any]) -> models.QuerySet[M]:
-        """The rows of these tenants, given as ids or as a queryset of tenants; of none, if there are none."""
-        ids = tenants.order_by().values("pk") if isinstance(tenants, models.QuerySet) else list(tenants)
-        return super().get_queryset().filter(tenant_id__in=ids)
+        """The rows of these tenants: ids, or a queryset of ids or of tenants; of none, if there are none."""
+        if not isinstance(tenants, models.QuerySet):
+            return super().get_queryset().filter(tenant_id__in=list(tenants))
+        ids = tenants.order_by()
+        return super().get_queryset().filter(tenant_id__in=ids if ids.query.values_select else ids.values("pk"))
 
 
 class TenantOwned(models.Model):

@@ -22,6 +22,20 @@ def seal(text: str) -> str:
     return _fernet(settings.ENCRYPTION_KEYS).encrypt(text.encode()).decode()
 
 
+def is_current(sealed: str) -> bool:
+    """Whether it is sealed under the newest key."""
+    try:
+        _fernet(settings.ENCRYPTION_KEYS[:1]).decrypt(sealed.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
+def reseal(sealed: str) -> str:
+    """The same text under the newest key; raises Unsealable."""
+    return seal(unseal(sealed))
+
+
 def unseal(sealed: str) -> str:
     """What `seal` was given; raises Unsealable."""
     try:

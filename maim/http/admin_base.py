@@ -217,6 +217,11 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             field.widget.attrs.update(RAW_ID)
         return field
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with the rows; records go with what they tell of, though nobody may delete them alone."""
+        to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
+        return to_delete, counts, set(), protected
+
     # ---- what is written
 
     def changeform_view(

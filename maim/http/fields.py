@@ -27,11 +27,13 @@ FIRST_YEAR = 1970
 
 
 class StrictCharField(serializers.CharField):
-    """Text; a number is not text."""
+    """Text; a number is not text. It may be so long as it is sent, with the blanks around it."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
         text: str = super().to_internal_value(data)
         return text
 
@@ -52,6 +54,22 @@ class NumberParameter(serializers.IntegerField):
         if not _DIGITS.fullmatch(data):
             self.fail("invalid")
         return int(data)
+
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@extend_schema_field({"type": "string", "enum": list(_FLAGS), "default": "false"})
+class FlagParameter(serializers.BooleanField):
+    """A switch in a query: 1 or true, 0 or false; off where it is not sent."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(default=False, **options)
+
+    def to_internal_value(self, data: Any) -> bool:
+        if data not in _FLAGS:
+            self.fail("invalid", input=data)
+        return _FLAGS[data]
 
 
 _DIGITS = re.compile("-?[0-9]{1,19}")

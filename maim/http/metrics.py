@@ -33,7 +33,7 @@ _verifications = Counter("maim_key_verifications_total", "Verdicts on API keys",
 
 _below_django = Counter(
     "maim_verification_seconds_total",
-    "Time spent on verifications, which maim_http_request_seconds leaves out",
+    "Time spent on what is answered below Django, which maim_http_request_seconds leaves out",
     ["route"],
 )
 
@@ -59,12 +59,14 @@ def request_served(request: HttpRequest, status: int, seconds: float) -> None:
     _seconds.labels(port).observe(seconds)
 
 
-def answered_below_django(port: str, route: str, status: int, seconds: float, code: str | None) -> None:
+def answered_below_django(  # noqa: PLR0917  # thousands of times a second, and keywords take time
+    port: str, method: str, route: str, status: int, seconds: float, code: str | None = None
+) -> None:
     """Counts a request that never became Django's; `route` as `request_served` would name it.
 
     `code` is the verdict, where there was one.
     """
-    _tally.add((port, route, status, code), seconds)
+    _tally.add((port, method, route, status, code), seconds)
 
 
 def verified(code: str) -> None:
@@ -77,9 +79,9 @@ class _Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sums: dict[tuple[str, str, int, str | None], tuple[int, float]] = {}
+        self._sums: dict[tuple[str, str, str, int, str | None], tuple[int, float]] = {}
 
-    def add(self, what: tuple[str, str, int, str | None], seconds: float) -> None:
+    def add(self, what: tuple[str, str, str, int, str | None], seconds: float) -> None:
         with self._lock:
             number, total = self._sums.get(what, (0, 0.0))
             self._sums[what] = number + 1, total + seconds
@@ -87,8 +89,8 @@ class _Tally:
     def write(self) -> None:
         with self._lock:
             sums, self._sums = self._sums, {}
-        for (port, route, status, code), (number, seconds) in sums.items():
-            _requests.labels(port, "POST", route, str(status)).inc(number)
+        for (port, method, route, status, code), (number, seconds) in sums.items():
+            _requests.labels(port, method, route, str(status)).inc(number)
             _below_django.labels(route).inc(seconds)
             if code is not None:
                 _verifications.labels(code).inc(number)

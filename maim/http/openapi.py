@@ -25,6 +25,7 @@ from maim.http.fields import Body, PageQuery, Query, SliceQuery, StrictCharField
 from maim.http.views import EnvelopeView, InternalDoor
 
 _JSON = "application/json"
+TOML = "application/toml"
 F = TypeVar("F", bound=Callable[..., Any])
 Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | serializers.Field[Any, Any, Any, Any]
 Answer = Shape | OpenApiTypes | None
@@ -46,6 +47,8 @@ class Operation:
     total_count: bool
     offline: bool
     idempotent: bool
+    conditional: bool
+    download: bool
 
 
 def operation(
@@ -62,13 +65,17 @@ def operation(
     total_count: bool = False,
     offline: bool = False,
     idempotent: bool = False,
+    conditional: bool = False,
+    download: bool = False,
 ) -> Callable[[F], F]:
     """Describes a view method.
 
     `answer` is the bare answer, or on an envelope view its `data`; `refusals` are errors in the
     surface's own shape, `other_answers` what comes with another status in a shape of its own.
     `offline` says that the method asks neither database nor Redis, so that neither can fail it;
-    `idempotent` that it answers through `BaseView.once`.
+    `idempotent` that it answers through `BaseView.once`; `conditional` that it has an ETag, and answers 304
+    where `If-None-Match` names it; `download` that it answers with a file, JSON or TOML, without an envelope.
+    A refusal with 412 says that it heeds `If-Match`.
     """
 
     def describe(method: F) -> F:
@@ -85,6 +92,8 @@ def operation(
             total_count=total_count,
             offline=offline,
             idempotent=idempotent,
+            conditional=conditional,
+            download=download,
         )
         return method
 
@@ -133,11 +142,14 @@ def _answer_envelope(shape: type[serializers.Field[Any, Any, Any, Any]]) -> Any:
 _MEANING = {
     200: "Done.",
     204: "Done; no body.",
+    304: "As `If-None-Match` has it; no body.",
     400: "The input is not valid.",
     401: "The token is missing, malformed, expired, or no longer good.",
     403: "Not allowed: by role, or because of the Host or Origin the request names.",
     404: "Unknown, or somebody else's.",
     409: "A name is taken, or a status forbids it.",
+    410: "Kept no longer; begin anew.",
+    412: "Changed since the version that `If-Match` names.",
     413: "The body is larger than 1 MiB.",
     415: "The body is of another media type.",
     429: "Too many attempts; Retry-After says when to come back.",
@@ -169,6 +181,21 @@ _IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Chosen by the sender: the same request again, within ten minutes, is answered the same and acts once.",
 )
+
+
+_IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="ETags of states that the client has already."
+)
+_IF_MATCH = OpenApiParameter(
+    "If-Match",
+    {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
+    OpenApiParameter.HEADER,
+    description="The version that the change is meant for, as an ETag; for another it is refused.",
+)
+_CONTENT_DISPOSITION = OpenApiParameter(
+    "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], required=True, description="A file name."
+)
+_ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 304], required=True)
 
 
 class ContractSchema(AutoSchema):
@@ -212,13 +239,19 @@ class ContractSchema(AutoSchema):
         described = self._operation
         query = [described.query] if described.query is not None else []
         sent = [_IDEMPOTENCY_KEY] if described.idempotent else []
+        if described.conditional:
+            sent += [_IF_NONE_MATCH, _ETAG]
+        if 412 in described.refusals:
+            sent.append(_IF_MATCH)
+        if described.download:
+            sent.append(_CONTENT_DISPOSITION)
         return [*query, *sent, *_HEADERS, *([_TOTAL_COUNT] if described.total_count else [])]
 
     def get_response_serializers(self) -> Any:
         described = self._operation
         enveloped = isinstance(self.view, EnvelopeView)
         good: Any = described.answer
-        if enveloped and good is not None:
+        if enveloped and good is not None and not described.download:
             good = _answer_envelope(good if isinstance(good, type) else type(good))
         elif isinstance(good, serializers.Field) and not isinstance(good, serializers.BaseSerializer):
             good = self._map_serializer_field(good, "response")  # type: ignore[no-untyped-call]
@@ -228,6 +261,10 @@ class ContractSchema(AutoSchema):
         for status, shape in described.other_answers.items():
             answers[status, _JSON] = OpenApiResponse(shape, meaning[status])
         answers[described.status, described.media_type] = OpenApiResponse(good, meaning[described.status])
+        if described.download:
+            answers[described.status, TOML] = OpenApiResponse(OpenApiTypes.STR, meaning[described.status])
+        if described.conditional:
+            answers[304, _JSON] = OpenApiResponse(None, meaning[304])
         return dict(sorted(answers.items()))
 
     def _refusals(self) -> set[int]:
@@ -239,7 +276,7 @@ class ContractSchema(AutoSchema):
         elif internal:
             # Without a body only a suspended tenant conflicts, and it is read-only to its people alone.
             refusals.discard(409)
-        if described.query is not None:
+        if described.query is not None or 412 in described.refusals:
             refusals.add(400)
         if not internal and self.view.authentication_classes:
             refusals |= {401, 503}

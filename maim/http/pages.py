@@ -40,4 +40,8 @@ def key_page(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: in
 
 def bare_list(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, skip: int, limit: int) -> Response:
     """v1's bare list, its full length in `X-Total-Count`."""
-    return Response(serializer(rows[skip : skip + limit], many=True).data, headers={"X-Total-Count": str(rows.count())})
+    found = list(rows[skip : skip + limit + 1])
+    # Where the list ends here, it need not be counted.
+    ends_here = len(found) <= limit and (found or not skip)
+    total = skip + len(found) if ends_here else rows.count()
+    return Response(serializer(found[:limit], many=True).data, headers={"X-Total-Count": str(total)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,6 +44,12 @@ class HealthAnswer(serializers.Serializer[Any]):
     timestamp = serializers.FloatField(help_text="Unix seconds.")
     version = serializers.CharField()
     services = serializers.DictField(child=serializers.CharField())
+
+
+class ReadyAnswer(HealthAnswer):
+    warnings = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="What works, and not as it was configured."
+    )
 
 
 class InfoAnswer(serializers.Serializer[Any]):
@@ -164,13 +171,18 @@ class InternalHealth(InternalPlainView, Health):
 
 
 class Ready(InternalPlainView):
-    """Whether traffic should come here: everything that is configured answers."""
+    """Whether traffic should come here: everything that is configured answers.
+
+    `warn` finds what is no reason to stay away and still to be told to operators.
+    """
+
+    warn: Callable[[], list[str]] = list
 
     @operation(
         "Everything it needs answers",
         tag="service",
-        answer=HealthAnswer,
-        other_answers={503: HealthAnswer},
+        answer=ReadyAnswer,
+        other_answers={503: ReadyAnswer},
         offline=True,
     )
     def get(self, request: Request) -> Response:
@@ -178,9 +190,11 @@ class Ready(InternalPlainView):
         if settings.REDIS_URL:
             answers["cache"] = cache_answers()
         services = {name: HEALTHY if good else UNHEALTHY for name, good in answers.items()}
-        if all(answers.values()):
-            return Response(_health(HEALTHY, {"api": HEALTHY, **services}))
-        return Response(_health(UNHEALTHY, {"api": HEALTHY, **services}), status=503, headers={"Retry-After": "1"})
+        is_ready = all(answers.values())
+        answer = _health(HEALTHY if is_ready else UNHEALTHY, {"api": HEALTHY, **services})
+        if warnings := self.warn():
+            answer["warnings"] = warnings
+        return Response(answer) if is_ready else Response(answer, status=503, headers={"Retry-After": "1"})
 
 
 class Metrics(InternalPlainView):

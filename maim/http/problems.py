@@ -56,6 +56,8 @@ _STATUS_OF_KIND: tuple[tuple[type[DomainError], int], ...] = (
     (errors.NotFound, 404),
     (MethodNotAllowed, 405),
     (errors.Conflict, 409),
+    (errors.Gone, 410),
+    (errors.PreconditionFailed, 412),
     (PayloadTooLarge, 413),
     (UnsupportedMediaType, 415),
     (errors.TooMany, 429),
@@ -136,7 +138,7 @@ def _flatten(detail: Any, path: str) -> Iterator[tuple[str, str]]:
             here = path if key == "non_field_errors" else f"{path}.{key}" if path else str(key)
             yield from _flatten(value, here)
     elif isinstance(detail, list):
-        for number, item in enumerate(detail):
-            yield from _flatten(item, f"{path}.{number}" if isinstance(item, Mapping) else path)
+        for item in detail:
+            yield from _flatten(item, path)
     else:
         yield path or "body", str(detail)

@@ -6,7 +6,9 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from django.http import UnreadablePostError
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -34,8 +36,19 @@ class StrictJSONParser(BaseParser):
 class CompactJSONRenderer(JSONRenderer):
     """UTF-8 without escapes or blanks; `charset` is implied by the media type (RFC 8259 section 8.1)."""
 
-    def get_indent(self, accepted_media_type: str, renderer_context: Any) -> None:
-        return None
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else orjson.dumps(data, default=_as_json)
+
+
+def _as_json(value: Any) -> Any:
+    """What orjson does not know: texts that are yet to be translated, and DRF's own kinds of dicts and lists."""
+    if isinstance(value, Promise):
+        return str(value)
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, list):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 class AlwaysJSON(BaseContentNegotiation):

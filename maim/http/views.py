@@ -7,7 +7,7 @@ reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -93,12 +93,23 @@ class BaseView(APIView):
         response.exception = True
         return response
 
+    def reply(
+        self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """A success, in the shape of the door; only the envelope has a message and a tenant."""
+        raise NotImplementedError
+
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         raise NotImplementedError
 
 
 class PlainView(BaseView):
     """v1: the bare answer, and errors as `{"detail", "code"}`."""
+
+    def reply(
+        self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        return Response(data, headers=headers)
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         return error_body(problem)
@@ -124,10 +135,12 @@ class EnvelopeView(BaseView):
         with translation.override(ENVELOPE_LANGUAGE):
             return super().dispatch(request, *args, **kwargs)
 
-    def answer(self, data: Any, *, message: Text, tenant_id: str | None = None) -> Response:
-        """The envelope of a success."""
+    def reply(
+        self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
         scope = RequestScope.of(self.request)
-        return Response(envelope(scope, success=True, message=message, data=data, tenant_id=tenant_id))
+        whole = envelope(scope, success=True, message=message, data=data, tenant_id=tenant_id)
+        return Response(whole, headers=headers)
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         return problem_envelope(RequestScope.of(self.request), problem)

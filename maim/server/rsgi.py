@@ -12,17 +12,17 @@ import asyncio
 import io
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from django.conf import settings
 from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
 from apikeys import verification
-from internal_api import shortcut
-from internal_api.shortcut import Reply
+from internal_api import readings, shortcut
+from internal_api.replies import Reply
 from maim.http import metrics
 from maim.http.surfaces import Surface
 from maim.wsgi import application
@@ -44,13 +44,15 @@ class InternalApplication:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._batches = Batches(loop)
+        self._questions = Batches(loop, shortcut.answered)
+        self._readings = Batches(loop, readings.answered)
         self._tally = loop.create_task(_write_tally())
         verification.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._tally.cancel()
-        self._batches.end()
+        self._questions.end()
+        self._readings.end()
         self._threads.shutdown()
         verification.end()
         metrics.write_tally()
@@ -61,12 +63,17 @@ class InternalApplication:
         except ProtocolClosed:
             protocol.response_empty(400, [])  # there was half a request, whose sender has most likely gone
             return
-        asked = shortcut.request(scope.method, scope.path, self._port, partial(_header, scope.headers), lambda: body)
-        if asked is None:
+        header = partial(_header, scope.headers)
+        reply: Reply
+        if (asked := shortcut.request(scope.method, scope.path, self._port, header, lambda: body)) is not None:
+            reply = asked.recalled() or await self._questions.reply(asked)
+            asked.tally(reply)
+        elif (read := readings.reading(scope.method, scope.path, scope.query_string, self._port, header)) is not None:
+            reply = await self._readings.reply(read)
+            read.tally(reply)
+        else:
             environ = self._environ(scope, body)
             reply = await self._loop.run_in_executor(self._threads, _answer, environ)
-        else:
-            reply = asked.recalled() or await self._batches.reply(asked)
         protocol.response_bytes(reply.status, reply.headers, reply.body)
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
@@ -100,16 +107,27 @@ class InternalApplication:
         return environ
 
 
-class Batches:
-    """Questions that memory cannot answer: those that come while others are being answered go together."""
+class Asked(Protocol):
+    """What can be answered together with others of its kind."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def unanswered(self) -> Reply:
+        """The reply when nobody has answered in time."""
+
+
+A = TypeVar("A", bound=Asked)
+
+
+class Batches(Generic[A]):
+    """Requests that need the database: those that come while others are being answered go together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, answered: Callable[[Sequence[A]], list[Reply]]) -> None:
         self._loop = loop
-        self._threads = ThreadPoolExecutor(BATCH_THREADS, thread_name_prefix="questions")
-        self._waiting: deque[tuple[shortcut.Request, asyncio.Future[Reply]]] = deque()
+        self._answered = answered
+        self._threads = ThreadPoolExecutor(BATCH_THREADS, thread_name_prefix="batches")
+        self._waiting: deque[tuple[A, asyncio.Future[Reply]]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def reply(self, asked: shortcut.Request) -> Reply:
+    async def reply(self, asked: A) -> Reply:
         """The reply; or what can be said without one, when it takes too long."""
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting.append((asked, future))
@@ -127,7 +145,7 @@ class Batches:
     def _begin(self) -> None:
         if not self._waiting or len(self._under_way) == MAX_BATCHES:
             return
-        batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]] = []
+        batch: list[tuple[A, asyncio.Future[Reply]]] = []
         while self._waiting and len(batch) < MAX_BATCH:
             asked, future = self._waiting.popleft()
             if not future.done():  # else nobody waits for it any more
@@ -137,10 +155,10 @@ class Batches:
             self._under_way.add(task)
             task.add_done_callback(self._over)
 
-    async def _answer(self, batch: list[tuple[shortcut.Request, asyncio.Future[Reply]]]) -> None:
+    async def _answer(self, batch: list[tuple[A, asyncio.Future[Reply]]]) -> None:
         """Has a batch answered; over, too, when that takes so long that nobody waits for it any more."""
         asked = [request for request, _future in batch]
-        replies = self._loop.run_in_executor(self._threads, shortcut.answered, asked)
+        replies = self._loop.run_in_executor(self._threads, self._answered, asked)
         done, _pending = await asyncio.wait([replies], timeout=ANSWER_SECONDS)
         for answered in done:
             for (_asked, future), reply in zip(batch, answered.result(), strict=True):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import pytest
 
 from apikeys.keyformat import generate
 from apikeys.verification import DISABLED, MALFORMED, UNKNOWN, VALID
 from tests.support.bots import Bot, Told
+from tests.support.deployment import own_dependencies
 from tests.support.instances import MariaDB, Redis, wait_until
 from tests.support.server import MaimServer
 
@@ -46,20 +42,11 @@ class Deployment:
 @contextmanager
 def deployment() -> Iterator[Deployment]:
     """Starts all of it; skips the test where something is not installed."""
-    missing = [*MariaDB.missing(), *Redis.missing(), *([] if find_spec("MySQLdb") else ["mysqlclient"])]
-    if missing:
-        pytest.skip(f"needs {' and '.join(missing)}")
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        directory.chmod(0o755)  # mariadbd runs as another user
-        mariadb, redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
-        for instance in (mariadb, redis):
-            instance.start()
-            stack.callback(instance.stop)
-        environment = {"DATABASE_URL": mariadb.create_database("maim"), "REDIS_URL": redis.url}
-        strict = MaimServer(directory, "strict", **environment)
+    with own_dependencies() as own, ExitStack() as stack:
+        environment = own.environment()
+        strict = MaimServer(own.directory, "strict", **environment)
         lenient = MaimServer(
-            directory,
+            own.directory,
             "lenient",
             **environment,
             MAIM_SERVE_STALE_SECONDS=str(STALE_SECONDS),
@@ -76,7 +63,7 @@ def deployment() -> Iterator[Deployment]:
         invented = generate(keys["good"]["tenant_id"], keys["good"]["agent_id"])
         texts |= {"unknown": invented, "malformed": invented[:-1]}
         yield Deployment(
-            strict, lenient, mariadb, redis, texts, {kind: key["api_key_id"] for kind, key in keys.items()}
+            strict, lenient, own.mariadb, own.redis, texts, {kind: key["api_key_id"] for kind, key in keys.items()}
         )
 
 

@@ -55,7 +55,10 @@ def methods_of(surface: Surface) -> dict[str, list[str]]:
 
 def fill(template: str, **values: str) -> str:
     """The path with its parameters filled in; what is not given names nothing that exists."""
-    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], "no_such_thing"), template)
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], _NOTHING.get(match[1], "no_such_thing")), template)
+
+
+_NOTHING = {"number": "0"}
 
 
 def _views(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, type[Any]]]:

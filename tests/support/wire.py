@@ -26,6 +26,11 @@ class Answer:
         """The error code, in whichever shape."""
         return self.json["error_code"] if self.is_envelope else self.json.get("code")
 
+    @property
+    def sentence(self) -> Any:
+        """What an error says is wrong, in whichever shape."""
+        return self.json["error"] if self.is_envelope else self.json.get("detail")
+
     def listed(self, header: str) -> set[str]:
         """The members of a header that is a list, lower-cased."""
         return {name.strip().lower() for name in (self.headers[header] or "").split(",") if name.strip()}

@@ -11,18 +11,24 @@ from agents.models import Agent
 from apikeys import permissions, queries, services, verification
 from apikeys.access import keys_for
 from apikeys.management import options as spelling
-from apikeys.management.exits import EXPECTED, MEANINGS, Exit, refusal
-from apikeys.management.selecting import Selection
+from apikeys.management.selecting import KeySelection
 from apikeys.management.showing import key_record, key_table, verdict_document, verdict_record
-from apikeys.management.tables import document
 from apikeys.models import ApiKey
 from apikeys.serializers import AgentKeyBody, DeletedKey, KeyAnswer, with_secret
 from apikeys.services import IssuedKey
+from maim.commands.exits import EXPECTED, Exit, refusal
+from maim.commands.options import add_json
+from maim.commands.tables import document
 from maim.common.actor import Actor, command_actor
 from maim.common.db import transactional
 from maim.common.errors import Unavailable
 from tenants.models import Tenant
 
+MEANINGS = (
+    "Exit status: 0, it is done, or the key is good; 1, a rule or the input forbids it, and nothing has changed; "
+    "2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
+    "4, the key that was verified is not good, or lacks the permission; 5, the database does not answer."
+)
 LONGEST_LINE = 10_000
 
 Options = dict[str, Any]
@@ -38,7 +44,7 @@ class Command(BaseCommand):
 
     help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
     actor: Actor
-    selection: Selection
+    selection: KeySelection
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
@@ -59,11 +65,11 @@ class Command(BaseCommand):
         found = add("list", self.list, "Lists keys, newest first")
         spelling.add_owners(found)
         spelling.add_list_options(found)
-        spelling.add_json(found)
+        add_json(found)
 
         show = add("show", self.show, "Shows a key")
         spelling.add_keys(show, several=False)
-        spelling.add_json(show)
+        add_json(show)
 
         rotate = add("rotate", self.rotate, "Gives keys new secrets, which are shown this once")
         spelling.add_keys(rotate)
@@ -75,20 +81,20 @@ class Command(BaseCommand):
         delete = add("delete", self.delete, "Deletes keys for good")
         for change in (disable, enable, delete):
             spelling.add_keys(change)
-            spelling.add_json(change)
+            add_json(change)
         delete.add_argument("--yes", action="store_true", help="do not ask")
 
         verify = add("verify", self.verify, "Judges a key, which is read from standard input; counts no use")
         spelling.add_verify_options(verify)
-        spelling.add_json(verify)
+        add_json(verify)
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.actor = command_actor(f"keys {options['subcommand']}")
-        self.selection = Selection(self.actor)
+        self.selection = KeySelection(self.actor)
         try:
             options["act"](options)
         except EXPECTED as error:
-            raise refusal(error) from error
+            raise refusal(error, spelling.OPTIONS) from error
 
     # ---- the subcommands
 
@@ -165,7 +171,7 @@ class Command(BaseCommand):
         told = verdict_document(verdict, requirement)
         self.stdout.write(document(told) if options["json"] else verdict_record(told))
         if told["code"] != verification.VALID:
-            sys.exit(Exit.NOT_GOOD)  # the answer is no, which is not an error
+            sys.exit(Exit.NO)  # the answer is no, which is not an error
 
     # ---- what they share
 

@@ -6,6 +6,8 @@ import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
+from maim.common import epoch
+from maim.common.tests.changes import Waits
 from maim.common.tests.models import Thing
 
 
@@ -29,3 +31,12 @@ def committed_things(_table: None, transactional_db: None) -> Iterator[None]:
     """An empty table of Things, and real transactions."""
     yield
     Thing.objects.all().delete()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """What changes wait for, without the waiting."""
+    waits = Waits()
+    monkeypatch.setattr(epoch, "time", waits)
+    monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0.26)
+    return waits

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -17,65 +15,13 @@ from maim.common import clock, epoch
 from maim.common.db import transactional
 from maim.common.errors import Conflict, Unavailable
 from maim.common.models import Epoch, Invalidation
+from maim.common.tests.changes import WAIT, Waits, at_once, change, invalidated
 from maim.common.tests.models import Thing
 from tests.support.instances import wait_until
 
 pytestmark = pytest.mark.usefixtures("things")
 for_real = pytest.mark.usefixtures("committed_things")  # where other connections have to see it
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-WAIT = 30
-
-
-class Waits:
-    """In place of `time`: keeps what is waited for, and can hold the waiting up."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.inside_a_transaction: list[bool] = []
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        self.inside_a_transaction.append(connection.in_atomic_block)
-        assert self.go_on.wait(WAIT)
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """What changes wait for, without the waiting."""
-    waits = Waits()
-    monkeypatch.setattr(epoch, "time", waits)
-    monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0.26)
-    return waits
-
-
-@transactional
-def change(*subjects: str, name: str | None = None, fail: bool = False) -> None:
-    """A service that invalidates, and then writes a row."""
-    if subjects:
-        epoch.invalidate(*subjects)
-    if name is not None:
-        Thing.objects.create(id=name, name=name)
-    if fail:
-        raise Conflict
-
-
-def invalidated() -> list[tuple[int, str]]:
-    """Every invalidation that was committed."""
-    return sorted(Invalidation.objects.values_list("epoch", "subject"))
-
-
-def at_once(threads: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Runs a function on a thread and a connection of its own."""
-
-    def run() -> Any:
-        try:
-            return function(*arguments)
-        finally:
-            connection.close()
-
-    return threads.submit(run)
 
 
 class TestInvalidating:

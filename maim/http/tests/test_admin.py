@@ -13,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from agents import services as agents
-from agents.models import Agent
+from agents import templates
+from agents.models import Agent, ConfigVersion, Template
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
 from maim.common.actor import Actor, ActorKind
@@ -21,16 +22,17 @@ from maim.common.models import AuditEntry
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, sign_in, url
-from tests.support.people import Person, join, make_agent, make_key, register
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
 pytestmark = pytest.mark.django_db
-MODELS: list[type[Model]] = [User, Tenant, Agent, ApiKey, UsageLogEntry, AuditEntry]
-WRITABLE: list[type[Model]] = [User, Tenant, Agent, ApiKey]
+MODELS: list[type[Model]] = [User, Tenant, Template, Agent, ConfigVersion, ApiKey, UsageLogEntry, AuditEntry]
+WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
 
 
 def populate(name: str) -> None:
-    """A person with a tenant, an agent, a key, and what the logs say of them."""
+    """A person with a tenant, a template, an agent, a key, and what the logs say of them."""
     person = register(name)
+    templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
     make_key(make_agent(person.tenant))
     log_usage(action="chat", tenant_id=person.tenant.pk)
 

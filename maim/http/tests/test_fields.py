@@ -11,9 +11,11 @@ from rest_framework import serializers
 from maim.http.fields import (
     AnyJSONField,
     Body,
+    FlagParameter,
     JSONObjectField,
     NumberParameter,
     PageQuery,
+    Query,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
@@ -104,6 +106,44 @@ def test_a_number_in_a_query_is_plain_digits(text: str) -> None:
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("-5", -5), ("9223372036854775807", 2**63 - 1)])
 def test_plain_digits_are_a_number(text: str, number: int) -> None:
     assert NumberParameter().run_validation(text) == number
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("abc", "abc"), (" ab", "ab"), ("a\v\t", "a")])
+def test_the_blanks_around_a_text_are_dropped(sent: str, kept: str) -> None:
+    assert StrictCharField(max_length=3).run_validation(sent) == kept
+
+
+@pytest.mark.parametrize("sent", ["abcd", " abc", "abc\v"])
+def test_and_count_before_they_are(sent: str) -> None:
+    """As the documents have it, which know of no trimming."""
+    with pytest.raises(serializers.ValidationError):
+        StrictCharField(max_length=3).run_validation(sent)
+
+
+class _Asked(Query):
+    explain = FlagParameter()
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_on"),
+    [
+        ({}, False),
+        ({"explain": "1"}, True),
+        ({"explain": "true"}, True),
+        ({"explain": "0"}, False),
+        ({"explain": "false"}, False),
+    ],
+)
+def test_a_switch_is_on_where_it_is_sent_as_on(sent: dict[str, str], is_on: bool) -> None:
+    asked = _Asked(data=sent)
+
+    assert asked.is_valid(), asked.errors
+    assert asked.validated_data == {"explain": is_on}
+
+
+@pytest.mark.parametrize("text", ["", "TRUE", "True", "yes", "on", "2", "01", " 1", "1 ", "null", "１"])
+def test_a_switch_is_sent_in_one_of_four_ways(text: str) -> None:
+    assert not _Asked(data={"explain": text}).is_valid()
 
 
 @pytest.mark.parametrize(("page", "size"), [("0", "1"), ("2147483648", "1"), ("1", "0"), ("1", "101")])

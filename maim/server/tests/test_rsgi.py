@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
@@ -15,11 +13,7 @@ from typing import Any
 import pytest
 
 from apikeys import keyformat
-from internal_api import shortcut
-from internal_api.shortcut import Reply
 from maim.http.surfaces import INTERNAL
-from maim.server import rsgi
-from maim.server.rsgi import MAX_BATCH, MAX_BATCHES, Batches
 from tests.support.instances import wait_until
 from tests.support.server import MaimServer
 from tests.support.wire import exchange
@@ -32,131 +26,10 @@ WAIT = 10
 JSON = {"Content-Type": "application/json"}
 
 
-def question(number: int) -> shortcut.Request:
-    """A question that can be told from others by its request id."""
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(QUESTION)),
-        "host": "localhost",
-        "x-request-id": str(number),
-    }
-    asked = shortcut.request("POST", VALIDATE, str(INTERNAL.bind.port), headers.get, lambda: QUESTION)
-    assert asked is not None
-    return asked
-
-
-class Judge:
-    """In place of the engine: answers when it is told to, and keeps what it was asked together."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.batches: list[list[int]] = []
-        self.go_on = threading.Event()
-        monkeypatch.setattr(shortcut, "answered", self._answered)
-
-    def _answered(self, requests: Sequence[shortcut.Request]) -> list[Reply]:
-        self.batches.append([int(request.scope.request_id) for request in requests])
-        assert self.go_on.wait(WAIT)
-        return [Reply(200, [], request.scope.request_id.encode()) for request in requests]
-
-
 @pytest.fixture(scope="module")
 def before(server: MaimServer) -> int:
     """How much the shared server had logged before these tests, other tests' faults included."""
     return len(server.log)
-
-
-@pytest.fixture
-def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
-    judge = Judge(monkeypatch)
-    yield judge
-    judge.go_on.set()
-
-
-class TestBatches:
-    """Questions that memory cannot answer."""
-
-    @staticmethod
-    def run(scenario: Callable[[Batches], Awaitable[None]]) -> None:
-        async def with_batches() -> None:
-            batches = Batches(asyncio.get_running_loop())
-            try:
-                await scenario(batches)
-            finally:
-                batches.end()
-
-        asyncio.run(with_batches())
-
-    @staticmethod
-    async def until(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(WAIT):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-    def test_those_that_come_while_others_are_answered_go_together(self, judge: Judge) -> None:
-        async def scenario(batches: Batches) -> None:
-            asked = [asyncio.create_task(batches.reply(question(number))) for number in range(12)]
-            await self.until(lambda: len(judge.batches) == MAX_BATCHES)
-            judge.go_on.set()
-            replies = await asyncio.gather(*asked)
-
-            assert [reply.body for reply in replies] == [str(number).encode() for number in range(12)]
-
-        self.run(scenario)
-        assert sorted(judge.batches) == [[0], [1], list(range(2, 12))]
-
-    def test_so_many_go_together_and_no_more(self, judge: Judge) -> None:
-        async def scenario(batches: Batches) -> None:
-            asked = [asyncio.create_task(batches.reply(question(number))) for number in range(2 + 2 * MAX_BATCH + 1)]
-            await self.until(lambda: len(judge.batches) == MAX_BATCHES)
-            judge.go_on.set()
-            await asyncio.gather(*asked)
-
-        self.run(scenario)
-        assert sorted(map(len, judge.batches)) == [1, 1, 1, MAX_BATCH, MAX_BATCH]
-
-    def test_one_that_takes_too_long_is_answered_that_there_is_none(
-        self, judge: Judge, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.05)
-
-        async def scenario(batches: Batches) -> None:
-            reply = await batches.reply(question(1))
-
-            assert reply.status == 503
-            assert ("Retry-After", "1") in reply.headers
-            assert json.loads(reply.body)["error_code"] == "SYS_002"
-            judge.go_on.set()
-            assert (await batches.reply(question(2))).body == b"2"
-
-        self.run(scenario)
-
-    def test_one_that_nobody_waits_for_any_more_is_not_asked(
-        self, judge: Judge, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """It would count a use that was never answered, and hold up those who still wait."""
-        monkeypatch.setattr(rsgi, "ANSWER_SECONDS", 0.05)
-
-        async def scenario(batches: Batches) -> None:
-            await asyncio.gather(*(batches.reply(question(number)) for number in range(10)))
-            assert sorted(judge.batches) == [[0], [1]]
-            monkeypatch.setattr(rsgi, "ANSWER_SECONDS", WAIT)
-            late = asyncio.create_task(batches.reply(question(99)))
-            await asyncio.sleep(0)
-            judge.go_on.set()
-            assert (await late).body == b"99"
-
-        self.run(scenario)
-        assert sorted(judge.batches) == [[0], [1], [99]]
-
-    def test_the_end_waits_for_what_is_under_way(self, judge: Judge) -> None:
-        async def scenario(batches: Batches) -> None:
-            asked = asyncio.create_task(batches.reply(question(1)))
-            await self.until(lambda: len(judge.batches) == 1)
-            threading.Timer(0.05, judge.go_on.set).start()
-            batches.end()
-            assert (await asked).body == b"1"
-
-        self.run(scenario)
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""What a bot's config is, and why: layers, each over the one before.
+
+    system defaults ← template ← tenant defaults ← agent
+
+Objects merge key by key, lists and scalars replace. The two lists of named items are joined: a layer adds
+to what is below it. Only an operator's layer changes the items of another by naming them again; of anybody
+else's, an item under a name that is taken below stands alone, and inherits nothing: the operator's key
+never goes with somebody else's `base_url`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from agents.config.document import NAMED_LISTS, Config
+from agents.config.merging import one_spelling, persona_object
+from agents.config.schema import Notice
+from maim.common.text import fold
+
+
+class Layer(NamedTuple):
+    """One layer: `name` is `default`, `template`, `tenant` or `agent`; an operator's is trusted."""
+
+    name: str
+    config: Config
+    is_trusted: bool = False
+
+
+Path = tuple[str, ...]
+
+
+def resolve(layers: Sequence[Layer]) -> Config:
+    """The config that the layers, lowest first, make together. They are not changed, but shared: read only."""
+    result: Config = {}
+    for layer in layers:
+        result = _over(result, normal(layer.config), (), is_trusted=layer.is_trusted)
+    return result
+
+
+def sources(layers: Sequence[Layer], resolved: Config) -> dict[str, str]:
+    """Which layer each leaf of what `resolve` made comes from, by its JSON pointer (RFC 6901).
+
+    A leaf is a scalar, a list (but for the lists of named items, which are joined), or an empty object.
+    """
+    topmost_first = [(layer.name, normal(layer.config)) for layer in reversed(layers)]
+    found: dict[str, str] = {}
+    for pointer, path in _leaves(resolved, "", ()):
+        found[pointer] = next(name for name, config in topmost_first if _has(config, path))
+    return found
+
+
+def shadowed(layers: Sequence[Layer]) -> list[Notice]:
+    """The providers and models that take a name which a layer below has given."""
+    notices: list[Notice] = []
+    for path in NAMED_LISTS:
+        seen: set[str] = set()
+        for layer in layers:
+            names = [(number, str(item["name"])) for number, item in enumerate(_items(layer.config, path))]
+            if not layer.is_trusted:
+                notices += [
+                    Notice(
+                        f"{'.'.join(path)}[{number}].name",
+                        _("%(name)s, of the layer %(layer)s, hides another of this name")
+                        % {"name": name, "layer": layer.name},
+                    )
+                    for number, name in names
+                    if fold(name) in seen
+                ]
+            seen |= {fold(name) for _number, name in names}
+    return notices
+
+
+def normal(config: Config) -> Config:
+    """The config with what can be written in two ways written in one."""
+    if isinstance(config.get("persona"), str):
+        config = {**config, "persona": persona_object(config["persona"])}
+    path = ("config_overrides", "model", "models")
+    models = _items(config, path)
+    if any("provider_name" in model for model in models):
+        overrides = config["config_overrides"]
+        spelled = {**overrides["model"], "models": [one_spelling(model) for model in models]}
+        config = {**config, "config_overrides": {**overrides, "model": spelled}}
+    return config
+
+
+def _over(lower: Config, upper: Config, path: Path, *, is_trusted: bool) -> Config:
+    result = dict(lower)
+    for key, value in upper.items():
+        here = (*path, key)
+        below = result.get(key)
+        if here in NAMED_LISTS and isinstance(value, list) and isinstance(below, list):
+            result[key] = _joined(below, value, here, is_trusted=is_trusted)
+        elif isinstance(value, dict) and isinstance(below, dict):
+            result[key] = _over(below, value, here, is_trusted=is_trusted)
+        else:
+            result[key] = value
+    return result
+
+
+def _joined(lower: list[Config], upper: list[Config], path: Path, *, is_trusted: bool) -> list[Config]:
+    items = {fold(item["name"]): item for item in lower}
+    for item in upper:
+        name = fold(item["name"])
+        below = items.get(name) if is_trusted else None
+        items[name] = item if below is None else _over(below, item, (*path, "*"), is_trusted=True)
+    return list(items.values())
+
+
+def _leaves(value: Any, pointer: str, path: Path) -> Iterator[tuple[str, Path]]:
+    if isinstance(value, dict) and value:
+        for key, member in value.items():
+            yield from _leaves(member, f"{pointer}/{_escaped(key)}", (*path, key))
+    elif path in NAMED_LISTS and isinstance(value, list) and value:
+        for number, item in enumerate(value):
+            for key, member in item.items():
+                yield from _leaves(member, f"{pointer}/{number}/{_escaped(key)}", (*path, item["name"], key))
+    else:
+        yield pointer, path
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _has(config: Config, path: Path) -> bool:
+    value: Any = config
+    for depth, key in enumerate(path):
+        if isinstance(value, list) and path[:depth] in NAMED_LISTS:
+            value = next((item for item in value if fold(item["name"]) == fold(key)), None)
+        elif isinstance(value, dict):
+            value = value.get(key)
+        else:
+            return False
+        if value is None:
+            return False
+    return True
+
+
+def _items(config: Config, path: Path) -> list[Config]:
+    value: Any = config
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, list) else []

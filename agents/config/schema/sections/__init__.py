@@ -1,0 +1,1 @@
+"""The known parts of a config, a module for each subject."""

@@ -1,0 +1,161 @@
+"""The rules about an agent's stored config: how it changes, and every version that it ever had."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import jsonpatch
+from django.db.models import QuerySet
+
+from agents.config import rules, secrets, system
+from agents.config.changing import agent_defaults, changed
+from agents.config.document import Config
+from agents.config.layers import Layer
+from agents.errors import AgentNotFound, ForeignTemplate, VersionNotFound
+from agents.models import Agent, ConfigVersion, Template
+from maim.common import audit, clock, epoch, feed
+from maim.common.actor import Actor
+from maim.common.db import transactional
+from maim.common.errors import PreconditionFailed
+from maim.common.models import Change
+
+Patch = list[dict[str, Any]]
+
+
+class ConfigWrite(NamedTuple):
+    """How a config is written: over the stored one or in its place, and only while a version in `expected` is current
+    (None: whatever is)."""
+
+    note: str | None = None
+    replace: bool = False
+    expected: Collection[int] | None = None
+
+
+def lock_agent(agent_id: str) -> Agent:
+    """The agent's row, locked until the transaction ends; raises AgentNotFound."""
+    row = Agent.unscoped.select_for_update().filter(pk=agent_id).first()
+    if row is None:
+        raise AgentNotFound
+    return row
+
+
+def layers_below(agent: Agent) -> list[Layer]:
+    """The layers under the agent's own: the system's, its template's and its tenant's."""
+    below = [Layer("default", system.layer().config, is_trusted=True)]
+    template = template_of(agent)
+    if template is not None:
+        below.append(Layer("template", template.config, is_trusted=template.tenant_id is None))
+    below.append(Layer("tenant", agent_defaults(agent.tenant.tenant_config)))
+    return below
+
+
+def template_of(agent: Agent) -> Template | None:
+    """The template that the agent names, if there is one and it is an operator's or its tenant's."""
+    if agent.template_id is None:
+        return None
+    template = Template.unscoped.filter(pk=agent.template_id).first()
+    return template if template is not None and template.tenant_id in (None, agent.tenant_id) else None
+
+
+def check_template(agent: Agent) -> None:
+    """Whether an agent may use the template that it names. An id that names none is kept, and resolves to nothing.
+
+    Raises ForeignTemplate for another tenant's, and BadConfig where the agent's own config has a name of the
+    template's, or would use its provider.
+    """
+    owners = Template.unscoped.filter(pk=agent.template_id).values_list("tenant_id", flat=True)
+    if any(owner not in (None, agent.tenant_id) for owner in owners):
+        raise ForeignTemplate
+    rules.check_names(agent.config, {}, layers_below(agent))
+
+
+def change(row: Agent, sent: Config, write: ConfigWrite) -> bool:
+    """Changes the config of a locked agent, which its caller saves and `add_version` then records; whether it did.
+
+    Raises BadConfig.
+    """
+    config = changed(row.config, sent, below=layers_below(row), replace=write.replace)
+    return _set(row, config)
+
+
+def add_version(row: Agent, before: Config, *, actor: Actor, note: str | None = None) -> None:
+    """Keeps a changed config as a version, and tells those who follow."""
+    ConfigVersion(
+        agent=row,
+        tenant_id=row.tenant_id,
+        number=row.config_version,
+        config=row.config,
+        patch=patch(before, row.config),
+        author_kind=actor.kind,
+        author_id=actor.id,
+        author=actor.label[:150],
+        note=note,
+        created_at=clock.now(),
+    ).save(force_insert=True)
+    if row.config_version > 1:  # else there is no verdict yet
+        # Verdicts tell the version; nobody is let in or kept out by it, so that no change has to wait.
+        epoch.announce(row.id)
+    feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
+
+
+@transactional
+def restore(
+    *, actor: Actor, agent: Agent, version: int, note: str | None = None, expected: Collection[int] | None = None
+) -> Agent:
+    """Makes what a version held the config again, as a new version; none, if it is what the config holds.
+
+    Raises VersionNotFound, PreconditionFailed, and BadConfig where a layer below has since taken one of its names.
+    """
+    row = lock_agent(agent.pk)
+    if expected is not None and row.config_version not in expected:
+        raise PreconditionFailed
+    config = get_version(row, version).config
+    rules.check_names(config, row.config, layers_below(row))
+    before, number_before = row.config, row.config_version
+    if audit.differ(secrets.comparable(before), secrets.comparable(config)):
+        _set(row, config)
+        row.updated_at = clock.now()
+        row.save(update_fields=["config", "config_version", "updated_at"])
+        add_version(row, before, actor=actor, note=note)
+        audit.record(
+            actor=actor,
+            action="agent.restore",
+            object_id=row.id,
+            tenant_id=row.tenant_id,
+            before={"config_version": number_before},
+            after={"config_version": row.config_version, "restored": version},
+        )
+    return row
+
+
+def versions_of(agent: Agent) -> QuerySet[ConfigVersion]:
+    """The versions of an agent's config, newest first, without what they hold."""
+    return ConfigVersion.objects.in_tenants([agent.tenant_id]).filter(agent=agent).defer("config").order_by("-number")
+
+
+def get_version(agent: Agent, number: int) -> ConfigVersion:
+    """One version, with what it holds; raises VersionNotFound."""
+    rows = ConfigVersion.objects.in_tenants([agent.tenant_id])
+    found = rows.filter(agent=agent, number=number).first()
+    if found is None:
+        raise VersionNotFound
+    return found
+
+
+def diff(agent: Agent, first: int, second: int) -> Patch:
+    """What leads from one version to another; raises VersionNotFound."""
+    return patch(get_version(agent, first).config, get_version(agent, second).config)
+
+
+def patch(before: Config, after: Config) -> Patch:
+    """The JSON patch (RFC 6902) between two configs. A changed secret is told of, and not shown."""
+    operations: Patch = jsonpatch.make_patch(secrets.comparable(before), secrets.comparable(after)).patch
+    return [secrets.without_sealed(operation) for operation in operations]
+
+
+def _set(row: Agent, config: Config) -> bool:
+    if not audit.differ(row.config, config):
+        return False
+    row.config, row.config_version = config, row.config_version + 1
+    return True

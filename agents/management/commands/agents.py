@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from agents import configs, transfer, transfer_files
+from agents.configs import Patch
+from agents.management.selecting import Selection
+from agents.models import Agent
+from agents.serializers import InternalAgentAnswer
+from agents.transfer_serializers import FORMATS
+from maim.commands.exits import EXPECTED, Exit, refusal
+from maim.commands.options import add_json
+from maim.commands.tables import document, record, table
+from maim.common.actor import Actor, command_actor
+
+MEANINGS = (
+    "Exit status: 0, it is done, or there is no difference; 1, a rule or the input forbids it, and nothing has "
+    "changed; 2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
+    "4, what was compared differs; 5, the database does not answer."
+)
+# The API's fields, by the options that set them here.
+OPTIONS = {"name": "--name", "format": "--format", "file": "FILE"}
+STREAM = "-"
+
+Options = dict[str, Any]
+
+
+class Command(BaseCommand):
+    """Moves agents between tenants and installations, and compares them, by the services that the API calls."""
+
+    help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
+    actor: Actor
+    selection: Selection
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+
+        def add(name: str, act: Callable[[Options], None], does: str) -> CommandParser:
+            added: CommandParser = subcommands.add_parser(name, help=does, description=f"{does}.", epilog=MEANINGS)
+            added.set_defaults(act=act)
+            return added
+
+        out = add("export", self.export, "Writes an agent as a file, which has neither keys nor limits")
+        _add_agent(out)
+        _add_format(out)
+        out.add_argument("--reveal-secrets", action="store_true", help="with the secrets; the audit log tells of it")
+        out.add_argument("--output", metavar="FILE", default=STREAM, help="by default standard output")
+
+        into = add("import", self.import_, "Makes an agent from such a file")
+        into.add_argument("file", metavar="FILE", help="- is standard input")
+        into.add_argument("--tenant", required=True, metavar="TENANT", help="id or name")
+        into.add_argument("--name", help="in place of the file's")
+        into.add_argument("--dry-run", action="store_true", help="only say whether it would work")
+        _add_format(into)
+        add_json(into)
+
+        diff = add(
+            "diff",
+            self.diff,
+            "Compares two versions of an agent's config, or the agent with a file, and shows no secret. Without a "
+            "version it tells the last change, with one what has changed since; a file's secrets count if it has any",
+        )
+        _add_agent(diff)
+        diff.add_argument("what", nargs="*", metavar="FROM [TO] | FILE", help="a whole number is a version")
+        _add_format(diff)
+        add_json(diff)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.actor = command_actor(f"agents {options['subcommand']}")
+        self.selection = Selection(self.actor)
+        try:
+            options["act"](options)
+        except EXPECTED as error:
+            raise refusal(error, OPTIONS) from error
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}") from error
+
+    # ---- the subcommands
+
+    def export(self, options: Options) -> None:
+        agent, output = self.selection.agent(options["agent"]), options["output"]
+        is_private = options["reveal_secrets"]
+        found = (
+            transfer.exported_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.exported(agent)
+        )
+        text = transfer_files.written(found, _form(output, options))
+        if output == STREAM:
+            self.stdout.write(text, ending="")
+        else:
+            _write(text, output, is_private=is_private)
+
+    def import_(self, options: Options) -> None:
+        tenant = self.selection.tenant(options["tenant"])
+        found = _read(options["file"], options, **({} if options["name"] is None else {"name": options["name"]}))
+        del found["maim_export"]
+        agent = None
+        if options["dry_run"]:
+            transfer.check_import(actor=self.actor, tenant=tenant, **found)
+        else:
+            agent = transfer.import_agent(actor=self.actor, tenant=tenant, **found)
+        if options["json"]:
+            shown = None if agent is None else InternalAgentAnswer(agent).data
+            self.stdout.write(document({"dry_run": options["dry_run"], "agent": shown}))
+        elif agent is None:
+            self.stdout.write("Nothing is wrong with it; nothing was imported")
+        else:
+            self.stdout.write(record([("id", agent.id), ("name", agent.name), ("tenant", tenant)]))
+
+    def diff(self, options: Options) -> None:
+        agent = self.selection.agent(options["agent"])
+        first, second, changes = self._compared(agent, options)
+        if options["json"]:
+            told = {"agent_id": agent.id, "from": first, "to": second, "changes": changes}
+            self.stdout.write(document(told))
+        elif changes:
+            self.stdout.write(table(["CHANGE", "WHERE", "TO"], [_row(change) for change in changes]))
+        if changes:
+            sys.exit(Exit.NO)
+
+    # ---- what they share
+
+    def _compared(self, agent: Agent, options: Options) -> tuple[int, int | str, Patch]:
+        """What is compared with what, and what is between them."""
+        what: list[str] = options["what"]
+        current = agent.config_version
+        if len(what) == 1 and not _is_version(what[0]):
+            return current, what[0], transfer.difference(agent, _read(what[0], options))
+        if len(what) > 2 or not all(map(_is_version, what)):
+            raise CommandError("Name at most two versions, or one file", returncode=Exit.USAGE)
+        versions = [int(number) for number in what]
+        first = versions[0] if versions else max(current - 1, 1)
+        second = versions[1] if len(versions) > 1 else current
+        return first, second, configs.diff(agent, first, second)
+
+
+def _add_agent(parser: CommandParser) -> None:
+    parser.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
+
+
+def _add_format(parser: CommandParser) -> None:
+    parser.add_argument("--format", choices=FORMATS, help="by default what the file's name says, or else json")
+
+
+def _form(file: str, options: Options) -> str:
+    named: str | None = options["format"]
+    return named or next((form for form in FORMATS if file.endswith(f".{form}")), FORMATS[0])
+
+
+def _read(file: str, options: Options, **instead: Any) -> dict[str, Any]:
+    raw = sys.stdin.buffer.read() if file == STREAM else Path(file).read_bytes()
+    return transfer_files.read(raw, _form(file, options), **instead)
+
+
+def _write(text: str, file: str, *, is_private: bool) -> None:
+    """Puts the text into a file, which others on the machine cannot read if it is private."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if is_private else 0o666)
+    with open(descriptor, "w", encoding="utf-8") as opened:
+        if is_private:
+            os.fchmod(descriptor, 0o600)
+        opened.write(text)
+
+
+def _is_version(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
+
+
+def _row(change: dict[str, Any]) -> list[str]:
+    value = change.get("from", json.dumps(change["value"], ensure_ascii=False) if "value" in change else None)
+    return [change["op"], change["path"] or "/", value]

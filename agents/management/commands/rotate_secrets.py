@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from agents import resealing
+from agents.resealing import Report
+from maim.commands.exits import EXPECTED, Exit, refusal
+from maim.commands.options import add_json
+from maim.commands.tables import document, table
+
+MEANINGS = (
+    "Exit status: 0, everything is sealed under the newest key, and older keys can be dropped; 1, something is sealed "
+    "under none of the configured keys, and stays as it is; 2, the command line is wrong; 4, something is sealed under "
+    "an older key; 5, the database does not answer. It can be interrupted and run again at any time, while maim "
+    "serves: but first give every server the new key, as the first of MAIM_ENCRYPTION_KEYS."
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Seals every stored secret (of agents' configs, their versions, templates and tenants' defaults) under the "
+        "newest of MAIM_ENCRYPTION_KEYS."
+    )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--check", action="store_true", help="only say how much is sealed under an older key")
+        add_json(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            report = resealing.check() if options["check"] else resealing.reseal()
+        except EXPECTED as error:
+            raise refusal(error) from error
+        if options["json"]:
+            self.stdout.write(document(_document(report)))
+        else:
+            self.stdout.write(_table(report))
+            for lost in report.lost:
+                self.stderr.write(f"no configured key opens {lost.kind} {lost.row}: {lost.path}")
+        if report.lost:
+            sys.exit(Exit.REFUSED)
+        if report.left:
+            sys.exit(Exit.NO)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    kinds = {
+        kind: {"rows": rows, "resealed": report.resealed[kind], "left": report.left[kind]}
+        for kind, rows in report.rows.items()
+    }
+    return {"kinds": kinds, "lost": [lost._asdict() for lost in report.lost]}
+
+
+def _table(report: Report) -> str:
+    rows = [[kind, rows, report.resealed[kind], report.left[kind]] for kind, rows in report.rows.items()]
+    return table(["KIND", "ROWS", "RESEALED", "LEFT"], rows)

@@ -1,0 +1,114 @@
+"""Templates behind either door. The classes here are doorless; v1's are at the end."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents import templates
+from agents.config_serializers import (
+    TemplateAnswer,
+    TemplateBody,
+    TemplateChanges,
+    TemplateDeletionAnswer,
+    TemplateDeletionQuery,
+    TemplateListQuery,
+    TemplateWriteAnswer,
+    TemplateWriteQuery,
+)
+from maim.http.openapi import operation
+from maim.http.pages import bare_list
+from maim.http.views import BaseView, PlainView
+from tenants.access import Need, default_tenant, get_tenant
+
+
+class TemplateDocument(BaseView):
+    """One template."""
+
+    @operation("Read a template", tag="templates", answer=TemplateAnswer, refusals=(404,))
+    def get(self, request: Request, template_id: str) -> Response:
+        template = templates.get_template(self.actor, template_id, Need.READ)
+        return self.reply(TemplateAnswer(template).data, message=_("Template found"), tenant_id=template.tenant_id)
+
+    @operation(
+        "Change a template, and with it all agents that use it; or say how many those are",
+        tag="templates",
+        request=TemplateChanges,
+        query=TemplateWriteQuery,
+        answer=TemplateWriteAnswer,
+        refusals=(404, 409),
+    )
+    def put(self, request: Request, template_id: str) -> Response:
+        query, changes = self.query(TemplateWriteQuery), self.body(TemplateChanges)
+        template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
+        if not query["dry_run"]:
+            template = templates.update_template(
+                actor=self.actor, template=template, changes=changes, replace=query["replace"]
+            )
+        answer = {
+            "template": template,
+            "agents": templates.agents_of(template).count(),
+            "dry_run": query["dry_run"],
+        }
+        return self.reply(
+            TemplateWriteAnswer(answer).data,
+            message=_("Nothing was changed") if query["dry_run"] else _("Template changed"),
+            tenant_id=template.tenant_id,
+        )
+
+    @operation(
+        "Delete a template; or say how many agents use it",
+        tag="templates",
+        query=TemplateDeletionQuery,
+        answer=TemplateDeletionAnswer,
+        refusals=(404, 409),
+    )
+    def delete(self, request: Request, template_id: str) -> Response:
+        is_dry_run = self.query(TemplateDeletionQuery)["dry_run"]
+        template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
+        answer = {"id": template.id, "agents": templates.agents_of(template).count(), "dry_run": is_dry_run}
+        if not is_dry_run:
+            templates.delete_template(actor=self.actor, template=template)
+        return self.reply(
+            answer,
+            message=_("Nothing was changed") if is_dry_run else _("Template deleted"),
+            tenant_id=template.tenant_id,
+        )
+
+
+class Templates(PlainView):
+    @operation(
+        "List the templates one may use: the operators', and those of one's tenants",
+        tag="templates",
+        query=TemplateListQuery,
+        answer=TemplateAnswer(many=True),
+        total_count=True,
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(TemplateListQuery)
+        rows = templates.templates_for(self.actor)
+        if "tenant_id" in query:
+            rows = rows.filter(tenant_id=query["tenant_id"])
+        return bare_list(rows, TemplateAnswer, skip=query["skip"], limit=query["limit"])
+
+    @operation(
+        "Create a template of one's tenant",
+        tag="templates",
+        request=TemplateBody,
+        answer=TemplateAnswer,
+        refusals=(404, 409),
+    )
+    def post(self, request: Request) -> Response:
+        body = self.body(TemplateBody)
+        named = body.pop("tenant_id", None)
+        tenant = (
+            default_tenant(self.actor, Need.WRITE_AGENTS)
+            if named is None
+            else get_tenant(self.actor, named, Need.WRITE_AGENTS)
+        )
+        return Response(TemplateAnswer(templates.create_template(actor=self.actor, tenant=tenant, **body)).data)
+
+
+class Template(TemplateDocument, PlainView):
+    pass

@@ -1,0 +1,180 @@
+"""The rules about templates: operators' for everybody, tenants' for their own agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from agents.config import system
+from agents.config.changing import changed
+from agents.config.document import Config
+from agents.config.layers import Layer
+from agents.config.secrets import masked
+from agents.errors import TemplateNameTaken, TemplateNotFound
+from agents.models import Agent, Template
+from maim.common import audit, clock, epoch, feed
+from maim.common.actor import Actor
+from maim.common.db import transactional, unique_or
+from maim.common.errors import Forbidden, Invalid
+from maim.common.models import Change
+from tenants.access import Need, get_tenant, tenants_for
+from tenants.errors import TenantNotFound
+from tenants.models import Tenant
+
+_TAKEN = {
+    name: TemplateNameTaken() for name in ("template_name_unique", "name_folded", "agents_template.id", "PRIMARY")
+}
+
+
+def snapshot(template: Template) -> dict[str, Any]:
+    """What the audit log keeps of a template."""
+    return {
+        "name": template.name,
+        "description": template.description,
+        "tenant_id": template.tenant_id,
+        "config": masked(template.config),
+    }
+
+
+def templates_for(actor: Actor) -> QuerySet[Template]:
+    """The templates the actor may see, newest first: the operators' and those of their tenants."""
+    rows = Template.unscoped.all()
+    if not actor.is_trusted:
+        rows = rows.filter(Q(tenant=None) | Q(tenant__in=tenants_for(actor)))
+    return rows.order_by("-created_at", "-id")
+
+
+def get_template(actor: Actor, template_id: str, need: Need) -> Template:
+    """The template, if the actor may do `need` with it; people may only read an operator's.
+
+    Raises TemplateNotFound, Forbidden, TenantReadOnly.
+    """
+    template = Template.unscoped.filter(pk=template_id).first()
+    if template is None:
+        raise TemplateNotFound
+    if template.tenant_id is not None:
+        try:
+            get_tenant(actor, template.tenant_id, need)
+        except TenantNotFound as error:
+            raise TemplateNotFound from error
+    elif need is not Need.READ and not actor.is_trusted:
+        raise Forbidden(_("This template is the operators'"))
+    return template
+
+
+def agents_of(template: Template) -> QuerySet[Agent]:
+    """The agents whose effective config a change of the template changes."""
+    agents = Agent.unscoped if template.tenant_id is None else Agent.objects.in_tenants([template.tenant_id])
+    return agents.filter(template_id=template.pk)
+
+
+@transactional
+def create_template(
+    *,
+    actor: Actor,
+    tenant: Tenant | None,
+    name: str,
+    description: str | None = None,
+    config: Config | None = None,
+    template_id: str | None = None,
+) -> Template:
+    """A new template, a tenant's or with None an operator's. Operators may choose its id: agents may already name it.
+
+    Raises TemplateNameTaken, BadConfig, Forbidden.
+    """
+    if not actor.is_trusted and (tenant is None or template_id is not None):
+        raise Forbidden(_("Only operators make templates for everybody, and choose ids"))
+    template = Template(tenant=tenant, tenant_scope=tenant.id if tenant else "", description=description)
+    if template_id is not None:
+        if tenant is not None:
+            raise Invalid({"template_id": [_("Only a template for everybody may have an id of your choice")]})
+        if "/" in template_id:
+            raise Invalid(
+                {"template_id": [_("An id may not contain a slash, which would make it an address of its own")]}
+            )
+        template.id = template_id
+    _set_name(template, name)
+    template.config = _changed(template, {}, config or {})
+    with unique_or(_TAKEN):
+        template.save(force_insert=True)
+    _announce(template)
+    audit.record(
+        actor=actor,
+        action="template.create",
+        object_id=template.id,
+        tenant_id=template.tenant_id,
+        after=snapshot(template),
+    )
+    return template
+
+
+@transactional
+def update_template(*, actor: Actor, template: Template, changes: Mapping[str, Any], replace: bool = False) -> Template:
+    """Changes any of `name, description`, and `config`, which is merged unless `replace`.
+
+    Raises TemplateNameTaken, TemplateNotFound, BadConfig.
+    """
+    row = _lock(template)
+    before, config_before = snapshot(row), row.config
+    if "name" in changes:
+        _set_name(row, changes["name"])
+    row.description = changes.get("description", row.description)
+    if "config" in changes:
+        row.config = _changed(row, row.config, changes["config"], replace=replace)
+    has_new_config = audit.differ(config_before, row.config)
+    after = snapshot(row)
+    if not has_new_config and not audit.differ(before, after):
+        return row
+    row.updated_at = clock.now()
+    with unique_or(_TAKEN):
+        row.save(update_fields=["name", "name_folded", "description", "config", "updated_at"])
+    if has_new_config:
+        _announce(row)
+    audit.record(
+        actor=actor, action="template.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
+    )
+    return row
+
+
+@transactional
+def delete_template(*, actor: Actor, template: Template) -> None:
+    """Removes a template; the agents that name it keep its id, which then resolves to nothing."""
+    row = _lock(template)
+    before = snapshot(row)
+    feed.publish(Change.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
+    row.delete()
+    audit.record(
+        actor=actor, action="template.delete", object_id=template.id, tenant_id=template.tenant_id, before=before
+    )
+
+
+def _lock(template: Template) -> Template:
+    row = Template.unscoped.select_for_update().filter(pk=template.pk).first()
+    if row is None:
+        raise TemplateNotFound
+    return row
+
+
+def _changed(template: Template, stored: Config, sent: Config, *, replace: bool = False) -> Config:
+    below = [Layer("default", system.layer().config, is_trusted=True)]
+    return changed(stored, sent, below=below, is_trusted=template.tenant_id is None, replace=replace)
+
+
+def _announce(template: Template) -> None:
+    """Gives the template its new revision, and tells those who follow its agents."""
+    epoch.numbered(lambda number: _set_revision(template, number))
+    feed.publish(Change.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
+
+
+def _set_revision(template: Template, number: int) -> None:
+    template.revision = number
+    template.save(update_fields=["revision"])
+
+
+def _set_name(template: Template, name: str) -> None:
+    template.set_name(name)
+    if len(template.name_folded) > 300:
+        raise Invalid({"name": [_("The name is too long")]})

@@ -1,0 +1,257 @@
+"""The feed of changes: whoever follows it knows which agents to look at again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agents import changes
+from maim.common import clock, feed
+from maim.common.models import Change
+from tests.support.client import SurfaceClient
+from tests.support.people import Person, make_agent
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v2/config-changes"
+
+
+class Follower:
+    """Somebody who follows the feed from now on."""
+
+    def __init__(self, internal: SurfaceClient) -> None:
+        self._internal = internal
+        self.cursor: str = self.get()["cursor"]
+
+    def get(self, **query: Any) -> dict[str, Any]:
+        """One page of the feed."""
+        response = self._internal.get(PATH, query)
+        assert response.status_code == 200, response.content
+        data: dict[str, Any] = response.json()["data"]
+        return data
+
+    def news(self, limit: int = 100) -> list[dict[str, Any]]:
+        """All entries since the last time, in pages of `limit`."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.get(after=self.cursor, limit=limit)
+            assert len(page["items"]) <= limit
+            found += page["items"]
+            self.cursor = page["cursor"]
+            if not page["has_more"]:
+                return found
+
+
+@pytest.fixture
+def follower(internal: SurfaceClient) -> Follower:
+    return Follower(internal)
+
+
+def ids(entries: list[dict[str, Any]]) -> list[str]:
+    return [entry["agent_id"] for entry in entries]
+
+
+class TestWhatIsTold:
+    def test_nothing_at_first(self, follower: Follower) -> None:
+        assert follower.news() == []
+
+    def test_an_agent_that_was_made(self, alice: Person, follower: Follower) -> None:
+        agent = make_agent(alice.tenant)
+
+        assert follower.news() == [
+            {
+                "agent_id": agent.id,
+                "tenant_id": alice.tenant.id,
+                "deleted": False,
+                "status": "active",
+                "config_version": 1,
+            }
+        ]
+        assert follower.news() == []
+
+    @pytest.mark.parametrize(
+        "sent",
+        [{"config": {"a": 1}}, {"status": "inactive"}, {"template_id": "none"}],
+        ids=lambda sent: next(iter(sent)),
+    )
+    def test_an_agent_whose_config_status_or_template_changed(
+        self, alice: Person, internal: SurfaceClient, sent: dict[str, Any]
+    ) -> None:
+        agent = make_agent(alice.tenant)
+        follower = Follower(internal)
+
+        alice.client.send("PUT", f"/api/v1/agents/{agent.id}", sent)
+
+        assert ids(follower.news()) == [agent.id]
+
+    @pytest.mark.parametrize("sent", [{"config": {}}, {"name": "another"}, {"status": "active"}])
+    def test_not_one_that_is_what_it_was(self, alice: Person, internal: SurfaceClient, sent: dict[str, Any]) -> None:
+        agent = make_agent(alice.tenant)
+        follower = Follower(internal)
+
+        alice.client.send("PUT", f"/api/v1/agents/{agent.id}", sent)
+
+        assert follower.news() == []
+
+    def test_a_refused_change_is_not_told(self, alice: Person, internal: SurfaceClient) -> None:
+        agent = make_agent(alice.tenant)
+        follower = Follower(internal)
+
+        response = alice.client.send("PUT", f"/api/v1/agents/{agent.id}", {"config": {"persona": 5}})
+
+        assert response.status_code == 400
+        assert follower.news() == []
+
+    def test_a_deleted_agent(self, alice: Person, internal: SurfaceClient) -> None:
+        agent = make_agent(alice.tenant)
+        follower = Follower(internal)
+
+        alice.client.delete(f"/api/v1/agents/{agent.id}")
+
+        (entry,) = follower.news()
+        assert (entry["agent_id"], entry["deleted"], entry["config_version"]) == (agent.id, True, None)
+
+    def test_every_agent_of_a_deleted_tenant(self, alice: Person, internal: SurfaceClient) -> None:
+        agents = {make_agent(alice.tenant, f"bot {number}").id for number in range(3)}
+        follower = Follower(internal)
+
+        internal.delete(f"/api/v2/tenants/{alice.tenant.id}")
+
+        entries = follower.news()
+        assert set(ids(entries)) == agents
+        assert all(entry["deleted"] for entry in entries)
+
+    @pytest.mark.parametrize(
+        "sent", [{"tenant_config": {"agent_defaults": {"persona": "calm"}}}, {"status": "suspended"}], ids=str
+    )
+    def test_every_agent_of_a_tenant_whose_defaults_or_status_changed(
+        self, alice: Person, charlie: Person, internal: SurfaceClient, sent: dict[str, Any]
+    ) -> None:
+        agents = {make_agent(alice.tenant, f"bot {number}").id for number in range(3)}
+        make_agent(charlie.tenant)
+        follower = Follower(internal)
+
+        internal.send("PUT", f"/api/v2/tenants/{alice.tenant.id}", sent)
+
+        assert set(ids(follower.news())) == agents
+
+    def test_no_agent_of_a_tenant_that_was_only_renamed(self, alice: Person, internal: SurfaceClient) -> None:
+        make_agent(alice.tenant)
+        follower = Follower(internal)
+
+        internal.send("PUT", f"/api/v2/tenants/{alice.tenant.id}", {"tenant_name": "Another"})
+
+        assert follower.news() == []
+
+    @pytest.mark.parametrize("method", ["PUT", "DELETE"])
+    def test_every_agent_of_a_changed_or_deleted_template_in_any_tenant(
+        self, alice: Person, charlie: Person, internal: SurfaceClient, method: str
+    ) -> None:
+        internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
+        agents = {make_agent(person.tenant, template_id="polite").id for person in (alice, charlie)}
+        make_agent(alice.tenant, "other")
+        follower = Follower(internal)
+
+        internal.send(method, "/api/v2/templates/polite", {"config": {"persona": "polite"}})
+
+        assert set(ids(follower.news())) == agents
+
+    def test_agents_that_named_a_template_before_it_was_made(self, alice: Person, internal: SurfaceClient) -> None:
+        agent = make_agent(alice.tenant, template_id="later")
+        follower = Follower(internal)
+
+        internal.send("POST", "/api/v2/templates", {"name": "late", "template_id": "later"})
+
+        assert ids(follower.news()) == [agent.id]
+
+
+class TestPages:
+    def test_entries_come_in_the_order_of_the_changes(self, alice: Person, internal: SurfaceClient) -> None:
+        agents = [make_agent(alice.tenant, f"bot {number}") for number in range(5)]
+        follower = Follower(internal)
+
+        for agent in reversed(agents):
+            alice.client.send("PUT", f"/api/v1/agents/{agent.id}", {"config": {"a": 1}})
+
+        assert ids(follower.news(limit=2)) == [agent.id for agent in reversed(agents)]
+
+    def test_a_layer_is_expanded_over_as_many_pages_as_it_takes(self, alice: Person, internal: SurfaceClient) -> None:
+        internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
+        agents = sorted(make_agent(alice.tenant, f"bot {number}", template_id="polite").id for number in range(7))
+        follower = Follower(internal)
+        internal.send("PUT", "/api/v2/templates/polite", {"config": {"a": 1}})
+        last = make_agent(alice.tenant, "last")
+
+        assert ids(follower.news(limit=3)) == [*agents, last.id]
+        assert follower.news() == []
+
+    @pytest.mark.parametrize("limit", [1, 2, 3])
+    def test_layers_without_agents_end_no_page_early(self, alice: Person, internal: SurfaceClient, limit: int) -> None:
+        follower = Follower(internal)
+        for number in range(5):
+            internal.send("POST", "/api/v2/templates", {"name": f"t {number}"})
+        agent = make_agent(alice.tenant)
+
+        assert ids(follower.news(limit=limit)) == [agent.id]
+
+    def test_an_agent_that_changed_twice_is_in_a_page_once(self, alice: Person, internal: SurfaceClient) -> None:
+        agent, other = make_agent(alice.tenant), make_agent(alice.tenant, "other")
+        follower = Follower(internal)
+
+        for changed, value in ((agent, 1), (other, 1), (agent, 2)):
+            alice.client.send("PUT", f"/api/v1/agents/{changed.id}", {"config": {"a": value}})
+
+        assert [(entry["agent_id"], entry["config_version"]) for entry in follower.news()] == [
+            (other.id, 2),
+            (agent.id, 3),
+        ]
+
+    def test_nothing_new_takes_one_query(
+        self, alice: Person, follower: Follower, django_assert_num_queries: Any
+    ) -> None:
+        make_agent(alice.tenant)
+        follower.news()
+
+        with django_assert_num_queries(1):
+            assert follower.news() == []
+
+
+class TestCursors:
+    @pytest.mark.parametrize("cursor", ["", "x", "1-", "-1", "1-2-", "1-2- ", "9" * 19, "1;2", "１"])
+    def test_what_was_never_given_out_is_refused(self, internal: SurfaceClient, cursor: str) -> None:
+        response = internal.get(PATH, {"after": cursor})
+
+        assert response.status_code == 400
+        assert list(response.json()["data"]["errors"]) == ["after"]
+
+    @pytest.mark.parametrize("limit", ["0", "1001", "x"])
+    def test_a_page_has_1_to_1000_entries(self, internal: SurfaceClient, limit: str) -> None:
+        assert internal.get(PATH, {"after": "0", "limit": limit}).status_code == 400
+
+    def test_one_that_is_too_old_is_gone(self, alice: Person, internal: SurfaceClient) -> None:
+        old = Follower(internal)
+        make_agent(alice.tenant)
+        up_to_date = Follower(internal)
+        with clock.frozen_at(clock.now() + feed.KEPT_FOR + timedelta(minutes=1)):
+            assert feed.sweep() == 1
+            assert feed.sweep() == 0
+
+        assert internal.get(PATH, {"after": old.cursor}).status_code == 410
+        assert up_to_date.news() == []
+        agent = make_agent(alice.tenant, "new")
+        assert ids(up_to_date.news()) == [agent.id]
+
+    def test_sweeping_keeps_what_is_younger(self, alice: Person, internal: SurfaceClient) -> None:
+        make_agent(alice.tenant)
+        follower = Follower(internal)
+        young = make_agent(alice.tenant, "young")
+        Change.objects.exclude(subject=young.id).update(at=clock.now() - feed.KEPT_FOR - timedelta(minutes=1))
+
+        feed.sweep()
+
+        assert ids(follower.news()) == [young.id]
+
+    def test_it_says_where_it_stands(self) -> None:
+        for cursor in (changes.Cursor(5), changes.Cursor(5, 7), changes.Cursor(5, 7, "agent_a-b")):
+            assert changes.Cursor.read(str(cursor)) == cursor

@@ -1,0 +1,91 @@
+"""What is set is what is read back, and what is read back can be sent back: for any config that there can be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from agents.tests.config_doors import Door, shown
+from agents.tests.config_strategies import configs, json_values
+from agents.tests.configs import Config
+
+pytestmark = pytest.mark.django_db
+thoroughly = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+QUERIES = ("", "?replace=1")
+
+
+def text(config: Any) -> str:
+    """By which 1, 1.0 and true differ, and the order of keys counts."""
+    return json.dumps(config)
+
+
+def holds(door: Door, config: Config) -> None:
+    """The config reads back as it was set; its secrets are stored, and not shown."""
+    assert text(door.get()) == text(shown(config))
+    assert text(door.stored()) == text(config)
+
+
+@thoroughly
+@given(config=configs())
+def test_what_was_set_reads_back_and_can_be_sent_back(door: Door, config: Config) -> None:
+    door.create()
+
+    assert text(door.put(config)) == text(shown(config))
+
+    holds(door, config)
+    before = door.state()
+    for query in QUERIES:
+        assert text(door.put(door.get(), query)) == text(shown(config))
+        holds(door, config)
+        assert door.state() == before, "nothing changed, and no version, entry or audit row was made"
+
+
+@thoroughly
+@given(config=configs())
+def test_the_same_holds_of_a_config_that_an_agent_is_made_with(door: Door, config: Config) -> None:
+    door.create(config)
+
+    holds(door, config)
+    before = door.state()
+    door.change(config=door.get())
+    holds(door, config)
+    assert door.state() == before
+
+
+@thoroughly
+@given(first=configs(), second=configs())
+def test_a_config_that_replaces_another_leaves_nothing_of_it(door: Door, first: Config, second: Config) -> None:
+    door.create(first)
+
+    door.put(second, "?replace=1")
+
+    holds(door, second)
+
+
+@thoroughly
+@given(config=configs())
+def test_null_for_every_key_leaves_nothing(door: Door, config: Config) -> None:
+    door.create(config)
+
+    door.put(dict.fromkeys(config))
+
+    holds(door, {})
+
+
+@thoroughly
+@given(first=json_values(), second=json_values())
+def test_of_two_values_under_one_key_objects_merge_and_all_else_replaces(door: Door, first: Any, second: Any) -> None:
+    door.create({"own": first})
+
+    door.put({"own": second})
+
+    holds(door, {"own": merged(first, second)})
+
+
+def merged(first: Any, second: Any) -> Any:
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return second
+    return {**first, **{key: merged(first.get(key), value) for key, value in second.items()}}

@@ -1,0 +1,358 @@
+"""`manage.py rotate_secrets`: after it, the newest key opens everything, and nobody sees a difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import call_command
+from django.db import connection
+
+from agents import configs, effective, resealing, services, templates, transfer
+from agents.config.changing import agent_defaults
+from agents.config.document import SEALED
+from agents.config.secrets import opened
+from agents.management.commands.rotate_secrets import MEANINGS
+from agents.models import Agent, ConfigVersion, Template
+from agents.tests.configs import Config, model, provider
+from maim.commands.exits import Exit
+from maim.common.sealing import Unsealable
+from maim.common.tests.changes import at_once
+from tenants import services as tenants
+from tenants.models import Tenant
+from tests.support.commands import Outcome, run
+from tests.support.people import OPERATOR, Person, make_agent
+from tests.support.tables import changed_tables, tables
+
+OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
+API_KEY, TOKEN = "sk-secret", "token-secret"
+WITH_TOKEN = {"config_overrides": {"maim_message": {"auth_token": [TOKEN]}}}
+
+Keys = Callable[..., None]
+
+
+def with_api_key(api_key: str = API_KEY) -> Config:
+    return model(api_providers=[provider(api_key=api_key)])
+
+
+def rotate(*options: str) -> Outcome:
+    """Runs `manage.py rotate_secrets`."""
+    return run("rotate_secrets", *options)
+
+
+def told(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
+    """The rows of each kind: in all, resealed, left under an older key."""
+    kinds = json.loads(outcome.out)["kinds"]
+    return {kind: (found["rows"], found["resealed"], found["left"]) for kind, found in kinds.items()}
+
+
+def stored_configs() -> Iterator[Config]:
+    """Every config that is stored anywhere."""
+    for rows in (Agent.unscoped, ConfigVersion.unscoped, Template.unscoped):
+        yield from rows.order_by("pk").values_list("config", flat=True)
+    for tenant in Tenant.objects.order_by("pk"):
+        yield agent_defaults(tenant.tenant_config)
+
+
+def all_opened() -> list[Config]:
+    """Every config with its secrets, under the keys that are configured."""
+    return [opened(config) for config in stored_configs()]
+
+
+@pytest.fixture
+def use_keys(settings: Any) -> Keys:
+    """Configures keys, newest first."""
+
+    def use(*keys: str) -> None:
+        settings.ENCRYPTION_KEYS = keys
+
+    return use
+
+
+@pytest.fixture
+def agent(alice: Person, use_keys: Keys) -> Agent:
+    """Secrets under the old key in all four places, and rows without any; from now on there is a new key."""
+    use_keys(OLD)
+    agent = make_agent(alice.tenant, "bot", config=with_api_key())
+    services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"x": 1}})
+    make_agent(alice.tenant, "plain", config={"x": 1})
+    templates.create_template(actor=OPERATOR, tenant=None, name="base", config=WITH_TOKEN)
+    templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="plain")
+    config = {"mine": {"auth_token": "no secret of ours"}, "agent_defaults": WITH_TOKEN}
+    tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"tenant_config": config})
+    use_keys(NEW, OLD)
+    return Agent.unscoped.get(pk=agent.pk)
+
+
+@pytest.mark.django_db
+class TestRotation:
+    def test_the_new_key_alone_opens_everything_afterwards(self, agent: Agent, use_keys: Keys) -> None:
+        before = all_opened()
+
+        outcome = rotate("--json")
+
+        assert (outcome.status, outcome.err) == (0, "")
+        assert told(outcome) == {
+            "agents": (2, 1, 0),
+            "config_versions": (3, 2, 0),
+            "templates": (2, 1, 0),
+            "tenants": (1, 1, 0),
+        }
+        use_keys(NEW)
+        assert all_opened() == before
+        use_keys(OLD)
+        with pytest.raises(Unsealable):
+            all_opened()
+
+    def test_people_read_it_as_a_table(self, agent: Agent) -> None:
+        assert rotate().rows == [
+            ["agents", "2", "1", "0"],
+            ["config_versions", "3", "2", "0"],
+            ["templates", "2", "1", "0"],
+            ["tenants", "1", "1", "0"],
+        ]
+
+    def test_a_second_run_writes_nothing(self, agent: Agent) -> None:
+        rotate()
+        before, statements = tables(), []
+
+        def watch(execute: Any, sql: str, *rest: Any) -> Any:
+            statements.append(sql)
+            return execute(sql, *rest)
+
+        with connection.execute_wrapper(watch):
+            outcome = rotate("--json")
+
+        assert outcome.status == 0
+        assert [resealed for _rows, resealed, _left in told(outcome).values()] == [0, 0, 0, 0]
+        assert changed_tables(before, tables()) == set()
+        assert {sql.split()[0] for sql in statements} == {"SELECT"}
+
+    def test_nobody_sees_a_difference(self, agent: Agent, alice: Person) -> None:
+        path = f"/api/v1/agents/{agent.id}"
+
+        def seen() -> list[Any]:
+            answers = [alice.client.get(f"{path}{part}") for part in ("", "/config", "/config/effective")]
+            etags = [answer.headers.get("ETag") for answer in answers]
+            return [answer.json() for answer in answers] + etags + [effective.head_of(agent.id)]
+
+        before, rows_before = seen(), tables()
+        rotate()
+
+        assert seen() == before
+        assert configs.diff(agent, 1, 2) == [{"op": "add", "path": "/x", "value": 1}]
+        # Not the feed of changes, nor the audit log, nor an epoch.
+        written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant)}
+        assert changed_tables(rows_before, tables()) == written
+
+    def test_what_is_the_tenants_own_stays_as_it_is(self, agent: Agent) -> None:
+        rotate()
+
+        config = Tenant.objects.get(pk=agent.tenant_id).tenant_config
+        assert config["mine"] == {"auth_token": "no secret of ours"}
+
+    def test_what_was_never_sealed_is_sealed(self, agent: Agent) -> None:
+        Agent.unscoped.filter(pk=agent.pk).update(config=with_api_key("sk-in-clear"))
+
+        rotate()
+
+        config = Agent.unscoped.get(pk=agent.pk).config
+        assert opened(config) == with_api_key("sk-in-clear")
+        assert "sk-in-clear" not in json.dumps(config)
+
+    def test_more_rows_than_fit_a_batch(self, agent: Agent, use_keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+        use_keys(OLD)
+        for _ in range(5):
+            transfer.duplicate_agent(actor=OPERATOR, agent=agent)
+        use_keys(NEW, OLD)
+        monkeypatch.setattr(resealing, "BATCH", 2)
+
+        assert told(rotate("--json"))["agents"] == (7, 6, 0)
+
+
+@pytest.mark.django_db
+class TestChecking:
+    def test_it_says_how_much_is_left_and_changes_nothing(self, agent: Agent) -> None:
+        before = tables()
+
+        outcome = rotate("--check", "--json")
+
+        assert (outcome.status, outcome.err) == (Exit.NO, "")
+        assert told(outcome) == {
+            "agents": (2, 0, 1),
+            "config_versions": (3, 0, 2),
+            "templates": (2, 0, 1),
+            "tenants": (1, 0, 1),
+        }
+        assert changed_tables(before, tables()) == set()
+
+    def test_when_nothing_is_left_the_old_key_can_go(self, agent: Agent) -> None:
+        rotate()
+
+        assert rotate("--check").status == 0
+
+    def test_an_empty_database_needs_nothing(self, db: None) -> None:
+        assert told(rotate("--check", "--json")) == dict.fromkeys(
+            ("agents", "config_versions", "templates", "tenants"), (0, 0, 0)
+        )
+
+
+@pytest.mark.django_db
+class TestWhatCannotBeOpened:
+    @pytest.fixture
+    def lost(self, agent: Agent, use_keys: Keys) -> Agent:
+        """The agent, with a second provider, whose secret is sealed under a key that is gone."""
+        use_keys(OTHER, OLD)
+        providers = [provider(), provider("lost", api_key="sk-lost")]
+        services.update_agent(
+            actor=OPERATOR, agent=agent, changes={"config": model(api_providers=providers), "name": "half lost"}
+        )
+        use_keys(NEW, OLD)
+        return agent
+
+    PATH = "config_overrides.model.api_providers[1].api_key"
+
+    @pytest.mark.parametrize("options", [(), ("--check",)])
+    def test_it_is_named(self, lost: Agent, options: tuple[str, ...]) -> None:
+        outcome = rotate(*options)
+
+        assert outcome.status == Exit.REFUSED
+        assert outcome.err.splitlines() == [
+            f"no configured key opens agents {lost.id}: {self.PATH}",
+            f"no configured key opens config_versions {lost.id}/3: {self.PATH}",
+        ]
+
+    def test_programs_are_told_as_well(self, lost: Agent) -> None:
+        assert json.loads(rotate("--json").out)["lost"] == [
+            {"kind": "agents", "row": lost.id, "path": self.PATH},
+            {"kind": "config_versions", "row": f"{lost.id}/3", "path": self.PATH},
+        ]
+
+    def test_neither_a_secret_nor_what_it_is_sealed_in_is_shown(self, lost: Agent) -> None:
+        outcome = rotate()
+
+        assert not any(text in outcome.out + outcome.err for text in (API_KEY, TOKEN, "sk-lost", "gAAAA", SEALED))
+
+    def test_all_else_is_sealed_anew_even_beside_it(self, lost: Agent, use_keys: Keys) -> None:
+        rotate()
+
+        use_keys(NEW, OTHER)
+        providers = opened(Agent.unscoped.get(pk=lost.pk).config)["config_overrides"]["model"]["api_providers"]
+        assert [each["api_key"] for each in providers] == [API_KEY, "sk-lost"]
+        assert rotate("--check", "--json").status == Exit.NO, "the other key opens what was lost"
+
+
+@pytest.mark.django_db
+class TestWhileOthersWrite:
+    @pytest.fixture
+    def before_first(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+        """Has something happen when everything was looked at, and nothing was written yet."""
+
+        def prepare(act: Callable[[], Any]) -> None:
+            rewrite = resealing._rewrite
+            acts = [act]
+
+            def first_act(*arguments: Any) -> bool:
+                if acts:
+                    acts.pop()()
+                return rewrite(*arguments)
+
+            monkeypatch.setattr(resealing, "_rewrite", first_act)
+
+        return prepare
+
+    def test_a_row_is_sealed_as_it_is_by_then(
+        self, agent: Agent, use_keys: Keys, before_first: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        before_first(lambda: services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"x": 2, "y": 3}}))
+
+        outcome = rotate("--json")
+
+        use_keys(NEW)
+        assert outcome.status == 0
+        assert opened(Agent.unscoped.get(pk=agent.pk).config) == {**with_api_key(), "x": 2, "y": 3}
+
+    def test_a_copy_of_what_is_still_under_the_old_key_is_not_missed(
+        self, agent: Agent, use_keys: Keys, before_first: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        before_first(lambda: transfer.duplicate_agent(actor=OPERATOR, agent=agent))
+
+        outcome = rotate("--json")
+
+        use_keys(NEW)
+        assert outcome.status == 0
+        assert told(outcome)["agents"] == (3, 2, 0)
+        assert len(all_opened()) == 3 + 4 + 2 + 1
+
+    def test_a_row_that_is_gone_is_none_to_seal(
+        self, agent: Agent, before_first: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        before_first(lambda: services.delete_agent(actor=OPERATOR, agent=agent))
+
+        outcome = rotate("--json")
+
+        assert outcome.status == 0
+        assert told(outcome)["agents"] == (1, 0, 0)
+
+    def test_after_an_interruption_it_goes_on(
+        self, agent: Agent, use_keys: Keys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rewrite = resealing._rewrite
+        done: list[Any] = []
+
+        def interrupted(*arguments: Any) -> bool:
+            if len(done) == 2:
+                raise KeyboardInterrupt
+            done.append(arguments)
+            return rewrite(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(resealing, "_rewrite", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                rotate()
+        outcome = rotate("--json")
+
+        assert outcome.status == 0
+        assert sum(resealed for _rows, resealed, _left in told(outcome).values()) == 5 - 2
+        use_keys(NEW)
+        assert all_opened()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_waits_until_the_row_is_sealed(agent: Agent, use_keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    resealed = resealing._resealed
+    changes: list[Future[Any]] = []
+
+    def change() -> None:
+        services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"x": 2}})
+
+    def while_others_change(*arguments: Any) -> Any:
+        """The row was read, and is about to be written."""
+        if connection.in_atomic_block and not changes:
+            changes.append(at_once(threads, change))
+            wait(changes, timeout=1)  # which is all of it: the change cannot be made before the row is let go
+        return resealed(*arguments)
+
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(resealing, "_resealed", while_others_change)
+        outcome = rotate()
+        (changing,) = changes
+        changing.result()
+
+    use_keys(NEW)
+    row = Agent.unscoped.get(pk=agent.pk)
+    assert outcome.status == 0
+    assert opened(row.config) == {**with_api_key(), "x": 2}
+    assert row.config_version == 3
+    assert opened(row.config_versions(manager="unscoped").get(number=3).config) == opened(row.config)
+
+
+def test_the_help_says_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call_command("rotate_secrets", "--help")
+
+    assert " ".join(MEANINGS.split()) in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,309 @@
+"""What the schema refuses and what it lets be (CONTRACT.md section 4)."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.config import schema
+from agents.config.document import SECTIONS
+from agents.errors import BadConfig
+from agents.tests.config_fields import FIELDS, TASKS
+from agents.tests.config_strategies import AWKWARD_KEYS, configs
+from agents.tests.configs import MASK, Config, model, provider
+
+pytestmark = pytest.mark.single
+
+WRONG: dict[str, list[Any]] = {
+    "array": ["x", 5, True, {}, {"0": "x"}],
+    "boolean": [0, 1, "true", [], {}],
+    "integer": ["5", True, 1.5, 5.0, [], {}],
+    "number": ["0.5", True, [], {}],
+    "object": ["x", 5, True, []],
+    "string": [5, 0.5, True, [], {}, {"$sealed": "x"}],
+}
+
+
+def section(name: str, **fields: Any) -> Config:
+    return {"config_overrides": {name: fields}}
+
+
+def refused(sent: Any, stored: Any = None) -> list[str]:
+    """The paths that are named; none if it is not refused."""
+    errors: Mapping[str, Any] = {}
+    try:
+        schema.check(sent, stored or {})
+    except BadConfig as error:
+        errors = error.errors
+    assert all(sentence for sentences in errors.values() for sentence in sentences)
+    return list(errors)
+
+
+class TestWhatIsTaken:
+    @given(configs())
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    def test_any_config_of_the_schema(self, config: Config) -> None:
+        before = copy.deepcopy(config)
+
+        assert refused(config) == []
+        assert config == before
+
+    @pytest.mark.parametrize("key", AWKWARD_KEYS)
+    @pytest.mark.parametrize("value", [5, {"x": [[]]}, None, [None]])
+    def test_unknown_keys_at_every_level(self, key: str, value: Any) -> None:
+        extra = {key: value}
+        config = {
+            **extra,
+            "persona": extra,
+            "bot_overrides": extra,
+            "config_overrides": {
+                **extra,
+                "chat": {**extra, "talk_value_rules": [extra]},
+                "keyword_reaction": {"regex_rules": [extra]},
+                "model": {
+                    **extra,
+                    "models": [{"name": "a", **extra}],
+                    "api_providers": [provider(**extra)],
+                    "model_task_config": {**extra, "vlm": extra},
+                },
+            },
+        }
+
+        assert refused(config) == []
+
+    def test_null_anywhere_for_it_removes(self) -> None:
+        for path, fields in FIELDS.items():
+            for name in fields:
+                if name != "name":
+                    assert refused(placed(path, {"name": "a", name: None})) == []
+        nothing: Config = dict.fromkeys(SECTIONS)
+        assert refused({"persona": None, "bot_overrides": None, "config_overrides": nothing}) == []
+        assert refused(section("chat", talk_value_rules=[{"target": None, "time": None, "value": None}])) == []
+
+    def test_the_mask_in_place_of_a_secret(self) -> None:
+        assert refused(model(api_providers=[provider(api_key=MASK, base_url=MASK)])) == []
+        assert refused(section("maim_message", auth_token=MASK)) == []
+
+    def test_a_whole_number_where_any_number_is_meant(self) -> None:
+        assert refused(section("chat", talk_value=1, planner_smooth=2)) == []
+
+
+class TestWhatIsRefused:
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_another_type_in_each_field(self, path: str) -> None:
+        for name, (kind, _default, _length) in FIELDS[path].items():
+            for wrong in WRONG[kind]:
+                assert refused(placed(path, {"name": "a", name: wrong})) == [shown(path, name)], (name, wrong)
+
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_text_that_is_too_long(self, path: str) -> None:
+        for name, (_kind, _default, length) in FIELDS[path].items():
+            if length:
+                assert refused(placed(path, {"name": "a", name: "长" * length})) == []
+                assert refused(placed(path, {"name": "a", name: "长" * (length + 1)})) == [shown(path, name)]
+
+    @pytest.mark.parametrize("wrong", [5, [], True, "x"])
+    def test_a_section_that_is_no_object(self, wrong: Any) -> None:
+        named = refused({"config_overrides": dict.fromkeys(SECTIONS, wrong)})
+
+        assert sorted(named) == [f"config_overrides.{name}" for name in SECTIONS]
+        assert refused({"bot_overrides": wrong, "config_overrides": wrong}) == ["bot_overrides", "config_overrides"]
+
+    def test_a_null_in_a_list(self) -> None:
+        assert refused({"persona": {"states": ["a", None]}}) == ["persona.states[1]"]
+
+    def test_items_without_a_name_or_with_a_name_twice(self) -> None:
+        items = [{"name": "a"}, {}, {"name": ""}, {"name": 5}, {"name": None}, {"name": "a"}, "b"]
+        models, providers = "config_overrides.model.models", "config_overrides.model.api_providers"
+
+        found = refused(model(models=items, api_providers=items))
+
+        wrong = ("[1].name", "[2].name", "[3].name", "[4].name", "[5].name", "[6]")
+        assert sorted(found) == sorted(f"{kind}{place}" for kind in (models, providers) for place in wrong)
+
+    @pytest.mark.parametrize(
+        ("name", "field", "good", "bad", "place"),
+        [
+            ("chat", "talk_value_rules", {"time": "00:00-08:59"}, {"time": "8:00-9:00"}, ".time"),
+            ("chat", "talk_value_rules", {"time": "22:00-24:00"}, {"time": "22:00-24:01"}, ".time"),
+            ("chat", "auto_chat_value_rules", {"time": "23:59-00:00"}, {"time": "00:00–08:59"}, ".time"),
+            ("chat", "auto_chat_value_rules", {"time": "09:00-22:59"}, {"time": "09:00-22:59\n"}, ".time"),
+            ("chat", "talk_value_rules", {"target": "qq:1919810:group"}, {"target": "qq:1919810"}, ".target"),
+            ("chat", "talk_value_rules", {"target": ""}, {"target": "*"}, ".target"),
+            ("expression", "learning_list", ["qq:1:private", "enable"], ["qq:1:channel", "enable"], "[0]"),
+            ("expression", "learning_list", ["", "x"], [":1:group", "x"], "[0]"),
+            ("expression", "expression_groups", ["*"], ["qq:1:group", "**"], "[1]"),
+            ("expression", "expression_groups", ["qq:1:group"], ["qq 1 group"], "[0]"),
+            ("experimental", "chat_prompts", "qq:1:group:Be: nice\nand short", "qq:1:group", ""),
+            ("experimental", "chat_prompts", "qq:1:private:x", "qq:1:private:", ""),
+            ("expression", "allow_reflect", "qq:1", "qq", ""),
+            ("expression", "allow_reflect", "qq:1:group", "qq:1:x", ""),
+            ("message_receive", "ban_msgs_regex", "^广告", "(", ""),
+            ("message_receive", "ban_msgs_regex", "a" * 500, "a" * 501, ""),
+            ("message_receive", "ban_msgs_regex", "(ab+c)*", "(a+)+", ""),
+        ],
+    )
+    def test_another_form(self, name: str, field: str, good: Any, bad: Any, place: str) -> None:
+        assert refused(section(name, **{field: [good]})) == []
+        assert refused(section(name, **{field: [good, bad]})) == [f"config_overrides.{name}.{field}[1]{place}"]
+
+    def test_an_account_of_another_form(self) -> None:
+        assert refused({"bot_overrides": {"platforms": ["wx:114514", "wx"]}}) == ["bot_overrides.platforms[1]"]
+
+    def test_regexes_of_rules(self) -> None:
+        config = section("keyword_reaction", regex_rules=[{"regex": ["ok"]}, {"regex": ["ok", "(.*,)*"]}])
+
+        assert refused(config) == ["config_overrides.keyword_reaction.regex_rules[1].regex[1]"]
+
+    def test_regexes_that_are_too_many_together(self) -> None:
+        banned = "config_overrides.message_receive.ban_msgs_regex"
+
+        assert refused(section("message_receive", ban_msgs_regex=["a" * 400] * 26)) == [f"{banned}[25]"]
+        assert refused(section("message_receive", ban_msgs_regex=["a"] * 501)) == [f"{banned}[500]"]
+
+    def test_everything_at_once(self) -> None:
+        config = {"persona": {"states": [1, "x", 2]}, **section("chat", talk_value="x", talk_value_rules=[{"time": 5}])}
+
+        assert refused(config) == [
+            "persona.states[0]",
+            "persona.states[2]",
+            "config_overrides.chat.talk_value",
+            "config_overrides.chat.talk_value_rules[0].time",
+        ]
+
+    def test_thousands_of_wrong_values_are_not_named_one_by_one(self) -> None:
+        lists = {"ban_words": [1] * 5000, "ban_msgs_regex": [1] * 5000}
+
+        assert refused(section("message_receive", **lists)) == ["config"]
+        assert refused({"persona": {"states": ["x"] * 5001}}) == ["persona.states"]
+
+    @given(configs(), st.randoms(use_true_random=False))
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    def test_each_mutation_by_its_path(self, config: Config, chance: random.Random) -> None:
+        every = list(mutations(config))
+        for path, mutated in chance.sample(every, min(40, len(every))):
+            assert refused(mutated) == [path]
+
+
+class TestWhatWasWrongBefore:
+    """A config that was imported with a fault can be sent back as it was read."""
+
+    @pytest.mark.parametrize(
+        ("config", "path"),
+        [
+            ({"persona": {"reply_style": 5}}, "persona.reply_style"),
+            ({"persona": {"states": ["a", 5]}}, "persona.states[1]"),
+            ({"bot_overrides": {"nickname": "x" * 101}}, "bot_overrides.nickname"),
+            (section("chat", talk_value="0.5"), "config_overrides.chat.talk_value"),
+            (section("chat", talk_value_rules=["x"]), "config_overrides.chat.talk_value_rules[0]"),
+            (
+                section("chat", talk_value_rules=[{"time": "9:00-10:00"}]),
+                "config_overrides.chat.talk_value_rules[0].time",
+            ),
+            (
+                section("message_receive", ban_msgs_regex=["(a+)+"]),
+                "config_overrides.message_receive.ban_msgs_regex[0]",
+            ),
+            (section("model", model_task_config={"vlm": 5}), "config_overrides.model.model_task_config.vlm"),
+            (model(models=[{"name": "x" * 101}]), "config_overrides.model.models[0].name"),
+        ],
+    )
+    def test_is_refused_only_when_it_is_new(self, config: Config, path: str) -> None:
+        assert refused(config) == [path]
+        assert refused(config, stored=copy.deepcopy(config)) == []
+
+    def test_another_wrong_value_is_refused(self) -> None:
+        assert refused(section("chat", talk_value="x"), stored=section("chat", talk_value="y"))
+
+    @pytest.mark.parametrize("old", [True, 1.0, "1"])
+    def test_values_that_python_takes_for_equal_are_others(self, old: Any) -> None:
+        assert refused({"persona": {"reply_style": 1}}, stored={"persona": {"reply_style": old}})
+
+    def test_an_item_of_a_named_list_is_found_by_its_name(self) -> None:
+        stored = model(models=[{"name": "a", "price_in": "free"}, {"name": "b"}])
+
+        assert refused(model(models=[{"name": "b"}, {"name": "a", "price_in": "free"}]), stored) == []
+        assert refused(model(models=[{"name": "b", "price_in": "free"}]), stored) == [
+            "config_overrides.model.models[0].price_in"
+        ]
+
+    @pytest.mark.parametrize("name", [[], {}, 5])
+    def test_stored_items_without_a_good_name_do_no_harm(self, name: Any) -> None:
+        stored = model(models=[{"name": name, "price_in": "free"}, 5])
+
+        assert refused(model(models=[{"name": name, "price_in": "free"}]), stored) == [
+            "config_overrides.model.models[0].name",
+            "config_overrides.model.models[0].price_in",
+        ]
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"persona": 5},
+            {"bot_overrides": []},
+            {"config_overrides": "x"},
+            {"config_overrides": {"chat": 5}},
+            model(models="x"),
+            model(models=["x"]),
+            model(api_providers=[{}]),
+            model(models=[{"name": "a"}, {"name": "a"}]),
+        ],
+    )
+    def test_what_merging_goes_by_has_to_be_right(self, config: Config) -> None:
+        assert refused(config, stored=copy.deepcopy(config))
+
+
+def placed(path: str, content: Any) -> Config:
+    """A config with this content at a path of FIELDS."""
+    for step in reversed(path.split(".")):
+        name, is_list = step.removesuffix("[]"), step.endswith("[]")
+        content = {"vlm" if name == "*" else name: [content] if is_list else content}
+    result: Config = content
+    return result
+
+
+def shown(path: str, name: str) -> str:
+    return f"{path.replace('[]', '[0]').replace('*', 'vlm')}.{name}"
+
+
+def mutations(config: Config) -> Iterator[tuple[str, Config]]:
+    """The config with one known value made another type, or too long, and the path of that value."""
+    for path, fields in FIELDS.items():
+        for steps in places(config, path):
+            for name, (kind, _default, length) in fields.items():
+                if name in at(config, steps):
+                    for wrong in [*WRONG[kind], *(["长" * (length + 1)] if length else [])]:
+                        mutated = copy.deepcopy(config)
+                        at(mutated, steps)[name] = wrong
+                        yield written([*steps, name]), mutated
+
+
+Steps = list[str | int]
+
+
+def places(config: Config, path: str) -> list[Steps]:
+    """The steps to each object that a config has at a path of FIELDS."""
+    found: list[Steps] = [[]]
+    for step in path.split("."):
+        names = TASKS if step == "*" else (step.removesuffix("[]"),)
+        found = [[*steps, name] for steps in found for name in names if name in at(config, steps)]
+        if step.endswith("[]"):
+            found = [[*steps, number] for steps in found for number in range(len(at(config, steps)))]
+        found = [steps for steps in found if isinstance(at(config, steps), dict | list)]
+    return found
+
+
+def at(config: Any, steps: Steps) -> Any:
+    for step in steps:
+        config = config[step]
+    return config
+
+
+def written(steps: Steps) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")

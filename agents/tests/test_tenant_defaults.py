@@ -1,0 +1,198 @@
+"""`tenant_config.agent_defaults`: what a tenant says for all of its agents; checked, masked and sealed like theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from agents.config.secrets import opened
+from agents.tests.config_doors import Door, shown
+from agents.tests.config_strategies import configs
+from agents.tests.configs import MASK, Config, model, provider, secret_provider
+from maim.common.models import AuditEntry, Change
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import Person
+from tests.support.tables import tables
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("system_models")]
+PATH = "tenant_config.agent_defaults"
+SECRET_CONFIG = model(api_providers=[secret_provider()])
+
+
+def put(door: Door, tenant_config: Any) -> Any:
+    return door.send("PUT", f"/tenants/{door.tenant_id}", {"tenant_config": tenant_config})
+
+
+def data(response: Any) -> Any:
+    """What a tenant's answer tells: it has v2's envelope on either surface."""
+    assert response.status_code == 200, response.content
+    return response.json()["data"]
+
+
+def stored(door: Door) -> Config:
+    """The defaults as they are stored, secrets opened."""
+    return opened(Tenant.objects.get(pk=door.tenant_id).tenant_config["agent_defaults"])
+
+
+def refused(response: Any, *paths: str) -> None:
+    """400 AGENT_004 that names these paths."""
+    body = response.json()
+    assert (response.status_code, body["error_code"], list(body["data"]["errors"])) == (400, "AGENT_004", list(paths))
+
+
+class TestKeeping:
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=configs())
+    def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, door: Door, config: Config) -> None:
+        sent = {"agent_defaults": config, "own": {"agent_defaults": None}}
+
+        assert data(put(door, sent))["tenant_config"] == {**sent, "agent_defaults": shown(config)}
+
+        assert stored(door) == config
+        before = Tenant.objects.get(pk=door.tenant_id)
+        shown_again = data(door.send("GET", f"/tenants/{door.tenant_id}"))["tenant_config"]
+        assert data(put(door, shown_again))["tenant_config"] == shown_again
+        after = Tenant.objects.get(pk=door.tenant_id)
+        assert (after.tenant_config, after.defaults_revision) == (before.tenant_config, before.defaults_revision)
+
+    def test_they_replace_what_was_there(self, door: Door) -> None:
+        put(door, {"agent_defaults": {"a": 1, **SECRET_CONFIG}, "b": 2})
+
+        put(door, {"agent_defaults": {"c": 3}})
+
+        assert Tenant.objects.get(pk=door.tenant_id).tenant_config == {"agent_defaults": {"c": 3}}
+
+    def test_the_mask_keeps_a_secret(self, door: Door) -> None:
+        door.set_defaults(SECRET_CONFIG)
+
+        door.set_defaults(model(api_providers=[provider(base_url=MASK, api_key="sk-new")]))
+
+        assert stored(door) == model(api_providers=[provider(base_url="https://mine.example", api_key="sk-new")])
+
+    def test_a_tenant_can_be_made_with_them(self, door: Door) -> None:
+        body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": SECRET_CONFIG}}
+
+        made = data(door.send("POST", "/tenants", body))
+
+        assert made["tenant_config"] == {"agent_defaults": shown(SECRET_CONFIG)}
+        door.tenant_id = made["id"]
+        assert stored(door) == SECRET_CONFIG
+
+    def test_no_answer_and_no_audit_row_shows_a_secret(self, door: Door, internal: SurfaceClient) -> None:
+        answers = [put(door, {"agent_defaults": SECRET_CONFIG}), door.send("GET", f"/tenants/{door.tenant_id}")]
+        answers += [door.send("GET", "/tenants"), put(door, {"agent_defaults": {}})]
+
+        told = str([answer.content for answer in answers])
+        told += str(list(AuditEntry.objects.filter(action="tenant.update").values("before", "after")))
+
+        assert MASK in told
+        assert not any(secret in told for secret in ("sk-mine", "mine.example"))
+
+
+class TestEffect:
+    @pytest.mark.parametrize("removed", [None, {}, {"other": 1}, {"agent_defaults": None}, {"agent_defaults": {}}])
+    def test_all_agents_follow_them_until_they_are_gone(self, door: Door, removed: Any) -> None:
+        door.create({"b": 2})
+        without = door.effective(), door.etag()
+        door.set_defaults({"a": 1, "b": 1})
+        assert (door.effective()["a"], door.effective()["b"]) == (1, 2)
+        tag = door.etag()
+
+        data(put(door, removed))
+
+        assert door.effective() == without[0]
+        assert door.etag() != tag
+        assert door.numbers() == [1]
+
+    def test_a_new_secret_is_a_change(self, door: Door) -> None:
+        door.set_defaults(SECRET_CONFIG)
+        tag = door.create().etag()
+
+        door.set_defaults(model(api_providers=[secret_provider() | {"api_key": "sk-new"}]))
+
+        assert door.etag() != tag
+
+    def test_a_change_is_one_entry_of_the_feed(self, door: Door) -> None:
+        door.create()
+        seen = Change.objects.count()
+
+        door.set_defaults({"a": 1})
+        door.set_defaults({"a": 1})
+        put(door, {"agent_defaults": {"a": 1}, "own": 1})
+        put(door, None)
+
+        changes = list(Change.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
+        assert changes == [("tenant", door.tenant_id)] * 2
+
+    def test_another_tenants_agents_do_not(self, door: Door, charlie: Person, internal: SurfaceClient) -> None:
+        strange = Door(door.version, charlie.client if door.version == "v1" else internal, charlie).create()
+        tag = strange.etag()
+
+        door.set_defaults({"a": 1})
+
+        assert "a" not in strange.effective()
+        assert strange.etag() == tag
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("defaults", "path"),
+        [
+            ([], PATH),
+            ("text", PATH),
+            ({"persona": 5}, f"{PATH}.persona"),
+            (model(api_providers=[provider("ÜNÏVERSAL")]), f"{PATH}.config_overrides.model.api_providers[0].name"),
+            (model(models=[{"name": "SYSTEM-model"}]), f"{PATH}.config_overrides.model.models[0].name"),
+            (
+                model(models=[{"name": "mine", "api_provider": "ünïversal"}]),
+                f"{PATH}.config_overrides.model.models[0].api_provider",
+            ),
+            (
+                model(api_providers=[provider(api_key=MASK)]),
+                f"{PATH}.config_overrides.model.api_providers[0].api_key",
+            ),
+            (
+                model(model_task_config={"replyer": {"model_list": ["none"]}}),
+                f"{PATH}.config_overrides.model.model_task_config.replyer.model_list[0]",
+            ),
+            ({"a": "x" * (256 * 1024)}, f"{PATH}.config"),
+            ({"a": [0] * 5001}, f"{PATH}.config"),
+        ],
+    )
+    def test_what_an_agent_may_not_say_a_tenant_may_not_either(self, door: Door, defaults: Any, path: str) -> None:
+        door.set_defaults({"a": 1})
+        before = tables()
+
+        refused(put(door, {"agent_defaults": defaults, "own": 1}), path)
+        body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": defaults}}
+        refused(door.send("POST", "/tenants", body), path)
+        assert tables() == before
+
+    def test_their_names_are_taken_for_agents(self, door: Door) -> None:
+        door.set_defaults(model(api_providers=[provider("p")], models=[{"name": "m", "api_provider": "p"}]))
+        door.create()
+
+        for config, path in (
+            (model(api_providers=[provider("P")]), "config_overrides.model.api_providers[0].name"),
+            (model(models=[{"name": "M"}]), "config_overrides.model.models[0].name"),
+        ):
+            door.refused(door.try_put(config), 400, "AGENT_004", path)
+        mine = model(models=[{"name": "mine", "api_provider": "p"}])
+        assert door.put(mine) == mine, "their provider is the tenant's own, and so is the model"
+
+    def test_only_who_manages_the_tenant_changes_them(self, alice: Person, bob: Person, charlie: Person) -> None:
+        door = Door("v1", alice.client, alice)
+        door.set_defaults({"a": 1})
+        before = tables()
+
+        assert put(_with_tenant(door.of(bob), door.tenant_id), {"agent_defaults": {}}).status_code == 403
+        assert put(_with_tenant(door.of(charlie), door.tenant_id), {"agent_defaults": {}}).status_code == 404
+        assert tables() == before
+
+
+def _with_tenant(door: Door, tenant_id: str) -> Door:
+    door.tenant_id = tenant_id
+    return door

@@ -1,0 +1,183 @@
+"""Duplicating an agent: what the new one has of the old, at every door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from agents import configs, plugins, services, transfer
+from agents.config.secrets import opened
+from agents.models import Agent, ConfigVersion, PluginSetting
+from agents.tests.configs import MASK, Config, secret_provider
+from apikeys.models import ApiKey
+from maim.common.models import AuditEntry, Change
+from maim.common.tests.changes import at_once
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, make_agent, make_key
+from tests.support.tables import changed_tables, tables
+
+pytestmark = pytest.mark.django_db
+
+CONFIG: Config = {"persona": "kind", "config_overrides": {"model": {"api_providers": [secret_provider()]}}}
+SETUP: dict[str, Any] = {
+    "description": "helps",
+    "config": CONFIG,
+    "template_id": "base",
+    "tags": ["x", "y"],
+    "rate_limit": {"limit": 5, "window_seconds": 60},
+    "quota": {"limit": 100, "period": "day"},
+}
+
+Duplicate = Callable[..., Any]
+
+
+@pytest.fixture
+def agent(alice: Person) -> Agent:
+    """An agent with everything that one can be set up with, and a key."""
+    agent = make_agent(alice.tenant, "bot", **SETUP)
+    plugins.set_plugin(
+        actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="weather", enabled=False, config={"city": None}
+    )
+    make_key(agent)
+    return agent
+
+
+@pytest.fixture(params=["v1", "v2"])
+def duplicate(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Duplicate:
+    """Duplicates an agent at each door in turn."""
+
+    def send(agent: Agent, body: Any = None, client: SurfaceClient | None = None, **headers: str) -> Any:
+        asked = client or (alice.client if request.param == "v1" else internal)
+        path = f"/api/{request.param}/agents/{agent.id}/duplicate"
+        return asked.send("POST", path, {} if body is None else body, **headers)
+
+    return send
+
+
+def made(response: Any) -> Agent:
+    """The agent that an answer tells of."""
+    assert response.status_code == 200, response.content
+    body = response.json()
+    return Agent.unscoped.get(pk=body.get("data", body)["id"])
+
+
+def settings_of(agent: Agent) -> list[tuple[str, bool, Any]]:
+    return list(PluginSetting.unscoped.filter(agent=agent).values_list("plugin_name", "enabled", "config"))
+
+
+def test_a_duplicate_is_set_up_as_the_agent_is(duplicate: Duplicate, agent: Agent) -> None:
+    response = duplicate(agent)
+
+    twin = made(response)
+    assert twin.id != agent.id
+    assert {field: getattr(twin, field) for field in SETUP} == {field: getattr(agent, field) for field in SETUP}
+    assert opened(twin.config) == CONFIG, "secrets included"
+    assert (twin.tenant_id, twin.status) == (agent.tenant_id, "active")
+    assert settings_of(twin) == settings_of(agent) == [("weather", False, {"city": None})]
+    assert MASK in response.content.decode()
+    assert "sk-mine" not in response.content.decode()
+
+
+def test_it_has_no_keys(duplicate: Duplicate, agent: Agent) -> None:
+    twin = made(duplicate(agent))
+
+    assert not ApiKey.unscoped.filter(agent=twin).exists()
+    assert ApiKey.unscoped.filter(agent=agent).count() == 1
+
+
+def test_it_begins_with_version_1_whatever_the_agents_is(duplicate: Duplicate, agent: Agent) -> None:
+    services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kinder"}})
+
+    twin = made(duplicate(agent, {"note": "for the weekend"}))
+
+    (version,) = ConfigVersion.unscoped.filter(agent=twin)
+    assert (twin.config_version, version.number, version.note) == (1, 1, "for the weekend")
+    assert version.config == twin.config
+    assert twin.config["persona"] == "kinder"
+    assert configs.versions_of(agent).count() == 2
+
+
+def test_it_may_be_given_a_name_unless_that_is_taken(duplicate: Duplicate, agent: Agent) -> None:
+    assert made(duplicate(agent, {"name": "twin"})).name == "twin"
+    before = tables()
+
+    assert duplicate(agent, {"name": "BOT"}).status_code == 409
+    assert changed_tables(before, tables()) == set()
+
+
+def test_else_it_is_called_after_the_agent(duplicate: Duplicate, agent: Agent) -> None:
+    names = [made(duplicate(agent)).name for _ in range(3)]
+
+    assert names == ["bot (copy)", "bot (copy 2)", "bot (copy 3)"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_are_all_called_differently(agent: Agent) -> None:
+    def duplicate() -> str:
+        return transfer.duplicate_agent(actor=OPERATOR, agent=agent).name
+
+    with ThreadPoolExecutor(8) as threads:
+        names = [future.result() for future in [at_once(threads, duplicate) for _ in range(8)]]
+
+    assert sorted(names) == ["bot (copy 2)", *(f"bot (copy {number})" for number in range(3, 9)), "bot (copy)"]
+
+
+def test_a_name_that_differs_in_case_alone_is_not_given_twice(
+    duplicate: Duplicate, agent: Agent, alice: Person
+) -> None:
+    make_agent(alice.tenant, "BOT (Copy)")
+
+    assert made(duplicate(agent)).name == "bot (copy 2)"
+
+
+@pytest.mark.parametrize("name", ["长" * 100, "ﬃ" * 100, "a" * 92 + " " + "b" * 7])
+def test_the_name_is_never_too_long(duplicate: Duplicate, alice: Person, name: str) -> None:
+    agent = make_agent(alice.tenant, name)
+
+    names = [made(duplicate(agent)).name for _ in range(2)]
+
+    assert names == [name[:93].rstrip() + " (copy)", name[:91] + " (copy 2)"]
+    assert all(len(each) <= 100 for each in names)
+
+
+def test_the_audit_log_has_one_row_for_it(duplicate: Duplicate, agent: Agent) -> None:
+    written = AuditEntry.objects.count()
+
+    twin = made(duplicate(agent))
+
+    row = AuditEntry.objects.first()
+    assert row is not None
+    assert AuditEntry.objects.count() == written + 1
+    assert (row.action, row.object_id, row.tenant_id) == ("agent.duplicate", twin.id, agent.tenant_id)
+    assert row.after["duplicate_of"] == agent.id
+    assert row.after["plugins"] == ["weather"]
+    assert row.after["config"]["persona"] == "kind"
+    assert "sk-mine" not in str(row.after)
+
+
+def test_those_who_follow_changes_are_told_of_it(duplicate: Duplicate, agent: Agent) -> None:
+    twin = made(duplicate(agent))
+
+    assert Change.objects.filter(kind=Change.Kind.AGENT, subject=twin.id).count() == 1
+
+
+def test_a_repeat_under_the_same_idempotency_key_duplicates_once(duplicate: Duplicate, agent: Agent) -> None:
+    first, again = (duplicate(agent, HTTP_IDEMPOTENCY_KEY="once") for _ in range(2))
+
+    assert made(first) == made(again)
+    assert Agent.unscoped.count() == 2
+    assert made(duplicate(agent, HTTP_IDEMPOTENCY_KEY="twice")).name == "bot (copy 2)"
+
+
+def test_a_member_may_and_a_stranger_may_not(agent: Agent, bob: Person, charlie: Person) -> None:
+    path = f"/api/v1/agents/{agent.id}/duplicate"
+    assert bob.client.send("POST", path, {}).status_code == 200
+    before = tables()
+
+    refused = charlie.client.send("POST", path, {})
+
+    assert (refused.status_code, refused.json()["code"]) == (404, "AGENT_001")
+    assert changed_tables(before, tables()) == set()

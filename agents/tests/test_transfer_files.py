@@ -1,0 +1,395 @@
+"""Agents as files: what goes out comes in again, on both surfaces."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from agents import plugins, transfer, transfer_files
+from agents.config.secrets import omitted, opened
+from agents.models import Agent, ConfigVersion, PluginSetting, Template
+from agents.tests.config_strategies import configs
+from agents.tests.configs import MASK, Config, model, provider, secret_provider
+from maim.common.errors import Invalid
+from maim.common.models import AuditEntry
+from maim.http import strict_json, toml
+from tenants import services as tenants
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, make_agent
+from tests.support.tables import changed_tables, tables
+
+FORMS = ("json", "toml")
+SECRETS = ("sk-mine", "mine.example", "tok-1")
+CONFIG: Config = {
+    "persona": "kind",
+    "config_overrides": {
+        "model": {"api_providers": [secret_provider()], "models": [{"name": "m", "api_provider": "mine"}]},
+        "maim_message": {"auth_token": ["tok-1"], "port": 5},
+        "own": {"numbers": [1, 2.5, True, "x", [], {}], "__proto__": {"": "\\"}},
+    },
+}
+WITHOUT_SECRETS: Config = {
+    "persona": "kind",
+    "config_overrides": {
+        "model": {"api_providers": [provider()], "models": [{"name": "m", "api_provider": "mine"}]},
+        "maim_message": {"port": 5},
+        "own": {"numbers": [1, 2.5, True, "x", [], {}], "__proto__": {"": "\\"}},
+    },
+}
+PLUGINS: list[dict[str, Any]] = [
+    {"plugin_name": "news", "enabled": True, "config": {"every": 5}},
+    {"plugin_name": "weather", "enabled": False, "config": {}},
+]
+MINIMAL = {"maim_export": 1, "name": "bot"}
+
+
+@pytest.fixture
+def agent(alice: Person) -> Agent:
+    agent = make_agent(alice.tenant, "bot 🤖", description="helps", tags=["x"], template_id="base", config=CONFIG)
+    for plugin in reversed(PLUGINS):
+        plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **plugin)
+    plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name="tenant's", enabled=True, config={})
+    return agent
+
+
+@pytest.fixture
+def elsewhere(charlie: Person) -> Person:
+    """Whose tenant knows nothing of the agent."""
+    return charlie
+
+
+def document_of(response: Any, form: str) -> dict[str, Any]:
+    """The document in a file that was downloaded."""
+    assert response.status_code == 200, response.content
+    text = response.content.decode()
+    document: dict[str, Any] = json.loads(text) if form == "json" else tomllib.loads(text)
+    return document
+
+
+def code_of(response: Any) -> str:
+    body = response.json()
+    return str(body["error_code"] if "success" in body else body["code"])
+
+
+def stored(name: str) -> Agent:
+    return Agent.unscoped.get(name=name)
+
+
+class Door:
+    """One surface's export and import."""
+
+    def __init__(self, version: str, alice: Person, internal: SurfaceClient) -> None:
+        self.client = alice.client if version == "v1" else internal
+        self.agents = f"/api/{version}/agents"
+        self.tenant_id = alice.tenant.id
+
+    def export(self, agent: Agent, query: str = "") -> Any:
+        return self.client.get(f"{self.agents}/{agent.id}/export{query}")
+
+    def import_(self, document: Any, query: str = "") -> Any:
+        return self.client.send("POST", f"{self.agents}/import?tenant_id={self.tenant_id}{query}", document)
+
+    @staticmethod
+    def answer(response: Any) -> dict[str, Any]:
+        assert response.status_code == 200, response.content
+        body = response.json()
+        found: dict[str, Any] = body["data"] if "success" in body else body
+        return found
+
+    @staticmethod
+    def errors(response: Any) -> list[str]:
+        """The paths that a 400 names."""
+        assert response.status_code == 400, response.content
+        body = response.json()
+        return list((body["data"] if "success" in body else body)["errors"])
+
+
+@pytest.fixture(params=["v1", "v2"])
+def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
+    """Each surface in turn."""
+    return Door(request.param, alice, internal)
+
+
+@pytest.mark.django_db
+class TestExport:
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_file_has_what_the_agent_is_set_up_with_but_no_secret(self, door: Door, agent: Agent, form: str) -> None:
+        response = door.export(agent, f"?format={form}")
+
+        assert document_of(response, form) == {
+            "maim_export": 1,
+            "name": "bot 🤖",
+            "description": "helps",
+            "tags": ["x"],
+            "template_id": "base",
+            "config": WITHOUT_SECRETS,
+            "plugins": PLUGINS,
+        }
+        text = response.content.decode()
+        assert MASK not in text
+        assert not any(secret in text for secret in SECRETS)
+
+    @pytest.mark.parametrize(
+        ("query", "media_type", "name"),
+        [
+            ("", "application/json", "{}.json"),
+            ("?format=json", "application/json", "{}.json"),
+            ("?format=toml", "application/toml", "{}.toml"),
+        ],
+    )
+    def test_a_browser_saves_it(self, door: Door, agent: Agent, query: str, media_type: str, name: str) -> None:
+        headers = door.export(agent, query).headers
+
+        assert headers["Content-Type"] == media_type
+        assert headers["Content-Disposition"] == f'attachment; filename="{name.format(agent.id)}"'
+        assert headers["Cache-Control"] == "no-store"
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_what_is_not_set_is_left_out(self, door: Door, alice: Person, form: str) -> None:
+        bare = make_agent(alice.tenant, "bare")
+
+        assert document_of(door.export(bare, f"?format={form}"), form) == {
+            "maim_export": 1,
+            "name": "bare",
+            "tags": [],
+            "config": {},
+            "plugins": [],
+        }
+
+    def test_another_format_is_refused(self, door: Door, agent: Agent) -> None:
+        assert door.errors(door.export(agent, "?format=yaml")) == ["format"]
+
+    def test_toml_is_refused_for_what_it_cannot_hold(self, door: Door, agent: Agent, alice: Person) -> None:
+        nothing: dict[str, Any] = {"plugin_name": "odd", "enabled": True, "config": {"nothing": None}}
+        plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **nothing)
+
+        assert door.errors(door.export(agent, "?format=toml")) == ["format"]
+        assert nothing in document_of(door.export(agent), "json")["plugins"]
+
+    def test_a_stranger_is_told_nothing(self, agent: Agent, bob: Person, charlie: Person) -> None:
+        path = f"/api/v1/agents/{agent.id}/export"
+
+        assert bob.client.get(path).status_code == 200
+        refused = charlie.client.get(path)
+        assert (refused.status_code, code_of(refused)) == (404, "AGENT_001")
+
+
+@pytest.mark.django_db
+class TestRevealing:
+    @pytest.mark.parametrize("form", FORMS)
+    def test_behind_the_internal_door_the_secrets_may_be_had(
+        self, internal: SurfaceClient, agent: Agent, form: str
+    ) -> None:
+        written = AuditEntry.objects.count()
+
+        response = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1&format={form}")
+
+        assert document_of(response, form)["config"] == CONFIG
+        row = AuditEntry.objects.first()
+        assert row is not None
+        assert AuditEntry.objects.count() == written + 1
+        assert (row.action, row.object_id, row.tenant_id) == ("agent.reveal_secrets", agent.id, agent.tenant_id)
+
+    def test_without_asking_for_them_nothing_is_audited(self, internal: SurfaceClient, agent: Agent) -> None:
+        before = tables()
+
+        internal.get(f"/api/v2/agents/{agent.id}/export")
+
+        assert changed_tables(before, tables()) == set()
+
+    def test_on_the_public_surface_nobody_is_given_them(self, alice: Person, agent: Agent) -> None:
+        response = alice.client.get(f"/api/v1/agents/{agent.id}/export?reveal_secrets=1")
+
+        assert document_of(response, "json")["config"] == WITHOUT_SECRETS
+
+    def test_a_secret_under_an_unknown_key_is_a_dependency_that_is_down(
+        self, internal: SurfaceClient, agent: Agent, settings: Any
+    ) -> None:
+        settings.ENCRYPTION_KEYS = ("A" * 43 + "=",)
+
+        refused = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1")
+
+        assert (refused.status_code, code_of(refused)) == (503, "SYS_002")
+        assert internal.get(f"/api/v2/agents/{agent.id}/export").status_code == 200
+
+
+class Refusal(NamedTuple):
+    """What a file says that is refused, and how."""
+
+    change: dict[str, Any]
+    path: str
+    code: str = "VALIDATION_ERROR"
+    status: int = 400
+
+
+REFUSALS = [
+    Refusal({"name": "BOT 🤖"}, "", "AGENT_002", 409),
+    Refusal({"maim_export": 2}, "maim_export"),
+    Refusal({"maim_export": None}, "maim_export"),
+    Refusal({"name": ""}, "name"),
+    Refusal({"tags": ["x", 5]}, "tags.1"),
+    Refusal({"config": {"bot_overrides": 5}}, "bot_overrides", "AGENT_004"),
+    Refusal({"template_id": "theirs"}, "template_id", "AGENT_003"),
+    Refusal(
+        {"config": model(api_providers=[provider(api_key=MASK)])},
+        "config_overrides.model.api_providers[0].api_key",
+        "AGENT_004",
+    ),
+    Refusal(
+        {"config": model(api_providers=[provider("Ünïversal")])},
+        "config_overrides.model.api_providers[0].name",
+        "AGENT_004",
+    ),
+    Refusal({"plugins": [{"plugin_name": "x", "enabled": 1}]}, "plugins.0.enabled"),
+    Refusal({"plugins": [*PLUGINS, PLUGINS[0]]}, "plugins"),
+]
+
+
+@pytest.fixture
+def their_template(charlie: Person) -> None:
+    """A template of another tenant's, `theirs`."""
+    Template(id="theirs", tenant=charlie.tenant, tenant_scope=charlie.tenant.id, name="x", name_folded="x").save()
+
+
+@pytest.mark.django_db
+class TestImport:
+    def test_what_was_exported_is_made_again_in_another_tenant(
+        self, door: Door, agent: Agent, elsewhere: Person
+    ) -> None:
+        document = document_of(door.export(agent), "json")
+        door.tenant_id = elsewhere.tenant.id
+        door.client = elsewhere.client if "v1" in door.agents else door.client
+
+        answer = door.answer(door.import_(document))
+
+        twin = Agent.unscoped.get(pk=answer["agent"]["id"])
+        assert answer["dry_run"] is False
+        assert (twin.tenant_id, twin.config_version) == (elsewhere.tenant.id, 1)
+        assert transfer.exported(twin) == document
+        assert opened(twin.config) == WITHOUT_SECRETS
+        assert ConfigVersion.unscoped.get(agent=twin).number == 1
+
+    def test_secrets_that_were_revealed_come_with_it(self, internal: SurfaceClient, agent: Agent) -> None:
+        response = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1")
+        document = {**document_of(response, "json"), "name": "twin"}
+
+        answer = internal.send("POST", f"/api/v2/agents/import?tenant_id={agent.tenant_id}", document)
+
+        assert answer.status_code == 200, answer.content
+        assert not any(secret in answer.content.decode() for secret in SECRETS)
+        assert opened(stored("twin").config) == CONFIG
+        assert not any(secret in json.dumps(stored("twin").config) for secret in SECRETS)
+
+    def test_only_what_it_says_and_a_name_are_needed(self, door: Door) -> None:
+        agent = door.answer(door.import_(MINIMAL))["agent"]
+
+        expected: dict[str, Any] = {"name": "bot", "description": None, "tags": [], "template_id": None, "config": {}}
+        assert {field: agent[field] for field in expected} == expected
+        assert not PluginSetting.unscoped.exists()
+
+    def test_by_default_it_is_of_ones_first_tenant(self, alice: Person) -> None:
+        response = alice.client.send("POST", "/api/v1/agents/import", MINIMAL)
+
+        assert response.status_code == 200, response.content
+        assert stored("bot").tenant_id == alice.tenant.id
+
+    def test_behind_the_internal_door_a_tenant_has_to_be_named(self, internal: SurfaceClient) -> None:
+        assert Door.errors(internal.send("POST", "/api/v2/agents/import", MINIMAL)) == ["tenant_id"]
+
+    def test_a_dry_run_changes_nothing(self, door: Door, agent: Agent) -> None:
+        document = {**document_of(door.export(agent), "json"), "name": "twin"}
+        before = tables()
+
+        assert door.answer(door.import_(document, "&dry_run=1")) == {"dry_run": True, "agent": None}
+        assert changed_tables(before, tables()) == set()
+
+    @pytest.mark.parametrize("query", ["", "&dry_run=1"])
+    @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal.code} {list(refusal.change)}")
+    @pytest.mark.usefixtures("system_models", "their_template")
+    def test_what_breaks_a_rule_is_refused_whole(self, door: Door, agent: Agent, query: str, refusal: Refusal) -> None:
+        document = {**transfer.exported(agent), "name": "twin", **refusal.change}
+        before = tables()
+
+        refused = door.import_(document, query)
+
+        assert (refused.status_code, code_of(refused)) == (refusal.status, refusal.code), refused.content
+        assert refusal.status == 409 or door.errors(refused) == [refusal.path]
+        assert changed_tables(before, tables()) == set()
+
+    def test_nothing_is_left_of_an_agent_whose_plugins_cannot_be_set(
+        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(**_: Any) -> None:
+            raise Invalid({"plugins": ["refused"]})
+
+        monkeypatch.setattr(transfer, "set_plugin", refuse)
+        document = {**transfer.exported(agent), "name": "twin"}
+        del document["maim_export"]
+        before = tables()
+
+        with pytest.raises(Invalid):
+            transfer.import_agent(actor=OPERATOR, tenant=agent.tenant, **document)
+
+        assert changed_tables(before, tables()) == set()
+
+    def test_a_stranger_makes_no_agent_in_the_tenant(self, alice: Person, bob: Person, charlie: Person) -> None:
+        path = f"/api/v1/agents/import?tenant_id={alice.tenant.id}"
+        before = tables()
+
+        refused = charlie.client.send("POST", path, MINIMAL)
+
+        assert (refused.status_code, code_of(refused)) == (404, "TENANT_001")
+        assert changed_tables(before, tables()) == set()
+        assert bob.client.send("POST", path, MINIMAL).status_code == 200
+
+    def test_a_suspended_tenants_people_make_none(self, alice: Person) -> None:
+        tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"status": "suspended"})
+
+        refused = alice.client.send("POST", "/api/v1/agents/import", MINIMAL)
+
+        assert (refused.status_code, code_of(refused)) == (409, "TENANT_003")
+
+
+class TestTOML:
+    @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+    @given(configs())
+    def test_any_config_is_the_same_after_it_was_a_file(self, config: Config) -> None:
+        document = {**MINIMAL, "tags": [], "config": config, "plugins": []}
+
+        for form in FORMS:
+            found = transfer_files.read(transfer_files.written(document, form).encode(), form)
+            assert _typed(found) == _typed(document), form
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("a = ", "TOML"),
+            ("a = 2026-01-31", "dates"),
+            ("a = 9223372036854775808", "64 bits"),
+            ("a = inf", "Infinity"),
+            ('a = "\\u0000"', "NUL"),
+            (f"a = {'[' * 5000}{']' * 5000}", "TOML"),
+            (f"a = {'[' * 50}{']' * 50}", "nested"),
+        ],
+    )
+    def test_what_json_would_not_say_is_refused(self, text: str, reason: str) -> None:
+        with pytest.raises(strict_json.NotAcceptable, match=reason):
+            toml.loads(text.encode())
+
+    def test_what_is_no_text_is_refused(self) -> None:
+        with pytest.raises(strict_json.NotAcceptable, match="UTF-8"):
+            toml.loads(b'a = "\xff"')
+
+
+def test_what_is_left_out_are_the_secrets_alone() -> None:
+    assert omitted(CONFIG) == WITHOUT_SECRETS
+    assert CONFIG["config_overrides"]["maim_message"]["auth_token"] == ["tok-1"], "of a copy"
+
+
+def _typed(value: Any) -> Any:
+    """A value in which 1, 1.0 and True differ, and the order of keys does not matter."""
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,186 @@
+"""Agents that are set up as another is: duplicates, and files that an agent goes out to and comes in from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, count
+from typing import Any
+
+import jsonpatch
+from django.utils.translation import gettext_lazy as _
+
+from agents import services
+from agents.config import secrets
+from agents.config.document import Config, secret_places
+from agents.configs import Patch, lock_agent
+from agents.models import Agent, PluginSetting
+from agents.plugins import set_plugin
+from maim.common import audit
+from maim.common.actor import Actor
+from maim.common.db import transactional
+from maim.common.errors import Invalid, Unavailable
+from maim.common.sealing import Unsealable
+from maim.common.text import fold
+from tenants.models import Tenant
+from tenants.services import lock_tenant
+
+# What a file says it is, in its first key.
+FORMAT = 1
+
+Document = dict[str, Any]
+
+
+@transactional
+def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note: str | None = None) -> Agent:
+    """A new agent of the same tenant, with all that this one is set up with, secrets included; but with no keys.
+
+    Without a name it is called after this one, and then `(copy)`, `(copy 2)` and so on. Raises AgentNameTaken,
+    AgentNotFound, TenantNotFound.
+    """
+    tenant = lock_tenant(agent.tenant_id)
+    row = lock_agent(agent.pk)
+    duplicate = Agent(tenant=tenant)
+    for field in ("description", "template_id", "config", "tags", "rate_limit", "quota"):
+        setattr(duplicate, field, getattr(row, field))
+    services.set_name(duplicate, name or _name_of_duplicate(row))
+    settings = _settings_of(row)
+    told = {"duplicate_of": row.id, "plugins": [setting.plugin_name for setting in settings]}
+    services.add_agent(duplicate, actor=actor, action="agent.duplicate", note=note, told=told)
+    PluginSetting.objects.in_tenants([tenant.id]).bulk_create(
+        PluginSetting(
+            tenant=tenant,
+            agent=duplicate,
+            agent_scope=duplicate.id,
+            plugin_name=setting.plugin_name,
+            enabled=setting.enabled,
+            config=setting.config,
+        )
+        for setting in settings
+    )
+    return duplicate
+
+
+def exported(agent: Agent) -> Document:
+    """The agent as a file holds it, without its secrets: what it was set up with, but for keys and limits."""
+    return _document(agent, secrets.omitted(agent.config))
+
+
+@transactional
+def exported_with_secrets(*, actor: Actor, agent: Agent) -> Document:
+    """As `exported`, with the secrets in clear, which the audit log tells.
+
+    Raises Unavailable where a key to the secrets is not configured.
+    """
+    try:
+        config = secrets.opened(agent.config)
+    except Unsealable as error:
+        raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
+    audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent.id, tenant_id=agent.tenant_id)
+    return _document(agent, config)
+
+
+@transactional
+def import_agent(
+    *,
+    actor: Actor,
+    tenant: Tenant,
+    name: str,
+    description: str | None = None,
+    tags: list[str] | None = None,
+    template_id: str | None = None,
+    config: Config | None = None,
+    plugins: Sequence[Mapping[str, Any]] = (),
+) -> Agent:
+    """A new agent with its plugin settings, as `exported` wrote them; or nothing of it.
+
+    Raises AgentNameTaken, BadConfig, ForeignTemplate, TenantNotFound, and Invalid for a plugin that is set twice.
+    """
+    names = [plugin["plugin_name"] for plugin in plugins]
+    if len(set(names)) < len(names):
+        raise Invalid({"plugins": [_("A plugin is set twice")]})
+    agent = services.create_agent(
+        actor=actor,
+        tenant=tenant,
+        name=name,
+        description=description,
+        tags=tags,
+        template_id=template_id,
+        config=config,
+    )
+    for plugin in plugins:
+        set_plugin(actor=actor, tenant=agent.tenant, agent=agent, **{"config": {}, **plugin})
+    return agent
+
+
+class _Rehearsed(Exception):
+    """Ends a transaction that was to be tried only."""
+
+
+def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> None:
+    """Raises what `import_agent` would; changes nothing."""
+
+    @transactional
+    def rehearse() -> None:
+        import_agent(actor=actor, tenant=tenant, **document)
+        raise _Rehearsed
+
+    with suppress(_Rehearsed):
+        rehearse()
+
+
+def difference(agent: Agent, sent: Mapping[str, Any]) -> Patch:
+    """What leads from an agent as it is exported to what a file says, as a JSON patch (RFC 6902).
+
+    Secrets count where the file has any, and are told of without being shown. A mask stands for what is stored;
+    raises BadConfig where nothing is.
+    """
+    meant = secrets.unmasked(sent.get("config", {}), agent.config)
+    has_secrets = any(secret_places(meant))
+    before = _document(agent, agent.config if has_secrets else secrets.omitted(agent.config))
+    plugins = sorted(({"config": {}, **plugin} for plugin in sent.get("plugins", ())), key=_plugin_name)
+    after = {"tags": [], **sent, "config": meant, "plugins": plugins}
+    operations: Patch = jsonpatch.make_patch(_comparable(before), _comparable(after)).patch
+    return [secrets.without_sealed(operation) for operation in operations]
+
+
+def _document(agent: Agent, config: Config) -> Document:
+    """What is not set is left out, because TOML has no null."""
+    settings = [
+        {"plugin_name": setting.plugin_name, "enabled": setting.enabled, "config": setting.config}
+        for setting in _settings_of(agent)
+    ]
+    document = {
+        "maim_export": FORMAT,
+        "name": agent.name,
+        "description": agent.description,
+        "tags": agent.tags,
+        "template_id": agent.template_id,
+        "config": config,
+        "plugins": sorted(settings, key=_plugin_name),
+    }
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _comparable(document: Document) -> Document:
+    return {**document, "config": secrets.comparable(document["config"])}
+
+
+def _plugin_name(setting: Mapping[str, Any]) -> str:
+    name: str = setting["plugin_name"]
+    return name
+
+
+def _settings_of(agent: Agent) -> list[PluginSetting]:
+    """The agent's own plugin settings."""
+    return list(PluginSetting.objects.in_tenants([agent.tenant_id]).filter(agent=agent))
+
+
+def _name_of_duplicate(agent: Agent) -> str:
+    """`<name> (copy)`, or the first with a number that is free in the tenant; no longer than a name may be."""
+    others = Agent.objects.in_tenants([agent.tenant_id]).filter(name_folded__contains=" (copy")
+    taken = set(others.values_list("name_folded", flat=True))
+    longest = Agent._meta.get_field("name").max_length or 0
+    suffixes = chain([" (copy)"], (f" (copy {number})" for number in count(2)))
+    names = (agent.name[: longest - len(suffix)].rstrip() + suffix for suffix in suffixes)
+    return next(name for name in names if fold(name) not in taken)

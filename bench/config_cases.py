@@ -1,0 +1,138 @@
+"""Reading agents and their config, as bots and the console do again and again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from bench.databases import ROOT, TEN_THOUSAND
+from bench.load import Load, Wrong
+from bench.rounds import Result
+from bench.services import Maim
+
+if TYPE_CHECKING:
+    from bench.cases import Bench
+
+AGENTS = 100
+LISTED = 20
+CREDENTIALS = {"username": "alice", "password": "password123"}
+
+# One field after the other of every section, as an agent may set them all; and a model and provider of its own.
+FULL_CONFIG = """
+import json
+from agents.config import schema
+config = schema.defaults()
+config["config_overrides"]["model"] = {
+    "api_providers": [{"name": "mine", "base_url": "https://llm.example", "api_key": "sk-mine"}],
+    "models": [{"name": "my model", "model_identifier": "m-1", "api_provider": "mine"}],
+}
+print(json.dumps(config))
+"""
+# What one agent of a tenant usually says.
+SMALL_CONFIG = {
+    "persona": "calm",
+    "bot_overrides": {"nickname": "bot"},
+    "config_overrides": {"chat": {"talk_value": 0.5}},
+}
+
+# The processor time of resolving all sections over a template and tenant defaults, in milliseconds; the least of many.
+RESOLVE = """
+import json, time
+from agents.config import layers, schema, secrets, system
+from agents.config.layers import Layer
+full = json.loads(%r)
+found = [
+    Layer("default", system.layer().config, is_trusted=True),
+    Layer("template", schema.defaults(), is_trusted=True),
+    Layer("tenant", schema.defaults()),
+    Layer("agent", full),
+]
+def once():
+    began = time.process_time()
+    for _ in range(100):
+        secrets.masked(layers.resolve(found))
+    return (time.process_time() - began) * 10
+print(min(once() for _ in range(10)))
+"""
+
+
+def agent(bench: Bench) -> Result:
+    """v2's read of an agent with all sections set."""
+    maim, ids = _with_agents(bench)
+    return bench.compared(maim, bench.reads(f"/api/v2/agents/{agent_id}" for agent_id in ids))
+
+
+def effective(bench: Bench) -> Result:
+    """v2's effective config of such an agent, which the worker has resolved before."""
+    maim, ids = _with_agents(bench)
+    return bench.compared(maim, bench.reads(_effective(agent_id) for agent_id in ids))
+
+
+def unchanged(bench: Bench) -> Result:
+    """The same by who has it already."""
+    maim, ids = _with_agents(bench)
+    etags = {}
+    with httpx.Client(base_url=maim.base) as client:
+        for path in map(_effective, ids):
+            etags[path] = client.get(path).headers["ETag"]
+            if client.get(path, headers={"If-None-Match": etags[path]}).status_code != 304:
+                raise Wrong(f"{path} is not what it was")
+    return bench.compared(maim, bench.reads(etags, etags))
+
+
+def listed(bench: Bench) -> Result:
+    """v1's list of twenty agents, by a signed-in person."""
+    maim = bench.services.maim(TEN_THOUSAND)
+    bench.services.run_only(maim)
+    with httpx.Client(base_url=f"{maim.public}/api/v1", timeout=30) as client:
+        client.post("/auth/register", json=CREDENTIALS)  # done already where this runs again
+        token = client.post("/auth/login", json=CREDENTIALS).raise_for_status().json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        for number in range(LISTED):
+            client.post("/agents", json={"name": f"Bot {number}", "config": SMALL_CONFIG})
+        found = client.get("/agents", params={"limit": LISTED}).raise_for_status().json()
+    if len(found) != LISTED:
+        raise Wrong(f"{len(found)} agents are listed")
+    headers = [f"Authorization: Bearer {token}"]
+    return bench.compared(maim, Load(f"/api/v1/agents?limit={LISTED}", base=maim.public, headers=headers))
+
+
+def resolve_ms() -> float:
+    """Milliseconds of processor time to resolve an agent's config with all sections set."""
+    return float(_told(RESOLVE % _told(FULL_CONFIG)))
+
+
+def _with_agents(bench: Bench) -> tuple[Maim, list[str]]:
+    """A maim with agents that have all sections set, each of which it has been asked for."""
+    maim = bench.services.maim(TEN_THOUSAND)
+    bench.services.run_only(maim)
+    config = httpx.Response(200, text=_told(FULL_CONFIG)).json()
+    with httpx.Client(base_url=f"{maim.base}/api/v2", timeout=30) as client:
+
+        def make(path: str, body: dict[str, Any]) -> str:
+            created: str = client.post(path, json=body).raise_for_status().json()["data"]["id"]
+            return created
+
+        tenant_id = make("/tenants", {"tenant_name": f"Tenant of {os.urandom(4).hex()}", "tenant_type": "enterprise"})
+        ids = [
+            make("/agents", {"tenant_id": tenant_id, "name": f"Bot {number}", "config": config})
+            for number in range(AGENTS)
+        ]
+        for agent_id in ids:
+            client.get(f"/agents/{agent_id}/config/effective").raise_for_status()
+    return maim, ids
+
+
+def _effective(agent_id: str) -> str:
+    return f"/api/v2/agents/{agent_id}/config/effective"
+
+
+def _told(code: str) -> str:
+    """What a piece of maim's own code prints."""
+    setup = "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'maim.settings'); django.setup()\n"
+    run = subprocess.run([sys.executable, "-c", setup + code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return run.stdout.splitlines()[-1]

@@ -1,0 +1,137 @@
+"""Conditional requests: the grammar of `If-None-Match` and `If-Match` (RFC 9110 sections 8.8.3 and 13.1)."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import RequestFactory
+
+from maim.common.errors import Invalid
+from maim.http import conditional
+
+ETAG = "abc"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '"abc"',
+        'W/"abc"',  # compared weakly, as the RFC has it for reads
+        '"x", "abc"',
+        '"x","abc"',
+        '"x" ,\t"abc" , "y"',
+        'W/"x", W/"abc"',
+        ', "abc",',  # empty members of a list count for nothing
+        ',,"x",,"abc"',
+        "*",
+        " * ",
+        ' "abc" ',
+        '"a,b", "abc"',
+    ],
+)
+def test_a_state_that_is_named_is_known(header: str) -> None:
+    assert conditional.matches(header, ETAG)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "abc",
+        '"ABC"',
+        '"abc',
+        'abc"',
+        '""',
+        '"abcd"',
+        'w/"abc"',  # W is an upper-case letter
+        'W /"abc"',
+        '"x" "abc"',
+        '"abc" x',
+        '"abc", x',
+        '"x", *',
+        "'abc'",
+        ",",
+        '"x,"abc"',
+        '"a bc"',
+        "\x00",
+        '"' * 10_000,
+        ',"' * 10_000,
+        '"x",' * 10_000,
+    ],
+)
+def test_what_names_another_state_or_none_is_ignored(header: str) -> None:
+    assert not conditional.matches(header, ETAG)
+
+
+def test_an_etag_with_a_comma_in_it_is_one() -> None:
+    assert conditional.matches('"x", "a,b"', "a,b")
+
+
+def test_without_the_header_nothing_is_known() -> None:
+    assert not conditional.matches(None, ETAG)
+
+
+def test_what_is_given_out_is_known_again() -> None:
+    request = RequestFactory().get("/", headers={"If-None-Match": conditional.quoted("7-explained")})
+
+    assert conditional.is_unchanged(request, "7-explained")
+    assert not conditional.is_unchanged(request, "7")
+
+
+def expected(header: str | None) -> set[int] | None:
+    """The versions that a write with this `If-Match` is meant for."""
+    headers = {} if header is None else {"If-Match": header}
+    found = conditional.expected_versions(RequestFactory().put("/", headers=headers))
+    return None if found is None else set(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "versions"),
+    [
+        (None, None),
+        ("*", None),
+        (" * ", None),
+        ('"3"', {3}),
+        (' "3" ', {3}),
+        ('"3", "12"', {3, 12}),
+        ('"3" ,\t"12",', {3, 12}),
+        (',"3"', {3}),
+        ('"3", W/"4"', {3}),  # a weak one promises too little for a write
+        ('W/"3"', set()),
+        ('"another"', set()),
+        ('""', set()),
+        ('"-3"', set()),
+        ('"3.0"', set()),
+        ('"03"', set()),
+        ('"' + "9" * 5000 + '"', set()),
+    ],
+)
+def test_a_write_is_meant_for_the_versions_that_are_named(header: str | None, versions: set[int] | None) -> None:
+    assert expected(header) == versions
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        " ",
+        ",",
+        "3",
+        '"3',
+        '3"',
+        "'3'",
+        'w/"3"',
+        '"3" "4"',
+        '"3", 4',
+        '"3", *',
+        '*, "3"',
+        '"a b"',
+        "\x00",
+        "🤖",
+        '"' * 9999,
+    ],
+)
+def test_what_is_no_list_of_etags_is_refused(header: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        expected(header)
+
+    assert list(refused.value.errors) == ["If-Match"]

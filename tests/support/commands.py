@@ -1,0 +1,56 @@
+"""Management commands, in this process."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, TextIO
+
+from django.core.management import CommandError, call_command
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document of a command that succeeded."""
+        assert (self.status, self.err) == (0, ""), self.err
+        return json.loads(self.out)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of a table, without its header."""
+        return [re.split(r"\s{2,}", line) for line in self.out.splitlines()[1:]]
+
+
+class Terminal(StringIO):
+    """Standard input at which somebody sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(command: str, *arguments: str, stdin: TextIO | None = None) -> Outcome:
+    """Runs a command; where the arguments are wrong in themselves, its status is here that of a refusal."""
+    out, err = StringIO(), StringIO()
+    status = 0
+    previous, sys.stdin = sys.stdin, stdin or StringIO()
+    try:
+        call_command(command, *arguments, stdout=out, stderr=err)
+    except CommandError as error:
+        status = error.returncode
+        err.write(str(error))
+    except SystemExit as end:
+        status = int(end.code or 0)
+    finally:
+        sys.stdin = previous
+    return Outcome(status, out.getvalue(), err.getvalue())

@@ -1,0 +1,229 @@
+"""Configs whose secrets go in by every door there is, for the search for leaks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from maim.commands.exits import Exit
+from tests.support.leaks import Site
+from tests.support.operators import form_of
+from tests.support.server import MaimServer
+
+MASK = "********"
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+def system_file(directory: Path) -> Path:
+    """An operator's TOML file, whose provider has a key of its own."""
+    path = directory / "model_config.toml"
+    path.write_text('[[api_providers]]\nname = "System"\nbase_url = "https://system.example"\napi_key = "sk-system"\n')
+    return path
+
+
+def use_configs(site: Site) -> None:
+    """Gives secrets to agents, templates and tenants, changes them, goes back, and reads all there is to read."""
+    site.given.append("sk-system")
+    for client, root in ((site.v1, "/api/v1"), (site.v2, "/api/v2")):
+        _use_through(site, client, root)
+    _use_through_admin(site)
+    _use_through_commands(site)
+    _provoke(site)
+
+
+def _config(site: Site, what: str) -> dict[str, Any]:
+    """A config with a secret in every place for one."""
+    secrets = {"api_key": site.secret(f"{what}-key"), "base_url": f"https://{site.secret(f'{what}-address')}/v1"}
+    return {
+        "config_overrides": {
+            "model": {"api_providers": [{"name": f"of {what}", "client_type": "openai", **secrets}]},
+            "maim_message": {"auth_token": [site.secret(f"{what}-token"), site.secret(f"{what}-token")]},
+        }
+    }
+
+
+def _good(answer: httpx.Response) -> Any:
+    assert answer.status_code == 200, answer.text
+    if not answer.headers["Content-Type"].startswith("application/json"):
+        return answer.text
+    body = answer.json()
+    return body["data"] if isinstance(body, dict) and "success" in body else body
+
+
+def _use_through(site: Site, client: httpx.Client, root: str) -> None:
+    name, is_internal = root[-2:], root == "/api/v2"
+    tenant = {"tenant_name": f"configs {name}", "tenant_type": "enterprise"}
+    defaults = {"tenant_config": {"agent_defaults": _config(site, f"{name}-tenant")}}
+    tenant_id = _good(client.post(f"{root}/tenants", json={**tenant, **defaults}))["id"]
+    shown = _good(client.get(f"{root}/tenants/{tenant_id}"))["tenant_config"]
+    assert MASK in json.dumps(shown)
+    _good(client.put(f"{root}/tenants/{tenant_id}", json={"tenant_config": shown}))
+    defaults = {"tenant_config": {"agent_defaults": _config(site, f"{name}-tenant")}}
+    _good(client.put(f"{root}/tenants/{tenant_id}", json=defaults))
+
+    template = {"name": name, "tenant_id": tenant_id, "config": _config(site, f"{name}-template")}
+    template_id = _good(client.post(f"{root}/templates", json=template))["id"]
+    _good(client.put(f"{root}/templates/{template_id}", json={"config": _config(site, f"{name}-template")}))
+    _good(client.get(f"{root}/templates/{template_id}"))
+    _good(client.get(f"{root}/templates", params={"tenant_id": tenant_id}))
+
+    agent = {"name": name, "tenant_id": tenant_id, "template_id": template_id}
+    agent_id = _good(client.post(f"{root}/agents", json={**agent, "config": _config(site, f"{name}-agent")}))["id"]
+    path = f"{root}/agents/{agent_id}"
+    _good(client.put(path, json={"config": _config(site, f"{name}-agent")}))
+    _good(client.put(f"{path}/config", json=_config(site, f"{name}-agent"), params={"note": "third"}))
+    _good(client.put(f"{path}/config", json=_good(client.get(f"{path}/config"))))
+    assert client.put(f"{path}/config", json={"a": 1}, headers={"If-Match": '"1"'}).status_code == 412
+    for part in ("", "/config/effective", "/config/effective?explain=1", "/config/versions", "/config/versions/2"):
+        _good(client.get(f"{path}{part}"))
+    changes = _good(client.get(f"{path}/config/diff", params={"from": 1, "to": 3}))["changes"]
+    assert MASK in json.dumps(changes)
+    _good(client.post(f"{path}/config/restore", json={"version": 1, "note": "back"}))
+
+    _good(client.post(f"{path}/duplicate", json={"name": f"{name} again"}))
+    for form in ("json", "toml"):
+        exported = _good(client.get(f"{path}/export", params={"format": form}))
+        assert "api_providers" in json.dumps(exported)
+    file = {"maim_export": 1, "name": f"{name} imported", "config": _config(site, f"{name}-file")}
+    for query in ({"dry_run": "1"}, {}):
+        _good(client.post(f"{root}/agents/import", json=file, params={"tenant_id": tenant_id, **query}))
+    if is_internal:
+        _good(client.get(f"{root}/agents", params={"tenant_id": tenant_id}))
+        _good(client.get(f"{root}/config-changes", params={"after": "0"}))
+        for part in ("config/effective?reveal_secrets=1", "config/effective?reveal_secrets=1&explain=1"):
+            assert "sk-system" in site.reveal(lambda part=part: client.get(f"{path}/{part}"))  # type: ignore[misc]
+        site.reveal(lambda: client.get(f"{path}/export?reveal_secrets=1"))
+    else:
+        _good(client.get(f"{root}/agents"))
+        # What only the internal surface shows, the public one does not know how to.
+        _good(client.get(f"{path}/config/effective?reveal_secrets=1"))
+        _good(client.get(f"{path}/export?reveal_secrets=1"))
+    for part in ("models", "bot-defaults", "config-schema"):
+        _good(client.get(f"{root}/system/{part}"))
+
+
+def _use_through_admin(site: Site) -> None:
+    """Adds a template, and changes it, an agent and a tenant, by their forms."""
+    admin = site.admin
+
+    def submit(path: str, **changes: str) -> None:
+        form = {**form_of(admin.get(path)), **changes}
+        answer = admin.post(path, data=form)
+        assert answer.status_code == 302, answer.text
+
+    def form(config: Any) -> str:
+        return json.dumps(config)
+
+    template = {"template_id": "everybodys", "name": "everybody's"}
+    submit("/admin/agents/template/add/", **template, config=form(_config(site, "admin-template")))
+    submit("/admin/agents/template/everybodys/change/", config=form(_config(site, "admin-template")))
+    agent = next(agent for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1 imported")
+    submit(
+        f"/admin/agents/agent/{agent['id'].replace('_', '_5F')}/change/",
+        config=form(_config(site, "admin-agent")),
+        template_id="everybodys",
+    )
+    submit(
+        f"/admin/tenants/tenant/{agent['tenant_id'].replace('_', '_5F')}/change/",
+        tenant_config=form({"agent_defaults": _config(site, "admin-tenant")}),
+    )
+    versions = admin.get("/admin/agents/configversion/", params={"q": agent["id"]}).text
+    first = min(int(number) for number in _ids(versions))
+    fields = {"csrfmiddlewaretoken": admin.cookies["csrftoken"], "action": "restore", "_selected_action": str(first)}
+    assert admin.post("/admin/agents/configversion/", data=fields).status_code == 302
+    assert site.v1.get(f"/api/v1/agents/{agent['id']}/config/versions").json()[0]["version"] == 3
+
+
+def _ids(page: str) -> list[str]:
+    return [part.partition('"')[0] for part in page.split('name="_selected_action" value="')[1:]]
+
+
+def _use_through_commands(site: Site) -> None:
+    agent_id = next(agent["id"] for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
+    file = str(site.maim.directory / "agent.json")
+    for arguments in (
+        ("agents", "export", agent_id, "--output", file),
+        ("agents", "export", agent_id, "--format=toml"),
+        ("agents", "diff", agent_id, "1", "2"),
+        ("agents", "diff", agent_id, file),
+        ("agents", "import", file, "--tenant=configs v1", "--name=by command"),
+        ("rotate_secrets",),
+    ):
+        site.answers.append((f"manage.py {' '.join(arguments)}", _said(site.maim, *arguments)))
+    assert MASK in "".join(said for asked, said in site.answers if "agents diff" in asked)
+
+
+def _said(maim: MaimServer, *arguments: str) -> str:
+    """What a command says; to find a difference is a status of its own."""
+    try:
+        return maim.manage(*arguments)
+    except subprocess.CalledProcessError as error:
+        if error.returncode != Exit.NO:
+            raise
+        return f"{error.stdout}{error.stderr}"
+
+
+def _provoke(site: Site) -> None:
+    """Sends secrets in all the wrong places and ways; each is refused."""
+    secret = site.secret("misplaced")
+    agent_id = next(agent["id"] for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
+
+    def overrides(**sections: Any) -> dict[str, Any]:
+        return {"config_overrides": sections}
+
+    def provider(**fields: Any) -> dict[str, Any]:
+        return overrides(model={"api_providers": [{"name": "p", **fields}]})
+
+    wrong: list[Any] = [
+        provider(api_key=[secret]),
+        provider(api_key={secret: secret}),
+        provider(base_url={"$sealed": secret}),
+        provider(api_key=secret, base_url=5),
+        provider(api_key=secret, base_url=MASK),
+        overrides(maim_message={"auth_token": secret}),
+        overrides(maim_message={"auth_token": {"$sealed": secret}}),
+        overrides(maim_message={"auth_token": [secret], "port": secret}),
+        overrides(model={"api_providers": [{"name": "System", "api_key": secret}]}),
+        overrides(model={"api_providers": [{"name": "p", "api_key": secret}, {"name": "p", "api_key": secret}]}),
+        overrides(model={"api_providers": [{"name": "p", "api_key": secret, "max_retry": secret}]}),
+        overrides(model={"models": [{"name": "m", "api_provider": "p", "price_in": secret}]}),
+        overrides(keyword_reaction={"regex_rules": [{"regex": [f"({secret}"], "reaction": "x"}]}),
+        {**provider(api_key=secret), "any": "x" * 300_000},
+    ]
+    sends: list[Callable[[Any], httpx.Response]] = [
+        lambda config: site.v1.put(f"/api/v1/agents/{agent_id}/config", json=config),
+        lambda config: site.v1.post("/api/v1/agents", json={"name": "refused", "config": config}),
+        lambda config: site.v2.put(f"/api/v2/agents/{agent_id}/config", json=config),
+        lambda config: site.v2.post("/api/v2/templates", json={"name": "refused", "config": config}),
+        lambda config: site.v2.post(
+            "/api/v2/tenants",
+            json={
+                "tenant_name": "refused",
+                "tenant_type": "enterprise",
+                "tenant_config": {"agent_defaults": config},
+            },
+        ),
+    ]
+    for number, send in enumerate(sends):
+        for config in wrong:
+            answer = send(config)
+            is_operators = number == 3 and config is wrong[8]  # who may name the system's provider
+            assert (answer.status_code, is_operators) in ((400, False), (200, True)), answer.text
+    path = f"/api/v2/agents/{agent_id}"
+    answers = [
+        site.v2.put(f"{path}/config", content=f'{{"api_key": "{secret}", }}', headers=JSON_TYPE),
+        site.v2.put(f"{path}/config", content=f'"{secret}"', headers=JSON_TYPE),
+        site.v2.put(f"{path}/config", json={}, headers={"If-Match": secret}),
+        site.v2.put(f"{path}/config", json={}, params={"replace": secret}),
+        site.v2.post(f"{path}/config/restore", json={"version": secret}),
+        site.v2.get(f"{path}/config/diff", params={"from": secret, "to": secret}),
+        site.v2.get("/api/v2/config-changes", params={"after": secret}),
+        site.v1.post("/api/v1/agents/import", json={"maim_export": secret, "name": secret}),
+        site.v1.get(f"/api/v1/agents/{agent_id}/export", params={"format": secret}),
+    ]
+    assert {answer.status_code for answer in answers} <= {400, 404}, [answer.status_code for answer in answers]

@@ -1,0 +1,220 @@
+"""Writers that change agents and their layers at once, and a reader that follows the feed of changes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.support.server import MaimServer
+
+TENANTS, TEMPLATES = 10, 5
+_SEED = """
+from agents.models import Agent, Template
+from tenants.models import Tenant
+templates = [Template(id=f"template_{{n}}") for n in range({templates})]
+tenants = [Tenant(id=f"tenant_{{n}}", tenant_type="enterprise") for n in range({tenants})]
+for row in templates:
+    row.set_name(row.id)
+for row in tenants:
+    row.set_name(row.id)
+Template.unscoped.bulk_create(templates)
+Tenant.objects.bulk_create(tenants)
+agents = []
+for n in range({agents}):
+    agent = Agent(id=f"agent_{{n}}", tenant=tenants[n % {tenants}], config_version=1)
+    agent.template_id = f"template_{{n % (2 * {templates})}}"  # half of them name none that there is
+    agent.set_name(agent.id)
+    agents.append(agent)
+Agent.unscoped.bulk_create(agents, batch_size=500)
+"""
+
+
+def seed(server: MaimServer, agents: int) -> None:
+    """So many agents, `agent_0` and so on, over ten tenants and five templates."""
+    server.manage("shell", "-c", _SEED.format(agents=agents, tenants=TENANTS, templates=TEMPLATES))
+
+
+@dataclass
+class Writers:
+    """What `number` writers did in `seconds`, each at the server that is its turn."""
+
+    servers: Sequence[MaimServer]
+    agents: int
+    done: Counter[str] = field(default_factory=Counter)
+
+    def work(self, number: int, seconds: float) -> None:
+        """Writes; raises what a writer ran into."""
+        until = time.monotonic() + seconds
+        with ThreadPoolExecutor(number) as threads:
+            for finished in [threads.submit(self._write, writer, until) for writer in range(number)]:
+                self.done += finished.result()
+
+    def _write(self, writer: int, until: float) -> Counter[str]:
+        draw, done = random.Random(writer), Counter[str]()
+        with httpx.Client(base_url=f"{self.servers[writer % len(self.servers)].internal}/api/v2", timeout=30) as client:
+            while time.monotonic() < until:
+                kind = draw.choices(list(_WRITES), [weight for weight, _write in _WRITES.values()])[0]
+                response = _WRITES[kind][1](client, draw, self.agents)
+                assert response.status_code in (200, 404, 409, 503), response.text
+                done[f"{kind} {response.status_code}"] += 1
+        return done
+
+
+def _agent(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
+    path = f"/agents/agent_{draw.randrange(agents)}/config"
+    return client.put(path, json={f"key {draw.randrange(3)}": draw.random()})
+
+
+def _status(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
+    path = f"/agents/agent_{draw.randrange(agents)}"
+    return client.put(path, json={"template_id": f"template_{draw.randrange(2 * TEMPLATES)}"})
+
+
+def _template(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
+    return client.put(f"/templates/template_{draw.randrange(TEMPLATES)}", json={"config": {"template": draw.random()}})
+
+
+def _tenant(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
+    defaults = {"agent_defaults": {"tenant": draw.random()}}
+    return client.put(f"/tenants/tenant_{draw.randrange(TENANTS)}", json={"tenant_config": defaults})
+
+
+def _deletion(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
+    return client.delete(f"/agents/agent_{draw.randrange(agents)}")
+
+
+def _creation(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
+    body = {"tenant_id": f"tenant_{draw.randrange(TENANTS)}", "name": f"new {draw.random()}"}
+    return client.post("/agents", json=body)
+
+
+_WRITES: dict[str, tuple[int, Any]] = {
+    "agent": (60, _agent),
+    "template of agent": (20, _status),
+    "template": (2, _template),
+    "tenant": (2, _tenant),
+    "deletion": (1, _deletion),
+    "creation": (10, _creation),
+}
+
+
+class Reader:
+    """Keeps the ETag of every agent's effective config up to date by the feed alone."""
+
+    def __init__(self, server: MaimServer) -> None:
+        self._client = httpx.Client(base_url=f"{server.internal}/api/v2", timeout=30)
+        self.cursor = self._page({})["cursor"]
+        self.known: dict[str, str] = {}
+        self.polls = 0
+
+    def close(self) -> None:
+        self._client.close()
+
+    def look_at(self, agent_id: str) -> None:
+        """Takes the agent as it is now."""
+        response = self._client.get(f"/agents/{agent_id}/config/effective")
+        assert response.status_code in (200, 404), response.text
+        if response.status_code == 404:
+            self.known.pop(agent_id, None)
+        else:
+            self.known[agent_id] = response.headers["ETag"]
+
+    def take(self, entry: dict[str, Any]) -> None:
+        """Takes what an entry tells of."""
+        self.look_at(entry["agent_id"])
+
+    def catch_up(self, limit: int = 50) -> None:
+        """Reads everything that is new."""
+        while True:
+            page = self._page({"after": self.cursor, "limit": limit})
+            for entry in page["items"]:
+                if entry["deleted"]:
+                    self.known.pop(entry["agent_id"], None)
+                else:
+                    self.take(entry)
+            self.cursor = page["cursor"]
+            self.polls += 1
+            if not page["has_more"]:
+                return
+
+    def follow(self, ended: threading.Event) -> None:
+        """Catches up again and again, and once more when everything has ended."""
+        while not ended.is_set():
+            self.catch_up()
+        self.catch_up()
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        response = self._client.get("/config-changes", params=query)
+        assert response.status_code == 200, response.text
+        data: dict[str, Any] = response.json()["data"]
+        return data
+
+
+class Watcher(Reader):
+    """Keeps the version of every agent, which the feed itself tells: it asks many times as often as a reader."""
+
+    def take(self, entry: dict[str, Any]) -> None:
+        self.known[entry["agent_id"]] = str(entry["config_version"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What readers ended with and what is the case, by agent; what was written; how often was asked."""
+
+    etags: tuple[dict[str, str], dict[str, str]]
+    versions: tuple[dict[str, str], dict[str, str]]
+    done: Counter[str]
+    polls: int
+
+    @property
+    def agents(self) -> int:
+        """How many there are at the end."""
+        return len(self.etags[1])
+
+    @property
+    def differing(self) -> dict[str, tuple[str | None, str | None]]:
+        """What a reader has wrong: what it believes, and what is the case."""
+        found: dict[str, tuple[str | None, str | None]] = {}
+        for known, actual in (self.etags, self.versions):
+            for agent_id in known.keys() | actual.keys():
+                if known.get(agent_id) != actual.get(agent_id):
+                    found[agent_id] = known.get(agent_id), actual.get(agent_id)
+        return found
+
+
+def follow(servers: Sequence[MaimServer], *, agents: int, writers: int, seconds: float) -> Outcome:
+    """Seeds, has readers follow while writers work, and looks at everything once more."""
+    seed(servers[0], agents)
+    work, ended = Writers(servers, agents), threading.Event()
+    with ExitStack() as stack:
+        reader, watcher, fresh = (stack.enter_context(closing(kind(servers[-1]))) for kind in (Reader, Watcher, Reader))
+        for number in range(agents):
+            reader.look_at(f"agent_{number}")
+            watcher.known[f"agent_{number}"] = "1"
+        with ThreadPoolExecutor(2) as threads:
+            following = [threads.submit(each.follow, ended) for each in (reader, watcher)]
+            try:
+                work.work(writers, seconds)
+            finally:
+                ended.set()
+            for finished in following:
+                finished.result()
+        versions = dict(pair.split("=") for pair in servers[0].manage("shell", "-v0", "-c", _VERSIONS).split())
+        for agent_id in versions:
+            fresh.look_at(agent_id)
+        return Outcome((reader.known, fresh.known), (watcher.known, versions), work.done, reader.polls + watcher.polls)
+
+
+_VERSIONS = """
+from agents.models import Agent
+print(*(f"{id}={version}" for id, version in Agent.unscoped.values_list("pk", "config_version")))
+"""

@@ -1,0 +1,27 @@
+"""Who follows the feed of changes misses none, whoever else is writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.feed import follow
+from tests.support.server import HAS_REDIS, ON_MARIADB, cluster
+
+pytestmark = [
+    pytest.mark.single,
+    pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis"),
+]
+
+
+def test_a_reader_beside_twenty_writers_ends_with_what_is_the_case(tmp_path: Path) -> None:
+    with cluster(tmp_path, "maim_feed", 2, MAIM_WORKERS="2") as servers:
+        outcome = follow(servers, agents=1000, writers=20, seconds=5)
+
+    assert outcome.differing == {}
+    assert outcome.agents > 900
+    told = {kind: outcome.done[f"{kind} 200"] for kind in ("agent", "template of agent", "template", "tenant")}
+    assert min(told.values()) > 0, outcome.done
+    assert outcome.done["deletion 200"] > 0
+    assert outcome.done["creation 200"] > 0
