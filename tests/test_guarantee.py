@@ -19,6 +19,8 @@ from tests.support.guarantee import ASKED_OF_EACH, SCRIPTS, Seen, experiment, ex
 from tests.support.serve_with import WITHOUT_LEASE
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
+pytestmark = pytest.mark.single
+
 # Several machines need a server of databases, several workers Redis.
 MACHINES, WORKERS = (2 if ON_MARIADB else 1), (2 if HAS_REDIS else 1)
 

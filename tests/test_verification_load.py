@@ -24,6 +24,8 @@ from tests.support.bots import Bot, Told
 from tests.support.instances import wait_until
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
+pytestmark = pytest.mark.single
+
 # Limits that several machines share are counted in Redis.
 MACHINES = 3 if ON_MARIADB and HAS_REDIS else 1
 THREADS = 24

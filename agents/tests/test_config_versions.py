@@ -21,7 +21,7 @@ from maim.http.strict_json import MAX_DEPTH
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 SECRET_CONFIG: Config = {
     "config_overrides": {
         "model": {"api_providers": [secret_provider()]},

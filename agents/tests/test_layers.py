@@ -26,8 +26,10 @@ from agents.tests.layering import (
 )
 from maim.common.text import fold
 
+pytestmark = pytest.mark.single
+
 ANY_CONFIG = configs()
-quickly = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+quickly = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class TestSources:
@@ -40,7 +42,7 @@ class TestSources:
 
         assert list(sources(layers, resolved)) == [pointer for pointer in leaves(resolved) if pointer or not resolved]
 
-    @settings(quickly, max_examples=100)
+    @settings(quickly, max_examples=50)
     @given(stacks())
     def test_without_its_layers_value_exactly_that_leaf_changes(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)

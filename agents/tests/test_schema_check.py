@@ -47,7 +47,7 @@ def refused(sent: Any, stored: Any = None) -> list[str]:
 
 class TestWhatIsTaken:
     @given(configs())
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     def test_any_config_of_the_schema(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
@@ -184,7 +184,7 @@ class TestWhatIsRefused:
         assert refused({"persona": {"states": ["x"] * 5001}}) == ["persona.states"]
 
     @given(configs(), st.randoms(use_true_random=False))
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     def test_each_mutation_by_its_path(self, config: Config, chance: random.Random) -> None:
         every = list(mutations(config))
         for path, mutated in chance.sample(every, min(40, len(every))):

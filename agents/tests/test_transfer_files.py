@@ -22,6 +22,8 @@ from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.tables import changed_tables, tables
 
+pytestmark = pytest.mark.single
+
 FORMS = ("json", "toml")
 SECRETS = ("sk-mine", "mine.example", "tok-1")
 CONFIG: Config = {
@@ -355,7 +357,7 @@ class TestImport:
 
 
 class TestTOML:
-    @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
     @given(configs())
     def test_any_config_is_the_same_after_it_was_a_file(self, config: Config) -> None:
         document = {**MINIMAL, "tags": [], "config": config, "plugins": []}

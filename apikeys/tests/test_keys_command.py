@@ -332,6 +332,7 @@ def run(maim: MaimServer, *arguments: str, typed: str = "", **environment: str) 
     return Outcome(ended.returncode, ended.stdout, ended.stderr)
 
 
+@pytest.mark.single
 class TestAsAProcess:
     """What only a real process has: exit statuses, and streams that a shell tells apart."""
 

@@ -28,7 +28,10 @@ from maim.wsgi import application
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
 
-pytestmark = pytest.mark.django_db(transaction=True)  # the event loop's threads have connections of their own
+pytestmark = [
+    pytest.mark.single,
+    pytest.mark.django_db(transaction=True),
+]  # the event loop's threads have connections of their own
 VALIDATE, CHECK, PARSE, MANY = (
     f"/api/v2/auth/{name}" for name in ("validate-api-key", "check-permission", "parse-api-key", "validate-api-keys")
 )

@@ -1,0 +1,20 @@
+"""The feed of changes over a thousand agents and for a minute: as tests/test_config_feed.py, for longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.feed import follow
+from tests.support.server import HAS_REDIS, ON_MARIADB, cluster
+
+pytestmark = pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis")
+
+
+def test_readers_beside_twenty_writers_end_with_what_is_the_case(tmp_path: Path) -> None:
+    with cluster(tmp_path, "maim_long_feed", 2, MAIM_WORKERS="2") as servers:
+        outcome = follow(servers, agents=1000, writers=20, seconds=60)
+
+    print(f"\n{outcome.agents} agents, {dict(outcome.done)}, {outcome.polls} polls")
+    assert outcome.differing == {}
