@@ -3,11 +3,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from agents import configs, transfer, transfer_files
 from agents.configs import Patch
@@ -17,6 +16,7 @@ from agents.serializers import InternalAgentAnswer
 from agents.transfer_serializers import FORMATS
 from maim.commands.exits import EXPECTED, Exit, refusal
 from maim.commands.options import add_json
+from maim.commands.subcommands import Options, SubcommandsCommand
 from maim.commands.tables import document, record, table
 from maim.common.actor import Actor, command_actor
 
@@ -29,27 +29,17 @@ MEANINGS = (
 OPTIONS = {"name": "--name", "format": "--format", "file": "FILE"}
 STREAM = "-"
 
-Options = dict[str, Any]
 
-
-class Command(BaseCommand):
+class Command(SubcommandsCommand):
     """Moves agents between tenants and installations, and compares them, by the services that the API calls."""
 
     help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
+    meanings = MEANINGS
     actor: Actor
     selection: Selection
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
-
     def add_arguments(self, parser: CommandParser) -> None:
-        subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-
-        def add(name: str, act: Callable[[Options], None], does: str) -> CommandParser:
-            added: CommandParser = subcommands.add_parser(name, help=does, description=f"{does}.", epilog=MEANINGS)
-            added.set_defaults(act=act)
-            return added
-
+        add = self.adding(parser)
         out = add("export", self.export, "Writes an agent as a file, which has neither keys nor limits")
         _add_agent(out)
         _add_format(out)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from agents.models import Agent
 from apikeys import permissions, queries, services, verification
@@ -18,6 +18,7 @@ from apikeys.serializers import AgentKeyBody, DeletedKey, KeyAnswer, with_secret
 from apikeys.services import IssuedKey
 from maim.commands.exits import EXPECTED, Exit, refusal
 from maim.commands.options import add_json
+from maim.commands.subcommands import Options, SubcommandsCommand
 from maim.commands.tables import document
 from maim.common.actor import Actor, command_actor
 from maim.common.db import transactional
@@ -31,11 +32,10 @@ MEANINGS = (
 )
 LONGEST_LINE = 10_000
 
-Options = dict[str, Any]
 R = TypeVar("R")
 
 
-class Command(BaseCommand):
+class Command(SubcommandsCommand):
     """The whole life of API keys, by the services that the API calls.
 
     A secret is written to standard output by `issue` and `rotate` alone, and none is read from the command
@@ -43,20 +43,12 @@ class Command(BaseCommand):
     """
 
     help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
+    meanings = MEANINGS
     actor: Actor
     selection: KeySelection
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
-
     def add_arguments(self, parser: CommandParser) -> None:
-        subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-
-        def add(name: str, act: Callable[[Options], None], does: str) -> CommandParser:
-            added: CommandParser = subcommands.add_parser(name, help=does, description=f"{does}.", epilog=MEANINGS)
-            added.set_defaults(act=act)
-            return added
-
+        add = self.adding(parser)
         issue = add("issue", self.issue, "Issues a key; its secret is shown this once")
         issue.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
         spelling.add_issue_options(issue)
