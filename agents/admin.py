@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from agents import configs, services, templates
+from agents import config_versions, services, templates
 from agents.access import agents_for
 from agents.config.secrets import masked
 from agents.config_serializers import TemplateChanges
@@ -122,7 +122,7 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
             self.message_user(request, gettext("Choose one version."), messages.ERROR)
             return
         version = queryset.get()
-        agent = configs.restore(actor=actor_of(request), agent=version.agent, version=version.number)
+        agent = config_versions.restore(actor=actor_of(request), agent=version.agent, version=version.number)
         said = gettext("The config is as in version %(number)d again; that is version %(current)d.")
         self.message_user(request, said % {"number": version.number, "current": agent.config_version})
 

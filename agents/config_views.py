@@ -14,7 +14,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import configs, effective, services
+from agents import config_versions, effective, services
 from agents.access import check_agent, get_agent
 from agents.config import schema
 from agents.config.secrets import masked
@@ -29,7 +29,7 @@ from agents.config_serializers import (
     VersionAnswer,
     WholeVersionAnswer,
 )
-from agents.configs import ConfigWrite
+from agents.config_versions import ConfigWrite
 from agents.effective import Effective, Head
 from agents.serializers import MaskedConfigField
 from maim.http import conditional, strict_json
@@ -160,7 +160,7 @@ class ConfigVersion(_ConfigView):
     @operation("Read a version of an agent's config", tag="config", answer=WholeVersionAnswer, refusals=(404,))
     def get(self, request: Request, agent_id: str, number: int) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        version = configs.get_version(agent, number)
+        version = config_versions.get_version(agent, number)
         return self.reply(
             WholeVersionAnswer(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
         )
@@ -175,7 +175,7 @@ class ConfigDiff(_ConfigView):
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
         asked = self.query(DiffQuery)
-        changes = configs.diff(agent, asked["from"], asked["to"])
+        changes = config_versions.diff(agent, asked["from"], asked["to"])
         return self.reply(
             {**asked, "changes": changes}, message=_("Config versions compared"), tenant_id=agent.tenant_id
         )
@@ -194,7 +194,7 @@ class ConfigRestoring(_ConfigView):
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
         expected = conditional.expected_versions(request._request)
-        agent = configs.restore(actor=self.actor, agent=agent, expected=expected, **self.body(RestoreBody))
+        agent = config_versions.restore(actor=self.actor, agent=agent, expected=expected, **self.body(RestoreBody))
         answer = RestoredAnswer({"version": agent.config_version, "config": agent.config}).data
         return self.reply(
             answer,
@@ -231,7 +231,7 @@ class AgentConfigVersions(PlainView):
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        return bare_list(configs.versions_of(agent), VersionAnswer, **self.query(SliceQuery))
+        return bare_list(config_versions.versions_of(agent), VersionAnswer, **self.query(SliceQuery))
 
 
 class AgentConfigVersion(ConfigVersion, PlainView):

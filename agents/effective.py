@@ -21,11 +21,11 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from agents.config import layers, schema, secrets, system
-from agents.config.changing import agent_defaults
 from agents.config.document import Config
 from agents.config.layers import Layer
 from agents.config.schema import Notice
-from agents.config.system import System
+from agents.config.system import Defaults
+from agents.config_versions import stacked
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from maim.common import audit
@@ -52,9 +52,9 @@ class Head(NamedTuple):
     @property
     def etag(self) -> str:
         """Another for every other effective config; without quotes."""
-        return self.etag_over(system.layer())
+        return self.etag_over(system.defaults())
 
-    def etag_over(self, defaults: System) -> str:
+    def etag_over(self, defaults: Defaults) -> str:
         """As `etag`, over these system's defaults."""
         state = json.dumps([*self, defaults.fingerprint])
         return hashlib.sha256(state.encode()).hexdigest()[:24]
@@ -154,7 +154,6 @@ class _Layers(NamedTuple):
     head: Head
     etag: str
     layers: list[Layer]
-    has_template: bool
 
     @staticmethod
     def of(agent_id: str) -> _Layers:
@@ -165,13 +164,15 @@ class _Layers(NamedTuple):
             raise AgentNotFound
         head = Head(*row[: len(_HEAD_FIELDS)])
         config, template_config, tenant_config = row[len(_HEAD_FIELDS) :]
-        defaults = system.layer()
-        found = [Layer("default", defaults.config, is_trusted=True)]
-        has_template = template_config is not None and head.template_tenant_id in (None, head.tenant_id)
-        if has_template:
-            found.append(Layer("template", template_config, is_trusted=head.template_tenant_id is None))
-        found += [Layer("tenant", agent_defaults(tenant_config)), Layer("agent", config)]
-        return _Layers(head, head.etag_over(defaults), found, has_template)
+        defaults = system.defaults()
+        below = stacked(
+            defaults.layer,
+            tenant_id=head.tenant_id,
+            tenant_config=tenant_config,
+            template_tenant_id=head.template_tenant_id,
+            template_config=template_config,
+        )
+        return _Layers(head, head.etag_over(defaults), [*below, Layer("agent", config)])
 
     def shown(self, config: Config) -> Effective:
         """What was resolved, with what is worth a warning about it."""
@@ -181,7 +182,7 @@ class _Layers(NamedTuple):
 
     def _notices(self, config: Config) -> list[Notice]:
         notices = [*layers.shadowed(self.layers), *schema.warnings(config)]
-        if self.head.template_id is not None and not self.has_template:
+        if self.head.template_id is not None and all(layer.name != "template" for layer in self.layers):
             notices.insert(0, Notice("template_id", _("There is no such template; it changes nothing")))
         return notices
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.configs import lock_agent
+from agents.config_versions import lock_agent
 from agents.models import Agent, PluginSetting
 from maim.common import audit, clock
 from maim.common.actor import Actor

@@ -9,10 +9,10 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils.translation import gettext_lazy as _
 
-from agents import configs
+from agents import config_versions
 from agents.config.document import Config
 from agents.config.secrets import masked
-from agents.configs import ConfigWrite, lock_agent
+from agents.config_versions import ConfigWrite, lock_agent
 from agents.errors import AgentNameTaken, NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
 from maim.common import audit, clock, epoch, feed
@@ -69,8 +69,8 @@ def create_agent(
         quota=quota,
     )
     set_name(agent, name)
-    configs.check_template(agent)
-    configs.change(agent, config or {}, ConfigWrite())
+    config_versions.check_template(agent)
+    config_versions.change(agent, config or {}, ConfigWrite())
     add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
@@ -87,7 +87,7 @@ def add_agent(
     agent.config_version = 1
     with unique_or(_NAME_TAKEN):
         agent.save(force_insert=True)
-    configs.add_version(agent, {}, actor=actor, note=note)
+    config_versions.add_version(agent, {}, actor=actor, note=note)
     after = {**snapshot(agent), "config": masked(agent.config), **(told or {})}
     audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
@@ -111,9 +111,9 @@ def update_agent(
     fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
-    has_new_config = "config" in changes and configs.change(row, changes["config"], write)
+    has_new_config = "config" in changes and config_versions.change(row, changes["config"], write)
     if row.template_id != before["template_id"]:
-        configs.check_template(row)
+        config_versions.check_template(row)
     after = snapshot(row)
     if audit.differ(before, after):
         row.updated_at = clock.now()
@@ -123,7 +123,7 @@ def update_agent(
             actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
     if has_new_config:
-        configs.add_version(row, config_before, actor=actor, note=write.note)
+        config_versions.add_version(row, config_before, actor=actor, note=write.note)
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
         feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 from agents.config import system
 from agents.config.changing import changed
 from agents.config.document import Config
-from agents.config.layers import Layer
 from agents.config.secrets import masked
 from agents.errors import TemplateNameTaken, TemplateNotFound
 from agents.models import Agent, Template
@@ -159,8 +158,8 @@ def _lock(template: Template) -> Template:
 
 
 def _changed(template: Template, stored: Config, sent: Config, *, replace: bool = False) -> Config:
-    below = [Layer("default", system.layer().config, is_trusted=True)]
-    return changed(stored, sent, below=below, is_trusted=template.tenant_id is None, replace=replace)
+    is_operators = template.tenant_id is None
+    return changed(stored, sent, below=[system.defaults().layer], is_trusted=is_operators, replace=replace)
 
 
 def _announce(template: Template) -> None:

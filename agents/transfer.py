@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from agents import services
 from agents.config import secrets
 from agents.config.document import Config, secret_places
-from agents.configs import Patch, lock_agent
+from agents.config_versions import Patch, lock_agent
 from agents.models import Agent, PluginSetting
 from agents.plugins import set_plugin
 from maim.common import audit

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from agents import plugins, services
 from agents.access import agents_for, get_agent
 from agents.config import system
-from agents.configs import ConfigWrite
+from agents.config_versions import ConfigWrite
 from agents.models import Agent
 from agents.serializers import (
     AgentAnswer,

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from agents.configs import lock_agent
+from agents.config_versions import lock_agent
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
 from apikeys import digests, keyformat, rules

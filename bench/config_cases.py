@@ -46,7 +46,7 @@ from agents.config import layers, schema, secrets, system
 from agents.config.layers import Layer
 full = json.loads(%r)
 found = [
-    Layer("default", system.layer().config, is_trusted=True),
+    system.defaults().layer,
     Layer("template", schema.defaults(), is_trusted=True),
     Layer("tenant", schema.defaults()),
     Layer("agent", full),

@@ -56,9 +56,11 @@ def changed_tenant_config(stored: dict[str, Any] | None, sent: dict[str, Any] | 
         return {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
     if not isinstance(defaults, dict):
         raise BadConfig({path: [_("must be an object")]})
-    below = [Layer("default", system.layer().config, is_trusted=True)]
     try:
-        return {**sent, AGENT_DEFAULTS: changed(agent_defaults(stored), defaults, below=below, replace=True)}
+        return {
+            **sent,
+            AGENT_DEFAULTS: changed(agent_defaults(stored), defaults, below=[system.defaults().layer], replace=True),
+        }
     except BadConfig as error:
         raise BadConfig({f"{path}.{place}": sentences for place, sentences in error.errors.items()}) from error
 

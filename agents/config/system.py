@@ -138,14 +138,14 @@ def bot_defaults() -> dict[str, Any]:
     return {name: _without_secrets(value) for name, value in content.items() if name != "inner"}
 
 
-class System(NamedTuple):
+class Defaults(NamedTuple):
     """The lowest layer, and what it is known by: another whenever its content is another."""
 
-    config: Config
+    layer: Layer
     fingerprint: str
 
 
-def layer() -> System:
+def defaults() -> Defaults:
     """The system's defaults as an agent's config would say them: the schema's, under those of the files.
 
     Read only. Its providers have their keys.
@@ -158,7 +158,7 @@ def layer() -> System:
 
 def problems() -> list[str]:
     """Why a configured file is not in use, if it is not; one sentence each."""
-    layer()
+    defaults()
     return [file.problem for file in (_bot_file, _model_file) if file.problem]
 
 
@@ -180,7 +180,7 @@ _PLACES = {"personality": "persona", "bot": "bot_overrides"}
 
 
 @lru_cache(maxsize=1)
-def _layer(bot: _Identity, model: _Identity) -> System:
+def _layer(bot: _Identity, model: _Identity) -> Defaults:
     said: Config = {"config_overrides": {}}
     for name, value in bot.content.items():
         if name in _PLACES:
@@ -201,4 +201,4 @@ def _layer(bot: _Identity, model: _Identity) -> System:
     }
     config = layers.resolve([Layer("", schema.defaults()), Layer("", said, is_trusted=True)])
     text = json.dumps([config, maim.__version__], sort_keys=True)
-    return System(config, hashlib.sha256(text.encode()).hexdigest()[:16])
+    return Defaults(Layer("default", config, is_trusted=True), hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
 
-from agents import configs, effective, resealing, services, templates, transfer
+from agents import config_versions, effective, resealing, services, templates, transfer
 from agents.config.changing import agent_defaults
 from agents.config.document import SEALED
 from agents.config.secrets import opened
@@ -144,7 +144,7 @@ class TestRotation:
         rotate()
 
         assert seen() == before
-        assert configs.diff(agent, 1, 2) == [{"op": "add", "path": "/x", "value": 1}]
+        assert config_versions.diff(agent, 1, 2) == [{"op": "add", "path": "/x", "value": 1}]
         # Not the feed of changes, nor the audit log, nor an epoch.
         written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant)}
         assert changed_tables(rows_before, tables()) == written

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents import configs, plugins, services, transfer
+from agents import config_versions, plugins, services, transfer
 from agents.config.secrets import opened
 from agents.models import Agent, ConfigVersion, PluginSetting
 from agents.tests.configs import MASK, Config, secret_provider
@@ -97,7 +97,7 @@ def test_it_begins_with_version_1_whatever_the_agents_is(duplicate: Duplicate, a
     assert (twin.config_version, version.number, version.note) == (1, 1, "for the weekend")
     assert version.config == twin.config
     assert twin.config["persona"] == "kinder"
-    assert configs.versions_of(agent).count() == 2
+    assert config_versions.versions_of(agent).count() == 2
 
 
 def test_it_may_be_given_a_name_unless_that_is_taken(duplicate: Duplicate, agent: Agent) -> None:

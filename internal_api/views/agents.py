@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from agents import models, plugins, services
 from agents.access import agents_for, get_agent
-from agents.configs import ConfigWrite
+from agents.config_versions import ConfigWrite
 from agents.errors import AgentNotFound
 from agents.serializers import (
     AgentChanges,

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import changes, config_views, configs, effective, template_views, templates
+from agents import changes, config_versions, config_views, effective, template_views, templates
 from agents.access import get_agent
 from agents.changes import Cursor
 from agents.config_serializers import (
@@ -66,7 +66,7 @@ class ConfigVersions(InternalView):
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        found = page(configs.versions_of(agent), VersionAnswer, **self.query(PageQuery))
+        found = page(config_versions.versions_of(agent), VersionAnswer, **self.query(PageQuery))
         return self.reply(found, message=_("Config versions listed"), tenant_id=agent.tenant_id)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from agents import configs, transfer, transfer_files
-from agents.configs import Patch
+from agents import config_versions, transfer, transfer_files
+from agents.config_versions import Patch
 from agents.management.selecting import Selection
 from agents.models import Agent
 from agents.serializers import InternalAgentAnswer
@@ -130,7 +130,7 @@ class Command(SubcommandsCommand):
         versions = [int(number) for number in what]
         first = versions[0] if versions else max(current - 1, 1)
         second = versions[1] if len(versions) > 1 else current
-        return first, second, configs.diff(agent, first, second)
+        return first, second, config_versions.diff(agent, first, second)
 
 
 def _add_agent(parser: CommandParser) -> None:

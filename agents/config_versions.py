@@ -40,22 +40,34 @@ def lock_agent(agent_id: str) -> Agent:
     return row
 
 
+def stacked(
+    defaults: Layer,
+    *,
+    tenant_id: str,
+    tenant_config: dict[str, Any] | None,
+    template_tenant_id: str | None,
+    template_config: Config | None,
+) -> list[Layer]:
+    """The layers under an agent's own, lowest first: the system's, its template's and its tenant's.
+
+    `template_config` is None where the agent names no template, or none that there is; another tenant's counts as none.
+    """
+    below = [defaults]
+    if template_config is not None and template_tenant_id in (None, tenant_id):
+        below.append(Layer("template", template_config, is_trusted=template_tenant_id is None))
+    return [*below, Layer("tenant", agent_defaults(tenant_config))]
+
+
 def layers_below(agent: Agent) -> list[Layer]:
-    """The layers under the agent's own: the system's, its template's and its tenant's."""
-    below = [Layer("default", system.layer().config, is_trusted=True)]
-    template = template_of(agent)
-    if template is not None:
-        below.append(Layer("template", template.config, is_trusted=template.tenant_id is None))
-    below.append(Layer("tenant", agent_defaults(agent.tenant.tenant_config)))
-    return below
-
-
-def template_of(agent: Agent) -> Template | None:
-    """The template that the agent names, if there is one and it is an operator's or its tenant's."""
-    if agent.template_id is None:
-        return None
-    template = Template.unscoped.filter(pk=agent.template_id).first()
-    return template if template is not None and template.tenant_id in (None, agent.tenant_id) else None
+    """The layers under the agent's own, as they are now."""
+    template = Template.unscoped.filter(pk=agent.template_id).first() if agent.template_id is not None else None
+    return stacked(
+        system.defaults().layer,
+        tenant_id=agent.tenant_id,
+        tenant_config=agent.tenant.tenant_config,
+        template_tenant_id=None if template is None else template.tenant_id,
+        template_config=None if template is None else template.config,
+    )
 
 
 def check_template(agent: Agent) -> None:
