@@ -82,6 +82,12 @@ def check_template(agent: Agent) -> None:
     rules.check_names(agent.config, {}, layers_below(agent))
 
 
+def expect(row: Agent, versions: Collection[int] | None) -> None:
+    """Raises PreconditionFailed unless one of these versions is a locked agent's current one; None stands for any."""
+    if versions is not None and row.config_version not in versions:
+        raise PreconditionFailed
+
+
 def change(row: Agent, sent: Config, write: ConfigWrite) -> bool:
     """Changes the config of a locked agent, which its caller saves and `add_version` then records; whether it did.
 
@@ -120,8 +126,7 @@ def restore(
     Raises VersionNotFound, PreconditionFailed, and BadConfig where a layer below has since taken one of its names.
     """
     row = lock_agent(agent.pk)
-    if expected is not None and row.config_version not in expected:
-        raise PreconditionFailed
+    expect(row, expected)
     config = get_version(row, version).config
     rules.check_names(config, row.config, layers_below(row))
     before, number_before = row.config, row.config_version

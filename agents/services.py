@@ -18,7 +18,7 @@ from agents.models import Agent, AgentActivity, AgentStatus
 from maim.common import audit, clock, epoch, feed
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or, upsert
-from maim.common.errors import Invalid, PreconditionFailed
+from maim.common.errors import Invalid
 from maim.common.models import Change
 from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
@@ -103,8 +103,7 @@ def update_agent(
     """
     write = config_write or ConfigWrite()
     row = lock_agent(agent.pk)
-    if write.expected is not None and row.config_version not in write.expected:
-        raise PreconditionFailed
+    config_versions.expect(row, write.expected)
     before, config_before = snapshot(row), row.config
     if "name" in changes:
         set_name(row, changes["name"])

@@ -14,7 +14,7 @@ from agents import services as agents
 from apikeys import keyformat, services
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.tests.worker import Scene, Worker, database_away, queries
-from apikeys.verification import (  # type: ignore[attr-defined]
+from apikeys.verification import (
     DISABLED,
     EXPIRED,
     MALFORMED,
@@ -24,9 +24,9 @@ from apikeys.verification import (  # type: ignore[attr-defined]
     UNKNOWN,
     VALID,
     Ask,
-    Engine,
     Verdict,
 )
+from apikeys.verification.engine import Engine
 from maim.common import clock
 from maim.common.epoch import LEASE_SECONDS
 from tenants import services as tenants

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from apikeys import access, services, verification
 from apikeys.models import ApiKey
 from apikeys.tests.facts import StoppedClock
-from apikeys.verification import Engine  # type: ignore[attr-defined]
 from apikeys.verification import lease as lease_module
 from apikeys.verification.counting import UseCounter
+from apikeys.verification.engine import Engine
 from apikeys.verification.lease import Lease
 from maim.common.epoch import LEASE_SECONDS
 from tenants.access import Need
