@@ -48,7 +48,7 @@ MAY_GO_UNSCOPED = {
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
     "agents/config_versions.py::lock_agent": "locks a row that passed the gate",
-    "agents/config_versions.py::template_of": "reads what an agent names, and says whose it must be",
+    "agents/config_versions.py::layers_below": "reads the template that an agent names, and says whose it must be",
     "agents/config_versions.py::check_template": "asks whose a template is, to refuse another tenant's",
     "agents/templates.py::templates_for": "is the gate to templates",
     "agents/templates.py::get_template": "is the gate to templates",
