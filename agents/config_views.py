@@ -32,7 +32,8 @@ from agents.config_serializers import (
 from agents.config_versions import ConfigWrite
 from agents.effective import Effective, Head
 from agents.serializers import MaskedConfigField
-from maim.http import conditional, strict_json
+from maim.common import strict_json
+from maim.http import conditional
 from maim.http.fields import JSONObjectField, SliceQuery
 from maim.http.openapi import operation
 from maim.http.pages import bare_list

@@ -7,8 +7,9 @@ from typing import Any
 
 from agents.transfer import Document
 from agents.transfer_serializers import ExportBody
+from maim.common import strict_json
 from maim.common.errors import Invalid
-from maim.http import strict_json, toml
+from maim.http import toml
 
 
 def written(document: Document, form: str) -> str:

@@ -19,8 +19,9 @@ from apikeys.verification import Address, Verdict
 from internal_api import questions, replies
 from internal_api.questions import Answer, Check, Question, Validate, client_address
 from internal_api.replies import Reply
+from maim.common import strict_json
 from maim.common.errors import DomainError, Unavailable
-from maim.http import hosts, metrics, request_id, strict_json
+from maim.http import hosts, metrics, request_id
 from maim.http.scope import RequestScope
 
 log = logging.getLogger("maim.http")

@@ -22,7 +22,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi import from_dict
 
-from maim.http import strict_json
+from maim.common import strict_json
 from maim.http.docs import document
 from maim.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.server import MaimServer

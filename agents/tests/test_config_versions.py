@@ -17,7 +17,7 @@ from agents.tests.config_strategies import configs
 from agents.tests.configs import MASK, Config, model, provider, secret_provider
 from agents.tests.layering import objects
 from maim.common.models import AuditEntry, Change
-from maim.http.strict_json import MAX_DEPTH
+from maim.common.strict_json import MAX_DEPTH
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db

@@ -14,9 +14,10 @@ from agents.config.secrets import omitted, opened
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.tests.config_strategies import configs
 from agents.tests.configs import MASK, Config, model, provider, secret_provider
+from maim.common import strict_json
 from maim.common.errors import Invalid
 from maim.common.models import AuditEntry
-from maim.http import strict_json, toml
+from maim.http import toml
 from tenants import services as tenants
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, make_agent

@@ -15,9 +15,8 @@ from apikeys.serializers import MAX_EXPIRES_WITHIN_DAYS
 from apikeys.services import MAX_GRACE_SECONDS
 from apikeys.verification import Address
 from maim.commands.options import add_json, whole
-from maim.common import clock
+from maim.common import clock, strict_json
 from maim.common.limits import Period
-from maim.http import strict_json
 from maim.http.fields import UTCDateTimeField
 from maim.http.shapes import utc_text
 

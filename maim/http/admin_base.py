@@ -23,12 +23,12 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from rest_framework import serializers
 
+from maim.common import strict_json
 from maim.common.actor import Actor, ActorKind
 from maim.common.db import transactional
 from maim.common.errors import DomainError, Invalid
 from maim.common.fields import JSONTextField
 from maim.common.text import fold
-from maim.http import strict_json
 from maim.http.fields import DESCRIPTION_LENGTH
 from maim.http.problems import problem_of
 from maim.http.scope import RequestScope

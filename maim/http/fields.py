@@ -16,7 +16,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from maim.http import strict_json
+from maim.common import strict_json
 from maim.http.shapes import utc_text
 
 NAME_LENGTH = 100

@@ -16,7 +16,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from maim.http import strict_json
+from maim.common import strict_json
 
 
 class StrictJSONParser(BaseParser):

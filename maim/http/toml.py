@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import tomli_w
 from django.utils.translation import gettext as _
 
-from maim.http import strict_json
-from maim.http.strict_json import NotAcceptable
+from maim.common import strict_json
+from maim.common.strict_json import NotAcceptable
 
 
 def dumps(document: dict[str, Any]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from maim.common.strict_json import MAX_DEPTH
 from maim.http.docs import document
-from maim.http.strict_json import MAX_DEPTH
 from maim.http.surfaces import SURFACES, Surface
 
 Schema = dict[str, Any]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from maim.http import strict_json
-from maim.http.strict_json import MAX_DEPTH, NotAcceptable
+from maim.common import strict_json
+from maim.common.strict_json import MAX_DEPTH, NotAcceptable
 
 
 @pytest.fixture(autouse=True)
