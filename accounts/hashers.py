@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 
-from django.contrib.auth.hashers import Argon2PasswordHasher
+import bcrypt
+from django.contrib.auth.hashers import Argon2PasswordHasher, BCryptPasswordHasher
 from django.utils.translation import gettext_lazy as _
 
 from maim.common.errors import Unavailable
@@ -45,3 +46,16 @@ class BoundedArgon2PasswordHasher(Argon2PasswordHasher):
     def verify(self, password: str, encoded: str) -> bool:
         with hash_slot():
             return super().verify(password, encoded)
+
+
+class FormerPasswordHasher(BCryptPasswordHasher):
+    """Checks the hashes of the system before, within `hash_slot`; whoever signs in gets an Argon2 one.
+
+    bcrypt reads 72 bytes. That system cut longer passwords there, and so does this: they stay good.
+    """
+
+    def encode(self, password: str, salt: str | bytes) -> str:
+        salt = salt.encode("ascii") if isinstance(salt, str) else salt
+        with hash_slot():
+            data = bcrypt.hashpw(password.encode()[:72], salt)
+        return f"{self.algorithm}${data.decode('ascii')}"

@@ -99,7 +99,16 @@ def change(row: Agent, sent: Config, write: ConfigWrite) -> bool:
 
 def add_version(row: Agent, before: Config, *, actor: Actor, note: str | None = None) -> None:
     """Keeps a changed config as a version, and tells those who follow."""
-    ConfigVersion(
+    version_of(row, before, actor=actor, note=note).save(force_insert=True)
+    if row.config_version > 1:  # else there is no verdict yet
+        # Verdicts tell the version; nobody is let in or kept out by it, so that no change has to wait.
+        epoch.announce(row.id)
+    feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
+
+
+def version_of(row: Agent, before: Config, *, actor: Actor, note: str | None = None) -> ConfigVersion:
+    """The version, not stored yet, that an agent's config is after a change."""
+    return ConfigVersion(
         agent=row,
         tenant_id=row.tenant_id,
         number=row.config_version,
@@ -110,11 +119,7 @@ def add_version(row: Agent, before: Config, *, actor: Actor, note: str | None = 
         author=actor.label[:150],
         note=note,
         created_at=clock.now(),
-    ).save(force_insert=True)
-    if row.config_version > 1:  # else there is no verdict yet
-        # Verdicts tell the version; nobody is let in or kept out by it, so that no change has to wait.
-        epoch.announce(row.id)
-    feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
+    )
 
 
 @transactional

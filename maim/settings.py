@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "tenants",
     "agents",
     "apikeys",
+    "legacy",
     "internal_api",
 ]
 
@@ -122,7 +123,10 @@ CACHES: dict[str, dict[str, Any]] = {
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # usernames are unique by their folded form, see accounts.models
-PASSWORD_HASHERS = ["accounts.hashers.BoundedArgon2PasswordHasher"]
+PASSWORD_HASHERS = [  # new ones are made by the first
+    "accounts.hashers.BoundedArgon2PasswordHasher",
+    "accounts.hashers.FormerPasswordHasher",
+]
 AUTH_RATE = ENV.auth_rate
 REGISTRATION_OPEN = ENV.MAIM_REGISTRATION == "open"
 ACCESS_TOKEN_LIFETIME = timedelta(hours=ENV.MAIM_ACCESS_TOKEN_HOURS)

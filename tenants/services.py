@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -140,7 +141,7 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
         row.save(update_fields=["tenant_name", "name_folded", "tenant_config", *fields, "updated_at"])
     has_new_defaults = audit.differ(agent_defaults(config_before), agent_defaults(row.tenant_config))
     if has_new_defaults:
-        epoch.numbered(lambda number: _set_revision(row, number))
+        epoch.numbered(partial(set_revision, row))
     if has_new_defaults or row.status != status_before:
         feed.publish(Change.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
@@ -199,7 +200,8 @@ def memberships_of(user_id: str) -> list[Membership]:
     return list(Membership.objects.select_related("tenant").filter(user_id=user_id).order_by("created_at", "id"))
 
 
-def _set_revision(tenant: Tenant, number: int) -> None:
+def set_revision(tenant: Tenant, number: int) -> None:
+    """Notes the epoch of a change of the tenant's `agent_defaults`."""
     tenant.defaults_revision = number
     tenant.save(update_fields=["defaults_revision"])
 

@@ -70,3 +70,10 @@ def masked_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any]
     if tenant_config is None or AGENT_DEFAULTS not in tenant_config:
         return tenant_config
     return {**tenant_config, AGENT_DEFAULTS: secrets.masked(agent_defaults(tenant_config))}
+
+
+def comparable_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """As it may be compared with another, sealed or not (agents.config.secrets.comparable)."""
+    if tenant_config is None or AGENT_DEFAULTS not in tenant_config:
+        return tenant_config
+    return {**tenant_config, AGENT_DEFAULTS: secrets.comparable(agent_defaults(tenant_config))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 
@@ -38,13 +38,43 @@ def unique_or(errors: Mapping[str, DomainError]) -> Iterator[None]:
 
 def upsert(row: M, *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
     """Inserts `row`, or updates the one that has its unique fields, in one statement that cannot race."""
+    upsert_all([row], unique_fields=unique_fields, update_fields=update_fields)
+
+
+def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
+    """As `upsert`, for some rows of one kind."""
     supports_target = connection.features.supports_update_conflicts_with_target
-    type(row)._base_manager.bulk_create(
-        [row],
+    type(rows[0])._base_manager.bulk_create(
+        rows,
         update_conflicts=True,
         unique_fields=unique_fields if supports_target else None,
         update_fields=update_fields,
     )
+
+
+class Wanted(NamedTuple, Generic[M]):
+    """A row that is stored, and what it is to become."""
+
+    stored: M
+    wanted: M
+
+
+def overwrite(rows: Sequence[Wanted[M]], fields: Sequence[str], *, unique: Mapping[str, str] | None = None) -> None:
+    """Gives many stored rows the wanted values of these fields, in few statements.
+
+    `unique` maps a field under a unique constraint to one with a value that no other row has, so that rows may swap
+    what they have.
+    """
+    if not rows:
+        return
+    manager = type(rows[0].stored)._base_manager
+    for field, key in (unique or {}).items():
+        moving = [row.stored.pk for row in rows if getattr(row.stored, field) != getattr(row.wanted, field)]
+        manager.filter(pk__in=moving).update(**{field: models.F(key)})
+    for stored, wanted in rows:
+        for field in fields:
+            setattr(stored, field, getattr(wanted, field))
+    manager.bulk_update([row.stored for row in rows], fields, batch_size=200)
 
 
 DATABASE_AWAY = (OperationalError, InterfaceError)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from agents.config.schema.checking import check
+from agents.config.schema.checking import Fault, check, faults
 from agents.config.schema.drawing import json_schema
 from agents.config.schema.notices import Notice, unknown_models, warnings
+from agents.config.schema.places import Place, path
 from agents.config.schema.root import defaults
 
-__all__ = ["Notice", "check", "defaults", "json_schema", "unknown_models", "warnings"]
+__all__ = [
+    "Fault",
+    "Notice",
+    "Place",
+    "check",
+    "defaults",
+    "faults",
+    "json_schema",
+    "path",
+    "unknown_models",
+    "warnings",
+]

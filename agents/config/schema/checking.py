@@ -34,11 +34,25 @@ def check(sent: Config, stored: Config) -> None:
     """
     before = _Stored(stored)
     errors: dict[str, list[str]] = {}
-    for problem in (*_problems(sent), *_repeated_names(sent)):
-        if _is_in_the_way_of_merging(problem) or not before.has(problem.place, sent):
-            errors.setdefault(path(problem.place), []).append(problem.sentence)
+    for fault in faults(sent):
+        if fault.is_in_the_way or not before.has(fault.place, sent):
+            errors.setdefault(path(fault.place), []).append(fault.sentence)
     if errors:
         raise BadConfig(errors)
+
+
+class Fault(NamedTuple):
+    """A wrong value; one that is in the way keeps the config from being merged with others."""
+
+    place: Place
+    sentence: str
+    is_in_the_way: bool
+
+
+def faults(config: Config) -> Iterator[Fault]:
+    """Everything in a config that is not as the schema wants it; raises BadConfig for more than MAX_PROBLEMS."""
+    for problem in (*_problems(config), *_repeated_names(config)):
+        yield Fault(problem.place, problem.sentence, _is_in_the_way_of_merging(problem))
 
 
 def _problems(sent: Config) -> Iterator[_Problem]:
@@ -91,7 +105,10 @@ _KINDS: dict[str, Callable[[], str]] = {
 
 
 def _is_in_the_way_of_merging(problem: _Problem) -> bool:
-    """Whether an object that is merged key by key is none, or an item of a named list is not one."""
+    """Whether an object that is merged key by key is none, or an item of a named list is not one.
+
+    Of a repeated name, the later item is.
+    """
     place = problem.place
     if place[: len(_LIST)] in NAMED_LISTS:
         is_of_name = place[len(_LIST) + 1 :] == ("name",)

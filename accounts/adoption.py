@@ -1,0 +1,54 @@
+"""Taking over the people of another system, as they are there, with the passwords that they have there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from accounts.hashers import FormerPasswordHasher
+from accounts.models import TokenSession, User
+from accounts.services import snapshot
+from maim.common import audit
+from maim.common.actor import Actor
+from maim.common.audit import Recorded
+from maim.common.db import Wanted, overwrite, transactional
+
+FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
+# Each step of the cost doubles the time of a sign-in; the systems before used 12.
+_MAX_COST = 15
+_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+
+
+def former_password(text: str) -> str | None:
+    """How a bcrypt hash is stored, so that the same password signs in; None for what is none, or costs too much."""
+    match = _BCRYPT.fullmatch(text)
+    if match is None or int(match["cost"]) > _MAX_COST:
+        return None
+    return f"{FormerPasswordHasher.algorithm}${text}"
+
+
+def is_former(password: str) -> bool:
+    """Whether a stored password is still the one that came over."""
+    return password.startswith(f"{FormerPasswordHasher.algorithm}$")
+
+
+@transactional
+def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[User]]) -> None:
+    """Stores users whose names were made distinct, and makes others what they are to be.
+
+    A changed password, and deactivation, end all sessions.
+    """
+    User.objects.bulk_create(new, batch_size=500)
+    ended = [
+        stored.pk
+        for stored, wanted in changed
+        if stored.password != wanted.password or (stored.is_active and not wanted.is_active)
+    ]
+    TokenSession.objects.filter(user__in=ended).delete()
+    before = [snapshot(stored) for stored, _wanted in changed]
+    overwrite(changed, FIELDS, unique={"username_folded": "id", "email_folded": "id"})
+    recorded = [Recorded(user.id, None, after=snapshot(user)) for user in new]
+    recorded += [
+        Recorded(row.stored.id, None, was, snapshot(row.stored)) for row, was in zip(changed, before, strict=True)
+    ]
+    audit.record_all(actor=actor, action="user.import", changes=recorded)

@@ -1,0 +1,97 @@
+"""Taking over the agents of another system, with their config, plugin settings and heartbeats."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from django.db.models import Q
+
+from agents import config_versions
+from agents.config import secrets
+from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
+from agents.plugins import snapshot as plugin_snapshot
+from agents.services import snapshot
+from maim.common import audit, epoch, feed
+from maim.common.actor import Actor
+from maim.common.audit import Recorded
+from maim.common.db import Wanted, overwrite, transactional
+from maim.common.models import Change
+
+FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
+PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
+ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
+
+
+@transactional
+def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted[Agent]]) -> None:
+    """Stores agents whose names were made distinct, and makes others what they are to be.
+
+    Their configs went through `agents.config.adoption`, and are sealed here; one that is new is version 1.
+    """
+    for agent in new:
+        agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
+    Agent.unscoped.bulk_create(new)
+    ConfigVersion.unscoped.bulk_create(config_versions.version_of(agent, {}, actor=actor) for agent in new)
+    by_tenant = defaultdict[str, list[str]](list)
+    for agent in new:
+        by_tenant[agent.tenant_id].append(agent.id)
+    for tenant_id, ids in by_tenant.items():
+        feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
+    recorded = [Recorded(agent.id, agent.tenant_id, after=snapshot(agent)) for agent in new]
+    for row in changed:
+        before = snapshot(row.stored)
+        _change(row, actor=actor)
+        recorded.append(Recorded(row.stored.id, row.stored.tenant_id, before, snapshot(row.stored)))
+    audit.record_all(actor=actor, action="agent.import", changes=recorded)
+
+
+def _change(row: Wanted[Agent], *, actor: Actor) -> None:
+    stored, wanted = row
+    config_before, shown_before = stored.config, (stored.template_id, stored.status)
+    stored.config = secrets.sealed(wanted.config, stored.config)
+    has_new_config = audit.differ(secrets.comparable(config_before), secrets.comparable(stored.config))
+    if has_new_config:
+        stored.config_version += 1
+        stored.save(update_fields=["config", "config_version"])
+    overwrite([row], FIELDS, unique={"name_folded": "id"})
+    if has_new_config:
+        config_versions.add_version(stored, config_before, actor=actor)
+    elif shown_before != (stored.template_id, stored.status):
+        feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
+    epoch.invalidate(stored.id)
+
+
+@transactional
+def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
+    """Stores plugin settings, and makes others what they are to be."""
+    PluginSetting.unscoped.bulk_create(new)
+    before = [plugin_snapshot(stored) for stored, _wanted in changed]
+    overwrite(changed, PLUGIN_FIELDS)
+    recorded = [Recorded(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_snapshot(row)) for row in new]
+    recorded += [
+        Recorded(row.stored.agent_id or row.stored.tenant_id, row.stored.tenant_id, was, plugin_snapshot(row.stored))
+        for row, was in zip(changed, before, strict=True)
+    ]
+    audit.record_all(actor=actor, action="plugin.import", changes=recorded)
+
+
+@transactional
+def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> int:
+    """Removes plugin settings by whose they are, an agent's or a tenant's id, and the plugin's name; how many there
+    were."""
+    recorded = []
+    for owner, name in settings:
+        whose = Q(agent_scope=owner) | Q(agent_scope="", tenant_id=owner)
+        for row in PluginSetting.unscoped.filter(whose, plugin_name=name):
+            recorded.append(Recorded(owner, row.tenant_id, before=plugin_snapshot(row)))
+            row.delete()
+    audit.record_all(actor=actor, action="plugin.remove", changes=recorded)
+    return len(recorded)
+
+
+@transactional
+def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[Wanted[AgentActivity]]) -> None:
+    """Stores heartbeats; of two of one agent the later counts. Measurements: no audit rows."""
+    AgentActivity.unscoped.bulk_create(new)
+    overwrite([row for row in changed if row.wanted.last_seen_at > row.stored.last_seen_at], ACTIVITY_FIELDS)

@@ -1,0 +1,92 @@
+"""Taking over the API keys of another system: the same secret goes on working."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apikeys import digests, keyformat
+from apikeys.models import ApiKey, KeySecret
+from apikeys.services import snapshot
+from maim.common import audit, epoch
+from maim.common.actor import Actor
+from maim.common.audit import Recorded
+from maim.common.db import Wanted, overwrite, transactional
+
+SAID_FIELDS = ("name", "name_folded", "description", "permissions", "status", "expires_at", "created_at")
+MEASURED_FIELDS = ("last_used_at", "usage_count", "updated_at")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key as another system has it, which knows its secret in clear."""
+
+    key: ApiKey
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"KnownKey({self.key.id}, …)"
+
+
+@transactional
+def adopt_keys(*, actor: Actor, new: Sequence[KnownKey], changed: Sequence[tuple[ApiKey, KnownKey]]) -> None:
+    """Stores keys whose names were made distinct, and makes others what they are to be; of two counts of their uses
+    the larger stays.
+
+    A worker that was asked for a new key before may hold it for unknown a little longer, until `forget_unknown`.
+    """
+    ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
+    recorded = [Recorded(known.key.id, known.key.tenant_id, after=snapshot(known.key)) for known in new]
+    said, measured = list[Wanted[ApiKey]](), list[Wanted[ApiKey]]()
+    for stored, known in changed:
+        row = Wanted(stored, known.key)
+        _keep_larger_counts(row)
+        measured.append(row)
+        if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in SAID_FIELDS):
+            said.append(row)
+    before = [snapshot(stored) for stored, _wanted in said]
+    overwrite(said, SAID_FIELDS, unique={"name_folded": "id"})
+    overwrite(measured, MEASURED_FIELDS)
+    for (stored, _wanted), was in zip(said, before, strict=True):
+        epoch.invalidate(stored.id)
+        recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))
+    _store_secrets([*new, *(known for _stored, known in changed)])
+    audit.record_all(actor=actor, action="key.import", changes=recorded)
+
+
+@transactional
+def forget_unknown() -> None:
+    """Returns when no worker holds a key that is stored for unknown any more."""
+    epoch.invalidate(epoch.EVERYTHING)
+
+
+def has_secret(key: ApiKey, secret: str) -> bool:
+    """Whether this is a secret of the key."""
+    return key.secrets.filter(digest__in=digests.all_digests(secret)).exists()
+
+
+def _keep_larger_counts(row: Wanted[ApiKey]) -> None:
+    stored, wanted = row
+    wanted.usage_count = max(stored.usage_count, wanted.usage_count)
+    if stored.last_used_at is not None:
+        wanted.last_used_at = max(stored.last_used_at, wanted.last_used_at or stored.last_used_at)
+
+
+def _store_secrets(keys: Sequence[KnownKey]) -> None:
+    """Those that are not stored yet, under any of the configured secrets."""
+    there = set(KeySecret.objects.filter(key__in=[known.key.pk for known in keys]).values_list("key_id", "digest"))
+    version = digests.current_version()
+    KeySecret.objects.bulk_create(
+        (
+            KeySecret(
+                key_id=known.key.pk,
+                digest=digests.digest(known.secret, version),
+                secret_version=version,
+                hint=keyformat.parse(known.secret).hint,
+                created_at=known.key.created_at,
+            )
+            for known in keys
+            if not any((known.key.pk, digest) in there for digest in digests.all_digests(known.secret))
+        ),
+        batch_size=500,
+    )

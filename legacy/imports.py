@@ -1,0 +1,186 @@
+"""Taking over what the old system holds, a few tenants at a time, each of them whole or not at all.
+
+What was taken over is remembered by a fingerprint of what the old system said of it (`Imported`), in the
+transaction that stores it. So a run that was killed goes on where it ended, a second one finds nothing to do,
+and a later one brings what the old system has changed since, and nothing else: what was changed here meanwhile
+stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any
+
+from apikeys.adoption import forget_unknown
+from legacy.grouping import Progress, groups
+from legacy.kinds import AnyKind, Found, Kinds, kinds_of
+from legacy.models import Imported
+from legacy.reports import Outcome, Reason, Report
+from legacy.snapshot import Snapshot, SourceError
+from maim.common import epoch
+from maim.common.actor import Actor
+from maim.common.db import transactional, upsert_all
+
+
+class _TenantRefused(Exception):
+    """An object of the tenant cannot be taken over because of what is here; nothing of the tenant is."""
+
+    def __init__(self, kind: str, object_id: str, tenant_id: str | None) -> None:
+        super().__init__(kind, object_id)
+        self.kind, self.object_id, self.tenant_id = kind, object_id, tenant_id
+
+
+def import_from(old: Snapshot, *, actor: Actor, apply: bool, progress: Progress) -> Report:
+    """Takes everything over or, without `apply`, only says what that would do.
+
+    Returns when no worker answers from before it any more. Raises SourceError where it is another source than
+    before, and IntegrityError if somebody makes an object of
+    the same name at the same moment; what was reported so far stays, and another run goes on there.
+    """
+    return _Import(old, actor, apply=apply, progress=progress).run()
+
+
+class _Import:
+    def __init__(self, old: Snapshot, actor: Actor, *, apply: bool, progress: Progress) -> None:
+        self._old, self._actor, self._is_applied, self._progress = old, actor, apply, progress
+        self._kinds: Kinds = kinds_of(old)
+
+    def run(self) -> Report:
+        report = Report()
+        self._expect_the_same_source()
+        with epoch.settling():  # all changes wait once, at the end
+            report.add(self._in_transaction(lambda: self._take_over(self._kinds.users, ())))
+            for group in groups(self._old):
+                report.add(self._group(group))
+            report.add(self._in_transaction(self._remove_tenants))
+            if self._is_applied and report.outcomes["keys", Outcome.WRITTEN]:
+                forget_unknown()
+        for kind in self._kinds.all:
+            kind.orphans(self._old, report)
+        return report
+
+    def _group(self, tenants: Sequence[str]) -> Report:
+        """Of these tenants all, but for those that are refused as a whole."""
+        refused = Report()
+        while tenants:
+            try:
+                report = self._in_transaction(partial(self._tenants, tenants))
+            except _TenantRefused as error:
+                tenants = [tenant for tenant in tenants if tenant != error.tenant_id]
+                self._refuse(error, refused)
+            else:
+                refused.add(report)
+                break
+        return refused
+
+    def _tenants(self, tenants: Sequence[str]) -> Report:
+        report = Report()
+        for kind in (self._kinds.tenants, *self._kinds.within):
+            report.add(self._take_over(kind, tenants))
+        return report
+
+    def _take_over(self, kind: AnyKind, tenants: Sequence[str]) -> Report:
+        report = Report()
+        self._remove_gone(kind, tenants, report)
+        for chunk in kind.found(self._old, tenants, report):
+            self._chunk(kind, chunk, report)
+        return report
+
+    def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], report: Report) -> None:
+        before = dict(
+            Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk]).values_list(
+                "object_id", "fingerprint"
+            )
+        )
+        pending = [one for one in chunk if before.get(one.object_id) != one.fingerprint]
+        report.count(kind.name, Outcome.UNCHANGED, len(chunk) - len(pending))
+        stored = kind.stored(pending) if pending else {}
+        new, changed = list[Found[Any]](), list[tuple[Any, Found[Any]]]()
+        for one in pending:
+            row, was_imported = stored.get(one.object_id), one.object_id in before
+            if row is not None and not was_imported:
+                self._refuse_for(kind, one, report)
+            elif row is not None:
+                changed.append((row, one))
+            elif was_imported and kind.is_lasting:
+                report.about(kind.name, one.object_id, one.tenant_id).refused(
+                    Reason.DELETED_HERE, "it was changed there since; it stays deleted here"
+                )
+            else:
+                new.append(one)
+        taken_over = [*new, *(one for _row, one in changed)]
+        if taken_over:
+            kind.make_distinct(taken_over, report)
+            if self._is_applied:
+                kind.adopt(actor=self._actor, new=new, changed=changed)
+                self._remember(kind, taken_over)
+        report.count(kind.name, Outcome.WRITTEN, len(new))
+        report.count(kind.name, Outcome.CHANGED, len(changed))
+        self._progress(len(chunk))
+
+    def _refuse_for(self, kind: AnyKind, one: Found[Any], report: Report) -> None:
+        """Refuses a user, or a whole tenant for the sake of an object of it."""
+        if one.tenant_id is not None:
+            raise _TenantRefused(kind.name, one.object_id, one.tenant_id)
+        report.about(kind.name, one.object_id, None).refused(Reason.NOT_OURS, "somebody else here has this id")
+
+    def _refuse(self, error: _TenantRefused, report: Report) -> None:
+        """Counts all of the tenant as refused."""
+        assert error.tenant_id is not None
+        why = (
+            f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
+        )
+        report.about("tenants", error.tenant_id, error.tenant_id).refused(Reason.NOT_OURS, why)
+        for kind in self._kinds.within:
+            for chunk in kind.found(self._old, [error.tenant_id], Report()):
+                report.count(kind.name, Outcome.REFUSED, len(chunk))
+
+    def _remember(self, kind: AnyKind, found: Sequence[Found[Any]]) -> None:
+        upsert_all(
+            [
+                Imported(kind=kind.name, object_id=one.object_id, tenant_id=one.tenant_id, fingerprint=one.fingerprint)
+                for one in found
+            ],
+            unique_fields=["kind", "object_id"],
+            update_fields=["tenant_id", "fingerprint"],
+        )
+
+    # ---- what is no longer there
+
+    def _expect_the_same_source(self) -> None:
+        """Raises SourceError where everything that was imported would have to be removed."""
+        for kind, hint in ((self._kinds.users, "is --web-db missing?"), (self._kinds.tenants, "is it the right one?")):
+            imported = set(Imported.objects.filter(kind=kind.name).values_list("object_id", flat=True))
+            if imported and imported.isdisjoint(kind.ids(self._old, ())):
+                raise SourceError(f"the old database has none of the {kind.name} that were imported before; {hint}")
+
+    def _remove_gone(self, kind: AnyKind, tenants: Sequence[str], report: Report) -> None:
+        """Removes what came from there and is there no longer: a key that was deleted there is good nowhere."""
+        if kind is self._kinds.tenants or not kind.is_lasting:
+            return  # tenants that are gone are in no group
+        imported = Imported.objects.filter(kind=kind.name)
+        if kind is not self._kinds.users:
+            imported = imported.filter(tenant_id__in=tenants)
+        gone = set(imported.values_list("object_id", flat=True)) - set(kind.ids(self._old, tenants))
+        self._remove(kind, gone, report)
+
+    def _remove_tenants(self) -> Report:
+        report = Report()
+        imported = set(Imported.objects.filter(kind="tenants").values_list("object_id", flat=True))
+        self._remove(self._kinds.tenants, imported - set(self._kinds.tenants.ids(self._old, ())), report)
+        return report
+
+    def _remove(self, kind: AnyKind, gone: Collection[str], report: Report) -> None:
+        if not gone:
+            return
+        if self._is_applied:
+            report.removed[kind.name] += kind.remove(actor=self._actor, object_ids=gone)
+            Imported.objects.filter(kind=kind.name, object_id__in=gone).delete()
+            if kind is self._kinds.tenants:
+                Imported.objects.filter(tenant_id__in=gone).delete()
+        else:
+            report.removed[kind.name] += len(gone)
+
+    def _in_transaction(self, work: Callable[[], Report]) -> Report:
+        return transactional(work)() if self._is_applied else work()

@@ -1,0 +1,36 @@
+"""What there is to take over, in the order in which one needs the other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from legacy.kinds.activity import Activity
+from legacy.kinds.agents import Agents
+from legacy.kinds.base import Found, Kind
+from legacy.kinds.keys import Keys
+from legacy.kinds.plugins import Plugins
+from legacy.kinds.tenants import Tenants
+from legacy.kinds.users import Users
+from legacy.snapshot import Snapshot
+
+AnyKind = Kind[Any, Any]
+
+
+class Kinds(NamedTuple):
+    """All kinds, knowing what is there."""
+
+    users: Users
+    tenants: Tenants
+    within: tuple[AnyKind, ...]  # of what a tenant holds
+
+    @property
+    def all(self) -> tuple[AnyKind, ...]:
+        return (self.users, self.tenants, *self.within)
+
+
+def kinds_of(old: Snapshot) -> Kinds:
+    """The kinds for what is in a snapshot."""
+    return Kinds(Users(old), Tenants(old), (Agents(), Keys(), Plugins(), Activity()))
+
+
+__all__ = ["AnyKind", "Found", "Kind", "Kinds", "kinds_of"]

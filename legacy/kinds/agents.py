@@ -1,0 +1,171 @@
+"""Agents, with their config."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from agents import adoption
+from agents import services as agents
+from agents.config import secrets
+from agents.config.adoption import adopted
+from agents.models import Agent, AgentStatus
+from legacy import configs, names, values
+from legacy.kinds.base import (
+    Found,
+    Kind,
+    differing,
+    document,
+    in_chunks,
+    is_good_id,
+    made_at,
+    marks,
+    rows_wanted,
+    status,
+)
+from legacy.reports import Notes, Reason, Report
+from legacy.snapshot import Snapshot
+from legacy.values import Row
+from maim.common import audit
+from maim.common.actor import Actor
+
+MOST = 100
+_ROWS = 200  # of which the tables of the config are read together
+_SHOWN_WARNINGS = 5
+
+
+class Agents(Kind[Agent, Agent]):
+    name = "agents"
+    model = Agent
+
+    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[Agent]]]:
+        in_turn = (
+            f"SELECT id, tenant_id, name FROM agents WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
+        )
+        namesakes = names.later_namesakes(
+            (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=MOST).text)
+            for row in old.rows(in_turn, list(tenants))
+        )
+        tables: dict[str, dict[str, list[Row]]] = {}
+
+        def convert(row: Row) -> Found[Agent] | None:
+            notes = report.about(self.name, row["id"], row["tenant_id"])
+            return _agent(row, tables.pop(row["id"], {}), notes, has_namesake=row["id"] in namesakes)
+
+        def rows() -> Iterator[Row]:
+            wanted = f"SELECT * FROM agents WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
+            batch: list[Row] = []
+            for row in old.rows(wanted, list(tenants)):
+                batch.append(row)
+                if len(batch) == _ROWS:
+                    tables.update(_config_rows(old, batch))
+                    yield from batch
+                    batch = []
+            tables.update(_config_rows(old, batch))
+            yield from batch
+
+        return in_chunks(rows(), convert)
+
+    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
+        query = f"SELECT id FROM agents WHERE tenant_id IN ({marks(tenants)})"
+        return (row["id"] for row in old.rows(query, list(tenants)))
+
+    def number(self, old: Snapshot) -> int:
+        return old.number("SELECT count(*) FROM agents")
+
+    def make_distinct(self, found: Sequence[Found[Agent]], report: Report) -> None:
+        others = Agent.unscoped.exclude(pk__in=[one.object_id for one in found])
+        taken = set(
+            others.filter(
+                tenant__in={one.tenant_id for one in found}, name_folded__in=[one.wanted.name_folded for one in found]
+            ).values_list("tenant_id", "name_folded")
+        )
+        for one in found:
+            if (one.tenant_id, one.wanted.name_folded) in taken:
+                notes = report.about(self.name, one.object_id, one.tenant_id)
+                _rename(one.wanted, "another agent here has this name", notes)
+
+    def adopt(
+        self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[tuple[Agent, Found[Agent]]]
+    ) -> None:
+        adoption.adopt_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+        gone = Agent.unscoped.filter(pk__in=object_ids)
+        for agent in gone:
+            agents.delete_agent(actor=actor, agent=agent)
+        return len(gone)
+
+    def differences(self, stored: Agent, found: Found[Agent]) -> list[str]:
+        fields = ("tenant_id", "name", "description", "template_id", "status", "created_at")
+        differ = differing(stored, found.wanted, fields)
+        if audit.differ(secrets.comparable(stored.config), secrets.comparable(found.wanted.config)):
+            differ.append("config")
+        return differ
+
+    def orphans(self, old: Snapshot, report: Report) -> None:
+        for row in old.rows(
+            "SELECT id, tenant_id FROM agents WHERE tenant_id IS NULL OR tenant_id NOT IN (SELECT id FROM tenant_ids)"
+        ):
+            notes = report.about(self.name, row["id"], row["tenant_id"])
+            notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
+        for table in configs.TABLES:
+            lost = f'SELECT count(*) FROM "{table}" WHERE agent_id NOT IN (SELECT id FROM agents)'
+            if number := old.number(lost):
+                notes = report.about(self.name, table, None)
+                notes.found(Reason.REFERS_TO_NOTHING, f"{number} rows of {table} are about agents that there are not")
+
+
+def _config_rows(old: Snapshot, agents: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """The rows of the config's tables, by agent and table."""
+    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    ids = [row["id"] for row in agents]
+    for table in configs.TABLES:
+        of_them = f'SELECT * FROM "{table}" WHERE agent_id IN ({marks(ids)}) ORDER BY created_at, id'
+        for row in old.rows(of_them, ids):
+            found[row["agent_id"]][table].append(row)
+    return found
+
+
+def _agent(row: Row, tables: Mapping[str, Sequence[Row]], notes: Notes, *, has_namesake: bool) -> Found[Agent] | None:
+    if not is_good_id(row["id"], notes):
+        return None
+    result = adopted(configs.config_of(document(row, "config", notes), tables, notes))
+    for reason, errors in ((Reason.CONFIG_LEFT_OUT, result.left_out), (Reason.CONFIG_WARNING, result.warnings)):
+        sentences = [f"{place}: {', '.join(sentences)}" for place, sentences in errors.items()]
+        if sentences:
+            more = f"; and {len(sentences) - _SHOWN_WARNINGS} more" if len(sentences) > _SHOWN_WARNINGS else ""
+            notes.found(reason, "; ".join(sentences[:_SHOWN_WARNINGS]) + more)
+    agent = Agent(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        description=values.text(row.get("description")),
+        template_id=_template_id(row, notes),
+        config=result.config,
+        status=status(row, AgentStatus, AgentStatus.INACTIVE, notes),
+        created_at=made_at(row, "created_at", notes),
+        updated_at=made_at(row, "updated_at", notes),
+    )
+    name = names.kept(values.text(row["name"]), agent.id, most=MOST)
+    agent.set_name(name.text)
+    if name.problem:
+        notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
+    if has_namesake:
+        _rename(agent, "an older agent of the tenant has this name", notes)
+    fields = ("name", "tenant_id", "description", "template_id", "config", "status", "created_at")
+    return Found(agent.id, agent.tenant_id, agent, {field: getattr(agent, field) for field in fields})
+
+
+def _rename(agent: Agent, why: str, notes: Notes) -> None:
+    former = agent.name
+    agent.set_name(names.distinct(former, agent.id, most=MOST))
+    notes.found(Reason.RENAMED, f"{why}: {former} is now {agent.name}")
+
+
+def _template_id(row: Row, notes: Notes) -> str | None:
+    """Free text: an id that names no template is kept."""
+    template_id = values.text(row.get("template_id")) or None
+    if template_id is not None and len(template_id) > 50:
+        notes.found(Reason.CHANGED_TEXT, "template_id was longer than 50 characters, and was left out")
+        return None
+    return template_id

@@ -1,0 +1,160 @@
+"""What all kinds of objects have in common."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from django.db import models
+from django.utils.crypto import salted_hmac
+
+from legacy import values
+from legacy.reports import Notes, Reason, Report
+from legacy.snapshot import Snapshot
+from legacy.values import Row, Unreadable
+from maim.common.actor import Actor
+from maim.common.db import Wanted
+
+S = TypeVar("S", bound=models.Model)  # what is stored here
+W = TypeVar("W")  # what was there, as it is to be here
+
+CHUNK = 200
+CHUNK_BYTES = 2 * 1024 * 1024  # a database takes a statement of some megabytes (max_allowed_packet)
+# When something was made whose time cannot be read.
+UNKNOWN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_ID_LENGTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[W]):
+    """One object of the old system, as it is to be here."""
+
+    object_id: str
+    tenant_id: str | None
+    wanted: W
+    told: Mapping[str, Any]  # all that was said of it, JSON-ready; with secrets, which is why it is not shown
+
+    def __repr__(self) -> str:
+        return f"Found({self.object_id}, …)"
+
+    @property
+    def fingerprint(self) -> str:
+        """Another whenever the old system says something else of it; tells nobody what."""
+        text = json.dumps(self.told, sort_keys=True, default=str)
+        return salted_hmac("legacy.import", text, algorithm="sha256").hexdigest()
+
+
+class Kind(ABC, Generic[S, W]):
+    """A kind of objects: how they are read there, found here, and taken over."""
+
+    name: ClassVar[str]
+    model: type[S]
+    # Whether it stays until somebody deletes it, here or there.
+    is_lasting: ClassVar[bool] = True
+
+    @abstractmethod
+    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[W]]]:
+        """The objects of some tenants, a chunk at a time; what is wrong with them goes into the report."""
+
+    @abstractmethod
+    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
+        """The ids of all that is there in some tenants, also of what `found` refuses."""
+
+    @abstractmethod
+    def number(self, old: Snapshot) -> int:
+        """How many there are, with those that `found` refuses and those of no tenant."""
+
+    def stored(self, found: Sequence[Found[W]]) -> dict[str, S]:
+        """Those that are here, by their id there."""
+        rows = self.model._base_manager.filter(pk__in=[one.object_id for one in found])
+        return {str(row.pk): row for row in rows}
+
+    def make_distinct(self, found: Sequence[Found[W]], report: Report) -> None:
+        """Gives another name to those whose name somebody here has who did not come from there."""
+
+    @abstractmethod
+    def adopt(self, *, actor: Actor, new: Sequence[Found[W]], changed: Sequence[tuple[S, Found[W]]]) -> None:
+        """Takes them over; in a transaction."""
+
+    @abstractmethod
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+        """Removes what is no longer there; how many of them were still here."""
+
+    @abstractmethod
+    def differences(self, stored: S, found: Found[W]) -> list[str]:
+        """The fields in which what is here is not what was there."""
+
+    def orphans(self, old: Snapshot, report: Report) -> None:
+        """Reports those of no tenant."""
+
+
+def rows_wanted(changed: Sequence[tuple[S, Found[S]]]) -> list[Wanted[S]]:
+    """Pairs for the services, of a kind whose wanted objects are rows."""
+    return [Wanted(stored, found.wanted) for stored, found in changed]
+
+
+def differing(stored: Any, wanted: Any, fields: Iterable[str]) -> list[str]:
+    """The fields in which two rows differ."""
+    return [field for field in fields if getattr(stored, field) != getattr(wanted, field)]
+
+
+def in_chunks(rows: Iterable[Row], convert: Callable[[Row], Found[W] | None]) -> Iterator[list[Found[W]]]:
+    """What rows become, a few at a time, so that neither memory nor a statement grows with the whole."""
+    chunk: list[Found[W]] = []
+    size = 0
+    for row in rows:
+        found = convert(row)
+        if found is None:
+            continue
+        chunk.append(found)
+        size += len(str(row.get("config") or ""))
+        if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def marks(items: Collection[Any]) -> str:
+    """As many places in a query as there are items."""
+    return ", ".join("?" * len(items))
+
+
+def is_good_id(object_id: Any, notes: Notes) -> bool:
+    """Whether it can be an id here; otherwise the object is refused."""
+    if isinstance(object_id, str) and 0 < len(object_id) <= _ID_LENGTH and object_id.strip() == object_id:
+        return True
+    notes.refused(Reason.BAD_ID, "an id has 1 to 50 characters")
+    return False
+
+
+def made_at(row: Row, column: str, notes: Notes) -> datetime:
+    """When something happened; UNKNOWN_TIME, reported, where that cannot be read."""
+    try:
+        found = values.moment(row.get(column))
+    except Unreadable as error:
+        notes.found(Reason.BAD_TIME, f"{column}: {error}")
+        found = None
+    return found or UNKNOWN_TIME
+
+
+def document(row: Row, column: str, notes: Notes) -> Any:
+    """A JSON value; None, reported, where it cannot be read."""
+    try:
+        return values.document(row.get(column))
+    except Unreadable as error:
+        notes.found(Reason.BAD_JSON, f"{column}: {error}")
+        return None
+
+
+def status(row: Row, known: type[models.TextChoices], otherwise: models.TextChoices, notes: Notes) -> str:
+    """A known status, or the one that lets nobody in, reported."""
+    value = str(row.get("status") or "").strip().lower()
+    if value in known.values:
+        return value
+    notes.found(Reason.BAD_STATUS, f"{value[:30]!r} is none; it is now {otherwise.value}")
+    return str(otherwise.value)

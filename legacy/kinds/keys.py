@@ -1,0 +1,186 @@
+"""API keys: the same secret goes on working."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+from apikeys import adoption, keyformat, permissions, rules
+from apikeys import services as apikeys
+from apikeys.adoption import KnownKey
+from apikeys.errors import BadPermissions
+from apikeys.keyformat import MalformedKey
+from apikeys.models import ApiKey, KeyStatus
+from legacy import names, values
+from legacy.kinds.base import Found, Kind, differing, document, in_chunks, is_good_id, made_at, marks, status
+from legacy.reports import Notes, Reason, Report
+from legacy.snapshot import Snapshot
+from legacy.values import Row, Unreadable
+from maim.common.actor import Actor
+
+_MOST = 100
+
+
+class Keys(Kind[ApiKey, KnownKey]):
+    name = "keys"
+    model = ApiKey
+
+    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[KnownKey]]]:
+        in_turn = (
+            f"SELECT id, tenant_id, name FROM api_keys WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
+        )
+        namesakes = names.later_namesakes(
+            (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=_MOST).text)
+            for row in old.rows(in_turn, list(tenants))
+        )
+
+        def convert(row: Row) -> Found[KnownKey] | None:
+            notes = report.about(self.name, row["id"], row["tenant_id"])
+            return _key(row, notes, has_namesake=row["id"] in namesakes)
+
+        wanted = (
+            "SELECT api_keys.*, agents.tenant_id AS tenant_of_agent FROM api_keys"
+            f" LEFT JOIN agents ON agents.id = agent_id WHERE api_keys.tenant_id IN ({marks(tenants)})"
+            " ORDER BY api_keys.created_at, api_keys.id"
+        )
+        return in_chunks(old.rows(wanted, list(tenants)), convert)
+
+    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
+        query = f"SELECT id FROM api_keys WHERE tenant_id IN ({marks(tenants)})"
+        return (row["id"] for row in old.rows(query, list(tenants)))
+
+    def number(self, old: Snapshot) -> int:
+        return old.number("SELECT count(*) FROM api_keys")
+
+    def make_distinct(self, found: Sequence[Found[KnownKey]], report: Report) -> None:
+        others = ApiKey.unscoped.exclude(pk__in=[one.object_id for one in found])
+        taken = set(
+            others.filter(
+                tenant__in={one.tenant_id for one in found},
+                name_folded__in=[one.wanted.key.name_folded for one in found],
+            ).values_list("tenant_id", "name_folded")
+        )
+        for one in found:
+            if (one.tenant_id, one.wanted.key.name_folded) in taken:
+                notes = report.about(self.name, one.object_id, one.tenant_id)
+                _rename(one.wanted.key, "another key here has this name", notes)
+
+    def adopt(
+        self, *, actor: Actor, new: Sequence[Found[KnownKey]], changed: Sequence[tuple[ApiKey, Found[KnownKey]]]
+    ) -> None:
+        adoption.adopt_keys(
+            actor=actor,
+            new=[one.wanted for one in new],
+            changed=[(stored, one.wanted) for stored, one in changed],
+        )
+
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+        gone = ApiKey.unscoped.filter(pk__in=object_ids)
+        for key in gone:
+            key.newest_secrets = []
+            apikeys.delete_key(actor=actor, key=key)
+        return len(gone)
+
+    def differences(self, stored: ApiKey, found: Found[KnownKey]) -> list[str]:
+        """More uses than there are no difference: they were made here."""
+        key = found.wanted.key
+        fields = ("tenant_id", "agent_id", "name", "description", "permissions", "status", "expires_at", "created_at")
+        differ = differing(stored, key, fields)
+        if stored.usage_count < key.usage_count:
+            differ.append("usage_count")
+        if key.last_used_at is not None and (stored.last_used_at is None or stored.last_used_at < key.last_used_at):
+            differ.append("last_used_at")
+        if not adoption.has_secret(stored, found.wanted.secret):
+            differ.append("secret")
+        return differ
+
+    def orphans(self, old: Snapshot, report: Report) -> None:
+        for row in old.rows(
+            "SELECT id, tenant_id FROM api_keys WHERE tenant_id IS NULL OR tenant_id NOT IN (SELECT id FROM tenant_ids)"
+        ):
+            notes = report.about(self.name, row["id"], row["tenant_id"])
+            notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
+
+
+def _key(row: Row, notes: Notes, *, has_namesake: bool) -> Found[KnownKey] | None:
+    if not is_good_id(row["id"], notes):
+        return None
+    if row["tenant_of_agent"] != row["tenant_id"]:
+        why = "there is no agent" if row["tenant_of_agent"] is None else "of another tenant is the agent"
+        notes.refused(Reason.REFERS_TO_NOTHING, f"{why} {row['agent_id']}")
+        return None
+    secret = str(row["api_key"])
+    try:
+        keyformat.parse(secret)
+    except MalformedKey as error:
+        notes.refused(Reason.MALFORMED_KEY, str(error))
+        return None
+    key = ApiKey(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        agent_id=row["agent_id"],
+        description=values.text(row.get("description")),
+        permissions=_permissions(row, notes),
+        status=status(row, KeyStatus, KeyStatus.DISABLED, notes),
+        last_used_at=_time_or_none(row, "last_used_at", notes),
+        usage_count=_uses(row, notes),
+        created_at=made_at(row, "created_at", notes),
+        updated_at=made_at(row, "updated_at", notes),
+    )
+    try:
+        key.expires_at = values.moment(row.get("expires_at"))
+    except Unreadable as error:
+        key.status = KeyStatus.DISABLED
+        notes.found(Reason.BAD_TIME, f"expires_at: {error}; the key is disabled now")
+    name = names.kept(values.text(row["name"]), key.id, most=_MOST)
+    key.set_name(name.text)
+    if name.problem:
+        notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
+    if has_namesake:
+        _rename(key, "an older key of the tenant has this name", notes)
+    fields = (
+        "name", "agent_id", "description", "permissions", "status", "expires_at", "last_used_at", "usage_count",
+        "created_at",
+    )  # fmt: skip
+    told = {"secret": secret, **{field: getattr(key, field) for field in fields}}
+    return Found(key.id, key.tenant_id, KnownKey(key, secret), told)
+
+
+def _rename(key: ApiKey, why: str, notes: Notes) -> None:
+    former = key.name
+    key.set_name(names.distinct(former, key.id, most=_MOST))
+    notes.found(Reason.RENAMED, f"{why}: {former} is now {key.name}")
+
+
+def _permissions(row: Row, notes: Notes) -> list[str]:
+    """Those that are names of permissions; whoever cannot be read may do nothing."""
+    said = document(row, "permissions", notes)
+    if said is None:
+        return []
+    if not isinstance(said, list):
+        notes.found(Reason.BAD_PERMISSION, "no list; the key may do nothing now")
+        return []
+    good = [name for name in said if isinstance(name, str) and permissions.NAME.fullmatch(name)]
+    if len(good) < len(said):
+        notes.found(Reason.BAD_PERMISSION, f"{len(said) - len(good)} of {len(said)} are no names, and were left out")
+    try:
+        return rules.checked_permissions(good)
+    except BadPermissions as error:
+        notes.found(Reason.BAD_PERMISSION, f"{error.detail}; only the first {rules.MAX_PERMISSIONS} were kept")
+        return rules.checked_permissions(good[: rules.MAX_PERMISSIONS])
+
+
+def _time_or_none(row: Row, column: str, notes: Notes) -> datetime | None:
+    try:
+        return values.moment(row.get(column))
+    except Unreadable as error:
+        notes.found(Reason.BAD_TIME, f"{column}: {error}")
+        return None
+
+
+def _uses(row: Row, notes: Notes) -> int:
+    try:
+        return values.number(row.get("usage_count") or 0)
+    except Unreadable as error:
+        notes.found(Reason.BAD_NUMBER, f"usage_count: {error}; it is 0 now")
+        return 0

@@ -1,0 +1,213 @@
+"""Tenants. Two services may each have a copy; the config service's wins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from agents.config.changing import AGENT_DEFAULTS, changed_tenant_config, comparable_tenant_config
+from agents.errors import BadConfig
+from legacy import names, values
+from legacy.kinds.base import (
+    Found,
+    Kind,
+    differing,
+    document,
+    in_chunks,
+    is_good_id,
+    made_at,
+    marks,
+    rows_wanted,
+    status,
+)
+from legacy.reports import Notes, Reason, Report
+from legacy.snapshot import Snapshot
+from legacy.values import Row
+from maim.common import audit
+from maim.common.actor import Actor
+from tenants import adoption
+from tenants import services as tenants_services
+from tenants.models import Tenant, TenantStatus, TenantType
+
+_MOST = 200
+_COMPARED = ("tenant_name", "tenant_type", "description", "contact_email", "tenant_config", "status", "owner_id")
+
+
+class Tenants(Kind[Tenant, Tenant]):
+    name = "tenants"
+    model = Tenant
+
+    def __init__(self, old: Snapshot) -> None:
+        self._namesakes = _later_namesakes(old)
+
+    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[Tenant]]]:
+        def convert(row: Row) -> Found[Tenant] | None:
+            tenant_id = str(row["id"])
+            copies = [
+                next(old.rows(f"SELECT * FROM {table} WHERE id = ?", [tenant_id]), None)
+                for table in ("tenants", "web_tenants")
+            ]
+            notes = report.about(self.name, tenant_id, tenant_id)
+            _tell_differences(copies, notes)
+            copy = next(copy for copy in copies if copy)
+            return _tenant(copy, old, notes, has_namesake=tenant_id in self._namesakes)
+
+        rows = old.rows(f"SELECT id FROM tenant_ids WHERE id IN ({marks(tenants)}) ORDER BY id", list(tenants))
+        return in_chunks(list(rows), convert)
+
+    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
+        return (row["id"] for row in old.rows("SELECT id FROM tenant_ids"))
+
+    def number(self, old: Snapshot) -> int:
+        return old.number("SELECT count(*) FROM tenant_ids")
+
+    def make_distinct(self, found: Sequence[Found[Tenant]], report: Report) -> None:
+        others = Tenant.objects.exclude(pk__in=[one.object_id for one in found])
+        taken = set(
+            others.filter(name_folded__in=[one.wanted.name_folded for one in found]).values_list(
+                "owner_scope", "name_folded"
+            )
+        )
+        for one in found:
+            if (one.wanted.owner_scope, one.wanted.name_folded) in taken:
+                _rename(
+                    one.wanted,
+                    "the owner has another tenant of this name here",
+                    report.about(self.name, one.object_id, one.object_id),
+                )
+
+    def adopt(
+        self, *, actor: Actor, new: Sequence[Found[Tenant]], changed: Sequence[tuple[Tenant, Found[Tenant]]]
+    ) -> None:
+        adoption.adopt_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+        gone = Tenant.objects.filter(pk__in=object_ids)
+        for tenant in gone:
+            tenants_services.delete_tenant(actor=actor, tenant=tenant)
+        return len(gone)
+
+    def differences(self, stored: Tenant, found: Found[Tenant]) -> list[str]:
+        differ = differing(
+            stored,
+            found.wanted,
+            ("tenant_name", "tenant_type", "description", "contact_email", "status", "owner_id", "created_at"),
+        )
+        configs = (comparable_tenant_config(tenant.tenant_config) for tenant in (stored, found.wanted))
+        if audit.differ(*configs):
+            differ.append("tenant_config")
+        return differ
+
+
+def _later_namesakes(old: Snapshot) -> set[str]:
+    """Names were unique there, but for their case; here an owner's are."""
+    rows = old.rows(
+        "SELECT id, tenant_name, coalesce((SELECT id FROM people WHERE id = owner_id), '') AS owner FROM"
+        " (SELECT id, tenant_name, owner_id, created_at FROM tenants UNION ALL"
+        " SELECT id, tenant_name, owner_id, created_at FROM web_tenants WHERE id NOT IN (SELECT id FROM tenants))"
+        " WHERE id <> '' ORDER BY created_at, id"
+    )
+    return names.later_namesakes(
+        (row["owner"], row["id"], names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text)
+        for row in rows
+    )
+
+
+def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
+    first, second = copies
+    if first is None or second is None:
+        return
+    different = [
+        f"{name} {_short(first.get(name))}, not {_short(second.get(name))}"
+        for name in _COMPARED
+        if _normal(first.get(name)) != _normal(second.get(name))
+    ]
+    if different:
+        notes.found(Reason.COPIES_DIFFER, f"the config service's copy counts: {'; '.join(different)}")
+
+
+def _tenant(row: Row, old: Snapshot, notes: Notes, *, has_namesake: bool) -> Found[Tenant] | None:
+    if not is_good_id(row["id"], notes):
+        return None
+    owner_id = values.text(row["owner_id"]) or None
+    if owner_id is not None and not old.number("SELECT count(*) FROM people WHERE id = ?", [owner_id]):
+        notes.found(Reason.NO_OWNER, f"there is no user {owner_id[:50]}; the tenant has no owner now")
+        owner_id = None
+    tenant = Tenant(
+        id=row["id"],
+        owner_id=owner_id,
+        owner_scope=owner_id or "",
+        tenant_type=_tenant_type(row, notes),
+        description=values.text(row.get("description")),
+        contact_email=_contact(row, notes),
+        tenant_config=_tenant_config(row, notes),
+        status=status(row, TenantStatus, TenantStatus.INACTIVE, notes),
+        created_at=made_at(row, "created_at", notes),
+        updated_at=made_at(row, "updated_at", notes),
+    )
+    name = names.kept(values.text(row["tenant_name"]), tenant.id, most=_MOST)
+    tenant.set_name(name.text)
+    if name.problem:
+        notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
+    if has_namesake:
+        _rename(tenant, "the owner has an older tenant of this name", notes)
+    told = {
+        field: getattr(tenant, field)
+        for field in (
+            "tenant_name",
+            "owner_id",
+            "tenant_type",
+            "description",
+            "contact_email",
+            "tenant_config",
+            "status",
+        )
+    }
+    return Found(tenant.id, tenant.id, tenant, {**told, "created_at": tenant.created_at})
+
+
+def _rename(tenant: Tenant, why: str, notes: Notes) -> None:
+    former = tenant.tenant_name
+    tenant.set_name(names.distinct(former, tenant.id, most=_MOST))
+    notes.found(Reason.RENAMED, f"{why}: {former} is now {tenant.tenant_name}")
+
+
+def _tenant_type(row: Row, notes: Notes) -> str:
+    value = str(row.get("tenant_type") or "")
+    if value in TenantType.values:
+        return value
+    notes.found(Reason.BAD_STATUS, f"{value[:30]!r} is no type of a tenant; it is now {TenantType.ENTERPRISE.value}")
+    return TenantType.ENTERPRISE.value
+
+
+def _contact(row: Row, notes: Notes) -> str | None:
+    contact = values.text(row.get("contact_email"))
+    if contact is not None and len(contact) > 255:
+        notes.found(Reason.CHANGED_TEXT, "contact_email was longer than 255 characters, and was cut")
+        contact = contact[:255]
+    return contact
+
+
+def _tenant_config(row: Row, notes: Notes) -> dict[str, Any] | None:
+    config = document(row, "tenant_config", notes)
+    if config is None:
+        return None
+    if not isinstance(config, dict):
+        notes.found(Reason.BAD_JSON, "tenant_config: no object; it was left out")
+        return None
+    try:
+        changed_tenant_config(None, config)
+    except BadConfig as error:
+        # It meant nothing there; here it would be a layer of every agent's config.
+        notes.found(Reason.CONFIG_LEFT_OUT, f"tenant_config.{AGENT_DEFAULTS} is not valid: {error.detail}")
+        return {key: value for key, value in config.items() if key != AGENT_DEFAULTS}
+    return config
+
+
+def _normal(value: Any) -> Any:
+    """Empty, absent and JSON's null are the same."""
+    return None if value in ("", "null") else value
+
+
+def _short(value: Any) -> str:
+    return ascii(value)[:60]

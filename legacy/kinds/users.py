@@ -1,0 +1,135 @@
+"""People."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from accounts import adoption
+from accounts import services as accounts
+from accounts.models import User
+from legacy import names, values
+from legacy.kinds.base import Found, Kind, differing, in_chunks, is_good_id, made_at, rows_wanted
+from legacy.reports import Notes, Reason, Report
+from legacy.snapshot import Snapshot
+from legacy.values import Row
+from maim.common.actor import Actor
+from maim.common.text import fold
+
+_MOST = 100
+
+
+class Users(Kind[User, User]):
+    """They belong to no tenant: `tenants` is empty."""
+
+    name = "users"
+    model = User
+
+    def __init__(self, old: Snapshot) -> None:
+        people = "SELECT id, username, email FROM people WHERE id <> '' ORDER BY created_at, id"
+        self._namesakes = names.later_namesakes(
+            ("", row["id"], names.kept(values.text(row["username"]), row["id"], most=_MOST, printable=True).text)
+            for row in old.rows(people)
+        )
+        self._sharing = names.later_namesakes(
+            ("", row["id"], str(row["email"]).strip()) for row in old.rows(people) if row["email"]
+        )
+
+    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[User]]]:
+        def convert(row: Row) -> Found[User] | None:
+            notes = report.about(self.name, row["id"], None)
+            return _user(row, notes, has_namesake=row["id"] in self._namesakes, shares_email=row["id"] in self._sharing)
+
+        return in_chunks(old.rows("SELECT * FROM people ORDER BY id"), convert)
+
+    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
+        return (row["id"] for row in old.rows("SELECT id FROM people"))
+
+    def number(self, old: Snapshot) -> int:
+        return old.number("SELECT count(*) FROM people")
+
+    def make_distinct(self, found: Sequence[Found[User]], report: Report) -> None:
+        ids = [one.object_id for one in found]
+        others = User.objects.exclude(pk__in=ids)
+        taken = set(
+            others.filter(username_folded__in=[one.wanted.username_folded for one in found]).values_list(
+                "username_folded", flat=True
+            )
+        )
+        emails = [one.wanted.email_folded for one in found if one.wanted.email_folded]
+        used = set(others.filter(email_folded__in=emails).values_list("email_folded", flat=True))
+        for one in found:
+            notes, user = report.about(self.name, one.object_id, None), one.wanted
+            if user.username_folded in taken:
+                _rename(user, one.object_id, "somebody else here has this name", notes)
+            if user.email_folded in used:
+                user.set_email(None)
+                notes.found(Reason.BAD_EMAIL, "somebody else here has this address; it was left out")
+
+    def adopt(self, *, actor: Actor, new: Sequence[Found[User]], changed: Sequence[tuple[User, Found[User]]]) -> None:
+        adoption.adopt_users(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+        """Deactivates them: what they own, and what they did, stays theirs."""
+        gone = User.objects.filter(pk__in=object_ids, is_active=True)
+        for user in gone:
+            accounts.update_user(actor=actor, user_id=user.id, changes={"is_active": False})
+        return len(gone)
+
+    def differences(self, stored: User, found: Found[User]) -> list[str]:
+        """A password that was changed here, or hashed anew when somebody signed in, is no difference."""
+        differ = differing(stored, found.wanted, ("username", "email", "password", "is_active", "created_at"))
+        return [field for field in differ if field != "password" or adoption.is_former(stored.password)]
+
+
+def _user(row: Row, notes: Notes, *, has_namesake: bool, shares_email: bool) -> Found[User] | None:
+    if not is_good_id(row["id"], notes):
+        return None
+    user = User(
+        id=row["id"], is_active=values.flag(row.get("is_active", 1)), created_at=made_at(row, "created_at", notes)
+    )
+    name = names.kept(values.text(row["username"]), user.id, most=_MOST, printable=True)
+    user.set_username(name.text)
+    if name.problem:
+        notes.found(Reason.RENAMED, f"{name.problem}; signs in as {name.text}")
+    if has_namesake:
+        _rename(user, user.id, "somebody before has this name", notes)
+    user.set_email(_email(row, notes, is_shared=shares_email))
+    hashed = str(row.get("hashed_password") or "")
+    password = adoption.former_password(hashed)
+    if password is None:
+        user.set_unusable_password()
+        notes.found(Reason.BAD_PASSWORD, "it is no bcrypt hash; they cannot sign in until an operator sets a password")
+    else:
+        user.password = password
+    told = {
+        "username": user.username,
+        "email": user.email,
+        "password": hashed,
+        "is_active": user.is_active,
+        "created_at": user.created_at,
+    }
+    return Found(user.id, None, user, told)
+
+
+def _rename(user: User, object_id: str, why: str, notes: Notes) -> None:
+    former = user.username
+    user.set_username(names.distinct(former, object_id, most=_MOST))
+    notes.found(Reason.RENAMED, f"{why}: {former} signs in as {user.username}")
+
+
+def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
+    email = (values.text(row["email"]) or "").strip()
+    if not email:
+        return None
+    try:
+        validate_email(email)
+    except ValidationError:
+        notes.found(Reason.BAD_EMAIL, f"{email[:100]!a} is no address; it was left out")
+        return None
+    if is_shared or len(email) > 254 or len(fold(email)) > 700:
+        notes.found(Reason.BAD_EMAIL, f"{email[:100]} is too long, or somebody before has it; it was left out")
+        return None
+    return email

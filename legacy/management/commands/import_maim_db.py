@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import IntegrityError
+from tqdm import tqdm
+
+from legacy import checks, imports
+from legacy.grouping import Progress
+from legacy.kinds import kinds_of
+from legacy.management.showing import comparison_text, judged_text, report_document, report_text
+from legacy.snapshot import Snapshot, Source, SourceError, snapshot_of
+from maim.commands.exits import EXPECTED, Exit, refusal
+from maim.commands.tables import document
+from maim.common import clock
+from maim.common.actor import command_actor
+
+MEANINGS = (
+    "Exit status: 0, it is done, or nothing differs; 1, it cannot be done, and the sentence says why; 2, the command "
+    "line is wrong; 4, what was compared differs; 5, the database does not answer. It can be interrupted and run "
+    "again at any time, while both systems serve. See docs/moving.md."
+)
+_ENV = "env:"
+
+
+class Command(BaseCommand):
+    help = (
+        "Brings over users, tenants, agents, keys and settings from the databases of MaimConfig and MaimWebBackend. "
+        "Without --apply it only says what it would do."
+    )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--config-db",
+            metavar="URL",
+            required=True,
+            help="MaimConfig's database, or the one that both share: sqlite:///PATH, mysql://USER:PASSWORD@HOST/NAME, "
+            f"or {_ENV}NAME for the URL in an environment variable, which other users of the machine cannot see",
+        )
+        parser.add_argument("--web-db", metavar="URL", help="MaimWebBackend's database, where it has one of its own")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--apply", action="store_true", help="write; without it nothing is")
+        what.add_argument("--verify", action="store_true", help="compare every object there with what is here")
+        what.add_argument(
+            "--verify-keys", metavar="FILE", help="ask both systems about the keys in a file, one a line; - is stdin"
+        )
+        parser.add_argument("--report", metavar="FILE", help="write what was found as JSON, too")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        config, web = _source(options["config_db"]), options["web_db"] and _source(options["web_db"])
+        try:
+            with snapshot_of(config, web) as old:
+                if options["verify"]:
+                    self._verify(old, options)
+                elif options["verify_keys"] is not None:
+                    self._verify_keys(old, options)
+                else:
+                    self._import(old, [config, *filter(None, [web])], options)
+        except SourceError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}") from error
+        except IntegrityError as error:
+            raise CommandError(
+                "Somebody made an object of the same name or id at the same moment, perhaps another import. What was "
+                f"brought over stays; run it again ({error})"
+            ) from error
+        except EXPECTED as error:
+            raise refusal(error) from error
+
+    def _import(self, old: Snapshot, sources: list[Source], options: dict[str, Any]) -> None:
+        started = clock.now()
+        with _progress(old) as progress:
+            report = imports.import_from(
+                old, actor=command_actor("import_maim_db"), apply=options["apply"], progress=progress
+            )
+        names = [kind.name for kind in kinds_of(old).all]
+        told = report_document(report, names, sources, started=started, is_applied=options["apply"])
+        _write(options["report"], told)
+        self.stdout.write(report_text(report, names, is_applied=options["apply"]))
+
+    def _verify(self, old: Snapshot, options: dict[str, Any]) -> None:
+        with _progress(old) as progress:
+            found = checks.compare(old, progress=progress)
+        _write(
+            options["report"],
+            {
+                "compared": dict(found.compared),
+                "differences": [difference._asdict() for difference in found.differences],
+            },
+        )
+        self.stdout.write(comparison_text(found))
+        if found.differences:
+            sys.exit(Exit.NO)
+
+    def _verify_keys(self, old: Snapshot, options: dict[str, Any]) -> None:
+        name = options["verify_keys"]
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        judged = list(checks.judge(old, filter(None, map(str.strip, text.splitlines()))))
+        _write(options["report"], {"keys": [{**one._asdict(), "is_same": one.is_same} for one in judged]})
+        self.stdout.write(judged_text(judged))
+        if not all(one.is_same for one in judged):
+            sys.exit(Exit.NO)
+
+
+def _source(text: str) -> Source:
+    if not text.startswith(_ENV):
+        return Source(text)
+    name = text.removeprefix(_ENV)
+    if name not in os.environ:
+        raise CommandError(f"There is no environment variable {name}", returncode=Exit.USAGE)
+    return Source(os.environ[name])
+
+
+@contextmanager
+def _progress(old: Snapshot) -> Iterator[Progress]:
+    """A bar on standard error, if that is a terminal."""
+    total = sum(kind.number(old) for kind in kinds_of(old).all)
+    with tqdm(total=total, unit=" objects", disable=None) as bar:
+        yield bar.update
+
+
+def _write(name: str | None, told: dict[str, Any]) -> None:
+    if name is not None:
+        Path(name).write_text(document(told) + "\n", encoding="utf-8")

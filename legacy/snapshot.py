@@ -1,0 +1,199 @@
+"""A private copy of the old databases, as each was at one moment.
+
+The old system may go on writing: what is read afterwards is this copy, and nothing waits for us longer than
+the copying takes. The copy is an SQLite database without a name, which SQLite keeps in a file that is
+unlinked as soon as it is open (https://www.sqlite.org/inmemorydb.html): it holds keys in clear, and nothing
+of it stays, even after a kill.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import dj_database_url
+
+from legacy.configs import TABLES as CONFIG_TABLES
+from legacy.values import Row
+
+BATCH = 1000
+# What is read, with the columns that a table must have.
+TABLES = {
+    "tenants": ("id", "tenant_name", "owner_id", "created_at"),
+    "agents": ("id", "tenant_id", "name", "created_at"),
+    "api_keys": ("id", "tenant_id", "agent_id", "api_key", "created_at"),
+    "plugin_settings": ("id", "tenant_id", "agent_id", "plugin_name", "updated_at"),
+    "agent_active_states": ("agent_id", "tenant_id", "expires_at"),
+    **dict.fromkeys(CONFIG_TABLES, ("id", "agent_id", "created_at")),
+}
+PEOPLE = ("id", "username", "email", "created_at")
+_INDEXES = {
+    "people": ("id",),
+    "tenants": ("id",),
+    "web_tenants": ("id",),
+    "agents": ("id", "tenant_id"),
+    "api_keys": ("tenant_id",),
+    "plugin_settings": ("tenant_id",),
+    "agent_active_states": ("tenant_id",),
+    **dict.fromkeys(CONFIG_TABLES, ("agent_id",)),
+}
+
+
+class SourceError(Exception):
+    """An old database cannot be read; the text says which, why, and what to do. It quotes no password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an old database is; shown without its password."""
+
+    url: str
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        if parts.password is None:
+            return self.url
+        return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":…@")).geturl()
+
+    __repr__ = __str__
+
+
+class Snapshot:
+    """The copy. `people` are the users, of the web service's database where there are two; `tenants` the
+    config service's, `web_tenants` the web service's, and `tenant_ids` those of both."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        """What a query finds, row by row."""
+        cursor = self._connection.execute(query, parameters)
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            yield dict(zip(names, row, strict=True))
+
+    def number(self, query: str, parameters: Sequence[Any] = ()) -> int:
+        """The one number that a query finds."""
+        found: int = self._connection.execute(query, parameters).fetchone()[0]
+        return found
+
+
+@contextmanager
+def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]:
+    """The copy, until the block ends. Raises SourceError."""
+    with closing(sqlite3.connect("", uri=True, isolation_level=None)) as connection:
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        copied = {name: name for name in TABLES}
+        # The config service's copy first: whom it refers to is in the web service's by then.
+        _copy(connection, config, copied if web else {**copied, "users": "people"})
+        if web is not None:
+            _copy(connection, web, {"users": "people", "tenants": "web_tenants"})
+        _complete(connection)
+        yield Snapshot(connection)
+
+
+def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> None:
+    """Copies tables under other names; of those that the source does not have, only `tenants` is missed."""
+    scheme = urlsplit(source.url).scheme.partition("+")[0]
+    copy = {"sqlite": _copy_sqlite, "mysql": _copy_mysql, "mariadb": _copy_mysql}.get(scheme)
+    if copy is None:
+        raise SourceError(f"{source}: write sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME")
+    present = copy(into, source, tables)
+    if "tenants" not in present:
+        raise SourceError(f"{source}: there is no table of tenants in it; is it the right database?")
+
+
+def _copy_sqlite(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:
+    path = Path(source.url.partition("://")[2][1:])
+    if not path.is_file():
+        raise SourceError(f"{source}: there is no such file (an absolute path has four slashes)")
+    try:
+        into.execute("ATTACH ? AS source", (f"file:{quote(os.fspath(path.resolve()))}?mode=ro",))
+        # One transaction, so that all tables are as of one moment.
+        into.execute("BEGIN")
+        there = {name for (name,) in into.execute("SELECT name FROM source.sqlite_master WHERE type = 'table'")}
+        for name in tables.keys() & there:
+            into.execute(f'CREATE TABLE main."{tables[name]}" AS SELECT * FROM source."{name}"')
+        into.execute("COMMIT")
+        into.execute("DETACH source")
+    except sqlite3.Error as error:
+        raise SourceError(f"{source}: {error}") from error
+    return there
+
+
+def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:
+    try:
+        import MySQLdb  # missing where only SQLite is used: it has to be compiled (docs/decisions/0010)
+        from MySQLdb.cursors import SSCursor
+    except ImportError as error:
+        raise SourceError(f"{source}: reading it wants mysqlclient; pip install -r requirements.txt") from error
+    target = dj_database_url.parse(f"mysql://{source.url.partition('://')[2]}")
+    try:
+        with closing(
+            MySQLdb.connect(
+                host=target["HOST"],
+                port=int(target["PORT"] or 3306),
+                user=target["USER"],
+                password=target["PASSWORD"],
+                database=target["NAME"],
+                charset="utf8mb4",
+                connect_timeout=10,
+                cursorclass=SSCursor,
+                **target["OPTIONS"],
+            )
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
+            there = {name for (name,) in cursor.fetchall()}
+            for name in tables.keys() & there:
+                cursor.execute(f"SELECT * FROM `{name}`")
+                columns = ", ".join(f'"{column[0]}"' for column in cursor.description)
+                places = ", ".join("?" for _column in cursor.description)
+                into.execute(f'CREATE TABLE main."{tables[name]}" ({columns})')
+                into.execute("BEGIN")
+                while rows := cursor.fetchmany(BATCH):
+                    into.executemany(
+                        f'INSERT INTO main."{tables[name]}" VALUES ({places})',
+                        ([_plain(value) for value in row] for row in rows),
+                    )
+                into.execute("COMMIT")
+    except (MySQLdb.Error, TypeError) as error:  # a TypeError is about the URL's options
+        raise SourceError(f"{source}: {error}") from error
+    return there
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Adds what is missing to be read by one set of queries: empty tables, and indexes."""
+    there = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
+    needed = {**TABLES, "people": PEOPLE, "web_tenants": TABLES["tenants"]}
+    for table, columns in needed.items():
+        if table not in there:
+            connection.execute(f'CREATE TABLE "{table}" ({", ".join(columns)})')
+        has = {column[1] for column in connection.execute(f'PRAGMA table_info("{table}")')}
+        if missing := [column for column in columns if column not in has]:
+            raise SourceError(f"the old table {table} has no column {missing[0]}; is it the right database?")
+    for table, columns in _INDEXES.items():
+        for column in columns:
+            connection.execute(f'CREATE INDEX "{table}_{column}" ON "{table}" ("{column}")')
+    connection.execute("CREATE TABLE tenant_ids (id PRIMARY KEY)")
+    connection.execute(
+        "INSERT INTO tenant_ids SELECT id FROM tenants WHERE id <> '' UNION SELECT id FROM web_tenants WHERE id <> ''"
+    )

@@ -1,0 +1,67 @@
+"""Taking over the tenants of another system, as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from agents.config.changing import agent_defaults, changed_tenant_config
+from maim.common import audit, epoch, feed
+from maim.common.actor import Actor
+from maim.common.audit import Recorded
+from maim.common.db import Wanted, overwrite, transactional
+from maim.common.models import Change
+from tenants.models import Membership, Role, Tenant
+from tenants.services import set_revision, snapshot
+
+FIELDS = (
+    "tenant_name", "name_folded", "owner_id", "owner_scope", "tenant_type", "description", "contact_email",
+    "tenant_config", "status", "created_at", "updated_at",
+)  # fmt: skip
+
+
+@transactional
+def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Wanted[Tenant]]) -> None:
+    """Stores tenants whose names were made distinct, and makes others what they are to be; who owns one is a member.
+
+    The secrets in their configs are sealed here.
+    """
+    for tenant in new:
+        tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)
+    Tenant.objects.bulk_create(new, batch_size=500)
+    recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
+    for stored, wanted in changed:
+        before, config, status, owner_id = snapshot(stored), stored.tenant_config, stored.status, stored.owner_id
+        wanted.tenant_config = changed_tenant_config(config, wanted.tenant_config)
+        overwrite([Wanted(stored, wanted)], FIELDS, unique={"name_folded": "id"})
+        has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
+        if has_new_defaults:
+            epoch.numbered(partial(set_revision, stored))
+        if has_new_defaults or stored.status != status:
+            feed.publish(Change.Kind.TENANT, [stored.id], tenant_id=stored.id)
+        epoch.invalidate(stored.id)
+        if stored.owner_id != owner_id:
+            Membership.objects.filter(tenant=stored, user_id=owner_id).delete()
+        recorded.append(Recorded(stored.id, stored.id, before, snapshot(stored)))
+    _make_owners([*new, *(stored for stored, _wanted in changed)])
+    audit.record_all(actor=actor, action="tenant.import", changes=recorded)
+
+
+def _make_owners(tenants: Sequence[Tenant]) -> None:
+    there = {
+        (row.tenant_id, row.user_id): row
+        for row in Membership.objects.filter(tenant__in=[tenant.pk for tenant in tenants])
+    }
+    missing = []
+    for tenant in tenants:
+        if tenant.owner_id is None:
+            continue
+        membership = there.get((tenant.id, tenant.owner_id))
+        if membership is None:
+            missing.append(
+                Membership(tenant=tenant, user_id=tenant.owner_id, role=Role.OWNER, created_at=tenant.created_at)
+            )
+        elif membership.role != Role.OWNER:
+            membership.role = Role.OWNER
+            membership.save(update_fields=["role"])
+    Membership.objects.bulk_create(missing, batch_size=500)
