@@ -7,7 +7,6 @@ alone.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -47,11 +46,11 @@ _PRECISION = 1e-5
 
 
 def config_of(raw: Any, tables: Mapping[str, Sequence[Row]], notes: Notes) -> Config:
-    """The config that was set for an agent: `raw` is its JSON, `tables` the rows that are about the agent."""
+    """The config that was set for an agent: `raw` is its JSON, which becomes it, `tables` the rows that are about it."""
     if raw is not None and not isinstance(raw, dict):
         notes.found(Reason.CONFIG_LEFT_OUT, "the JSON of the config is no object")
         raw = None
-    config: Config = copy.deepcopy(raw or {})
+    config: Config = raw or {}
     for table, place in _PLACES.items():
         if rows := tables.get(table):
             _put_section(config, place, _latest(rows, table, notes), notes)

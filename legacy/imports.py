@@ -128,9 +128,7 @@ class _Import:
     def _refuse(self, error: _TenantRefused, report: Report) -> None:
         """Counts all of the tenant as refused."""
         assert error.tenant_id is not None
-        why = (
-            f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
-        )
+        why = f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
         report.about("tenants", error.tenant_id, error.tenant_id).refused(Reason.NOT_OURS, why)
         for kind in self._kinds.within:
             for chunk in kind.found(self._old, [error.tenant_id], Report()):
