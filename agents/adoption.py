@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from agents import config_versions
 from agents.config import secrets
+from agents.config.document import Config
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.plugins import snapshot as plugin_snapshot
 from agents.services import snapshot
@@ -39,27 +40,29 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
     for tenant_id, ids in by_tenant.items():
         feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
     recorded = [Recorded(agent.id, agent.tenant_id, after=snapshot(agent)) for agent in new]
-    for row in changed:
-        before = snapshot(row.stored)
-        _change(row, actor=actor)
-        recorded.append(Recorded(row.stored.id, row.stored.tenant_id, before, snapshot(row.stored)))
+    before = [snapshot(stored) for stored, _wanted in changed]
+    overwrite(changed, FIELDS, unique={"name_folded": "id"})
+    for (stored, wanted), was in zip(changed, before, strict=True):
+        if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
+            was["template_id"],
+            was["status"],
+        ):
+            feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
+        epoch.invalidate(stored.id)
+        recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))
     audit.record_all(actor=actor, action="agent.import", changes=recorded)
 
 
-def _change(row: Wanted[Agent], *, actor: Actor) -> None:
-    stored, wanted = row
-    config_before, shown_before = stored.config, (stored.template_id, stored.status)
-    stored.config = secrets.sealed(wanted.config, stored.config)
-    has_new_config = audit.differ(secrets.comparable(config_before), secrets.comparable(stored.config))
-    if has_new_config:
-        stored.config_version += 1
-        stored.save(update_fields=["config", "config_version"])
-    overwrite([row], FIELDS, unique={"name_folded": "id"})
-    if has_new_config:
-        config_versions.add_version(stored, config_before, actor=actor)
-    elif shown_before != (stored.template_id, stored.status):
-        feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
-    epoch.invalidate(stored.id)
+def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
+    """Gives an agent another config, as a new version; whether it is another."""
+    before = stored.config
+    config = secrets.sealed(wanted, before)
+    if not audit.differ(secrets.comparable(before), secrets.comparable(config)):
+        return False
+    stored.config, stored.config_version = config, stored.config_version + 1
+    stored.save(update_fields=["config", "config_version"])
+    config_versions.add_version(stored, before, actor=actor)
+    return True
 
 
 @transactional

@@ -46,7 +46,7 @@ _PRECISION = 1e-5
 
 
 def config_of(raw: Any, tables: Mapping[str, Sequence[Row]], notes: Notes) -> Config:
-    """The config that was set for an agent: `raw` is its JSON, which becomes it, `tables` the rows that are about it."""
+    """What was set for an agent: `raw` is its JSON, which is changed, `tables` the rows that are about it."""
     if raw is not None and not isinstance(raw, dict):
         notes.found(Reason.CONFIG_LEFT_OUT, "the JSON of the config is no object")
         raw = None

@@ -131,8 +131,10 @@ class _Import:
         why = f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
         report.about("tenants", error.tenant_id, error.tenant_id).refused(Reason.NOT_OURS, why)
         for kind in self._kinds.within:
-            for chunk in kind.found(self._old, [error.tenant_id], Report()):
+            ignored = Report()
+            for chunk in kind.found(self._old, [error.tenant_id], ignored):
                 report.count(kind.name, Outcome.REFUSED, len(chunk))
+            report.count(kind.name, Outcome.REFUSED, ignored.read[kind.name])
 
     def _remember(self, kind: AnyKind, found: Sequence[Found[Any]]) -> None:
         upsert_all(

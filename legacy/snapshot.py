@@ -25,6 +25,7 @@ from legacy.configs import TABLES as CONFIG_TABLES
 from legacy.values import Row
 
 BATCH = 1000
+BUSY_SECONDS = 60  # to find a moment in which the old service does not write
 # What is read, with the columns that a table must have.
 TABLES = {
     "tenants": ("id", "tenant_name", "owner_id", "created_at"),
@@ -89,7 +90,7 @@ class Snapshot:
 @contextmanager
 def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]:
     """The copy, until the block ends. Raises SourceError."""
-    with closing(sqlite3.connect("", uri=True, isolation_level=None)) as connection:
+    with closing(sqlite3.connect("", uri=True, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         copied = {name: name for name in TABLES}
         # The config service's copy first: whom it refers to is in the web service's by then.
@@ -147,7 +148,7 @@ def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]
                 charset="utf8mb4",
                 connect_timeout=10,
                 cursorclass=SSCursor,
-                **target["OPTIONS"],
+                **target.get("OPTIONS", {}),
             )
         ) as connection:
             cursor = connection.cursor()

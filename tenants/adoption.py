@@ -30,19 +30,20 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
         tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)
     recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
+    before = [(snapshot(stored), stored.tenant_config) for stored, _wanted in changed]
     for stored, wanted in changed:
-        before, config, status, owner_id = snapshot(stored), stored.tenant_config, stored.status, stored.owner_id
-        wanted.tenant_config = changed_tenant_config(config, wanted.tenant_config)
-        overwrite([Wanted(stored, wanted)], FIELDS, unique={"name_folded": "id"})
+        wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config)
+    overwrite(changed, FIELDS, unique={"name_folded": "id"})
+    for (stored, _wanted), (was, config) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:
             epoch.numbered(partial(set_revision, stored))
-        if has_new_defaults or stored.status != status:
+        if has_new_defaults or stored.status != was["status"]:
             feed.publish(Change.Kind.TENANT, [stored.id], tenant_id=stored.id)
         epoch.invalidate(stored.id)
-        if stored.owner_id != owner_id:
-            Membership.objects.filter(tenant=stored, user_id=owner_id).delete()
-        recorded.append(Recorded(stored.id, stored.id, before, snapshot(stored)))
+        if stored.owner_id != was["owner_id"]:
+            Membership.objects.filter(tenant=stored, user_id=was["owner_id"]).delete()
+        recorded.append(Recorded(stored.id, stored.id, was, snapshot(stored)))
     _make_owners([*new, *(stored for stored, _wanted in changed)])
     audit.record_all(actor=actor, action="tenant.import", changes=recorded)
 

@@ -57,8 +57,8 @@ def _fill_batch(old: OldDatabase, size: Size, users: range) -> None:
                 key_number = agent * size.keys_each + key
                 add(
                     "api_keys", id=f"key_{key_number:012x}", tenant_id=tenant_id, agent_id=agent_id,
-                    name=f"key {each}-{key}", api_key=secret_of(tenant_id, agent_id, key_number), permissions='["chat"]',
-                    status="active", usage_count=key,
+                    name=f"key {each}-{key}", api_key=secret_of(tenant_id, agent_id, key_number),
+                    permissions='["chat"]', status="active", usage_count=key,
                 )  # fmt: skip
     for table, found in rows.items():
         old.insert_many(table, found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -235,8 +234,8 @@ class OldDatabase:
         return str(secret)
 
     def plugin(self, tenant_id: str, agent_id: str | None, name: str = "weather", **columns: Any) -> None:
-        row: dict[str, Any] = {"enabled": True, "config": {"city": "上海"}, **columns}
         plugin_id = columns.pop("id", f"ps_{tenant_id}_{agent_id or 'global'}_{name}")
+        row: dict[str, Any] = {"enabled": True, "config": {"city": "上海"}, **columns}
         self.insert("plugin_settings", id=plugin_id, tenant_id=tenant_id, agent_id=agent_id, plugin_name=name, **row)
 
     def heartbeat(self, tenant_id: str, agent_id: str, expires_at: str = "2099-01-01 00:00:00") -> None:
@@ -247,6 +246,16 @@ class OldDatabase:
         )  # fmt: skip
 
     # ---- SQL
+
+    def update(self, table: str, object_id: str, **columns: Any) -> None:
+        """Changes a row."""
+        mark = "?" if self.url.startswith("sqlite") else "%s"
+        changes = ", ".join(f"{name} = {mark}" for name in columns)
+        self._run(f"UPDATE {table} SET {changes} WHERE id = {mark}", [[*map(_plain, columns.values()), object_id]])
+
+    def delete(self, table: str, object_id: str) -> None:
+        mark = "?" if self.url.startswith("sqlite") else "%s"
+        self._run(f"DELETE FROM {table} WHERE id = {mark}", [[object_id]])
 
     def insert(self, table: str, **columns: Any) -> str:
         """A row, made NOW unless it says when; its id."""
@@ -295,8 +304,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | dict):
         return json.dumps(value)
     return int(value) if isinstance(value, bool) else value
-
-
-def written_by_others(directory: Path) -> set[str]:
-    """The files beside a database, to see that reading it leaves none."""
-    return set(os.listdir(directory))

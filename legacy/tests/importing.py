@@ -1,0 +1,49 @@
+"""Running the import as an operator does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from legacy.tests.old_databases import OldDatabase
+from tests.support.commands import Outcome, run
+
+
+class Run(NamedTuple):
+    """How a run ended, and its report."""
+
+    outcome: Outcome
+    report: dict[str, Any]
+
+    def counts(self, kind: str) -> dict[str, int]:
+        """Of a kind, the counts that are not 0."""
+        counts: dict[str, int] = self.report["kinds"][kind]
+        return {name: number for name, number in counts.items() if number}
+
+    def reasons(self, kind: str, object_id: str | None = None) -> list[str]:
+        """Why objects of a kind, or one of them, are not here as they were there."""
+        return [
+            finding["reason"]
+            for finding in self.report["findings"]
+            if finding["kind"] == kind and object_id in (None, finding["object_id"])
+        ]
+
+
+def import_from(old: OldDatabase | str, directory: Path, *arguments: str, web: OldDatabase | str | None = None) -> Run:
+    """Runs `import_maim_db`, by default with --apply."""
+    report = directory / "report.json"
+    options = ["--config-db", _url(old), *(["--web-db", _url(web)] if web else []), *(arguments or ["--apply"])]
+    outcome = run("import_maim_db", *options, "--report", str(report))
+    assert outcome.status == 0, outcome.err
+    return Run(outcome, json.loads(report.read_text()))
+
+
+def verify(old: OldDatabase | str, *arguments: str, web: OldDatabase | str | None = None) -> Outcome:
+    """Runs `import_maim_db --verify`, or what `arguments` say."""
+    options = ["--config-db", _url(old), *(["--web-db", _url(web)] if web else [])]
+    return run("import_maim_db", *options, *(arguments or ["--verify"]))
+
+
+def _url(old: OldDatabase | str) -> str:
+    return old if isinstance(old, str) else old.url

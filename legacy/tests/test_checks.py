@@ -1,0 +1,129 @@
+"""What differs between the old system and this one is found and named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from accounts.models import User
+from agents.models import Agent, AgentActivity, PluginSetting
+from apikeys.models import ApiKey, KeySecret
+from legacy.tests.importing import import_from, verify
+from legacy.tests.old_databases import OldDatabase, secret_of
+from legacy.tests.test_old_faults import A, K, T
+from tenants.models import Tenant
+
+pytestmark = pytest.mark.django_db
+U = "user_00000000000a"
+
+
+@pytest.fixture
+def secret(old: OldDatabase, tmp_path: Path) -> str:
+    """One of everything, imported; the key's secret."""
+    old.user()
+    old.tenant(owner_id=U)
+    old.agent(T, config={"config_overrides": {"model": {"api_providers": [{"name": "own", "api_key": "sk-1"}]}}})
+    old.plugin(T, None)
+    old.heartbeat(T, A)
+    secret = old.key(T, A, usage_count=5)
+    import_from(old, tmp_path)
+    return secret
+
+
+def test_nothing_differs_after_an_import(old: OldDatabase, secret: str) -> None:
+    outcome = verify(old)
+
+    assert outcome.status == 0
+    assert outcome.rows == [
+        [kind, "1", "1", "0"] for kind in ("users", "tenants", "agents", "keys", "plugins", "activity")
+    ]
+
+
+def test_whatever_differs_is_named(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    User.objects.update(is_active=False)
+    Tenant.objects.update(status="suspended", tenant_config={"n": 1})
+    Agent.unscoped.update(
+        config={"config_overrides": {"model": {"api_providers": [{"name": "own", "api_key": "sk-2"}]}}}
+    )
+    ApiKey.unscoped.update(permissions=[], usage_count=4)
+    KeySecret.objects.update(digest="0" * 64)
+    PluginSetting.unscoped.update(config={})
+    AgentActivity.unscoped.all().delete()
+    report = tmp_path / "differences.json"
+
+    outcome = verify(old, "--verify", "--report", str(report))
+
+    assert outcome.status == 4
+    told = {found["kind"]: found["fields"] for found in json.loads(report.read_text())["differences"]}
+    assert told == {
+        "users": ["is_active"],
+        "tenants": ["status", "tenant_config"],
+        "agents": ["config"],
+        "keys": ["permissions", "usage_count", "secret"],
+        "plugins": ["config"],
+        "activity": ["missing"],
+    }
+    assert f"keys {K}: permissions, usage_count, secret" in outcome.out
+    assert "sk-" not in outcome.out
+
+
+def test_both_systems_are_asked_about_each_key(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    disabled = old.key(T, A, "key_2", "disabled", status="disabled")
+    ended = old.key(T, A, "key_3", "ended", expires_at="2020-01-01 00:00:00")
+    import_from(old, tmp_path)
+    unknown = secret_of(T, A, 12345)
+    keys = tmp_path / "keys.txt"
+    keys.write_text("\n".join([secret, "", disabled, ended, unknown, "mmc_nonsense"]))
+
+    outcome = verify(old, "--verify-keys", str(keys))
+
+    assert outcome.status == 0
+    assert [row[1:] for row in outcome.rows] == [
+        [K, "VALID", "VALID", "same"],
+        ["key_2", "AUTH_004", "AUTH_004", "same"],
+        ["key_3", "AUTH_002", "AUTH_002", "same"],
+        ["-", "AUTH_005", "AUTH_005", "same"],
+        ["-", "AUTH_001", "AUTH_001", "same"],
+    ]
+    for key in (secret, disabled, ended, unknown):
+        assert key not in outcome.out
+
+
+def test_a_key_of_which_they_say_different_things_is_shown(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    ApiKey.unscoped.update(status="disabled")
+    keys = tmp_path / "keys.txt"
+    keys.write_text(secret)
+
+    outcome = verify(old, "--verify-keys", str(keys))
+
+    assert outcome.status == 4
+    assert outcome.rows[0][1:] == [K, "VALID", "AUTH_004", "DIFFERENT"]
+
+
+def test_that_a_suspended_tenant_lets_nobody_in_is_new_and_right(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    old.update("tenants", T, status="suspended")
+    import_from(old, tmp_path)
+    keys = tmp_path / "keys.txt"
+    keys.write_text(secret)
+
+    outcome = verify(old, "--verify-keys", str(keys))
+
+    assert outcome.status == 0
+    assert outcome.rows[0][1:] == [K, "VALID", "AUTH_007", "same"]
+
+
+def test_asking_counts_no_use(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text(secret)
+
+    verify(old, "--verify-keys", str(keys))
+
+    assert ApiKey.unscoped.get().usage_count == 5
+
+
+def test_a_missing_file_is_named(old: OldDatabase, secret: str) -> None:
+    outcome = verify(old, "--verify-keys", "/nowhere/keys.txt")
+
+    assert (outcome.status, outcome.err) == (1, "/nowhere/keys.txt: No such file or directory")

@@ -1,0 +1,429 @@
+"""What is wrong in old data is handled in one way, and reported; nothing is guessed away."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from agents.config import secrets
+from agents.models import Agent, PluginSetting
+from apikeys import keyformat
+from apikeys.models import ApiKey
+from legacy.tests.importing import Run, import_from
+from legacy.tests.old_databases import HASHED, PASSWORD, OldDatabase
+from maim.http.surfaces import INTERNAL, PUBLIC
+from tenants.models import Membership, Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import make_agent, register
+
+pytestmark = pytest.mark.django_db
+T, A, K = "tenant_00000000000a", "agent_00000000000a", "key_00000000000a"
+
+
+def verdict(secret: str) -> str:
+    answer = SurfaceClient(INTERNAL).send("POST", "/api/v2/auth/validate-api-key", {"api_key": secret}).json()
+    code: str = (answer["data"] or {}).get("code") or answer["error_code"]
+    return code
+
+
+def can_sign_in(username: str) -> bool:
+    credentials = {"username": username, "password": PASSWORD}
+    return bool(SurfaceClient(PUBLIC).send("POST", "/api/v1/auth/login", credentials).status_code == 200)
+
+
+# ---- people
+
+
+def test_of_users_who_differ_by_case_the_later_signs_in_under_a_new_name(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("user_2", "ALICE", created_at="2026-02-02 00:00:00")
+    old.user("user_1", "alice", created_at="2026-01-01 00:00:00")
+
+    run = import_from(old, tmp_path)
+
+    assert set(User.objects.values_list("id", "username")) == {("user_1", "alice"), ("user_2", "ALICE (user_2)")}
+    assert run.reasons("users") == ["renamed"]
+    assert can_sign_in("ALICE (user_2)")
+
+
+def test_a_user_whose_name_somebody_here_has_signs_in_under_a_new_one(old: OldDatabase, tmp_path: Path) -> None:
+    here = register("alice").user
+    old.tenant()
+    old.user("user_1", "Alice", email="alice@example.com")
+    User.objects.filter(pk=here.pk).update(email="ALICE@example.com", email_folded="alice@example.com")
+
+    run = import_from(old, tmp_path)
+
+    assert User.objects.get(pk="user_1").username == "Alice (user_1)"
+    assert User.objects.get(pk="user_1").email is None
+    assert run.reasons("users", "user_1") == ["renamed", "bad e-mail"]
+    assert User.objects.get(pk=here.pk).username == "alice"
+
+
+@pytest.mark.parametrize(
+    ("name", "becomes"),
+    [("", "user_1"), ("  ", "user_1"), ("x" * 150, "x" * 100), ("a\x07b", "user_1"), (" bob ", "bob")],
+    ids=["empty", "blank", "long", "unprintable", "blanks around it"],
+)
+def test_names_that_cannot_be_kept_become_others(name: str, becomes: str, old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("user_1", name)
+
+    run = import_from(old, tmp_path)
+
+    assert User.objects.get().username == becomes
+    assert run.reasons("users") == ([] if becomes == "bob" else ["renamed"])
+    assert can_sign_in(becomes)
+
+
+@pytest.mark.parametrize("email", ["not-an-email", "a@b", "x" * 300 + "@example.com"])
+def test_a_bad_email_is_left_out(email: str, old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("user_1", email=email)
+
+    run = import_from(old, tmp_path)
+
+    assert User.objects.get().email is None
+    assert run.reasons("users") == ["bad e-mail"]
+
+
+def test_of_two_with_one_email_the_earlier_has_it(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("user_1", "bob", email="a@example.com", created_at="2026-02-02 00:00:00")
+    old.user("user_2", "alice", email="A@example.com", created_at="2026-01-01 00:00:00")
+
+    import_from(old, tmp_path)
+
+    assert set(User.objects.values_list("id", "email")) == {("user_1", None), ("user_2", "A@example.com")}
+
+
+@pytest.mark.parametrize("hashed", ["", "plain", "$2b$31$" + HASHED[7:], "$1$salt$md5"])
+def test_what_is_no_bcrypt_hash_lets_nobody_in(hashed: str, old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("user_1", "alice", hashed_password=hashed)
+
+    run = import_from(old, tmp_path)
+
+    assert run.reasons("users") == ["bad password hash"]
+    assert not can_sign_in("alice")
+
+
+# ---- tenants
+
+
+def test_who_owns_a_tenant_is_its_owner(old: OldDatabase, tmp_path: Path) -> None:
+    old.user("user_1")
+    old.tenant(owner_id="user_1")
+
+    import_from(old, tmp_path)
+
+    assert list(Membership.objects.values_list("tenant_id", "user_id", "role")) == [(T, "user_1", "owner")]
+
+
+def test_a_tenant_of_an_unknown_owner_has_none(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant(owner_id="user_gone")
+
+    run = import_from(old, tmp_path)
+
+    assert Tenant.objects.get().owner is None
+    assert run.reasons("tenants") == ["no such owner"]
+
+
+def test_of_an_owners_tenants_whose_names_differ_by_case_the_later_is_renamed(old: OldDatabase, tmp_path: Path) -> None:
+    old.user("user_1")
+    old.tenant("tenant_1", "Shop", owner_id="user_1", created_at="2026-01-01 00:00:00")
+    old.tenant("tenant_2", "SHOP", owner_id="user_1", created_at="2026-01-02 00:00:00")
+    old.tenant("tenant_3", "shop")
+
+    run = import_from(old, tmp_path)
+
+    assert set(Tenant.objects.values_list("tenant_name", flat=True)) == {"Shop", "SHOP (tenant_2)", "shop"}
+    assert run.reasons("tenants") == ["renamed"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason", "shown"),
+    [
+        ({"tenant_config": "[1]"}, "bad JSON", {"tenant_config": None}),
+        ({"tenant_config": "{oops"}, "bad JSON", {"tenant_config": None}),
+        ({"tenant_config": '{"agent_defaults": 3, "n": 1}'}, "config partly left out", {"tenant_config": {"n": 1}}),
+        ({"status": "frozen"}, "bad status", {"status": "inactive"}),
+        ({"tenant_type": "club"}, "bad status", {"tenant_type": "enterprise"}),
+        ({"contact_email": "x" * 300}, "text changed", {"contact_email": "x" * 255}),
+        ({"tenant_name": "y" * 500}, "renamed", {"tenant_name": "y" * 200}),
+        ({"created_at": "yesterday"}, "bad time", {"created_at": datetime(2000, 1, 1, tzinfo=UTC)}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_a_tenant_with_a_fault_is_taken_over(
+    columns: dict[str, Any], reason: str, shown: dict[str, Any], old: OldDatabase, tmp_path: Path
+) -> None:
+    old.tenant(T, columns.pop("tenant_name", "Shop"), **columns)
+
+    run = import_from(old, tmp_path)
+
+    tenant = Tenant.objects.get()
+    assert {name: getattr(tenant, name) for name in shown} == shown
+    assert run.reasons("tenants") == [reason]
+
+
+# ---- agents
+
+
+def test_of_two_agents_of_one_name_the_later_is_renamed(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T, "agent_2", "bot", created_at="2026-01-02 00:00:00")
+    old.agent(T, "agent_1", "BOT", created_at="2026-01-01 00:00:00")
+
+    run = import_from(old, tmp_path)
+
+    assert set(Agent.unscoped.values_list("id", "name")) == {("agent_1", "BOT"), ("agent_2", "bot (agent_2)")}
+    assert run.reasons("agents") == ["renamed"]
+
+
+def test_an_agent_whose_name_another_here_has_is_renamed(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    import_from(old, tmp_path)
+    make_agent(Tenant.objects.get(), "bot")
+    old.agent(T, "agent_1", "bot")
+
+    run = import_from(old, tmp_path)
+
+    assert Agent.unscoped.get(pk="agent_1").name == "bot (agent_1)"
+    assert run.reasons("agents") == ["renamed"]
+
+
+@pytest.mark.parametrize("raw", ["{oops", '{"a": NaN}', "[" * 60 + "]" * 60, '{"a": 1, "a": 2}'])
+def test_a_config_that_does_not_parse_is_left_out_and_the_tables_count(
+    raw: str, old: OldDatabase, tmp_path: Path
+) -> None:
+    old.tenant()
+    old.agent(T, A, config=raw)
+    old.section("tool_config_overrides", A, enable_tool=True)
+
+    run = import_from(old, tmp_path)
+
+    assert Agent.unscoped.get().config == {"config_overrides": {"tool": {"enable_tool": True}}}
+    assert run.reasons("agents") == ["bad JSON"]
+
+
+def test_a_wrong_value_is_kept_and_reported(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T, A, config=json.dumps({"config_overrides": {"chat": {"talk_value": "often"}}}))
+
+    run = import_from(old, tmp_path)
+
+    assert Agent.unscoped.get().config == {"config_overrides": {"chat": {"talk_value": "often"}}}
+    assert run.reasons("agents") == ["config is odd"]
+
+
+def test_what_is_in_the_way_is_left_out_and_reported(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(
+        T, A, config=json.dumps({"persona": 7, "config_overrides": {"model": {"models": [{"no": "name"}]}}, "a": 1})
+    )
+
+    run = import_from(old, tmp_path)
+
+    assert Agent.unscoped.get().config == {"config_overrides": {"model": {"models": []}}, "a": 1}
+    assert run.reasons("agents") == ["config partly left out"]
+
+
+def test_providers_secrets_are_sealed(old: OldDatabase, tmp_path: Path) -> None:
+    providers = [{"name": "own", "api_key": "sk-very-secret", "base_url": "https://own.example"}]
+    old.tenant()
+    old.agent(T, A, config={"config_overrides": {"model": {"api_providers": providers}}})
+
+    import_from(old, tmp_path)
+
+    stored = Agent.unscoped.get().config
+    assert "sk-very-secret" not in json.dumps(stored)
+    assert secrets.opened(stored)["config_overrides"]["model"]["api_providers"] == providers
+
+
+def test_a_template_that_names_nothing_is_kept(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T, A, template_id="tmpl_x")
+
+    import_from(old, tmp_path)
+
+    assert Agent.unscoped.get().template_id == "tmpl_x"
+
+
+def test_agents_of_deleted_tenants_are_left_out_and_listed(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent("tenant_gone", A)
+    old.key("tenant_gone", A)
+    old.plugin("tenant_gone", None)
+    old.heartbeat("tenant_gone", A)
+    old.section("tool_config_overrides", "agent_gone", enable_tool=True)
+
+    run = import_from(old, tmp_path)
+
+    assert not Agent.unscoped.exists()
+    assert [(kind, run.counts(kind)) for kind in ("agents", "keys", "plugins", "activity")] == [
+        (kind, {"read": 1, "refused": 1}) for kind in ("agents", "keys", "plugins", "activity")
+    ]
+    details = {finding["object_id"] for finding in run.report["findings"]}
+    assert details == {A, K, "ps_tenant_gone_global_weather", "tool_config_overrides"}
+
+
+# ---- keys
+
+
+def test_a_key_works_as_before(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T)
+    secret = old.key(T, A, usage_count=7, last_used_at="2026-04-01 12:00:00", permissions=["chat", "config_read"])
+
+    import_from(old, tmp_path)
+
+    key = ApiKey.unscoped.get()
+    assert (key.usage_count, key.last_used_at) == (7, datetime(2026, 4, 1, 12, tzinfo=UTC))
+    assert key.permissions == ["chat", "config_read"]
+    assert verdict(secret) == "VALID"
+    assert secret not in str(list(key.secrets.values()))
+
+
+def test_of_two_keys_of_one_name_the_later_is_renamed_and_both_work(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T)
+    later = old.key(T, A, "key_1", "dup", created_at="2026-01-02 00:00:00")
+    earlier = old.key(T, A, "key_2", "Dup", created_at="2026-01-01 00:00:00")
+
+    run = import_from(old, tmp_path)
+
+    assert set(ApiKey.unscoped.values_list("id", "name")) == {("key_1", "dup (key_1)"), ("key_2", "Dup")}
+    assert run.reasons("keys") == ["renamed"]
+    assert {verdict(later), verdict(earlier)} == {"VALID"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "reasons"),
+    [
+        ({"status": "disabled"}, "AUTH_004", []),
+        ({"status": "expired"}, "AUTH_002", []),
+        ({"status": "paused"}, "AUTH_004", ["bad status"]),
+        ({"expires_at": "2020-01-01 00:00:00"}, "AUTH_002", []),
+        ({"expires_at": "2099-01-01T00:00:00+08:00"}, "VALID", []),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "AUTH_002", []),
+        ({"expires_at": "some day"}, "AUTH_004", ["bad time"]),
+        ({"permissions": "oops"}, "VALID", ["bad JSON"]),
+        ({"permissions": '"chat"'}, "VALID", ["bad permission"]),
+        ({"permissions": ["chat", "", "a b"]}, "VALID", ["bad permission"]),
+        ({"usage_count": -4}, "VALID", ["bad number"]),
+        ({"last_used_at": "never"}, "VALID", ["bad time"]),
+    ],
+    ids=str,
+)
+def test_a_key_with_a_fault_lets_in_whom_it_should(
+    columns: dict[str, Any], code: str, reasons: list[str], old: OldDatabase, tmp_path: Path
+) -> None:
+    old.tenant()
+    old.agent(T)
+    secret = old.key(T, A, **columns)
+
+    run = import_from(old, tmp_path)
+
+    assert verdict(secret) == code
+    assert run.reasons("keys") == reasons
+
+
+def test_an_end_with_an_offset_is_in_utc_here(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T)
+    old.key(T, A, expires_at="2099-01-01T00:00:00+08:00")
+
+    import_from(old, tmp_path)
+
+    assert ApiKey.unscoped.get().expires_at == datetime(2098, 12, 31, 16, tzinfo=UTC)
+
+
+def test_a_key_of_a_suspended_tenant_lets_nobody_in(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant(status="suspended")
+    old.agent(T)
+    secret = old.key(T, A)
+
+    import_from(old, tmp_path)
+
+    assert verdict(secret) == "AUTH_007"
+
+
+def test_keys_that_cannot_work_are_refused_and_listed(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T)
+    old.tenant("tenant_00000000000b", "Bob's")
+    old.agent("tenant_00000000000b", "agent_00000000000b")
+    old.key(T, A, "key_1", "malformed", api_key="mmc_nonsense")
+    old.key(T, "agent_gone", "key_2", "of nobody")
+    old.key(T, "agent_00000000000b", "key_3", "of another's agent")
+
+    run = import_from(old, tmp_path)
+
+    assert not ApiKey.unscoped.exists()
+    assert run.counts("keys") == {"read": 3, "refused": 3}
+    assert [run.reasons("keys", f"key_{number}") for number in (1, 2, 3)] == [
+        ["malformed key"], ["refers to nothing"], ["refers to nothing"],
+    ]  # fmt: skip
+
+
+def test_a_key_is_shown_masked_as_it_was(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T)
+    secret = old.key(T, A)
+
+    import_from(old, tmp_path)
+
+    shown = SurfaceClient(INTERNAL).send("GET", f"/api/v2/api-keys/{K}").json()["data"]
+    assert shown["api_key"] == keyformat.masked(keyformat.parse(secret).hint)
+
+
+# ---- plugin settings
+
+
+def test_of_two_settings_in_one_place_the_later_counts(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.plugin(T, None, id="ps_1", config={"n": 1}, updated_at="2026-01-01 00:00:00")
+    old.plugin(T, None, id="ps_2", config={"n": 2}, updated_at="2026-01-02 00:00:00")
+
+    run = import_from(old, tmp_path)
+
+    assert [setting.config for setting in PluginSetting.unscoped.all()] == [{"n": 2}]
+    assert run.reasons("plugins") == ["repeated"]
+
+
+def test_a_setting_whose_config_is_no_object_has_an_empty_one(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.plugin(T, None, config="[1]")
+
+    run = import_from(old, tmp_path)
+
+    assert PluginSetting.unscoped.get().config == {}
+    assert run.reasons("plugins") == ["bad JSON"]
+
+
+def test_ids_that_cannot_be_kept_are_refused(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("u" * 60)
+    old.agent(T, "a" * 60)
+
+    run = import_from(old, tmp_path)
+
+    assert (run.counts("users"), run.counts("agents")) == ({"read": 1, "refused": 1},) * 2
+
+
+def test_the_report_adds_up(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T)
+    old.key(T, A, "key_1", "good")
+    old.key(T, A, "key_2", "malformed", api_key="mmc_nonsense")
+    old.key("tenant_gone", A, "key_3", "orphan")
+
+    run: Run = import_from(old, tmp_path)
+
+    assert run.counts("keys") == {"read": 3, "written": 1, "refused": 2}

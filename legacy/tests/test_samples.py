@@ -1,0 +1,207 @@
+"""The databases of old systems that ran: whoever signed in there signs in here, and every key does what it did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from agents.config import secrets
+from agents.models import Agent
+from legacy.tests.importing import Run, import_from, verify
+from maim.http.surfaces import INTERNAL, PUBLIC
+from tests.support.client import SurfaceClient
+from tests.support.server import ON_MARIADB, ROOT, fresh_database_url
+
+SAMPLES = ROOT.parent / "shared" / "legacy"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Two old databases, and what was sent to the services that wrote them."""
+
+    config: str
+    web: str
+    files: tuple[Path, ...]
+    expected: dict[str, Any]
+
+    def digests(self) -> list[str]:
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files]
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sample]:
+    kind: str = request.param
+    source = SAMPLES / kind
+    if not source.is_dir():
+        pytest.skip(f"needs the samples of old databases in {SAMPLES.name}/{kind}, beside the repository")
+    if kind == "mariadb" and not ON_MARIADB:
+        pytest.skip("needs a MariaDB to load the sample into, which the other pass has")
+    expected = json.loads((source / "expected.json").read_text())
+    names = ("maimconfig", "webbackend")
+    if kind == "sqlite":
+        files = tuple(Path(shutil.copy(source / f"{name}.sqlite3", tmp_path)) for name in names)
+        config, web = (f"sqlite:///{path}" for path in files)
+        yield Sample(config, web, files, expected)
+    else:
+        config, web = (_loaded(source / f"{name}.sql", f"old_{name}", tmp_path) for name in names)
+        yield Sample(config, web, (), expected)
+
+
+def _loaded(dump: Path, name: str, directory: Path) -> str:
+    """The URL of a database with what a dump holds."""
+    url = fresh_database_url(directory, name)
+    parts = urlsplit(url)
+    client = ["mariadb", "--no-defaults", "-h", str(parts.hostname), "-P", str(parts.port), f"-u{parts.username}"]
+    subprocess.run([*client, f"-p{parts.password}", name], input=dump.read_bytes(), check=True)
+    return url
+
+
+@pytest.fixture
+def imported(sample: Sample, db: None, tmp_path: Path) -> Run:
+    return import_from(sample.config, tmp_path, "--apply", web=sample.web)
+
+
+def test_every_user_signs_in_and_the_inactive_one_does_not(sample: Sample, imported: Run) -> None:
+    for user in sample.expected["users"]:
+        credentials = {"username": user["username"], "password": user["password"]}
+
+        first = SurfaceClient(PUBLIC).send("POST", "/api/v1/auth/login", credentials)
+        again = SurfaceClient(PUBLIC).send("POST", "/api/v1/auth/login", credentials)
+
+        assert first.status_code == again.status_code == (200 if user["is_active"] else 400), user["username"]
+        if user["is_active"]:
+            me = SurfaceClient(PUBLIC, first.json()["access_token"]).send("GET", "/api/v1/auth/me").json()
+            assert (me["id"], me["username"], me["email"]) == (user["id"], user["username"], user["email"])
+
+
+def test_everybody_finds_their_agents(sample: Sample, imported: Run) -> None:
+    for user in sample.expected["users"]:
+        if not user["is_active"]:
+            continue
+        credentials = {"username": user["username"], "password": user["password"]}
+        token = SurfaceClient(PUBLIC).send("POST", "/api/v1/auth/login", credentials).json()["access_token"]
+
+        listed = SurfaceClient(PUBLIC, token).send("GET", "/api/v1/agents/").json()
+
+        theirs = {agent["id"] for agent in sample.expected["agents"] if agent["owner"] == user["id"]}
+        assert {agent["id"] for agent in listed} == theirs
+
+
+def test_every_key_gets_its_verdict(sample: Sample, imported: Run) -> None:
+    verdicts = {"ok": "VALID", "not ok: its tenant is suspended": "AUTH_007"}
+    for key in sample.expected["keys"]:
+        data = _validated(key["api_key"])
+
+        assert data["code"] == verdicts.get(key["verdict"], key["verdict"]), key["name"]
+        if data["valid"]:
+            told = (data["api_key_id"], data["tenant_id"], data["agent_id"], data["permissions"])
+            assert told == (key["id"], key["tenant_id"], key["agent_id"], key["permissions"])
+    counts = {row["id"]: row["usage_count"] for row in sample.expected["keys"]}
+    for key_id, count in counts.items():
+        shown = SurfaceClient(INTERNAL).send("GET", f"/api/v2/api-keys/{key_id}").json()["data"]
+        assert shown["usage_count"] >= count
+
+
+def test_the_orphans_are_refused_and_listed(sample: Sample, imported: Run) -> None:
+    orphans = sample.expected["orphans"]
+
+    assert _validated(orphans["api_key"])["code"] == "AUTH_005"
+    assert not Agent.unscoped.filter(pk=orphans["agent_id"]).exists()
+    listed = {
+        (finding["kind"], finding["tenant_id"], finding["is_refused"])
+        for finding in imported.report["findings"]
+        if finding["reason"] == "refers to nothing"
+    }
+    assert listed == {("agents", orphans["tenant_id"], True), ("keys", orphans["tenant_id"], True)}
+
+
+def test_every_config_is_what_was_sent(sample: Sample, imported: Run) -> None:
+    for sent in sample.expected["agents"]:
+        config = sent["config_sent"] or {}
+
+        agent = Agent.unscoped.get(pk=sent["id"])
+        read = SurfaceClient(INTERNAL).send("GET", f"/api/v2/agents/{sent['id']}/config").json()["data"]
+
+        assert (agent.name, agent.tenant_id, agent.config_version) == (sent["name"], sent["tenant_id"], 1)
+        assert secrets.opened(agent.config) == config
+        assert read == secrets.masked(config)
+
+
+def test_every_plugin_setting_reads_back(sample: Sample, imported: Run) -> None:
+    for setting in sample.expected["plugins"]:
+        query = f"?tenant_id={setting['tenant_id']}"
+        if setting["agent_id"]:
+            query += f"&agent_id={setting['agent_id']}"
+
+        listed = SurfaceClient(INTERNAL).send("GET", f"/api/v1/plugins/settings{query}").json()
+
+        told = {row["plugin_name"]: (row["enabled"], row["config"]) for row in listed}
+        assert told[setting["plugin_name"]] == (setting["enabled"], setting["config"])
+
+
+def test_tenants_are_those_of_the_config_service(sample: Sample, imported: Run) -> None:
+    for tenant in sample.expected["tenants"]:
+        shown = SurfaceClient(INTERNAL).send("GET", f"/api/v2/tenants/{tenant['id']}").json()["data"]
+
+        assert {name: shown[name] for name in tenant} == tenant
+    assert imported.reasons("tenants") == ["copies differ"] * 6, "its descriptions and contacts win, and are listed"
+
+
+def test_a_second_run_writes_nothing_and_nothing_differs(sample: Sample, imported: Run, tmp_path: Path) -> None:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        again = import_from(sample.config, tmp_path, "--apply", web=sample.web)
+    compared = verify(sample.config, web=sample.web)
+
+    writes = [query["sql"] for query in queries if query["sql"].split()[0] in ("INSERT", "UPDATE", "DELETE", "REPLACE")]
+    assert writes == []
+    assert {kind: counts["unchanged"] + counts["refused"] for kind, counts in again.report["kinds"].items()} == {
+        kind: counts["read"] for kind, counts in imported.report["kinds"].items()
+    }
+    assert (compared.status, compared.err) == (0, "")
+
+
+def test_both_systems_say_the_same_of_every_key(sample: Sample, imported: Run, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text("\n".join(key["api_key"] for key in sample.expected["keys"]))
+
+    judged = verify(sample.config, "--verify-keys", str(keys), web=sample.web)
+
+    assert judged.status == 0
+    assert len(judged.rows) == len(sample.expected["keys"])
+
+
+def test_the_sources_stay_as_they_were(sample: Sample, db: None, tmp_path: Path) -> None:
+    before, beside = sample.digests(), {path.name for path in tmp_path.iterdir()}
+
+    import_from(sample.config, tmp_path, "--apply", web=sample.web)
+
+    assert sample.digests() == before
+    assert {path.name for path in tmp_path.iterdir()} - beside == {"report.json"}
+
+
+def test_no_secret_is_in_what_is_said(sample: Sample, imported: Run) -> None:
+    said = imported.outcome.out + imported.outcome.err + json.dumps(imported.report)
+
+    for key in (*sample.expected["keys"], sample.expected["orphans"]):
+        assert key["api_key"] not in said
+    for secret in ("sk-secret", "$2b$"):
+        assert secret not in said
+
+
+def _validated(secret: str) -> dict[str, Any]:
+    answer = SurfaceClient(INTERNAL).send("POST", "/api/v2/auth/validate-api-key", {"api_key": secret})
+    data: dict[str, Any] = answer.json()["data"]
+    return data

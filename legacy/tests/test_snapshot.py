@@ -1,0 +1,154 @@
+"""The old databases are only read, as of one moment, while their service goes on writing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from legacy.snapshot import Snapshot, Source, SourceError, snapshot_of
+from legacy.tests.importing import verify
+from legacy.tests.old_databases import OldDatabase, connected
+from tests.support.server import ON_MARIADB, fresh_database_url
+
+
+@pytest.fixture(params=["sqlite", "sqlite in WAL mode", "mariadb"])
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> OldDatabase:
+    """A database that a service has open."""
+    kind: str = request.param
+    if kind == "mariadb":
+        if not ON_MARIADB:
+            pytest.skip("needs a MariaDB, which the other pass has")
+        return OldDatabase(fresh_database_url(tmp_path, "old_running"))
+    found = OldDatabase.in_file(tmp_path / "maim.sqlite3")
+    if "WAL" in kind:
+        with closing(sqlite3.connect(found.path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    return found
+
+
+@pytest.fixture
+def writing(running: OldDatabase) -> Iterator[OldDatabase]:
+    """A service that writes without a pause: an agent with its key, always both together."""
+    running.tenant("tenant_1")
+    is_over = threading.Event()
+    written = threading.Event()
+
+    def write() -> None:
+        number = 0
+        with closing(connected(running.url)) as connection:
+            cursor = connection.cursor()
+            while not is_over.is_set():
+                number += 1
+                cursor.execute(
+                    "INSERT INTO agents (id, tenant_id, name, status, created_at, updated_at) "
+                    f"VALUES ('agent_{number}', 'tenant_1', 'bot', 'active', '2026-01-01', '2026-01-01')"
+                )
+                cursor.execute(
+                    "INSERT INTO api_keys (id, tenant_id, agent_id, name, api_key, permissions, status, usage_count,"
+                    f" created_at, updated_at) VALUES ('key_{number}', 'tenant_1', 'agent_{number}', 'key',"
+                    f" 'k{number}', '[]', 'active', 0, '2026-01-01', '2026-01-01')"
+                )
+                connection.commit()
+                written.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    written.wait(30)
+    try:
+        yield running
+    finally:
+        is_over.set()
+        thread.join(30)
+
+
+def test_the_copy_is_of_one_moment_however_much_is_written_meanwhile(writing: OldDatabase) -> None:
+    numbers = []
+    for _ in range(10):
+        with snapshot_of(Source(writing.url)) as old:
+            agents = old.number("SELECT count(*) FROM agents")
+            assert agents == old.number("SELECT count(*) FROM api_keys") > 0
+            numbers.append(agents)
+
+    assert numbers == sorted(numbers)
+    assert numbers[-1] > numbers[0], "the service went on writing"
+
+
+def test_it_reads_what_is_written(running: OldDatabase) -> None:
+    running.user("user_1", "小明 🤖", email=None)
+    running.tenant("tenant_1", created_at="2026-05-01 10:00:00")
+
+    with snapshot_of(Source(running.url)) as old:
+        person = next(old.rows("SELECT * FROM people"))
+        tenant = next(old.rows("SELECT * FROM tenants"))
+
+    assert (person["id"], person["username"], person["email"], person["is_active"]) == ("user_1", "小明 🤖", None, 1)
+    assert str(tenant["created_at"]) == "2026-05-01 10:00:00"
+
+
+def test_reading_leaves_no_trace(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    digest, beside = hashlib.sha256(old.path.read_bytes()).digest(), os.listdir(tmp_path)
+    old.path.chmod(0o444)
+
+    with snapshot_of(Source(old.url)) as snapshot:
+        assert snapshot.number("SELECT count(*) FROM tenants") == 1
+        assert os.listdir(tmp_path) == beside
+
+    assert hashlib.sha256(old.path.read_bytes()).digest() == digest
+
+
+def test_what_an_old_database_does_not_have_is_empty(tmp_path: Path) -> None:
+    old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), ["tenants"])
+
+    with snapshot_of(Source(old.url)) as snapshot:
+        for table in ("people", "agents", "api_keys", "model_info_configs", "web_tenants"):
+            assert _number(snapshot, table) == 0
+
+
+def test_what_cannot_be_read_is_said_without_the_password(tmp_path: Path) -> None:
+    not_maim = tmp_path / "not_maim.sqlite3"
+    with closing(sqlite3.connect(not_maim)) as connection:
+        connection.execute("CREATE TABLE tenants (id)")
+    (tmp_path / "text.sqlite3").write_text("this is no database, however long it may be")
+    problems = {
+        f"sqlite:///{tmp_path}/missing.sqlite3": "no such file",
+        f"sqlite:///{tmp_path}/text.sqlite3": "not a database",
+        f"sqlite:///{not_maim}": "has no column tenant_name",
+        "postgres://maim:hunter2@localhost/maim": "write sqlite:///PATH or mysql://",
+        "mysql://maim:hunter2@127.0.0.1:1/maim": "connect" if ON_MARIADB else "",
+    }
+    for url, problem in problems.items():
+        with pytest.raises(SourceError) as raised, snapshot_of(Source(url)):
+            pass
+        assert problem in str(raised.value)
+        assert "hunter2" not in str(raised.value)
+        assert "hunter2" not in repr(Source(url))
+
+
+def test_the_command_says_what_is_wrong_and_writes_nothing(tmp_path: Path, db: None) -> None:
+    outcome = verify(f"sqlite:///{tmp_path}/missing.sqlite3", "--apply")
+
+    assert (outcome.status, outcome.out) == (1, "")
+    assert "no such file" in outcome.err
+
+
+def test_a_url_may_come_from_the_environment(old: OldDatabase, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    old.tenant()
+    monkeypatch.setenv("OLD_DATABASE", old.url)
+
+    there = verify("env:OLD_DATABASE", "--apply")
+    missing = verify("env:NO_SUCH_THING", "--apply")
+
+    assert there.status == 0
+    assert (missing.status, missing.err) == (2, "There is no environment variable NO_SUCH_THING")
+
+
+def _number(snapshot: Snapshot, table: str) -> int:
+    return snapshot.number(f"SELECT count(*) FROM {table}")
