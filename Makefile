@@ -24,7 +24,8 @@ bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory agains
 	@$(BIN)/python -m bench $(ARGS)
 
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (15 minutes)
-	@$(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py $(ARGS)
+	@$(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
+	  tests/long/moving.py $(ARGS)
 
 check: lint types contracts check-migrations ## Everything that needs no server: lint, types, contracts, migrations
 

@@ -19,6 +19,7 @@ from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
+from legacy.models import Imported
 from maim.common import clock
 from maim.common.models import AuditEntry, Change
 from maim.common.scoping import TenantOwned, UnscopedQueryError
@@ -28,7 +29,7 @@ from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("maim", "accounts", "tenants", "agents", "apikeys", "internal_api")
+SOURCES = ("maim", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
 SCOPED_LABELS = {model._meta.label for model in SCOPED}
@@ -38,13 +39,15 @@ NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
     AuditEntry: "is read by operators alone, and outlives the tenant",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
+    Imported: "says of every tenant what an import has brought, and is read by the import alone",
     Change: "is told to the internal surface alone, and says so when a tenant is gone",
 }
 
 # Who may see every tenant's rows: `file` or `file::function`, each with its reason.
 MAY_GO_UNSCOPED = {
     "maim/common/scoping.py": "defines it",
-    "maim/common/db.py::upsert": "writes one row that its caller names whole",
+    "maim/common/db.py::upsert_all": "writes rows that its caller names whole",
+    "maim/common/db.py::overwrite": "writes rows that its caller has",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
     "agents/config_versions.py::lock_agent": "locks a row that passed the gate",
@@ -56,6 +59,9 @@ MAY_GO_UNSCOPED = {
     "agents/templates.py::_lock": "locks a row that passed the gate",
     "agents/effective.py": "is read for agents that passed the gate, or by whom every tenant is open to",
     "agents/resealing.py::_places": "seals every tenant's secrets anew, for whoever runs the command",
+    "agents/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "apikeys/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "legacy/kinds/*.py": "compares every tenant with another system, for whoever runs the command",
     "agents/changes.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
     "agents/changes.py::_entries": "answers the internal surface, which is trusted with every tenant",
     "agents/services.py::active_agents": "answers the internal surface, which is trusted with every tenant",
