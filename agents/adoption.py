@@ -80,9 +80,8 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
 
 
 @transactional
-def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> int:
-    """Removes plugin settings by whose they are, an agent's or a tenant's id, and the plugin's name; how many there
-    were."""
+def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> None:
+    """Removes plugin settings by whose they are, an agent's or a tenant's id, and the plugin's name."""
     recorded = []
     for owner, name in settings:
         whose = Q(agent_scope=owner) | Q(agent_scope="", tenant_id=owner)
@@ -90,7 +89,6 @@ def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> in
             recorded.append(Recorded(owner, row.tenant_id, before=plugin_snapshot(row)))
             row.delete()
     audit.record_all(actor=actor, action="plugin.remove", changes=recorded)
-    return len(recorded)
 
 
 @transactional

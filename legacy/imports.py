@@ -22,11 +22,13 @@ from maim.common import epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, upsert_all
 
+_REMOVED = ""  # the fingerprint of somebody who is no longer there
+
 
 class _TenantRefused(Exception):
     """An object of the tenant cannot be taken over because of what is here; nothing of the tenant is."""
 
-    def __init__(self, kind: str, object_id: str, tenant_id: str | None) -> None:
+    def __init__(self, kind: str, object_id: str, tenant_id: str) -> None:
         super().__init__(kind, object_id)
         self.kind, self.object_id, self.tenant_id = kind, object_id, tenant_id
 
@@ -50,7 +52,7 @@ class _Import:
         report = Report()
         self._expect_the_same_source()
         with epoch.settling():  # all changes wait once, at the end
-            report.add(self._in_transaction(lambda: self._take_over(self._kinds.users, ())))
+            report.add(self._in_transaction(self._users))
             for group in groups(self._old):
                 report.add(self._group(group))
             report.add(self._in_transaction(self._remove_tenants))
@@ -74,20 +76,29 @@ class _Import:
                 break
         return refused
 
+    def _users(self) -> Report:
+        report = Report()
+        self._remove_gone(self._kinds.users, (), report)
+        for chunk in self._kinds.users.found(self._old, (), report):
+            self._chunk(self._kinds.users, chunk, set(), report)
+        return report
+
     def _tenants(self, tenants: Sequence[str]) -> Report:
         report = Report()
+        for kind in reversed(self._kinds.within):
+            self._remove_gone(kind, tenants, report)
+        absent = self._deleted_here(tenants)
         for kind in (self._kinds.tenants, *self._kinds.within):
-            report.add(self._take_over(kind, tenants))
+            met = set[str]()
+            for chunk in kind.found(self._old, tenants, report):
+                met.update(one.object_id for one in chunk)
+                self._chunk(kind, chunk, absent, report)
+            if kind.holds_others:
+                absent.update(set(kind.ids(self._old, tenants)) - met)
         return report
 
-    def _take_over(self, kind: AnyKind, tenants: Sequence[str]) -> Report:
-        report = Report()
-        self._remove_gone(kind, tenants, report)
-        for chunk in kind.found(self._old, tenants, report):
-            self._chunk(kind, chunk, report)
-        return report
-
-    def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], report: Report) -> None:
+    def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
+        """Takes over some objects, but for those of the tenants and agents in `absent`, which are not here."""
         before = dict(
             Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk]).values_list(
                 "object_id", "fingerprint"
@@ -99,19 +110,21 @@ class _Import:
         new, changed = list[Found[Any]](), list[tuple[Any, Found[Any]]]()
         for one in pending:
             row, was_imported = stored.get(one.object_id), one.object_id in before
-            if row is not None and not was_imported:
-                self._refuse_for(kind, one, report)
-            elif row is not None:
+            notes = report.about(kind.name, one.object_id, one.tenant_id)
+            if row is not None and was_imported:
                 changed.append((row, one))
+            elif row is not None and one.tenant_id is not None:
+                raise _TenantRefused(kind.name, one.object_id, one.tenant_id)
+            elif row is not None:
+                notes.refused(Reason.NOT_OURS, "somebody else here has this id")
             elif was_imported and kind.is_lasting:
-                report.about(kind.name, one.object_id, one.tenant_id).refused(
-                    Reason.DELETED_HERE, "it was changed there since; it stays deleted here"
-                )
+                notes.refused(Reason.DELETED_HERE, "it was changed there since; it stays deleted here")
+            elif absent & {one.tenant_id, one.agent_id}:
+                notes.refused(Reason.REFERS_TO_NOTHING, "its tenant or agent was refused, or deleted here")
             else:
                 new.append(one)
-        taken_over = [*new, *(one for _row, one in changed)]
-        if taken_over:
-            kind.make_distinct(taken_over, report)
+        if taken_over := [*new, *(one for _row, one in changed)]:
+            kind.fit_in(taken_over, report)
             if self._is_applied:
                 kind.adopt(actor=self._actor, new=new, changed=changed)
                 self._remember(kind, taken_over)
@@ -119,15 +132,18 @@ class _Import:
         report.count(kind.name, Outcome.CHANGED, len(changed))
         self._progress(len(chunk))
 
-    def _refuse_for(self, kind: AnyKind, one: Found[Any], report: Report) -> None:
-        """Refuses a user, or a whole tenant for the sake of an object of it."""
-        if one.tenant_id is not None:
-            raise _TenantRefused(kind.name, one.object_id, one.tenant_id)
-        report.about(kind.name, one.object_id, None).refused(Reason.NOT_OURS, "somebody else here has this id")
+    def _deleted_here(self, tenants: Sequence[str]) -> set[str]:
+        """The tenants, and the agents in them, that were taken over and are not here any more."""
+        gone = set[str]()
+        for kind in (self._kinds.tenants, *self._kinds.within):
+            if kind.holds_others:
+                imported = Imported.objects.filter(kind=kind.name, tenant_id__in=tenants)
+                ids = set(imported.values_list("object_id", flat=True))
+                gone |= ids - set(kind.model._base_manager.filter(pk__in=ids).values_list("pk", flat=True))
+        return gone
 
     def _refuse(self, error: _TenantRefused, report: Report) -> None:
         """Counts all of the tenant as refused."""
-        assert error.tenant_id is not None
         why = f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
         report.about("tenants", error.tenant_id, error.tenant_id).refused(Reason.NOT_OURS, why)
         for kind in self._kinds.within:
@@ -150,37 +166,48 @@ class _Import:
 
     def _expect_the_same_source(self) -> None:
         """Raises SourceError where everything that was imported would have to be removed."""
-        for kind, hint in ((self._kinds.users, "is --web-db missing?"), (self._kinds.tenants, "is it the right one?")):
-            imported = set(Imported.objects.filter(kind=kind.name).values_list("object_id", flat=True))
-            if imported and imported.isdisjoint(kind.ids(self._old, ())):
-                raise SourceError(f"the old database has none of the {kind.name} that were imported before; {hint}")
+        there: dict[AnyKind, tuple[str, str]] = {
+            self._kinds.users: ("SELECT id FROM people", "is --web-db missing?"),
+            self._kinds.tenants: ("SELECT id FROM tenant_ids", "is it the right database?"),
+        }
+        for kind, (query, hint) in there.items():
+            imported = self._imported(kind)
+            if imported and imported.isdisjoint(row["id"] for row in self._old.rows(query)):
+                raise SourceError(f"none of the {kind.name} that were imported before is in the old database; {hint}")
 
     def _remove_gone(self, kind: AnyKind, tenants: Sequence[str], report: Report) -> None:
         """Removes what came from there and is there no longer: a key that was deleted there is good nowhere."""
-        if kind is self._kinds.tenants or not kind.is_lasting:
-            return  # tenants that are gone are in no group
-        imported = Imported.objects.filter(kind=kind.name)
-        if kind is not self._kinds.users:
-            imported = imported.filter(tenant_id__in=tenants)
-        gone = set(imported.values_list("object_id", flat=True)) - set(kind.ids(self._old, tenants))
-        self._remove(kind, gone, report)
+        if kind.is_lasting:
+            self._remove(kind, self._imported(kind, tenants) - set(kind.ids(self._old, tenants)), report)
 
     def _remove_tenants(self) -> Report:
+        """Those that are gone are in no group."""
         report = Report()
-        imported = set(Imported.objects.filter(kind="tenants").values_list("object_id", flat=True))
-        self._remove(self._kinds.tenants, imported - set(self._kinds.tenants.ids(self._old, ())), report)
+        there = {row["id"] for row in self._old.rows("SELECT id FROM tenant_ids")}
+        gone = self._imported(self._kinds.tenants) - there
+        self._remove(self._kinds.tenants, gone, report)
+        if self._is_applied and gone:
+            Imported.objects.filter(tenant_id__in=gone).delete()
         return report
 
     def _remove(self, kind: AnyKind, gone: Collection[str], report: Report) -> None:
         if not gone:
             return
+        report.removed[kind.name] += len(gone)
         if self._is_applied:
-            report.removed[kind.name] += kind.remove(actor=self._actor, object_ids=gone)
-            Imported.objects.filter(kind=kind.name, object_id__in=gone).delete()
-            if kind is self._kinds.tenants:
-                Imported.objects.filter(tenant_id__in=gone).delete()
-        else:
-            report.removed[kind.name] += len(gone)
+            kind.remove(actor=self._actor, object_ids=gone)
+            records = Imported.objects.filter(kind=kind.name, object_id__in=gone)
+            if kind is self._kinds.users:
+                records.update(fingerprint=_REMOVED)  # they are still here, without access
+            else:
+                records.delete()
+
+    def _imported(self, kind: AnyKind, tenants: Sequence[str] = ()) -> set[str]:
+        """What was taken over, and not removed since; of some tenants, or all."""
+        records = Imported.objects.filter(kind=kind.name).exclude(fingerprint=_REMOVED)
+        if tenants:
+            records = records.filter(tenant_id__in=tenants)
+        return set(records.values_list("object_id", flat=True))
 
     def _in_transaction(self, work: Callable[[], Report]) -> Report:
         return transactional(work)() if self._is_applied else work()

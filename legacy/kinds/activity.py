@@ -57,9 +57,8 @@ class Activity(Kind[AgentActivity, AgentActivity]):
     ) -> None:
         adoption.adopt_activity(new=[one.wanted for one in new], changed=rows_wanted(changed))
 
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         """Nothing: they end by themselves."""
-        return 0
 
     def differences(self, stored: AgentActivity, found: Found[AgentActivity]) -> list[str]:
         """A later one was sent here."""
@@ -94,7 +93,7 @@ def _activity(row: Row, notes: Notes) -> Found[AgentActivity] | None:
         expires_at=expires_at,
     )
     told = {"last_seen_at": seen_at, "ttl_seconds": ttl, "expires_at": expires_at}
-    return Found(activity.agent_id, activity.tenant_id, activity, told)
+    return Found(activity.agent_id, activity.tenant_id, activity, told, agent_id=activity.agent_id)
 
 
 def _now() -> str:

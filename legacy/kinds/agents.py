@@ -37,6 +37,7 @@ _SHOWN_WARNINGS = 5
 class Agents(Kind[Agent, Agent]):
     name = "agents"
     model = Agent
+    holds_others = True
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[Agent]]]:
         in_turn = (
@@ -73,7 +74,7 @@ class Agents(Kind[Agent, Agent]):
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM agents")
 
-    def make_distinct(self, found: Sequence[Found[Agent]], report: Report) -> None:
+    def fit_in(self, found: Sequence[Found[Agent]], report: Report) -> None:
         others = Agent.unscoped.exclude(pk__in=[one.object_id for one in found])
         taken = set(
             others.filter(
@@ -90,11 +91,9 @@ class Agents(Kind[Agent, Agent]):
     ) -> None:
         adoption.adopt_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
-        gone = Agent.unscoped.filter(pk__in=object_ids)
-        for agent in gone:
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
+        for agent in Agent.unscoped.filter(pk__in=object_ids):
             agents.delete_agent(actor=actor, agent=agent)
-        return len(gone)
 
     def differences(self, stored: Agent, found: Found[Agent]) -> list[str]:
         fields = ("tenant_id", "name", "description", "template_id", "status", "created_at")

@@ -37,6 +37,7 @@ class Found(Generic[W]):
     tenant_id: str | None
     wanted: W
     told: Mapping[str, Any]  # all that was said of it, JSON-ready; with secrets, which is why it is not shown
+    agent_id: str | None = None  # whose it is
 
     def __repr__(self) -> str:
         return f"Found({self.object_id}, …)"
@@ -55,6 +56,8 @@ class Kind(ABC, Generic[S, W]):
     model: type[S]
     # Whether it stays until somebody deletes it, here or there.
     is_lasting: ClassVar[bool] = True
+    # Whether other kinds refer to it.
+    holds_others: ClassVar[bool] = False
 
     @abstractmethod
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[W]]]:
@@ -73,16 +76,16 @@ class Kind(ABC, Generic[S, W]):
         rows = self.model._base_manager.filter(pk__in=[one.object_id for one in found])
         return {str(row.pk): row for row in rows}
 
-    def make_distinct(self, found: Sequence[Found[W]], report: Report) -> None:
-        """Gives another name to those whose name somebody here has who did not come from there."""
+    def fit_in(self, found: Sequence[Found[W]], report: Report) -> None:
+        """Changes what cannot be here as it was there, for the sake of what is here already: a name that is taken."""
 
     @abstractmethod
     def adopt(self, *, actor: Actor, new: Sequence[Found[W]], changed: Sequence[tuple[S, Found[W]]]) -> None:
         """Takes them over; in a transaction."""
 
     @abstractmethod
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
-        """Removes what is no longer there; how many of them were still here."""
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
+        """Removes what is no longer there, as far as it is still here."""
 
     @abstractmethod
     def differences(self, stored: S, found: Found[W]) -> list[str]:

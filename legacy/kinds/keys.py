@@ -52,7 +52,7 @@ class Keys(Kind[ApiKey, KnownKey]):
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM api_keys")
 
-    def make_distinct(self, found: Sequence[Found[KnownKey]], report: Report) -> None:
+    def fit_in(self, found: Sequence[Found[KnownKey]], report: Report) -> None:
         others = ApiKey.unscoped.exclude(pk__in=[one.object_id for one in found])
         taken = set(
             others.filter(
@@ -74,12 +74,10 @@ class Keys(Kind[ApiKey, KnownKey]):
             changed=[(stored, one.wanted) for stored, one in changed],
         )
 
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
-        gone = ApiKey.unscoped.filter(pk__in=object_ids)
-        for key in gone:
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
+        for key in ApiKey.unscoped.filter(pk__in=object_ids):
             key.newest_secrets = []
             apikeys.delete_key(actor=actor, key=key)
-        return len(gone)
 
     def differences(self, stored: ApiKey, found: Found[KnownKey]) -> list[str]:
         """More uses than there are no difference: they were made here."""
@@ -143,7 +141,7 @@ def _key(row: Row, notes: Notes, *, has_namesake: bool) -> Found[KnownKey] | Non
         "created_at",
     )  # fmt: skip
     told = {"secret": secret, **{field: getattr(key, field) for field in fields}}
-    return Found(key.id, key.tenant_id, KnownKey(key, secret), told)
+    return Found(key.id, key.tenant_id, KnownKey(key, secret), told, agent_id=key.agent_id)
 
 
 def _rename(key: ApiKey, why: str, notes: Notes) -> None:

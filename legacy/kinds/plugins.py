@@ -56,8 +56,8 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
     ) -> None:
         adoption.adopt_plugins(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
-        return adoption.remove_plugins(actor=actor, settings=[_parts(object_id) for object_id in object_ids])
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
+        adoption.remove_plugins(actor=actor, settings=[_parts(object_id) for object_id in object_ids])
 
     def differences(self, stored: PluginSetting, found: Found[PluginSetting]) -> list[str]:
         differ = differing(stored, found.wanted, ("tenant_id", "agent_id", "plugin_name", "enabled"))
@@ -96,7 +96,7 @@ def _plugin(row: Row, notes: Notes, seen: set[str]) -> Found[PluginSetting] | No
         return None
     seen.add(object_id)
     told = {"enabled": setting.enabled, "config": setting.config}
-    return Found(object_id, setting.tenant_id, setting, told)
+    return Found(object_id, setting.tenant_id, setting, told, agent_id=agent_id)
 
 
 def _config(row: Row, notes: Notes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from accounts.models import User
 from agents.config.changing import AGENT_DEFAULTS, changed_tenant_config, comparable_tenant_config
 from agents.errors import BadConfig
 from legacy import names, values
@@ -20,6 +21,7 @@ from legacy.kinds.base import (
     rows_wanted,
     status,
 )
+from legacy.models import Imported
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row
@@ -36,6 +38,7 @@ _COMPARED = ("tenant_name", "tenant_type", "description", "contact_email", "tena
 class Tenants(Kind[Tenant, Tenant]):
     name = "tenants"
     model = Tenant
+    holds_others = True
 
     def __init__(self, old: Snapshot) -> None:
         self._namesakes = _later_namesakes(old)
@@ -56,19 +59,24 @@ class Tenants(Kind[Tenant, Tenant]):
         return in_chunks(list(rows), convert)
 
     def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        return (row["id"] for row in old.rows("SELECT id FROM tenant_ids"))
+        return iter(tenants)
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM tenant_ids")
 
-    def make_distinct(self, found: Sequence[Found[Tenant]], report: Report) -> None:
+    def fit_in(self, found: Sequence[Found[Tenant]], report: Report) -> None:
         others = Tenant.objects.exclude(pk__in=[one.object_id for one in found])
         taken = set(
             others.filter(name_folded__in=[one.wanted.name_folded for one in found]).values_list(
                 "owner_scope", "name_folded"
             )
         )
+        lost = _owners_that_are_not_here(found)
         for one in found:
+            if one.wanted.owner_id in lost:
+                one.wanted.owner_id, one.wanted.owner_scope = None, ""
+                notes = report.about(self.name, one.object_id, one.object_id)
+                notes.found(Reason.NO_OWNER, "its owner was refused, or deleted here; the tenant has none now")
             if (one.wanted.owner_scope, one.wanted.name_folded) in taken:
                 _rename(
                     one.wanted,
@@ -81,11 +89,9 @@ class Tenants(Kind[Tenant, Tenant]):
     ) -> None:
         adoption.adopt_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
-        gone = Tenant.objects.filter(pk__in=object_ids)
-        for tenant in gone:
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
+        for tenant in Tenant.objects.filter(pk__in=object_ids):
             tenants_services.delete_tenant(actor=actor, tenant=tenant)
-        return len(gone)
 
     def differences(self, stored: Tenant, found: Found[Tenant]) -> list[str]:
         differ = differing(
@@ -111,6 +117,14 @@ def _later_namesakes(old: Snapshot) -> set[str]:
         (row["owner"], row["id"], names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text)
         for row in rows
     )
+
+
+def _owners_that_are_not_here(found: Sequence[Found[Tenant]]) -> set[str]:
+    """The owners who were deleted here, or whose id somebody else here has. Who is yet to be written is neither."""
+    owners = {one.wanted.owner_id for one in found if one.wanted.owner_id is not None}
+    here = set(User.objects.filter(pk__in=owners).values_list("id", flat=True))
+    imported = set(Imported.objects.filter(kind="users", object_id__in=owners).values_list("object_id", flat=True))
+    return here ^ imported
 
 
 def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:

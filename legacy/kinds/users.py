@@ -50,7 +50,7 @@ class Users(Kind[User, User]):
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM people")
 
-    def make_distinct(self, found: Sequence[Found[User]], report: Report) -> None:
+    def fit_in(self, found: Sequence[Found[User]], report: Report) -> None:
         ids = [one.object_id for one in found]
         others = User.objects.exclude(pk__in=ids)
         taken = set(
@@ -71,12 +71,10 @@ class Users(Kind[User, User]):
     def adopt(self, *, actor: Actor, new: Sequence[Found[User]], changed: Sequence[tuple[User, Found[User]]]) -> None:
         adoption.adopt_users(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
-    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> int:
+    def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         """Deactivates them: what they own, and what they did, stays theirs."""
-        gone = User.objects.filter(pk__in=object_ids, is_active=True)
-        for user in gone:
+        for user in User.objects.filter(pk__in=object_ids, is_active=True):
             accounts.update_user(actor=actor, user_id=user.id, changes={"is_active": False})
-        return len(gone)
 
     def differences(self, stored: User, found: Found[User]) -> list[str]:
         """A password that was changed here, or hashed anew when somebody signed in, is no difference."""

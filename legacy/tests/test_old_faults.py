@@ -411,10 +411,16 @@ def test_ids_that_cannot_be_kept_are_refused(old: OldDatabase, tmp_path: Path) -
     old.tenant()
     old.user("u" * 60)
     old.agent(T, "a" * 60)
+    old.key(T, "a" * 60)
+    old.tenant("t" * 60, "other")
+    old.agent("t" * 60, "agent_1")
 
     run = import_from(old, tmp_path)
 
-    assert (run.counts("users"), run.counts("agents")) == ({"read": 1, "refused": 1},) * 2
+    assert [run.counts(kind) for kind in ("users", "tenants", "agents", "keys")] == [
+        {"read": 1, "refused": 1}, {"read": 2, "written": 1, "refused": 1}, {"read": 2, "refused": 2},
+        {"read": 1, "refused": 1},
+    ]  # fmt: skip
 
 
 def test_the_report_adds_up(old: OldDatabase, tmp_path: Path) -> None:

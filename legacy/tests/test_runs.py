@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts import services as accounts
 from accounts.models import TokenSession, User
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from apikeys import services as apikeys
@@ -238,6 +239,60 @@ def test_what_was_deleted_here_stays_deleted(old: OldDatabase, secret: str, tmp_
     assert verdict(secret) == "AUTH_005"
 
 
+def test_what_comes_later_for_something_deleted_here_is_refused(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    old.tenant("tenant_2", "Second")
+    import_from(old, tmp_path)
+    SurfaceClient(INTERNAL).send("DELETE", f"/api/v2/agents/{A}")
+    SurfaceClient(INTERNAL).send("DELETE", "/api/v2/tenants/tenant_2")
+    later = old.key(T, A, "key_2", "later")
+    old.plugin(T, A, "later")
+    old.agent("tenant_2", "agent_2")
+
+    run = import_from(old, tmp_path)
+
+    for kind, object_id in (("keys", "key_2"), ("plugins", f"{A}/later"), ("agents", "agent_2")):
+        assert run.reasons(kind, object_id) == ["refers to nothing"]
+    assert verdict(later) == "AUTH_005"
+
+
+def test_an_owner_who_was_deleted_here_owns_no_later_tenant(old: OldDatabase, tmp_path: Path) -> None:
+    old.user()
+    old.tenant()
+    import_from(old, tmp_path)
+    accounts.delete_user(actor=OPERATOR, user_id=U)
+    old.tenant("tenant_2", "Second", owner_id=U)
+
+    run = import_from(old, tmp_path)
+
+    assert Tenant.objects.get(pk="tenant_2").owner is None
+    assert run.reasons("tenants") == ["no such owner"]
+
+
+def test_a_tenant_does_not_go_to_somebody_else_who_has_its_owners_id(old: OldDatabase, tmp_path: Path) -> None:
+    mallory = register("mallory").user
+    old.user(mallory.id, "alice")
+    old.tenant(owner_id=mallory.id)
+
+    run = import_from(old, tmp_path)
+
+    assert run.reasons("users") == ["exists here, and did not come from there"]
+    assert Tenant.objects.get(pk=T).owner is None
+    assert not Membership.objects.filter(tenant=T).exists()
+
+
+def test_somebody_who_was_gone_and_is_there_again_signs_in_again(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    old.user("user_2", "bob")
+    import_from(old, tmp_path)
+    old.delete("users", "user_2")
+    import_from(old, tmp_path)
+    gone = can_sign_in("bob")
+    old.user("user_2", "bob")
+
+    import_from(old, tmp_path)
+
+    assert (gone, can_sign_in("bob")) == (False, True)
+
+
 def test_a_swept_heartbeat_comes_back_with_a_later_one(old: OldDatabase, secret: str, tmp_path: Path) -> None:
     import_from(old, tmp_path)
     AgentActivity.unscoped.all().delete()
@@ -300,7 +355,7 @@ def test_a_source_that_has_nothing_of_what_was_imported_is_refused(
     outcome = verify(other, "--apply")
 
     assert outcome.status == 1
-    assert "none of the users that were imported before; is --web-db missing?" in outcome.err
+    assert "none of the users that were imported before is in the old database; is --web-db missing?" in outcome.err
     assert changed_tables(before, tables()) == set()
 
 
