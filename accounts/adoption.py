@@ -16,7 +16,8 @@ from maim.common.db import Wanted, overwrite, transactional
 FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
 # Each step of the cost doubles the time of a sign-in; the systems before used 12.
 _MAX_COST = 15
-_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+# Of a salt's last character only two bits count; one with others set, bcrypt refuses to hash with.
+_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 
 
 def former_password(text: str) -> str | None:
@@ -39,16 +40,14 @@ def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[U
     A changed password, and deactivation, end all sessions.
     """
     User.objects.bulk_create(new, batch_size=500)
-    ended = [
-        stored.pk
-        for stored, wanted in changed
-        if stored.password != wanted.password or (stored.is_active and not wanted.is_active)
-    ]
-    TokenSession.objects.filter(user__in=ended).delete()
+    changing = [stored.pk for stored, wanted in changed if stored.password != wanted.password]
+    leaving = [stored.pk for stored, wanted in changed if stored.is_active and not wanted.is_active]
+    TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
     before = [snapshot(stored) for stored, _wanted in changed]
-    overwrite(changed, FIELDS, unique={"username_folded": "id", "email_folded": "id"})
+    overwrite(changed, FIELDS, unique=[["username_folded"], ["email_folded"]])
     recorded = [Recorded(user.id, None, after=snapshot(user)) for user in new]
     recorded += [
         Recorded(row.stored.id, None, was, snapshot(row.stored)) for row, was in zip(changed, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)
+    audit.record_all(actor=actor, action="user.password", changes=[Recorded(user_id, None) for user_id in changing])

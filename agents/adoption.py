@@ -41,7 +41,7 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
         feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
     recorded = [Recorded(agent.id, agent.tenant_id, after=snapshot(agent)) for agent in new]
     before = [snapshot(stored) for stored, _wanted in changed]
-    overwrite(changed, FIELDS, unique={"name_folded": "id"})
+    overwrite(changed, FIELDS, unique=[["name_folded"]])
     for (stored, wanted), was in zip(changed, before, strict=True):
         if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
             was["template_id"],

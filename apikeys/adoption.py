@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+from django.db.models import Q
 
 from apikeys import digests, keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import snapshot
-from maim.common import audit, epoch
+from maim.common import audit, clock, epoch
 from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import Wanted, overwrite, transactional
@@ -29,14 +31,21 @@ class KnownKey:
 
 
 @transactional
-def adopt_keys(*, actor: Actor, new: Sequence[KnownKey], changed: Sequence[tuple[ApiKey, KnownKey]]) -> None:
+def adopt_keys(
+    *,
+    actor: Actor,
+    new: Sequence[KnownKey],
+    changed: Sequence[tuple[ApiKey, KnownKey]],
+    renewed: Collection[str] = (),
+) -> None:
     """Stores keys whose names were made distinct, and makes others what they are to be; of two counts of their uses
-    the larger stays.
+    the larger stays. Those in `renewed`, by id, have another secret now: whatever they had before ends.
 
     A worker that was asked for a new key before may hold it for unknown a little longer, until `forget_unknown`.
     """
     ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
     recorded = [Recorded(known.key.id, known.key.tenant_id, after=snapshot(known.key)) for known in new]
+    _read_counts_again([stored for stored, _known in changed])
     said, measured = list[Wanted[ApiKey]](), list[Wanted[ApiKey]]()
     for stored, known in changed:
         row = Wanted(stored, known.key)
@@ -45,13 +54,14 @@ def adopt_keys(*, actor: Actor, new: Sequence[KnownKey], changed: Sequence[tuple
         if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in SAID_FIELDS):
             said.append(row)
     before = [snapshot(stored) for stored, _wanted in said]
-    overwrite(said, SAID_FIELDS, unique={"name_folded": "id"})
+    overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
     overwrite(measured, MEASURED_FIELDS)
     for (stored, _wanted), was in zip(said, before, strict=True):
         epoch.invalidate(stored.id)
         recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))
-    _store_secrets([*new, *(known for _stored, known in changed)])
+    _store_secrets(new)
     audit.record_all(actor=actor, action="key.import", changes=recorded)
+    _renew([known for stored, known in changed if stored.pk in renewed], actor=actor)
 
 
 @transactional
@@ -65,6 +75,15 @@ def has_secret(key: ApiKey, secret: str) -> bool:
     return key.secrets.filter(digest__in=digests.all_digests(secret)).exists()
 
 
+def _read_counts_again(keys: Sequence[ApiKey]) -> None:
+    """The keys are being used meanwhile; from here to the commit, what is counted of them waits."""
+    counted = ApiKey.unscoped.select_for_update().only("usage_count", "last_used_at")
+    now = {row.pk: row for row in counted.filter(pk__in=[key.pk for key in keys]).order_by("pk")}
+    for key in keys:
+        row = now.get(key.pk, key)
+        key.usage_count, key.last_used_at = row.usage_count, row.last_used_at
+
+
 def _keep_larger_counts(row: Wanted[ApiKey]) -> None:
     stored, wanted = row
     wanted.usage_count = max(stored.usage_count, wanted.usage_count)
@@ -72,9 +91,22 @@ def _keep_larger_counts(row: Wanted[ApiKey]) -> None:
         wanted.last_used_at = max(stored.last_used_at, wanted.last_used_at or stored.last_used_at)
 
 
+def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
+    for known in keys:
+        others = known.key.secrets.exclude(digest__in=digests.all_digests(known.secret))
+        others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=clock.now())).update(expires_at=clock.now())
+        epoch.invalidate(known.key.pk)
+    _store_secrets([known for known in keys if not has_secret(known.key, known.secret)])
+    recorded = [
+        Recorded(
+            known.key.pk, known.key.tenant_id, after={"hint": keyformat.parse(known.secret).hint, "grace_seconds": 0}
+        )
+        for known in keys
+    ]
+    audit.record_all(actor=actor, action="key.rotate", changes=recorded)
+
+
 def _store_secrets(keys: Sequence[KnownKey]) -> None:
-    """Those that are not stored yet, under any of the configured secrets."""
-    there = set(KeySecret.objects.filter(key__in=[known.key.pk for known in keys]).values_list("key_id", "digest"))
     version = digests.current_version()
     KeySecret.objects.bulk_create(
         (
@@ -86,7 +118,6 @@ def _store_secrets(keys: Sequence[KnownKey]) -> None:
                 created_at=known.key.created_at,
             )
             for known in keys
-            if not any((known.key.pk, digest) in there for digest in digests.all_digests(known.secret))
         ),
         batch_size=500,
     )

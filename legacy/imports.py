@@ -14,7 +14,7 @@ from typing import Any
 
 from apikeys.adoption import forget_unknown
 from legacy.grouping import Progress, groups
-from legacy.kinds import AnyKind, Found, Kinds, kinds_of
+from legacy.kinds import AnyKind, Changed, Found, Kinds, kinds_of
 from legacy.models import Imported
 from legacy.reports import Outcome, Reason, Report
 from legacy.snapshot import Snapshot, SourceError
@@ -99,31 +99,28 @@ class _Import:
 
     def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
         """Takes over some objects, but for those of the tenants and agents in `absent`, which are not here."""
-        before = dict(
-            Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk]).values_list(
-                "object_id", "fingerprint"
-            )
-        )
-        pending = [one for one in chunk if before.get(one.object_id) != one.fingerprint]
+        records = Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk])
+        before = {record.object_id: record for record in records}
+        pending = [one for one in chunk if not _is_as_before(one, before.get(one.object_id))]
         report.count(kind.name, Outcome.UNCHANGED, len(chunk) - len(pending))
         stored = kind.stored(pending) if pending else {}
-        new, changed = list[Found[Any]](), list[tuple[Any, Found[Any]]]()
+        new, changed = list[Found[Any]](), list[Changed[Any, Any]]()
         for one in pending:
-            row, was_imported = stored.get(one.object_id), one.object_id in before
+            row, record = stored.get(one.object_id), before.get(one.object_id)
             notes = report.about(kind.name, one.object_id, one.tenant_id)
-            if row is not None and was_imported:
-                changed.append((row, one))
+            if row is not None and record is not None:
+                changed.append(Changed(row, one, has_new_secret=record.secret != one.secret_fingerprint))
             elif row is not None and one.tenant_id is not None:
                 raise _TenantRefused(kind.name, one.object_id, one.tenant_id)
             elif row is not None:
                 notes.refused(Reason.NOT_OURS, "somebody else here has this id")
-            elif was_imported and kind.is_lasting:
+            elif record is not None and kind.is_lasting:
                 notes.refused(Reason.DELETED_HERE, "it was changed there since; it stays deleted here")
             elif absent & {one.tenant_id, one.agent_id}:
                 notes.refused(Reason.REFERS_TO_NOTHING, "its tenant or agent was refused, or deleted here")
             else:
                 new.append(one)
-        if taken_over := [*new, *(one for _row, one in changed)]:
+        if taken_over := [*new, *(each.found for each in changed)]:
             kind.fit_in(taken_over, report)
             if self._is_applied:
                 kind.adopt(actor=self._actor, new=new, changed=changed)
@@ -155,11 +152,17 @@ class _Import:
     def _remember(self, kind: AnyKind, found: Sequence[Found[Any]]) -> None:
         upsert_all(
             [
-                Imported(kind=kind.name, object_id=one.object_id, tenant_id=one.tenant_id, fingerprint=one.fingerprint)
+                Imported(
+                    kind=kind.name,
+                    object_id=one.object_id,
+                    tenant_id=one.tenant_id,
+                    fingerprint=one.fingerprint,
+                    secret=one.secret_fingerprint,
+                )
                 for one in found
             ],
             unique_fields=["kind", "object_id"],
-            update_fields=["tenant_id", "fingerprint"],
+            update_fields=["tenant_id", "fingerprint", "secret"],
         )
 
     # ---- what is no longer there
@@ -211,3 +214,9 @@ class _Import:
 
     def _in_transaction(self, work: Callable[[], Report]) -> Report:
         return transactional(work)() if self._is_applied else work()
+
+
+def _is_as_before(one: Found[Any], record: Imported | None) -> bool:
+    """Whether the old system says of it what it said when it was taken over."""
+    told = (one.fingerprint, one.secret_fingerprint)
+    return record is not None and (record.fingerprint, record.secret) == told

@@ -13,6 +13,8 @@ class Imported(models.Model):
     object_id = ExactCharField(max_length=160)
     tenant_id = IdField(null=True, db_index=True)
     fingerprint = ExactCharField(max_length=64)
+    # Of its password or its key, apart from all else: what is changed of one leaves the other.
+    secret = ExactCharField(max_length=64, default="")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.object_id}"

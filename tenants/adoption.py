@@ -33,7 +33,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
     before = [(snapshot(stored), stored.tenant_config) for stored, _wanted in changed]
     for stored, wanted in changed:
         wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config)
-    overwrite(changed, FIELDS, unique={"name_folded": "id"})
+    overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
     for (stored, _wanted), (was, config) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:

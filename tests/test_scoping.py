@@ -61,6 +61,7 @@ MAY_GO_UNSCOPED = {
     "agents/resealing.py::_places": "seals every tenant's secrets anew, for whoever runs the command",
     "agents/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
     "apikeys/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "legacy/imports.py::_deleted_here": "asks what is still here, whosever it is, for whoever runs the command",
     "legacy/kinds/*.py": "compares every tenant with another system, for whoever runs the command",
     "agents/changes.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
     "agents/changes.py::_entries": "answers the internal surface, which is trusted with every tenant",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,6 +15,8 @@ from agents.config.document import Config, secret_places
 from agents.config.schema import Place, path
 from agents.errors import BadConfig
 from maim.common.errors import FieldErrors
+
+_SECRET_TYPES = (str, list)
 
 
 @dataclass(frozen=True)
@@ -37,35 +41,33 @@ def adopted(config: Config) -> Adopted:
         return Adopted({}, left_out, warnings)
     for fault in faults:
         _note(left_out if fault.is_in_the_way else warnings, {path(fault.place): [fault.sentence]})
-    result = merging.merge({}, _without(config, [fault.place for fault in faults if fault.is_in_the_way]))
-    for holder, key, place in list(secret_places(result)):
-        if not isinstance(holder[key], str | list):
+    places = _topmost({_removable(fault.place) for fault in faults if fault.is_in_the_way})
+    # What goes is emptied first, so that all else keeps its place while it is looked at.
+    kept = _emptied(config, places) if places or _has_odd_secrets(config) else config
+    for holder, key, place in list(secret_places(kept)):
+        if not isinstance(holder[key], _SECRET_TYPES):
             del holder[key]
             warnings.pop(place, None)
             _note(left_out, {place: [_("a secret is a text")]})
-    for check in (_check_names, rules.check_size):
-        try:
-            check(result)
-        except BadConfig as error:
-            _note(warnings, error.errors)
+    _warn(warnings, _check_names, kept)
+    result = merging.merge({}, _without(kept, places))
+    _warn(warnings, partial(rules.check_size, stored={}), result)
     return Adopted(result, left_out, warnings)
+
+
+def _has_odd_secrets(config: Config) -> bool:
+    return any(not isinstance(holder[key], _SECRET_TYPES) for holder, key, _place in secret_places(config))
 
 
 def _check_names(config: Config) -> None:
     rules.check_names(config, {}, [system.defaults().layer])
 
 
-def _without(config: Config, places: list[Place]) -> Config:
-    if not places:
-        return config
-    config = copy.deepcopy(config)
-    # From the end of each list, so that what is before keeps its number.
-    for place in sorted(set(map(_removable, places)), key=_order, reverse=True):
-        holder: Any = config
-        for step in place[:-1]:
-            holder = holder[step]
-        del holder[place[-1]]
-    return config
+def _warn(warnings: dict[str, list[str]], check: Callable[[Config], None], config: Config) -> None:
+    try:
+        check(config)
+    except BadConfig as error:
+        _note(warnings, error.errors)
 
 
 def _removable(place: Place) -> Place:
@@ -73,8 +75,36 @@ def _removable(place: Place) -> Place:
     return place[:-1] if place[-1] == "name" else place
 
 
+def _topmost(places: set[Place]) -> list[Place]:
+    """Without those that are inside of others; from the end of each list, so that what is before keeps its number."""
+    found = [place for place in places if not any(place[:length] in places for length in range(1, len(place)))]
+    return sorted(found, key=_order, reverse=True)
+
+
 def _order(place: Place) -> list[tuple[int, str]]:
     return [(step, "") if isinstance(step, int) else (-1, step) for step in place]
+
+
+def _emptied(config: Config, places: list[Place]) -> Config:
+    """A copy with an empty object in each of these places."""
+    config = copy.deepcopy(config)
+    for place in places:
+        _holder(config, place)[place[-1]] = {}
+    return config
+
+
+def _without(config: Config, places: list[Place]) -> Config:
+    """The config itself, from which these places are removed."""
+    for place in places:
+        del _holder(config, place)[place[-1]]
+    return config
+
+
+def _holder(config: Config, place: Place) -> Any:
+    holder: Any = config
+    for step in place[:-1]:
+        holder = holder[step]
+    return holder
 
 
 def _note(notes: dict[str, list[str]], errors: FieldErrors) -> None:

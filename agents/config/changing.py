@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -11,6 +12,7 @@ from agents.config import merging, rules, schema, secrets, system
 from agents.config.document import Config
 from agents.config.layers import Layer, resolve
 from agents.errors import BadConfig
+from maim.common.errors import Text
 
 
 def changed(
@@ -21,16 +23,42 @@ def changed(
     Its secrets are sealed. An operator's (`is_trusted`) may change what the layers below define. Raises
     BadConfig, which names every path that is wrong.
     """
-    schema.check(sent, stored)
-    if not is_trusted:
-        rules.check_names(sent, stored, below)
-    meant = secrets.unmasked(sent, stored)
+    errors = _Errors()
+    meant = sent
+    with errors.collected():
+        schema.check(sent, stored)
+    with errors.collected():
+        if not is_trusted:
+            rules.check_names(sent, stored, below)
+    with errors.collected():
+        meant = secrets.unmasked(sent, stored)
+    if errors.found and not schema.is_mergeable(sent):
+        raise BadConfig(errors.found)
     result = merging.merge({} if replace else stored, meant)
-    rules.check_size(result)
-    resolved = resolve([*below, Layer("", result, is_trusted)])
-    if errors := schema.unknown_models(sent, resolved):
-        raise BadConfig(errors)
+    with errors.collected():
+        rules.check_size(result, stored)
+    with errors.collected():
+        before, after = (resolve([*below, Layer("", config, is_trusted)]) for config in (stored, result))
+        schema.check_models(sent, after, stored=stored, resolved_before=before)
+    if errors.found:
+        raise BadConfig(errors.found)
     return secrets.sealed(result, stored)
+
+
+class _Errors:
+    """What several checks find wrong, by path."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[Text]] = {}
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Around a check that raises BadConfig: the next one is made, too."""
+        try:
+            yield
+        except BadConfig as error:
+            for place, sentences in error.errors.items():
+                self.found.setdefault(place, []).extend(sentences)
 
 
 # In `tenant_config`, whose other keys are the tenant's own business.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,7 +37,9 @@ def check_names(sent: Config, stored: Config, below: Sequence[Layer]) -> None:
             operators |= names
     model, before = section(sent, "model"), section(stored, "model")
     providers -= {_folded(item.get("name")) for item in _items(before, "api_providers")}
-    used_before = {_folded(item.get("name")): _folded(item.get("api_provider")) for item in _items(before, "models")}
+    used_before = defaultdict[str, set[str]](set)
+    for item in _items(before, "models"):
+        used_before[_folded(item.get("name"))].add(_folded(item.get("api_provider")))
     for number, provider in enumerate(_items(model, "api_providers")):
         if _folded(provider.get("name")) in providers:
             errors[f"config_overrides.model.api_providers[{number}].name"] = [
@@ -48,22 +51,29 @@ def check_names(sent: Config, stored: Config, below: Sequence[Layer]) -> None:
             errors[f"{path}.name"] = [_("the system, the template or the tenant has a model of this name")]
         for key in ("api_provider", "provider_name"):
             used = _folded(item.get(key))
-            if used in operators and used != used_before.get(_folded(item.get("name"))):
+            if used in operators and used not in used_before.get(_folded(item.get("name")), ()):
                 errors[f"{path}.{key}"] = [_("a model of your own needs a provider of your own")]
     if errors:
         raise BadConfig(errors)
 
 
-def check_size(config: Config) -> None:
-    """Raises BadConfig if the config is larger than MAX_BYTES, or has more than MAX_LEAVES values."""
-    if _size(config) > MAX_BYTES and _size(_opened(config)) > MAX_BYTES:
+def check_size(config: Config, stored: Config) -> None:
+    """Raises BadConfig if the config is larger than MAX_BYTES, or has more than MAX_LEAVES values.
+
+    One that was taken over with more may be changed, but does not grow.
+    """
+    if _size(config) > MAX_BYTES and _size(_opened(config)) > max(MAX_BYTES, _size(_opened(stored))):
         raise BadConfig({"config": [_("the config may have at most 256 KiB")]})
-    if sum(1 for _leaf in _leaves(config)) > MAX_LEAVES:
+    if (number := _values(config)) > MAX_LEAVES and number > _values(stored):
         raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
 
 
 def _size(config: Config) -> int:
     return len(json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _values(config: Config) -> int:
+    return sum(1 for _leaf in _leaves(config))
 
 
 def _opened(config: Config) -> Config:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from agents.config import rules
+from agents.errors import BadConfig
 from agents.models import Agent
 from agents.tests.configs import Config, ConfigDoor, model, provider, stored
 
@@ -109,3 +111,22 @@ class TestWhatIsRefused:
 
         assert config_door.try_put(config).status_code == 400
         assert stored() == {"x": 1}
+
+
+class TestAConfigThatWasTakenOverTooLarge:
+    def test_it_may_shrink_but_not_grow(self) -> None:
+        stored: Config = {"own": "x" * rules.MAX_BYTES}
+
+        rules.check_size({"own": "x" * (rules.MAX_BYTES - 1)}, stored)
+        rules.check_size(stored, stored)
+        with pytest.raises(BadConfig, match="256 KiB"):
+            rules.check_size({**stored, "more": 1}, stored)
+        with pytest.raises(BadConfig, match="256 KiB"):
+            rules.check_size(stored, {})
+
+    def test_the_same_holds_for_the_number_of_its_values(self) -> None:
+        stored: Config = {"own": [1] * (rules.MAX_LEAVES + 1)}
+
+        rules.check_size(stored, stored)
+        with pytest.raises(BadConfig, match="5,000"):
+            rules.check_size({**stored, "more": 1}, stored)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agents.config import schema
+from agents.errors import BadConfig
 from agents.tests.configs import Config, model
 
 pytestmark = pytest.mark.single
@@ -95,13 +96,29 @@ class TestUnknownModels:
     def test_what_is_sent_may_only_name_models_of_the_resolved_config(self) -> None:
         sent, resolved = model(**tasks(vlm=["here", "gone"])), model(models=[{"name": "here"}], **tasks(voice=["lost"]))
 
-        errors = schema.unknown_models(sent, resolved)
+        with pytest.raises(BadConfig) as refused:
+            schema.check_models(sent, resolved, stored={}, resolved_before={})
 
-        assert list(errors) == ["config_overrides.model.model_task_config.vlm.model_list[1]"]
-        assert all(errors.values())
+        assert list(refused.value.errors) == ["config_overrides.model.model_task_config.vlm.model_list[1]"]
+        assert all(refused.value.errors.values())
 
     def test_without_models_every_name_is_unknown(self) -> None:
-        assert len(schema.unknown_models(model(**tasks(vlm=["a"], voice=["b"])), {})) == 2
+        with pytest.raises(BadConfig) as refused:
+            schema.check_models(model(**tasks(vlm=["a"], voice=["b"])), {}, stored={}, resolved_before={})
+
+        assert len(refused.value.errors) == 2
 
     def test_tasks_that_the_schema_does_not_know_are_let_be(self) -> None:
-        assert schema.unknown_models(model(**tasks(own=["gone"])), {}) == {}
+        schema.check_models(model(**tasks(own=["gone"])), {}, stored={}, resolved_before={})
+
+    def test_what_a_task_named_before_may_be_sent_again_but_nothing_else(self) -> None:
+        stored = model(**tasks(vlm=["gone"]))
+
+        schema.check_models(stored, {}, stored=stored, resolved_before={})
+        with pytest.raises(BadConfig):
+            schema.check_models(model(**tasks(vlm=["gone", "new"])), {}, stored=stored, resolved_before={})
+        with pytest.raises(BadConfig):
+            schema.check_models(model(**tasks(voice=["gone"])), {}, stored=stored, resolved_before={})
+        there = model(models=[{"name": "gone"}], **tasks(vlm=["gone"]))
+        with pytest.raises(BadConfig, match="no model"):
+            schema.check_models(stored, {}, stored=there, resolved_before=there)

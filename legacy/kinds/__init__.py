@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from legacy.kinds.activity import Activity
 from legacy.kinds.agents import Agents
-from legacy.kinds.base import Found, Kind
+from legacy.kinds.base import Changed, Found, Kind
 from legacy.kinds.keys import Keys
 from legacy.kinds.plugins import Plugins
 from legacy.kinds.tenants import Tenants
@@ -33,4 +33,4 @@ def kinds_of(old: Snapshot) -> Kinds:
     return Kinds(Users(old), Tenants(old), (Agents(), Keys(), Plugins(), Activity()))
 
 
-__all__ = ["AnyKind", "Found", "Kind", "Kinds", "kinds_of"]
+__all__ = ["AnyKind", "Changed", "Found", "Kind", "Kinds", "kinds_of"]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from agents import adoption
 from agents.models import AgentActivity
 from legacy import values
-from legacy.kinds.base import Found, Kind, in_chunks, marks, rows_wanted
+from legacy.kinds.base import Changed, Found, Kind, in_chunks, marks, rows_wanted
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
@@ -53,7 +53,7 @@ class Activity(Kind[AgentActivity, AgentActivity]):
         *,
         actor: Actor,
         new: Sequence[Found[AgentActivity]],
-        changed: Sequence[tuple[AgentActivity, Found[AgentActivity]]],
+        changed: Sequence[Changed[AgentActivity, AgentActivity]],
     ) -> None:
         adoption.adopt_activity(new=[one.wanted for one in new], changed=rows_wanted(changed))
 

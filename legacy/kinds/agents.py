@@ -12,6 +12,7 @@ from agents.config.adoption import adopted
 from agents.models import Agent, AgentStatus
 from legacy import configs, names, values
 from legacy.kinds.base import (
+    Changed,
     Found,
     Kind,
     differing,
@@ -86,9 +87,7 @@ class Agents(Kind[Agent, Agent]):
                 notes = report.about(self.name, one.object_id, one.tenant_id)
                 _rename(one.wanted, "another agent here has this name", notes)
 
-    def adopt(
-        self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[tuple[Agent, Found[Agent]]]
-    ) -> None:
+    def adopt(self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[Changed[Agent, Agent]]) -> None:
         adoption.adopt_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from django.db import models
 from django.utils.crypto import salted_hmac
@@ -36,8 +36,9 @@ class Found(Generic[W]):
     object_id: str
     tenant_id: str | None
     wanted: W
-    told: Mapping[str, Any]  # all that was said of it, JSON-ready; with secrets, which is why it is not shown
+    told: Mapping[str, Any]  # what else was said of it, JSON-ready; it is not shown, for configs have secrets
     agent_id: str | None = None  # whose it is
+    secret: str | None = None  # its password's hash, or its key
 
     def __repr__(self) -> str:
         return f"Found({self.object_id}, …)"
@@ -45,8 +46,20 @@ class Found(Generic[W]):
     @property
     def fingerprint(self) -> str:
         """Another whenever the old system says something else of it; tells nobody what."""
-        text = json.dumps(self.told, sort_keys=True, default=str)
-        return salted_hmac("legacy.import", text, algorithm="sha256").hexdigest()
+        return _hmac("legacy.import", json.dumps(self.told, sort_keys=True, default=str))
+
+    @property
+    def secret_fingerprint(self) -> str:
+        """Another whenever it has another secret there; empty for what has none."""
+        return "" if self.secret is None else _hmac("legacy.import.secret", self.secret)
+
+
+class Changed(NamedTuple, Generic[S, W]):
+    """What is stored here of an object that has changed there, and whether its secret has."""
+
+    stored: S
+    found: Found[W]
+    has_new_secret: bool
 
 
 class Kind(ABC, Generic[S, W]):
@@ -80,7 +93,7 @@ class Kind(ABC, Generic[S, W]):
         """Changes what cannot be here as it was there, for the sake of what is here already: a name that is taken."""
 
     @abstractmethod
-    def adopt(self, *, actor: Actor, new: Sequence[Found[W]], changed: Sequence[tuple[S, Found[W]]]) -> None:
+    def adopt(self, *, actor: Actor, new: Sequence[Found[W]], changed: Sequence[Changed[S, W]]) -> None:
         """Takes them over; in a transaction."""
 
     @abstractmethod
@@ -95,9 +108,13 @@ class Kind(ABC, Generic[S, W]):
         """Reports those of no tenant."""
 
 
-def rows_wanted(changed: Sequence[tuple[S, Found[S]]]) -> list[Wanted[S]]:
+def rows_wanted(changed: Sequence[Changed[S, S]]) -> list[Wanted[S]]:
     """Pairs for the services, of a kind whose wanted objects are rows."""
-    return [Wanted(stored, found.wanted) for stored, found in changed]
+    return [Wanted(one.stored, one.found.wanted) for one in changed]
+
+
+def _hmac(salt: str, text: str) -> str:
+    return salted_hmac(salt, text, algorithm="sha256").hexdigest()
 
 
 def differing(stored: Any, wanted: Any, fields: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from apikeys.errors import BadPermissions
 from apikeys.keyformat import MalformedKey
 from apikeys.models import ApiKey, KeyStatus
 from legacy import names, values
-from legacy.kinds.base import Found, Kind, differing, document, in_chunks, is_good_id, made_at, marks, status
+from legacy.kinds.base import Changed, Found, Kind, differing, document, in_chunks, is_good_id, made_at, marks, status
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
@@ -66,12 +66,13 @@ class Keys(Kind[ApiKey, KnownKey]):
                 _rename(one.wanted.key, "another key here has this name", notes)
 
     def adopt(
-        self, *, actor: Actor, new: Sequence[Found[KnownKey]], changed: Sequence[tuple[ApiKey, Found[KnownKey]]]
+        self, *, actor: Actor, new: Sequence[Found[KnownKey]], changed: Sequence[Changed[ApiKey, KnownKey]]
     ) -> None:
         adoption.adopt_keys(
             actor=actor,
             new=[one.wanted for one in new],
-            changed=[(stored, one.wanted) for stored, one in changed],
+            changed=[(one.stored, one.found.wanted) for one in changed],
+            renewed={one.stored.pk for one in changed if one.has_new_secret},
         )
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
@@ -140,8 +141,8 @@ def _key(row: Row, notes: Notes, *, has_namesake: bool) -> Found[KnownKey] | Non
         "name", "agent_id", "description", "permissions", "status", "expires_at", "last_used_at", "usage_count",
         "created_at",
     )  # fmt: skip
-    told = {"secret": secret, **{field: getattr(key, field) for field in fields}}
-    return Found(key.id, key.tenant_id, KnownKey(key, secret), told, agent_id=key.agent_id)
+    told = {field: getattr(key, field) for field in fields}
+    return Found(key.id, key.tenant_id, KnownKey(key, secret), told, agent_id=key.agent_id, secret=secret)
 
 
 def _rename(key: ApiKey, why: str, notes: Notes) -> None:

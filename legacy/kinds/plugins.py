@@ -8,7 +8,7 @@ from typing import Any
 from agents import adoption
 from agents.models import PluginSetting
 from legacy import values
-from legacy.kinds.base import Found, Kind, differing, document, in_chunks, made_at, marks, rows_wanted
+from legacy.kinds.base import Changed, Found, Kind, differing, document, in_chunks, made_at, marks, rows_wanted
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row
@@ -52,7 +52,7 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
         *,
         actor: Actor,
         new: Sequence[Found[PluginSetting]],
-        changed: Sequence[tuple[PluginSetting, Found[PluginSetting]]],
+        changed: Sequence[Changed[PluginSetting, PluginSetting]],
     ) -> None:
         adoption.adopt_plugins(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 

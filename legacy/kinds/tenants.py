@@ -10,6 +10,7 @@ from agents.config.changing import AGENT_DEFAULTS, changed_tenant_config, compar
 from agents.errors import BadConfig
 from legacy import names, values
 from legacy.kinds.base import (
+    Changed,
     Found,
     Kind,
     differing,
@@ -84,9 +85,7 @@ class Tenants(Kind[Tenant, Tenant]):
                     report.about(self.name, one.object_id, one.object_id),
                 )
 
-    def adopt(
-        self, *, actor: Actor, new: Sequence[Found[Tenant]], changed: Sequence[tuple[Tenant, Found[Tenant]]]
-    ) -> None:
+    def adopt(self, *, actor: Actor, new: Sequence[Found[Tenant]], changed: Sequence[Changed[Tenant, Tenant]]) -> None:
         adoption.adopt_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from accounts import adoption
 from accounts import services as accounts
 from accounts.models import User
 from legacy import names, values
-from legacy.kinds.base import Found, Kind, differing, in_chunks, is_good_id, made_at, rows_wanted
+from legacy.kinds.base import Changed, Found, Kind, differing, in_chunks, is_good_id, made_at, rows_wanted
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row
@@ -68,7 +68,10 @@ class Users(Kind[User, User]):
                 user.set_email(None)
                 notes.found(Reason.BAD_EMAIL, "somebody else here has this address; it was left out")
 
-    def adopt(self, *, actor: Actor, new: Sequence[Found[User]], changed: Sequence[tuple[User, Found[User]]]) -> None:
+    def adopt(self, *, actor: Actor, new: Sequence[Found[User]], changed: Sequence[Changed[User, User]]) -> None:
+        for one in changed:
+            if not one.has_new_secret:  # it may have been changed here, or hashed anew
+                one.found.wanted.password = one.stored.password
         adoption.adopt_users(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
@@ -105,11 +108,10 @@ def _user(row: Row, notes: Notes, *, has_namesake: bool, shares_email: bool) -> 
     told = {
         "username": user.username,
         "email": user.email,
-        "password": hashed,
         "is_active": user.is_active,
         "created_at": user.created_at,
     }
-    return Found(user.id, None, user, told)
+    return Found(user.id, None, user, told, secret=hashed)
 
 
 def _rename(user: User, object_id: str, why: str, notes: Notes) -> None:

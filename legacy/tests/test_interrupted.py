@@ -30,7 +30,7 @@ MADE = {
     "agents_configversion": "agent_id, number",
     "apikeys_apikey": "id, tenant_id, agent_id, name, name_folded, permissions, status, usage_count, created_at",
     "apikeys_keysecret": "key_id, digest, hint, secret_version",
-    "legacy_imported": "kind, object_id, tenant_id, fingerprint",
+    "legacy_imported": "kind, object_id, tenant_id, fingerprint, secret",
     "common_auditentry": "action, object_id, tenant_id",
 }
 

@@ -16,7 +16,7 @@ from apikeys import services as apikeys
 from apikeys.models import ApiKey, KeySecret
 from legacy.models import Imported
 from legacy.tests.importing import import_from, verify
-from legacy.tests.old_databases import PASSWORD, OldDatabase
+from legacy.tests.old_databases import PASSWORD, OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T, can_sign_in, verdict
 from maim.common.models import AuditEntry, Change
 from maim.http.surfaces import INTERNAL, PUBLIC
@@ -187,6 +187,20 @@ def test_a_password_that_was_hashed_anew_at_a_sign_in_stays(old: OldDatabase, se
     assert can_sign_in("alice")
 
 
+def test_a_password_that_was_changed_here_stays_whatever_else_changes_there(
+    old: OldDatabase, secret: str, tmp_path: Path
+) -> None:
+    import_from(old, tmp_path)
+    accounts.set_password(actor=OPERATOR, user=User.objects.get(), password="chosen-here")
+    old.update("users", U, email="alice@example.com")
+
+    import_from(old, tmp_path)
+
+    assert User.objects.get().email == "alice@example.com"
+    assert User.objects.get().check_password("chosen-here")
+    assert not can_sign_in("alice")
+
+
 def test_a_password_that_was_changed_there_ends_the_sessions_here(
     old: OldDatabase, secret: str, tmp_path: Path
 ) -> None:
@@ -224,6 +238,20 @@ def test_a_key_that_was_rotated_here_keeps_its_new_secret(old: OldDatabase, secr
 
     assert KeySecret.objects.count() == 2
     assert (verdict(secret), verdict(rotated.secret)) == ("VALID", "VALID")
+
+
+def test_a_key_that_was_given_another_secret_there_has_that_one_alone(
+    old: OldDatabase, secret: str, tmp_path: Path
+) -> None:
+    import_from(old, tmp_path)
+    another = secret_of(T, A, 999)
+    old.update("api_keys", K, api_key=another)
+
+    run = import_from(old, tmp_path)
+
+    assert run.counts("keys") == {"read": 1, "changed": 1}
+    assert (verdict(secret), verdict(another)) == ("AUTH_002", "VALID")
+    assert AuditEntry.objects.filter(action="key.rotate", object_id=K).exists()
 
 
 def test_what_was_deleted_here_stays_deleted(old: OldDatabase, secret: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
+from django.db.models.functions import Concat
 
 from maim.common import epoch
 from maim.common.errors import DomainError
@@ -43,6 +44,8 @@ def upsert(row: M, *, unique_fields: Sequence[str], update_fields: Sequence[str]
 
 def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
     """As `upsert`, for some rows of one kind."""
+    if not rows:
+        return
     supports_target = connection.features.supports_update_conflicts_with_target
     type(rows[0])._base_manager.bulk_create(
         rows,
@@ -52,6 +55,9 @@ def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields
     )
 
 
+_NOBODYS = models.Value("ID ")  # no folded text has capitals
+
+
 class Wanted(NamedTuple, Generic[M]):
     """A row that is stored, and what it is to become."""
 
@@ -59,18 +65,21 @@ class Wanted(NamedTuple, Generic[M]):
     wanted: M
 
 
-def overwrite(rows: Sequence[Wanted[M]], fields: Sequence[str], *, unique: Mapping[str, str] | None = None) -> None:
+def overwrite(rows: Sequence[Wanted[M]], fields: Sequence[str], *, unique: Sequence[Sequence[str]] = ()) -> None:
     """Gives many stored rows the wanted values of these fields, in few statements.
 
-    `unique` maps a field under a unique constraint to one with a value that no other row has, so that rows may swap
-    what they have.
+    `unique` has the fields of each unique constraint, a folded text first: rows may swap what they have in them.
     """
     if not rows:
         return
     manager = type(rows[0].stored)._base_manager
-    for field, key in (unique or {}).items():
-        moving = [row.stored.pk for row in rows if getattr(row.stored, field) != getattr(row.wanted, field)]
-        manager.filter(pk__in=moving).update(**{field: models.F(key)})
+    for constraint in unique:
+        moving = [
+            row.stored.pk
+            for row in rows
+            if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in constraint)
+        ]
+        manager.filter(pk__in=moving).update(**{constraint[0]: Concat(_NOBODYS, models.F("pk"))})
     for stored, wanted in rows:
         for field in fields:
             setattr(stored, field, getattr(wanted, field))

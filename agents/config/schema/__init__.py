@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agents.config.schema.checking import Fault, check, faults
+from agents.config.schema.checking import Fault, check, faults, is_mergeable
 from agents.config.schema.drawing import json_schema
-from agents.config.schema.notices import Notice, unknown_models, warnings
+from agents.config.schema.notices import Notice, check_models, warnings
 from agents.config.schema.places import Place, path
 from agents.config.schema.root import defaults
 
@@ -13,10 +13,11 @@ __all__ = [
     "Notice",
     "Place",
     "check",
+    "check_models",
     "defaults",
     "faults",
+    "is_mergeable",
     "json_schema",
     "path",
-    "unknown_models",
     "warnings",
 ]

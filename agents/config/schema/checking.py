@@ -55,6 +55,14 @@ def faults(config: Config) -> Iterator[Fault]:
         yield Fault(problem.place, problem.sentence, _is_in_the_way_of_merging(problem))
 
 
+def is_mergeable(config: Config) -> bool:
+    """Whether nothing in a config is in the way of merging it, whatever else is wrong."""
+    try:
+        return not any(fault.is_in_the_way for fault in faults(config))
+    except BadConfig:
+        return False
+
+
 def _problems(sent: Config) -> Iterator[_Problem]:
     try:
         Root.model_validate(sent, context=RegexAllowance())

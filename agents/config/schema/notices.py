@@ -12,6 +12,7 @@ from agents.config.schema.objects import OpenObject, object_within, remarks
 from agents.config.schema.places import MODEL, Place, path
 from agents.config.schema.root import Root
 from agents.config.schema.sections.models import ModelTasks
+from agents.errors import BadConfig
 
 
 class Notice(NamedTuple):
@@ -24,19 +25,30 @@ class Notice(NamedTuple):
 def warnings(config: Config) -> list[Notice]:
     """What is odd in a config: values out of the ordinary, and tasks whose models it does not have."""
     found = [Notice(path(place), message) for place, message in _out_of_the_ordinary(Root, config, ())]
-    return [*found, *(Notice(path(place), _no_such_model()) for place in _unknown_models(config, config))]
+    return [*found, *(Notice(path(place), _no_such_model()) for place, _task, _name in _unknown_models(config, config))]
 
 
-def unknown_models(sent: Config, resolved: Config) -> dict[str, list[str]]:
-    """Errors for the models that tasks of `sent` name, but `resolved` does not have."""
-    return {path(place): [_no_such_model()] for place in _unknown_models(sent, resolved)}
+def check_models(sent: Config, resolved: Config, *, stored: Config, resolved_before: Config) -> None:
+    """Raises BadConfig, which names every one, if tasks of `sent` name models that `resolved` does not have.
+
+    What a stored task named without there being such a model may be sent again: a layer below has changed since.
+    """
+    let_be = {(task, name) for _place, task, name in _unknown_models(stored, resolved_before)}
+    errors = {
+        path(place): [_no_such_model()]
+        for place, task, name in _unknown_models(sent, resolved)
+        if (task, name) not in let_be
+    }
+    if errors:
+        raise BadConfig(errors)
 
 
 def _no_such_model() -> str:
     return _("no model has this name")
 
 
-def _unknown_models(sent: Config, resolved: Config) -> Iterator[Place]:
+def _unknown_models(sent: Config, resolved: Config) -> Iterator[tuple[Place, str, str]]:
+    """Where a task names a model that there is not, with the task and the name."""
     models = section(resolved, "model").get("models")
     names = {
         item["name"]
@@ -49,7 +61,7 @@ def _unknown_models(sent: Config, resolved: Config) -> Iterator[Place]:
         wanted = settings.get("model_list") if isinstance(settings, dict) else None
         for number, name in enumerate(wanted if isinstance(wanted, list) else ()):
             if isinstance(name, str) and name not in names:
-                yield (*MODEL, "model_task_config", task, "model_list", number)
+                yield (*MODEL, "model_task_config", task, "model_list", number), task, name
 
 
 def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> Iterator[tuple[Place, str]]:

@@ -1,0 +1,198 @@
+"""People of another system, taken over as they are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError
+
+from accounts import services
+from accounts.adoption import adopt_users, former_password
+from accounts.models import TokenSession, User
+from maim.common.db import Wanted
+from maim.common.models import AuditEntry
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person
+
+pytestmark = pytest.mark.django_db
+LONG_AGO = datetime(2024, 2, 29, 8, 30, tzinfo=UTC)
+HASH = former_password(f"$2b$12${'u' * 53}")
+ANOTHER_HASH = former_password(f"$2b$12${'e' * 53}")
+
+
+def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
+    """Somebody as they are to be here, not stored."""
+    user = User(**{"password": HASH, "created_at": LONG_AGO, **fields})
+    user.set_username(name)
+    user.set_email(email)
+    return user
+
+
+def here(name: str, **fields: Any) -> User:
+    """Somebody who was taken over before."""
+    user = from_there(name, **fields)
+    adopt(new=[user])
+    AuditEntry.objects.all().delete()
+    return User.objects.get(pk=user.pk)
+
+
+def changed(stored: User, **wanted: Any) -> Wanted[User]:
+    """Somebody who is stored, and what they are to become."""
+    row = User.objects.get(pk=stored.pk)
+    same = {"email": row.email, "password": row.password, "is_active": row.is_active, "created_at": row.created_at}
+    return Wanted(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
+
+
+def adopt(*, new: Sequence[User] = (), rows: Sequence[Wanted[User]] = ()) -> None:
+    adopt_users(actor=OPERATOR, new=new, changed=rows)
+
+
+def signed_in(user: User) -> str:
+    """An access token of theirs."""
+    return services.sign_in(actor=OPERATOR, user=user).access
+
+
+def is_signed_in(token: str) -> bool:
+    status: int = SurfaceClient(token=token).get("/api/v1/auth/me").status_code
+    assert status in (200, 401)
+    return status == 200
+
+
+def audited() -> list[tuple[str, str, Any, Any]]:
+    rows = AuditEntry.objects.order_by("pk")
+    assert {(row.object_type, row.tenant_id, row.actor_kind) for row in rows} <= {("user", None, "command")}
+    return [(row.action, row.object_id, row.before, row.after) for row in rows]
+
+
+class TestNewPeople:
+    def test_are_stored_as_they_are(self) -> None:
+        alice = from_there("Alice", email="Alice@Example.org", is_active=False, id="u-1")
+        bob = from_there("bob")
+
+        adopt(new=[alice, bob])
+
+        stored = User.objects.get(pk="u-1")
+        assert (stored.username, stored.username_folded) == ("Alice", "alice")
+        assert (stored.email, stored.email_folded) == ("Alice@Example.org", "alice@example.org")
+        assert (stored.password, stored.is_active, stored.created_at) == (HASH, False, LONG_AGO)
+        assert (stored.is_staff, stored.is_superuser) == (False, False)
+        assert User.objects.get(username="bob").email is None
+
+    def test_leave_an_audit_row_each_without_the_password(self) -> None:
+        adopt(new=[from_there("alice", id="u-1"), from_there("bob", id="u-2", email="bob@example.org")])
+
+        kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False}
+        assert audited() == [
+            ("user.import", "u-1", None, {**kept, "username": "alice"}),
+            ("user.import", "u-2", None, {**kept, "username": "bob", "email": "bob@example.org"}),
+        ]
+
+    def test_of_a_name_that_somebody_has_are_refused_with_all_the_others(self, alice: Person) -> None:
+        with pytest.raises(IntegrityError):
+            adopt(new=[from_there("bob"), from_there("ALICE")])
+
+
+class TestChangedPeople:
+    def test_become_what_they_are_to_be(self) -> None:
+        alice = here("alice", email="alice@example.org")
+
+        earlier = LONG_AGO - timedelta(days=1)
+        adopt(
+            rows=[changed(alice, name="Alicia", email=None, password=ANOTHER_HASH, is_active=False, created_at=earlier)]
+        )
+
+        alice.refresh_from_db()
+        assert (alice.username, alice.username_folded, alice.email, alice.email_folded) == (
+            "Alicia",
+            "alicia",
+            None,
+            None,
+        )
+        assert (alice.password, alice.is_active, alice.created_at) == (ANOTHER_HASH, False, earlier)
+
+    def test_keep_what_is_not_told_of_them_there(self) -> None:
+        alice = here("alice")
+        services.update_user(actor=OPERATOR, user_id=alice.id, changes={"is_staff": True, "is_superuser": True})
+        seen_at = LONG_AGO + timedelta(days=1)
+        User.objects.update(last_login=seen_at)
+
+        adopt(rows=[changed(alice, name="Alicia")])
+
+        alice.refresh_from_db()
+        assert (alice.is_staff, alice.is_superuser, alice.last_login) == (True, True, seen_at)
+
+    def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
+        alice, bob = here("alice", email="alice@example.org"), here("bob")
+
+        adopt(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
+
+        assert audited() == [
+            ("user.import", alice.id, {"email": "alice@example.org"}, {"email": "alicia@example.org"}),
+            ("user.import", bob.id, {"username": "bob", "is_active": True}, {"username": "Bob", "is_active": False}),
+        ]
+
+    def test_leave_no_password_in_the_audit_log(self) -> None:
+        alice = here("alice")
+
+        adopt(new=[from_there("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
+
+        assert [action for action, *_rest in audited()] == ["user.import", "user.import", "user.password"]
+        assert "$2b$" not in json.dumps(audited())
+
+    def test_may_swap_their_names_and_addresses(self) -> None:
+        alice, bob = here("alice", email="alice@example.org"), here("bob", email="bob@example.org")
+
+        adopt(
+            rows=[
+                changed(alice, name="Bob", email="bob@example.org"),
+                changed(bob, name="alice", email="alice@example.org"),
+            ]
+        )
+
+        found = User.objects.values_list("id", "username", "username_folded", "email_folded")
+        assert set(found) == {
+            (alice.id, "Bob", "bob", "bob@example.org"),
+            (bob.id, "alice", "alice", "alice@example.org"),
+        }
+
+    def test_may_pass_their_addresses_on(self) -> None:
+        alice, bob = here("alice", email="a@example.org"), here("bob")
+
+        adopt(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
+
+        assert dict(User.objects.values_list("id", "email_folded")) == {alice.id: None, bob.id: "a@example.org"}
+
+
+class TestSessions:
+    @pytest.mark.parametrize("what", [{"password": ANOTHER_HASH}, {"is_active": False}])
+    def test_end_with_the_old_password_and_with_deactivation(self, what: dict[str, Any]) -> None:
+        alice, bob = here("alice"), here("bob")
+        tokens = [signed_in(alice), signed_in(alice)]
+        bobs = signed_in(bob)
+
+        adopt(rows=[changed(alice, **what), changed(bob, name="Robert")])
+
+        assert [is_signed_in(token) for token in tokens] == [False, False]
+        assert is_signed_in(bobs)
+        assert list(TokenSession.objects.values_list("user", flat=True)) == [bob.id]
+
+    @pytest.mark.parametrize("what", [{"name": "Alicia"}, {"email": "new@example.org"}, {"created_at": LONG_AGO}, {}])
+    def test_go_on_with_any_other_change(self, what: dict[str, Any]) -> None:
+        alice = here("alice")
+        token = signed_in(alice)
+
+        adopt(rows=[changed(alice, **what)])
+
+        assert is_signed_in(token)
+
+    def test_do_not_come_back_when_somebody_becomes_active_again(self) -> None:
+        alice = here("alice", is_active=False)
+
+        adopt(rows=[changed(alice, is_active=True)])
+
+        assert User.objects.get(pk=alice.pk).is_active
+        assert not TokenSession.objects.exists()

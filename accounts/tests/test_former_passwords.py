@@ -1,0 +1,248 @@
+"""Passwords of the system before: they go on working, and are hashed anew at the first sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import bcrypt
+import pytest
+
+from accounts import hashers
+from accounts.adoption import former_password, is_former
+from accounts.hashers import FormerPasswordHasher, hash_slot
+from accounts.models import User
+from maim import settings as shipped
+from maim.common.errors import Unavailable
+from maim.environment import AuthRate
+from tests.support.client import SurfaceClient
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "correct horse"
+PREFIXES = ("$2a$", "$2b$", "$2y$")
+DIGITS = f"{'a' * 21}u{'b' * 31}"  # of a salt and a hash
+# 72 bytes are 24 of these characters; the last of 25 is the first to be cut.
+CHINESE = "密" * 40
+# The 72nd byte is the second of the three of a character.
+ACROSS_THE_CUT = "a" + "密" * 40
+
+
+@pytest.fixture(autouse=True)
+def _hashed_as_shipped(_quick_and_unthrottled: None, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = shipped.PASSWORD_HASHERS
+
+
+def hashed(password: str, prefix: str = "$2b$", *, cost: int = 4) -> str:
+    """A hash as the system before made it, which cut what was longer than 72 bytes."""
+    salt = prefix.encode() + bcrypt.gensalt(cost)[4:]
+    return bcrypt.hashpw(password.encode()[:72], salt).decode()
+
+
+def came_over(password: str = PASSWORD, prefix: str = "$2b$", **fields: Any) -> User:
+    """Alice, with a password from there."""
+    stored = former_password(hashed(password, prefix))
+    assert stored is not None
+    user = User(password=stored, **fields)
+    user.set_username("alice")
+    user.save(force_insert=True)
+    return user
+
+
+def login(public: SurfaceClient, password: str, username: str = "alice") -> Any:
+    return public.send("POST", "/api/v1/auth/login", {"username": username, "password": password})
+
+
+def stored(user: User) -> str:
+    password: str = User.objects.values_list("password", flat=True).get(pk=user.pk)
+    return password
+
+
+@contextmanager
+def all_places_taken() -> Iterator[None]:
+    """As many hash and wait as may."""
+    for _ in range(hashers.ADMITTED):
+        assert hashers._admitted.acquire(blocking=False)
+    try:
+        yield
+    finally:
+        for _ in range(hashers.ADMITTED):
+            hashers._admitted.release()
+
+
+class TestSigningIn:
+    @pytest.mark.parametrize("prefix", PREFIXES)
+    def test_the_same_password_is_good(self, public: SurfaceClient, prefix: str) -> None:
+        came_over(prefix=prefix)
+
+        response = login(public, PASSWORD)
+
+        assert response.status_code == 200, response.content
+        token = response.json()["access_token"]
+        assert SurfaceClient(token=token).get("/api/v1/auth/me").json()["username"] == "alice"
+
+    @pytest.mark.parametrize("prefix", PREFIXES)
+    def test_another_password_is_not(self, public: SurfaceClient, prefix: str) -> None:
+        user = came_over(prefix=prefix)
+        before = stored(user)
+
+        answers = [login(public, wrong) for wrong in ("correct hors", "correct horse ", "Correct horse", hashed("x"))]
+
+        assert {answer.status_code for answer in answers} == {400}
+        assert {answer.json()["detail"] for answer in answers} == {"Incorrect username or password"}
+        assert stored(user) == before
+
+    def test_afterwards_it_is_hashed_as_new_ones_are(self, public: SurfaceClient) -> None:
+        user = came_over()
+        assert is_former(stored(user))
+
+        assert login(public, PASSWORD).status_code == 200
+
+        assert stored(user).startswith("argon2$argon2id$")
+        assert not is_former(stored(user))
+        assert login(public, PASSWORD).status_code == 200
+        assert login(public, "wrong horse").status_code == 400
+
+    def test_somebody_inactive_is_refused_as_for_a_wrong_password(self, public: SurfaceClient) -> None:
+        came_over(is_active=False)
+
+        right, wrong = login(public, PASSWORD), login(public, "wrong horse")
+
+        assert (right.status_code, right.content) == (400, wrong.content)
+
+    def test_attempts_are_counted_as_anybodys(self, public: SurfaceClient, settings: Any) -> None:
+        settings.AUTH_RATE = AuthRate((2, 100))
+        user = came_over()
+        user.set_username(f"alice of {user.id}")  # a count of its own, whatever ran before
+        user.save()
+
+        statuses = [login(public, password, user.username).status_code for password in ("wrong 1", "wrong 2", PASSWORD)]
+
+        assert statuses == [400, 400, 429]
+
+
+class TestLongPasswords:
+    @pytest.mark.parametrize("password", ["x" * 72, "x" * 73, "x" * 500, CHINESE, ACROSS_THE_CUT])
+    @pytest.mark.parametrize("prefix", PREFIXES)
+    def test_are_good_as_they_were_there(self, public: SurfaceClient, prefix: str, password: str) -> None:
+        came_over(password, prefix)
+
+        assert login(public, password).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("password", "other"),
+        [
+            ("x" * 100, "x" * 72),
+            ("x" * 100, "x" * 72 + "anything"),
+            (CHINESE, "密" * 24),
+            (CHINESE, "密" * 24 + "anything"),
+            (ACROSS_THE_CUT, ACROSS_THE_CUT + "anything"),
+            (ACROSS_THE_CUT, "a" + "密" * 23 + "寜"),  # another in its third byte, which is the 73rd
+        ],
+    )
+    def test_what_is_after_the_72nd_byte_counts_from_the_first_sign_in_on(
+        self, public: SurfaceClient, password: str, other: str
+    ) -> None:
+        came_over(password)
+
+        assert login(public, other).status_code == 200
+
+        assert login(public, other).status_code == 200
+        assert login(public, password).status_code == 400
+
+    @pytest.mark.parametrize(
+        ("password", "other"),
+        [
+            ("x" * 100, "x" * 71),
+            ("x" * 100, "x" * 71 + "y" + "x" * 28),
+            (CHINESE, "密" * 23 + "蜜" + "密" * 16),
+            (ACROSS_THE_CUT, "a" + "密" * 23 + "宆" + "密" * 16),  # another in its second byte, which is the 72nd
+        ],
+    )
+    def test_what_is_before_counts(self, public: SurfaceClient, password: str, other: str) -> None:
+        came_over(password)
+
+        assert login(public, other).status_code == 400
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("password", [PASSWORD, "wrong horse"])
+    def test_with_all_of_them_taken_a_sign_in_is_told_to_come_back(self, public: SurfaceClient, password: str) -> None:
+        user = came_over()
+        before = stored(user)
+
+        with all_places_taken():
+            response = login(public, password)
+
+        assert response.status_code == 503
+        assert response.json()["code"] == "SYS_002"
+        assert int(response["Retry-After"]) > 0
+        assert stored(user) == before
+        assert login(public, PASSWORD).status_code == 200
+
+    def test_each_check_takes_one(self) -> None:
+        encoded = FormerPasswordHasher().encode(PASSWORD, bcrypt.gensalt(4))
+
+        with all_places_taken(), pytest.raises(Unavailable):
+            FormerPasswordHasher().verify(PASSWORD, encoded)
+
+    def test_each_check_gives_its_own_back(self) -> None:
+        hasher = FormerPasswordHasher()
+        encoded = hasher.encode(PASSWORD, bcrypt.gensalt(4))
+
+        for _ in range(hashers.ADMITTED + 1):
+            assert hasher.verify(PASSWORD, encoded)
+            with pytest.raises(ValueError, match="salt"):
+                hasher.encode(PASSWORD, "no salt")
+
+        with hash_slot():
+            assert hasher.verify(PASSWORD, encoded)
+
+
+class TestWhatIsTakenOver:
+    @pytest.mark.parametrize("prefix", PREFIXES)
+    @pytest.mark.parametrize("cost", ["04", "10", "12", "15"])
+    def test_a_bcrypt_hash_is(self, prefix: str, cost: str) -> None:
+        text = f"{prefix}{cost}${DIGITS}"
+
+        assert former_password(text) == f"bcrypt${text}"
+
+    @pytest.mark.parametrize("cost", ["16", "20", "31"])
+    def test_one_that_would_take_too_long_to_check_is_not(self, cost: str) -> None:
+        assert former_password(f"$2b${cost}${DIGITS}") is None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            PASSWORD,
+            "!unusable",
+            "$2b$",
+            f"$2b$12${DIGITS[:-1]}",
+            f"$2b$12${DIGITS}b",
+            f"$2b$12${DIGITS}\n",
+            f" $2b$12${DIGITS}",
+            f"$2b$12${DIGITS[:-1]}!",
+            f"$2b$12${DIGITS[:-1]}密",
+            f"$2b$12${'a' * 22}{'b' * 31}",  # bcrypt cannot hash with this salt
+            f"$2x$12${DIGITS}",
+            f"$2$12${DIGITS}",
+            f"$2b$03${DIGITS}",
+            f"$2b$32${DIGITS}",
+            f"$2b$1২${DIGITS}",
+            f"$2b$5${DIGITS}",
+            f"bcrypt$$2b$12${DIGITS}",
+            "$argon2id$v=19$m=102400,t=2,p=8$c29tZXNhbHQ$aGFzaA",
+            "5f4dcc3b5aa765d61d8327deb882cf99",
+        ],
+    )
+    def test_what_is_no_bcrypt_hash_is_not(self, text: str) -> None:
+        assert former_password(text) is None
+
+    def test_only_what_came_over_is_told_as_such(self) -> None:
+        user = User()
+        user.set_password(PASSWORD)
+        assert not is_former(user.password)
+        user.set_unusable_password()
+        assert not is_former(user.password)
+        assert is_former(str(former_password(hashed(PASSWORD))))

@@ -1,0 +1,417 @@
+"""A config that was made elsewhere: what of it is kept, what is not, and that it can be sent back as it is read."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from agents import services
+from agents.adoption import adopt_agents
+from agents.config import merging
+from agents.config.adoption import Adopted, adopted
+from agents.config.document import SECTIONS
+from agents.config.schema import Place
+from agents.config.secrets import masked, opened
+from agents.models import Agent, ConfigVersion
+from agents.tests.config_fields import FIELDS
+from agents.tests.config_strategies import configs, json_values
+from agents.tests.configs import MASK, Config, model, provider
+from agents.tests.test_schema_check import WRONG, placed, section, shown
+from maim.common.models import AuditEntry, Change
+from tests.support.people import OPERATOR, Person
+
+PROVIDERS, MODELS = "config_overrides.model.api_providers", "config_overrides.model.models"
+SECRETS = ("config_overrides.model.api_providers[].api_key", "config_overrides.model.api_providers[].base_url")
+thoroughly = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+_numbers = itertools.count(1)
+
+
+def text(config: Any) -> str:
+    """By which 1, 1.0 and true differ."""
+    return json.dumps(config)
+
+
+def kept(config: Config, *warned_of: str) -> Config:
+    """What is stored of a config of which nothing is left out; these places are warned of."""
+    found = adopted(config)
+    assert found.left_out == {}
+    assert list(found.warnings) == list(warned_of)
+    assert all(sentence for sentences in found.warnings.values() for sentence in sentences)
+    return found.config
+
+
+def left_out(config: Config, *places: str) -> Config:
+    """What is stored of a config of which just these places are left out, and nothing warned of."""
+    found = adopted(config)
+    assert found.warnings == {}
+    assert list(found.left_out) == list(places)
+    assert all(sentence for sentences in found.left_out.values() for sentence in sentences)
+    return found.config
+
+
+def secret(place: str) -> bool:
+    return place.endswith((".api_key", ".base_url", ".auth_token"))
+
+
+class TestWhatIsKept:
+    @pytest.mark.parametrize("config", [{}, {"own": {"a": [1]}}, {"persona": "kind"}, {"persona": {"states": ["a"]}}])
+    def test_all_that_the_schema_takes(self, config: Config) -> None:
+        assert text(kept(config)) == text(config)
+
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_a_value_of_another_type_with_a_warning(self, path: str) -> None:
+        is_merged_by_name = path.endswith(("models[]", "api_providers[]"))
+        for name, (kind, _default, _length) in FIELDS[path].items():
+            for wrong in WRONG[kind]:
+                place = shown(path, name)
+                is_structure = is_merged_by_name and name == "name"
+                is_list_of_named = f"{path}.{name}" in (PROVIDERS, MODELS)
+                if not (is_structure or is_list_of_named or name == "provider_name" or secret(place)):
+                    config = placed(path, {"name": "a", name: wrong})
+                    assert text(kept(config, place)) == text(config), (name, wrong)
+
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_a_text_that_is_too_long_with_a_warning(self, path: str) -> None:
+        for name, (_kind, _default, length) in FIELDS[path].items():
+            if length and name != "provider_name":
+                config = placed(path, {"name": "a", name: "长" * (length + 1)})
+                assert kept(config, shown(path, name)) == config
+
+    @pytest.mark.parametrize(
+        ("config", "place"),
+        [
+            (section("chat", talk_value_rules=[{"time": "8:00-9:00"}]), "chat.talk_value_rules[0].time"),
+            (section("chat", talk_value_rules=["x"]), "chat.talk_value_rules[0]"),
+            (section("expression", allow_reflect=["qq:1", "qq"]), "expression.allow_reflect[1]"),
+            (section("message_receive", ban_msgs_regex=["ok", "(a+)+"]), "message_receive.ban_msgs_regex[1]"),
+            (section("model", model_task_config={"vlm": 5}), "model.model_task_config.vlm"),
+            (section("model", model_task_config=[]), "model.model_task_config"),
+        ],
+    )
+    def test_what_is_of_another_form_with_a_warning(self, config: Config, place: str) -> None:
+        assert kept(config, f"config_overrides.{place}") == config
+
+    def test_secrets_that_are_texts_lists_or_nothing(self) -> None:
+        items = [provider("a", api_key="sk-a", base_url=""), provider("b", api_key=["sk-b"])]
+        config = {**model(api_providers=items)}
+        config["config_overrides"]["maim_message"] = {"auth_token": ["tok"]}
+
+        assert kept(config, f"{PROVIDERS}[1].api_key") == config
+
+    def test_names_of_the_systems_own_with_a_warning(self, system_models: None) -> None:
+        config = model(
+            api_providers=[provider("mine"), provider("ünïversal")],
+            models=[
+                {"name": "SYSTEM-MODEL", "api_provider": "mine"},
+                {"name": "own", "api_provider": "ÜNÏVERSAL"},
+                {"name": "fine", "api_provider": "mine"},
+            ],
+        )
+
+        assert kept(config, f"{PROVIDERS}[1].name", f"{MODELS}[0].name", f"{MODELS}[1].api_provider") == config
+
+    def test_what_is_larger_than_a_config_may_be_with_a_warning(self) -> None:
+        large = {"own": "x" * (256 * 1024)}
+        many = {"own": list(range(5001))}
+
+        assert kept(large, "config") == large
+        assert kept(many, "config") == many
+        assert kept({"own": "x" * (255 * 1024)})
+
+    def test_several_warnings_each_by_its_place(self) -> None:
+        config = {"persona": {"states": [1, "x", 2]}, **section("chat", talk_value="x")}
+
+        assert kept(config, "persona.states[0]", "persona.states[2]", "config_overrides.chat.talk_value") == config
+
+
+class TestWhatIsLeftOut:
+    @pytest.mark.parametrize("persona", [5, True, [], ["kind"], 0.5])
+    def test_a_persona_that_is_neither_text_nor_object(self, persona: Any) -> None:
+        assert left_out({"persona": persona, "own": 1}, "persona") == {"own": 1}
+
+    @pytest.mark.parametrize("wrong", [5, "x", [], True])
+    def test_what_has_to_be_an_object(self, wrong: Any) -> None:
+        assert left_out(
+            {"bot_overrides": wrong, "config_overrides": wrong, "a": 1}, "bot_overrides", "config_overrides"
+        )
+
+        sections = adopted({"config_overrides": {**dict.fromkeys(SECTIONS, wrong), "own": wrong}})
+        assert sorted(sections.left_out) == [f"config_overrides.{name}" for name in SECTIONS]
+        assert (sections.config, sections.warnings) == ({"config_overrides": {"own": wrong}}, {})
+
+    @pytest.mark.parametrize("wrong", [5, "x", {}, {"0": {"name": "a"}}, True])
+    def test_lists_of_named_items_that_are_none(self, wrong: Any) -> None:
+        found = adopted(model(models=wrong, api_providers=wrong, own=1))
+
+        assert sorted(found.left_out) == [PROVIDERS, MODELS]
+        assert (found.config, found.warnings) == (model(own=1), {})
+
+    @pytest.mark.parametrize("kind", ["models", "api_providers"])
+    def test_items_that_are_none_or_have_no_name_or_one_that_an_item_before_has(self, kind: str) -> None:
+        first, second = {"name": "a", "n": 1}, {"name": "b", "n": 2}
+        items = ["x", first, {}, None, {"name": ""}, second, {"name": 5}, {"name": None}, {"name": "a", "n": 3}, second]
+
+        found = adopted(model(**{kind: items}))
+
+        places = ("[0]", "[2].name", "[3]", "[4].name", "[6].name", "[7].name", "[8].name", "[9].name")
+        assert sorted(found.left_out) == sorted(f"config_overrides.model.{kind}{place}" for place in places)
+        assert (found.config, found.warnings) == (model(**{kind: [first, second]}), {})
+
+    def test_names_that_differ_in_their_case_are_two(self) -> None:
+        config = model(models=[{"name": "a"}, {"name": "A"}])
+
+        assert kept(config) == config
+
+    @pytest.mark.parametrize("wrong", [{"$sealed": "x"}, {"a": 1}, 5, True, 0.5])
+    def test_secrets_that_are_neither_text_nor_list(self, wrong: Any) -> None:
+        config = model(api_providers=[provider(api_key=wrong, base_url=wrong)])
+        config["config_overrides"]["maim_message"] = {"auth_token": wrong, "own": 1}
+
+        token = "config_overrides.maim_message.auth_token"
+        found = left_out(config, f"{PROVIDERS}[0].api_key", f"{PROVIDERS}[0].base_url", token)
+
+        assert found == {"config_overrides": {"model": {"api_providers": [provider()]}, "maim_message": {"own": 1}}}
+
+    def test_all_of_it_where_more_is_wrong_than_can_be_named(self) -> None:
+        lists = {"ban_words": [1] * 5000, "ban_msgs_regex": [1] * 5000}
+
+        assert left_out({"own": 1, **section("message_receive", **lists)}, "config") == {}
+
+    def test_a_list_that_is_too_long_with_the_wrong_items_in_it(self) -> None:
+        found = adopted(model(models=[{"name": "a"}] * 5001, own=1))
+
+        assert MODELS in found.left_out
+        assert found.config == model(own=1)
+
+
+class TestPlaces:
+    """They are those of the config that came in, whatever goes from it."""
+
+    def test_of_warnings_behind_items_that_go(self, system_models: None) -> None:
+        items = [5, provider("a", timeout="x"), {}, provider("a"), provider("Ünïversal", max_retry="y")]
+        models = [{}, {"name": "own", "provider_name": "Ünïversal"}, {"name": "own"}, {"name": "two", "price_in": "z"}]
+
+        found = adopted(model(api_providers=items, models=models))
+
+        assert sorted(found.left_out) == sorted(
+            [
+                f"{PROVIDERS}[0]",
+                f"{PROVIDERS}[2].name",
+                f"{PROVIDERS}[3].name",
+                f"{MODELS}[0].name",
+                f"{MODELS}[2].name",
+            ]
+        )
+        assert sorted(found.warnings) == sorted(
+            [
+                f"{PROVIDERS}[1].timeout",
+                f"{PROVIDERS}[4].max_retry",
+                f"{PROVIDERS}[4].name",
+                f"{MODELS}[1].provider_name",
+                f"{MODELS}[3].price_in",
+            ]
+        )
+        assert found.config == model(
+            api_providers=[items[1], items[4]],
+            models=[{"api_provider": "Ünïversal", "name": "own"}, models[3]],
+        )
+
+    def test_of_secrets_behind_items_that_go(self) -> None:
+        items = [None, provider("a", api_key={"x": 1}), {}, provider("b", api_key={"x": 1}, timeout="x")]
+
+        found = adopted(model(api_providers=items))
+
+        assert sorted(found.left_out) == [
+            f"{PROVIDERS}[0]",
+            f"{PROVIDERS}[1].api_key",
+            f"{PROVIDERS}[2].name",
+            f"{PROVIDERS}[3].api_key",
+        ]
+        assert list(found.warnings) == [f"{PROVIDERS}[3].timeout"]
+        assert found.config == model(api_providers=[provider("a"), provider("b", timeout="x")])
+
+    def test_of_an_item_that_goes_nothing_else_is_told(self, system_models: None) -> None:
+        again = provider("a", api_key={"x": 1})
+
+        found = adopted(model(api_providers=[provider("a"), again]))
+
+        assert list(found.left_out) == [f"{PROVIDERS}[1].name"]
+
+
+class TestHowItIsStored:
+    def test_without_nulls(self) -> None:
+        config: Config = {
+            "persona": None,
+            "own": {"a": None, "b": [None, {"c": None, "d": 1}]},
+            **model(models=[{"name": "a", "price_in": None}], api_providers=None),
+        }
+
+        assert kept(config) == {"own": {"b": [None, {"d": 1}]}, **model(models=[{"name": "a"}])}
+
+    @pytest.mark.parametrize(
+        ("item", "spelled"),
+        [
+            ({"name": "a", "provider_name": "x"}, {"name": "a", "api_provider": "x"}),
+            ({"name": "a", "provider_name": "x", "api_provider": "y"}, {"name": "a", "api_provider": "y"}),
+            ({"name": "a", "api_provider": "y"}, {"name": "a", "api_provider": "y"}),
+        ],
+    )
+    def test_with_provider_name_in_its_newer_spelling(self, item: Config, spelled: Config) -> None:
+        assert kept(model(models=[item])) == model(models=[spelled])
+
+    def test_provider_name_of_another_type_is_kept_too(self) -> None:
+        found = kept(model(models=[{"name": "a", "provider_name": 5}]), f"{MODELS}[0].provider_name")
+
+        assert found == model(models=[{"name": "a", "api_provider": 5}])
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"persona": 5, "own": None},
+            model(models=["x", {}, {"name": "a", "provider_name": "b"}, {"name": "a"}]),
+            model(api_providers=[5, provider(api_key={"a": 1})]),
+            section("chat", talk_value="x", talk_value_rules=[{"time": None}]),
+        ],
+    )
+    def test_the_config_that_came_in_is_not_changed(self, config: Config) -> None:
+        before = copy.deepcopy(config)
+
+        found = adopted(config)
+        found.config.setdefault("config_overrides", {})["changed"] = True
+
+        assert text(config) == text(before)
+
+
+# ---- any config
+
+
+def faulty() -> SearchStrategy[Config]:
+    """A config of the schema in which some values are any others, and some items of lists come twice."""
+    return configs().flatmap(_spoiled)
+
+
+@st.composite
+def _spoiled(draw: st.DrawFn, config: Config) -> Config:
+    config = copy.deepcopy(config)
+    values = (
+        st.none() | json_values() | st.sampled_from(["x" * 501, MASK, [MASK], {"$sealed": "x"}, [[]], [{}], [None]])
+    )
+    for _ in range(draw(st.integers(1, 6))):
+        places = list(_places(config, ()))
+        if not places:
+            break
+        *way, last = draw(st.sampled_from(places))
+        holder: Any = config
+        for step in way:
+            holder = holder[step]
+        if isinstance(holder, list) and isinstance(last, int) and draw(st.booleans()):
+            holder.insert(draw(st.integers(0, len(holder))), copy.deepcopy(holder[last]))
+        else:
+            holder[last] = copy.deepcopy(draw(values))
+    return config
+
+
+def _places(value: Any, place: Place) -> Iterator[Place]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, member in members:
+        yield (*place, step)
+        if len(place) < 6:
+            yield from _places(member, (*place, step))
+
+
+class TestAnyConfig:
+    pytestmark = pytest.mark.single
+
+    @thoroughly
+    @given(config=configs())
+    def test_without_a_fault_is_as_it_would_be_merged_into_nothing(self, config: Config) -> None:
+        assert text(kept(config)) == text(merging.merge({}, config)) == text(config)
+
+    @thoroughly
+    @given(config=faulty())
+    def test_is_adopted_once_and_for_all(self, config: Config) -> None:
+        before = text(config)
+        once = adopted(config)
+
+        again = adopted(once.config)
+
+        assert text(config) == before
+        assert (text(again.config), again.left_out) == (text(once.config), {})
+
+    @thoroughly
+    @given(config=faulty())
+    def test_loses_only_what_is_told(self, config: Config) -> None:
+        found = adopted(config)
+
+        if not found.left_out:
+            assert text(found.config) == text(merging.merge({}, config))
+
+
+@pytest.mark.django_db
+@pytest.mark.single
+class TestSendingBack:
+    """What was adopted can be sent back as it is read, and nothing is changed by that."""
+
+    @thoroughly
+    @given(config=configs() | faulty())
+    def test_any_config(self, alice: Person, config: Config) -> None:
+        can_be_sent_back(alice, adopted(config))
+
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_with_another_type_in_each_field(self, alice: Person, path: str) -> None:
+        for name, (kind, _default, _length) in FIELDS[path].items():
+            for wrong in WRONG[kind]:
+                can_be_sent_back(alice, adopted(placed(path, {"name": "a", name: wrong})))
+
+    def test_with_the_names_of_the_systems_own(self, alice: Person, system_models: None) -> None:
+        config = model(
+            api_providers=[provider("ünïversal", api_key="sk-mine")],
+            models=[{"name": "system-model"}, {"name": "own", "provider_name": "Ünïversal"}],
+        )
+
+        can_be_sent_back(alice, adopted(config))
+
+    def test_with_a_task_whose_model_there_is_not(self, alice: Person) -> None:
+        can_be_sent_back(alice, adopted(model(model_task_config={"vlm": {"model_list": ["gone"]}})))
+
+    def test_larger_than_a_config_may_be(self, alice: Person) -> None:
+        can_be_sent_back(alice, adopted({"own": "x" * (256 * 1024)}))
+        can_be_sent_back(alice, adopted({"own": [1] * 6_000}))
+
+    def test_with_namesakes_of_which_one_has_an_operators_provider(self, alice: Person, system_models: None) -> None:
+        models = [{"name": "a", "api_provider": "Ünïversal"}, {"name": "A", "api_provider": "mine"}]
+
+        can_be_sent_back(alice, adopted(model(models=models)))
+
+
+def can_be_sent_back(alice: Person, found: Adopted) -> None:
+    agent = Agent(tenant=alice.tenant, config=found.config)
+    agent.set_name(f"adopted {next(_numbers)}")
+    config = copy.deepcopy(agent.config)
+    adopt_agents(actor=OPERATOR, new=[agent], changed=[])
+    before = state(agent)
+    read = masked(Agent.unscoped.get(pk=agent.pk).config)
+
+    services.update_agent(actor=alice.actor, agent=agent, changes={"config": read})
+
+    assert state(agent) == before
+    assert text(opened(Agent.unscoped.get(pk=agent.pk).config)) == text(config)
+
+
+def state(agent: Agent) -> str:
+    """All that a write of the agent changes."""
+    rows = [
+        list(Agent.unscoped.filter(pk=agent.pk).values()),
+        list(ConfigVersion.unscoped.filter(agent=agent).order_by("pk").values()),
+        list(Change.objects.filter(subject=agent.pk).order_by("pk").values()),
+        list(AuditEntry.objects.filter(object_id=agent.pk).order_by("pk").values()),
+    ]
+    return json.dumps(rows, default=str)
