@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.config.secrets import masked
+from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus, PluginSetting
 from maim.http.fields import (
     Body,
@@ -73,7 +74,7 @@ class MaskedConfigField(JSONObjectField):
         return masked(value)
 
 
-def public_agent(agent: Agent) -> dict[str, Any]:
+def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
     """An agent as v1 shows it."""
     return {
         "id": agent.id,
@@ -126,7 +127,7 @@ class AgentAnswer(serializers.Serializer[Any]):
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
 
-    def to_representation(self, instance: Agent) -> dict[str, Any]:
+    def to_representation(self, instance: Agent | ListedAgent) -> dict[str, Any]:
         return public_agent(instance)
 
 
