@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services, throttle
-from accounts.models import TokenSession, User
+from accounts.models import User
 from accounts.serializers import (
     LoginBody,
     PasswordBody,
@@ -76,9 +76,9 @@ class Password(PlainView):
     )
     def post(self, request: Request) -> Response:
         assert isinstance(request.user, User)
-        assert isinstance(request.auth, TokenSession)
+        assert isinstance(request.auth, str)
         services.change_password(
-            actor=self.actor, user=request.user, keep_session=request.auth.id, **self.body(PasswordBody)
+            actor=self.actor, user=request.user, keep_session=request.auth, **self.body(PasswordBody)
         )
         return Response(status=204)
 

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.config.secrets import masked
+from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus, PluginSetting
 from maim.http.fields import (
     Body,
@@ -20,7 +21,6 @@ from maim.http.fields import (
     name_field,
 )
 from maim.http.limit_fields import QuotaField, RateLimitField
-from maim.http.shapes import utc_text
 
 
 def tags_field() -> serializers.ListField:
@@ -73,7 +73,7 @@ class MaskedConfigField(JSONObjectField):
         return masked(value)
 
 
-def public_agent(agent: Agent) -> dict[str, Any]:
+def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
     """An agent as v1 shows it."""
     return {
         "id": agent.id,
@@ -84,8 +84,8 @@ def public_agent(agent: Agent) -> dict[str, Any]:
         "template_id": agent.template_id,
         "status": agent.status,
         "tags": agent.tags,
-        "created_at": utc_text(agent.created_at),
-        "updated_at": utc_text(agent.updated_at),
+        "created_at": agent.created_at,
+        "updated_at": agent.updated_at,
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
     }
@@ -102,8 +102,8 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
         "template_id": agent.template_id,
         "config": masked(agent.config),
         "status": agent.status,
-        "created_at": utc_text(agent.created_at),
-        "updated_at": utc_text(agent.updated_at),
+        "created_at": agent.created_at,
+        "updated_at": agent.updated_at,
         "tags": agent.tags,
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
@@ -126,7 +126,7 @@ class AgentAnswer(serializers.Serializer[Any]):
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
 
-    def to_representation(self, instance: Agent) -> dict[str, Any]:
+    def to_representation(self, instance: Agent | ListedAgent) -> dict[str, Any]:
         return public_agent(instance)
 
 

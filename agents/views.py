@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import plugins, services
-from agents.access import agents_for, get_agent
+from agents.access import get_agent
 from agents.config import system
 from agents.config_versions import ConfigWrite
+from agents.listing import AgentList
 from agents.models import Agent
 from agents.serializers import (
     AgentAnswer,
@@ -24,15 +22,12 @@ from agents.serializers import (
     PluginBody,
     PluginQuery,
 )
-from maim.common.text import fold
 from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
 from maim.http.views import PlainView
 from tenants.access import Need, default_tenant, get_tenant
 from tenants.models import Tenant
-
-_SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id")}
 
 
 class Agents(PlainView):
@@ -45,8 +40,8 @@ class Agents(PlainView):
     )
     def get(self, request: Request) -> Response:
         query = self.query(AgentListQuery)
-        rows = _matching(agents_for(self.actor), query)
-        return bare_list(rows, AgentAnswer, skip=query["skip"], limit=query["limit"])
+        skip, limit, sort = query.pop("skip"), query.pop("limit"), query.pop("sort")
+        return bare_list(AgentList(self.actor, sort=sort, filters=query), AgentAnswer, skip=skip, limit=limit)
 
     @operation("Create an agent", tag="agents", request=AgentBody, answer=AgentAnswer, refusals=(404, 409))
     def post(self, request: Request) -> Response:
@@ -133,14 +128,3 @@ class BotDefaults(PlainView):
     @operation("The bots' default sections", tag="system", answer=serializers.DictField())
     def get(self, request: Request) -> Response:
         return Response(system.bot_defaults())
-
-
-def _matching(rows: QuerySet[Agent], query: dict[str, Any]) -> QuerySet[Agent]:
-    if "q" in query:
-        rows = rows.filter(name_folded__contains=fold(query["q"]))
-    if "status" in query:
-        rows = rows.filter(status=query["status"])
-    if "tenant_id" in query:
-        rows = rows.filter(tenant_id=query["tenant_id"])
-    sign = "-" if query["sort"].startswith("-") else ""
-    return rows.order_by(*(f"{sign}{column}" for column in _SORT_COLUMNS[query["sort"].lstrip("-")]))

@@ -53,17 +53,20 @@ INSTALLED_APPS = [
 # ---- surfaces: each has its own URLs and only the middleware it uses (maim.http.surfaces)
 
 ROOT_URLCONF = "maim.urls_public"
-MIDDLEWARE = [
+PUBLIC_MIDDLEWARE = [
     "maim.http.middleware.RequestScopeMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # outside of all that may refuse: a console must be able to read why
     "maim.http.middleware.PublicSurfaceMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+MIDDLEWARE = [  # of the admin, which alone has sessions and forms
+    *PUBLIC_MIDDLEWARE,
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 INTERNAL_URLCONF = "maim.urls_internal"
 INTERNAL_MIDDLEWARE = [

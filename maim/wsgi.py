@@ -49,7 +49,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
             return [reply.body]
     if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
         _measure_body(environ)
-    return handler_of(surface)(environ, start_response)
+    return handler_of(surface, environ["PATH_INFO"])(environ, start_response)
 
 
 def _header(environ: Environ, name: str) -> str | None:

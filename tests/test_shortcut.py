@@ -102,7 +102,7 @@ def answer_of(app: Any, asked: Asked, keys: dict[str, str]) -> Answer:
     begun: list[Any] = []
     environ = asked.environ(keys)
     if app is DJANGO:
-        app = handler_of(INTERNAL)
+        app = handler_of(INTERNAL, environ["PATH_INFO"])
         if asked.length is None:  # as maim.wsgi does before it
             environ["CONTENT_LENGTH"] = str(len(asked.content(keys)))
     chunks = app(environ, lambda status, headers, exc_info=None: begun.append((status, headers)))

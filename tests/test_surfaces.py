@@ -54,6 +54,17 @@ def test_a_path_of_both_is_each_surfaces_own(server: MaimServer) -> None:
     assert exchange(server.public_port, "GET", "/api/v1/plugins/settings").status == 401
 
 
+def test_only_the_admins_pages_have_sessions_and_forms(server: MaimServer) -> None:
+    """Whatever a browser has of the admin's cookies is nothing to the API."""
+    cookies = {"Cookie": f"csrftoken={'c' * 32}; sessionid={'s' * 32}"}
+
+    assert "csrftoken=" in exchange(server.public_port, "GET", "/admin/login/").headers["set-cookie"]
+    for path in ("/", "/docs", "/api/v1/agents", "/api/v1/nothing"):
+        answer = exchange(server.public_port, "GET", path, headers=cookies)
+        assert "set-cookie" not in answer.headers, path
+        assert "cookie" not in answer.headers.get("vary", "").lower(), path
+
+
 @pytest.mark.parametrize(
     "claim",
     [

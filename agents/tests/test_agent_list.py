@@ -92,6 +92,15 @@ def test_a_bad_query_is_400(alice: Person, query: str, field: str) -> None:
     assert list(body["errors"]) == [field]
 
 
+def test_a_refused_query_leaves_nothing_to_the_next(alice: Person) -> None:
+    """Though one serializer checks them all."""
+    for name in ("a", "b"):
+        created(alice, name)
+    refused(alice.client.get(f"{AGENTS}?sort=name&limit=1&status=gone"), 400, "VALIDATION_ERROR")
+
+    assert listed(alice) == (["b", "a"], 2)
+
+
 def test_unknown_parameters_are_ignored(alice: Person) -> None:
     created(alice)
 

@@ -92,12 +92,14 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
     """Reads, and once more on a fresh connection if this one turns out to be broken, as an idle one may be.
 
-    For threads whose connection no request opens or closes. Raises one of DATABASE_AWAY, and leaves no
-    broken connection behind.
+    For threads whose connection no request opens or closes, and for what most requests read first: to ask
+    beforehand whether the connection is usable, as Django does, is a round trip more. Raises one of
+    DATABASE_AWAY, and leaves no broken connection behind.
     """
 
     @wraps(read)
     def with_fresh_connection(*args: P.args, **kwargs: P.kwargs) -> R:
+        connection.health_check_done = True  # type: ignore[attr-defined]  # not in the stubs; by this read
         for is_last in (False, True):
             try:
                 return read(*args, **kwargs)

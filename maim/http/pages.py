@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from django.db.models import QuerySet
 from rest_framework.response import Response
@@ -38,10 +39,20 @@ def key_page(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: in
     }
 
 
-def bare_list(rows: QuerySet[Any], serializer: type[Serializer[Any]], *, skip: int, limit: int) -> Response:
+class Rows(Protocol):
+    """What a bare list is a slice of: a queryset, or what can be asked the same."""
+
+    def __getitem__(self, part: slice, /) -> Iterable[Any]: ...
+
+    def count(self) -> int:
+        """How many there are in all."""
+
+
+def bare_list(rows: Rows, serializer: type[Serializer[Any]], *, skip: int, limit: int) -> Response:
     """v1's bare list, its full length in `X-Total-Count`."""
     found = list(rows[skip : skip + limit + 1])
     # Where the list ends here, it need not be counted.
     ends_here = len(found) <= limit and (found or not skip)
     total = skip + len(found) if ends_here else rows.count()
-    return Response(serializer(found[:limit], many=True).data, headers={"X-Total-Count": str(total)})
+    shown = serializer().to_representation
+    return Response([shown(row) for row in found[:limit]], headers={"X-Total-Count": str(total)})

@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from django.http import UnreadablePostError
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -17,6 +16,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from maim.common import strict_json
+from maim.http.shapes import json_bytes
 
 
 class StrictJSONParser(BaseParser):
@@ -37,7 +37,7 @@ class CompactJSONRenderer(JSONRenderer):
     """UTF-8 without escapes or blanks; `charset` is implied by the media type (RFC 8259 section 8.1)."""
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else orjson.dumps(data, default=_as_json)
+        return b"" if data is None else json_bytes(data, default=_as_json)
 
 
 def _as_json(value: Any) -> Any:

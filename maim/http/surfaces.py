@@ -34,7 +34,7 @@ PUBLIC = Surface(
     name="public",
     bind=settings.ENV.public_bind,
     urlconf=settings.ROOT_URLCONF,
-    middleware=tuple(settings.MIDDLEWARE),
+    middleware=tuple(settings.PUBLIC_MIDDLEWARE),
     # Password hashing may hold twenty of them (accounts.hashers), changes that wait out a lease eight.
     threads=32,
 )
@@ -71,30 +71,38 @@ class Request(WSGIRequest):
             meta["CONTENT_TYPE"] = ""
 
 
-class PublicHandler(WSGIHandler):
-    """Django's handler, with our requests."""
+class AdminHandler(WSGIHandler):
+    """Django's handler with all of `settings.MIDDLEWARE`, and our requests."""
 
     request_class = Request
 
 
-class InternalHandler(PublicHandler):
-    """Django's handler with the internal surface's middleware in place of `settings.MIDDLEWARE`.
+class SurfaceHandler(AdminHandler):
+    """Django's handler with its surface's middleware in place of `settings.MIDDLEWARE`.
 
-    The internal middleware uses only the call itself, none of Django's view, template or exception
-    hooks, which is what makes this loader so short.
+    That middleware uses only the call itself, none of Django's view, template or exception hooks, which is
+    what makes this loader so short.
     """
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        super().__init__()
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
         handler = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]  # not in the stubs
-        for path in reversed(INTERNAL.middleware):
+        for path in reversed(self._surface.middleware):
             handler = convert_exception_to_response(import_string(path)(handler))
         self._middleware_chain = handler
 
 
-@cache
-def handler_of(surface: Surface) -> WSGIHandler:
-    """The surface's Django handler, built once in a process."""
-    return InternalHandler() if surface is INTERNAL else PublicHandler()
+def handler_of(surface: Surface, path: str) -> WSGIHandler:
+    """The Django handler of a path on a surface; the admin has one of its own."""
+    return _admin_handler() if surface is PUBLIC and path.startswith("/admin") else _handler(surface)
+
+
+# Each is built once in a process.
+_admin_handler = cache(AdminHandler)
+_handler = cache(SurfaceHandler)

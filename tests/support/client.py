@@ -18,7 +18,7 @@ class _SurfaceHandler(ClientHandler):
         def chain(request: HttpRequest) -> HttpResponse:
             surface = surface_of_port(request.META["SERVER_PORT"])
             assert surface is not None, "a test request names a port that no surface has"
-            return cast(HttpResponse, handler_of(surface).get_response(request))
+            return cast(HttpResponse, handler_of(surface, request.path_info).get_response(request))
 
         self._middleware_chain = chain
 

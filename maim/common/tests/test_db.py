@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
-from maim.common.db import transactional, unique_or, upsert
+from maim.common.db import reconnecting, transactional, unique_or, upsert
 from maim.common.errors import Conflict
 from maim.common.tests.models import Thing
 
@@ -119,6 +120,54 @@ class TestUpsert:
         in_threads(*(put(number) for number in range(8)))
 
         assert Thing.objects.get().number in range(8)
+
+
+class TestReconnecting:
+    @staticmethod
+    def reading(*errors: Exception) -> Callable[[], str]:
+        left = list(errors)
+
+        @reconnecting
+        def read() -> str:
+            if left:
+                raise left.pop()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 'found'")
+                return str(cursor.fetchone()[0])
+
+        return read
+
+    def test_a_broken_connection_is_replaced_and_read_again(self) -> None:
+        connection.ensure_connection()
+        broken = connection.connection
+
+        assert self.reading(OperationalError())() == "found"
+        assert connection.connection is not broken
+
+    def test_what_is_broken_twice_is_given_up_and_left_closed(self) -> None:
+        with pytest.raises(OperationalError):
+            self.reading(OperationalError(), OperationalError())()
+
+        assert connection.connection is None
+
+    def test_inside_a_transaction_nothing_is_read_again(self) -> None:
+        with pytest.raises(OperationalError), transaction.atomic():
+            self.reading(OperationalError())()
+
+    def test_another_error_is_raised_as_it_is(self) -> None:
+        with pytest.raises(ValueError, match="mine"):
+            self.reading(ValueError("mine"))()
+
+    def test_it_does_not_ask_first_whether_the_connection_is_usable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Which Django does before a request's first query."""
+        connection.ensure_connection()
+        is_usable = Mock(return_value=True)
+        monkeypatch.setattr(connection, "health_check_enabled", True)
+        monkeypatch.setattr(connection, "is_usable", is_usable)
+        connection.close_if_unusable_or_obsolete()
+
+        assert self.reading()() == "found"
+        assert not is_usable.called
 
 
 class TestTransactional:

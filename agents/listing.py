@@ -1,0 +1,120 @@
+"""The list of a person's agents, which consoles read again and again.
+
+The ORM writes its query once for each set of filters, and makes no models of what is found: either takes several
+times as long as the database does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+import orjson
+from django.db import connection
+from django.db.models import QuerySet
+
+from agents.access import agents_for
+from agents.models import Agent
+from maim.common.actor import Actor, ActorKind
+from maim.common.text import fold
+
+SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id")}
+# Their values follow the person's id among a query's parameters, in this order.
+_FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id"}
+_PERSON = Actor(kind=ActorKind.USER, id="")
+
+
+class ListedAgent(NamedTuple):
+    """An agent as far as a list shows it; names and values are the model's."""
+
+    id: str
+    tenant_id: str
+    name: str
+    description: str | None
+    config: Any
+    template_id: str | None
+    status: str
+    tags: Any
+    created_at: datetime
+    updated_at: datetime
+    rate_limit: Any
+    quota: Any
+
+
+class AgentList:
+    """A person's agents, of all their tenants: those that match the filters.
+
+    `filters` may have `q`, a part of the name, `status` and `tenant_id`; `sort` is a key of SORT_COLUMNS, after a `-`
+    for the other direction. Every question to it is one to the database.
+    """
+
+    def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
+        if actor.kind is not ActorKind.USER:
+            raise ValueError(f"only people have such a list, not {actor.kind}")
+        self._names = tuple(name for name in _FILTERS if name in filters)
+        self._values = [actor.id, *(_value(name, filters[name]) for name in self._names)]
+        self._sort = sort
+
+    def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
+        """The agents from `start` to before `stop`."""
+        values = [*self._values, part.stop - part.start, part.start]
+        with connection.cursor() as cursor:
+            cursor.execute(_slice_sql(self._names, self._sort), values)
+            return [_listed(row) for row in cursor.fetchall()]
+
+    def count(self) -> int:
+        """How many agents there are."""
+        with connection.cursor() as cursor:
+            cursor.execute(_count_sql(self._names), self._values)
+            number: int = cursor.fetchone()[0]
+            return number
+
+
+@cache
+def _slice_sql(names: tuple[str, ...], sort: str) -> str:
+    sign = "-" if sort.startswith("-") else ""
+    order = (f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")])
+    return f"{_sql(_matching(names).order_by(*order).values_list(*ListedAgent._fields))} LIMIT %s OFFSET %s"
+
+
+@cache
+def _count_sql(names: tuple[str, ...]) -> str:
+    return f"SELECT COUNT(*) FROM ({_sql(_matching(names).order_by().values_list('pk'))}) AS matching"  # noqa: S608  # of the ORM's own text
+
+
+def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
+    rows = agents_for(_PERSON)
+    for name in names:
+        rows = rows.filter(**{_FILTERS[name]: ""})
+    return rows
+
+
+def _sql(rows: QuerySet[Any, Any]) -> str:
+    """The query, for other values than those it was made with."""
+    return rows.query.sql_with_params()[0]
+
+
+def _value(name: str, sent: str) -> str:
+    """A filter's value as the database is to have it."""
+    return f"%{connection.ops.prep_for_like_query(fold(sent))}%" if name == "q" else sent
+
+
+def _listed(row: tuple[Any, ...]) -> ListedAgent:
+    """A row with the model's values: the database has JSON as text, and moments without their zone."""
+    id_, tenant_id, name, description, config, template_id, status, tags, created_at, updated_at, rate, quota = row
+    return ListedAgent(
+        id_,
+        tenant_id,
+        name,
+        description,
+        orjson.loads(config),
+        template_id,
+        status,
+        orjson.loads(tags),
+        created_at.replace(tzinfo=UTC),
+        updated_at.replace(tzinfo=UTC),
+        None if rate is None else orjson.loads(rate),
+        None if quota is None else orjson.loads(quota),
+    )

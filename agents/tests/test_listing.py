@@ -1,0 +1,133 @@
+"""AgentList finds what the gate and the ORM find, and shows what the model would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import chain, combinations
+from typing import Any
+
+import pytest
+from django.db.models import QuerySet
+
+from agents import services
+from agents.access import agents_for
+from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
+from agents.models import Agent
+from agents.serializers import AgentAnswer, public_agent
+from agents.tests.wire import AGENTS
+from maim.common import clock
+from maim.common.actor import Actor, ActorKind
+from tenants.models import Membership, Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, make_agent
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SORTS = [sign + column for column in SORT_COLUMNS for sign in ("", "-")]
+LOOKUPS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id"}
+FILTERS = list(chain.from_iterable(combinations(LOOKUPS, number) for number in range(len(LOOKUPS) + 1)))
+
+
+def everything(person: Person, **filters: str) -> list[ListedAgent]:
+    return list(AgentList(person.actor, sort="created_at", filters=filters)[0:100])
+
+
+@pytest.fixture
+def agents(alice: Person, charlie: Person, other_tenant: Tenant) -> None:
+    """Agents of both of Alice's tenants and of Charlie's, of all states and with all there may be to an agent."""
+    for number, tenant in enumerate([alice.tenant, other_tenant, charlie.tenant] * 4):
+        with clock.frozen_at(NOON + timedelta(hours=number // 2, microseconds=number % 3)):
+            agent = make_agent(tenant, f"{'Bot' if number % 2 else 'bat'} 100%_{number}", description="helps")
+            services.update_agent(
+                actor=OPERATOR,
+                agent=agent,
+                changes={"status": "archived"} if number % 4 == 0 else {"tags": ["a", "ü"], "template_id": "free text"},
+            )
+    make_agent(
+        alice.tenant,
+        "limited",
+        config={"persona": "calm", "config_overrides": {"maim_message": {"auth_token": ["sk-secret"]}}},
+        rate_limit={"limit": 5, "window_seconds": 60},
+        quota={"limit": 5, "period": "day"},
+    )
+
+
+def through_the_orm(person: Person, sort: str, filters: Mapping[str, str]) -> QuerySet[Agent]:
+    """What AgentList is to find."""
+    sign = "-" if sort.startswith("-") else ""
+    found = agents_for(person.actor).filter(**{LOOKUPS[name]: value for name, value in filters.items()})
+    return found.order_by(*(f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")]))
+
+
+@pytest.mark.usefixtures("agents")
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("names", FILTERS, ids=str)
+def test_it_finds_what_the_orm_finds(names: tuple[str, ...], sort: str, alice: Person, other_tenant: Tenant) -> None:
+    values = {"q": "bot 100%_", "status": "active", "tenant_id": other_tenant.id}
+    filters = {name: values[name] for name in names}
+    expected = [public_agent(agent) for agent in through_the_orm(alice, sort, filters)]
+    assert expected, "something must be there to be found"
+
+    found = AgentList(alice.actor, sort=sort, filters=filters)
+
+    assert [public_agent(agent) for agent in found[0:100]] == expected
+    assert [public_agent(agent) for agent in found[1:3]] == expected[1:3]
+    assert found.count() == len(expected)
+
+
+@pytest.mark.usefixtures("agents")
+def test_its_values_are_the_models(alice: Person) -> None:
+    models = {agent.id: agent for agent in agents_for(alice.actor)}
+
+    for listed in everything(alice):
+        model = models[listed.id]
+        assert listed._asdict() == {name: getattr(model, name) for name in ListedAgent._fields}
+
+
+def test_it_has_what_is_documented() -> None:
+    assert set(ListedAgent._fields) == set(AgentAnswer().fields)
+
+
+@pytest.mark.usefixtures("agents")
+@pytest.mark.parametrize("value", ["' OR 1=1 -- ", '" OR "" = "', "%", "\\", "%s", "?"])
+@pytest.mark.parametrize("name", ["status", "tenant_id"])
+def test_a_filters_value_is_only_a_value(name: str, value: str, alice: Person) -> None:
+    assert everything(alice, **{name: value}) == []
+
+
+@pytest.mark.usefixtures("agents")
+class TestScoping:
+    """It fails closed, as every query of people does."""
+
+    def test_each_sees_their_own_tenants_agents(self, alice: Person, bob: Person, charlie: Person) -> None:
+        assert {agent.tenant_id for agent in everything(bob)} == {alice.tenant.id}
+        assert {agent.tenant_id for agent in everything(charlie)} == {charlie.tenant.id}
+
+    def test_no_filter_reaches_into_another_tenant(self, alice: Person, charlie: Person) -> None:
+        assert everything(charlie, tenant_id=alice.tenant.id) == []
+        assert everything(charlie, q="limited") == []
+
+    def test_who_is_no_member_any_more_sees_nothing_at_once(self, bob: Person) -> None:
+        assert everything(bob)
+
+        Membership.objects.filter(user=bob.user).delete()
+
+        assert everything(bob) == []
+        assert AgentList(bob.actor, sort="name", filters={}).count() == 0
+
+    @pytest.mark.parametrize("kind", sorted(set(ActorKind) - {ActorKind.USER}))
+    def test_it_is_for_people_alone(self, kind: ActorKind) -> None:
+        with pytest.raises(ValueError, match=kind):
+            AgentList(Actor(kind=kind), sort="name", filters={})
+
+
+def test_a_signed_in_person_whose_agents_fill_the_page_is_told_how_many_there_are(alice: Person) -> None:
+    for number in range(3):
+        make_agent(alice.tenant, f"bot {number}")
+    client: SurfaceClient = alice.client
+
+    answers: list[Any] = [client.get(f"{AGENTS}?limit=2&q=bot&skip={skip}") for skip in (0, 1, 2, 3)]
+
+    assert [len(answer.json()) for answer in answers] == [2, 2, 1, 0]
+    assert [answer["X-Total-Count"] for answer in answers] == ["3"] * 4
