@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,32 @@ from tests.support.server import MaimServer
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-snapshots`: what the tests compare with is rewritten instead (OpenAPI, query counts)."""
     parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
+
+
+_SINGLE = re.compile(r"pytest\.mark\.single\b")
+_ALL_SINGLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.single\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the modules that a pass of tests/run.py has no test of, which would take it a while to import."""
+    chosen = config.option.markexpr
+    if chosen not in ("single", "not single") or not collection_path.match("test_*.py"):
+        return None
+    text = collection_path.read_text()
+    left_out = _ALL_SINGLE.search(text) if chosen == "not single" else not _SINGLE.search(text)
+    return True if left_out else None
+
+
+def pytest_collection_finish() -> None:
+    """Tells the garbage collector that what was imported stays, so that it does not look through it ever again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clients_log_no_requests() -> None:
+    """A line for each would be formatted twice, and read by nobody: the server's own log tells of them."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

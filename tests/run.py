@@ -79,11 +79,13 @@ class Pass:
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             **{name: value for name, value in environment.items() if value},
         }
+        # Of the many processes that tests start, none but the first shall have to compile what it imports.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", "-m", chosen, *arguments],
                 cwd=ROOT,
-                env={**os.environ, **settings},
+                env={**inherited, **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
