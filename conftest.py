@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.test import TestCase, override_settings
 from django.utils import translation
+from pytest_django import DjangoDbBlocker
 
 from maim.common import epoch
 from maim.http.surfaces import INTERNAL, PUBLIC
@@ -56,17 +58,19 @@ def write_snapshots(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--write-snapshots"))
 
 
-@pytest.fixture(autouse=True)
-def _quick_and_unthrottled(settings: pytest.FixtureRequest) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _quick_and_unthrottled() -> Iterator[None]:
     """In-process tests hash cheaply and are not throttled; real servers are as they ship."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
-    settings.AUTH_RATE = None  # type: ignore[attr-defined]
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"], AUTH_RATE=None):
+        yield
 
 
-@pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_remembered() -> Iterator[None]:
     """In-process tests verify without memory, and so wait for no lease; real servers are as they ship."""
-    monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(epoch, "SETTLE_SECONDS", 0)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +90,25 @@ def public() -> SurfaceClient:
 def internal() -> SurfaceClient:
     """The internal surface."""
     return SurfaceClient(INTERNAL)
+
+
+@pytest.fixture(scope="module")
+def kept(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """What fixtures of a module's scope write stays until its last test, and what a test does to it is undone.
+
+    Not for modules that have tests with transactions of their own.
+    """
+
+    class Surrounding(TestCase):
+        """Has the transaction around those of the tests that Django has for `setUpTestData`."""
+
+    with django_db_blocker.unblock():
+        Surrounding.setUpClass()
+        try:
+            yield
+        finally:
+            Surrounding.tearDownClass()
+            Surrounding.doClassCleanups()
 
 
 @pytest.fixture
