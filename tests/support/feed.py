@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.http import http_client
 from tests.support.server import MaimServer
 
 TENANTS, TEMPLATES = 10, 5
@@ -60,7 +61,7 @@ class Writers:
 
     def _write(self, writer: int, until: float) -> Counter[str]:
         draw, done = random.Random(writer), Counter[str]()
-        with httpx.Client(base_url=f"{self.servers[writer % len(self.servers)].internal}/api/v2", timeout=30) as client:
+        with http_client(f"{self.servers[writer % len(self.servers)].internal}/api/v2") as client:
             while time.monotonic() < until:
                 kind = draw.choices(list(_WRITES), [weight for weight, _write in _WRITES.values()])[0]
                 response = _WRITES[kind][1](client, draw, self.agents)
@@ -111,7 +112,7 @@ class Reader:
     """Keeps the ETag of every agent's effective config up to date by the feed alone."""
 
     def __init__(self, server: MaimServer) -> None:
-        self._client = httpx.Client(base_url=f"{server.internal}/api/v2", timeout=30)
+        self._client = http_client(f"{server.internal}/api/v2")
         self.cursor = self._page({})["cursor"]
         self.known: dict[str, str] = {}
         self.polls = 0
