@@ -15,6 +15,7 @@ from pytest_django import DjangoDbBlocker
 
 from maim.common import epoch
 from maim.http.surfaces import INTERNAL, PUBLIC
+from tests.run import ON_MARIADB, ON_MARIADB_ONCE, ON_SQLITE
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
@@ -26,17 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
 
 
-_SINGLE = re.compile(r"pytest\.mark\.single\b")
-_ALL_SINGLE = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.single\b", re.MULTILINE)
+_MARK_OF_ALL = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves out the modules that a pass of tests/run.py has no test of, which would take it a while to import."""
-    chosen = config.option.markexpr
-    if chosen not in ("single", "not single") or not collection_path.match("test_*.py"):
+    chosen: str = config.option.markexpr
+    if chosen not in (ON_SQLITE, ON_MARIADB, ON_MARIADB_ONCE) or not collection_path.match("test_*.py"):
         return None
     text = collection_path.read_text()
-    left_out = _ALL_SINGLE.search(text) if chosen == "not single" else not _SINGLE.search(text)
+    mark_of_all = _MARK_OF_ALL.search(text)
+    if chosen == ON_MARIADB_ONCE:
+        left_out = "pytest.mark.single" not in text
+    else:
+        left_out = mark_of_all is not None and f"not {mark_of_all[1]}" in chosen
     return True if left_out else None
 
 

@@ -28,7 +28,7 @@ from tests.support.people import OPERATOR, Person, join, make_agent, make_key, r
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 NOT_FOUND_CODES = {"TENANT_001", "AGENT_001", "KEY_001", "NOT_FOUND"}
 CODES = {

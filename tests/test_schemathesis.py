@@ -27,7 +27,7 @@ from maim.http.docs import document
 from maim.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.server import MaimServer
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 # Where what fits the document may still be refused with 400, by a rule that no schema can tell.
 REFUSED_BY_RULE = {
@@ -52,7 +52,9 @@ RULED = {"expires_at", "timestamp", "allowed_networks", "client_ip", "required_p
 
 def _schema(surface: Surface) -> schemathesis.BaseSchema:
     settings = {
-        "generation": {"deterministic": True, "no-shrink": True, "allow-x00": False, "with-security-parameters": False}
+        "generation": {"deterministic": True, "no-shrink": True, "allow-x00": False, "with-security-parameters": False},
+        # Methods that a path does not have are all tried in tests/test_bad_input.py.
+        "phases": {"coverage": {"unexpected-methods": []}},
     }
     return from_dict(document(surface), config=SchemathesisConfig.from_dict(settings))
 

@@ -9,7 +9,7 @@ import pytest
 from agents.config import schema
 from agents.tests.configs import Config, model
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 
 def section(name: str, **fields: Any) -> Config:

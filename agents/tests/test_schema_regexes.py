@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agents.config.schema import charsets
 from agents.config.schema.regexes import problem
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 ACCEPTED = (
     r"^(?P<n>\S{1,20})是这样的$",
