@@ -12,7 +12,7 @@ from agents.tests.config_doors import Door, shown
 from agents.tests.config_strategies import configs, json_values
 from agents.tests.configs import Config
 
-pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
+pytestmark = [pytest.mark.single, pytest.mark.django_db]
 thoroughly = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 QUERIES = ("", "?replace=1")
 
