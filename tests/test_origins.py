@@ -11,7 +11,7 @@ from tests.support.routes import METHODS
 from tests.support.server import MaimServer
 from tests.support.wire import Answer, exchange
 
-pytestmark = pytest.mark.embedded
+pytestmark = pytest.mark.single
 
 CONSOLE = "https://console.example.com"
 MIB = 1024 * 1024

@@ -27,7 +27,7 @@ from maim.http.docs import document
 from maim.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.server import MaimServer
 
-pytestmark = pytest.mark.embedded
+pytestmark = pytest.mark.single
 
 # Where what fits the document may still be refused with 400, by a rule that no schema can tell.
 REFUSED_BY_RULE = {
