@@ -16,14 +16,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import psutil
 import pytest
 
 from apikeys.keyformat import generate
 from maim.server.supervisor import GRACE_SECONDS
 from tests.support.deployment import own_dependencies
-from tests.support.http import get
+from tests.support.http import answers, get
 from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, MaimServer
 
@@ -53,13 +52,6 @@ def is_over(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def answers(url: str) -> bool:
-    try:
-        return get(f"{url}/health").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def listens(port: int) -> bool:

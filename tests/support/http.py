@@ -17,3 +17,11 @@ def get(url: str) -> httpx.Response:
     """One answer, on a connection of its own."""
     with http_client() as client:
         return client.get(url)
+
+
+def answers(url: str) -> bool:
+    """Whether a surface of a server is well."""
+    try:
+        return get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
