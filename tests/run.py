@@ -1,7 +1,7 @@
 """`make test`: the suite on SQLite and on MariaDB with Redis, at once.
 
-Tests marked `single` take long and would find the same on any database: a third process runs them once, on
-MariaDB.
+Tests that would find the same on any database run once: those marked `embedded` on SQLite, and those marked
+`single`, whose servers need MariaDB and Redis or long waits, in a third process.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,12 +25,15 @@ from pathlib import Path
 
 from tests.support.instances import MariaDB, Redis
 
+# What each pass chooses, by marks.
+ON_SQLITE, ON_MARIADB, ON_MARIADB_ONCE = "not single", "not single and not embedded", "single"
 NO_TESTS = 5  # pytest's exit code
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str]) -> int:
     """Runs all passes, beside each other; the highest of their exit codes."""
+    began = time.monotonic()
     given_database, given_redis = os.environ.pop("DATABASE_URL", ""), os.environ.pop("REDIS_URL", "")
     given = given_database.startswith("mysql:")
     missing = missing_packages(servers=not given)
@@ -40,15 +44,18 @@ def main(arguments: list[str]) -> int:
             print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
             return Pass("SQLite", {}, arguments, directory).result()
         install_mysqlclient()
-        passes = [Pass("SQLite", {}, arguments, directory, chosen="not single")]
+        passes = [Pass("SQLite", {}, arguments, directory, chosen=ON_SQLITE)]
         if given:
             servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
-            passes.append(Pass("MariaDB and Redis", servers, arguments, directory))
+            passes.append(Pass("MariaDB and Redis", servers, arguments, directory, chosen="not embedded"))
         else:
-            for title, chosen in (("MariaDB and Redis", "not single"), ("MariaDB and Redis, once", "single")):
+            for title, chosen in (("MariaDB and Redis", ON_MARIADB), ("MariaDB and Redis, once", ON_MARIADB_ONCE)):
                 servers = own_servers(stack, directory / chosen.replace(" ", "-"))
                 passes.append(Pass(title, servers, arguments, directory, chosen=chosen))
-        return max(each.result() for each in passes)
+        result = max([each.result() for each in passes])
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"took {time.monotonic() - began:.0f} s, and {spent.ru_utime + spent.ru_stime:.0f} s of the processors")
+    return result
 
 
 def own_servers(stack: ExitStack, directory: Path) -> dict[str, str]:
@@ -79,11 +86,13 @@ class Pass:
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             **{name: value for name, value in environment.items() if value},
         }
+        # Of the many processes that tests start, none but the first shall have to compile what it imports.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", "-m", chosen, *arguments],
                 cwd=ROOT,
-                env={**os.environ, **settings},
+                env={**inherited, **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

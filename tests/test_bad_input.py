@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,11 @@ from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support import hostile
 from tests.support.client import SurfaceClient
 from tests.support.hostile import JSON, Described, described
-from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
+from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 ENVELOPE_KEYS = [
     "success",
@@ -113,11 +114,17 @@ class World:
         )
 
 
-@pytest.fixture
-def world(alice: Person) -> World:
+@pytest.fixture(scope="module")
+def first_world(kept: None) -> World:
+    alice = register("alice")
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     return World(alice, agent, make_key(agent), template)
+
+
+@pytest.fixture
+def world(first_world: World, db: None) -> World:
+    return deepcopy(first_world)
 
 
 def problem(response: Any, *, enveloped: bool) -> dict[str, Any]:

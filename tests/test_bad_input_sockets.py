@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.embedded
+
 MEBIBYTE = 1024 * 1024
 PATH = {"public": "/api/v1/auth/login", "internal": "/api/v2/auth/parse-api-key"}
 BODY = b'{"username": "nobody", "password": "password123", "api_key": "x"}'

@@ -23,13 +23,13 @@ Send = Callable[[], httpx.Response]
 
 @pytest.fixture
 def v1(server: MaimServer) -> Iterator[httpx.Client]:
-    with many_connections(server.public) as client:
+    with server.client() as client:
         yield client
 
 
 @pytest.fixture
 def v2(server: MaimServer) -> Iterator[httpx.Client]:
-    with many_connections(server.internal) as client:
+    with server.client("internal") as client:
         yield client
 
 
@@ -41,10 +41,6 @@ def tenant_id(v2: httpx.Client) -> str:
 @pytest.fixture
 def agent_id(v2: httpx.Client, tenant_id: str) -> str:
     return create_agent(v2, tenant_id)
-
-
-def many_connections(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_connections=100))
 
 
 def unique(name: str) -> str:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support.server import MaimServer, cluster
-from tests.test_concurrency import PASSWORD, Send, at_once, create_agent, create_tenant, many_connections, statuses
+from tests.test_concurrency import PASSWORD, Send, at_once, create_agent, create_tenant, statuses
 
 WRITERS = 50
 MAY_WAIT = {200, 503}  # 503 says when to try again
@@ -23,8 +23,8 @@ class Doors:
     """One agent, behind both surfaces of two servers on one database."""
 
     def __init__(self, servers: Sequence[MaimServer], stack: ExitStack) -> None:
-        self.v2 = [stack.enter_context(many_connections(maim.internal)) for maim in servers]
-        self.v1 = [stack.enter_context(many_connections(maim.public)) for maim in servers]
+        self.v2 = [stack.enter_context(maim.client("internal")) for maim in servers]
+        self.v1 = [stack.enter_context(maim.client()) for maim in servers]
         person = {"username": f"writer {next(_numbers)}", "password": PASSWORD}
         self.v1[0].post("/api/v1/auth/register", json=person)
         token = self.v1[0].post("/api/v1/auth/login", json=person).json()["access_token"]
@@ -169,7 +169,7 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(doors
 
 @pytest.mark.parametrize("number", range(4))
 def test_an_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimServer], number: int) -> None:
-    with many_connections(servers[0].internal) as v2, many_connections(servers[1].internal) as other:
+    with servers[0].client("internal") as v2, servers[1].client("internal") as other:
         tenant_id = create_tenant(v2, f"deleted {next(_numbers)}")
         url = f"/api/v2/agents/{create_agent(v2, tenant_id)}"
         sends: list[Send] = [_put(client, f"{url}/config", {"a": n}, {}) for n, client in enumerate([v2, other] * 5)]

@@ -13,6 +13,8 @@ import pytest
 from maim.environment import Environment
 from tests.support.server import ROOT, MaimServer
 
+pytestmark = pytest.mark.embedded
+
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 PAGES = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
 

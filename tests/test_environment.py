@@ -18,6 +18,8 @@ from cryptography.fernet import Fernet
 from maim.environment import AuthRate, Environment, InvalidEnvironment, load
 from tests.support.server import ROOT
 
+pytestmark = pytest.mark.embedded
+
 SECRET = "not to be printed, and long enough to be a secret"
 OTHER_SECRET = "nor is this one, which is long enough just as well"
 FERNET_KEY = "bm90IHRvIGJlIHByaW50ZWQsIDMyIGJ5dGVzIGxvbmc="

@@ -21,7 +21,7 @@ from tests.support.bots import Bot
 from tests.support.people import Person, make_agent, make_key
 from tests.support.server import MaimServer
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 NUMBER = 100_000
 OVER_HTTP = 20_000

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.client import SurfaceClient
 
+pytestmark = pytest.mark.embedded
+
 CATALOG = Path(__file__).parent.parent / "locale/zh_Hans/LC_MESSAGES/django.po"
 
 

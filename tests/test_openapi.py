@@ -23,6 +23,8 @@ from tests.support.envelope import ENVELOPE
 from tests.support.routes import routes
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.embedded
+
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
 PAGES = {"/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.support.people import OPERATOR, Person, join, make_agent, make_key, r
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 NOT_FOUND_CODES = {"TENANT_001", "AGENT_001", "KEY_001", "NOT_FOUND"}
 CODES = {
@@ -117,9 +118,11 @@ def _refresh_token(person: Person) -> str:
     return accounts.sign_in(actor=OPERATOR, user=person.user).refresh
 
 
-@pytest.fixture
-def world(alice: Person, bob: Person, charlie: Person) -> World:
+@pytest.fixture(scope="module")
+def first_world(kept: None) -> World:
+    alice, bob, charlie = register("alice"), register("bob"), register("charlie")
     inactive = register("eve", is_active=False)
+    join(bob, alice.tenant)
     join(inactive, alice.tenant, Role.OWNER)
     agent = make_agent(alice.tenant)
     agent = agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
@@ -130,6 +133,11 @@ def world(alice: Person, bob: Person, charlie: Person) -> World:
         template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
         people={"owner": alice, "member": bob, "stranger": charlie, "inactive": inactive},
     )
+
+
+@pytest.fixture
+def world(first_world: World, db: None) -> World:
+    return deepcopy(first_world)
 
 
 def code_of(response: Any) -> str:
@@ -251,15 +259,15 @@ def test_what_is_no_bearer_token_is_nobody(scheme: str, public: SurfaceClient, d
     assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
 
 
-def test_a_refresh_token_opens_nothing(alice: Person) -> None:
-    response = SurfaceClient(PUBLIC, _refresh_token(alice)).send("GET", "/api/v1/agents")
+def test_a_refresh_token_opens_nothing(world: World) -> None:
+    response = SurfaceClient(PUBLIC, _refresh_token(world.people["owner"])).send("GET", "/api/v1/agents")
 
     assert response.status_code == 401
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
-def test_a_method_that_a_path_does_not_have_is_405_and_says_which_it_has(surface: Surface, alice: Person) -> None:
-    client = SurfaceClient(surface, alice.token)
+def test_a_method_that_a_path_does_not_have_is_405_and_says_which_it_has(surface: Surface, world: World) -> None:
+    client = SurfaceClient(surface, world.people["owner"].token)
     for path, methods in methods_of(surface).items():
         for method in {*METHODS, "OPTIONS", "TRACE"} - set(methods):
             response = client.send(method, fill(path))

@@ -21,7 +21,7 @@ from tests.support.leaks import SECRET, Site
 from tests.support.people import PASSWORD
 from tests.support.server import ON_MARIADB, MaimServer
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 DUMP = """
 from django.db import connection

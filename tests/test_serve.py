@@ -16,13 +16,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import psutil
 import pytest
 
 from apikeys.keyformat import generate
 from maim.server.supervisor import GRACE_SECONDS
 from tests.support.deployment import own_dependencies
+from tests.support.http import answers, get
 from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, MaimServer
 
@@ -52,13 +52,6 @@ def is_over(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def listens(port: int) -> bool:
@@ -185,7 +178,7 @@ class TestRecovery:
 
     def test_metrics_are_summed_over_all_workers_also_those_that_died(self, survivor: MaimServer) -> None:
         def served() -> int:
-            text = httpx.get(f"{survivor.internal}/metrics").text
+            text = get(f"{survivor.internal}/metrics").text
             rows = re.findall(r"^maim_http_requests_total\{(.*)\} (\d+)\.0$", text, re.MULTILINE)
             return sum(
                 int(n) for labels, n in rows if f'port="{survivor.public_port}"' in labels and 'status="404"' in labels
@@ -193,14 +186,14 @@ class TestRecovery:
 
         before = served()
         for _ in range(7):
-            httpx.get(f"{survivor.public}/nowhere")
+            get(f"{survivor.public}/nowhere")
         assert served() == before + 7
 
         dead = survivor.workers("public")[-1]
         os.kill(dead, signal.SIGKILL)
         wait_until(lambda: survivor.workers("public")[-1] != dead, "a new worker")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
-        httpx.get(f"{survivor.public}/nowhere")
+        get(f"{survivor.public}/nowhere")
 
         assert served() == before + 8
 
@@ -301,15 +294,15 @@ class TestRunserver:
         maim = MaimServer(tmp_path, "maim_runserver")
 
         with self.running(maim):
-            assert httpx.get(maim.public).json() == {"message": "Welcome to MaimWebBackend API"}
-            assert httpx.get(f"{maim.public}/static/admin/css/base.css").status_code == 200
+            assert get(maim.public).json() == {"message": "Welcome to MaimWebBackend API"}
+            assert get(f"{maim.public}/static/admin/css/base.css").status_code == 200
             assert not listens(maim.internal_port)
 
     def test_serves_the_internal_surface_on_its_port(self, tmp_path: Path) -> None:
         maim = MaimServer(tmp_path, "maim_runserver")
 
         with self.running(maim, str(maim.internal_port)):
-            assert httpx.get(f"{maim.internal}/info").json()["name"] == "maim"
+            assert get(f"{maim.internal}/info").json()["name"] == "maim"
             assert not listens(maim.public_port)
 
     def test_refuses_a_port_that_belongs_to_no_surface(self, tmp_path: Path) -> None:
@@ -332,12 +325,12 @@ class Deployment(NamedTuple):
     redis: Redis
 
     def ready(self) -> tuple[int, dict[str, str]]:
-        answer = httpx.get(f"{self.maim.internal}/ready")
+        answer = get(f"{self.maim.internal}/ready")
         return answer.status_code, answer.json()["services"]
 
     def health(self) -> list[tuple[int, str]]:
         """The status and the database's state, as each surface tells them."""
-        found = [httpx.get(f"{url}/health") for url in (self.maim.public, self.maim.internal)]
+        found = [get(f"{url}/health") for url in (self.maim.public, self.maim.internal)]
         return [(answer.status_code, answer.json()["services"]["database"]) for answer in found]
 
 
@@ -413,7 +406,7 @@ class TestOutage:
 
         assert deployment.ready() == (503, {**ALL_HEALTHY[1], "cache": "unhealthy"})
         assert deployment.health() == [(200, "healthy")] * 2
-        assert httpx.get(f"{deployment.maim.internal}/api/v2/tenants").status_code == 200
+        assert get(f"{deployment.maim.internal}/api/v2/tenants").status_code == 200
 
         deployment.redis.start()
 

@@ -26,10 +26,6 @@ LOGINS = 30
 HAS_REDIS = bool(os.environ.get("REDIS_URL"))
 
 
-def client_of(maim: MaimServer) -> httpx.Client:
-    return httpx.Client(base_url=maim.public, timeout=60, limits=httpx.Limits(max_connections=100))
-
-
 def login(client: httpx.Client, username: str, password: str = PASSWORD, address: str = "") -> httpx.Response:
     return client.post(
         "/api/v1/auth/login",
@@ -42,7 +38,7 @@ class TestReadsBesideLogins:
     @pytest.fixture
     def client(self, tmp_path: Path) -> Iterator[httpx.Client]:
         """Alice, signed in on a server that counts no attempts."""
-        with MaimServer(tmp_path, "maim_load", MAIM_AUTH_RATE="off") as maim, client_of(maim) as client:
+        with MaimServer(tmp_path, "maim_load", MAIM_AUTH_RATE="off") as maim, maim.client() as client:
             client.post("/api/v1/auth/register", json={"username": "alice", "password": PASSWORD})
             client.headers["Authorization"] = f"Bearer {login(client, 'alice').json()['access_token']}"
             yield client
@@ -138,7 +134,7 @@ def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client
             MAIM_TRUSTED_PROXIES="127.0.0.1/32",
             MAIM_WORKERS="2" if HAS_REDIS else "1",
         ) as maim,
-        client_of(maim) as client,
+        maim.client() as client,
     ):
         yield client
 

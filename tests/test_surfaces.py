@@ -14,6 +14,8 @@ from tests.support.routes import fill, methods_of, routes
 from tests.support.server import MaimServer
 from tests.support.wire import Answer, exchange
 
+pytestmark = pytest.mark.embedded
+
 MIB = 1024 * 1024
 PUBLIC_PATHS, INTERNAL_PATHS = methods_of(PUBLIC), methods_of(INTERNAL)
 

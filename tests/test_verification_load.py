@@ -21,6 +21,7 @@ import pytest
 
 from maim.server.rsgi import MAX_BATCHES
 from tests.support.bots import Bot, Told
+from tests.support.http import answers
 from tests.support.instances import wait_until
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
@@ -132,6 +133,7 @@ class TestUses:
             os.kill(worker, signal.SIGKILL)
 
         wait_until(lambda: victim.workers("internal")[-1] != worker, "a new worker serves")
+        wait_until(lambda: answers(victim.internal), "the surface answers")
         with victim.client("internal") as again:
             counted = usage_count(again, key_id)
         # A second, and what a busy machine takes to write.

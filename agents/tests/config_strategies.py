@@ -1,7 +1,11 @@
-"""Configs for hypothesis: any that the schema allows, with unknown keys at every level and no nulls."""
+"""Configs for hypothesis: any that the schema allows, with unknown keys at every level and no nulls.
+
+Each strategy is made once: hypothesis looks through every part of every one that is new to it.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -35,22 +39,26 @@ _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\x00"
 _WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=8)
 
 
+@cache
 def texts(max_size: int | None = None) -> SearchStrategy[str]:
     """Any text that can be stored, now and then as long as is allowed."""
     short = st.text(_CHARACTERS, max_size=min(max_size or 20, 20))
     return short if max_size is None else short | st.just("长" * max_size)
 
 
+@cache
 def integers() -> SearchStrategy[int]:
     """Any whole number of 64 bits."""
     return st.integers(-(2**63), 2**63 - 1)
 
 
+@cache
 def numbers() -> SearchStrategy[float]:
     """Any number that JSON gives back as it was."""
     return st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**31), 2**31)
 
 
+@cache
 def json_values() -> SearchStrategy[Any]:
     """Any JSON value without null."""
     return st.recursive(
@@ -60,26 +68,31 @@ def json_values() -> SearchStrategy[Any]:
     )
 
 
+@cache
 def _keys() -> SearchStrategy[str]:
     return st.sampled_from(AWKWARD_KEYS) | texts()
 
 
+@cache
 def accounts() -> SearchStrategy[str]:
     """An account, as platform:id."""
     return st.builds("{}:{}".format, _WORDS, _WORDS)
 
 
+@cache
 def chats() -> SearchStrategy[str]:
     """A chat, as platform:id:group or platform:id:private."""
     return st.builds("{}:{}".format, accounts(), st.sampled_from(("group", "private")))
 
 
+@cache
 def time_ranges() -> SearchStrategy[str]:
     """A range of times, as HH:MM-HH:MM."""
     hours, minutes = st.integers(0, 23), st.integers(0, 59)
     return st.builds("{:02}:{:02}-{:02}:{:02}".format, hours, minutes, hours, minutes)
 
 
+@cache
 def regexes() -> SearchStrategy[str]:
     """A regex that a config may hold."""
     return (
@@ -129,6 +142,7 @@ _LISTS: dict[tuple[str, str], SearchStrategy[list[Any]]] = {
 }
 
 
+@cache
 def _value(path: str, name: str) -> SearchStrategy[Any]:
     kind, _default, max_length = FIELDS[path][name]
     if kind == "array":
@@ -143,6 +157,7 @@ def _value(path: str, name: str) -> SearchStrategy[Any]:
     return simple[kind]
 
 
+@cache
 def _known_object(path: str) -> SearchStrategy[Config]:
     return _open_object({name: _value(path, name) for name in FIELDS[path]})
 
@@ -181,6 +196,7 @@ def _models(draw: st.DrawFn) -> Config:
     return section
 
 
+@cache
 def configs() -> SearchStrategy[Config]:
     """Any config that the schema allows."""
     prefix = "config_overrides."

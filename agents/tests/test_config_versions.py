@@ -160,6 +160,7 @@ class TestNotes:
 
 
 class TestDifferences:
+    @pytest.mark.embedded
     @few
     @given(first=configs(), second=configs())
     def test_a_patch_leads_from_one_version_to_the_next_and_back(
@@ -176,6 +177,7 @@ class TestDifferences:
         assert jsonpatch.apply_patch(shown(first), there) == shown(second)
         assert jsonpatch.apply_patch(shown(second), back) == shown(first)
 
+    @pytest.mark.embedded
     @few
     @given(first=objects(), second=objects())
     def test_that_holds_of_awkward_keys_too(self, door: Door, first: Config, second: Config) -> None:
@@ -217,6 +219,7 @@ class TestDifferences:
 
 
 class TestRestoring:
+    @pytest.mark.embedded
     @few
     @given(first=configs(), second=configs())
     def test_it_makes_the_config_what_the_version_was_secrets_included(

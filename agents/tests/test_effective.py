@@ -124,6 +124,7 @@ class TestLayers:
 
 
 class TestExplaining:
+    @pytest.mark.embedded
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=st.tuples(objects(), objects(), objects(), objects()))
     def test_without_its_layers_value_exactly_that_leaf_changes(

@@ -26,7 +26,7 @@ from agents.tests.layering import (
 )
 from maim.common.text import fold
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 ANY_CONFIG = configs()
 quickly = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

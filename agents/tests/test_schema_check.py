@@ -18,7 +18,7 @@ from agents.tests.config_fields import FIELDS, TASKS
 from agents.tests.config_strategies import AWKWARD_KEYS, configs
 from agents.tests.configs import MASK, Config, model, provider
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 WRONG: dict[str, list[Any]] = {
     "array": ["x", 5, True, {}, {"0": "x"}],

@@ -18,7 +18,7 @@ from agents.tests.config_fields import FIELDS, TASKS
 from agents.tests.config_strategies import configs
 from agents.tests.configs import Config, model, secret_provider
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 Schema = dict[str, Any]
 

@@ -10,7 +10,7 @@ from agents.config import schema
 from agents.errors import BadConfig
 from agents.tests.configs import Config, model
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 
 def section(name: str, **fields: Any) -> Config:

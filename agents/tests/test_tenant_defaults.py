@@ -44,6 +44,7 @@ def refused(response: Any, *paths: str) -> None:
 
 
 class TestKeeping:
+    @pytest.mark.embedded
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=configs())
     def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, door: Door, config: Config) -> None:

@@ -23,7 +23,7 @@ from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.single
+pytestmark = pytest.mark.embedded
 
 FORMS = ("json", "toml")
 SECRETS = ("sk-mine", "mine.example", "tok-1")

@@ -176,7 +176,7 @@ def test_what_is_kept_is_sealed(door: KeyDoor) -> None:
 
 @pytest.fixture
 def v2(server: MaimServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.internal, timeout=60, limits=httpx.Limits(max_connections=20)) as client:
+    with server.client("internal") as client:
         yield client
 
 

@@ -12,6 +12,8 @@ import pytest
 from apikeys import keyformat
 from apikeys.keyformat import MalformedKey, ParsedKey
 
+pytestmark = pytest.mark.embedded
+
 TENANT_ID, AGENT_ID = "tenant_3f0c9a71b2de", "agent_0123456789ab"
 OLD_RANDOM = "0123456789abcdef"
 ALPHABET = string.ascii_letters + string.digits + "+/"

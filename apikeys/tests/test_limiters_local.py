@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from apikeys.tests.limiting import MINUTE, fresh, left, rate, take
 from apikeys.verification.limits import LocalLimiter
 from apikeys.verification.limits.local import SWEEP_EVERY_SECONDS
 from maim.common import clock
+
+pytestmark = pytest.mark.embedded
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -13,6 +13,8 @@ from apikeys.tests.facts import StoppedClock, facts
 from apikeys.verification import KeyFacts, memory
 from apikeys.verification.memory import MAX_UNKNOWN, UNKNOWN_SECONDS, Memory
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from apikeys.permissions import MAX_DEPTH, MAX_EXPRESSION_LENGTH, BadExpression, Combination, Grants, Requirement, parse
 
+pytestmark = pytest.mark.embedded
+
 
 def meets(granted: str, required: str) -> bool:
     """Whether a key with these permissions, blank-separated, has what is required."""

@@ -18,6 +18,8 @@ from apikeys.keyformat import MalformedKey
 from maim.common import ids
 from tests.support.server import ROOT
 
+pytestmark = pytest.mark.embedded
+
 PAGE = (ROOT / "docs/secret-scanning.md").read_text()
 ALPHABET = string.ascii_letters + string.digits
 RANDOM = random.Random(20_261)  # the same noise each time

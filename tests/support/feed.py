@@ -14,9 +14,11 @@ from typing import Any
 
 import httpx
 
+from tests.support.http import http_client
 from tests.support.server import MaimServer
 
 TENANTS, TEMPLATES = 10, 5
+PATIENCE_SECONDS = 60
 _SEED = """
 from agents.models import Agent, Template
 from tenants.models import Tenant
@@ -45,28 +47,34 @@ def seed(server: MaimServer, agents: int) -> None:
 
 @dataclass
 class Writers:
-    """What `number` writers did in `seconds`, each at the server that is its turn."""
+    """What many writers did, each at the server that is its turn."""
 
     servers: Sequence[MaimServer]
     agents: int
     done: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def work(self, number: int, seconds: float) -> None:
-        """Writes; raises what a writer ran into."""
+        """Has `number` of them write for so long, and until each kind of write was made; raises what one ran into."""
         until = time.monotonic() + seconds
         with ThreadPoolExecutor(number) as threads:
             for finished in [threads.submit(self._write, writer, until) for writer in range(number)]:
-                self.done += finished.result()
+                finished.result()
 
-    def _write(self, writer: int, until: float) -> Counter[str]:
-        draw, done = random.Random(writer), Counter[str]()
-        with httpx.Client(base_url=f"{self.servers[writer % len(self.servers)].internal}/api/v2", timeout=30) as client:
-            while time.monotonic() < until:
+    def _is_over(self, until: float) -> bool:
+        """Whether it is time to end; however slow the machine is, all kinds of writes have their turn."""
+        now = time.monotonic()
+        return now > until and (all(self.done[f"{kind} 200"] for kind in _WRITES) or now > until + PATIENCE_SECONDS)
+
+    def _write(self, writer: int, until: float) -> None:
+        draw = random.Random(writer)
+        with http_client(f"{self.servers[writer % len(self.servers)].internal}/api/v2") as client:
+            while not self._is_over(until):
                 kind = draw.choices(list(_WRITES), [weight for weight, _write in _WRITES.values()])[0]
                 response = _WRITES[kind][1](client, draw, self.agents)
                 assert response.status_code in (200, 404, 409, 503), response.text
-                done[f"{kind} {response.status_code}"] += 1
-        return done
+                with self._lock:
+                    self.done[f"{kind} {response.status_code}"] += 1
 
 
 def _agent(client: httpx.Client, draw: random.Random, agents: int) -> httpx.Response:
@@ -111,7 +119,7 @@ class Reader:
     """Keeps the ETag of every agent's effective config up to date by the feed alone."""
 
     def __init__(self, server: MaimServer) -> None:
-        self._client = httpx.Client(base_url=f"{server.internal}/api/v2", timeout=30)
+        self._client = http_client(f"{server.internal}/api/v2")
         self.cursor = self._page({})["cursor"]
         self.known: dict[str, str] = {}
         self.polls = 0

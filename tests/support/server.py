@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.support.http import http_client
 from tests.support.instances import free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +131,7 @@ class MaimServer:
 
     def client(self, surface: str = "public") -> httpx.Client:
         """An HTTP client of one surface."""
-        return httpx.Client(base_url=getattr(self, surface), timeout=30)
+        return http_client(getattr(self, surface))
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None

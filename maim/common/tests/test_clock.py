@@ -9,6 +9,8 @@ import pytest
 
 from maim.common import clock
 
+pytestmark = pytest.mark.embedded
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

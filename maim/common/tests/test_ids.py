@@ -9,6 +9,8 @@ import pytest
 
 from maim.common import ids
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.mark.parametrize(
     ("make", "prefix"),

@@ -8,6 +8,8 @@ import pytest
 
 from maim.common.limits import Period
 
+pytestmark = pytest.mark.embedded
+
 A_MOMENT = timedelta(microseconds=1)
 
 

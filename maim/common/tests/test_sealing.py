@@ -8,6 +8,8 @@ from django.test.utils import override_settings
 
 from maim.common import sealing
 
+pytestmark = pytest.mark.embedded
+
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 

@@ -13,6 +13,8 @@ from django.utils import translation
 from maim.common import strict_json
 from maim.common.strict_json import MAX_DEPTH, NotAcceptable
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture(autouse=True)
 def _english() -> Iterator[None]:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from maim.common.text import fold
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.mark.parametrize(
     ("one", "other"),

@@ -8,6 +8,8 @@ from django.test import RequestFactory
 from maim.common.errors import Invalid
 from maim.http import conditional
 
+pytestmark = pytest.mark.embedded
+
 ETAG = "abc"
 
 

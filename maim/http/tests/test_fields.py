@@ -24,6 +24,8 @@ from maim.http.fields import (
     name_field,
 )
 
+pytestmark = pytest.mark.embedded
+
 EVERYTHING: list[Any] = [None, True, False, 0, 1, 1.0, 1.5, "", "1", "true", "text", [], ["text"], {}, {"a": 1}]
 
 

@@ -16,6 +16,8 @@ from maim.http.surfaces import INTERNAL
 from maim.server import rsgi
 from maim.server.rsgi import BATCH_THREADS, MAX_BATCH, MAX_BATCHES, Batches
 
+pytestmark = pytest.mark.embedded
+
 VALIDATE = "/api/v2/auth/validate-api-key"
 QUESTION = json.dumps({"api_key": keyformat.generate("tenant_000000000000", "agent_000000000000")}).encode()
 WAIT = 10
