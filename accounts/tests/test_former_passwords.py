@@ -18,7 +18,7 @@ from maim.common.errors import Unavailable
 from maim.environment import AuthRate
 from tests.support.client import SurfaceClient
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 PASSWORD = "correct horse"
 PREFIXES = ("$2a$", "$2b$", "$2y$")
 DIGITS = f"{'a' * 21}u{'b' * 31}"  # of a salt and a hash

@@ -328,7 +328,7 @@ def _places(value: Any, place: Place) -> Iterator[Place]:
 
 
 class TestAnyConfig:
-    pytestmark = pytest.mark.single
+    pytestmark = pytest.mark.embedded
 
     @thoroughly
     @given(config=configs())
@@ -356,7 +356,7 @@ class TestAnyConfig:
 
 
 @pytest.mark.django_db
-@pytest.mark.single
+@pytest.mark.embedded
 class TestSendingBack:
     """What was adopted can be sent back as it is read, and nothing is changed by that."""
 

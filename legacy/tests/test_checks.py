@@ -15,7 +15,7 @@ from legacy.tests.old_databases import OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T
 from tenants.models import Tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 U = "user_00000000000a"
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import pytest
 
 from legacy.configs import config_of
 from legacy.reports import Report
 from legacy.tests.old_databases import DEFAULTS
 
+pytestmark = pytest.mark.embedded
+
 
 def row(table: str, **said: Any) -> dict[str, Any]:
     """A row as it is read: JSON as text, flags as numbers, what was not said at its default."""
-    import json
-
     values = {**DEFAULTS[table], **said}
     plain = {
         name: json.dumps(value) if isinstance(value, list | dict) else int(value) if isinstance(value, bool) else value

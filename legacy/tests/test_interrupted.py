@@ -19,7 +19,7 @@ from tests.support.instances import wait_until
 from tests.support.server import ROOT, MaimServer
 
 KILLS = 10
-SIZE = Size(users=240, agents_each=2, keys_each=3)
+SIZE = Size(users=150, agents_each=2, keys_each=3)
 OBJECTS = SIZE.users * (2 + SIZE.agents_each * (1 + SIZE.keys_each))
 # What an import makes, but for sealed secrets, which are other texts each time (--verify compares those), and times.
 MADE = {

@@ -21,7 +21,7 @@ from tenants.models import Membership, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import make_agent, register
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 T, A, K = "tenant_00000000000a", "agent_00000000000a", "key_00000000000a"
 
 
