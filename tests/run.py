@@ -1,7 +1,7 @@
 """`make test`: the suite on SQLite and on MariaDB with Redis, at once.
 
-Tests that would find the same on any database run once: those marked `embedded` on SQLite, and those marked
-`single`, whose servers need MariaDB and Redis or long waits, in a third process.
+Tests that need not run on both run once: those marked `embedded`, which would find the same on any database, on
+SQLite; and those marked `single`, which take long, on MariaDB and Redis in a third process.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With

@@ -26,7 +26,7 @@ from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_ke
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.embedded
+pytestmark = pytest.mark.single
 
 ENVELOPE_KEYS = [
     "success",
