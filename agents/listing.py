@@ -62,7 +62,7 @@ class AgentList:
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
             cursor.execute(_slice_sql(self._names, self._sort), values)
-            return [_listed(row) for row in cursor.fetchall()]
+            return [_converted(ListedAgent(*row)) for row in cursor.fetchall()]
 
     def count(self) -> int:
         """How many agents there are."""
@@ -101,20 +101,17 @@ def _value(name: str, sent: str) -> str:
     return f"%{connection.ops.prep_for_like_query(fold(sent))}%" if name == "q" else sent
 
 
-def _listed(row: tuple[Any, ...]) -> ListedAgent:
-    """A row with the model's values: the database has JSON as text, and moments without their zone."""
-    id_, tenant_id, name, description, config, template_id, status, tags, created_at, updated_at, rate, quota = row
-    return ListedAgent(
-        id_,
-        tenant_id,
-        name,
-        description,
-        orjson.loads(config),
-        template_id,
-        status,
-        orjson.loads(tags),
-        created_at.replace(tzinfo=UTC),
-        updated_at.replace(tzinfo=UTC),
-        None if rate is None else orjson.loads(rate),
-        None if quota is None else orjson.loads(quota),
+def _converted(row: ListedAgent) -> ListedAgent:
+    """What the database has as text, or without a zone."""
+    return row._replace(
+        config=orjson.loads(row.config),
+        tags=orjson.loads(row.tags),
+        created_at=row.created_at.replace(tzinfo=UTC),
+        updated_at=row.updated_at.replace(tzinfo=UTC),
+        rate_limit=_limit(row.rate_limit),
+        quota=_limit(row.quota),
     )
+
+
+def _limit(stored: str | None) -> Any:
+    return None if stored is None else orjson.loads(stored)

@@ -21,6 +21,7 @@ from maim.http.fields import (
     name_field,
 )
 from maim.http.limit_fields import QuotaField, RateLimitField
+from maim.http.shapes import utc_text
 
 
 def tags_field() -> serializers.ListField:
@@ -84,8 +85,8 @@ def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
         "template_id": agent.template_id,
         "status": agent.status,
         "tags": agent.tags,
-        "created_at": agent.created_at,
-        "updated_at": agent.updated_at,
+        "created_at": utc_text(agent.created_at),
+        "updated_at": utc_text(agent.updated_at),
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
     }
@@ -102,8 +103,8 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
         "template_id": agent.template_id,
         "config": masked(agent.config),
         "status": agent.status,
-        "created_at": agent.created_at,
-        "updated_at": agent.updated_at,
+        "created_at": utc_text(agent.created_at),
+        "updated_at": utc_text(agent.updated_at),
         "tags": agent.tags,
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import orjson
 from django.utils import translation
 
 from maim.common.errors import DomainError
 from maim.http import request_id
 from maim.http.problems import Fault, problem_of
 from maim.http.scope import RequestScope
-from maim.http.shapes import ENVELOPE_LANGUAGE, json_bytes, problem_envelope
+from maim.http.shapes import ENVELOPE_LANGUAGE, problem_envelope
 
 log = logging.getLogger("maim.http")
 
@@ -34,7 +35,7 @@ def written(
     code: str | None = None,
 ) -> Reply:
     """A document as JSON."""
-    body = json_bytes(document)
+    body = orjson.dumps(document)
     always = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),

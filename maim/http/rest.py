@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from django.http import UnreadablePostError
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -16,11 +17,10 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from maim.common import strict_json
-from maim.http.shapes import json_bytes
 
 
 class StrictJSONParser(BaseParser):
-    """JSON bodies, by the rules of `maim.http.strict_json`."""
+    """JSON bodies, by the rules of `maim.common.strict_json`."""
 
     media_type = "application/json"
 
@@ -37,7 +37,7 @@ class CompactJSONRenderer(JSONRenderer):
     """UTF-8 without escapes or blanks; `charset` is implied by the media type (RFC 8259 section 8.1)."""
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return b"" if data is None else json_bytes(data, default=_as_json)
+        return b"" if data is None else orjson.dumps(data, default=_as_json)
 
 
 def _as_json(value: Any) -> Any:

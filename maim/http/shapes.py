@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from django.http import HttpRequest, JsonResponse
 from django.urls import Resolver404, resolve
 from django.utils import translation
@@ -25,11 +23,6 @@ ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever thei
 def utc_text(moment: datetime) -> str:
     """ISO 8601 in UTC with `Z`; microseconds only where there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def json_bytes(document: Any, default: Callable[[Any], Any] | None = None) -> bytes:
-    """JSON in UTF-8, without blanks. Moments in UTC may be left in it: they are written as by `utc_text`."""
-    return orjson.dumps(document, default, orjson.OPT_UTC_Z)
 
 
 @lru_cache(maxsize=2)
