@@ -6,8 +6,12 @@ import random
 import secrets
 import time
 
+import pytest
+
 from tests.support.faults import Deployment, deployment, watch
 from tests.support.instances import MariaDB, Redis, frozen
+
+pytestmark = pytest.mark.single
 
 ROUNDS = 40
 LONGEST_FAULT = 6.0

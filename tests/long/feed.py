@@ -9,7 +9,10 @@ import pytest
 from tests.support.feed import follow
 from tests.support.server import HAS_REDIS, ON_MARIADB, cluster
 
-pytestmark = pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis")
+pytestmark = [
+    pytest.mark.single,
+    pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis"),
+]
 
 
 def test_readers_beside_twenty_writers_end_with_what_is_the_case(tmp_path: Path) -> None:

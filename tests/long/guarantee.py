@@ -11,6 +11,8 @@ from tests.support.doors import Door, make_operator
 from tests.support.guarantee import SCRIPTS, experiment, experiments
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
+pytestmark = pytest.mark.single
+
 MACHINES, WORKERS = (3 if ON_MARIADB else 1), (2 if HAS_REDIS else 1)
 ROUNDS = 25
 

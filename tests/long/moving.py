@@ -8,9 +8,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 from legacy.tests.large import Size, fill
 from legacy.tests.old_databases import OldDatabase
 from tests.support.server import ROOT, MaimServer
+
+pytestmark = pytest.mark.single
 
 SIZE = Size(users=10_000, agents_each=2, keys_each=5)
 MOST_SECONDS = 300
