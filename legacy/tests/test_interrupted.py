@@ -40,7 +40,7 @@ class Target:
 
     def __init__(self, directory: Path, name: str) -> None:
         self._maim = MaimServer(directory, name)
-        self._maim.manage("migrate", "-v0")
+        self._maim.migrate()
 
     def importing(self, old: OldDatabase) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "import_maim_db", "--config-db", old.url, "--apply"]
