@@ -116,6 +116,7 @@ class TestScoping:
         assert everything(bob) == []
         assert AgentList(bob.actor, sort="name", filters={}).count() == 0
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("kind", sorted(set(ActorKind) - {ActorKind.USER}))
     def test_it_is_for_people_alone(self, kind: ActorKind) -> None:
         with pytest.raises(ValueError, match=kind):

@@ -99,6 +99,7 @@ class TestIssuing:
 
         assert key["expires_at"] == "2026-03-02T12:00:00Z"
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("arguments", "blamed"),
         [

@@ -220,6 +220,7 @@ class TestRange:
         with clock.frozen_at(NOON):
             yield
 
+    @pytest.mark.embedded
     @everywhere
     @pytest.mark.parametrize(
         ("query", "first", "last"),
@@ -252,6 +253,7 @@ class TestRange:
         assert [day["uses"] for day in found["days"]] == [1, 1, 1]
         assert found["total"] == 3
 
+    @pytest.mark.embedded
     @everywhere
     @pytest.mark.parametrize(
         ("query", "field"),
@@ -288,6 +290,7 @@ class TestRange:
         assert sum("apikeys_dailyuse" in query["sql"] for query in captured.captured_queries) == 1
 
 
+@pytest.mark.embedded
 class TestAccess:
     CODES = {"agent": "AGENT_001", "key": "KEY_001", "tenant": "TENANT_001"}
     public = pytest.mark.parametrize("place", [place for place in PLACES if not place.is_internal], ids=str)
