@@ -15,7 +15,10 @@ Table = tuple[str, str, list[tuple[Any, ...]]]  # its name, its definition, its 
 
 
 def make_migrated(url: str, migrate: Callable[[], object]) -> None:
-    """Fills an empty database as `migrate` does, which takes a process two seconds and this a fraction of one."""
+    """Fills an empty database as `migrate` does, which takes a process two seconds and this a fraction of one.
+
+    One that has tables already is left to `migrate`.
+    """
     if url.startswith("sqlite"):
         _make_file(Path(url.removeprefix("sqlite:///")), migrate)
     else:
@@ -23,7 +26,9 @@ def make_migrated(url: str, migrate: Callable[[], object]) -> None:
 
 
 def _make_file(file: Path, migrate: Callable[[], object]) -> None:
-    if _sqlite:
+    if file.exists():
+        migrate()
+    elif _sqlite:
         file.write_bytes(_sqlite[0])
     else:
         migrate()
@@ -46,7 +51,9 @@ def _make_database(url: str, migrate: Callable[[], object]) -> None:
     ) as connection:
         cursor = connection.cursor()
         version = _rows(cursor, "SELECT version()")[0][0]
-        if version in _mysql:
+        if _rows(cursor, "SHOW TABLES"):
+            migrate()
+        elif version in _mysql:
             _write(cursor, _mysql[version])
             connection.commit()
         else:
