@@ -14,18 +14,26 @@ from tests.support.server import MaimServer
 
 
 @pytest.fixture(scope="module")
-def things(server: MaimServer) -> Iterator[Things]:
+def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server whose changes wait for nobody, since nothing is asked meanwhile."""
+    serve = ("-m", "tests.support.serve_with", "SETTLE_SECONDS=0")
+    with MaimServer(tmp_path_factory.mktemp("documents"), "maim_documents", serve=serve) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def things(hasty_server: MaimServer) -> Iterator[Things]:
     with requests.Session() as session:
-        yield Things(server, session, one_in=1)
+        yield Things(hasty_server, session, one_in=1)
 
 
 @public.parametrize()
 @bounded
-def test_public(case: Case[Any], server: MaimServer, things: Things) -> None:
-    things.check(case, server.public)
+def test_public(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
+    things.check(case, hasty_server.public)
 
 
 @internal.parametrize()
 @bounded
-def test_internal(case: Case[Any], server: MaimServer, things: Things) -> None:
-    things.check(case, server.internal)
+def test_internal(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
+    things.check(case, hasty_server.internal)
