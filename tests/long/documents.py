@@ -12,6 +12,8 @@ from schemathesis import Case
 from tests.support.documents import Things, bounded, internal, public
 from tests.support.server import MaimServer
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from legacy.tests.interrupted import kill_at
+
+pytestmark = pytest.mark.single
 
 
 def test_killed_at_ten_moments_and_run_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
