@@ -23,9 +23,9 @@ test: $(VENV)/installed-requirements-dev.txt ## Run all tests on SQLite, and on 
 bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory against bare Django (see bench/README.md)
 	@$(BIN)/python -m bench $(ARGS)
 
-test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (15 minutes)
+test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@$(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
-	  tests/long/moving.py $(ARGS)
+	  tests/long/moving.py tests/long/interrupted.py tests/long/documents.py $(ARGS)
 
 check: lint types contracts check-migrations ## Everything that needs no server: lint, types, contracts, migrations
 

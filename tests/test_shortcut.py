@@ -294,6 +294,7 @@ def test_what_is_plain_is_answered_below_django_as_in_django(scene: Scene, title
     assert scene.served(asked) == scene.django(asked)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("title", OTHERS)
 def test_what_is_not_plain_is_left_to_django(scene: Scene, title: str) -> None:
     asked = OTHERS[title]

@@ -108,6 +108,7 @@ def test_an_operator_adds_a_user(olivia: Operator) -> None:
     assert "password" not in str(entry.after)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("fields", "field", "sentence"),
     [

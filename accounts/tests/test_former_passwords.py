@@ -29,8 +29,11 @@ ACROSS_THE_CUT = "a" + "密" * 40
 
 
 @pytest.fixture(autouse=True)
-def _hashed_as_shipped(_quick_and_unthrottled: None, settings: Any) -> None:
+def _hashed_as_shipped(_quick_and_unthrottled: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the algorithms as they ship, at the least that a hash can cost."""
     settings.PASSWORD_HASHERS = shipped.PASSWORD_HASHERS
+    for name, least in (("time_cost", 1), ("memory_cost", 64), ("parallelism", 1)):
+        monkeypatch.setattr(hashers.BoundedArgon2PasswordHasher, name, least)
 
 
 def hashed(password: str, prefix: str = "$2b$", *, cost: int = 4) -> str:

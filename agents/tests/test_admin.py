@@ -50,6 +50,7 @@ def test_an_agent_needs_no_config(olivia: Operator, alice: Person) -> None:
     assert (agent.config, agent.tags) == ({}, [])
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [

@@ -157,6 +157,7 @@ class TestGiving:
         assert limits(agent) == {"rate_limit": RATE, "quota": QUOTA}
         assert Agent.unscoped.get().quota == QUOTA
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(("field", "value", "path"), BAD)
     def test_what_is_no_limit_is_refused(self, door: Door, field: str, value: Any, path: str) -> None:
         agent = door.create(rate_limit=RATE, quota=QUOTA)
@@ -240,6 +241,7 @@ class TestEffect:
         assert [answer["data"]["quota"] for answer in validate(*keys)] == [None, None]
 
 
+@pytest.mark.embedded
 class TestAdmin:
     def test_an_operator_adds_an_agent_with_limits(self, olivia: Operator, alice: Person) -> None:
         olivia.add(Agent, tenant=alice.tenant.pk, name="Scout", rate_limit=json.dumps(RATE), quota=json.dumps(QUOTA))

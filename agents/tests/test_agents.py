@@ -106,6 +106,7 @@ class TestCreating:
 
         assert not AgentActivity.unscoped.exists()
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -133,6 +134,7 @@ class TestCreating:
         assert list(body["errors"]) == [field]
         assert not Agent.unscoped.exists()
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("tag", [5, None, "", "x" * 65, ["a"]])
     def test_a_tag_is_a_short_text(self, alice: Person, tag: Any) -> None:
         body = refused(create(alice, tags=["good", tag]), 400, "VALIDATION_ERROR")
@@ -226,6 +228,7 @@ class TestChanging:
         assert response.json() == before
         assert AuditEntry.objects.count() == written
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "value"),
         [("name", ""), ("name", "x" * 101), ("name", 5), ("status", "gone"), ("tags", 5), ("config", [])],

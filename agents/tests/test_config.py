@@ -50,6 +50,7 @@ class TestKeeping:
         }
 
 
+@pytest.mark.embedded
 class TestMerging:
     def test_objects_merge_key_by_key(self, config_door: ConfigDoor) -> None:
         config_door.create({"a": {"b": {"c": 1, "d": 2}, "e": 3}, "f": 4})
@@ -132,6 +133,7 @@ class TestMerging:
         assert AuditEntry.objects.count() == written
 
 
+@pytest.mark.embedded
 class TestNamedLists:
     """`models` and `api_providers` in `config_overrides.model`."""
 
@@ -200,6 +202,7 @@ class TestNamedLists:
         assert stored() == model(models=[{"api_provider": "other", "name": "m"}])
 
 
+@pytest.mark.embedded
 class TestPersona:
     """An object, or a text, short for `{"personality": …}`."""
 

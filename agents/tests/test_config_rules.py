@@ -15,6 +15,7 @@ from agents.tests.configs import Config, ConfigDoor, model, provider, stored
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.embedded
 class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("config", "path"),

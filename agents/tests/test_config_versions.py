@@ -111,6 +111,7 @@ class TestVersions:
 
         assert [row["version"] for row in rows] == ([4, 3] if door.version == "v1" else [3, 2])
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("number", [0, 2, 2**31 - 1])
     def test_one_that_never_was_is_not_found(self, door: Door, number: int) -> None:
         door.create()
@@ -146,6 +147,7 @@ class TestVersions:
         assert [row["author"] for row in door.versions()] == ["bob", "alice"]
 
 
+@pytest.mark.embedded
 class TestNotes:
     @pytest.mark.parametrize("note", ["", "x" * 501])
     def test_a_note_says_something_in_500_characters(self, door: Door, note: str) -> None:
@@ -290,6 +292,7 @@ class TestRestoring:
         assert (door.data(answer)["version"], answer["ETag"]) == (3, '"3"')
 
 
+@pytest.mark.embedded
 class TestConditions:
     def test_the_config_has_its_version_as_an_etag(self, door: Door) -> None:
         door.create({"a": 1})
@@ -338,6 +341,7 @@ class TestConditions:
         door.refused(door.try_put({"a": 3}, HTTP_IF_MATCH="1"), 400, "VALIDATION_ERROR", "If-Match")
 
 
+@pytest.mark.embedded
 class TestRefusedWrites:
     """They leave config, version, secrets, feed and audit log exactly as they were."""
 

@@ -123,8 +123,8 @@ class TestLayers:
             door.refused(door.read(f"/effective{query}"), 404, "AGENT_001")
 
 
+@pytest.mark.embedded
 class TestExplaining:
-    @pytest.mark.embedded
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=st.tuples(objects(), objects(), objects(), objects()))
     def test_without_its_layers_value_exactly_that_leaf_changes(
@@ -186,6 +186,7 @@ class TestExplaining:
         }
 
 
+@pytest.mark.embedded
 class TestWarnings:
     def test_a_template_that_is_none(self, door: Door, files: Files) -> None:
         door.create(template_id="no-such-template")
@@ -213,6 +214,7 @@ class TestWarnings:
         ]
 
 
+@pytest.mark.embedded
 class TestTrust:
     @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
     def test_an_operators_key_never_goes_with_another_address(
@@ -312,6 +314,7 @@ class TestETag:
         assert (first["a"], second["a"], door.effective()["a"]) == (1, 2, 1)
 
 
+@pytest.mark.embedded
 class TestRevealing:
     CONFIG = model(api_providers=[secret_provider()])
 

@@ -19,8 +19,9 @@ from agents.tests.wire import AGENTS
 from maim.common import clock
 from maim.common.actor import Actor, ActorKind
 from tenants.models import Membership, Tenant
+from tenants.services import create_tenant
 from tests.support.client import SurfaceClient
-from tests.support.people import OPERATOR, Person, make_agent
+from tests.support.people import OPERATOR, Person, make_agent, register
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -33,7 +34,23 @@ def everything(person: Person, **filters: str) -> list[ListedAgent]:
     return list(AgentList(person.actor, sort="created_at", filters=filters)[0:100])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def alice(kept: None) -> Person:
+    return register("alice")
+
+
+@pytest.fixture(scope="module")
+def charlie(kept: None) -> Person:
+    return register("charlie")
+
+
+@pytest.fixture(scope="module")
+def other_tenant(alice: Person) -> Tenant:
+    """A second tenant of Alice's."""
+    return create_tenant(actor=OPERATOR, tenant_name="Acme", tenant_type="enterprise", owner_id=alice.user.id)
+
+
+@pytest.fixture(scope="module")
 def agents(alice: Person, charlie: Person, other_tenant: Tenant) -> None:
     """Agents of both of Alice's tenants and of Charlie's, of all states and with all there may be to an agent."""
     for number, tenant in enumerate([alice.tenant, other_tenant, charlie.tenant] * 4):
@@ -116,16 +133,18 @@ class TestScoping:
         assert everything(bob) == []
         assert AgentList(bob.actor, sort="name", filters={}).count() == 0
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("kind", sorted(set(ActorKind) - {ActorKind.USER}))
     def test_it_is_for_people_alone(self, kind: ActorKind) -> None:
         with pytest.raises(ValueError, match=kind):
             AgentList(Actor(kind=kind), sort="name", filters={})
 
 
-def test_a_signed_in_person_whose_agents_fill_the_page_is_told_how_many_there_are(alice: Person) -> None:
+def test_a_signed_in_person_whose_agents_fill_the_page_is_told_how_many_there_are(db: None) -> None:
+    dora = register("dora")
     for number in range(3):
-        make_agent(alice.tenant, f"bot {number}")
-    client: SurfaceClient = alice.client
+        make_agent(dora.tenant, f"bot {number}")
+    client: SurfaceClient = dora.client
 
     answers: list[Any] = [client.get(f"{AGENTS}?limit=2&q=bot&skip={skip}") for skip in (0, 1, 2, 3)]
 

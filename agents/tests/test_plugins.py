@@ -98,6 +98,7 @@ def test_plugin_names_compare_by_their_characters(door: Door, agent: Agent) -> N
     assert [row[0] for row in door.get(agent)] == ["Dice", "dice", "🎯", "🎲"]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("field", "value"),
     [

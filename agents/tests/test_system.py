@@ -164,6 +164,7 @@ def test_a_changed_file_is_read_again(read: Any, models_file: File, defaults_fil
     assert read("bot-defaults") == {"new": {"a": 1}}
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "broken",
     [

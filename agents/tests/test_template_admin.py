@@ -57,6 +57,7 @@ def test_an_operator_adds_a_tenants_template(olivia: Operator, alice: Person) ->
     assert olivia.audit_of("template.create").tenant_id == alice.tenant.pk
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [

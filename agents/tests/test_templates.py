@@ -256,6 +256,7 @@ class TestDeleting:
         assert internal.get(f"/api/v2/templates/{theirs}").status_code == 200
 
 
+@pytest.mark.embedded
 class TestRefusals:
     @pytest.mark.parametrize(
         ("config", "path"),
@@ -299,6 +300,7 @@ class TestRefusals:
         assert [item["name"] for item in effective["models"]] == ["system-model", "new"]
 
 
+@pytest.mark.embedded
 class TestNamesOfATemplate:
     """What an agent may define, when its template has defined something before."""
 

@@ -138,6 +138,7 @@ class TestEffect:
         assert strange.etag() == tag
 
 
+@pytest.mark.embedded
 class TestRefusals:
     @pytest.mark.parametrize(
         ("defaults", "path"),

@@ -80,6 +80,7 @@ def test_sending_the_form_again_issues_no_second_key(olivia: Operator, agent: Ag
     assert "Helper (alice&#x27;s Personal Tenant)" in response.content.decode()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [
@@ -266,6 +267,7 @@ def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> N
     assert olivia.audit_of("key.update").before["quota"] == {"limit": 100, "period": "day"}
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("field", "text", "error"),
     [
@@ -322,6 +324,7 @@ def test_without_a_word_about_grace_the_old_secret_ends_at_once(olivia: Operator
     assert verification.verify(issued.secret).code == verification.EXPIRED
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("grace", ["", "-1", "2592001", "soon"])
 def test_a_rotation_that_is_refused_shows_the_form_again(olivia: Operator, agent: Agent, grace: str) -> None:
     key = make_key(agent).key

@@ -83,6 +83,7 @@ class TestIssuing:
         with clock.frozen_at(NOON + timedelta(minutes=10, seconds=1)):
             door.refused(create(door, "a"), 409, "KEY_002")
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("key", ["", "x" * 256, "schl\u00fcssel", "a\tb"])
     def test_what_is_no_key_is_400(self, door: KeyDoor, key: str) -> None:
         assert door.refused(create(door, key), 400, "VALIDATION_ERROR") == ["Idempotency-Key"]

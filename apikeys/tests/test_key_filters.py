@@ -101,6 +101,7 @@ class TestUse:
         assert names(door, "never_used=true&q=new&status=active") == ["new, never used"]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("query", "field"),
     [

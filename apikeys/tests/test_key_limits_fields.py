@@ -104,6 +104,7 @@ class TestLimits:
     def test_bounds_are_within(self, door: KeyDoor, field: str, value: Any) -> None:
         assert door.create(**{field: value})[field] == value
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "value", "blamed"),
         [
@@ -144,6 +145,7 @@ class TestLimits:
         assert door.create(rate_limit={**RATE, "burst": 5})["rate_limit"] == RATE
 
 
+@pytest.mark.embedded
 class TestNetworks:
     @pytest.mark.parametrize(
         ("sent", "stored"),
@@ -245,11 +247,13 @@ class TestMetadata:
         assert door.refused(door.try_create("b", metadata=too_large), 400, "VALIDATION_ERROR") == ["metadata"]
         assert door.get(key)["metadata"] == fits
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("value", [[], [{}], "text", "{}", 5, True])
     def test_it_is_an_object(self, door: KeyDoor, value: Any) -> None:
         assert door.refused(door.try_create(metadata=value), 400, "VALIDATION_ERROR") == ["metadata"]
 
 
+@pytest.mark.embedded
 class TestPermissions:
     @pytest.mark.parametrize("permissions", [["config.*"], ["a.b.*", "*"], ["android", "order", "and."]])
     def test_what_a_key_may_have(self, door: KeyDoor, permissions: list[str]) -> None:

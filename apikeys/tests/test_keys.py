@@ -67,12 +67,14 @@ class TestIssuing:
 
         assert (key["description"], key["permissions"], key["expires_at"]) == (None, [], None)
 
+    @pytest.mark.embedded
     def test_unknown_keys_are_ignored(self, door: KeyDoor) -> None:
         key = door.create(status="disabled", api_key="mmc_mine", usage_count=5, limits={"per_minute": 1})
 
         assert (key["status"], key["usage_count"]) == ("active", 0)
         assert key["api_key"] != "mmc_mine"
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -147,6 +149,7 @@ class TestNames:
         assert door.get(other) == before
 
 
+@pytest.mark.embedded
 class TestPermissions:
     @pytest.mark.parametrize(
         "permissions",
@@ -218,6 +221,7 @@ class TestChanging:
 
         assert AuditEntry.objects.count() == written
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("status", ["revoked", "", 5])
     def test_another_status_is_400(self, door: KeyDoor, status: Any) -> None:
         key = door.create()

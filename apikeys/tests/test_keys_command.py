@@ -99,6 +99,7 @@ class TestIssuing:
 
         assert key["expires_at"] == "2026-03-02T12:00:00Z"
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("arguments", "blamed"),
         [
@@ -307,7 +308,7 @@ def test_the_documented_exit_statuses_are_all_there_are() -> None:
 def maim(tmp_path_factory: pytest.TempPathFactory) -> MaimServer:
     """A database with one agent, `bot`, on which nobody serves."""
     maim = MaimServer(tmp_path_factory.mktemp("keys"), "maim_keys")
-    maim.manage("migrate", "-v0")
+    maim.migrate()
     maim.manage(
         "shell",
         "--no-imports",

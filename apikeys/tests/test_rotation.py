@@ -58,6 +58,7 @@ def test_with_a_grace_the_old_secret_is_good_until_it_ends(door: KeyDoor) -> Non
             assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == (old, "VALID"), seconds
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(("second_grace", "first_ends", "second_ends"), [(0, 10, 10), (20, 30, 30), (600, 60, 610)])
 def test_a_rotation_cuts_the_graces_before_it_and_prolongs_none(
     door: KeyDoor, second_grace: int, first_ends: int, second_ends: int
@@ -129,6 +130,7 @@ def test_a_key_of_an_archived_agent_is_not_rotated(door: KeyDoor) -> None:
     assert KeySecret.objects.get().expires_at is None
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("grace", [-1, 30 * 24 * 3600 + 1, 1.5, "60", True, []])
 def test_a_grace_is_up_to_thirty_days(door: KeyDoor, grace: Any) -> None:
     key = door.create()

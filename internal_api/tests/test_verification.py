@@ -47,6 +47,7 @@ class TestValidate:
             "code": "VALID",
         }
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("asked", "has"),
         [
@@ -129,6 +130,7 @@ class TestValidate:
         assert (data["key_name"], data["expires_at"], data["agent_name"]) == ("renamed", "2030-01-31T11:00:00Z", "小明")
 
 
+@pytest.mark.embedded
 class TestCheckPermission:
     @pytest.mark.parametrize(("permission", "has"), [("chat", True), ("write", False), ("Chat", False)])
     def test_it_says_whether_the_key_has_it(self, bot: Bot, permission: str, has: bool) -> None:
@@ -165,10 +167,12 @@ class TestCheckPermission:
 
 @pytest.mark.parametrize("question", QUESTIONS)
 class TestKeysThatAreNotGood:
+    @pytest.mark.embedded
     @pytest.mark.parametrize("key", ["", "nonsense", "mmc_", "小明", "mmc_" + "A" * 112, "x" * 100_000])
     def test_malformed(self, bot: Bot, question: str, key: str) -> None:
         is_refused(bot.ask(question, api_key=key), "AUTH_001")
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize("around", ["{} ", " {}", "{}\n", "{}="])
     def test_a_good_key_with_something_around_it_is_malformed(self, bot: Bot, question: str, around: str) -> None:
         is_refused(bot.ask(question, api_key=around.format(bot.secret)), "AUTH_001")
@@ -255,6 +259,7 @@ def test_a_changed_permission_counts_at_once(bot: Bot, question: str) -> None:
         assert data["has_permission"] is ("chat" in permissions)
 
 
+@pytest.mark.embedded
 class TestParse:
     def test_a_key_is_read_without_asking_anybody(self, bot: Bot, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):
@@ -295,6 +300,7 @@ class TestParse:
         assert envelope["error"]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("question", "body", "field"),
     [

@@ -93,6 +93,7 @@ class TestLimits:
             assert bot.ask("validate-api-key")["data"]["quota"]["remaining"] == 1
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("question", QUESTIONS)
 class TestNetworks:
     @pytest.mark.parametrize(

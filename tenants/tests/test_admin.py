@@ -56,6 +56,7 @@ def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, alice: Person, c
     assert (alice.tenant.tenant_name, alice.tenant.description) == ("alice's Personal Tenant", None)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

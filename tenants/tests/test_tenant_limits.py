@@ -86,6 +86,7 @@ class TestOnV2:
         assert tenant["rate_limit"] == RATE
         assert Tenant.objects.get().rate_limit == RATE
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(("field", "value", "path"), BAD)
     def test_what_is_no_limit_is_refused(
         self, alice: Person, internal: SurfaceClient, field: str, value: Any, path: str
@@ -212,6 +213,7 @@ class TestAdmin:
 
         assert not AuditEntry.objects.filter(action="tenant.update", actor_kind="operator").exists()
 
+    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("field", "text"), [("rate_limit", '{"limit": 0, "window_seconds": 60}'), ("quota", '{"limit": 5}')]
     )

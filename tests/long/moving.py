@@ -26,7 +26,7 @@ def test_a_hundred_thousand_keys_are_brought_over() -> None:
         old = OldDatabase.in_file(Path(directory) / "old.sqlite3")
         fill(old, SIZE)
         maim = MaimServer(Path(directory), "moving")
-        maim.manage("migrate", "-v0")
+        maim.migrate()
 
         for arguments in (("--apply",), ("--apply",), ("--verify",)):
             seconds, mebibytes = _run(maim, "import_maim_db", "--config-db", old.url, *arguments)

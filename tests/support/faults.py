@@ -52,7 +52,7 @@ def deployment() -> Iterator[Deployment]:
             MAIM_SERVE_STALE_SECONDS=str(STALE_SECONDS),
             MAIM_LIMITS_FAIL="open",
         )
-        strict.manage("migrate", "-v0")
+        strict.migrate()
         for maim in (strict, lenient):
             stack.push(maim)
             maim.launch()

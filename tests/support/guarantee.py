@@ -24,7 +24,7 @@ from tests.support.server import MaimServer
 
 # Questions that each bot has asked, and been answered, after a change, before the next is made.
 ASKED_OF_EACH = 10
-PACE_SECONDS = 0.005
+PACE_SECONDS = 0.05
 CLIENT_IP = "198.51.100.7"
 
 
@@ -146,6 +146,8 @@ class _Asking(threading.Thread):
         self.secrets = secrets
         self.asked: list[tuple[float, float, str, Told]] = []
         self.is_over = False
+        self._answered = 0.0
+        self._hurried = threading.Event()
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -156,11 +158,17 @@ class _Asking(threading.Thread):
                     with Bot(self._port) as fresh:
                         self._ask(fresh, secret)
                 # More would only keep the servers, on two cores, from making the changes.
-                time.sleep(PACE_SECONDS)
+                if self._hurried.wait(PACE_SECONDS) and self.has_asked_since(self._answered):
+                    self._hurried.clear()
         except Exception as error:  # noqa: BLE001  # to be raised where it is seen
             self.error = error
         finally:
             self._kept.close()
+
+    def hurry(self, secrets: tuple[str, ...], answered: float) -> None:
+        """Asks about these from now on, and without a pause until enough is asked since that moment."""
+        self.secrets, self._answered = secrets, answered
+        self._hurried.set()
 
     def has_asked_since(self, moment: float) -> bool:
         """Whether enough questions of after a moment are answered."""
@@ -223,7 +231,7 @@ def _make(change: Change, door: Door, asking: Sequence[_Asking], findings: Findi
     if change.seen_of_former is not None:
         right[former] = change.seen_of_former
     for each in asking:
-        each.secrets = tuple(right)
+        each.hurry(tuple(right), answered)
     wait_until(lambda: all(each.has_asked_since(answered) for each in asking), "every worker is asked")
     until = time.monotonic()
     kind = f"{type(door).__name__}: {change.kind}"

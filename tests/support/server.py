@@ -18,6 +18,7 @@ import httpx
 
 from tests.support.http import http_client
 from tests.support.instances import free_port, wait_until
+from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_MARIADB = os.environ.get("DATABASE_URL", "").startswith("mysql:")
@@ -99,9 +100,13 @@ class MaimServer:
             text=True,
         ).stdout
 
+    def migrate(self) -> None:
+        """Makes the tables of an empty database."""
+        make_migrated(self.environment["DATABASE_URL"], lambda: self.manage("migrate", "-v0"))
+
     def start(self) -> None:
         """Migrates, starts, and waits until both surfaces answer."""
-        self.manage("migrate", "-v0")
+        self.migrate()
         self.launch()
         self.wait_until_ready()
 
@@ -154,7 +159,7 @@ def cluster(directory: Path, name: str, number: int, **environment: str) -> Iter
     shared = {**environment, "DATABASE_URL": first.environment["DATABASE_URL"]}
     servers = [first, *(MaimServer(directory, f"{name}_{each}", **shared) for each in range(1, number))]
     with ExitStack() as stack:
-        first.manage("migrate", "-v0")
+        first.migrate()
         for maim in servers:
             stack.push(maim)
             maim.launch()

@@ -92,6 +92,7 @@ def test_a_tenants_page_asks_no_more_for_more_members(olivia: Operator, alice: P
     assert queries(olivia, page) == few
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("model", MODELS)
 def test_who_may_only_look_sees_all_and_changes_nothing(model: type[Model]) -> None:
     populate("alice")
@@ -110,6 +111,7 @@ def test_who_may_only_look_sees_all_and_changes_nothing(model: type[Model]) -> N
     assert AuditEntry.objects.count() == audited
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("model", MODELS)
 def test_a_member_sees_nothing(model: type[Model], alice: Person, bob: Person) -> None:
     populate("charlie")
@@ -127,11 +129,13 @@ def test_a_member_sees_nothing(model: type[Model], alice: Person, bob: Person) -
         assert client.post(page)["Location"].startswith("/admin/login/")
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("model", WRITABLE)
 def test_an_add_page_is_there(olivia: Operator, model: type[Model]) -> None:
     assert olivia.get(url(model, "add")).context["adminform"].form.fields
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("model", MODELS)
 def test_a_row_that_is_gone_is_said_to_be(olivia: Operator, model: type[Model]) -> None:
     gone = model(pk="999999")

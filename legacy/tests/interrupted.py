@@ -1,0 +1,89 @@
+"""An import that is killed again and again, beside one that is let be."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import subprocess
+import sys
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from legacy.tests.large import Size, fill
+from legacy.tests.old_databases import OldDatabase, connected
+from tests.support.instances import wait_until
+from tests.support.server import ROOT, MaimServer
+
+SIZE = Size(users=150, agents_each=2, keys_each=3)
+OBJECTS = SIZE.users * (2 + SIZE.agents_each * (1 + SIZE.keys_each))
+# What an import makes, but for sealed secrets, which are other texts each time (--verify compares those), and times.
+MADE = {
+    "accounts_user": "id, username, username_folded, email, password, is_active, created_at",
+    "tenants_tenant": "id, tenant_name, name_folded, owner_id, owner_scope, status, created_at",
+    "tenants_membership": "tenant_id, user_id, role",
+    "agents_agent": "id, tenant_id, name, name_folded, config_version, status, created_at",
+    "agents_configversion": "agent_id, number",
+    "apikeys_apikey": "id, tenant_id, agent_id, name, name_folded, permissions, status, usage_count, created_at",
+    "apikeys_keysecret": "key_id, digest, hint, secret_version",
+    "legacy_imported": "kind, object_id, tenant_id, fingerprint, secret",
+    "common_auditentry": "action, object_id, tenant_id",
+}
+
+
+class Target:
+    """A maim that is imported into by a process of its own."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._maim = MaimServer(directory, name)
+        self._maim.migrate()
+
+    def importing(self, old: OldDatabase) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", "import_maim_db", "--config-db", old.url, "--apply"]
+        return subprocess.Popen(command, cwd=ROOT, env=self._maim.environment, stdout=subprocess.DEVNULL)
+
+    def verify(self, old: OldDatabase) -> None:
+        """Raises CalledProcessError if anything differs."""
+        self._maim.manage("import_maim_db", "--config-db", old.url, "--verify")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(connected(self._maim.environment["DATABASE_URL"])) as connection:
+            cursor = connection.cursor()
+            cursor.execute(query)
+            return sorted(tuple(row) for row in cursor.fetchall())
+
+    def imported(self) -> int:
+        number: int = self.rows("SELECT count(*) FROM legacy_imported")[0][0]
+        return number
+
+    def state(self) -> dict[str, list[tuple[Any, ...]]]:
+        return {table: self.rows(f"SELECT {columns} FROM {table}") for table, columns in MADE.items()}
+
+
+def kill_at(number: int, directory: Path) -> None:
+    """Kills an import at so many moments, and lets it end: whole tenants are there each time, and at last all is."""
+    old = OldDatabase.in_file(directory / "old.sqlite3")
+    fill(old, SIZE)
+    quiet, shaken = Target(directory, "quiet"), Target(directory, "shaken")
+    assert quiet.importing(old).wait(300) == 0
+    chance = random.Random(seed := secrets.randbits(32))
+    moments = sorted(chance.randrange(OBJECTS) for _kill in range(number))
+
+    for moment in moments:
+        process = shaken.importing(old)
+        wait_until(partial(_is_due, process, shaken, moment), f"{moment} objects are there (seed {seed})", 120)
+        process.kill()
+        process.wait(30)
+        whole = shaken.rows("SELECT tenant_id, count(*) FROM apikeys_apikey GROUP BY tenant_id")
+        assert {number for _tenant, number in whole} <= {SIZE.agents_each * SIZE.keys_each}, f"seed {seed}"
+        assert len(whole) == shaken.rows("SELECT count(*) FROM tenants_tenant")[0][0], f"seed {seed}"
+    assert shaken.importing(old).wait(300) == 0
+
+    assert shaken.state() == quiet.state(), f"seed {seed}"
+    shaken.verify(old)
+
+
+def _is_due(process: subprocess.Popen[bytes], target: Target, moment: int) -> bool:
+    """Whether as much is there as the process was to be killed at; or it was faster."""
+    return target.imported() > moment or process.poll() is not None

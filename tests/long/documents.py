@@ -1,0 +1,41 @@
+"""Every case that covers the OpenAPI documents: as tests/test_schemathesis.py, which sends one in three."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from schemathesis import Case
+
+from tests.support.documents import Things, bounded, internal, public
+from tests.support.server import MaimServer
+
+pytestmark = pytest.mark.single
+
+
+@pytest.fixture(scope="module")
+def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server whose changes wait for nobody, since nothing is asked meanwhile."""
+    serve = ("-m", "tests.support.serve_with", "SETTLE_SECONDS=0")
+    with MaimServer(tmp_path_factory.mktemp("documents"), "maim_documents", serve=serve) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def things(hasty_server: MaimServer) -> Iterator[Things]:
+    with requests.Session() as session:
+        yield Things(hasty_server, session, one_in=1)
+
+
+@public.parametrize()
+@bounded
+def test_public(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
+    things.check(case, hasty_server.public)
+
+
+@internal.parametrize()
+@bounded
+def test_internal(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
+    things.check(case, hasty_server.internal)
