@@ -39,12 +39,12 @@ def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[U
 
     A changed password, and deactivation, end all sessions.
     """
-    User.objects.bulk_create(new, batch_size=500)
     changing = [stored.pk for stored, wanted in changed if stored.password != wanted.password]
     leaving = [stored.pk for stored, wanted in changed if stored.is_active and not wanted.is_active]
     TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
     before = [snapshot(stored) for stored, _wanted in changed]
     overwrite(changed, FIELDS, unique=[["username_folded"], ["email_folded"]])
+    User.objects.bulk_create(new, batch_size=500)  # later, for they may have what others give up
     recorded = [Recorded(user.id, None, after=snapshot(user)) for user in new]
     recorded += [
         Recorded(row.stored.id, None, was, snapshot(row.stored)) for row, was in zip(changed, before, strict=True)

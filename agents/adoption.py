@@ -30,9 +30,11 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
 
     Their configs went through `agents.config.adoption`, and are sealed here; one that is new is version 1.
     """
+    before = [snapshot(stored) for stored, _wanted in changed]
+    overwrite(changed, FIELDS, unique=[["name_folded"]])
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
-    Agent.unscoped.bulk_create(new)
+    Agent.unscoped.bulk_create(new)  # later, for they may have names that others give up
     ConfigVersion.unscoped.bulk_create(config_versions.version_of(agent, {}, actor=actor) for agent in new)
     by_tenant = defaultdict[str, list[str]](list)
     for agent in new:
@@ -40,8 +42,6 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
     for tenant_id, ids in by_tenant.items():
         feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
     recorded = [Recorded(agent.id, agent.tenant_id, after=snapshot(agent)) for agent in new]
-    before = [snapshot(stored) for stored, _wanted in changed]
-    overwrite(changed, FIELDS, unique=[["name_folded"]])
     for (stored, wanted), was in zip(changed, before, strict=True):
         if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
             was["template_id"],

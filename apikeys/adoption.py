@@ -43,8 +43,6 @@ def adopt_keys(
 
     A worker that was asked for a new key before may hold it for unknown a little longer, until `forget_unknown`.
     """
-    ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
-    recorded = [Recorded(known.key.id, known.key.tenant_id, after=snapshot(known.key)) for known in new]
     _read_counts_again([stored for stored, _known in changed])
     said, measured = list[Wanted[ApiKey]](), list[Wanted[ApiKey]]()
     for stored, known in changed:
@@ -56,6 +54,9 @@ def adopt_keys(
     before = [snapshot(stored) for stored, _wanted in said]
     overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
     overwrite(measured, MEASURED_FIELDS)
+    # Later, for they may have names that others give up.
+    ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
+    recorded = [Recorded(known.key.id, known.key.tenant_id, after=snapshot(known.key)) for known in new]
     for (stored, _wanted), was in zip(said, before, strict=True):
         epoch.invalidate(stored.id)
         recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))

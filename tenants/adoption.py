@@ -26,14 +26,14 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
 
     The secrets in their configs are sealed here.
     """
-    for tenant in new:
-        tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)
-    Tenant.objects.bulk_create(new, batch_size=500)
-    recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
     before = [(snapshot(stored), stored.tenant_config) for stored, _wanted in changed]
     for stored, wanted in changed:
         wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config)
     overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
+    for tenant in new:
+        tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)
+    Tenant.objects.bulk_create(new, batch_size=500)  # later, for they may have names that others give up
+    recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
     for (stored, _wanted), (was, config) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:

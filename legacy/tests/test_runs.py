@@ -133,6 +133,24 @@ def test_names_may_be_swapped_there(old: OldDatabase, secret: str, tmp_path: Pat
     assert dict(Agent.unscoped.values_list("id", "name")) == {A: "second", "agent_2": "bot"}
 
 
+def test_a_name_that_is_given_up_there_may_be_anothers_there(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    old.update("users", U, email="alice@example.com")
+    import_from(old, tmp_path)
+    old.update("users", U, username="alicia", email=None)
+    old.user("user_2", "alice", email="alice@example.com")
+    old.update("tenants", T, tenant_name="Former")
+    old.tenant("tenant_2", "Alice's", owner_id=U)
+    old.update("agents", A, name="former")
+    old.agent(T, "agent_2", "bot")
+    old.update("api_keys", K, name="former")
+    old.key(T, A, "key_2", "key")
+
+    run = import_from(old, tmp_path)
+
+    assert run.report["findings"] == []
+    assert verify(old).status == 0
+
+
 def test_what_is_deleted_there_is_removed_here(old: OldDatabase, secret: str, tmp_path: Path) -> None:
     old.tenant("tenant_2", "Second")
     old.agent("tenant_2", "agent_2")
