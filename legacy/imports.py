@@ -108,8 +108,9 @@ class _Import:
         for one in pending:
             row, record = stored.get(one.object_id), before.get(one.object_id)
             notes = report.about(kind.name, one.object_id, one.tenant_id)
-            if row is not None and record is not None:
-                changed.append(Changed(row, one, has_new_secret=record.secret != one.secret_fingerprint))
+            if row is not None and (record is not None or not kind.has_own_id):
+                has_new_secret = record is not None and record.secret != one.secret_fingerprint
+                changed.append(Changed(row, one, has_new_secret=has_new_secret))
             elif row is not None and one.tenant_id is not None:
                 raise _TenantRefused(kind.name, one.object_id, one.tenant_id)
             elif row is not None:

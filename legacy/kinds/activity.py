@@ -22,6 +22,7 @@ class Activity(Kind[AgentActivity, AgentActivity]):
 
     name = "activity"
     model = AgentActivity
+    has_own_id = False
     is_lasting = False  # those that are over are swept
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[AgentActivity]]]:

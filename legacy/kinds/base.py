@@ -69,6 +69,8 @@ class Kind(ABC, Generic[S, W]):
     model: type[S]
     # Whether it stays until somebody deletes it, here or there.
     is_lasting: ClassVar[bool] = True
+    # Whether it has an id of its own; otherwise it goes by whose it is, and both systems may make the same one.
+    has_own_id: ClassVar[bool] = True
     # Whether other kinds refer to it.
     holds_others: ClassVar[bool] = False
 

@@ -21,6 +21,7 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
 
     name = "plugins"
     model = PluginSetting
+    has_own_id = False
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[PluginSetting]]]:
         seen: set[str] = set()

@@ -364,6 +364,31 @@ def test_what_others_have_here_is_not_touched(old: OldDatabase, secret: str, tmp
     assert [agent["id"] for agent in listed] == [theirs.key.agent_id]
 
 
+def test_heartbeats_and_plugins_that_were_set_on_both_sides_are_no_reason_to_leave_a_tenant_out(
+    old: OldDatabase, tmp_path: Path
+) -> None:
+    old.tenant()
+    old.agent(T)
+    secret = old.key(T, A)
+    import_from(old, tmp_path)
+    internal = SurfaceClient(INTERNAL)
+    beat = {"tenant_id": T, "agent_id": A, "ttl_seconds": 60}
+    assert internal.send("PUT", "/api/v2/agent-activity", beat).status_code == 200
+    setting = {"plugin_name": "weather", "enabled": False, "config": {}}
+    assert internal.send("POST", f"/api/v1/plugins/settings?tenant_id={T}", setting).status_code == 200
+    old.heartbeat(T, A)
+    old.plugin(T, None)
+    old.update("api_keys", K, status="disabled")
+
+    run = import_from(old, tmp_path)
+
+    assert run.report["findings"] == []
+    assert [run.counts(kind) for kind in ("keys", "plugins", "activity")] == [{"read": 1, "changed": 1}] * 3
+    assert verdict(secret) == "AUTH_004"
+    assert PluginSetting.unscoped.get().enabled
+    assert verify(old).status == 0
+
+
 # ---- all or nothing
 
 
