@@ -15,7 +15,9 @@ from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import Wanted, overwrite, transactional
 
-SAID_FIELDS = ("name", "name_folded", "description", "permissions", "status", "expires_at", "created_at")
+SAID_FIELDS = (
+    "name", "name_folded", "agent_id", "description", "permissions", "status", "expires_at", "created_at",
+)  # fmt: skip
 MEASURED_FIELDS = ("last_used_at", "usage_count", "updated_at")
 
 

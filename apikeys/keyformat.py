@@ -82,6 +82,15 @@ def parse(key: str) -> ParsedKey:
     )
 
 
+def is_well_formed(key: str) -> bool:
+    """Whether it could be a key."""
+    try:
+        parse(key)
+    except MalformedKey:
+        return False
+    return True
+
+
 def masked(hint: str) -> str:
     """How a key is shown after its first time."""
     return f"{PREFIX}…{hint}"

@@ -8,9 +8,12 @@ stays.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
+
+from django.db.models import QuerySet
 
 from apikeys.adoption import forget_unknown
 from legacy.grouping import Progress, groups
@@ -22,6 +25,7 @@ from maim.common import epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, upsert_all
 
+_BATCH = 500
 _REMOVED = ""  # the fingerprint of somebody who is no longer there
 
 
@@ -47,15 +51,18 @@ class _Import:
     def __init__(self, old: Snapshot, actor: Actor, *, apply: bool, progress: Progress) -> None:
         self._old, self._actor, self._is_applied, self._progress = old, actor, apply, progress
         self._kinds: Kinds = kinds_of(old)
+        # What would have been removed by now, by kind, were it not for being tried only.
+        self._leaving: dict[str, set[str]] = defaultdict(set)
 
     def run(self) -> Report:
         report = Report()
         self._expect_the_same_source()
         with epoch.settling():  # all changes wait once, at the end
             report.add(self._in_transaction(self._users))
+            # First, for others may have their names and their agents now.
+            report.add(self._in_transaction(self._remove_tenants))
             for group in groups(self._old):
                 report.add(self._group(group))
-            report.add(self._in_transaction(self._remove_tenants))
             if self._is_applied and report.outcomes["keys", Outcome.WRITTEN]:
                 forget_unknown()
         for kind in self._kinds.all:
@@ -94,19 +101,22 @@ class _Import:
                 met.update(one.object_id for one in chunk)
                 self._chunk(kind, chunk, absent, report)
             if kind.holds_others:
-                absent.update(set(kind.ids(self._old, tenants)) - met)
+                absent.update({object_id for object_id, _tenant in kind.places(self._old, tenants)} - met)
         return report
 
     def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
         """Takes over some objects, but for those of the tenants and agents in `absent`, which are not here."""
         records = Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk])
-        before = {record.object_id: record for record in records}
+        gone = self._leaving[self._kinds.tenants.name]
+        leaving = self._leaving[kind.name] | {one.object_id for one in records if one.tenant_id in gone}
+        before = {record.object_id: record for record in records if record.object_id not in leaving}
         pending = [one for one in chunk if not _is_as_before(one, before.get(one.object_id))]
         report.count(kind.name, Outcome.UNCHANGED, len(chunk) - len(pending))
         stored = kind.stored(pending) if pending else {}
         new, changed = list[Found[Any]](), list[Changed[Any, Any]]()
         for one in pending:
-            row, record = stored.get(one.object_id), before.get(one.object_id)
+            row = None if one.object_id in leaving else stored.get(one.object_id)
+            record = before.get(one.object_id)
             notes = report.about(kind.name, one.object_id, one.tenant_id)
             if row is not None and (record is not None or not kind.has_own_id):
                 has_new_secret = record is not None and record.secret != one.secret_fingerprint
@@ -122,7 +132,7 @@ class _Import:
             else:
                 new.append(one)
         if taken_over := [*new, *(each.found for each in changed)]:
-            kind.fit_in(taken_over, report)
+            kind.fit_in(taken_over, report, leaving=leaving)
             if self._is_applied:
                 kind.adopt(actor=self._actor, new=new, changed=changed)
                 self._remember(kind, taken_over)
@@ -175,20 +185,36 @@ class _Import:
             self._kinds.tenants: ("SELECT id FROM tenant_ids", "is it the right database?"),
         }
         for kind, (query, hint) in there.items():
-            imported = self._imported(kind)
+            imported = set(self._imported(kind).values_list("object_id", flat=True))
             if imported and imported.isdisjoint(row["id"] for row in self._old.rows(query)):
                 raise SourceError(f"none of the {kind.name} that were imported before is in the old database; {hint}")
 
     def _remove_gone(self, kind: AnyKind, tenants: Sequence[str], report: Report) -> None:
-        """Removes what came from there and is there no longer: a key that was deleted there is good nowhere."""
+        """Removes what came from there and is there no longer: a key that was deleted there is good nowhere. What is
+        another tenant's now is made anew."""
         if kind.is_lasting:
-            self._remove(kind, self._imported(kind, tenants) - set(kind.ids(self._old, tenants)), report)
+            there = set(kind.places(self._old, tenants))
+            gone = self._places_before(kind, tenants, [object_id for object_id, _tenant in there]) - there
+            self._remove(kind, {object_id for object_id, _tenant in gone}, report)
+
+    def _places_before(
+        self, kind: AnyKind, tenants: Sequence[str], object_ids: Sequence[str]
+    ) -> set[tuple[str, str | None]]:
+        """Whose what was taken over was then: all of these tenants, and these objects, whosesoever."""
+        records = self._imported(kind).values_list("object_id", "tenant_id")
+        if not tenants:
+            return set(records)
+        found = set(records.filter(tenant_id__in=tenants))
+        for first in range(0, len(object_ids), _BATCH):
+            found.update(records.filter(object_id__in=object_ids[first : first + _BATCH]))
+        gone = self._leaving[self._kinds.tenants.name]
+        return {(object_id, tenant) for object_id, tenant in found if tenant not in gone}
 
     def _remove_tenants(self) -> Report:
-        """Those that are gone are in no group."""
+        """They are in no group."""
         report = Report()
         there = {row["id"] for row in self._old.rows("SELECT id FROM tenant_ids")}
-        gone = self._imported(self._kinds.tenants) - there
+        gone = set(self._imported(self._kinds.tenants).values_list("object_id", flat=True)) - there
         self._remove(self._kinds.tenants, gone, report)
         if self._is_applied and gone:
             Imported.objects.filter(tenant_id__in=gone).delete()
@@ -198,20 +224,22 @@ class _Import:
         if not gone:
             return
         report.removed[kind.name] += len(gone)
-        if self._is_applied:
-            kind.remove(actor=self._actor, object_ids=gone)
-            records = Imported.objects.filter(kind=kind.name, object_id__in=gone)
-            if kind is self._kinds.users:
-                records.update(fingerprint=_REMOVED)  # they are still here, without access
-            else:
-                records.delete()
+        # Of what goes by its owner and ends by itself, nothing is left with the owner.
+        passing = [other.name for other in self._kinds.within if kind.holds_others and not other.is_lasting]
+        if not self._is_applied:
+            for name in (kind.name, *passing):
+                self._leaving[name].update(gone)
+            return
+        kind.remove(actor=self._actor, object_ids=gone)
+        records = Imported.objects.filter(kind__in=[kind.name, *passing], object_id__in=gone)
+        if kind is self._kinds.users:
+            records.update(fingerprint=_REMOVED)  # they are still here, without access
+        else:
+            records.delete()
 
-    def _imported(self, kind: AnyKind, tenants: Sequence[str] = ()) -> set[str]:
-        """What was taken over, and not removed since; of some tenants, or all."""
-        records = Imported.objects.filter(kind=kind.name).exclude(fingerprint=_REMOVED)
-        if tenants:
-            records = records.filter(tenant_id__in=tenants)
-        return set(records.values_list("object_id", flat=True))
+    def _imported(self, kind: AnyKind) -> QuerySet[Imported]:
+        """What was taken over, and not removed since."""
+        return Imported.objects.filter(kind=kind.name).exclude(fingerprint=_REMOVED)
 
     def _in_transaction(self, work: Callable[[], Report]) -> Report:
         return transactional(work)() if self._is_applied else work()

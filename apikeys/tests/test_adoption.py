@@ -65,7 +65,8 @@ def here(agent: Agent, name: str = "old", **fields: Any) -> KnownKey:
 def changed(known: KnownKey, **wanted: Any) -> tuple[ApiKey, KnownKey]:
     """A stored key, and what it is to become."""
     row = stored(known)
-    same = {field: getattr(row, field) for field in (*SAID_FIELDS, *MEASURED_FIELDS) if not field.startswith("name")}
+    own = {"name", "name_folded", "agent_id"}
+    same = {field: getattr(row, field) for field in (*SAID_FIELDS, *MEASURED_FIELDS) if field not in own}
     name, secret = wanted.pop("name", row.name), wanted.pop("secret", known.secret)
     return row, from_there(row.agent, name, secret=secret, id=row.id, **{**same, **wanted})
 

@@ -43,7 +43,7 @@ class Activity(Kind[AgentActivity, AgentActivity]):
         )
         return in_chunks(old.rows(wanted, [*tenants, _now()]), convert)
 
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
         return iter(())
 
     def number(self, old: Snapshot) -> int:

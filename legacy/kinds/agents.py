@@ -68,15 +68,15 @@ class Agents(Kind[Agent, Agent]):
 
         return in_chunks(rows(), convert)
 
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        query = f"SELECT id FROM agents WHERE tenant_id IN ({marks(tenants)})"
-        return (row["id"] for row in old.rows(query, list(tenants)))
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        query = f"SELECT id, tenant_id FROM agents WHERE tenant_id IN ({marks(tenants)}) AND id IS NOT NULL"
+        return ((row["id"], row["tenant_id"]) for row in old.rows(query, list(tenants)))
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM agents")
 
-    def fit_in(self, found: Sequence[Found[Agent]], report: Report) -> None:
-        others = Agent.unscoped.exclude(pk__in=[one.object_id for one in found])
+    def fit_in(self, found: Sequence[Found[Agent]], report: Report, *, leaving: Collection[str]) -> None:
+        others = Agent.unscoped.exclude(pk__in=[*(one.object_id for one in found), *leaving])
         taken = set(
             others.filter(
                 tenant__in={one.tenant_id for one in found}, name_folded__in=[one.wanted.name_folded for one in found]

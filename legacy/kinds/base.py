@@ -79,8 +79,9 @@ class Kind(ABC, Generic[S, W]):
         """The objects of some tenants, a chunk at a time; what is wrong with them goes into the report."""
 
     @abstractmethod
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        """The ids of all that is there in some tenants, also of what `found` refuses."""
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        """The ids of what is there in some tenants, and whose of them it is. What is here and not among them goes: of
+        what `found` refuses, it has those that went on working there."""
 
     @abstractmethod
     def number(self, old: Snapshot) -> int:
@@ -91,8 +92,9 @@ class Kind(ABC, Generic[S, W]):
         rows = self.model._base_manager.filter(pk__in=[one.object_id for one in found])
         return {str(row.pk): row for row in rows}
 
-    def fit_in(self, found: Sequence[Found[W]], report: Report) -> None:
-        """Changes what cannot be here as it was there, for the sake of what is here already: a name that is taken."""
+    def fit_in(self, found: Sequence[Found[W]], report: Report, *, leaving: Collection[str]) -> None:
+        """Changes what cannot be here as it was there, for the sake of what is here already: a name that is taken.
+        Those `leaving` are not in the way."""
 
     @abstractmethod
     def adopt(self, *, actor: Actor, new: Sequence[Found[W]], changed: Sequence[Changed[S, W]]) -> None:

@@ -45,15 +45,24 @@ class Keys(Kind[ApiKey, KnownKey]):
         )
         return in_chunks(old.rows(wanted, list(tenants)), convert)
 
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        query = f"SELECT id FROM api_keys WHERE tenant_id IN ({marks(tenants)})"
-        return (row["id"] for row in old.rows(query, list(tenants)))
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        """Those whose agent is there, and whose secret could be asked about: no other is a key any more."""
+        query = (
+            "SELECT api_keys.id, api_keys.tenant_id, api_key FROM api_keys JOIN agents"
+            " ON agents.id = agent_id AND agents.tenant_id = api_keys.tenant_id"
+            f" WHERE api_keys.tenant_id IN ({marks(tenants)})"
+        )
+        return (
+            (row["id"], row["tenant_id"])
+            for row in old.rows(query, list(tenants))
+            if keyformat.is_well_formed(str(row["api_key"]))
+        )
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM api_keys")
 
-    def fit_in(self, found: Sequence[Found[KnownKey]], report: Report) -> None:
-        others = ApiKey.unscoped.exclude(pk__in=[one.object_id for one in found])
+    def fit_in(self, found: Sequence[Found[KnownKey]], report: Report, *, leaving: Collection[str]) -> None:
+        others = ApiKey.unscoped.exclude(pk__in=[*(one.object_id for one in found), *leaving])
         taken = set(
             others.filter(
                 tenant__in={one.tenant_id for one in found},

@@ -36,9 +36,18 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
         )
         return in_chunks(old.rows(wanted, list(tenants)), convert)
 
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        query = f"SELECT tenant_id, agent_id, plugin_name FROM plugin_settings WHERE tenant_id IN ({marks(tenants)})"
-        return (_id(row["agent_id"] or row["tenant_id"], row["plugin_name"]) for row in old.rows(query, list(tenants)))
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        """Of an agent, those whose agent is there."""
+        query = (
+            "SELECT plugin_settings.tenant_id, agent_id, plugin_name FROM plugin_settings LEFT JOIN agents"
+            " ON agents.id = agent_id AND agents.tenant_id = plugin_settings.tenant_id"
+            f" WHERE plugin_settings.tenant_id IN ({marks(tenants)})"
+            " AND (coalesce(agent_id, '') = '' OR agents.id IS NOT NULL)"
+        )
+        return (
+            (_id(row["agent_id"] or row["tenant_id"], row["plugin_name"]), row["tenant_id"])
+            for row in old.rows(query, list(tenants))
+        )
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM plugin_settings")

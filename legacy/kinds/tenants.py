@@ -59,14 +59,14 @@ class Tenants(Kind[Tenant, Tenant]):
         rows = old.rows(f"SELECT id FROM tenant_ids WHERE id IN ({marks(tenants)}) ORDER BY id", list(tenants))
         return in_chunks(list(rows), convert)
 
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        return iter(tenants)
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        return ((tenant, tenant) for tenant in tenants)
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM tenant_ids")
 
-    def fit_in(self, found: Sequence[Found[Tenant]], report: Report) -> None:
-        others = Tenant.objects.exclude(pk__in=[one.object_id for one in found])
+    def fit_in(self, found: Sequence[Found[Tenant]], report: Report, *, leaving: Collection[str]) -> None:
+        others = Tenant.objects.exclude(pk__in=[*(one.object_id for one in found), *leaving])
         taken = set(
             others.filter(name_folded__in=[one.wanted.name_folded for one in found]).values_list(
                 "owner_scope", "name_folded"

@@ -44,13 +44,14 @@ class Users(Kind[User, User]):
 
         return in_chunks(old.rows("SELECT * FROM people ORDER BY id"), convert)
 
-    def ids(self, old: Snapshot, tenants: Collection[str]) -> Iterator[str]:
-        return (row["id"] for row in old.rows("SELECT id FROM people"))
+    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        return ((row["id"], None) for row in old.rows("SELECT id FROM people"))
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM people")
 
-    def fit_in(self, found: Sequence[Found[User]], report: Report) -> None:
+    def fit_in(self, found: Sequence[Found[User]], report: Report, *, leaving: Collection[str]) -> None:
+        """Who is leaving stays, without access, and keeps the name."""
         ids = [one.object_id for one in found]
         others = User.objects.exclude(pk__in=ids)
         taken = set(

@@ -15,7 +15,7 @@ from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from apikeys import services as apikeys
 from apikeys.models import ApiKey, KeySecret
 from legacy.models import Imported
-from legacy.tests.importing import import_from, verify
+from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.old_databases import PASSWORD, OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T, can_sign_in, verdict
 from maim.common.models import AuditEntry, Change
@@ -173,6 +173,92 @@ def test_what_is_deleted_there_is_removed_here(old: OldDatabase, secret: str, tm
     assert set(Tenant.objects.values_list("id", flat=True)) == {T}
     assert set(Agent.unscoped.values_list("id", flat=True)) == {A}
     assert import_from(old, tmp_path).report["findings"] == []
+
+
+def tried_and_done(old: OldDatabase, directory: Path) -> Run:
+    """A run, before which the same is tried: both tell the same, and a second one has nothing to do."""
+    tried = import_from(old, directory, "--report", str(directory / "report.json"))
+    run = import_from(old, directory)
+    assert (tried.report["kinds"], tried.report["findings"]) == (run.report["kinds"], run.report["findings"])
+    before = tables()
+    import_from(old, directory)
+    assert changed_tables(before, tables()) == set()
+    return run
+
+
+def test_what_is_deleted_there_leaves_its_name_to_what_is_made_there(
+    old: OldDatabase, secret: str, tmp_path: Path
+) -> None:
+    old.tenant("tenant_9", "Shop", owner_id=U)
+    old.agent(T, "agent_9", "helper")
+    import_from(old, tmp_path)
+    old.delete("tenants", "tenant_9")
+    old.tenant("tenant_2", "Shop", owner_id=U)
+    old.delete("agents", "agent_9")
+    old.agent(T, "agent_2", "helper")
+
+    run = tried_and_done(old, tmp_path)
+
+    assert run.report["findings"] == []
+    assert verify(old).status == 0
+
+
+def test_what_is_deleted_there_and_comes_back_is_here_again(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    import_from(old, tmp_path)
+    old.delete("agents", A)
+    gone = tried_and_done(old, tmp_path)
+    old.agent(T)
+
+    back = tried_and_done(old, tmp_path)
+
+    assert [gone.counts(kind)["removed"] for kind in ("agents", "keys", "plugins")] == [1, 1, 1]
+    assert [back.counts(kind)["written"] for kind in ("agents", "keys", "plugins", "activity")] == [1, 1, 1, 1]
+    assert verdict(secret) == "VALID"
+    assert verify(old).status == 0
+
+
+@pytest.mark.parametrize(("there", "is_left"), [("tenant_2", True), ("tenant_2", False), ("tenant_z", True)])
+def test_what_is_another_tenants_there_now_is_so_here(
+    there: str, is_left: bool, old: OldDatabase, secret: str, tmp_path: Path
+) -> None:
+    old.tenant(there, "Other")
+    import_from(old, tmp_path)
+    old.update("agents", A, tenant_id=there)
+    old.update("api_keys", K, tenant_id=there)
+    old.update("plugin_settings", f"ps_{T}_{A}_weather", tenant_id=there)
+    old.execute(f"UPDATE agent_active_states SET tenant_id = '{there}'")
+    if not is_left:
+        old.delete("tenants", T)
+
+    run = tried_and_done(old, tmp_path)
+
+    assert [run.counts(kind)["written"] for kind in ("agents", "keys", "plugins", "activity")] == [1, 1, 1, 1]
+    assert ApiKey.unscoped.get().tenant_id == there
+    assert verify(old).status == 0
+
+
+def test_a_key_that_is_another_agents_there_now_is_so_here(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    old.agent(T, "agent_2", "second")
+    import_from(old, tmp_path)
+    old.update("api_keys", K, agent_id="agent_2")
+
+    tried_and_done(old, tmp_path)
+
+    assert ApiKey.unscoped.get().agent_id == "agent_2"
+    assert verify(old).status == 0
+
+
+@pytest.mark.parametrize("columns", [{"api_key": "revoked"}, {"agent_id": "agent_gone"}], ids=str)
+def test_a_key_that_is_made_useless_there_is_good_nowhere(
+    columns: dict[str, str], old: OldDatabase, secret: str, tmp_path: Path
+) -> None:
+    import_from(old, tmp_path)
+    old.update("api_keys", K, **columns)
+
+    run = tried_and_done(old, tmp_path)
+
+    assert run.counts("keys") == {"read": 1, "refused": 1, "removed": 1}
+    assert verdict(secret) == "AUTH_005"
 
 
 # ---- beside what happens here
