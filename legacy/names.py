@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 from maim.common.text import fold
@@ -15,26 +17,31 @@ class Name(NamedTuple):
     problem: str | None = None
 
 
-def kept(value: str | None, object_id: str, *, most: int, printable: bool = False) -> Name:
+def kept(value: str | None, object_id: object, *, most: int, printable: bool = False) -> Name:
     """The name that an object keeps: without blanks around it, cut to `most` characters; its id, if nothing is left.
 
     The folded form, by which names are unique, may have three times as many.
     """
     text = (value or "").strip()
     if not text:
-        return Name(object_id, "it was empty")
+        return Name(str(object_id), "it was empty")
     if printable and not text.isprintable():
-        return Name(object_id, "it had characters that cannot be printed")
+        return Name(str(object_id), "it had characters that cannot be printed")
     short = text[:most].rstrip()
     while len(fold(short)) > 3 * most:
         short = short[:-1]
     return Name(short) if short == text else Name(short, "it was too long")
 
 
-def distinct(name: str, object_id: str, *, most: int) -> str:
-    """Another name for one that somebody else has: with the object's id, so that it is the same in each run."""
-    suffix = f" ({object_id})"
-    return f"{name[: most - len(suffix)].rstrip()}{suffix}"
+def distinct(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int) -> str:
+    """Another name for one that somebody else has: with the object's id, so that it is the same in each run. Only
+    where somebody has that one, too, there is a number with it."""
+    for number in count(1):
+        suffix = f" ({object_id})" if number == 1 else f" ({object_id}, {number})"
+        other = f"{name[: most - len(suffix)].rstrip()}{suffix}"
+        if is_free(other):
+            return other
+    raise AssertionError("unreachable")
 
 
 def later_namesakes(names: Iterable[tuple[str, str, str]]) -> set[str]:
@@ -47,3 +54,20 @@ def later_namesakes(names: Iterable[tuple[str, str, str]]) -> set[str]:
             later.add(object_id)
         seen.add(place)
     return later
+
+
+def of_later_namesakes(names: Iterable[tuple[str, str, str]], *, most: int) -> dict[str, str]:
+    """The same ids, with the names that they get instead."""
+    names = list(names)
+    taken = {(scope, fold(name)) for scope, _object_id, name in names}
+    later = later_namesakes(names)
+    others = dict[str, str]()
+    for scope, object_id, name in names:
+        if object_id in later:
+            others[object_id] = distinct(name, object_id, partial(_is_free, taken, scope), most=most)
+            taken.add((scope, fold(others[object_id])))
+    return others
+
+
+def _is_free(taken: set[tuple[str, str]], scope: str, name: str) -> bool:
+    return (scope, fold(name)) not in taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 from agents import adoption
 from agents import services as agents
@@ -29,6 +30,7 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row
 from maim.common import audit
 from maim.common.actor import Actor
+from maim.common.text import fold
 
 MOST = 100
 _ROWS = 200  # of which the tables of the config are read together
@@ -44,15 +46,18 @@ class Agents(Kind[Agent, Agent]):
         in_turn = (
             f"SELECT id, tenant_id, name FROM agents WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
         )
-        namesakes = names.later_namesakes(
-            (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=MOST).text)
-            for row in old.rows(in_turn, list(tenants))
+        namesakes = names.of_later_namesakes(
+            (
+                (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=MOST).text)
+                for row in old.rows(in_turn, list(tenants))
+            ),
+            most=MOST,
         )
         tables: dict[str, dict[str, list[Row]]] = {}
 
         def convert(row: Row) -> Found[Agent] | None:
             notes = report.about(self.name, row["id"], row["tenant_id"])
-            return _agent(row, tables.pop(row["id"], {}), notes, has_namesake=row["id"] in namesakes)
+            return _agent(row, tables.pop(row["id"], {}), notes, other_name=namesakes.get(row["id"]))
 
         def rows() -> Iterator[Row]:
             wanted = f"SELECT * FROM agents WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
@@ -82,10 +87,17 @@ class Agents(Kind[Agent, Agent]):
                 tenant__in={one.tenant_id for one in found}, name_folded__in=[one.wanted.name_folded for one in found]
             ).values_list("tenant_id", "name_folded")
         )
+
+        def is_free(one: Found[Agent], name: str) -> bool:
+            place = {"tenant": one.tenant_id, "name_folded": fold(name)}
+            wanted = {(other.tenant_id, other.wanted.name_folded) for other in found}
+            return (one.tenant_id, fold(name)) not in wanted and not others.filter(**place).exists()
+
         for one in found:
             if (one.tenant_id, one.wanted.name_folded) in taken:
                 notes = report.about(self.name, one.object_id, one.tenant_id)
-                _rename(one.wanted, "another agent here has this name", notes)
+                other_name = names.distinct(one.wanted.name, one.object_id, partial(is_free, one), most=MOST)
+                _rename(one.wanted, other_name, "another agent here has this name", notes)
 
     def adopt(self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[Changed[Agent, Agent]]) -> None:
         adoption.adopt_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
@@ -125,7 +137,9 @@ def _config_rows(old: Snapshot, agents: Sequence[Row]) -> dict[str, dict[str, li
     return found
 
 
-def _agent(row: Row, tables: Mapping[str, Sequence[Row]], notes: Notes, *, has_namesake: bool) -> Found[Agent] | None:
+def _agent(
+    row: Row, tables: Mapping[str, Sequence[Row]], notes: Notes, *, other_name: str | None
+) -> Found[Agent] | None:
     if not is_good_id(row["id"], notes):
         return None
     result = adopted(configs.config_of(document(row, "config", notes), tables, notes))
@@ -148,15 +162,15 @@ def _agent(row: Row, tables: Mapping[str, Sequence[Row]], notes: Notes, *, has_n
     agent.set_name(name.text)
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
-    if has_namesake:
-        _rename(agent, "an older agent of the tenant has this name", notes)
+    if other_name:
+        _rename(agent, other_name, "an older agent of the tenant has this name", notes)
     fields = ("name", "tenant_id", "description", "template_id", "config", "status", "created_at")
     return Found(agent.id, agent.tenant_id, agent, {field: getattr(agent, field) for field in fields})
 
 
-def _rename(agent: Agent, why: str, notes: Notes) -> None:
+def _rename(agent: Agent, other_name: str, why: str, notes: Notes) -> None:
     former = agent.name
-    agent.set_name(names.distinct(former, agent.id, most=MOST))
+    agent.set_name(other_name)
     notes.found(Reason.RENAMED, f"{why}: {former} is now {agent.name}")
 
 

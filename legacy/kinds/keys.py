@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from apikeys import adoption, keyformat, permissions, rules
 from apikeys import services as apikeys
@@ -17,6 +18,7 @@ from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
 from maim.common.actor import Actor
+from maim.common.text import fold
 
 _MOST = 100
 
@@ -29,14 +31,17 @@ class Keys(Kind[ApiKey, KnownKey]):
         in_turn = (
             f"SELECT id, tenant_id, name FROM api_keys WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
         )
-        namesakes = names.later_namesakes(
-            (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=_MOST).text)
-            for row in old.rows(in_turn, list(tenants))
+        namesakes = names.of_later_namesakes(
+            (
+                (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=_MOST).text)
+                for row in old.rows(in_turn, list(tenants))
+            ),
+            most=_MOST,
         )
 
         def convert(row: Row) -> Found[KnownKey] | None:
             notes = report.about(self.name, row["id"], row["tenant_id"])
-            return _key(row, notes, has_namesake=row["id"] in namesakes)
+            return _key(row, notes, other_name=namesakes.get(row["id"]))
 
         wanted = (
             "SELECT api_keys.*, agents.tenant_id AS tenant_of_agent FROM api_keys"
@@ -69,10 +74,17 @@ class Keys(Kind[ApiKey, KnownKey]):
                 name_folded__in=[one.wanted.key.name_folded for one in found],
             ).values_list("tenant_id", "name_folded")
         )
+
+        def is_free(one: Found[KnownKey], name: str) -> bool:
+            place = {"tenant": one.tenant_id, "name_folded": fold(name)}
+            wanted = {(other.tenant_id, other.wanted.key.name_folded) for other in found}
+            return (one.tenant_id, fold(name)) not in wanted and not others.filter(**place).exists()
+
         for one in found:
             if (one.tenant_id, one.wanted.key.name_folded) in taken:
                 notes = report.about(self.name, one.object_id, one.tenant_id)
-                _rename(one.wanted.key, "another key here has this name", notes)
+                other_name = names.distinct(one.wanted.key.name, one.object_id, partial(is_free, one), most=_MOST)
+                _rename(one.wanted.key, other_name, "another key here has this name", notes)
 
     def adopt(
         self, *, actor: Actor, new: Sequence[Found[KnownKey]], changed: Sequence[Changed[ApiKey, KnownKey]]
@@ -110,7 +122,7 @@ class Keys(Kind[ApiKey, KnownKey]):
             notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
 
 
-def _key(row: Row, notes: Notes, *, has_namesake: bool) -> Found[KnownKey] | None:
+def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[KnownKey] | None:
     if not is_good_id(row["id"], notes):
         return None
     if row["tenant_of_agent"] != row["tenant_id"]:
@@ -144,8 +156,8 @@ def _key(row: Row, notes: Notes, *, has_namesake: bool) -> Found[KnownKey] | Non
     key.set_name(name.text)
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
-    if has_namesake:
-        _rename(key, "an older key of the tenant has this name", notes)
+    if other_name:
+        _rename(key, other_name, "an older key of the tenant has this name", notes)
     fields = (
         "name", "agent_id", "description", "permissions", "status", "expires_at", "last_used_at", "usage_count",
         "created_at",
@@ -154,9 +166,9 @@ def _key(row: Row, notes: Notes, *, has_namesake: bool) -> Found[KnownKey] | Non
     return Found(key.id, key.tenant_id, KnownKey(key, secret), told, agent_id=key.agent_id, secret=secret)
 
 
-def _rename(key: ApiKey, why: str, notes: Notes) -> None:
+def _rename(key: ApiKey, other_name: str, why: str, notes: Notes) -> None:
     former = key.name
-    key.set_name(names.distinct(former, key.id, most=_MOST))
+    key.set_name(other_name)
     notes.found(Reason.RENAMED, f"{why}: {former} is now {key.name}")
 
 

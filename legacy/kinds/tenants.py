@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from accounts.models import User
@@ -28,6 +29,7 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row
 from maim.common import audit
 from maim.common.actor import Actor
+from maim.common.text import fold
 from tenants import adoption
 from tenants import services as tenants_services
 from tenants.models import Tenant, TenantStatus, TenantType
@@ -54,7 +56,7 @@ class Tenants(Kind[Tenant, Tenant]):
             notes = report.about(self.name, tenant_id, tenant_id)
             _tell_differences(copies, notes)
             copy = next(copy for copy in copies if copy)
-            return _tenant(copy, old, notes, has_namesake=tenant_id in self._namesakes)
+            return _tenant(copy, old, notes, other_name=self._namesakes.get(tenant_id))
 
         rows = old.rows(f"SELECT id FROM tenant_ids WHERE id IN ({marks(tenants)}) ORDER BY id", list(tenants))
         return in_chunks(list(rows), convert)
@@ -68,22 +70,27 @@ class Tenants(Kind[Tenant, Tenant]):
     def fit_in(self, found: Sequence[Found[Tenant]], report: Report, *, leaving: Collection[str]) -> None:
         others = Tenant.objects.exclude(pk__in=[*(one.object_id for one in found), *leaving])
         taken = set(
-            others.filter(name_folded__in=[one.wanted.name_folded for one in found]).values_list(
-                "owner_scope", "name_folded"
-            )
+            others.filter(
+                owner_scope__in={one.wanted.owner_scope for one in found} | {""},
+                name_folded__in=[one.wanted.name_folded for one in found],
+            ).values_list("owner_scope", "name_folded")
         )
         lost = _owners_that_are_not_here(found)
+
+        def is_free(one: Found[Tenant], name: str) -> bool:
+            place = (one.wanted.owner_scope, fold(name))
+            wanted = {(other.wanted.owner_scope, other.wanted.name_folded) for other in found}
+            return place not in wanted and not others.filter(owner_scope=place[0], name_folded=place[1]).exists()
+
         for one in found:
             if one.wanted.owner_id in lost:
                 one.wanted.owner_id, one.wanted.owner_scope = None, ""
                 notes = report.about(self.name, one.object_id, one.object_id)
                 notes.found(Reason.NO_OWNER, "its owner was refused, or deleted here; the tenant has none now")
             if (one.wanted.owner_scope, one.wanted.name_folded) in taken:
-                _rename(
-                    one.wanted,
-                    "the owner has another tenant of this name here",
-                    report.about(self.name, one.object_id, one.object_id),
-                )
+                notes = report.about(self.name, one.object_id, one.object_id)
+                other_name = names.distinct(one.wanted.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
+                _rename(one.wanted, other_name, "the owner has another tenant of this name here", notes)
 
     def adopt(self, *, actor: Actor, new: Sequence[Found[Tenant]], changed: Sequence[Changed[Tenant, Tenant]]) -> None:
         adoption.adopt_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
@@ -104,17 +111,21 @@ class Tenants(Kind[Tenant, Tenant]):
         return differ
 
 
-def _later_namesakes(old: Snapshot) -> set[str]:
+def _later_namesakes(old: Snapshot) -> dict[str, str]:
     """Names were unique there, but for their case; here an owner's are."""
     rows = old.rows(
         "SELECT id, tenant_name, coalesce((SELECT id FROM people WHERE id = owner_id), '') AS owner FROM"
         " (SELECT id, tenant_name, owner_id, created_at FROM tenants UNION ALL"
-        " SELECT id, tenant_name, owner_id, created_at FROM web_tenants WHERE id NOT IN (SELECT id FROM tenants))"
+        " SELECT id, tenant_name, owner_id, created_at FROM web_tenants"
+        " WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE tenants.id = web_tenants.id))"
         " WHERE id <> '' ORDER BY created_at, id"
     )
-    return names.later_namesakes(
-        (row["owner"], row["id"], names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text)
-        for row in rows
+    return names.of_later_namesakes(
+        (
+            (row["owner"], row["id"], names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text)
+            for row in rows
+        ),
+        most=_MOST,
     )
 
 
@@ -139,7 +150,7 @@ def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
         notes.found(Reason.COPIES_DIFFER, f"the config service's copy counts: {'; '.join(different)}")
 
 
-def _tenant(row: Row, old: Snapshot, notes: Notes, *, has_namesake: bool) -> Found[Tenant] | None:
+def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) -> Found[Tenant] | None:
     if not is_good_id(row["id"], notes):
         return None
     owner_id = values.text(row["owner_id"]) or None
@@ -162,8 +173,8 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, has_namesake: bool) -> Fou
     tenant.set_name(name.text)
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
-    if has_namesake:
-        _rename(tenant, "the owner has an older tenant of this name", notes)
+    if other_name:
+        _rename(tenant, other_name, "the owner has an older tenant of this name", notes)
     told = {
         field: getattr(tenant, field)
         for field in (
@@ -179,9 +190,9 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, has_namesake: bool) -> Fou
     return Found(tenant.id, tenant.id, tenant, {**told, "created_at": tenant.created_at})
 
 
-def _rename(tenant: Tenant, why: str, notes: Notes) -> None:
+def _rename(tenant: Tenant, other_name: str, why: str, notes: Notes) -> None:
     former = tenant.tenant_name
-    tenant.set_name(names.distinct(former, tenant.id, most=_MOST))
+    tenant.set_name(other_name)
     notes.found(Reason.RENAMED, f"{why}: {former} is now {tenant.tenant_name}")
 
 

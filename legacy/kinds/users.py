@@ -29,18 +29,21 @@ class Users(Kind[User, User]):
 
     def __init__(self, old: Snapshot) -> None:
         people = "SELECT id, username, email FROM people WHERE id <> '' ORDER BY created_at, id"
-        self._namesakes = names.later_namesakes(
-            ("", row["id"], names.kept(values.text(row["username"]), row["id"], most=_MOST, printable=True).text)
-            for row in old.rows(people)
+        self._namesakes = names.of_later_namesakes(
+            (
+                ("", row["id"], names.kept(values.text(row["username"]), row["id"], most=_MOST, printable=True).text)
+                for row in old.rows(people)
+            ),
+            most=_MOST,
         )
         self._sharing = names.later_namesakes(
-            ("", row["id"], str(row["email"]).strip()) for row in old.rows(people) if row["email"]
+            ("", row["id"], _address(row)) for row in old.rows(people) if _address(row)
         )
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[User]]]:
         def convert(row: Row) -> Found[User] | None:
             notes = report.about(self.name, row["id"], None)
-            return _user(row, notes, has_namesake=row["id"] in self._namesakes, shares_email=row["id"] in self._sharing)
+            return _user(row, notes, other_name=self._namesakes.get(row["id"]), shares_email=row["id"] in self._sharing)
 
         return in_chunks(old.rows("SELECT * FROM people ORDER BY id"), convert)
 
@@ -61,10 +64,16 @@ class Users(Kind[User, User]):
         )
         emails = [one.wanted.email_folded for one in found if one.wanted.email_folded]
         used = set(others.filter(email_folded__in=emails).values_list("email_folded", flat=True))
+
+        def is_free(name: str) -> bool:
+            wanted = {other.wanted.username_folded for other in found}
+            return fold(name) not in wanted and not others.filter(username_folded=fold(name)).exists()
+
         for one in found:
             notes, user = report.about(self.name, one.object_id, None), one.wanted
             if user.username_folded in taken:
-                _rename(user, one.object_id, "somebody else here has this name", notes)
+                other_name = names.distinct(user.username, one.object_id, is_free, most=_MOST)
+                _rename(user, other_name, "somebody else here has this name", notes)
             if user.email_folded in used:
                 user.set_email(None)
                 notes.found(Reason.BAD_EMAIL, "somebody else here has this address; it was left out")
@@ -86,7 +95,7 @@ class Users(Kind[User, User]):
         return [field for field in differ if field != "password" or adoption.is_former(stored.password)]
 
 
-def _user(row: Row, notes: Notes, *, has_namesake: bool, shares_email: bool) -> Found[User] | None:
+def _user(row: Row, notes: Notes, *, other_name: str | None, shares_email: bool) -> Found[User] | None:
     if not is_good_id(row["id"], notes):
         return None
     user = User(
@@ -96,8 +105,8 @@ def _user(row: Row, notes: Notes, *, has_namesake: bool, shares_email: bool) -> 
     user.set_username(name.text)
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; signs in as {name.text}")
-    if has_namesake:
-        _rename(user, user.id, "somebody before has this name", notes)
+    if other_name:
+        _rename(user, other_name, "somebody before has this name", notes)
     user.set_email(_email(row, notes, is_shared=shares_email))
     hashed = str(row.get("hashed_password") or "")
     password = adoption.former_password(hashed)
@@ -115,14 +124,14 @@ def _user(row: Row, notes: Notes, *, has_namesake: bool, shares_email: bool) -> 
     return Found(user.id, None, user, told, secret=hashed)
 
 
-def _rename(user: User, object_id: str, why: str, notes: Notes) -> None:
+def _rename(user: User, other_name: str, why: str, notes: Notes) -> None:
     former = user.username
-    user.set_username(names.distinct(former, object_id, most=_MOST))
+    user.set_username(other_name)
     notes.found(Reason.RENAMED, f"{why}: {former} signs in as {user.username}")
 
 
 def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
-    email = (values.text(row["email"]) or "").strip()
+    email = _address(row)
     if not email:
         return None
     try:
@@ -134,3 +143,7 @@ def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
         notes.found(Reason.BAD_EMAIL, f"{email[:100]} is too long, or somebody before has it; it was left out")
         return None
     return email
+
+
+def _address(row: Row) -> str:
+    return (values.text(row["email"]) or "").strip()

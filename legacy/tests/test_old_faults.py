@@ -14,12 +14,13 @@ from agents.config import secrets
 from agents.models import Agent, PluginSetting
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from legacy.tests.importing import Run, import_from
-from legacy.tests.old_databases import HASHED, PASSWORD, OldDatabase
+from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.old_databases import HASHED, PASSWORD, OldDatabase, secret_of
 from maim.http.surfaces import INTERNAL, PUBLIC
-from tenants.models import Membership, Tenant
+from tenants import services as tenants
+from tenants.models import Membership, Tenant, TenantType
 from tests.support.client import SurfaceClient
-from tests.support.people import make_agent, register
+from tests.support.people import OPERATOR, make_agent, make_key, register
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 T, A, K = "tenant_00000000000a", "agent_00000000000a", "key_00000000000a"
@@ -63,6 +64,51 @@ def test_a_user_whose_name_somebody_here_has_signs_in_under_a_new_one(old: OldDa
     assert User.objects.get(pk="user_1").email is None
     assert run.reasons("users", "user_1") == ["renamed", "bad e-mail"]
     assert User.objects.get(pk=here.pk).username == "alice"
+
+
+def test_a_name_with_an_id_that_somebody_has_gets_a_number(old: OldDatabase, tmp_path: Path) -> None:
+    earlier = {"created_at": "2026-01-01 00:00:00"}
+    old.user("user_1", "x", **earlier)
+    old.user("user_2", "X")
+    old.user("user_3", "x (user_2)")
+    for number, (name, columns) in enumerate((("x", earlier), ("X", {}), ("x (key_2)", {}))):
+        object_id = f"_{number + 1}"
+        old.tenant(f"tenant{object_id}", name.replace("key", "tenant"), **columns)
+        old.agent("tenant_1", f"agent{object_id}", name.replace("key", "agent"), **columns)
+    for number, (name, columns) in enumerate((("x", earlier), ("X", {}), ("x (key_2)", {}))):
+        old.key("tenant_1", "agent_1", f"key_{number + 1}", name, api_key=secret_of(T, A, number), **columns)
+
+    import_from(old, tmp_path)
+
+    assert User.objects.get(pk="user_2").username == "X (user_2, 2)"
+    assert Tenant.objects.get(pk="tenant_2").tenant_name == "X (tenant_2, 2)"
+    assert Agent.unscoped.get(pk="agent_2").name == "X (agent_2, 2)"
+    assert ApiKey.unscoped.get(pk="key_2").name == "X (key_2, 2)"
+    assert verify(old).status == 0
+
+
+def test_a_name_with_an_id_that_somebody_here_has_gets_a_number(old: OldDatabase, tmp_path: Path) -> None:
+    register("x")
+    register("x (user_1)")
+    old.user("user_1", "X")
+    old.tenant()
+    old.agent(T)
+    import_from(old, tmp_path)
+    tenant, agent = Tenant.objects.get(pk=T), Agent.unscoped.get()
+    for name in ("x", "x ({}_1)"):
+        tenants.create_tenant(actor=OPERATOR, tenant_name=name.format("tenant"), tenant_type=TenantType.PERSONAL)
+        make_agent(tenant, name.format("agent"))
+        make_key(agent, name.format("key"))
+    old.tenant("tenant_1", "X")
+    old.agent(T, "agent_1", "X")
+    old.key(T, A, "key_1", "X")
+
+    import_from(old, tmp_path)
+
+    assert User.objects.get(pk="user_1").username == "X (user_1, 2)"
+    assert Tenant.objects.get(pk="tenant_1").tenant_name == "X (tenant_1, 2)"
+    assert Agent.unscoped.get(pk="agent_1").name == "X (agent_1, 2)"
+    assert ApiKey.unscoped.get(pk="key_1").name == "X (key_1, 2)"
 
 
 @pytest.mark.parametrize(
