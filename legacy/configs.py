@@ -121,7 +121,9 @@ def _as(default: Any, value: Any) -> Any:
         return values.flag(value)
     if isinstance(default, list | dict):
         return values.document(value) if isinstance(value, str) else value
-    return value
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such number
+        raise Unreadable(f"{value} is out of range")
+    return values.text(value) if isinstance(value, str) else value
 
 
 def _is_same(said: Any, found: Any) -> bool:

@@ -182,7 +182,8 @@ def _plain(value: Any) -> Any:
 
 
 def _complete(connection: sqlite3.Connection) -> None:
-    """Adds what is missing to be read by one set of queries: empty tables, and indexes."""
+    """Adds what is missing to be read by one set of queries: empty tables, and indexes. Bytes become text, which
+    SQLite may have in their place in any column."""
     there = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
     needed = {**TABLES, "people": PEOPLE, "web_tenants": TABLES["tenants"]}
     for table, columns in needed.items():
@@ -191,6 +192,9 @@ def _complete(connection: sqlite3.Connection) -> None:
         has = {column[1] for column in connection.execute(f'PRAGMA table_info("{table}")')}
         if missing := [column for column in columns if column not in has]:
             raise SourceError(f"the old table {table} has no column {missing[0]}; is it the right database?")
+        is_blob = {column: f"typeof(\"{column}\") = 'blob'" for column in has}
+        texts = [f'"{column}" = iif({is_blob[column]}, CAST("{column}" AS TEXT), "{column}")' for column in has]
+        connection.execute(f'UPDATE "{table}" SET {", ".join(texts)} WHERE {" OR ".join(is_blob.values())}')
     for table, columns in _INDEXES.items():
         for column in columns:
             connection.execute(f'CREATE INDEX "{table}_{column}" ON "{table}" ("{column}")')

@@ -120,7 +120,7 @@ class Agents(Kind[Agent, Agent]):
             notes = report.about(self.name, row["id"], row["tenant_id"])
             notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
         for table in configs.TABLES:
-            lost = f'SELECT count(*) FROM "{table}" WHERE agent_id NOT IN (SELECT id FROM agents)'
+            lost = f'SELECT count(*) FROM "{table}" one WHERE NOT EXISTS (SELECT 1 FROM agents WHERE id = one.agent_id)'
             if number := old.number(lost):
                 notes = report.about(self.name, table, None)
                 notes.found(Reason.REFERS_TO_NOTHING, f"{number} rows of {table} are about agents that there are not")

@@ -148,9 +148,14 @@ def marks(items: Collection[Any]) -> str:
     return ", ".join("?" * len(items))
 
 
+def has_good_form(object_id: Any) -> bool:
+    """Whether it can be an id here."""
+    return isinstance(object_id, str) and 0 < len(object_id) <= _ID_LENGTH and object_id.strip() == object_id
+
+
 def is_good_id(object_id: Any, notes: Notes) -> bool:
-    """Whether it can be an id here; otherwise the object is refused."""
-    if isinstance(object_id, str) and 0 < len(object_id) <= _ID_LENGTH and object_id.strip() == object_id:
+    """As `has_good_form`; otherwise the object is refused."""
+    if has_good_form(object_id):
         return True
     notes.refused(Reason.BAD_ID, "an id has 1 to 50 characters")
     return False

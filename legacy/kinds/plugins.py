@@ -75,7 +75,8 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
 
     def orphans(self, old: Snapshot, report: Report) -> None:
         for row in old.rows(
-            "SELECT id, tenant_id FROM plugin_settings WHERE tenant_id NOT IN (SELECT id FROM tenant_ids)"
+            "SELECT id, tenant_id FROM plugin_settings"
+            " WHERE tenant_id IS NULL OR tenant_id NOT IN (SELECT id FROM tenant_ids)"
         ):
             notes = report.about(self.name, row["id"], row["tenant_id"])
             notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")

@@ -16,6 +16,7 @@ from legacy.kinds.base import (
     Kind,
     differing,
     document,
+    has_good_form,
     in_chunks,
     is_good_id,
     made_at,
@@ -55,7 +56,10 @@ class Tenants(Kind[Tenant, Tenant]):
             ]
             notes = report.about(self.name, tenant_id, tenant_id)
             _tell_differences(copies, notes)
-            copy = next(copy for copy in copies if copy)
+            copy = next((copy for copy in copies if copy), None)
+            if copy is None:
+                notes.refused(Reason.BAD_ID, "its id is not in UTF-8")
+                return None
             return _tenant(copy, old, notes, other_name=self._namesakes.get(tenant_id))
 
         rows = old.rows(f"SELECT id FROM tenant_ids WHERE id IN ({marks(tenants)}) ORDER BY id", list(tenants))
@@ -142,8 +146,8 @@ def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
     if first is None or second is None:
         return
     different = [
-        f"{name} {_short(first.get(name))}, not {_short(second.get(name))}"
-        for name in _COMPARED
+        name if name == "tenant_config" else f"{name} {_short(first.get(name))}, not {_short(second.get(name))}"
+        for name in _COMPARED  # of which the config may have secrets
         if _normal(first.get(name)) != _normal(second.get(name))
     ]
     if different:
@@ -154,7 +158,9 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) ->
     if not is_good_id(row["id"], notes):
         return None
     owner_id = values.text(row["owner_id"]) or None
-    if owner_id is not None and not old.number("SELECT count(*) FROM people WHERE id = ?", [owner_id]):
+    if owner_id is not None and not (
+        has_good_form(owner_id) and old.number("SELECT count(*) FROM people WHERE id = ?", [owner_id])
+    ):
         notes.found(Reason.NO_OWNER, f"there is no user {owner_id[:50]}; the tenant has no owner now")
         owner_id = None
     tenant = Tenant(

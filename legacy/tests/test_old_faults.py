@@ -15,7 +15,7 @@ from agents.models import Agent, PluginSetting
 from apikeys import keyformat
 from apikeys.models import ApiKey
 from legacy.tests.importing import Run, import_from, verify
-from legacy.tests.old_databases import HASHED, PASSWORD, OldDatabase, secret_of
+from legacy.tests.old_databases import HASHED, PASSWORD, SCHEMA, OldDatabase, secret_of
 from maim.http.surfaces import INTERNAL, PUBLIC
 from tenants import services as tenants
 from tenants.models import Membership, Tenant, TenantType
@@ -479,3 +479,89 @@ def test_the_report_adds_up(old: OldDatabase, tmp_path: Path) -> None:
     run: Run = import_from(old, tmp_path)
 
     assert run.counts("keys") == {"read": 3, "written": 1, "refused": 2}
+
+
+# ---- what SQLite lets into any column
+
+
+def test_bytes_are_the_text_that_they_are(old: OldDatabase, tmp_path: Path) -> None:
+    old.user("user_1", "alice")
+    old.tenant(owner_id="user_1")
+    old.agent(T, config={"persona": "calm", "config_overrides": {"model": {"models": [{"name": "m"}]}}})
+    secret = old.key(T, A)
+    old.plugin(T, A)
+    for table in ("users", "tenants", "agents", "api_keys", "plugin_settings", "personality_configs"):
+        texts = (name for name, kind in SCHEMA[table].items() if "CHAR" in kind or "TEXT" in kind)
+        old.execute(f"UPDATE {table} SET {', '.join(f'{name} = CAST({name} AS BLOB)' for name in texts)}")
+
+    run = import_from(old, tmp_path)
+
+    assert run.report["findings"] == []
+    assert can_sign_in("alice")
+    assert verdict(secret) == "VALID"
+    assert Agent.unscoped.get().config["persona"] == "calm"
+    assert Tenant.objects.get().owner_id == "user_1"
+    assert verify(old).status == 0
+
+
+def test_what_cannot_be_in_a_config_is_left_out_of_it(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T, config={"persona": {"personality": "calm"}, "config_overrides": {"chat": {"talk_value": 0.3}}})
+    old.execute("UPDATE chat_config_overrides SET talk_value = 9e999")
+    old.execute("UPDATE personality_configs SET personality = CAST(x'610062' AS TEXT)")
+
+    run = import_from(old, tmp_path)
+
+    assert Agent.unscoped.get().config == {
+        "persona": {"personality": "ab"}, "config_overrides": {"chat": {"talk_value": 0.3}},
+    }  # fmt: skip
+    assert run.reasons("agents") == ["bad JSON"]
+    assert verify(old).status == 0
+
+
+def test_objects_without_an_id_are_refused_and_no_others(old: OldDatabase, tmp_path: Path) -> None:
+    web = OldDatabase("sqlite:///" + str(tmp_path / "web.sqlite3"), ["users", "tenants"])
+    web.tenant("tenant_1", "Shop")
+    web.tenant("tenant_2", "SHOP")
+    old.tenant()
+    old.agent(T)
+    old.plugin(T, None)
+    for table, columns in {
+        "agents": f"'{T}', NULL, 'active'",
+        "tenants": "NULL, NULL, NULL",
+        "plugin_settings": "NULL, NULL, NULL",
+    }.items():
+        names = {"agents": "tenant_id, name, status", "tenants": "tenant_name, status, owner_id"}
+        given = names.get(table, "tenant_id, agent_id, plugin_name")
+        old.execute(f"ALTER TABLE {table} RENAME TO former")
+        old.execute(f"CREATE TABLE {table} AS SELECT * FROM former")
+        old.execute(f"INSERT INTO {table} ({given}) VALUES ({columns})")
+        old.execute("DROP TABLE former")
+
+    run = import_from(old, tmp_path, "--apply", web=web)
+
+    assert run.counts("agents") == {"read": 2, "written": 1, "refused": 1}
+    assert run.counts("tenants") == {"read": 3, "written": 3}
+    assert run.counts("plugins") == {"read": 2, "written": 1, "refused": 1}
+    assert verify(old, web=web).status == 0
+
+
+@pytest.mark.parametrize("user_id", ["u" * 60, "user_1 "])
+def test_a_tenant_of_an_owner_whose_id_cannot_be_kept_has_none(user_id: str, old: OldDatabase, tmp_path: Path) -> None:
+    old.user(user_id)
+    old.tenant(owner_id=user_id)
+
+    run = import_from(old, tmp_path)
+
+    assert Tenant.objects.get().owner is None
+    assert run.reasons("tenants") == ["no such owner"]
+
+
+def test_what_differs_between_copies_is_told_without_secrets(old: OldDatabase, tmp_path: Path) -> None:
+    web = OldDatabase("sqlite:///" + str(tmp_path / "web.sqlite3"), ["users", "tenants"])
+    old.tenant(tenant_config='{"api_key": "sk-secret"}')
+    web.tenant()
+
+    run = import_from(old, tmp_path, "--apply", web=web)
+
+    assert run.report["findings"][0]["detail"] == "the config service's copy counts: tenant_config"
