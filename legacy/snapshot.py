@@ -9,21 +9,22 @@ of it stays, even after a kill.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import dj_database_url
 
 from legacy.configs import TABLES as CONFIG_TABLES
 from legacy.values import Row
 
+_PASSWORD = re.compile(r"(://[^:/]*:).*@", re.DOTALL)
 BATCH = 1000
 BUSY_SECONDS = 60  # to find a moment in which the old service does not write
 # What is read, with the columns that a table must have.
@@ -41,7 +42,7 @@ _INDEXES = {
     "tenants": ("id",),
     "web_tenants": ("id",),
     "agents": ("id", "tenant_id"),
-    "api_keys": ("tenant_id",),
+    "api_keys": ("tenant_id", "api_key"),
     "plugin_settings": ("tenant_id",),
     "agent_active_states": ("tenant_id",),
     **dict.fromkeys(CONFIG_TABLES, ("agent_id",)),
@@ -59,10 +60,8 @@ class Source:
     url: str
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)
-        if parts.password is None:
-            return self.url
-        return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":…@")).geturl()
+        # Up to the last @: a password that is not quoted may have what else would end it.
+        return _PASSWORD.sub(r"\1…@", self.url)
 
     __repr__ = __str__
 
@@ -103,7 +102,7 @@ def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]
 
 def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> None:
     """Copies tables under other names; of those that the source does not have, only `tenants` is missed."""
-    scheme = urlsplit(source.url).scheme.partition("+")[0]
+    scheme = source.url.partition("://")[0].partition("+")[0]
     copy = {"sqlite": _copy_sqlite, "mysql": _copy_mysql, "mariadb": _copy_mysql}.get(scheme)
     if copy is None:
         raise SourceError(f"{source}: write sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME")
@@ -133,11 +132,15 @@ def _copy_sqlite(into: sqlite3.Connection, source: Source, tables: dict[str, str
 def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:
     try:
         import MySQLdb  # missing where only SQLite is used: it has to be compiled (docs/decisions/0010)
+        from MySQLdb.constants import FIELD_TYPE
+        from MySQLdb.converters import conversions
         from MySQLdb.cursors import SSCursor
     except ImportError as error:
         raise SourceError(f"{source}: reading it wants mysqlclient; pip install -r requirements.txt") from error
-    target = dj_database_url.parse(f"mysql://{source.url.partition('://')[2]}")
+    # As they are written: the driver takes one that is no time, as 0000-00-00 is none, for no time at all.
+    times = dict.fromkeys((FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATE, FIELD_TYPE.TIME), str)
     try:
+        target = dj_database_url.parse(f"mysql://{source.url.partition('://')[2]}")
         with closing(
             MySQLdb.connect(
                 host=target["HOST"],
@@ -145,10 +148,13 @@ def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]
                 user=target["USER"],
                 password=target["PASSWORD"],
                 database=target["NAME"],
-                charset="utf8mb4",
-                connect_timeout=10,
-                cursorclass=SSCursor,
-                **target.get("OPTIONS", {}),
+                **{
+                    **target.get("OPTIONS", {}),
+                    "charset": "utf8mb4",
+                    "connect_timeout": 10,
+                    "cursorclass": SSCursor,
+                    "conv": {**conversions, **times},
+                },
             )
         ) as connection:
             cursor = connection.cursor()
@@ -168,14 +174,12 @@ def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]
                         ([_plain(value) for value in row] for row in rows),
                     )
                 into.execute("COMMIT")
-    except (MySQLdb.Error, TypeError) as error:  # a TypeError is about the URL's options
+    except (MySQLdb.Error, TypeError, dj_database_url.ParseError) as error:  # a TypeError is about the URL's options
         raise SourceError(f"{source}: {error}") from error
     return there
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
     if isinstance(value, Decimal):
         return float(value)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

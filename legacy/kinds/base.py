@@ -46,7 +46,12 @@ class Found(Generic[W]):
     @property
     def fingerprint(self) -> str:
         """Another whenever the old system says something else of it; tells nobody what."""
-        return _hmac("legacy.import", json.dumps(self.told, sort_keys=True, default=str))
+        return _hmac("legacy.import", self.told_text)
+
+    @property
+    def told_text(self) -> str:
+        """What was said of it, in ASCII: no shorter than what is stored of it."""
+        return json.dumps(self.told, sort_keys=True, default=str)
 
     @property
     def secret_fingerprint(self) -> str:
@@ -135,7 +140,7 @@ def in_chunks(rows: Iterable[Row], convert: Callable[[Row], Found[W] | None]) ->
         if found is None:
             continue
         chunk.append(found)
-        size += len(str(row.get("config") or ""))
+        size += len(found.told_text)
         if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from legacy.snapshot import Snapshot, Source, SourceError, snapshot_of
-from legacy.tests.importing import verify
+from legacy.tests.importing import import_from, verify
 from legacy.tests.old_databases import OldDatabase, connected
+from legacy.tests.test_old_faults import verdict
 from tests.support.server import ON_MARIADB, fresh_database_url
 
 
@@ -152,3 +153,59 @@ def test_a_url_may_come_from_the_environment(old: OldDatabase, db: None, monkeyp
 
 def _number(snapshot: Snapshot, table: str) -> int:
     return snapshot.number(f"SELECT count(*) FROM {table}")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql://reader:secret@db/maim", "mysql://reader:…@db/maim"),
+        ("mysql://reader:se/cret@db/maim", "mysql://reader:…@db/maim"),
+        ("mysql://reader:se#cr?et@db/maim", "mysql://reader:…@db/maim"),
+        ("mysql://reader:se@cret@db/maim", "mysql://reader:…@db/maim"),
+        ("mysql://reader@db/maim", "mysql://reader@db/maim"),
+        ("sqlite:////old/a@b.sqlite3", "sqlite:////old/a@b.sqlite3"),
+    ],
+)
+def test_a_source_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert str(Source(url)) == shown
+
+
+@pytest.mark.parametrize("url", ["mysql://u:se/cret@h/db", "mysql://u:se[cret@h/db", "mysql://u:p@h:port/db"])
+def test_a_url_that_cannot_be_read_is_said_to_be_so(url: str) -> None:
+    outcome = verify(url, "--verify")
+
+    assert outcome.status == 1
+    assert "cret" not in outcome.err
+    assert "is not a valid url" in outcome.err
+
+
+@pytest.mark.skipif(not ON_MARIADB, reason="needs a MariaDB, which the other pass has")
+@pytest.mark.django_db
+def test_an_end_that_is_no_time_ends_a_key_of_mariadb(tmp_path: Path) -> None:
+    old = OldDatabase(fresh_database_url(tmp_path, "old_times"))
+    old.tenant("tenant_00000000000a")
+    old.agent("tenant_00000000000a")
+    secret = old.key("tenant_00000000000a", "agent_00000000000a")
+    with closing(connected(old.url)) as connection:
+        connection.cursor().execute("SET SESSION sql_mode = ''")
+        connection.cursor().execute("UPDATE api_keys SET expires_at = '0000-00-00 00:00:00'")
+        connection.commit()
+
+    run = import_from(f"{old.url}?charset=utf8mb4", tmp_path)
+
+    assert run.reasons("keys") == ["bad time"]
+    assert verdict(secret) == "AUTH_004"
+
+
+@pytest.mark.skipif(not ON_MARIADB, reason="SQLite takes a statement of any size")
+@pytest.mark.django_db
+def test_many_long_texts_are_stored_a_few_at_a_time(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant("tenant_00000000000a")
+    for number in range(50):
+        old.tenant(f"tenant_{number}", f"{number}", tenant_config={"text": "x" * 400_000})
+        old.agent("tenant_00000000000a", f"agent_{number}", f"{number}", description="x" * 400_000)
+
+    run = import_from(old, tmp_path)
+
+    assert run.counts("agents") == {"read": 50, "written": 50}
+    assert verify(old).status == 0
