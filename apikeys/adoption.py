@@ -74,8 +74,9 @@ def forget_unknown() -> None:
 
 
 def has_secret(key: ApiKey, secret: str) -> bool:
-    """Whether this is a secret of the key."""
-    return key.secrets.filter(digest__in=digests.all_digests(secret)).exists()
+    """Whether this is a secret of the key, whose `secrets` may have been prefetched."""
+    stored = digests.all_digests(secret)
+    return any(row.digest in stored for row in key.secrets.all())
 
 
 def _read_counts_again(keys: Sequence[ApiKey]) -> None:

@@ -20,6 +20,7 @@ from legacy.kinds.base import (
     document,
     in_chunks,
     is_good_id,
+    long_text,
     made_at,
     marks,
     rows_wanted,
@@ -151,7 +152,7 @@ def _agent(
     agent = Agent(
         id=row["id"],
         tenant_id=row["tenant_id"],
-        description=values.text(row.get("description")),
+        description=long_text(row, "description", notes),
         template_id=_template_id(row, notes),
         config=result.config,
         status=status(row, AgentStatus, AgentStatus.INACTIVE, notes),

@@ -24,6 +24,8 @@ W = TypeVar("W")  # what was there, as it is to be here
 
 CHUNK = 200
 CHUNK_BYTES = 2 * 1024 * 1024  # a database takes a statement of some megabytes (max_allowed_packet)
+# Of one text: the old services took it in one request, and the old MySQL columns held a sixteenth of it.
+LONGEST = 1024 * 1024
 # When something was made whose time cannot be read.
 UNKNOWN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _ID_LENGTH = 50
@@ -176,8 +178,20 @@ def made_at(row: Row, column: str, notes: Notes) -> datetime:
     return found or UNKNOWN_TIME
 
 
+def long_text(row: Row, column: str, notes: Notes) -> str | None:
+    """A text of any length that a statement can carry; cut, reported, where it is longer."""
+    text = values.text(row.get(column))
+    if text is not None and len(text) > LONGEST:
+        notes.found(Reason.CHANGED_TEXT, f"{column} was longer than {LONGEST} characters, and was cut")
+        return text[:LONGEST]
+    return text
+
+
 def document(row: Row, column: str, notes: Notes) -> Any:
-    """A JSON value; None, reported, where it cannot be read."""
+    """A JSON value; None, reported, where it cannot be read or is longer than a statement can carry."""
+    if len(str(row.get(column) or "")) > LONGEST:
+        notes.found(Reason.BAD_JSON, f"{column}: longer than {LONGEST} characters")
+        return None
     try:
         return values.document(row.get(column))
     except Unreadable as error:

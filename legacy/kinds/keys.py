@@ -13,7 +13,19 @@ from apikeys.errors import BadPermissions
 from apikeys.keyformat import MalformedKey
 from apikeys.models import ApiKey, KeyStatus
 from legacy import names, values
-from legacy.kinds.base import Changed, Found, Kind, differing, document, in_chunks, is_good_id, made_at, marks, status
+from legacy.kinds.base import (
+    Changed,
+    Found,
+    Kind,
+    differing,
+    document,
+    in_chunks,
+    is_good_id,
+    long_text,
+    made_at,
+    marks,
+    status,
+)
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
@@ -65,6 +77,10 @@ class Keys(Kind[ApiKey, KnownKey]):
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM api_keys")
+
+    def stored(self, found: Sequence[Found[KnownKey]]) -> dict[str, ApiKey]:
+        rows = ApiKey.unscoped.filter(pk__in=[one.object_id for one in found]).prefetch_related("secrets")
+        return {row.pk: row for row in rows}
 
     def fit_in(self, found: Sequence[Found[KnownKey]], report: Report, *, leaving: Collection[str]) -> None:
         others = ApiKey.unscoped.exclude(pk__in=[*(one.object_id for one in found), *leaving])
@@ -139,7 +155,7 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[KnownKey] |
         id=row["id"],
         tenant_id=row["tenant_id"],
         agent_id=row["agent_id"],
-        description=values.text(row.get("description")),
+        description=long_text(row, "description", notes),
         permissions=_permissions(row, notes),
         status=status(row, KeyStatus, KeyStatus.DISABLED, notes),
         last_used_at=_time_or_none(row, "last_used_at", notes),

@@ -292,6 +292,17 @@ def test_providers_secrets_are_sealed(old: OldDatabase, tmp_path: Path) -> None:
     assert secrets.opened(stored)["config_overrides"]["model"]["api_providers"] == providers
 
 
+def test_a_text_that_no_statement_carries_is_cut_or_left_out(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.agent(T, A, description="d" * 3_000_000, config=json.dumps({"own": "c" * 3_000_000}))
+
+    run = import_from(old, tmp_path)
+
+    agent = Agent.unscoped.get()
+    assert (len(agent.description or ""), agent.config) == (1024 * 1024, {})
+    assert sorted(run.reasons("agents")) == ["bad JSON", "text changed"]
+
+
 def test_a_template_that_names_nothing_is_kept(old: OldDatabase, tmp_path: Path) -> None:
     old.tenant()
     old.agent(T, A, template_id="tmpl_x")

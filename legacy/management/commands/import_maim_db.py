@@ -85,8 +85,8 @@ class Command(BaseCommand):
             )
         names = [kind.name for kind in kinds_of(old).all]
         told = report_document(report, names, sources, started=started, is_applied=options["apply"])
-        _write(options["report"], told)
         self.stdout.write(report_text(report, names, is_applied=options["apply"]))
+        _write(options["report"], told)
 
     def _verify(self, old: Snapshot, options: dict[str, Any]) -> None:
         with _progress(old) as progress:
@@ -104,7 +104,8 @@ class Command(BaseCommand):
 
     def _verify_keys(self, old: Snapshot, options: dict[str, Any]) -> None:
         name = options["verify_keys"]
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        # Whatever else is in such a file is no key.
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8", errors="replace")
         judged = list(checks.judge(old, filter(None, map(str.strip, text.splitlines()))))
         _write(options["report"], {"keys": [{**one._asdict(), "is_same": one.is_same} for one in judged]})
         self.stdout.write(judged_text(judged))
