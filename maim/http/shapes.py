@@ -22,7 +22,8 @@ ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever thei
 
 def utc_text(moment: datetime) -> str:
     """ISO 8601 in UTC with `Z`; microseconds only where there are any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{in_utc.isoformat().removesuffix('+00:00')}Z"
 
 
 @lru_cache(maxsize=2)
