@@ -23,6 +23,7 @@ from legacy.kinds.base import (
     long_text,
     made_at,
     marks,
+    names_of_later_namesakes,
     rows_wanted,
     status,
 )
@@ -44,16 +45,7 @@ class Agents(Kind[Agent, Agent]):
     holds_others = True
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[Agent]]]:
-        in_turn = (
-            f"SELECT id, tenant_id, name FROM agents WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
-        )
-        namesakes = names.of_later_namesakes(
-            (
-                (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=MOST).text)
-                for row in old.rows(in_turn, list(tenants))
-            ),
-            most=MOST,
-        )
+        namesakes = names_of_later_namesakes(old, "agents", tenants, most=MOST)
         tables: dict[str, dict[str, list[Row]]] = {}
 
         def convert(row: Row) -> Found[Agent] | None:

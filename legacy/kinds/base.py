@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from django.db import models
 from django.utils.crypto import salted_hmac
 
-from legacy import values
+from legacy import names, values
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
@@ -153,6 +153,18 @@ def in_chunks(rows: Iterable[Row], convert: Callable[[Row], Found[W] | None]) ->
 def marks(items: Collection[Any]) -> str:
     """As many places in a query as there are items."""
     return ", ".join("?" * len(items))
+
+
+def names_of_later_namesakes(old: Snapshot, table: str, tenants: Collection[str], *, most: int) -> dict[str, str]:
+    """By id, the names that objects get instead of those that an older one of their tenant has."""
+    in_turn = f"SELECT id, tenant_id, name FROM {table} WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
+    return names.of_later_namesakes(
+        (
+            (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=most).text)
+            for row in old.rows(in_turn, list(tenants))
+        ),
+        most=most,
+    )
 
 
 def has_good_form(object_id: Any) -> bool:

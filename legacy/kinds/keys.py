@@ -24,6 +24,7 @@ from legacy.kinds.base import (
     long_text,
     made_at,
     marks,
+    names_of_later_namesakes,
     status,
 )
 from legacy.reports import Notes, Reason, Report
@@ -40,16 +41,7 @@ class Keys(Kind[ApiKey, KnownKey]):
     model = ApiKey
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[KnownKey]]]:
-        in_turn = (
-            f"SELECT id, tenant_id, name FROM api_keys WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
-        )
-        namesakes = names.of_later_namesakes(
-            (
-                (row["tenant_id"], row["id"], names.kept(values.text(row["name"]), row["id"], most=_MOST).text)
-                for row in old.rows(in_turn, list(tenants))
-            ),
-            most=_MOST,
-        )
+        namesakes = names_of_later_namesakes(old, "api_keys", tenants, most=_MOST)
 
         def convert(row: Row) -> Found[KnownKey] | None:
             notes = report.about(self.name, row["id"], row["tenant_id"])
