@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 
 from agents import adoption
 from agents import services as agents
@@ -24,6 +23,8 @@ from legacy.kinds.base import (
     made_at,
     marks,
     names_of_later_namesakes,
+    rename,
+    rename_taken,
     rows_wanted,
     status,
 )
@@ -32,7 +33,6 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row
 from maim.common import audit
 from maim.common.actor import Actor
-from maim.common.text import fold
 
 MOST = 100
 _ROWS = 200  # of which the tables of the config are read together
@@ -74,23 +74,7 @@ class Agents(Kind[Agent, Agent]):
         return old.number("SELECT count(*) FROM agents")
 
     def fit_in(self, found: Sequence[Found[Agent]], report: Report, *, leaving: Collection[str]) -> None:
-        others = Agent.unscoped.exclude(pk__in=[*(one.object_id for one in found), *leaving])
-        taken = set(
-            others.filter(
-                tenant__in={one.tenant_id for one in found}, name_folded__in=[one.wanted.name_folded for one in found]
-            ).values_list("tenant_id", "name_folded")
-        )
-
-        def is_free(one: Found[Agent], name: str) -> bool:
-            place = {"tenant": one.tenant_id, "name_folded": fold(name)}
-            wanted = {(other.tenant_id, other.wanted.name_folded) for other in found}
-            return (one.tenant_id, fold(name)) not in wanted and not others.filter(**place).exists()
-
-        for one in found:
-            if (one.tenant_id, one.wanted.name_folded) in taken:
-                notes = report.about(self.name, one.object_id, one.tenant_id)
-                other_name = names.distinct(one.wanted.name, one.object_id, partial(is_free, one), most=MOST)
-                _rename(one.wanted, other_name, "another agent here has this name", notes)
+        rename_taken([one.wanted for one in found], self.name, report, leaving=leaving, most=MOST)
 
     def adopt(self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[Changed[Agent, Agent]]) -> None:
         adoption.adopt_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
@@ -156,15 +140,9 @@ def _agent(
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
     if other_name:
-        _rename(agent, other_name, "an older agent of the tenant has this name", notes)
+        rename(agent, other_name, "an older agent of the tenant has this name", notes)
     fields = ("name", "tenant_id", "description", "template_id", "config", "status", "created_at")
     return Found(agent.id, agent.tenant_id, agent, {field: getattr(agent, field) for field in fields})
-
-
-def _rename(agent: Agent, other_name: str, why: str, notes: Notes) -> None:
-    former = agent.name
-    agent.set_name(other_name)
-    notes.found(Reason.RENAMED, f"{why}: {former} is now {agent.name}")
 
 
 def _template_id(row: Row, notes: Notes) -> str | None:

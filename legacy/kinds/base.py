@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from django.db import models
 from django.utils.crypto import salted_hmac
@@ -18,6 +19,7 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
 from maim.common.actor import Actor
 from maim.common.db import Wanted
+from maim.common.text import fold
 
 S = TypeVar("S", bound=models.Model)  # what is stored here
 W = TypeVar("W")  # what was there, as it is to be here
@@ -165,6 +167,44 @@ def names_of_later_namesakes(old: Snapshot, table: str, tenants: Collection[str]
         ),
         most=most,
     )
+
+
+class Named(Protocol):
+    """A row of a tenant that has a name of its own there."""
+
+    pk: Any
+    tenant_id: str
+    name: str
+    name_folded: str
+
+    def set_name(self, name: str) -> None: ...
+
+
+def rename(row: Named, name: str, why: str, notes: Notes) -> None:
+    """Gives a row another name, reported."""
+    notes.found(Reason.RENAMED, f"{why}: {row.name} is now {name}")
+    row.set_name(name)
+
+
+def rename_taken(rows: Sequence[Named], kind: str, report: Report, *, leaving: Collection[str], most: int) -> None:
+    """Gives another name to those whose name a row of their tenant here has that neither changes with them nor is
+    leaving. The rows are of one model."""
+    manager = type(rows[0])._base_manager  # type: ignore[attr-defined]  # a protocol cannot be a model, too
+    others = manager.exclude(pk__in=[*(row.pk for row in rows), *leaving])
+    folded = others.filter(
+        tenant__in={row.tenant_id for row in rows}, name_folded__in=[row.name_folded for row in rows]
+    )
+    taken = set(folded.values_list("tenant_id", "name_folded"))
+
+    def is_free(tenant_id: str, name: str) -> bool:
+        wanted = {(row.tenant_id, row.name_folded) for row in rows}
+        is_here = others.filter(tenant=tenant_id, name_folded=fold(name)).exists()
+        return (tenant_id, fold(name)) not in wanted and not is_here
+
+    for row in rows:
+        if (row.tenant_id, row.name_folded) in taken:
+            name = names.distinct(row.name, row.pk, partial(is_free, row.tenant_id), most=most)
+            rename(row, name, "another one here has this name", report.about(kind, row.pk, row.tenant_id))
 
 
 def has_good_form(object_id: Any) -> bool:

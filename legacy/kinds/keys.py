@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from functools import partial
 
 from apikeys import adoption, keyformat, permissions, rules
 from apikeys import services as apikeys
@@ -25,13 +24,14 @@ from legacy.kinds.base import (
     made_at,
     marks,
     names_of_later_namesakes,
+    rename,
+    rename_taken,
     status,
 )
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
 from maim.common.actor import Actor
-from maim.common.text import fold
 
 _MOST = 100
 
@@ -75,24 +75,7 @@ class Keys(Kind[ApiKey, KnownKey]):
         return {row.pk: row for row in rows}
 
     def fit_in(self, found: Sequence[Found[KnownKey]], report: Report, *, leaving: Collection[str]) -> None:
-        others = ApiKey.unscoped.exclude(pk__in=[*(one.object_id for one in found), *leaving])
-        taken = set(
-            others.filter(
-                tenant__in={one.tenant_id for one in found},
-                name_folded__in=[one.wanted.key.name_folded for one in found],
-            ).values_list("tenant_id", "name_folded")
-        )
-
-        def is_free(one: Found[KnownKey], name: str) -> bool:
-            place = {"tenant": one.tenant_id, "name_folded": fold(name)}
-            wanted = {(other.tenant_id, other.wanted.key.name_folded) for other in found}
-            return (one.tenant_id, fold(name)) not in wanted and not others.filter(**place).exists()
-
-        for one in found:
-            if (one.tenant_id, one.wanted.key.name_folded) in taken:
-                notes = report.about(self.name, one.object_id, one.tenant_id)
-                other_name = names.distinct(one.wanted.key.name, one.object_id, partial(is_free, one), most=_MOST)
-                _rename(one.wanted.key, other_name, "another key here has this name", notes)
+        rename_taken([one.wanted.key for one in found], self.name, report, leaving=leaving, most=_MOST)
 
     def adopt(
         self, *, actor: Actor, new: Sequence[Found[KnownKey]], changed: Sequence[Changed[ApiKey, KnownKey]]
@@ -165,19 +148,13 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[KnownKey] |
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
     if other_name:
-        _rename(key, other_name, "an older key of the tenant has this name", notes)
+        rename(key, other_name, "an older key of the tenant has this name", notes)
     fields = (
         "name", "agent_id", "description", "permissions", "status", "expires_at", "last_used_at", "usage_count",
         "created_at",
     )  # fmt: skip
     told = {field: getattr(key, field) for field in fields}
     return Found(key.id, key.tenant_id, KnownKey(key, secret), told, agent_id=key.agent_id, secret=secret)
-
-
-def _rename(key: ApiKey, other_name: str, why: str, notes: Notes) -> None:
-    former = key.name
-    key.set_name(other_name)
-    notes.found(Reason.RENAMED, f"{why}: {former} is now {key.name}")
 
 
 def _permissions(row: Row, notes: Notes) -> list[str]:
