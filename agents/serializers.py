@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from agents.config.secrets import masked
 from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus, PluginSetting
 from maim.http.fields import (
+    ID_LENGTH,
     Body,
     ChoiceField,
     JSONObjectField,
@@ -28,13 +30,24 @@ def tags_field() -> serializers.ListField:
     return serializers.ListField(child=StrictCharField(max_length=64), max_length=50, required=False)
 
 
+class TemplateIdField(StrictCharField):
+    """The id of a template; a blank text stands for none, so that a change can detach the template."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=ID_LENGTH, required=False, allow_blank=True, **options)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        template_id = super().run_validation(data)
+        return template_id or None
+
+
 class AgentBody(Body):
     """v1's; without a `tenant_id` it is the caller's first tenant."""
 
     name = name_field()
     description = description_field()
     config = JSONObjectField(required=False)
-    template_id = id_field(required=False)
+    template_id = TemplateIdField()
     tags = tags_field()
     tenant_id = id_field(required=False)
     rate_limit = RateLimitField(required=False)
@@ -48,16 +61,16 @@ class TenantAgentBody(AgentBody):
 
 
 class AgentChanges(Body):
-    clearable = frozenset({"description", "template_id", "rate_limit", "quota"})
+    """Changes of an agent: null leaves a field alone; `""`, `[]` and `{}` empty it."""
 
     name = name_field(required=False)
     description = description_field()
     config = JSONObjectField(required=False)
-    template_id = id_field(required=False)
+    template_id = TemplateIdField(help_text='"" detaches the template.')
     tags = tags_field()
     status = ChoiceField(AgentStatus.choices, required=False)
-    rate_limit = RateLimitField(required=False)
-    quota = QuotaField(required=False)
+    rate_limit = RateLimitField(required=False, empties=True, help_text="`{}` takes it off.")
+    quota = QuotaField(required=False, empties=True, help_text="`{}` takes it off.")
 
 
 class AgentListQuery(SliceQuery):

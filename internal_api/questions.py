@@ -137,7 +137,9 @@ class Validate(NamedTuple):
         return Answer(True, _sentence("valid"), data, facts.tenant_id)
 
     def _requirement(self) -> Requirement | None:
-        return None if self.required_permission is None else permissions.parse(self.required_permission)
+        """Return what the key has to grant; None where nothing is required, which a blank text says, too."""
+        required = self.required_permission
+        return None if required is None or not required.strip() else permissions.parse(required)
 
 
 class Check(NamedTuple):

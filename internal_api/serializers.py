@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from agents.models import AgentStatus
 from agents.serializers import InternalAgentAnswer
@@ -53,9 +54,15 @@ class DeletedAgent(serializers.Serializer[Any]):
 
 @extend_schema_field({"type": "string", "format": "ip", "example": "2001:db8::7"})
 class AddressField(StrictCharField):
-    """An IPv4 or IPv6 address."""
+    """An IPv4 or IPv6 address; a blank text stands for none."""
 
     default_error_messages = {"address": _("Write an address as 203.0.113.7 or 2001:db8::7.")}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, allow_blank=True, **options)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return super().run_validation(data) or None
 
     def to_internal_value(self, data: Any) -> Any:
         try:
@@ -73,12 +80,11 @@ class ValidateKeyBody(ParseKeyBody):
     required_permission = StrictCharField(
         max_length=MAX_EXPRESSION_LENGTH,
         required=False,
-        help_text="One name, or an expression: `chat and (config_read or admin)`.",
+        allow_blank=True,
+        help_text="One name, or an expression: `chat and (config_read or admin)`; blank for none.",
     )
     check_rate_limit = StrictBooleanField(required=False, help_text="false counts no use and consumes no limit.")
-    client_ip = AddressField(
-        required=False, help_text="Who uses the key, where it may be used from some networks only."
-    )
+    client_ip = AddressField(help_text="Who uses the key, where it may be used from some networks only.")
 
 
 class ValidateKeysBody(Body):
@@ -87,7 +93,7 @@ class ValidateKeysBody(Body):
 
 class CheckPermissionBody(ParseKeyBody):
     permission = StrictCharField(max_length=500)
-    client_ip = AddressField(required=False)
+    client_ip = AddressField()
 
 
 class RefusalAnswer(serializers.Serializer[Any]):

@@ -140,7 +140,7 @@ def _validate(sent: dict[str, Any]) -> Read | None:
     permission, client_ip = sent.get("required_permission"), sent.get("client_ip")
     if not isinstance(api_key, str) or not (checks is None or isinstance(checks, bool)):
         return None
-    if permission is not None and not (_is_permission(permission) and _makes_sense(permission)):
+    if permission is not None and not (_is_text(permission) and _makes_sense(permission)):
         return None
     if client_ip is None:
         return Validate(api_key, permission, checks is not False)
@@ -150,16 +150,19 @@ def _validate(sent: dict[str, Any]) -> Read | None:
 
 def _check(sent: dict[str, Any]) -> Read | None:
     api_key, permission = sent.get("api_key"), sent.get("permission")
-    if not isinstance(api_key, str) or not _is_permission(permission) or "client_ip" in sent:
+    if not isinstance(api_key, str) or not _is_text(permission) or not permission.strip() or "client_ip" in sent:
         return None
     return Check(api_key, permission.strip())
 
 
-def _is_permission(value: Any) -> TypeGuard[str]:
-    return isinstance(value, str) and len(value) <= MAX_EXPRESSION_LENGTH and bool(value.strip())
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= MAX_EXPRESSION_LENGTH
 
 
 def _makes_sense(expression: str) -> bool:
+    """Tell whether the expression can be parsed; a blank one requires nothing."""
+    if not expression.strip():
+        return True
     try:
         permissions.parse(expression)
     except BadExpression:

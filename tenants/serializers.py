@@ -38,9 +38,7 @@ class InternalTenantBody(TenantBody):
 
 
 class TenantChanges(Body):
-    """v1's; a status and limits are not for people to give."""
-
-    clearable = frozenset({"description", "contact_email", "tenant_config"})
+    """v1's changes: null leaves a field alone; `""` and `{}` empty it. People give no status and no limits."""
 
     tenant_name = name_field(255, required=False)
     description = description_field()
@@ -51,11 +49,9 @@ class TenantChanges(Body):
 class InternalTenantChanges(TenantChanges):
     """v2's."""
 
-    clearable = TenantChanges.clearable | {"rate_limit", "quota"}
-
     status = ChoiceField(TenantStatus.choices, required=False)
-    rate_limit = RateLimitField(required=False)
-    quota = QuotaField(required=False)
+    rate_limit = RateLimitField(required=False, empties=True, help_text="`{}` takes it off.")
+    quota = QuotaField(required=False, empties=True, help_text="`{}` takes it off.")
 
 
 class MaskedTenantConfigField(JSONObjectField):

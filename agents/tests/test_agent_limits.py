@@ -30,7 +30,6 @@ GOOD = [
 # What is sent, and the path that is to blame.
 BAD = [
     *((field, value, field) for field in ("rate_limit", "quota") for value in (5, "100", True, [], [RATE])),
-    ("rate_limit", {}, "rate_limit.limit"),
     ("rate_limit", {"limit": 5}, "rate_limit.window_seconds"),
     ("rate_limit", {"window_seconds": 5}, "rate_limit.limit"),
     *(
@@ -139,9 +138,9 @@ class TestGiving:
     def test_null_takes_one_away_and_what_is_not_sent_stays(self, door: Door) -> None:
         agent = door.create(rate_limit=RATE, quota=QUOTA)
 
-        assert limits(door.put(agent["id"], rate_limit=None)) == {"rate_limit": None, "quota": QUOTA}
+        assert limits(door.put(agent["id"], rate_limit={})) == {"rate_limit": None, "quota": QUOTA}
         assert limits(door.put(agent["id"], description="new")) == {"rate_limit": None, "quota": QUOTA}
-        assert limits(door.put(agent["id"], quota=None)) == NONE
+        assert limits(door.put(agent["id"], quota={})) == NONE
 
     def test_a_limit_is_replaced_whole(self, door: Door) -> None:
         agent = door.create(rate_limit=RATE)
@@ -167,6 +166,10 @@ class TestGiving:
 
         assert door.listed() == [agent]
 
+    def test_an_agent_is_not_created_with_an_empty_limit(self, door: Door) -> None:
+        """In a change `{}` takes a limit off; a new agent without a limit says so by sending none."""
+        assert "rate_limit.limit" in door.blamed(door.try_create(rate_limit={}))
+
 
 class TestAccess:
     def test_a_member_gives_limits(self, alice: Person, bob: Person) -> None:
@@ -188,7 +191,7 @@ class TestAccess:
 class TestAudit:
     def test_a_change_is_recorded(self, door: Door) -> None:
         agent = door.create(rate_limit=RATE)
-        door.put(agent["id"], rate_limit=None, quota=QUOTA)
+        door.put(agent["id"], rate_limit={}, quota=QUOTA)
 
         update, create = AuditEntry.objects.filter(object_id=agent["id"])
         assert limits(create.after) == {"rate_limit": RATE, "quota": None}
@@ -229,7 +232,7 @@ class TestEffect:
         door.put(agent.id, rate_limit={"limit": 3, "window_seconds": 3600})
         assert [answer["error_code"] for answer in validate(*keys)] == [None, "AUTH_006"]
 
-        door.put(agent.id, rate_limit=None, quota={"limit": 6, "period": "total"})
+        door.put(agent.id, rate_limit={}, quota={"limit": 6, "period": "total"})
         last, over = validate(*keys)
         assert (last["data"]["rate_limit"], last["data"]["quota"]) == (
             None,
@@ -237,7 +240,7 @@ class TestEffect:
         )
         assert (over["error_code"], over["data"]["retry_after"]) == ("AUTH_006", None)
 
-        door.put(agent.id, quota=None)
+        door.put(agent.id, quota={})
         assert [answer["data"]["quota"] for answer in validate(*keys)] == [None, None]
 
 

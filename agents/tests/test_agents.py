@@ -208,14 +208,25 @@ class TestChanging:
 
         assert response.json()["config"] == {"a": {"c": 2, "e": 4}, "d": 3}
 
-    def test_null_clears_what_may_be_empty_and_nothing_else(self, alice: Person, method: str) -> None:
+    def test_null_leaves_every_field_alone(self, alice: Person, method: str) -> None:
         before = created(alice, description="old", template_id="old", tags=["old"], config={"a": 1})
-        nothing = dict.fromkeys(["name", "description", "config", "template_id", "tags", "status"])
+        nothing = dict.fromkeys(
+            ["name", "description", "config", "template_id", "tags", "status", "rate_limit", "quota"]
+        )
 
         response = alice.client.send(method, f"{AGENTS}/{before['id']}", nothing)
 
-        after = {**before, "description": None, "template_id": None, "updated_at": response.json()["updated_at"]}
-        assert response.json() == after
+        assert response.json() == before
+
+    def test_an_empty_value_empties_a_field_and_detaches_the_template(self, alice: Person, method: str) -> None:
+        before = created(alice, description="old", template_id="old", tags=["old"])
+
+        response = alice.client.send(
+            method, f"{AGENTS}/{before['id']}", {"description": "", "template_id": "", "tags": []}
+        )
+
+        after = {**before, "description": "", "template_id": None, "tags": []}
+        assert response.json() == {**after, "updated_at": response.json()["updated_at"]}
 
     @pytest.mark.parametrize("body", [{}, {"name": "bot", "config": {"a": 1}}, {"id": "x", "tenant_id": "tenant_x"}])
     def test_what_changes_nothing_leaves_no_trace(self, alice: Person, method: str, body: dict[str, Any]) -> None:

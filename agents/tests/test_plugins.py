@@ -13,6 +13,7 @@ from tests.support.people import Person, make_agent
 
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/plugins/settings"
+DICE = {"plugin_name": "dice", "enabled": True}
 FIELDS = ["id", "tenant_id", "agent_id", "plugin_name", "enabled", "config", "created_at", "updated_at"]
 
 
@@ -174,15 +175,24 @@ class TestInternal:
     def test_a_tenant_must_be_named(self, internal: SurfaceClient, agent: Agent) -> None:
         for response in (
             internal.get(f"{SETTINGS}?agent_id={agent.id}"),
-            internal.send("POST", SETTINGS, {"plugin_name": "dice", "enabled": True}),
+            internal.send("POST", SETTINGS, DICE),
         ):
             assert response.status_code == 400
             assert list(response.json()["errors"]) == ["tenant_id"]
 
-    def test_an_agent_of_another_tenant_is_404(self, internal: SurfaceClient, charlie: Person, agent: Agent) -> None:
-        response = internal.get(f"{SETTINGS}?tenant_id={charlie.tenant.id}&agent_id={agent.id}")
+    @pytest.mark.parametrize("whose", ["nobody's", "another tenant's"])
+    def test_an_unknown_agent_reads_the_tenants_settings_and_sets_none(
+        self, internal: SurfaceClient, charlie: Person, agent: Agent, whose: str
+    ) -> None:
+        agent_id = agent.id if whose == "another tenant's" else "agent_000000000000"
+        internal.send("POST", f"{SETTINGS}?tenant_id={agent.tenant_id}&agent_id={agent.id}", DICE)
+        query = f"{SETTINGS}?tenant_id={charlie.tenant.id}&agent_id={agent_id}"
+        tenants_own = internal.send("POST", f"{SETTINGS}?tenant_id={charlie.tenant.id}", DICE).json()
 
-        assert (response.status_code, response.json()["code"]) == (404, "AGENT_001")
+        refused = internal.send("POST", query, DICE)
+
+        assert (refused.status_code, refused.json()["code"]) == (404, "AGENT_001")
+        assert internal.get(query).json() == [tenants_own]
 
     def test_an_unknown_tenant_is_404(self, internal: SurfaceClient) -> None:
         response = internal.get(f"{SETTINGS}?tenant_id=tenant_000000000000")

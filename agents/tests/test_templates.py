@@ -131,7 +131,7 @@ class TestNaming:
 
         door.change(template_id=template)
         assert door.effective()["a"] == 1
-        door.change(template_id=None)
+        door.change(template_id="")
         assert "a" not in door.effective()
 
         changes = list(Change.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
@@ -328,7 +328,7 @@ class TestNamesOfATemplate:
 
         assert door.create(template_id=template).put(tasks) == tasks
 
-        door.change(template_id=None)
+        door.change(template_id="")
         assert door.put(tasks) == tasks, "what was stored already may be sent again"
         more = model(model_task_config={"planner": {"model_list": ["m"]}})
         path = "config_overrides.model.model_task_config.planner.model_list[0]"

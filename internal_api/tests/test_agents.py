@@ -189,13 +189,28 @@ class TestChanging:
             assert {key for key in FIELDS if after[key] != before[key]} == {field, "updated_at"}
             before = after
 
-    def test_null_clears_description_and_template_and_nothing_else(self, create: Any, internal: SurfaceClient) -> None:
+    def test_null_leaves_every_field_alone(self, create: Any, internal: SurfaceClient) -> None:
         before = create(description="old", template_id="old", tags=["old"], config={"a": 1}).json()["data"]
 
         after = internal.send("PUT", f"{AGENTS}/{before['id']}", dict.fromkeys(FIELDS)).json()["data"]
 
-        assert {key for key in FIELDS if after[key] != before[key]} == {"description", "template_id", "updated_at"}
-        assert (after["description"], after["template_id"]) == (None, None)
+        assert after == before
+
+    def test_an_empty_value_empties_a_field_and_detaches_the_template(
+        self, create: Any, internal: SurfaceClient
+    ) -> None:
+        before = create(description="old", template_id="old", tags=["old"]).json()["data"]
+        empty = {"description": "", "template_id": "", "tags": []}
+
+        after = internal.send("PUT", f"{AGENTS}/{before['id']}", empty).json()["data"]
+
+        assert after == {
+            **before,
+            "description": "",
+            "template_id": None,
+            "tags": [],
+            "updated_at": after["updated_at"],
+        }
 
     def test_patch_is_not_allowed(self, create: Any, internal: SurfaceClient) -> None:
         path = f"{AGENTS}/{create().json()['data']['id']}"

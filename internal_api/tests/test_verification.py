@@ -53,6 +53,9 @@ class TestValidate:
         [
             ({}, True),
             ({"required_permission": None}, True),
+            ({"required_permission": ""}, True),
+            ({"required_permission": " \u3000"}, True),
+            ({"client_ip": ""}, True),
             ({"required_permission": "chat"}, True),
             ({"required_permission": "read"}, True),
             ({"required_permission": "write"}, False),
@@ -312,7 +315,6 @@ class TestParse:
         ("validate-api-key", {"api_key": "x", "required_permission": 5}, "required_permission"),
         ("validate-api-key", {"api_key": "x", "check_rate_limit": "yes"}, "check_rate_limit"),
         ("validate-api-key", {"api_key": "x", "check_rate_limit": 1}, "check_rate_limit"),
-        ("validate-api-key", {"api_key": "x", "required_permission": ""}, "required_permission"),
         ("validate-api-key", {"api_key": "x", "required_permission": "x" * 501}, "required_permission"),
         ("validate-api-key", {"api_key": "x", "client_ip": "localhost"}, "client_ip"),
         ("validate-api-key", {"api_key": "x", "client_ip": "10.0.0.0/8"}, "client_ip"),

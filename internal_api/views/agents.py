@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -82,14 +84,19 @@ class Agent(InternalView):
 
 class PluginSettings(InternalPlainView):
     @operation(
-        "Read plugin settings, an agent's merged over its tenant's",
+        "Read plugin settings, an agent's merged over its tenant's; of an unknown agent, the tenant's",
         tag="plugins",
         query=InternalPluginQuery,
         answer=PluginAnswer(many=True),
         refusals=(404,),
     )
     def get(self, request: Request) -> Response:
-        tenant, agent = self._scope(Need.READ)
+        query = self.query(InternalPluginQuery)
+        tenant = get_tenant(self.actor, query["tenant_id"], Need.READ)
+        try:
+            agent = self._agent_of(tenant, query, Need.READ)
+        except AgentNotFound:
+            agent = None  # the old service did not look agents up
         return Response(PluginAnswer(plugins.merged_plugins(tenant=tenant, agent=agent), many=True).data)
 
     @operation(
@@ -101,16 +108,17 @@ class PluginSettings(InternalPlainView):
         refusals=(404,),
     )
     def post(self, request: Request) -> Response:
-        tenant, agent = self._scope(Need.MANAGE)
+        query = self.query(InternalPluginQuery)
+        tenant = get_tenant(self.actor, query["tenant_id"], Need.MANAGE)
+        agent = self._agent_of(tenant, query, Need.MANAGE)
         body = {"config": {}, **self.body(PluginBody)}
         return Response(PluginAnswer(plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, **body)).data)
 
-    def _scope(self, need: Need) -> tuple[Tenant, models.Agent | None]:
-        query = self.query(InternalPluginQuery)
-        tenant = get_tenant(self.actor, query["tenant_id"], need)
+    def _agent_of(self, tenant: Tenant, query: dict[str, Any], need: Need) -> models.Agent | None:
+        """Return the agent that the query names, None if it names none. Raise AgentNotFound also for another tenant's."""
         if "agent_id" not in query:
-            return tenant, None
+            return None
         agent = get_agent(self.actor, query["agent_id"], need)
         if agent.tenant_id != tenant.id:
             raise AgentNotFound
-        return tenant, agent
+        return agent

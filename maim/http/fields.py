@@ -160,7 +160,7 @@ class Body(serializers.Serializer):  # type: ignore[type-arg]
     """A request body. Unknown keys are ignored.
 
     An optional field sent as null counts as not sent, except those named in `clearable`, which null
-    empties (CONTRACT.md sections 3 and 7).
+    empties (CONTRACT.md sections 3 and 7). A field may still turn another value into None, and so empty it.
     """
 
     clearable: frozenset[str] = frozenset()
@@ -174,7 +174,7 @@ class Body(serializers.Serializer):  # type: ignore[type-arg]
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values: dict[str, Any] = super().to_internal_value(data)
-        return {key: value for key, value in values.items() if value is not None or key in self.clearable}
+        return {key: value for key, value in values.items() if data.get(key) is not None or key in self.clearable}
 
 
 class Query(serializers.Serializer):  # type: ignore[type-arg]

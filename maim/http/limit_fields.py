@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_serializer
+from rest_framework.fields import empty
 
 from maim.common.limits import MAX_QUOTA, MAX_RATE, MAX_WINDOW_SECONDS, Period
 from maim.http.fields import (
@@ -12,8 +15,19 @@ from maim.http.fields import (
 )
 
 
+class _LimitField(Body):
+    """A limit as an object. With `empties`, `{}` takes it off: for changes in which null leaves a field alone."""
+
+    def __init__(self, *args: Any, empties: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.empties = empties
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return None if self.empties and data == {} else super().run_validation(data)
+
+
 @extend_schema_serializer(component_name="RateLimit")
-class RateLimitField(Body):
+class RateLimitField(_LimitField):
     """At most `limit` uses in any window of `window_seconds`."""
 
     limit = StrictIntegerField(min_value=1, max_value=MAX_RATE)
@@ -21,7 +35,7 @@ class RateLimitField(Body):
 
 
 @extend_schema_serializer(component_name="Quota")
-class QuotaField(Body):
+class QuotaField(_LimitField):
     """At most `limit` uses in a UTC day, in a UTC month, or in all."""
 
     limit = StrictIntegerField(min_value=1, max_value=MAX_QUOTA)

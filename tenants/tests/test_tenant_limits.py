@@ -67,7 +67,7 @@ class TestOnV2:
         assert limits(tenant) == NONE
         assert list(tenant)[-2:] == ["rate_limit", "quota"]
 
-    def test_they_are_changed_and_null_takes_them_away(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_they_are_changed_and_an_empty_object_takes_them_away(self, alice: Person, internal: SurfaceClient) -> None:
         def put(**changes: Any) -> dict[str, Any]:
             return limits(data(internal.send("PUT", f"{V2}/{alice.tenant.id}", changes)))
 
@@ -76,9 +76,10 @@ class TestOnV2:
         assert put(description="new") == {"rate_limit": RATE, "quota": QUOTA}
         assert put(rate_limit={"limit": 1, "window_seconds": 1}, quota=None) == {
             "rate_limit": {"limit": 1, "window_seconds": 1},
-            "quota": None,
+            "quota": QUOTA,
         }
-        assert put(rate_limit=None) == NONE
+        assert put(rate_limit={}) == {"rate_limit": None, "quota": QUOTA}
+        assert put(quota={}) == NONE
 
     def test_unknown_keys_are_ignored(self, internal: SurfaceClient, db: None) -> None:
         tenant = data(try_create(internal, V2, rate_limit={"burst": 5, **RATE}))
@@ -106,7 +107,7 @@ class TestOnV2:
     def test_a_change_is_recorded(self, internal: SurfaceClient, db: None) -> None:
         tenant = data(try_create(internal, V2, rate_limit=RATE))
         for _ in range(2):  # the second changes nothing
-            internal.send("PUT", f"{V2}/{tenant['id']}", {"rate_limit": None, "quota": QUOTA})
+            internal.send("PUT", f"{V2}/{tenant['id']}", {"rate_limit": {}, "quota": QUOTA})
 
         update, create = AuditEntry.objects.filter(object_id=tenant["id"])
         assert limits(create.after) == {"rate_limit": RATE, "quota": None}
@@ -162,10 +163,10 @@ class TestEffect:
         put(rate_limit={"limit": 3, "window_seconds": 3600})
         assert codes(*keys) == ["VALID", "AUTH_006"]
 
-        put(rate_limit=None, quota={"limit": 4, "period": "total"})
+        put(rate_limit={}, quota={"limit": 4, "period": "total"})
         assert codes(*keys) == ["VALID", "AUTH_006"]
 
-        put(quota=None)
+        put(quota={})
         assert codes(*keys) == ["VALID", "VALID"]
 
     def test_the_strictest_counts(self, alice: Person, internal: SurfaceClient) -> None:

@@ -301,7 +301,7 @@ class TestChanging:
 
         assert response.json()["data"]["tenant_config"] == {"b": {"d": None}}
 
-    def test_null_clears_what_may_be_empty_and_nothing_else(self, alice: Person) -> None:
+    def test_null_leaves_every_field_alone(self, alice: Person) -> None:
         tenant = created(alice, description="x", contact_email="x", tenant_config={"a": 1})
 
         response = alice.client.send(
@@ -310,9 +310,15 @@ class TestChanging:
             {"tenant_name": None, "description": None, "contact_email": None, "tenant_config": None},
         )
 
-        data = response.json()["data"]
-        assert data["tenant_name"] == "Acme"
-        assert (data["description"], data["contact_email"], data["tenant_config"]) == (None, None, None)
+        assert response.json()["data"] == tenant
+
+    def test_an_empty_value_empties_a_field(self, alice: Person) -> None:
+        tenant = created(alice, description="x", contact_email="x", tenant_config={"a": 1})
+        empty = {"description": "", "contact_email": "", "tenant_config": {}}
+
+        data = alice.client.send("PUT", f"{TENANTS}/{tenant['id']}", empty).json()["data"]
+
+        assert data == {**tenant, **empty, "updated_at": data["updated_at"]}
 
     @pytest.mark.parametrize("status", ["suspended", "nonsense", 5])
     def test_status_and_owner_are_ignored(self, alice: Person, charlie: Person, status: Any) -> None:
