@@ -2,7 +2,8 @@
 
 `mmc_` and the standard base64 of `{tenant_id}_{agent_id}_{random}_{version}`.
 
-- version v1, of the old system: 16 hex digits of random, no checksum.
+- version v1, of the old system: 16 hex digits of random, no checksum. Its first revisions had UUIDs for ids, and
+  random parts of other lengths. Only the HMAC tells such a key from an invented one.
 - version v2, ours: 34 hex digits of random and 8 of CRC-32 over all that comes before them. The payload
   is 84 bytes, so the key has no padding and is always 116 characters. The checksum is no secret: it lets
   us refuse mistyped and invented keys without asking the database, and scanners tell a key from noise.
@@ -23,6 +24,8 @@ _PAYLOAD = re.compile(
     r"(?P<tenant_id>tenant_[0-9a-f]{12})_(?P<agent_id>agent_[0-9a-f]{12})_"
     r"(?:(?P<v1>[0-9a-f]{16})_v1|(?P<v2>[0-9a-f]{34}(?P<checksum>[0-9a-f]{8}))_v2)"
 )
+_UUID = "[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
+_UUID_PAYLOAD = re.compile(rf"(?P<tenant_id>{_UUID})_(?P<agent_id>{_UUID})_(?P<random>[0-9A-Za-z-]{{8,64}})_v1")
 _IN_TEXT = re.compile(re.escape(PREFIX) + "[A-Za-z0-9+/]{40,}={0,2}")
 
 
@@ -71,7 +74,7 @@ def parse(key: str) -> ParsedKey:
         raise MalformedKey("what follows the prefix is not exact base64")
     match = _PAYLOAD.fullmatch(payload)
     if match is None:
-        raise MalformedKey("the parts of the key are not those of any version")
+        return _parse_uuid_payload(payload)
     if match["v2"] and match["checksum"] != _checksum(payload[: match.start("checksum")]):
         raise MalformedKey("the checksum is wrong; the key was mistyped or cut")
     return ParsedKey(
@@ -80,6 +83,13 @@ def parse(key: str) -> ParsedKey:
         random=match["v1"] or match["v2"],
         version="v1" if match["v1"] else "v2",
     )
+
+
+def _parse_uuid_payload(payload: str) -> ParsedKey:
+    match = _UUID_PAYLOAD.fullmatch(payload)
+    if match is None:
+        raise MalformedKey("the parts of the key are not those of any version")
+    return ParsedKey(match["tenant_id"], match["agent_id"], match["random"], "v1")
 
 
 def is_well_formed(key: str) -> bool:

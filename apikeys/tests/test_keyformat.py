@@ -69,6 +69,33 @@ def test_an_old_key_is_good_without_a_checksum() -> None:
     assert keyformat.parse(key) == ParsedKey(TENANT_ID, AGENT_ID, OLD_RANDOM, "v1")
 
 
+UUIDS = ("0b0e5d1c-54c5-4a43-9d3b-6a8f5d0f9f11", "7C9E6679742540DE944BE07FC1F90AE7")
+
+
+@pytest.mark.parametrize("random", [OLD_RANDOM, "0123456789abcdef" * 2, "0b0e5d1c-54c5-4a43"])
+def test_a_key_of_an_earlier_revision_with_uuids_is_read(random: str) -> None:
+    key = old_key(random, *UUIDS)
+
+    assert keyformat.parse(key) == ParsedKey(*UUIDS, random, "v1")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        f"{UUIDS[0]}_{OLD_RANDOM}_v1",
+        f"{UUIDS[0]}_{UUIDS[1]}_v1",
+        f"{UUIDS[0]}_{UUIDS[1]}_{OLD_RANDOM}_v2",
+        f"{UUIDS[0]}_{UUIDS[1]}_{OLD_RANDOM}",
+        f"{UUIDS[0]}_{UUIDS[1][:-1]}_{OLD_RANDOM}_v1",
+        f"{UUIDS[0]}_{UUIDS[1]}_{'x' * 65}_v1",
+        f"{UUIDS[0]}_{UUIDS[1]}_{OLD_RANDOM}_v1 ",
+        f"{TENANT_ID}_{UUIDS[1]}_{OLD_RANDOM}_v1",
+    ],
+)
+def test_what_only_resembles_a_key_with_uuids_is_no_key(payload: str) -> None:
+    assert not is_key(encoded(payload))
+
+
 def test_every_changed_character_of_a_new_key_is_noticed() -> None:
     key = keyformat.generate(TENANT_ID, AGENT_ID)
 

@@ -115,7 +115,7 @@ class PluginSettings(InternalPlainView):
         return Response(PluginAnswer(plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, **body)).data)
 
     def _agent_of(self, tenant: Tenant, query: dict[str, Any], need: Need) -> models.Agent | None:
-        """Return the agent that the query names, None if it names none. Raise AgentNotFound also for another tenant's."""
+        """Return the agent that the query names, if any; raise AgentNotFound also for another tenant's."""
         if "agent_id" not in query:
             return None
         agent = get_agent(self.actor, query["agent_id"], need)
