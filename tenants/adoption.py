@@ -26,7 +26,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
 
     The secrets in their configs are sealed here.
     """
-    before = [(snapshot(stored), stored.tenant_config) for stored, _wanted in changed]
+    before = [(snapshot(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
         wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config)
     overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
@@ -34,18 +34,30 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
         tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)  # later, for they may have names that others give up
     recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
-    for (stored, _wanted), (was, config) in zip(changed, before, strict=True):
+    for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:
             epoch.numbered(partial(set_revision, stored))
         if has_new_defaults or stored.status != was["status"]:
             feed.publish(Change.Kind.TENANT, [stored.id], tenant_id=stored.id)
         epoch.invalidate(stored.id)
-        if stored.owner_id != was["owner_id"]:
-            Membership.objects.filter(tenant=stored, user_id=was["owner_id"]).delete()
+        if stored.owner_id != owner_id:
+            Membership.objects.filter(tenant=stored, user_id=owner_id).delete()
         recorded.append(Recorded(stored.id, stored.id, was, snapshot(stored)))
     _make_owners([*new, *(stored for stored, _wanted in changed)])
     audit.record_all(actor=actor, action="tenant.import", changes=recorded)
+
+
+@transactional
+def give_to_owners(*, actor: Actor, user_ids: Sequence[str]) -> None:
+    """Make users the owners of the tenants that were created under their ids before the users came."""
+    tenants = list(Tenant.objects.select_for_update().filter(owner__isnull=True, owner_scope__in=user_ids))
+    for tenant in tenants:
+        tenant.owner_id = tenant.owner_scope
+    Tenant.objects.bulk_update(tenants, ["owner_id"], batch_size=500)
+    _make_owners(tenants)
+    owners = [Recorded(row.id, row.id, after={"user": row.owner_id, "role": Role.OWNER}) for row in tenants]
+    audit.record_all(actor=actor, action="membership.set", changes=owners)
 
 
 def _make_owners(tenants: Sequence[Tenant]) -> None:

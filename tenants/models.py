@@ -27,7 +27,7 @@ class Tenant(Limited):
     id = IdField(primary_key=True, default=ids.tenant_id, editable=False)
     tenant_name = models.CharField(_("name"), max_length=255)
     name_folded = ExactCharField(max_length=700, editable=False)
-    # The owner's id or "", because a unique constraint holds no two NULLs for equal.
+    # The owner's id, also one that names no user here, or "": a unique constraint holds no two NULLs for equal.
     owner_scope = IdField(editable=False, default="")
     tenant_type = ExactCharField(_("type"), max_length=20, choices=TenantType.choices)
     description = models.TextField(_("description"), null=True, blank=True)
@@ -55,6 +55,11 @@ class Tenant(Limited):
 
     def __str__(self) -> str:
         return self.tenant_name
+
+    @property
+    def named_owner_id(self) -> str | None:
+        """The owner's id as it was sent; where it names no user here, nobody has an owner's rights."""
+        return self.owner_scope or None
 
     def set_name(self, name: str) -> None:
         """Sets the name and the form it is unique by."""

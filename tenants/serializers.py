@@ -32,7 +32,9 @@ class TenantBody(Body):
 class InternalTenantBody(TenantBody):
     """v2's."""
 
-    owner_id = id_field(required=False)
+    owner_id = id_field(
+        required=False, allow_blank=True, help_text="One that names no user here is kept, and gives nobody rights."
+    )
     rate_limit = RateLimitField(required=False)
     quota = QuotaField(required=False)
 
@@ -70,7 +72,7 @@ class TenantAnswer(serializers.Serializer[Any]):
     contact_email = serializers.CharField(allow_null=True)
     tenant_config = MaskedTenantConfigField(allow_null=True)
     status = serializers.CharField()
-    owner_id = serializers.CharField(allow_null=True)
+    owner_id = serializers.CharField(allow_null=True, source="named_owner_id")
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
     rate_limit = RateLimitField(allow_null=True)

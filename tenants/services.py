@@ -32,7 +32,7 @@ def snapshot(tenant: Tenant) -> dict[str, Any]:
         "contact_email": tenant.contact_email,
         "tenant_config": masked_tenant_config(tenant.tenant_config),
         "status": tenant.status,
-        "owner_id": tenant.owner_id,
+        "owner_id": tenant.named_owner_id,
         "rate_limit": tenant.rate_limit,
         "quota": tenant.quota,
     }
@@ -74,20 +74,20 @@ def create_tenant(
     rate_limit: dict[str, Any] | None = None,
     quota: dict[str, Any] | None = None,
 ) -> Tenant:
-    """A new tenant. A person becomes the owner of what they make; others name an owner or none.
+    """Create a tenant. A person becomes the owner of what they make; others name an owner or none.
 
-    Raises TenantNameTaken, and Invalid for an owner who does not exist.
+    An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
+    TenantNameTaken.
     """
     if actor.kind is ActorKind.USER:
         owner_id = actor.id
-    if owner_id is not None and not User.objects.filter(pk=owner_id).exists():
-        raise Invalid({"owner_id": [_("There is no user with this id")]})
+    owner = User.objects.filter(pk=owner_id).first() if owner_id else None
     tenant = Tenant(
         tenant_type=tenant_type,
         description=description,
         contact_email=contact_email,
         tenant_config=changed_tenant_config(None, tenant_config),
-        owner_id=owner_id,
+        owner=owner,
         owner_scope=owner_id or "",
         rate_limit=rate_limit,
         quota=quota,
@@ -95,8 +95,8 @@ def create_tenant(
     _set_name(tenant, tenant_name)
     with unique_or(_NAME_TAKEN):
         tenant.save(force_insert=True)
-    if owner_id is not None:
-        Membership.objects.create(tenant=tenant, user_id=owner_id, role=Role.OWNER)
+    if owner is not None:
+        Membership.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
     audit.record(actor=actor, action="tenant.create", object_id=tenant.id, tenant_id=tenant.id, after=snapshot(tenant))
     return tenant
 

@@ -48,8 +48,21 @@ def test_an_owner_who_is_named_becomes_one(internal: SurfaceClient, alice: Perso
     assert Membership.objects.get(tenant_id=data["id"]).role == "owner"
 
 
-@pytest.mark.parametrize("owner_id", ["user_000000000000", "nonsense", 5, "x" * 51])
-def test_an_owner_who_does_not_exist_is_400(internal: SurfaceClient, owner_id: Any) -> None:
+def test_an_owner_who_is_no_user_here_is_kept_and_gets_no_rights(internal: SurfaceClient, db: None) -> None:
+    data = created(internal, owner_id="user_000000000000")
+
+    assert data["owner_id"] == "user_000000000000"
+    assert internal.get(f"{TENANTS}/{data['id']}").json()["data"] == data
+    assert not Membership.objects.exists()
+
+
+@pytest.mark.parametrize("owner_id", ["", "  ", None])
+def test_a_blank_owner_is_none(internal: SurfaceClient, db: None, owner_id: Any) -> None:
+    assert created(internal, owner_id=owner_id)["owner_id"] is None
+
+
+@pytest.mark.parametrize("owner_id", [5, "x" * 51, ["user_000000000000"]])
+def test_an_owner_id_that_cannot_be_one_is_400(internal: SurfaceClient, owner_id: Any) -> None:
     response = create(internal, owner_id=owner_id)
 
     refused(response, 400, "VALIDATION_ERROR")
@@ -60,12 +73,13 @@ def test_an_owner_who_does_not_exist_is_400(internal: SurfaceClient, owner_id: A
 def test_names_are_unique_for_an_owner_and_among_those_without_one(
     internal: SurfaceClient, alice: Person, charlie: Person
 ) -> None:
-    for owner_id in (None, alice.user.id, charlie.user.id):
+    owners = (None, alice.user.id, charlie.user.id, "user_000000000000", "user_111111111111")
+    for owner_id in owners:
         created(internal, "Acme", owner_id=owner_id)
 
-    for owner_id in (None, alice.user.id, charlie.user.id):
+    for owner_id in owners:
         refused(create(internal, "ACME", owner_id=owner_id), 409, "TENANT_002")
-    assert Tenant.objects.filter(name_folded="acme").count() == 3
+    assert Tenant.objects.filter(name_folded="acme").count() == 5
 
 
 def test_names_without_an_owner_compare_by_their_characters(internal: SurfaceClient) -> None:

@@ -80,7 +80,7 @@ class Tenants(Kind[Tenant, Tenant]):
                 name_folded__in=[one.wanted.name_folded for one in found],
             ).values_list("owner_scope", "name_folded")
         )
-        lost = _owners_that_are_not_here(found)
+        _settle_owners(found, report)
 
         def is_free(one: Found[Tenant], name: str) -> bool:
             place = (one.wanted.owner_scope, fold(name))
@@ -88,10 +88,6 @@ class Tenants(Kind[Tenant, Tenant]):
             return place not in wanted and not others.filter(owner_scope=place[0], name_folded=place[1]).exists()
 
         for one in found:
-            if one.wanted.owner_id in lost:
-                one.wanted.owner_id, one.wanted.owner_scope = None, ""
-                notes = report.about(self.name, one.object_id, one.object_id)
-                notes.found(Reason.NO_OWNER, "its owner was refused, or deleted here; the tenant has none now")
             if (one.wanted.owner_scope, one.wanted.name_folded) in taken:
                 notes = report.about(self.name, one.object_id, one.object_id)
                 other_name = names.distinct(one.wanted.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
@@ -119,7 +115,7 @@ class Tenants(Kind[Tenant, Tenant]):
 def _later_namesakes(old: Snapshot) -> dict[str, str]:
     """Names were unique there, but for their case; here an owner's are."""
     rows = old.rows(
-        "SELECT id, tenant_name, coalesce((SELECT id FROM people WHERE id = owner_id), '') AS owner FROM"
+        "SELECT id, tenant_name, coalesce(owner_id, '') AS owner FROM"
         " (SELECT id, tenant_name, owner_id, created_at FROM tenants UNION ALL"
         " SELECT id, tenant_name, owner_id, created_at FROM web_tenants"
         " WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE tenants.id = web_tenants.id))"
@@ -127,19 +123,31 @@ def _later_namesakes(old: Snapshot) -> dict[str, str]:
     )
     return names.of_later_namesakes(
         (
-            (row["owner"], row["id"], names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text)
+            (
+                _owner_scope(row["owner"]),
+                row["id"],
+                names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text,
+            )
             for row in rows
         ),
         most=_MOST,
     )
 
 
-def _owners_that_are_not_here(found: Sequence[Found[Tenant]]) -> set[str]:
-    """The owners who were deleted here, or whose id somebody else here has. Who is yet to be written is neither."""
-    owners = {one.wanted.owner_id for one in found if one.wanted.owner_id is not None}
+def _settle_owners(found: Sequence[Found[Tenant]], report: Report) -> None:
+    """Connect tenants with the owners that came over before; disconnect them from an owner who was deleted here, and
+    from a user here who only has the same id. An owner who is yet to be written stays as is."""
+    owners = {one.wanted.owner_scope for one in found} - {""}
     here = set(User.objects.filter(pk__in=owners).values_list("id", flat=True))
     imported = set(Imported.objects.filter(kind="users", object_id__in=owners).values_list("object_id", flat=True))
-    return here ^ imported
+    for one in found:
+        tenant = one.wanted
+        if tenant.owner_scope in here & imported:
+            tenant.owner_id = tenant.owner_scope
+        elif tenant.owner_scope in here | imported:
+            tenant.owner_id, tenant.owner_scope = None, ""
+            notes = report.about(Tenants.name, one.object_id, one.object_id)
+            notes.found(Reason.NO_OWNER, "its owner was refused, or deleted here; the tenant has none now")
 
 
 def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
@@ -158,16 +166,14 @@ def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
 def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) -> Found[Tenant] | None:
     if not is_good_id(row["id"], notes):
         return None
-    owner_id = values.text(row["owner_id"]) or None
-    if owner_id is not None and not (
-        has_good_form(owner_id) and old.number("SELECT count(*) FROM people WHERE id = ?", [owner_id])
-    ):
-        notes.found(Reason.NO_OWNER, f"there is no user {owner_id[:50]}; the tenant has no owner now")
-        owner_id = None
+    owner_scope = _owner_scope(row["owner_id"])
+    has_owner = bool(owner_scope and old.number("SELECT count(*) FROM people WHERE id = ?", [owner_scope]))
+    if row["owner_id"] and not has_owner:
+        notes.found(Reason.NO_OWNER, f"there is no user {str(row['owner_id'])[:50]}; the tenant has no owner yet")
     tenant = Tenant(
         id=row["id"],
-        owner_id=owner_id,
-        owner_scope=owner_id or "",
+        owner_id=owner_scope if has_owner else None,
+        owner_scope=owner_scope,
         tenant_type=_tenant_type(row, notes),
         description=long_text(row, "description", notes),
         contact_email=_contact(row, notes),
@@ -186,7 +192,7 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) ->
         field: getattr(tenant, field)
         for field in (
             "tenant_name",
-            "owner_id",
+            "owner_scope",
             "tenant_type",
             "description",
             "contact_email",
@@ -195,6 +201,12 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) ->
         )
     }
     return Found(tenant.id, tenant.id, tenant, {**told, "created_at": tenant.created_at})
+
+
+def _owner_scope(owner_id: Any) -> str:
+    """Return the id of a tenant's owner, whether or not there is such a user; empty for what can be no id."""
+    owner = values.text(owner_id) or ""
+    return owner if has_good_form(owner) else ""
 
 
 def _rename(tenant: Tenant, other_name: str, why: str, notes: Notes) -> None:

@@ -17,6 +17,7 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row
 from maim.common.actor import Actor
 from maim.common.text import fold
+from tenants.adoption import give_to_owners
 
 _MOST = 100
 
@@ -83,6 +84,7 @@ class Users(Kind[User, User]):
             if not one.has_new_secret:  # it may have been changed here, or hashed anew
                 one.found.wanted.password = one.stored.password
         adoption.adopt_users(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+        give_to_owners(actor=actor, user_ids=[one.object_id for one in new])
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         """Deactivates them: what they own, and what they did, stays theirs."""

@@ -171,13 +171,37 @@ def test_who_owns_a_tenant_is_its_owner(old: OldDatabase, tmp_path: Path) -> Non
     assert list(Membership.objects.values_list("tenant_id", "user_id", "role")) == [(T, "user_1", "owner")]
 
 
-def test_a_tenant_of_an_unknown_owner_has_none(old: OldDatabase, tmp_path: Path) -> None:
+def test_a_tenant_of_an_unknown_owner_keeps_the_id_and_is_nobodys(old: OldDatabase, tmp_path: Path) -> None:
     old.tenant(owner_id="user_gone")
 
     run = import_from(old, tmp_path)
 
-    assert Tenant.objects.get().owner is None
+    tenant = Tenant.objects.get()
+    assert (tenant.owner, tenant.named_owner_id) == (None, "user_gone")
+    assert not Membership.objects.exists()
     assert run.reasons("tenants") == ["no such owner"]
+
+
+def test_a_user_who_comes_later_becomes_the_owner_of_what_has_their_id(
+    old: OldDatabase, internal: SurfaceClient, tmp_path: Path
+) -> None:
+    old.tenant(owner_id="user_1")
+    import_from(old, tmp_path)
+    body = {"tenant_name": "By API", "tenant_type": "personal", "owner_id": "user_1"}
+    by_api = internal.send("POST", "/api/v2/tenants", body).json()["data"]["id"]
+    renamed = internal.send("PUT", f"/api/v2/tenants/{T}", {"tenant_name": "Renamed here"})
+    web = OldDatabase("sqlite:///" + str(tmp_path / "web.sqlite3"), ["users", "tenants"])
+    web.user("user_1")
+
+    import_from(old, tmp_path, "--apply", web=web)
+
+    assert renamed.status_code == 200
+    assert {row.owner_id for row in Tenant.objects.all()} == {"user_1"}
+    assert set(Membership.objects.values_list("tenant_id", "user_id", "role")) == {
+        (T, "user_1", "owner"),
+        (by_api, "user_1", "owner"),
+    }
+    assert Tenant.objects.get(pk=T).tenant_name == "Renamed here", "only its owner has changed there"
 
 
 def test_of_an_owners_tenants_whose_names_differ_by_case_the_later_is_renamed(old: OldDatabase, tmp_path: Path) -> None:
