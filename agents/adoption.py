@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agents import config_versions
 from agents.config import secrets
@@ -79,13 +79,18 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
     audit.record_all(actor=actor, action="plugin.import", changes=recorded)
 
 
+def plugins_of(owner: str, name: str) -> QuerySet[PluginSetting]:
+    """Return the setting of a plugin for an agent or, by a tenant's id, for the tenant."""
+    whose = Q(agent_scope=owner) | Q(agent_scope="", tenant_id=owner)
+    return PluginSetting.unscoped.filter(whose, plugin_name=name)
+
+
 @transactional
 def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> None:
     """Removes plugin settings by whose they are, an agent's or a tenant's id, and the plugin's name."""
     recorded = []
     for owner, name in settings:
-        whose = Q(agent_scope=owner) | Q(agent_scope="", tenant_id=owner)
-        for row in PluginSetting.unscoped.filter(whose, plugin_name=name):
+        for row in plugins_of(owner, name):
             recorded.append(Recorded(owner, row.tenant_id, before=plugin_snapshot(row)))
             row.delete()
     audit.record_all(actor=actor, action="plugin.remove", changes=recorded)

@@ -19,11 +19,11 @@ from legacy.values import Unreadable
 from maim.common import clock
 from maim.common.errors import Unavailable
 
-MISSING = "missing"
+MISSING, REFUSED = "missing", "refused"
 
 
 class Difference(NamedTuple):
-    """An object that is not here as it is there: the fields, or MISSING."""
+    """An object that is not here as it is there: the fields, MISSING or REFUSED."""
 
     kind: str
     object_id: str
@@ -40,13 +40,19 @@ class Comparison:
 
 
 def compare(old: Snapshot, *, progress: Progress) -> Comparison:
-    """Reads everything again, and compares it with what is stored here."""
+    """Read everything again, and compare it with what is stored here. What an import refuses is a difference."""
     result = Comparison()
-    kinds = kinds_of(old)
-    _compare(kinds.users, kinds.users.found(old, (), Report()), result, progress)
+    kinds, report = kinds_of(old), Report()
+    _compare(kinds.users, kinds.users.found(old, (), report), result, progress)
     for tenants in groups(old):
         for kind in (kinds.tenants, *kinds.within):
-            _compare(kind, kind.found(old, tenants, Report()), result, progress)
+            _compare(kind, kind.found(old, tenants, report), result, progress)
+    for kind in kinds.all:
+        kind.orphans(old, report)
+    for finding in report.findings:
+        if finding.is_refused:
+            result.compared[finding.kind] += 1
+            result.differences.append(Difference(finding.kind, finding.object_id, finding.tenant_id, (REFUSED,)))
     return result
 
 

@@ -8,25 +8,20 @@ stays.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-
-from django.db.models import QuerySet
 
 from apikeys.adoption import forget_unknown
 from legacy.grouping import Progress, groups
 from legacy.kinds import AnyKind, Changed, Found, Kinds, kinds_of
 from legacy.models import Imported
+from legacy.removals import Remover, check_removals, plan_removals
 from legacy.reports import Outcome, Reason, Report
-from legacy.snapshot import Snapshot, SourceError
+from legacy.snapshot import Snapshot
 from maim.common import epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, upsert_all
-
-_BATCH = 500
-_REMOVED = ""  # the fingerprint of somebody who is no longer there
 
 
 class _TenantRefused(Exception):
@@ -37,30 +32,32 @@ class _TenantRefused(Exception):
         self.kind, self.object_id, self.tenant_id = kind, object_id, tenant_id
 
 
-def import_from(old: Snapshot, *, actor: Actor, apply: bool, progress: Progress) -> Report:
-    """Takes everything over or, without `apply`, only says what that would do.
+def import_from(
+    old: Snapshot, *, actor: Actor, apply: bool, progress: Progress, allowed_removals: int | None = None
+) -> Report:
+    """Take everything over or, without `apply`, only say what that would do.
 
-    Returns when no worker answers from before it any more. Raises SourceError where it is another source than
-    before, and IntegrityError if somebody makes an object of
-    the same name at the same moment; what was reported so far stays, and another run goes on there.
+    Return when no worker answers from before it any more. Raise RemovalsRefused, before anything is written, where
+    more would be removed than is plausible, or another number than is allowed; and IntegrityError if somebody makes an
+    object of the same name at the same moment: what was reported so far stays, and another run goes on there.
     """
-    return _Import(old, actor, apply=apply, progress=progress).run()
+    kinds = kinds_of(old)
+    check_removals(old, kinds, plan_removals(old, kinds, actor), allowed_removals)
+    return _Import(old, kinds, actor, apply=apply, progress=progress).run()
 
 
 class _Import:
-    def __init__(self, old: Snapshot, actor: Actor, *, apply: bool, progress: Progress) -> None:
-        self._old, self._actor, self._is_applied, self._progress = old, actor, apply, progress
-        self._kinds: Kinds = kinds_of(old)
-        # What would have been removed by now, by kind, were it not for being tried only.
-        self._leaving: dict[str, set[str]] = defaultdict(set)
+    def __init__(self, old: Snapshot, kinds: Kinds, actor: Actor, *, apply: bool, progress: Progress) -> None:
+        self._old, self._kinds, self._actor, self._is_applied, self._progress = old, kinds, actor, apply, progress
+        self._remover = Remover(old, kinds, actor, applied=apply)
+        self._leaving = self._remover.leaving
 
     def run(self) -> Report:
         report = Report()
-        self._expect_the_same_source()
         with epoch.settling():  # all changes wait once, at the end
             report.add(self._in_transaction(self._users))
             # First, for others may have their names and their agents now.
-            report.add(self._in_transaction(self._remove_tenants))
+            report.add(self._in_transaction(partial(_reported, self._remover.remove_tenants)))
             for group in groups(self._old):
                 report.add(self._group(group))
             if self._is_applied and report.outcomes["keys", Outcome.WRITTEN]:
@@ -85,15 +82,14 @@ class _Import:
 
     def _users(self) -> Report:
         report = Report()
-        self._remove_gone(self._kinds.users, (), report)
+        self._remover.remove_users(report)
         for chunk in self._kinds.users.found(self._old, (), report):
             self._chunk(self._kinds.users, chunk, set(), report)
         return report
 
     def _tenants(self, tenants: Sequence[str]) -> Report:
         report = Report()
-        for kind in reversed(self._kinds.within):
-            self._remove_gone(kind, tenants, report)
+        self._remover.remove_within(tenants, report)
         absent = self._deleted_here(tenants)
         for kind in (self._kinds.tenants, *self._kinds.within):
             met = set[str]()
@@ -176,73 +172,14 @@ class _Import:
             update_fields=["tenant_id", "fingerprint", "secret"],
         )
 
-    # ---- what is no longer there
-
-    def _expect_the_same_source(self) -> None:
-        """Raises SourceError where everything that was imported would have to be removed."""
-        there: dict[AnyKind, tuple[str, str]] = {
-            self._kinds.users: ("SELECT id FROM people", "is --web-db missing?"),
-            self._kinds.tenants: ("SELECT id FROM tenant_ids", "is it the right database?"),
-        }
-        for kind, (query, hint) in there.items():
-            imported = set(self._imported(kind).values_list("object_id", flat=True))
-            if imported and imported.isdisjoint(row["id"] for row in self._old.rows(query)):
-                raise SourceError(f"none of the {kind.name} that were imported before is in the old database; {hint}")
-
-    def _remove_gone(self, kind: AnyKind, tenants: Sequence[str], report: Report) -> None:
-        """Removes what came from there and is there no longer: a key that was deleted there is good nowhere. What is
-        another tenant's now is made anew."""
-        if kind.is_lasting:
-            there = set(kind.places(self._old, tenants))
-            gone = self._places_before(kind, tenants, [object_id for object_id, _tenant in there]) - there
-            self._remove(kind, {object_id for object_id, _tenant in gone}, report)
-
-    def _places_before(
-        self, kind: AnyKind, tenants: Sequence[str], object_ids: Sequence[str]
-    ) -> set[tuple[str, str | None]]:
-        """Whose what was taken over was then: all of these tenants, and these objects, whosesoever."""
-        records = self._imported(kind).values_list("object_id", "tenant_id")
-        if not tenants:
-            return set(records)
-        found = set(records.filter(tenant_id__in=tenants))
-        for first in range(0, len(object_ids), _BATCH):
-            found.update(records.filter(object_id__in=object_ids[first : first + _BATCH]))
-        gone = self._leaving[self._kinds.tenants.name]
-        return {(object_id, tenant) for object_id, tenant in found if tenant not in gone}
-
-    def _remove_tenants(self) -> Report:
-        """They are in no group."""
-        report = Report()
-        there = {row["id"] for row in self._old.rows("SELECT id FROM tenant_ids")}
-        gone = set(self._imported(self._kinds.tenants).values_list("object_id", flat=True)) - there
-        self._remove(self._kinds.tenants, gone, report)
-        if self._is_applied and gone:
-            Imported.objects.filter(tenant_id__in=gone).delete()
-        return report
-
-    def _remove(self, kind: AnyKind, gone: Collection[str], report: Report) -> None:
-        if not gone:
-            return
-        report.removed[kind.name] += len(gone)
-        # Of what goes by its owner and ends by itself, nothing is left with the owner.
-        passing = [other.name for other in self._kinds.within if kind.holds_others and not other.is_lasting]
-        if not self._is_applied:
-            for name in (kind.name, *passing):
-                self._leaving[name].update(gone)
-            return
-        kind.remove(actor=self._actor, object_ids=gone)
-        records = Imported.objects.filter(kind__in=[kind.name, *passing], object_id__in=gone)
-        if kind is self._kinds.users:
-            records.update(fingerprint=_REMOVED)  # they are still here, without access
-        else:
-            records.delete()
-
-    def _imported(self, kind: AnyKind) -> QuerySet[Imported]:
-        """What was taken over, and not removed since."""
-        return Imported.objects.filter(kind=kind.name).exclude(fingerprint=_REMOVED)
-
     def _in_transaction(self, work: Callable[[], Report]) -> Report:
         return transactional(work)() if self._is_applied else work()
+
+
+def _reported(work: Callable[[Report], None]) -> Report:
+    report = Report()
+    work(report)
+    return report
 
 
 def _is_as_before(one: Found[Any], record: Imported | None) -> bool:

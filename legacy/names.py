@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
@@ -42,6 +43,12 @@ def distinct(name: str, object_id: str, is_free: Callable[[str], bool], *, most:
         if is_free(other):
             return other
     raise AssertionError("unreachable")
+
+
+def is_distinct_form(stored: str, name: str, object_id: str) -> bool:
+    """Tell whether `stored` is what `distinct` makes of a name for the sake of somebody who has it."""
+    suffix = re.search(rf" \({re.escape(object_id)}(, \d+)?\)$", stored)
+    return suffix is not None and name.startswith(stored[: suffix.start()])
 
 
 def later_namesakes(names: Iterable[tuple[str, str, str]]) -> set[str]:

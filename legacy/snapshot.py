@@ -31,7 +31,7 @@ BUSY_SECONDS = 60  # to find a moment in which the old service does not write
 TABLES = {
     "tenants": ("id", "tenant_name", "owner_id", "created_at"),
     "agents": ("id", "tenant_id", "name", "created_at"),
-    "api_keys": ("id", "tenant_id", "agent_id", "api_key", "created_at"),
+    "api_keys": ("id", "tenant_id", "agent_id", "name", "api_key", "created_at"),
     "plugin_settings": ("id", "tenant_id", "agent_id", "plugin_name", "updated_at"),
     "agent_active_states": ("agent_id", "tenant_id", "expires_at"),
     **dict.fromkeys(CONFIG_TABLES, ("id", "agent_id", "created_at")),
@@ -93,22 +93,24 @@ def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         copied = {name: name for name in TABLES}
         # The config service's copy first: whom it refers to is in the web service's by then.
-        _copy(connection, config, copied if web else {**copied, "users": "people"})
+        tables = copied if web else {**copied, "users": "people"}
+        _copy(connection, config, tables, required=("tenants", "agents", "api_keys"))
         if web is not None:
-            _copy(connection, web, {"users": "people", "tenants": "web_tenants"})
+            _copy(connection, web, {"users": "people", "tenants": "web_tenants"}, required=("users", "tenants"))
         _complete(connection)
         yield Snapshot(connection)
 
 
-def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> None:
-    """Copies tables under other names; of those that the source does not have, only `tenants` is missed."""
+def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str], *, required: Sequence[str]) -> None:
+    """Copy those tables that are there, under other names. Raise SourceError where a required one is not."""
     scheme = source.url.partition("://")[0].partition("+")[0]
     copy = {"sqlite": _copy_sqlite, "mysql": _copy_mysql, "mariadb": _copy_mysql}.get(scheme)
     if copy is None:
         raise SourceError(f"{source}: write sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME")
     present = copy(into, source, tables)
-    if "tenants" not in present:
-        raise SourceError(f"{source}: there is no table of tenants in it; is it the right database?")
+    for table in required:
+        if table not in present:
+            raise SourceError(f"{source}: there is no table {table} in it; is it the right database?")
 
 
 def _copy_sqlite(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:

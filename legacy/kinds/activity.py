@@ -22,6 +22,7 @@ class Activity(Kind[AgentActivity, AgentActivity]):
 
     name = "activity"
     model = AgentActivity
+    goes_with_agent = True
     has_own_id = False
     is_lasting = False  # those that are over are swept
 

@@ -82,6 +82,7 @@ class Kind(ABC, Generic[S, W]):
     has_own_id: ClassVar[bool] = True
     # Whether other kinds refer to it.
     holds_others: ClassVar[bool] = False
+    goes_with_agent: ClassVar[bool] = False
 
     @abstractmethod
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[W]]]:
@@ -104,6 +105,22 @@ class Kind(ABC, Generic[S, W]):
     def fit_in(self, found: Sequence[Found[W]], report: Report, *, leaving: Collection[str]) -> None:
         """Changes what cannot be here as it was there, for the sake of what is here already: a name that is taken.
         Those `leaving` are not in the way."""
+
+    def identity(self, row: S) -> str:
+        """Return the id that a stored row has there."""
+        return str(row.pk)
+
+    def rows(self, object_ids: Collection[str]) -> models.QuerySet[S]:
+        """Return the stored rows with these ids there."""
+        return self.model._base_manager.filter(pk__in=object_ids)
+
+    def rows_within(self, holder: str, ids: Collection[str]) -> models.QuerySet[S]:
+        """Return the stored rows that go with tenants or, where an agent can hold them, with agents of these ids."""
+        if holder == "tenants":
+            return self.model._base_manager.filter(tenant__in=ids)
+        return (
+            self.model._base_manager.filter(agent__in=ids) if self.goes_with_agent else self.model._base_manager.none()
+        )
 
     @abstractmethod
     def adopt(self, *, actor: Actor, new: Sequence[Found[W]], changed: Sequence[Changed[S, W]]) -> None:
@@ -131,8 +148,14 @@ def _hmac(salt: str, text: str) -> str:
 
 
 def differing(stored: Any, wanted: Any, fields: Iterable[str]) -> list[str]:
-    """The fields in which two rows differ."""
-    return [field for field in fields if getattr(stored, field) != getattr(wanted, field)]
+    """Return the fields in which two rows differ. A name that was changed because somebody here has it is the same."""
+    return [field for field in fields if not _is_same(stored, wanted, field)]
+
+
+def _is_same(stored: Any, wanted: Any, field: str) -> bool:
+    here, there = getattr(stored, field), getattr(wanted, field)
+    is_name = field in ("name", "username", "tenant_name")
+    return here == there or (is_name and names.is_distinct_form(here, there, str(wanted.pk)))
 
 
 def in_chunks(rows: Iterable[Row], convert: Callable[[Row], Found[W] | None]) -> Iterator[list[Found[W]]]:
@@ -252,9 +275,14 @@ def document(row: Row, column: str, notes: Notes) -> Any:
 
 
 def status(row: Row, known: type[models.TextChoices], otherwise: models.TextChoices, notes: Notes) -> str:
-    """A known status, or the one that lets nobody in, reported."""
-    value = str(row.get("status") or "").strip().lower()
+    """Return a known status, or else, reported, the one that lets nobody in.
+
+    The old services compared to the letter: `ACTIVE` was not active.
+    """
+    value = str(row.get("status") or "")
     if value in known.values:
         return value
-    notes.found(Reason.BAD_STATUS, f"{value[:30]!r} is none; it is now {otherwise.value}")
-    return str(otherwise.value)
+    spelled = value.strip().lower()
+    kept = spelled if spelled in known.values and spelled != "active" else str(otherwise.value)
+    notes.found(Reason.BAD_STATUS, f"{value[:30]!r} is none; it is now {kept}")
+    return kept

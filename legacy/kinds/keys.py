@@ -39,6 +39,7 @@ _MOST = 100
 class Keys(Kind[ApiKey, KnownKey]):
     name = "keys"
     model = ApiKey
+    goes_with_agent = True
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[KnownKey]]]:
         namesakes = names_of_later_namesakes(old, "api_keys", tenants, most=_MOST)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from django.db.models import QuerySet
+
 from agents import adoption
 from agents.models import PluginSetting
 from legacy import values
@@ -22,6 +24,7 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
     name = "plugins"
     model = PluginSetting
     has_own_id = False
+    goes_with_agent = True
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[PluginSetting]]]:
         seen: set[str] = set()
@@ -55,7 +58,16 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
     def stored(self, found: Sequence[Found[PluginSetting]]) -> dict[str, PluginSetting]:
         rows = PluginSetting.objects.in_tenants({str(one.tenant_id) for one in found})
         names = {one.wanted.plugin_name for one in found}
-        return {_id(row.agent_id or row.tenant_id, row.plugin_name): row for row in rows.filter(plugin_name__in=names)}
+        return {self.identity(row): row for row in rows.filter(plugin_name__in=names)}
+
+    def identity(self, row: PluginSetting) -> str:
+        return _id(row.agent_id or row.tenant_id, row.plugin_name)
+
+    def rows(self, object_ids: Collection[str]) -> QuerySet[PluginSetting]:
+        rows = PluginSetting.unscoped.none()
+        for object_id in object_ids:
+            rows |= adoption.plugins_of(*_parts(object_id))
+        return rows
 
     def adopt(
         self,

@@ -157,7 +157,7 @@ def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
     different = [
         name if name == "tenant_config" else f"{name} {_short(first.get(name))}, not {_short(second.get(name))}"
         for name in _COMPARED  # of which the config may have secrets
-        if _normal(first.get(name)) != _normal(second.get(name))
+        if _normal(second.get(name)) not in (None, _normal(first.get(name)))  # the web service often left fields out
     ]
     if different:
         notes.found(Reason.COPIES_DIFFER, f"the config service's copy counts: {'; '.join(different)}")

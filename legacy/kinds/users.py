@@ -92,9 +92,14 @@ class Users(Kind[User, User]):
             accounts.update_user(actor=actor, user_id=user.id, changes={"is_active": False})
 
     def differences(self, stored: User, found: Found[User]) -> list[str]:
-        """A password that was changed here, or hashed anew when somebody signed in, is no difference."""
-        differ = differing(stored, found.wanted, ("username", "email", "password", "is_active", "created_at"))
-        return [field for field in differ if field != "password" or adoption.is_former(stored.password)]
+        """A password that was changed here, or hashed anew when somebody signed in, is no difference; neither is an
+        address that was left out because somebody else here has it."""
+        differ = set(differing(stored, found.wanted, ("username", "email", "password", "is_active", "created_at")))
+        if not adoption.is_former(stored.password):
+            differ.discard("password")
+        if stored.email is None and User.objects.filter(email_folded=found.wanted.email_folded).exists():
+            differ.discard("email")
+        return sorted(differ)
 
 
 def _user(row: Row, notes: Notes, *, other_name: str | None, shares_email: bool) -> Found[User] | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from legacy.checks import Comparison, Judged
+from legacy.removals import Plan
 from legacy.reports import Finding, Report
 from legacy.snapshot import Source
 from maim.commands.tables import table
@@ -41,6 +42,23 @@ def report_text(report: Report, kinds: Sequence[str], *, is_applied: bool) -> st
         parts.append("\n".join([heading, *_some([_finding_line(one) for one in found])]))
     if not is_applied:
         parts.append("Nothing was written; --apply writes it.")
+    return "\n\n".join(parts)
+
+
+def removals_document(plan: Plan) -> dict[str, Any]:
+    """Return all removals that a refused run would have made."""
+    return {
+        "applied": False,
+        "removals": [{**removal._asdict(), "touched": plan.touched.get(removal.audit_id)} for removal in plan.removals],
+    }
+
+
+def removals_text(plan: Plan) -> str:
+    """Return how much would be removed of each kind, and the first of what was made or changed here since."""
+    rows = [[kind, number, plan.imported.get(kind, "-")] for kind, number in plan.by_kind.items()]
+    parts = [table(["KIND", "WOULD BE REMOVED", "CAME OVER"], rows)]
+    if plan.touched:
+        parts.append("\n".join(["made or changed here since:", *_some([f"  {line}" for line in plan.lines()])]))
     return "\n\n".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,10 +32,12 @@ class Run(NamedTuple):
 
 
 def import_from(old: OldDatabase | str, directory: Path, *arguments: str, web: OldDatabase | str | None = None) -> Run:
-    """Runs `import_maim_db`, by default with --apply."""
+    """Run `import_maim_db`, by default with --apply, and again with the removals that it asks about allowed."""
     report = directory / "report.json"
     options = ["--config-db", _url(old), *(["--web-db", _url(web)] if web else []), *(arguments or ["--apply"])]
     outcome = run("import_maim_db", *options, "--report", str(report))
+    if asked := re.search(r"--allow-removals \d+", outcome.err):
+        outcome = run("import_maim_db", *options, "--report", str(report), *asked[0].split())
     assert outcome.status == 0, outcome.err
     return Run(outcome, json.loads(report.read_text()))
 

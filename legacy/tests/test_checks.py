@@ -14,6 +14,8 @@ from legacy.tests.importing import import_from, verify
 from legacy.tests.old_databases import OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T
 from tenants.models import Tenant
+from tenants.services import create_tenant
+from tests.support.people import OPERATOR, register
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 U = "user_00000000000a"
@@ -127,3 +129,30 @@ def test_a_missing_file_is_named(old: OldDatabase, secret: str) -> None:
     outcome = verify(old, "--verify-keys", "/nowhere/keys.txt")
 
     assert (outcome.status, outcome.err) == (1, "/nowhere/keys.txt: No such file or directory")
+
+
+def test_names_that_were_changed_for_somebody_here_are_no_difference(old: OldDatabase, tmp_path: Path) -> None:
+    namesake = register("alice").user
+    User.objects.filter(pk=namesake.pk).update(email="alice@example.com", email_folded="alice@example.com")
+    create_tenant(actor=OPERATOR, tenant_name="Shop", tenant_type="enterprise")
+    old.user(username="alice", email="alice@example.com")
+    old.tenant(name="Shop")
+    run = import_from(old, tmp_path)
+    assert sorted(finding["reason"] for finding in run.report["findings"]) == ["bad e-mail", "renamed", "renamed"]
+
+    same = verify(old)
+    User.objects.filter(pk=namesake.pk).update(email_folded="other@example.com")
+
+    assert same.status == 0
+    assert verify(old).rows[0] == ["users", "1", "0", "1"], "nobody else has the address any more"
+
+
+def test_what_was_refused_is_a_difference(old: OldDatabase, secret: str) -> None:
+    old.key("tenant_gone", "agent_gone", "key_2", "orphan")
+    old.key(T, A, "key_3", "malformed", api_key="mmc_nonsense")
+
+    outcome = verify(old)
+
+    assert outcome.status == 4
+    assert "keys key_2: refused" in outcome.out
+    assert "keys key_3: refused" in outcome.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -578,7 +579,8 @@ def test_objects_without_an_id_are_refused_and_no_others(old: OldDatabase, tmp_p
     assert run.counts("agents") == {"read": 2, "written": 1, "refused": 1}
     assert run.counts("tenants") == {"read": 3, "written": 3}
     assert run.counts("plugins") == {"read": 2, "written": 1, "refused": 1}
-    assert verify(old, web=web).status == 0
+    compared = verify(old, web=web)
+    assert (compared.status, compared.out.count("refused")) == (4, 2)
 
 
 @pytest.mark.parametrize("user_id", ["u" * 60, "user_1 "])
@@ -595,8 +597,45 @@ def test_a_tenant_of_an_owner_whose_id_cannot_be_kept_has_none(user_id: str, old
 def test_what_differs_between_copies_is_told_without_secrets(old: OldDatabase, tmp_path: Path) -> None:
     web = OldDatabase("sqlite:///" + str(tmp_path / "web.sqlite3"), ["users", "tenants"])
     old.tenant(tenant_config='{"api_key": "sk-secret"}')
-    web.tenant()
+    web.tenant(tenant_config='{"api_key": "sk-other"}')
 
     run = import_from(old, tmp_path, "--apply", web=web)
 
     assert run.report["findings"][0]["detail"] == "the config service's copy counts: tenant_config"
+
+
+def test_what_the_web_services_copy_never_had_is_no_difference(old: OldDatabase, tmp_path: Path) -> None:
+    web = OldDatabase("sqlite:///" + str(tmp_path / "web.sqlite3"), ["users", "tenants"])
+    old.tenant(description="sells shoes", contact_email="shop@example.com", tenant_config='{"n": 1}')
+    web.tenant(description=None, contact_email="", tenant_config="null")
+
+    run = import_from(old, tmp_path, "--apply", web=web)
+
+    assert run.report["findings"] == []
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", " active", "Active", "", "on"])
+def test_a_status_that_was_not_taken_for_active_is_not_made_so(status: str, old: OldDatabase, tmp_path: Path) -> None:
+    """The old service compared to the letter, and let such a key in nowhere."""
+    old.tenant()
+    old.agent(T)
+    secret = old.key(T, A, status=status)
+
+    run = import_from(old, tmp_path)
+
+    assert verdict(secret) == "AUTH_004"
+    assert run.reasons("keys") == ["bad status"]
+
+
+def test_keys_of_the_first_revision_go_on_working(old: OldDatabase, tmp_path: Path) -> None:
+    tenant_id, agent_id = "0b0e5d1c-54c5-4a43-9d3b-6a8f5d0f9f11", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    payload = f"{tenant_id}_{agent_id}_0123456789abcdef0123456789abcdef_v1"
+    old.tenant(tenant_id)
+    old.agent(tenant_id, agent_id)
+    secret = old.key(tenant_id, agent_id, api_key=f"mmc_{base64.b64encode(payload.encode()).decode()}")
+
+    run = import_from(old, tmp_path)
+
+    assert run.report["findings"] == []
+    assert verdict(secret) == "VALID"
+    assert verify(old).status == 0

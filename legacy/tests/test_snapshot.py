@@ -106,17 +106,40 @@ def test_reading_leaves_no_trace(old: OldDatabase, tmp_path: Path) -> None:
 
 
 def test_what_an_old_database_does_not_have_is_empty(tmp_path: Path) -> None:
-    old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), ["tenants"])
+    old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), ["tenants", "agents", "api_keys"])
 
     with snapshot_of(Source(old.url)) as snapshot:
-        for table in ("people", "agents", "api_keys", "model_info_configs", "web_tenants"):
+        for table in ("people", "plugin_settings", "agent_active_states", "model_info_configs", "web_tenants"):
             assert _number(snapshot, table) == 0
+
+
+@pytest.mark.parametrize("missing", ["tenants", "agents", "api_keys"])
+def test_a_database_without_a_table_that_each_has_is_refused(missing: str, tmp_path: Path) -> None:
+    tables = {"tenants", "agents", "api_keys"} - {missing}
+    old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), tables)
+
+    with pytest.raises(SourceError, match=f"there is no table {missing} in it; is it the right"):
+        snapshot_of(Source(old.url)).__enter__()
+
+
+@pytest.mark.parametrize("table", ["tenants", "agents", "api_keys", "plugin_settings", "users", "model_info_configs"])
+def test_a_table_without_its_columns_is_refused_in_one_sentence(table: str, tmp_path: Path, db: None) -> None:
+    old = OldDatabase.in_file(tmp_path / "old.sqlite3")
+    old.execute(f"DROP TABLE {table}")
+    old.execute(f"CREATE TABLE {table} (id)")
+
+    outcome = verify(old, "--apply")
+
+    assert (outcome.status, outcome.out) == (1, "")
+    assert " has no column " in outcome.err
+    assert "\n" not in outcome.err
 
 
 def test_what_cannot_be_read_is_said_without_the_password(tmp_path: Path) -> None:
     not_maim = tmp_path / "not_maim.sqlite3"
     with closing(sqlite3.connect(not_maim)) as connection:
-        connection.execute("CREATE TABLE tenants (id)")
+        for table in ("tenants", "agents", "api_keys"):
+            connection.execute(f"CREATE TABLE {table} (id)")
     (tmp_path / "text.sqlite3").write_text("this is no database, however long it may be")
     problems = {
         f"sqlite:///{tmp_path}/missing.sqlite3": "no such file",

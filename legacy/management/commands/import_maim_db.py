@@ -14,7 +14,15 @@ from tqdm import tqdm
 from legacy import checks, imports
 from legacy.grouping import Progress
 from legacy.kinds import kinds_of
-from legacy.management.showing import comparison_text, judged_text, report_document, report_text
+from legacy.management.showing import (
+    comparison_text,
+    judged_text,
+    removals_document,
+    removals_text,
+    report_document,
+    report_text,
+)
+from legacy.removals import RemovalsRefused
 from legacy.snapshot import Snapshot, Source, SourceError, snapshot_of
 from maim.commands.exits import EXPECTED, Exit, refusal
 from maim.commands.tables import document
@@ -53,6 +61,12 @@ class Command(BaseCommand):
         what.add_argument(
             "--verify-keys", metavar="FILE", help="ask both systems about the keys in a file, one a line; - is stdin"
         )
+        parser.add_argument(
+            "--allow-removals",
+            metavar="NUMBER",
+            type=int,
+            help="remove so many objects, where a run was refused for removing that many",
+        )
         parser.add_argument("--report", metavar="FILE", help="write what was found as JSON, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,6 +79,10 @@ class Command(BaseCommand):
                     self._verify_keys(old, options)
                 else:
                     self._import(old, [config, *filter(None, [web])], options)
+        except RemovalsRefused as error:
+            _write(options["report"], removals_document(error.plan))
+            self.stdout.write(removals_text(error.plan))
+            raise CommandError(str(error)) from error
         except SourceError as error:
             raise CommandError(str(error)) from error
         except OSError as error:
@@ -81,7 +99,11 @@ class Command(BaseCommand):
         started = clock.now()
         with _progress(old) as progress:
             report = imports.import_from(
-                old, actor=command_actor("import_maim_db"), apply=options["apply"], progress=progress
+                old,
+                actor=command_actor("import_maim_db"),
+                apply=options["apply"],
+                progress=progress,
+                allowed_removals=options["allow_removals"],
             )
         names = [kind.name for kind in kinds_of(old).all]
         told = report_document(report, names, sources, started=started, is_applied=options["apply"])
