@@ -41,7 +41,8 @@ def adopt_keys(
     renewed: Collection[str] = (),
 ) -> None:
     """Stores keys whose names were made distinct, and makes others what they are to be; of two counts of their uses
-    the larger stays. Those in `renewed`, by id, have another secret now: whatever they had before ends.
+    the larger stays. Those in `renewed`, by id, have another secret now: whatever they had before ends. A secret that
+    another key has here becomes theirs.
 
     A worker that was asked for a new key before may hold it for unknown a little longer, until `forget_unknown`.
     """
@@ -110,7 +111,16 @@ def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
     audit.record_all(actor=actor, action="key.rotate", changes=recorded)
 
 
+def _take_from_others(keys: Sequence[KnownKey]) -> None:
+    owners = {digest: known.key.pk for known in keys for digest in digests.all_digests(known.secret)}
+    others = [row for row in KeySecret.objects.filter(digest__in=owners) if row.key_id != owners[row.digest]]
+    KeySecret.objects.filter(pk__in=[row.pk for row in others]).delete()
+    for row in others:
+        epoch.invalidate(row.key_id)
+
+
 def _store_secrets(keys: Sequence[KnownKey]) -> None:
+    _take_from_others(keys)
     version = digests.current_version()
     KeySecret.objects.bulk_create(
         (

@@ -8,7 +8,9 @@ stays.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,12 +18,14 @@ from apikeys.adoption import forget_unknown
 from legacy.grouping import Progress, groups
 from legacy.kinds import AnyKind, Changed, Found, Kinds, kinds_of
 from legacy.models import Imported
-from legacy.removals import Remover, check_removals, plan_removals
+from legacy.removals import Remover, check_removals, imported, plan_removals
 from legacy.reports import Outcome, Reason, Report
 from legacy.snapshot import Snapshot
-from maim.common import epoch
+from maim.common import epoch, locks
 from maim.common.actor import Actor
 from maim.common.db import transactional, upsert_all
+
+LOCK = "import_maim_db"
 
 
 class _TenantRefused(Exception):
@@ -38,12 +42,14 @@ def import_from(
     """Take everything over or, without `apply`, only say what that would do.
 
     Return when no worker answers from before it any more. Raise RemovalsRefused, before anything is written, where
-    more would be removed than is plausible, or another number than is allowed; and IntegrityError if somebody makes an
-    object of the same name at the same moment: what was reported so far stays, and another run goes on there.
+    more would be removed than is plausible, or another number than is allowed; Locked while another import runs; and
+    IntegrityError if somebody makes an object of the same name at the same moment: what was reported so far stays, and
+    another run goes on there.
     """
     kinds = kinds_of(old)
-    check_removals(old, kinds, plan_removals(old, kinds, actor), allowed_removals)
-    return _Import(old, kinds, actor, apply=apply, progress=progress).run()
+    with locks.locked(LOCK) if apply else nullcontext():
+        check_removals(old, kinds, plan_removals(old, kinds, actor), allowed_removals)
+        return _Import(old, kinds, actor, apply=apply, progress=progress).run()
 
 
 class _Import:
@@ -51,6 +57,8 @@ class _Import:
         self._old, self._kinds, self._actor, self._is_applied, self._progress = old, kinds, actor, apply, progress
         self._remover = Remover(old, kinds, actor, applied=apply)
         self._leaving = self._remover.leaving
+        # By kind, what was taken over before its turn came.
+        self._pulled: dict[str, set[str]] = defaultdict(set)
 
     def run(self) -> Report:
         report = Report()
@@ -59,6 +67,8 @@ class _Import:
             # First, for others may have their names and their agents now.
             report.add(self._in_transaction(partial(_reported, self._remover.remove_tenants)))
             for group in groups(self._old):
+                if self._is_applied:
+                    locks.renew(LOCK)
                 report.add(self._group(group))
             if self._is_applied and report.outcomes["keys", Outcome.WRITTEN]:
                 forget_unknown()
@@ -101,11 +111,39 @@ class _Import:
         return report
 
     def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
-        """Takes over some objects, but for those of the tenants and agents in `absent`, which are not here."""
+        """Take over some objects, but for those of the tenants and agents in `absent`, which are not here."""
+        chunk = [one for one in chunk if one.object_id not in self._pulled[kind.name]]
+        self._take_over(kind, [*chunk, *self._pulled_forward(kind, chunk)], absent, report)
+
+    def _pulled_forward(self, kind: AnyKind, chunk: Sequence[Found[Any]]) -> list[Found[Any]]:
+        """Return what later chunks change of the objects whose names this chunk wants: names may be swapped."""
+        pulled: dict[str, Found[Any]] = {}
+        wanting = self._pending(kind, chunk)
+        while wanting:
+            holders = kind.name_holders([*chunk, *pulled.values()]) - pulled.keys() - self._leaving[kind.name]
+            records = imported(kind).filter(object_id__in=holders)
+            tenants = {record.tenant_id for record in records if record.tenant_id is not None}
+            chunks = kind.found(self._old, tenants, Report()) if holders and records else iter(())
+            there = [one for some in chunks for one in some if one.object_id in holders]
+            wanting = self._pending(kind, there)
+            pulled.update({one.object_id: one for one in wanting})
+        self._pulled[kind.name].update(pulled)
+        return list(pulled.values())
+
+    def _pending(self, kind: AnyKind, chunk: Sequence[Found[Any]]) -> list[Found[Any]]:
+        """Return what is new, or was changed there since it was taken over."""
+        records, _leaving = self._records(kind, chunk)
+        return [one for one in chunk if not _is_as_before(one, records.get(one.object_id))]
+
+    def _records(self, kind: AnyKind, chunk: Sequence[Found[Any]]) -> tuple[dict[str, Imported], set[str]]:
+        """Return what is remembered of these objects, and the ids of those that are leaving."""
         records = Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk])
         gone = self._leaving[self._kinds.tenants.name]
-        leaving = self._leaving[kind.name] | {one.object_id for one in records if one.tenant_id in gone}
-        before = {record.object_id: record for record in records if record.object_id not in leaving}
+        leaving = self._leaving[kind.name] | {record.object_id for record in records if record.tenant_id in gone}
+        return {record.object_id: record for record in records if record.object_id not in leaving}, leaving
+
+    def _take_over(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
+        before, leaving = self._records(kind, chunk)
         pending = [one for one in chunk if not _is_as_before(one, before.get(one.object_id))]
         report.count(kind.name, Outcome.UNCHANGED, len(chunk) - len(pending))
         stored = kind.stored(pending) if pending else {}

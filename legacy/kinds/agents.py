@@ -17,6 +17,7 @@ from legacy.kinds.base import (
     Kind,
     differing,
     document,
+    holders_of_names,
     in_chunks,
     is_good_id,
     long_text,
@@ -72,6 +73,9 @@ class Agents(Kind[Agent, Agent]):
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM agents")
+
+    def name_holders(self, found: Sequence[Found[Agent]]) -> set[str]:
+        return set(holders_of_names([one.wanted for one in found]).values())
 
     def fit_in(self, found: Sequence[Found[Agent]], report: Report, *, leaving: Collection[str]) -> None:
         rename_taken([one.wanted for one in found], self.name, report, leaving=leaving, most=MOST)

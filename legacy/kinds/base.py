@@ -102,6 +102,10 @@ class Kind(ABC, Generic[S, W]):
         rows = self.model._base_manager.filter(pk__in=[one.object_id for one in found])
         return {str(row.pk): row for row in rows}
 
+    def name_holders(self, found: Sequence[Found[W]]) -> set[str]:
+        """Return the ids of other rows here that have a name which one of these wants."""
+        return set()
+
     def fit_in(self, found: Sequence[Found[W]], report: Report, *, leaving: Collection[str]) -> None:
         """Changes what cannot be here as it was there, for the sake of what is here already: a name that is taken.
         Those `leaving` are not in the way."""
@@ -209,15 +213,23 @@ def rename(row: Named, name: str, why: str, notes: Notes) -> None:
     row.set_name(name)
 
 
+def holders_of_names(rows: Sequence[Named]) -> dict[tuple[str, str], str]:
+    """Return the other rows here that have the names of these, by tenant and folded name. The rows are of one model."""
+    manager = type(rows[0])._base_manager  # type: ignore[attr-defined]  # a protocol cannot be a model, too
+    others = manager.exclude(pk__in=[row.pk for row in rows]).filter(
+        tenant__in={row.tenant_id for row in rows}, name_folded__in=[row.name_folded for row in rows]
+    )
+    wanted = {(row.tenant_id, row.name_folded) for row in rows}
+    found = others.values_list("tenant_id", "name_folded", "pk")
+    return {(tenant, name): pk for tenant, name, pk in found if (tenant, name) in wanted}
+
+
 def rename_taken(rows: Sequence[Named], kind: str, report: Report, *, leaving: Collection[str], most: int) -> None:
     """Gives another name to those whose name a row of their tenant here has that neither changes with them nor is
     leaving. The rows are of one model."""
     manager = type(rows[0])._base_manager  # type: ignore[attr-defined]  # a protocol cannot be a model, too
     others = manager.exclude(pk__in=[*(row.pk for row in rows), *leaving])
-    folded = others.filter(
-        tenant__in={row.tenant_id for row in rows}, name_folded__in=[row.name_folded for row in rows]
-    )
-    taken = set(folded.values_list("tenant_id", "name_folded"))
+    taken = {place for place, pk in holders_of_names(rows).items() if pk not in leaving}
 
     def is_free(tenant_id: str, name: str) -> bool:
         wanted = {(row.tenant_id, row.name_folded) for row in rows}

@@ -18,6 +18,7 @@ from legacy.kinds.base import (
     Kind,
     differing,
     document,
+    holders_of_names,
     in_chunks,
     is_good_id,
     long_text,
@@ -49,7 +50,8 @@ class Keys(Kind[ApiKey, KnownKey]):
             return _key(row, notes, other_name=namesakes.get(row["id"]))
 
         wanted = (
-            "SELECT api_keys.*, agents.tenant_id AS tenant_of_agent FROM api_keys"
+            "SELECT api_keys.*, agents.tenant_id AS tenant_of_agent, (SELECT id FROM api_keys same"
+            " WHERE same.api_key = api_keys.api_key ORDER BY created_at, id LIMIT 1) AS first_of_secret FROM api_keys"
             f" LEFT JOIN agents ON agents.id = agent_id WHERE api_keys.tenant_id IN ({marks(tenants)})"
             " ORDER BY api_keys.created_at, api_keys.id"
         )
@@ -74,6 +76,9 @@ class Keys(Kind[ApiKey, KnownKey]):
     def stored(self, found: Sequence[Found[KnownKey]]) -> dict[str, ApiKey]:
         rows = ApiKey.unscoped.filter(pk__in=[one.object_id for one in found]).prefetch_related("secrets")
         return {row.pk: row for row in rows}
+
+    def name_holders(self, found: Sequence[Found[KnownKey]]) -> set[str]:
+        return set(holders_of_names([one.wanted.key for one in found]).values())
 
     def fit_in(self, found: Sequence[Found[KnownKey]], report: Report, *, leaving: Collection[str]) -> None:
         rename_taken([one.wanted.key for one in found], self.name, report, leaving=leaving, most=_MOST)
@@ -120,6 +125,9 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[KnownKey] |
     if row["tenant_of_agent"] != row["tenant_id"]:
         why = "there is no agent" if row["tenant_of_agent"] is None else "of another tenant is the agent"
         notes.refused(Reason.REFERS_TO_NOTHING, f"{why} {row['agent_id']}")
+        return None
+    if row["first_of_secret"] != row["id"]:
+        notes.refused(Reason.REPEATED, f"the older key {row['first_of_secret']} has the same secret")
         return None
     secret = str(row["api_key"])
     try:

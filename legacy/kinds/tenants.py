@@ -72,6 +72,14 @@ class Tenants(Kind[Tenant, Tenant]):
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM tenant_ids")
 
+    def name_holders(self, found: Sequence[Found[Tenant]]) -> set[str]:
+        places = {(one.wanted.owner_scope, one.wanted.name_folded) for one in found}
+        others = Tenant.objects.exclude(pk__in=[one.object_id for one in found]).filter(
+            owner_scope__in={scope for scope, _name in places}, name_folded__in={name for _scope, name in places}
+        )
+        rows = others.values_list("pk", "owner_scope", "name_folded")
+        return {pk for pk, scope, name in rows if (scope, name) in places}
+
     def fit_in(self, found: Sequence[Found[Tenant]], report: Report, *, leaving: Collection[str]) -> None:
         others = Tenant.objects.exclude(pk__in=[*(one.object_id for one in found), *leaving])
         taken = set(

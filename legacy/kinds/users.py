@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db.models import Q
 
 from accounts import adoption
 from accounts import services as accounts
@@ -53,6 +54,12 @@ class Users(Kind[User, User]):
 
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM people")
+
+    def name_holders(self, found: Sequence[Found[User]]) -> set[str]:
+        usernames = Q(username_folded__in=[one.wanted.username_folded for one in found])
+        emails = Q(email_folded__in=[one.wanted.email_folded for one in found if one.wanted.email_folded])
+        others = User.objects.exclude(pk__in=[one.object_id for one in found])
+        return set(others.filter(usernames | emails).values_list("pk", flat=True))
 
     def fit_in(self, found: Sequence[Found[User]], report: Report, *, leaving: Collection[str]) -> None:
         """Who is leaving stays, without access, and keeps the name."""

@@ -253,6 +253,14 @@ class OldDatabase:
         changes = ", ".join(f"{name} = {mark}" for name in columns)
         self._run(f"UPDATE {table} SET {changes} WHERE id = {mark}", [[*map(_plain, columns.values()), object_id]])
 
+    def value(self, table: str, object_id: str, column: str) -> Any:
+        """Read one column of a row."""
+        mark = "?" if self.url.startswith("sqlite") else "%s"
+        with closing(connected(self.url)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(f"SELECT {column} FROM {table} WHERE id = {mark}", [object_id])
+            return cursor.fetchone()[0]
+
     def delete(self, table: str, object_id: str) -> None:
         mark = "?" if self.url.startswith("sqlite") else "%s"
         self._run(f"DELETE FROM {table} WHERE id = {mark}", [[object_id]])

@@ -77,6 +77,18 @@ class Change(models.Model):
         return f"{self.epoch}: {self.kind} {self.subject}"
 
 
+class Lock(models.Model):
+    """A lock that a process holds (maim.common.locks)."""
+
+    name = ExactCharField(max_length=50, primary_key=True)
+    holder = models.CharField(max_length=120)
+    since = models.DateTimeField()
+    renewed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
+
+
 class IdempotentAnswer(models.Model):
     """The answer that a repeat of a request gets, sealed (maim.common.idempotency)."""
 
