@@ -39,9 +39,10 @@ class Target:
         self._maim = MaimServer(directory, name)
         self._maim.migrate()
 
-    def importing(self, old: OldDatabase) -> subprocess.Popen[bytes]:
+    def importing(self, old: OldDatabase, stderr: int | None = None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "import_maim_db", "--config-db", old.url, "--apply"]
-        return subprocess.Popen(command, cwd=ROOT, env=self._maim.environment, stdout=subprocess.DEVNULL)
+        environment = self._maim.environment
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
 
     def verify(self, old: OldDatabase) -> None:
         """Raises CalledProcessError if anything differs."""
@@ -82,6 +83,23 @@ def kill_at(number: int, directory: Path) -> None:
 
     assert shaken.state() == quiet.state(), f"seed {seed}"
     shaken.verify(old)
+
+
+def run_at_once(number: int, directory: Path) -> None:
+    """Start so many imports at the same moment: one does all, and the others are refused in one sentence."""
+    old = OldDatabase.in_file(directory / "old.sqlite3")
+    fill(old, SIZE)
+    target = Target(directory, "at_once")
+
+    processes = [target.importing(old, subprocess.PIPE) for _process in range(number)]
+    refusals = [process.communicate(timeout=300)[1].decode() for process in processes]
+    refusals = [refusal for refusal, process in zip(refusals, processes, strict=True) if process.returncode]
+
+    assert len(refusals) == number - 1
+    for refusal in refusals:
+        assert refusal.startswith("CommandError: Another process is at it: ")
+        assert refusal.count("\n") == 1
+    target.verify(old)
 
 
 def _is_due(process: subprocess.Popen[bytes], target: Target, moment: int) -> bool:
