@@ -43,6 +43,7 @@ class Found(Generic[W]):
     told: Mapping[str, Any]  # what else was said of it, JSON-ready; it is not shown, for configs have secrets
     agent_id: str | None = None  # whose it is
     secret: str | None = None  # its password's hash, or its key
+    is_copy: bool = False  # the web service has it from the config service, which has it no more, or never had it
 
     def __repr__(self) -> str:
         return f"Found({self.object_id}, …)"

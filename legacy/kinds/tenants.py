@@ -61,7 +61,8 @@ class Tenants(Kind[Tenant, Tenant]):
             if copy is None:
                 notes.refused(Reason.BAD_ID, "its id is not in UTF-8")
                 return None
-            return _tenant(copy, old, notes, other_name=self._namesakes.get(tenant_id))
+            other_name = self._namesakes.get(tenant_id)
+            return _tenant(copy, old, notes, other_name=other_name, is_copy=copies[0] is None)
 
         rows = old.rows(f"SELECT id FROM tenant_ids WHERE id IN ({marks(tenants)}) ORDER BY id", list(tenants))
         return in_chunks(list(rows), convert)
@@ -171,7 +172,7 @@ def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
         notes.found(Reason.COPIES_DIFFER, f"the config service's copy counts: {'; '.join(different)}")
 
 
-def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) -> Found[Tenant] | None:
+def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None, is_copy: bool) -> Found[Tenant] | None:
     if not is_good_id(row["id"], notes):
         return None
     owner_scope = _owner_scope(row["owner_id"])
@@ -208,7 +209,7 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None) ->
             "status",
         )
     }
-    return Found(tenant.id, tenant.id, tenant, {**told, "created_at": tenant.created_at})
+    return Found(tenant.id, tenant.id, tenant, {**told, "created_at": tenant.created_at}, is_copy=is_copy)
 
 
 def _owner_scope(owner_id: Any) -> str:
