@@ -37,7 +37,7 @@ class OldWebService:
         return str(self._post("/api/v2/agents", {"tenant_id": tenant_id, "name": name, "config": {}})["id"])
 
     def make_key(self, tenant_id: str, agent_id: str) -> str:
-        body = {
+        body: dict[str, Any] = {
             "tenant_id": tenant_id,
             "agent_id": agent_id,
             "name": f"of {agent_id}",
