@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import FilteredRelation, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from apikeys import digests, keyformat
 from apikeys.errors import KeyNotFound
@@ -15,7 +15,7 @@ from tenants.errors import TenantNotFound
 def keys_for(actor: Actor) -> QuerySet[ApiKey]:
     """The keys the actor may see, newest first, with what showing them needs."""
     rows = ApiKey.unscoped.all() if actor.is_trusted else ApiKey.objects.in_tenants(tenants_for(actor))
-    return rows.prefetch_related(_secrets()).order_by("-created_at", "-id")
+    return _with_secrets(rows).order_by("-created_at", "-id")
 
 
 def get_key(actor: Actor, key_id: str, need: Need, *, agent_id: str | None = None) -> ApiKey:
@@ -23,7 +23,7 @@ def get_key(actor: Actor, key_id: str, need: Need, *, agent_id: str | None = Non
 
     Raises KeyNotFound, Forbidden, TenantReadOnly.
     """
-    key = ApiKey.unscoped.prefetch_related(_secrets()).filter(pk=key_id).first()
+    key = _with_secrets(ApiKey.unscoped.all()).filter(pk=key_id).first()
     if key is None or (agent_id is not None and key.agent_id != agent_id):
         raise KeyNotFound
     try:
@@ -46,6 +46,14 @@ def get_secret(actor: Actor, text: str, need: Need) -> KeySecret:
     return secret
 
 
-def _secrets() -> Prefetch[str]:
-    """The key's own secret, and the one before it."""
-    return Prefetch("secrets", queryset=KeySecret.objects.order_by("-id")[:2], to_attr="newest_secrets")
+def _with_secrets(rows: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+    """Load the keys with their secrets.
+
+    The current one comes in the key's own query, so that a key that is deleted meanwhile is never without it; of the
+    previous ones, in a second query, there may be none.
+    """
+    newest = KeySecret.objects.filter(key=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    current = FilteredRelation("secrets", condition=Q(secrets__pk=Subquery(newest)))
+    previous = Prefetch("secrets", queryset=KeySecret.objects.previous(), to_attr="previous_secrets")
+    with_current = rows.annotate(current_secret=current).select_related("current_secret")  # type: ignore[no-redef,misc]  # the model has both attributes
+    return with_current.prefetch_related(previous)  # type: ignore[no-redef]

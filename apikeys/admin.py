@@ -130,7 +130,6 @@ class RotationForm(forms.Form):
 class ApiKeyAdmin(OperatorAdmin):
     list_display = ("name", "api_key", "current_status", "agent", "tenant", "tenant_id", "expires_at", "last_used_at")
     list_filter = (StatusFilter, ExpiryFilter, UseFilter)
-    list_select_related = ("agent", "tenant")
     search_fields = ("name_folded", "id", "agent__id", "agent__name_folded", "tenant__id", "tenant__name_folded")
     raw_id_fields = ("agent",)
     actions = ("disable", "enable")
@@ -187,21 +186,19 @@ class ApiKeyAdmin(OperatorAdmin):
     @admin.display(description=_("API key"))
     def api_key(self, key: ApiKey) -> str:
         """The masked form: the key itself is stored nowhere."""
-        return keyformat.masked(key.newest_secrets[0].hint)
+        return keyformat.masked(key.current_secret.hint)
 
     @admin.display(description=_("old secret last used"))
     def old_secret_last_used_at(self, key: ApiKey) -> str:
-        """Of the secret before the current one: who still uses it has not heard of the rotation."""
-        moments = [secret.last_used_at for secret in key.newest_secrets[1:]]
-        return self._moment(moments[0] if moments else None)
+        return self._moment(key.old_secret_last_used_at(clock.now()))
 
     @admin.display(description=_("leaked"))
     def leaked_at(self, key: ApiKey) -> str:
-        return self._moment(key.newest_secrets[0].leaked_at)
+        return self._moment(key.current_secret.leaked_at)
 
     @admin.display(description=_("leaked where"))
     def leaked_where(self, key: ApiKey) -> str | None:
-        return key.newest_secrets[0].leaked_where
+        return key.current_secret.leaked_where
 
     @admin.display(description=_("status"), ordering="status")
     def current_status(self, key: ApiKey) -> str:
@@ -220,7 +217,7 @@ class ApiKeyAdmin(OperatorAdmin):
         self.message_user(request, gettext("The keys are enabled."))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
-        return keys_for(actor_of(request))
+        return keys_for(actor_of(request)).select_related("agent", "tenant")
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         # The model's own form field would ask Agent's default manager, which refuses.

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.errors import KeyNotFound
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
@@ -41,8 +45,6 @@ class ApiKey(Limited, TenantOwned):
     created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
 
-    newest_secrets: list[KeySecret]  # prefetched by the gate (apikeys.access), newest first
-
     class Meta(TenantOwned.Meta):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
@@ -51,6 +53,32 @@ class ApiKey(Limited, TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    @cached_property
+    def current_secret(self) -> KeySecret:
+        """The key's own secret, the newest. Raise KeyNotFound if the key was deleted meanwhile."""
+        secret = self.secrets.order_by("id").last()
+        if secret is None:
+            raise KeyNotFound
+        return secret
+
+    @cached_property
+    def previous_secrets(self) -> list[KeySecret]:
+        """The secrets that were rotated out and are still good, and those that ended last; newest first."""
+        return list(self.secrets.previous())
+
+    def old_secret_last_used_at(self, moment: datetime) -> datetime | None:
+        """Return the latest use of the old secrets that are good at the moment, by those who have yet to change over.
+
+        Where none is good any more, tell of those that ended last: this is how far the change got. A rotation that
+        ended all of them at once leaves nothing to tell.
+        """
+        outlived = [secret for secret in self.previous_secrets if secret.ends_after(self.current_secret.created_at)]
+        told = [secret for secret in outlived if secret.ends_after(moment) and secret.leaked_at is None]
+        if not told:
+            ends = [secret.expires_at for secret in outlived if secret.expires_at is not None]
+            told = [secret for secret in outlived if secret.expires_at == max(ends)]
+        return max((secret.last_used_at for secret in told if secret.last_used_at is not None), default=None)
 
     def set_name(self, name: str) -> None:
         """Sets the name and the form it is unique by."""
@@ -61,6 +89,15 @@ class ApiKey(Limited, TenantOwned):
         if self.status == KeyStatus.ACTIVE and self.expires_at is not None and self.expires_at <= moment:
             return KeyStatus.EXPIRED
         return KeyStatus(self.status)
+
+
+class KeySecretQuerySet(models.QuerySet["KeySecret"]):
+    def previous(self) -> Self:
+        """Leave those that were rotated out and are still good, and those that ended last, newest first."""
+        of_the_key = KeySecret.objects.filter(key=OuterRef("key"))
+        is_rotated_out = Exists(of_the_key.filter(pk__gt=OuterRef("pk")))
+        others_end_later = Exists(of_the_key.filter(expires_at__gt=OuterRef("expires_at")))
+        return self.filter(is_rotated_out, Q(expires_at__gt=clock.now()) | ~others_end_later).order_by("-pk")
 
 
 class KeySecret(models.Model):
@@ -83,11 +120,17 @@ class KeySecret(models.Model):
     leaked_at = models.DateTimeField(null=True)
     leaked_where = models.CharField(max_length=2000, null=True)
 
+    objects = KeySecretQuerySet.as_manager()
+
     class Meta:
         constraints = (models.UniqueConstraint(fields=["digest"], name="key_secret_unique"),)
 
     def __str__(self) -> str:
         return f"{self.key_id} …{self.hint}"
+
+    def ends_after(self, moment: datetime) -> bool:
+        """Return whether the secret is still good after the moment, for all that its key and its leaks have to say."""
+        return self.expires_at is None or self.expires_at > moment
 
 
 class DailyUse(TenantOwned):

@@ -145,17 +145,16 @@ class _KeyAnswer(serializers.Serializer[Any]):
         return key.status_at(clock.now()).value
 
     def get_api_key(self, key: ApiKey) -> str:
-        return keyformat.masked(key.newest_secrets[0].hint)
+        return keyformat.masked(key.current_secret.hint)
 
     @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_old_secret_last_used_at(self, key: ApiKey) -> str | None:
-        """Of the secret before the current one; who still uses it has not heard of the rotation."""
-        moments = [secret.last_used_at for secret in key.newest_secrets[1:]]
-        return utc_text(moments[0]) if moments and moments[0] else None
+        moment = key.old_secret_last_used_at(clock.now())
+        return utc_text(moment) if moment else None
 
     @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_leaked_at(self, key: ApiKey) -> str | None:
-        moment = key.newest_secrets[0].leaked_at
+        moment = key.current_secret.leaked_at
         return utc_text(moment) if moment else None
 
 

@@ -105,6 +105,8 @@ def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiK
     Raises KeyNameTaken, BadPermissions, Invalid, KeyNotFound.
     """
     row = _lock_key(key)
+    # For whoever shows the key after the transaction, when it may have been deleted.
+    row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     before = snapshot(row)
     if "name" in changes:
         _set_name(row, changes["name"])
@@ -168,15 +170,14 @@ def rotate_key(*, actor: Actor, key: ApiKey, grace_seconds: int = 0) -> IssuedKe
     text = _new_secret(row)
     row.updated_at = now
     row.save(update_fields=["updated_at"])
-    current = row.newest_secrets[0]
-    row.newest_secrets.append(former)
+    row.previous_secrets = list(row.secrets.previous())
     epoch.invalidate(row.id)
     audit.record(
         actor=actor,
         action="key.rotate",
         object_id=row.id,
         tenant_id=row.tenant_id,
-        after={"hint": current.hint, "old_hint": former.hint, "grace_seconds": grace_seconds},
+        after={"hint": row.current_secret.hint, "old_hint": former.hint, "grace_seconds": grace_seconds},
     )
     return IssuedKey(row, text)
 
@@ -214,7 +215,7 @@ def _new_secret(key: ApiKey) -> str:
         secret_version=version,
         hint=keyformat.parse(secret).hint,
     )
-    key.newest_secrets = [row]
+    key.current_secret, key.previous_secrets = row, []
     return secret
 
 
@@ -222,7 +223,6 @@ def _lock_key(key: ApiKey) -> ApiKey:
     row = ApiKey.objects.in_tenants([key.tenant_id]).select_for_update().filter(pk=key.pk).first()
     if row is None:
         raise KeyNotFound
-    row.newest_secrets = key.newest_secrets
     return row
 
 

@@ -78,7 +78,7 @@ def _scene(alice: Person) -> Scene:
         "agent_id": agent.id,
         "key_id": key.key.id,
         "api_key": key.secret,
-        "hint": key.key.newest_secrets[0].hint,
+        "hint": key.key.current_secret.hint,
         "disabled_key_id": disabled.key.id,
         "plugin_id": str(plugin.pk),
         "template_id": template.pk,

@@ -46,7 +46,7 @@ def key_record(key: ApiKey, secret: str | None = None) -> str:
             ("created", _time_text(key.created_at)),
             ("updated", _time_text(key.updated_at)),
             *_noteworthy(key.secrets.order_by("-id")),
-            ("key", secret or keyformat.masked(key.newest_secrets[0].hint)),
+            ("key", secret or keyformat.masked(key.current_secret.hint)),
         ]
     )
 
@@ -143,7 +143,7 @@ def _row(key: ApiKey) -> Sequence[Any]:
         key.agent,
         key.tenant,
         key.status_at(clock.now()).value,
-        keyformat.masked(key.newest_secrets[0].hint),
+        keyformat.masked(key.current_secret.hint),
         key.usage_count,
         _time_text(key.last_used_at),
         _time_text(key.expires_at),

@@ -225,7 +225,6 @@ class TestChangedKeys:
         known = here(agent)
         given = {"quota": {"limit": 1, "period": "day"}, "allowed_networks": ["10.0.0.0/8"], "metadata": {"a": "b"}}
         key = stored(known)
-        key.newest_secrets = []
         services.update_key(actor=OPERATOR, key=key, changes=given)
 
         adopt(rows=[changed(known, description="Old")])
@@ -342,7 +341,6 @@ class TestSecrets:
     def test_that_were_rotated_out_here_stay_out(self, agent: Agent) -> None:
         known = here(agent)
         key = stored(known)
-        key.newest_secrets = []
         new = services.rotate_key(actor=OPERATOR, key=key).secret
         before = [(secret.pk, secret.digest, secret.expires_at) for secret in secrets_of(known)]
 

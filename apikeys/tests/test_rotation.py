@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 
 from agents.models import Agent
-from apikeys import keyformat
-from apikeys.models import KeySecret
+from apikeys import keyformat, services
+from apikeys.access import keys_for
+from apikeys.errors import KeyNotFound
+from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of, validate
 from apikeys.tests.doors import KeyDoor
 from maim.common import clock, epoch
 from maim.common.models import AuditEntry, Invalidation
-from tests.support.people import Person, make_key
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -100,6 +105,53 @@ def test_who_still_uses_the_old_secret_is_seen(door: KeyDoor) -> None:
         assert door.rotate(key)["old_secret_last_used_at"] is None, "of the newest that was rotated out"
 
 
+@pytest.mark.parametrize("grace_seconds", [0, 60])
+def test_a_third_secrets_rotation_does_not_hide_who_uses_the_first(door: KeyDoor, grace_seconds: int) -> None:
+    with clock.frozen_at(NOON):
+        first = door.create()
+        door.rotate(first, grace_seconds=3600)
+    with clock.frozen_at(NOON + timedelta(minutes=1)):
+        validate(first["api_key"])
+        third = door.rotate(first, grace_seconds=grace_seconds)
+    expected = "2026-01-31T12:01:00Z" if grace_seconds else None
+
+    with clock.frozen_at(NOON + timedelta(minutes=1)):
+        assert third["old_secret_last_used_at"] == expected
+        assert door.get(first)["old_secret_last_used_at"] == expected
+        assert door.listed()[0]["old_secret_last_used_at"] == expected
+    with clock.frozen_at(NOON + timedelta(days=9)):
+        assert door.get(first)["old_secret_last_used_at"] == expected, "it stays when the grace is over"
+
+
+def test_of_old_secrets_that_are_still_good_the_latest_use_counts(door: KeyDoor) -> None:
+    with clock.frozen_at(NOON):
+        first = door.create()
+        second = door.rotate(first, grace_seconds=600)
+        door.rotate(first, grace_seconds=3600)
+    for minute, key in ((1, first), (2, second), (3, first)):
+        with clock.frozen_at(NOON + timedelta(minutes=minute)):
+            validate(key["api_key"])
+            assert door.get(first)["old_secret_last_used_at"] == f"2026-01-31T12:0{minute}:00Z"
+
+    with clock.frozen_at(NOON + timedelta(minutes=11)):
+        assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the first is good no more"
+    with clock.frozen_at(NOON + timedelta(minutes=61)):
+        assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the second ended last"
+
+
+def test_the_use_of_an_old_secret_that_leaked_is_not_told(door: KeyDoor, internal: SurfaceClient) -> None:
+    with clock.frozen_at(NOON):
+        first = door.create()
+        second = door.rotate(first, grace_seconds=3600)
+        door.rotate(first, grace_seconds=3600)
+        validate(first["api_key"])
+        internal.send("POST", "/api/v2/auth/report-leaked-key", {"api_key": first["api_key"]})
+        assert door.get(first)["old_secret_last_used_at"] is None
+
+        validate(second["api_key"])
+        assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:00:00Z"
+
+
 def test_a_disabled_key_is_rotated_and_stays_disabled(door: KeyDoor) -> None:
     key = door.create()
     door.put(key, status="disabled")
@@ -176,3 +228,35 @@ def test_the_audit_row_tells_the_secrets_apart_and_none_of_them(door: KeyDoor) -
     everything = str(list(AuditEntry.objects.values()))
     assert key["api_key"][4:] not in everything
     assert rotated["api_key"][4:] not in everything
+
+
+@pytest.mark.parametrize("rows", [ApiKey.unscoped.all, lambda: keys_for(OPERATOR)], ids=["as it is", "by the gate"])
+def test_a_keys_secrets_are_reached_however_it_was_read(alice: Person, rows: Callable[[], QuerySet[ApiKey]]) -> None:
+    first = make_key(make_agent(alice.tenant))
+    services.rotate_key(actor=OPERATOR, key=first.key, grace_seconds=60)
+
+    key = rows().get()
+
+    newest, oldest = KeySecret.objects.order_by("-pk")
+    assert (key.current_secret, key.previous_secrets) == (newest, [oldest])
+    assert services.disable_key(actor=OPERATOR, key=rows().get()).current_secret == newest
+    assert services.rotate_key(actor=OPERATOR, key=rows().get()).key.previous_secrets == [newest, oldest]
+
+
+def test_secrets_that_ended_before_others_are_not_read(alice: Person) -> None:
+    key = make_key(make_agent(alice.tenant)).key
+    for hour in range(3):
+        with clock.frozen_at(NOON + timedelta(hours=hour)):
+            services.rotate_key(actor=OPERATOR, key=key, grace_seconds=60)
+
+    _current, newest_old, *_older = KeySecret.objects.order_by("-pk")
+    assert ApiKey.unscoped.get().previous_secrets == keys_for(OPERATOR).get().previous_secrets == [newest_old]
+
+
+def test_the_secret_of_a_key_that_was_deleted_meanwhile_is_not_found(alice: Person) -> None:
+    make_key(make_agent(alice.tenant))
+    key = ApiKey.unscoped.get()
+    services.delete_key(actor=OPERATOR, key=key)
+
+    with pytest.raises(KeyNotFound):
+        _ = ApiKey(pk=key.pk).current_secret

@@ -95,7 +95,6 @@ class Keys(Kind[ApiKey, KnownKey]):
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         for key in ApiKey.unscoped.filter(pk__in=object_ids):
-            key.newest_secrets = []
             apikeys.delete_key(actor=actor, key=key)
 
     def differences(self, stored: ApiKey, found: Found[KnownKey]) -> list[str]:
