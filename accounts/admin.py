@@ -21,7 +21,8 @@ from accounts import services
 from accounts.models import User
 from maim.common.actor import Actor
 from maim.common.errors import Conflict, DomainError
-from maim.http.admin_base import OperatorAdmin, ServiceForm, actor_of, change_url, show_refusal
+from maim.http.admin_base import OperatorAdmin, actor_of, change_url
+from maim.http.admin_forms import ServiceForm, show_refusal
 
 # What operators may do follows from two flags of the user; groups have no part in it.
 admin.site.unregister(Group)

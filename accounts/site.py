@@ -14,7 +14,8 @@ from django.urls import reverse
 
 from accounts import services
 from maim.common.errors import DomainError, Invalid
-from maim.http.admin_base import actor_of, show_refusal
+from maim.http.admin_base import actor_of
+from maim.http.admin_forms import show_refusal
 
 
 class OperatorLoginForm(AdminAuthenticationForm):

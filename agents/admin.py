@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -19,7 +20,8 @@ from agents.config_serializers import TemplateChanges
 from agents.models import Agent, ConfigVersion, Template
 from agents.serializers import AgentChanges
 from maim.common.actor import Actor
-from maim.http.admin_base import OperatorAdmin, ReadOnlyAdmin, ServiceForm, actor_of
+from maim.http.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
+from maim.http.admin_forms import ChangeForm, ServiceForm
 from maim.http.fields import ID_LENGTH
 
 _CONFIG_HELP = _(
@@ -44,14 +46,20 @@ class AgentForm(ServiceForm):
     template_id = _template_id_field(_("Template"), _("An id that names no template is kept and means nothing."))
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        if options.get("instance") is not None:
+            options["initial"] = {"template_id": options["instance"].template_id, **(options.get("initial") or {})}
         super().__init__(*args, **options)
-        self.initial.setdefault("template_id", self.instance.template_id)
 
     class Meta:
         help_texts = {
             "config": _CONFIG_HELP,
             "tags": _('A JSON list of texts, such as ["support", "beta"].'),
         }
+
+
+class AgentChangeForm(AgentForm, ChangeForm):
+    # The config itself is in the versions.
+    audit_keys = {"config": "config_version"}
 
 
 @admin.register(Agent)
@@ -61,7 +69,8 @@ class AgentAdmin(OperatorAdmin):
     list_select_related = ("tenant",)
     search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
     raw_id_fields = ("tenant",)
-    add_form = form = AgentForm
+    add_form = AgentForm
+    form = AgentChangeForm
     add_fields = ("tenant", "name", "description", "template_id", "config", "tags", "rate_limit", "quota")
     fields = (
         "id",
@@ -81,16 +90,10 @@ class AgentAdmin(OperatorAdmin):
     readonly_fields = ("id", "tenant", "config_version", "created_at", "updated_at")
     change_form_template = "agents/admin/agent.html"
     body = AgentChanges
+    masks = {"config": masked}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
         return agents_for(actor_of(request))
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Agent | None:
-        """The agent with its config masked, so that no page can show a secret."""
-        agent: Agent | None = super().get_object(request, object_id, from_field)
-        if agent is not None:
-            agent.config = masked(agent.config)
-        return agent
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Agent:
         return services.create_agent(actor=actor, **values)
@@ -100,6 +103,13 @@ class AgentAdmin(OperatorAdmin):
 
     def delete(self, actor: Actor, row: Agent) -> None:
         services.delete_agent(actor=actor, agent=row)
+
+
+class _VersionList(ChangeList):
+    """The list of versions, which needs none of the documents; they are large."""
+
+    def get_queryset(self, *args: Any, **options: Any) -> QuerySet[ConfigVersion]:
+        return super().get_queryset(*args, **options).defer("config", "patch")
 
 
 @admin.register(ConfigVersion)
@@ -112,6 +122,7 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
     search_help_text = _("The id of an agent, in full.")
     actions = ("restore",)
     fields = ("agent", "number", "author_kind", "author_id", "author", "note", "created_at", "patch", "config")
+    masks = {"config": masked}
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("agents.change_agent")
@@ -127,20 +138,19 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
         self.message_user(request, said % {"number": version.number, "current": agent.config_version})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConfigVersion]:
-        # A list has no need of the documents, which are large.
-        return ConfigVersion.unscoped.defer("config", "patch")
+        return ConfigVersion.unscoped.all()
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ConfigVersion | None:
-        """The version with its config masked, so that no page can show a secret."""
-        version: ConfigVersion | None = super().get_object(request, object_id, from_field)
-        if version is not None:
-            version.config = masked(version.config)
-        return version
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[_VersionList]:
+        return _VersionList
 
 
 class TemplateForm(ServiceForm):
     class Meta:
         help_texts = {"config": _CONFIG_HELP}
+
+
+class TemplateChangeForm(TemplateForm, ChangeForm):
+    pass
 
 
 class NewTemplateForm(TemplateForm):
@@ -159,11 +169,12 @@ class TemplateAdmin(OperatorAdmin):
     search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
     raw_id_fields = ("tenant",)
     add_form = NewTemplateForm
-    form = TemplateForm
+    form = TemplateChangeForm
     add_fields = ("template_id", "tenant", "name", "description", "config")
     fields = ("id", "tenant", "name", "description", "followers", "config", "created_at", "updated_at")
     readonly_fields = ("id", "tenant", "followers", "created_at", "updated_at")
     body = TemplateChanges
+    masks = {"config": masked}
 
     @admin.display(description=_("agents that use it"))
     def followers(self, template: Template) -> int:
@@ -172,13 +183,6 @@ class TemplateAdmin(OperatorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Template]:
         return templates.templates_for(actor_of(request))
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Template | None:
-        """The template with its config masked, so that no page can show a secret."""
-        template: Template | None = super().get_object(request, object_id, from_field)
-        if template is not None:
-            template.config = masked(template.config)
-        return template
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Template:
         return templates.create_template(actor=actor, **values)

@@ -31,12 +31,11 @@ from maim.http.admin_base import (
     RAW_ID,
     OperatorAdmin,
     ReadOnlyAdmin,
-    ServiceForm,
     actor_of,
     all_or_none,
     change_url,
-    show_refusal,
 )
+from maim.http.admin_forms import ChangeForm, ServiceForm, show_refusal
 from maim.http.fields import FIRST_YEAR
 
 
@@ -117,6 +116,10 @@ class KeyForm(ServiceForm):
         return moment
 
 
+class KeyChangeForm(KeyForm, ChangeForm):
+    """The form of a key that was issued."""
+
+
 class RotationForm(forms.Form):
     grace_seconds = forms.IntegerField(
         label=_("Seconds that the old secret stays good"),
@@ -133,7 +136,8 @@ class ApiKeyAdmin(OperatorAdmin):
     search_fields = ("name_folded", "id", "agent__id", "agent__name_folded", "tenant__id", "tenant__name_folded")
     raw_id_fields = ("agent",)
     actions = ("disable", "enable")
-    add_form = form = KeyForm
+    add_form = KeyForm
+    form = KeyChangeForm
     add_fields = (
         "agent",
         "name",

@@ -11,7 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.config.changing import masked_tenant_config
 from maim.common.actor import Actor
+from maim.common.models import AuditEntry
 from maim.http.admin_base import OperatorAdmin, actor_of
+from maim.http.admin_forms import SHOWN, ConcurrentForm
 from tenants import services
 from tenants.models import Membership, Tenant
 from tenants.serializers import InternalTenantChanges
@@ -25,12 +27,28 @@ class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
         return self.admin_site.has_permission(request)
 
 
+class MemberForm(ConcurrentForm):
+    """The role of a member, whose changes are in the audit log of the tenant."""
+
+    def audit_trail(self) -> QuerySet[AuditEntry]:
+        return AuditEntry.objects.filter(object_id=self.instance.tenant_id)
+
+    def tells_of(self, entry: AuditEntry, name: str) -> bool:
+        after = entry.after or {}  # of a change of a role, without the member
+        may_be_this_one = after.get("user", self.instance.user_id) == self.instance.user_id
+        return may_be_this_one and after.get(name) == self.current_values[name]
+
+
 class Members(_MembershipInline):
     """Who belongs to the tenant. The people are text, not choice fields that would each ask for theirs."""
 
     verbose_name_plural = _("Members")
+    form = MemberForm
     fields = ("user", "role", "created_at")
     readonly_fields = ("user", "created_at")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*self.fields, SHOWN] if self.has_change_permission(request, obj) else self.fields
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -86,16 +104,10 @@ class TenantAdmin(OperatorAdmin):
     readonly_fields = ("id", "owner", "created_at", "updated_at")
     inlines = (Members, NewMembers)
     body = InternalTenantChanges
+    masks = {"tenant_config": masked_tenant_config}
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return () if obj is None else self.inlines
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Tenant | None:
-        """The tenant with its agents' defaults masked, so that no page can show a secret."""
-        tenant: Tenant | None = super().get_object(request, object_id, from_field)
-        if tenant is not None:
-            tenant.tenant_config = masked_tenant_config(tenant.tenant_config)
-        return tenant
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Tenant:
         owner = values.pop("owner")

@@ -161,7 +161,8 @@ def delete_tenant(*, actor: Actor, tenant: Tenant) -> None:
 
 @transactional
 def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None:
-    """Gives a person a role in a tenant; the tenant's owner stays its owner."""
+    """Gives a person a role in a tenant; the tenant's owner stays its owner. Raises Invalid and TenantNotFound."""
+    lock_tenant(tenant.pk)  # one change at a time of who belongs to it
     if tenant.owner_id == user_id and role != Role.OWNER:
         raise Invalid({"role": [_("The tenant's owner cannot be made a member")]})
     membership = Membership.objects.select_for_update().filter(tenant=tenant, user_id=user_id).first()
@@ -181,7 +182,8 @@ def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None
 
 @transactional
 def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
-    """Takes a person's role in a tenant away; the tenant's owner stays."""
+    """Takes a person's role in a tenant away; the tenant's owner stays. Raises Invalid and TenantNotFound."""
+    lock_tenant(tenant.pk)
     if tenant.owner_id == user_id:
         raise Invalid({"user": [_("The tenant's owner cannot be removed")]})
     deleted, _by_model = Membership.objects.filter(tenant=tenant, user_id=user_id).delete()

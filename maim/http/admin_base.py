@@ -6,13 +6,11 @@ Operators (`is_staff`) may read everything here; whoever is also a superuser may
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.widgets import AdminTextareaWidget
@@ -23,14 +21,13 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from rest_framework import serializers
 
-from maim.common import strict_json
 from maim.common.actor import Actor, ActorKind
 from maim.common.db import transactional
-from maim.common.errors import DomainError, Invalid
+from maim.common.errors import DomainError
 from maim.common.fields import JSONTextField
 from maim.common.text import fold
+from maim.http.admin_forms import SHOWN, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
 from maim.http.fields import DESCRIPTION_LENGTH
-from maim.http.problems import problem_of
 from maim.http.scope import RequestScope
 
 RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
@@ -54,67 +51,11 @@ def change_url(row: models.Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
 
 
-def show_refusal(form: forms.BaseForm, error: DomainError) -> None:
-    """Adds what a service refused to a form, at the field it is about where the form has that."""
-    if not isinstance(error, Invalid):
-        form.add_error(None, str(error.detail))
-        return
-    for name, sentences in error.errors.items():
-        if name in form.fields:
-            form.add_error(name, [str(sentence) for sentence in sentences])
-        else:
-            form.add_error(None, [f"{name}: {sentence}" for sentence in sentences])
-
-
 @transactional
 def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
     """Does one write for each row, in one transaction."""
     for row in rows:
         write(row)
-
-
-class JSONFormField(forms.CharField):
-    """A JSON document in a text area, as strict as the API: `shape` is the API's own field for it."""
-
-    def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
-        self.shape, self.empty = shape, empty
-        rows = 3 if isinstance(shape, serializers.ListField) else 10
-        options["widget"] = AdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
-        super().__init__(**options, required=False)
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if value is None or isinstance(value, str) else _pretty(value)
-
-    def to_python(self, value: Any) -> Any:
-        try:
-            text = super().to_python(value)
-            document = self.shape.run_validation(strict_json.loads(text.encode())) if text else None
-        except strict_json.NotAcceptable as error:
-            raise forms.ValidationError(str(error)) from error
-        except serializers.ValidationError as error:
-            problem = problem_of(error)
-            assert problem is not None
-            raise forms.ValidationError(list(_sentences(problem.errors or {}))) from error
-        return self.empty() if document is None else document
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            # As text, because Python holds 1, 1.0 and True for equal.
-            return _pretty(initial) != _pretty(self.to_python(data))
-        except forms.ValidationError:
-            return True
-
-
-class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form that a service has the last word on; `refusal` is what it said against this input."""
-
-    refusal: ClassVar[DomainError | None] = None
-
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        if self.refusal is not None:
-            show_refusal(self, self.refusal)
-        return cleaned
 
 
 class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -126,8 +67,10 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """
 
     add_form: type[ServiceForm] = ServiceForm
-    form: type[ServiceForm] = ServiceForm
+    form: type[ChangeForm] = ChangeForm
     add_fields: Sequence[str] = ()
+    # How fields that hold secrets are shown; no page has them as they are stored.
+    masks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     body: type[serializers.Serializer[Any]]
     formfield_overrides = {
         models.TextField: {
@@ -165,6 +108,15 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     # ---- what is shown
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row with its secrets masked, and digests of what it has in the place of the masked values."""
+        row: Any = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.stored_digests = {name: stored_digest(getattr(row, name)) for name in self.masks}
+            for name, mask in self.masks.items():
+                setattr(row, name, mask(getattr(row, name)))
+        return row
+
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
@@ -175,7 +127,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return self.add_fields
         fields: Sequence[str] = self.fields or ()  # type: ignore[assignment]  # ours are flat
         if self.has_change_permission(request, obj):
-            return fields
+            return [*fields, SHOWN]
         return [self._readable(name) for name in fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
@@ -190,7 +142,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         @admin.display(description=field.verbose_name)
         def document(row: models.Model) -> str:
             value = getattr(row, name)
-            return self.get_empty_value_display() if value is None else format_html("<pre>{}</pre>", _pretty(value))
+            return self.get_empty_value_display() if value is None else format_html("<pre>{}</pre>", pretty(value))
 
         document.__name__ = name
         return document
@@ -234,13 +186,22 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         # The page without Django's own transaction: adding is one service call, which has its own, and
         # ahead of that it may hash a password. A change may be several calls, which belong together.
         page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]
-        is_change = request.method == "POST" and object_id is not None
         try:
-            return transactional(page)() if is_change else page()
+            if request.method == "POST" and object_id is not None:
+                return self._with_locked_row(request, object_id, page)
+            return page()
         except DomainError as error:
             # Nothing is written. The same input once more, now with the refusal, which stops it at the form.
             setattr(request, _REFUSAL, error)
             return page()
+
+    @transactional
+    def _with_locked_row(self, request: HttpRequest, object_id: str, page: Callable[[], Any]) -> Any:
+        """Return the page, whose row nobody else changes between the form's look at it and the service's write."""
+        if self.has_change_permission(request):
+            alone = self.get_queryset(request).select_related(None).prefetch_related(None)
+            alone.select_for_update().filter(pk=unquote(object_id)).first()
+        return page()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return self._or_message(request, super().changelist_view, extra_context)
@@ -320,13 +281,3 @@ def _parameter(entry: Any) -> str:
     if isinstance(entry, type):
         return str(entry.parameter_name)  # type: ignore[attr-defined]  # a SimpleListFilter
     return str(entry[0] if isinstance(entry, tuple) else entry)
-
-
-def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:
-    """What is wrong with a document, each with its path, which is `body` for the document itself."""
-    for path, texts in errors.items():
-        yield from (text if path == "body" else f"{path}: {text}" for text in texts)
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
