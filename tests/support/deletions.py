@@ -1,0 +1,84 @@
+"""One of everything, to be taken away and put back in the middle of what reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, models, transaction
+
+from accounts.models import TokenSession, User
+from agents import plugins, services, templates
+from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
+from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
+from apikeys.usage_log import log_usage
+from maim.common import clock
+from maim.common.models import AuditEntry
+from tenants.models import Membership, Tenant
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+
+# Each after those that it refers to.
+_MEMBER = (User, TokenSession)
+_TENANT = (Tenant, Membership)
+_CONTENT = (Template, Agent, ConfigVersion, AgentActivity, PluginSetting)
+_KEYS = (ApiKey, KeySecret, DailyUse, UsageLogEntry, AuditEntry)
+# What disappears, by a name for it.
+DELETIONS: dict[str, tuple[type[models.Model], ...]] = {
+    "everything": (*_MEMBER, *_TENANT, *_CONTENT, *_KEYS),
+    "the agent": (*_CONTENT, *_KEYS),
+    "the key": _KEYS,
+}
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Alice's tenant with one of everything, and Bob, its member, who is among what can be taken away."""
+
+    bob: Person
+    values: dict[str, str]
+    rows: dict[type[models.Model], list[Any]]
+
+    def delete(self, kinds: tuple[type[models.Model], ...]) -> None:
+        """Delete the rows of these kinds, all at once."""
+        with transaction.atomic():
+            for kind in reversed(kinds):
+                rows = kind._base_manager.filter(pk__in=[row.pk for row in self.rows[kind]])
+                rows._raw_delete(DEFAULT_DB_ALIAS)  # the cascades are spelled out in the kinds
+
+    def restore(self, kinds: tuple[type[models.Model], ...]) -> None:
+        """Store the rows of these kinds as they were, all at once."""
+        with transaction.atomic():
+            for kind in kinds:
+                kind._base_manager.bulk_create(self.rows[kind], ignore_conflicts=True)
+
+
+def make_objects() -> Objects:
+    """Create the objects, and read back what there is of each kind."""
+    alice, bob = register("alice"), register("bob")
+    join(bob, alice.tenant)
+    template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
+    agent = make_agent(alice.tenant, template_id=template.pk)
+    agent = services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
+    services.record_activity(tenant_id=alice.tenant.pk, agent_id=agent.pk, ttl_seconds=3600)
+    plugins.set_plugin(
+        actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="weather", enabled=True, config={"city": "Wuhan"}
+    )
+    key = make_key(agent, permissions=["chat"])
+    log_usage(action="chat", tenant_id=alice.tenant.pk)
+    DailyUse.unscoped.bulk_create(
+        [DailyUse(subject=key.key.pk, day=clock.now().date(), tenant_id=alice.tenant.pk, uses=1)]
+    )
+    rows: dict[type[models.Model], list[Any]] = {
+        kind: list(kind._base_manager.all()) for kind in DELETIONS["everything"]
+    }
+    rows[User] = [bob.user]
+    rows[TokenSession] = [row for row in rows[TokenSession] if row.user_id == bob.user.pk]
+    values = {
+        "tenant_id": alice.tenant.pk,
+        "agent_id": agent.pk,
+        "key_id": key.key.pk,
+        "template_id": template.pk,
+        "number": "2",
+        "api_key": key.secret,
+    }
+    return Objects(bob, values, rows)
