@@ -67,14 +67,21 @@ class PatchOperationField(serializers.Field):  # type: ignore[type-arg]
         return value
 
 
+class PatchField(serializers.ListField):
+    """A JSON patch (RFC 6902), kept as it is: a page of patches has hundreds of thousands of operations."""
+
+    child = PatchOperationField()
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
 class VersionAnswer(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="number")
     created_at = UTCDateTimeField()
     author = serializers.CharField()
     note = serializers.CharField(allow_null=True)
-    changes = serializers.ListField(
-        child=PatchOperationField(), source="patch", help_text="What changed, as a JSON patch without secrets."
-    )
+    changes = PatchField(source="patch", help_text="What changed, as a JSON patch without secrets.")
 
 
 class WholeVersionAnswer(VersionAnswer):
@@ -103,7 +110,7 @@ class DiffAnswer(serializers.Serializer[Any]):
         return {
             "from": serializers.IntegerField(),
             "to": serializers.IntegerField(),
-            "changes": serializers.ListField(child=PatchOperationField(), help_text="A JSON patch without secrets."),
+            "changes": PatchField(help_text="A JSON patch without secrets."),
         }
 
 

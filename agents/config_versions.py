@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-import jsonpatch
 from django.db.models import QuerySet
 
 from agents.config import rules, secrets, system
 from agents.config.changing import agent_defaults, changed
 from agents.config.document import Config
 from agents.config.layers import Layer
+from agents.config.patches import Patch, make_patch
 from agents.errors import AgentNotFound, ForeignTemplate, VersionNotFound
 from agents.models import Agent, ConfigVersion, Template
 from maim.common import audit, clock, epoch, feed
@@ -19,8 +19,6 @@ from maim.common.actor import Actor
 from maim.common.db import transactional
 from maim.common.errors import PreconditionFailed
 from maim.common.models import Change
-
-Patch = list[dict[str, Any]]
 
 
 class ConfigWrite(NamedTuple):
@@ -172,7 +170,7 @@ def diff(agent: Agent, first: int, second: int) -> Patch:
 
 def patch(before: Config, after: Config) -> Patch:
     """The JSON patch (RFC 6902) between two configs. A changed secret is told of, and not shown."""
-    operations: Patch = jsonpatch.make_patch(secrets.comparable(before), secrets.comparable(after)).patch
+    operations = make_patch(secrets.comparable(before), secrets.comparable(after))
     return [secrets.without_sealed(operation) for operation in operations]
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Length
+from django.utils.translation import gettext_lazy as _
 
 from agents.config_versions import lock_agent
 from agents.models import Agent, PluginSetting
 from maim.common import audit, clock
 from maim.common.actor import Actor
+from maim.common.audit import Recorded
 from maim.common.db import transactional
+from maim.common.errors import Invalid
 from tenants.models import Tenant
 from tenants.services import lock_tenant
+
+# Of an agent, or of a tenant for all of its agents; a file with as many can be imported again.
+MAX_PLUGINS = 1000
+MAX_TOTAL_LENGTH = 1024 * 1024  # characters of JSON
 
 
 def snapshot(row: PluginSetting) -> dict[str, Any]:
@@ -29,15 +41,18 @@ def set_plugin(
 ) -> PluginSetting:
     """Sets a plugin's setting for an agent, or with None for the whole tenant.
 
-    Raises TenantNotFound, AgentNotFound.
+    Raises TenantNotFound, AgentNotFound, and Invalid where the settings would be more than MAX_PLUGINS, or together
+    longer than MAX_TOTAL_LENGTH. Those that are already may be changed, but do not grow.
     """
     # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
     lock_tenant(tenant.id)
     if agent is not None:
         lock_agent(agent.id)
     scope = agent.id if agent else ""
-    row = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope=scope, plugin_name=plugin_name).first()
+    rows = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope=scope)
+    row = rows.filter(plugin_name=plugin_name).first()
     before = None if row is None else snapshot(row)
+    _check_room(rows.exclude(plugin_name=plugin_name), before, config)
     if row is None:
         row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
     row.enabled, row.config, row.updated_at = enabled, config, clock.now()
@@ -53,6 +68,38 @@ def set_plugin(
             after=after,
         )
     return row
+
+
+def _check_room(others: QuerySet[PluginSetting], before: Mapping[str, Any] | None, config: dict[str, Any]) -> None:
+    """Raise Invalid if a setting has no room beside the others."""
+    found = others.aggregate(number=Count("pk"), length=Sum(Length("config")))
+    if before is None and found["number"] >= MAX_PLUGINS:
+        raise Invalid({"plugin_name": [_("There may be at most 1,000 plugin settings")]})
+    length = _length(config)
+    grows = before is None or length > _length(before["config"])
+    if grows and (found["length"] or 0) + length > MAX_TOTAL_LENGTH:
+        raise Invalid({"config": [_("All plugin settings together may have at most 1 MiB of JSON")]})
+
+
+def _length(config: dict[str, Any]) -> int:
+    return len(json.dumps(config, ensure_ascii=False, separators=(",", ":")))
+
+
+@transactional
+def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, Any]]) -> None:
+    """Store the settings of a new agent, which has none, as `set_plugin` would; in few statements, however many."""
+    rows = PluginSetting.objects.in_tenants([agent.tenant_id])
+    rows.bulk_create(
+        (
+            PluginSetting(tenant=agent.tenant, agent=agent, agent_scope=agent.id, **{"config": {}, **setting})
+            for setting in settings
+        ),
+        batch_size=500,
+    )
+    # Read again, because not every database tells the ids of several new rows.
+    stored = rows.filter(agent=agent).order_by("pk")
+    changes = [Recorded(str(row.pk), agent.tenant_id, after=snapshot(row)) for row in stored]
+    audit.record_all(actor=actor, action="plugin.set", changes=changes)
 
 
 def merged_plugins(*, tenant: Tenant, agent: Agent | None) -> list[PluginSetting]:

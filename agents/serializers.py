@@ -11,6 +11,7 @@ from agents.models import Agent, AgentStatus, PluginSetting
 from maim.http.fields import (
     ID_LENGTH,
     Body,
+    BoundedListField,
     ChoiceField,
     JSONObjectField,
     Query,
@@ -27,7 +28,7 @@ from maim.http.shapes import utc_text
 
 
 def tags_field() -> serializers.ListField:
-    return serializers.ListField(child=StrictCharField(max_length=64), max_length=50, required=False)
+    return BoundedListField(child=StrictCharField(max_length=64), max_length=50, required=False)
 
 
 class TemplateIdField(StrictCharField):

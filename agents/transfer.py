@@ -7,15 +7,15 @@ from contextlib import suppress
 from itertools import chain, count
 from typing import Any
 
-import jsonpatch
 from django.utils.translation import gettext_lazy as _
 
 from agents import services
 from agents.config import secrets
 from agents.config.document import Config, secret_places
-from agents.config_versions import Patch, lock_agent
+from agents.config.patches import Patch, make_patch
+from agents.config_versions import lock_agent
 from agents.models import Agent, PluginSetting
-from agents.plugins import set_plugin
+from agents.plugins import add_plugins
 from maim.common import audit
 from maim.common.actor import Actor
 from maim.common.db import transactional
@@ -108,8 +108,7 @@ def import_agent(
         template_id=template_id,
         config=config,
     )
-    for plugin in plugins:
-        set_plugin(actor=actor, tenant=agent.tenant, agent=agent, **{"config": {}, **plugin})
+    add_plugins(actor=actor, agent=agent, settings=plugins)
     return agent
 
 
@@ -140,7 +139,7 @@ def difference(agent: Agent, sent: Mapping[str, Any]) -> Patch:
     before = _document(agent, agent.config if has_secrets else secrets.omitted(agent.config))
     plugins = sorted(({"config": {}, **plugin} for plugin in sent.get("plugins", ())), key=_plugin_name)
     after = {"tags": [], **sent, "config": meant, "plugins": plugins}
-    operations: Patch = jsonpatch.make_patch(_comparable(before), _comparable(after)).patch
+    operations = make_patch(_comparable(before), _comparable(after))
     return [secrets.without_sealed(operation) for operation in operations]
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.config_serializers import MAX_NOTE_LENGTH
+from agents.plugins import MAX_PLUGINS
 from agents.serializers import AgentAnswer, InternalAgentAnswer, PluginBody, tags_field
 from agents.transfer import FORMAT
 from maim.http.fields import (
     Body,
+    BoundedListField,
     ChoiceField,
     FlagParameter,
     JSONObjectField,
@@ -23,7 +25,6 @@ from maim.http.fields import (
 )
 
 FORMATS = ("json", "toml")
-MAX_PLUGINS = 1000
 
 
 class DuplicateBody(Body):
@@ -50,7 +51,7 @@ class ExportBody(Body):
     tags = tags_field()
     template_id = id_field(required=False)
     config = JSONObjectField(required=False)
-    plugins = serializers.ListField(child=PluginBody(), max_length=MAX_PLUGINS, required=False)
+    plugins = BoundedListField(child=PluginBody(), max_length=MAX_PLUGINS, required=False)
 
 
 class ImportQuery(Query):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -33,6 +33,18 @@ MAX_EXPIRES_WITHIN_DAYS = 3650
 _NETWORK_LENGTH = 50
 
 
+class _KeyListField(serializers.ListField):
+    """A list of texts. One of too many is passed on unchecked, because the rules of keys refuse it with a code."""
+
+    max_items: ClassVar[int]
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.max_items:
+            return data
+        items: list[Any] = super().to_internal_value(data)
+        return items
+
+
 @extend_schema_field(
     {
         "type": "array",
@@ -40,9 +52,10 @@ _NETWORK_LENGTH = 50
         "maxItems": MAX_PERMISSIONS,
     }
 )
-class PermissionsField(serializers.ListField):
+class PermissionsField(_KeyListField):
     """A list of texts. What a permission may be is KEY_005's to say, not the shape's."""
 
+    max_items = MAX_PERMISSIONS
     child = StrictCharField(trim_whitespace=False, allow_blank=True)
 
 
@@ -54,9 +67,10 @@ class PermissionsField(serializers.ListField):
         "example": ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"],
     }
 )
-class NetworksField(serializers.ListField):
+class NetworksField(_KeyListField):
     """A list of texts. Whether each is a network is for the rules of keys to say, not for the shape."""
 
+    max_items = MAX_NETWORKS
     child = StrictCharField(max_length=_NETWORK_LENGTH)
 
 

@@ -20,6 +20,7 @@ from maim.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
     Body,
+    BoundedListField,
     ChoiceField,
     PageQuery,
     Query,
@@ -88,7 +89,7 @@ class ValidateKeyBody(ParseKeyBody):
 
 
 class ValidateKeysBody(Body):
-    items = serializers.ListField(child=ValidateKeyBody(), min_length=1, max_length=100)
+    items = BoundedListField(child=ValidateKeyBody(), min_length=1, max_length=100)
 
 
 class CheckPermissionBody(ParseKeyBody):

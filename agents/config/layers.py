@@ -10,7 +10,7 @@ never goes with somebody else's `base_url`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -30,6 +30,7 @@ class Layer(NamedTuple):
 
 
 Path = tuple[str, ...]
+MAX_POINTER = 1000  # characters; else an object of long keys would be told of in many times its own size
 
 
 def resolve(layers: Sequence[Layer]) -> Config:
@@ -41,14 +42,14 @@ def resolve(layers: Sequence[Layer]) -> Config:
 
 
 def sources(layers: Sequence[Layer], resolved: Config) -> dict[str, str]:
-    """Which layer each leaf of what `resolve` made comes from, by its JSON pointer (RFC 6901).
+    """Return which layer each leaf of what `resolve` made comes from, by its JSON pointer (RFC 6901).
 
-    A leaf is a scalar, a list (but for the lists of named items, which are joined), or an empty object.
+    A leaf is a scalar, a list (but for the lists of named items, which are joined), an empty object, or an object
+    whose pointer has more than MAX_POINTER characters. Takes time in proportion to the leaves and the layers.
     """
-    topmost_first = [(layer.name, normal(layer.config)) for layer in reversed(layers)]
+    topmost_first = [(layer.name, _indexed(normal(layer.config))) for layer in reversed(layers)]
     found: dict[str, str] = {}
-    for pointer, path in _leaves(resolved, "", ()):
-        found[pointer] = next(name for name, config in topmost_first if _has(config, path))
+    _find_sources(found, resolved, "", (), topmost_first)
     return found
 
 
@@ -109,34 +110,48 @@ def _joined(lower: list[Config], upper: list[Config], path: Path, *, is_trusted:
     return list(items.values())
 
 
-def _leaves(value: Any, pointer: str, path: Path) -> Iterator[tuple[str, Path]]:
-    if isinstance(value, dict) and value:
+_Below = list[tuple[str, Any]]  # what each layer that has a value says of it, topmost first
+
+
+def _find_sources(found: dict[str, str], value: Any, pointer: str, path: Path, layers: _Below) -> None:
+    """Add the source of every leaf within a resolved value, of which `layers` are those that have it."""
+    if isinstance(value, dict) and value and len(pointer) <= MAX_POINTER:
         for key, member in value.items():
-            yield from _leaves(member, f"{pointer}/{_escaped(key)}", (*path, key))
+            _find_sources(found, member, f"{pointer}/{_escaped(key)}", (*path, key), _within(layers, key))
     elif path in NAMED_LISTS and isinstance(value, list) and value:
         for number, item in enumerate(value):
+            of_item = _within(layers, fold(item["name"]))
             for key, member in item.items():
-                yield from _leaves(member, f"{pointer}/{number}/{_escaped(key)}", (*path, item["name"], key))
+                here = f"{pointer}/{number}/{_escaped(key)}"
+                _find_sources(found, member, here, (*path, item["name"], key), _within(of_item, key))
     else:
-        yield pointer, path
+        found[pointer] = layers[0][0]
+
+
+def _within(layers: _Below, key: str) -> _Below:
+    """Return what the layers say of a member, without those that do not have it."""
+    members = ((name, value.get(key)) for name, value in layers if isinstance(value, dict))
+    return [(name, member) for name, member in members if member is not None]
+
+
+def _indexed(config: Config, path: Path = ()) -> Config:
+    """Return the config with each list of named items as an object by folded name. Only these are copied."""
+    found = dict(config)
+    for key in {known[len(path)] for known in NAMED_LISTS if known[: len(path)] == path} & config.keys():
+        here, value = (*path, key), config[key]
+        if here in NAMED_LISTS and isinstance(value, list):
+            items: Config = {}
+            for item in value:
+                name = fold(item["name"])
+                items[name] = {**items.get(name, {}), **item}
+            found[key] = items
+        elif isinstance(value, dict):
+            found[key] = _indexed(value, here)
+    return found
 
 
 def _escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
-
-
-def _has(config: Config, path: Path) -> bool:
-    value: Any = config
-    for depth, key in enumerate(path):
-        if isinstance(value, list) and path[:depth] in NAMED_LISTS:
-            value = next((item for item in value if fold(item["name"]) == fold(key)), None)
-        elif isinstance(value, dict):
-            value = value.get(key)
-        else:
-            return False
-        if value is None:
-            return False
-    return True
 
 
 def _items(config: Config, path: Path) -> list[Config]:

@@ -199,3 +199,35 @@ class TestInternal:
 
         assert (response.status_code, response.json()["code"]) == (404, "TENANT_001")
         assert set(response.json()) == {"detail", "code"}, "no envelope on this path"
+
+
+class TestRoom:
+    def test_there_are_at_most_a_thousand(self, alice: Person) -> None:
+        agent = make_agent(alice.tenant)
+        PluginSetting.unscoped.bulk_create(
+            PluginSetting(tenant=alice.tenant, agent=agent, agent_scope=agent.id, plugin_name=f"plugin {number}")
+            for number in range(1000)
+        )
+        path = f"/api/v1/plugins/settings?agent_id={agent.id}"
+
+        assert alice.client.send("POST", path, {"plugin_name": "one more", "enabled": True}).status_code == 400
+        assert alice.client.send("POST", path, {"plugin_name": "plugin 1", "enabled": False}).status_code == 200
+        assert PluginSetting.unscoped.count() == 1000
+
+    def test_together_they_have_at_most_a_mebibyte(self, alice: Person) -> None:
+        half, path = {"text": "x" * 600_000}, "/api/v1/plugins/settings"
+        assert alice.client.send("POST", path, {"plugin_name": "a", "enabled": True, "config": half}).status_code == 200
+
+        refused = alice.client.send("POST", path, {"plugin_name": "b", "enabled": True, "config": half})
+
+        assert (refused.status_code, list(refused.json()["errors"])) == (400, ["config"])
+        assert alice.client.send("POST", path, {"plugin_name": "a", "enabled": True, "config": half}).status_code == 200
+
+    def test_what_is_more_already_may_become_less_and_not_more(self, alice: Person) -> None:
+        for name in ("a", "b", "c"):
+            PluginSetting.unscoped.create(tenant=alice.tenant, plugin_name=name, config={"text": "x" * 600_000})
+        path = "/api/v1/plugins/settings"
+
+        for length, status in ((500_000, 200), (500_000, 200), (500_001, 400), (1, 200)):
+            body = {"plugin_name": "a", "enabled": True, "config": {"text": "x" * length}}
+            assert alice.client.send("POST", path, body).status_code == status, length

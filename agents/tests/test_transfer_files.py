@@ -329,7 +329,7 @@ class TestImport:
         def refuse(**_: Any) -> None:
             raise Invalid({"plugins": ["refused"]})
 
-        monkeypatch.setattr(transfer, "set_plugin", refuse)
+        monkeypatch.setattr(transfer, "add_plugins", refuse)
         document = {**transfer.exported(agent), "name": "twin"}
         del document["maim_export"]
         before = tables()

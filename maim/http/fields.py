@@ -93,6 +93,23 @@ class StrictBooleanField(serializers.BooleanField):
         return data
 
 
+class BoundedListField(serializers.ListField):
+    """A list of at most `max_length` items. A longer one is refused before its items are checked.
+
+    DRF's own checks them first, which takes it half a minute for the half a million that fit into a body.
+    """
+
+    def __init__(self, *, max_length: int, **options: Any) -> None:
+        super().__init__(max_length=max_length, **options)
+        self._most = max_length
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self._most:
+            self.fail("max_length", max_length=self._most)
+        items: list[Any] = super().to_internal_value(data)
+        return items
+
+
 class JSONObjectField(serializers.DictField):
     """An open JSON object, at most MAX_DEPTH deep, kept as it was sent."""
 
@@ -116,7 +133,7 @@ class AnyJSONField(serializers.JSONField):
 
 def _refuse_too_deep(value: Any) -> None:
     try:
-        strict_json.check(value)
+        strict_json.check_depth(value)
     except strict_json.NotAcceptable as error:
         raise serializers.ValidationError(str(error)) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from agents import config_versions, transfer, transfer_files
-from agents.config_versions import Patch
+from agents.config.patches import Patch
 from agents.management.selecting import Selection
 from agents.models import Agent
 from agents.serializers import InternalAgentAnswer
