@@ -34,7 +34,8 @@ ACCEPTED = (
     r"^\s*/\w+(?:\s+\S+)*\s*$",
     r"https?://[^\s/$.?#].[^\s]*",
     r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}",
-    r".*早.*安.*",
+    r"早.*安.*",
+    r"^.*早.*安",
     r"(?:苹果|苹果手机|香蕉|香蕉皮).*(?:多少钱|价格|怎么卖)",
     r"(?i)\b(?:hello|hi|hey)\b",
     r"^(?=.*\d)(?=.*[a-z])(?=.*[A-Z]).{8,}$",
@@ -45,7 +46,8 @@ ACCEPTED = (
     r"(a)?(?(1)b|c)$",
     r"(?>a+)b|a*+c",
     r"(?s:.*?)x(?m:^y$)",
-    r".*.*=.*",
+    r"^.*.*=.*",
+    r"foo.*bar\d+$",
     r"(?:a?b?c?){3}x",
     r"a{0,500}b{0,500}c$",
     r"[[a]",  # `re` warns of a set in a set
@@ -79,6 +81,17 @@ CATASTROPHIC = (
     (r"(?:c(?:\B)?)*!", "c" * 40),
     (".*" * 12 + "=", "a" * 40),
     (r"((?:\w\d?)+)+$", "a" * 30 + "!"),
+)
+
+# Each with a piece of text that many of which make a search take the cube of its length.
+CUBIC = (
+    (r".*.*[a-z]{1,10}x", "a"),
+    (r".*[a-w]+x", "a"),
+    (r".*早.*安", "早"),
+    (r"a.*a.*b", "a"),
+    (r"(?:^|a).*a.*b", "a"),
+    (r"(?m)^.*a.*a.*b", "a\n"),
+    (r"(.*)=(.*);", "="),
 )
 
 OF_A_REFUSED_SHAPE = (
@@ -123,6 +136,11 @@ class TestWhatIsAccepted:
 
         assert seconds(ACCEPTED, texts) < 10
 
+    def test_takes_no_time_on_a_long_message(self) -> None:
+        atoms = ("a", "早", "苹果", "foo", "=", "a1", " a", "[CQ:at,qq=1]", "a.", "1-", "/a ", "x@x.")
+
+        assert seconds(ACCEPTED, [atom * (1000 // len(atom)) + "\n!" for atom in atoms]) < 10
+
     @given(st.data())
     @settings(max_examples=20, deadline=None)
     def test_takes_no_time_whatever_it_is_made_of(self, data: st.DataObject) -> None:
@@ -162,6 +180,10 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(("regex", "text"), CATASTROPHIC)
     def test_it_is_catastrophic(self, regex: str, text: str) -> None:
         assert seconds([regex], [text], limit=0.5) >= 0.5
+
+    @pytest.mark.parametrize(("regex", "_piece"), CUBIC)
+    def test_search_that_takes_the_cube_of_the_texts_length(self, regex: str, _piece: str) -> None:
+        assert problem(regex)
 
     @pytest.mark.parametrize("regex", OF_A_REFUSED_SHAPE)
     def test_what_is_likely_to_be(self, regex: str) -> None:

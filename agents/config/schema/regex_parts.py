@@ -41,6 +41,26 @@ class Part:
         """Whether this is such a part, or has one within."""
         return is_wanted(self) or any(part.holds(is_wanted) for part in self.within)
 
+    @property
+    def characters(self) -> int:
+        """What it may be made of."""
+        return reduce(or_, (part.characters for part in self.within), 0) if self.within else self.first
+
+    @property
+    def last(self) -> int:
+        """What it may end with, where it is not empty."""
+        found = 0
+        for part in reversed(self.within):
+            found |= part.last
+            if not part.can_be_empty:
+                break
+        return found if self.within else self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning(Part):
+    """The beginning of the text, where no search goes on from another place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference(Part):
@@ -59,6 +79,10 @@ class Choice(Part):
     """One part of several."""
 
     within: tuple[Part, ...]
+
+    @property
+    def last(self) -> int:
+        return reduce(or_, (part.last for part in self.within), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +103,14 @@ class Look(Part):
     """A look ahead or behind: it takes no character, and is not tried again once it has succeeded."""
 
     body: Part
+
+    @property
+    def characters(self) -> int:
+        return 0
+
+    @property
+    def last(self) -> int:
+        return 0
 
     @property
     def within(self) -> tuple[Part, ...]:
@@ -129,8 +161,9 @@ class _Reader:
                 return Sequence(first, False, parts)
         return Sequence(first, True, parts)
 
-    def _anchor(self, _argument: Any, _flags: int) -> Part:
-        return _EMPTY
+    def _anchor(self, argument: Any, flags: int) -> Part:
+        is_first = argument is op.AT_BEGINNING_STRING or (argument is op.AT_BEGINNING and not flags & re.MULTILINE)
+        return Beginning(0, True) if is_first else _EMPTY
 
     def _failure(self, _argument: Any, _flags: int) -> Part:
         return Part(0, False)

@@ -8,7 +8,8 @@ bounded, which is read from its parse tree without running it:
 * What a large repeat repeats must hold settled choices only. Otherwise each turn multiplies the ways, and
   their number grows exponentially with the text: `(a+)+`, `(a|aa)*`.
 * Elsewhere the ways of the choices that are not settled are multiplied: MANY for leaving a large repeat, the
-  number of turns for a small one, the number of branches. The product is at most MAX_WAYS: as many ways as
+  number of turns for a small one, the number of branches; and MANY more if a search tries the regex at every place
+  of the text, or if each way may run through the text once more. The product is at most MAX_WAYS: as much work as
   the square of the text's length, times a constant.
 
 All of it errs on the side of refusing.
@@ -23,7 +24,18 @@ from typing import NamedTuple
 from django.utils.translation import gettext_noop as _
 
 from agents.config.schema import charsets
-from agents.config.schema.regex_parts import UNLIMITED, Choice, Look, Part, Reference, Repeat, Sequence, TooWide, read
+from agents.config.schema.regex_parts import (
+    UNLIMITED,
+    Beginning,
+    Choice,
+    Look,
+    Part,
+    Reference,
+    Repeat,
+    Sequence,
+    TooWide,
+    read,
+)
 
 MAX_LENGTH = 500  # characters of one regex
 MAX_REGEXES = 500  # of a config
@@ -48,7 +60,7 @@ def problem(regex: str) -> Problem | None:
     if len(regex) > MAX_LENGTH:
         return Problem(_("a regular expression may have at most %(parameter)s characters"), MAX_LENGTH)
     try:
-        _ways(read(regex, max_ranges=MAX_RANGES), charsets.END)
+        _check_work(read(regex, max_ranges=MAX_RANGES))
     except (re.error, OverflowError) as error:
         return Problem(_("is not a regular expression: %(parameter)s"), str(error))
     except RecursionError:
@@ -64,6 +76,73 @@ class _Refused(Exception):
     def __init__(self, message: str, parameter: str | int = "") -> None:
         super().__init__(message)
         self.problem = Problem(message, parameter)
+
+
+def _check_work(regex: Part) -> None:
+    """Raise _Refused if a search for the regex may take too long."""
+    work = _ways(regex, charsets.END)
+    is_searched = not _is_anchored(regex)
+    if is_searched:
+        work *= MANY
+    if _runs_again(_flat(regex), is_searched=is_searched):
+        work *= MANY
+    if work > MAX_WAYS:
+        raise _too_many_ways()
+
+
+def _is_anchored(part: Part) -> bool:
+    if isinstance(part, Choice):
+        return all(_is_anchored(branch) for branch in part.within)
+    if isinstance(part, Sequence):
+        begin = next((each for each in part.within if not isinstance(each, Look)), None)
+        return begin is not None and _is_anchored(begin)
+    return isinstance(part, Beginning)
+
+
+def _flat(part: Part) -> list[Part]:
+    """Return the parts that come after each other, those of groups too."""
+    return [each for within in part.within for each in _flat(within)] if isinstance(part, Sequence) else [part]
+
+
+def _runs_again(parts: list[Part], *, is_searched: bool) -> bool:
+    """Whether a large repeat may run through the text again for each way in which what is before it matched.
+
+    It does not where it begins only after a character that it cannot run over. What is last in the regex does not
+    fail, so that it is tried once.
+    """
+    follow, is_run, is_open = charsets.END, False, False
+    runs = [not isinstance(part, Look) and part.holds(_is_large_repeat) for part in parts]
+    for number in reversed(range(len(parts))):
+        part = parts[number]
+        is_settled = isinstance(part, Repeat) and _is_settled(part, follow)
+        if runs[number] and not is_settled:
+            if is_run:
+                return True
+            is_open = True
+        if runs[number] and (is_settled or not isinstance(part, Repeat)):
+            is_run = is_run or (number < len(parts) - 1 and not _begins_apart(parts[:number], part))
+        follow = part.begins(follow)
+    return is_searched and not is_open and any(runs[:-1])
+
+
+def _begins_apart(before: list[Part], part: Part) -> bool:
+    """Whether no character that a part is made of can come just before it."""
+    for each in reversed(before):
+        if each.last & part.characters:
+            return False
+        if not each.can_be_empty:
+            return True
+    return True
+
+
+def _is_settled(repeat: Repeat, follow: int) -> bool:
+    """Whether the next character decides if there is another turn."""
+    # A turn of nothing is as good as none, whatever comes next.
+    return repeat.low == repeat.high or not (repeat.body.can_be_empty or repeat.body.first & follow)
+
+
+def _too_many_ways() -> _Refused:
+    return _Refused(_("it can match the same text in too many ways, which can take very long"))
 
 
 def _ways(part: Part, follow: int, turns: int = 1) -> int:
@@ -83,7 +162,7 @@ def _ways(part: Part, follow: int, turns: int = 1) -> int:
         case _:
             ways = 1
     if ways > MAX_WAYS:
-        raise _Refused(_("it can match the same text in too many ways, which can take very long"))
+        raise _too_many_ways()
     return ways
 
 
@@ -117,8 +196,7 @@ def _ways_of_repeat(repeat: Repeat, follow: int, turns: int) -> int:
         if turns > MAX_TURNS:
             raise _Refused(_("its repeats may come to at most %(parameter)s turns"), MAX_TURNS)
     of_body = _ways(body, body.first | follow if repeat.high > 1 else follow, turns)
-    # A turn of nothing is as good as none, whatever comes next.
-    is_settled = repeat.low == repeat.high or not (body.can_be_empty or body.first & follow)
+    is_settled = _is_settled(repeat, follow)
     if not _is_large_repeat(repeat):
         of_turns: int = of_body**repeat.high
         return of_turns * (1 if is_settled else repeat.high - repeat.low + 1)
