@@ -60,7 +60,7 @@ class _ConfigView(BaseView):
         if not isinstance(sent, dict):
             raise ParseError(_("The body must be a JSON object"))
         try:
-            strict_json.check(sent)
+            strict_json.check_depth(sent)
         except strict_json.NotAcceptable as error:
             raise ParseError(str(error)) from error
         return sent

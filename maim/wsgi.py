@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from http import HTTPStatus
@@ -66,14 +67,26 @@ def _keep_body(environ: Environ) -> bytes:
     return body
 
 
-def _measure_body(environ: Environ) -> None:
-    """Gives a chunked body the length that WSGI, and so Django, needs to see it at all.
+PIECE_BYTES = 4096
+# A body of the largest size takes some milliseconds; one that comes byte by byte would take seconds.
+MAX_READING_SECONDS = 0.1
 
-    One byte past the limit is enough for the surface's middleware to refuse it.
+
+def _measure_body(environ: Environ) -> None:
+    """Give a chunked body the length that WSGI, and so Django, needs to see it at all.
+
+    One byte past the limit is enough for the surface's middleware to refuse it. A body in so many chunks that reading
+    it takes this thread more than MAX_READING_SECONDS of processor time counts as such a one.
     """
-    body = environ["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
-    environ["CONTENT_LENGTH"] = str(len(body))
-    environ["wsgi.input"] = io.BytesIO(body)
+    pieces: list[bytes] = []
+    left, began = settings.MAX_BODY_BYTES + 1, time.thread_time()
+    while left and (piece := environ["wsgi.input"].read(min(left, PIECE_BYTES))):
+        pieces.append(piece)
+        left -= len(piece)
+        if time.thread_time() - began > MAX_READING_SECONDS:
+            left = 0
+    environ["CONTENT_LENGTH"] = str(settings.MAX_BODY_BYTES + 1 - left)
+    environ["wsgi.input"] = io.BytesIO(b"".join(pieces))
 
 
 def _no_such_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

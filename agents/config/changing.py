@@ -23,6 +23,7 @@ def changed(
     Its secrets are sealed. An operator's (`is_trusted`) may change what the layers below define. Raises
     BadConfig, which names every path that is wrong.
     """
+    rules.check_sent(sent, stored)
     errors = _Errors()
     meant = sent
     with errors.collected():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -40,6 +41,7 @@ def check_names(sent: Config, stored: Config, below: Sequence[Layer]) -> None:
     used_before = defaultdict[str, set[str]](set)
     for item in _items(before, "models"):
         used_before[_folded(item.get("name"))].add(_folded(item.get("api_provider")))
+    models -= used_before.keys()
     for number, provider in enumerate(_items(model, "api_providers")):
         if _folded(provider.get("name")) in providers:
             errors[f"config_overrides.model.api_providers[{number}].name"] = [
@@ -47,7 +49,7 @@ def check_names(sent: Config, stored: Config, below: Sequence[Layer]) -> None:
             ]
     for number, item in enumerate(_items(model, "models")):
         path = f"config_overrides.model.models[{number}]"
-        if _folded(item.get("name")) in models - used_before.keys():
+        if _folded(item.get("name")) in models:
             errors[f"{path}.name"] = [_("the system, the template or the tenant has a model of this name")]
         for key in ("api_provider", "provider_name"):
             used = _folded(item.get(key))
@@ -55,6 +57,16 @@ def check_names(sent: Config, stored: Config, below: Sequence[Layer]) -> None:
                 errors[f"{path}.{key}"] = [_("a model of your own needs a provider of your own")]
     if errors:
         raise BadConfig(errors)
+
+
+def check_sent(sent: Config, stored: Config) -> None:
+    """Raise BadConfig if so much is sent that it could be no change of `stored`, before any of it is looked at.
+
+    What a config may hold is for `check_size` to say, once it is merged. Up to there as many values again, which are
+    null, may remove what is stored.
+    """
+    if _has_more_values(sent, MAX_LEAVES + max(MAX_LEAVES, _values(stored))):
+        raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
 
 
 def check_size(config: Config, stored: Config) -> None:
@@ -73,7 +85,11 @@ def _size(config: Config) -> int:
 
 
 def _values(config: Config) -> int:
-    return sum(1 for _leaf in _leaves(config))
+    return sum(1 for _value in _leaves(config))
+
+
+def _has_more_values(config: Config, number: int) -> bool:
+    return next(islice(_leaves(config), number, None), _NOTHING) is not _NOTHING
 
 
 def _opened(config: Config) -> Config:
@@ -84,12 +100,19 @@ def _opened(config: Config) -> Config:
         return config
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if not members:
-        yield value
-    for member in members:
-        yield from _leaves(member)
+_NOTHING = object()
+
+
+def _leaves(config: Config) -> Iterator[Any]:
+    """Yield every value that has none within it, in any order."""
+    left: list[Any] = [config]
+    while left:
+        value = left.pop()
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if members:
+            left += members
+        else:
+            yield value
 
 
 def _items(model: Config, name: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
@@ -45,20 +46,42 @@ def loads(raw: bytes) -> Any:
 
 
 def check(value: Any, depth: int = MAX_DEPTH) -> None:
-    """Raises NotAcceptable if the value is nested too deep or holds text that cannot be stored."""
-    if isinstance(value, str):
-        if _UNSTORABLE.search(value):
-            raise NotAcceptable(_("text must not contain NUL characters or lone surrogates"))
-    elif isinstance(value, dict | list):
+    """Raise NotAcceptable if what JSON may hold is nested too deep, or has text that cannot be stored."""
+    _check_texts([value] if isinstance(value, str) else ())
+    for containers, members in _levels(value, depth):
+        _check_texts(key for each in containers if type(each) is dict for key in each)
+        _check_texts(each for each in members if type(each) is str)
+
+
+def check_depth(value: Any, depth: int = MAX_DEPTH) -> None:
+    """Raise NotAcceptable if a part of what `loads` returned is nested too deep."""
+    for _level in _levels(value, depth):
+        pass
+
+
+_CONTAINERS = frozenset({dict, list})
+_Level = tuple[list[Any], list[Any]]
+
+
+def _levels(value: Any, depth: int) -> Iterator[_Level]:
+    """Yield the objects and lists of each level, with their members. Raise NotAcceptable for more than `depth` levels.
+
+    Level by level, because a call for each of half a million values would take most of a second.
+    """
+    members = [value]
+    while containers := [each for each in members if type(each) in _CONTAINERS]:
         if depth == 0:
             raise _too_deep()
-        if isinstance(value, dict):
-            for key, member in value.items():
-                check(key, depth)
-                check(member, depth - 1)
-        else:
-            for member in value:
-                check(member, depth - 1)
+        depth -= 1
+        members = []
+        for each in containers:
+            members += each.values() if type(each) is dict else each
+        yield containers, members
+
+
+def _check_texts(texts: Iterable[str]) -> None:
+    if _UNSTORABLE.search("".join(texts)):
+        raise NotAcceptable(_("text must not contain NUL characters or lone surrogates"))
 
 
 def _too_deep() -> NotAcceptable:

@@ -34,7 +34,7 @@ class MethodNotAllowed(DomainError):
 
 class PayloadTooLarge(DomainError):
     code = "PAYLOAD_TOO_LARGE"
-    message = _("The body is larger than 1 MiB")
+    message = _("The body is larger than 1 MiB, or comes in too many small chunks")
 
 
 class UnsupportedMediaType(DomainError):
