@@ -1,0 +1,407 @@
+"""No request of any account takes more than a second of processor time, whatever it is about (docs/threat-model.md).
+
+Each case is the worst that was found for an endpoint at the documented sizes. What is measured is the time of the
+thread that answers, not of the clock, so that a busy machine does not matter; most cases take a tenth of the bound.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+from agents.config import secrets
+from agents.config.rules import MAX_BYTES, MAX_LEAVES
+from agents.models import Agent, ConfigVersion, PluginSetting, Template
+from maim.http.surfaces import INTERNAL, PUBLIC
+from maim.server.worker import GC_THRESHOLD
+from tests.support.client import SurfaceClient
+from tests.support.people import Person, make_agent, make_key
+from tests.support.server import MaimServer
+
+pytestmark = pytest.mark.embedded
+
+MAX_SECONDS = 1.0
+# Of a mebibyte of tiny values, whose parsing alone takes a quarter of a second, and twice that on a busy machine.
+MAX_SECONDS_OF_A_BODY = 2.0
+Config = dict[str, Any]
+TASKS = ("replyer", "planner", "tool_use", "utils", "utils_small", "vlm", "voice", "embedding", "lpmm_qa")
+
+
+# ---- configs of the largest size, each bad in a way of its own
+
+
+def model(**section: Any) -> Config:
+    return {"config_overrides": {"model": section}}
+
+
+def named_models(prefix: str = "m") -> Config:
+    return model(models=[{"name": f"{prefix}{number}é{'x' * 20}"} for number in range(4900)])
+
+
+def providers() -> Config:
+    secret = "sk-0123456789abcdef"  # nobody's
+    return model(
+        api_providers=[
+            {"name": f"p{number}", "api_key": secret, "base_url": f"https://{number}.example.com"}
+            for number in range(1600)
+        ]
+    )
+
+
+def many_keys(value: int = 1) -> Config:
+    return {f"key {number} ~/é": value for number in range(4990)}
+
+
+def shuffled(seed: int = 1) -> Config:
+    texts = [f"text {number}" for number in range(4990)]
+    random.Random(seed).shuffle(texts)  # the same at every run
+    return {"texts": texts}
+
+
+def shuffled_objects(seed: int = 1) -> Config:
+    return {"objects": [{"text": text} for text in shuffled(seed)["texts"]]}
+
+
+def long_keys(value: int = 1) -> Config:
+    """26 levels of long keys: a pointer to a leaf is nearly as long as the config, and there are 4,900 of them."""
+    found: Config = {f"k{number}": value for number in range(4900)}
+    for number in range(26):
+        found = {chr(ord("a") + number) * 7000: found}
+    return found
+
+
+def deep(value: int = 1) -> Config:
+    found: Config = {}
+    for number in range(180):
+        member: Any = value
+        for _level in range(13):
+            member = {"k": [member]}
+        found[f"branch {number}"] = member
+    return found
+
+
+def wrong_values() -> Config:
+    wrong = {"ban_words": [1] * 4990}
+    return {"config_overrides": {"message_receive": wrong, "experimental": {"chat_prompts": ["x"] * 4990}}}
+
+
+def unknown_models() -> Config:
+    return model(model_task_config={task: {"model_list": [f"x{number}" for number in range(550)]} for task in TASKS})
+
+
+def regexes() -> Config:
+    hard = ["(?i)" + f"[一-龥]{{2}}[^a{number}]?" * 28 for number in range(20)]
+    return {"config_overrides": {"message_receive": {"ban_msgs_regex": hard}}}
+
+
+CONFIGS: dict[str, tuple[Callable[[], Config], Callable[[], Config]]] = {
+    "named models": (named_models, lambda: named_models("n")),
+    "secrets": (providers, providers),
+    "many keys": (many_keys, lambda: many_keys(2)),
+    "a shuffled list": (shuffled, lambda: shuffled(2)),
+    "shuffled objects": (shuffled_objects, lambda: shuffled_objects(2)),
+    "long keys": (long_keys, lambda: long_keys(2)),
+    "deep nesting": (deep, lambda: deep(2)),
+    "wrong values": (dict, wrong_values),
+    "unknown models": (dict, unknown_models),
+    "regexes": (dict, regexes),
+}
+
+
+# ---- what the cases are about
+
+
+class World(NamedTuple):
+    """Alice, and an agent of hers."""
+
+    alice: Person
+    agent: Agent
+
+    def store(self, config: Config) -> int:
+        """Gives the agent a config that was stored long ago; its version."""
+        Agent.unscoped.filter(pk=self.agent.pk).update(config=secrets.sealed(config, {}))
+        return 1
+
+    def versions(self, *configs: Config) -> None:
+        """Keeps configs as the versions from 101."""
+        for number, config in enumerate(configs, 101):
+            sealed = secrets.sealed(config, {})
+            kept = {"agent": self.agent, "tenant": self.alice.tenant, "author_kind": "user", "author": "alice"}
+            ConfigVersion.unscoped.create(number=number, config=sealed, patch=[], **kept)
+
+
+@pytest.fixture
+def world(alice: Person) -> World:
+    return World(alice, make_agent(alice.tenant))
+
+
+@pytest.fixture(autouse=True)
+def _collected_as_in_a_worker() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(GC_THRESHOLD)
+    yield
+    gc.set_threshold(*before)
+
+
+def seconds(client: SurfaceClient, method: str, path: str, body: Any = None, **extra: Any) -> float:
+    """Sends a request; the processor time that its answer took, which must not be a fault."""
+    content = (
+        body if isinstance(body, bytes) else b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+    )
+    kind = extra.pop("content_type", "application/json")
+    began = time.thread_time()
+    response = client.generic(method, path, content, kind, **extra)
+    taken = time.thread_time() - began
+    assert response.status_code < 500, response.content[:300]
+    return taken
+
+
+CONFIG_REQUESTS: dict[str, Callable[[World, Config], tuple[SurfaceClient, str, str, Any]]] = {
+    "explain": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config/effective?explain=1", None),
+    "reveal": lambda w, _: (
+        SurfaceClient(INTERNAL),
+        "GET",
+        f"/api/v2/agents/{w.agent.id}/config/effective?explain=1&reveal_secrets=1",
+        None,
+    ),
+    "effective": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config/effective", None),
+    "read": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config", None),
+    "replace": lambda w, new: (w.alice.client, "PUT", f"/api/v1/agents/{w.agent.id}/config?replace=1", new),
+    "merge": lambda w, new: (w.alice.client, "PUT", f"/api/v1/agents/{w.agent.id}/config", new),
+    "diff": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config/diff?from=101&to=102", None),
+    "restore": lambda w, _: (w.alice.client, "POST", f"/api/v1/agents/{w.agent.id}/config/restore", {"version": 102}),
+    "export": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/export?format=toml", None),
+    "duplicate": lambda w, _: (w.alice.client, "POST", f"/api/v1/agents/{w.agent.id}/duplicate", {}),
+    "import": lambda w, new: (
+        w.alice.client,
+        "POST",
+        "/api/v1/agents/import",
+        {"maim_export": 1, "name": "twin", "config": new},
+    ),
+    "template": lambda w, new: (w.alice.client, "POST", "/api/v1/templates", {"name": "template", "config": new}),
+    "tenant defaults": lambda w, new: (
+        w.alice.client,
+        "PUT",
+        f"/api/v1/tenants/{w.alice.tenant.id}",
+        {"tenant_config": {"agent_defaults": new}},
+    ),
+}
+
+
+class TestConfigs:
+    @pytest.mark.parametrize("title", CONFIGS)
+    def test_it_is_of_a_size_that_is_accepted(self, title: str) -> None:
+        for make in CONFIGS[title]:
+            assert len(json.dumps(make(), ensure_ascii=False).encode()) < MAX_BYTES
+
+    @pytest.mark.parametrize("title", CONFIGS)
+    def test_no_request_about_it_takes_long(self, title: str, world: World) -> None:
+        before, after = (make() for make in CONFIGS[title])
+        world.versions(before, after)
+        taken = {}
+        for name, request in CONFIG_REQUESTS.items():
+            world.store(before)
+            taken[name] = seconds(*request(world, after))
+
+        assert {name: each for name, each in taken.items() if each > MAX_SECONDS} == {}
+
+    def test_names_over_those_of_a_template_take_no_longer(self, world: World) -> None:
+        template = Template.unscoped.create(
+            tenant=world.alice.tenant,
+            tenant_scope=world.alice.tenant.id,
+            name="template",
+            name_folded="template",
+            config=named_models("t"),
+        )
+        Agent.unscoped.filter(pk=world.agent.pk).update(template=template)
+        world.versions(named_models())
+        for new in (named_models("n"), named_models("t")):
+            for name in ("explain", "reveal", "effective", "replace", "merge"):
+                world.store(named_models())
+                assert seconds(*CONFIG_REQUESTS[name](world, new)) < MAX_SECONDS, name
+
+    def test_patch_of_long_keys_takes_no_more_room_than_the_config(self, world: World) -> None:
+        world.versions(long_keys(1), long_keys(2))
+        response = world.alice.client.get(f"/api/v1/agents/{world.agent.id}/config/diff?from=101&to=102")
+
+        assert len(response.content) < 2 * MAX_BYTES
+
+    def test_sources_of_long_keys_take_little_room(self, world: World) -> None:
+        world.store(long_keys())
+        response = world.alice.client.get(f"/api/v1/agents/{world.agent.id}/config/effective?explain=1")
+
+        assert len(response.content) < 4 * MAX_BYTES
+
+
+# ---- bodies of one mebibyte that no rule accepts
+
+
+def filled(prefix: str, unit: str, suffix: str) -> bytes:
+    """The unit as often as it fits into a body."""
+    number = (1024 * 1024 - len(prefix) - len(suffix)) // len(unit)
+    return (prefix + (unit * number).rstrip(",") + suffix).encode()
+
+
+BODIES: dict[str, tuple[str, str, str, str, str]] = {
+    "keys to validate": ("internal", "POST", "/api/v2/auth/validate-api-keys", '{"items":[', "]}"),
+    "tags": ("public", "POST", "/api/v1/agents", '{"name":"x","tags":[', "]}"),
+    "plugins": ("public", "POST", "/api/v1/agents/import", '{"maim_export":1,"name":"x","plugins":[', "]}"),
+    "permissions": ("public", "PUT", "/api/v1/api-keys/{key}", '{"permissions":[', "]}"),
+    "networks": ("public", "PUT", "/api/v1/api-keys/{key}", '{"allowed_networks":[', "]}"),
+    "metadata": ("public", "PUT", "/api/v1/api-keys/{key}", '{"metadata":{"a":[', "]}}"),
+    "config": ("public", "PUT", "/api/v1/agents/{agent}/config", '{"a":[', "]}"),
+    "models": (
+        "public",
+        "PUT",
+        "/api/v1/agents/{agent}/config",
+        '{"config_overrides":{"model":{"models":[',
+        "]}}}",
+    ),
+    "plugin": (
+        "public",
+        "POST",
+        "/api/v1/plugins/settings?agent_id={agent}",
+        '{"plugin_name":"x","enabled":true,"config":{"a":[',
+        "]}}",
+    ),
+    "tenant": ("public", "PUT", "/api/v1/tenants/{tenant}", '{"tenant_config":{"a":[', "]}}"),
+    "usage log": ("internal", "POST", "/api/v1/usage/log", '{"action":"x","details":{"a":[', "]}}"),
+}
+UNITS = {"objects": "{},", "numbers": "1,", "texts": '"",', "names": '{"name":"a"},', "nesting": "[[[[[[[[]]]]]]]],"}
+
+
+class TestBodies:
+    @pytest.mark.parametrize("title", BODIES)
+    def test_no_body_of_one_mebibyte_takes_long(self, title: str, world: World) -> None:
+        surface, method, path, prefix, suffix = BODIES[title]
+        client = world.alice.client if surface == "public" else SurfaceClient(INTERNAL)
+        key = make_key(world.agent).key
+        url = path.format(agent=world.agent.id, key=key.id, tenant=world.alice.tenant.id)
+        taken = {name: seconds(client, method, url, filled(prefix, unit, suffix)) for name, unit in UNITS.items()}
+
+        assert {name: each for name, each in taken.items() if each > MAX_SECONDS_OF_A_BODY} == {}
+
+    def test_nor_do_a_thousand_plugins_in_an_import(self, world: World) -> None:
+        plugins = [
+            {"plugin_name": f"plugin {number}", "enabled": True, "config": {str(each): each for each in range(90)}}
+            for number in range(950)
+        ]
+        document = {"maim_export": 1, "name": "twin", "plugins": plugins}
+
+        assert seconds(world.alice.client, "POST", "/api/v1/agents/import", document) < MAX_SECONDS
+        assert PluginSetting.unscoped.count() == 950
+
+    @pytest.mark.parametrize("body", [b"x=1&" * 260_000, b"username=" + b"%C3%A9" * 170_000], ids=["fields", "text"])
+    def test_nor_does_a_form_at_login(self, body: bytes, db: None) -> None:
+        form = "application/x-www-form-urlencoded"
+
+        assert seconds(SurfaceClient(PUBLIC), "POST", "/api/v1/auth/login", body, content_type=form) < MAX_SECONDS
+
+    @pytest.mark.parametrize("name", ["ﷺ" * 300_000, "a" + "\u0301\u0323" * 240_000, "a" + "\u0301\u0323" * 49])
+    def test_nor_does_a_name_that_is_long_to_fold(self, name: str, world: World) -> None:
+        assert seconds(world.alice.client, "POST", "/api/v1/agents", {"name": name}) < MAX_SECONDS
+
+
+# ---- pages, headers, queries
+
+
+class TestPages:
+    @pytest.mark.parametrize("title", ["named models", "many keys", "deep nesting"])
+    def test_no_page_of_the_largest_configs_takes_long(self, title: str, world: World) -> None:
+        config, tenant = CONFIGS[title][0](), world.alice.tenant
+        agents = [Agent(tenant=tenant, config=config) for _number in range(99)]
+        templates = [Template(tenant=tenant, tenant_scope=tenant.id, config=config) for _number in range(100)]
+        rows: list[Agent | Template] = [*agents, *templates]
+        for number, row in enumerate(rows):
+            row.set_name(f"row {number}")
+        Agent.unscoped.bulk_create(agents)
+        Template.unscoped.bulk_create(templates)
+        internal = SurfaceClient(INTERNAL)
+
+        assert seconds(world.alice.client, "GET", "/api/v1/agents?q=row") < MAX_SECONDS
+        assert seconds(internal, "GET", f"/api/v2/agents?tenant_id={tenant.id}&size=100") < MAX_SECONDS
+        assert seconds(world.alice.client, "GET", "/api/v1/templates") < MAX_SECONDS
+        assert seconds(internal, "GET", "/api/v2/templates?size=100") < MAX_SECONDS
+
+    def test_nor_does_a_page_of_the_largest_patches(self, world: World) -> None:
+        patch = [{"op": "replace", "path": f"/key{number}", "value": number} for number in range(MAX_LEAVES)]
+        ConfigVersion.unscoped.bulk_create(
+            ConfigVersion(
+                agent=world.agent, tenant=world.alice.tenant, number=number, config={}, patch=patch, author_kind="user"
+            )
+            for number in range(101, 201)
+        )
+        path = f"agents/{world.agent.id}/config/versions"
+
+        assert seconds(world.alice.client, "GET", f"/api/v1/{path}") < MAX_SECONDS
+        assert seconds(SurfaceClient(INTERNAL), "GET", f"/api/v2/{path}?size=100") < MAX_SECONDS
+
+
+HEADERS = {
+    "X-Forwarded-For": "127.0.0.1," * 6000,
+    "If-None-Match": '"a",' * 16_000,
+    "If-Match": "," * 60_000,
+    "Cookie": "a=1; " * 12_000,
+    "Accept-Language": "a-b;q=0.5," * 6000,
+    "Authorization": "Bearer " + "a." * 30_000,
+    "Host": "a" * 60_000 + ":",
+    "Origin": "http://" + "[" * 60_000,
+    "X-Request-ID": "a" * 60_000,
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_no_header_takes_long(name: str, world: World) -> None:
+    variable = f"HTTP_{name.upper().replace('-', '_')}"
+    path = f"/api/v1/agents/{world.agent.id}/config"
+
+    assert seconds(world.alice.client, "PUT", path, {"a": 1}, **{variable: HEADERS[name]}) < MAX_SECONDS
+    assert seconds(world.alice.client, "GET", path, **{variable: HEADERS[name]}) < MAX_SECONDS
+
+
+@pytest.mark.parametrize("media_type", ['a="b";' * 10_000, "a*=utf-8''%41;" * 4000], ids=["quoted", "extended"])
+def test_no_media_type_takes_long(media_type: str, world: World) -> None:
+    content_type = f"application/json; {media_type}"
+    path = f"/api/v1/agents/{world.agent.id}"
+
+    assert seconds(world.alice.client, "PUT", path, {}, content_type=content_type) < MAX_SECONDS
+
+
+@pytest.mark.parametrize("query", ["a&" * 30_000, "q=" + "%25" * 20_000, "q=a" + "%CC%81%CC%A3" * 49])
+def test_no_query_takes_long(query: str, world: World) -> None:
+    assert seconds(world.alice.client, "GET", f"/api/v1/agents?{query}") < MAX_SECONDS
+
+
+@pytest.mark.parametrize("expression", ["(" * 8 + "a or " * 90 + "b" + ")" * 8, "(" * 1_000_000])
+def test_no_permission_expression_takes_long(expression: str, world: World) -> None:
+    question = {"api_key": make_key(world.agent).secret, "required_permission": expression}
+
+    assert seconds(SurfaceClient(INTERNAL), "POST", "/api/v2/auth/validate-api-key", question) < MAX_SECONDS
+
+
+@pytest.mark.parametrize("surface", ["public", "internal"])
+def test_body_that_comes_byte_by_byte_is_refused_before_it_takes_long(server: MaimServer, surface: str) -> None:
+    """A chunk a byte: at most, a million of them. Anybody else is answered meanwhile."""
+    port = server.public_port if surface == "public" else server.internal_port
+    path = {"public": "/api/v1/auth/login", "internal": "/api/v1/usage/log"}[surface]
+    headers = ("Host: localhost", "Content-Type: application/json", "Transfer-Encoding: chunked", "", "")
+    head = "\r\n".join((f"POST {path} HTTP/1.1", *headers))
+    worker = psutil.Process(server.workers(surface)[-1])
+    before = sum(worker.cpu_times()[:2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(head.encode() + b"1\r\n \r\n" * 100_000)
+        answer = connection.recv(100)
+    with server.client(surface) as client:
+        assert client.get("/health").status_code == 200
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert sum(worker.cpu_times()[:2]) - before < MAX_SECONDS
