@@ -9,11 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.managers import UserManager
 from maim.common import clock, ids
+from maim.common.display import DisplayName, ShownByName
 from maim.common.fields import ExactCharField, IdField
 from maim.common.text import fold
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     """A person. The folded columns carry the uniqueness (CONTRACT.md section 7)."""
 
     id = IdField(primary_key=True, default=ids.user_id, editable=False)
@@ -40,7 +41,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         )
 
     def __str__(self) -> str:
-        return self.username
+        return DisplayName(self.username)
 
     def set_username(self, username: str) -> None:
         """Sets the name and the form it is unique by."""

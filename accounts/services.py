@@ -21,7 +21,8 @@ from maim.common import audit, clock
 from maim.common.actor import Actor
 from maim.common.db import reconnecting, transactional, unique_or
 from maim.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from maim.common.text import fold
+from maim.common.naming import folded_length_error
+from maim.common.text import fold, fold_name, name_error
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 1024  # hashing is linear in it
@@ -129,7 +130,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
     """
     user = _lock_user(user_id)
     before = snapshot(user)
-    if "email" in changes:
+    if "email" in changes and changes["email"] != user.email:
         if errors := _email_errors(changes["email"]):
             raise Invalid(errors)
         user.set_email(changes["email"])
@@ -331,10 +332,15 @@ def _end_sessions(user: User, keep: str | None = None) -> None:
 def _username_errors(username: str) -> dict[str, list[Any]]:
     if not username.strip():
         return {"username": [_("The username must not be empty")]}
+    if error := name_error(username):
+        return {"username": [error]}
     if username != username.strip() or not username.isprintable():
         return {"username": [_("The username may hold printable characters only")]}
     if len(username) > 100 or len(fold(username)) > 300:
         return {"username": [_("The username may have at most 100 characters")]}
+    # The name of a person's own tenant is made of theirs.
+    if error := folded_length_error(fold_name(username), 300):
+        return {"username": [error]}
     return {}
 
 
@@ -345,6 +351,8 @@ def _email_errors(email: str | None) -> dict[str, list[Any]]:
         validate_email(email)
     except ValidationError as error:
         return {"email": list(error.messages)}
+    if invisible := name_error(email):
+        return {"email": [invisible]}
     return {"email": [_("The e-mail address is too long")]} if len(email) > 254 else {}
 
 

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from agents.access import agents_for
 from agents.models import Agent
 from maim.common.actor import Actor, ActorKind
-from maim.common.text import fold
+from maim.common.text import fold_name
 
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id")}
 # Their values follow the person's id among a query's parameters, in this order.
@@ -98,7 +98,7 @@ def _sql(rows: QuerySet[Any, Any]) -> str:
 
 def _value(name: str, sent: str) -> str:
     """A filter's value as the database is to have it."""
-    return f"%{connection.ops.prep_for_like_query(fold(sent))}%" if name == "q" else sent
+    return f"%{connection.ops.prep_for_like_query(fold_name(sent))}%" if name == "q" else sent
 
 
 def _converted(row: ListedAgent) -> ListedAgent:

@@ -6,8 +6,8 @@ from django.utils.translation import gettext_lazy as _
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
+from maim.common.naming import NamedModel
 from maim.common.scoping import TenantOwned
-from maim.common.text import fold
 
 
 class AgentStatus(models.TextChoices):
@@ -16,7 +16,7 @@ class AgentStatus(models.TextChoices):
     ARCHIVED = "archived", _("archived")
 
 
-class Template(TenantOwned):
+class Template(NamedModel, TenantOwned):
     """A config that many agents start from: an operator's (without a tenant), or a tenant's own."""
 
     id = IdField(primary_key=True, default=ids.template_id)
@@ -44,15 +44,8 @@ class Template(TenantOwned):
         verbose_name_plural = _("templates")
         constraints = (models.UniqueConstraint(fields=["tenant_scope", "name_folded"], name="template_name_unique"),)
 
-    def __str__(self) -> str:
-        return self.name
 
-    def set_name(self, name: str) -> None:
-        """Sets the name and the form it is unique by."""
-        self.name, self.name_folded = name, fold(name)
-
-
-class Agent(Limited, TenantOwned):
+class Agent(NamedModel, Limited, TenantOwned):
     """A bot: its name, and the config that was set for it (CONTRACT.md section 4)."""
 
     id = IdField(primary_key=True, default=ids.agent_id, editable=False)
@@ -84,13 +77,6 @@ class Agent(Limited, TenantOwned):
         verbose_name_plural = _("agents")
         constraints = (models.UniqueConstraint(fields=["tenant", "name_folded"], name="agent_name_unique"),)
         indexes = (models.Index(fields=["tenant", "created_at", "id"], name="agent_newest"),)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def set_name(self, name: str) -> None:
-        """Sets the name and the form it is unique by."""
-        self.name, self.name_folded = name, fold(name)
 
 
 class ConfigVersion(TenantOwned):

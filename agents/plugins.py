@@ -17,6 +17,7 @@ from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import transactional
 from maim.common.errors import Invalid
+from maim.common.text import name_error
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
@@ -41,8 +42,9 @@ def set_plugin(
 ) -> PluginSetting:
     """Sets a plugin's setting for an agent, or with None for the whole tenant.
 
-    Raises TenantNotFound, AgentNotFound, and Invalid where the settings would be more than MAX_PLUGINS, or together
-    longer than MAX_TOTAL_LENGTH. Those that are already may be changed, but do not grow.
+    Raises TenantNotFound, AgentNotFound, and Invalid for a bad name of a plugin that has no setting yet, or where the
+    settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those that are already may be
+    changed, but do not grow.
     """
     # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
     lock_tenant(tenant.id)
@@ -54,6 +56,8 @@ def set_plugin(
     before = None if row is None else snapshot(row)
     _check_room(rows.exclude(plugin_name=plugin_name), before, config)
     if row is None:
+        if error := name_error(plugin_name):
+            raise Invalid({"plugin_name": [error]})
         row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
     row.enabled, row.config, row.updated_at = enabled, config, clock.now()
     row.save()

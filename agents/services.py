@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError
-from django.utils.translation import gettext_lazy as _
 
 from agents import config_versions
 from agents.config.document import Config
@@ -18,7 +17,6 @@ from agents.models import Agent, AgentActivity, AgentStatus
 from maim.common import audit, clock, epoch, feed
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or, upsert
-from maim.common.errors import Invalid
 from maim.common.models import Change
 from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
@@ -58,7 +56,7 @@ def create_agent(
 ) -> Agent:
     """A new agent, marked active for `active_for` if that is given. Its config is version 1, also when it is empty.
 
-    Raises AgentNameTaken, BadConfig, ForeignTemplate, TenantNotFound.
+    Raises AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, TenantNotFound.
     """
     agent = Agent(
         tenant=lock_tenant(tenant.id),
@@ -68,7 +66,7 @@ def create_agent(
         rate_limit=rate_limit,
         quota=quota,
     )
-    set_name(agent, name)
+    agent.change_name(name)
     config_versions.check_template(agent)
     config_versions.change(agent, config or {}, ConfigWrite())
     add_agent(agent, actor=actor, action="agent.create")
@@ -99,14 +97,14 @@ def update_agent(
     """Changes any of `name, description, template_id, status, tags, rate_limit, quota`, and `config`, which is merged
     unless `config_write` says otherwise.
 
-    Raises AgentNameTaken, BadConfig, ForeignTemplate, PreconditionFailed, AgentNotFound.
+    Raises AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, PreconditionFailed, AgentNotFound.
     """
     write = config_write or ConfigWrite()
     row = lock_agent(agent.pk)
     config_versions.expect(row, write.expected)
     before, config_before = snapshot(row), row.config
     if "name" in changes:
-        set_name(row, changes["name"])
+        row.change_name(changes["name"])
     fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
@@ -180,10 +178,3 @@ def _mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
     )
     upsert(activity, unique_fields=["agent"], update_fields=["tenant", "last_seen_at", "ttl_seconds", "expires_at"])
     return activity
-
-
-def set_name(agent: Agent, name: str) -> None:
-    """Raises Invalid for a name that is too long to be compared."""
-    agent.set_name(name)
-    if len(agent.name_folded) > 300:
-        raise Invalid({"name": [_("The name is too long")]})

@@ -82,7 +82,7 @@ def create_template(
 ) -> Template:
     """A new template, a tenant's or with None an operator's. Operators may choose its id: agents may already name it.
 
-    Raises TemplateNameTaken, BadConfig, Forbidden.
+    Raises TemplateNameTaken, BadConfig, Forbidden, Invalid for a bad name or id.
     """
     if not actor.is_trusted and (tenant is None or template_id is not None):
         raise Forbidden(_("Only operators make templates for everybody, and choose ids"))
@@ -95,7 +95,7 @@ def create_template(
                 {"template_id": [_("An id may not contain a slash, which would make it an address of its own")]}
             )
         template.id = template_id
-    _set_name(template, name)
+    template.change_name(name)
     template.config = _changed(template, {}, config or {})
     with unique_or(_TAKEN):
         template.save(force_insert=True)
@@ -114,12 +114,12 @@ def create_template(
 def update_template(*, actor: Actor, template: Template, changes: Mapping[str, Any], replace: bool = False) -> Template:
     """Changes any of `name, description`, and `config`, which is merged unless `replace`.
 
-    Raises TemplateNameTaken, TemplateNotFound, BadConfig.
+    Raises TemplateNameTaken, TemplateNotFound, BadConfig, Invalid for a bad name.
     """
     row = _lock(template)
     before, config_before = snapshot(row), row.config
     if "name" in changes:
-        _set_name(row, changes["name"])
+        row.change_name(changes["name"])
     row.description = changes.get("description", row.description)
     if "config" in changes:
         row.config = _changed(row, row.config, changes["config"], replace=replace)
@@ -171,9 +171,3 @@ def _announce(template: Template) -> None:
 def _set_revision(template: Template, number: int) -> None:
     template.revision = number
     template.save(update_fields=["revision"])
-
-
-def _set_name(template: Template, name: str) -> None:
-    template.set_name(name)
-    if len(template.name_folded) > 300:
-        raise Invalid({"name": [_("The name is too long")]})

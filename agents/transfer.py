@@ -21,7 +21,7 @@ from maim.common.actor import Actor
 from maim.common.db import transactional
 from maim.common.errors import Invalid, Unavailable
 from maim.common.sealing import Unsealable
-from maim.common.text import fold
+from maim.common.text import cut, fold_name, name_error, visible
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
@@ -43,7 +43,7 @@ def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note
     duplicate = Agent(tenant=tenant)
     for field in ("description", "template_id", "config", "tags", "rate_limit", "quota"):
         setattr(duplicate, field, getattr(row, field))
-    services.set_name(duplicate, name or _name_of_duplicate(row))
+    duplicate.change_name(name or _name_of_duplicate(row))
     settings = _settings_of(row)
     told = {"duplicate_of": row.id, "plugins": [setting.plugin_name for setting in settings]}
     services.add_agent(duplicate, actor=actor, action="agent.duplicate", note=note, told=told)
@@ -180,6 +180,12 @@ def _name_of_duplicate(agent: Agent) -> str:
     others = Agent.objects.in_tenants([agent.tenant_id]).filter(name_folded__contains=" (copy")
     taken = set(others.values_list("name_folded", flat=True))
     longest = Agent._meta.get_field("name").max_length or 0
+    # An older name may hold what a new one may not, and then even nothing else.
+    base = visible(agent.name)
+    base = agent.id if name_error(base) else base
     suffixes = chain([" (copy)"], (f" (copy {number})" for number in count(2)))
-    names = (agent.name[: longest - len(suffix)].rstrip() + suffix for suffix in suffixes)
-    return next(name for name in names if fold(name) not in taken)
+    names = (
+        cut(base, longest - len(suffix), fold=fold_name, most_folded=Agent.longest_folded - len(suffix)) + suffix
+        for suffix in suffixes
+    )
+    return next(name for name in names if fold_name(name) not in taken)

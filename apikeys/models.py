@@ -12,8 +12,8 @@ from apikeys.errors import KeyNotFound
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
+from maim.common.naming import NamedModel
 from maim.common.scoping import TenantOwned
-from maim.common.text import fold
 
 
 class KeyStatus(models.TextChoices):
@@ -22,7 +22,7 @@ class KeyStatus(models.TextChoices):
     EXPIRED = "expired", _("expired")
 
 
-class ApiKey(Limited, TenantOwned):
+class ApiKey(NamedModel, Limited, TenantOwned):
     """A key as people know it: what it is called, what it may do, until when, how often and from where."""
 
     id = IdField(primary_key=True, default=ids.key_id, editable=False)
@@ -51,9 +51,6 @@ class ApiKey(Limited, TenantOwned):
         constraints = (models.UniqueConstraint(fields=["tenant", "name_folded"], name="key_name_unique"),)
         indexes = (models.Index(fields=["tenant", "created_at", "id"], name="key_newest"),)
 
-    def __str__(self) -> str:
-        return self.name
-
     @cached_property
     def current_secret(self) -> KeySecret:
         """The key's own secret, the newest. Raise KeyNotFound if the key was deleted meanwhile."""
@@ -79,10 +76,6 @@ class ApiKey(Limited, TenantOwned):
             ends = [secret.expires_at for secret in outlived if secret.expires_at is not None]
             told = [secret for secret in outlived if secret.expires_at == max(ends)]
         return max((secret.last_used_at for secret in told if secret.last_used_at is not None), default=None)
-
-    def set_name(self, name: str) -> None:
-        """Sets the name and the form it is unique by."""
-        self.name, self.name_folded = name, fold(name)
 
     def status_at(self, moment: datetime) -> KeyStatus:
         """The status people see: an active key whose time is over has expired."""

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 
 from apikeys.models import ApiKey, KeyStatus
 from maim.common import clock
-from maim.common.text import fold
+from maim.common.text import fold_name
 
 
 def matching(
@@ -33,7 +33,7 @@ def matching(
     if agent_id is not None:
         rows = rows.filter(agent_id=agent_id)
     if q is not None:
-        rows = rows.filter(Q(name_folded__contains=fold(q)) | Q(pk=q))
+        rows = rows.filter(Q(name_folded__contains=fold_name(q)) | Q(pk=q))
     if status is not None:
         rows = rows.filter(_has_status(KeyStatus(status)))
     if expires_within_days is not None:

@@ -19,7 +19,6 @@ from apikeys.models import ApiKey, KeySecret, KeyStatus
 from maim.common import audit, clock, epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or
-from maim.common.errors import Invalid
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600
@@ -89,7 +88,7 @@ def issue_key(
         allowed_networks=rules.checked_networks(allowed_networks or []),
         metadata=rules.checked_metadata(metadata or {}),
     )
-    _set_name(key, name)
+    key.change_name(name)
     with unique_or(_NAME_TAKEN):
         key.save(force_insert=True)
     secret = _new_secret(key)
@@ -109,7 +108,7 @@ def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiK
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     before = snapshot(row)
     if "name" in changes:
-        _set_name(row, changes["name"])
+        row.change_name(changes["name"])
     if "permissions" in changes:
         row.permissions = rules.checked_permissions(changes["permissions"])
     if "allowed_networks" in changes:
@@ -224,9 +223,3 @@ def _lock_key(key: ApiKey) -> ApiKey:
     if row is None:
         raise KeyNotFound
     return row
-
-
-def _set_name(key: ApiKey, name: str) -> None:
-    key.set_name(name)
-    if len(key.name_folded) > 300:
-        raise Invalid({"name": [_("The name is too long")]})

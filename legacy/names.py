@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from maim.common.text import fold
+from maim.common.text import Fold, cut, fold_name, name_error, visible
 
 
 class Name(NamedTuple):
@@ -18,28 +18,38 @@ class Name(NamedTuple):
     problem: str | None = None
 
 
-def kept(value: str | None, object_id: object, *, most: int, printable: bool = False) -> Name:
-    """The name that an object keeps: without blanks around it, cut to `most` characters; its id, if nothing is left.
+def kept(value: str | None, object_id: object, *, most: int, fold: Fold = fold_name, printable: bool = False) -> Name:
+    """The name that an object keeps: without blanks around it and what a name may not hold, cut to `most` characters;
+    its id, if nothing is left.
 
     The folded form, by which names are unique, may have three times as many.
     """
-    text = (value or "").strip()
-    if not text:
+    given = (value or "").strip()
+    if not given:
         return Name(str(object_id), "it was empty")
+    text = visible(given)
+    if name_error(text):
+        return Name(str(object_id), "nothing of it could be seen")
     if printable and not text.isprintable():
         return Name(str(object_id), "it had characters that cannot be printed")
-    short = text[:most].rstrip()
-    while len(fold(short)) > 3 * most:
-        short = short[:-1]
-    return Name(short) if short == text else Name(short, "it was too long")
+    short = cut(text, most, fold=fold, most_folded=3 * most)
+    problems = [
+        problem
+        for problem, is_so in (
+            ("it had control, direction or invisible characters", text != given),
+            ("it was too long", short != text),
+        )
+        if is_so
+    ]
+    return Name(short, " and ".join(problems) or None)
 
 
-def distinct(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int) -> str:
+def distinct(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int, fold: Fold = fold_name) -> str:
     """Another name for one that somebody else has: with the object's id, so that it is the same in each run. Only
     where somebody has that one, too, there is a number with it."""
     for number in count(1):
         suffix = f" ({object_id})" if number == 1 else f" ({object_id}, {number})"
-        other = f"{name[: most - len(suffix)].rstrip()}{suffix}"
+        other = cut(name, most - len(suffix), fold=fold, most_folded=3 * (most - len(suffix))) + suffix
         if is_free(other):
             return other
     raise AssertionError("unreachable")
@@ -51,7 +61,7 @@ def is_distinct_form(stored: str, name: str, object_id: str) -> bool:
     return suffix is not None and name.startswith(stored[: suffix.start()])
 
 
-def later_namesakes(names: Iterable[tuple[str, str, str]]) -> set[str]:
+def later_namesakes(names: Iterable[tuple[str, str, str]], *, fold: Fold = fold_name) -> set[str]:
     """Of (scope, id, name), in the order in which they are to be served, the ids whose names somebody before them has
     in their scope."""
     seen, later = set[tuple[str, str]](), set[str]()
@@ -63,18 +73,19 @@ def later_namesakes(names: Iterable[tuple[str, str, str]]) -> set[str]:
     return later
 
 
-def of_later_namesakes(names: Iterable[tuple[str, str, str]], *, most: int) -> dict[str, str]:
+def of_later_namesakes(names: Iterable[tuple[str, str, str]], *, most: int, fold: Fold = fold_name) -> dict[str, str]:
     """The same ids, with the names that they get instead."""
     names = list(names)
     taken = {(scope, fold(name)) for scope, _object_id, name in names}
-    later = later_namesakes(names)
+    later = later_namesakes(names, fold=fold)
     others = dict[str, str]()
     for scope, object_id, name in names:
         if object_id in later:
-            others[object_id] = distinct(name, object_id, partial(_is_free, taken, scope), most=most)
+            is_free = partial(_is_free, taken, scope, fold)
+            others[object_id] = distinct(name, object_id, is_free, most=most, fold=fold)
             taken.add((scope, fold(others[object_id])))
     return others
 
 
-def _is_free(taken: set[tuple[str, str]], scope: str, name: str) -> bool:
+def _is_free(taken: set[tuple[str, str]], scope: str, fold: Fold, name: str) -> bool:
     return (scope, fold(name)) not in taken

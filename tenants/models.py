@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
-from maim.common.text import fold
+from maim.common.naming import NamedModel
 
 
 class TenantType(models.TextChoices):
@@ -21,8 +21,11 @@ class TenantStatus(models.TextChoices):
     SUSPENDED = "suspended", _("suspended")
 
 
-class Tenant(Limited):
+class Tenant(NamedModel, Limited):
     """Whose agents and keys they are. Names are unique for an owner, and among those without one."""
+
+    name_field = "tenant_name"
+    longest_folded = 700
 
     id = IdField(primary_key=True, default=ids.tenant_id, editable=False)
     tenant_name = models.CharField(_("name"), max_length=255)
@@ -53,17 +56,10 @@ class Tenant(Limited):
         constraints = (models.UniqueConstraint(fields=["owner_scope", "name_folded"], name="tenant_name_unique"),)
         indexes = (models.Index(fields=["created_at", "id"], name="tenant_newest"),)
 
-    def __str__(self) -> str:
-        return self.tenant_name
-
     @property
     def named_owner_id(self) -> str | None:
         """The owner's id as it was sent; where it names no user here, nobody has an owner's rights."""
         return self.owner_scope or None
-
-    def set_name(self, name: str) -> None:
-        """Sets the name and the form it is unique by."""
-        self.tenant_name, self.name_folded = name, fold(name)
 
 
 class Role(models.TextChoices):

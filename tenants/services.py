@@ -77,7 +77,7 @@ def create_tenant(
     """Create a tenant. A person becomes the owner of what they make; others name an owner or none.
 
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
-    TenantNameTaken.
+    TenantNameTaken, and Invalid for a bad name.
     """
     if actor.kind is ActorKind.USER:
         owner_id = actor.id
@@ -92,7 +92,7 @@ def create_tenant(
         rate_limit=rate_limit,
         quota=quota,
     )
-    _set_name(tenant, tenant_name)
+    tenant.change_name(tenant_name)
     with unique_or(_NAME_TAKEN):
         tenant.save(force_insert=True)
     if owner is not None:
@@ -117,12 +117,13 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
     """Changes any of `tenant_name, tenant_type, description, contact_email, tenant_config, status,
     rate_limit, quota`.
 
-    A status and limits are for operators to give: a person's are ignored. Raises TenantNameTaken, TenantNotFound.
+    A status and limits are for operators to give: a person's are ignored. Raises TenantNameTaken,
+    TenantNotFound, Invalid for a bad name.
     """
     row = lock_tenant(tenant.pk)
     before, config_before, status_before = snapshot(row), row.tenant_config, row.status
     if "tenant_name" in changes:
-        _set_name(row, changes["tenant_name"])
+        row.change_name(changes["tenant_name"])
     if "tenant_config" in changes:
         row.tenant_config = changed_tenant_config(row.tenant_config, changes["tenant_config"])
     fields = ["tenant_type", "description", "contact_email"]
@@ -206,9 +207,3 @@ def set_revision(tenant: Tenant, number: int) -> None:
     """Notes the epoch of a change of the tenant's `agent_defaults`."""
     tenant.defaults_revision = number
     tenant.save(update_fields=["defaults_revision"])
-
-
-def _set_name(tenant: Tenant, name: str) -> None:
-    tenant.set_name(name)
-    if len(tenant.name_folded) > 700:
-        raise Invalid({"tenant_name": [_("The name is too long")]})

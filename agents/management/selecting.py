@@ -13,7 +13,7 @@ from agents.models import Agent
 from maim.commands.exits import Exit
 from maim.commands.tables import table
 from maim.common.actor import Actor
-from maim.common.text import fold
+from maim.common.naming import is_called
 from tenants.access import tenants_for
 from tenants.models import Tenant
 
@@ -34,7 +34,7 @@ class Selection:
     def tenant(self, text: str) -> Tenant:
         """A tenant, by its id or name."""
         rows = tenants_for(self._actor)
-        found = rows.filter(pk=text) or rows.filter(name_folded=fold(text))
+        found = rows.filter(pk=text) or rows.filter(is_called(text))
         return self._only(found, "tenant", text, ["ID", "NAME", "STATUS"], lambda row: [row.id, row, row.status])
 
     def agent(self, text: str, tenant: Tenant | None = None) -> Agent:
@@ -71,10 +71,10 @@ def with_id(row: Any) -> str:
 
 def _is_called(text: str) -> Q:
     """The agents that a text may name; either name may have a slash in it."""
-    called = Q(name_folded=fold(text))
+    called = is_called(text)
     for place, char in enumerate(text):
         if char == "/":
             tenant, name = text[:place], text[place + 1 :]
-            named = Q(tenant_id=tenant) | Q(tenant__name_folded=fold(tenant))
-            called |= named & Q(name_folded=fold(name))
+            named = Q(tenant_id=tenant) | is_called(tenant, "tenant__")
+            called |= named & is_called(name)
     return called

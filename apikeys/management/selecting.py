@@ -9,7 +9,7 @@ from agents.models import Agent
 from apikeys import keyformat
 from apikeys.access import keys_for
 from apikeys.models import ApiKey
-from maim.common.text import fold
+from maim.common.naming import is_called
 from tenants.models import Tenant
 
 
@@ -23,7 +23,7 @@ class KeySelection(Selection):
             rows = rows.filter(tenant=tenant)
         if agent is not None:
             rows = rows.filter(agent=agent)
-        found = rows.filter(pk=text) or rows.filter(name_folded=fold(text))
+        found = rows.filter(pk=text) or rows.filter(is_called(text))
         return self._only(
             found,
             "key",

@@ -19,7 +19,7 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row, Unreadable
 from maim.common.actor import Actor
 from maim.common.db import Wanted
-from maim.common.text import fold
+from maim.common.text import fold_name
 
 S = TypeVar("S", bound=models.Model)  # what is stored here
 W = TypeVar("W")  # what was there, as it is to be here
@@ -234,8 +234,8 @@ def rename_taken(rows: Sequence[Named], kind: str, report: Report, *, leaving: C
 
     def is_free(tenant_id: str, name: str) -> bool:
         wanted = {(row.tenant_id, row.name_folded) for row in rows}
-        is_here = others.filter(tenant=tenant_id, name_folded=fold(name)).exists()
-        return (tenant_id, fold(name)) not in wanted and not is_here
+        is_here = others.filter(tenant=tenant_id, name_folded=fold_name(name)).exists()
+        return (tenant_id, fold_name(name)) not in wanted and not is_here
 
     for row in rows:
         if (row.tenant_id, row.name_folded) in taken:

@@ -31,7 +31,7 @@ from legacy.snapshot import Snapshot
 from legacy.values import Row
 from maim.common import audit
 from maim.common.actor import Actor
-from maim.common.text import fold
+from maim.common.text import fold_name
 from tenants import adoption
 from tenants import services as tenants_services
 from tenants.models import Tenant, TenantStatus, TenantType
@@ -92,7 +92,7 @@ class Tenants(Kind[Tenant, Tenant]):
         _settle_owners(found, report)
 
         def is_free(one: Found[Tenant], name: str) -> bool:
-            place = (one.wanted.owner_scope, fold(name))
+            place = (one.wanted.owner_scope, fold_name(name))
             wanted = {(other.wanted.owner_scope, other.wanted.name_folded) for other in found}
             return place not in wanted and not others.filter(owner_scope=place[0], name_folded=place[1]).exists()
 

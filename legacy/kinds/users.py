@@ -17,7 +17,7 @@ from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
 from legacy.values import Row
 from maim.common.actor import Actor
-from maim.common.text import fold
+from maim.common.text import fold, name_error
 from tenants.adoption import give_to_owners
 
 _MOST = 100
@@ -32,14 +32,12 @@ class Users(Kind[User, User]):
     def __init__(self, old: Snapshot) -> None:
         people = "SELECT id, username, email FROM people WHERE id <> '' ORDER BY created_at, id"
         self._namesakes = names.of_later_namesakes(
-            (
-                ("", row["id"], names.kept(values.text(row["username"]), row["id"], most=_MOST, printable=True).text)
-                for row in old.rows(people)
-            ),
+            (("", row["id"], _name(row).text) for row in old.rows(people)),
             most=_MOST,
+            fold=fold,
         )
         self._sharing = names.later_namesakes(
-            ("", row["id"], _address(row)) for row in old.rows(people) if _address(row)
+            (("", row["id"], _address(row)) for row in old.rows(people) if _address(row)), fold=fold
         )
 
     def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[User]]]:
@@ -80,7 +78,7 @@ class Users(Kind[User, User]):
         for one in found:
             notes, user = report.about(self.name, one.object_id, None), one.wanted
             if user.username_folded in taken:
-                other_name = names.distinct(user.username, one.object_id, is_free, most=_MOST)
+                other_name = names.distinct(user.username, one.object_id, is_free, most=_MOST, fold=fold)
                 _rename(user, other_name, "somebody else here has this name", notes)
             if user.email_folded in used:
                 user.set_email(None)
@@ -115,7 +113,7 @@ def _user(row: Row, notes: Notes, *, other_name: str | None, shares_email: bool)
     user = User(
         id=row["id"], is_active=values.flag(row.get("is_active", 1)), created_at=made_at(row, "created_at", notes)
     )
-    name = names.kept(values.text(row["username"]), user.id, most=_MOST, printable=True)
+    name = _name(row)
     user.set_username(name.text)
     if name.problem:
         notes.found(Reason.RENAMED, f"{name.problem}; signs in as {name.text}")
@@ -153,10 +151,17 @@ def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
     except ValidationError:
         notes.found(Reason.BAD_EMAIL, f"{email[:100]!a} is no address; it was left out")
         return None
+    if name_error(email):
+        notes.found(Reason.BAD_EMAIL, f"{email[:100]!a} has control or invisible characters; it was left out")
+        return None
     if is_shared or len(email) > 254 or len(fold(email)) > 700:
         notes.found(Reason.BAD_EMAIL, f"{email[:100]} is too long, or somebody before has it; it was left out")
         return None
     return email
+
+
+def _name(row: Row) -> names.Name:
+    return names.kept(values.text(row["username"]), row["id"], most=_MOST, fold=fold, printable=True)
 
 
 def _address(row: Row) -> str:

@@ -1,0 +1,31 @@
+from django.db import migrations
+
+from maim.common.refolding import Columns, refold
+from maim.common.text import fold, fold_name
+
+NAMES = (
+    ("Tenant", Columns(name="tenant_name", scope="owner_scope")),
+)
+
+
+def fold_by_nfkc(apps, schema_editor):
+    for model, columns in NAMES:
+        refold(apps.get_model("tenants", model), columns, fold_name)
+
+
+def fold_by_nfc(apps, schema_editor):
+    for model, columns in NAMES:
+        refold(apps.get_model("tenants", model), columns, fold)
+
+
+class Migration(migrations.Migration):
+    # A transaction a batch, so that nobody waits long for a row. What was interrupted is run again.
+    atomic = False
+
+    dependencies = [
+        ("tenants", "0001_initial"),
+    ]
+
+    operations = [
+        migrations.RunPython(fold_by_nfkc, fold_by_nfc),
+    ]
