@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import services
 from accounts.models import User
 from maim.common.actor import Actor
+from maim.common.display import isolated
 from maim.common.errors import Conflict, DomainError
 from maim.http.admin_base import OperatorAdmin, actor_of, change_url
 from maim.http.admin_forms import ServiceForm, show_refusal
@@ -86,7 +87,7 @@ class UserAdmin(OperatorAdmin):
             services.delete_user(actor=actor, user_id=row.pk)
         except ProtectedError as error:
             raise Conflict(
-                gettext("Not deleted: %(user)s still owns tenants, delete those first") % {"user": row}
+                gettext("Not deleted: %(user)s still owns tenants, delete those first") % {"user": isolated(row)}
             ) from error
 
     def get_urls(self) -> list[URLPattern]:

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from maim.common import clock, ids
+from maim.common.display import isolated
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
 from maim.common.naming import NamedModel
@@ -122,7 +123,7 @@ class PluginSetting(TenantOwned):
         )
 
     def __str__(self) -> str:
-        return f"{self.plugin_name}: {self.agent_id or self.tenant_id}"
+        return f"{isolated(self.plugin_name)}: {self.agent_id or self.tenant_id}"
 
 
 class AgentActivity(TenantOwned):

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -91,7 +92,7 @@ class AgentIdWidget(ForeignKeyRawIdWidget):
 
     def label_and_url_for_value(self, value: Any) -> tuple[str, str]:
         agent = Agent.unscoped.select_related("tenant").filter(pk=value).first()
-        return ("", "") if agent is None else (f"{agent.name} ({agent.tenant})", change_url(agent))
+        return ("", "") if agent is None else (format_html("{} ({})", agent, agent.tenant), change_url(agent))
 
 
 class KeyForm(ServiceForm):

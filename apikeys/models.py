@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys.errors import KeyNotFound
 from maim.common import clock, ids
+from maim.common.display import DisplayName, ShownByName
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
 from maim.common.naming import NamedModel
@@ -140,7 +141,7 @@ class DailyUse(TenantOwned):
         return f"{self.subject} on {self.day}: {self.uses}"
 
 
-class UsageLogEntry(models.Model):
+class UsageLogEntry(ShownByName):
     """What a bot says it did. Ids are kept as sent, whether or not they name anything."""
 
     tenant_id = IdField(_("tenant"), null=True, db_index=True)
@@ -158,4 +159,4 @@ class UsageLogEntry(models.Model):
         ordering = ("-id",)
 
     def __str__(self) -> str:
-        return self.action
+        return DisplayName(self.action)

@@ -30,6 +30,7 @@ ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
     "maim.server",  # before Django's own apps, two of whose commands it replaces: runserver, changepassword
+    "maim.http",  # before the admin, some of whose templates it replaces
     "accounts.apps.OperatorsAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -41,7 +42,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "maim.common",
-    "maim.http",
     "accounts",
     "tenants",
     "agents",

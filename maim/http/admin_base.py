@@ -7,25 +7,30 @@ Operators (`is_staff`) may read everything here; whoever is also a superuser may
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from rest_framework import serializers
 
 from maim.common.actor import Actor, ActorKind
 from maim.common.db import transactional
+from maim.common.display import DisplayName, isolated
 from maim.common.errors import DomainError
-from maim.common.fields import JSONTextField
-from maim.common.text import fold
+from maim.common.fields import IdField, JSONTextField
+from maim.common.text import fold, fold_name
 from maim.http.admin_forms import SHOWN, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
 from maim.http.fields import DESCRIPTION_LENGTH
 from maim.http.scope import RequestScope
@@ -120,7 +125,33 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        return super().get_search_results(request, queryset, fold(search_term))
+        """The rows that the term finds in either folded form: of names, or of usernames and e-mail addresses."""
+        terms = dict.fromkeys((fold_name(search_term), fold(search_term)))
+        found = [super(OperatorAdmin, self).get_search_results(request, queryset, term) for term in terms]
+        return reduce(or_, (rows for rows, _has_duplicates in found)), any(duplicates for _rows, duplicates in found)
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [self._listed(name) for name in super().get_list_display(request)]
+
+    def action_checkbox(self, obj: models.Model) -> SafeString:
+        """Django's own, but with a plain text in the attribute that tells of the row."""
+        label = gettext("Select this object for an action - {}").format(obj)
+        box = forms.CheckboxInput({"class": "action-select", "aria-label": label}, lambda _value: False)
+        return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
+
+    def _listed(self, name: Any) -> Any:
+        """How a column is shown in the list: what people wrote isolates itself."""
+        field = next((field for field in self.opts.fields if field.name == name), None)
+        if not isinstance(field, models.CharField | models.TextField) or field.choices or isinstance(field, IdField):
+            return name
+
+        @admin.display(description=field.verbose_name, ordering=name)
+        def column(row: models.Model) -> str | None:
+            value = getattr(row, name)
+            return DisplayName(value).__html__() if value else None
+
+        column.__name__ = name
+        return column
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
         if obj is None:
@@ -226,6 +257,9 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.change(actor_of(request), obj, changes)
         else:
             obj.pk = self.create(actor_of(request), form.cleaned_data).pk
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        return super().response_delete(request, isolated(obj_display), obj_id)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self.delete(actor_of(request), obj)
