@@ -347,12 +347,12 @@ def _username_errors(username: str) -> dict[str, list[Any]]:
 def _email_errors(email: str | None) -> dict[str, list[Any]]:
     if not email:
         return {}
+    if invisible := name_error(email):
+        return {"email": [invisible]}
     try:
         validate_email(email)
     except ValidationError as error:
         return {"email": list(error.messages)}
-    if invisible := name_error(email):
-        return {"email": [invisible]}
     return {"email": [_("The e-mail address is too long")]} if len(email) > 254 else {}
 
 

@@ -1,0 +1,389 @@
+"""Names everywhere: which characters they may hold, and when two are the same (CONTRACT.md section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db.models import Model
+
+from accounts import services as accounts
+from accounts.models import User
+from agents import services as agents
+from agents import templates, transfer
+from agents.models import Agent, PluginSetting, Template
+from agents.plugins import set_plugin
+from apikeys import services as apikeys
+from apikeys.models import ApiKey
+from maim.common.errors import Conflict, Invalid
+from maim.common.naming import namesake_fold
+from maim.common.text import fold_name
+from tenants import services as tenants
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.commands import run
+from tests.support.operators import Operator, errors_of, url
+from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
+from tests.support.tables import changed_tables, tables
+
+pytestmark = pytest.mark.django_db
+
+OLD_NAME = "\u202eeman"
+REFUSED = "May not contain U+202E: control, direction and invisible characters are not allowed here"
+FULL_WIDTH, PLAIN = "客服Ａ", "客服a"
+LONGEST_FOLDED = "\ufdfa" * 100  # each stands for 18 letters and blanks
+
+Make = Callable[[Person, str], Model]
+Rename = Callable[[Any, dict[str, Any]], Model]
+
+
+def _make_agent(alice: Person, name: str) -> Model:
+    return make_agent(alice.tenant, name)
+
+
+def _make_key(alice: Person, name: str) -> Model:
+    agent = Agent.objects.in_tenants([alice.tenant.id]).first() or make_agent(alice.tenant)
+    return make_key(agent, name).key
+
+
+def _make_tenant(alice: Person, name: str) -> Model:
+    return tenants.create_tenant(actor=OPERATOR, tenant_name=name, tenant_type="enterprise", owner_id=alice.user.id)
+
+
+def _make_template(alice: Person, name: str) -> Model:
+    return templates.create_template(actor=OPERATOR, tenant=alice.tenant, name=name)
+
+
+MAKE: dict[type[Model], Make] = {
+    Agent: _make_agent, ApiKey: _make_key, Tenant: _make_tenant, Template: _make_template
+}  # fmt: skip
+CHANGE: dict[type[Model], Rename] = {
+    Agent: lambda row, changes: agents.update_agent(actor=OPERATOR, agent=row, changes=changes),
+    ApiKey: lambda row, changes: apikeys.update_key(actor=OPERATOR, key=row, changes=changes),
+    Tenant: lambda row, changes: tenants.update_tenant(actor=OPERATOR, tenant=row, changes=changes),
+    Template: lambda row, changes: templates.update_template(actor=OPERATOR, template=row, changes=changes),
+}
+kinds = pytest.mark.parametrize("kind", MAKE)
+
+
+def field(kind: type[Model]) -> str:
+    return "tenant_name" if kind is Tenant else "name"
+
+
+def make_old(kind: type[Model], alice: Person, name: str = OLD_NAME) -> Any:
+    """A row with a name that was allowed once."""
+    row: Any = MAKE[kind](alice, "to be old")
+    kind._base_manager.filter(pk=row.pk).update(**{field(kind): name, "name_folded": fold_name(name)})
+    setattr(row, field(kind), name)
+    return row
+
+
+def stored(row: Model) -> Any:
+    return type(row)._base_manager.get(pk=row.pk)
+
+
+# ---- what is refused
+
+
+@kinds
+def test_no_service_takes_an_invisible_character(kind: type[Model], alice: Person) -> None:
+    row = MAKE[kind](alice, "good")
+    before = tables()
+
+    with pytest.raises(Invalid) as made:
+        MAKE[kind](alice, OLD_NAME)
+    with pytest.raises(Invalid) as changed:
+        CHANGE[kind](row, {field(kind): OLD_NAME})
+
+    for refusal in (made.value, changed.value):
+        assert {name: [str(text) for text in texts] for name, texts in refusal.errors.items()} == {
+            field(kind): [REFUSED]
+        }
+    assert changed_tables(before, tables()) == set()
+
+
+def requests(alice: Person, agent: Agent, key: ApiKey, template: Template) -> list[tuple[str, str, str, Any]]:
+    """Every request that names something: surface, method, path and body."""
+    tenant_id = alice.tenant.id
+    sent = {"name": OLD_NAME}
+    tenant = {"tenant_name": OLD_NAME, "tenant_type": "enterprise"}
+    plugin = {"plugin_name": OLD_NAME, "enabled": True, "config": {}}
+    file = {"maim_export": 1, **sent, "config": {}, "plugins": []}
+    both = [
+        ("POST", "/tenants", tenant),
+        ("PUT", f"/tenants/{tenant_id}", {"tenant_name": OLD_NAME}),
+        ("POST", "/agents", {**sent, "tenant_id": tenant_id}),
+        ("PUT", f"/agents/{agent.id}", sent),
+        ("POST", f"/agents/{agent.id}/duplicate", sent),
+        ("POST", f"/agents/import?tenant_id={tenant_id}", file),
+        ("POST", f"/agents/import?tenant_id={tenant_id}&dry_run=1", file),
+        ("POST", "/api-keys", {**sent, "tenant_id": tenant_id, "agent_id": agent.id}),
+        ("PUT", f"/api-keys/{key.id}", sent),
+        ("POST", "/templates", {**sent, "tenant_id": tenant_id}),
+        ("PUT", f"/templates/{template.id}", sent),
+    ]
+    return [
+        *(("internal", method, f"/api/v2{path}", body) for method, path, body in both),
+        *(("public", method, f"/api/v1{path}", body) for method, path, body in both),
+        ("public", "PATCH", f"/api/v1/agents/{agent.id}", sent),
+        ("public", "POST", f"/api/v1/agents/{agent.id}/api_keys", sent),
+        ("public", "PATCH", f"/api/v1/agents/{agent.id}/api_keys/{key.id}", sent),
+        ("public", "POST", f"/api/v1/plugins/settings?agent_id={agent.id}", plugin),
+        ("internal", "POST", f"/api/v1/plugins/settings?tenant_id={tenant_id}", plugin),
+        ("public", "POST", "/api/v1/auth/register", {"username": OLD_NAME, "password": PASSWORD}),
+        ("public", "POST", "/api/v1/auth/register",
+         {"username": "new", "password": PASSWORD, "email": "a\u202e@example.org"}),
+        ("public", "PATCH", "/api/v1/auth/me", {"email": "a@exa\u202emple.org"}),
+    ]  # fmt: skip
+
+
+@pytest.mark.embedded
+def test_no_request_takes_an_invisible_character(alice: Person, internal: SurfaceClient) -> None:
+    agent = make_agent(alice.tenant)
+    template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
+    sent = requests(alice, agent, make_key(agent).key, template)
+    before = tables()
+
+    for surface, method, path, body in sent:
+        client = internal if surface == "internal" else alice.client
+        response = client.send(method, path, body)
+
+        answer = response.json()
+        assert response.status_code == 400, (method, path, answer)
+        errors = answer["errors"] if "errors" in answer else answer["data"]["errors"]
+        assert [sentence.partition("U+202E")[1] for sentences in errors.values() for sentence in sentences] == [
+            "U+202E"
+        ], (method, path, answer)
+    assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.embedded
+@kinds
+def test_the_admins_forms_tell_of_an_invisible_character(kind: type[Model], olivia: Operator, alice: Person) -> None:
+    row = MAKE[kind](alice, "good")
+
+    response = olivia.change(row, **{field(kind): OLD_NAME})
+
+    assert errors_of(response) == {field(kind): [REFUSED]}
+
+
+@pytest.mark.embedded
+def test_the_refusal_is_in_the_callers_language(alice: Person, internal: SurfaceClient) -> None:
+    body = {"tenant_id": alice.tenant.id, "name": OLD_NAME}
+
+    response = internal.send("POST", "/api/v2/agents", body)
+
+    assert response.json()["data"]["errors"] == {
+        "name": ["不能包含 U+202E：此处不允许使用控制字符、方向字符和不可见字符"]
+    }
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    "username", ["\u3164", "bob\ufe0f", "bo\u115fb", "bo\u034fb", "bob\u17b4", "bob\u200b", "\u0301"]
+)
+def test_no_username_has_an_invisible_character(username: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        accounts.create_user(actor=OPERATOR, username=username, password=PASSWORD)
+
+    assert list(refusal.value.errors) == ["username"]
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("email", ["b\u3164@example.org", "bob@exam\u115fple.org", "bob@example\ufe0f.org"])
+def test_no_email_address_has_an_invisible_character(email: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        accounts.create_user(actor=OPERATOR, username="bob", password=PASSWORD, email=email)
+
+    assert list(refusal.value.errors) == ["email"]
+
+
+# ---- what was allowed once
+
+
+@kinds
+def test_a_row_with_an_old_name_is_changed_with_its_name_in_the_request(kind: type[Model], alice: Person) -> None:
+    row = make_old(kind, alice)
+    kind._base_manager.filter(pk=row.pk).update(name_folded="folded by another rule")
+
+    CHANGE[kind](row, {field(kind): OLD_NAME, "description": "new"})
+
+    found = stored(row)
+    assert (getattr(found, field(kind)), found.name_folded, found.description) == (
+        OLD_NAME, "folded by another rule", "new"
+    )  # fmt: skip
+
+
+@pytest.mark.embedded
+def test_a_user_with_an_old_address_keeps_it_with_other_changes(alice: Person) -> None:
+    address = "a\u3164@example.org"
+    User.objects.filter(pk=alice.user.pk).update(email=address, email_folded=address)
+
+    user = accounts.update_user(actor=OPERATOR, user_id=alice.user.id, changes={"email": address, "is_staff": True})
+
+    assert (user.email, user.is_staff) == (address, True)
+
+
+@pytest.mark.embedded
+def test_an_old_plugin_setting_is_still_set(alice: Person) -> None:
+    PluginSetting(tenant=alice.tenant, plugin_name=OLD_NAME, enabled=True).save()
+
+    setting = set_plugin(
+        actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name=OLD_NAME, enabled=False, config={}
+    )
+
+    assert not setting.enabled
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [(OLD_NAME, "eman (copy)"), ("x" * 100, "x" * 93 + " (copy)"), ("\ufdfa" * 16, "\ufdfa" * 16 + " (copy)")],
+)
+def test_an_agent_with_an_old_name_is_duplicated(name: str, copy: str, alice: Person) -> None:
+    agent = make_old(Agent, alice, name)
+
+    assert transfer.duplicate_agent(actor=OPERATOR, agent=agent).name == copy
+
+
+def test_a_duplicates_name_fits_when_it_is_folded(alice: Person) -> None:
+    agent = make_agent(alice.tenant, "\ufdfa" * 16)  # 288 of 300 characters, so that " (copy 2)" would be too much
+    transfer.duplicate_agent(actor=OPERATOR, agent=agent)
+    transfer.duplicate_agent(actor=OPERATOR, agent=agent)
+    names = set(Agent.objects.in_tenants([alice.tenant.id]).values_list("name", flat=True))
+
+    assert names == {"\ufdfa" * 16, "\ufdfa" * 16 + " (copy)", "\ufdfa" * 16 + " (copy 2)"}
+
+
+# ---- when two names are the same
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("one", "other"), [("客服Ａ", "客服a"), ("（测试）", "(测试)"), ("ＢＯＴ　１", "bot 1"), ("❤️", "❤"), ("①", "1")]
+)
+def test_two_widths_of_a_name_are_one_name(kind: type[Model], one: str, other: str, alice: Person) -> None:
+    row = MAKE[kind](alice, one)
+
+    with pytest.raises(Conflict):
+        MAKE[kind](alice, other)
+    with pytest.raises(Conflict):
+        CHANGE[kind](MAKE[kind](alice, "another"), {field(kind): other})
+
+    assert getattr(stored(row), field(kind)) == one
+
+
+@kinds
+def test_a_name_may_be_written_anew_in_another_width(kind: type[Model], alice: Person) -> None:
+    row = MAKE[kind](alice, FULL_WIDTH)
+
+    CHANGE[kind](row, {field(kind): PLAIN})
+
+    assert getattr(stored(row), field(kind)) == PLAIN
+
+
+@kinds
+def test_a_name_that_is_too_long_when_written_out_is_refused(kind: type[Model], alice: Person) -> None:
+    with pytest.raises(Invalid) as refusal:
+        MAKE[kind](alice, LONGEST_FOLDED)
+
+    most = 700 if kind is Tenant else 300
+    assert [str(text) for text in refusal.value.errors[field(kind)]] == [
+        f"Too long: written out in full it has 1800 characters, and at most {most} are allowed"
+    ]
+
+
+@kinds
+def test_the_longest_folded_name_is_stored(kind: type[Model], alice: Person) -> None:
+    """18 letters and blanks each, as many as the column of folded names takes, in its index as well."""
+    name = "\ufdfa" * (38 if kind is Tenant else 16)
+
+    assert stored(MAKE[kind](alice, name)).name_folded == fold_name(name)
+
+
+@pytest.mark.embedded
+def test_nobody_registers_under_a_name_that_is_too_long_for_their_tenants(public: SurfaceClient) -> None:
+    response = public.send("POST", "/api/v1/auth/register", {"username": LONGEST_FOLDED, "password": PASSWORD})
+
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == ["username"]
+
+
+def test_usernames_of_two_widths_stay_two(public: SurfaceClient) -> None:
+    answers = [
+        public.send("POST", "/api/v1/auth/register", {"username": name, "password": PASSWORD}).status_code
+        for name in ("ａlice", "alice")
+    ]
+
+    assert answers == [200, 200]
+
+
+# ---- finding
+
+
+@pytest.mark.parametrize("q", ["服Ａ", "服a", "服A", "Ａ"])
+def test_lists_find_a_name_in_any_width(q: str, alice: Person, internal: SurfaceClient) -> None:
+    agent = make_agent(alice.tenant, FULL_WIDTH)
+    key = make_key(agent, FULL_WIDTH).key
+    others = make_agent(alice.tenant, "other")
+
+    listed = {
+        "agents": alice.client.get("/api/v1/agents", {"q": q}).json(),
+        "keys": alice.client.get(f"/api/v1/agents/{agent.id}/api_keys", {"q": q}).json(),
+        "v2 keys": internal.get("/api/v2/api-keys", {"tenant_id": alice.tenant.id, "q": q}).json()["data"]["items"],
+    }
+
+    assert [(row["id"], row["name"]) for row in listed["agents"]] == [(agent.id, FULL_WIDTH)]
+    assert [(row["id"], row["name"]) for row in listed["keys"]] == [(key.id, FULL_WIDTH)]
+    assert [(row["api_key_id"], row["name"]) for row in listed["v2 keys"]] == [(key.id, FULL_WIDTH)]
+    assert others.name == "other"
+
+
+@kinds
+def test_the_admins_search_finds_a_name_in_any_width(kind: type[Model], olivia: Operator, alice: Person) -> None:
+    row = MAKE[kind](alice, FULL_WIDTH)
+
+    for q in ("服Ａ", "服a"):
+        assert list(olivia.get(url(kind), q=q).context["cl"].queryset) == [row]
+
+
+@pytest.mark.embedded
+def test_the_admins_search_finds_a_person_as_the_name_is_written(olivia: Operator, alice: Person) -> None:
+    user = accounts.create_user(actor=OPERATOR, username="Ａlba", password=None)
+
+    assert list(olivia.get(url(User), q="ａlba").context["cl"].queryset) == [user]
+
+
+def test_commands_find_a_name_in_any_width(alice: Person) -> None:
+    agent = make_agent(alice.tenant, FULL_WIDTH)
+    make_key(agent, FULL_WIDTH)
+
+    assert run("agents", "export", PLAIN).document["name"] == FULL_WIDTH
+    assert run("keys", "show", "客服Ａ", "--json").document["name"] == FULL_WIDTH
+
+
+def test_commands_guess_at_no_namesake(alice: Person) -> None:
+    """Of two names that were different once, the younger row has its id in the folded form."""
+    older = make_agent(alice.tenant, PLAIN)
+    younger = make_agent(alice.tenant, "younger")
+    mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
+    Agent.unscoped.filter(pk=younger.pk).update(name=FULL_WIDTH, name_folded=mark)
+
+    outcome = run("agents", "export", FULL_WIDTH)
+
+    assert outcome.status == 3
+    assert {id_ for id_ in (older.id, younger.id) if id_ in outcome.err} == {older.id, younger.id}
+
+
+def test_a_namesake_keeps_its_name_until_it_is_renamed(alice: Person) -> None:
+    make_agent(alice.tenant, PLAIN)
+    younger = make_agent(alice.tenant, "younger")
+    mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
+    Agent.unscoped.filter(pk=younger.pk).update(name=FULL_WIDTH, name_folded=mark)
+
+    agents.update_agent(actor=OPERATOR, agent=younger, changes={"name": FULL_WIDTH, "description": "new"})
+    kept = stored(younger)
+    with pytest.raises(Conflict):
+        agents.update_agent(actor=OPERATOR, agent=younger, changes={"name": "客服ａ"})
+
+    assert (kept.name, kept.name_folded, kept.description) == (FULL_WIDTH, mark, "new")
