@@ -114,8 +114,17 @@ def test_a_name_with_an_id_that_somebody_here_has_gets_a_number(old: OldDatabase
 
 @pytest.mark.parametrize(
     ("name", "becomes"),
-    [("", "user_1"), ("  ", "user_1"), ("x" * 150, "x" * 100), ("a\x07b", "user_1"), (" bob ", "bob")],
-    ids=["empty", "blank", "long", "unprintable", "blanks around it"],
+    [
+        ("", "user_1"),
+        ("  ", "user_1"),
+        ("x" * 150, "x" * 100),
+        ("a\x07b", "ab"),
+        ("\u202eeman\u3164", "eman"),
+        ("\u3164\u200b", "user_1"),
+        ("a\u3000b", "user_1"),
+        (" bob ", "bob"),
+    ],
+    ids=["empty", "blank", "long", "control", "direction", "invisible", "unprintable", "blanks around it"],
 )
 def test_names_that_cannot_be_kept_become_others(name: str, becomes: str, old: OldDatabase, tmp_path: Path) -> None:
     old.tenant()
@@ -128,7 +137,49 @@ def test_names_that_cannot_be_kept_become_others(name: str, becomes: str, old: O
     assert can_sign_in(becomes)
 
 
-@pytest.mark.parametrize("email", ["not-an-email", "a@b", "x" * 300 + "@example.com"])
+@pytest.mark.parametrize("name", ["\u202eeman", "eman\u3164", "e\u200bman", "em\x1ban"], ids=ascii)
+def test_names_lose_what_a_name_may_not_hold(name: str, old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant(T, name)
+    old.agent(T, A, name)
+    old.key(T, A, K, name)
+
+    run = import_from(old, tmp_path)
+
+    assert Tenant.objects.get(pk=T).tenant_name == "eman"
+    assert Agent.unscoped.get(pk=A).name == "eman"
+    assert ApiKey.unscoped.get(pk=K).name == "eman"
+    for kind in ("tenants", "agents", "keys"):
+        assert run.reasons(kind) == ["renamed"]
+
+
+def test_of_names_that_differ_by_width_or_invisibly_the_later_becomes_another(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    for number, name in enumerate(("客服Ａ", "客服A", "客服\u200bA", "\ufdfa" * 100, "\ufdfa" * 99), start=1):
+        old.agent(T, f"agent_{number}", name, created_at=f"2026-01-0{number} 00:00:00")
+
+    run = import_from(old, tmp_path)
+
+    assert dict(Agent.unscoped.values_list("id", "name")) == {
+        "agent_1": "客服Ａ",
+        "agent_2": "客服A (agent_2)",
+        "agent_3": "客服A (agent_3)",
+        "agent_4": "\ufdfa" * 16,
+        "agent_5": "\ufdfa" * 15 + " (agent_5)",
+    }
+    assert set(run.reasons("agents")) == {"renamed"}
+
+
+def test_usernames_that_differ_by_width_stay_as_they_are(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.user("user_1", "ａlice")
+    old.user("user_2", "alice")
+
+    import_from(old, tmp_path)
+
+    assert dict(User.objects.values_list("id", "username")) == {"user_1": "ａlice", "user_2": "alice"}
+
+
+@pytest.mark.parametrize("email", ["not-an-email", "a@b", "x" * 300 + "@example.com", "a@exa\u3164mple.com"])
 def test_a_bad_email_is_left_out(email: str, old: OldDatabase, tmp_path: Path) -> None:
     old.tenant()
     old.user("user_1", email=email)
