@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
+from django.db.models.functions import Concat
 
-from maim.common.db import Wanted, overwrite
 from maim.common.naming import namesake_fold
 from maim.common.text import Fold
 
@@ -21,6 +21,16 @@ class Columns(NamedTuple):
     scope: str
 
 
+class _Row(NamedTuple):
+    """A row as far as its name goes."""
+
+    pk: str
+    name: str
+    folded: str
+    scope: str
+    created_at: Any
+
+
 def refold(model: type[models.Model], columns: Columns, fold: Fold) -> None:
     """Give every row the folded form of its name.
 
@@ -29,20 +39,15 @@ def refold(model: type[models.Model], columns: Columns, fold: Fold) -> None:
     """
     last = ""
     while True:
+        names = model._base_manager.filter(pk__gt=last).order_by("pk").values_list("pk", columns.name, "name_folded")
         with transaction.atomic():
-            rows = _locked(model, columns, pk__gt=last)[:_BATCH]
-            batch = list(rows)
-            if batch:
-                _Batch(model, columns, fold).refold(batch)
+            batch = list(names.select_for_update()[:_BATCH])
+            stale = [pk for pk, name, folded in batch if fold(name) != folded]
+            if stale:
+                _Batch(model, columns, fold).refold(stale)
         if not batch:
             return
-        last = batch[-1].pk
-
-
-def _locked(model: type[models.Model], columns: Columns, **lookups: Any) -> models.QuerySet[Any]:
-    fields = ("pk", columns.name, columns.scope, "name_folded", "created_at")
-    rows = model._base_manager.select_for_update().filter(**lookups).order_by("pk")
-    return rows.only(*fields)
+        last = batch[-1][0]
 
 
 class _Batch:
@@ -50,36 +55,29 @@ class _Batch:
 
     def __init__(self, model: type[models.Model], columns: Columns, fold: Fold) -> None:
         self._model, self._columns, self._fold = model, columns, fold
-        self._new: dict[str, tuple[Any, str]] = {}
-        self._holders: dict[tuple[str, str], Any] = {}
+        self._moved: dict[str, str] = {}
+        self._holders: dict[tuple[str, str], _Row] = {}
 
-    def refold(self, rows: Sequence[Any]) -> None:
-        stale = [row for row in rows if row.name_folded != self._folded(row)]
-        if not stale:
-            return
-        self._holders = {(self._scope(row), row.name_folded): row for row in self._rows_at(stale)}
-        for row in stale:
+    def refold(self, stale: Sequence[str]) -> None:
+        rows = self._rows(pk__in=stale)
+        wanted = {self._fold(row.name) for row in rows}
+        scopes = {row.scope for row in rows}
+        holders = self._rows(name_folded__in=wanted, **{f"{self._columns.scope}__in": scopes})
+        self._holders = {(row.scope, row.folded): row for row in holders}
+        for row in rows:
             self._place(row)
-        overwrite(
-            [self._wanted(row, folded) for row, folded in self._new.values() if row.name_folded != folded],
-            ["name_folded"],
-            unique=[["name_folded"]],
-        )
+        self._write({row.pk: row.folded for row in (*rows, *holders)})
 
-    def _rows_at(self, stale: Iterable[Any]) -> models.QuerySet[Any]:
-        """The rows that have the folded forms which these are to have."""
-        return _locked(
-            self._model,
-            self._columns,
-            name_folded__in={self._folded(row) for row in stale},
-            **{f"{self._columns.scope}__in": {self._scope(row) for row in stale}},
-        )
+    def _rows(self, **lookups: Any) -> list[_Row]:
+        fields = ("pk", self._columns.name, "name_folded", self._columns.scope, "created_at")
+        rows = self._model._base_manager.filter(**lookups).order_by("pk").values_list(*fields)
+        return [_Row(*row) for row in rows.select_for_update()]
 
-    def _place(self, row: Any) -> None:
-        folded = self._folded(row)
-        place = (self._scope(row), folded)
+    def _place(self, row: _Row) -> None:
+        folded = self._fold(row.name)
+        place = (row.scope, folded)
         holder = self._holders.get(place)
-        if holder is not None and self._folded(holder) == folded and _age(holder) < _age(row):
+        if holder is not None and self._fold(holder.name) == folded and _age(holder) < _age(row):
             self._move(row, namesake_fold(folded, row.pk))
             return
         if holder is not None:
@@ -88,21 +86,24 @@ class _Batch:
         self._move(row, folded)
         self._holders[place] = row
 
-    def _move(self, row: Any, folded: str) -> None:
-        self._new[row.pk] = row, folded
-        former = self._scope(row), row.name_folded
-        if former in self._holders and self._holders[former].pk == row.pk:
-            del self._holders[former]
+    def _move(self, row: _Row, folded: str) -> None:
+        self._moved[row.pk] = folded
+        former = self._holders.get((row.scope, row.folded))
+        if former is not None and former.pk == row.pk:
+            del self._holders[row.scope, row.folded]
 
-    def _wanted(self, row: Any, folded: str) -> Wanted[Any]:
-        return Wanted(row, self._model(pk=row.pk, name_folded=folded))
+    def _write(self, stored: dict[str, str]) -> None:
+        moved = {pk: folded for pk, folded in self._moved.items() if stored[pk] != folded}
+        # Out of each other's way first: a constraint is checked at every row.
+        nowhere = Concat(models.Value(namesake_fold("", "")), models.F("pk"))
+        self._model._base_manager.filter(pk__in=moved).update(name_folded=nowhere)
+        table = connection.ops.quote_name(self._model._meta.db_table)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"UPDATE {table} SET name_folded = %s WHERE id = %s",  # noqa: S608  # a model's own table
+                [(folded, pk) for pk, folded in moved.items()],
+            )
 
-    def _folded(self, row: Any) -> str:
-        return self._fold(getattr(row, self._columns.name))
 
-    def _scope(self, row: Any) -> str:
-        return str(getattr(row, self._columns.scope))
-
-
-def _age(row: Any) -> tuple[Any, str]:
+def _age(row: _Row) -> tuple[Any, str]:
     return row.created_at, row.pk
