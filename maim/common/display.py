@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from django.db import models
 from django.utils.html import format_html
+
+# What ends an isolate, or the paragraph and every isolate in it, so that a name with it would break out.
+_ENDS_ISOLATE = re.compile("[\n\r\x1c-\x1e\x85\u2029\u2069]")
 
 
 class DisplayName(str):
@@ -12,7 +17,12 @@ class DisplayName(str):
     __slots__ = ()
 
     def __html__(self) -> str:
-        return format_html("<bdi>{}</bdi>", str.__str__(self))
+        return format_html("<bdi>{}</bdi>", _contained(self))
+
+    @property
+    def isolated(self) -> str:
+        """The name for a text that is no HTML, such as a page's title."""
+        return isolated(self)
 
 
 class ShownByName(models.Model):
@@ -27,4 +37,8 @@ class ShownByName(models.Model):
 
 def isolated(text: object) -> str:
     """Return the text in Unicode's isolates, for a sentence that is no HTML."""
-    return f"\u2068{text}\u2069"
+    return f"\u2068{_contained(str(text))}\u2069"
+
+
+def _contained(text: str) -> str:
+    return _ENDS_ISOLATE.sub("\ufffd", text)

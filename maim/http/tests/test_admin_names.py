@@ -177,7 +177,7 @@ def test_a_pages_title_has_isolates_in_place_of_elements(olivia: Operator, alice
 
     page = olivia.get(url(agent, "change")).content.decode()
 
-    assert "<title>&#x2068;&lt;Bot&gt;&#x2069; | Change agent | maim</title>" in page
+    assert "<title>\u2068&lt;Bot&gt;\u2069 | Change agent | maim</title>" in page
 
 
 def test_a_new_keys_page_and_messages_escape_what_they_isolate(olivia: Operator, alice: Person) -> None:
