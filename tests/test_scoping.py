@@ -48,6 +48,7 @@ MAY_GO_UNSCOPED = {
     "maim/common/scoping.py": "defines it",
     "maim/common/db.py::upsert_all": "writes rows that its caller names whole",
     "maim/common/db.py::overwrite": "writes rows that its caller has",
+    "maim/common/refolding.py": "folds every tenant's names anew, in migrations",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
     "agents/config_versions.py::lock_agent": "locks a row that passed the gate",

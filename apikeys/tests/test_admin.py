@@ -77,7 +77,7 @@ def test_sending_the_form_again_issues_no_second_key(olivia: Operator, agent: Ag
     assert errors_of(response) == {"__all__": ["An API key of this name already exists in the tenant"]}
     assert ApiKey.unscoped.count() == 1
     # The agent is named beside its id, since ids say little and names are taken many times.
-    assert "Helper (alice&#x27;s Personal Tenant)" in response.content.decode()
+    assert "<bdi>Helper</bdi> (<bdi>alice&#x27;s Personal Tenant</bdi>)" in response.content.decode()
 
 
 @pytest.mark.embedded
