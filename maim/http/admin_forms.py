@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from maim.common import clock, strict_json
+from maim.common.display import isolated
 from maim.common.errors import DomainError, Invalid
 from maim.common.models import AuditEntry
 from maim.http.problems import problem_of
@@ -203,7 +204,7 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
             told = _("This was changed by somebody else after the form was opened (%(what)s).") % {"what": what}
         else:
             told = _("This was changed by %(who)s at %(when)s, after the form was opened (%(what)s).") % {
-                "who": entry.actor_label,
+                "who": isolated(entry.actor_label),
                 "when": f"{entry.at:%Y-%m-%d %H:%M:%S} UTC",
                 "what": what,
             }
@@ -243,7 +244,7 @@ def _difference(shown: Any, current: Any) -> str:
     if current in (None, "", [], {}):
         return _("it is empty now")
     text = current if isinstance(current, str) else json.dumps(current, ensure_ascii=False, default=str)
-    return _("it is %(value)s now") % {"value": text[:_MAX_VALUE_LENGTH]}
+    return _("it is %(value)s now") % {"value": isolated(text[:_MAX_VALUE_LENGTH])}
 
 
 def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:

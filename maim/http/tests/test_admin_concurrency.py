@@ -25,7 +25,8 @@ from maim.http.admin_forms import SHOWN
 from tenants import services as tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.interleaving import AfterQuery, other_thread
-from tests.support.operators import Operator, errors_of, form_of, sign_in, url
+from tests.support.operators import Operator, form_of, sign_in, url
+from tests.support.operators import errors_of as errors_with_isolates_of
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,13 @@ PROVIDER = {"name": "mine", "base_url": "https://mine.example", "api_key": "sk-f
 
 def with_providers(*providers: dict[str, Any]) -> dict[str, Any]:
     return {"config_overrides": {"model": {"api_providers": list(providers)}}}
+
+
+def errors_of(response: Any) -> dict[str, list[str]]:
+    """Return a form's errors as they read, without the isolates around names and values."""
+    isolates = str.maketrans("", "", "\u2068\u2069")
+    errors = errors_with_isolates_of(response)
+    return {field: [sentence.translate(isolates) for sentence in sentences] for field, sentences in errors.items()}
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def change_user(row: User, changes: dict[str, Any]) -> object:
     return accounts.update_user(actor=OPERATOR, user_id=row.pk, changes=changes)
 
 
-CASES = {
+CASES: dict[type[Model], Case] = {
     ApiKey: Case(
         make=lambda alice: make_key(make_agent(alice.tenant), permissions=["admin"], expires_at=LATER).key,
         change=lambda row, changes: apikeys.update_key(actor=OPERATOR, key=row, changes=changes),

@@ -84,7 +84,7 @@ def everything(olivia: Operator) -> list[Model]:
     key = make_key(agent, description=NAME, metadata={"a": NAME}).key
     set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="plugin", enabled=True, config={})
     entry = log_usage(action=NAME, platform=NAME, user_id=NAME, details={"a": NAME}, tenant_id=alice.tenant.pk)
-    apikeys.report_leak(actor=OPERATOR, secret=key.newest_secrets[0], where=NAME)
+    apikeys.report_leak(actor=OPERATOR, secret=key.current_secret, where=NAME)
     Tenant.objects.filter(pk=alice.tenant.pk).update(tenant_name=NAME)
     Template.unscoped.filter(pk=template.pk).update(name=NAME)
     Agent.unscoped.filter(pk=agent.pk).update(name=NAME)
