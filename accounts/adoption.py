@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
+
+from django.db.models import F
 
 from accounts.hashers import FormerPasswordHasher
 from accounts.models import TokenSession, User
@@ -39,15 +42,37 @@ def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[U
 
     A changed password, and deactivation, end all sessions.
     """
-    changing = [stored.pk for stored, wanted in changed if stored.password != wanted.password]
-    leaving = [stored.pk for stored, wanted in changed if stored.is_active and not wanted.is_active]
+    rows = _locked(changed)
+    changing = [stored.pk for stored, wanted in rows if stored.password != wanted.password]
+    leaving = [stored.pk for stored, wanted in rows if stored.is_active and not wanted.is_active]
+    User.objects.filter(pk__in=leaving).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
-    before = [snapshot(stored) for stored, _wanted in changed]
-    overwrite(changed, FIELDS, unique=[["username_folded"], ["email_folded"]])
+    before = [snapshot(stored) for stored, _wanted in rows]
+    overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
     User.objects.bulk_create(new, batch_size=500)  # later, for they may have what others give up
     recorded = [Recorded(user.id, None, after=snapshot(user)) for user in new]
     recorded += [
-        Recorded(row.stored.id, None, was, snapshot(row.stored)) for row, was in zip(changed, before, strict=True)
+        Recorded(row.stored.id, None, was, snapshot(row.stored)) for row, was in zip(rows, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)
     audit.record_all(actor=actor, action="user.password", changes=[Recorded(user_id, None) for user_id in changing])
+
+
+def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:
+    """Lock the rows, and return them as they are by now; those that are gone are left out.
+
+    A sign-in at this moment waits, and is then refused. Where no other password is wanted, one that was set
+    since the rows were read is kept.
+    """
+    ids = [stored.pk for stored, _wanted in changed]
+    stored_now = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=ids)}
+    rows = list[Wanted[User]]()
+    for stored, wanted in changed:
+        now = stored_now.get(stored.pk)
+        if now is None:
+            continue
+        target = copy(wanted)
+        if wanted.password == stored.password:
+            target.password = now.password
+        rows.append(Wanted(now, target))
+    return rows

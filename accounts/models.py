@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
+from django.contrib.auth import hashers
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
@@ -25,6 +27,8 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May sign in to the admin."))
     created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
+    # Nothing that began before a deactivation may last beyond it, even when the user is active again by then.
+    deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -50,6 +54,40 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     def set_email(self, email: str | None) -> None:
         """Sets the address and the form it is unique by; empty means none."""
         self.email, self.email_folded = (email, fold(email)) if email else (None, None)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Return whether this is the password, and store its hash anew if the algorithm or its parameters changed.
+
+        The new hash replaces only the one that was verified: the password may have been changed meanwhile, and
+        then the one that is stored now decides.
+        """
+        verified = self.password
+        is_current = True
+
+        def upgrade(raw_password: str) -> None:
+            nonlocal is_current
+            upgraded = hashers.make_password(raw_password)
+            is_current = bool(User.objects.filter(pk=self.pk, password=verified).update(password=upgraded))
+            if is_current:
+                self.password = upgraded
+
+        is_correct = hashers.check_password(raw_password, verified, upgrade)
+        if is_current:
+            return is_correct
+        self.password = User.objects.values_list("password", flat=True).filter(pk=self.pk).first() or ""
+        return hashers.check_password(raw_password, self.password)
+
+    def get_session_auth_hash(self) -> str:
+        """Return what ends the admin's sessions when it changes: it does with the password, and at a deactivation."""
+        return self._since_deactivation(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """Yield the same under each of SECRET_KEY_FALLBACKS."""
+        return map(self._since_deactivation, super().get_session_auth_fallback_hash())
+
+    def _since_deactivation(self, session_hash: str) -> str:
+        # Without one it is Django's own, so that sessions of earlier versions last.
+        return f"{session_hash}.{self.deactivations}" if self.deactivations else session_hash
 
 
 class TokenSession(models.Model):

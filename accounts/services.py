@@ -139,8 +139,10 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
     after = snapshot(user)
     if after == before:
         return user
+    if before["is_active"] and not user.is_active:
+        user.deactivations += 1
     with unique_or(_DUPLICATES):
-        user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser"])
+        user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser", "deactivations"])
     if not user.is_active:
         _end_sessions(user)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
@@ -157,9 +159,10 @@ def delete_user(*, actor: Actor, user_id: str) -> None:
 
 
 def authenticate(*, username: str, password: str, address: str) -> User:
-    """The active user with this name and password.
+    """Return the active user with this name and password, as they were when the password was verified.
 
-    Raises BadCredentials, TooMany, or Unavailable when too many sign in at once.
+    What follows from it holds only while they are still so: hand them to `sign_in`, or to Django's `login`, whose
+    session hash sees to the same. Raises BadCredentials, TooMany, or Unavailable when too many sign in at once.
     """
     throttle.attempt(account=username, address=address)
     user = User.objects.filter(username_folded=fold(username)).first()
@@ -173,7 +176,12 @@ def authenticate(*, username: str, password: str, address: str) -> User:
 
 @transactional
 def sign_in(*, actor: Actor, user: User) -> TokenPair:
-    """Opens a session and hands out its tokens."""
+    """Open a session for a user whose password was verified, and return its tokens.
+
+    Raises BadCredentials if the password was changed or the user deactivated since `user` was read.
+    """
+    if _lock_unchanged(user) is None:
+        raise BadCredentials
     refresh = tokens.new_refresh_token()
     session = TokenSession(
         user=user, refresh_id=refresh["jti"], expires_at=clock.now() + settings.REFRESH_TOKEN_LIFETIME
@@ -206,7 +214,7 @@ def signed_in(access_token: str) -> SignedIn:
 
 
 # What requests of a signed-in person use of them, in the model's order; the rest is read when somebody asks for it.
-_USER_FIELDS = ("password", "id", "username", "email", "is_active")
+_USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivations")
 
 
 @reconnecting
@@ -216,8 +224,9 @@ def _user_of_session(session_id: str) -> User | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    *texts, is_active = row
-    return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active)])  # a number in MariaDB
+    *texts, is_active, deactivations = row
+    # `is_active` is a number in MariaDB.
+    return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
 
 
 @cache
@@ -263,7 +272,7 @@ def sign_out(*, actor: Actor, refresh_token: str) -> None:
     Raises Unauthenticated.
     """
     session_id, _token_id = _refresh_claims(refresh_token)
-    session = TokenSession.objects.filter(pk=session_id).first()
+    session = TokenSession.objects.select_for_update().filter(pk=session_id).first()
     if session is None:
         raise Unauthenticated
     session.delete()
@@ -275,34 +284,57 @@ def sign_out(*, actor: Actor, refresh_token: str) -> None:
 def change_password(
     *, actor: Actor, user: User, old_password: str, new_password: str, keep_session: str | None
 ) -> None:
-    """Sets a new password and ends every session but `keep_session`.
+    """Set a new password and end every session but `keep_session`.
 
-    Raises Invalid for a wrong old or a weak new password, TooMany, Unavailable.
+    Of several changes at once that name the same old password, one is made. Raises Invalid for a wrong old or a
+    weak new password, TooMany, Unavailable.
     """
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(old_password):
-        raise Invalid({"old_password": [_("The old password is not correct")]})
-    set_password(actor=actor, user=user, password=new_password, field="new_password", keep_session=keep_session)
+        raise _wrong_old_password()
+    hashed = _hash_password(new_password, user, field="new_password")
+    _replace_password(actor=actor, user=user, hashed=hashed, keep_session=keep_session)
 
 
-def set_password(
-    *, actor: Actor, user: User, password: str, field: str = "password", keep_session: str | None = None
-) -> None:
-    """Sets a password and ends every session but `keep_session`.
+def set_password(*, actor: Actor, user: User, password: str) -> None:
+    """Set a password, whatever it was before, and end every session.
 
-    Raises Invalid for a weak one, and Unavailable.
+    Raises Invalid for a weak one, NotFound for a user who is gone, and Unavailable.
     """
+    _force_password(actor=actor, user=user, hashed=_hash_password(password, user, field="password"))
+
+
+def _wrong_old_password() -> Invalid:
+    return Invalid({"old_password": [_("The old password is not correct")]})
+
+
+def _hash_password(password: str, user: User, *, field: str) -> str:
+    """Hash a new password, which belongs outside of transactions. Raise Invalid for a weak one, and Unavailable."""
     if errors := _password_errors(password, user.username, field=field):
         raise Invalid(errors)
-    user.set_password(password)
-    _store_password(actor=actor, user=user, keep_session=keep_session)
+    return make_password(password)
 
 
 @transactional
-def _store_password(*, actor: Actor, user: User, keep_session: str | None) -> None:
-    user.save(update_fields=["password"])
-    _end_sessions(user, keep=keep_session)
-    audit.record(actor=actor, action="user.password", object_id=user.id, tenant_id=None)
+def _replace_password(*, actor: Actor, user: User, hashed: str, keep_session: str | None) -> None:
+    stored = _lock_unchanged(user)
+    if stored is None:
+        raise _wrong_old_password()
+    _store_password(actor, stored, hashed, keep_session=keep_session)
+    user.password = hashed
+
+
+@transactional
+def _force_password(*, actor: Actor, user: User, hashed: str) -> None:
+    _store_password(actor, _lock_user(user.pk), hashed)
+    user.password = hashed
+
+
+def _store_password(actor: Actor, locked: User, hashed: str, *, keep_session: str | None = None) -> None:
+    locked.password = hashed
+    locked.save(update_fields=["password"])
+    _end_sessions(locked, keep=keep_session)
+    audit.record(actor=actor, action="user.password", object_id=locked.id, tenant_id=None)
 
 
 def sweep_sessions() -> int:
@@ -315,6 +347,15 @@ def _lock_user(user_id: str) -> User:
     if user is None:
         raise NotFound(_("There is no user with this id"))
     return user
+
+
+def _lock_unchanged(user: User) -> User | None:
+    """Lock and return the row of a user if all that `user` was verified by is still so, else None."""
+    stored = User.objects.select_for_update().filter(pk=user.pk).first()
+    if stored is None or not stored.is_active:
+        return None
+    is_unchanged = (stored.password, stored.deactivations) == (user.password, user.deactivations)
+    return stored if is_unchanged else None
 
 
 def _refresh_claims(refresh_token: str) -> tuple[str, str]:

@@ -159,6 +159,26 @@ class TestChangedPeople:
             (bob.id, "alice", "alice", "alice@example.org"),
         }
 
+    def test_keep_a_password_that_was_changed_since_they_were_read(self) -> None:
+        alice = here("alice")
+        row = changed(alice, email="new@example.org")
+        services.set_password(actor=OPERATOR, user=alice, password="chosen meanwhile")
+
+        adopt(rows=[row])
+
+        stored = User.objects.get(pk=alice.pk)
+        assert stored.email == "new@example.org"
+        assert stored.check_password("chosen meanwhile")
+
+    def test_are_left_out_where_they_were_deleted_since_they_were_read(self) -> None:
+        alice, bob = here("alice"), here("bob")
+        rows = [changed(alice, name="Alicia"), changed(bob, name="Robert")]
+        services.delete_user(actor=OPERATOR, user_id=alice.pk)
+
+        adopt(rows=rows)
+
+        assert [user.username for user in User.objects.all()] == ["Robert"]
+
     def test_may_pass_their_addresses_on(self) -> None:
         alice, bob = here("alice", email="a@example.org"), here("bob")
 
