@@ -51,7 +51,7 @@ class AgentList:
     """
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
-        if actor.kind is not ActorKind.USER:
+        if actor.kind != ActorKind.USER:
             raise ValueError(f"only people have such a list, not {actor.kind}")
         self._names = tuple(name for name in _FILTERS if name in filters)
         self._values = [actor.id, *(_value(name, filters[name]) for name in self._names)]

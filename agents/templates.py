@@ -59,7 +59,7 @@ def get_template(actor: Actor, template_id: str, need: Need) -> Template:
             get_tenant(actor, template.tenant_id, need)
         except TenantNotFound as error:
             raise TemplateNotFound from error
-    elif need is not Need.READ and not actor.is_trusted:
+    elif need != Need.READ and not actor.is_trusted:
         raise Forbidden(_("This template is the operators'"))
     return template
 

@@ -48,8 +48,8 @@ def matching(
 
 def _has_status(status: KeyStatus) -> Q:
     over = Q(expires_at__isnull=False, expires_at__lte=clock.now())
-    if status is KeyStatus.ACTIVE:
+    if status == KeyStatus.ACTIVE:
         return Q(status=KeyStatus.ACTIVE) & ~over
-    if status is KeyStatus.EXPIRED:
+    if status == KeyStatus.EXPIRED:
         return Q(status=KeyStatus.EXPIRED) | (Q(status=KeyStatus.ACTIVE) & over)
     return Q(status=status)

@@ -35,7 +35,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         return [b""]
     if environ["PATH_INFO"].startswith(settings.STATIC_URL):
         return cast(Iterable[bytes], static_files()(environ, start_response))
-    if surface is INTERNAL:
+    if surface == INTERNAL:
         asked = shortcut.request(
             environ["REQUEST_METHOD"],
             environ["PATH_INFO"],

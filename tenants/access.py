@@ -43,7 +43,7 @@ def tenants_for(actor: Actor) -> QuerySet[Tenant]:
 def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
     """The ids of the tenants a person may see."""
     ids = Membership.objects.filter(user_id=actor.id).values("tenant_id")
-    return ids if actor.kind is ActorKind.USER else ids.none()
+    return ids if actor.kind == ActorKind.USER else ids.none()
 
 
 def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:
@@ -59,14 +59,14 @@ def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:
         return tenant
     membership = (
         Membership.objects.select_related("tenant").filter(tenant_id=tenant_id, user_id=actor.id).first()
-        if actor.kind is ActorKind.USER
+        if actor.kind == ActorKind.USER
         else None
     )
     if membership is None:
         raise TenantNotFound
     if need not in _ALLOWED[Role(membership.role)]:
         raise Forbidden(_("Your role in this tenant does not allow this; ask its owner"))
-    if need is not Need.READ and membership.tenant.status == TenantStatus.SUSPENDED:
+    if need != Need.READ and membership.tenant.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
     return membership.tenant
 
@@ -74,6 +74,6 @@ def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:
 def default_tenant(actor: Actor, need: Need) -> Tenant:
     """The tenant a person means who names none: the first they got; raises as `get_tenant`."""
     first = Membership.objects.filter(user_id=actor.id).order_by("created_at", "id").first()
-    if actor.kind is not ActorKind.USER or first is None:
+    if actor.kind != ActorKind.USER or first is None:
         raise TenantNotFound(_("You belong to no tenant yet"))
     return get_tenant(actor, first.tenant_id, need)

@@ -79,7 +79,7 @@ def create_tenant(
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
     TenantNameTaken, and Invalid for a bad name.
     """
-    if actor.kind is ActorKind.USER:
+    if actor.kind == ActorKind.USER:
         owner_id = actor.id
     owner = User.objects.filter(pk=owner_id).first() if owner_id else None
     tenant = Tenant(

@@ -122,7 +122,7 @@ def test_a_change_leaves_one_right_row(change: Change, scene: Scene) -> None:
     assert (row.before, row.after) == (scene.filled(change.before), scene.filled(change.after))
     assert row.object_id == _id_in(response, row) if change.object_id == NEW else scene.filled(change.object_id)
     assert (row.request_id, row.address) == (REQUEST_ID, "127.0.0.1")
-    if change.surface is INTERNAL:
+    if change.surface == INTERNAL:
         assert (row.actor_kind, row.actor_id) == ("internal", None)
         assert row.actor_label
     elif change.anonymous:

@@ -55,7 +55,7 @@ class World:
     template: Template
 
     def client(self, surface: Surface) -> SurfaceClient:
-        return SurfaceClient(surface, self.alice.token if surface is PUBLIC else None)
+        return SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
 
     def path(self, template: str) -> str:
         return fill(
@@ -305,7 +305,7 @@ class TestMethods:
         for path in ("/x", "/api", "/api/", "/api/v1", "/api/v3/tenants", "/%00", "/%ff", "/..", "/x" * 5000):
             response = client.send("GET", path)
             assert response.status_code == 404, path
-            problem(response, enveloped=surface is INTERNAL)
+            problem(response, enveloped=surface == INTERNAL)
 
     def test_garbage_in_other_headers_harms_nothing(self, surface: Surface, world: World) -> None:
         client = world.client(surface)

@@ -193,7 +193,7 @@ class TestOperatorScript:
             assert body["request_id"] == answer.headers["X-Request-ID"]
             assert body["message"]
             assert isinstance(body["execution_time"], float)
-            assert body["success"] is (body["error_code"] is None) is (body["error"] is None)
+            assert body["success"] == (body["error_code"] is None) == (body["error"] is None)
 
 
 class TestBot:

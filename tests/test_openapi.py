@@ -61,7 +61,7 @@ class TestDocument:
         assert set(operations(surface)) == served
 
     def test_it_is_served(self, surface: Surface) -> None:
-        path = "/api/v1/openapi.json" if surface is PUBLIC else "/openapi.json"
+        path = "/api/v1/openapi.json" if surface == PUBLIC else "/openapi.json"
         response = SurfaceClient(surface).get(path)
         assert response.json() == document(surface)
 

@@ -85,7 +85,7 @@ class World:
     def ask(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
         """The answer to a request, and how many statements it took."""
         surface = SURFACE_OF[route.surface]
-        client = SurfaceClient(surface, self.alice.token if surface is PUBLIC else None)
+        client = SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
         path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **self.values)
         body = {
             key: fill(value, **self.values) if isinstance(value, str) else value

@@ -377,7 +377,7 @@ class TestOutage:
                 assert int(answer.headers["Retry-After"]) > 0
                 assert answer.json().get("error_code", answer.json().get("code")) == "SYS_002"
                 speaks_v2 = "v2" in path or "usage" in path or "tenants" in path
-                assert ("execution_time" in answer.json()) is speaks_v2, path
+                assert ("execution_time" in answer.json()) == speaks_v2, path
                 assert "MySQL" not in answer.text
                 assert "127.0.0.1" not in answer.text
             assert deployment.ready() == (503, {**ALL_HEALTHY[1], "database": "unhealthy"})

@@ -132,7 +132,7 @@ def test_two_surfaces_on_one_port_do_not_start(server: MaimServer, command: str)
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 def test_a_trailing_slash_changes_nothing(surface: Any, server: MaimServer, bearer: dict[str, str]) -> None:
     """Asked of each route, with ids that name nothing and bodies that are refused, so that nothing changes."""
-    port = server.public_port if surface is PUBLIC else server.internal_port
+    port = server.public_port if surface == PUBLIC else server.internal_port
     nowhere = exchange(port, "GET", "/api/nowhere", headers=bearer)
     for route in routes(surface):
         if route.path == "/":

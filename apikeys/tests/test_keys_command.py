@@ -257,7 +257,7 @@ class TestRotating:
 
         for seconds, good in ((59, True), (60, False)):
             with clock.frozen_at(now + timedelta(seconds=seconds)):
-                assert is_good(issued.secret) is good
+                assert is_good(issued.secret) == good
 
     def test_people_see_each_secret_once(self, agent: Agent, issued: IssuedKey) -> None:
         make_key(agent, "staging")

@@ -105,7 +105,7 @@ def test_the_address(agent: Agent, address: str | None, status: int) -> None:
     outcome = verify(secret, *(["--client-ip", address] if address else []))
 
     assert outcome.status == status
-    assert ("AUTH_008" in outcome.out) is (status != 0)
+    assert ("AUTH_008" in outcome.out) == (status != 0)
 
 
 @pytest.mark.parametrize("code", ["AUTH_001", "AUTH_002", "AUTH_004", "AUTH_005", "AUTH_007"])

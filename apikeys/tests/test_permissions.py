@@ -53,7 +53,7 @@ class TestGrants:
         ],
     )
     def test_a_wildcard_grants_what_goes_on_from_it(self, asked: str, has: bool) -> None:
-        assert (asked in Grants(["config.*"])) is has
+        assert (asked in Grants(["config.*"])) == has
 
     @pytest.mark.parametrize("name", ["*", "config*", "config.*.read", "con.*fig"])
     def test_an_asterisk_elsewhere_is_a_character(self, name: str) -> None:
@@ -97,7 +97,7 @@ class TestExpressions:
         ],
     )
     def test_are_met(self, required: str, granted: str, met: bool) -> None:
-        assert meets(granted, required) is met
+        assert meets(granted, required) == met
 
     @pytest.mark.parametrize("expression", ["  a  and\tb ", "a\u3000and\nb", "(a)and(b)", "a and(b)"])
     def test_blanks_do_not_matter(self, expression: str) -> None:
@@ -179,7 +179,7 @@ def test_an_expression_means_what_it_means_in_python(expression: tuple[str, str]
     ours, pythons = expression
     has = [name in granted or (name.startswith("c.") and "c.*" in granted) for name in NAMES]
 
-    assert Grants(granted).meet(parse(ours)) is bool(eval(pythons, {"has": has}))
+    assert Grants(granted).meet(parse(ours)) == bool(eval(pythons, {"has": has}))
 
 
 TOKENS = st.sampled_from(["a", "b", "and", "or", "(", ")", "c.*", "AND"])
@@ -201,7 +201,7 @@ def test_whatever_is_sent_is_parsed_or_refused(tokens: list[str]) -> None:
     except BadExpression:
         requirement = None
 
-    assert (requirement is not None) is is_good
+    assert (requirement is not None) == is_good
 
 
 def _has_what_python_means_otherwise(tokens: list[str]) -> bool:

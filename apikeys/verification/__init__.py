@@ -34,6 +34,7 @@ from apikeys.verification.verdicts import (
     KeyFacts,
     Room,
     Verdict,
+    VerdictCode,
 )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "KeyFacts",
     "Room",
     "Verdict",
+    "VerdictCode",
     "end",
     "last_known",
     "recall",

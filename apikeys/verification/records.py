@@ -23,6 +23,7 @@ from apikeys.verification.verdicts import (
     Pools,
     QuotaPool,
     RatePool,
+    VerdictCode,
 )
 from maim.common.limits import Period
 from tenants.models import TenantStatus
@@ -94,7 +95,7 @@ def _facts(row: _Row) -> KeyFacts:
     )
 
 
-def _lasting_code(row: _Row) -> str:
+def _lasting_code(row: _Row) -> VerdictCode:
     if row.leaked_at is not None or row.key__status == KeyStatus.DISABLED:
         return DISABLED
     if row.key__status == KeyStatus.EXPIRED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
@@ -13,16 +14,32 @@ from apikeys.permissions import Grants
 from maim.common.errors import Text
 from maim.common.limits import Period
 
-VALID = "VALID"
-MALFORMED = "AUTH_001"
-EXPIRED = "AUTH_002"
-PERMISSION_MISSING = "AUTH_003"
-DISABLED = "AUTH_004"
-UNKNOWN = "AUTH_005"
-OVER_LIMIT = "AUTH_006"
-NOT_ACTIVE = "AUTH_007"
-NOT_FROM_HERE = "AUTH_008"
-AWAY = "SYS_002"
+
+class VerdictCode(StrEnum):
+    """A verdict on a key in one word, as the wire has it. Equal text is the same code, so compare with `==`."""
+
+    VALID = "VALID"
+    MALFORMED = "AUTH_001"
+    EXPIRED = "AUTH_002"
+    PERMISSION_MISSING = "AUTH_003"
+    DISABLED = "AUTH_004"
+    UNKNOWN = "AUTH_005"
+    OVER_LIMIT = "AUTH_006"
+    NOT_ACTIVE = "AUTH_007"
+    NOT_FROM_HERE = "AUTH_008"
+    AWAY = "SYS_002"
+
+
+VALID = VerdictCode.VALID
+MALFORMED = VerdictCode.MALFORMED
+EXPIRED = VerdictCode.EXPIRED
+PERMISSION_MISSING = VerdictCode.PERMISSION_MISSING
+DISABLED = VerdictCode.DISABLED
+UNKNOWN = VerdictCode.UNKNOWN
+OVER_LIMIT = VerdictCode.OVER_LIMIT
+NOT_ACTIVE = VerdictCode.NOT_ACTIVE
+NOT_FROM_HERE = VerdictCode.NOT_FROM_HERE
+AWAY = VerdictCode.AWAY
 
 EXPLANATIONS: dict[str, Text] = {
     MALFORMED: _("This is not an API key: it does not decode to one"),
@@ -82,7 +99,7 @@ class KeyFacts:
     pools: Pools | None
     key_status: str
     # What is the case whenever and from wherever the key is used: VALID, DISABLED, EXPIRED or NOT_ACTIVE.
-    lasting_code: str
+    lasting_code: VerdictCode
     expires_at: datetime | None
     # When the key, or this secret of it, ends.
     good_until: datetime | None
@@ -94,13 +111,13 @@ class KeyFacts:
         """The ids whose invalidation makes these facts untrue."""
         return self.key_id, self.agent_id, self.tenant_id
 
-    def code_at(self, moment: datetime, address: Address | None) -> str:
+    def code_at(self, moment: datetime, address: Address | None) -> VerdictCode:
         """VALID, or why the key is not good at a moment, for a caller from `address`."""
-        if self.lasting_code is DISABLED:
+        if self.lasting_code == DISABLED:
             return DISABLED
         if self.good_until is not None and self.good_until <= moment:
             return EXPIRED
-        if self.lasting_code is not VALID:
+        if self.lasting_code != VALID:
             return self.lasting_code
         if self.networks and (address is None or not any(address in network for network in self.networks)):
             return NOT_FROM_HERE
@@ -148,7 +165,7 @@ class Verdict(NamedTuple):
     memory, of a time when the database still answered (MAIM_SERVE_STALE_SECONDS).
     """
 
-    code: str
+    code: VerdictCode
     facts: KeyFacts | None = None
     standing: Standing = NO_LIMITS
     stale: bool = False

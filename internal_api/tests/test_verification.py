@@ -259,7 +259,7 @@ def test_a_changed_permission_counts_at_once(bot: Bot, question: str) -> None:
     for permissions in ([], ["chat"], ["read"]):
         bot.internal.send("PUT", f"/api/v2/api-keys/{bot.key_id}", {"permissions": permissions})
         data = bot.ask(question, required_permission="chat", permission="chat")["data"]
-        assert data["has_permission"] is ("chat" in permissions)
+        assert data["has_permission"] == ("chat" in permissions)
 
 
 @pytest.mark.embedded

@@ -28,16 +28,16 @@ class Period(models.TextChoices):
     def start(self, moment: datetime) -> datetime | None:
         """When the period around `moment` began; None for one without a beginning."""
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-        if self is Period.DAY:
+        if self == Period.DAY:
             return midnight
-        return midnight.replace(day=1) if self is Period.MONTH else None
+        return midnight.replace(day=1) if self == Period.MONTH else None
 
     def end(self, moment: datetime) -> datetime | None:
         """When the quota refills; None for never."""
         start = self.start(moment)
         if start is None:
             return None
-        if self is Period.DAY:
+        if self == Period.DAY:
             return start + timedelta(days=1)
         return (start + timedelta(days=32)).replace(day=1)
 

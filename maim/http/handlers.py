@@ -13,7 +13,7 @@ from maim.http.surfaces import PUBLIC, surface_of_port
 
 def _is_page(request: HttpRequest) -> bool:
     """Whether a browser shows it: the admin, which only the public surface has."""
-    return surface_of_port(request.META["SERVER_PORT"]) is PUBLIC and request.path_info.startswith("/admin")
+    return surface_of_port(request.META["SERVER_PORT"]) == PUBLIC and request.path_info.startswith("/admin")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

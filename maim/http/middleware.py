@@ -70,7 +70,7 @@ class SurfaceMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.urlconf = self.surface.urlconf
         request.path_info = self.canonical(request.path_info)
-        if surface_of_port(request.META["SERVER_PORT"]) is not self.surface:
+        if surface_of_port(request.META["SERVER_PORT"]) != self.surface:
             return problem_response(request, UnknownPath())
         if reason := self.refusal(request):
             return problem_response(request, Forbidden(reason))

@@ -83,7 +83,7 @@ def _speaks_envelope(request: HttpRequest) -> bool:
     try:
         view = resolve(request.path_info, getattr(request, "urlconf", None)).func
     except Resolver404:
-        internal = surface_of_port(request.META["SERVER_PORT"]) is INTERNAL
+        internal = surface_of_port(request.META["SERVER_PORT"]) == INTERNAL
         return internal or request.path_info.startswith(_ENVELOPED_ON_PUBLIC)
     return getattr(getattr(view, "cls", None), "enveloped", False)
 

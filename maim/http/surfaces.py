@@ -100,7 +100,7 @@ class SurfaceHandler(AdminHandler):
 
 def handler_of(surface: Surface, path: str) -> WSGIHandler:
     """The Django handler of a path on a surface; the admin has one of its own."""
-    return _admin_handler() if surface is PUBLIC and path.startswith("/admin") else _handler(surface)
+    return _admin_handler() if surface == PUBLIC and path.startswith("/admin") else _handler(surface)
 
 
 # Each is built once in a process.

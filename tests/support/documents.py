@@ -129,7 +129,7 @@ class Things:
             component = case.meta.components.get(location)
             if component is not None and component.mode.is_positive and isinstance(values, dict):
                 # A body names a template freely, but for another tenant's.
-                named = values.keys() - ({"template_id"} if location is ParameterLocation.BODY else set())
+                named = values.keys() - ({"template_id"} if location == ParameterLocation.BODY else set())
                 values.update({name: ids[name] for name in ids if name in named})
 
     def check(self, case: Case[Any], base_url: str) -> None:
@@ -146,5 +146,5 @@ class Things:
 
     def _is_left_out(self, case: Case[Any]) -> bool:
         assert case.meta is not None
-        covers = case.meta.phase.name is TestPhase.COVERAGE
+        covers = case.meta.phase.name == TestPhase.COVERAGE
         return covers and next(self._covered[case.operation.label]) % self._one_in != 0

@@ -209,7 +209,7 @@ class _Reader:
         return Part(charsets.without(charsets.one(code)), False)
 
     def _set(self, members: Any, flags: int) -> Part:
-        if members[0][0] is op.NEGATE:
+        if members[0][0] == op.NEGATE:
             # What other cases of its members match is left in: the set may be too large, but not too small.
             return Part(charsets.without(self._union(members[1:], flags & ~re.IGNORECASE)), False)
         return Part(self._union(members, flags), False)
@@ -217,9 +217,9 @@ class _Reader:
     def _union(self, members: Any, flags: int) -> int:
         found = 0
         for kind, value in members:
-            if kind is op.LITERAL:
+            if kind == op.LITERAL:
                 found |= self._literal(value, flags).first
-            elif kind is op.CATEGORY:
+            elif kind == op.CATEGORY:
                 found |= charsets.of_class(_CLASSES[value], flags)
             else:
                 found |= self._range(value, flags)

@@ -1,0 +1,151 @@
+"""`is` compares objects: text, numbers and enums are compared with `==`.
+
+Two equal texts need not be one object: one that came out of JSON, a pickle or the database is another than the constant
+of that name. What is let pass by `is` for being a constant would then be let pass, or not, by chance.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from apikeys.tests.facts import facts
+from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, NOT_FROM_HERE, VALID, Verdict, VerdictCode
+from maim.common.actor import Actor, ActorKind
+from maim.common.errors import NotFound
+from tenants.access import Need, get_tenant
+from tenants.models import TenantType
+from tenants.services import create_tenant
+from tests.support.people import Person
+
+ROOT = Path(__file__).parent.parent
+NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+SINGLETONS = {"None", "True", "False", "NotImplemented", "Ellipsis"}
+# Objects of which there is one in a process, and which leave it in no form.
+SENTINELS = {
+    "UTC",  # datetime's own; another timezone of the same offset is only converted once more
+    "_NOWHERE",  # agents.config.schema.checking
+    "DJANGO",  # tests.test_shortcut
+    "TAKEN",  # maim.common.tests.test_db
+}
+# Comparisons of which object it is that somebody holds, where equal ones would be different.
+OF_OBJECTS = {
+    "agents/config/system.py": {"self.content is other.content"},
+    "apikeys/tests/test_engine_away.py": {"connection.connection is not before"},
+    "bench/seed.py": {"field is not model._meta.auto_field"},
+    "bench/services.py": {"self._running is not service"},
+    "legacy/imports.py": {"kind is self._kinds.users"},
+    "maim/common/tests/test_db.py": {"connection.connection is not broken"},
+    "maim/server/tests/test_rsgi.py": {"connection.sock is first"},
+    "maim/server/tests/test_verdict_counts.py": {"threading.current_thread() is not threading.main_thread()"},
+    "accounts/tests/test_credential_races.py": {
+        "change is not set_password_in_shell",
+        "threading.current_thread() is not threading.main_thread()",
+    },
+    "tests/support/config_leaks.py": {"config is wrong[8]"},
+    "tests/test_concurrency.py": {"answer is not winner"},
+    "tests/test_sign_in_load.py": {"future is not refused"},
+}
+
+
+def is_a_class_or_singleton(node: ast.expr) -> bool:
+    text = ast.unparse(node)
+    is_builtin_class = isinstance(getattr(builtins, text, None), type)
+    return text in SINGLETONS | SENTINELS or is_builtin_class or text.startswith("type(")
+
+
+def identity_comparisons(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each comparison with `is` in a module that could be of equal values."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Compare):
+            continue
+        operands = [node.left, *node.comparators]
+        for operator, left, right in zip(node.ops, operands, operands[1:], strict=False):
+            is_identity = isinstance(operator, ast.Is | ast.IsNot)
+            if is_identity and not (is_a_class_or_singleton(left) or is_a_class_or_singleton(right)):
+                yield node.lineno, ast.unparse(node)
+
+
+MODULES = sorted(
+    path for path in ROOT.rglob("*.py") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
+
+
+@pytest.mark.embedded
+def test_no_module_compares_values_by_identity() -> None:
+    found = {
+        (name, line, text)
+        for path in MODULES
+        for line, text in identity_comparisons(path)
+        if text not in OF_OBJECTS.get(name := str(path.relative_to(ROOT)), ())
+    }
+
+    assert not found
+
+
+@pytest.mark.embedded
+def test_every_exception_is_still_there() -> None:
+    there = {str(path.relative_to(ROOT)): {text for _line, text in identity_comparisons(path)} for path in MODULES}
+
+    assert {name: texts - there.get(name, set()) for name, texts in OF_OBJECTS.items()} == {
+        name: set() for name in OF_OBJECTS
+    }
+
+
+def distinct(code: str) -> VerdictCode:
+    """Return an equal text that is another object, as one from JSON is."""
+    other = json.loads(json.dumps({"code": code}))["code"]
+    assert other == code
+    assert id(other) != id(code)
+    return other  # type: ignore[no-any-return]
+
+
+@pytest.mark.embedded
+class TestVerdictCodes:
+    @pytest.mark.parametrize("code", [VALID, DISABLED, EXPIRED, NOT_ACTIVE])
+    @pytest.mark.parametrize("address", [None, "10.1.2.3", "11.1.2.3"])
+    @pytest.mark.parametrize("end", [None, NOON])
+    def test_equal_code_that_is_another_object_is_judged_the_same(
+        self, code: VerdictCode, address: str | None, end: datetime | None
+    ) -> None:
+        caller = None if address is None else ip_address(address)
+        networks = (ip_network("10.0.0.0/8"),)
+        ours = facts(lasting_code=code, networks=networks, good_until=end)
+        theirs = facts(lasting_code=distinct(code), networks=networks, good_until=end)
+
+        for moment in (NOON.replace(hour=11), NOON):
+            assert theirs.code_at(moment, caller) == ours.code_at(moment, caller)
+        assert theirs.code_at(NOON.replace(hour=11), ip_address("11.1.2.3")) != VALID
+
+    def test_network_is_looked_at_whatever_object_the_code_is(self) -> None:
+        key = facts(lasting_code=distinct(VALID), networks=(ip_network("10.0.0.0/8"),))
+
+        assert key.code_at(NOON, ip_address("11.1.2.3")) == NOT_FROM_HERE
+        assert key.code_at(NOON, ip_address("10.1.2.3")) == VALID
+        assert Verdict(distinct(VALID), key).is_good
+
+    def test_codes_are_texts_on_every_way_out(self) -> None:
+        for code in VerdictCode:
+            assert (str(code), f"{code}", json.loads(json.dumps(code))) == (code.value,) * 3
+            assert pickle.loads(pickle.dumps(code)) == code
+
+
+@pytest.mark.embedded
+def test_kind_of_actor_that_is_plain_text_is_held_to_the_same_rules(alice: Person, charlie: Person) -> None:
+    kind: ActorKind = distinct(ActorKind.USER)  # type: ignore[assignment]
+    owner, stranger = (Actor(kind=kind, id=person.user.id) for person in (alice, charlie))
+
+    assert get_tenant(owner, alice.tenant.id, Need.MANAGE) == alice.tenant
+    with pytest.raises(NotFound):
+        get_tenant(stranger, alice.tenant.id, Need.READ)
+    made = create_tenant(actor=stranger, tenant_name="made", tenant_type=TenantType.PERSONAL, owner_id=alice.user.id)
+    assert made.owner_id == charlie.user.id
