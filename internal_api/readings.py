@@ -58,10 +58,17 @@ class Reading(NamedTuple):
 
 def reading(method: str, path: str, query: str, port: str, header: Headers) -> Reading | None:
     """A request read as a plain reading; None where it is none, and Django is to answer."""
-    if method != "GET" or query or (match := _PATH.fullmatch(path)) is None or not is_plain(header):
+    if method != "GET" or query or (match := _PATH.fullmatch(path)) is None:
+        return None
+    if _has_content(header) or not is_plain(header):
         return None
     scope = RequestScope(time.perf_counter(), request_id.choose(header("x-request-id")), address="")
     return Reading(match["id"], match["part"], header("if-none-match"), port, scope)
+
+
+def _has_content(header: Headers) -> bool:
+    """Return whether a body is announced, which Django refuses if it is too large."""
+    return header("content-length") not in (None, "0") or header("transfer-encoding") is not None
 
 
 def answered(readings: Sequence[Reading]) -> list[Reply]:

@@ -102,10 +102,6 @@ def request(method: str, path: str, port: str, header: Headers, body: Callable[[
     return Request(read, path, port, RequestScope(started, request_id.choose(header("x-request-id")), address=""))
 
 
-# Of other parameters, Django refuses some.
-_MEDIA_TYPES = frozenset({"application/json", "application/json;charset=utf-8"})
-
-
 def is_plain(header: Headers) -> bool:
     """Whether nothing in the headers would have Django refuse the request."""
     return header("origin") is None and header("sec-fetch-site") is None and hosts.is_private(header("host") or "")
@@ -113,8 +109,10 @@ def is_plain(header: Headers) -> bool:
 
 def _is_small_json(header: Headers) -> bool:
     length = header("content-length") or ""
+    media_type, _, parameters = (header("content-type") or "").lower().partition(";")
     return (
-        (header("content-type") or "").lower().replace(" ", "") in _MEDIA_TYPES
+        media_type.strip() == "application/json"
+        and parameters.strip() in ("", "charset=utf-8")  # of others, Django refuses some
         and length.isascii()
         and length.isdecimal()
         and len(length) <= 4

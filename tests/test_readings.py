@@ -121,6 +121,9 @@ def test_one_that_cannot_be_read_spoils_no_other(alice: Person, caplog: pytest.L
         ("GET", "/api/v2/agents/agent_1", "", {"origin": "https://evil.example"}),
         ("GET", "/api/v2/agents/agent_1", "", {"sec-fetch-site": "cross-site"}),
         ("GET", "/api/v2/agents/agent_1", "", {"host": "evil.example"}),
+        ("GET", "/api/v2/agents/agent_1", "", {"content-length": "5"}),
+        ("GET", "/api/v2/agents/agent_1", "", {"content-length": ""}),
+        ("GET", "/api/v2/agents/agent_1", "", {"transfer-encoding": "chunked"}),
     ],
 )
 def test_the_rest_is_left_to_django(method: str, path: str, query: str, headers: dict[str, str]) -> None:

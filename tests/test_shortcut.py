@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.core.signals import request_finished, request_started
-from django.db import OperationalError, close_old_connections, connection
+from django.db import OperationalError, connection
 from django.utils import translation
 
 from apikeys import keyformat
@@ -22,6 +21,7 @@ from maim.common import clock
 from maim.http.shapes import ENVELOPE_LANGUAGE
 from maim.http.surfaces import INTERNAL, PUBLIC, handler_of
 from maim.wsgi import application
+from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -38,13 +38,8 @@ DJANGO = object()
 
 @pytest.fixture(autouse=True)
 def _one_connection() -> Iterator[None]:
-    """Requests neither open nor close it, which would end the test's transaction; Django's client sees to it too."""
-    signals = (request_started, request_finished)
-    for signal in signals:
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in signals:
-        signal.connect(close_old_connections)
+    with one_connection():
+        yield
 
 
 @dataclass(frozen=True)
@@ -211,6 +206,7 @@ PLAIN: dict[str, Asked] = {
     "with a trailing slash": Asked(key("good"), path=VALIDATE + "/"),
     "with a charset": Asked(key("good"), content_type="application/json; charset=utf-8"),
     "with its media type in capitals": Asked(key("good"), content_type="Application/JSON;charset=UTF-8"),
+    "with a parameter that is not there": Asked(key("good"), content_type="application/json ; "),
     "with a request id": Asked(key("good"), headers={"X-Request-ID": "from.the-client_1"}),
     "with a request id that is none": Asked(key("good"), headers={"X-Request-ID": "a b"}),
     "with headers that say nothing": Asked(key("good"), headers={"Accept": "text/html", "Accept-Language": "en"}),
@@ -274,6 +270,8 @@ OTHERS: dict[str, Asked] = {
     "plain text": Asked(key("good"), content_type="text/plain"),
     "no media type": Asked(key("good"), content_type=""),
     "a media type that is longer": Asked(key("good"), content_type="application/json+x"),
+    "a media type with a blank in it": Asked(key("good"), content_type="appli cation/json"),
+    "a charset with a blank in it": Asked(key("good"), content_type="application/json; charset=ut f-8"),
     "a charset that is none": Asked(key("good"), content_type="application/json; a*=no-such''%ff"),
     "a page's own origin": Asked(key("good"), headers={"Origin": "http://localhost:8000"}),
     "another page's origin": Asked(key("good"), headers={"Origin": "http://evil.example"}),
@@ -409,6 +407,19 @@ def test_the_answers_are_in_chinese_whatever_the_thread_last_spoke(scene: Scene)
     with translation.override(ENVELOPE_LANGUAGE):
         assert served == scene.django(Asked(key("disabled")))
     assert "密钥" in dict(served.body)["message"]
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("title", "sentence"),
+    [
+        ("another page's origin", "内部接口拒绝跨源请求"),
+        ("a host of the internet", "此处不服务该主机名；参见 MAIM_INTERNAL_HOSTS"),
+    ],
+)
+def test_refusals_before_any_view_are_in_chinese_as_well(scene: Scene, title: str, sentence: str) -> None:
+    with translation.override("en"):
+        assert dict(scene.served(OTHERS[title]).body)["error"] == sentence
 
 
 def test_the_public_surface_has_no_shortcut(scene: Scene) -> None:

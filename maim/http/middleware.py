@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
-from maim.common.errors import Forbidden
+from maim.common.errors import Forbidden, Text
 from maim.http import hosts, metrics, request_id
 from maim.http.addresses import client_address, is_trusted_proxy
 from maim.http.problems import PayloadTooLarge, UnknownPath
@@ -78,7 +78,7 @@ class SurfaceMiddleware:
             return problem_response(request, PayloadTooLarge())
         return self.get_response(request)
 
-    def refusal(self, request: HttpRequest) -> str | None:
+    def refusal(self, request: HttpRequest) -> Text | None:
         """Why the request may not come in here at all, or None."""
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class PublicSurfaceMiddleware(SurfaceMiddleware):
 
     surface = PUBLIC
 
-    def refusal(self, request: HttpRequest) -> str | None:
+    def refusal(self, request: HttpRequest) -> Text | None:
         host = hosts.host_name(request.META.get("HTTP_HOST", ""))
         if settings.PUBLIC_HOST is None or host == settings.PUBLIC_HOST or hosts.is_loopback(host):
             return None
@@ -116,7 +116,7 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
 
     surface = INTERNAL
 
-    def refusal(self, request: HttpRequest) -> str | None:
+    def refusal(self, request: HttpRequest) -> Text | None:
         if not hosts.is_private(request.META.get("HTTP_HOST", "")):
             return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
         origin = request.headers.get("Origin")

@@ -101,6 +101,8 @@ class InternalApplication:
             "wsgi.run_once": False,
         }
         for name in scope.headers.keys():  # noqa: SIM118  # Granian's, no mapping
+            if "_" in name:
+                continue  # CGI's variables are the same for it and for the name with hyphens, which may be trusted
             variable = name.upper().replace("-", "_")
             if variable != "CONTENT_LENGTH":
                 environ[variable if variable == "CONTENT_TYPE" else f"HTTP_{variable}"] = ",".join(

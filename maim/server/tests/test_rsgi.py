@@ -215,6 +215,15 @@ class TestHeaders:
     def test_a_page_of_another_site_is_refused(self, port: int, line: str) -> None:
         assert self.send(port, "Host: localhost", "Content-Type: application/json", line)[0] == 403
 
+    def test_with_underscores_are_not_taken_for_those_with_hyphens(self, port: int) -> None:
+        """A proxy that guards a header guards the one with hyphens; CGI's variables are the same for both."""
+        headers = {"x_request_id": "with.underscores", "sec_fetch_site": "cross-site", "content_type": "text/plain"}
+
+        answer = exchange(port, "POST", "/api/v2/tenants", content=b"{}", headers={**JSON, **headers})
+
+        assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
+        assert answer.headers["X-Request-ID"] != "with.underscores"
+
     def test_what_is_no_ascii_is_none_of_ours(self, port: int) -> None:
         lines = ["Host: localhost", "Content-Type: application/json", "X-Request-ID: \xe9", "User-Agent: \xff\xfe"]
 

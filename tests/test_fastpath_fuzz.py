@@ -1,0 +1,303 @@
+"""The fast path and the views give one answer, to whatever odd request (internal_api.shortcut, internal_api.readings).
+
+Requests come from a seed, which the environment variable FUZZ_SEED replaces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models import Sum
+
+from apikeys import keyformat, verification
+from apikeys.models import ApiKey, KeySecret
+from apikeys.verification.limits import LocalLimiter
+from internal_api import readings, shortcut
+from internal_api.replies import Reply
+from maim.common import clock
+from maim.http.surfaces import INTERNAL, handler_of
+from maim.server.rsgi import Batches, InternalApplication
+from tests.support.client import SurfaceClient
+from tests.support.odd_requests import OddRequest, OddRequests, Site, smallest
+from tests.support.one_connection import one_connection
+from tests.support.people import Person, make_agent, make_key
+
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
+
+SEED = os.environ.get("FUZZ_SEED", "1")
+PAIRS = 2500  # of each test
+PARSE_HEADERS = (("content-type", "application/json"), ("content-length", "38"))
+NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
+OF_THE_MOMENT = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
+MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
+
+
+class Headers:
+    """Granian's: names in lower case; a value that is no ASCII is there, and cannot be read."""
+
+    def __init__(self, request: OddRequest) -> None:
+        self._headers = request.headers
+
+    def keys(self) -> list[str]:
+        return list(dict(self._headers))
+
+    def get_all(self, name: str) -> list[str]:
+        return [value for each, value in self._headers if each == name and value.isascii()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return next(iter(self.get_all(name)), default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in dict(self._headers)
+
+
+class Protocol:
+    """Granian's: gives the body, keeps the response."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.reply: Reply | None = None
+
+    async def __call__(self) -> bytes:
+        return self._body
+
+    async def __aiter__(self) -> Any:
+        half = len(self._body) // 2
+        for chunk in (self._body[:half], self._body[half:]):
+            yield chunk
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.reply = Reply(status, headers, body)
+
+
+class OneThread(ThreadPoolExecutor):
+    """A thread on the connection of the test, where its data are."""
+
+    def __init__(self) -> None:
+        mine = connections[DEFAULT_DB_ALIAS]
+        super().__init__(1, initializer=connections.__setitem__, initargs=(DEFAULT_DB_ALIAS, mine))
+        self.runs = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.runs += 1
+        return super().submit(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered, without what is of the moment, and how many uses of keys were counted."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    uses: int
+
+
+class TwoWays:
+    """The internal surface as it is served, and Django alone, over the same data."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.served_by_django, self._batches = OneThread(), OneThread()
+        self._application = InternalApplication(INTERNAL)
+        self._application._threads = self.served_by_django
+        self._application._loop = self.loop
+        self._application._questions = Batches(self.loop, shortcut.answered)
+        self._application._readings = Batches(self.loop, readings.answered)
+        self._application._questions._threads = self._application._readings._threads = self._batches
+
+    def close(self) -> None:
+        self.served_by_django.shutdown()
+        self._batches.shutdown()
+        self.loop.close()
+
+    def served(self, request: OddRequest) -> Answer:
+        protocol = Protocol(request.body)
+
+        def serve() -> Reply:
+            self.loop.run_until_complete(self._application.__rsgi__(self._scope(request), protocol))  # type: ignore[arg-type]
+            assert protocol.reply is not None
+            return protocol.reply
+
+        return self._undone(serve, request)
+
+    def django(self, request: OddRequest) -> Answer:
+        environ = self._application._environ(self._scope(request), request.body)
+        begun: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            begun.append((status, headers))
+
+        def respond() -> Reply:
+            body = b"".join(handler_of(INTERNAL, request.path)(environ, start_response))
+            ((status, headers),) = begun
+            return Reply(int(status[:3]), headers, body)
+
+        return self._undone(respond, request)
+
+    def differ(self, request: OddRequest) -> bool:
+        served, django = self.served(request), self.django(request)
+        return served != django or served.status >= 500
+
+    @staticmethod
+    def _scope(request: OddRequest) -> Any:
+        return SimpleNamespace(
+            method=request.method,
+            path=request.path,
+            query_string=request.query,
+            headers=Headers(request),
+            client="127.0.0.1:54321",
+            http_version="1.1",
+        )
+
+    @staticmethod
+    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Answer:
+        """Take the answer, and undo what it changed: rows, and what limits have left."""
+        if request.method == "GET":
+            return compared(respond(), 0)
+        verification._engine._limiter = LocalLimiter()
+        atomic = transaction.atomic()
+        atomic._from_testcase = True  # type: ignore[attr-defined]  # as the tests' own, in which services may begin theirs
+        with atomic:
+            reply = respond()
+            uses = 0
+            if b'"valid":true' in reply.body:
+                verification._engine._counter.write()
+                uses = ApiKey.unscoped.aggregate(uses=Sum("usage_count"))["uses"]
+            transaction.set_rollback(True)
+        return compared(reply, uses)
+
+
+def compared(reply: Reply, uses: int) -> Answer:
+    """What two ways have to agree on."""
+    headers: list[tuple[str, str]] = []
+    body = OF_THE_MOMENT.sub(rb"\1\2", reply.body)
+    for name, value in ((name.lower(), value) for name, value in reply.headers):
+        if name == "content-length":
+            assert int(value) == len(reply.body)
+        elif name == "x-request-id" and MADE_REQUEST_ID.fullmatch(value):
+            body = body.replace(value.encode(), b"(made)")
+            headers.append((name, "(made)"))
+        elif name != "allow" or reply.status == 405:  # DRF says it in every answer, where it means nothing
+            headers.append((name, value))
+    return Answer(reply.status, tuple(sorted(headers)), body, uses)
+
+
+@contextmanager
+def remembering(is_on: bool) -> Iterator[None]:
+    """Have keys remembered from one question to the next, as a worker that serves does."""
+    with pytest.MonkeyPatch.context() as patch:
+        if is_on:
+            patch.setattr(verification._engine._lease, "_good_until", float("inf"))
+            patch.setattr(verification._engine, "_is_started", True)
+        yield
+        verification._engine._memory.forget(None)
+
+
+@pytest.fixture
+def site(alice: Person, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Keys and agents of every kind."""
+    config = {
+        "persona": "calm",
+        "own": {"深": [1, 2.5, True]},
+        "config_overrides": {"maim_message": {"auth_token": ["x"]}},
+    }
+    agents = [make_agent(alice.tenant, config=config, tags=["a", "小明"]), make_agent(alice.tenant)]
+    kinds: dict[str, dict[str, Any]] = {
+        "good": {"permissions": ["chat", "read"]},
+        "wild": {"permissions": ["config.*", "密"]},
+        "ends": {"expires_at": NOON},
+        "ended": {"expires_at": NOON.replace(hour=10)},
+        "limited": {"rate_limit": {"limit": 5, "window_seconds": 60}, "quota": {"limit": 9, "period": "day"}},
+        "inside": {"allowed_networks": ["10.0.0.0/8", "2001:db8::/32"]},
+        "disabled": {},
+        "leaked": {},
+        "used up": {"quota": {"limit": 1, "period": "total"}},
+    }
+    issued = {kind: make_key(agents[0], **fields) for kind, fields in kinds.items()}
+    ApiKey.unscoped.filter(pk=issued["disabled"].key.id).update(status="disabled")
+    KeySecret.objects.filter(key=issued["leaked"].key).update(leaked_at=clock.now())
+    internal = SurfaceClient(INTERNAL)
+    answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": issued["used up"].secret})
+    assert answer.json()["success"]
+    parts = ("config", "config/effective")
+    etags = [internal.get(f"/api/v2/agents/{agent.id}/{part}").headers["ETag"] for agent in agents for part in parts]
+    monkeypatch.setattr(verification._engine, "_limiter", None)  # each request has its own
+    return Site(
+        secrets=[
+            *(each.secret for each in issued.values()),
+            issued["good"].secret,
+            keyformat.generate("tenant_000000000000", "agent_000000000000"),
+        ],
+        agents=[*(agent.id for agent in agents), "agent_unknown"],
+        etags=[etag.strip('"') for etag in etags],
+    )
+
+
+@pytest.fixture
+def two_ways() -> Iterator[TwoWays]:
+    logging.disable(logging.CRITICAL)  # a line for each request would take as long as the request
+    connection.inc_thread_sharing()
+    ways = TwoWays()
+    with one_connection():
+        yield ways
+    ways.close()
+    connection.dec_thread_sharing()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("is_on", [False, True], ids=["asking the database", "remembering"])
+def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bool) -> None:
+    statuses = Counter[int]()
+    with clock.frozen_at(NOON.replace(hour=11)), remembering(is_on):
+        for number in range(PAIRS):
+            request = OddRequests(site, Random(f"{SEED} {is_on} {number}")).make()
+            served, django = two_ways.served(request), two_ways.django(request)
+            if served != django or served.status >= 500:
+                least = smallest(request, two_ways.differ)
+                pytest.fail(
+                    f"FUZZ_SEED={SEED}, request {number}:\n{least}\n"
+                    f"as it is served:\n  {two_ways.served(least)}\nby Django:\n  {two_ways.django(least)}"
+                )
+            statuses[served.status] += 1
+
+    assert set(statuses) >= {200, 304, 400, 403, 404, 405, 413, 415}, "the requests are too much of a kind"
+    assert 0.3 < 1 - two_ways.served_by_django.runs / statuses.total() < 0.9, "too few for the one way or the other"
+
+
+def test_difference_is_shown_by_the_least_request_that_has_it(
+    site: Site, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortcut, "is_plain", lambda header: True)
+    asked = OddRequest(
+        "POST",
+        "/api/v2/auth/parse-api-key",
+        query="x=1",
+        headers=(("host", "localhost"), *PARSE_HEADERS, ("origin", "https://evil.example"), ("accept", "*/*")),
+        body=b'{"api_key": "x", "unknown": [1, 2, 3]}',
+    )
+    assert two_ways.differ(asked)
+
+    least = smallest(asked, two_ways.differ)
+
+    assert two_ways.differ(least)
+    assert least.query == ""
+    assert b"unknown" not in least.body
+    assert [name for name, _value in least.headers] == ["content-type", "content-length"], (
+        "no Host is a difference, too"
+    )
+    assert repr(least.body) in str(least)
