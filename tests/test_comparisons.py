@@ -43,7 +43,7 @@ OF_OBJECTS = {
     "apikeys/tests/test_engine_away.py": {"connection.connection is not before"},
     "bench/seed.py": {"field is not model._meta.auto_field"},
     "bench/services.py": {"self._running is not service"},
-    "legacy/imports.py": {"kind is self._kinds.users"},
+    "legacy/removals.py": {"kind is self._kinds.users"},
     "maim/common/tests/test_db.py": {"connection.connection is not broken"},
     "maim/server/tests/test_rsgi.py": {"connection.sock is first"},
     "maim/server/tests/test_verdict_counts.py": {"threading.current_thread() is not threading.main_thread()"},
