@@ -11,13 +11,13 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle, tokens
 from accounts.models import TokenSession, User
 from accounts.tokens import BadToken, TokenPair
-from maim.common import audit, clock
+from maim.common import audit, clock, primary
 from maim.common.actor import Actor
 from maim.common.db import reconnecting, transactional, unique_or
 from maim.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -219,12 +219,10 @@ _USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivatio
 
 @reconnecting
 def _user_of_session(session_id: str) -> User | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_user_of_session_sql(), [session_id])
-        row = cursor.fetchone()
-    if row is None:
+    rows = primary.fetch_all(_user_of_session_sql(), [session_id])
+    if not rows:
         return None
-    *texts, is_active, deactivations = row
+    *texts, is_active, deactivations = rows[0]
     # `is_active` is a number in MariaDB.
     return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
 

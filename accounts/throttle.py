@@ -18,6 +18,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
+from maim.common import redis
 from maim.common.errors import TooMany
 from maim.common.text import fold
 
@@ -31,7 +32,7 @@ def _alone() -> MovingWindowRateLimiter:
 
 @cache
 def _together(redis_url: str) -> MovingWindowRateLimiter:
-    storage = RedisStorage(redis_url, socket_timeout=2, socket_connect_timeout=2, key_prefix="maim:auth")
+    storage = RedisStorage(redis_url, connection_pool=redis.pool(redis_url, timeout=2), key_prefix="maim:auth")
     return MovingWindowRateLimiter(storage)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from agents.config.system import Defaults
 from agents.config_versions import stacked
 from agents.errors import AgentNotFound
 from agents.models import Agent
-from maim.common import audit
+from maim.common import audit, primary
 from maim.common.actor import Actor
 from maim.common.db import transactional
 from maim.common.errors import Unavailable
@@ -116,12 +116,13 @@ def effective(head: Head) -> Effective:
     Its warnings are in the active language.
     """
     language = get_language()
-    remembered = _remembered.get((head.etag, language))
+    server = primary.server()  # another may have other configs under the same numbers
+    remembered = _remembered.get((head.etag, language, server))
     if remembered is not None:
         return remembered
     found = _Layers.of(head.agent_id)
     result = found.shown(secrets.masked(layers.resolve(found.layers)))
-    _remembered.put((result.etag, language), result)
+    _remembered.put((result.etag, language, server), result)
     return result
 
 
@@ -188,7 +189,7 @@ class _Layers(NamedTuple):
 
 
 class _Remembered:
-    """Effective configs by ETag and language; the least recently used are forgotten when they grow too many."""
+    """Effective configs; the least recently used are forgotten when they grow too many."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -213,5 +214,5 @@ class _Remembered:
                 self._bytes -= len(forgotten.document)
 
 
-_Key = tuple[str, str | None]
+_Key = tuple[str, str | None, Hashable]
 _remembered = _Remembered()

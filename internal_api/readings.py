@@ -25,7 +25,7 @@ from agents.serializers import internal_agent
 from internal_api import replies
 from internal_api.replies import Reply
 from internal_api.shortcut import Headers, is_plain
-from maim.common.db import DATABASE_AWAY, reconnecting
+from maim.common.db import DATABASE_AWAY, from_primary
 from maim.common.errors import DomainError, Unavailable
 from maim.http import conditional, metrics, request_id
 from maim.http.scope import RequestScope
@@ -74,8 +74,8 @@ def _has_content(header: Headers) -> bool:
 def answered(readings: Sequence[Reading]) -> list[Reply]:
     """The replies, with one query for all readings of a kind, and one for each effective config not yet remembered."""
     try:
-        heads = reconnecting(_heads)([each.agent_id for each in readings if each.part == EFFECTIVE])
-        agents = reconnecting(_agents)([each.agent_id for each in readings if each.part != EFFECTIVE])
+        heads = from_primary(_heads)([each.agent_id for each in readings if each.part == EFFECTIVE])
+        agents = from_primary(_agents)([each.agent_id for each in readings if each.part != EFFECTIVE])
     except DATABASE_AWAY:
         return [each.unanswered() for each in readings]
     with translation.override(ENVELOPE_LANGUAGE):
@@ -109,7 +109,7 @@ def _effective(each: Reading, heads: Mapping[str, Head]) -> Reply:
         raise AgentNotFound
     if conditional.matches(each.if_none_match, head.etag):
         return _not_modified(each, head.etag)
-    found = reconnecting(effective.effective)(head)
+    found = from_primary(effective.effective)(head)
     return _shown(each, orjson.Fragment(found.document), _("Effective config found"), head.tenant_id, found.etag)
 
 

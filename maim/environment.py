@@ -223,6 +223,13 @@ class Environment(BaseSettings):
         description="`redis://host:6379/0`; counts shared by several workers live there. "
         "Default: none, which allows one worker a surface.",
     )
+    MAIM_CONNECTION_MAX_AGE_SECONDS: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        description="How long a connection to the database or Redis is kept, and so how long after a failover one "
+        "may still lead to a server that only the proxy has left.",
+    )
     MAIM_DATA_DIR: Path = Field(Path("var"), description="Where the embedded database and the generated secrets live.")
     MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
         None,

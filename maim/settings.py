@@ -81,6 +81,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # ---- data
 
+CONNECTION_MAX_AGE_SECONDS = ENV.MAIM_CONNECTION_MAX_AGE_SECONDS
+
 
 def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
@@ -94,6 +96,8 @@ def _database(url: str) -> dict[str, Any]:
         # On disk, because threads of a test share no memory database.
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     else:
+        config["ENGINE"] = "maim.common.mysql"
+        config["CONN_MAX_AGE"] = CONNECTION_MAX_AGE_SECONDS
         config["OPTIONS"] = {
             "charset": "utf8mb4",
             "connect_timeout": 5,
@@ -115,7 +119,7 @@ CACHES: dict[str, dict[str, Any]] = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "maim",
-        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2},
+        "OPTIONS": {"CONNECTION_FACTORY": "maim.common.redis.CacheConnectionFactory", "SOCKET_TIMEOUT": 2},
     }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

@@ -27,7 +27,7 @@ from apikeys.verification.verdicts import (
     Pools,
     Verdict,
 )
-from maim.common import clock
+from maim.common import clock, primary
 from maim.common.db import DATABASE_AWAY, reconnecting
 
 _MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(AWAY)
@@ -118,7 +118,8 @@ class Engine:
             secret: next((found[digest] for digest in several if digest in found), None)
             for secret, several in candidates.items()
         }
-        if self._lease.is_good:
+        # What another server said may be untrue by the time that this one's lease begins.
+        if self._lease.is_good and self._lease.server == primary.server():
             for secret in candidates:
                 self._memory.remember(_fingerprint(secret), facts[secret], generation)
         return [_verdict(facts[ask.secret], ask) for ask in asks]

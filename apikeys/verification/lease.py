@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from django.db import Error, connection
 
-from maim.common import epoch
+from maim.common import epoch, primary
 
 log = logging.getLogger("maim.keys")
 
@@ -23,6 +23,7 @@ class Lease:
     def __init__(self, forget: Callable[[Iterable[str] | None], None]) -> None:
         self._forget = forget
         self._seen: int | None = None
+        self._server: Hashable = None
         self._started: float | None = None
         self._good_until = float("-inf")
         self._is_failing = False
@@ -31,6 +32,11 @@ class Lease:
     def is_good(self) -> bool:
         """Whether memory may be believed at this moment."""
         return time.monotonic() < self._good_until
+
+    @property
+    def server(self) -> Hashable:
+        """The database server that the lease is from (maim.common.primary)."""
+        return self._server
 
     @property
     def is_lost(self) -> bool:
@@ -48,13 +54,17 @@ class Lease:
         threading.Thread(target=self._run, name="epoch-lease", daemon=True).start()
 
     def renew(self) -> None:
-        """Reads the epoch and forgets what it says; raises django.db.Error.
+        """Reads the epoch and forgets what it says; raises django.db.Error, also where the server takes no writes.
 
         Forgetting comes before the new term, so that nothing that is to be forgotten is ever under a
-        good lease.
+        good lease. Of another server everything is forgotten: it may never have heard of what the one before
+        had committed.
         """
+        primary.drop_obsolete_connection()
         sent = time.monotonic()
         reached = epoch.current()
+        if (server := primary.server()) != self._server:
+            self._server, self._seen = server, None
         if self._seen is None:
             self._forget(None)
         elif reached != self._seen:

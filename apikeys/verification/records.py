@@ -9,8 +9,6 @@ from functools import cache
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
-from django.db import connection
-
 from agents.models import AgentStatus
 from apikeys.models import KeySecret, KeyStatus
 from apikeys.permissions import Grants
@@ -25,6 +23,7 @@ from apikeys.verification.verdicts import (
     RatePool,
     VerdictCode,
 )
+from maim.common import primary
 from maim.common.limits import Period
 from tenants.models import TenantStatus
 
@@ -67,10 +66,12 @@ def _sql(number: int) -> str:
 
 
 def find(digests: Sequence[str]) -> dict[str, KeyFacts]:
-    """The facts of the keys that have a secret stored under these digests, by digest; one query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_sql(len(digests)), digests)
-        rows = [_Row(*values) for values in cursor.fetchall()]
+    """The facts of the keys that have a secret stored under these digests, by digest; one query.
+
+    Raises OperationalError where the server takes no writes: what it says of a key may be long untrue.
+    """
+    found = primary.fetch_all(_sql(len(digests)), digests)
+    rows = [_Row(*values) for values in found]
     return {row.digest: _facts(row) for row in rows}
 
 

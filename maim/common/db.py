@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, ParamSpec, TypeVar
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 from django.db.models.functions import Concat
 
-from maim.common import epoch
+from maim.common import epoch, primary
 from maim.common.errors import DomainError
 
 M = TypeVar("M", bound=models.Model)
@@ -92,13 +92,15 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
     """Reads, and once more on a fresh connection if this one turns out to be broken, as an idle one may be.
 
-    For threads whose connection no request opens or closes, and for what most requests read first: to ask
-    beforehand whether the connection is usable, as Django does, is a round trip more. Raises one of
-    DATABASE_AWAY, and leaves no broken connection behind.
+    For reads that show by themselves that the server is the primary (maim.common.primary), by threads whose
+    connection no request opens or closes, and for what most requests read first: to ask beforehand whether
+    the connection is usable, as Django does, is a round trip more. Raises one of DATABASE_AWAY, and leaves no
+    broken connection behind.
     """
 
     @wraps(read)
     def with_fresh_connection(*args: P.args, **kwargs: P.kwargs) -> R:
+        primary.drop_obsolete_connection()
         connection.health_check_done = True  # type: ignore[attr-defined]  # not in the stubs; by this read
         for is_last in (False, True):
             try:
@@ -114,6 +116,17 @@ def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
     return with_fresh_connection
 
 
+def from_primary(read: Callable[P, R]) -> Callable[P, R]:
+    """As `reconnecting`, for a read that shows nothing of its server: that is asked first, if it was not just now."""
+
+    @wraps(read)
+    def proven(*args: P.args, **kwargs: P.kwargs) -> R:
+        primary.require()
+        return read(*args, **kwargs)
+
+    return reconnecting(proven)
+
+
 _RETRIED = frozenset({1213})  # MariaDB: deadlock found, or on Galera, certification failed at commit
 _ATTEMPTS = 5
 
@@ -121,21 +134,29 @@ _ATTEMPTS = 5
 def transactional(function: Callable[P, R]) -> Callable[P, R]:
     """Runs a service in one transaction, and again if the database chose it as a deadlock's victim.
 
-    Returns when what it invalidated is answered by no worker any more (maim.common.epoch). Inside
-    another transactional service it is part of that one, and the outermost does all this.
+    On a server that takes no writes any more it is run once again, on a fresh connection, which may lead to
+    the server that took over. In both cases the database has applied nothing. Where the outcome of a commit is
+    not known, it is not run again.
+
+    Returns when what it invalidated is answered by no worker any more (maim.common.epoch). Inside another
+    transactional service it is part of that one, and the outermost does all this.
     """
 
     @wraps(function)
     def in_transaction(*args: P.args, **kwargs: P.kwargs) -> R:
         if epoch.in_change():
             return function(*args, **kwargs)
+        was_refused = False
         with epoch.settling():
             for remaining in reversed(range(_ATTEMPTS)):
                 try:
                     with epoch.change():
                         return function(*args, **kwargs)
                 except OperationalError as error:
-                    if not remaining or not error.args or error.args[0] not in _RETRIED:
+                    if not connection.in_atomic_block and primary.refuses_writes(error) and not was_refused:
+                        was_refused = True
+                        connection.close()
+                    elif not remaining or not error.args or error.args[0] not in _RETRIED:
                         raise
         raise AssertionError("unreachable")
 

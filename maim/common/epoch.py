@@ -24,11 +24,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from maim.common import clock
+from maim.common import clock, primary
 from maim.common.errors import Unavailable
 from maim.common.models import Epoch, Invalidation
 
-LEASE_SECONDS = 0.25
+LEASE_SECONDS = primary.PROVEN_SECONDS
 POLL_SECONDS = 0.1
 # A lease, and a little for two machines whose clocks do not run alike.
 SETTLE_SECONDS = LEASE_SECONDS * 1.04
@@ -141,8 +141,12 @@ def change() -> Iterator[None]:
 
 
 def current() -> int:
-    """The epoch as of now. In autocommit: inside a transaction it could be that of its start."""
-    return Epoch.objects.filter(pk=Epoch.ONLY).values_list("value", flat=True).first() or 0
+    """Return the epoch as of now; raise OperationalError where the server takes no writes, and so knows of none.
+
+    In autocommit: inside a transaction it could be that of its start.
+    """
+    query, params = Epoch.objects.filter(pk=Epoch.ONLY).values("value").query.sql_with_params()
+    return primary.current_value(query, params) or 0
 
 
 def invalidated_between(seen: int, reached: int) -> list[str] | None:

@@ -8,16 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection
 from django.http import HttpResponse
 from django_redis import get_redis_connection
 from drf_spectacular.types import OpenApiTypes
+from redis.exceptions import RedisError
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from maim import __version__
-from maim.common import clock
+from maim.common import clock, primary
+from maim.common.db import reconnecting
 from maim.http import metrics
 from maim.http.openapi import operation
 from maim.http.problems import NOT_REACHABLE
@@ -71,44 +72,35 @@ _FEATURES = [
 ]
 
 
-def database_answers() -> bool:
-    """Whether the database answers a query."""
-    try:
-        connection.ensure_connection()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return bool(cursor.fetchone())
-    except NOT_REACHABLE as error:
-        log.warning("the database does not answer: %s", error)
-        connection.close()
-        return False
-
-
 _prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-probe")
-_QUICK_SECONDS = 0.5
+_QUICK_SECONDS, _READY_SECONDS = 0.5, 2.0
 
 
-def database_answers_quickly() -> bool:
-    """Whether the database answers within half a second; where it hangs, the asker does not."""
+def database_works(seconds: float) -> bool:
+    """Return whether the database answers within this time, and takes writes."""
     probe = _prober.submit(_probe_database)
     try:
-        return probe.result(_QUICK_SECONDS)
+        return probe.result(seconds)
     except TimeoutError:
         probe.cancel()
         return False
 
 
 def _probe_database() -> bool:
-    close_old_connections()  # the prober's own connection, which no request opens or closes
-    return database_answers()
-
-
-def cache_answers() -> bool:
-    """Whether Redis answers a ping."""
     try:
-        return bool(get_redis_connection().ping())
+        reconnecting(primary.current_value)("SELECT 1")
     except NOT_REACHABLE as error:
-        log.warning("Redis does not answer: %s", error)
+        log.warning("the database does not answer or takes no writes: %s", error)
+        return False
+    return True
+
+
+def cache_works() -> bool:
+    """Return whether Redis takes the write of a small key, which a replica refuses."""
+    try:
+        return bool(get_redis_connection().set("maim:ready", 1, ex=60))
+    except RedisError as error:
+        log.warning("Redis does not answer or takes no writes: %s", error)
         return False
 
 
@@ -162,7 +154,7 @@ class Health(AnonymousView):
 
     @operation("The process lives", tag="service", answer=HealthAnswer, offline=True)
     def get(self, request: Request) -> Response:
-        database = HEALTHY if database_answers_quickly() else UNHEALTHY
+        database = HEALTHY if database_works(_QUICK_SECONDS) else UNHEALTHY
         return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
 
 
@@ -171,7 +163,7 @@ class InternalHealth(InternalPlainView, Health):
 
 
 class Ready(InternalPlainView):
-    """Whether traffic should come here: everything that is configured answers.
+    """Whether traffic should come here: everything that is configured answers and takes writes.
 
     `warn` finds what is no reason to stay away and still to be told to operators.
     """
@@ -186,9 +178,9 @@ class Ready(InternalPlainView):
         offline=True,
     )
     def get(self, request: Request) -> Response:
-        answers = {"database": database_answers()}
+        answers = {"database": database_works(_READY_SECONDS)}
         if settings.REDIS_URL:
-            answers["cache"] = cache_answers()
+            answers["cache"] = cache_works()
         services = {name: HEALTHY if good else UNHEALTHY for name, good in answers.items()}
         is_ready = all(answers.values())
         answer = _health(HEALTHY if is_ready else UNHEALTHY, {"api": HEALTHY, **services})

@@ -15,10 +15,11 @@ from rest_framework import exceptions as drf
 
 from maim.common import errors
 from maim.common.errors import DomainError
+from maim.common.redis import WriteRefused
 
 log = logging.getLogger("maim.http")
 
-NOT_REACHABLE = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
+NOT_REACHABLE = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError, WriteRefused)
 
 
 class UnknownPath(errors.NotFound):

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from apikeys import usage
 from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Room, Standing
-from maim.common.db import reconnecting
+from maim.common.db import from_primary
 
 
 class LimitsAway(Exception):
@@ -97,4 +97,4 @@ def period_name(pool: QuotaPool, now: float) -> str:
 def counted_so_far(pool: QuotaPool, tenant_id: str, now: float) -> int:
     """What the database has counted in the quota's period; raises a database error."""
     start = pool.period.start(datetime.fromtimestamp(now, UTC))
-    return reconnecting(usage.total_since)(pool.subject, tenant_id, None if start is None else start.date())
+    return from_primary(usage.total_since)(pool.subject, tenant_id, None if start is None else start.date())

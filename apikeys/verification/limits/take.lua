@@ -6,6 +6,8 @@
 -- Answers the time, whether anything was over, for each rate limit {uses, oldest use, the use that must leave
 -- first}, for each quota its number; or, where a quota's number is missing, nothing but which quota.
 
+-- A write that changes nothing, so that a replica, whose counts may be long untrue, does not answer at all.
+if ARGV[2] ~= '0' then redis.call('LTRIM', KEYS[1], 0, -1) else redis.call('SETRANGE', KEYS[1], 0, '') end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local consume, rates = ARGV[1] == '1', tonumber(ARGV[2])

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
-from redis.retry import Retry
 
 from apikeys.verification.limits.standing import (
     LimitsAway,
@@ -27,7 +24,8 @@ from apikeys.verification.limits.standing import (
     standing,
 )
 from apikeys.verification.verdicts import Standing
-from maim.common import clock
+from maim.common import clock, redis
+from maim.common.redis import WriteRefused
 
 log = logging.getLogger("maim.keys")
 
@@ -44,13 +42,7 @@ class RedisLimiter:
     """For any number of workers on any number of machines. Many uses take one round trip."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            # Once more, for a connection that broke while it was idle. Not after a time-out: it would count twice.
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-        )
+        self._redis = Redis(connection_pool=redis.pool(url, TIMEOUT_SECONDS))
         self._script = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
         self._try_again_at = 0.0
 
@@ -60,7 +52,7 @@ class RedisLimiter:
         try:
             return self._taken(uses)
         except RedisError as error:
-            log.warning("limits cannot be counted, Redis does not answer: %s", error)
+            log.warning("limits cannot be counted, Redis does not answer or takes no writes: %s", error)
             self._try_again_at = time.monotonic() + TRY_AGAIN_SECONDS
             raise LimitsAway from error
 
@@ -68,10 +60,15 @@ class RedisLimiter:
         now = clock.now().timestamp()
         standings: dict[int, Standing] = {}
         begin: dict[tuple[int, int], int] = {}
+        was_refused = False
         while waiting := [number for number in range(len(uses)) if number not in standings]:
-            for number, answer in zip(waiting, self._run(uses, waiting, begin, now), strict=True):
+            answers = self._run(uses, waiting, begin, now)
+            is_first_refusal = not was_refused
+            for number, answer in zip(waiting, answers, strict=True):
                 if isinstance(answer, NoScriptError):
                     self._redis.script_load(_TAKE)
+                elif isinstance(answer, WriteRefused) and is_first_refusal:
+                    was_refused = True  # nothing of it is counted: once more, on a new connection
                 elif isinstance(answer, RedisError):
                     raise answer
                 elif len(answer) == 1:
