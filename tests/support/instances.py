@@ -58,9 +58,10 @@ def _can_connect(port: int) -> bool:
 class MariaDB:
     """A MariaDB server; `url(name)` is that of one of its databases."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
         self.port = free_port()
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
@@ -73,29 +74,39 @@ class MariaDB:
         assert self._process is not None
         return self._process.pid
 
+    def install(self) -> None:
+        """Makes the data directory."""
+        data, owner = self._data, self._owner()
+        data.mkdir(parents=True)
+        if owner:
+            shutil.chown(self.directory, *owner)
+            shutil.chown(data, *owner)
+        subprocess.run(
+            [
+                *self._as_owner(),
+                "mariadb-install-db",
+                "--no-defaults",
+                f"--datadir={data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def copy(self, directory: Path, *options: str) -> MariaDB:
+        """Another server, with a copy of this one's data directory; before this one is started."""
+        # In a fraction of the time that an installation takes.
+        subprocess.run(["cp", "--archive", self.directory, directory], check=True)
+        return MariaDB(directory, *options)
+
     def start(self) -> None:
         """Makes the data directory if there is none, starts the server, and waits until it answers."""
-        data = self.directory / "data"
-        owner = self._owner()
+        data = self._data
         if not data.exists():
-            data.mkdir(parents=True)
-            if owner:
-                shutil.chown(self.directory, *owner)
-                shutil.chown(data, *owner)
-            subprocess.run(
-                [
-                    *self._as_owner(),
-                    "mariadb-install-db",
-                    "--no-defaults",
-                    f"--datadir={data}",
-                    "--auth-root-authentication-method=normal",
-                    "--skip-test-db",
-                    "--skip-name-resolve",
-                ],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self.install()
         self._process = subprocess.Popen(
             [
                 *self._as_owner(),
@@ -114,17 +125,18 @@ class MariaDB:
                 "--innodb-flush-log-at-trx-commit=2",
                 "--innodb-buffer-pool-size=128M",
                 "--max-connections=300",
+                *self._options,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(lambda: self._sql("SELECT 1").returncode == 0, "MariaDB answers")
-        self._sql(f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
-        self._sql(f"GRANT ALL ON *.* TO '{USER}'@'%'")
+        wait_until(lambda: self.sql("SELECT 1").returncode == 0, "MariaDB answers")
+        self.sql(f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
+        self.sql(f"GRANT ALL ON *.* TO '{USER}'@'%'")
 
     def create_database(self, name: str) -> str:
         """Makes an empty database; its URL."""
-        self._sql(f"DROP DATABASE IF EXISTS `{name}`; CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        self.sql(f"DROP DATABASE IF EXISTS `{name}`; CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
         return self.url(name)
 
     def url(self, name: str) -> str:
@@ -140,6 +152,10 @@ class MariaDB:
         assert self._process is not None
         self._process.kill()
         self._process.wait(30)
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
 
     @property
     def _socket(self) -> Path:
@@ -159,9 +175,10 @@ class MariaDB:
     def _as_owner(self) -> list[str]:
         return ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"] if self._owner() else []
 
-    def _sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
+    def sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
+        """Runs statements as root; the completed client, whose output has no headings."""
         return subprocess.run(
-            ["mariadb", "--no-defaults", "-S", str(self._socket), "-uroot", "-e", statement],
+            ["mariadb", "--no-defaults", "-S", str(self._socket), "-uroot", "-N", "-e", statement],
             check=False,
             capture_output=True,
         )

@@ -1,0 +1,217 @@
+"""The database or Redis changes its role while old connections live on: no verdict is wrong, nothing stays away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.support.bots import Bot, Told
+from tests.support.failover import MariaDBPair, RedisPair, mariadb_pair, redis_pair
+from tests.support.instances import wait_until
+from tests.support.server import ON_MARIADB, MaimServer
+
+pytestmark = [
+    pytest.mark.single,
+    pytest.mark.skipif(not ON_MARIADB, reason="runs in a pass on MariaDB and Redis"),
+]
+LIMIT = {"limit": 10_000, "window_seconds": 1}
+AGE_SECONDS = 1
+
+
+class Site(NamedTuple):
+    """Servers on one database and Redis: `closed` and `open` by MAIM_LIMITS_FAIL; what they serve."""
+
+    closed: MaimServer
+    open: MaimServer
+    mariadb: MariaDBPair
+    redis: RedisPair
+    owner: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory: Path = tmp_path_factory.mktemp("failover")
+    with mariadb_pair() as mariadb, redis_pair() as redis, ExitStack() as stack:
+        environment = {"DATABASE_URL": mariadb.url, "REDIS_URL": redis.url, "MAIM_AUTH_RATE": "1000,1000"}
+        closed = MaimServer(directory, "closed", **environment)
+        fails_open = MaimServer(
+            directory,
+            "open",
+            **environment,
+            MAIM_LIMITS_FAIL="open",
+            MAIM_CONNECTION_MAX_AGE_SECONDS=str(AGE_SECONDS),
+        )
+        closed.migrate()
+        for maim in (closed, fails_open):
+            stack.push(maim)
+            maim.launch()
+        for maim in (closed, fails_open):
+            maim.wait_until_ready()
+        with closed.client("internal") as v2:
+            tenant = {"tenant_name": "tenant", "tenant_type": "enterprise"}
+            owner = {"tenant_id": created(v2, "tenants", tenant)["id"]}
+            owner["agent_id"] = created(v2, "agents", {**owner, "name": "agent"})["id"]
+        yield Site(closed, fails_open, mariadb, redis, owner)
+
+
+def created(v2: httpx.Client, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = v2.post(f"/api/v2/{what}", json=body)
+    assert response.status_code == 200, response.text
+    data: dict[str, Any] = response.json()["data"]
+    return data
+
+
+def new_key(maim: MaimServer, site: Site, **fields: Any) -> dict[str, Any]:
+    """A key with a name of its own."""
+    with maim.client("internal") as v2:
+        return created(v2, "api-keys", {**site.owner, "name": f"key {time.monotonic_ns()}", **fields})
+
+
+@contextmanager
+def several_bots(maim: MaimServer, number: int = 4) -> Iterator[list[Bot]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Bot(maim.internal_port)) for _ in range(number)]
+
+
+def ready(maim: MaimServer) -> tuple[int, dict[str, str]]:
+    with maim.client("internal") as client:
+        response = client.get("/ready")
+    services: dict[str, str] = response.json()["services"]
+    return response.status_code, services
+
+
+def is_counted(told: Told) -> bool:
+    """Whether a limited key is good, and its use counted by its limit."""
+    return told.code == "VALID" and told.data["rate_limit"] is not None
+
+
+class TestRedis:
+    def test_limited_keys_work_again_after_a_failover_that_left_connections_open(self, site: Site) -> None:
+        secret = new_key(site.closed, site, rate_limit=LIMIT)["api_key"]
+        servers = (site.closed, site.open)
+        for maim in servers:
+            with several_bots(maim) as bots:
+                assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
+            assert signs_in(maim)
+
+        site.redis.swap()
+        with several_bots(site.closed) as bots:
+            assert all(bot.validate(secret).is_away for bot in bots)
+        for maim in servers:
+            assert ready(maim) == (503, {"api": "healthy", "database": "healthy", "cache": "unhealthy"})
+        site.redis.follow()
+
+        for maim in servers:
+            with several_bots(maim) as bots:
+                wait_until(lambda bots=bots: all(is_counted(bot.validate(secret)) for bot in bots), "counted", 2)  # type: ignore[misc]
+                assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
+            assert ready(maim)[0] == 200
+
+    def test_a_demotion_between_two_questions_costs_none_an_answer(self, site: Site) -> None:
+        secret = new_key(site.closed, site, rate_limit=LIMIT)["api_key"]
+        for maim in (site.closed, site.open):
+            with several_bots(maim) as bots:
+                assert all(is_counted(bot.validate(secret)) for bot in bots)
+
+        site.redis.switch.target = site.redis.replica.port
+        site.redis.swap()
+
+        for maim in (site.closed, site.open):
+            with several_bots(maim) as bots:
+                assert all(is_counted(bot.validate(secret)) for bot in bots)
+
+    def test_sign_ins_are_counted_together_after_a_failover(self, site: Site) -> None:
+        assert signs_in(site.closed)
+        site.redis.swap()
+        site.redis.follow()
+        before = len(site.redis.keys("*auth*"))
+
+        assert signs_in(site.closed)
+
+        assert len(site.redis.keys("*auth*")) > before
+
+
+class TestDatabase:
+    def test_a_server_that_became_read_only_is_as_good_as_away(self, site: Site) -> None:
+        key = new_key(site.closed, site)
+        with Bot(site.closed.internal_port) as bot, site.closed.client("internal") as v2:
+            valid = sum(bot.validate(key["api_key"]).code == "VALID" for _ in range(20))
+            site.mariadb.demote()
+            try:
+                wait_until(lambda: bot.validate(key["api_key"]).is_away, "memory has ended", 1)
+                assert bot.validate(new_secret(site)).is_away
+                assert ready(site.closed) == (503, {"api": "healthy", "database": "unhealthy", "cache": "healthy"})
+                for method, path in (("POST", f"api-keys/{key['api_key_id']}/disable"), ("GET", "tenants")):
+                    response = v2.request(method, f"/api/v2/{path}")
+                    assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (503, True)
+                agent = v2.get(f"/api/v2/agents/{site.owner['agent_id']}")
+                assert agent.status_code == 503
+            finally:
+                site.mariadb.undo()
+            wait_until(lambda: bot.validate(key["api_key"]).code == "VALID", "it is found again", 3)
+            valid += 1
+            assert ready(site.closed)[0] == 200
+            assert v2.post(f"/api/v2/api-keys/{key['api_key_id']}/disable").status_code == 200
+            assert bot.validate(key["api_key"]).code == "AUTH_004"
+
+        wait_until(lambda: uses(site.closed, key) >= valid, "uses are written", 5)
+        time.sleep(1)  # for as long as a counter writes: none is written twice
+        assert uses(site.closed, key) - valid in range(30)
+
+    def test_a_demoted_primary_vouches_for_nothing(self, site: Site) -> None:
+        revoked, good = new_key(site.closed, site), new_key(site.closed, site)
+        with several_bots(site.closed) as bots:
+            assert {bot.validate(key["api_key"]).code for bot in bots * 5 for key in (revoked, good)} == {"VALID"}
+            site.mariadb.demote()
+            site.mariadb.promote()
+            with site.open.client("internal") as v2:
+                assert v2.post(f"/api/v2/api-keys/{revoked['api_key_id']}/disable").status_code == 200
+            fresh = new_key(site.open, site)
+
+            told = [bot.validate(revoked["api_key"]) for bot in bots * 10]
+            told_of_fresh = [bot.validate(fresh["api_key"]) for bot in bots * 10]
+
+        assert {each.code for each in told} <= {"AUTH_004", "SYS_002"}
+        assert {each.code for each in told_of_fresh} <= {"VALID", "SYS_002"}
+        assert (told[-1].code, told_of_fresh[-1].code) == ("AUTH_004", "VALID")
+        site.mariadb.attach()
+
+    def test_a_primary_that_was_only_left_is_not_asked_for_longer_than_a_connection_lives(self, site: Site) -> None:
+        """Nobody told it that it was demoted: it would take writes still."""
+        revoked = new_key(site.closed, site)
+        with several_bots(site.open) as bots:
+            assert {bot.validate(revoked["api_key"]).code for bot in bots * 5} == {"VALID"}
+            site.mariadb.promote()
+            left = time.monotonic()
+            site.closed.manage("keys", "disable", revoked["api_key_id"], DATABASE_URL=site.mariadb.primary_url)
+            time.sleep(max(0.0, left + AGE_SECONDS + 0.5 - time.monotonic()))
+
+            told = {bot.validate(revoked["api_key"]).code for bot in bots * 10}
+
+        # The last test here: the two databases have gone different ways.
+        assert told == {"AUTH_004"}
+
+
+def new_secret(site: Site) -> str:
+    from apikeys.keyformat import generate
+
+    return generate(site.owner["tenant_id"], site.owner["agent_id"])
+
+
+def uses(maim: MaimServer, key: dict[str, Any]) -> int:
+    with maim.client("internal") as v2:
+        number: int = v2.get(f"/api/v2/api-keys/{key['api_key_id']}").json()["data"]["usage_count"]
+        return number
+
+
+def signs_in(maim: MaimServer) -> bool:
+    """Whether somebody may register, who is counted by the limit of sign-ins."""
+    name = f"user{time.monotonic_ns()}"
+    with maim.client() as v1:
+        return v1.post("/api/v1/auth/register", json={"username": name, "password": "password123"}).status_code == 200
