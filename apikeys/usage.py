@@ -16,6 +16,7 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from agents.models import Agent
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from maim.common.db import transactional
+from maim.common.idempotency import Batch, is_repeat
 from tenants.models import Tenant
 
 
@@ -70,11 +71,14 @@ _ADD_TO_DAYS = {
 
 
 @transactional
-def add(uses: Sequence[Uses]) -> None:
+def add(uses: Sequence[Uses], batch: Batch | None = None) -> None:
     """Adds uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
 
-    Rows are touched in one order, so that two writers do not deadlock. A measurement: no audit row.
+    Uses of a batch that was written already are not added again. Rows are touched in one order, so that two
+    writers do not deadlock. A measurement: no audit row.
     """
+    if batch is not None and is_repeat(batch):
+        return
     # A key may be here more than once, for two days or two secrets; its row is updated once for each statement.
     keys: dict[str, tuple[int, datetime]] = {}
     days: dict[tuple[str, date, str], int] = {}

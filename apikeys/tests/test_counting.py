@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.utils import CaptureQueriesContext
 
 from apikeys import usage
@@ -19,6 +20,8 @@ from apikeys.tests.facts import facts
 from apikeys.usage import Uses
 from apikeys.verification import KeyFacts, counting
 from apikeys.verification.counting import UseCounter
+from maim.common import primary
+from maim.common.idempotency import Batch
 from tests.support.instances import wait_until
 from tests.support.people import Person, make_agent, make_key
 
@@ -54,17 +57,33 @@ def by_day(subject: str) -> dict[date, int]:
     return {row.day: row.uses for row in DailyUse.unscoped.filter(subject=subject)}
 
 
-def refusing(refused: list[str], *, when: Callable[[str], bool]) -> AbstractContextManager[None]:
+def refusing(
+    refused: list[str], *, when: Callable[[str], bool], error: Exception | None = None
+) -> AbstractContextManager[None]:
     """The database does not take these statements, which are kept in `refused`."""
 
     def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
         if when(sql):
             refused.append(sql)
-            raise OperationalError(2006, "Server has gone away")
+            raise error or OperationalError(2006, "Server has gone away")
         return execute(sql, *rest)
 
     wrapper: AbstractContextManager[None] = connection.execute_wrapper(refuse)
     return wrapper
+
+
+@contextmanager
+def committing_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database carries out each commit, and breaks off before it says so."""
+    commit = BaseDatabaseWrapper.commit
+
+    def commit_and_break_off(wrapper: BaseDatabaseWrapper) -> None:
+        commit(wrapper)
+        raise OperationalError(2013, "Lost connection to server during query")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseDatabaseWrapper, "commit", commit_and_break_off)
+        yield
 
 
 class TestSums:
@@ -221,6 +240,34 @@ class TestADatabaseThatRefuses:
         assert [count_of(key) for key in keys] == [(1, NOON)] * 6
         assert by_day(agent.id) == {NOON.date(): 6}
 
+    def test_what_it_took_is_not_written_again_though_its_answer_was_lost(
+        self, counter: UseCounter, key: KeyFacts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counter.count(key, NOON)
+        with committing_without_an_answer(monkeypatch):
+            counter.write()
+        counter.count(key, MIDNIGHT)
+
+        counter.write()
+
+        assert count_of(key) == (2, MIDNIGHT)
+        assert by_day(key.key_id) == {NOON.date(): 1, MIDNIGHT.date(): 1}
+
+    def test_what_it_refused_as_read_only_is_written_on_a_fresh_connection(
+        self, counter: UseCounter, key: KeyFacts, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        refused: list[str] = []
+        counter.count(key, NOON)
+
+        with refusing(
+            refused,
+            when=lambda sql: not refused and "UPDATE apikeys_apikey" in sql,
+            error=OperationalError(primary.READ_ONLY, "running with the --read-only option"),
+        ):
+            counter.write()
+
+        assert (count_of(key), len(refused), caplog.records) == ((1, NOON), 1, [])
+
     def test_however_long_it_refuses_memory_holds_one_sum_for_a_key_and_day(
         self, counter: UseCounter, key: KeyFacts
     ) -> None:
@@ -302,10 +349,10 @@ class TestThreads:
     ) -> None:
         add, faults = usage.add, iter([ZeroDivisionError("one of ours")])
 
-        def fail_once(uses: Sequence[Uses]) -> None:
+        def fail_once(uses: Sequence[Uses], batch: Batch) -> None:
             for fault in faults:
                 raise fault
-            add(uses)
+            add(uses, batch)
 
         monkeypatch.setattr(usage, "add", fail_once)
         monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 0.01)

@@ -19,7 +19,7 @@ from apikeys.verification import (
     VALID,
     Ask,
 )
-from maim.common import epoch
+from maim.common import epoch, primary
 from tenants import services as tenants
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
@@ -49,6 +49,21 @@ CHANGES: dict[str, tuple[Callable[[Scene], object], str]] = {
     ),
     "the tenant is deleted": (lambda scene: tenants.delete_tenant(actor=OPERATOR, tenant=scene.tenant), UNKNOWN),
 }
+
+
+class TestAnotherServer:
+    """Of the database: a thread's connection is to another than the lease's, which a proxy has led to since."""
+
+    def test_what_it_says_is_not_remembered(
+        self, worker: Worker, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(primary, "server", lambda: "another")
+        assert worker.code(scene.secret) == VALID
+        assert worker.engine.recall(Ask(scene.secret)) is None
+
+        worker.renew()
+        assert worker.code(scene.secret) == VALID
+        assert worker.engine.recall(Ask(scene.secret)) is not None
 
 
 class TestChanges:

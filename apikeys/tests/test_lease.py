@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError, connection
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import lease as lease_module
 from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
-from maim.common import epoch
+from maim.common import epoch, primary
 from maim.common.db import transactional
 from maim.common.epoch import LEASE_SECONDS
 from maim.common.models import Epoch, Invalidation
@@ -33,11 +33,14 @@ class Worker:
         self.lease = Lease(self._forget)
         self.forgotten: list[set[str] | None] = []
         self.was_good: list[bool] = []
+        self.refuses = False
 
     def renew(self) -> None:
         self.lease.renew()
 
     def _forget(self, subjects: Iterable[str] | None) -> None:
+        if self.refuses:
+            raise OperationalError(2013, "Lost connection to server during query")
         self.forgotten.append(None if subjects is None else set(subjects))
         self.was_good.append(self.lease.is_good)
 
@@ -192,6 +195,32 @@ class TestForgetting:
         Epoch.objects.update(value=1)
 
         worker.renew()
+        worker.renew()
+
+        assert worker.forgotten == [None, None]
+
+    def test_everything_when_another_server_answers(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It may have the same epoch, and never have heard of what the one before had committed."""
+        worker.renew()
+        monkeypatch.setattr(primary, "server", lambda: "another")
+
+        worker.renew()
+        worker.renew()
+
+        assert worker.forgotten == [None, None]
+        assert worker.lease.server == "another"
+
+    def test_everything_when_another_server_answers_and_fails_at_once(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker.renew()
+        change("key_1")
+        monkeypatch.setattr(primary, "server", lambda: "another")
+        monkeypatch.setattr(worker, "refuses", True)
+
+        with pytest.raises(OperationalError):
+            worker.renew()
+        monkeypatch.setattr(worker, "refuses", False)
         worker.renew()
 
         assert worker.forgotten == [None, None]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis as Client
 
 from apikeys.models import DailyUse
 from apikeys.tests.facts import StoppedClock
@@ -27,8 +30,11 @@ from apikeys.tests.limiting import (
     take,
 )
 from apikeys.verification.limits import LimitsAway, RedisLimiter, Use, together
+from apikeys.verification.verdicts import QuotaPool, RatePool
 from maim.common import clock
+from maim.common import redis as connections
 from maim.common.limits import Period
+from tests.support.failover import RedisPair, redis_pair
 from tests.support.instances import Redis, free_port, wait_until
 
 pytestmark = pytest.mark.django_db
@@ -178,3 +184,73 @@ class TestRedisAway:
             assert left(take(limiter, limit)) == (4, None)
         finally:
             redis.stop()
+
+
+@pytest.mark.skipif(bool(Redis.missing()), reason="no redis-server")
+@pytest.mark.embedded
+class TestFailover:
+    """The server that a limiter's connections are to becomes a replica of another, which takes over."""
+
+    @pytest.fixture
+    def pair(self) -> Iterator[RedisPair]:
+        with redis_pair() as pair:
+            yield pair
+
+    @pytest.mark.parametrize("consume", [True, False])
+    def test_a_replica_is_not_counted_with(self, pair: RedisPair, consume: bool) -> None:
+        limiter, limit = RedisLimiter(pair.url), rate(5)
+        take(limiter, limit)
+        pair.swap()
+
+        with pytest.raises(LimitsAway):
+            take(limiter, limit, consume=consume)
+
+    @pytest.mark.parametrize("limit", [rate(9), quota(9)])
+    @pytest.mark.parametrize("consume", [True, False])
+    def test_what_a_replica_refused_is_taken_to_the_primary(
+        self, pair: RedisPair, limit: RatePool | QuotaPool, consume: bool
+    ) -> None:
+        limiter = RedisLimiter(pair.url)
+        standings = limiter.take([Use(pools(limit), True)] * 3)
+        pair.swap()
+        pair.follow()
+
+        standings += limiter.take([Use(pools(limit), consume)] * 2)
+
+        assert [max(left(each), key=lambda number: number or 0) for each in standings] == (
+            [8, 7, 6, 5, 4] if consume else [8, 7, 6, 6, 6]
+        )
+
+    def test_every_pool_of_the_process_makes_its_connections_anew(self, pair: RedisPair) -> None:
+        limiters, limit = [RedisLimiter(pair.url) for _ in range(2)], rate(9)
+        for limiter in limiters:
+            take(limiter, limit)
+        pair.swap()
+        pair.follow()
+
+        assert [left(take(limiter, limit))[0] for limiter in limiters] == [6, 5]
+
+        assert refused_by(pair.replica) == 1
+
+    def test_a_connection_that_is_as_old_as_is_allowed_is_made_anew(
+        self, pair: RedisPair, monkeypatch: pytest.MonkeyPatch, settings: Any
+    ) -> None:
+        """Which finds the primary that a proxy has led to since, though the other would take writes still."""
+        stopped = StoppedClock()
+        monkeypatch.setattr(connections, "time", stopped)
+        limiter, limit = RedisLimiter(pair.url), rate(9)
+        take(limiter, limit)
+        pair.switch.target = pair.replica.port
+        pair.cut_off()
+
+        stopped.now += settings.CONNECTION_MAX_AGE_SECONDS - 0.001
+        assert left(take(limiter, limit)) == (7, None)
+        stopped.now += 0.001
+        assert left(take(limiter, limit)) == (7, None)
+
+
+def refused_by(redis: Redis) -> int:
+    """How many writes a server refused because it is a replica."""
+    with Client(host="127.0.0.1", port=redis.port) as client:
+        number: int = client.info("errorstats").get("errorstat_READONLY", {}).get("count", 0)
+        return number

@@ -2,11 +2,15 @@
 
 A use costs an addition; every WRITE_EVERY_SECONDS the sums become a few statements, however many keys
 were used. A counter that is ended writes what it holds; one that is killed loses less than a second.
+
+Where a database breaks off, nobody knows whether it has carried out the commit. So what is written is
+numbered, and the number is noted with it: repeated under the same number it is written once.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -16,6 +20,8 @@ from django.db import Error, connection
 from apikeys import usage
 from apikeys.usage import Uses
 from apikeys.verification.verdicts import KeyFacts
+from maim.common import primary
+from maim.common.idempotency import Batch
 
 log = logging.getLogger("maim.keys")
 
@@ -43,6 +49,9 @@ class UseCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._batch = Batch(secrets.token_hex(16), 0)  # the last that was begun
+        self._under_way: list[Uses] = []  # what is in it, until it is known to be written
         self._sums: dict[tuple[str, int | None], _Sum] = {}
         self._waiting: list[Uses] = []  # sums of days that are over, and what the database did not take
         self._ending = threading.Event()
@@ -72,16 +81,24 @@ class UseCounter:
 
     def write(self) -> None:
         """Writes what was counted so far. What the database does not take is kept for the next time."""
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             sums, self._sums = self._sums, {}
             waiting, self._waiting = self._waiting, []
         # What waits may be of the same keys, and there is to be no end of it while the database is away.
         counted = [each.uses() for each in sums.values()]
         waiting = _merged([*waiting, *counted]) if waiting else counted
+        primary.drop_obsolete_connection()
         try:
-            while waiting:
-                usage.add(waiting[:KEYS_AT_ONCE])
-                del waiting[:KEYS_AT_ONCE]
+            while self._under_way or waiting:
+                if not self._under_way:
+                    self._under_way, waiting = waiting[:KEYS_AT_ONCE], waiting[KEYS_AT_ONCE:]
+                    self._batch = self._batch._replace(number=self._batch.number + 1)
+                usage.add(self._under_way, self._batch)
+                self._under_way = []
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
             connection.close()

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from maim.common import clock, epoch, sealing
 from maim.common.actor import Actor
-from maim.common.db import transactional
+from maim.common.db import transactional, upsert
 from maim.common.errors import Conflict, Invalid
 from maim.common.models import IdempotentAnswer
 
@@ -64,8 +64,28 @@ def once(*, actor: Actor, key: str, request: str, body: Any, act: Callable[[], A
     return carried_out()
 
 
+class Batch(NamedTuple):
+    """What a sender writes at once. Its numbers rise, and it repeats one until it knows that it is written."""
+
+    sender: str
+    number: int
+
+
+def is_repeat(batch: Batch) -> bool:
+    """Return whether the sender's batch was written already; else note it, in the transaction that writes it.
+
+    So a batch is written once, though the answer to its commit was lost. It is remembered for KEPT_FOR.
+    """
+    digest, number = _digest("batch", batch.sender), str(batch.number)
+    if IdempotentAnswer.objects.filter(pk=digest, request=number).exists():
+        return True
+    row = IdempotentAnswer(digest=digest, request=number, created_at=clock.now())
+    upsert(row, unique_fields=["digest"], update_fields=["request", "created_at"])
+    return False
+
+
 def sweep() -> int:
-    """Deletes answers that are kept no longer; how many there were."""
+    """Deletes answers and notes that are kept no longer; how many there were."""
     return _expired().delete()[0]
 
 

@@ -90,7 +90,7 @@ class Lock(models.Model):
 
 
 class IdempotentAnswer(models.Model):
-    """The answer that a repeat of a request gets, sealed (maim.common.idempotency)."""
+    """The answer that a repeat of a request gets, sealed; of a batch, that it is written (maim.common.idempotency)."""
 
     # Who asked, and by which Idempotency-Key, as one digest: both may be long, and neither is to be read here.
     digest = ExactCharField(max_length=64, primary_key=True)

@@ -96,6 +96,11 @@ class RedisPair:
         self.primary, self.replica = self.replica, self.primary
         self.attach()
 
+    def cut_off(self) -> None:
+        """Lets the replica take writes, while the primary does not hear of it."""
+        with _client(self.replica) as replica:
+            replica.replicaof("NO", "ONE")
+
     def follow(self) -> None:
         """Leads to the primary whoever connects from now on."""
         self.switch.target = self.primary.port

@@ -221,6 +221,9 @@ class Redis:
                 "",
                 "--appendonly",
                 "no",
+                # A replica need not wait for others that may come.
+                "--repl-diskless-sync-delay",
+                "0",
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
