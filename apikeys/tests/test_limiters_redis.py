@@ -204,6 +204,7 @@ class TestFailover:
 
         with pytest.raises(LimitsAway):
             take(limiter, limit, consume=consume)
+        limiter._redis.close()
 
     @pytest.mark.parametrize("limit", [rate(9), quota(9)])
     @pytest.mark.parametrize("consume", [True, False])

@@ -91,8 +91,8 @@ class RedisPair:
 
     def swap(self) -> None:
         """Makes the replica the primary and the primary its replica; the proxy still leads to who was it."""
-        with _client(self.replica) as replica:
-            replica.replicaof("NO", "ONE")
+        wait_until(lambda: _position(self.replica) >= _position(self.primary), "the replica has all of it")
+        self.cut_off()
         self.primary, self.replica = self.replica, self.primary
         self.attach()
 
@@ -155,6 +155,14 @@ def _run(mariadb: MariaDB, statements: str) -> str:
     completed = mariadb.sql(statements)
     assert completed.returncode == 0, completed.stderr.decode()
     return completed.stdout.decode().strip()
+
+
+def _position(redis: Redis) -> int:
+    """How far a server is in what a primary wrote."""
+    with _client(redis) as client:
+        replication = client.info("replication")
+    number: int = replication.get("slave_repl_offset", replication["master_repl_offset"])
+    return number
 
 
 def _client(redis: Redis) -> Client:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +17,7 @@ class Switch:
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
+        self._open: set[asyncio.StreamWriter] = set()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="switch", daemon=True)
@@ -34,12 +34,7 @@ class Switch:
         self._thread.join(10)
 
     def _run(self) -> None:
-        with suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._serve())
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                self._loop.run_until_complete(task)
+        self._loop.run_until_complete(self._serve())
         self._loop.close()
 
     async def _serve(self) -> None:
@@ -49,6 +44,9 @@ class Switch:
         self._ready.set()
         await self._end.wait()
         server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -56,11 +54,13 @@ class Switch:
         except OSError:
             writer.close()
             return
+        self._open |= {writer, to_writer}
         await asyncio.gather(_pump(reader, to_writer), _pump(to_reader, writer))
+        self._open -= {writer, to_writer}
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Passes on what comes until either side closes."""
+    """Passes on what comes, until either side closes."""
     try:
         while data := await reader.read(65536):
             writer.write(data)

@@ -42,7 +42,7 @@ class RedisLimiter:
     """For any number of workers on any number of machines. Many uses take one round trip."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis(connection_pool=redis.pool(url, TIMEOUT_SECONDS))
+        self._redis = Redis.from_pool(redis.pool(url, TIMEOUT_SECONDS))
         self._script = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
         self._try_again_at = 0.0
 
