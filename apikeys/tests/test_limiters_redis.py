@@ -196,22 +196,31 @@ class TestFailover:
         with redis_pair() as pair:
             yield pair
 
+    @pytest.fixture
+    def limiters(self, pair: RedisPair) -> Iterator[list[RedisLimiter]]:
+        limiters = [RedisLimiter(pair.url) for _ in range(2)]
+        yield limiters
+        for limiter in limiters:
+            limiter._redis.close()
+
+    @pytest.fixture
+    def limiter(self, limiters: list[RedisLimiter]) -> RedisLimiter:
+        return limiters[0]
+
     @pytest.mark.parametrize("consume", [True, False])
-    def test_a_replica_is_not_counted_with(self, pair: RedisPair, consume: bool) -> None:
-        limiter, limit = RedisLimiter(pair.url), rate(5)
+    def test_a_replica_is_not_counted_with(self, pair: RedisPair, limiter: RedisLimiter, consume: bool) -> None:
+        limit = rate(5)
         take(limiter, limit)
         pair.swap()
 
         with pytest.raises(LimitsAway):
             take(limiter, limit, consume=consume)
-        limiter._redis.close()
 
     @pytest.mark.parametrize("limit", [rate(9), quota(9)])
     @pytest.mark.parametrize("consume", [True, False])
     def test_what_a_replica_refused_is_taken_to_the_primary(
-        self, pair: RedisPair, limit: RatePool | QuotaPool, consume: bool
+        self, pair: RedisPair, limiter: RedisLimiter, limit: RatePool | QuotaPool, consume: bool
     ) -> None:
-        limiter = RedisLimiter(pair.url)
         standings = limiter.take([Use(pools(limit), True)] * 3)
         pair.swap()
         pair.follow()
@@ -222,8 +231,10 @@ class TestFailover:
             [8, 7, 6, 5, 4] if consume else [8, 7, 6, 6, 6]
         )
 
-    def test_every_pool_of_the_process_makes_its_connections_anew(self, pair: RedisPair) -> None:
-        limiters, limit = [RedisLimiter(pair.url) for _ in range(2)], rate(9)
+    def test_every_pool_of_the_process_makes_its_connections_anew(
+        self, pair: RedisPair, limiters: list[RedisLimiter]
+    ) -> None:
+        limit = rate(9)
         for limiter in limiters:
             take(limiter, limit)
         pair.swap()
@@ -234,12 +245,12 @@ class TestFailover:
         assert refused_by(pair.replica) == 1
 
     def test_a_connection_that_is_as_old_as_is_allowed_is_made_anew(
-        self, pair: RedisPair, monkeypatch: pytest.MonkeyPatch, settings: Any
+        self, pair: RedisPair, limiter: RedisLimiter, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
         """Which finds the primary that a proxy has led to since, though the other would take writes still."""
         stopped = StoppedClock()
         monkeypatch.setattr(connections, "time", stopped)
-        limiter, limit = RedisLimiter(pair.url), rate(9)
+        limit = rate(9)
         take(limiter, limit)
         pair.switch.target = pair.replica.port
         pair.cut_off()
