@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from agents import services as agents
 from apikeys import keyformat, services
@@ -25,8 +24,10 @@ from apikeys.verification import (
     VALID,
     Ask,
     Verdict,
+    records,
 )
 from apikeys.verification.engine import Engine
+from apikeys.verification.verdicts import KeyFacts
 from maim.common import clock
 from maim.common.epoch import LEASE_SECONDS
 from tenants import services as tenants
@@ -71,19 +72,18 @@ class TestMemory:
     ) -> None:
         """A change is committed after the row was read; the epoch is read before it would be remembered."""
 
-        def and_then_it_changes(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-            found = execute(sql, *rest)
-            if "keysecret" in sql and not changed:
-                changed.append(True)
-                scene.change(status="disabled")
-                worker.renew()
+        find = records.find
+
+        def and_then_it_changes(digests: Sequence[str]) -> dict[str, KeyFacts]:
+            found = find(digests)
+            scene.change(status="disabled")
+            worker.renew()
             return found
 
-        changed: list[bool] = []
-        with connection.execute_wrapper(and_then_it_changes):
-            worker.code(scene.secret)
+        with monkeypatch.context() as patch:
+            patch.setattr(records, "find", and_then_it_changes)
+            assert worker.code(scene.secret) == VALID
 
-        assert changed
         assert worker.engine.recall(Ask(scene.secret)) is None
         assert worker.code(scene.secret) == DISABLED
 
