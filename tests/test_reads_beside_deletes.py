@@ -62,7 +62,7 @@ class Read:
 def route_reads(objects: Objects) -> Iterator[Read]:
     """Every route that reads, as Bob, from the table of routes."""
     for surface, rows in ((PUBLIC, PUBLIC_ROWS), (INTERNAL, INTERNAL_ROWS)):
-        client = SurfaceClient(surface, objects.bob.token if surface is PUBLIC else None)
+        client = SurfaceClient(surface, objects.bob.token if surface == PUBLIC else None)
         for row in rows:
             if (row.method == "GET" and row.path not in WITHOUT_OBJECTS) or row.path in READING_POSTS:
                 yield Read(f"{surface.name}: {row}", partial(_send, client, row, objects))

@@ -162,7 +162,7 @@ class _Reader:
         return Sequence(first, True, parts)
 
     def _anchor(self, argument: Any, flags: int) -> Part:
-        is_first = argument is op.AT_BEGINNING_STRING or (argument is op.AT_BEGINNING and not flags & re.MULTILINE)
+        is_first = argument == op.AT_BEGINNING_STRING or (argument == op.AT_BEGINNING and not flags & re.MULTILINE)
         return Beginning(0, True) if is_first else _EMPTY
 
     def _failure(self, _argument: Any, _flags: int) -> Part:
