@@ -18,6 +18,7 @@ from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import Wanted, overwrite, transactional
 from maim.common.models import Change
+from maim.common.revisions import raise_revisions
 
 FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
 PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
@@ -31,6 +32,7 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
     Their configs went through `agents.config.adoption`, and are sealed here; one that is new is version 1.
     """
     before = [snapshot(stored) for stored, _wanted in changed]
+    raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, FIELDS, unique=[["name_folded"]])
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
@@ -60,7 +62,7 @@ def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
     if not audit.differ(secrets.comparable(before), secrets.comparable(config)):
         return False
     stored.config, stored.config_version = config, stored.config_version + 1
-    stored.save(update_fields=["config", "config_version"])
+    Agent.unscoped.filter(pk=stored.pk).update(config=config, config_version=stored.config_version)
     config_versions.add_version(stored, before, actor=actor)
     return True
 
@@ -70,6 +72,7 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
     """Stores plugin settings, and makes others what they are to be."""
     PluginSetting.unscoped.bulk_create(new)
     before = [plugin_snapshot(stored) for stored, _wanted in changed]
+    raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, PLUGIN_FIELDS)
     recorded = [Recorded(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_snapshot(row)) for row in new]
     recorded += [

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from agents.models import Agent
-from maim.common import epoch
+from maim.common import epoch, feed
 from maim.common.errors import Gone, Invalid
 from maim.common.models import Change
 
@@ -50,18 +50,18 @@ class Page(NamedTuple):
 
 def now() -> Cursor:
     """The cursor of somebody who has just read everything."""
-    return Cursor(epoch.current())
+    last = Change.objects.order_by("epoch", "pk").last()
+    return Cursor(0) if last is None else Cursor(last.epoch, last.pk)
 
 
 def after(cursor: Cursor, limit: int) -> Page:
     """Up to `limit` entries after the cursor. One query where there is nothing new.
 
     A change of a layer is an entry for each of its agents. An agent that changed again and again may be there
-    once. Raises Gone for a cursor whose next entries are kept no longer.
+    once. Raises Gone for a cursor whose next entries are kept no longer, and for one that this feed has not given out,
+    as after a backup was restored.
     """
-    rows = list(_rows_after(cursor)[: limit + 1])
-    if any(row.kind == Change.Kind.SWEPT for row in rows):
-        raise Gone(_("This cursor is too old; read all agents again, and go on from a new cursor"))
+    rows = _rows_after(cursor, limit + 1)
     found: list[str] = []
     for number, row in enumerate(rows):
         if len(found) >= limit:
@@ -79,12 +79,23 @@ def after(cursor: Cursor, limit: int) -> Page:
     return Page(_entries(found), cursor, has_more=len(rows) > limit)
 
 
-def _rows_after(cursor: Cursor) -> QuerySet[Change]:
-    where = Q(epoch__gt=cursor.epoch)
-    if cursor.entry is not None:
-        of_this = Q(pk__gte=cursor.entry) if cursor.agent_id is not None else Q(pk__gt=cursor.entry)
-        where |= Q(epoch=cursor.epoch) & of_this
-    return Change.objects.filter(where, epoch__gte=cursor.epoch).order_by("epoch", "pk")
+def _rows_after(cursor: Cursor, limit: int) -> list[Change]:
+    """Up to `limit` rows after the cursor, the cursor's own included if its layer has more agents. Raises Gone."""
+    if cursor.entry is None:  # of versions before, and of the beginning
+        rows = list(Change.objects.filter(epoch__gt=cursor.epoch).order_by("epoch", "pk")[:limit])
+        is_known = bool(rows) or not cursor.epoch or cursor.epoch <= epoch.current()
+    else:
+        # From the cursor's own row on, which shows that this feed has given the cursor out.
+        where = Q(epoch__gt=cursor.epoch) | Q(epoch=cursor.epoch, pk__gte=cursor.entry)
+        rows = list(Change.objects.filter(where, epoch__gte=cursor.epoch).order_by("epoch", "pk")[: limit + 1])
+        is_known = bool(rows) and cursor.entry in (rows[0].pk, feed.last_swept(rows[0]))
+        if is_known and cursor.agent_id is None:
+            del rows[0]
+    if any(row.kind == Change.Kind.SWEPT for row in rows):
+        raise Gone(_("This cursor is too old; read all agents again, and go on from a new cursor"))
+    if not is_known:
+        raise Gone(_("The feed does not go as far as this cursor; read all agents again, and go on from a new cursor"))
+    return rows[:limit]
 
 
 def _agents_of(row: Change, after_id: str | None) -> QuerySet[Agent]:

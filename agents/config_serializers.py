@@ -88,12 +88,38 @@ class WholeVersionAnswer(VersionAnswer):
     config = MaskedConfigField()
 
 
+@extend_schema_field({"type": "string", "pattern": "^[0-9]*$"})
+class VersionCursor(NumberParameter):
+    """A version, or nothing to begin before the first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            required=False,
+            max_value=MAX_VERSION,
+            min_value=0,
+            help_text="In order: what comes after this version, the last that was read. Empty: from the beginning.",
+            **options,
+        )
+
+    def to_internal_value(self, data: Any) -> int:
+        return 0 if data == "" else super().to_internal_value(data)
+
+
+class VersionListQuery(SliceQuery):
+    after = VersionCursor()
+
+
+class VersionPageQuery(PageQuery):
+    after = VersionCursor()
+
+
 class VersionPage(serializers.Serializer[Any]):
     items = VersionAnswer(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()
     pages = serializers.IntegerField()
+    next_after = serializers.CharField(allow_null=True)
 
 
 class DiffQuery(Query):
@@ -194,6 +220,7 @@ class TemplateAnswer(serializers.Serializer[Any]):
     config = MaskedConfigField()
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+    revision = serializers.IntegerField()
 
 
 class TemplatePage(serializers.Serializer[Any]):
@@ -202,6 +229,7 @@ class TemplatePage(serializers.Serializer[Any]):
     page = serializers.IntegerField()
     size = serializers.IntegerField()
     pages = serializers.IntegerField()
+    next_after = serializers.CharField(allow_null=True)
 
 
 class TemplateWriteAnswer(serializers.Serializer[Any]):

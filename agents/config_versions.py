@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -22,12 +22,12 @@ from maim.common.models import Change
 
 
 class ConfigWrite(NamedTuple):
-    """How a config is written: over the stored one or in its place, and only while a version in `expected` is current
-    (None: whatever is)."""
+    """How a config is written: over the stored one or in its place, and only while the agent is as `expected`, as
+    `expect` has it."""
 
     note: str | None = None
     replace: bool = False
-    expected: Collection[int] | None = None
+    expected: Container[int] | None = None
 
 
 def lock_agent(agent_id: str) -> Agent:
@@ -80,9 +80,13 @@ def check_template(agent: Agent) -> None:
     rules.check_names(agent.config, {}, layers_below(agent))
 
 
-def expect(row: Agent, versions: Collection[int] | None) -> None:
-    """Raises PreconditionFailed unless one of these versions is a locked agent's current one; None stands for any."""
-    if versions is not None and row.config_version not in versions:
+def expect(row: Agent, versions: Container[int] | None) -> None:
+    """Raises PreconditionFailed unless a locked agent's revision, or the version of its config, is one of these; None
+    stands for any.
+
+    The two are never equal by chance: `maim.common.revisions.first_revision`.
+    """
+    if versions is not None and row.revision not in versions and row.config_version not in versions:
         raise PreconditionFailed
 
 
@@ -122,7 +126,7 @@ def version_of(row: Agent, before: Config, *, actor: Actor, note: str | None = N
 
 @transactional
 def restore(
-    *, actor: Actor, agent: Agent, version: int, note: str | None = None, expected: Collection[int] | None = None
+    *, actor: Actor, agent: Agent, version: int, note: str | None = None, expected: Container[int] | None = None
 ) -> Agent:
     """Makes what a version held the config again, as a new version; none, if it is what the config holds.
 

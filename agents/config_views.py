@@ -27,6 +27,7 @@ from agents.config_serializers import (
     RestoreBody,
     RestoredAnswer,
     VersionAnswer,
+    VersionListQuery,
     WholeVersionAnswer,
 )
 from agents.config_versions import ConfigWrite
@@ -34,7 +35,7 @@ from agents.effective import Effective, Head
 from agents.serializers import MaskedConfigField
 from maim.common import strict_json
 from maim.http import conditional
-from maim.http.fields import JSONObjectField, SliceQuery
+from maim.http.fields import JSONObjectField
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
 from maim.http.views import BaseView, PlainView
@@ -51,9 +52,6 @@ class _ConfigView(BaseView):
         check_agent(self.actor, head.tenant_id, Need.READ)
         return head
 
-    def not_modified(self, etag: str) -> Response:
-        return Response(status=304, headers={"ETag": conditional.quoted(etag)})
-
     def sent_object(self) -> dict[str, Any]:
         """The body, which is a JSON object itself."""
         sent = self.sent
@@ -67,13 +65,7 @@ class _ConfigView(BaseView):
 
     def config_write(self, query: Mapping[str, Any]) -> ConfigWrite:
         """How the request wants its config written."""
-        expected = conditional.expected_versions(self.request._request)
-        return ConfigWrite(query.get("note"), query["replace"], expected)
-
-
-def version_headers(version: int) -> dict[str, str]:
-    """The ETag of an agent's own config."""
-    return {"ETag": conditional.quoted(str(version))}
+        return ConfigWrite(query.get("note"), query["replace"], self.if_match)
 
 
 class ConfigDocument(_ConfigView):
@@ -95,7 +87,7 @@ class ConfigDocument(_ConfigView):
             masked(agent.config),
             message=_("Agent config found"),
             tenant_id=agent.tenant_id,
-            headers=version_headers(agent.config_version),
+            headers=conditional.version_header(agent.config_version),
         )
 
     @operation(
@@ -105,6 +97,7 @@ class ConfigDocument(_ConfigView):
         query=ConfigWriteQuery,
         answer=MaskedConfigField(),
         refusals=(404, 409, 412),
+        revised=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
@@ -115,7 +108,7 @@ class ConfigDocument(_ConfigView):
             masked(agent.config),
             message=_("Agent config changed"),
             tenant_id=agent.tenant_id,
-            headers=version_headers(agent.config_version),
+            headers=conditional.version_header(agent.config_version),
         )
 
 
@@ -191,17 +184,18 @@ class ConfigRestoring(_ConfigView):
         request=RestoreBody,
         answer=RestoredAnswer,
         refusals=(404, 409, 412),
+        revised=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        expected = conditional.expected_versions(request._request)
-        agent = config_versions.restore(actor=self.actor, agent=agent, expected=expected, **self.body(RestoreBody))
+        body = self.body(RestoreBody)
+        agent = config_versions.restore(actor=self.actor, agent=agent, expected=self.if_match, **body)
         answer = RestoredAnswer({"version": agent.config_version, "config": agent.config}).data
         return self.reply(
             answer,
             message=_("Config restored"),
             tenant_id=agent.tenant_id,
-            headers=version_headers(agent.config_version),
+            headers=conditional.version_header(agent.config_version),
         )
 
 
@@ -225,14 +219,15 @@ class AgentConfigVersions(PlainView):
     @operation(
         "List the versions of an agent's config, newest first",
         tag="config",
-        query=SliceQuery,
+        query=VersionListQuery,
         answer=VersionAnswer(many=True),
         refusals=(404,),
         total_count=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        return bare_list(config_versions.versions_of(agent), VersionAnswer, **self.query(SliceQuery))
+        rows = config_versions.versions_of(agent)
+        return bare_list(rows, VersionAnswer, key="number", **self.query(VersionListQuery))
 
 
 class AgentConfigVersion(ConfigVersion, PlainView):

@@ -46,7 +46,7 @@ class Head(NamedTuple):
     config_version: int
     template_id: str | None
     template_tenant_id: str | None
-    template_revision: int | None
+    template_epoch: int | None
     defaults_revision: int
 
     @property
@@ -76,7 +76,7 @@ _HEAD_FIELDS = (
     "config_version",
     "template_id",
     "template__tenant_id",
-    "template__revision",
+    "template__config_epoch",
     "tenant__defaults_revision",
 )
 

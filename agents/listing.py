@@ -20,9 +20,10 @@ from agents.models import Agent
 from maim.common.actor import Actor, ActorKind
 from maim.common.text import fold_name
 
-SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id")}
+NEWEST_FIRST = "-created_at"
+SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
 # Their values follow the person's id among a query's parameters, in this order.
-_FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id"}
+_FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id", "after": "id__gt"}
 _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
@@ -41,18 +42,21 @@ class ListedAgent(NamedTuple):
     updated_at: datetime
     rate_limit: Any
     quota: Any
+    revision: int
 
 
 class AgentList:
     """A person's agents, of all their tenants: those that match the filters.
 
-    `filters` may have `q`, a part of the name, `status` and `tenant_id`; `sort` is a key of SORT_COLUMNS, after a `-`
-    for the other direction. Every question to it is one to the database.
+    `filters` may have `q`, a part of the name, `status` and `tenant_id`, and `after`, an id that those of the agents
+    come after; `sort` is a key of SORT_COLUMNS, after a `-` for the other direction. Every question to it is one to
+    the database.
     """
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
         if actor.kind != ActorKind.USER:
             raise ValueError(f"only people have such a list, not {actor.kind}")
+        self._actor, self._filters = actor, filters
         self._names = tuple(name for name in _FILTERS if name in filters)
         self._values = [actor.id, *(_value(name, filters[name]) for name in self._names)]
         self._sort = sort
@@ -63,6 +67,10 @@ class AgentList:
         with connection.cursor() as cursor:
             cursor.execute(_slice_sql(self._names, self._sort), values)
             return [_converted(ListedAgent(*row)) for row in cursor.fetchall()]
+
+    def after(self, cursor: str) -> AgentList:
+        """Return the agents whose ids come after this one, in the order of ids."""
+        return AgentList(self._actor, sort="id", filters={**self._filters, "after": cursor})
 
     def count(self) -> int:
         """How many agents there are."""

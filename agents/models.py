@@ -8,6 +8,7 @@ from maim.common.display import isolated
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
 from maim.common.naming import NamedModel
+from maim.common.revisions import Revised, revision_field
 from maim.common.scoping import TenantOwned
 
 
@@ -17,7 +18,7 @@ class AgentStatus(models.TextChoices):
     ARCHIVED = "archived", _("archived")
 
 
-class Template(NamedModel, TenantOwned):
+class Template(NamedModel, Revised, TenantOwned):
     """A config that many agents start from: an operator's (without a tenant), or a tenant's own."""
 
     id = IdField(primary_key=True, default=ids.template_id)
@@ -35,8 +36,10 @@ class Template(NamedModel, TenantOwned):
     name_folded = ExactCharField(max_length=300, editable=False)
     description = models.TextField(_("description"), null=True, blank=True)
     config = JSONTextField(_("config"), default=dict, blank=True)
-    # The epoch of its last change, which no other state of any template has.
-    revision = models.PositiveBigIntegerField(default=0, editable=False)
+    # The epoch of the config's last change, which no other state of any template has. The column has kept its former
+    # name, under which the version before reads and writes it; so the revision has another.
+    config_epoch = models.PositiveBigIntegerField(default=0, editable=False, db_column="revision")
+    revision = revision_field(db_column="template_revision")
     created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
 
@@ -46,7 +49,7 @@ class Template(NamedModel, TenantOwned):
         constraints = (models.UniqueConstraint(fields=["tenant_scope", "name_folded"], name="template_name_unique"),)
 
 
-class Agent(NamedModel, Limited, TenantOwned):
+class Agent(NamedModel, Limited, Revised, TenantOwned):
     """A bot: its name, and the config that was set for it (CONTRACT.md section 4)."""
 
     id = IdField(primary_key=True, default=ids.agent_id, editable=False)
@@ -104,7 +107,7 @@ class ConfigVersion(TenantOwned):
         return f"{self.agent_id}: {self.number}"
 
 
-class PluginSetting(TenantOwned):
+class PluginSetting(Revised, TenantOwned):
     """Whether and how a plugin runs: for a whole tenant, or for one agent, whose setting wins."""
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="plugin_settings")
@@ -124,6 +127,16 @@ class PluginSetting(TenantOwned):
 
     def __str__(self) -> str:
         return f"{isolated(self.plugin_name)}: {self.agent_id or self.tenant_id}"
+
+    @property
+    def public_id(self) -> str:
+        """The id that clients know the setting by."""
+        return f"{self.id_prefix(self.tenant_id, self.agent_id)}{self.plugin_name}"
+
+    @staticmethod
+    def id_prefix(tenant_id: str, agent_id: str | None) -> str:
+        """Return what the ids of an agent's settings begin with, or with None those of a tenant."""
+        return f"ps_{tenant_id}_{agent_id or 'global'}_"
 
 
 class AgentActivity(TenantOwned):

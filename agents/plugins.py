@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
@@ -17,6 +17,7 @@ from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import transactional
 from maim.common.errors import Invalid
+from maim.common.revisions import check_revision
 from maim.common.text import name_error
 from tenants.models import Tenant
 from tenants.services import lock_tenant
@@ -38,13 +39,21 @@ def snapshot(row: PluginSetting) -> dict[str, Any]:
 
 @transactional
 def set_plugin(
-    *, actor: Actor, tenant: Tenant, agent: Agent | None, plugin_name: str, enabled: bool, config: dict[str, Any]
+    *,
+    actor: Actor,
+    tenant: Tenant,
+    agent: Agent | None,
+    plugin_name: str,
+    enabled: bool,
+    config: dict[str, Any],
+    expected: Container[int] | None = None,
 ) -> PluginSetting:
-    """Sets a plugin's setting for an agent, or with None for the whole tenant.
+    """Sets a plugin's setting for an agent, or with None for the whole tenant; only over a setting whose revision is an
+    `expected` one (None: over any, or none).
 
-    Raises TenantNotFound, AgentNotFound, and Invalid for a bad name of a plugin that has no setting yet, or where the
-    settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those that are already may be
-    changed, but do not grow.
+    Raises TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a bad name of a plugin that has no setting
+    yet, or where the settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those that are
+    already may be changed, but do not grow.
     """
     # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
     lock_tenant(tenant.id)
@@ -53,16 +62,18 @@ def set_plugin(
     scope = agent.id if agent else ""
     rows = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope=scope)
     row = rows.filter(plugin_name=plugin_name).first()
+    check_revision(row, expected)
     before = None if row is None else snapshot(row)
     _check_room(rows.exclude(plugin_name=plugin_name), before, config)
     if row is None:
         if error := name_error(plugin_name):
             raise Invalid({"plugin_name": [error]})
         row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
-    row.enabled, row.config, row.updated_at = enabled, config, clock.now()
-    row.save()
+    row.enabled, row.config = enabled, config
     after = snapshot(row)
     if audit.differ(before, after):
+        row.updated_at = clock.now()
+        row.save()
         audit.record(
             actor=actor,
             action="plugin.set",
@@ -112,3 +123,31 @@ def merged_plugins(*, tenant: Tenant, agent: Agent | None) -> list[PluginSetting
     rows = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope__in=scopes).order_by("agent_scope")
     # The tenant's scope sorts first, so that an agent's setting replaces it.
     return sorted({row.plugin_name: row for row in rows}.values(), key=lambda row: row.plugin_name)
+
+
+class PluginList:
+    """The settings of `merged_plugins`, to be read part by part."""
+
+    def __init__(self, *, tenant: Tenant, agent: Agent | None) -> None:
+        self._rows = merged_plugins(tenant=tenant, agent=agent)
+        owners = [agent.id, None] if agent else [None]
+        self._prefixes = [PluginSetting.id_prefix(tenant.id, owner) for owner in owners]
+
+    def __getitem__(self, part: slice) -> list[PluginSetting]:
+        return self._rows[part]
+
+    def count(self) -> int:
+        """Return how many settings there are in all."""
+        return len(self._rows)
+
+    def after(self, cursor: str) -> list[PluginSetting]:
+        """Return the settings after the one that has this id, or had it: an agent's own may since stand in its place.
+
+        Raise Invalid for what is no id of such a setting.
+        """
+        if not cursor:
+            return self._rows
+        name = next((cursor[len(prefix) :] for prefix in self._prefixes if cursor.startswith(prefix)), None)
+        if name is None:
+            raise Invalid({"after": [_("This is no id of a setting in this list")]})
+        return [row for row in self._rows if row.plugin_name > name]

@@ -7,9 +7,10 @@ from rest_framework.fields import empty
 
 from agents.config.secrets import masked
 from agents.listing import ListedAgent
-from agents.models import Agent, AgentStatus, PluginSetting
+from agents.models import Agent, AgentStatus
 from maim.http.fields import (
     ID_LENGTH,
+    NAME_LENGTH,
     Body,
     BoundedListField,
     ChoiceField,
@@ -19,12 +20,15 @@ from maim.http.fields import (
     StrictBooleanField,
     StrictCharField,
     UTCDateTimeField,
+    WalkQuery,
     description_field,
     id_field,
     name_field,
 )
 from maim.http.limit_fields import QuotaField, RateLimitField
 from maim.http.shapes import utc_text
+
+MAX_PLUGIN_ID_LENGTH = 2 * ID_LENGTH + NAME_LENGTH + len("ps___")
 
 
 def tags_field() -> serializers.ListField:
@@ -78,7 +82,9 @@ class AgentListQuery(SliceQuery):
     q = serializers.CharField(required=False, max_length=100, help_text="Part of the name.")
     status = ChoiceField(AgentStatus.choices, required=False)
     tenant_id = serializers.CharField(required=False, max_length=50)
-    sort = ChoiceField(["created_at", "-created_at", "name", "-name"], default="-created_at")
+    sort = ChoiceField(
+        ["created_at", "-created_at", "name", "-name"], required=False, help_text="By default `-created_at`."
+    )
 
 
 class MaskedConfigField(JSONObjectField):
@@ -103,6 +109,7 @@ def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
         "updated_at": utc_text(agent.updated_at),
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
+        "revision": agent.revision,
     }
 
 
@@ -122,6 +129,7 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
         "tags": agent.tags,
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
+        "revision": agent.revision,
     }
 
 
@@ -140,6 +148,7 @@ class AgentAnswer(serializers.Serializer[Any]):
     updated_at = UTCDateTimeField()
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
+    revision = serializers.IntegerField()
 
     def to_representation(self, instance: Agent | ListedAgent) -> dict[str, Any]:
         return public_agent(instance)
@@ -161,6 +170,7 @@ class InternalAgentAnswer(serializers.Serializer[Any]):
     tags = serializers.ListField(child=serializers.CharField())
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
+    revision = serializers.IntegerField()
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         return internal_agent(instance)
@@ -170,6 +180,16 @@ class PluginBody(Body):
     plugin_name = name_field()
     enabled = StrictBooleanField()
     config = JSONObjectField(required=False)
+
+
+class PluginCursorQuery(WalkQuery):
+    after = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=MAX_PLUGIN_ID_LENGTH,
+        help_text="What comes after the setting with this id, the last that was read. Empty: from the beginning.",
+    )
 
 
 class PluginQuery(Query):
@@ -184,8 +204,16 @@ class InternalPluginQuery(Query):
     agent_id = serializers.CharField(required=False, max_length=50)
 
 
+class PluginListQuery(PluginQuery, PluginCursorQuery):
+    pass
+
+
+class InternalPluginListQuery(InternalPluginQuery, PluginCursorQuery):
+    pass
+
+
 class PluginAnswer(serializers.Serializer[Any]):
-    id = serializers.SerializerMethodField()
+    id = serializers.CharField(source="public_id")
     tenant_id = serializers.CharField()
     agent_id = serializers.CharField(allow_null=True)
     plugin_name = serializers.CharField()
@@ -193,9 +221,7 @@ class PluginAnswer(serializers.Serializer[Any]):
     config = JSONObjectField()
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
-
-    def get_id(self, row: PluginSetting) -> str:
-        return f"ps_{row.tenant_id}_{row.agent_id or 'global'}_{row.plugin_name}"
+    revision = serializers.IntegerField()
 
 
 class ProviderAnswer(serializers.Serializer[Any]):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from agents import config_versions
 from agents.config.document import Config
@@ -130,9 +131,13 @@ def update_agent(
 
 
 @transactional
-def delete_agent(*, actor: Actor, agent: Agent) -> None:
-    """Removes an agent with its keys, settings and heartbeat; raises AgentNotFound if it is gone."""
+def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None = None) -> None:
+    """Removes an agent with its keys, settings and heartbeat; `expected` is as of `config_versions.expect`.
+
+    Raises AgentNotFound if it is gone, PreconditionFailed.
+    """
     row = lock_agent(agent.pk)
+    config_versions.expect(row, expected)
     before = {**snapshot(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     feed.publish(Change.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
@@ -156,10 +161,10 @@ def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> Agent
         raise NoActivityFor from error
 
 
-def active_agents(tenant_id: str | None = None) -> list[AgentActivity]:
+def active_agents(tenant_id: str | None = None) -> QuerySet[AgentActivity]:
     """The heartbeats that still count, latest first; of one tenant, or of all."""
     rows = AgentActivity.unscoped if tenant_id is None else AgentActivity.objects.in_tenants([tenant_id])
-    return list(rows.filter(expires_at__gt=clock.now()).order_by("-last_seen_at", "agent_id"))
+    return rows.filter(expires_at__gt=clock.now()).order_by("-last_seen_at", "agent_id")
 
 
 def sweep_activity() -> int:

@@ -17,6 +17,8 @@ from agents.config_serializers import (
     TemplateWriteAnswer,
     TemplateWriteQuery,
 )
+from maim.common.revisions import check_revision
+from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
 from maim.http.views import BaseView, PlainView
@@ -26,10 +28,12 @@ from tenants.access import Need, default_tenant, get_tenant
 class TemplateDocument(BaseView):
     """One template."""
 
-    @operation("Read a template", tag="templates", answer=TemplateAnswer, refusals=(404,))
+    @operation("Read a template", tag="templates", answer=TemplateAnswer, refusals=(404,), conditional=True)
     def get(self, request: Request, template_id: str) -> Response:
         template = templates.get_template(self.actor, template_id, Need.READ)
-        return self.reply(TemplateAnswer(template).data, message=_("Template found"), tenant_id=template.tenant_id)
+        return self.reply_unless_known(
+            template, TemplateAnswer, message=_("Template found"), tenant_id=template.tenant_id
+        )
 
     @operation(
         "Change a template, and with it all agents that use it; or say how many those are",
@@ -37,14 +41,21 @@ class TemplateDocument(BaseView):
         request=TemplateChanges,
         query=TemplateWriteQuery,
         answer=TemplateWriteAnswer,
-        refusals=(404, 409),
+        refusals=(404, 409, 412),
+        revised=True,
     )
     def put(self, request: Request, template_id: str) -> Response:
         query, changes = self.query(TemplateWriteQuery), self.body(TemplateChanges)
         template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
-        if not query["dry_run"]:
+        if query["dry_run"]:
+            check_revision(template, self.if_match)
+        else:
             template = templates.update_template(
-                actor=self.actor, template=template, changes=changes, replace=query["replace"]
+                actor=self.actor,
+                template=template,
+                changes=changes,
+                replace=query["replace"],
+                expected=self.if_match,
             )
         answer = {
             "template": template,
@@ -55,6 +66,7 @@ class TemplateDocument(BaseView):
             TemplateWriteAnswer(answer).data,
             message=_("Nothing was changed") if query["dry_run"] else _("Template changed"),
             tenant_id=template.tenant_id,
+            headers=conditional.version_header(template.revision),
         )
 
     @operation(
@@ -62,14 +74,16 @@ class TemplateDocument(BaseView):
         tag="templates",
         query=TemplateDeletionQuery,
         answer=TemplateDeletionAnswer,
-        refusals=(404, 409),
+        refusals=(404, 409, 412),
     )
     def delete(self, request: Request, template_id: str) -> Response:
         is_dry_run = self.query(TemplateDeletionQuery)["dry_run"]
         template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
         answer = {"id": template.id, "agents": templates.agents_of(template).count(), "dry_run": is_dry_run}
-        if not is_dry_run:
-            templates.delete_template(actor=self.actor, template=template)
+        if is_dry_run:
+            check_revision(template, self.if_match)
+        else:
+            templates.delete_template(actor=self.actor, template=template, expected=self.if_match)
         return self.reply(
             answer,
             message=_("Nothing was changed") if is_dry_run else _("Template deleted"),
@@ -90,7 +104,7 @@ class Templates(PlainView):
         rows = templates.templates_for(self.actor)
         if "tenant_id" in query:
             rows = rows.filter(tenant_id=query["tenant_id"])
-        return bare_list(rows, TemplateAnswer, skip=query["skip"], limit=query["limit"])
+        return bare_list(rows, TemplateAnswer, skip=query["skip"], limit=query["limit"], after=query.get("after"))
 
     @operation(
         "Create a template of one's tenant",
@@ -98,6 +112,7 @@ class Templates(PlainView):
         request=TemplateBody,
         answer=TemplateAnswer,
         refusals=(404, 409),
+        revised=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(TemplateBody)
@@ -107,7 +122,8 @@ class Templates(PlainView):
             if named is None
             else get_tenant(self.actor, named, Need.WRITE_AGENTS)
         )
-        return Response(TemplateAnswer(templates.create_template(actor=self.actor, tenant=tenant, **body)).data)
+        template = templates.create_template(actor=self.actor, tenant=tenant, **body)
+        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"))
 
 
 class Template(TemplateDocument, PlainView):

@@ -36,7 +36,7 @@ class Duplication(BaseView):
         def duplicate() -> Any:
             return answer(transfer.duplicate_agent(actor=self.actor, agent=agent, **body)).data
 
-        return self.reply(self.once(duplicate), message=_("Agent duplicated"), tenant_id=agent.tenant_id)
+        return self.reply_revised(self.once(duplicate), message=_("Agent duplicated"), tenant_id=agent.tenant_id)
 
 
 class Export(BaseView):
@@ -74,6 +74,7 @@ class AgentDuplication(Duplication, PlainView):
         answer=AgentAnswer,
         refusals=(404, 409),
         idempotent=True,
+        revised=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         return self.duplicated(agent_id, AgentAnswer)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,7 +14,7 @@ from agents import plugins, services
 from agents.access import get_agent
 from agents.config import system
 from agents.config_versions import ConfigWrite
-from agents.listing import AgentList
+from agents.listing import NEWEST_FIRST, AgentList
 from agents.models import Agent
 from agents.serializers import (
     AgentAnswer,
@@ -20,9 +24,9 @@ from agents.serializers import (
     ModelsAnswer,
     PluginAnswer,
     PluginBody,
+    PluginListQuery,
     PluginQuery,
 )
-from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
 from maim.http.views import PlainView
@@ -40,10 +44,13 @@ class Agents(PlainView):
     )
     def get(self, request: Request) -> Response:
         query = self.query(AgentListQuery)
-        skip, limit, sort = query.pop("skip"), query.pop("limit"), query.pop("sort")
-        return bare_list(AgentList(self.actor, sort=sort, filters=query), AgentAnswer, skip=skip, limit=limit)
+        part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
+        rows = AgentList(self.actor, sort=query.pop("sort", NEWEST_FIRST), filters=query)
+        return bare_list(rows, AgentAnswer, **part)
 
-    @operation("Create an agent", tag="agents", request=AgentBody, answer=AgentAnswer, refusals=(404, 409))
+    @operation(
+        "Create an agent", tag="agents", request=AgentBody, answer=AgentAnswer, refusals=(404, 409), revised=True
+    )
     def post(self, request: Request) -> Response:
         body = self.body(AgentBody)
         named = body.pop("tenant_id", None)
@@ -52,13 +59,15 @@ class Agents(PlainView):
             if named is not None
             else default_tenant(self.actor, Need.WRITE_AGENTS)
         )
-        return Response(AgentAnswer(services.create_agent(actor=self.actor, tenant=tenant, **body)).data)
+        agent = services.create_agent(actor=self.actor, tenant=tenant, **body)
+        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent created"))
 
 
 class AgentResource(PlainView):
-    @operation("Read an agent", tag="agents", answer=AgentAnswer, refusals=(404,))
+    @operation("Read an agent", tag="agents", answer=AgentAnswer, refusals=(404,), conditional=True)
     def get(self, request: Request, agent_id: str) -> Response:
-        return Response(AgentAnswer(get_agent(self.actor, agent_id, Need.READ)).data)
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        return self.reply_unless_known(agent, AgentAnswer, message=_("Agent found"))
 
     @operation(
         "Change an agent: only the keys sent",
@@ -66,34 +75,53 @@ class AgentResource(PlainView):
         request=AgentChanges,
         answer=AgentAnswer,
         refusals=(404, 409, 412),
+        revised=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        write = ConfigWrite(expected=conditional.expected_versions(request._request))
+        write = ConfigWrite(expected=self.if_match)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
         )
-        return Response(AgentAnswer(agent).data)
+        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent changed"))
 
     patch = put
 
-    @operation("Delete an agent with its keys", tag="agents", answer=None, status=204, refusals=(404, 409))
+    @operation("Delete an agent with its keys", tag="agents", answer=None, status=204, refusals=(404, 409, 412))
     def delete(self, request: Request, agent_id: str) -> Response:
-        services.delete_agent(actor=self.actor, agent=get_agent(self.actor, agent_id, Need.WRITE_AGENTS))
+        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
         return Response(status=204)
 
 
-class PluginSettings(PlainView):
+class PluginSettingsView(PlainView):
+    """Plugin settings on either surface."""
+
+    def part(self, tenant: Tenant, agent: Agent | None, query: Mapping[str, Any]) -> Response:
+        """Respond with the settings that apply to an agent, or with None to a tenant: all, or those after a cursor."""
+        rows = plugins.PluginList(tenant=tenant, agent=agent)
+        if "after" not in query:
+            return Response(PluginAnswer(rows[:], many=True).data)
+        return bare_list(rows, PluginAnswer, limit=query["limit"], after=query["after"], key="public_id")
+
+    def set(self, tenant: Tenant, agent: Agent | None) -> Response:
+        """Set the plugin that the body names."""
+        body = {"config": {}, **self.body(PluginBody)}
+        row = plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, expected=self.if_match, **body)
+        return self.reply_revised(PluginAnswer(row).data, message=_("Plugin set"))
+
+
+class PluginSettings(PluginSettingsView):
     @operation(
         "Read plugin settings, an agent's merged over its tenant's",
         tag="plugins",
-        query=PluginQuery,
+        query=PluginListQuery,
         answer=PluginAnswer(many=True),
         refusals=(404,),
     )
     def get(self, request: Request) -> Response:
-        tenant, agent = self._scope(Need.READ, Need.READ)
-        return Response(PluginAnswer(plugins.merged_plugins(tenant=tenant, agent=agent), many=True).data)
+        query = self.query(PluginListQuery)
+        return self.part(*self._scope(query, Need.READ, Need.READ), query)
 
     @operation(
         "Set a plugin for an agent, or for a tenant",
@@ -101,15 +129,13 @@ class PluginSettings(PlainView):
         query=PluginQuery,
         request=PluginBody,
         answer=PluginAnswer,
-        refusals=(404, 409),
+        refusals=(404, 409, 412),
+        revised=True,
     )
     def post(self, request: Request) -> Response:
-        tenant, agent = self._scope(Need.WRITE_AGENTS, Need.MANAGE)
-        body = {"config": {}, **self.body(PluginBody)}
-        return Response(PluginAnswer(plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, **body)).data)
+        return self.set(*self._scope(self.query(PluginQuery), Need.WRITE_AGENTS, Need.MANAGE))
 
-    def _scope(self, on_agent: Need, on_tenant: Need) -> tuple[Tenant, Agent | None]:
-        query = self.query(PluginQuery)
+    def _scope(self, query: Mapping[str, Any], on_agent: Need, on_tenant: Need) -> tuple[Tenant, Agent | None]:
         if "agent_id" in query:
             agent = get_agent(self.actor, query["agent_id"], on_agent)
             return agent.tenant, agent

@@ -14,6 +14,7 @@ from maim.common import audit, clock, epoch
 from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import Wanted, overwrite, transactional
+from maim.common.revisions import raise_revisions
 
 SAID_FIELDS = (
     "name", "name_folded", "agent_id", "description", "permissions", "status", "expires_at", "created_at",
@@ -55,6 +56,8 @@ def adopt_keys(
         if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in SAID_FIELDS):
             said.append(row)
     before = [snapshot(stored) for stored, _wanted in said]
+    has_changed = {stored.pk for stored, _wanted in said} | set(renewed)
+    raise_revisions([stored for stored, _known in changed if stored.pk in has_changed])
     overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
     overwrite(measured, MEASURED_FIELDS)
     # Later, for they may have names that others give up.

@@ -14,6 +14,7 @@ from maim.common.display import DisplayName, ShownByName
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
 from maim.common.naming import NamedModel
+from maim.common.revisions import Revised
 from maim.common.scoping import TenantOwned
 
 
@@ -23,7 +24,7 @@ class KeyStatus(models.TextChoices):
     EXPIRED = "expired", _("expired")
 
 
-class ApiKey(NamedModel, Limited, TenantOwned):
+class ApiKey(NamedModel, Limited, Revised, TenantOwned):
     """A key as people know it: what it is called, what it may do, until when, how often and from where."""
 
     id = IdField(primary_key=True, default=ids.key_id, editable=False)

@@ -15,6 +15,7 @@ from maim.http.fields import (
     MAX_PAGE,
     Body,
     ChoiceField,
+    CursorQuery,
     JSONObjectField,
     NumberParameter,
     Query,
@@ -147,7 +148,7 @@ class AgentKeyListQuery(_KeyFilters, SliceQuery):
     pass
 
 
-class KeyPageQuery(_KeyFilters):
+class KeyPageQuery(_KeyFilters, CursorQuery):
     tenant_id = serializers.CharField(max_length=50)
     agent_id = serializers.CharField(required=False, max_length=50)
     page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
@@ -193,6 +194,7 @@ class AgentKeyAnswer(_KeyAnswer):
     metadata = JSONObjectField()
     old_secret_last_used_at = serializers.SerializerMethodField()
     leaked_at = serializers.SerializerMethodField()
+    revision = serializers.IntegerField()
 
 
 class KeyAnswer(_KeyAnswer):
@@ -217,6 +219,7 @@ class KeyAnswer(_KeyAnswer):
     metadata = JSONObjectField()
     old_secret_last_used_at = serializers.SerializerMethodField()
     leaked_at = serializers.SerializerMethodField()
+    revision = serializers.IntegerField()
 
 
 def with_secret(answer: type[_KeyAnswer], issued: IssuedKey) -> dict[str, Any]:
@@ -231,6 +234,7 @@ class Pagination(serializers.Serializer[Any]):
     total_pages = serializers.IntegerField()
     has_next = serializers.BooleanField()
     has_prev = serializers.BooleanField()
+    next_after = serializers.CharField(allow_null=True)
 
 
 class KeyPage(serializers.Serializer[Any]):

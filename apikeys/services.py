@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from apikeys.models import ApiKey, KeySecret, KeyStatus
 from maim.common import audit, clock, epoch
 from maim.common.actor import Actor
 from maim.common.db import transactional, unique_or
+from maim.common.revisions import check_revision
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600
@@ -97,15 +98,18 @@ def issue_key(
 
 
 @transactional
-def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiKey:
+def update_key(
+    *, actor: Actor, key: ApiKey, changes: Mapping[str, Any], expected: Container[int] | None = None
+) -> ApiKey:
     """Changes any of `name, description, permissions, expires_at, status, rate_limit, quota,
-    allowed_networks, metadata`, each as a whole.
+    allowed_networks, metadata`, each as a whole; only while the key's revision is an `expected` one (None: any).
 
-    Raises KeyNameTaken, BadPermissions, Invalid, KeyNotFound.
+    Raises KeyNameTaken, BadPermissions, Invalid, KeyNotFound, PreconditionFailed.
     """
     row = _lock_key(key)
     # For whoever shows the key after the transaction, when it may have been deleted.
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
+    check_revision(row, expected)
     before = snapshot(row)
     if "name" in changes:
         row.change_name(changes["name"])
@@ -133,20 +137,21 @@ def update_key(*, actor: Actor, key: ApiKey, changes: Mapping[str, Any]) -> ApiK
     return row
 
 
-def disable_key(*, actor: Actor, key: ApiKey) -> ApiKey:
+def disable_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> ApiKey:
     """No verification succeeds any more until the key is enabled again."""
-    return update_key(actor=actor, key=key, changes={"status": KeyStatus.DISABLED})
+    return update_key(actor=actor, key=key, changes={"status": KeyStatus.DISABLED}, expected=expected)
 
 
-def enable_key(*, actor: Actor, key: ApiKey) -> ApiKey:
+def enable_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> ApiKey:
     """Undoes `disable_key`; a key whose time is over stays expired until that is changed."""
-    return update_key(actor=actor, key=key, changes={"status": KeyStatus.ACTIVE})
+    return update_key(actor=actor, key=key, changes={"status": KeyStatus.ACTIVE}, expected=expected)
 
 
 @transactional
-def delete_key(*, actor: Actor, key: ApiKey) -> None:
-    """Removes a key for good; raises KeyNotFound if it is gone."""
+def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> None:
+    """Removes a key for good; raises KeyNotFound if it is gone, PreconditionFailed."""
     row = _lock_key(key)
+    check_revision(row, expected)
     before = snapshot(row)
     epoch.invalidate(row.id)
     row.delete()
@@ -154,14 +159,18 @@ def delete_key(*, actor: Actor, key: ApiKey) -> None:
 
 
 @transactional
-def rotate_key(*, actor: Actor, key: ApiKey, grace_seconds: int = 0) -> IssuedKey:
-    """Gives a key a new secret; every older one that is still good ends with the grace, 0 for at once.
+def rotate_key(
+    *, actor: Actor, key: ApiKey, grace_seconds: int = 0, expected: Container[int] | None = None
+) -> IssuedKey:
+    """Gives a key a new secret; every older one that is still good ends with the grace, 0 for at once. Only while the
+    key's revision is an `expected` one (None: any).
 
-    Raises KeyNotFound, AgentNotFound, AgentStatusForbids for an archived agent.
+    Raises KeyNotFound, PreconditionFailed, AgentNotFound, AgentStatusForbids for an archived agent.
     """
     if lock_agent(key.agent_id).status == AgentStatus.ARCHIVED:
         raise AgentStatusForbids(_("The keys of an archived agent get no new secrets"))
     row = _lock_key(key)
+    check_revision(row, expected)
     now = clock.now()
     end = now + timedelta(seconds=grace_seconds)
     former = row.secrets.latest("id")
@@ -193,6 +202,8 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     if row.leaked_at is None:
         row.leaked_at, row.leaked_where = clock.now(), where
         row.save(update_fields=["leaked_at", "leaked_where"])
+        key.updated_at = row.leaked_at
+        key.save(update_fields=["updated_at"])
     # Also for a later report: it is not to be answered before the first one has taken effect.
     epoch.invalidate(key.id)
     audit.record(

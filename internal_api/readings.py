@@ -123,7 +123,10 @@ def _config(each: Reading, agents: Mapping[str, Agent]) -> Reply:
 
 def _agent(each: Reading, agents: Mapping[str, Agent]) -> Reply:
     agent = _found(each, agents)
-    return _shown(each, internal_agent(agent), _("Agent found"), agent.tenant_id)
+    etag = str(agent.revision)
+    if conditional.matches(each.if_none_match, etag):
+        return _not_modified(each, etag)
+    return _shown(each, internal_agent(agent), _("Agent found"), agent.tenant_id, etag)
 
 
 def _found(each: Reading, agents: Mapping[str, Agent]) -> Agent:
@@ -133,9 +136,9 @@ def _found(each: Reading, agents: Mapping[str, Agent]) -> Agent:
     return agent
 
 
-def _shown(each: Reading, data: Any, message: str, tenant_id: str, etag: str | None = None) -> Reply:
+def _shown(each: Reading, data: Any, message: str, tenant_id: str, etag: str) -> Reply:
     document = envelope(each.scope, success=True, message=message, data=data, tenant_id=tenant_id)
-    return replies.written(each.scope, 200, document, None if etag is None else {"ETag": conditional.quoted(etag)})
+    return replies.written(each.scope, 200, document, {"ETag": conditional.quoted(etag)})
 
 
 def _not_modified(each: Reading, etag: str) -> Reply:

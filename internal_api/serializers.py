@@ -23,11 +23,11 @@ from maim.http.fields import (
     BoundedListField,
     ChoiceField,
     PageQuery,
-    Query,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
+    WalkQuery,
     id_field,
 )
 
@@ -47,6 +47,7 @@ class AgentPage(serializers.Serializer[Any]):
     page = serializers.IntegerField()
     size = serializers.IntegerField()
     pages = serializers.IntegerField()
+    next_after = serializers.CharField(allow_null=True)
 
 
 class DeletedAgent(serializers.Serializer[Any]):
@@ -181,7 +182,7 @@ class ActivityBody(Body):
     ttl_seconds = StrictIntegerField(min_value=1, max_value=ONE_YEAR)
 
 
-class ActivityQuery(Query):
+class ActivityQuery(WalkQuery):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
@@ -195,7 +196,8 @@ class ActivityAnswer(serializers.Serializer[Any]):
 
 class ActivityList(serializers.Serializer[Any]):
     items = ActivityAnswer(many=True)
-    count = serializers.IntegerField()
+    count = serializers.IntegerField(help_text="How many are alive in all.")
+    next_after = serializers.CharField(allow_null=True)
 
 
 @extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})

@@ -173,9 +173,19 @@ CORS_ALLOW_HEADERS = [
     "if-match",
     "if-none-match",
     "idempotency-key",
+    "prefer",
     "x-request-id",
 ]
-CORS_EXPOSE_HEADERS = ["X-Total-Count", "ETag", "X-Request-ID", "Retry-After"]
+CORS_EXPOSE_HEADERS = [
+    "X-Total-Count",
+    "X-Next-Cursor",
+    "X-Config-Warnings",
+    "X-Ignored-Fields",
+    "Preference-Applied",
+    "ETag",
+    "X-Request-ID",
+    "Retry-After",
+]
 
 # ---- API
 

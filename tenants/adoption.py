@@ -11,6 +11,7 @@ from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import Wanted, overwrite, transactional
 from maim.common.models import Change
+from maim.common.revisions import raise_revisions
 from tenants.models import Membership, Role, Tenant
 from tenants.services import set_revision, snapshot
 
@@ -29,6 +30,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
     before = [(snapshot(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
         wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config)
+    raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
     for tenant in new:
         tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)

@@ -8,6 +8,7 @@ from maim.common import clock, ids
 from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
 from maim.common.naming import NamedModel
+from maim.common.revisions import Revised
 
 
 class TenantType(models.TextChoices):
@@ -21,7 +22,7 @@ class TenantStatus(models.TextChoices):
     SUSPENDED = "suspended", _("suspended")
 
 
-class Tenant(NamedModel, Limited):
+class Tenant(NamedModel, Limited, Revised):
     """Whose agents and keys they are. Names are unique for an owner, and among those without one."""
 
     name_field = "tenant_name"

@@ -77,6 +77,7 @@ class TenantAnswer(serializers.Serializer[Any]):
     updated_at = UTCDateTimeField()
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
+    revision = serializers.IntegerField()
 
 
 class TenantPage(serializers.Serializer[Any]):
@@ -85,6 +86,7 @@ class TenantPage(serializers.Serializer[Any]):
     page = serializers.IntegerField()
     size = serializers.IntegerField()
     pages = serializers.IntegerField()
+    next_after = serializers.CharField(allow_null=True)
 
 
 class DeletedTenant(serializers.Serializer[Any]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from maim.common.actor import Actor, ActorKind
 from maim.common.db import transactional, unique_or
 from maim.common.errors import Invalid
 from maim.common.models import Change
+from maim.common.revisions import check_revision
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
 
@@ -113,14 +114,17 @@ def lock_tenant(tenant_id: str) -> Tenant:
 
 
 @transactional
-def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
+def update_tenant(
+    *, actor: Actor, tenant: Tenant, changes: Mapping[str, Any], expected: Container[int] | None = None
+) -> Tenant:
     """Changes any of `tenant_name, tenant_type, description, contact_email, tenant_config, status,
-    rate_limit, quota`.
+    rate_limit, quota`; only while the tenant's revision is an `expected` one (None: any).
 
-    A status and limits are for operators to give: a person's are ignored. Raises TenantNameTaken,
-    TenantNotFound, Invalid for a bad name.
+    A status and limits are for operators to give: a person's are ignored. Raises TenantNameTaken, TenantNotFound,
+    PreconditionFailed, Invalid for a bad name.
     """
     row = lock_tenant(tenant.pk)
+    check_revision(row, expected)
     before, config_before, status_before = snapshot(row), row.tenant_config, row.status
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
@@ -150,9 +154,13 @@ def update_tenant(*, actor: Actor, tenant: Tenant, changes: Mapping[str, Any]) -
 
 
 @transactional
-def delete_tenant(*, actor: Actor, tenant: Tenant) -> None:
-    """Removes a tenant and everything in it; raises TenantNotFound if it is already gone."""
+def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | None = None) -> None:
+    """Removes a tenant and everything in it.
+
+    Raises TenantNotFound if it is already gone, PreconditionFailed.
+    """
     row = lock_tenant(tenant.pk)
+    check_revision(row, expected)
     before = snapshot(row)
     epoch.invalidate(row.id)
     feed.publish(Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id)
@@ -206,4 +214,4 @@ def memberships_of(user_id: str) -> list[Membership]:
 def set_revision(tenant: Tenant, number: int) -> None:
     """Notes the epoch of a change of the tenant's `agent_defaults`."""
     tenant.defaults_revision = number
-    tenant.save(update_fields=["defaults_revision"])
+    Tenant.objects.filter(pk=tenant.pk).update(defaults_revision=number)

@@ -21,34 +21,43 @@ class TenantCollection(EnvelopeView):
         found = page(tenants_for(self.actor), TenantAnswer, **self.query(PageQuery))
         return self.reply(found, message=_("Tenants listed"))
 
-    @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,))
+    @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,), revised=True)
     def post(self, request: Request) -> Response:
         return self.create(TenantBody)
 
     def create(self, shape: type[TenantBody]) -> Response:
         """Makes the tenant that a body of this shape describes."""
         tenant = services.create_tenant(actor=self.actor, **self.body(shape))
-        return self.reply(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
+        return self.reply_revised(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
 
 
 class TenantResource(EnvelopeView):
-    @operation("Read a tenant", tag="tenants", answer=TenantAnswer, refusals=(404,))
+    @operation("Read a tenant", tag="tenants", answer=TenantAnswer, refusals=(404,), conditional=True)
     def get(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Need.READ)
-        return self.reply(TenantAnswer(tenant).data, message=_("Tenant found"), tenant_id=tenant.id)
+        return self.reply_unless_known(tenant, TenantAnswer, message=_("Tenant found"), tenant_id=tenant.id)
 
-    @operation("Change a tenant", tag="tenants", request=TenantChanges, answer=TenantAnswer, refusals=(404, 409))
+    @operation(
+        "Change a tenant",
+        tag="tenants",
+        request=TenantChanges,
+        answer=TenantAnswer,
+        refusals=(404, 409, 412),
+        revised=True,
+    )
     def put(self, request: Request, tenant_id: str) -> Response:
         return self.change(tenant_id, TenantChanges)
 
     def change(self, tenant_id: str, shape: type[TenantChanges]) -> Response:
         """Changes what a body of this shape names."""
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
-        tenant = services.update_tenant(actor=self.actor, tenant=tenant, changes=self.body(shape))
-        return self.reply(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
+        tenant = services.update_tenant(
+            actor=self.actor, tenant=tenant, changes=self.body(shape), expected=self.if_match
+        )
+        return self.reply_revised(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
 
-    @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409))
+    @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409, 412))
     def delete(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
-        services.delete_tenant(actor=self.actor, tenant=tenant)
+        services.delete_tenant(actor=self.actor, tenant=tenant, expected=self.if_match)
         return self.reply({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)

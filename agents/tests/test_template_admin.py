@@ -42,7 +42,7 @@ def test_an_operator_adds_a_template_for_everybody_under_an_id_that_agents_alrea
     template = Template.unscoped.get()
     assert response["Location"] == url(Template)
     assert (template.pk, template.tenant_id, opened(template.config)) == ("support", None, with_provider())
-    assert head_of(agent.pk).template_revision == template.revision
+    assert head_of(agent.pk).template_epoch == template.config_epoch
     entry = olivia.audit_of("template.create")
     assert (entry.object_id, entry.tenant_id) == ("support", None)
     assert SECRET not in str(entry.after)
@@ -127,7 +127,7 @@ def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, template: Tem
     assert olivia.change(template).status_code == 302
 
     after = Template.unscoped.get()
-    assert (after.config, after.revision) == (template.config, template.revision)
+    assert (after.config, after.config_epoch) == (template.config, template.config_epoch)
     assert AuditEntry.objects.count() == before
 
 

@@ -17,6 +17,7 @@ from internal_api.serializers import (
     UsageBody,
 )
 from maim.http.openapi import operation
+from maim.http.pages import part_of
 from maim.http.views import InternalView
 
 
@@ -24,10 +25,15 @@ class Activity(InternalView):
     @operation("Which agents are alive", tag="activity", query=ActivityQuery, answer=ActivityList)
     def get(self, request: Request) -> Response:
         query = self.query(ActivityQuery)
-        items = ActivityAnswer(services.active_agents(query.get("tenant_id")), many=True).data
-        return self.reply(
-            {"items": items, "count": len(items)}, message=_("Active agents listed"), tenant_id=query.get("tenant_id")
-        )
+        rows = services.active_agents(query.get("tenant_id"))
+        if "after" in query:
+            shown, _more, next_after = part_of(rows, limit=query["limit"], after=query["after"], key="agent_id")
+            count = rows.count()
+        else:
+            shown, next_after = list(rows), None
+            count = len(shown)
+        answer = {"items": ActivityAnswer(shown, many=True).data, "count": count, "next_after": next_after}
+        return self.reply(answer, message=_("Active agents listed"), tenant_id=query.get("tenant_id"))
 
     @operation("An agent is alive", tag="activity", request=ActivityBody, answer=ActivityAnswer, refusals=(404, 409))
     def put(self, request: Request) -> Response:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import models, plugins, services
+from agents import models, services
 from agents.access import agents_for, get_agent
 from agents.config_versions import ConfigWrite
 from agents.errors import AgentNotFound
 from agents.serializers import (
     AgentChanges,
     InternalAgentAnswer,
+    InternalPluginListQuery,
     InternalPluginQuery,
     PluginAnswer,
     PluginBody,
     TenantAgentBody,
 )
+from agents.views import PluginSettingsView
 from internal_api.serializers import AgentPage, AgentPageQuery, DeletedAgent
-from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import page
-from maim.http.views import InternalPlainView, InternalView
+from maim.http.views import InternalDoor, InternalView
 from tenants.access import Need, get_tenant
 from tenants.models import Tenant
 
@@ -37,7 +39,7 @@ class Agents(InternalView):
         rows = agents_for(self.actor).filter(tenant=tenant)
         if "status" in query:
             rows = rows.filter(status=query["status"])
-        found = page(rows, InternalAgentAnswer, page=query["page"], size=query["size"])
+        found = page(rows, InternalAgentAnswer, page=query["page"], size=query["size"], after=query.get("after"))
         return self.reply(found, message=_("Agents listed"), tenant_id=tenant.id)
 
     @operation(
@@ -46,19 +48,20 @@ class Agents(InternalView):
         request=TenantAgentBody,
         answer=InternalAgentAnswer,
         refusals=(404, 409),
+        revised=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(TenantAgentBody)
         tenant = get_tenant(self.actor, body.pop("tenant_id"), Need.WRITE_AGENTS)
         agent = services.create_agent(actor=self.actor, tenant=tenant, active_for=services.NEW_AGENT_ACTIVE_FOR, **body)
-        return self.reply(InternalAgentAnswer(agent).data, message=_("Agent created"), tenant_id=tenant.id)
+        return self.reply_revised(InternalAgentAnswer(agent).data, message=_("Agent created"), tenant_id=tenant.id)
 
 
 class Agent(InternalView):
-    @operation("Read an agent", tag="agents", answer=InternalAgentAnswer, refusals=(404,))
+    @operation("Read an agent", tag="agents", answer=InternalAgentAnswer, refusals=(404,), conditional=True)
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        return self.reply(InternalAgentAnswer(agent).data, message=_("Agent found"), tenant_id=agent.tenant_id)
+        return self.reply_unless_known(agent, InternalAgentAnswer, message=_("Agent found"), tenant_id=agent.tenant_id)
 
     @operation(
         "Change an agent: only the keys sent",
@@ -66,38 +69,41 @@ class Agent(InternalView):
         request=AgentChanges,
         answer=InternalAgentAnswer,
         refusals=(404, 409, 412),
+        revised=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        write = ConfigWrite(expected=conditional.expected_versions(request._request))
+        write = ConfigWrite(expected=self.if_match)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
         )
-        return self.reply(InternalAgentAnswer(agent).data, message=_("Agent changed"), tenant_id=agent.tenant_id)
+        return self.reply_revised(
+            InternalAgentAnswer(agent).data, message=_("Agent changed"), tenant_id=agent.tenant_id
+        )
 
-    @operation("Delete an agent with its keys", tag="agents", answer=DeletedAgent, refusals=(404,))
+    @operation("Delete an agent with its keys", tag="agents", answer=DeletedAgent, refusals=(404, 412))
     def delete(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        services.delete_agent(actor=self.actor, agent=agent)
+        services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
         return self.reply({"id": agent_id}, message=_("Agent deleted"), tenant_id=agent.tenant_id)
 
 
-class PluginSettings(InternalPlainView):
+class PluginSettings(InternalDoor, PluginSettingsView):
     @operation(
         "Read plugin settings, an agent's merged over its tenant's; of an unknown agent, the tenant's",
         tag="plugins",
-        query=InternalPluginQuery,
+        query=InternalPluginListQuery,
         answer=PluginAnswer(many=True),
         refusals=(404,),
     )
     def get(self, request: Request) -> Response:
-        query = self.query(InternalPluginQuery)
+        query = self.query(InternalPluginListQuery)
         tenant = get_tenant(self.actor, query["tenant_id"], Need.READ)
         try:
             agent = self._agent_of(tenant, query, Need.READ)
         except AgentNotFound:
             agent = None  # the old service did not look agents up
-        return Response(PluginAnswer(plugins.merged_plugins(tenant=tenant, agent=agent), many=True).data)
+        return self.part(tenant, agent, query)
 
     @operation(
         "Set a plugin for an agent, or for a tenant",
@@ -105,16 +111,15 @@ class PluginSettings(InternalPlainView):
         query=InternalPluginQuery,
         request=PluginBody,
         answer=PluginAnswer,
-        refusals=(404,),
+        refusals=(404, 412),
+        revised=True,
     )
     def post(self, request: Request) -> Response:
         query = self.query(InternalPluginQuery)
         tenant = get_tenant(self.actor, query["tenant_id"], Need.MANAGE)
-        agent = self._agent_of(tenant, query, Need.MANAGE)
-        body = {"config": {}, **self.body(PluginBody)}
-        return Response(PluginAnswer(plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, **body)).data)
+        return self.set(tenant, self._agent_of(tenant, query, Need.MANAGE))
 
-    def _agent_of(self, tenant: Tenant, query: dict[str, Any], need: Need) -> models.Agent | None:
+    def _agent_of(self, tenant: Tenant, query: Mapping[str, Any], need: Need) -> models.Agent | None:
         """Return the agent that the query names, if any; raise AgentNotFound also for another tenant's."""
         if "agent_id" not in query:
             return None

@@ -20,9 +20,9 @@ from agents.config_serializers import (
     TemplatePageQuery,
     VersionAnswer,
     VersionPage,
+    VersionPageQuery,
 )
 from maim.http import conditional
-from maim.http.fields import PageQuery
 from maim.http.openapi import operation
 from maim.http.pages import page
 from maim.http.views import InternalView
@@ -60,13 +60,14 @@ class ConfigVersions(InternalView):
     @operation(
         "List the versions of an agent's config, newest first",
         tag="config",
-        query=PageQuery,
+        query=VersionPageQuery,
         answer=VersionPage,
         refusals=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        found = page(config_versions.versions_of(agent), VersionAnswer, **self.query(PageQuery))
+        rows = config_versions.versions_of(agent)
+        found = page(rows, VersionAnswer, key="number", **self.query(VersionPageQuery))
         return self.reply(found, message=_("Config versions listed"), tenant_id=agent.tenant_id)
 
 
@@ -111,7 +112,7 @@ class Templates(InternalView):
         rows = templates.templates_for(self.actor)
         if "tenant_id" in query:
             rows = rows.filter(tenant_id=query["tenant_id"])
-        found = page(rows, TemplateAnswer, page=query["page"], size=query["size"])
+        found = page(rows, TemplateAnswer, page=query["page"], size=query["size"], after=query.get("after"))
         return self.reply(found, message=_("Templates listed"), tenant_id=query.get("tenant_id"))
 
     @operation(
@@ -120,13 +121,14 @@ class Templates(InternalView):
         request=InternalTemplateBody,
         answer=TemplateAnswer,
         refusals=(404, 409),
+        revised=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(InternalTemplateBody)
         named = body.pop("tenant_id", None)
         tenant = None if named is None else get_tenant(self.actor, named, Need.WRITE_AGENTS)
         template = templates.create_template(actor=self.actor, tenant=tenant, **body)
-        return self.reply(TemplateAnswer(template).data, message=_("Template created"), tenant_id=named)
+        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"), tenant_id=named)
 
 
 class Template(template_views.TemplateDocument, InternalView):

@@ -18,6 +18,7 @@ class Tenants(InternalDoor, TenantCollection):
         request=InternalTenantBody,
         answer=TenantAnswer,
         refusals=(409,),
+        revised=True,
     )
     def post(self, request: Request) -> Response:
         return self.create(InternalTenantBody)
@@ -29,7 +30,8 @@ class Tenant(InternalDoor, TenantResource):
         tag="tenants",
         request=InternalTenantChanges,
         answer=TenantAnswer,
-        refusals=(404, 409),
+        refusals=(404, 409, 412),
+        revised=True,
     )
     def put(self, request: Request, tenant_id: str) -> Response:
         return self.change(tenant_id, InternalTenantChanges)

@@ -29,6 +29,7 @@ class AgentDuplication(transfer_views.Duplication, InternalView):
         answer=InternalAgentAnswer,
         refusals=(404, 409),
         idempotent=True,
+        revised=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         return self.duplicated(agent_id, InternalAgentAnswer)

@@ -40,6 +40,14 @@ def sweep() -> int:
     reached: int | None = old.exclude(kind=Change.Kind.SWEPT).aggregate(epoch=Max("epoch"))["epoch"]
     if reached is None:
         return 0
-    number = Change.objects.filter(epoch__lte=reached).delete()[0]
-    Change.objects.create(epoch=reached, kind=Change.Kind.SWEPT, subject="", at=clock.now())
+    swept = Change.objects.filter(epoch__lte=reached)
+    last: int = swept.order_by("epoch", "pk").values_list("pk", flat=True).last() or 0
+    number = swept.delete()[0]
+    Change.objects.create(epoch=reached, kind=Change.Kind.SWEPT, subject=str(last), at=clock.now())
     return number
+
+
+def last_swept(row: Change) -> int | None:
+    """Return which entry was the last that `sweep` deleted, of the row that it left; None of another row."""
+    is_known = row.kind == Change.Kind.SWEPT and row.subject  # which the version before left empty
+    return int(row.subject) if is_known else None

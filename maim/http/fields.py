@@ -198,14 +198,44 @@ class Query(serializers.Serializer):  # type: ignore[type-arg]
     """Query parameters; unknown ones are ignored."""
 
 
-class PageQuery(Query):
+_IN_ORDER_OF_IDS = _("A list with `after` comes in the order of ids, from that one on; leave this out")
+
+
+class CursorQuery(Query):
+    """What a list that can be read part by part, in the order of ids, takes."""
+
+    after: serializers.Field[Any, Any, Any, Any] = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=ID_LENGTH,
+        help_text="In the order of ids: what comes after this one, the last that was read. Empty: from the beginning.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValidationError for another order, or another place in it, beside `after`."""
+        if "after" in attrs:
+            firsts = {"page": 1, "skip": 0, "sort": None}
+            wrong = [name for name, first in firsts.items() if attrs.get(name, first) != first]
+            if wrong:
+                raise serializers.ValidationError(dict.fromkeys(wrong, _IN_ORDER_OF_IDS))
+        return attrs
+
+
+class WalkQuery(CursorQuery):
+    """A list that is whole unless it is read with `after`."""
+
+    limit = NumberParameter(min_value=1, max_value=100, default=100, help_text="With `after`.")
+
+
+class PageQuery(CursorQuery):
     """v2's pages of tenants and agents."""
 
     page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
     size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
-class SliceQuery(Query):
+class SliceQuery(CursorQuery):
     """v1's slices of a list."""
 
     skip = NumberParameter(min_value=0, max_value=MAX_PAGE, default=0)

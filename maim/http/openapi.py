@@ -21,7 +21,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from maim.common import idempotency
-from maim.http.fields import Body, PageQuery, Query, SliceQuery, StrictCharField
+from maim.http.fields import Body, CursorQuery, PageQuery, Query, SliceQuery, StrictCharField, WalkQuery
 from maim.http.views import EnvelopeView, InternalDoor
 
 _JSON = "application/json"
@@ -48,6 +48,7 @@ class Operation:
     offline: bool
     idempotent: bool
     conditional: bool
+    revised: bool
     download: bool
 
 
@@ -66,6 +67,7 @@ def operation(
     offline: bool = False,
     idempotent: bool = False,
     conditional: bool = False,
+    revised: bool = False,
     download: bool = False,
 ) -> Callable[[F], F]:
     """Describes a view method.
@@ -74,7 +76,8 @@ def operation(
     surface's own shape, `other_answers` what comes with another status in a shape of its own.
     `offline` says that the method asks neither database nor Redis, so that neither can fail it;
     `idempotent` that it answers through `BaseView.once`; `conditional` that it has an ETag, and answers 304
-    where `If-None-Match` names it; `download` that it answers with a file, JSON or TOML, without an envelope.
+    where `If-None-Match` names it; `revised` that it has an ETag, and no more; `download` that it answers with a
+    file, JSON or TOML, without an envelope.
     A refusal with 412 says that it heeds `If-Match`.
     """
 
@@ -93,6 +96,7 @@ def operation(
             offline=offline,
             idempotent=idempotent,
             conditional=conditional,
+            revised=revised,
             download=download,
         )
         return method
@@ -149,7 +153,7 @@ _MEANING = {
     404: "Unknown, or somebody else's.",
     409: "A name is taken, or a status forbids it.",
     410: "Kept no longer; begin anew.",
-    412: "Changed since the version that `If-Match` names.",
+    412: "Changed since the state that `If-Match` names.",
     413: "The body is larger than 1 MiB.",
     415: "The body is of another media type.",
     429: "Too many attempts; Retry-After says when to come back.",
@@ -175,6 +179,13 @@ _TOTAL_COUNT = OpenApiParameter(
     required=True,
     description="How many there are in all.",
 )
+_NEXT_CURSOR = OpenApiParameter(
+    "X-Next-Cursor",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="In a list read with `after` that goes on: its next `after`, percent-encoded as a URL has it.",
+)
 _IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
@@ -188,14 +199,15 @@ _IF_NONE_MATCH = OpenApiParameter(
 )
 _IF_MATCH = OpenApiParameter(
     "If-Match",
-    {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
+    {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
     OpenApiParameter.HEADER,
-    description="The version that the change is meant for, as an ETag; for another it is refused.",
+    description="The ETag of the state that the change is meant for; for another it is refused. `*`: for any.",
 )
 _CONTENT_DISPOSITION = OpenApiParameter(
     "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], required=True, description="A file name."
 )
 _ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 304], required=True)
+_ETAG_OF_A_WRITE = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200], required=True)
 
 
 class ContractSchema(AutoSchema):
@@ -241,11 +253,18 @@ class ContractSchema(AutoSchema):
         sent = [_IDEMPOTENCY_KEY] if described.idempotent else []
         if described.conditional:
             sent += [_IF_NONE_MATCH, _ETAG]
+        if described.revised:
+            sent.append(_ETAG_OF_A_WRITE)
         if 412 in described.refusals:
             sent.append(_IF_MATCH)
         if described.download:
             sent.append(_CONTENT_DISPOSITION)
-        return [*query, *sent, *_HEADERS, *([_TOTAL_COUNT] if described.total_count else [])]
+        if described.total_count:
+            sent.append(_TOTAL_COUNT)
+        is_bare = not isinstance(self.view, EnvelopeView)
+        if is_bare and described.query is not None and issubclass(described.query, CursorQuery):
+            sent.append(_NEXT_CURSOR)
+        return [*query, *sent, *_HEADERS]
 
     def get_response_serializers(self) -> Any:
         described = self._operation
@@ -315,7 +334,7 @@ class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
 
 def bases_without_description() -> list[type]:
     """The classes whose docstrings are for us, not for readers of the documents."""
-    return [*get_lib_doc_excludes(), Body, Query, PageQuery, SliceQuery]  # type: ignore[no-untyped-call]
+    return [*get_lib_doc_excludes(), Body, Query, CursorQuery, PageQuery, SliceQuery, WalkQuery]  # type: ignore[no-untyped-call]
 
 
 def without_enum_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import cache
 from typing import Any, ClassVar, cast
 
@@ -26,6 +26,8 @@ from rest_framework.views import APIView
 from maim.common import idempotency
 from maim.common.actor import Actor, ActorKind
 from maim.common.errors import Text
+from maim.common.revisions import Revised
+from maim.http import conditional
 from maim.http.problems import Problem, problem_of
 from maim.http.rest import StrictJSONParser
 from maim.http.scope import RequestScope
@@ -100,6 +102,31 @@ class BaseView(APIView):
     ) -> Response:
         """A success, in the shape of the door; only the envelope has a message and a tenant."""
         raise NotImplementedError
+
+    @property
+    def if_match(self) -> Container[int] | None:
+        """The versions that `If-Match` allows the write on, None for any. Raise Invalid for what names no ETag."""
+        return conditional.expected_versions(self.request._request)
+
+    def reply_revised(self, data: Mapping[str, Any], *, message: Text, tenant_id: str | None = None) -> Response:
+        """Respond with an object, which has its `revision`, under its ETag."""
+        headers = conditional.revision_header(data)
+        return self.reply(data, message=message, tenant_id=tenant_id, headers=headers)
+
+    def reply_unless_known(
+        self, row: Revised, serializer: type[Serializer[Any]], *, message: Text, tenant_id: str | None = None
+    ) -> Response:
+        """Respond with an object under its ETag; with 304 where `If-None-Match` names that.
+
+        Not for what shows more than its revision covers, such as a key with its uses.
+        """
+        if conditional.is_unchanged(self.request._request, str(row.revision)):
+            return self.not_modified(str(row.revision))
+        return self.reply_revised(serializer(row).data, message=message, tenant_id=tenant_id)
+
+    def not_modified(self, etag: str) -> Response:
+        """Respond that the client has this state already."""
+        return Response(status=304, headers={"ETag": conditional.quoted(etag)})
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         raise NotImplementedError
