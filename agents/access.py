@@ -23,10 +23,12 @@ def get_agent(actor: Actor, agent_id: str, need: Need) -> Agent:
 
     Raises AgentNotFound, Forbidden, TenantReadOnly.
     """
-    agent = Agent.unscoped.filter(pk=agent_id).first()
+    rows = Agent.unscoped.select_related("tenant") if actor.is_trusted else Agent.unscoped.all()
+    agent = rows.filter(pk=agent_id).first()
     if agent is None:
         raise AgentNotFound
-    agent.tenant = _tenant_of_agent(actor, agent.tenant_id, need)
+    if not actor.is_trusted:
+        agent.tenant = _tenant_of_agent(actor, agent.tenant_id, need)
     return agent
 
 

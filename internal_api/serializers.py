@@ -197,7 +197,7 @@ class ActivityAnswer(serializers.Serializer[Any]):
 class ActivityList(serializers.Serializer[Any]):
     items = ActivityAnswer(many=True)
     count = serializers.IntegerField(help_text="How many are alive in all.")
-    next_after = serializers.CharField(allow_null=True)
+    next_after = serializers.CharField(allow_null=True, required=False, help_text="With `after`.")
 
 
 @extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})

@@ -58,10 +58,11 @@ class Scene:
 
 @pytest.fixture
 def scene(alice: Person) -> Scene:
-    return _scene(alice)
+    return make_scene(alice)
 
 
-def _scene(alice: Person) -> Scene:
+def make_scene(alice: Person) -> Scene:
+    """The scene, in Alice's tenant."""
     agent = make_agent(alice.tenant, "agent", config={"temperature": 0.7})
     agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"temperature": None}})
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
@@ -270,7 +271,7 @@ def inserts_refused(model: type[models.Model]) -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True)
 def test_without_its_row_no_change_is_made(alice: Person) -> None:
-    scene = _scene(alice)
+    scene = make_scene(alice)
     before = tables()
     with inserts_refused(AuditEntry):
         for change in CHANGES:

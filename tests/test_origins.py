@@ -38,9 +38,19 @@ ALLOWED_HEADERS = {
     "if-match",
     "if-none-match",
     "idempotency-key",
+    "prefer",
     "x-request-id",
 }
-EXPOSED_HEADERS = {"x-total-count", "etag", "x-request-id", "retry-after"}
+EXPOSED_HEADERS = {
+    "x-total-count",
+    "x-next-cursor",
+    "x-config-warnings",
+    "x-ignored-fields",
+    "preference-applied",
+    "etag",
+    "x-request-id",
+    "retry-after",
+}
 
 
 def cors_headers(answer: Answer) -> set[str]:

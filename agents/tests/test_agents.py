@@ -31,6 +31,7 @@ FIELDS = [
     "updated_at",
     "rate_limit",
     "quota",
+    "revision",
 ]
 
 
@@ -62,6 +63,7 @@ class TestCreating:
             "updated_at": "2026-01-31T12:00:00Z",
             "rate_limit": None,
             "quota": None,
+            "revision": NOON.timestamp() * 1000,
         }
         assert alice.client.get(f"{AGENTS}/{body['id']}").json() == body
 
@@ -198,7 +200,8 @@ class TestChanging:
             response = alice.client.send(method, f"{AGENTS}/{before['id']}", {field: value})
 
         assert response.status_code == 200
-        assert response.json() == {**before, field: value, "updated_at": "2026-01-31T12:00:01Z"}
+        expected = {field: value, "updated_at": "2026-01-31T12:00:01Z", "revision": before["revision"] + 1}
+        assert response.json() == {**before, **expected}
         assert alice.client.get(f"{AGENTS}/{before['id']}").json() == response.json()
 
     def test_config_is_merged(self, alice: Person, method: str) -> None:
@@ -225,8 +228,9 @@ class TestChanging:
             method, f"{AGENTS}/{before['id']}", {"description": "", "template_id": "", "tags": []}
         )
 
-        after = {**before, "description": "", "template_id": None, "tags": []}
-        assert response.json() == {**after, "updated_at": response.json()["updated_at"]}
+        after = response.json()
+        moved = {"updated_at": after["updated_at"], "revision": before["revision"] + 1}
+        assert after == {**before, "description": "", "template_id": None, "tags": [], **moved}
 
     @pytest.mark.parametrize("body", [{}, {"name": "bot", "config": {"a": 1}}, {"id": "x", "tenant_id": "tenant_x"}])
     def test_what_changes_nothing_leaves_no_trace(self, alice: Person, method: str, body: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from agents import changes
-from maim.common import clock, feed
-from maim.common.models import Change
+from maim.common import clock, epoch, feed
+from maim.common.models import Change, Epoch
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 
@@ -241,6 +242,68 @@ class TestCursors:
         assert up_to_date.news() == []
         agent = make_agent(alice.tenant, "new")
         assert ids(up_to_date.news()) == [agent.id]
+
+    def test_one_that_has_read_all_is_good_for_as_long_as_nothing_happens(
+        self, alice: Person, internal: SurfaceClient
+    ) -> None:
+        beginning = Follower(internal)
+        make_agent(alice.tenant)
+        fresh, reader = Follower(internal), beginning
+        reader.news()
+        with clock.frozen_at(clock.now() + feed.KEPT_FOR + timedelta(minutes=1)):
+            feed.sweep()
+        later = Follower(internal)
+
+        for follower in (fresh, reader, later):
+            assert follower.news() == []
+        agent = make_agent(alice.tenant, "new")
+        for follower in (fresh, reader, later):
+            assert ids(follower.news()) == [agent.id]
+
+    def test_one_in_the_middle_of_what_was_swept_is_gone(self, alice: Person, internal: SurfaceClient) -> None:
+        internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
+        for number in range(3):
+            make_agent(alice.tenant, f"bot {number}", template_id="polite")
+        follower = Follower(internal)
+        internal.send("PUT", "/api/v2/templates/polite", {"config": {"a": 1}})
+        middle = follower.get(after=follower.cursor, limit=1)["cursor"]
+        with clock.frozen_at(clock.now() + feed.KEPT_FOR + timedelta(minutes=1)):
+            feed.sweep()
+
+        assert internal.get(PATH, {"after": middle}).status_code == 410
+
+    @pytest.mark.parametrize("has_happened_since", [False, True])
+    def test_one_that_is_ahead_of_the_feed_is_gone(
+        self, alice: Person, internal: SurfaceClient, has_happened_since: bool
+    ) -> None:
+        """As after a backup was restored, which knows nothing of what happened since."""
+        for number in range(3):
+            make_agent(alice.tenant, f"kept {number}")
+        kept = Follower(internal)
+        backup = list(Change.objects.values_list("pk", flat=True))
+        agent = make_agent(alice.tenant, "lost")
+        internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
+        ahead = Follower(internal).cursor
+        Change.objects.exclude(pk__in=backup).delete()
+        Epoch.objects.update(value=F("value") - 2)
+        if has_happened_since:
+            alice.client.send("PUT", f"/api/v1/agents/{agent.id}", {"config": {"a": 1}})
+
+        # With an entry, and as the version before gave it out.
+        for cursor in (ahead, *([] if has_happened_since else [ahead.partition("-")[0]]), "999999999"):
+            gone = internal.get(PATH, {"after": cursor})
+            assert (gone.status_code, gone.json()["error_code"]) == (410, "GONE"), cursor
+            assert "重新" in gone.json()["error"]
+        assert ids(kept.news()) == ([agent.id] if has_happened_since else [])
+
+    def test_what_the_version_before_gave_out_is_good(self, alice: Person, internal: SurfaceClient) -> None:
+        make_agent(alice.tenant)
+        follower = Follower(internal)
+        follower.cursor = str(epoch.current())
+
+        assert follower.news() == []
+        agent = make_agent(alice.tenant, "new")
+        assert ids(follower.news()) == [agent.id]
 
     def test_sweeping_keeps_what_is_younger(self, alice: Person, internal: SurfaceClient) -> None:
         make_agent(alice.tenant)

@@ -14,7 +14,7 @@ from tests.support.people import Person, make_agent
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/plugins/settings"
 DICE = {"plugin_name": "dice", "enabled": True}
-FIELDS = ["id", "tenant_id", "agent_id", "plugin_name", "enabled", "config", "created_at", "updated_at"]
+FIELDS = ["id", "tenant_id", "agent_id", "plugin_name", "enabled", "config", "created_at", "updated_at", "revision"]
 
 
 class Door:

@@ -25,6 +25,7 @@ V1_FIELDS = [
     "expires_at",
     "usage_count",
     *_ADDED,
+    "revision",
 ]
 V2_FIELDS = [
     "api_key_id",
@@ -41,6 +42,7 @@ V2_FIELDS = [
     "created_at",
     "updated_at",
     *_ADDED,
+    "revision",
 ]
 
 

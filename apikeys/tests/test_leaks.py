@@ -46,7 +46,10 @@ def test_the_secret_is_dead_and_the_key_is_as_it_was(door: KeyDoor) -> None:
         report_leak(key["api_key"])
 
     assert code_of(key["api_key"]) == "AUTH_004"
-    assert door.get(key) == {**before, "leaked_at": "2026-01-31T12:00:00Z"}
+    moved = {"leaked_at": "2026-01-31T12:00:00Z", "revision": before["revision"] + 1}
+    if not door.is_bare:
+        moved["updated_at"] = "2026-01-31T12:00:00Z"
+    assert door.get(key) == {**before, **moved}
     assert door.listed()[0]["leaked_at"] == "2026-01-31T12:00:00Z"
 
 

@@ -29,6 +29,7 @@ FIELDS = [
     "tags",
     "rate_limit",
     "quota",
+    "revision",
 ]
 
 
@@ -73,6 +74,7 @@ def test_the_answer_to_a_create_is_the_agent(create: Any, alice: Person, interna
         "tags": ["x"],
         "rate_limit": None,
         "quota": None,
+        "revision": NOON.timestamp() * 1000,
     }
     assert internal.get(f"{AGENTS}/{agent['id']}").json()["data"] == agent
 
@@ -120,7 +122,7 @@ class TestListing:
         response = internal.get(f"{AGENTS}{query}")
         assert response.status_code == 200, response.content
         data: dict[str, Any] = response.json()["data"]
-        assert list(data) == ["items", "total", "page", "size", "pages"]
+        assert list(data) == ["items", "total", "page", "size", "pages", "next_after"]
         return data
 
     def test_a_tenants_agents_newest_first_in_pages(
@@ -140,7 +142,14 @@ class TestListing:
             ["bot 0"],
             [],
         ]
-        assert {**pages[3], "items": []} == {"items": [], "total": 5, "page": 4, "size": 2, "pages": 3}
+        assert {**pages[3], "items": []} == {
+            "items": [],
+            "total": 5,
+            "page": 4,
+            "size": 2,
+            "pages": 3,
+            "next_after": None,
+        }
         assert list(pages[0]["items"][0]) == FIELDS
 
     def test_an_empty_tenant_has_no_pages(self, internal: SurfaceClient, alice: Person) -> None:
@@ -150,6 +159,7 @@ class TestListing:
             "page": 1,
             "size": 20,
             "pages": 0,
+            "next_after": None,
         }
 
     def test_status_narrows_it_down(self, internal: SurfaceClient, alice: Person) -> None:

@@ -124,7 +124,14 @@ def test_every_tenant_is_listed_newest_first(internal: SurfaceClient, alice: Per
     response = internal.get(TENANTS)
 
     data = response.json()["data"]
-    assert {**data, "items": None} == {"items": None, "total": 3, "page": 1, "size": 20, "pages": 1}
+    assert {**data, "items": None} == {
+        "items": None,
+        "total": 3,
+        "page": 1,
+        "size": 20,
+        "pages": 1,
+        "next_after": None,
+    }
     assert [row["id"] for row in data["items"]] == [ownerless, charlie.tenant.id, alice.tenant.id]
     assert response.json()["tenant_id"] is None
 

@@ -27,12 +27,12 @@ class Activity(InternalView):
         query = self.query(ActivityQuery)
         rows = services.active_agents(query.get("tenant_id"))
         if "after" in query:
-            shown, _more, next_after = part_of(rows, limit=query["limit"], after=query["after"], key="agent_id")
-            count = rows.count()
+            part = part_of(rows, limit=query["limit"], after=query["after"], key="agent_id")
+            items = ActivityAnswer(part.rows, many=True).data
+            answer = {"items": items, "count": rows.count(), "next_after": part.next_after}
         else:
-            shown, next_after = list(rows), None
-            count = len(shown)
-        answer = {"items": ActivityAnswer(shown, many=True).data, "count": count, "next_after": next_after}
+            items = ActivityAnswer(rows, many=True).data
+            answer = {"items": items, "count": len(items)}
         return self.reply(answer, message=_("Active agents listed"), tenant_id=query.get("tenant_id"))
 
     @operation("An agent is alive", tag="activity", request=ActivityBody, answer=ActivityAnswer, refusals=(404, 409))

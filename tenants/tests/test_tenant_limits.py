@@ -65,7 +65,7 @@ class TestOnV2:
         tenant = data(try_create(internal, V2, **nothing))
 
         assert limits(tenant) == NONE
-        assert list(tenant)[-2:] == ["rate_limit", "quota"]
+        assert list(tenant)[-3:] == ["rate_limit", "quota", "revision"]
 
     def test_they_are_changed_and_an_empty_object_takes_them_away(self, alice: Person, internal: SurfaceClient) -> None:
         def put(**changes: Any) -> dict[str, Any]:

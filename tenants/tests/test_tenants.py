@@ -33,6 +33,7 @@ FIELDS = [
     "updated_at",
     "rate_limit",
     "quota",
+    "revision",
 ]
 
 
@@ -84,6 +85,7 @@ class TestCreating:
             "updated_at": "2026-01-31T12:00:00Z",
             "rate_limit": None,
             "quota": None,
+            "revision": NOON.timestamp() * 1000,
         }
 
     def test_who_makes_a_tenant_owns_it(self, alice: Person) -> None:
@@ -194,7 +196,7 @@ class TestListing:
         response = person.client.get(f"{TENANTS}{query}")
         assert response.status_code == 200, response.content
         data: dict[str, Any] = response.json()["data"]
-        assert list(data) == ["items", "total", "page", "size", "pages"]
+        assert list(data) == ["items", "total", "page", "size", "pages", "next_after"]
         return data
 
     def test_only_ones_own(self, alice: Person, bob: Person, charlie: Person) -> None:
@@ -214,7 +216,14 @@ class TestListing:
 
         assert [row["tenant_name"] for row in first["items"]] == ["tenant 3", "tenant 2", "tenant 1"]
         assert [row["tenant_name"] for row in second["items"]] == ["tenant 0", "alice's Personal Tenant"]
-        assert {**first, "items": None} == {"items": None, "total": 5, "page": 1, "size": 3, "pages": 2}
+        assert {**first, "items": None} == {
+            "items": None,
+            "total": 5,
+            "page": 1,
+            "size": 3,
+            "pages": 2,
+            "next_after": None,
+        }
         assert list(first["items"][0]) == FIELDS
 
     def test_ties_are_ordered_by_id(self, alice: Person) -> None:
@@ -292,6 +301,7 @@ class TestChanging:
             **before,
             "description": "new",
             "updated_at": "2026-01-31T12:00:01.500000Z",
+            "revision": before["revision"] + 1,
         }
 
     def test_a_config_is_replaced(self, alice: Person) -> None:

@@ -1,0 +1,348 @@
+"""Lists read with `after` meet each object that exists throughout once, whatever is created and deleted meanwhile."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
+
+import pytest
+
+from agents import plugins, services, templates
+from agents.models import Agent, ConfigVersion, PluginSetting, Template
+from apikeys.models import ApiKey
+from maim.http.docs import document
+from maim.http.surfaces import INTERNAL, SURFACES
+from tenants import services as tenants
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import OPERATOR, Person, make_agent, make_key, register
+from tests.support.routes import Route, fill
+
+pytestmark = pytest.mark.django_db
+SURFACE_OF = {surface.name: surface for surface in SURFACES}
+FEED = Route("internal", "/api/v2/config-changes", "GET")
+
+
+# ---- the lists, as the documents have them
+
+
+def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document(SURFACE_OF[surface])["components"]["schemas"][name] if name else schema
+    return found
+
+
+def _is_list(route: Route, operation: dict[str, Any]) -> bool:
+    """Whether it answers a list, bare or as `items`."""
+    content = operation["responses"].get("200", {}).get("content", {}).get("application/json")
+    if route.method != "GET" or content is None:
+        return False
+    schema = _resolved(route.surface, content["schema"])
+    data = _resolved(route.surface, schema.get("properties", {}).get("data", schema))
+    return data.get("type") == "array" or "items" in data.get("properties", {})
+
+
+def operations() -> dict[Route, dict[str, Any]]:
+    return {
+        Route(surface.name, path, method.upper()): operation
+        for surface in SURFACES
+        for path, methods in document(surface)["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+LISTS = sorted(route for route, operation in operations().items() if _is_list(route, operation) and route != FEED)
+
+
+# ---- what is in them
+
+
+@dataclass
+class Scene:
+    """Alice's tenant and an agent in it, and what the tests make and unmake beside each other."""
+
+    alice: Person
+    agent: Agent
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
+
+    @property
+    def name(self) -> str:
+        """Another one each time, no two of which are in the order of their making."""
+        return f"{random.Random(next(self.numbers)).getrandbits(64):x} 天气"
+
+    def client(self, route: Route) -> SurfaceClient:
+        return SurfaceClient(INTERNAL) if route.surface == "internal" else self.alice.client
+
+
+def _tenant(scene: Scene) -> Any:
+    actor = scene.alice.actor
+    return tenants.create_tenant(actor=actor, tenant_name=scene.name, tenant_type="enterprise").id
+
+
+def _agent(scene: Scene) -> Any:
+    return make_agent(scene.alice.tenant, scene.name).id
+
+
+def _live_agent(scene: Scene) -> Any:
+    agent = make_agent(scene.alice.tenant, scene.name)
+    services.record_activity(tenant_id=agent.tenant_id, agent_id=agent.id, ttl_seconds=60)
+    return agent.id
+
+
+def _key(scene: Scene) -> Any:
+    return make_key(scene.agent, scene.name).key.id
+
+
+def _template(scene: Scene) -> Any:
+    # Ids of people's choice, in every script.
+    name = scene.name
+    return templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name).id
+
+
+def _version(scene: Scene) -> Any:
+    changes = {"config": {"name": scene.name}}
+    return services.update_agent(actor=OPERATOR, agent=scene.agent, changes=changes).config_version
+
+
+def _plugin(scene: Scene) -> Any:
+    agent = random.Random(next(scene.numbers)).choice([scene.agent, None])
+    setting = plugins.set_plugin(
+        actor=OPERATOR, tenant=scene.alice.tenant, agent=agent, plugin_name=scene.name, enabled=True, config={}
+    )
+    return setting.public_id
+
+
+def _delete_plugin(scene: Scene, public_id: str) -> None:
+    rows = PluginSetting.objects.in_tenants([scene.alice.tenant.id])
+    next(row for row in rows if row.public_id == public_id).delete()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to make one of a kind, what to call it in a list, and how to delete it."""
+
+    make: Callable[[Scene], Any]
+    id: str
+    delete: Callable[[Scene, Any], object]
+    query: str = ""
+
+
+def _deleted(model: Any, column: str, _scene: Scene, value: Any) -> None:
+    getattr(model, "unscoped", model.objects).filter(**{column: value}).delete()
+
+
+AGENTS = Kind(_agent, "id", partial(_deleted, Agent, "pk"))
+KEYS = Kind(_key, "id", partial(_deleted, ApiKey, "pk"))
+TEMPLATES = Kind(_template, "id", partial(_deleted, Template, "pk"))
+TENANTS = Kind(_tenant, "id", partial(_deleted, Tenant, "pk"))
+VERSIONS = Kind(_version, "version", partial(_deleted, ConfigVersion, "number"))
+OF_TENANT = "&tenant_id={tenant_id}"
+
+KINDS = {
+    "internal: GET /api/v1/plugins/settings": Kind(_plugin, "id", _delete_plugin, OF_TENANT + "&agent_id={agent_id}"),
+    "internal: GET /api/v2/agent-activity": Kind(_live_agent, "agent_id", partial(_deleted, Agent, "pk"), OF_TENANT),
+    "internal: GET /api/v2/agents": Kind(AGENTS.make, "id", AGENTS.delete, OF_TENANT + "&status=active"),
+    "internal: GET /api/v2/agents/{agent_id}/config/versions": VERSIONS,
+    "internal: GET /api/v2/api-keys": Kind(KEYS.make, "api_key_id", KEYS.delete, OF_TENANT + "&agent_id={agent_id}"),
+    "internal: GET /api/v2/templates": TEMPLATES,
+    "internal: GET /api/v2/tenants": TENANTS,
+    "public: GET /api/v1/agents": Kind(AGENTS.make, "id", AGENTS.delete, OF_TENANT + "&q=天气&status=active"),
+    "public: GET /api/v1/agents/{agent_id}/api_keys": Kind(KEYS.make, "id", KEYS.delete, "&q=天气"),
+    "public: GET /api/v1/agents/{agent_id}/config/versions": VERSIONS,
+    "public: GET /api/v1/api-keys": Kind(KEYS.make, "api_key_id", KEYS.delete, OF_TENANT),
+    "public: GET /api/v1/plugins/settings": Kind(_plugin, "id", _delete_plugin, "&agent_id={agent_id}"),
+    "public: GET /api/v1/templates": TEMPLATES,
+    "public: GET /api/v1/tenants": TENANTS,
+}
+
+
+@pytest.fixture(scope="module")
+def scene(kept: None) -> Scene:
+    alice = register("alice")
+    return Scene(alice, make_agent(alice.tenant, "first 天气"))
+
+
+@dataclass
+class Walk:
+    """Somebody who reads a list part by part."""
+
+    scene: Scene
+    route: Route
+    size: int = 3
+    after: str | None = ""
+    total: int = -1
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[str(self.route)]
+
+    def get(self, **query: Any) -> Any:
+        """The answer to one request."""
+        path = fill(self.route.path, agent_id=self.scene.agent.id)
+        filters = fill(self.kind.query, tenant_id=self.scene.alice.tenant.id, agent_id=self.scene.agent.id)
+        sent = {name: values[0] for name, values in parse_qs(filters).items()} | query
+        return self.scene.client(self.route).get(path, sent)
+
+    def part(self) -> list[Any]:
+        """The ids of the next part."""
+        # Every name that a list has for its size; the others are ignored.
+        response = self.get(after=self.after, size=self.size, page_size=self.size, limit=self.size)
+        assert response.status_code == 200, response.content
+        body = response.json()
+        if isinstance(body, list):
+            rows, next_after = body, response.get("X-Next-Cursor")
+            self.after = None if next_after is None else unquote(next_after)
+            self.total = int(response["X-Total-Count"])
+        else:
+            rows = body["data"]["items"]
+            page = body["data"].get("pagination", body["data"])
+            self.after, self.total = page["next_after"], page.get("total", page.get("count"))
+        assert len(rows) <= self.size
+        assert self.after is None or (len(rows) == self.size and self.after == str(rows[-1][self.kind.id]))
+        return [row[self.kind.id] for row in rows]
+
+    def rest(self) -> list[Any]:
+        """The ids of all parts from here on."""
+        found: list[Any] = []
+        while self.after is not None:
+            found += self.part()
+        return found
+
+
+def test_every_list_is_known_here() -> None:
+    assert set(map(str, LISTS)) == set(KINDS), "say above how to make and delete what a new list is of"
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_every_list_takes_after_and_says_so(route: Route) -> None:
+    operation = operations()[route]
+
+    assert "after" in {parameter["name"] for parameter in operation["parameters"]}
+    is_bare = "array" in str(operation["responses"]["200"]["content"]["application/json"]["schema"].get("type"))
+    assert is_bare == ("X-Next-Cursor" in operation["responses"]["200"].get("headers", {}))
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_what_exists_throughout_is_met_once_whatever_is_created_and_deleted(route: Route, scene: Scene) -> None:
+    walk = Walk(scene, route)
+    kind, draw = walk.kind, random.Random(7)
+    throughout = [kind.make(scene) for _ in range(7)]
+    passing = [kind.make(scene) for _ in range(7)]
+    met: list[Any] = []
+
+    while walk.after is not None:
+        met += walk.part()
+        # The one that the cursor names goes first of all, if it may.
+        passing.sort(key=lambda each: each not in met[-1:])
+        for each in (passing.pop(0), passing.pop(draw.randrange(len(passing)))):
+            kind.delete(scene, each)
+        if len(passing) < 4:
+            passing += [kind.make(scene) for _ in range(3)]
+        if len(met) > 60:
+            break
+
+    assert set(throughout) <= set(met)
+    assert len(set(met)) == len(met)
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_undisturbed_it_is_the_whole_list_in_the_order_of_ids(route: Route, scene: Scene) -> None:
+    for _ in range(7):
+        Walk(scene, route).kind.make(scene)
+    walk = Walk(scene, route)
+    whole = Walk(scene, route, size=100)
+
+    found = walk.rest()
+
+    assert found == whole.rest()
+    assert walk.total == whole.total == len(found)
+    assert found == (sorted(found) if isinstance(found[0], int) else sorted(found, key=_order))
+    assert len(found) >= 7
+
+
+def _order(public_id: str) -> str:
+    """By code points, and of plugins by the name: an agent's own is in the place of its tenant's."""
+    return public_id.split("_", 5)[-1] if public_id.startswith("ps_") else public_id
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_a_part_that_ends_the_list_has_no_next(route: Route, scene: Scene) -> None:
+    kind = Walk(scene, route).kind
+    for _ in range(4):
+        kind.make(scene)
+    whole = Walk(scene, route, size=100).rest()
+
+    exact = Walk(scene, route, size=len(whole))
+    assert (exact.part(), exact.after) == (whole, None)
+    end = Walk(scene, route, after=str(whole[-1]))
+    assert (end.part(), end.after, end.total) == ([], None, len(whole))
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_another_order_or_place_beside_after_is_refused(route: Route, scene: Scene) -> None:
+    taken = {parameter["name"] for parameter in operations()[route]["parameters"]}
+
+    for name, value in (("page", 2), ("skip", 1), ("sort", "name"), ("sort", "-created_at")):
+        response = Walk(scene, route).get(after="", **{name: value})
+        assert response.status_code == (400 if name in taken else 200), response.content
+        if name in taken:
+            body = response.json()
+            errors = body["errors"] if "errors" in body else body["data"]["errors"]
+            assert list(errors) == [name]
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_without_after_no_cursor_is_given(route: Route, scene: Scene) -> None:
+    for _ in range(2):
+        Walk(scene, route).kind.make(scene)
+
+    response = Walk(scene, route).get(size=1, page_size=1, limit=1)
+
+    body = response.json()
+    assert "X-Next-Cursor" not in response
+    if isinstance(body, dict):
+        assert body["data"].get("pagination", body["data"]).get("next_after") is None
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+@pytest.mark.parametrize("after", ["x" * 300, "\x00"])
+def test_what_is_no_id_is_refused(route: Route, scene: Scene, after: str) -> None:
+    assert Walk(scene, route).get(after=after).status_code == 400
+
+
+def test_a_cursor_of_any_script_goes_into_the_header_as_a_url_has_it(scene: Scene) -> None:
+    route = Route("public", "/api/v1/templates", "GET")
+    for name in ("a %41&b", "天气", "é"):
+        templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name)
+
+    cursors = []
+    walk = Walk(scene, route, size=1)
+    while (response := walk.get(after=walk.after, limit=1)).get("X-Next-Cursor") is not None:
+        cursors.append(response["X-Next-Cursor"])
+        walk.after = unquote(cursors[-1])
+
+    assert cursors == [quote(name, safe="") for name in ("a %41&b", "é")]
+
+
+def test_an_agents_own_setting_that_takes_the_place_of_its_tenants_is_not_met_again(scene: Scene) -> None:
+    for name in ("a", "b", "c"):
+        plugins.set_plugin(
+            actor=OPERATOR, tenant=scene.alice.tenant, agent=None, plugin_name=name, enabled=True, config={}
+        )
+    walk = Walk(scene, Route("public", "/api/v1/plugins/settings", "GET"), size=2)
+    first = walk.part()
+    plugins.set_plugin(
+        actor=OPERATOR, tenant=scene.alice.tenant, agent=scene.agent, plugin_name="b", enabled=True, config={}
+    )
+
+    assert [setting.rpartition("_")[2] for setting in first + walk.rest()] == ["a", "b", "c"]
+
+
+def test_a_cursor_of_another_list_of_settings_is_refused(scene: Scene) -> None:
+    response = scene.alice.client.get(f"/api/v1/plugins/settings?agent_id={scene.agent.id}&after=ps_tenant_x_global_a")
+
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["after"])
