@@ -199,7 +199,7 @@ class TestChanging:
 
         after = door.put(key, **{field: value})
 
-        assert {name for name in door.fields if after[name] != before[name]} - {"updated_at"} == {field}
+        assert {name for name in door.fields if after[name] != before[name]} - {"updated_at"} == {field, "revision"}
         assert after[field] == value
         assert door.get(key) == after
 
@@ -210,7 +210,7 @@ class TestChanging:
         after = door.put(key, name=None, description=None, permissions=None, expires_at=None, status=None)
 
         changed = {name for name in door.fields if after[name] != before[name]} - {"updated_at"}
-        assert changed == {"description", "expires_at"}
+        assert changed == {"description", "expires_at", "revision"}
         assert (after["description"], after["expires_at"]) == (None, None)
 
     def test_what_changes_nothing_leaves_no_audit_row(self, door: KeyDoor) -> None:

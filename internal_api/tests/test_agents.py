@@ -196,7 +196,7 @@ class TestChanging:
 
         for field, value in (("name", "new"), ("status", "inactive"), ("tags", []), ("template_id", "new")):
             after = internal.send("PUT", f"{AGENTS}/{before['id']}", {field: value}).json()["data"]
-            assert {key for key in FIELDS if after[key] != before[key]} == {field, "updated_at"}
+            assert {key for key in FIELDS if after[key] != before[key]} == {field, "updated_at", "revision"}
             before = after
 
     def test_null_leaves_every_field_alone(self, create: Any, internal: SurfaceClient) -> None:
@@ -210,17 +210,13 @@ class TestChanging:
         self, create: Any, internal: SurfaceClient
     ) -> None:
         before = create(description="old", template_id="old", tags=["old"]).json()["data"]
-        empty = {"description": "", "template_id": "", "tags": []}
 
-        after = internal.send("PUT", f"{AGENTS}/{before['id']}", empty).json()["data"]
+        after = internal.send(
+            "PUT", f"{AGENTS}/{before['id']}", {"description": "", "template_id": "", "tags": []}
+        ).json()["data"]
 
-        assert after == {
-            **before,
-            "description": "",
-            "template_id": None,
-            "tags": [],
-            "updated_at": after["updated_at"],
-        }
+        moved = {"updated_at": after["updated_at"], "revision": before["revision"] + 1}
+        assert after == {**before, "description": "", "template_id": None, "tags": [], **moved}
 
     def test_patch_is_not_allowed(self, create: Any, internal: SurfaceClient) -> None:
         path = f"{AGENTS}/{create().json()['data']['id']}"
