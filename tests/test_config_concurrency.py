@@ -106,6 +106,25 @@ def test_of_50_that_name_the_same_version_one_wins(doors: Doors) -> None:
     assert [row["version"] for row in doors.versions()] == [1, 2]
 
 
+@pytest.mark.parametrize("kind", ["tenants", "agents", "api-keys", "templates"])
+def test_of_20_that_name_the_same_revision_one_wins(doors: Doors, kind: str) -> None:
+    of_tenant = {"tenant_id": doors.tenant_id, "name": "contested"}
+    key = doors.v2[0].post("/api/v2/api-keys", json={**of_tenant, "agent_id": doors.agent_id}).json()["data"]
+    template = doors.v2[0].post("/api/v2/templates", json=of_tenant).json()["data"]
+    ids = {"tenants": doors.tenant_id, "agents": doors.agent_id, "api-keys": key["api_key_id"]}
+    url = f"/api/v2/{kind}/{ids.get(kind, template['id'])}"
+    before = doors.v2[0].get(url)
+    seen = {"If-Match": before.headers["ETag"]}
+
+    clients = itertools.cycle(doors.v2)
+    answers = at_once([_put(next(clients), url, {"description": f"writer {n}"}, seen) for n in range(20)])
+
+    (winner,) = made(answers, 412)
+    after = doors.v2[0].get(url).json()["data"]
+    assert after["description"] == f"writer {answers.index(winner)}"
+    assert after["revision"] == before.json()["data"]["revision"] + 1
+
+
 def test_who_reads_again_after_412_loses_nothing(doors: Doors) -> None:
     """Ten count up one number, each five times."""
 

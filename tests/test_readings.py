@@ -62,7 +62,7 @@ def test_an_answer_is_the_views(alice: Person, internal: SurfaceClient, agent: s
     assert b"sk-mine" not in reply.body
 
 
-@pytest.mark.parametrize("part", PARTS[1:])
+@pytest.mark.parametrize("part", PARTS)
 def test_what_a_bot_has_already_is_not_sent_again(alice: Person, internal: SurfaceClient, part: str) -> None:
     agent = make_agent(alice.tenant, config=CONFIG)
     path = f"/api/v2/agents/{agent.id}{part}"
