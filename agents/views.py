@@ -104,7 +104,7 @@ class PluginSettingsView(PlainView):
             return Response(PluginAnswer(rows[:], many=True).data)
         return bare_list(rows, PluginAnswer, limit=query["limit"], after=query["after"], key="public_id")
 
-    def set(self, tenant: Tenant, agent: Agent | None) -> Response:
+    def set_plugin(self, tenant: Tenant, agent: Agent | None) -> Response:
         """Set the plugin that the body names."""
         body = {"config": {}, **self.body(PluginBody)}
         row = plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, expected=self.if_match, **body)
@@ -133,7 +133,7 @@ class PluginSettings(PluginSettingsView):
         revised=True,
     )
     def post(self, request: Request) -> Response:
-        return self.set(*self._scope(self.query(PluginQuery), Need.WRITE_AGENTS, Need.MANAGE))
+        return self.set_plugin(*self._scope(self.query(PluginQuery), Need.WRITE_AGENTS, Need.MANAGE))
 
     def _scope(self, query: Mapping[str, Any], on_agent: Need, on_tenant: Need) -> tuple[Tenant, Agent | None]:
         if "agent_id" in query:

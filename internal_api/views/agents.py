@@ -117,7 +117,7 @@ class PluginSettings(InternalDoor, PluginSettingsView):
     def post(self, request: Request) -> Response:
         query = self.query(InternalPluginQuery)
         tenant = get_tenant(self.actor, query["tenant_id"], Need.MANAGE)
-        return self.set(tenant, self._agent_of(tenant, query, Need.MANAGE))
+        return self.set_plugin(tenant, self._agent_of(tenant, query, Need.MANAGE))
 
     def _agent_of(self, tenant: Tenant, query: Mapping[str, Any], need: Need) -> models.Agent | None:
         """Return the agent that the query names, if any; raise AgentNotFound also for another tenant's."""
