@@ -46,10 +46,9 @@ def part_of(
     `key` names the attribute that is the id, and of a queryset also the column.
     """
     found = list(_ordered(rows, after, key)[skip : skip + limit + 1])
-    has_more = len(found) > limit
-    return Part(
-        found[:limit], has_more, str(getattr(found[limit - 1], key)) if has_more and after is not None else None
-    )
+    shown, has_more = found[:limit], len(found) > limit
+    next_after = str(getattr(shown[-1], key)) if has_more and after is not None else None
+    return Part(shown, has_more, next_after)
 
 
 def _ordered(rows: QuerySet[Any] | Rows, after: Cursor | None, key: str) -> Any:
