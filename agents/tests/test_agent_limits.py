@@ -126,7 +126,7 @@ class TestGiving:
         assert limits(door.create(**nothing)) == NONE
 
     def test_they_come_after_the_other_fields(self, door: Door) -> None:
-        assert list(door.create())[-2:] == ["rate_limit", "quota"]
+        assert list(door.create())[-3:] == ["rate_limit", "quota", "revision"]
 
     def test_patch_gives_them_too(self, alice: Person) -> None:
         agent = make_agent(alice.tenant)

@@ -7,12 +7,12 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0001_initial'),
+        ('apikeys', '0002_fold_names_by_nfkc'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='tenant',
+            model_name='apikey',
             name='revision',
             field=models.PositiveBigIntegerField(db_default=1000000000000, default=maim.common.revisions.first_revision, editable=False, verbose_name='revision'),
         ),

@@ -5,7 +5,7 @@ import maim.common.revisions
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("agents", "0001_initial"),
+        ("agents", "0002_fold_names_by_nfkc"),
     ]
 
     operations = [
