@@ -134,7 +134,7 @@ def restore(
     """
     row = lock_agent(agent.pk)
     expect(row, expected)
-    config = get_version(row, version).config
+    config = secrets.sealed(get_version(row, version).config, row.config)
     rules.check_names(config, row.config, layers_below(row))
     before, number_before = row.config, row.config_version
     if audit.differ(secrets.comparable(before), secrets.comparable(config)):

@@ -154,6 +154,12 @@ def _network(text: str) -> str:
     return text
 
 
+def _secret_name(text: str) -> str:
+    if not re.fullmatch(r"[\w*-]+", text) or len(text.replace("*", "")) < 2:
+        raise ValueError(f"{text!r} is no pattern of a name; write it as license_number or *_pin")
+    return text
+
+
 def _database_url(text: str) -> str:
     scheme = urlsplit(text).scheme
     if scheme not in ("sqlite", "mysql"):
@@ -194,6 +200,7 @@ def _encryption_keys(secret: SecretStr) -> SecretStr:
 
 BindText = Annotated[str, AfterValidator(_bind)]
 HostNames = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode]
+SecretNames = Annotated[list[Annotated[str, AfterValidator(_secret_name)]], NoDecode]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode]
 Origins = Annotated[list[Annotated[str, AfterValidator(parse_origin)]], NoDecode]
 
@@ -266,6 +273,11 @@ class Environment(BaseSettings):
         description="Comma-separated host names, besides IP addresses, `localhost` and single-label names, "
         "that the internal surface answers to.",
     )
+    MAIM_SECRET_NAMES: SecretNames = Field(
+        [],
+        description="Comma-separated names, `*` standing for any part, under which configs and plugin settings hold "
+        "secrets, besides those that maim knows by itself. Run `manage.py rotate_secrets` after a change.",
+    )
     MAIM_REGISTRATION: Literal["open", "closed"] = Field(
         "open", description="`open`: anybody may register; `closed`: only operators make users."
     )
@@ -322,7 +334,7 @@ class Environment(BaseSettings):
     @model_validator(mode="wrap")
     @classmethod
     def _name_all_that_is_wrong(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
-        lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS")
+        lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS", "MAIM_SECRET_NAMES")
         problems = _unreadable_files(values) + cls._conflicts(values)
         try:
             environment = check({**values, **{name: _split(values[name]) for name in lists if name in values}})

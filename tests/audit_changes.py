@@ -21,7 +21,7 @@ MASK = "********"
 MASKED_CONFIG = {
     "config_overrides": {
         "model": {"api_providers": [{"name": "mine", "api_key": MASK, "base_url": MASK}]},
-        "maim_message": {"auth_token": MASK},
+        "maim_message": {"auth_token": [MASK]},
     }
 }
 

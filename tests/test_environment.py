@@ -124,6 +124,13 @@ class TestDefaults:
 
         assert list(environment.key_secrets()) == [12, 1]
 
+    def test_names_of_secrets_are_patterns(self, given: Load) -> None:
+        assert given(MAIM_SECRET_NAMES="licenseNumber, *_pin,, 许可证").MAIM_SECRET_NAMES == [
+            "licenseNumber",
+            "*_pin",
+            "许可证",
+        ]
+
     @pytest.mark.parametrize(
         ("text", "keys"),
         [
@@ -146,6 +153,7 @@ class TestWrongValues:
                 "MAIM_PUBLIC_BIND",
                 ["8880", "localhost:8880", "0.0.0.0:0", "0.0.0.0:65536", "256.0.0.1:80", "unix:/maim"],
             ),
+            ("MAIM_SECRET_NAMES", ["*", "**", "a", "a b", "token[s]", "to?en", "a.b"]),
             ("MAIM_INTERNAL_BIND", ["::1:8000", "127.0.0.1:", "127.0.0.1:http"]),
             ("REDIS_URL", ["localhost:6379", "http://h", "redis://", "redis://h:port", "unix:///tmp/redis.sock"]),
             ("MAIM_SECRET_KEY", ["short"]),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from agents.config import merging, rules, schema, system
-from agents.config.document import Config, secret_places
+from agents.config import merging, rules, schema, secrets, system
+from agents.config.document import Config, section
 from agents.config.schema import Place, path
 from agents.errors import BadConfig
 from maim.common.errors import FieldErrors
@@ -34,6 +34,9 @@ def adopted(config: Config) -> Adopted:
     Left out is only what would be in the way of merging and of sealing. `config` is not changed.
     """
     left_out, warnings = dict[str, list[str]](), dict[str, list[str]]()
+    config, reserved = secrets.without_reserved(config)
+    for place in reserved:
+        _note(left_out, {place: [_("this looks like a sealed secret, which only the server makes")]})
     try:
         faults = list(schema.faults(config))
     except BadConfig as error:  # there are too many of them to name
@@ -44,7 +47,7 @@ def adopted(config: Config) -> Adopted:
     places = _topmost({_removable(fault.place) for fault in faults if fault.is_in_the_way})
     # What goes is emptied first, so that all else keeps its place while it is looked at.
     kept = _emptied(config, places) if places or _has_odd_secrets(config) else config
-    for holder, key, place in list(secret_places(kept)):
+    for holder, key, place in list(_known_secrets(kept)):
         if not isinstance(holder[key], _SECRET_TYPES):
             del holder[key]
             warnings.pop(place, None)
@@ -56,7 +59,22 @@ def adopted(config: Config) -> Adopted:
 
 
 def _has_odd_secrets(config: Config) -> bool:
-    return any(not isinstance(holder[key], _SECRET_TYPES) for holder, key, _place in secret_places(config))
+    return any(not isinstance(holder[key], _SECRET_TYPES) for holder, key, _place in _known_secrets(config))
+
+
+def _known_secrets(config: Config) -> Iterator[tuple[Config, str, str]]:
+    """Yield each secret of the schema that is set, as (the object that holds it, its key, its path).
+
+    Here a number is none that could be sealed, while the rule about secrets holds it for no secret.
+    """
+    providers = section(config, "model").get("api_providers")
+    for number, provider in enumerate(providers if isinstance(providers, list) else ()):
+        for key in ("api_key", "base_url") if isinstance(provider, dict) else ():
+            if provider.get(key):
+                yield provider, key, f"config_overrides.model.api_providers[{number}].{key}"
+    message = section(config, "maim_message")
+    if message.get("auth_token"):
+        yield message, "auth_token", "config_overrides.maim_message.auth_token"
 
 
 def _check_names(config: Config) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from agents.config import merging, rules, schema, secrets, system
-from agents.config.document import Config
+from agents.config.document import AGENT_DEFAULTS, Config
 from agents.config.layers import Layer, resolve
 from agents.errors import BadConfig
 from maim.common.errors import Text
@@ -53,17 +53,13 @@ class _Errors:
         self.found: dict[str, list[Text]] = {}
 
     @contextmanager
-    def collected(self) -> Iterator[None]:
+    def collected(self, prefix: str = "") -> Iterator[None]:
         """Around a check that raises BadConfig: the next one is made, too."""
         try:
             yield
         except BadConfig as error:
             for place, sentences in error.errors.items():
-                self.found.setdefault(place, []).extend(sentences)
-
-
-# In `tenant_config`, whose other keys are the tenant's own business.
-AGENT_DEFAULTS = "agent_defaults"
+                self.found.setdefault(f"{prefix}{place}", []).extend(sentences)
 
 
 def agent_defaults(tenant_config: dict[str, Any] | None) -> Config:
@@ -73,36 +69,41 @@ def agent_defaults(tenant_config: dict[str, Any] | None) -> Config:
 
 
 def changed_tenant_config(stored: dict[str, Any] | None, sent: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The tenant config to store after `sent`, which replaces it; a mask keeps the stored secret.
+    """Return the tenant config to store after `sent`, which replaces it; a mask keeps the stored secret.
 
-    Raises BadConfig, whose paths begin with `tenant_config.agent_defaults`.
+    Raise BadConfig, whose paths begin with `tenant_config`.
     """
-    if sent is None or AGENT_DEFAULTS not in sent:
-        return sent
-    path = f"tenant_config.{AGENT_DEFAULTS}"
-    defaults = sent[AGENT_DEFAULTS]
-    if defaults is None:
-        return {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
-    if not isinstance(defaults, dict):
-        raise BadConfig({path: [_("must be an object")]})
-    try:
-        return {
-            **sent,
-            AGENT_DEFAULTS: changed(agent_defaults(stored), defaults, below=[system.defaults().layer], replace=True),
-        }
-    except BadConfig as error:
-        raise BadConfig({f"{path}.{place}": sentences for place, sentences in error.errors.items()}) from error
+    if sent is None:
+        return None
+    before, errors = stored or {}, _Errors()
+    result = {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
+    with errors.collected("tenant_config."):
+        result = secrets.sealed(secrets.unmasked(result, before), before)
+    defaults = sent.get(AGENT_DEFAULTS)
+    if defaults is not None:
+        if not isinstance(defaults, dict):
+            raise BadConfig({**errors.found, f"tenant_config.{AGENT_DEFAULTS}": [_("must be an object")]})
+        with errors.collected(f"tenant_config.{AGENT_DEFAULTS}."):
+            below = [system.defaults().layer]
+            result[AGENT_DEFAULTS] = changed(agent_defaults(stored), defaults, below=below, replace=True)
+    if errors.found:
+        raise BadConfig(errors.found)
+    return {key: result[key] for key in sent if key in result}
 
 
 def masked_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """As it may be shown."""
-    if tenant_config is None or AGENT_DEFAULTS not in tenant_config:
-        return tenant_config
-    return {**tenant_config, AGENT_DEFAULTS: secrets.masked(agent_defaults(tenant_config))}
+    """Return it as people may see it."""
+    return None if tenant_config is None else secrets.masked(tenant_config)
+
+
+def internal_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return it as services may see it: what is their tenant's own in clear, and the agents' defaults masked."""
+    if tenant_config is None:
+        return None
+    own = {key: value for key, value in tenant_config.items() if key != AGENT_DEFAULTS}
+    return {**secrets.masked(tenant_config), **secrets.opened_or_masked(own)}
 
 
 def comparable_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """As it may be compared with another, sealed or not (agents.config.secrets.comparable)."""
-    if tenant_config is None or AGENT_DEFAULTS not in tenant_config:
-        return tenant_config
-    return {**tenant_config, AGENT_DEFAULTS: secrets.comparable(agent_defaults(tenant_config))}
+    """Return it as it may be compared with another, sealed or not (agents.config.secrets.comparable)."""
+    return None if tenant_config is None else secrets.comparable(tenant_config)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 Config = dict[str, Any]
 
@@ -35,12 +34,23 @@ SECTIONS = (
 )  # of config_overrides; what stands beside them is kept as it was sent
 # Lists whose items have names, and are merged by them.
 NAMED_LISTS = (("config_overrides", "model", "api_providers"), ("config_overrides", "model", "models"))
-PROVIDER_SECRETS = ("api_key", "base_url")
+# In `tenant_config`, whose other keys are the tenant's own business.
+AGENT_DEFAULTS = "agent_defaults"
+
+
+def is_token(value: Any) -> bool:
+    """Return whether a value looks like a token of Fernet; that of a list stands in brackets."""
+    return isinstance(value, str) and value.removeprefix("[").startswith("gAAAA")
 
 
 def is_sealed(value: Any) -> bool:
-    """Whether a stored value, in a secret's place, is sealed (agents.config.secrets)."""
-    return isinstance(value, dict) and value.keys() == {SEALED}
+    """Return whether a stored value is a sealed secret (agents.config.secrets)."""
+    return isinstance(value, dict) and len(value) == 1 and is_token(value.get(SEALED))
+
+
+def is_object(value: Any) -> TypeGuard[Config]:
+    """Return whether a stored value is merged key by key: a sealed secret is not, since it stands for a text."""
+    return isinstance(value, dict) and not is_sealed(value)
 
 
 def section(config: Config, name: str) -> Config:
@@ -48,17 +58,3 @@ def section(config: Config, name: str) -> Config:
     overrides = config.get("config_overrides")
     found = overrides.get(name) if isinstance(overrides, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def secret_places(config: Config) -> Iterator[tuple[Config, str, str]]:
-    """Every secret that is set, as (the object that holds it, its key, its path)."""
-    model = section(config, "model")
-    providers = model.get("api_providers")
-    for number, provider in enumerate(providers if isinstance(providers, list) else ()):
-        if isinstance(provider, dict):
-            for key in PROVIDER_SECRETS:
-                if provider.get(key):
-                    yield provider, key, f"config_overrides.model.api_providers[{number}].{key}"
-    message = section(config, "maim_message")
-    if message.get("auth_token"):
-        yield message, "auth_token", "config_overrides.maim_message.auth_token"

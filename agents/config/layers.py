@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from agents.config.document import NAMED_LISTS, Config
+from agents.config.document import NAMED_LISTS, Config, is_object
 from agents.config.merging import one_spelling, persona_object
 from agents.config.schema import Notice
 from maim.common.text import fold
@@ -94,7 +94,7 @@ def _over(lower: Config, upper: Config, path: Path, *, is_trusted: bool) -> Conf
         below = result.get(key)
         if here in NAMED_LISTS and isinstance(value, list) and isinstance(below, list):
             result[key] = _joined(below, value, here, is_trusted=is_trusted)
-        elif isinstance(value, dict) and isinstance(below, dict):
+        elif is_object(value) and is_object(below):
             result[key] = _over(below, value, here, is_trusted=is_trusted)
         else:
             result[key] = value

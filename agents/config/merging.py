@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.config.document import NAMED_LISTS, Config
+from agents.config.document import NAMED_LISTS, Config, is_object
 
 
 def merge(stored: Config, sent: Config) -> Config:
@@ -42,9 +42,9 @@ def _merge_object(stored: Config, sent: Config, path: tuple[str, ...]) -> Config
             result.pop(key, None)
         elif here in NAMED_LISTS:
             result[key] = _merge_named(stored.get(key), value, here)
-        elif isinstance(value, dict):
+        elif is_object(value):
             old = stored.get(key)
-            result[key] = _merge_object(old if isinstance(old, dict) else {}, value, here)
+            result[key] = _merge_object(old if is_object(old) else {}, value, here)
         else:
             result[key] = _without_nulls(value)
     return result

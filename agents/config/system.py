@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import math
-import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +18,10 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 import maim
-from agents.config import layers, schema
-from agents.config.document import PROVIDER_SECRETS, Config
+from agents.config import layers, schema, secrets
+from agents.config.document import SEALED, Config
 from agents.config.layers import Layer
+from agents.config.secret_places import reserved
 
 log = logging.getLogger("maim.config")
 
@@ -69,6 +69,8 @@ class _TomlFile:
             raise ValueError(f"{wrong[0]} must be a table")
         if wrong := [key for key in self._lists if not _is_list_of_named(content.get(key, []))]:
             raise ValueError(f"{wrong[0]} must be a list of tables, each with a name")
+        if reserved(content):
+            raise ValueError(f"{SEALED} is what maim itself writes")
         try:
             json.dumps(content)
         except TypeError as error:
@@ -102,40 +104,46 @@ _model_file = _TomlFile(
 )
 _bot_file = _TomlFile(_BUILT_IN / "bot_config.toml")
 
-# Whatever an operator writes into these files, nobody is to read a secret out of them.
-_SECRET_KEY = re.compile(r"(^|_)(api_?keys?|token|secret|password)$", re.IGNORECASE)
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_secrets(member) for key, member in value.items() if not _SECRET_KEY.search(key)}
-    if isinstance(value, list):
-        return [_without_secrets(member) for member in value]
-    return value
-
 
 def models() -> dict[str, Any]:
     """`{providers, models, defaults}`; of a provider exactly these four fields, never its key."""
     content = _model_file.content(settings.MODEL_CONFIG_PATH)
+    shown = _shown({"model": {key: content[key] for key in ("models", "model_task_config") if key in content}})["model"]
     return {
         "providers": [
             {
                 "name": provider["name"],
                 "client_type": provider.get("client_type", "openai"),
-                "base_url": provider.get("base_url"),
+                "base_url": _without_credentials(provider.get("base_url")),
                 "is_server_provider": True,
             }
             for provider in content.get("api_providers", [])
         ],
-        "models": _without_secrets(content.get("models", [])),
-        "defaults": _without_secrets(content.get("model_task_config", {})),
+        "models": shown.get("models", []),
+        "defaults": shown.get("model_task_config", {}),
     }
 
 
+def _without_credentials(address: Any) -> Any:
+    """Return an address without user, password and query, each of which may be a secret."""
+    if not isinstance(address, str) or not {"@", "?"} & set(address):
+        return address
+    address = address.partition("?")[0]
+    scheme, slashes, rest = address.rpartition("//")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
+
+
 def bot_defaults() -> dict[str, Any]:
-    """The bots' default sections, without any secret."""
+    """Return the bots' default sections, without any secret."""
     content = _bot_file.content(settings.BOT_CONFIG_PATH)
-    return {name: _without_secrets(value) for name, value in content.items() if name != "inner"}
+    return _shown({name: value for name, value in content.items() if name != "inner"})
+
+
+def _shown(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return sections of a config as anybody may see them."""
+    shown: dict[str, Any] = secrets.omitted({"config_overrides": sections})["config_overrides"]
+    return shown
 
 
 class Defaults(NamedTuple):
@@ -146,9 +154,9 @@ class Defaults(NamedTuple):
 
 
 def defaults() -> Defaults:
-    """The system's defaults as an agent's config would say them: the schema's, under those of the files.
+    """Return the system's defaults as an agent's config would say them: the schema's, under those of the files.
 
-    Read only. Its providers have their keys.
+    Read only. The secrets of the files are in it, in clear: it is masked wherever it is shown, and never stored.
     """
     return _layer(
         _Identity(_bot_file.content(settings.BOT_CONFIG_PATH)),
@@ -184,20 +192,13 @@ def _layer(bot: _Identity, model: _Identity) -> Defaults:
     said: Config = {"config_overrides": {}}
     for name, value in bot.content.items():
         if name in _PLACES:
-            said[_PLACES[name]] = _without_secrets(value)
+            said[_PLACES[name]] = value
         elif name != "inner":
-            said["config_overrides"][name] = _without_secrets(value)
-    message = bot.content.get("maim_message")
-    if isinstance(message, dict) and "auth_token" in message:
-        said["config_overrides"]["maim_message"]["auth_token"] = message["auth_token"]
-    providers = [
-        {**_without_secrets(provider), **{key: provider[key] for key in PROVIDER_SECRETS if key in provider}}
-        for provider in model.content.get("api_providers", [])
-    ]
+            said["config_overrides"][name] = value
     said["config_overrides"]["model"] = {
-        "api_providers": providers,
-        "models": _without_secrets(model.content.get("models", [])),
-        "model_task_config": _without_secrets(model.content.get("model_task_config", {})),
+        "api_providers": model.content.get("api_providers", []),
+        "models": model.content.get("models", []),
+        "model_task_config": model.content.get("model_task_config", {}),
     }
     config = layers.resolve([Layer("", schema.defaults()), Layer("", said, is_trusted=True)])
     text = json.dumps([config, maim.__version__], sort_keys=True)

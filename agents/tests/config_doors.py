@@ -163,5 +163,5 @@ def shown(config: Config) -> Config:
             if provider.get(key):
                 provider[key] = MASK
     if overrides.get("maim_message", {}).get("auth_token"):
-        overrides["maim_message"]["auth_token"] = MASK
+        overrides["maim_message"]["auth_token"] = [MASK]
     return result

@@ -25,7 +25,7 @@ class TestSecrets:
     MASKED = {
         "config_overrides": {
             "model": {"api_providers": [provider(base_url=MASK, api_key=MASK)]},
-            "maim_message": {"auth_token": MASK, "port": 5},
+            "maim_message": {"auth_token": [MASK], "port": 5},
         }
     }
     SECRETS = (b"sk-mine", b"mine.example", b"tok-1")
@@ -133,7 +133,11 @@ class TestSecrets:
         assert config_door.put(sent) == sent
         assert stored() == sent
 
-    def test_a_key_outside_the_known_places_is_not_a_secret(self, config_door: ConfigDoor) -> None:
-        config = {"api_key": "kept as sent", "config_overrides": {"own": {"auth_token": "kept as sent"}}}
+    def test_a_name_that_looks_like_a_secrets_hides_one_anywhere(self, config_door: ConfigDoor) -> None:
+        config = {"api_key": "hidden", "config_overrides": {"own": {"auth_token": "hidden", "max_tokens": 4096}}}
 
-        assert config_door.create(config) == config
+        shown = config_door.create(config)
+
+        assert shown == {"api_key": MASK, "config_overrides": {"own": {"auth_token": MASK, "max_tokens": 4096}}}
+        assert config_door.put(shown) == shown
+        assert stored() == config

@@ -198,7 +198,7 @@ class TestDifferences:
         path = "/config_overrides/model/api_providers/0/api_key"
         assert door.versions()[1]["changes"] == [{"op": "replace", "path": path, "value": MASK}]
         path = "/config_overrides/maim_message/auth_token"
-        assert door.get("/diff?from=2&to=3")["changes"] == [{"op": "replace", "path": path, "value": MASK}]
+        assert door.get("/diff?from=2&to=3")["changes"] == [{"op": "replace", "path": path, "value": [MASK]}]
         assert door.get("/diff?from=1&to=1")["changes"] == []
 
     def test_a_secret_that_was_stored_in_clear_is_not_shown_either(self, door: Door) -> None:
@@ -438,7 +438,7 @@ class TestAStolenDatabase:
 
         assert door.get() == {**masked, "a": 1}
         assert door.get("/versions/1")["config"] == masked
-        assert door.effective()["config_overrides"]["maim_message"]["auth_token"] == MASK
+        assert door.effective()["config_overrides"]["maim_message"]["auth_token"] == [MASK]
         revealed = internal.get(f"/api/v2/agents/{door.agent_id}/config/effective?reveal_secrets=1")
         assert revealed.status_code == 503
         assert int(revealed["Retry-After"]) > 0

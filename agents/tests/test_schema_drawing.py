@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from agents.config import schema
-from agents.config.document import SECTIONS, secret_places
+from agents.config.document import SECTIONS
+from agents.config.secret_places import Secret, rewritten
 from agents.tests.config_fields import FIELDS, TASKS
 from agents.tests.config_strategies import configs
 from agents.tests.configs import Config, model, secret_provider
@@ -120,7 +121,9 @@ class TestJSONSchema:
 
         hidden = [part for part in objects(drawn) if part.get("writeOnly")]
 
-        assert len(hidden) == len(list(secret_places(config)))
+        found: list[Secret] = []
+        rewritten(config, found.append)
+        assert len(hidden) == len(found)
         assert all("password" in (part.get("format"), part.get("items", {}).get("format")) for part in hidden)
 
     def test_what_is_only_usual_is_not_required(self, drawn: Schema) -> None:

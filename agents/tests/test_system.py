@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import SurfaceClient
-from tests.support.people import Person
+from tests.support.people import Person, make_agent
 
 pytestmark = pytest.mark.django_db
 MODELS = """
@@ -150,6 +150,79 @@ def test_the_operators_defaults_are_shown_without_their_secrets(read: Any, defau
         "maim_message": {"port": 8090, "key_file": "/etc/maim/key.pem"},
         "own": {"keywords": ["a"]},
     }
+
+
+WITH_SECRETS = """
+[webui]
+password = "sk-secret"
+accessToken = "sk-secret"
+port = 8000
+
+[webui.headers]
+"X-Any" = "sk-secret"
+
+[[mcp.servers]]
+name = "search"
+url = "https://search.example"
+env = { KEY = "sk-secret" }
+authorization = { mode = "bearer", bearer_token = "sk-secret" }
+"""
+
+
+def test_a_bots_sections_are_shown_without_headers_environments_and_tokens(read: Any, defaults_file: File) -> None:
+    defaults_file.write(WITH_SECRETS)
+
+    assert read("bot-defaults") == {
+        "webui": {"port": 8000, "headers": {}},
+        "mcp": {"servers": [{"name": "search", "url": "https://search.example", "env": {}, "authorization": {}}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("https://user:sk-secret@llm.example:8443/v1", "https://llm.example:8443/v1"),
+        ("https://llm.example/v1?key=sk-secret", "https://llm.example/v1"),
+        ("https://sk-secret@llm.example", "https://llm.example"),
+        ("https://llm.example/@me/v1", "https://llm.example/@me/v1"),
+        ("https://a:sk-secret@[::1]:80/x@y?z@w", "https://[::1]:80/x@y"),
+    ],
+)
+def test_an_address_is_shown_without_credentials(read: Any, models_file: File, address: str, told: str) -> None:
+    models_file.write(f'[[api_providers]]\nname = "p"\nbase_url = "{address}"')
+
+    assert read("models")["providers"][0]["base_url"] == told
+
+
+def test_the_operators_secrets_reach_bots_that_ask_for_them_and_nobody_else(
+    defaults_file: File, models_file: File, alice: Person, internal: SurfaceClient
+) -> None:
+    defaults_file.write(WITH_SECRETS)
+    models_file.write(
+        MODELS.replace('"sk-secret"\nclient_type', '"sk-secret"\ndefault_headers = {A = "sk-secret"}\nclient_type')
+    )
+    path = f"agents/{make_agent(alice.tenant).id}/config/effective"
+
+    for answer in (
+        alice.client.get(f"/api/v1/{path}"),
+        alice.client.get(f"/api/v1/{path}?explain=1&reveal_secrets=1"),
+        internal.get(f"/api/v2/{path}"),
+        internal.get(f"/api/v2/{path}?explain=1"),
+    ):
+        assert answer.status_code == 200
+        assert b"sk-secret" not in answer.content
+    for query in ("", "&explain=1"):
+        config = internal.get(f"/api/v2/{path}?reveal_secrets=1{query}").json()["data"]["config"]["config_overrides"]
+        assert config["webui"]["accessToken"] == config["webui"]["headers"]["X-Any"] == "sk-secret"
+        assert config["mcp"]["servers"][0]["authorization"]["bearer_token"] == "sk-secret"
+        assert config["model"]["api_providers"][0]["default_headers"] == {"A": "sk-secret"}
+        assert config["model"]["models"][0]["extra_params"]["headers"] == {"access_token": "sk-secret"}
+
+
+def test_a_file_with_what_looks_sealed_is_not_in_use(read: Any, defaults_file: File) -> None:
+    defaults_file.write('[own]\nx = { "$sealed" = "gAAAAAx" }')
+
+    assert "own" not in read("bot-defaults")
 
 
 def test_a_changed_file_is_read_again(read: Any, models_file: File, defaults_file: File) -> None:

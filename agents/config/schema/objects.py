@@ -7,7 +7,8 @@ from typing import Any, ClassVar, get_args, get_origin
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from agents.config.document import MASK
+from agents.config.secret_places import is_mask
+from agents.config.secret_rule import names
 
 MAX_ITEMS = 5_000  # of a list: as many as a config may have leaves
 
@@ -34,7 +35,7 @@ class OpenObject(BaseModel, extra="allow", strict=True):
         return {
             key: member
             for key, member in value.items()
-            if member is not None and not (member == MASK and cls._is_secret(key))
+            if member is not None and not (is_mask(member) and cls._is_secret(key))
         }
 
     @classmethod
@@ -49,7 +50,7 @@ class OpenObject(BaseModel, extra="allow", strict=True):
     @classmethod
     def _is_secret(cls, name: str) -> bool:
         known = cls.model_fields.get(name)
-        return known is not None and "writeOnly" in remarks(known)
+        return names()[name] or (known is not None and "writeOnly" in remarks(known))
 
 
 def field(
