@@ -69,7 +69,11 @@ def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
 
 @transactional
 def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
-    """Stores plugin settings, and makes others what they are to be."""
+    """Store plugin settings, and make others what they are to be. Their secrets are sealed here."""
+    for row in new:
+        row.config = secrets.sealed(row.config, {})
+    for stored, wanted in changed:
+        wanted.config = secrets.sealed(wanted.config, stored.config)
     PluginSetting.unscoped.bulk_create(new)
     before = [plugin_snapshot(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])

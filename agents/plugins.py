@@ -10,14 +10,17 @@ from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Length
 from django.utils.translation import gettext_lazy as _
 
+from agents.config import secrets
 from agents.config_versions import lock_agent
+from agents.errors import BadConfig
 from agents.models import Agent, PluginSetting
 from maim.common import audit, clock
 from maim.common.actor import Actor
 from maim.common.audit import Recorded
 from maim.common.db import transactional
-from maim.common.errors import Invalid
+from maim.common.errors import Invalid, Unavailable
 from maim.common.revisions import check_revision
+from maim.common.sealing import Unsealable
 from maim.common.text import name_error
 from tenants.models import Tenant
 from tenants.services import lock_tenant
@@ -28,12 +31,12 @@ MAX_TOTAL_LENGTH = 1024 * 1024  # characters of JSON
 
 
 def snapshot(row: PluginSetting) -> dict[str, Any]:
-    """What the audit log keeps of a setting."""
+    """Return what the audit log keeps of a setting."""
     return {
         "agent_id": row.agent_id,
         "plugin_name": row.plugin_name,
         "enabled": row.enabled,
-        "config": row.config,
+        "config": secrets.masked(row.config),
     }
 
 
@@ -48,30 +51,33 @@ def set_plugin(
     config: dict[str, Any],
     expected: Container[int] | None = None,
 ) -> PluginSetting:
-    """Sets a plugin's setting for an agent, or with None for the whole tenant; only over a setting whose revision is an
+    """Set a plugin's setting for an agent, or with None for the whole tenant; only over a setting whose revision is an
     `expected` one (None: over any, or none).
 
-    Raises TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a bad name of a plugin that has no setting
-    yet, or where the settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those that are
-    already may be changed, but do not grow.
+    A mask keeps the stored secret; in an agent's first setting, the tenant's, which is what the agent had so far.
+    Raise TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a mask where nothing is stored, for a bad
+    name of a plugin that has no setting yet, or where the settings would be more than MAX_PLUGINS, or together longer
+    than MAX_TOTAL_LENGTH. Those that are already may be changed, but do not grow.
     """
     # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
     lock_tenant(tenant.id)
     if agent is not None:
         lock_agent(agent.id)
     scope = agent.id if agent else ""
-    rows = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope=scope)
-    row = rows.filter(plugin_name=plugin_name).first()
+    settings = PluginSetting.objects.in_tenants([tenant.id])
+    of_scope = {row.agent_scope: row for row in settings.filter(plugin_name=plugin_name, agent_scope__in=["", scope])}
+    row, shown = of_scope.get(scope), of_scope.get(scope, of_scope.get(""))
     check_revision(row, expected)
-    before = None if row is None else snapshot(row)
-    _check_room(rows.exclude(plugin_name=plugin_name), before, config)
+    before, config_before = (None, None) if row is None else (snapshot(row), row.config)
+    config = _sealed(config, {} if shown is None else shown.config)
+    _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
     if row is None:
         if error := name_error(plugin_name):
             raise Invalid({"plugin_name": [error]})
         row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
     row.enabled, row.config = enabled, config
     after = snapshot(row)
-    if audit.differ(before, after):
+    if audit.differ([before, config_before], [after, config]):
         row.updated_at = clock.now()
         row.save()
         audit.record(
@@ -85,13 +91,13 @@ def set_plugin(
     return row
 
 
-def _check_room(others: QuerySet[PluginSetting], before: Mapping[str, Any] | None, config: dict[str, Any]) -> None:
-    """Raise Invalid if a setting has no room beside the others."""
+def _check_room(others: QuerySet[PluginSetting], before: dict[str, Any] | None, config: dict[str, Any]) -> None:
+    """Raise Invalid if a setting's config, which was `before`, has no room beside the others."""
     found = others.aggregate(number=Count("pk"), length=Sum(Length("config")))
     if before is None and found["number"] >= MAX_PLUGINS:
         raise Invalid({"plugin_name": [_("There may be at most 1,000 plugin settings")]})
     length = _length(config)
-    grows = before is None or length > _length(before["config"])
+    grows = before is None or length > _length(before)
     if grows and (found["length"] or 0) + length > MAX_TOTAL_LENGTH:
         raise Invalid({"config": [_("All plugin settings together may have at most 1 MiB of JSON")]})
 
@@ -102,23 +108,49 @@ def _length(config: dict[str, Any]) -> int:
 
 @transactional
 def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, Any]]) -> None:
-    """Store the settings of a new agent, which has none, as `set_plugin` would; in few statements, however many."""
+    """Store the settings of a new agent, which has none, as `set_plugin` would; in few statements, however many.
+
+    Raise Invalid, whose paths begin with `plugins.` and the setting's number.
+    """
     rows = PluginSetting.objects.in_tenants([agent.tenant_id])
-    rows.bulk_create(
-        (
-            PluginSetting(tenant=agent.tenant, agent=agent, agent_scope=agent.id, **{"config": {}, **setting})
-            for setting in settings
-        ),
-        batch_size=500,
-    )
+    rows.bulk_create((_new_setting(agent, number, setting) for number, setting in enumerate(settings)), batch_size=500)
     # Read again, because not every database tells the ids of several new rows.
     stored = rows.filter(agent=agent).order_by("pk")
     changes = [Recorded(str(row.pk), agent.tenant_id, after=snapshot(row)) for row in stored]
     audit.record_all(actor=actor, action="plugin.set", changes=changes)
 
 
+def _new_setting(agent: Agent, number: int, setting: Mapping[str, Any]) -> PluginSetting:
+    row = PluginSetting(tenant=agent.tenant, agent=agent, agent_scope=agent.id, **setting)
+    try:
+        if error := name_error(row.plugin_name):
+            raise Invalid({"plugin_name": [error]})
+        row.config = _sealed(row.config, {})
+    except Invalid as error:
+        raise Invalid({f"plugins.{number}.{place}": told for place, told in error.errors.items()}) from error
+    return row
+
+
+def _sealed(sent: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return secrets.sealed(secrets.unmasked(sent, stored), stored)
+    except BadConfig as error:
+        raise Invalid({f"config.{place}": sentences for place, sentences in error.errors.items()}) from error
+
+
+def revealed(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a setting's config with its secrets, for a bot.
+
+    Raise Unavailable where a key to the secrets is not configured.
+    """
+    try:
+        return secrets.opened(config)
+    except Unsealable as error:
+        raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
+
+
 def merged_plugins(*, tenant: Tenant, agent: Agent | None) -> list[PluginSetting]:
-    """The settings that apply to an agent, or with None the tenant's own, by plugin name."""
+    """Return the settings that apply to an agent, or with None the tenant's own, by plugin name."""
     scopes = ["", agent.id] if agent else [""]
     rows = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope__in=scopes).order_by("agent_scope")
     # The tenant's scope sorts first, so that an agent's setting replaces it.

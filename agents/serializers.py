@@ -8,6 +8,7 @@ from rest_framework.fields import empty
 from agents.config.secrets import masked
 from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus
+from agents.plugins import revealed
 from maim.http.fields import (
     ID_LENGTH,
     NAME_LENGTH,
@@ -218,10 +219,21 @@ class PluginAnswer(serializers.Serializer[Any]):
     agent_id = serializers.CharField(allow_null=True)
     plugin_name = serializers.CharField()
     enabled = serializers.BooleanField()
-    config = JSONObjectField()
+    config = MaskedConfigField()
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
     revision = serializers.IntegerField()
+
+
+class RevealedConfigField(JSONObjectField):
+    """A plugin setting's config as the bots that run by it need it."""
+
+    def to_representation(self, value: Any) -> Any:
+        return revealed(value)
+
+
+class InternalPluginAnswer(PluginAnswer):
+    config = RevealedConfigField()  # type: ignore[assignment]  # the same with another representation
 
 
 class ProviderAnswer(serializers.Serializer[Any]):

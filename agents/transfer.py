@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, count
 from typing import Any
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents import services
 from agents.config import secrets
-from agents.config.document import Config, secret_places
+from agents.config.document import Config
 from agents.config.patches import Patch, make_patch
 from agents.config_versions import lock_agent
 from agents.models import Agent, PluginSetting
@@ -63,7 +63,7 @@ def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note
 
 def exported(agent: Agent) -> Document:
     """The agent as a file holds it, without its secrets: what it was set up with, but for keys and limits."""
-    return _document(agent, secrets.omitted(agent.config))
+    return _document(agent, secrets.omitted)
 
 
 @transactional
@@ -73,11 +73,11 @@ def exported_with_secrets(*, actor: Actor, agent: Agent) -> Document:
     Raises Unavailable where a key to the secrets is not configured.
     """
     try:
-        config = secrets.opened(agent.config)
+        document = _document(agent, secrets.opened)
     except Unsealable as error:
         raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
     audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent.id, tenant_id=agent.tenant_id)
-    return _document(agent, config)
+    return document
 
 
 @transactional
@@ -134,19 +134,26 @@ def difference(agent: Agent, sent: Mapping[str, Any]) -> Patch:
     Secrets count where the file has any, and are told of without being shown. A mask stands for what is stored;
     raises BadConfig where nothing is.
     """
+    stored = {setting.plugin_name: setting.config for setting in _settings_of(agent)}
     meant = secrets.unmasked(sent.get("config", {}), agent.config)
-    has_secrets = any(secret_places(meant))
-    before = _document(agent, agent.config if has_secrets else secrets.omitted(agent.config))
-    plugins = sorted(({"config": {}, **plugin} for plugin in sent.get("plugins", ())), key=_plugin_name)
+    plugins = [
+        {**plugin, "config": secrets.unmasked(plugin.get("config", {}), stored.get(plugin["plugin_name"], {}))}
+        for plugin in sorted(sent.get("plugins", ()), key=_plugin_name)
+    ]
+    has_secrets = any(secrets.any_in(config) for config in (meant, *(plugin["config"] for plugin in plugins)))
+    before = _document(agent, dict if has_secrets else secrets.omitted)
     after = {"tags": [], **sent, "config": meant, "plugins": plugins}
     operations = make_patch(_comparable(before), _comparable(after))
     return [secrets.without_sealed(operation) for operation in operations]
 
 
-def _document(agent: Agent, config: Config) -> Document:
-    """What is not set is left out, because TOML has no null."""
+def _document(agent: Agent, shown: Callable[[Config], Config]) -> Document:
+    """Return the agent as a file holds it, its configs as they are `shown`.
+
+    What is not set is left out, because TOML has no null.
+    """
     settings = [
-        {"plugin_name": setting.plugin_name, "enabled": setting.enabled, "config": setting.config}
+        {"plugin_name": setting.plugin_name, "enabled": setting.enabled, "config": shown(setting.config)}
         for setting in _settings_of(agent)
     ]
     document = {
@@ -155,14 +162,15 @@ def _document(agent: Agent, config: Config) -> Document:
         "description": agent.description,
         "tags": agent.tags,
         "template_id": agent.template_id,
-        "config": config,
+        "config": shown(agent.config),
         "plugins": sorted(settings, key=_plugin_name),
     }
     return {key: value for key, value in document.items() if value is not None}
 
 
 def _comparable(document: Document) -> Document:
-    return {**document, "config": secrets.comparable(document["config"])}
+    plugins = [{**plugin, "config": secrets.comparable(plugin["config"])} for plugin in document["plugins"]]
+    return {**document, "config": secrets.comparable(document["config"]), "plugins": plugins}
 
 
 def _plugin_name(setting: Mapping[str, Any]) -> str:

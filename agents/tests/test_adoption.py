@@ -20,7 +20,7 @@ from agents.adoption import (
     adopt_plugins,
     remove_plugins,
 )
-from agents.config.secrets import opened
+from agents.config.secrets import masked, opened
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.tests.config_doors import shown
 from agents.tests.configs import MASK, Config, model, provider
@@ -358,6 +358,17 @@ class TestPlugins:
         assert settings_of(alice.tenant) == {(None, "news"): (True, {"a": 1}), (bot.id, "news"): (False, {})}
         (merged,) = plugins.merged_plugins(tenant=alice.tenant, agent=bot)
         assert (merged.enabled, merged.created_at, merged.updated_at) == (False, LONG_AGO, LONG_AGO)
+
+    def test_their_secrets_are_sealed_and_what_stays_the_same_stays_sealed_as_it_was(self, alice: Person) -> None:
+        row = set_here(alice.tenant, None, config={"apiKey": "sk-old", "city": "上海"})
+        before = row.config
+        assert (masked(before)["apiKey"], opened(before)["apiKey"]) == (MASK, "sk-old")
+
+        wanted = setting(alice.tenant, None, config={"apiKey": "sk-old", "city": "北京"})
+        adopt_plugins(actor=OPERATOR, new=[], changed=[Wanted(row, wanted)])
+
+        assert PluginSetting.unscoped.get().config == {**before, "city": "北京"}
+        assert "sk-old" not in str(audited())
 
     def test_new_settings_leave_an_audit_row_each_about_whose_they_are(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
+from agents.config.document import MASK
+from agents.config.secrets import opened
 from agents.models import Agent, PluginSetting
 from maim.common.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
+from tests.support.tables import tables
 
 pytestmark = pytest.mark.django_db
 SETTINGS = "/api/v1/plugins/settings"
@@ -21,6 +25,7 @@ class Door:
     """One surface's way to the settings of Alice's tenant."""
 
     def __init__(self, kind: str, alice: Person, internal: SurfaceClient) -> None:
+        self.kind = kind
         self.client = alice.client if kind == "public" else internal
         self.tenant_query = f"?tenant_id={alice.tenant.id}"
 
@@ -133,6 +138,76 @@ def test_each_change_leaves_an_audit_row(door: Door, agent: Agent, alice: Person
         (alice.tenant.id, True),
         (alice.tenant.id, False),
     ]
+
+
+class TestSecrets:
+    """They rest sealed; people read a mask, and bots what they need."""
+
+    CONFIG = {"apiKey": "sk-mine", "servers": [{"name": "a", "headers": {"X": "sk-mine"}}], "city": "上海", "n": 5}
+    SHOWN = {"apiKey": MASK, "servers": [{"name": "a", "headers": {"X": MASK}}], "city": "上海", "n": 5}
+
+    def test_people_read_a_mask_and_bots_the_secrets(
+        self, door: Door, alice: Person, bob: Person, internal: SurfaceClient, agent: Agent
+    ) -> None:
+        said = door.set(agent, config=self.CONFIG)
+
+        assert said.json()["config"] == (self.CONFIG if door.kind == "internal" else self.SHOWN)
+        for person in (alice, bob):
+            assert (
+                Door("public", person, internal).client.get(f"{SETTINGS}?agent_id={agent.id}").json()[0]["config"]
+                == self.SHOWN
+            )
+        response = internal.get(f"{SETTINGS}{door.query(agent)}")
+        assert response.json()[0]["config"] == self.CONFIG
+        assert response["Cache-Control"] == "no-store"
+        assert not any("sk-mine" in str(rows) for rows in tables().values())
+
+    def test_a_mask_keeps_what_is_stored(self, door: Door, agent: Agent) -> None:
+        door.set(agent, config=self.CONFIG)
+        before = PluginSetting.unscoped.get().config
+
+        assert door.set(agent, enabled=False, config=self.SHOWN).status_code == 200
+        assert PluginSetting.unscoped.get().config == before
+        door.set(agent, config={**self.SHOWN, "apiKey": "sk-new", "city": "北京"})
+
+        assert opened(PluginSetting.unscoped.get().config) == {**self.CONFIG, "apiKey": "sk-new", "city": "北京"}
+
+    def test_an_agents_first_setting_may_have_its_tenants_masks(self, door: Door, agent: Agent) -> None:
+        door.set(None, config=self.CONFIG)
+
+        assert door.set(agent, config={**self.SHOWN, "n": 6}).status_code == 200
+
+        row = PluginSetting.unscoped.get(agent=agent)
+        assert opened(row.config) == {**self.CONFIG, "n": 6}
+
+    @pytest.mark.parametrize("path", ["apiKey", "list[0].key"])
+    def test_a_mask_where_nothing_is_stored_is_named(self, door: Door, agent: Agent, path: str) -> None:
+        config = {"apiKey": MASK} if path == "apiKey" else {"list": [{"key": [MASK]}]}
+        door.set(agent, "other", config=self.CONFIG)
+
+        response = door.set(agent, config=config)
+
+        assert (response.status_code, response.json()["code"]) == (400, "VALIDATION_ERROR")
+        assert list(response.json()["errors"]) == [f"config.{path}"]
+        assert not PluginSetting.unscoped.filter(plugin_name="dice").exists()
+
+    def test_that_one_changed_is_audited_and_what_it_is_not(self, door: Door, agent: Agent) -> None:
+        for key in ("sk-mine", "sk-mine", "sk-new"):
+            door.set(agent, config={"apiKey": key})
+
+        entries = AuditEntry.objects.filter(action="plugin.set")
+        assert len(entries) == 2
+        assert [entry.after.get("config") for entry in entries] == [None, {"apiKey": MASK}]
+        assert not any("sk-" in str((entry.before, entry.after)) for entry in entries)
+
+    def test_under_a_key_that_is_gone_bots_are_told_to_come_again_and_people_still_read(
+        self, door: Door, alice: Person, internal: SurfaceClient, agent: Agent, settings: Any
+    ) -> None:
+        door.set(agent, config=self.CONFIG)
+        settings.ENCRYPTION_KEYS = (Fernet.generate_key().decode(),)
+
+        assert internal.get(f"{SETTINGS}{door.query(agent)}").status_code == 503
+        assert alice.client.get(f"{SETTINGS}?agent_id={agent.id}").json()[0]["config"] == self.SHOWN
 
 
 class TestPublic:

@@ -136,6 +136,31 @@ class TestExport:
         assert MASK not in text
         assert not any(secret in text for secret in SECRETS)
 
+    PLUGIN: dict[str, Any] = {"plugin_name": "api", "enabled": True, "config": {"apiKey": "sk-plugin", "n": 1}}
+
+    def test_secrets_of_plugins_are_in_no_file_but_one_with_secrets(
+        self, door: Door, internal: SurfaceClient, agent: Agent, alice: Person
+    ) -> None:
+        plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
+
+        without = document_of(door.export(agent), "json")["plugins"]
+        with_all = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1").json()["plugins"]
+
+        assert without[0] == {**self.PLUGIN, "config": {"n": 1}}
+        assert with_all[0] == self.PLUGIN
+
+    def test_of_a_plugins_secret_a_difference_tells_only_that_there_is_one(self, agent: Agent, alice: Person) -> None:
+        plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
+        file = transfer.exported_with_secrets(actor=OPERATOR, agent=agent)
+
+        assert transfer.difference(agent, file) == []
+        assert transfer.difference(agent, transfer.exported(agent)) == []
+        file["plugins"][0]["config"]["apiKey"] = MASK
+        assert transfer.difference(agent, file) == []
+        file["plugins"][0]["config"]["apiKey"] = "sk-other"
+        path = "/plugins/0/config/apiKey"
+        assert transfer.difference(agent, file) == [{"op": "replace", "path": path, "value": MASK}]
+
     @pytest.mark.parametrize(
         ("query", "media_type", "name"),
         [
@@ -248,6 +273,7 @@ REFUSALS = [
         "AGENT_004",
     ),
     Refusal({"plugins": [{"plugin_name": "x", "enabled": 1}]}, "plugins.0.enabled"),
+    Refusal({"plugins": [{**PLUGINS[0], "config": {"a": {"key": MASK}}}]}, "plugins.0.config.a.key"),
     Refusal({"plugins": [*PLUGINS, PLUGINS[0]]}, "plugins"),
 ]
 

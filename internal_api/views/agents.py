@@ -16,9 +16,9 @@ from agents.errors import AgentNotFound
 from agents.serializers import (
     AgentChanges,
     InternalAgentAnswer,
+    InternalPluginAnswer,
     InternalPluginListQuery,
     InternalPluginQuery,
-    PluginAnswer,
     PluginBody,
     TenantAgentBody,
 )
@@ -89,11 +89,20 @@ class Agent(InternalView):
 
 
 class PluginSettings(InternalDoor, PluginSettingsView):
+    """Plugin settings with their secrets, which bots need and no cache keeps."""
+
+    plugin_answer = InternalPluginAnswer
+
+    def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(*args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        return response
+
     @operation(
         "Read plugin settings, an agent's merged over its tenant's; of an unknown agent, the tenant's",
         tag="plugins",
         query=InternalPluginListQuery,
-        answer=PluginAnswer(many=True),
+        answer=InternalPluginAnswer(many=True),
         refusals=(404,),
     )
     def get(self, request: Request) -> Response:
@@ -110,7 +119,7 @@ class PluginSettings(InternalDoor, PluginSettingsView):
         tag="plugins",
         query=InternalPluginQuery,
         request=PluginBody,
-        answer=PluginAnswer,
+        answer=InternalPluginAnswer,
         refusals=(404, 412),
         revised=True,
     )

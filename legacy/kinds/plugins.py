@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from agents import adoption
+from agents.config import secrets
 from agents.models import PluginSetting
 from legacy import values
 from legacy.kinds.base import Changed, Found, Kind, differing, document, in_chunks, made_at, marks, rows_wanted
@@ -83,7 +84,8 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
 
     def differences(self, stored: PluginSetting, found: Found[PluginSetting]) -> list[str]:
         differ = differing(stored, found.wanted, ("tenant_id", "agent_id", "plugin_name", "enabled"))
-        return [*differ, "config"] if audit.differ(stored.config, found.wanted.config) else differ
+        configs = (secrets.comparable(setting.config) for setting in (stored, found.wanted))
+        return [*differ, "config"] if audit.differ(*configs) else differ
 
     def orphans(self, old: Snapshot, report: Report) -> None:
         for row in old.rows(
@@ -127,7 +129,10 @@ def _config(row: Row, notes: Notes) -> dict[str, Any]:
     if config is not None and not isinstance(config, dict):
         notes.found(Reason.BAD_JSON, "config: no object; it was left out")
         return {}
-    return config or {}
+    kept, left_out = secrets.without_reserved(config or {})
+    if left_out:
+        notes.found(Reason.CONFIG_LEFT_OUT, f"config: {', '.join(left_out)}: only maim seals secrets")
+    return kept
 
 
 def _id(owner: str, name: Any) -> str:
