@@ -95,22 +95,22 @@ class AgentResource(PlainView):
 
 
 class PluginSettingsView(PlainView):
-    """Plugin settings on either surface, as `plugin_answer` shows them."""
+    """Plugin settings on either surface, as `shape` shows them."""
 
-    plugin_answer: ClassVar[type[PluginAnswer]] = PluginAnswer
+    shape: ClassVar[type[PluginAnswer]] = PluginAnswer
 
     def part(self, tenant: Tenant, agent: Agent | None, query: Mapping[str, Any]) -> Response:
         """Respond with the settings that apply to an agent, or with None to a tenant: all, or those after a cursor."""
         rows = plugins.PluginList(tenant=tenant, agent=agent)
         if "after" not in query:
-            return Response(self.plugin_answer(rows[:], many=True).data)
-        return bare_list(rows, self.plugin_answer, limit=query["limit"], after=query["after"], key="public_id")
+            return Response(self.shape(rows[:], many=True).data)
+        return bare_list(rows, self.shape, limit=query["limit"], after=query["after"], key="public_id")
 
     def set_plugin(self, tenant: Tenant, agent: Agent | None) -> Response:
         """Set the plugin that the body names."""
         body = {"config": {}, **self.body(PluginBody)}
         row = plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, expected=self.if_match, **body)
-        return self.reply_revised(self.plugin_answer(row).data, message=_("Plugin set"))
+        return self.reply_revised(self.shape(row).data, message=_("Plugin set"))
 
 
 class PluginSettings(PluginSettingsView):

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.config.changing import masked_tenant_config
+from agents.config.changing import internal_tenant_config, masked_tenant_config
 from maim.http.fields import (
     Body,
     ChoiceField,
@@ -78,6 +78,19 @@ class TenantAnswer(serializers.Serializer[Any]):
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     revision = serializers.IntegerField()
+
+
+class InternalTenantConfigField(JSONObjectField):
+    """A tenant's config as services may see it."""
+
+    def to_representation(self, value: Any) -> Any:
+        return internal_tenant_config(value)
+
+
+class InternalTenantAnswer(TenantAnswer):
+    """v2's."""
+
+    tenant_config = InternalTenantConfigField(allow_null=True)  # type: ignore[assignment]  # the same with another representation
 
 
 class TenantPage(serializers.Serializer[Any]):

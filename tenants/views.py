@@ -16,26 +16,30 @@ from tenants.serializers import DeletedTenant, TenantAnswer, TenantBody, TenantC
 
 
 class TenantCollection(EnvelopeView):
+    shape: type[TenantAnswer] = TenantAnswer
+
     @operation("List tenants", tag="tenants", query=PageQuery, answer=TenantPage)
     def get(self, request: Request) -> Response:
-        found = page(tenants_for(self.actor), TenantAnswer, **self.query(PageQuery))
+        found = page(tenants_for(self.actor), self.shape, **self.query(PageQuery))
         return self.reply(found, message=_("Tenants listed"))
 
     @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,), revised=True)
     def post(self, request: Request) -> Response:
         return self.create(TenantBody)
 
-    def create(self, shape: type[TenantBody]) -> Response:
+    def create(self, body: type[TenantBody]) -> Response:
         """Makes the tenant that a body of this shape describes."""
-        tenant = services.create_tenant(actor=self.actor, **self.body(shape))
-        return self.reply_revised(TenantAnswer(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
+        tenant = services.create_tenant(actor=self.actor, **self.body(body))
+        return self.reply_revised(self.shape(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
 
 
 class TenantResource(EnvelopeView):
+    shape: type[TenantAnswer] = TenantAnswer
+
     @operation("Read a tenant", tag="tenants", answer=TenantAnswer, refusals=(404,), conditional=True)
     def get(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Need.READ)
-        return self.reply_unless_known(tenant, TenantAnswer, message=_("Tenant found"), tenant_id=tenant.id)
+        return self.reply_unless_known(tenant, self.shape, message=_("Tenant found"), tenant_id=tenant.id)
 
     @operation(
         "Change a tenant",
@@ -48,13 +52,13 @@ class TenantResource(EnvelopeView):
     def put(self, request: Request, tenant_id: str) -> Response:
         return self.change(tenant_id, TenantChanges)
 
-    def change(self, tenant_id: str, shape: type[TenantChanges]) -> Response:
+    def change(self, tenant_id: str, body: type[TenantChanges]) -> Response:
         """Changes what a body of this shape names."""
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
         tenant = services.update_tenant(
-            actor=self.actor, tenant=tenant, changes=self.body(shape), expected=self.if_match
+            actor=self.actor, tenant=tenant, changes=self.body(body), expected=self.if_match
         )
-        return self.reply_revised(TenantAnswer(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
+        return self.reply_revised(self.shape(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
 
     @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409, 412))
     def delete(self, request: Request, tenant_id: str) -> Response:

@@ -198,3 +198,37 @@ class TestRefusals:
 def _with_tenant(door: Door, tenant_id: str) -> Door:
     door.tenant_id = tenant_id
     return door
+
+
+class TestWhatIsTheTenantsOwn:
+    """Of it secrets rest sealed; people read masks, and services what they have set."""
+
+    OWN = {"crm": {"apiToken": "sk-mine", "hosts": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
+    SHOWN = {"crm": {"apiToken": MASK, "hosts": ["a"]}, "passwords": [MASK], "max_tokens": 5}
+
+    def test_they_are_masked_for_people_and_sealed_where_stored(self, door: Door, internal: SurfaceClient) -> None:
+        config = {**self.OWN, "agent_defaults": {"own": {"secret": "sk-mine"}}}
+        assert put(door, config).status_code == 200
+
+        people = door.person.client.get(f"/api/v1/tenants/{door.tenant_id}").json()["data"]["tenant_config"]
+        services = internal.get(f"/api/v2/tenants/{door.tenant_id}").json()["data"]["tenant_config"]
+
+        assert people == {**self.SHOWN, "agent_defaults": {"own": {"secret": MASK}}}
+        assert services == {**self.OWN, "agent_defaults": {"own": {"secret": MASK}}}
+        assert not any("sk-mine" in str(rows) for rows in tables().values())
+
+    def test_a_mask_keeps_and_all_else_replaces(self, door: Door) -> None:
+        put(door, self.OWN)
+        before = Tenant.objects.get(pk=door.tenant_id).tenant_config
+
+        assert put(door, self.SHOWN).status_code == 200
+        assert Tenant.objects.get(pk=door.tenant_id).tenant_config == before
+        put(door, {"crm": {"apiToken": MASK}})
+
+        assert opened(Tenant.objects.get(pk=door.tenant_id).tenant_config) == {"crm": {"apiToken": "sk-mine"}}
+
+    def test_all_masks_that_stand_for_nothing_are_named(self, door: Door) -> None:
+        response = put(door, {"a": {"key": MASK}, "agent_defaults": {"b": {"key": [MASK]}}})
+
+        refused(response, "tenant_config.a.key", "tenant_config.agent_defaults.b.key")
+        assert not Tenant.objects.get(pk=door.tenant_id).tenant_config

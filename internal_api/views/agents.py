@@ -91,7 +91,7 @@ class Agent(InternalView):
 class PluginSettings(InternalDoor, PluginSettingsView):
     """Plugin settings with their secrets, which bots need and no cache keeps."""
 
-    plugin_answer = InternalPluginAnswer
+    shape = InternalPluginAnswer
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(*args, **kwargs)

@@ -7,11 +7,13 @@ from rest_framework.response import Response
 
 from maim.http.openapi import operation
 from maim.http.views import InternalDoor
-from tenants.serializers import InternalTenantBody, InternalTenantChanges, TenantAnswer
+from tenants.serializers import InternalTenantAnswer, InternalTenantBody, InternalTenantChanges, TenantAnswer
 from tenants.views import TenantCollection, TenantResource
 
 
 class Tenants(InternalDoor, TenantCollection):
+    shape = InternalTenantAnswer
+
     @operation(
         "Create a tenant, somebody's or nobody's",
         tag="tenants",
@@ -25,6 +27,8 @@ class Tenants(InternalDoor, TenantCollection):
 
 
 class Tenant(InternalDoor, TenantResource):
+    shape = InternalTenantAnswer
+
     @operation(
         "Change a tenant: only the keys sent",
         tag="tenants",

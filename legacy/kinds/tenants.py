@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from accounts.models import User
-from agents.config.changing import AGENT_DEFAULTS, changed_tenant_config, comparable_tenant_config
+from agents.config.changing import changed_tenant_config, comparable_tenant_config
 from agents.errors import BadConfig
 from legacy import names, values
 from legacy.kinds.base import (
@@ -247,13 +247,15 @@ def _tenant_config(row: Row, notes: Notes) -> dict[str, Any] | None:
     if not isinstance(config, dict):
         notes.found(Reason.BAD_JSON, "tenant_config: no object; it was left out")
         return None
-    try:
-        changed_tenant_config(None, config)
-    except BadConfig as error:
-        # It meant nothing there; here it would be a layer of every agent's config.
-        notes.found(Reason.CONFIG_LEFT_OUT, f"tenant_config.{AGENT_DEFAULTS} is not valid: {error.detail}")
-        return {key: value for key, value in config.items() if key != AGENT_DEFAULTS}
-    return config
+    kept = {}
+    for key, value in config.items():
+        try:
+            changed_tenant_config(None, {key: value})
+            kept[key] = value
+        except BadConfig as error:
+            # Agents' defaults meant nothing there; here they would be a layer of every agent's config.
+            notes.found(Reason.CONFIG_LEFT_OUT, f"tenant_config.{key[:100]} is not valid: {error.detail}")
+    return kept
 
 
 def _normal(value: Any) -> Any:
