@@ -1,22 +1,24 @@
-"""Bringing every sealed secret under the newest key, so that an older one can be dropped.
+"""The sealing of every stored secret under the newest key, so that an older one can be dropped.
 
-What is sealed stays the same: neither versions nor ETags change, and nobody is told.
+Also sealed is what stands in clear because the rule did not cover it when it was written, and masked where it is only
+told. What the secrets are stays the same: neither versions nor ETags change, and nobody is told.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
 from agents.config import secrets
-from agents.config.changing import AGENT_DEFAULTS, agent_defaults
 from agents.config.secrets import Resealed
-from agents.models import Agent, ConfigVersion, Template
+from agents.models import Agent, ConfigVersion, PluginSetting, Template
+from maim.common import audit
 from maim.common.db import transactional
+from maim.common.models import AuditEntry
 from tenants.models import Tenant
 
 BATCH = 100
@@ -25,11 +27,11 @@ MAX_ROUNDS = 5
 
 
 class _Place(NamedTuple):
-    """Where secrets are stored: rows, their column with the config, and what people know such a row by."""
+    """Where secrets are stored: rows, their columns and how each is sealed anew, and what people know a row by."""
 
     kind: str
     rows: QuerySet[Any]
-    column: str = "config"
+    columns: Mapping[str, Callable[[Any], Resealed]]
     names: tuple[str, ...] = ("pk",)
 
 
@@ -71,33 +73,60 @@ def reseal() -> Report:
 
 
 def _places() -> tuple[_Place, ...]:
+    config = {"config": secrets.resealed}
+    audited = _masked_again(secrets.masked_audit)
     return (
-        _Place("agents", Agent.unscoped.all()),
-        _Place("config_versions", ConfigVersion.unscoped.all(), names=("agent_id", "number")),
-        _Place("templates", Template.unscoped.all()),
-        _Place("tenants", Tenant.objects.all(), "tenant_config"),
+        _Place("agents", Agent.unscoped.all(), config),
+        _Place(
+            "config_versions",
+            ConfigVersion.unscoped.all(),
+            {**config, "patch": _masked_again(secrets.masked_patch)},
+            _VERSION,
+        ),
+        _Place("templates", Template.unscoped.all(), config),
+        _Place("tenants", Tenant.objects.all(), {"tenant_config": secrets.resealed}),
+        _Place("plugin_settings", PluginSetting.unscoped.all(), config, ("tenant_id", "agent_scope", "plugin_name")),
+        _Place(
+            "audit_log",
+            AuditEntry.objects.filter(object_type__in=secrets.AUDITED),
+            {"before": audited, "after": audited},
+        ),
     )
 
 
+_VERSION = ("agent_id", "number")
+
+
+def _masked_again(mask: Callable[[Any], Any]) -> Callable[[Any], Resealed]:
+    """Return what masks a column that tells of a config, where it was written before the rule covered a secret."""
+
+    def masked(stored: Any) -> Resealed:
+        result = mask(stored)
+        return Resealed(result, audit.differ(stored, result))
+
+    return masked
+
+
 def _look() -> tuple[Report, list[tuple[_Place, Any]]]:
-    """The state of everything, and the rows that are to be sealed anew."""
+    """Return the state of everything, and the rows that are to be sealed anew."""
     places = _places()
     report = Report(rows=Counter({place.kind: 0 for place in places}))
     left: list[tuple[_Place, Any]] = []
     for place in places:
-        for pk, stored, *names in _all(place):
+        for pk, *values in _all(place):
             report.rows[place.kind] += 1
-            found = _resealed(place, stored)
-            if found.is_changed:
+            found = _resealed(place, values[: len(place.columns)])
+            if any(column.is_changed for column in found):
                 report.left[place.kind] += 1
                 left.append((place, pk))
-            report.lost.extend(Lost(place.kind, "/".join(map(str, names)), path) for path in found.lost)
+            names = "/".join(str(name) for name in values[len(place.columns) :] if name != "")
+            report.lost.extend(Lost(place.kind, names, path) for column in found for path in column.lost)
     return report, left
 
 
 def _all(place: _Place) -> Iterator[tuple[Any, ...]]:
-    """Every row, a batch at a time, as (key, config, names)."""
-    rows = place.rows.order_by("pk").values_list("pk", place.column, *place.names)
+    """Yield every row, a batch at a time, as (key, columns, names)."""
+    rows = place.rows.order_by("pk").values_list("pk", *place.columns, *place.names)
     batch = list(rows[:BATCH])
     while batch:
         yield from batch
@@ -106,15 +135,18 @@ def _all(place: _Place) -> Iterator[tuple[Any, ...]]:
 
 @transactional
 def _rewrite(place: _Place, pk: Any) -> bool:
-    """Seals one row anew, as it is by now; whether there was anything to do."""
-    stored = place.rows.select_for_update().filter(pk=pk).values_list(place.column, flat=True).first()
-    found = _resealed(place, stored)
-    if found.is_changed:
-        config = found.config if place.column == "config" else {**(stored or {}), AGENT_DEFAULTS: found.config}
-        place.rows.filter(pk=pk).update(**{place.column: config})
-    return found.is_changed
+    """Seal one row anew, as it is by now; return whether there was anything to do."""
+    stored = place.rows.select_for_update().filter(pk=pk).values_list(*place.columns).first()
+    found = [] if stored is None else _resealed(place, stored)
+    changed = {name: one.value for name, one in zip(place.columns, found, strict=False) if one.is_changed}
+    if changed:
+        place.rows.filter(pk=pk).update(**changed)
+    return bool(changed)
 
 
-def _resealed(place: _Place, stored: Any) -> Resealed:
-    """Of a column's value, the config with the secrets."""
-    return secrets.resealed((stored or {}) if place.column == "config" else agent_defaults(stored))
+def _resealed(place: _Place, values: Sequence[Any]) -> list[Resealed]:
+    """Return the columns' values, sealed anew."""
+    return [
+        Resealed(None, is_changed=False) if value is None else sealed_anew(value)
+        for sealed_anew, value in zip(place.columns.values(), values, strict=True)
+    ]

@@ -12,12 +12,11 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
 
-from agents import config_versions, effective, resealing, services, templates, transfer
-from agents.config.changing import agent_defaults
+from agents import config_versions, effective, plugins, resealing, services, templates, transfer
 from agents.config.document import SEALED
 from agents.config.secrets import opened
 from agents.management.commands.rotate_secrets import MEANINGS
-from agents.models import Agent, ConfigVersion, Template
+from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.tests.configs import Config, model, provider
 from maim.commands.exits import Exit
 from maim.common.sealing import Unsealable
@@ -28,6 +27,7 @@ from tests.support.commands import Outcome, run
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.tables import changed_tables, tables
 
+AUDITED = 9  # changes that the fixture makes of agents, templates, tenants and plugin settings
 OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 API_KEY, TOKEN = "sk-secret", "token-secret"
 WITH_TOKEN = {"config_overrides": {"maim_message": {"auth_token": [TOKEN]}}}
@@ -54,8 +54,9 @@ def stored_configs() -> Iterator[Config]:
     """Every config that is stored anywhere."""
     for rows in (Agent.unscoped, ConfigVersion.unscoped, Template.unscoped):
         yield from rows.order_by("pk").values_list("config", flat=True)
+    yield from PluginSetting.unscoped.order_by("pk").values_list("config", flat=True)
     for tenant in Tenant.objects.order_by("pk"):
-        yield agent_defaults(tenant.tenant_config)
+        yield tenant.tenant_config or {}
 
 
 def all_opened() -> list[Config]:
@@ -82,8 +83,13 @@ def agent(alice: Person, use_keys: Keys) -> Agent:
     make_agent(alice.tenant, "plain", config={"x": 1})
     templates.create_template(actor=OPERATOR, tenant=None, name="base", config=WITH_TOKEN)
     templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="plain")
-    config = {"mine": {"auth_token": "no secret of ours"}, "agent_defaults": WITH_TOKEN}
+    config: Config = {"mine": {"auth_token": API_KEY, "plan": "gold"}, "agent_defaults": WITH_TOKEN}
     tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"tenant_config": config})
+    settings: dict[str, Config] = {"weather": {"token": TOKEN}, "dice": {"sides": 6}}
+    for name, config in settings.items():
+        plugins.set_plugin(
+            actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name=name, enabled=True, config=config
+        )
     use_keys(NEW, OLD)
     return Agent.unscoped.get(pk=agent.pk)
 
@@ -101,6 +107,8 @@ class TestRotation:
             "config_versions": (3, 2, 0),
             "templates": (2, 1, 0),
             "tenants": (1, 1, 0),
+            "plugin_settings": (2, 1, 0),
+            "audit_log": (AUDITED, 0, 0),
         }
         use_keys(NEW)
         assert all_opened() == before
@@ -114,6 +122,8 @@ class TestRotation:
             ["config_versions", "3", "2", "0"],
             ["templates", "2", "1", "0"],
             ["tenants", "1", "1", "0"],
+            ["plugin_settings", "2", "1", "0"],
+            ["audit_log", str(AUDITED), "0", "0"],
         ]
 
     def test_a_second_run_writes_nothing(self, agent: Agent) -> None:
@@ -128,7 +138,7 @@ class TestRotation:
             outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert [resealed for _rows, resealed, _left in told(outcome).values()] == [0, 0, 0, 0]
+        assert [resealed for _rows, resealed, _left in told(outcome).values()] == [0] * 6
         assert changed_tables(before, tables()) == set()
         assert {sql.split()[0] for sql in statements} == {"SELECT"}
 
@@ -146,14 +156,8 @@ class TestRotation:
         assert seen() == before
         assert config_versions.diff(agent, 1, 2) == [{"op": "add", "path": "/x", "value": 1}]
         # Not the feed of changes, nor the audit log, nor an epoch.
-        written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant)}
+        written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant, PluginSetting)}
         assert changed_tables(rows_before, tables()) == written
-
-    def test_what_is_the_tenants_own_stays_as_it_is(self, agent: Agent) -> None:
-        rotate()
-
-        config = Tenant.objects.get(pk=agent.tenant_id).tenant_config
-        assert config["mine"] == {"auth_token": "no secret of ours"}
 
     def test_what_was_never_sealed_is_sealed(self, agent: Agent) -> None:
         Agent.unscoped.filter(pk=agent.pk).update(config=with_api_key("sk-in-clear"))
@@ -163,6 +167,26 @@ class TestRotation:
         config = Agent.unscoped.get(pk=agent.pk).config
         assert opened(config) == with_api_key("sk-in-clear")
         assert "sk-in-clear" not in json.dumps(config)
+
+    def test_what_an_operator_calls_a_secret_later_is_sealed_and_where_it_was_told_masked(
+        self, agent: Agent, alice: Person, settings: Any
+    ) -> None:
+        own = {"own": {"license_number": "12-345", "max_tokens": 5}}
+        templates.create_template(actor=OPERATOR, tenant=None, name="own", config=own)
+        services.update_agent(actor=OPERATOR, agent=agent, changes={"config": own})
+        tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"tenant_config": own})
+        plugins.set_plugin(
+            actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="own", enabled=True, config=own
+        )
+        assert len([table for table, rows in tables().items() if "12-345" in str(rows)]) == 6
+        settings.SECRET_NAMES = ("license*",)
+
+        outcome = rotate("--json")
+
+        assert outcome.status == 0
+        assert not any("12-345" in str(rows) for rows in tables().values())
+        assert opened(Agent.unscoped.get(pk=agent.pk).config)["own"] == own["own"]
+        assert rotate("--check").status == 0
 
     def test_more_rows_than_fit_a_batch(self, agent: Agent, use_keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
         use_keys(OLD)
@@ -187,6 +211,8 @@ class TestChecking:
             "config_versions": (3, 0, 2),
             "templates": (2, 0, 1),
             "tenants": (1, 0, 1),
+            "plugin_settings": (2, 0, 1),
+            "audit_log": (AUDITED, 0, 0),
         }
         assert changed_tables(before, tables()) == set()
 
@@ -197,7 +223,7 @@ class TestChecking:
 
     def test_an_empty_database_needs_nothing(self, db: None) -> None:
         assert told(rotate("--check", "--json")) == dict.fromkeys(
-            ("agents", "config_versions", "templates", "tenants"), (0, 0, 0)
+            ("agents", "config_versions", "templates", "tenants", "plugin_settings", "audit_log"), (0, 0, 0)
         )
 
 
@@ -286,7 +312,7 @@ class TestWhileOthersWrite:
         use_keys(NEW)
         assert outcome.status == 0
         assert told(outcome)["agents"] == (3, 2, 0)
-        assert len(all_opened()) == 3 + 4 + 2 + 1
+        assert len(all_opened()) == 3 + 4 + 2 + 2 + 1
 
     def test_a_row_that_is_gone_is_none_to_seal(
         self, agent: Agent, before_first: Callable[[Callable[[], Any]], None]
@@ -317,7 +343,7 @@ class TestWhileOthersWrite:
         outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert sum(resealed for _rows, resealed, _left in told(outcome).values()) == 5 - 2
+        assert sum(resealed for _rows, resealed, _left in told(outcome).values()) == 6 - 2
         use_keys(NEW)
         assert all_opened()
 

@@ -13,23 +13,26 @@ from maim.commands.tables import document, table
 
 MEANINGS = (
     "Exit status: 0, everything is sealed under the newest key, and older keys can be dropped; 1, something is sealed "
-    "under none of the configured keys, and stays as it is; 2, the command line is wrong; 4, something is sealed under "
-    "an older key; 5, the database does not answer. It can be interrupted and run again at any time, while maim "
-    "serves: but first give every server the new key, as the first of MAIM_ENCRYPTION_KEYS."
+    "under none of the configured keys, and stays as it is; 2, the command line is wrong; 4, something is in "
+    "clear, or sealed under an older key; 5, the database does not answer. It can be interrupted and run again at any "
+    "time, while maim serves: but first give every server the new key, as the first of MAIM_ENCRYPTION_KEYS."
 )
 
 
 class Command(BaseCommand):
     help = (
-        "Seals every stored secret (of agents' configs, their versions, templates and tenants' defaults) under the "
-        "newest of MAIM_ENCRYPTION_KEYS."
+        "Seals every stored secret (of agents' configs, their versions, templates, tenants' configs and plugin "
+        "settings) under the newest of MAIM_ENCRYPTION_KEYS, also what stands in clear since before MAIM_SECRET_NAMES "
+        "or maim itself called it a secret; in the audit log, that is masked."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="only say how much is sealed under an older key")
+        parser.add_argument(
+            "--check", action="store_true", help="only say how much is in clear, or sealed under an older key"
+        )
         add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,0 +1,148 @@
+"""The data migrations that seal what the versions before held for no secret; and back."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.apps import apps
+
+from agents.config import first_sealing
+from agents.config.document import MASK, SEALED
+from agents.config.secrets import masked, opened, resealed
+from agents.models import Agent, ConfigVersion, PluginSetting, Template
+from agents.tests.configs import Config
+from maim.common import clock, sealing
+from maim.common.models import AuditEntry
+from tenants.models import Tenant
+from tests.support.people import Person, make_agent
+from tests.support.tables import tables
+
+pytestmark = pytest.mark.django_db
+OF_AGENTS = import_module("agents.migrations.0002_seal_documented_secrets")
+OF_TENANTS = import_module("tenants.migrations.0002_seal_documented_secrets")
+OLD_TOKEN = ["tok-1", "tok-2"]
+
+
+def old_sealed(value: Any) -> Config:
+    """A secret as the version before sealed it."""
+    return {SEALED: sealing.seal(json.dumps(value))}
+
+
+def old_config() -> Config:
+    """A config as the version before stored it."""
+    planted = old_sealed("of somebody else")
+    provider = {"name": "p", "api_key": old_sealed("sk-old"), "default_headers": {"Authorization": "sk-clear"}}
+    model = {"name": "m", "extra_params": {"headers": {"X": ["sk-clear"]}, "temperature": 1}}
+    return {
+        "config_overrides": {
+            "model": {"api_providers": [provider], "models": [model]},
+            "maim_message": {"auth_token": old_sealed(OLD_TOKEN)},
+            "mcp": {"servers": [{"name": "s", "env": {"KEY": "sk-clear"}, "headers": planted}]},
+        },
+        "own": {"planted": planted, "named": {SEALED: "x"}},
+    }
+
+
+@pytest.fixture
+def old_rows(alice: Person) -> dict[str, Any]:
+    """Rows as the version before wrote them; the tables as they were."""
+    config = old_config()
+    agent = make_agent(alice.tenant)
+    Agent.unscoped.filter(pk=agent.pk).update(config=config)
+    patch = [
+        {"op": "add", "path": "/config_overrides/mcp", "value": {"servers": [{"env": {"K": "sk-clear"}}]}},
+        {"op": "replace", "path": "/own/headers/X~1Y", "value": "sk-clear"},
+        {"op": "add", "path": "/own/api_keys/1", "value": "sk-clear"},
+        {"op": "replace", "path": "/config_overrides/model/api_providers/0/default_query", "value": {"q": "sk-clear"}},
+        {"op": "replace", "path": "/own/city", "value": "Paris"},
+        {"op": "remove", "path": "/own/headers"},
+    ]
+    ConfigVersion.unscoped.update(config=config, patch=patch)
+    Template.unscoped.create(name="t", name_folded="t", config=config)
+    PluginSetting.unscoped.create(tenant=alice.tenant, plugin_name="p", config={"token": "sk-clear", "n": 1})
+    own = {"agent_defaults": config, "crm": {"token": "sk-clear"}}
+    Tenant.objects.filter(pk=alice.tenant.pk).update(tenant_config=own)
+    told = {"config": config, "tenant_config": own, "name": "sk-clear is a name", "description": None}
+    for object_type in ("agent", "template", "tenant", "plugin"):
+        AuditEntry.objects.create(
+            at=clock.now(), action=f"{object_type}.update", object_type=object_type, before=told, after=told
+        )
+    return tables()
+
+
+def migrate(*, backwards: bool = False) -> None:
+    for migration in (OF_AGENTS, OF_TENANTS):
+        (migration.unseal if backwards else migration.seal)(apps, None)
+
+
+def configs() -> list[Config]:
+    rows: list[Any] = [Agent.unscoped.get(), ConfigVersion.unscoped.get(), Template.unscoped.get()]
+    return [*(row.config for row in rows), Tenant.objects.get().tenant_config["agent_defaults"]]
+
+
+def test_nothing_stays_in_clear_and_all_opens_as_it_was(old_rows: dict[str, Any]) -> None:
+    migrate()
+
+    for table, rows in tables().items():
+        assert "sk-clear" not in str(rows).replace("sk-clear is a name", ""), table
+    expected = old_config()["config_overrides"]
+    for config in configs():
+        found = opened(config)
+        assert found["config_overrides"]["model"]["models"] == expected["model"]["models"]
+        assert found["config_overrides"]["maim_message"] == {"auth_token": OLD_TOKEN}
+        assert found["config_overrides"]["model"]["api_providers"][0]["api_key"] == "sk-old"
+        assert masked(config)["config_overrides"]["maim_message"] == {"auth_token": [MASK]}
+    assert opened(PluginSetting.unscoped.get().config) == {"token": "sk-clear", "n": 1}
+    assert opened(Tenant.objects.get().tenant_config)["crm"] == {"token": "sk-clear"}
+
+
+def test_what_a_client_had_planted_stays_what_it_was_and_reveals_nothing(old_rows: dict[str, Any]) -> None:
+    migrate()
+
+    for config in configs():
+        assert opened(config)["own"]["planted"].keys() == {SEALED}
+        assert config["own"]["named"] == {SEALED: "x"}
+        assert "of somebody else" not in json.dumps(opened(config))
+
+
+def test_what_was_told_is_masked_and_all_else_of_it_stays(old_rows: dict[str, Any]) -> None:
+    migrate()
+
+    values = [operation.get("value") for operation in ConfigVersion.unscoped.get().patch]
+    assert values == [{"servers": [{"env": {"K": MASK}}]}, MASK, MASK, {"q": MASK}, "Paris", None]
+    for entry in AuditEntry.objects.exclude(object_type="user"):
+        assert entry.after is None or entry.after.get("name") != MASK
+        assert "sk-clear" not in json.dumps([entry.before, entry.after]).replace("sk-clear is a name", "")
+
+
+def test_a_second_time_changes_no_secret(old_rows: dict[str, Any]) -> None:
+    migrate()
+    before = tables()
+
+    for name in ("Agent", "ConfigVersion", "Template", "PluginSetting"):
+        for config in apps.get_model("agents", name)._base_manager.values_list("config", flat=True):
+            assert resealed(config).is_changed is False
+    assert tables() == before
+
+
+def test_backwards_it_is_as_the_version_before_stores_it(
+    old_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_sealing, "BATCH", 1)
+    migrate()
+    migrate(backwards=True)
+
+    for config in configs():
+        provider = config["config_overrides"]["model"]["api_providers"][0]
+        assert provider["default_headers"] == {"Authorization": "sk-clear"}
+        assert json.loads(sealing.unseal(provider["api_key"][SEALED])) == "sk-old"
+        # In brackets, which Fernet's base64 passes over: so the version before reads it.
+        token = config["config_overrides"]["maim_message"]["auth_token"][SEALED]
+        assert token.startswith("[")
+        assert json.loads(sealing.unseal(token)) == OLD_TOKEN
+        assert config["own"]["planted"].keys() == {SEALED}
+    assert PluginSetting.unscoped.get().config == {"token": "sk-clear", "n": 1}
+    assert Tenant.objects.get().tenant_config["crm"] == {"token": "sk-clear"}
