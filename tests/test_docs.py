@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agents.config.secret_rule import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
 from maim.environment import Environment
 from tests.support.server import ROOT, MaimServer
 
@@ -49,6 +50,14 @@ def leads_somewhere(link: str, page: Path) -> bool:
     path, _, anchor = link.partition("#")
     target = page.parent / path if path else page
     return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def test_the_api_guide_has_the_rule_about_secrets() -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    section = page[page.index("### Secrets\n") :].partition("\n### ")[0]
+    told = set(re.findall(r"`([^`\n]+)`", section))
+
+    assert {*DOCUMENTED, *CARRIERS, *SECRET_NAMES, *RUN_TOGETHER, *NOT_SECRETS} <= told
 
 
 def shown(default: Any) -> str:

@@ -10,25 +10,77 @@ from typing import Any
 
 import httpx
 
+from agents.config.secret_rule import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
 from maim.commands.exits import Exit
+from maim.http import toml
 from tests.support.leaks import Site
 from tests.support.operators import form_of
+from tests.support.people import PASSWORD
 from tests.support.server import MaimServer
 
 MASK = "********"
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
-def system_file(directory: Path) -> Path:
-    """An operator's TOML file, whose provider has a key of its own."""
-    path = directory / "model_config.toml"
-    path.write_text('[[api_providers]]\nname = "System"\nbase_url = "https://system.example"\napi_key = "sk-system"\n')
-    return path
+SYSTEM_SECRET, BOT_SECRET = "sk-system-of-the-operator", "sk-bot-of-the-operator"
+
+
+def system_files(directory: Path) -> dict[str, str]:
+    """Write an operator's TOML files, with secrets of their own in every place for one; return their settings."""
+    model = planted(SYSTEM_SECRET)["config_overrides"].pop("model")
+    files = {
+        "MAIMBOT_MODEL_CONFIG_PATH": (
+            "model_config.toml",
+            {
+                "api_providers": [
+                    {**model["api_providers"][0], "name": "System", "base_url": "https://system.example"}
+                ],
+                "models": model["models"],
+            },
+        ),
+        "MAIMBOT_BOT_CONFIG_TEMPLATE_PATH": ("bot_config.toml", _sections(BOT_SECRET)),
+    }
+    for name, content in files.values():
+        (directory / name).write_text(toml.dumps(content), encoding="utf-8")
+    return {setting: str(directory / name) for setting, (name, _content) in files.items()}
+
+
+def _sections(secret: str) -> dict[str, Any]:
+    sections: dict[str, Any] = planted(secret)["config_overrides"]
+    del sections["model"]
+    sections["webui"] = sections.pop("own")  # over which no other layer says anything
+    return sections
+
+
+def planted(secret: str) -> dict[str, Any]:
+    """Return a config with a secret at every documented path, and below names that look like a secret's."""
+    config: dict[str, Any] = {"config_overrides": {}}
+    for path in DOCUMENTED:
+        *steps, last = path.replace("[]", ".[]").split(".")
+        holder: Any = config
+        for step, following in zip(steps, [*steps[1:], last], strict=True):
+            if step == "[]":
+                holder = holder[0]
+            else:
+                holder = holder.setdefault(step, [{"name": "planted"}] if following == "[]" else {})
+        is_text = last in ("api_key", "base_url")
+        is_list = last.endswith(("keys", "auth_token"))
+        holder[last] = (
+            secret if is_text else [secret, secret] if is_list else {"any": secret, "deeper": {"n": [secret]}}
+        )
+    names = [name.strip("*").strip("_") for name in (*CARRIERS, *SECRET_NAMES, *RUN_TOGETHER)]
+    names += ["accessToken", "X-Api-Key", "APIkey", "client.secret", "slackWebhookUrl"]
+    config["config_overrides"]["own"] = dict.fromkeys(names, secret)
+    config["config_overrides"]["plugin"] = {
+        "some": [{"name": "a", name: [secret]} for name in names],
+        "max_tokens": 4096,
+    }
+    return config
 
 
 def use_configs(site: Site) -> None:
     """Gives secrets to agents, templates and tenants, changes them, goes back, and reads all there is to read."""
-    site.given.append("sk-system")
+    site.given += [SYSTEM_SECRET, BOT_SECRET]
     for client, root in ((site.v1, "/api/v1"), (site.v2, "/api/v2")):
         _use_through(site, client, root)
     _use_through_admin(site)
@@ -37,14 +89,11 @@ def use_configs(site: Site) -> None:
 
 
 def _config(site: Site, what: str) -> dict[str, Any]:
-    """A config with a secret in every place for one."""
-    secrets = {"api_key": site.secret(f"{what}-key"), "base_url": f"https://{site.secret(f'{what}-address')}/v1"}
-    return {
-        "config_overrides": {
-            "model": {"api_providers": [{"name": f"of {what}", "client_type": "openai", **secrets}]},
-            "maim_message": {"auth_token": [site.secret(f"{what}-token"), site.secret(f"{what}-token")]},
-        }
-    }
+    """Return a config with a secret in every place for one."""
+    config = planted(site.secret(what))
+    for item in (*config["config_overrides"]["model"]["api_providers"], *config["config_overrides"]["model"]["models"]):
+        item["name"] = f"of {what}"
+    return config
 
 
 def _good(answer: httpx.Response) -> Any:
@@ -58,7 +107,9 @@ def _good(answer: httpx.Response) -> Any:
 def _use_through(site: Site, client: httpx.Client, root: str) -> None:
     name, is_internal = root[-2:], root == "/api/v2"
     tenant = {"tenant_name": f"configs {name}", "tenant_type": "enterprise"}
-    defaults = {"tenant_config": {"agent_defaults": _config(site, f"{name}-tenant")}}
+    # What is a tenant's own is shown to services, which are on the internal surface.
+    own = {} if is_internal else {"crm": planted(site.secret(f"{name}-own"))["config_overrides"]["own"]}
+    defaults = {"tenant_config": {"agent_defaults": _config(site, f"{name}-tenant"), **own}}
     tenant_id = _good(client.post(f"{root}/tenants", json={**tenant, **defaults}))["id"]
     shown = _good(client.get(f"{root}/tenants/{tenant_id}"))["tenant_config"]
     assert MASK in json.dumps(shown)
@@ -85,19 +136,23 @@ def _use_through(site: Site, client: httpx.Client, root: str) -> None:
     assert MASK in json.dumps(changes)
     _good(client.post(f"{path}/config/restore", json={"version": 1, "note": "back"}))
 
+    _use_plugins(site, client, tenant_id, agent_id)
     _good(client.post(f"{path}/duplicate", json={"name": f"{name} again"}))
     for form in ("json", "toml"):
         exported = _good(client.get(f"{path}/export", params={"format": form}))
         assert "api_providers" in json.dumps(exported)
-    file = {"maim_export": 1, "name": f"{name} imported", "config": _config(site, f"{name}-file")}
+    plugin = {"plugin_name": "weather", "enabled": True, "config": _config(site, f"{name}-file-plugin")}
+    file = {"maim_export": 1, "name": f"{name} imported", "config": _config(site, f"{name}-file"), "plugins": [plugin]}
     for query in ({"dry_run": "1"}, {}):
         _good(client.post(f"{root}/agents/import", json=file, params={"tenant_id": tenant_id, **query}))
     if is_internal:
         _good(client.get(f"{root}/agents", params={"tenant_id": tenant_id}))
         _good(client.get(f"{root}/config-changes", params={"after": "0"}))
         for part in ("config/effective?reveal_secrets=1", "config/effective?reveal_secrets=1&explain=1"):
-            assert "sk-system" in site.reveal(lambda part=part: client.get(f"{path}/{part}"))  # type: ignore[misc]
-        site.reveal(lambda: client.get(f"{path}/export?reveal_secrets=1"))
+            said = site.reveal(lambda part=part: client.get(f"{path}/{part}"))  # type: ignore[misc]
+            assert said.count(SYSTEM_SECRET) > 5
+            assert said.count(BOT_SECRET) > 5
+        assert site.reveal(lambda: client.get(f"{path}/export?reveal_secrets=1")).count("-plugin-") > 100
     else:
         _good(client.get(f"{root}/agents"))
         # What only the internal surface shows, the public one does not know how to.
@@ -105,6 +160,67 @@ def _use_through(site: Site, client: httpx.Client, root: str) -> None:
         _good(client.get(f"{path}/export?reveal_secrets=1"))
     for part in ("models", "bot-defaults", "config-schema"):
         _good(client.get(f"{root}/system/{part}"))
+
+
+def _use_plugins(site: Site, client: httpx.Client, tenant_id: str, agent_id: str) -> None:
+    """Sets a plugin for an agent and its tenant; bots, on the internal surface, are shown what is set."""
+    path = "/api/v1/plugins/settings"
+    of_tenant, of_agent = {"tenant_id": tenant_id}, {"tenant_id": tenant_id, "agent_id": agent_id}
+
+    def settle(send: Callable[[], httpx.Response]) -> Any:
+        if client is site.v1:
+            return _good(send())
+        said = site.reveal(send)
+        return json.loads(said[said.index("{") :]) if "[{" not in said else None
+
+    for params in (of_tenant, of_agent):
+        for _ in range(2):
+            body = {"plugin_name": "weather", "enabled": True, "config": _config(site, "a-plugin")}
+            settle(lambda params=params, body=body: client.post(path, params=params, json=body))  # type: ignore[misc]
+        settle(lambda params=params: client.get(path, params=params))  # type: ignore[misc]
+        (shown,) = _good(site.v1.get(path, params=params)) if client is site.v1 else [None]
+        if shown:
+            assert MASK in json.dumps(shown)
+            _good(client.post(path, params=params, json={**body, "config": shown["config"]}))
+
+
+def read_as_others(site: Site) -> None:
+    """Reads what a member, a stranger and somebody without a token are answered."""
+    agents = site.v1.get("/api/v1/agents").json()
+    tenant_id = next(agent["tenant_id"] for agent in agents if agent["name"] == "v1 imported")
+    with site.maim.client() as reader:
+        site.watch(reader)
+        for name in (None, "charlie", "bob"):
+            if name is not None:
+                person = {"username": name, "password": PASSWORD}
+                user_id = reader.post("/api/v1/auth/register", json=person).json()["id"]
+                token = reader.post("/api/v1/auth/login", json=person).json()["access_token"]
+                reader.headers["Authorization"] = f"Bearer {token}"
+            if name == "bob":
+                site.maim.manage("shell", "--no-imports", "-c", _JOIN.format(tenant_id=tenant_id, user_id=user_id))
+            paths = ["agents", "templates", "tenants", f"tenants/{tenant_id}", "system/models", "system/bot-defaults"]
+            paths += [f"plugins/settings?tenant_id={tenant_id}", "system/config-schema", "templates/everybodys"]
+            for agent in agents:
+                parts = (
+                    "",
+                    "/config",
+                    "/config/effective?explain=1",
+                    "/config/versions",
+                    "/config/versions/1",
+                    "/export",
+                )
+                paths += [f"agents/{agent['id']}{part}" for part in parts]
+                paths.append(f"plugins/settings?agent_id={agent['id']}")
+            seen = [reader.get(f"/api/v1/{path}").status_code for path in paths]
+            assert set(seen) <= {200, 401, 404}
+            assert seen.count(200) == 0 if name is None else seen.count(200) > 4
+            reader.headers.pop("Authorization", None)
+
+
+_JOIN = """
+from tenants.models import Membership
+Membership.objects.create(tenant_id="{tenant_id}", user_id="{user_id}", role="member")
+"""
 
 
 def _use_through_admin(site: Site) -> None:
