@@ -49,12 +49,12 @@ def rewritten_below(steps: Iterable[str], value: Any, change: Change) -> Any:
 
 
 def is_text(value: Any) -> bool:
-    """Return whether a value can be a secret: a text, or a list of scalars with a text among them; not an empty one."""
+    """Return whether a value can be a secret: a text that is not empty, or a list of scalars with a text among them."""
     if isinstance(value, str):
         return value != ""
     return (
         isinstance(value, list)
-        and any(isinstance(item, str) and item for item in value)
+        and any(isinstance(item, str) for item in value)
         and not any(isinstance(item, dict | list) for item in value)
     )
 

@@ -147,7 +147,7 @@ class TestWhatIsASecret:
         assert secrets.masked(config) == config
         assert secrets.sealed(config, {}) == config
 
-    @pytest.mark.parametrize("value", [4096, 0, 1.5, True, False, None, "", [], [""], [1, 2], {}, {"a": 1}, [[]]])
+    @pytest.mark.parametrize("value", [4096, 0, 1.5, True, False, None, "", [], [1, 2], {}, {"a": 1}, [[]]])
     def test_what_is_no_text_is_never_a_secret(self, value: Any) -> None:
         for name in ("api_key", "headers", "password"):
             assert secrets.sealed({name: value}, {}) == {name: value}
