@@ -16,6 +16,7 @@ from legacy.tests.test_old_faults import A, K, T
 from tenants.models import Tenant
 from tenants.services import create_tenant
 from tests.support.people import OPERATOR, register
+from tests.support.tables import tables
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 U = "user_00000000000a"
@@ -25,9 +26,10 @@ U = "user_00000000000a"
 def secret(old: OldDatabase, tmp_path: Path) -> str:
     """One of everything, imported; the key's secret."""
     old.user()
-    old.tenant(owner_id=U)
-    old.agent(T, config={"config_overrides": {"model": {"api_providers": [{"name": "own", "api_key": "sk-1"}]}}})
-    old.plugin(T, None)
+    old.tenant(owner_id=U, tenant_config={"crm": {"apiToken": "sk-3"}})
+    provider = {"name": "own", "api_key": "sk-1", "default_headers": {"X": "sk-4"}}
+    old.agent(T, config={"config_overrides": {"model": {"api_providers": [provider]}}})
+    old.plugin(T, None, config={"city": "上海", "tokens": ["sk-5"]})
     old.heartbeat(T, A)
     secret = old.key(T, A, usage_count=5)
     import_from(old, tmp_path)
@@ -41,6 +43,7 @@ def test_nothing_differs_after_an_import(old: OldDatabase, secret: str) -> None:
     assert outcome.rows == [
         [kind, "1", "1", "0"] for kind in ("users", "tenants", "agents", "keys", "plugins", "activity")
     ]
+    assert not any(f"sk-{number}" in str(rows) for rows in tables().values() for number in (1, 3, 4, 5))
 
 
 def test_whatever_differs_is_named(old: OldDatabase, secret: str, tmp_path: Path) -> None:

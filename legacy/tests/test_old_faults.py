@@ -516,7 +516,28 @@ def test_a_key_is_shown_masked_as_it_was(old: OldDatabase, tmp_path: Path) -> No
     assert shown["api_key"] == keyformat.masked(keyformat.parse(secret).hint)
 
 
+def test_of_a_tenants_own_config_only_what_cannot_be_kept_is_left_out(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant(tenant_config={"plan": "gold", "api_key": "********", "agent_defaults": 5, "own": {"token": "sk-1"}})
+
+    run = import_from(old, tmp_path)
+
+    config = Tenant.objects.get().tenant_config
+    assert secrets.opened(config) == {"plan": "gold", "own": {"token": "sk-1"}}
+    assert "sk-1" not in str(config)
+    assert run.reasons("tenants") == ["config partly left out"] * 2
+
+
 # ---- plugin settings
+
+
+def test_what_looks_sealed_in_a_plugins_setting_is_left_out(old: OldDatabase, tmp_path: Path) -> None:
+    old.tenant()
+    old.plugin(T, None, config={"headers": {"x": {"$sealed": "gAAAAA"}}, "n": 1})
+
+    run = import_from(old, tmp_path)
+
+    assert PluginSetting.unscoped.get().config == {"headers": {"x": {}}, "n": 1}
+    assert run.reasons("plugins") == ["config partly left out"]
 
 
 def test_of_two_settings_in_one_place_the_later_counts(old: OldDatabase, tmp_path: Path) -> None:
