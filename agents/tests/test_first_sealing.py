@@ -21,8 +21,8 @@ from tests.support.people import Person, make_agent
 from tests.support.tables import tables
 
 pytestmark = pytest.mark.django_db
-OF_AGENTS = import_module("agents.migrations.0002_seal_documented_secrets")
-OF_TENANTS = import_module("tenants.migrations.0002_seal_documented_secrets")
+OF_AGENTS = import_module("agents.migrations.0004_seal_documented_secrets")
+OF_TENANTS = import_module("tenants.migrations.0004_seal_documented_secrets")
 OLD_TOKEN = ["tok-1", "tok-2"]
 
 

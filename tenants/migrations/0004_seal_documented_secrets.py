@@ -20,5 +20,5 @@ def unseal(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0001_initial")]
+    dependencies = [("tenants", "0003_revision")]
     operations = [migrations.RunPython(seal, unseal, elidable=True)]

@@ -37,5 +37,5 @@ def _rows(apps: StateApps, app: str, model: str) -> Any:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("agents", "0001_initial"), ("common", "0001_initial")]
+    dependencies = [("agents", "0003_revision"), ("common", "0001_initial")]
     operations = [migrations.RunPython(seal, unseal, elidable=True)]
