@@ -20,7 +20,7 @@ from django.db import connection
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from agents.config import layers, schema, secrets, system
+from agents.config import layers, schema, secrets, system, trust
 from agents.config.document import Config
 from agents.config.layers import Layer
 from agents.config.schema import Notice
@@ -182,7 +182,10 @@ class _Layers(NamedTuple):
         return Effective(self.head, self.etag, orjson.dumps(document))
 
     def _notices(self, config: Config) -> list[Notice]:
-        notices = [*layers.shadowed(self.layers), *schema.warnings(config)]
+        left_out = trust.left_out(self.layers)
+        gone = {f"{notice.path}.name" for notice in left_out}
+        shadowed = [notice for notice in layers.shadowed(self.layers) if notice.path not in gone]
+        notices = [*shadowed, *left_out, *schema.warnings(config)]
         if self.head.template_id is not None and all(layer.name != "template" for layer in self.layers):
             notices.insert(0, Notice("template_id", _("There is no such template; it changes nothing")))
         return notices

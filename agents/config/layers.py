@@ -5,7 +5,7 @@
 Objects merge key by key, lists and scalars replace. The two lists of named items are joined: a layer adds
 to what is below it. Only an operator's layer changes the items of another by naming them again; of anybody
 else's, an item under a name that is taken below stands alone, and inherits nothing: the operator's key
-never goes with somebody else's `base_url`.
+never goes with somebody else's `base_url`. What would lead to it in another way is left out (agents.config.trust).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from agents.config import trust
 from agents.config.document import NAMED_LISTS, Config, is_object
 from agents.config.merging import one_spelling, persona_object
 from agents.config.schema import Notice
@@ -36,8 +37,10 @@ MAX_POINTER = 1000  # characters; else an object of long keys would be told of i
 def resolve(layers: Sequence[Layer]) -> Config:
     """The config that the layers, lowest first, make together. They are not changed, but shared: read only."""
     result: Config = {}
-    for layer in layers:
-        result = _over(result, normal(layer.config), (), is_trusted=layer.is_trusted)
+    is_trusted = True
+    for layer in trust.admitted(layers):
+        is_trusted = is_trusted and layer.is_trusted  # over somebody else's item an operator's stands alone, too
+        result = _over(result, normal(layer.config), (), is_trusted=is_trusted)
     return result
 
 
@@ -47,7 +50,7 @@ def sources(layers: Sequence[Layer], resolved: Config) -> dict[str, str]:
     A leaf is a scalar, a list (but for the lists of named items, which are joined), an empty object, or an object
     whose pointer has more than MAX_POINTER characters. Takes time in proportion to the leaves and the layers.
     """
-    topmost_first = [(layer.name, _indexed(normal(layer.config))) for layer in reversed(layers)]
+    topmost_first = [(layer.name, _indexed(normal(layer.config))) for layer in reversed(trust.admitted(layers))]
     found: dict[str, str] = {}
     _find_sources(found, resolved, "", (), topmost_first)
     return found

@@ -200,6 +200,6 @@ def _layer(bot: _Identity, model: _Identity) -> Defaults:
         "models": model.content.get("models", []),
         "model_task_config": model.content.get("model_task_config", {}),
     }
-    config = layers.resolve([Layer("", schema.defaults()), Layer("", said, is_trusted=True)])
+    config = layers.resolve([Layer("", schema.defaults(), is_trusted=True), Layer("", said, is_trusted=True)])
     text = json.dumps([config, maim.__version__], sort_keys=True)
     return Defaults(Layer("default", config, is_trusted=True), hashlib.sha256(text.encode()).hexdigest()[:16])
