@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from agents.config import rules, secrets, system
+from agents.config import names, secrets, system
 from agents.config.changing import agent_defaults, changed
 from agents.config.document import Config
 from agents.config.layers import Layer
@@ -68,16 +68,18 @@ def layers_below(agent: Agent) -> list[Layer]:
     )
 
 
-def check_template(agent: Agent) -> None:
+def check_template(agent: Agent, stored: Config) -> None:
     """Whether an agent may use the template that it names. An id that names none is kept, and resolves to nothing.
 
-    Raises ForeignTemplate for another tenant's, and BadConfig where the agent's own config has a name of the
-    template's, or would use its provider.
+    Raises ForeignTemplate for another tenant's, and BadConfig where the agent's own config takes a name of the
+    template's, or would use its provider. What its `stored` config has taken of other layers is let be.
     """
     owners = Template.unscoped.filter(pk=agent.template_id).values_list("tenant_id", flat=True)
     if any(owner not in (None, agent.tenant_id) for owner in owners):
         raise ForeignTemplate
-    rules.check_names(agent.config, {}, layers_below(agent))
+    below = layers_below(agent)
+    others = [layer for layer in below if layer.name != "template"]
+    names.check_names(agent.config, [below], stored=stored, stored_stacks=[others])
 
 
 def expect(row: Agent, versions: Container[int] | None) -> None:
@@ -90,12 +92,14 @@ def expect(row: Agent, versions: Container[int] | None) -> None:
         raise PreconditionFailed
 
 
-def change(row: Agent, sent: Config, write: ConfigWrite) -> bool:
+def change(row: Agent, sent: Config, write: ConfigWrite, *, actor: Actor) -> bool:
     """Changes the config of a locked agent, which its caller saves and `add_version` then records; whether it did.
 
     Raises BadConfig.
     """
-    config = changed(row.config, sent, below=layers_below(row), replace=write.replace)
+    config = changed(
+        row.config, sent, below=layers_below(row), may_move_secrets=actor.is_trusted, replace=write.replace
+    )
     return _set(row, config)
 
 
@@ -135,7 +139,7 @@ def restore(
     row = lock_agent(agent.pk)
     expect(row, expected)
     config = secrets.sealed(get_version(row, version).config, row.config)
-    rules.check_names(config, row.config, layers_below(row))
+    names.check_names(config, [layers_below(row)], stored=row.config)
     before, number_before = row.config, row.config_version
     if audit.differ(secrets.comparable(before), secrets.comparable(config)):
         _set(row, config)

@@ -68,8 +68,8 @@ def create_agent(
         quota=quota,
     )
     agent.change_name(name)
-    config_versions.check_template(agent)
-    config_versions.change(agent, config or {}, ConfigWrite())
+    config_versions.check_template(agent, {})
+    config_versions.change(agent, config or {}, ConfigWrite(), actor=actor)
     add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
@@ -109,9 +109,9 @@ def update_agent(
     fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
-    has_new_config = "config" in changes and config_versions.change(row, changes["config"], write)
+    has_new_config = "config" in changes and config_versions.change(row, changes["config"], write, actor=actor)
     if row.template_id != before["template_id"]:
-        config_versions.check_template(row)
+        config_versions.check_template(row, config_before)
     after = snapshot(row)
     if audit.differ(before, after):
         row.updated_at = clock.now()

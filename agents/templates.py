@@ -99,7 +99,7 @@ def create_template(
             )
         template.id = template_id
     template.change_name(name)
-    template.config = _changed(template, {}, config or {})
+    template.config = _changed(template, {}, config or {}, actor=actor)
     with unique_or(_TAKEN):
         template.save(force_insert=True)
     _announce(template)
@@ -134,7 +134,7 @@ def update_template(
         row.change_name(changes["name"])
     row.description = changes.get("description", row.description)
     if "config" in changes:
-        row.config = _changed(row, row.config, changes["config"], replace=replace)
+        row.config = _changed(row, row.config, changes["config"], actor=actor, replace=replace)
     has_new_config = audit.differ(config_before, row.config)
     after = snapshot(row)
     if not has_new_config and not audit.differ(before, after):
@@ -173,9 +173,15 @@ def _lock(template: Template) -> Template:
     return row
 
 
-def _changed(template: Template, stored: Config, sent: Config, *, replace: bool = False) -> Config:
-    is_operators = template.tenant_id is None
-    return changed(stored, sent, below=[system.defaults().layer], is_trusted=is_operators, replace=replace)
+def _changed(template: Template, stored: Config, sent: Config, *, actor: Actor, replace: bool = False) -> Config:
+    return changed(
+        stored,
+        sent,
+        below=[system.defaults().layer],
+        is_trusted=template.tenant_id is None,
+        may_move_secrets=actor.is_trusted,
+        replace=replace,
+    )
 
 
 def _announce(template: Template) -> None:

@@ -29,7 +29,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
     """
     before = [(snapshot(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
-        wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config)
+        wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config, may_move_secrets=True)
     raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
     for tenant in new:

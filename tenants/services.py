@@ -19,6 +19,7 @@ from maim.common.models import Change
 from maim.common.revisions import check_revision
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
+from tenants.templates import templates_below
 
 _TOLD_BY_VERDICTS = {"status", "rate_limit", "quota"}
 _NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
@@ -78,7 +79,7 @@ def create_tenant(
     """Create a tenant. A person becomes the owner of what they make; others name an owner or none.
 
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
-    TenantNameTaken, and Invalid for a bad name.
+    TenantNameTaken, BadConfig, and Invalid for a bad name.
     """
     if actor.kind == ActorKind.USER:
         owner_id = actor.id
@@ -87,12 +88,12 @@ def create_tenant(
         tenant_type=tenant_type,
         description=description,
         contact_email=contact_email,
-        tenant_config=changed_tenant_config(None, tenant_config),
         owner=owner,
         owner_scope=owner_id or "",
         rate_limit=rate_limit,
         quota=quota,
     )
+    tenant.tenant_config = changed_tenant_config(None, tenant_config, templates=templates_below(tenant))
     tenant.change_name(tenant_name)
     with unique_or(_NAME_TAKEN):
         tenant.save(force_insert=True)
@@ -129,7 +130,12 @@ def update_tenant(
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
     if "tenant_config" in changes:
-        row.tenant_config = changed_tenant_config(row.tenant_config, changes["tenant_config"])
+        row.tenant_config = changed_tenant_config(
+            row.tenant_config,
+            changes["tenant_config"],
+            templates=templates_below(row),
+            may_move_secrets=actor.is_trusted,
+        )
     fields = ["tenant_type", "description", "contact_email"]
     if actor.is_trusted:
         fields += ["status", "rate_limit", "quota"]

@@ -74,6 +74,7 @@ MAY_GO_UNSCOPED = {
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
     "internal_api/readings.py::_agents": "answers the internal surface, which is trusted with every tenant",
     "tenants/services.py::delete_tenant": "names the agents that go with their tenant",
+    "tenants/templates.py::templates_below": "reads operators' templates, and those of a tenant that passed the gate",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}

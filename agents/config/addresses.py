@@ -15,15 +15,15 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from agents.config import secrets
-from agents.config.document import Config, is_sealed, secret_places
+from agents.config.document import Config, is_object
 from agents.config.schema import Place, path
+from agents.config.secret_places import Secret, rewritten
 from agents.errors import BadConfig
 
 # What a bot connects to, or runs: a command gets the secrets of its environment.
 _ADDRESS = re.compile(r"(url|uri|host|hostname|address|endpoint|domain|proxy|command|arg)(e?s)?$", re.IGNORECASE)
 # These hold all that a config says; an address beside them is not one of the secrets in them.
 _CONTAINERS: tuple[Place, ...] = ((), ("config_overrides",), ("config_overrides", "model"))
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 def check_moved(sent: Config, stored: Config, result: Config) -> None:
@@ -54,9 +54,15 @@ def redirected(lower: Config, upper: Config) -> Iterator[Place]:
 
 def secrets_in(config: Config) -> Iterator[tuple[Place, Any]]:
     """Yield the secrets that are set and are no addresses themselves, with their places."""
-    for holder, key, spelled in secret_places(config):
-        if not _is_address(key):
-            yield tuple(int(number) if number else name for name, number in _STEP.findall(spelled)), holder[key]
+    found: list[tuple[Place, Any]] = []
+
+    def note(secret: Secret) -> Any:
+        if not _is_address(secret.place[-1]):
+            found.append((secret.place, secret.value))
+        return secret.value
+
+    rewritten(config, note)
+    yield from found
 
 
 def _is_address(key: Any) -> bool:
@@ -85,7 +91,7 @@ def _addresses_of(config: Config, place: Place) -> str:
 def _redirected(lower: Config, upper: Config, place: Place, held: Collection[Place]) -> Iterator[Place]:
     for key, value in upper.items():
         below, here = lower.get(key), (*place, key)
-        if _is_object(value) and _is_object(below):
+        if is_object(value) and is_object(below):
             yield from _redirected(lower[key], value, here, held)
         elif _is_address(key) and place not in _CONTAINERS and value != below:
             around = [each[len(place) :] for each in held if each[: len(place)] == place]
@@ -96,16 +102,12 @@ def _redirected(lower: Config, upper: Config, place: Place, held: Collection[Pla
 def _replaces(upper: Any, place: Place) -> bool:
     """Return whether nothing is left of what is below `upper` in this place."""
     for step in place:
-        if not _is_object(upper):
+        if not is_object(upper):
             return True
         if step not in upper:
             return False
         upper = upper[step]
     return True
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not is_sealed(value)
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from agents.config import merging, rules, schema, secrets, system
+from agents.config import merging, names, rules, schema, secrets, system
 from agents.config.document import Config, section
 from agents.config.schema import Place, path
 from agents.errors import BadConfig
@@ -78,7 +78,7 @@ def _known_secrets(config: Config) -> Iterator[tuple[Config, str, str]]:
 
 
 def _check_names(config: Config) -> None:
-    rules.check_names(config, {}, [system.defaults().layer])
+    names.check_names(config, [[system.defaults().layer]], stored={}, sent=config)
 
 
 def _warn(warnings: dict[str, list[str]], check: Callable[[Config], None], config: Config) -> None:

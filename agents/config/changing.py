@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from agents.config import merging, rules, schema, secrets, system
+from agents.config import addresses, merging, names, rules, schema, secrets, system
 from agents.config.document import AGENT_DEFAULTS, Config
 from agents.config.layers import Layer, resolve
 from agents.errors import BadConfig
@@ -16,12 +16,20 @@ from maim.common.errors import Text
 
 
 def changed(
-    stored: Config, sent: Config, *, below: Sequence[Layer], is_trusted: bool = False, replace: bool = False
+    stored: Config,
+    sent: Config,
+    *,
+    below: Sequence[Layer],
+    others: Sequence[Sequence[Layer]] = (),
+    is_trusted: bool = False,
+    may_move_secrets: bool = False,
+    replace: bool = False,
 ) -> Config:
     """The config to store after `sent` came in over the layers `below`; with `replace`, nothing else is kept.
 
-    Its secrets are sealed. An operator's (`is_trusted`) may change what the layers below define. Raises
-    BadConfig, which names every path that is wrong.
+    Its secrets are sealed. `others` are stacks of layers that may lie below in the place of `below`. An operator's
+    config (`is_trusted`) may change what the layers below define. A stored secret may be kept with another address
+    only if the author `may_move_secrets`. Raises BadConfig, which names every path that is wrong.
     """
     rules.check_sent(sent, stored)
     errors = _Errors()
@@ -29,13 +37,17 @@ def changed(
     with errors.collected():
         schema.check(sent, stored)
     with errors.collected():
-        if not is_trusted:
-            rules.check_names(sent, stored, below)
-    with errors.collected():
         meant = secrets.unmasked(sent, stored)
-    if errors.found and not schema.is_mergeable(sent):
+    is_mergeable = not errors.found or schema.is_mergeable(sent)
+    result = merging.merge({} if replace else stored, meant) if is_mergeable else sent
+    with errors.collected():
+        if not is_trusted:
+            names.check_names(result, [below, *others], stored=stored, sent=sent)
+    if not is_mergeable:
         raise BadConfig(errors.found)
-    result = merging.merge({} if replace else stored, meant)
+    with errors.collected():
+        if not may_move_secrets:
+            addresses.check_moved(sent, stored, result)
     with errors.collected():
         rules.check_size(result, stored)
     with errors.collected():
@@ -68,24 +80,42 @@ def agent_defaults(tenant_config: dict[str, Any] | None) -> Config:
     return found if isinstance(found, dict) else {}
 
 
-def changed_tenant_config(stored: dict[str, Any] | None, sent: dict[str, Any] | None) -> dict[str, Any] | None:
+def changed_tenant_config(
+    stored: dict[str, Any] | None,
+    sent: dict[str, Any] | None,
+    *,
+    templates: Iterable[Layer] = (),
+    may_move_secrets: bool = False,
+) -> dict[str, Any] | None:
     """Return the tenant config to store after `sent`, which replaces it; a mask keeps the stored secret.
 
+    `templates` are those that may lie below the tenant's defaults; they are asked for only if there are defaults.
     Raise BadConfig, whose paths begin with `tenant_config`.
     """
     if sent is None:
         return None
-    before, errors = stored or {}, _Errors()
-    result = {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
+    errors = _Errors()
+    before = {key: value for key, value in (stored or {}).items() if key != AGENT_DEFAULTS}
+    result = own = {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
     with errors.collected("tenant_config."):
-        result = secrets.sealed(secrets.unmasked(result, before), before)
+        meant = secrets.unmasked(own, before)
+        if not may_move_secrets:
+            addresses.check_moved(own, before, meant)
+        result = secrets.sealed(meant, before)
     defaults = sent.get(AGENT_DEFAULTS)
     if defaults is not None:
         if not isinstance(defaults, dict):
             raise BadConfig({**errors.found, f"tenant_config.{AGENT_DEFAULTS}": [_("must be an object")]})
         with errors.collected(f"tenant_config.{AGENT_DEFAULTS}."):
             below = [system.defaults().layer]
-            result[AGENT_DEFAULTS] = changed(agent_defaults(stored), defaults, below=below, replace=True)
+            result[AGENT_DEFAULTS] = changed(
+                agent_defaults(stored),
+                defaults,
+                below=below,
+                others=[[*below, template] for template in templates] if defaults else [],
+                may_move_secrets=may_move_secrets,
+                replace=True,
+            )
     if errors.found:
         raise BadConfig(errors.found)
     return {key: result[key] for key in sent if key in result}

@@ -57,7 +57,11 @@ def test_what_cannot_be_merged_is_named_with_all_that_can_be_told_without_mergin
 
 def test_a_path_with_two_faults_has_two_sentences() -> None:
     long_name = "x" * 150
-    below = Layer("default", {"config_overrides": {"model": {"api_providers": [{"name": long_name}]}}}, is_trusted=True)
+    below = Layer(
+        "default",
+        {"config_overrides": {"model": {"api_providers": [{"name": long_name, "api_key": "sk"}]}}},
+        is_trusted=True,
+    )
 
     with pytest.raises(BadConfig) as refused:
         changed({}, {"config_overrides": {"model": {"api_providers": [{"name": long_name}]}}}, below=[below])

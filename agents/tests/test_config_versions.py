@@ -274,7 +274,7 @@ class TestRestoring:
     def test_a_name_that_was_taken_since_is_refused(self, door: Door) -> None:
         door.create(model(api_providers=[provider("p")]))
         door.put(model(api_providers=None))
-        door.set_defaults(model(api_providers=[provider("P")]))
+        door.set_defaults(model(api_providers=[secret_provider("P")]))
         before = door.state()
 
         door.refused(door.restore(1), 400, "AGENT_004", "config_overrides.model.api_providers[0].name")

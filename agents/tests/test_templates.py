@@ -159,7 +159,7 @@ class TestChanging:
         door.data(put(door, template, {"config": {"b": 2, "a": None}}))
         assert read(door, template)["config"] == {"b": 2, **shown(model(api_providers=[secret_provider()]))}
 
-        masked = model(api_providers=[provider(api_key=MASK)])
+        masked = model(api_providers=[provider(base_url=MASK, api_key=MASK)])
         door.data(put(door, template, {"config": masked}, "?replace=1"))
         assert read(door, template)["config"] == masked
 
@@ -304,7 +304,7 @@ class TestRefusals:
 class TestNamesOfATemplate:
     """What an agent may define, when its template has defined something before."""
 
-    THEIRS = model(api_providers=[provider("p")], models=[{"name": "m", "api_provider": "p"}])
+    THEIRS = model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}])
 
     @pytest.fixture(params=["operators'", "tenant's"])
     def template(self, request: pytest.FixtureRequest, door: Door, internal: SurfaceClient) -> str:

@@ -174,7 +174,7 @@ class TestRefusals:
         assert tables() == before
 
     def test_their_names_are_taken_for_agents(self, door: Door) -> None:
-        door.set_defaults(model(api_providers=[provider("p")], models=[{"name": "m", "api_provider": "p"}]))
+        door.set_defaults(model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}]))
         door.create()
 
         for config, path in (

@@ -1,0 +1,302 @@
+"""Names that lead to an operator's key: nobody else's model or address gets at it, now or later."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.config import system
+from agents.config.changing import changed
+from agents.config.secrets import masked
+from agents.models import Agent, Template
+from agents.tests.config_doors import Door, operators_template
+from agents.tests.configs import MASK, Config, model, provider, secret_provider
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.people import Person
+
+pytestmark = pytest.mark.django_db
+
+EVIL = "https://evil.example"
+PROVIDERS, MODELS = "config_overrides.model.api_providers", "config_overrides.model.models"
+DEFAULTS = "tenant_config.agent_defaults."
+OPERATORS = model(
+    api_providers=[provider("Theirs", base_url="https://good.example", api_key="the operator's")],
+    models=[{"name": "their-model", "api_provider": "Theirs"}],
+)
+BORROWED = model(models=[{"name": "mine", "api_provider": "theirs"}])
+
+
+class Files:
+    """The operator's model file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, config: Config) -> None:
+        items = [
+            f"[[{kind}]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in item.items())
+            for kind, items in config["config_overrides"]["model"].items()
+            for item in items
+        ]
+        self.path.write_text("\n".join(items))
+
+
+@pytest.fixture
+def files(tmp_path: Path, settings: Any) -> Files:
+    settings.MODEL_CONFIG_PATH = tmp_path / "models.toml"
+    found = Files(tmp_path / "models.toml")
+    found.write(model(models=[]))
+    return found
+
+
+def revealed(door: Door, internal: SurfaceClient) -> Config:
+    """The section `model` of the effective config, as a bot gets it."""
+    answer = internal.get(f"/api/v2/agents/{door.agent_id}/config/effective?reveal_secrets=1")
+    found: Config = answer.json()["data"]["config"]["config_overrides"]["model"]
+    return found
+
+
+def names(items: list[Config]) -> list[str]:
+    return [item["name"] for item in items]
+
+
+def warned(door: Door) -> list[str]:
+    return [warning["path"] for warning in door.get("/effective")["warnings"]]
+
+
+def refused(door: Door, response: Any, *paths: str) -> None:
+    """400 AGENT_004; a tenant's answer has v2's envelope on either surface."""
+    body = response.json()
+    errors = body["errors"] if "errors" in body else body["data"]["errors"]
+    assert (response.status_code, body.get("code") or body["error_code"], list(errors)) == (
+        400,
+        "AGENT_004",
+        list(paths),
+    )
+
+
+class TestWrites:
+    """Each is judged against every layer that can lie below."""
+
+    @pytest.mark.parametrize(
+        ("config", "path"),
+        [
+            (BORROWED, f"{MODELS}[0].api_provider"),
+            (model(models=[{"name": "mine", "provider_name": "THEIRS"}]), f"{MODELS}[0].provider_name"),
+            (model(api_providers=[provider("theirs", base_url=EVIL)]), f"{PROVIDERS}[0].name"),
+            (model(models=[{"name": "THEIR-model"}]), f"{MODELS}[0].name"),
+        ],
+    )
+    def test_tenant_defaults_over_an_operators_template_are_refused(
+        self, door: Door, files: Files, internal: SurfaceClient, config: Config, path: str
+    ) -> None:
+        operators_template(internal, OPERATORS)
+
+        refused(door, door.try_set_defaults(config), DEFAULTS + path)
+        body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": config}}
+        refused(door, door.send("POST", "/tenants", body), DEFAULTS + path)
+        assert Tenant.objects.get(pk=door.tenant_id).tenant_config is None
+
+    def test_tenant_defaults_may_use_the_tenants_own_template_but_not_its_names(self, door: Door) -> None:
+        template = door.make_template(OPERATORS)
+        taken = model(api_providers=[provider("theirs", base_url=EVIL)])
+        door.set_defaults(taken)
+        door.set_defaults(None)
+
+        door.create(template_id=template)
+
+        refused(door, door.try_set_defaults(taken), f"{DEFAULTS}{PROVIDERS}[0].name")
+        door.set_defaults(BORROWED)
+
+    def test_a_tenants_template_is_judged_against_the_system(self, door: Door, files: Files) -> None:
+        files.write(OPERATORS)
+
+        response = door.send("POST", "/templates", {"name": "t", "config": BORROWED, "tenant_id": door.tenant_id})
+
+        refused(door, response, f"{MODELS}[0].api_provider")
+        assert not Template.unscoped.exists()
+
+    @pytest.mark.parametrize("config", [BORROWED, model(api_providers=[provider("theirs", base_url=EVIL)])])
+    def test_an_agent_is_judged_again_when_it_takes_a_template(
+        self, door: Door, internal: SurfaceClient, config: Config
+    ) -> None:
+        template = operators_template(internal, OPERATORS)
+        door.create(config)
+        before = door.state()
+
+        for body in ({"template_id": template}, {"template_id": template, "config": {"a": 1}}):
+            assert door.send("PUT", f"/agents/{door.agent_id}", body).status_code == 400
+        assert door.state() == before
+
+    def test_a_model_may_not_outlive_the_provider_that_had_the_name_first(self, door: Door, files: Files) -> None:
+        mine = model(
+            api_providers=[provider("Theirs", base_url="https://mine.example", api_key="sk-mine")],
+            models=[{"name": "mine", "api_provider": "Theirs"}],
+        )
+        door.create(mine)
+        files.write(OPERATORS)
+
+        door.put(door.get())  # what is stored may be sent again
+        refused(door, door.try_put(model(api_providers=[])), f"{MODELS}[0].api_provider")
+        refused(door, door.try_put(model(api_providers=None)), f"{MODELS}[0].api_provider")
+        assert door.stored() == mine
+
+    def test_the_sentence_names_a_name_that_is_free(self, door: Door, files: Files) -> None:
+        files.write(OPERATORS)
+        door.create()
+
+        said = door.try_put(model(api_providers=[provider("Theirs")]), HTTP_ACCEPT_LANGUAGE="en").content.decode()
+
+        assert "my-Theirs" in said
+        door.put(model(api_providers=[provider("my-Theirs")]))
+
+
+@pytest.mark.embedded
+class TestFreeNames:
+    """Without a key below there is nothing to protect."""
+
+    def test_the_built_in_providers_may_be_defined_and_used(self, door: Door) -> None:
+        config = model(
+            api_providers=[secret_provider("DeepSeek")],
+            models=[{"name": "own", "api_provider": "DeepSeek"}, {"name": "deepseek-v3", "api_provider": "DeepSeek"}],
+        )
+
+        door.create().put(config)
+        door.set_defaults(model(models=[{"name": "more", "api_provider": "SiliconFlow"}]))
+
+        assert door.stored() == config
+
+    def test_who_defines_one_has_it_alone(self, door: Door, internal: SurfaceClient) -> None:
+        door.create(model(api_providers=[provider("DeepSeek", api_key="sk-mine")]))
+
+        providers = revealed(door, internal)["api_providers"]
+
+        assert [item for item in providers if item["name"] == "DeepSeek"] == [provider("DeepSeek", api_key="sk-mine")]
+
+    def test_a_members_address_does_not_reach_a_key_of_the_tenant(
+        self, alice: Person, bob: Person, internal: SurfaceClient
+    ) -> None:
+        door = Door("v1", alice.client, alice)
+        door.set_defaults(model(api_providers=[provider("DeepSeek", api_key="sk-alice")]))
+        member = door.of(bob)
+        member.tenant_id = door.tenant_id
+        template = member.make_template(model(api_providers=[provider("DeepSeek", base_url=EVIL)]))
+        member.create(template_id=template)
+        refused(
+            member,
+            member.try_put(model(api_providers=[provider("DeepSeek", base_url=EVIL)])),
+            f"{PROVIDERS}[0].name",
+        )
+
+        providers = revealed(member, internal)["api_providers"]
+
+        assert [item for item in providers if item["name"] == "DeepSeek"] == [provider("DeepSeek", api_key="sk-alice")]
+
+
+@pytest.mark.embedded
+class TestLaterChanges:
+    """A change below is never refused; what it would expose is left out of the effective config."""
+
+    @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
+    def test_a_model_never_runs_on_a_provider_that_got_its_key_later(
+        self, door: Door, files: Files, internal: SurfaceClient, layer: str
+    ) -> None:
+        files.write(model(api_providers=[provider("Theirs", base_url="https://good.example")]))
+        if layer == "tenant":
+            door.set_defaults(BORROWED)
+        template = door.make_template(BORROWED) if layer == "template" else None
+        door.create(BORROWED if layer == "agent" else {}, template_id=template)
+        assert names(revealed(door, internal)["models"]) == ["mine"]
+        assert warned(door) == []
+
+        files.write(OPERATORS)
+
+        assert names(revealed(door, internal)["models"]) == ["their-model"]
+        assert warned(door) == [f"{MODELS}[0]"]
+        assert door.get("/effective?explain=1")["sources"]["/config_overrides/model/models/0/name"] == "default"
+
+    def test_nor_through_tenant_defaults_when_the_template_comes_later(
+        self, door: Door, files: Files, internal: SurfaceClient
+    ) -> None:
+        door.set_defaults(BORROWED)
+        template = operators_template(internal, OPERATORS)
+
+        door.create(template_id=template)
+
+        assert names(revealed(door, internal)["models"]) == ["their-model"]
+        assert warned(door) == [f"{MODELS}[0]"]
+
+    def test_an_operators_model_runs_on_a_namesake_without_the_operators_key(
+        self, door: Door, files: Files, internal: SurfaceClient
+    ) -> None:
+        mine = provider("Theirs", base_url=EVIL, api_key="sk-mine")
+        door.create(model(api_providers=[mine]))
+
+        files.write(OPERATORS)
+
+        assert revealed(door, internal)["api_providers"] == [mine]
+        assert names(revealed(door, internal)["models"]) == ["their-model"]
+
+    def test_what_is_left_out_can_be_sent_back_and_mended(self, door: Door, files: Files) -> None:
+        files.write(model(api_providers=[provider("Theirs")]))
+        door.create(BORROWED)
+        files.write(OPERATORS)
+        before = door.state()
+
+        door.put(door.get())
+        assert door.state() == before
+
+        door.put(model(api_providers=[secret_provider()], models=[{"name": "mine", "api_provider": "mine"}]))
+        assert warned(door) == []
+
+
+@pytest.mark.embedded
+class TestAddressesOverALayer:
+    """An object that several layers make together: a layer cannot send another's secret elsewhere."""
+
+    TOKEN = {"config_overrides": {"maim_message": {"auth_token": ["theirs"], "host": "10.0.0.1"}}}
+    MOVED = {"config_overrides": {"maim_message": {"host": "10.6.6.6"}}}
+    HOST = "config_overrides.maim_message.host"
+
+    def test_an_address_over_another_layers_secret_is_refused(self, door: Door, internal: SurfaceClient) -> None:
+        template = operators_template(internal, self.TOKEN)
+        door.create(template_id=template)
+
+        refused(door, door.try_put(self.MOVED), self.HOST)
+        refused(door, door.try_set_defaults(self.MOVED), DEFAULTS + self.HOST)
+        both = {"config_overrides": {"maim_message": {"host": "10.6.6.6", "auth_token": ["mine"]}}}
+        door.put(both)
+
+        assert door.effective()["config_overrides"]["maim_message"]["host"] == "10.6.6.6"
+
+    def test_a_secret_that_comes_later_keeps_its_address(self, door: Door, internal: SurfaceClient) -> None:
+        template = operators_template(internal, {})
+        door.create(self.MOVED, template_id=template)
+        assert door.effective()["config_overrides"]["maim_message"]["host"] == "10.6.6.6"
+
+        internal.send("PUT", f"/api/v2/templates/{template}", {"config": self.TOKEN})
+
+        shown = door.effective()["config_overrides"]["maim_message"]
+        assert (shown["host"], shown["auth_token"]) == ("10.0.0.1", MASK)
+        assert warned(door) == [self.HOST]
+        door.put(door.get())
+
+
+@pytest.mark.embedded
+def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
+    """What the bot's own file looks like: the same providers as the built-in ones, with keys."""
+    path = Path(system.__file__).parent / "defaults" / "model_config.toml"
+    content = tomllib.loads(path.read_text())
+    del content["inner"]
+    for item in content["api_providers"]:
+        item["api_key"] = "sk-mine"
+
+    stored = changed({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer])
+
+    assert len(masked(stored)["config_overrides"]["model"]["models"]) == len(content["models"])
+    assert not Agent.unscoped.exists()
