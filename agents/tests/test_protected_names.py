@@ -282,7 +282,7 @@ class TestAddressesOverALayer:
         internal.send("PUT", f"/api/v2/templates/{template}", {"config": self.TOKEN})
 
         shown = door.effective()["config_overrides"]["maim_message"]
-        assert (shown["host"], shown["auth_token"]) == ("10.0.0.1", MASK)
+        assert (shown["host"], shown["auth_token"]) == ("10.0.0.1", [MASK])
         assert warned(door) == [self.HOST]
         door.put(door.get())
 

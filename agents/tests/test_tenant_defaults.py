@@ -203,8 +203,8 @@ def _with_tenant(door: Door, tenant_id: str) -> Door:
 class TestWhatIsTheTenantsOwn:
     """Of it secrets rest sealed; people read masks, and services what they have set."""
 
-    OWN = {"crm": {"apiToken": "sk-mine", "hosts": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
-    SHOWN = {"crm": {"apiToken": MASK, "hosts": ["a"]}, "passwords": [MASK], "max_tokens": 5}
+    OWN = {"crm": {"apiToken": "sk-mine", "regions": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
+    SHOWN = {"crm": {"apiToken": MASK, "regions": ["a"]}, "passwords": [MASK], "max_tokens": 5}
 
     def test_they_are_masked_for_people_and_sealed_where_stored(self, door: Door, internal: SurfaceClient) -> None:
         config = {**self.OWN, "agent_defaults": {"own": {"secret": "sk-mine"}}}

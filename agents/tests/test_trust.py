@@ -168,8 +168,6 @@ class TestWhatIsKept:
     def test_an_operators_model_with_a_secret_does_not_run_on_anothers_provider(self) -> None:
         secret = {"name": "m", "api_provider": "free", "extra_params": {"api_key": "the operator's"}}
         theirs = Layer("template", model(api_providers=[provider("free")], models=[secret]), is_trusted=True)
-        if not any(secrets_in(theirs.config)):
-            pytest.skip("no field of a model counts as a secret")
         evil = provider("free", base_url="https://evil.example")
 
         layers = [theirs, Layer("agent", model(api_providers=[evil]))]
