@@ -34,8 +34,9 @@ ACCEPTED = (
     r"^\s*/\w+(?:\s+\S+)*\s*$",
     r"https?://[^\s/$.?#].[^\s]*",
     r"[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}",
-    r"早.*安.*",
-    r"^.*早.*安",
+    r".*早.*安.*",
+    r"(.*)=(.*);",
+    r".*[a-w]+x",
     r"(?:苹果|苹果手机|香蕉|香蕉皮).*(?:多少钱|价格|怎么卖)",
     r"(?i)\b(?:hello|hi|hey)\b",
     r"^(?=.*\d)(?=.*[a-z])(?=.*[A-Z]).{8,}$",
@@ -46,7 +47,7 @@ ACCEPTED = (
     r"(a)?(?(1)b|c)$",
     r"(?>a+)b|a*+c",
     r"(?s:.*?)x(?m:^y$)",
-    r"^.*.*=.*",
+    r".*.*=.*",
     r"foo.*bar\d+$",
     r"(?:a?b?c?){3}x",
     r"a{0,500}b{0,500}c$",
@@ -83,15 +84,13 @@ CATASTROPHIC = (
     (r"((?:\w\d?)+)+$", "a" * 30 + "!"),
 )
 
-# Each with a piece of text that many of which make a search take the cube of its length.
-CUBIC = (
+# Each with a piece of text that many of which make a search take more than the cube of its length.
+SLOW = (
     (r".*.*[a-z]{1,10}x", "a"),
-    (r".*[a-w]+x", "a"),
-    (r".*早.*安", "早"),
-    (r"a.*a.*b", "a"),
-    (r"(?:^|a).*a.*b", "a"),
-    (r"(?m)^.*a.*a.*b", "a\n"),
-    (r"(.*)=(.*);", "="),
+    (r".*a.*b.*c", "ab"),
+    (r"a.*a.*a.*b", "a"),
+    (r"(?m)^.*a.*a.*a.*b", "a\n"),
+    (r"(.*)=(.*);(.*):(.*)", "=;"),
 )
 
 OF_A_REFUSED_SHAPE = (
@@ -139,7 +138,7 @@ class TestWhatIsAccepted:
     def test_takes_no_time_on_a_long_message(self) -> None:
         atoms = ("a", "早", "苹果", "foo", "=", "a1", " a", "[CQ:at,qq=1]", "a.", "1-", "/a ", "x@x.")
 
-        assert seconds(ACCEPTED, [atom * (1000 // len(atom)) + "\n!" for atom in atoms]) < 10
+        assert seconds(ACCEPTED, [atom * (300 // len(atom)) + "\n!" for atom in atoms]) < 10
 
     @given(st.data())
     @settings(max_examples=20, deadline=None)
@@ -181,8 +180,8 @@ class TestWhatIsRefused:
     def test_it_is_catastrophic(self, regex: str, text: str) -> None:
         assert seconds([regex], [text], limit=0.5) >= 0.5
 
-    @pytest.mark.parametrize(("regex", "_piece"), CUBIC)
-    def test_search_that_takes_the_cube_of_the_texts_length(self, regex: str, _piece: str) -> None:
+    @pytest.mark.parametrize(("regex", "_piece"), SLOW)
+    def test_search_that_takes_more_than_the_cube_of_the_texts_length(self, regex: str, _piece: str) -> None:
         assert problem(regex)
 
     @pytest.mark.parametrize("regex", OF_A_REFUSED_SHAPE)
