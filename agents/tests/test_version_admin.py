@@ -91,14 +91,14 @@ def test_one_version_at_a_time(olivia: Operator, agent: Agent) -> None:
 def test_a_version_that_would_break_a_rule_by_now_stays_a_version(olivia: Operator, agent: Agent) -> None:
     """A name that the tenant's defaults have taken since."""
     services.update_agent(actor=OPERATOR, agent=agent, changes={"config": model(api_providers=[])})
-    agent.tenant.tenant_config = {"agent_defaults": model(api_providers=[provider("mine")])}
+    agent.tenant.tenant_config = {"agent_defaults": model(api_providers=[provider("mine", api_key="sk-theirs")])}
     agent.tenant.save()
 
     olivia.act("restore", version(agent, 1))
 
     agent.refresh_from_db()
     assert agent.config_version == 3
-    assert "has a provider of this name" in olivia.get(url(ConfigVersion)).content.decode()
+    assert "has this name, and a key of its own" in olivia.get(url(ConfigVersion)).content.decode()
 
 
 def test_who_may_only_look_restores_nothing(agent: Agent) -> None:

@@ -23,6 +23,7 @@ from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi import from_dict
 
 from maim.common import strict_json
+from maim.common.text import name_error
 from maim.http.docs import document
 from maim.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.server import MaimServer
@@ -45,6 +46,7 @@ REFUSED_BY_RULE = {
     "getTenantUsage": "as getAgentUsage",
 }
 # Fields with such a rule: a time between 1970 and 9999, a network without host bits, an address, an expression.
+NAMES = ("name", "tenant_name", "plugin_name", "username", "email")
 RULED = {"expires_at", "timestamp", "allowed_networks", "client_ip", "required_permission"}
 
 
@@ -65,13 +67,18 @@ bounded = hypothesis.settings(
 
 def is_acceptable(body: Any) -> bool:
     """Whether a body that fits its schema surely keeps the rules that hold for all JSON here."""
-    if isinstance(body, dict) and any(RULED & part.keys() for part in (body, *_items(body))):
+    parts = (body, *_items(body)) if isinstance(body, dict) else ()
+    if any(RULED & part.keys() or any(_is_no_name(part.get(name)) for name in NAMES) for part in parts):
         return False
     try:
         strict_json.loads(json.dumps(body).encode())
     except (strict_json.NotAcceptable, TypeError):
         return False
     return True
+
+
+def _is_no_name(value: Any) -> bool:
+    return isinstance(value, str) and name_error(value) is not None
 
 
 def _items(body: dict[str, Any]) -> list[dict[str, Any]]:

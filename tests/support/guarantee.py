@@ -92,7 +92,7 @@ AGENT = (
     Change("agent archived", lambda door: door.change_agent(status="archived"), refused(NOT_ACTIVE)),
     Change("agent active again", lambda door: door.change_agent(status="active")),
     Change("agent limited", lambda door: door.change_agent(rate_limit={"limit": 9_998, **RATE}), Seen(limit=9_998)),
-    Change("agent unlimited", lambda door: door.change_agent(rate_limit=None)),
+    Change("agent unlimited", lambda door: door.change_agent(rate_limit={})),
     Change("agent renamed", lambda door: door.change_agent(name="other"), Seen(agent_name="other")),
     Change("agent deleted", lambda door: door.delete_agent(), refused(UNKNOWN)),
     Change("agent made anew", lambda door: door.make_agent(), Seen(), refused(UNKNOWN)),
@@ -103,7 +103,7 @@ TENANT = (
     Change("tenant inactive", lambda door: door.change_tenant(status="inactive"), refused(NOT_ACTIVE)),
     Change("tenant active again", lambda door: door.change_tenant(status="active")),
     Change("tenant limited", lambda door: door.change_tenant(rate_limit={"limit": 9_997, **RATE}), Seen(limit=9_997)),
-    Change("tenant unlimited", lambda door: door.change_tenant(rate_limit=None)),
+    Change("tenant unlimited", lambda door: door.change_tenant(rate_limit={})),
 )
 TENANT_END = (
     Change("tenant deleted", lambda door: door.delete_tenant(), refused(UNKNOWN)),

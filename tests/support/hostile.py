@@ -206,7 +206,9 @@ def wrong_values(schema: Schema, *, required: bool) -> Iterator[Any]:
     """Values that a field of a body must refuse."""
     if required:
         yield None
-    if "oneOf" in schema:
+    if any(each.get("format") == "ip" for each in schema.get("oneOf", ())):
+        yield from ("localhost", "10.0.0.256", "10.0.0.0/8", 5, True, [], {})
+    elif "oneOf" in schema:
         yield from (*_TIMES, 1e308, -1e308, 2**63 - 1, -(2**63), -1)
     elif schema.get("format") == "date-time":
         yield from (*_TIMES, 5, 1.5)
@@ -245,4 +247,10 @@ def wrong_parameters(schema: Schema) -> Iterator[str]:
     elif schema.get("format") == "date-time":
         yield from (quote(time) for time in _TIMES if isinstance(time, str))
     elif schema["type"] == "string":
-        yield from ("", "%20", "%00", "a%00", quote("🤖") * (schema["maxLength"] + 1))
+        yield from ("%00", "a%00")
+        if "minLength" in schema:
+            yield from ("", "%20")
+        if "maxLength" in schema:
+            yield quote("🤖") * (schema["maxLength"] + 1)
+        if "pattern" in schema:
+            yield from ("x", "-1", "1.0", quote("１"))
