@@ -190,7 +190,7 @@ class TestBodies:
         client, url = world.client(operation.surface), world.url(operation)
         good = json.dumps(world.body(operation)).encode()
         before = tables()
-        forms = () if "login" in operation.path else ("application/x-www-form-urlencoded",)
+        forms = () if "login" in operation.path else hostile.FORM_TYPES
         for content_type in (*hostile.CONTENT_TYPES, *forms):
             response = client.generic(operation.method, url, good, content_type)
             assert response.status_code == 415, f"{content_type:.60}: {response.status_code}"

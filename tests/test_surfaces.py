@@ -248,7 +248,7 @@ def test_405(server: MaimServer, bearer: dict[str, str], request_line: str, allo
     ],
 )
 def test_415(server: MaimServer, bearer: dict[str, str], request_line: str, enveloped: bool) -> None:
-    for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"):
         headers = {**bearer, "Content-Type": content_type}
         answer = ask(server, request_line, headers=headers, content=b'{"action": "x"}')
 

@@ -20,6 +20,7 @@ from maim.http.scope import RequestScope
 from maim.http.shapes import problem_response
 from maim.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
 
+_HTTP_1_0 = ("HTTP/1.0", "HTTP/1")  # the second is Granian's
 access_log = logging.getLogger("maim.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -111,16 +112,18 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
     """The internal surface: no web page may reach it through a browser on the private network.
 
     The host must be one that public DNS cannot point here (rebinding), and a foreign page's requests
-    are refused by their `Origin` and `Sec-Fetch-Site`.
+    are refused by their `Origin` and `Sec-Fetch-Site`. HTTP/1.0 need not name a host, because no browser
+    speaks it.
     """
 
     surface = INTERNAL
 
     def refusal(self, request: HttpRequest) -> Text | None:
-        if not hosts.is_private(request.META.get("HTTP_HOST", "")):
+        host = request.META.get("HTTP_HOST")
+        if not (hosts.is_private(host or "") or (host is None and request.META["SERVER_PROTOCOL"] in _HTTP_1_0)):
             return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
         origin = request.headers.get("Origin")
-        if origin is not None and _origin_host(origin) != request.META.get("HTTP_HOST", "").lower():
+        if origin is not None and (host is None or _origin_host(origin) != host.lower()):
             return _("Cross-origin requests are refused on the internal surface")
         if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             return _("Cross-origin requests are refused on the internal surface")

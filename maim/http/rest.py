@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import BaseParser
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
@@ -33,6 +34,16 @@ class StrictJSONParser(BaseParser):
             raise ParseError(_("The body ended early")) from error
 
 
+class FormDataParser(MultiPartParser):
+    """Forms as a browser's `FormData` sends them, without their files."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context).data
+        except ParseError as error:
+            raise ParseError(_("The body is not an acceptable form")) from error
+
+
 class CompactJSONRenderer(JSONRenderer):
     """UTF-8 without escapes or blanks; `charset` is implied by the media type (RFC 8259 section 8.1)."""
 
@@ -51,12 +62,20 @@ def _as_json(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
+_MEANS_JSON = re.compile(r"(application/([^\s/]+\+)?json)?")
+
+
 class AlwaysJSON(BaseContentNegotiation):
-    """The APIs speak JSON whatever `Accept` says, as their clients have always known them to."""
+    """The APIs speak JSON whatever `Accept` says, as their clients have always known them to.
+
+    A body without a Content-Type is JSON, and so is one of a type such as `application/merge-patch+json`.
+    """
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
-        content_type = (request.content_type or "").partition(";")[0].strip().lower()
-        return next((parser for parser in parsers if parser.media_type == content_type), None)
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        if _MEANS_JSON.fullmatch(media_type):
+            media_type = StrictJSONParser.media_type
+        return next((parser for parser in parsers if parser.media_type == media_type), None)
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None

@@ -66,9 +66,9 @@ class Request(WSGIRequest):
         try:
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
         except ValueError:
-            # Left out for all who read it after us: a body of no known type is refused with 415.
-            self.content_type, self.content_params = "", {}
-            meta["CONTENT_TYPE"] = ""
+            # For all who read it after us: a body of no known type is refused with 415, and one of none is not.
+            self.content_type, self.content_params = "application/octet-stream", {}
+            meta["CONTENT_TYPE"] = self.content_type
 
 
 class AdminHandler(WSGIHandler):

@@ -29,7 +29,7 @@ from maim.common.errors import Text
 from maim.common.revisions import Revised
 from maim.http import conditional
 from maim.http.problems import Problem, problem_of
-from maim.http.rest import StrictJSONParser
+from maim.http.rest import FormDataParser, StrictJSONParser
 from maim.http.scope import RequestScope
 from maim.http.shapes import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 
@@ -157,8 +157,8 @@ class AnonymousView(PlainView):
     permission_classes = (AllowAny,)
 
 
-# Of views that also take a form, as OAuth2's password flow sends it.
-FORM_OR_JSON = (StrictJSONParser, FormParser)
+# Of views that also take a form, as OAuth2's password flow or a browser's `FormData` sends it.
+FORM_OR_JSON = (StrictJSONParser, FormParser, FormDataParser)
 
 
 class EnvelopeView(BaseView):

@@ -131,18 +131,19 @@ BODIES: dict[str, bytes] = {
 }
 
 CONTENT_TYPES = (
-    "",
     "text/plain",
     "application/xml",
     "application/jsonp",
     "application/json+x",
-    "multipart/form-data; boundary=x",
-    "multipart/form-data",
+    "application/+json",
+    "application/a b+json",
+    "image/svg+json",
     "application/octet-stream",
     "*/*",
     "json",
     "a" * 5000,
 )
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "multipart/form-data")
 
 # Segments of a path that name nothing, as they stand in the request line.
 SEGMENTS: dict[str, str] = {
