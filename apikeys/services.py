@@ -103,6 +103,7 @@ def update_key(
 ) -> ApiKey:
     """Changes any of `name, description, permissions, expires_at, status, rate_limit, quota,
     allowed_networks, metadata`, each as a whole; only while the key's revision is an `expected` one (None: any).
+    The status that the key shows is no change: of an active key whose time is over, `expired` is not stored.
 
     Raises KeyNameTaken, BadPermissions, Invalid, KeyNotFound, PreconditionFailed.
     """
@@ -110,7 +111,7 @@ def update_key(
     # For whoever shows the key after the transaction, when it may have been deleted.
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     check_revision(row, expected)
-    before = snapshot(row)
+    before, shown = snapshot(row), row.status_at(clock.now())
     if "name" in changes:
         row.change_name(changes["name"])
     if "permissions" in changes:
@@ -122,6 +123,8 @@ def update_key(
     fields = ["description", "expires_at", "status", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
+    if changes.get("status") == shown:
+        row.status = before["status"]
     after = snapshot(row)
     if audit.differ(before, after):
         row.updated_at = clock.now()

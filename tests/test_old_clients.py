@@ -145,7 +145,7 @@ class TestEndToEndTest:
 
 
 def test_integration_test_makes_a_key_and_removes_all_again(internal: httpx.Client, bot: Bot) -> None:
-    tenant = {
+    tenant: dict[str, Any] = {
         "tenant_name": unique("integration"),
         "tenant_type": "personal",
         "description": "for one test",

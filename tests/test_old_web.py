@@ -38,14 +38,20 @@ def tenant_id(web: WebService) -> str:
 @pytest.fixture
 def agent(web: WebService, tenant_id: str) -> dict[str, Any]:
     """An agent made as the web service makes it: with a null for each field that was not given."""
-    sent = {"name": unique("agent"), "description": None, "config": None, "template_id": None, "tenant_id": tenant_id}
+    sent: dict[str, Any] = {
+        "name": unique("agent"),
+        "description": None,
+        "config": None,
+        "template_id": None,
+        "tenant_id": tenant_id,
+    }
     made: dict[str, Any] = web.ask("POST", "/agents", json=sent)
     return made
 
 
 @pytest.fixture
 def key(web: WebService, agent: dict[str, Any]) -> dict[str, Any]:
-    sent = {"name": unique("key"), "description": None, "permissions": []}
+    sent: dict[str, Any] = {"name": unique("key"), "description": None, "permissions": []}
     issued: dict[str, Any] = web.issue_key({**sent, "tenant_id": agent["tenant_id"], "agent_id": agent["id"]})
     return issued
 

@@ -49,6 +49,45 @@ def test_a_user_signs_in_with_oauth2s_password_form(alice: Person, public: Surfa
     assert is_signed_in(response.json()["access_token"])
 
 
+def part(name: str, content: bytes, *headers: str) -> bytes:
+    """Return a field of a multipart form, between boundaries of `x`."""
+    head = "\r\n".join((f'Content-Disposition: form-data; name="{name}"', *headers))
+    return b"--x\r\n" + head.encode("latin-1") + b"\r\n\r\n" + content + b"\r\n"
+
+
+FORM_DATA = part("username", b"alice") + part("password", PASSWORD.encode())
+
+
+def test_user_signs_in_with_form_data(alice: Person, public: SurfaceClient) -> None:
+    response = public.generic("POST", "/api/v1/auth/login", FORM_DATA + b"--x--\r\n", "multipart/form-data; boundary=x")
+
+    assert response.status_code == 200
+    assert is_signed_in(response.json()["access_token"])
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (FORM_DATA, "multipart/form-data"),
+        (FORM_DATA, "multipart/form-data; boundary="),
+        (FORM_DATA, "multipart/form-data; boundary=another"),
+        (FORM_DATA, f"multipart/form-data; boundary={'x' * 300}"),
+        (b"no form at all", "multipart/form-data; boundary=x"),
+        (part("username", b"alice"), "multipart/form-data; boundary=x"),
+        (part("username", b"\xff\x00") + part("password", b"\x00"), "multipart/form-data; boundary=x"),
+        (part("username", b"a") * 2000 + FORM_DATA, "multipart/form-data; boundary=x"),
+        (part("password", b"!", "Content-Transfer-Encoding: base64"), "multipart/form-data; boundary=x"),
+        (part("username", b"a", "X-Any: a; b*=no-such''%ff"), "multipart/form-data; boundary=x"),
+        (part('username"; filename="alice.txt', b"alice") + part("password", b"x"), "multipart/form-data; boundary=x"),
+    ],
+)
+def test_form_data_that_is_none_is_400(alice: Person, public: SurfaceClient, body: bytes, media_type: str) -> None:
+    response = public.generic("POST", "/api/v1/auth/login", body, media_type)
+
+    assert response.status_code == 400, response.content
+    assert response.json()["code"] == "VALIDATION_ERROR"
+
+
 def test_a_name_is_known_in_any_case(alice: Person, public: SurfaceClient) -> None:
     assert login(public, "ALICE").status_code == 200
 

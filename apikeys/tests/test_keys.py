@@ -265,6 +265,14 @@ class TestStatus:
             assert door.put(key, expires_at="2989-01-01T00:00:00Z")["status"] == "expired"
             assert door.put(key, expires_at=None)["status"] == "active"
 
+    def test_expired_key_sent_back_with_a_later_expiry_is_active_again(self, door: KeyDoor) -> None:
+        key = door.create(expires_at="2990-01-01T00:00:00Z")
+
+        with clock.frozen_at(datetime(2990, 6, 1, tzinfo=UTC)):
+            seen = door.get(key)
+            assert door.put(key, **seen)["status"] == "expired"
+            assert door.put(key, **{**seen, "expires_at": "2991-01-01T00:00:00Z"})["status"] == "active"
+
     def test_a_disabled_key_stays_disabled_when_its_time_is_over(self, door: KeyDoor) -> None:
         key = door.create(expires_at="2990-01-01T00:00:00Z")
         door.put(key, status="disabled")
