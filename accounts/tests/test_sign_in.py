@@ -58,8 +58,13 @@ def part(name: str, content: bytes, *headers: str) -> bytes:
 FORM_DATA = part("username", b"alice") + part("password", PASSWORD.encode())
 
 
-def test_user_signs_in_with_form_data(alice: Person, public: SurfaceClient) -> None:
-    response = public.generic("POST", "/api/v1/auth/login", FORM_DATA + b"--x--\r\n", "multipart/form-data; boundary=x")
+@pytest.mark.parametrize(
+    "file", [b"", part('username"; filename="any.txt', b"charlie")], ids=["alone", "beside a file"]
+)
+def test_user_signs_in_with_form_data(alice: Person, public: SurfaceClient, file: bytes) -> None:
+    response = public.generic(
+        "POST", "/api/v1/auth/login", file + FORM_DATA + b"--x--\r\n", "multipart/form-data; boundary=x"
+    )
 
     assert response.status_code == 200
     assert is_signed_in(response.json()["access_token"])
