@@ -122,7 +122,15 @@ class TestEnvelopedPages:
             }
             for number in (1, 2, 3, 4)
         ]
-        assert list(pages[0]["pagination"]) == ["page", "page_size", "total", "total_pages", "has_next", "has_prev", "next_after"]
+        assert list(pages[0]["pagination"]) == [
+            "page",
+            "page_size",
+            "total",
+            "total_pages",
+            "has_next",
+            "has_prev",
+            "next_after",
+        ]
         assert enveloped.data(enveloped.client.get(path))["pagination"]["page_size"] == 20
 
     def test_an_agent_narrows_it_down(self, enveloped: KeyDoor, agent: Agent, alice: Person, charlie: Person) -> None:
