@@ -90,7 +90,7 @@ class TestWebService:
         change = {"description": "changed", "config": {"model": "some-model", "temperature": 0.4}, "status": "inactive"}
 
         assert (agent["tenant_id"], agent["status"]) == (tenant_id, "active")
-        assert agent["description"] is agent["template_id"] is None
+        assert (agent["description"], agent["template_id"]) == (None, None)
         listed = web.ask("GET", "/agents", params={"tenant_id": tenant_id}).get("items", [])
         assert [each["id"] for each in listed] == [agent["id"]]
         assert web.ask("PUT", url, json=change).items() >= change.items()
@@ -103,7 +103,7 @@ class TestWebService:
             assert each["id"] == key["id"]
             assert each.items() >= {**owner, "name": key["name"], "permissions": [], "status": "active"}.items()
             assert type(each["api_key"]) is type(each["created_at"]) is str
-            assert each["description"] is each["last_used_at"] is each["expires_at"] is None
+            assert [each[name] for name in ("description", "last_used_at", "expires_at")] == [None] * 3
         web.ask("DELETE", f"/api-keys/{key['id']}")
         assert self.keys(web, owner) == []
 

@@ -280,6 +280,7 @@ def test_no_file_has_one(site: Site) -> None:
 
 def test_a_secret_that_is_kept_for_a_repeat_is_sealed(dump: str) -> None:
     _, _, rows = dump.partition("table common_idempotentanswer\n")
-    answers = rows.partition("\ntable ")[0].splitlines()
+    # A batch of uses is noted here, too, with an empty answer.
+    answers = [row for row in rows.partition("\ntable ")[0].splitlines() if "|  |" not in row]
     assert len(answers) == 2
     assert all(re.search(r"\| gAAAA[\w-]+=* \|", answer) for answer in answers)

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.embedded
 MAX_SECONDS = 1.0
 # Of a mebibyte of tiny values, whose parsing alone takes a quarter of a second, and twice that on a busy machine.
 MAX_SECONDS_OF_A_BODY = 2.0
+# Of a hundred configs of the largest size, 25 MB of JSON: 0.5 to 0.9 seconds, and twice that on a busy machine.
+MAX_SECONDS_OF_A_PAGE = 2.0
 Config = dict[str, Any]
 TASKS = ("replyer", "planner", "tool_use", "utils", "utils_small", "vlm", "voice", "embedding", "lpmm_qa")
 
@@ -327,10 +329,10 @@ class TestPages:
         Template.unscoped.bulk_create(templates)
         internal = SurfaceClient(INTERNAL)
 
-        assert seconds(world.alice.client, "GET", "/api/v1/agents?q=row") < MAX_SECONDS
-        assert seconds(internal, "GET", f"/api/v2/agents?tenant_id={tenant.id}&size=100") < MAX_SECONDS
-        assert seconds(world.alice.client, "GET", "/api/v1/templates") < MAX_SECONDS
-        assert seconds(internal, "GET", "/api/v2/templates?size=100") < MAX_SECONDS
+        assert seconds(world.alice.client, "GET", "/api/v1/agents?q=row") < MAX_SECONDS_OF_A_PAGE
+        assert seconds(internal, "GET", f"/api/v2/agents?tenant_id={tenant.id}&size=100") < MAX_SECONDS_OF_A_PAGE
+        assert seconds(world.alice.client, "GET", "/api/v1/templates") < MAX_SECONDS_OF_A_PAGE
+        assert seconds(internal, "GET", "/api/v2/templates?size=100") < MAX_SECONDS_OF_A_PAGE
 
     def test_nor_does_a_page_of_the_largest_patches(self, world: World) -> None:
         patch = [{"op": "replace", "path": f"/key{number}", "value": number} for number in range(MAX_LEAVES)]

@@ -32,9 +32,10 @@ def check_moved(sent: Config, stored: Config, result: Config) -> None:
     `result` is what `sent` makes of `stored`. Addresses are compared as text. What `sent` has in clear is no stored
     secret, whatever its value.
     """
-    values = dict(secrets_in(sent))
-    kept = {place for place, value in secrets_in(result) if values.get(place) != value}
-    if not any(_moved(kept, stored, result)):
+    there = list(secrets_in(result))
+    values = dict(secrets_in(sent)) if there else {}
+    kept = {place for place, value in there if values.get(place) != value}
+    if not kept or not any(_moved(kept, stored, result)):
         return  # equal as they are stored: there is no need to open them
     sentence = _("the address is not the one that this was set for: send this secret anew, or null to remove it")
     moved = _moved(kept, secrets.comparable(stored), secrets.comparable(result))

@@ -122,24 +122,24 @@ class _Walk:
         return result
 
     def _list(self, value: list[Any], stored: Any, node: Node | None, *, is_covered: bool) -> Any:
-        if not any(isinstance(item, dict | list) for item in value):
+        if not _can_hold_secrets(value, is_covered=is_covered):
             return value
         below = node.get("[]") if node else None
-        before = self._counterparts(value, stored, below, is_covered=is_covered)
-        result = []
+        before = self._counterparts(value, stored, below, is_covered=is_covered) if isinstance(stored, list) else None
+        result = value
         for number, item in enumerate(value):
             self._place.append(number)
-            result.append(self.value(item, before[number], below, is_covered=is_covered))
+            new = self.value(item, before and before[number], below, is_covered=is_covered)
             self._place.pop()
-        if all(new is item for new, item in zip(result, value, strict=True)):
-            return value
-        return [item for item in result if item is not OMITTED]
+            if new is not item:
+                if result is value:
+                    result = list(value)
+                result[number] = new
+        return value if result is value else [item for item in result if item is not OMITTED]
 
-    def _counterparts(self, items: list[Any], stored: Any, node: Node | None, *, is_covered: bool) -> list[Any]:
+    def _counterparts(self, items: list[Any], stored: list[Any], node: Node | None, *, is_covered: bool) -> list[Any]:
         """Return for each item of a list the stored one that it is, or None."""
         found: list[Any] = [None] * len(items)
-        if not isinstance(stored, list):
-            return found
         all_theirs = _by_identity(stored, is_covered=is_covered)
         reads = self._has_masks and MASK in json.dumps(items)
         for identity, ours in _by_identity(items, is_covered=is_covered).items():
@@ -157,6 +157,20 @@ class _Walk:
             for one, other in pairs.items():
                 found[one] = stored[other]
         return found
+
+
+def _can_hold_secrets(items: list[Any], *, is_covered: bool) -> bool:
+    """Return whether a secret can be in a list: only what an object names is one, but for what is covered already."""
+    left = [items]
+    while left:
+        for item in left.pop():
+            if isinstance(item, dict):
+                return True
+            if isinstance(item, list):
+                if is_covered:
+                    return True
+                left.append(item)
+    return False
 
 
 def _readings(items: list[Any], numbers: list[int], node: Node | None, *, is_covered: bool) -> dict[int, str]:

@@ -104,7 +104,7 @@ def sealed(config: Config, stored: Config) -> Config:
         is_same = is_sealed(secret.stored) and _same(open_or_none(secret.stored), secret.value)
         return secret.stored if is_same else _sealed(secret.value)
 
-    result: Config = rewritten(config, change, stored)
+    result: Config = rewritten(config, change, stored if SEALED in json.dumps(stored) else None)
     return result
 
 

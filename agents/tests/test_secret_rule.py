@@ -368,7 +368,7 @@ class TestAnyNesting:
     def test_what_is_hidden_is_seen_nowhere_and_all_else_everywhere(self, document: Config) -> None:
         shown = json.dumps(secrets.masked(secrets.sealed(document, {})))
         for text, is_hidden in texts_of(document):
-            assert (text in shown) is not is_hidden, text
+            assert (text in shown) != is_hidden, text
             if is_hidden:
                 assert not any(text in seen for seen in hidden(document))
 

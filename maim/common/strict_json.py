@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 from django.utils.translation import gettext as _
 
 MAX_DEPTH = 28
+# Of objects, lists and what they hold: whatever looks at a document takes time in proportion to them.
+MAX_VALUES = 100_000
 MAX_INTEGER, MIN_INTEGER = 2**63 - 1, -(2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -24,9 +26,9 @@ class NotAcceptable(ValueError):
 
 
 def loads(raw: bytes) -> Any:
-    """Parses a UTF-8 JSON document whose members are at most MAX_DEPTH deep.
+    """Parse a UTF-8 JSON document of at most MAX_VALUES values, whose members are at most MAX_DEPTH deep.
 
-    Raises NotAcceptable.
+    Raise NotAcceptable.
     """
     try:
         document = _decoder.decode(raw.decode("utf-8"))
@@ -40,6 +42,9 @@ def loads(raw: bytes) -> Any:
         ) from error
     except RecursionError as error:
         raise _too_deep() from error
+    # Each value takes two characters or more, so that a shorter document needs no counting.
+    if len(raw) > 2 * MAX_VALUES and _has_too_many_values(document):
+        raise NotAcceptable(_("more than %(number)d values") % {"number": MAX_VALUES})
     # The document itself is one level more than the members that are stored.
     check(document, MAX_DEPTH + 1)
     return document
@@ -82,6 +87,16 @@ def _levels(value: Any, depth: int) -> Iterator[_Level]:
 def _check_texts(texts: Iterable[str]) -> None:
     if _UNSTORABLE.search("".join(texts)):
         raise NotAcceptable(_("text must not contain NUL characters or lone surrogates"))
+
+
+def _has_too_many_values(document: Any) -> bool:
+    number, left = 0, [document]
+    while left and number <= MAX_VALUES:
+        value = left.pop()
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        number += len(members)
+        left += members
+    return number > MAX_VALUES
 
 
 def _too_deep() -> NotAcceptable:
