@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agents.serializers import MaskedConfigField
+from agents.serializers import MaskedConfigField, NoticeAnswer
 from maim.http.fields import (
     Body,
     FlagParameter,
@@ -41,11 +41,6 @@ class EffectiveQuery(Query):
 
 class InternalEffectiveQuery(EffectiveQuery):
     reveal_secrets = FlagParameter(help_text="1: with the secrets themselves; the audit log tells of it.")
-
-
-class NoticeAnswer(serializers.Serializer[Any]):
-    path = serializers.CharField()
-    message = serializers.CharField()
 
 
 class EffectiveAnswer(serializers.Serializer[Any]):
@@ -146,7 +141,7 @@ class RestoreBody(Body):
 
 
 class RestoredAnswer(serializers.Serializer[Any]):
-    version = serializers.IntegerField()
+    version = serializers.IntegerField(source="config_version")
     config = MaskedConfigField()
 
 
@@ -211,7 +206,7 @@ class TemplatePageQuery(PageQuery):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
-class TemplateAnswer(serializers.Serializer[Any]):
+class ListedTemplateAnswer(serializers.Serializer[Any]):
     id = serializers.CharField()
     template_id = serializers.CharField(source="id")
     tenant_id = serializers.CharField(allow_null=True, help_text="Null: an operator's, for everybody.")
@@ -223,8 +218,12 @@ class TemplateAnswer(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
 
 
+class TemplateAnswer(ListedTemplateAnswer):
+    config_warnings = NoticeAnswer(many=True)
+
+
 class TemplatePage(serializers.Serializer[Any]):
-    items = TemplateAnswer(many=True)
+    items = ListedTemplateAnswer(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from django.db.models import QuerySet
 
 from agents.config import names, secrets, system
-from agents.config.changing import agent_defaults, changed
+from agents.config.changing import agent_defaults, by_path, changed, warnings_over
 from agents.config.document import Config
 from agents.config.layers import Layer
 from agents.config.patches import Patch, make_patch
-from agents.errors import AgentNotFound, ForeignTemplate, VersionNotFound
+from agents.errors import AgentNotFound, BadConfig, ForeignTemplate, VersionNotFound
 from agents.models import Agent, ConfigVersion, Template
 from maim.common import audit, clock, epoch, feed
 from maim.common.actor import Actor
@@ -22,12 +22,13 @@ from maim.common.models import Change
 
 
 class ConfigWrite(NamedTuple):
-    """How a config is written: over the stored one or in its place, and only while the agent is as `expected`, as
-    `expect` has it."""
+    """How a config is written: over the stored one or in its place, only while the agent is as `expected`, as
+    `expect` has it, and with `strict` only if nothing in it looks odd."""
 
     note: str | None = None
     replace: bool = False
     expected: Container[int] | None = None
+    strict: bool = False
 
 
 def lock_agent(agent_id: str) -> Agent:
@@ -97,10 +98,16 @@ def change(row: Agent, sent: Config, write: ConfigWrite, *, actor: Actor) -> boo
 
     Raises BadConfig.
     """
-    config = changed(
-        row.config, sent, below=layers_below(row), may_move_secrets=actor.is_trusted, replace=write.replace
+    new = changed(
+        row.config,
+        sent,
+        below=layers_below(row),
+        may_move_secrets=actor.is_trusted,
+        replace=write.replace,
+        strict=write.strict,
     )
-    return _set(row, config)
+    row.found_warnings = new.warnings
+    return _set(row, new.config)
 
 
 def add_version(row: Agent, before: Config, *, actor: Actor, note: str | None = None) -> None:
@@ -130,16 +137,27 @@ def version_of(row: Agent, before: Config, *, actor: Actor, note: str | None = N
 
 @transactional
 def restore(
-    *, actor: Actor, agent: Agent, version: int, note: str | None = None, expected: Container[int] | None = None
+    *,
+    actor: Actor,
+    agent: Agent,
+    version: int,
+    note: str | None = None,
+    expected: Container[int] | None = None,
+    strict: bool = False,
 ) -> Agent:
     """Makes what a version held the config again, as a new version; none, if it is what the config holds.
 
-    Raises VersionNotFound, PreconditionFailed, and BadConfig where a layer below has since taken one of its names.
+    Raises VersionNotFound, PreconditionFailed, and BadConfig where a layer below has since taken one of its names, or
+    with `strict` where something in it looks odd.
     """
     row = lock_agent(agent.pk)
     expect(row, expected)
     config = secrets.sealed(get_version(row, version).config, row.config)
-    names.check_names(config, [layers_below(row)], stored=row.config)
+    below = layers_below(row)
+    names.check_names(config, [below], stored=row.config)
+    row.found_warnings = warnings_over(config, below)
+    if strict and row.found_warnings:
+        raise BadConfig(by_path(row.found_warnings))
     before, number_before = row.config, row.config_version
     if audit.differ(secrets.comparable(before), secrets.comparable(config)):
         _set(row, config)

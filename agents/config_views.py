@@ -38,6 +38,7 @@ from maim.http import conditional
 from maim.http.fields import JSONObjectField
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
+from maim.http.preferences import warnings_header
 from maim.http.views import BaseView, PlainView
 from tenants.access import Need
 
@@ -65,7 +66,7 @@ class _ConfigView(BaseView):
 
     def config_write(self, query: Mapping[str, Any]) -> ConfigWrite:
         """How the request wants its config written."""
-        return ConfigWrite(query.get("note"), query["replace"], self.if_match)
+        return ConfigWrite(query.get("note"), query["replace"], self.if_match, self.is_strict)
 
 
 class ConfigDocument(_ConfigView):
@@ -108,7 +109,7 @@ class ConfigDocument(_ConfigView):
             masked(agent.config),
             message=_("Agent config changed"),
             tenant_id=agent.tenant_id,
-            headers=conditional.version_header(agent.config_version),
+            headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
         )
 
 
@@ -189,13 +190,14 @@ class ConfigRestoring(_ConfigView):
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
         body = self.body(RestoreBody)
-        agent = config_versions.restore(actor=self.actor, agent=agent, expected=self.if_match, **body)
-        answer = RestoredAnswer({"version": agent.config_version, "config": agent.config}).data
+        agent = config_versions.restore(
+            actor=self.actor, agent=agent, expected=self.if_match, strict=self.is_strict, **body
+        )
         return self.reply(
-            answer,
+            RestoredAnswer(agent).data,
             message=_("Config restored"),
             tenant_id=agent.tenant_id,
-            headers=conditional.version_header(agent.config_version),
+            headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
         )
 
 

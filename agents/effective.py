@@ -185,7 +185,8 @@ class _Layers(NamedTuple):
         left_out = trust.left_out(self.layers)
         gone = {f"{notice.path}.name" for notice in left_out}
         shadowed = [notice for notice in layers.shadowed(self.layers) if notice.path not in gone]
-        notices = [*shadowed, *left_out, *schema.warnings(config)]
+        unknown = [Notice(schema.path(place), sentence) for place, sentence in schema.unknown_models(config, config)]
+        notices = [*shadowed, *left_out, *schema.warnings(config), *unknown]
         if self.head.template_id is not None and all(layer.name != "template" for layer in self.layers):
             notices.insert(0, Notice("template_id", _("There is no such template; it changes nothing")))
         return notices

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from agents.config import schema, secrets
+from agents.config.schema import Notice
 from maim.common import clock, ids
 from maim.common.display import isolated
 from maim.common.fields import ExactCharField, IdField, JSONTextField
@@ -18,7 +23,25 @@ class AgentStatus(models.TextChoices):
     ARCHIVED = "archived", _("archived")
 
 
-class Template(NamedModel, Revised, TenantOwned):
+class Configured:
+    """A row with a config."""
+
+    config: Any
+    # What its last write found odd in the config, on the instance that the service returned.
+    found_warnings: Sequence[Notice] | None = None
+
+    @property
+    def config_warnings(self) -> Sequence[Notice]:
+        """Return what looks odd in the config.
+
+        Unless a write has just found it, this says nothing of models that tasks name: those may be of a layer below.
+        """
+        if self.found_warnings is not None:
+            return self.found_warnings
+        return schema.warnings(secrets.opened_or_masked(self.config))
+
+
+class Template(NamedModel, Configured, Revised, TenantOwned):
     """A config that many agents start from: an operator's (without a tenant), or a tenant's own."""
 
     id = IdField(primary_key=True, default=ids.template_id)
@@ -49,7 +72,7 @@ class Template(NamedModel, Revised, TenantOwned):
         constraints = (models.UniqueConstraint(fields=["tenant_scope", "name_folded"], name="template_name_unique"),)
 
 
-class Agent(NamedModel, Limited, Revised, TenantOwned):
+class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
     """A bot: its name, and the config that was set for it (CONTRACT.md section 4)."""
 
     id = IdField(primary_key=True, default=ids.agent_id, editable=False)

@@ -7,7 +7,7 @@ from rest_framework.fields import empty
 
 from agents.config.secrets import masked
 from agents.listing import ListedAgent
-from agents.models import Agent, AgentStatus
+from agents.models import Agent, AgentStatus, Configured
 from agents.plugins import revealed
 from maim.http.fields import (
     ID_LENGTH,
@@ -134,8 +134,18 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
     }
 
 
-class AgentAnswer(serializers.Serializer[Any]):
-    """v1's agent. The fields describe; twenty agents field by field would take DRF milliseconds."""
+class NoticeAnswer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    message = serializers.CharField()
+
+
+def with_warnings(shown: dict[str, Any], row: Configured) -> dict[str, Any]:
+    """Return a row as it is shown, with what looks odd in its config."""
+    return {**shown, "config_warnings": [notice._asdict() for notice in row.config_warnings]}
+
+
+class ListedAgentAnswer(serializers.Serializer[Any]):
+    """v1's agent in a list. The fields describe; twenty agents field by field would take DRF milliseconds."""
 
     id = serializers.CharField()
     tenant_id = serializers.CharField()
@@ -155,8 +165,17 @@ class AgentAnswer(serializers.Serializer[Any]):
         return public_agent(instance)
 
 
-class InternalAgentAnswer(serializers.Serializer[Any]):
-    """v2's agent. The fields describe, as AgentAnswer's do."""
+class AgentAnswer(ListedAgentAnswer):
+    """v1's agent."""
+
+    config_warnings = NoticeAnswer(many=True)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return with_warnings(public_agent(instance), instance)
+
+
+class ListedInternalAgentAnswer(serializers.Serializer[Any]):
+    """v2's agent in a list. The fields describe, as ListedAgentAnswer's do."""
 
     id = serializers.CharField()
     agent_id = serializers.CharField(source="id")
@@ -175,6 +194,15 @@ class InternalAgentAnswer(serializers.Serializer[Any]):
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         return internal_agent(instance)
+
+
+class InternalAgentAnswer(ListedInternalAgentAnswer):
+    """v2's agent."""
+
+    config_warnings = NoticeAnswer(many=True)
+
+    def to_representation(self, instance: Agent) -> dict[str, Any]:
+        return with_warnings(internal_agent(instance), instance)
 
 
 class PluginBody(Body):

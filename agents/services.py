@@ -54,6 +54,7 @@ def create_agent(
     rate_limit: dict[str, Any] | None = None,
     quota: dict[str, Any] | None = None,
     active_for: timedelta | None = None,
+    strict: bool = False,
 ) -> Agent:
     """A new agent, marked active for `active_for` if that is given. Its config is version 1, also when it is empty.
 
@@ -69,7 +70,7 @@ def create_agent(
     )
     agent.change_name(name)
     config_versions.check_template(agent, {})
-    config_versions.change(agent, config or {}, ConfigWrite(), actor=actor)
+    config_versions.change(agent, config or {}, ConfigWrite(strict=strict), actor=actor)
     add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from agents import templates
 from agents.config_serializers import (
+    ListedTemplateAnswer,
     TemplateAnswer,
     TemplateBody,
     TemplateChanges,
@@ -56,6 +57,7 @@ class TemplateDocument(BaseView):
                 changes=changes,
                 replace=query["replace"],
                 expected=self.if_match,
+                strict=self.is_strict,
             )
         answer = {
             "template": template,
@@ -96,7 +98,7 @@ class Templates(PlainView):
         "List the templates one may use: the operators', and those of one's tenants",
         tag="templates",
         query=TemplateListQuery,
-        answer=TemplateAnswer(many=True),
+        answer=ListedTemplateAnswer(many=True),
         total_count=True,
     )
     def get(self, request: Request) -> Response:
@@ -104,7 +106,7 @@ class Templates(PlainView):
         rows = templates.templates_for(self.actor)
         if "tenant_id" in query:
             rows = rows.filter(tenant_id=query["tenant_id"])
-        return bare_list(rows, TemplateAnswer, skip=query["skip"], limit=query["limit"], after=query.get("after"))
+        return bare_list(rows, ListedTemplateAnswer, skip=query["skip"], limit=query["limit"], after=query.get("after"))
 
     @operation(
         "Create a template of one's tenant",
@@ -122,7 +124,7 @@ class Templates(PlainView):
             if named is None
             else get_tenant(self.actor, named, Need.WRITE_AGENTS)
         )
-        template = templates.create_template(actor=self.actor, tenant=tenant, **body)
+        template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"))
 
 

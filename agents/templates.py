@@ -82,6 +82,7 @@ def create_template(
     description: str | None = None,
     config: Config | None = None,
     template_id: str | None = None,
+    strict: bool = False,
 ) -> Template:
     """A new template, a tenant's or with None an operator's. Operators may choose its id: agents may already name it.
 
@@ -99,7 +100,7 @@ def create_template(
             )
         template.id = template_id
     template.change_name(name)
-    template.config = _changed(template, {}, config or {}, actor=actor)
+    _change(template, config or {}, actor=actor, strict=strict)
     with unique_or(_TAKEN):
         template.save(force_insert=True)
     _announce(template)
@@ -121,6 +122,7 @@ def update_template(
     changes: Mapping[str, Any],
     replace: bool = False,
     expected: Container[int] | None = None,
+    strict: bool = False,
 ) -> Template:
     """Changes any of `name, description`, and `config`, which is merged unless `replace`; only while its revision is an
     `expected` one (None: any).
@@ -134,7 +136,7 @@ def update_template(
         row.change_name(changes["name"])
     row.description = changes.get("description", row.description)
     if "config" in changes:
-        row.config = _changed(row, row.config, changes["config"], actor=actor, replace=replace)
+        _change(row, changes["config"], actor=actor, replace=replace, strict=strict)
     has_new_config = audit.differ(config_before, row.config)
     after = snapshot(row)
     if not has_new_config and not audit.differ(before, after):
@@ -173,15 +175,17 @@ def _lock(template: Template) -> Template:
     return row
 
 
-def _changed(template: Template, stored: Config, sent: Config, *, actor: Actor, replace: bool = False) -> Config:
-    return changed(
-        stored,
+def _change(template: Template, sent: Config, *, actor: Actor, replace: bool = False, strict: bool) -> None:
+    new = changed(
+        template.config,
         sent,
         below=[system.defaults().layer],
         is_trusted=template.tenant_id is None,
         may_move_secrets=actor.is_trusted,
         replace=replace,
+        strict=strict,
     )
+    template.config, template.found_warnings = new
 
 
 def _announce(template: Template) -> None:

@@ -13,6 +13,7 @@ from agents import services
 from agents.config import secrets
 from agents.config.document import Config
 from agents.config.patches import Patch, make_patch
+from agents.config.schema import Notice
 from agents.config_versions import lock_agent
 from agents.models import Agent, PluginSetting
 from agents.plugins import add_plugins
@@ -91,6 +92,7 @@ def import_agent(
     template_id: str | None = None,
     config: Config | None = None,
     plugins: Sequence[Mapping[str, Any]] = (),
+    strict: bool = False,
 ) -> Agent:
     """A new agent with its plugin settings, as `exported` wrote them; or nothing of it.
 
@@ -107,6 +109,7 @@ def import_agent(
         tags=tags,
         template_id=template_id,
         config=config,
+        strict=strict,
     )
     add_plugins(actor=actor, agent=agent, settings=plugins)
     return agent
@@ -116,16 +119,18 @@ class _Rehearsed(Exception):
     """Ends a transaction that was to be tried only."""
 
 
-def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> None:
-    """Raises what `import_agent` would; changes nothing."""
+def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> Sequence[Notice]:
+    """Return the warnings of what `import_agent` would make, or raise what it would raise; change nothing."""
+    warnings: list[Notice] = []
 
     @transactional
     def rehearse() -> None:
-        import_agent(actor=actor, tenant=tenant, **document)
+        warnings.extend(import_agent(actor=actor, tenant=tenant, **document).config_warnings)
         raise _Rehearsed
 
     with suppress(_Rehearsed):
         rehearse()
+    return warnings
 
 
 def difference(agent: Agent, sent: Mapping[str, Any]) -> Patch:

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from agents.config_serializers import MAX_NOTE_LENGTH
 from agents.plugins import MAX_PLUGINS
-from agents.serializers import AgentAnswer, InternalAgentAnswer, PluginBody, tags_field
+from agents.serializers import AgentAnswer, InternalAgentAnswer, NoticeAnswer, PluginBody, tags_field
 from agents.transfer import FORMAT
 from maim.http.fields import (
     Body,
@@ -70,6 +70,7 @@ class ImportAnswer(serializers.Serializer[Any]):
 
     dry_run = serializers.BooleanField()
     agent = AgentAnswer(allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong.")
+    config_warnings = NoticeAnswer(many=True)
 
 
 class InternalImportAnswer(serializers.Serializer[Any]):
@@ -79,3 +80,4 @@ class InternalImportAnswer(serializers.Serializer[Any]):
     agent = InternalAgentAnswer(
         allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong."
     )
+    config_warnings = NoticeAnswer(many=True)

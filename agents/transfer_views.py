@@ -57,12 +57,14 @@ class Import(BaseView):
         """The new agent, or with `dry_run` nothing but that it could be."""
         document = self.body(ExportBody)
         del document["maim_export"]
+        document["strict"] = self.is_strict
         agent = None
         if dry_run:
-            transfer.check_import(actor=self.actor, tenant=tenant, **document)
+            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **document)
         else:
             agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
-        shown = answer({"dry_run": dry_run, "agent": agent}).data
+            warnings = agent.config_warnings
+        shown = answer({"dry_run": dry_run, "agent": agent, "config_warnings": warnings}).data
         return self.reply(shown, message=_("Agent imported"), tenant_id=tenant.id)
 
 

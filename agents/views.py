@@ -21,6 +21,7 @@ from agents.serializers import (
     AgentBody,
     AgentChanges,
     AgentListQuery,
+    ListedAgentAnswer,
     ModelsAnswer,
     PluginAnswer,
     PluginBody,
@@ -39,14 +40,14 @@ class Agents(PlainView):
         "List the agents of all one's tenants",
         tag="agents",
         query=AgentListQuery,
-        answer=AgentAnswer(many=True),
+        answer=ListedAgentAnswer(many=True),
         total_count=True,
     )
     def get(self, request: Request) -> Response:
         query = self.query(AgentListQuery)
         part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
         rows = AgentList(self.actor, sort=query.pop("sort", NEWEST_FIRST), filters=query)
-        return bare_list(rows, AgentAnswer, **part)
+        return bare_list(rows, ListedAgentAnswer, **part)
 
     @operation(
         "Create an agent", tag="agents", request=AgentBody, answer=AgentAnswer, refusals=(404, 409), revised=True
@@ -59,7 +60,7 @@ class Agents(PlainView):
             if named is not None
             else default_tenant(self.actor, Need.WRITE_AGENTS)
         )
-        agent = services.create_agent(actor=self.actor, tenant=tenant, **body)
+        agent = services.create_agent(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         return self.reply_revised(AgentAnswer(agent).data, message=_("Agent created"))
 
 
@@ -79,7 +80,7 @@ class AgentResource(PlainView):
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        write = ConfigWrite(expected=self.if_match)
+        write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
         )

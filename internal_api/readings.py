@@ -21,7 +21,7 @@ from agents.config.secrets import masked
 from agents.effective import Head
 from agents.errors import AgentNotFound
 from agents.models import Agent
-from agents.serializers import internal_agent
+from agents.serializers import internal_agent, with_warnings
 from internal_api import replies
 from internal_api.replies import Reply
 from internal_api.shortcut import Headers, is_plain
@@ -126,7 +126,7 @@ def _agent(each: Reading, agents: Mapping[str, Agent]) -> Reply:
     etag = str(agent.revision)
     if conditional.matches(each.if_none_match, etag):
         return _not_modified(each, etag)
-    return _shown(each, internal_agent(agent), _("Agent found"), agent.tenant_id, etag)
+    return _shown(each, with_warnings(internal_agent(agent), agent), _("Agent found"), agent.tenant_id, etag)
 
 
 def _found(each: Reading, agents: Mapping[str, Agent]) -> Agent:

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from agents.models import AgentStatus
-from agents.serializers import InternalAgentAnswer
+from agents.serializers import ListedInternalAgentAnswer
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
 from internal_api.questions import client_address
 from maim.http.fields import (
@@ -42,7 +42,7 @@ class AgentPageQuery(PageQuery):
 
 
 class AgentPage(serializers.Serializer[Any]):
-    items = InternalAgentAnswer(many=True)
+    items = ListedInternalAgentAnswer(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()

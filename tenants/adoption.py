@@ -29,11 +29,13 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
     """
     before = [(snapshot(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
-        wanted.tenant_config = changed_tenant_config(stored.tenant_config, wanted.tenant_config, may_move_secrets=True)
+        wanted.tenant_config, _warnings = changed_tenant_config(
+            stored.tenant_config, wanted.tenant_config, may_move_secrets=True
+        )
     raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
     for tenant in new:
-        tenant.tenant_config = changed_tenant_config(None, tenant.tenant_config)
+        tenant.tenant_config, _warnings = changed_tenant_config(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)  # later, for they may have names that others give up
     recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
     for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):

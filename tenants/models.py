@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -9,6 +12,9 @@ from maim.common.fields import ExactCharField, IdField, JSONTextField
 from maim.common.limits import Limited
 from maim.common.naming import NamedModel
 from maim.common.revisions import Revised
+
+if TYPE_CHECKING:
+    from agents.config.schema import Notice
 
 
 class TenantType(models.TextChoices):
@@ -27,6 +33,8 @@ class Tenant(NamedModel, Limited, Revised):
 
     name_field = "tenant_name"
     longest_folded = 700
+    # What its last write found odd in the agents' defaults, on the instance that the service returned.
+    config_warnings: Sequence[Notice] = ()
 
     id = IdField(primary_key=True, default=ids.tenant_id, editable=False)
     tenant_name = models.CharField(_("name"), max_length=255)

@@ -75,6 +75,7 @@ def create_tenant(
     owner_id: str | None = None,
     rate_limit: dict[str, Any] | None = None,
     quota: dict[str, Any] | None = None,
+    strict: bool = False,
 ) -> Tenant:
     """Create a tenant. A person becomes the owner of what they make; others name an owner or none.
 
@@ -93,7 +94,9 @@ def create_tenant(
         rate_limit=rate_limit,
         quota=quota,
     )
-    tenant.tenant_config = changed_tenant_config(None, tenant_config, templates=templates_below(tenant))
+    tenant.tenant_config, tenant.config_warnings = changed_tenant_config(
+        None, tenant_config, templates=templates_below(tenant), strict=strict
+    )
     tenant.change_name(tenant_name)
     with unique_or(_NAME_TAKEN):
         tenant.save(force_insert=True)
@@ -116,7 +119,12 @@ def lock_tenant(tenant_id: str) -> Tenant:
 
 @transactional
 def update_tenant(
-    *, actor: Actor, tenant: Tenant, changes: Mapping[str, Any], expected: Container[int] | None = None
+    *,
+    actor: Actor,
+    tenant: Tenant,
+    changes: Mapping[str, Any],
+    expected: Container[int] | None = None,
+    strict: bool = False,
 ) -> Tenant:
     """Changes any of `tenant_name, tenant_type, description, contact_email, tenant_config, status,
     rate_limit, quota`; only while the tenant's revision is an `expected` one (None: any).
@@ -130,11 +138,12 @@ def update_tenant(
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
     if "tenant_config" in changes:
-        row.tenant_config = changed_tenant_config(
+        row.tenant_config, row.config_warnings = changed_tenant_config(
             row.tenant_config,
             changes["tenant_config"],
             templates=templates_below(row),
             may_move_secrets=actor.is_trusted,
+            strict=strict,
         )
     fields = ["tenant_type", "description", "contact_email"]
     if actor.is_trusted:

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from maim.http.fields import PageQuery
 from maim.http.openapi import operation
 from maim.http.pages import page
+from maim.http.preferences import warnings_header
 from maim.http.views import EnvelopeView
 from tenants import services
 from tenants.access import Need, get_tenant, tenants_for
@@ -29,8 +30,13 @@ class TenantCollection(EnvelopeView):
 
     def create(self, body: type[TenantBody]) -> Response:
         """Makes the tenant that a body of this shape describes."""
-        tenant = services.create_tenant(actor=self.actor, **self.body(body))
-        return self.reply_revised(self.shape(tenant).data, message=_("Tenant created"), tenant_id=tenant.id)
+        tenant = services.create_tenant(actor=self.actor, strict=self.is_strict, **self.body(body))
+        return self.reply_revised(
+            self.shape(tenant).data,
+            message=_("Tenant created"),
+            tenant_id=tenant.id,
+            headers=warnings_header(tenant.config_warnings),
+        )
 
 
 class TenantResource(EnvelopeView):
@@ -56,9 +62,18 @@ class TenantResource(EnvelopeView):
         """Changes what a body of this shape names."""
         tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
         tenant = services.update_tenant(
-            actor=self.actor, tenant=tenant, changes=self.body(body), expected=self.if_match
+            actor=self.actor,
+            tenant=tenant,
+            changes=self.body(body),
+            expected=self.if_match,
+            strict=self.is_strict,
         )
-        return self.reply_revised(self.shape(tenant).data, message=_("Tenant changed"), tenant_id=tenant.id)
+        return self.reply_revised(
+            self.shape(tenant).data,
+            message=_("Tenant changed"),
+            tenant_id=tenant.id,
+            headers=warnings_header(tenant.config_warnings),
+        )
 
     @operation("Delete a tenant and all it holds", tag="tenants", answer=DeletedTenant, refusals=(404, 409, 412))
     def delete(self, request: Request, tenant_id: str) -> Response:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from agents.config import merging, names, rules, schema, secrets, system
 from agents.config.document import Config, section
-from agents.config.schema import Place, path
+from agents.config.schema import Place, TooManyFaults, path
 from agents.errors import BadConfig
 from maim.common.errors import FieldErrors
 
@@ -39,8 +39,9 @@ def adopted(config: Config) -> Adopted:
         _note(left_out, {place: [_("this looks like a sealed secret, which only the server makes")]})
     try:
         faults = list(schema.faults(config))
-    except BadConfig as error:  # there are too many of them to name
-        _note(left_out, error.errors)
+    except TooManyFaults:
+        found = schema.too_many()
+        _note(left_out, {path(found.place): [found.sentence]})
         return Adopted({}, left_out, warnings)
     for fault in faults:
         _note(left_out if fault.is_in_the_way else warnings, {path(fault.place): [fault.sentence]})

@@ -11,7 +11,7 @@ from agents.config import trust
 from agents.config.addresses import redirected
 from agents.config.document import Config
 from agents.config.layers import Layer
-from agents.config.schema import Place, path
+from agents.config.schema import Place, as_sent, path
 from agents.errors import BadConfig
 from maim.common.text import fold
 
@@ -51,7 +51,7 @@ def check_names(
     for stack in stacks:
         for conflict in _conflicts(config, stack, kept):
             if conflict.what not in taken_before:
-                errors.setdefault(path(_as_sent(conflict.place, sent)), [conflict.sentence])
+                errors.setdefault(path(as_sent(conflict.place, sent) or conflict.place), [conflict.sentence])
     if errors:
         raise BadConfig(errors)
 
@@ -119,14 +119,6 @@ def _free_name(name: str, taken: Set[str]) -> str:
     """Return a name like this one that is not taken."""
     names = (f"my-{name[: _MAX_NAME - 8]}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
     return next((each for each in names if fold(each) not in taken), name)
-
-
-def _as_sent(place: Place, sent: Config | None) -> Place:
-    """Return the place with `provider_name` in the place of `api_provider`, if the model was sent so."""
-    if sent is None or place[-1] != "api_provider":
-        return place
-    model = next((item for number, item in trust.named_items(sent, "models") if number == place[-2]), {})
-    return (*place[:-1], "provider_name") if "provider_name" in model and "api_provider" not in model else place
 
 
 def _value(config: Any, place: Place) -> str:

@@ -296,7 +296,7 @@ def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
     for item in content["api_providers"]:
         item["api_key"] = "sk-mine"
 
-    stored = changed({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer])
+    stored = changed({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer]).config
 
     assert len(masked(stored)["config_overrides"]["model"]["models"]) == len(content["models"])
     assert not Agent.unscoped.exists()

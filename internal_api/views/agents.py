@@ -19,6 +19,7 @@ from agents.serializers import (
     InternalPluginAnswer,
     InternalPluginListQuery,
     InternalPluginQuery,
+    ListedInternalAgentAnswer,
     PluginBody,
     TenantAgentBody,
 )
@@ -39,7 +40,7 @@ class Agents(InternalView):
         rows = agents_for(self.actor).filter(tenant=tenant)
         if "status" in query:
             rows = rows.filter(status=query["status"])
-        found = page(rows, InternalAgentAnswer, page=query["page"], size=query["size"], after=query.get("after"))
+        found = page(rows, ListedInternalAgentAnswer, page=query["page"], size=query["size"], after=query.get("after"))
         return self.reply(found, message=_("Agents listed"), tenant_id=tenant.id)
 
     @operation(
@@ -53,7 +54,13 @@ class Agents(InternalView):
     def post(self, request: Request) -> Response:
         body = self.body(TenantAgentBody)
         tenant = get_tenant(self.actor, body.pop("tenant_id"), Need.WRITE_AGENTS)
-        agent = services.create_agent(actor=self.actor, tenant=tenant, active_for=services.NEW_AGENT_ACTIVE_FOR, **body)
+        agent = services.create_agent(
+            actor=self.actor,
+            tenant=tenant,
+            active_for=services.NEW_AGENT_ACTIVE_FOR,
+            strict=self.is_strict,
+            **body,
+        )
         return self.reply_revised(InternalAgentAnswer(agent).data, message=_("Agent created"), tenant_id=tenant.id)
 
 
@@ -73,7 +80,7 @@ class Agent(InternalView):
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        write = ConfigWrite(expected=self.if_match)
+        write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
         )

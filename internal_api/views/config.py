@@ -15,6 +15,7 @@ from agents.config_serializers import (
     EffectiveAnswer,
     InternalEffectiveQuery,
     InternalTemplateBody,
+    ListedTemplateAnswer,
     TemplateAnswer,
     TemplatePage,
     TemplatePageQuery,
@@ -112,7 +113,7 @@ class Templates(InternalView):
         rows = templates.templates_for(self.actor)
         if "tenant_id" in query:
             rows = rows.filter(tenant_id=query["tenant_id"])
-        found = page(rows, TemplateAnswer, page=query["page"], size=query["size"], after=query.get("after"))
+        found = page(rows, ListedTemplateAnswer, page=query["page"], size=query["size"], after=query.get("after"))
         return self.reply(found, message=_("Templates listed"), tenant_id=query.get("tenant_id"))
 
     @operation(
@@ -127,7 +128,7 @@ class Templates(InternalView):
         body = self.body(InternalTemplateBody)
         named = body.pop("tenant_id", None)
         tenant = None if named is None else get_tenant(self.actor, named, Need.WRITE_AGENTS)
-        template = templates.create_template(actor=self.actor, tenant=tenant, **body)
+        template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"), tenant_id=named)
 
 

@@ -27,7 +27,7 @@ from maim.common import idempotency
 from maim.common.actor import Actor, ActorKind
 from maim.common.errors import Text
 from maim.common.revisions import Revised
-from maim.http import conditional
+from maim.http import conditional, preferences
 from maim.http.problems import Problem, problem_of
 from maim.http.rest import FormDataParser, StrictJSONParser
 from maim.http.scope import RequestScope
@@ -108,9 +108,24 @@ class BaseView(APIView):
         """The versions that `If-Match` allows the write on, None for any. Raise Invalid for what names no ETag."""
         return conditional.expected_versions(self.request._request)
 
-    def reply_revised(self, data: Mapping[str, Any], *, message: Text, tenant_id: str | None = None) -> Response:
+    @property
+    def is_strict(self) -> bool:
+        """Return whether warnings refuse this request, as it prefers; the response tells that it was heeded."""
+        found = preferences.is_strict(self.request._request)
+        if found:
+            self.headers[preferences.APPLIED] = preferences.STRICT
+        return found
+
+    def reply_revised(
+        self,
+        data: Mapping[str, Any],
+        *,
+        message: Text,
+        tenant_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
         """Respond with an object, which has its `revision`, under its ETag."""
-        headers = conditional.revision_header(data)
+        headers = {**conditional.revision_header(data), **(headers or {})}
         return self.reply(data, message=message, tenant_id=tenant_id, headers=headers)
 
     def reply_unless_known(

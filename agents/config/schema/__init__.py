@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from agents.config.schema.checking import Fault, check, faults, is_mergeable
+from agents.config.schema.checking import (
+    Fault,
+    TooManyFaults,
+    checked,
+    faults,
+    is_mergeable,
+    too_many,
+    warnings,
+)
 from agents.config.schema.drawing import json_schema
-from agents.config.schema.notices import Notice, check_models, warnings
-from agents.config.schema.places import Place, path
+from agents.config.schema.notices import Notice, Warned, named_models, unknown_models
+from agents.config.schema.places import Place, as_sent, path
 from agents.config.schema.root import defaults
 
 __all__ = [
     "Fault",
     "Notice",
     "Place",
-    "check",
-    "check_models",
+    "TooManyFaults",
+    "Warned",
+    "as_sent",
+    "checked",
     "defaults",
     "faults",
     "is_mergeable",
     "json_schema",
+    "named_models",
     "path",
+    "too_many",
+    "unknown_models",
     "warnings",
 ]

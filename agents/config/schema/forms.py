@@ -21,11 +21,9 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from agents.config.schema.regexes import MAX_LENGTH, MAX_REGEXES, MAX_TOTAL_LENGTH, problem
 
-FORM_ERROR = "form"  # the type of these errors; their context has the sentence
-
-
-def _wrong(sentence: str) -> PydanticCustomError:
-    return PydanticCustomError(FORM_ERROR, "{sentence}", {"sentence": sentence})
+# The types of these errors, whose context has the sentence. A form is only warned of; a regex is refused.
+FORM_ERROR = "form"
+REGEX_ERROR = "regex"
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Form:
     def check(self, text: str) -> str:
         """The text; raises if it has another form."""
         if not re.fullmatch(self.pattern, text):
-            raise _wrong(gettext(self.message))
+            raise PydanticCustomError(FORM_ERROR, "{sentence}", {"sentence": gettext(self.message)})
         return text
 
 
@@ -61,14 +59,18 @@ class RegexAllowance:
         return self._regexes >= 0 and self._characters >= 0
 
 
+def _refused(sentence: str) -> PydanticCustomError:
+    return PydanticCustomError(REGEX_ERROR, "{sentence}", {"sentence": sentence})
+
+
 def _checked_regex(regex: str, info: ValidationInfo[RegexAllowance]) -> str:
     if not info.context.covers(regex):
         message = gettext(
             "a config may have at most %(number)s regular expressions, of %(characters)s characters together"
         )
-        raise _wrong(message % {"number": MAX_REGEXES, "characters": MAX_TOTAL_LENGTH})
+        raise _refused(message % {"number": MAX_REGEXES, "characters": MAX_TOTAL_LENGTH})
     if found := problem(regex):
-        raise _wrong(gettext(found.message) % {"parameter": found.parameter})
+        raise _refused(gettext(found.message) % {"parameter": found.parameter})
     return regex
 
 

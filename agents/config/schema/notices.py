@@ -6,65 +6,59 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
+from pydantic.fields import FieldInfo
 
 from agents.config.document import Config, section
 from agents.config.schema.objects import OpenObject, object_within, remarks
-from agents.config.schema.places import MODEL, Place, path
+from agents.config.schema.places import MODEL, Place
 from agents.config.schema.root import Root
 from agents.config.schema.sections.models import ModelTasks
-from agents.errors import BadConfig
 
 
 class Notice(NamedTuple):
-    """A place in a config, and what is odd about it."""
+    """What looks odd in a config, by the path of its place."""
 
     path: str
     message: str
 
 
-def warnings(config: Config) -> list[Notice]:
-    """What is odd in a config: values out of the ordinary, and tasks whose models it does not have."""
-    found = [Notice(path(place), message) for place, message in _out_of_the_ordinary(Root, config, ())]
-    return [*found, *(Notice(path(place), _no_such_model()) for place, _task, _name in _unknown_models(config, config))]
+class Warned(NamedTuple):
+    """A place in a config, and what is wrong there or looks odd."""
+
+    place: Place
+    sentence: str
 
 
-def check_models(sent: Config, resolved: Config, *, stored: Config, resolved_before: Config) -> None:
-    """Raises BadConfig, which names every one, if tasks of `sent` name models that `resolved` does not have.
-
-    What a stored task named without there being such a model may be sent again: a layer below has changed since.
-    """
-    let_be = {(task, name) for _place, task, name in _unknown_models(stored, resolved_before)}
-    errors = {
-        path(place): [_no_such_model()]
-        for place, task, name in _unknown_models(sent, resolved)
-        if (task, name) not in let_be
-    }
-    if errors:
-        raise BadConfig(errors)
+def oddities(config: Config) -> Iterator[Warned]:
+    """Yield the places of values out of the ordinary, each with a sentence about it."""
+    return _out_of_the_ordinary(Root, config, ())
 
 
-def _no_such_model() -> str:
-    return _("no model has this name")
-
-
-def _unknown_models(sent: Config, resolved: Config) -> Iterator[tuple[Place, str, str]]:
-    """Where a task names a model that there is not, with the task and the name."""
+def unknown_models(config: Config, resolved: Config) -> Iterator[Warned]:
+    """Yield where a task of a config names a model that the resolved config does not have, with a sentence about it."""
     models = section(resolved, "model").get("models")
     names = {
         item["name"]
         for item in (models if isinstance(models, list) else ())
         if isinstance(item, dict) and isinstance(item.get("name"), str)
     }
-    tasks = section(sent, "model").get("model_task_config")
+    for place, name in named_models(config):
+        if name not in names:
+            yield Warned(place, _("no model has this name"))
+
+
+def named_models(config: Config) -> Iterator[tuple[Place, str]]:
+    """Yield the names of models that tasks of a config name, with their places."""
+    tasks = section(config, "model").get("model_task_config")
     for task in ModelTasks.model_fields:
         settings = tasks.get(task) if isinstance(tasks, dict) else None
         wanted = settings.get("model_list") if isinstance(settings, dict) else None
         for number, name in enumerate(wanted if isinstance(wanted, list) else ()):
-            if isinstance(name, str) and name not in names:
-                yield (*MODEL, "model_task_config", task, "model_list", number), task, name
+            if isinstance(name, str):
+                yield (*MODEL, "model_task_config", task, "model_list", number), name
 
 
-def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> Iterator[Warned]:
     if not isinstance(value, dict):
         return
     for name, known in kind.model_fields.items():
@@ -74,9 +68,9 @@ def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> It
         here = (*place, name)
         within, is_list = object_within(known)
         if within is None:
-            message = _oddity(member, remarks(known))
+            message = _oddity(member, known)
             if message:
-                yield here, message
+                yield Warned(here, message)
         elif not is_list:
             yield from _out_of_the_ordinary(within, member, here)
         elif isinstance(member, list):
@@ -84,13 +78,16 @@ def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> It
                 yield from _out_of_the_ordinary(within, item, (*here, number))
 
 
-def _oddity(value: Any, ordinary: dict[str, Any]) -> str:
+def _oddity(value: Any, field: FieldInfo) -> str:
     """What is odd about a value, given what its field says is ordinary; empty if nothing is."""
+    ordinary = remarks(field)
     if isinstance(value, str) and value:
         known = ordinary.get("x-enum", [value])
         return "" if value in known else _("is none of the usual values: %(values)s") % {"values": ", ".join(known)}
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
+    if field.annotation is int and isinstance(value, float):
+        return _("must be %(kind)s") % {"kind": _("a whole number")}
     low, high = ordinary.get("x-minimum", value), ordinary.get("x-maximum", value)
     if low <= value <= high:
         return ""

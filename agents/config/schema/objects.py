@@ -7,6 +7,7 @@ from typing import Any, ClassVar, get_args, get_origin
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from agents.config.document import is_sealed
 from agents.config.secret_places import is_mask
 from agents.config.secret_rule import names
 
@@ -29,13 +30,13 @@ class OpenObject(BaseModel, extra="allow", strict=True):
     @model_validator(mode="before")
     @classmethod
     def _without_what_is_not_set(cls, value: Any) -> Any:
-        """Null removes a field, and the mask keeps a stored secret: neither is a value to check."""
+        """Null removes a field, and a mask or a sealed secret is a stored one: none is a value to check."""
         if not isinstance(value, dict):
             return value
         return {
             key: member
             for key, member in value.items()
-            if member is not None and not (is_mask(member) and cls._is_secret(key))
+            if member is not None and not ((is_mask(member) or is_sealed(member)) and cls._is_secret(key))
         }
 
     @classmethod
@@ -66,8 +67,8 @@ def field(
 ) -> Any:
     """A known field; without a default if that is None.
 
-    Values outside `low` to `high`, and others than the known ones, are only warned of: the systems before this
-    one took them.
+    Values outside `low` to `high`, others than the known ones, and longer texts are only warned of: the systems before
+    this one took them.
     """
     if isinstance(default, list):
         max_length = MAX_ITEMS

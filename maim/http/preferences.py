@@ -1,0 +1,31 @@
+"""How a request wants what looks odd in it treated (RFC 7240), and how a response tells of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sized
+
+from django.http import HttpRequest
+
+APPLIED = "Preference-Applied"
+STRICT = "handling=strict"
+
+_PREFERENCE = re.compile(
+    r"""\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s",;]*)\s*)?((?:;(?:"(?:[^"\\]|\\.)*"|[^",])*)?)""",
+    re.ASCII,
+)
+
+
+def is_strict(request: HttpRequest) -> bool:
+    """Return whether the request prefers strict handling. Of a preference that is named twice the first counts."""
+    header, position = request.headers.get("Prefer", ""), 0
+    while position < len(header) and (match := _PREFERENCE.match(header, position)):
+        if match[1].lower() == "handling":
+            return (match[2] or "").strip('"').lower() == "strict"
+        position = match.end() + 1  # the comma
+    return False
+
+
+def warnings_header(warnings: Sized) -> dict[str, str]:
+    """Return the header with the number of things that look odd in a config that was written."""
+    return {"X-Config-Warnings": str(len(warnings))}
