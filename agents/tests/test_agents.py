@@ -32,6 +32,7 @@ FIELDS = [
     "rate_limit",
     "quota",
     "revision",
+    "config_warnings",
 ]
 
 
@@ -64,6 +65,7 @@ class TestCreating:
             "rate_limit": None,
             "quota": None,
             "revision": NOON.timestamp() * 1000,
+            "config_warnings": [],
         }
         assert alice.client.get(f"{AGENTS}/{body['id']}").json() == body
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong in a sent config is named in one answer: values, taken names, masks, and models there are not."""
+"""Whatever is wrong in a sent config is named in one answer: values, taken names and masks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ WRONG: Config = {
 }
 
 
-def errors_of(sent: Config) -> set[str]:
+def errors_of(sent: Config, *, strict: bool = False) -> set[str]:
     with pytest.raises(BadConfig) as refused:
-        changed({}, sent, below=[SYSTEM])
+        changed({}, sent, below=[SYSTEM], strict=strict)
     return set(refused.value.errors)
 
 
@@ -38,6 +38,12 @@ def test_every_kind_of_error_is_named_at_once() -> None:
         "config_overrides.model.api_providers[0].name",
         "config_overrides.model.api_providers[1].api_key",
         "config_overrides.model.models[0].api_provider",
+    }
+
+
+def test_with_strict_handling_what_looks_odd_is_named_with_the_errors() -> None:
+    assert errors_of(WRONG, strict=True) == {
+        *errors_of(WRONG),
         "config_overrides.model.model_task_config.vlm.model_list[0]",
     }
 
@@ -64,6 +70,8 @@ def test_a_path_with_two_faults_has_two_sentences() -> None:
     )
 
     with pytest.raises(BadConfig) as refused:
-        changed({}, {"config_overrides": {"model": {"api_providers": [{"name": long_name}]}}}, below=[below])
+        changed(
+            {}, {"config_overrides": {"model": {"api_providers": [{"name": long_name}]}}}, below=[below], strict=True
+        )
 
     assert len(refused.value.errors["config_overrides.model.api_providers[0].name"]) == 2

@@ -24,7 +24,7 @@ from agents.models import Agent, ConfigVersion
 from agents.tests.config_fields import FIELDS
 from agents.tests.config_strategies import configs, json_values
 from agents.tests.configs import MASK, Config, model, provider
-from agents.tests.test_schema_check import WRONG, placed, section, shown
+from agents.tests.test_schema_check import FOREIGN, placed, section, shown
 from maim.common.models import AuditEntry, Change
 from tests.support.people import OPERATOR, Person
 
@@ -70,7 +70,7 @@ class TestWhatIsKept:
     def test_a_value_of_another_type_with_a_warning(self, path: str) -> None:
         is_merged_by_name = path.endswith(("models[]", "api_providers[]"))
         for name, (kind, _default, _length) in FIELDS[path].items():
-            for wrong in WRONG[kind]:
+            for wrong in FOREIGN[kind]:
                 place = shown(path, name)
                 is_structure = is_merged_by_name and name == "name"
                 is_list_of_named = f"{path}.{name}" in (PROVIDERS, MODELS)
@@ -368,7 +368,7 @@ class TestSendingBack:
     @pytest.mark.parametrize("path", FIELDS)
     def test_with_another_type_in_each_field(self, alice: Person, path: str) -> None:
         for name, (kind, _default, _length) in FIELDS[path].items():
-            for wrong in WRONG[kind]:
+            for wrong in FOREIGN[kind]:
                 can_be_sent_back(alice, adopted(placed(path, {"name": "a", name: wrong})))
 
     def test_with_the_names_of_the_systems_own(self, alice: Person, system_models: None) -> None:

@@ -350,7 +350,7 @@ class TestRefusedWrites:
             {"a": 1, "persona": 5},
             {"a": 1, "config_overrides": {"chat": {"talk_value": "much"}}},
             {"a": 1, **model(models=[{"name": "m"}, {"name": "m"}])},
-            {"a": 1, **model(model_task_config={"replyer": {"model_list": ["no such model"]}})},
+            {"a": 1, **model(model_task_config={"replyer": {"model_list": "no list"}})},
             model(api_providers=[provider(api_key="sk-new"), provider("new", api_key=MASK)]),
             model(api_providers=[provider(api_key={"$sealed": "forged"})]),
             {"config_overrides": {"maim_message": {"auth_token": {"$sealed": "forged"}}}},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,20 +14,32 @@ from hypothesis import strategies as st
 
 from agents.config import schema
 from agents.config.document import SECTIONS
-from agents.errors import BadConfig
+from agents.config.schema import Warned
 from agents.tests.config_fields import FIELDS, TASKS
 from agents.tests.config_strategies import AWKWARD_KEYS, configs
 from agents.tests.configs import MASK, Config, model, provider
 
 pytestmark = pytest.mark.embedded
 
+# Of each kind of field: what is refused, what is warned of, and what is stored as what it means.
 WRONG: dict[str, list[Any]] = {
     "array": ["x", 5, True, {}, {"0": "x"}],
-    "boolean": [0, 1, "true", [], {}],
-    "integer": ["5", True, 1.5, 5.0, [], {}],
-    "number": ["0.5", True, [], {}],
+    "boolean": [2, -1, 0.5, "true", "1", [], {}],
+    "integer": ["x", "", "0x5", "1_000", "5 5", "NaN", "1e999", "9223372036854775808", "5" * 5000, True, [], {}],
+    "number": ["x", "", "half", "Infinity", "-", ".", "1e", True, [], {}],
     "object": ["x", 5, True, []],
     "string": [5, 0.5, True, [], {}, {"$sealed": "x"}],
+}
+ODD: dict[str, list[Any]] = {"integer": [1.5, 5.0]}
+MEANT: dict[str, list[tuple[Any, Any]]] = {
+    "boolean": [(0, False), (1, True), (1.0, True)],
+    "integer": [("5", 5), (" 70 ", 70), ("+5", 5), ("05", 5), ("9007199254740993", 9007199254740993)],
+    "number": [("0.5", 0.5), ("1", 1), (".5", 0.5), ("1.", 1.0), ("1e0", 1.0)],
+}
+# All that is of another type than the field.
+FOREIGN = {
+    kind: [*wrong, *ODD.get(kind, []), *(value for value, _meaning in MEANT.get(kind, []))]
+    for kind, wrong in WRONG.items()
 }
 
 
@@ -35,14 +48,24 @@ def section(name: str, **fields: Any) -> Config:
 
 
 def refused(sent: Any, stored: Any = None) -> list[str]:
-    """The paths that are named; none if it is not refused."""
-    errors: Mapping[str, Any] = {}
-    try:
-        schema.check(sent, stored or {})
-    except BadConfig as error:
-        errors = error.errors
-    assert all(sentence for sentences in errors.values() for sentence in sentences)
-    return list(errors)
+    """The paths that are named as wrong; none if it is not refused."""
+    return _paths(schema.checked(sent, stored or {}).errors)
+
+
+def warned(sent: Any, stored: Any = None) -> list[str]:
+    """The paths that are warned of, of what is not refused."""
+    found = schema.checked(sent, stored or {})
+    assert found.errors == []
+    return _paths(found.warnings)
+
+
+def sentences(sent: Any) -> list[Warned]:
+    return schema.checked(sent, {}).warnings
+
+
+def _paths(found: list[Warned]) -> list[str]:
+    assert all(each.sentence for each in found)
+    return [schema.path(each.place) for each in found]
 
 
 class TestWhatIsTaken:
@@ -51,8 +74,10 @@ class TestWhatIsTaken:
     def test_any_config_of_the_schema(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
-        assert refused(config) == []
-        assert config == before
+        found = schema.checked(config, {})
+
+        assert found.errors == []
+        assert found.config == before == config
 
     @pytest.mark.parametrize("key", AWKWARD_KEYS)
     @pytest.mark.parametrize("value", [5, {"x": [[]]}, None, [None]])
@@ -102,11 +127,16 @@ class TestWhatIsRefused:
                 assert refused(placed(path, {"name": "a", name: wrong})) == [shown(path, name)], (name, wrong)
 
     @pytest.mark.parametrize("path", FIELDS)
-    def test_text_that_is_too_long(self, path: str) -> None:
-        for name, (_kind, _default, length) in FIELDS[path].items():
-            if length:
-                assert refused(placed(path, {"name": "a", name: "长" * length})) == []
-                assert refused(placed(path, {"name": "a", name: "长" * (length + 1)})) == [shown(path, name)]
+    def test_a_number_as_a_text_or_a_truth_value_as_a_number_is_stored_as_what_it_means(self, path: str) -> None:
+        for name, (kind, _default, _length) in FIELDS[path].items():
+            for value, meaning in MEANT.get(kind, []):
+                sent = placed(path, {"name": "a", "own": [value], name: value})
+                found = schema.checked(sent, {})
+                assert found.errors == []
+                assert text(found.config) == text(placed(path, {"name": "a", "own": [value], name: meaning}))
+                assert text(sent) == text(placed(path, {"name": "a", "own": [value], name: value})), (
+                    "a copy was changed"
+                )
 
     @pytest.mark.parametrize("wrong", [5, [], True, "x"])
     def test_a_section_that_is_no_object(self, wrong: Any) -> None:
@@ -114,9 +144,6 @@ class TestWhatIsRefused:
 
         assert sorted(named) == [f"config_overrides.{name}" for name in SECTIONS]
         assert refused({"bot_overrides": wrong, "config_overrides": wrong}) == ["bot_overrides", "config_overrides"]
-
-    def test_a_null_in_a_list(self) -> None:
-        assert refused({"persona": {"states": ["a", None]}}) == ["persona.states[1]"]
 
     def test_items_without_a_name_or_with_a_name_twice(self) -> None:
         items = [{"name": "a"}, {}, {"name": ""}, {"name": 5}, {"name": None}, {"name": "a"}, "b"]
@@ -127,34 +154,12 @@ class TestWhatIsRefused:
         wrong = ("[1].name", "[2].name", "[3].name", "[4].name", "[5].name", "[6]")
         assert sorted(found) == sorted(f"{kind}{place}" for kind in (models, providers) for place in wrong)
 
-    @pytest.mark.parametrize(
-        ("name", "field", "good", "bad", "place"),
-        [
-            ("chat", "talk_value_rules", {"time": "00:00-08:59"}, {"time": "8:00-9:00"}, ".time"),
-            ("chat", "talk_value_rules", {"time": "22:00-24:00"}, {"time": "22:00-24:01"}, ".time"),
-            ("chat", "auto_chat_value_rules", {"time": "23:59-00:00"}, {"time": "00:00–08:59"}, ".time"),
-            ("chat", "auto_chat_value_rules", {"time": "09:00-22:59"}, {"time": "09:00-22:59\n"}, ".time"),
-            ("chat", "talk_value_rules", {"target": "qq:1919810:group"}, {"target": "qq:1919810"}, ".target"),
-            ("chat", "talk_value_rules", {"target": ""}, {"target": "*"}, ".target"),
-            ("expression", "learning_list", ["qq:1:private", "enable"], ["qq:1:channel", "enable"], "[0]"),
-            ("expression", "learning_list", ["", "x"], [":1:group", "x"], "[0]"),
-            ("expression", "expression_groups", ["*"], ["qq:1:group", "**"], "[1]"),
-            ("expression", "expression_groups", ["qq:1:group"], ["qq 1 group"], "[0]"),
-            ("experimental", "chat_prompts", "qq:1:group:Be: nice\nand short", "qq:1:group", ""),
-            ("experimental", "chat_prompts", "qq:1:private:x", "qq:1:private:", ""),
-            ("expression", "allow_reflect", "qq:1", "qq", ""),
-            ("expression", "allow_reflect", "qq:1:group", "qq:1:x", ""),
-            ("message_receive", "ban_msgs_regex", "^广告", "(", ""),
-            ("message_receive", "ban_msgs_regex", "a" * 500, "a" * 501, ""),
-            ("message_receive", "ban_msgs_regex", "(ab+c)*", "(a+)+", ""),
-        ],
-    )
-    def test_another_form(self, name: str, field: str, good: Any, bad: Any, place: str) -> None:
-        assert refused(section(name, **{field: [good]})) == []
-        assert refused(section(name, **{field: [good, bad]})) == [f"config_overrides.{name}.{field}[1]{place}"]
-
-    def test_an_account_of_another_form(self) -> None:
-        assert refused({"bot_overrides": {"platforms": ["wx:114514", "wx"]}}) == ["bot_overrides.platforms[1]"]
+    @pytest.mark.parametrize(("good", "bad"), [("^广告", "("), ("a" * 500, "a" * 501), ("(ab+c)*", "(a+)+")])
+    def test_a_regex_that_does_not_compile_or_could_run_for_ever(self, good: str, bad: str) -> None:
+        assert refused(section("message_receive", ban_msgs_regex=[good])) == []
+        assert refused(section("message_receive", ban_msgs_regex=[good, bad])) == [
+            "config_overrides.message_receive.ban_msgs_regex[1]"
+        ]
 
     def test_regexes_of_rules(self) -> None:
         config = section("keyword_reaction", regex_rules=[{"regex": ["ok"]}, {"regex": ["ok", "(.*,)*"]}])
@@ -168,13 +173,19 @@ class TestWhatIsRefused:
         assert refused(section("message_receive", ban_msgs_regex=["a"] * 501)) == [f"{banned}[500]"]
 
     def test_everything_at_once(self) -> None:
-        config = {"persona": {"states": [1, "x", 2]}, **section("chat", talk_value="x", talk_value_rules=[{"time": 5}])}
+        lists = {"talk_value_rules": [{"time": 5}, 5], "auto_chat_value_rules": {}}
+        config = {"persona": {"states": [1, "x", 2], "interest": 5}, **section("chat", talk_value="x", **lists)}
 
         assert refused(config) == [
+            "persona.interest",
+            "config_overrides.chat.talk_value",
+            "config_overrides.chat.auto_chat_value_rules",
+        ]
+        assert _paths(schema.checked(config, {}).warnings) == [
             "persona.states[0]",
             "persona.states[2]",
-            "config_overrides.chat.talk_value",
             "config_overrides.chat.talk_value_rules[0].time",
+            "config_overrides.chat.talk_value_rules[1]",
         ]
 
     def test_thousands_of_wrong_values_are_not_named_one_by_one(self) -> None:
@@ -187,8 +198,76 @@ class TestWhatIsRefused:
     @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     def test_each_mutation_by_its_path(self, config: Config, chance: random.Random) -> None:
         every = list(mutations(config))
-        for path, mutated in chance.sample(every, min(40, len(every))):
-            assert refused(mutated) == [path]
+        for path, mutated, is_refused in chance.sample(every, min(40, len(every))):
+            assert refused(mutated) == ([path] if is_refused else [])
+            assert is_refused or path in warned(mutated)
+
+
+class TestWhatIsWarnedOf:
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_text_that_is_too_long(self, path: str) -> None:
+        for name, (_kind, _default, length) in FIELDS[path].items():
+            if length:
+                fits, exceeds = (placed(path, {"name": "a", name: "长" * (length + more)}) for more in (0, 1))
+                assert refused(fits) == refused(exceeds) == []
+                assert len(sentences(exceeds)) == 1
+                assert sentences(exceeds) != sentences(fits)
+
+    @pytest.mark.parametrize("path", FIELDS)
+    def test_a_number_with_a_point_where_a_whole_one_is_meant(self, path: str) -> None:
+        for name, (kind, _default, _length) in FIELDS[path].items():
+            for odd in [*ODD.get(kind, []), *(["2.5"] if kind == "integer" else [])]:
+                assert warned(placed(path, {"name": "a", name: odd})) == [shown(path, name)]
+
+    def test_a_null_in_a_list(self) -> None:
+        assert warned({"persona": {"states": ["a", None]}}) == ["persona.states[1]"]
+
+    def test_a_list_of_objects_where_texts_are_meant(self) -> None:
+        states = [{"name": "正常", "keywords": ["你好"]}]
+
+        assert warned({"persona": {"states": states}}) == ["persona.states[0]"]
+
+    def test_what_stands_in_items_is_not_changed(self) -> None:
+        config = section("chat", talk_value_rules=[{"value": "0.5", "time": 5}])
+
+        found = schema.checked(config, {})
+
+        assert text(found.config) == text(config)
+        assert warned(config) == [
+            "config_overrides.chat.talk_value_rules[0].time",
+            "config_overrides.chat.talk_value_rules[0].value",
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "field", "good", "bad", "place"),
+        [
+            ("chat", "talk_value_rules", {"time": "00:00-08:59"}, {"time": "8:00-9:00"}, ".time"),
+            ("chat", "talk_value_rules", {"time": "22:00-24:00"}, {"time": "22:00-24:01"}, ".time"),
+            ("chat", "auto_chat_value_rules", {"time": "23:59-00:00"}, {"time": "00:00–08:59"}, ".time"),
+            ("chat", "auto_chat_value_rules", {"time": "09:00-22:59"}, {"time": "09:00-22:59\n"}, ".time"),
+            ("chat", "talk_value_rules", {"target": "qq:1919810:group"}, {"target": "qq:1919810"}, ".target"),
+            ("chat", "talk_value_rules", {"target": ""}, {"target": "*"}, ".target"),
+            ("expression", "learning_list", ["qq:1:private", "enable"], ["qq:1:channel", "enable"], "[0]"),
+            ("expression", "learning_list", ["", "x"], [":1:group", "x"], "[0]"),
+            ("expression", "expression_groups", ["*"], ["qq:1:group", "**"], "[1]"),
+            ("expression", "learning_list", ["", "enable"], ["*", "enable"], "[0]"),
+            ("expression", "learning_list", ["", "enable"], "*", ""),
+            ("expression", "expression_groups", ["*"], {"group": ["qq:1:group"]}, ""),
+            ("expression", "allow_reflect", "qq:1", "chat_1", ""),
+            ("experimental", "chat_prompts", "qq:1:group:x", "hello", ""),
+            ("expression", "expression_groups", ["qq:1:group"], ["qq 1 group"], "[0]"),
+            ("experimental", "chat_prompts", "qq:1:group:Be: nice\nand short", "qq:1:group", ""),
+            ("experimental", "chat_prompts", "qq:1:private:x", "qq:1:private:", ""),
+            ("expression", "allow_reflect", "qq:1", "qq", ""),
+            ("expression", "allow_reflect", "qq:1:group", "qq:1:x", ""),
+        ],
+    )
+    def test_another_form(self, name: str, field: str, good: Any, bad: Any, place: str) -> None:
+        assert warned(section(name, **{field: [good]})) == []
+        assert warned(section(name, **{field: [good, bad]})) == [f"config_overrides.{name}.{field}[1]{place}"]
+
+    def test_an_account_of_another_form(self) -> None:
+        assert warned({"bot_overrides": {"platforms": ["wx:114514", "wx"]}}) == ["bot_overrides.platforms[1]"]
 
 
 class TestWhatWasWrongBefore:
@@ -198,25 +277,25 @@ class TestWhatWasWrongBefore:
         ("config", "path"),
         [
             ({"persona": {"reply_style": 5}}, "persona.reply_style"),
-            ({"persona": {"states": ["a", 5]}}, "persona.states[1]"),
-            ({"bot_overrides": {"nickname": "x" * 101}}, "bot_overrides.nickname"),
-            (section("chat", talk_value="0.5"), "config_overrides.chat.talk_value"),
-            (section("chat", talk_value_rules=["x"]), "config_overrides.chat.talk_value_rules[0]"),
-            (
-                section("chat", talk_value_rules=[{"time": "9:00-10:00"}]),
-                "config_overrides.chat.talk_value_rules[0].time",
-            ),
+            ({"persona": {"states": "x"}}, "persona.states"),
+            (section("chat", talk_value="often"), "config_overrides.chat.talk_value"),
+            (section("chat", talk_value_rules="x"), "config_overrides.chat.talk_value_rules"),
             (
                 section("message_receive", ban_msgs_regex=["(a+)+"]),
                 "config_overrides.message_receive.ban_msgs_regex[0]",
             ),
             (section("model", model_task_config={"vlm": 5}), "config_overrides.model.model_task_config.vlm"),
-            (model(models=[{"name": "x" * 101}]), "config_overrides.model.models[0].name"),
         ],
     )
     def test_is_refused_only_when_it_is_new(self, config: Config, path: str) -> None:
         assert refused(config) == [path]
-        assert refused(config, stored=copy.deepcopy(config)) == []
+        assert warned(config, stored=copy.deepcopy(config)) == [path]
+
+    @pytest.mark.parametrize("config", [section("chat", talk_value="0.5"), section("mood", enable_mood=1)])
+    def test_stays_as_it_is_where_it_stands_for_something_else(self, config: Config) -> None:
+        found = schema.checked(config, stored=copy.deepcopy(config))
+
+        assert (text(found.config), len(found.warnings)) == (text(config), 1)
 
     def test_another_wrong_value_is_refused(self) -> None:
         assert refused(section("chat", talk_value="x"), stored=section("chat", talk_value="y"))
@@ -259,6 +338,11 @@ class TestWhatWasWrongBefore:
         assert refused(config, stored=copy.deepcopy(config))
 
 
+def text(config: Any) -> str:
+    """By which 1, 1.0 and true differ."""
+    return json.dumps(config)
+
+
 def placed(path: str, content: Any) -> Config:
     """A config with this content at a path of FIELDS."""
     for step in reversed(path.split(".")):
@@ -272,16 +356,17 @@ def shown(path: str, name: str) -> str:
     return f"{path.replace('[]', '[0]').replace('*', 'vlm')}.{name}"
 
 
-def mutations(config: Config) -> Iterator[tuple[str, Config]]:
-    """The config with one known value made another type, or too long, and the path of that value."""
+def mutations(config: Config) -> Iterator[tuple[str, Config, bool]]:
+    """The config with one known value made wrong or odd, the path of that value, and whether that is refused."""
     for path, fields in FIELDS.items():
         for steps in places(config, path):
             for name, (kind, _default, length) in fields.items():
                 if name in at(config, steps):
-                    for wrong in [*WRONG[kind], *(["长" * (length + 1)] if length else [])]:
+                    others = [(wrong, True) for wrong in WRONG[kind]] + [(odd, False) for odd in ODD.get(kind, [])]
+                    for value, is_refused in [*others, *([("长" * (length + 1), False)] if length else [])]:
                         mutated = copy.deepcopy(config)
-                        at(mutated, steps)[name] = wrong
-                        yield written([*steps, name]), mutated
+                        at(mutated, steps)[name] = value
+                        yield written([*steps, name]), mutated, is_refused
 
 
 Steps = list[str | int]

@@ -328,11 +328,13 @@ class TestNamesOfATemplate:
 
         assert door.create(template_id=template).put(tasks) == tasks
 
+        assert door.try_put(tasks, HTTP_PREFER="handling=strict")["X-Config-Warnings"] == "0"
+
         door.change(template_id="")
-        assert door.put(tasks) == tasks, "what was stored already may be sent again"
-        more = model(model_task_config={"planner": {"model_list": ["m"]}})
-        path = "config_overrides.model.model_task_config.planner.model_list[0]"
-        door.refused(door.try_put(more), 400, "AGENT_004", path)
+        path = "config_overrides.model.model_task_config.replyer.model_list[0]"
+        assert door.try_put(tasks)["X-Config-Warnings"] == "1"
+        assert path in [warning["path"] for warning in door.get("/effective")["warnings"]]
+        door.refused(door.try_put(tasks, HTTP_PREFER="handling=strict"), 400, "AGENT_004", path)
 
     def test_only_of_the_tenants_own_may_a_model_use_the_provider(
         self, door: Door, template: str, request: pytest.FixtureRequest

@@ -156,10 +156,6 @@ class TestRefusals:
                 model(api_providers=[provider(api_key=MASK)]),
                 f"{PATH}.config_overrides.model.api_providers[0].api_key",
             ),
-            (
-                model(model_task_config={"replyer": {"model_list": ["none"]}}),
-                f"{PATH}.config_overrides.model.model_task_config.replyer.model_list[0]",
-            ),
             ({"a": "x" * (256 * 1024)}, f"{PATH}.config"),
             ({"a": [0] * 5001}, f"{PATH}.config"),
         ],
@@ -172,6 +168,26 @@ class TestRefusals:
         body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": defaults}}
         refused(door.send("POST", "/tenants", body), path)
         assert tables() == before
+
+    def test_what_looks_odd_is_counted_and_refused_only_with_strict_handling(self, door: Door) -> None:
+        odd = {**model(model_task_config={"replyer": {"model_list": ["none"]}}), "persona": {"states": [5]}}
+        paths = [f"{PATH}.persona.states[0]", f"{PATH}.config_overrides.model.model_task_config.replyer.model_list[0]"]
+        new = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": odd}}
+        before = tables()
+        change = f"/tenants/{door.tenant_id}", {"tenant_config": {"agent_defaults": odd}}
+
+        for response in (
+            door.send("PUT", *change, HTTP_PREFER="handling=strict"),
+            door.send("POST", "/tenants", new, HTTP_PREFER="handling=strict"),
+        ):
+            refused(response, *paths)
+            assert response["Preference-Applied"] == "handling=strict"
+        assert tables() == before
+
+        for response in (door.send("PUT", *change), door.send("POST", "/tenants", new)):
+            assert (response.status_code, response["X-Config-Warnings"]) == (200, "2")
+            assert response.json()["data"]["tenant_config"] == {"agent_defaults": odd}
+            assert "Preference-Applied" not in response
 
     def test_their_names_are_taken_for_agents(self, door: Door) -> None:
         door.set_defaults(model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}]))

@@ -333,7 +333,11 @@ class TestImport:
         document = {**document_of(door.export(agent), "json"), "name": "twin"}
         before = tables()
 
-        assert door.answer(door.import_(document, "&dry_run=1")) == {"dry_run": True, "agent": None}
+        assert door.answer(door.import_(document, "&dry_run=1")) == {
+            "dry_run": True,
+            "agent": None,
+            "config_warnings": [],
+        }
         assert changed_tables(before, tables()) == set()
 
     @pytest.mark.parametrize("query", ["", "&dry_run=1"])

@@ -30,6 +30,7 @@ FIELDS = [
     "rate_limit",
     "quota",
     "revision",
+    "config_warnings",
 ]
 
 

@@ -53,7 +53,7 @@ def checked(config: Config, stored: Config) -> Checked:
     """Check a config that is to be stored in the place of `stored`.
 
     A value that `stored` has in the same place is kept, and warned of at most: a config that was imported with a fault
-    can be sent back as it was read.
+    can be sent back as it was read. Only the objects and names by which configs are merged have to be right.
     """
     before = _Stored(stored)
     errors: list[Warned] = []
@@ -61,7 +61,8 @@ def checked(config: Config, stored: Config) -> Checked:
     meant: list[tuple[Place, Any]] = []
     try:
         for fault in faults(config):
-            if not fault.is_refused or before.has(fault.place, config):
+            is_kept = not fault.is_in_the_way and before.has(fault.place, config)
+            if not fault.is_refused or is_kept:
                 warned.append(Warned(fault.place, fault.sentence))
             elif fault.meaning is None:
                 errors.append(Warned(fault.place, fault.sentence))
