@@ -53,8 +53,8 @@ messages: $(VENV)/installed-requirements-dev.txt ## Collect and compile translat
 	@$(MANAGE) makemessages --locale zh_Hans --no-location --no-wrap --ignore '$(VENV)/*' --ignore 'var/*'
 	@$(MANAGE) compilemessages --ignore '$(VENV)/*' --verbosity 0
 
-openapi: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed OpenAPI documents
-	@$(BIN)/python -m pytest tests/test_openapi.py --write-snapshots
+openapi: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed OpenAPI documents and docs/config-fields.md
+	@$(BIN)/python -m pytest tests/test_openapi.py agents/tests/test_field_table.py --write-snapshots
 
 query-counts: $(VENV)/installed-requirements-dev.txt ## Rewrite the committed query counts
 	@$(BIN)/python -m pytest tests/test_query_counts.py --write-snapshots

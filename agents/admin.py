@@ -17,11 +17,12 @@ from agents import config_versions, services, templates
 from agents.access import agents_for
 from agents.config.secrets import masked
 from agents.config_serializers import TemplateChanges
+from agents.config_versions import ConfigWrite
 from agents.models import Agent, ConfigVersion, Template
 from agents.serializers import AgentChanges
 from maim.common.actor import Actor
-from maim.http.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of
-from maim.http.admin_forms import ChangeForm, ServiceForm
+from maim.http.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
+from maim.http.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
 from maim.http.fields import ID_LENGTH
 
 _CONFIG_HELP = _(
@@ -44,6 +45,7 @@ def _template_id_field(label: Any, help_text: Any) -> forms.CharField:
 class AgentForm(ServiceForm):
     # Not the foreign key's own field, which takes no id that names nothing.
     template_id = _template_id_field(_("Template"), _("An id that names no template is kept and means nothing."))
+    strict = StrictField()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if options.get("instance") is not None:
@@ -63,7 +65,7 @@ class AgentChangeForm(AgentForm, ChangeForm):
 
 
 @admin.register(Agent)
-class AgentAdmin(OperatorAdmin):
+class AgentAdmin(ConfigAdmin):
     list_display = ("name", "id", "tenant", "tenant_id", "status", "created_at")
     list_filter = ("status",)
     list_select_related = ("tenant",)
@@ -98,8 +100,9 @@ class AgentAdmin(OperatorAdmin):
     def create(self, actor: Actor, values: dict[str, Any]) -> Agent:
         return services.create_agent(actor=actor, **values)
 
-    def change(self, actor: Actor, row: Agent, changes: dict[str, Any]) -> None:
-        services.update_agent(actor=actor, agent=row, changes=changes)
+    def change(self, actor: Actor, row: Agent, changes: dict[str, Any]) -> Agent:
+        write = ConfigWrite(strict=changes.pop(STRICT))
+        return services.update_agent(actor=actor, agent=row, changes=changes, config_write=write)
 
     def delete(self, actor: Actor, row: Agent) -> None:
         services.delete_agent(actor=actor, agent=row)
@@ -145,6 +148,8 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
 
 
 class TemplateForm(ServiceForm):
+    strict = StrictField()
+
     class Meta:
         help_texts = {"config": _CONFIG_HELP}
 
@@ -163,7 +168,7 @@ class NewTemplateForm(TemplateForm):
 
 
 @admin.register(Template)
-class TemplateAdmin(OperatorAdmin):
+class TemplateAdmin(ConfigAdmin):
     list_display = ("name", "id", "tenant", "tenant_id", "created_at")
     list_select_related = ("tenant",)
     search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
@@ -187,8 +192,9 @@ class TemplateAdmin(OperatorAdmin):
     def create(self, actor: Actor, values: dict[str, Any]) -> Template:
         return templates.create_template(actor=actor, **values)
 
-    def change(self, actor: Actor, row: Template, changes: dict[str, Any]) -> None:
-        templates.update_template(actor=actor, template=row, changes=changes)
+    def change(self, actor: Actor, row: Template, changes: dict[str, Any]) -> Template:
+        strict = changes.pop(STRICT)
+        return templates.update_template(actor=actor, template=row, changes=changes, strict=strict)
 
     def delete(self, actor: Actor, row: Template) -> None:
         templates.delete_template(actor=actor, template=row)

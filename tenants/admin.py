@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from agents.config.changing import masked_tenant_config
 from maim.common.actor import Actor
 from maim.common.models import AuditEntry
-from maim.http.admin_base import OperatorAdmin, actor_of
-from maim.http.admin_forms import SHOWN, ConcurrentForm
+from maim.http.admin_base import ConfigAdmin, actor_of
+from maim.http.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
 from tenants import services
 from tenants.models import Membership, Tenant
 from tenants.serializers import InternalTenantChanges
@@ -70,13 +70,23 @@ class NewMembers(_MembershipInline):
         return super().get_queryset(request).none()
 
 
+class TenantForm(ServiceForm):
+    strict = StrictField()
+
+
+class TenantChangeForm(TenantForm, ChangeForm):
+    pass
+
+
 @admin.register(Tenant)
-class TenantAdmin(OperatorAdmin):
+class TenantAdmin(ConfigAdmin):
     list_display = ("tenant_name", "id", "tenant_type", "status", "owner", "created_at")
     list_filter = ("status", "tenant_type")
     list_select_related = ("owner",)
     search_fields = ("name_folded", "id", "owner__username_folded")
     autocomplete_fields = ("owner",)
+    add_form = TenantForm
+    form = TenantChangeForm
     add_fields = (
         "tenant_name",
         "tenant_type",
@@ -113,8 +123,9 @@ class TenantAdmin(OperatorAdmin):
         owner = values.pop("owner")
         return services.create_tenant(actor=actor, owner_id=owner and owner.pk, **values)
 
-    def change(self, actor: Actor, row: Tenant, changes: dict[str, Any]) -> None:
-        services.update_tenant(actor=actor, tenant=row, changes=changes)
+    def change(self, actor: Actor, row: Tenant, changes: dict[str, Any]) -> Tenant:
+        strict = changes.pop(STRICT)
+        return services.update_tenant(actor=actor, tenant=row, changes=changes, strict=strict)
 
     def delete(self, actor: Actor, row: Tenant) -> None:
         services.delete_tenant(actor=actor, tenant=row)

@@ -203,3 +203,29 @@ def test_the_tenant_is_chosen_from_a_list_in_a_window_of_its_own(olivia: Operato
     popup = olivia.get("/admin/tenants/tenant/", _to_field="id", _popup="1").content.decode()
 
     assert f'data-popup-opener="{alice.tenant.pk}"' in popup
+
+
+class TestWhatLooksOdd:
+    """It is saved with a warning, or refused at the operator's wish."""
+
+    ODD = json.dumps({"persona": {"states": [{"name": "正常"}]}})
+
+    def test_a_new_agent_is_saved_with_a_warning(self, olivia: Operator, alice: Person) -> None:
+        response = olivia.add(Agent, tenant=alice.tenant.pk, name="Scout", config=self.ODD)
+
+        assert Agent.unscoped.get(name="Scout").config == json.loads(self.ODD)
+        assert "persona.states[0]: must be a text" in olivia.get(response["Location"]).content.decode()
+
+    def test_a_changed_agent_is_too(self, olivia: Operator, agent: Agent) -> None:
+        response = olivia.change(agent, config=self.ODD)
+
+        assert "persona.states[0]: must be a text" in olivia.get(response["Location"]).content.decode()
+        response = olivia.change(agent, name="Another")
+        assert "persona.states[0]" not in olivia.get(response["Location"]).content.decode()
+
+    def test_both_are_refused_where_the_box_is_ticked(self, olivia: Operator, agent: Agent, alice: Person) -> None:
+        errors = {"__all__": ["persona.states[0]: must be a text"]}
+
+        assert errors_of(olivia.add(Agent, tenant=alice.tenant.pk, name="S", config=self.ODD, strict="on")) == errors
+        assert errors_of(olivia.change(agent, config=self.ODD, strict="on")) == errors
+        assert Agent.unscoped.count() == 1

@@ -201,6 +201,23 @@ class TestImport:
         assert sentence in outcome.err
         assert changed_tables(before, tables()) == set()
 
+    def test_what_looks_odd_is_told_and_with_strict_refused(self, alice: Person) -> None:
+        odd = {"persona": {"states": [{"name": "正常"}]}}
+        text = json.dumps({"maim_export": 1, "name": "bot", "config": odd})
+        into = ("import", "-", "--tenant", alice.tenant.id)
+        before = tables()
+
+        refused = agents(*into, "--strict", stdin=text)
+        rehearsed = agents(*into, "--dry-run", stdin=text)
+
+        assert (refused.status, rehearsed.status) == (Exit.REFUSED, 0)
+        assert "persona.states[0]" in refused.err
+        assert rehearsed.err.startswith("warning: persona.states[0]: ")
+        assert changed_tables(before, tables()) == set()
+        answer = agents(*into, "--json", stdin=text).document
+        assert [warning["path"] for warning in answer["config_warnings"]] == ["persona.states[0]"]
+        assert answer["agent"]["config"] == odd
+
     def test_a_name_in_place_of_the_files_obeys_the_same_rules(self, agent: Agent) -> None:
         text = agents("export", "bot").out
 

@@ -76,6 +76,7 @@ def test_the_answer_to_a_create_is_the_agent(create: Any, alice: Person, interna
         "rate_limit": None,
         "quota": None,
         "revision": NOON.timestamp() * 1000,
+        "config_warnings": [],
     }
     assert internal.get(f"{AGENTS}/{agent['id']}").json()["data"] == agent
 
@@ -151,7 +152,7 @@ class TestListing:
             "pages": 3,
             "next_after": None,
         }
-        assert list(pages[0]["items"][0]) == FIELDS
+        assert list(pages[0]["items"][0]) == [name for name in FIELDS if name != "config_warnings"]
 
     def test_an_empty_tenant_has_no_pages(self, internal: SurfaceClient, alice: Person) -> None:
         assert self.listed(internal, f"?tenant_id={alice.tenant.id}") == {

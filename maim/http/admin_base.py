@@ -32,12 +32,13 @@ from maim.common.display import DisplayName, isolated
 from maim.common.errors import DomainError
 from maim.common.fields import IdField, JSONTextField
 from maim.common.text import fold, fold_name
-from maim.http.admin_forms import SHOWN, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
+from maim.http.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
 from maim.http.fields import DESCRIPTION_LENGTH
 from maim.http.scope import RequestScope
 
 RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
 _REFUSAL = "maim_refusal"
+_MAX_WARNINGS = 20  # that a message names
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -91,7 +92,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Makes the row that the form describes."""
         raise NotImplementedError
 
-    def change(self, actor: Actor, row: Any, changes: dict[str, Any]) -> None:
+    def change(self, actor: Actor, row: Any, changes: dict[str, Any]) -> object:
         """Makes the changes that the form holds to the row."""
         raise NotImplementedError
 
@@ -288,6 +289,44 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         audit_log = reverse("admin:common_auditentry_changelist")
         return HttpResponseRedirect(f"{audit_log}?{urlencode({'q': unquote(object_id)})}")
+
+
+class ConfigAdmin(OperatorAdmin):
+    """Forms of rows with a config, in which something may look odd.
+
+    Their forms have a `strict` field, whose value `create` and `change` get with the others; both return the written
+    row, which has its `config_warnings`.
+    """
+
+    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
+        fields = super().get_fields(request, obj)
+        return [*fields, STRICT] if obj is None or self.has_change_permission(request, obj) else fields
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            changes = {name: form.cleaned_data[name] for name in [*form.changed_data, STRICT]}
+            written: Any = self.change(actor_of(request), obj, changes)
+        else:
+            written = self.create(actor_of(request), form.cleaned_data)
+            obj.pk = written.pk
+        is_new = {"config", "tenant_config"}.intersection(form.changed_data)
+        obj.saved_warnings = written.config_warnings if is_new else ()
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        self._tell_warnings(request, obj)
+        return super().response_add(request, obj, post_url_continue)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        self._tell_warnings(request, obj)
+        return super().response_change(request, obj)
+
+    def _tell_warnings(self, request: HttpRequest, obj: Any) -> None:
+        """Say what looks odd in the config that was saved."""
+        found = [f"{path}: {message}" for path, message in obj.saved_warnings]
+        if found:
+            more = ["…"] if len(found) > _MAX_WARNINGS else []
+            said = gettext("It was saved, but this looks odd: %(warnings)s")
+            self.message_user(request, said % {"warnings": "; ".join(found[:_MAX_WARNINGS] + more)}, messages.WARNING)
 
 
 class ReadOnlyAdmin(OperatorAdmin):

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
 from maim.common import clock, strict_json
@@ -24,6 +25,7 @@ from maim.common.models import AuditEntry
 from maim.http.problems import problem_of
 
 SHOWN = "shown_values"
+STRICT = "strict"
 _MAX_PATHS, _MAX_VALUE_LENGTH, _MAX_ENTRIES = 5, 100, 100
 
 
@@ -81,6 +83,20 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.refusal is not None:
             show_refusal(self, self.refusal)
         return cleaned
+
+
+class StrictField(forms.BooleanField):
+    """A checkbox that turns warnings into refusals, and is never a change itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            label=gettext_lazy("Refuse what looks odd"),
+            help_text=gettext_lazy("Otherwise it is saved, with a warning."),
+        )
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
 
 
 class ShownValuesField(forms.CharField):

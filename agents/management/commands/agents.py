@@ -12,8 +12,7 @@ from agents import config_versions, transfer, transfer_files
 from agents.config.patches import Patch
 from agents.management.selecting import Selection
 from agents.models import Agent
-from agents.serializers import InternalAgentAnswer
-from agents.transfer_serializers import FORMATS
+from agents.transfer_serializers import FORMATS, InternalImportAnswer
 from maim.commands.exits import EXPECTED, Exit, refusal
 from maim.commands.options import add_json
 from maim.commands.subcommands import Options, SubcommandsCommand
@@ -51,6 +50,9 @@ class Command(SubcommandsCommand):
         into.add_argument("--tenant", required=True, metavar="TENANT", help="id or name")
         into.add_argument("--name", help="in place of the file's")
         into.add_argument("--dry-run", action="store_true", help="only say whether it would work")
+        into.add_argument(
+            "--strict", action="store_true", help="refuse what looks odd in the config, and warn of nothing"
+        )
         _add_format(into)
         add_json(into)
 
@@ -93,18 +95,22 @@ class Command(SubcommandsCommand):
         tenant = self.selection.tenant(options["tenant"])
         found = _read(options["file"], options, **({} if options["name"] is None else {"name": options["name"]}))
         del found["maim_export"]
+        found["strict"] = options["strict"]
         agent = None
         if options["dry_run"]:
-            transfer.check_import(actor=self.actor, tenant=tenant, **found)
+            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **found)
         else:
             agent = transfer.import_agent(actor=self.actor, tenant=tenant, **found)
+            warnings = agent.config_warnings
         if options["json"]:
-            shown = None if agent is None else InternalAgentAnswer(agent).data
-            self.stdout.write(document({"dry_run": options["dry_run"], "agent": shown}))
+            answer = {"dry_run": options["dry_run"], "agent": agent, "config_warnings": warnings}
+            self.stdout.write(document(InternalImportAnswer(answer).data))
         elif agent is None:
             self.stdout.write("Nothing is wrong with it; nothing was imported")
         else:
             self.stdout.write(record([("id", agent.id), ("name", agent.name), ("tenant", tenant)]))
+        for warning in () if options["json"] else warnings:
+            self.stderr.write(f"warning: {warning.path}: {warning.message}")
 
     def diff(self, options: Options) -> None:
         agent = self.selection.agent(options["agent"])
