@@ -99,6 +99,7 @@ class ConfigDocument(_ConfigView):
         answer=MaskedConfigField(),
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
@@ -186,6 +187,7 @@ class ConfigRestoring(_ConfigView):
         answer=RestoredAnswer,
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)

@@ -121,7 +121,8 @@ def effective(head: Head) -> Effective:
     if remembered is not None:
         return remembered
     found = _Layers.of(head.agent_id)
-    result = found.shown(secrets.masked(layers.resolve(found.layers)))
+    resolved = layers.resolve(found.layers)
+    result = found.shown(secrets.masked(resolved), resolved)
     _remembered.put((result.etag, language, server), result)
     return result
 
@@ -129,8 +130,9 @@ def effective(head: Head) -> Effective:
 def explained(agent_id: str) -> Explained:
     """The effective config, and why it is so; raises AgentNotFound."""
     found = _Layers.of(agent_id)
-    config = secrets.masked(layers.resolve(found.layers))
-    return Explained(found.shown(config), layers.sources(found.layers, config))
+    resolved = layers.resolve(found.layers)
+    config = secrets.masked(resolved)
+    return Explained(found.shown(config, resolved), layers.sources(found.layers, config))
 
 
 @transactional
@@ -146,7 +148,7 @@ def revealed(*, actor: Actor, agent_id: str) -> Explained:
     except Unsealable as error:
         raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
     audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent_id, tenant_id=found.head.tenant_id)
-    return Explained(found.shown(config), layers.sources(found.layers, config))
+    return Explained(found.shown(config, resolved), layers.sources(found.layers, config))
 
 
 class _Layers(NamedTuple):
@@ -175,18 +177,20 @@ class _Layers(NamedTuple):
         )
         return _Layers(head, head.etag_over(defaults), [*below, Layer("agent", config)])
 
-    def shown(self, config: Config) -> Effective:
-        """What was resolved, with what is worth a warning about it."""
-        warnings = [notice._asdict() for notice in self._notices(config)]
+    def shown(self, config: Config, resolved: Config) -> Effective:
+        """What was resolved, as it may be shown, with what is worth a warning about it."""
+        warnings = [notice._asdict() for notice in self._notices(resolved)]
         document = {"version": self.head.config_version, "config": config, "warnings": warnings}
         return Effective(self.head, self.etag, orjson.dumps(document))
 
-    def _notices(self, config: Config) -> list[Notice]:
+    def _notices(self, resolved: Config) -> list[Notice]:
         left_out = trust.left_out(self.layers)
         gone = {f"{notice.path}.name" for notice in left_out}
         shadowed = [notice for notice in layers.shadowed(self.layers) if notice.path not in gone]
-        unknown = [Notice(schema.path(place), sentence) for place, sentence in schema.unknown_models(config, config)]
-        notices = [*shadowed, *left_out, *schema.warnings(config), *unknown]
+        unknown = [
+            Notice(schema.path(place), sentence) for place, sentence in schema.unknown_models(resolved, resolved)
+        ]
+        notices = [*shadowed, *left_out, *schema.warnings(secrets.opened_or_masked(resolved)), *unknown]
         if self.head.template_id is not None and all(layer.name != "template" for layer in self.layers):
             notices.insert(0, Notice("template_id", _("There is no such template; it changes nothing")))
         return notices

@@ -36,9 +36,9 @@ class Configured:
 
         Unless a write has just found it, this says nothing of models that tasks name: those may be of a layer below.
         """
-        if self.found_warnings is not None:
-            return self.found_warnings
-        return schema.warnings(secrets.opened_or_masked(self.config))
+        if self.found_warnings is None:
+            self.found_warnings = schema.warnings(secrets.opened_or_masked(self.config))
+        return self.found_warnings
 
 
 class Template(NamedModel, Configured, Revised, TenantOwned):

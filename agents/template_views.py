@@ -22,6 +22,7 @@ from maim.common.revisions import check_revision
 from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
+from maim.http.preferences import warnings_header
 from maim.http.views import BaseView, PlainView
 from tenants.access import Need, default_tenant, get_tenant
 
@@ -44,6 +45,7 @@ class TemplateDocument(BaseView):
         answer=TemplateWriteAnswer,
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def put(self, request: Request, template_id: str) -> Response:
         query, changes = self.query(TemplateWriteQuery), self.body(TemplateChanges)
@@ -68,7 +70,7 @@ class TemplateDocument(BaseView):
             TemplateWriteAnswer(answer).data,
             message=_("Nothing was changed") if query["dry_run"] else _("Template changed"),
             tenant_id=template.tenant_id,
-            headers=conditional.version_header(template.revision),
+            headers={**conditional.version_header(template.revision), **warnings_header(template.config_warnings)},
         )
 
     @operation(
@@ -115,6 +117,7 @@ class Templates(PlainView):
         answer=TemplateAnswer,
         refusals=(404, 409),
         revised=True,
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(TemplateBody)
@@ -125,7 +128,8 @@ class Templates(PlainView):
             else get_tenant(self.actor, named, Need.WRITE_AGENTS)
         )
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"))
+        headers = warnings_header(template.config_warnings)
+        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"), headers=headers)
 
 
 class Template(TemplateDocument, PlainView):

@@ -20,6 +20,7 @@ from agents.models import Agent
 from agents.serializers import AgentAnswer
 from agents.transfer_serializers import DuplicateBody, ExportBody, ExportQuery, ImportAnswer, ImportQuery
 from maim.http.openapi import TOML, operation
+from maim.http.preferences import warnings_header
 from maim.http.views import BaseView, PlainView
 from tenants.access import Need, default_tenant, get_tenant
 from tenants.models import Tenant
@@ -65,7 +66,7 @@ class Import(BaseView):
             agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
             warnings = agent.config_warnings
         shown = answer({"dry_run": dry_run, "agent": agent, "config_warnings": warnings}).data
-        return self.reply(shown, message=_("Agent imported"), tenant_id=tenant.id)
+        return self.reply(shown, message=_("Agent imported"), tenant_id=tenant.id, headers=warnings_header(warnings))
 
 
 class AgentDuplication(Duplication, PlainView):
@@ -105,6 +106,7 @@ class AgentImport(Import, PlainView):
         query=ImportQuery,
         answer=ImportAnswer,
         refusals=(404, 409),
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         query = self.query(ImportQuery)

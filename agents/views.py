@@ -30,6 +30,7 @@ from agents.serializers import (
 )
 from maim.http.openapi import operation
 from maim.http.pages import bare_list
+from maim.http.preferences import warnings_header
 from maim.http.views import PlainView
 from tenants.access import Need, default_tenant, get_tenant
 from tenants.models import Tenant
@@ -50,7 +51,13 @@ class Agents(PlainView):
         return bare_list(rows, ListedAgentAnswer, **part)
 
     @operation(
-        "Create an agent", tag="agents", request=AgentBody, answer=AgentAnswer, refusals=(404, 409), revised=True
+        "Create an agent",
+        tag="agents",
+        request=AgentBody,
+        answer=AgentAnswer,
+        refusals=(404, 409),
+        revised=True,
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(AgentBody)
@@ -61,7 +68,8 @@ class Agents(PlainView):
             else default_tenant(self.actor, Need.WRITE_AGENTS)
         )
         agent = services.create_agent(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent created"))
+        headers = warnings_header(agent.config_warnings)
+        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent created"), headers=headers)
 
 
 class AgentResource(PlainView):
@@ -77,6 +85,7 @@ class AgentResource(PlainView):
         answer=AgentAnswer,
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
@@ -84,7 +93,8 @@ class AgentResource(PlainView):
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
         )
-        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent changed"))
+        headers = warnings_header(agent.config_warnings)
+        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent changed"), headers=headers)
 
     patch = put
 

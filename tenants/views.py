@@ -24,7 +24,15 @@ class TenantCollection(EnvelopeView):
         found = page(tenants_for(self.actor), self.shape, **self.query(PageQuery))
         return self.reply(found, message=_("Tenants listed"))
 
-    @operation("Create a tenant", tag="tenants", request=TenantBody, answer=TenantAnswer, refusals=(409,), revised=True)
+    @operation(
+        "Create a tenant",
+        tag="tenants",
+        request=TenantBody,
+        answer=TenantAnswer,
+        refusals=(409,),
+        revised=True,
+        strict=True,
+    )
     def post(self, request: Request) -> Response:
         return self.create(TenantBody)
 
@@ -54,6 +62,7 @@ class TenantResource(EnvelopeView):
         answer=TenantAnswer,
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def put(self, request: Request, tenant_id: str) -> Response:
         return self.change(tenant_id, TenantChanges)

@@ -50,8 +50,9 @@ def changed(
         meant = secrets.unmasked(sent, stored)
     is_mergeable = schema.is_mergeable(sent)
     result = merging.merge({} if replace else stored, meant) if is_mergeable else sent
-    result, faults, warned = schema.checked(result, stored)
-    errors.add(faults, sent)
+    meanings, wrong, warned = schema.checked(secrets.opened_or_masked(result), secrets.opened_or_masked(stored))
+    result = schema.replaced(result, meanings)
+    errors.add(wrong, sent)
     with errors.collected():
         if not is_trusted:
             names.check_names(result, [below, *others], stored=stored, sent=sent)

@@ -178,7 +178,7 @@ class TestImport:
 
         outcome = agents("import", "-", "--tenant", charlie.tenant.id, "--dry-run", "--json", stdin=text)
 
-        assert outcome.document == {"dry_run": True, "agent": None}
+        assert outcome.document == {"dry_run": True, "agent": None, "config_warnings": []}
         assert changed_tables(before, tables()) == set()
 
     @pytest.mark.parametrize(

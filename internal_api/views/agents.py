@@ -27,6 +27,7 @@ from agents.views import PluginSettingsView
 from internal_api.serializers import AgentPage, AgentPageQuery, DeletedAgent
 from maim.http.openapi import operation
 from maim.http.pages import page
+from maim.http.preferences import warnings_header
 from maim.http.views import InternalDoor, InternalView
 from tenants.access import Need, get_tenant
 from tenants.models import Tenant
@@ -50,6 +51,7 @@ class Agents(InternalView):
         answer=InternalAgentAnswer,
         refusals=(404, 409),
         revised=True,
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(TenantAgentBody)
@@ -61,7 +63,12 @@ class Agents(InternalView):
             strict=self.is_strict,
             **body,
         )
-        return self.reply_revised(InternalAgentAnswer(agent).data, message=_("Agent created"), tenant_id=tenant.id)
+        return self.reply_revised(
+            InternalAgentAnswer(agent).data,
+            message=_("Agent created"),
+            tenant_id=tenant.id,
+            headers=warnings_header(agent.config_warnings),
+        )
 
 
 class Agent(InternalView):
@@ -77,6 +84,7 @@ class Agent(InternalView):
         answer=InternalAgentAnswer,
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
@@ -85,7 +93,10 @@ class Agent(InternalView):
             actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
         )
         return self.reply_revised(
-            InternalAgentAnswer(agent).data, message=_("Agent changed"), tenant_id=agent.tenant_id
+            InternalAgentAnswer(agent).data,
+            message=_("Agent changed"),
+            tenant_id=agent.tenant_id,
+            headers=warnings_header(agent.config_warnings),
         )
 
     @operation("Delete an agent with its keys", tag="agents", answer=DeletedAgent, refusals=(404, 412))

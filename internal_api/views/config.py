@@ -26,6 +26,7 @@ from agents.config_serializers import (
 from maim.http import conditional
 from maim.http.openapi import operation
 from maim.http.pages import page
+from maim.http.preferences import warnings_header
 from maim.http.views import InternalView
 from tenants.access import Need, get_tenant
 
@@ -123,13 +124,19 @@ class Templates(InternalView):
         answer=TemplateAnswer,
         refusals=(404, 409),
         revised=True,
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         body = self.body(InternalTemplateBody)
         named = body.pop("tenant_id", None)
         tenant = None if named is None else get_tenant(self.actor, named, Need.WRITE_AGENTS)
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"), tenant_id=named)
+        return self.reply_revised(
+            TemplateAnswer(template).data,
+            message=_("Template created"),
+            tenant_id=named,
+            headers=warnings_header(template.config_warnings),
+        )
 
 
 class Template(template_views.TemplateDocument, InternalView):

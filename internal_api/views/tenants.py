@@ -21,6 +21,7 @@ class Tenants(InternalDoor, TenantCollection):
         answer=TenantAnswer,
         refusals=(409,),
         revised=True,
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         return self.create(InternalTenantBody)
@@ -36,6 +37,7 @@ class Tenant(InternalDoor, TenantResource):
         answer=TenantAnswer,
         refusals=(404, 409, 412),
         revised=True,
+        strict=True,
     )
     def put(self, request: Request, tenant_id: str) -> Response:
         return self.change(tenant_id, InternalTenantChanges)

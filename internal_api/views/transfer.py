@@ -63,6 +63,7 @@ class AgentImport(transfer_views.Import, InternalView):
         query=InternalImportQuery,
         answer=InternalImportAnswer,
         refusals=(404, 409),
+        strict=True,
     )
     def post(self, request: Request) -> Response:
         query = self.query(InternalImportQuery)

@@ -50,6 +50,7 @@ class Operation:
     conditional: bool
     revised: bool
     download: bool
+    strict: bool
 
 
 def operation(
@@ -69,6 +70,7 @@ def operation(
     conditional: bool = False,
     revised: bool = False,
     download: bool = False,
+    strict: bool = False,
 ) -> Callable[[F], F]:
     """Describes a view method.
 
@@ -77,7 +79,8 @@ def operation(
     `offline` says that the method asks neither database nor Redis, so that neither can fail it;
     `idempotent` that it answers through `BaseView.once`; `conditional` that it has an ETag, and answers 304
     where `If-None-Match` names it; `revised` that it has an ETag, and no more; `download` that it answers with a
-    file, JSON or TOML, without an envelope.
+    file, JSON or TOML, without an envelope; `strict` that it takes a config, counts its warnings, and heeds
+    `Prefer: handling=strict`.
     A refusal with 412 says that it heeds `If-Match`.
     """
 
@@ -98,6 +101,7 @@ def operation(
             conditional=conditional,
             revised=revised,
             download=download,
+            strict=strict,
         )
         return method
 
@@ -210,6 +214,31 @@ _ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 30
 _ETAG_OF_A_WRITE = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200], required=True)
 
 
+_STRICT = (
+    OpenApiParameter(
+        "Prefer",
+        str,
+        OpenApiParameter.HEADER,
+        description="`handling=strict`: what looks odd in the config that is sent is refused, and not only warned of.",
+    ),
+    OpenApiParameter(
+        "Preference-Applied",
+        str,
+        OpenApiParameter.HEADER,
+        response=[200, 400],
+        description="`handling=strict`, where that was asked for.",
+    ),
+    OpenApiParameter(
+        "X-Config-Warnings",
+        int,
+        OpenApiParameter.HEADER,
+        response=[200],
+        required=True,
+        description="How much looks odd in the config as it is now.",
+    ),
+)
+
+
 class ContractSchema(AutoSchema):
     """Reads `@operation`; a view method without one cannot be described, which a test notices."""
 
@@ -259,6 +288,8 @@ class ContractSchema(AutoSchema):
             sent.append(_IF_MATCH)
         if described.download:
             sent.append(_CONTENT_DISPOSITION)
+        if described.strict:
+            sent += _STRICT
         if described.total_count:
             sent.append(_TOTAL_COUNT)
         is_bare = not isinstance(self.view, EnvelopeView)

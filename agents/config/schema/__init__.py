@@ -8,6 +8,7 @@ from agents.config.schema.checking import (
     checked,
     faults,
     is_mergeable,
+    replaced,
     too_many,
     warnings,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "json_schema",
     "named_models",
     "path",
+    "replaced",
     "too_many",
     "unknown_models",
     "warnings",

@@ -42,15 +42,15 @@ class TooManyFaults(Exception):
 
 
 class Checked(NamedTuple):
-    """A config with values of the right type in the place of those that stand for them, and what is wrong with it."""
+    """What is wrong with a config, and the values that some of its values stand for."""
 
-    config: Config
+    meant: list[tuple[Place, Any]]
     errors: list[Warned]
     warnings: list[Warned]
 
 
 def checked(config: Config, stored: Config) -> Checked:
-    """Check a config that is to be stored in the place of `stored`.
+    """Check a config that is to be stored in the place of `stored`; the secrets of both are in clear.
 
     A value that `stored` has in the same place is kept, and warned of at most: a config that was imported with a fault
     can be sent back as it was read. Only the objects and names by which configs are merged have to be right.
@@ -69,9 +69,8 @@ def checked(config: Config, stored: Config) -> Checked:
             else:
                 meant.append((fault.place, fault.meaning))
     except TooManyFaults:
-        return Checked(config, [too_many()], [])
-    config = replaced(config, meant)
-    return Checked(config, errors, _with_oddities(warned, config))
+        return Checked([], [too_many()], [])
+    return Checked(meant, errors, _with_oddities(warned, replaced(config, meant)))
 
 
 def warnings(config: Config) -> list[Notice]:

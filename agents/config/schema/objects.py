@@ -7,7 +7,6 @@ from typing import Any, ClassVar, get_args, get_origin
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from agents.config.document import is_sealed
 from agents.config.secret_places import is_mask
 from agents.config.secret_rule import names
 
@@ -30,13 +29,13 @@ class OpenObject(BaseModel, extra="allow", strict=True):
     @model_validator(mode="before")
     @classmethod
     def _without_what_is_not_set(cls, value: Any) -> Any:
-        """Null removes a field, and a mask or a sealed secret is a stored one: none is a value to check."""
+        """Null removes a field, and the mask keeps a stored secret: neither is a value to check."""
         if not isinstance(value, dict):
             return value
         return {
             key: member
             for key, member in value.items()
-            if member is not None and not ((is_mask(member) or is_sealed(member)) and cls._is_secret(key))
+            if member is not None and not (is_mask(member) and cls._is_secret(key))
         }
 
     @classmethod
