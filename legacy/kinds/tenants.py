@@ -8,6 +8,7 @@ from typing import Any
 
 from accounts.models import User
 from agents.config.changing import changed_tenant_config, comparable_tenant_config
+from agents.config.secrets import opened
 from agents.errors import BadConfig
 from legacy import names, values
 from legacy.kinds.base import (
@@ -247,11 +248,11 @@ def _tenant_config(row: Row, notes: Notes) -> dict[str, Any] | None:
     if not isinstance(config, dict):
         notes.found(Reason.BAD_JSON, "tenant_config: no object; it was left out")
         return None
-    kept = {}
+    kept: dict[str, Any] = {}
     for key, value in config.items():
         try:
-            changed_tenant_config(None, {key: value})
-            kept[key] = value
+            # As it will be stored, so that a comparison finds no difference.
+            kept |= opened(changed_tenant_config(None, {key: value}).config or {})
         except BadConfig as error:
             # Agents' defaults meant nothing there; here they would be a layer of every agent's config.
             notes.found(Reason.CONFIG_LEFT_OUT, f"tenant_config.{key[:100]} is not valid: {error.detail}")

@@ -527,6 +527,20 @@ def test_of_a_tenants_own_config_only_what_cannot_be_kept_is_left_out(old: OldDa
     assert run.reasons("tenants") == ["config partly left out"] * 2
 
 
+def test_of_agents_defaults_what_looks_odd_is_kept_and_what_stands_for_a_value_is_that(
+    old: OldDatabase, tmp_path: Path
+) -> None:
+    chat = {"talk_value": "0.5", "mentioned_bot_reply": 0, "own": None}
+    odd = {"persona": {"states": [5]}}
+    old.tenant(tenant_config={"agent_defaults": {**odd, "config_overrides": {"chat": chat}}})
+
+    import_from(old, tmp_path)
+
+    expected = {**odd, "config_overrides": {"chat": {"talk_value": 0.5, "mentioned_bot_reply": False}}}
+    assert Tenant.objects.get().tenant_config == {"agent_defaults": expected}
+    assert verify(old).status == 0
+
+
 # ---- plugin settings
 
 
