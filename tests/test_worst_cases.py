@@ -95,6 +95,10 @@ def wrong_values() -> Config:
     return {"config_overrides": {"message_receive": wrong, "experimental": {"chat_prompts": ["x"] * 4990}}}
 
 
+def odd_values(value: int = 1) -> Config:
+    return {"config_overrides": {"message_receive": {"ban_words": [value] * 4990}}}
+
+
 def unknown_models() -> Config:
     return model(model_task_config={task: {"model_list": [f"x{number}" for number in range(550)]} for task in TASKS})
 
@@ -113,6 +117,7 @@ CONFIGS: dict[str, tuple[Callable[[], Config], Callable[[], Config]]] = {
     "long keys": (long_keys, lambda: long_keys(2)),
     "deep nesting": (deep, lambda: deep(2)),
     "wrong values": (dict, wrong_values),
+    "odd values": (odd_values, lambda: odd_values(2)),
     "unknown models": (dict, unknown_models),
     "regexes": (dict, regexes),
 }
@@ -177,6 +182,7 @@ CONFIG_REQUESTS: dict[str, Callable[[World, Config], tuple[SurfaceClient, str, s
     ),
     "effective": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config/effective", None),
     "read": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config", None),
+    "agent": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}", None),
     "replace": lambda w, new: (w.alice.client, "PUT", f"/api/v1/agents/{w.agent.id}/config?replace=1", new),
     "merge": lambda w, new: (w.alice.client, "PUT", f"/api/v1/agents/{w.agent.id}/config", new),
     "diff": lambda w, _: (w.alice.client, "GET", f"/api/v1/agents/{w.agent.id}/config/diff?from=101&to=102", None),
