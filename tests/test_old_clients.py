@@ -16,8 +16,6 @@ from tests.support import documented_configs as configs
 from tests.support.old_clients import PASSWORD, Bot, WebService, new_username, unique
 from tests.support.server import MaimServer
 
-REFUSED = "the schema refuses what a list holds, though its type is right"
-
 
 @pytest.fixture(scope="module")
 def public(server: MaimServer) -> Iterator[httpx.Client]:
@@ -104,7 +102,6 @@ class TestEndToEndTest:
         assert agent.json()["id"].startswith("agent_")
         assert agent.json()["tenant_id"].startswith("tenant_")
 
-    @pytest.mark.xfail(reason=f"{REFUSED}: allow_reflect", strict=True, raises=(AssertionError, KeyError))
     def test_steps_4_and_5_change_the_config_and_read_the_change(
         self, public: httpx.Client, bearer: dict[str, str], agent_url: str
     ) -> None:
@@ -176,20 +173,8 @@ class TestApiDocument:
             pytest.param(configs.LISTED, id="of a list"),
             pytest.param(configs.UPDATED, id="of a change"),
             pytest.param(configs.PARTIAL, id="of a partial change"),
-            pytest.param(
-                configs.STRUCTURED,
-                id="of a read",
-                marks=pytest.mark.xfail(
-                    reason=f"{REFUSED}: states, platforms", strict=True, raises=(AssertionError, KeyError)
-                ),
-            ),
-            pytest.param(
-                configs.COMPLETE,
-                id="of the main example",
-                marks=pytest.mark.xfail(
-                    reason=f"{REFUSED}: states, platforms", strict=True, raises=(AssertionError, KeyError)
-                ),
-            ),
+            pytest.param(configs.STRUCTURED, id="of a read"),
+            pytest.param(configs.COMPLETE, id="of the main example"),
         ],
     )
     def test_config_of_an_example_comes_back_as_it_was_sent(
@@ -214,13 +199,7 @@ class TestApiDocument:
     @pytest.mark.parametrize(
         "config",
         [
-            pytest.param(
-                configs.COMPLETE,
-                id="as it stands",
-                marks=pytest.mark.xfail(
-                    reason=f"{REFUSED}: states, platforms", strict=True, raises=(AssertionError, KeyError)
-                ),
-            ),
+            pytest.param(configs.COMPLETE, id="as it stands"),
             pytest.param(
                 {**configs.COMPLETE, "persona": {"personality": "细心", "reply_style": "温柔"}, "bot_overrides": {}},
                 id="without the lists",
@@ -255,10 +234,7 @@ class TestApiDocument:
     @pytest.mark.parametrize(
         "states",
         [
-            pytest.param(
-                configs.STATES,
-                marks=pytest.mark.xfail(reason=f"{REFUSED}: states", strict=True, raises=(AssertionError, KeyError)),
-            ),
+            pytest.param(configs.STATES),
             pytest.param(["平静", "兴奋"]),
         ],
         ids=["states as objects", "states as texts"],
@@ -304,11 +280,6 @@ class TestApiDocument:
         assert internal.get(url).json()["success"] is False
 
 
-@pytest.mark.xfail(
-    reason="the schema refuses a name that refers to nothing: model_list",
-    strict=True,
-    raises=(AssertionError, KeyError),
-)
 def test_complete_example_of_the_field_document(internal: httpx.Client, tenant_id: str) -> None:
     agent = {
         "agent_id": "tenant_7:help_desk",
