@@ -16,7 +16,8 @@ from legacy.grouping import groups
 from legacy.kinds import AnyKind, Kinds
 from legacy.models import Imported
 from legacy.reports import Report
-from legacy.snapshot import Snapshot, SourceError
+from legacy.snapshot import Snapshot
+from legacy.sources import SourceError
 from maim.common.actor import Actor
 from maim.common.models import AuditEntry
 

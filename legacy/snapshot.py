@@ -9,22 +9,17 @@ of it stays, even after a kill.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import dj_database_url
-
 from legacy.configs import TABLES as CONFIG_TABLES
+from legacy.sources import Source, SourceError, connect_mysql, require_mysql
 from legacy.values import Row
 
-_PASSWORD = re.compile(r"(://[^:/]*:).*@", re.DOTALL)
 BATCH = 1000
 BUSY_SECONDS = 60  # to find a moment in which the old service does not write
 # What is read, with the columns that a table must have.
@@ -47,23 +42,6 @@ _INDEXES = {
     "agent_active_states": ("tenant_id",),
     **dict.fromkeys(CONFIG_TABLES, ("agent_id",)),
 }
-
-
-class SourceError(Exception):
-    """An old database cannot be read; the text says which, why, and what to do. It quotes no password."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an old database is; shown without its password."""
-
-    url: str
-
-    def __str__(self) -> str:
-        # Up to the last @: a password that is not quoted may have what else would end it.
-        return _PASSWORD.sub(r"\1…@", self.url)
-
-    __repr__ = __str__
 
 
 class Snapshot:
@@ -103,10 +81,7 @@ def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]
 
 def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str], *, required: Sequence[str]) -> None:
     """Copy those tables that are there, under other names. Raise SourceError where a required one is not."""
-    scheme = source.url.partition("://")[0].partition("+")[0]
-    copy = {"sqlite": _copy_sqlite, "mysql": _copy_mysql, "mariadb": _copy_mysql}.get(scheme)
-    if copy is None:
-        raise SourceError(f"{source}: write sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME")
+    copy = _copy_mysql if source.is_mysql else _copy_sqlite
     present = copy(into, source, tables)
     for table in required:
         if table not in present:
@@ -114,7 +89,7 @@ def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str], *, r
 
 
 def _copy_sqlite(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:
-    path = Path(source.url.partition("://")[2][1:])
+    path = source.path
     if not path.is_file():
         raise SourceError(f"{source}: there is no such file (an absolute path has four slashes)")
     try:
@@ -132,33 +107,12 @@ def _copy_sqlite(into: sqlite3.Connection, source: Source, tables: dict[str, str
 
 
 def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:
+    require_mysql(source)
+    import MySQLdb
+    from MySQLdb.cursors import SSCursor
+
     try:
-        import MySQLdb  # missing where only SQLite is used: it has to be compiled (docs/decisions/0010)
-        from MySQLdb.constants import FIELD_TYPE
-        from MySQLdb.converters import conversions
-        from MySQLdb.cursors import SSCursor
-    except ImportError as error:
-        raise SourceError(f"{source}: reading it wants mysqlclient; pip install -r requirements.txt") from error
-    # As they are written: the driver takes one that is no time, as 0000-00-00 is none, for no time at all.
-    times = dict.fromkeys((FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATE, FIELD_TYPE.TIME), str)
-    try:
-        target = dj_database_url.parse(f"mysql://{source.url.partition('://')[2]}")
-        with closing(
-            MySQLdb.connect(
-                host=target["HOST"],
-                port=int(target["PORT"] or 3306),
-                user=target["USER"],
-                password=target["PASSWORD"],
-                database=target["NAME"],
-                **{
-                    **target.get("OPTIONS", {}),
-                    "charset": "utf8mb4",
-                    "connect_timeout": 10,
-                    "cursorclass": SSCursor,
-                    "conv": {**conversions, **times},
-                },
-            )
-        ) as connection:
+        with closing(connect_mysql(source, cursorclass=SSCursor)) as connection:
             cursor = connection.cursor()
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
@@ -176,7 +130,7 @@ def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]
                         ([_plain(value) for value in row] for row in rows),
                     )
                 into.execute("COMMIT")
-    except (MySQLdb.Error, TypeError, dj_database_url.ParseError) as error:  # a TypeError is about the URL's options
+    except MySQLdb.Error as error:
         raise SourceError(f"{source}: {error}") from error
     return there
 

@@ -10,7 +10,7 @@ from typing import Any
 from legacy.checks import Comparison, Judged
 from legacy.removals import Plan
 from legacy.reports import Finding, Report
-from legacy.snapshot import Source
+from legacy.sources import Source
 from maim.commands.tables import table
 from maim.common import clock
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from legacy.snapshot import Snapshot, Source, SourceError, snapshot_of
+from legacy.snapshot import Snapshot, snapshot_of
+from legacy.sources import Source, SourceError
 from legacy.tests.importing import import_from, verify
 from legacy.tests.old_databases import OldDatabase, connected
 from legacy.tests.test_old_faults import verdict

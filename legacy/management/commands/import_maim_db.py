@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from legacy import checks, imports
 from legacy.grouping import Progress
 from legacy.kinds import kinds_of
+from legacy.management.naming import ENV, source_named
 from legacy.management.showing import (
     comparison_text,
     judged_text,
@@ -23,7 +23,8 @@ from legacy.management.showing import (
     report_text,
 )
 from legacy.removals import RemovalsRefused
-from legacy.snapshot import Snapshot, Source, SourceError, snapshot_of
+from legacy.snapshot import Snapshot, snapshot_of
+from legacy.sources import Source, SourceError
 from maim.commands.exits import EXPECTED, Exit, refusal
 from maim.commands.tables import document
 from maim.common import clock
@@ -34,7 +35,6 @@ MEANINGS = (
     "line is wrong; 4, what was compared differs; 5, the database does not answer. It can be interrupted and run "
     "again at any time, while both systems serve. See docs/moving.md."
 )
-_ENV = "env:"
 
 
 class Command(BaseCommand):
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             metavar="URL",
             required=True,
             help="MaimConfig's database, or the one that both share: sqlite:///PATH, mysql://USER:PASSWORD@HOST/NAME, "
-            f"or {_ENV}NAME for the URL in an environment variable, which other users of the machine cannot see",
+            f"or {ENV}NAME for the URL in an environment variable, which other users of the machine cannot see",
         )
         parser.add_argument("--web-db", metavar="URL", help="MaimWebBackend's database, where it has one of its own")
         what = parser.add_mutually_exclusive_group()
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         parser.add_argument("--report", metavar="FILE", help="write what was found as JSON, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        config, web = _source(options["config_db"]), options["web_db"] and _source(options["web_db"])
+        config, web = source_named(options["config_db"]), options["web_db"] and source_named(options["web_db"])
         try:
             with snapshot_of(config, web) as old:
                 if options["verify"]:
@@ -133,15 +133,6 @@ class Command(BaseCommand):
         self.stdout.write(judged_text(judged))
         if not all(one.is_same for one in judged):
             sys.exit(Exit.NO)
-
-
-def _source(text: str) -> Source:
-    if not text.startswith(_ENV):
-        return Source(text)
-    name = text.removeprefix(_ENV)
-    if name not in os.environ:
-        raise CommandError(f"There is no environment variable {name}", returncode=Exit.USAGE)
-    return Source(os.environ[name])
 
 
 @contextmanager

@@ -1,0 +1,22 @@
+"""Old databases as they are named on a command line."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.management.base import CommandError
+
+from legacy.sources import Source
+from maim.commands.exits import Exit
+
+ENV = "env:"
+
+
+def source_named(text: str) -> Source:
+    """Return the database of a URL, or of `env:NAME`, the URL in an environment variable. Raise CommandError."""
+    if not text.startswith(ENV):
+        return Source(text)
+    name = text.removeprefix(ENV)
+    if name not in os.environ:
+        raise CommandError(f"There is no environment variable {name}", returncode=Exit.USAGE)
+    return Source(os.environ[name])
