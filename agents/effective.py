@@ -151,6 +151,27 @@ def revealed(*, actor: Actor, agent_id: str) -> Explained:
     return Explained(found.shown(config, resolved), layers.sources(found.layers, config))
 
 
+def set_configs(agent_ids: Sequence[str]) -> dict[str, Config]:
+    """Return what was set for agents, by their template, their tenant and themselves, in one query.
+
+    These are their effective configs without the system's defaults, and sealed. For those who may see every tenant.
+    """
+    rows = Agent.unscoped.filter(pk__in=agent_ids).values_list(
+        "pk", "tenant_id", "config", "template__tenant_id", "template__config", "tenant__tenant_config"
+    )
+    found = dict[str, Config]()
+    for agent_id, tenant_id, config, template_tenant_id, template_config, tenant_config in rows:
+        _defaults, *below = stacked(
+            Layer("default", {}),
+            tenant_id=tenant_id,
+            tenant_config=tenant_config,
+            template_tenant_id=template_tenant_id,
+            template_config=template_config,
+        )
+        found[agent_id] = layers.resolve([*below, Layer("agent", config)])
+    return found
+
+
 class _Layers(NamedTuple):
     """An agent's layers, lowest first, as of one moment."""
 

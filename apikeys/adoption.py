@@ -83,6 +83,12 @@ def has_secret(key: ApiKey, secret: str) -> bool:
     return any(row.digest in stored for row in key.secrets.all())
 
 
+def has_live_secret(key: ApiKey, secret: str) -> bool:
+    """Tell whether this is a secret of the key that is still good; the key's `secrets` may have been prefetched."""
+    stored, now = digests.all_digests(secret), clock.now()
+    return any(row.digest in stored and row.leaked_at is None and row.ends_after(now) for row in key.secrets.all())
+
+
 def _read_counts_again(keys: Sequence[ApiKey]) -> None:
     """The keys are being used meanwhile; from here to the commit, what is counted of them waits."""
     counted = ApiKey.unscoped.select_for_update().only("usage_count", "last_used_at")

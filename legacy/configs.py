@@ -18,7 +18,7 @@ from legacy import values
 from legacy.reports import Notes, Reason
 from legacy.values import Row, Unreadable
 
-_PLACES: dict[str, tuple[str, ...]] = {
+PLACES: dict[str, tuple[str, ...]] = {
     "personality_configs": ("persona",),
     "bot_config_overrides": ("bot_overrides",),
     "chat_config_overrides": ("config_overrides", "chat"),
@@ -33,16 +33,16 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "tool_config_overrides": ("config_overrides", "tool"),
     "voice_config_overrides": ("config_overrides", "voice"),
 }
-_LISTS = {"api_provider_configs": "api_providers", "model_info_configs": "models"}
-TABLES = (*_PLACES, *_LISTS)
-_NOT_FIELDS = {"id", "agent_id", "created_at", "updated_at"}
+LISTS = {"api_provider_configs": "api_providers", "model_info_configs": "models"}
+TABLES = (*PLACES, *LISTS)
+NOT_FIELDS = {"id", "agent_id", "created_at", "updated_at"}
 # Of the items of lists the schema's defaults are not part of `schema.defaults`; those of the old columns.
-_ITEM_DEFAULTS: dict[str, Config] = {
+ITEM_DEFAULTS: dict[str, Config] = {
     "api_providers": {"client_type": "openai", "is_server_provider": False},
     "models": {"price_in": 0.0, "price_out": 0.0, "extra_params": {}},
 }
 # MySQL keeps a FLOAT to six digits.
-_PRECISION = 1e-5
+PRECISION = 1e-5
 
 
 def config_of(raw: Any, tables: Mapping[str, Sequence[Row]], notes: Notes) -> Config:
@@ -51,10 +51,10 @@ def config_of(raw: Any, tables: Mapping[str, Sequence[Row]], notes: Notes) -> Co
         notes.found(Reason.CONFIG_LEFT_OUT, "the JSON of the config is no object")
         raw = None
     config: Config = raw or {}
-    for table, place in _PLACES.items():
+    for table, place in PLACES.items():
         if rows := tables.get(table):
             _put_section(config, place, _latest(rows, table, notes), notes)
-    for table, name in _LISTS.items():
+    for table, name in LISTS.items():
         if rows := tables.get(table):
             _put_items(config, name, rows, notes)
     return config
@@ -67,7 +67,7 @@ def _put_section(config: Config, place: tuple[str, ...], row: Row, notes: Notes)
     said = holder.get(place[-1])
     is_text = place == ("persona",) and isinstance(said, str)
     section = {"personality": said} if is_text else _object_in(holder, place[-1], notes)
-    _put_fields(section, row, _defaults(place), ".".join(place), notes)
+    _put_fields(section, row, defaults_of(place), ".".join(place), notes)
     if is_text and section.keys() == {"personality"}:
         holder[place[-1]] = section["personality"]
     elif section:
@@ -88,7 +88,7 @@ def _put_items(config: Config, name: str, rows: Sequence[Row], notes: Notes) -> 
     for row in sorted(rows, key=lambda row: order.index(row["name"]) if row["name"] in before else len(order)):
         item = dict(before.get(row["name"], {"name": row["name"]}))
         spelled = {"api_provider" if key == "provider_name" else key: value for key, value in row.items()}
-        _put_fields(item, spelled, _ITEM_DEFAULTS[name], f"config_overrides.model.{name}", notes)
+        _put_fields(item, spelled, ITEM_DEFAULTS[name], f"config_overrides.model.{name}", notes)
         items[row["name"]] = item
     for lost in before.keys() - items.keys():
         notes.found(
@@ -99,7 +99,7 @@ def _put_items(config: Config, name: str, rows: Sequence[Row], notes: Notes) -> 
 
 def _put_fields(section: Config, row: Row, defaults: Config, place: str, notes: Notes) -> None:
     for key, value in row.items():
-        if key in _NOT_FIELDS or value is None:
+        if key in NOT_FIELDS or value is None:
             continue
         default = defaults.get(key)
         try:
@@ -129,7 +129,7 @@ def _as(default: Any, value: Any) -> Any:
 def _is_same(said: Any, found: Any) -> bool:
     """Whether a column holds what was said, as precisely as it could."""
     numbers = isinstance(said, int | float) and isinstance(found, int | float)
-    return math.isclose(said, found, rel_tol=_PRECISION) if numbers else said == found
+    return math.isclose(said, found, rel_tol=PRECISION) if numbers else said == found
 
 
 def _object_in(holder: Config, key: str, notes: Notes) -> Config:
@@ -153,7 +153,7 @@ def _is_named(item: Any) -> bool:
 
 
 @cache
-def _defaults(place: tuple[str, ...]) -> Config:
+def defaults_of(place: tuple[str, ...]) -> Config:
     found: Config = schema.defaults()
     for key in place:
         found = found[key]

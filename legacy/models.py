@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from maim.common import clock
 from maim.common.fields import ExactCharField, IdField
 
 
@@ -15,6 +16,35 @@ class Imported(models.Model):
     fingerprint = ExactCharField(max_length=64)
     # Of its password or its key, apart from all else: what is changed of one leaves the other.
     secret = ExactCharField(max_length=64, default="")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.object_id}"
+
+
+class Bridge(models.Model):
+    """An old database that a bridge keeps in step, and how far it has read here (legacy.bridge)."""
+
+    target = ExactCharField(max_length=16, primary_key=True)
+    label = models.CharField(max_length=500)  # its URL without the password, for people
+    # Of the feed of changes; empty until a first full comparison has begun.
+    cursor = ExactCharField(max_length=100, default="")
+    # Every change that was made before is in the old tables; null until a first full comparison has ended.
+    current_at = models.DateTimeField(null=True)
+    compared_at = models.DateTimeField(null=True)  # the end of the last full comparison
+    refused = models.PositiveIntegerField(default=0)  # objects that the old database does not take
+    created_at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Bridged(models.Model):
+    """An object that a bridge has written, or found on both sides: once it is deleted here, it may be there."""
+
+    pk = models.CompositePrimaryKey("target", "kind", "object_id")
+    target = ExactCharField(max_length=16)
+    kind = ExactCharField(max_length=20)
+    object_id = ExactCharField(max_length=160)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.object_id}"

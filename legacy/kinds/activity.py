@@ -30,7 +30,7 @@ class Activity(Kind[AgentActivity, AgentActivity]):
         seen: set[str] = set()
 
         def convert(row: Row) -> Found[AgentActivity] | None:
-            found = _activity(row, report.about(self.name, row["agent_id"], row["tenant_id"]))
+            found = activity_of(row, report.about(self.name, row["agent_id"], row["tenant_id"]))
             if found is None or found.object_id in seen:
                 return None
             seen.add(found.object_id)
@@ -42,13 +42,13 @@ class Activity(Kind[AgentActivity, AgentActivity]):
             f" WHERE activity.tenant_id IN ({marks(tenants)}) AND activity.expires_at > ?"
             " ORDER BY activity.expires_at DESC"
         )
-        return in_chunks(old.rows(wanted, [*tenants, _now()]), convert)
+        return in_chunks(old.rows(wanted, [*tenants, now_text()]), convert)
 
     def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
         return iter(())
 
     def number(self, old: Snapshot) -> int:
-        return old.number("SELECT count(*) FROM agent_active_states WHERE expires_at > ?", [_now()])
+        return old.number("SELECT count(*) FROM agent_active_states WHERE expires_at > ?", [now_text()])
 
     def adopt(
         self,
@@ -72,13 +72,13 @@ class Activity(Kind[AgentActivity, AgentActivity]):
             " ON agents.id = activity.agent_id AND agents.tenant_id = activity.tenant_id"
             " WHERE activity.expires_at > ? AND (agents.id IS NULL OR"
             " activity.tenant_id NOT IN (SELECT id FROM tenant_ids))",
-            [_now()],
+            [now_text()],
         ):
             notes = report.about(self.name, row["agent_id"], row["tenant_id"])
             notes.refused(Reason.REFERS_TO_NOTHING, f"the tenant has no agent {row['agent_id']}")
 
 
-def _activity(row: Row, notes: Notes) -> Found[AgentActivity] | None:
+def activity_of(row: Row, notes: Notes) -> Found[AgentActivity] | None:
     try:
         seen_at, expires_at = values.moment(row.get("last_seen_at")), values.moment(row["expires_at"])
         ttl = values.number(row.get("ttl_seconds"))
@@ -98,6 +98,6 @@ def _activity(row: Row, notes: Notes) -> Found[AgentActivity] | None:
     return Found(activity.agent_id, activity.tenant_id, activity, told, agent_id=activity.agent_id)
 
 
-def _now() -> str:
+def now_text() -> str:
     """As the old databases write it, to be compared as text."""
     return clock.now().replace(tzinfo=None).isoformat(" ")

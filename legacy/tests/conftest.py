@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from legacy.tests.importing import Run, import_from
 from legacy.tests.old_databases import OldDatabase
+from legacy.tests.samples import Sample, sample_of
 
 
 @pytest.fixture
@@ -22,3 +24,15 @@ def _hashed_as_shipped(settings: pytest.FixtureRequest) -> None:
         "django.contrib.auth.hashers.MD5PasswordHasher",
         "accounts.hashers.FormerPasswordHasher",
     ]
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
+    """The databases of an old system that ran."""
+    return sample_of(request.param, tmp_path)
+
+
+@pytest.fixture
+def imported(sample: Sample, db: None, tmp_path: Path) -> Run:
+    """The import of the sample."""
+    return import_from(sample.config, tmp_path, "--apply", web=sample.web)

@@ -2,74 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from agents.config import secrets
 from agents.models import Agent
 from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.samples import Sample
 from maim.http.surfaces import INTERNAL, PUBLIC
 from tests.support.client import SurfaceClient
-from tests.support.server import ON_MARIADB, ROOT, fresh_database_url
-
-SAMPLES = ROOT.parent / "shared" / "legacy"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Two old databases, and what was sent to the services that wrote them."""
-
-    config: str
-    web: str
-    files: tuple[Path, ...]
-    expected: dict[str, Any]
-
-    def digests(self) -> list[str]:
-        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files]
-
-
-@pytest.fixture(params=["sqlite", "mariadb"])
-def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sample]:
-    kind: str = request.param
-    source = SAMPLES / kind
-    if not source.is_dir():
-        pytest.skip(f"needs the samples of old databases in {SAMPLES.name}/{kind}, beside the repository")
-    if kind == "mariadb" and not ON_MARIADB:
-        pytest.skip("needs a MariaDB to load the sample into, which the other pass has")
-    expected = json.loads((source / "expected.json").read_text())
-    names = ("maimconfig", "webbackend")
-    if kind == "sqlite":
-        files = tuple(Path(shutil.copy(source / f"{name}.sqlite3", tmp_path)) for name in names)
-        config, web = (f"sqlite:///{path}" for path in files)
-        yield Sample(config, web, files, expected)
-    else:
-        config, web = (_loaded(source / f"{name}.sql", f"old_{name}", tmp_path) for name in names)
-        yield Sample(config, web, (), expected)
-
-
-def _loaded(dump: Path, name: str, directory: Path) -> str:
-    """The URL of a database with what a dump holds."""
-    url = fresh_database_url(directory, name)
-    parts = urlsplit(url)
-    client = ["mariadb", "--no-defaults", "-h", str(parts.hostname), "-P", str(parts.port), f"-u{parts.username}"]
-    subprocess.run([*client, f"-p{parts.password}", name], input=dump.read_bytes(), check=True)
-    return url
-
-
-@pytest.fixture
-def imported(sample: Sample, db: None, tmp_path: Path) -> Run:
-    return import_from(sample.config, tmp_path, "--apply", web=sample.web)
 
 
 def test_every_user_signs_in_and_the_inactive_one_does_not(sample: Sample, imported: Run) -> None:
@@ -159,9 +104,7 @@ def test_tenants_are_those_of_the_config_service(sample: Sample, imported: Run) 
 
 
 def test_a_second_run_writes_nothing_and_nothing_differs(sample: Sample, imported: Run, tmp_path: Path) -> None:
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         again = import_from(sample.config, tmp_path, "--apply", web=sample.web)
     compared = verify(sample.config, web=sample.web)
 

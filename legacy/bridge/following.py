@@ -1,0 +1,147 @@
+"""A bridge while both databases answer: what is new is brought over, and everything is compared now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from agents import changes
+from legacy.bridge import news
+from legacy.bridge.heartbeats import Heartbeats
+from legacy.bridge.news import AuditTrail
+from legacy.bridge.records import Records
+from legacy.bridge.sync import Refusals, Sync
+from legacy.bridge.target import Target
+from legacy.sources import Source
+from maim.common import clock
+from maim.common.errors import Gone
+
+FEED_SECONDS = 0.5
+_AUDIT_SECONDS = 2
+_HEARTBEAT_SECONDS = 5
+_COUNTS_SECONDS = 60
+_COMPARISON_SECONDS = 3600
+_SAVE_SECONDS = 10
+
+
+class Following:
+    """A bridge from the start of a connection, which begins with a full comparison.
+
+    A comparison is made in steps, and news is brought between them, so that it delays no change. How far the bridge
+    has come is written down afterwards: one that was killed looks at some changes again, and finds them there.
+    """
+
+    def __init__(self, source: Source, target: Target, *, with_secrets: bool) -> None:
+        self._target, self._records, self._refusals = target, Records(source), Refusals()
+        self._sync = Sync(target, self._records, self._refusals, with_secrets=with_secrets)
+        self._heartbeats = Heartbeats()
+        self._feed, self._audit = _Timer(FEED_SECONDS), _Timer(_AUDIT_SECONDS)
+        self._beats, self._counts = _Timer(_HEARTBEAT_SECONDS), _Timer(_COUNTS_SECONDS)
+        self._comparisons, self._saves = _Timer(_COMPARISON_SECONDS), _Timer(_SAVE_SECONDS)
+        self._bridge = self._records.bridge()
+        # Whether all is in the old tables that was changed before `current_at`.
+        self._is_complete = self._bridge.current_at is not None
+        self._trail = AuditTrail(self._bridge.current_at or clock.now())
+        self._counted_at = self._bridge.current_at or clock.now()
+        try:
+            self._cursor = news.cursor_of(self._bridge.cursor)
+        except Gone:
+            self._begin_anew()
+        self._comparison: Iterator[None] | None = None
+        self._compared_since = clock.now()
+
+    def step(self) -> bool:
+        """Bring over what is new, and compare a little; return whether there is more to do at once.
+
+        Raise Unavailable, and what Django raises where maim's database does not answer.
+        """
+        done = self._sync.done.total()
+        has_more = self._feed.is_due() and self._bring_agents()
+        if not has_more and self._audit.is_due():
+            self._bring_all_else()
+        if self._beats.is_due():
+            self._heartbeats.take(self._target)
+        if self._counts.is_due():
+            self._bring_counts()
+        self._compare()
+        if self._sync.done.total() > done or self._saves.is_due():
+            self._save()
+        return has_more or self._comparison is not None
+
+    def _bring_agents(self) -> bool:
+        try:
+            agents, self._cursor, has_more = news.agents_after(self._cursor)
+        except Gone:
+            self._begin_anew()
+            self._comparisons = _Timer(_COMPARISON_SECONDS)
+            self._comparison = None
+            return False
+        self._sync.objects(self._sync.agents, agents)
+        return has_more
+
+    def _bring_all_else(self) -> None:
+        began = clock.now()
+        while self._bring_agents():
+            pass
+        news.bring(self._trail.take(began), self._target, self._sync)
+        if self._is_complete:
+            self._bridge.current_at = began
+
+    def _bring_counts(self) -> None:
+        began = clock.now()
+        news.bring_counts(self._counted_at, self._sync)
+        self._counted_at = began
+        self._sync.refused()
+
+    def _compare(self) -> None:
+        if self._comparison is None:
+            if not self._comparisons.is_due():
+                return
+            self._comparison, self._compared_since = self._sync.everything(), clock.now()
+        if next(self._comparison, _ENDED) is _ENDED:
+            self._comparison = None
+            self._bridge.compared_at = clock.now()
+            if not self._is_complete:
+                self._is_complete, self._bridge.current_at = True, self._compared_since
+
+    def _begin_anew(self) -> None:
+        """Go on from now; what was changed before is for the full comparison to find."""
+        self._cursor, self._is_complete = changes.now(), False
+
+    def _save(self) -> None:
+        self._bridge.cursor, self._bridge.refused = str(self._cursor), len(self._refusals)
+        self._records.save(self._bridge)
+
+
+_ENDED = object()
+
+
+class _Timer:
+    """Something that is due at once, and again after each interval."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._last = seconds, float("-inf")
+
+    def is_due(self) -> bool:
+        if time.monotonic() - self._last < self._seconds:
+            return False
+        self._last = time.monotonic()
+        return True
+
+
+def compared_once(source: Source, target: Target, *, with_secrets: bool, is_dry: bool) -> Iterator[Sync]:
+    """Compare everything once, a batch at a step, and take the heartbeats over. Raise Unavailable.
+
+    With `is_dry` nothing is written on either side.
+    """
+    records, refusals = Records(source, is_dry=is_dry), Refusals()
+    bridge, began = records.bridge(), clock.now()
+    bridge.cursor = str(changes.now())
+    sync = Sync(target, records, refusals, with_secrets=with_secrets, is_dry=is_dry)
+    for _step in sync.everything():
+        yield sync
+    if not is_dry:
+        sync.done["heartbeats", "taken"] += Heartbeats().take(target)
+    bridge.current_at, bridge.compared_at, bridge.refused = began, clock.now(), len(refusals)
+    records.save(bridge)
+    yield sync

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from legacy.bridge import records
+from legacy.bridge.runner import Runner, compare_once, lock_name
+from legacy.bridge.target import Unavailable
+from legacy.management.naming import ENV, source_named
+from legacy.sources import Source, SourceError
+from maim.commands.exits import EXPECTED, Exit, refusal
+from maim.commands.tables import table
+from maim.common.locks import locked
+
+log = logging.getLogger("maim.bridge")
+
+MEANINGS = (
+    "Exit status: 0, it was stopped, or one pass is done; 1, it cannot run, and the sentence says why; 2, the command "
+    "line is wrong; 4, the old database does not take some objects; 5, with --once or --dry-run, a database does not "
+    "answer. It may be killed at any moment. See docs/moving.md."
+)
+_STOP_SECONDS = 1.5
+_KINDS = ("tenants", "agents", "keys", "plugins")
+_OUTCOMES = ("compared", "inserted", "updated", "deleted", "refused")
+
+
+class Command(BaseCommand):
+    help = (
+        "Keeps MaimConfig's old tables in step with maim, for bots that read their config there, and takes their "
+        "heartbeats over, until SIGTERM."
+    )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--to",
+            metavar="URL",
+            required=True,
+            help="MaimConfig's database: sqlite:///PATH, mysql://USER:PASSWORD@HOST/NAME, or "
+            f"{ENV}NAME for the URL in an environment variable, which other users of the machine cannot see",
+        )
+        parser.add_argument(
+            "--with-secrets",
+            action="store_true",
+            help="write the providers' keys and addresses, and message tokens, in clear; docs/moving.md weighs that",
+        )
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--once", action="store_true", help="make one full pass, and end")
+        what.add_argument("--dry-run", action="store_true", help="say what one full pass would write")
+        what.add_argument(
+            "--forget", action="store_true", help="drop the records of a bridge that is not needed any more"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        source = source_named(options["to"])
+        try:
+            if options["forget"]:
+                self._forget(source)
+            elif options["once"] or options["dry_run"]:
+                self._compare(source, options)
+            else:
+                _run_until_stopped(source, with_secrets=options["with_secrets"])
+        except SourceError as error:
+            raise CommandError(str(error)) from error
+        except Unavailable as error:
+            raise CommandError(f"{source} does not answer: {error}", returncode=Exit.AWAY) from error
+        except EXPECTED as error:
+            raise refusal(error) from error
+
+    def _forget(self, source: Source) -> None:
+        with locked(lock_name(source)):
+            number = records.forget(source)
+        self.stdout.write(f"The records of {number} objects are dropped; the old tables stay as they are.")
+
+    def _compare(self, source: Source, options: dict[str, Any]) -> None:
+        done = compare_once(source, with_secrets=options["with_secrets"], is_dry=options["dry_run"])
+        self.stdout.write(_table(done))
+        if options["dry_run"]:
+            self.stdout.write("\nNothing was written.")
+        else:
+            self.stdout.write(f"\n{done['heartbeats', 'taken']} heartbeats were taken over.")
+        if any(done[kind, "refused"] for kind in _KINDS):
+            sys.exit(Exit.NO)
+
+
+def _table(done: Counter[tuple[str, str]]) -> str:
+    rows = [[kind, *(done[kind, outcome] for outcome in _OUTCOMES)] for kind in _KINDS]
+    return table(["KIND", *(outcome.upper() for outcome in _OUTCOMES)], rows)
+
+
+def _run_until_stopped(source: Source, *, with_secrets: bool) -> None:
+    """Run the bridge in a thread, which may hang in a database, so that a signal ends the process in time."""
+    stopping, failed = threading.Event(), list[Exception]()
+    runner = Runner(source, with_secrets=with_secrets, stopping=stopping)
+
+    def run() -> None:
+        try:
+            runner.run()
+        except (SourceError, *EXPECTED) as error:
+            failed.append(error)
+
+    signals = list[int]()  # no Event: set by a signal handler while waited for, it locks up
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signals.append(signum)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
+    thread = threading.Thread(target=run, name="bridge", daemon=True)
+    thread.start()
+    log.info("the bridge to %s runs", source)
+    while thread.is_alive() and not signals:
+        thread.join(0.2)
+    stopping.set()
+    thread.join(_STOP_SECONDS)
+    if failed:
+        raise failed[0]
+    log.info("the bridge to %s is stopped", source)
+    if thread.is_alive():
+        logging.shutdown()
+        os._exit(0)  # it waits for a database; whatever was under way is rolled back there
+    if not signals:
+        raise CommandError("The bridge ended by itself; its traceback is above")

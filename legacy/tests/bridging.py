@@ -1,0 +1,30 @@
+"""Running the bridge as an operator does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from legacy.tests.old_databases import OldDatabase
+from tests.support.commands import Outcome, run
+
+OUTCOMES = ("compared", "inserted", "updated", "deleted", "refused")
+
+
+def bridge(old: OldDatabase | str, *arguments: str) -> Outcome:
+    """Run `bridge_maim_db`, by default with --once."""
+    return run("bridge_maim_db", "--to", old if isinstance(old, str) else old.url, *(arguments or ["--once"]))
+
+
+def counts(outcome: Outcome) -> dict[str, dict[str, int]]:
+    """Return what one pass did, by kind, without zeros and without what was only compared."""
+    found = dict[str, dict[str, int]]()
+    for kind, *numbers in (row for row in outcome.rows if row[0] in ("tenants", "agents", "keys", "plugins")):
+        done = dict(zip(OUTCOMES, map(int, numbers), strict=True))
+        if changed := {name: number for name, number in done.items() if number and name != "compared"}:
+            found[kind] = changed
+    return found
+
+
+def chat(**fields: Any) -> dict[str, Any]:
+    """A config that says something of the section `chat`."""
+    return {"config_overrides": {"chat": fields}}

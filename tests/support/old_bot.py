@@ -1,0 +1,124 @@
+"""A bot of before maim: it reads its config in MaimConfig's tables, and writes its heartbeats there.
+
+Written from the layout of the tables, and from nothing of the bridge.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any
+
+from legacy.tests.old_databases import DEFAULTS, SCHEMA, connected
+
+_SECTIONS = {
+    "chat_config_overrides": "chat",
+    "emoji_config_overrides": "emoji",
+    "expression_config_overrides": "expression",
+    "keyword_reaction_config_overrides": "keyword_reaction",
+    "memory_config_overrides": "memory",
+    "message_receive_config_overrides": "message_receive",
+    "mood_config_overrides": "mood",
+    "plugin_config_overrides": "plugin",
+    "relationshipconfigoverrides": "relationship",
+    "tool_config_overrides": "tool",
+    "voice_config_overrides": "voice",
+}
+_OF_ROWS = ("id", "agent_id", "created_at", "updated_at")
+
+
+class OldBot:
+    """The bot; `url` is that of MaimConfig's database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._mark = "?" if url.startswith("sqlite") else "%s"
+
+    def config(self, agent_id: str) -> dict[str, Any] | None:
+        """Load the config of an agent: its JSON, with what the tables say in its place; None if there is no agent."""
+        with closing(connected(self._url)) as connection:
+            agents = self._rows(connection, "agents", "id", agent_id)
+            if not agents:
+                return None
+            config: dict[str, Any] = json.loads(agents[0]["config"] or "{}")
+            for row in self._rows(connection, "personality_configs", "agent_id", agent_id):
+                config["persona"] = self._section("personality_configs", row)
+            for row in self._rows(connection, "bot_config_overrides", "agent_id", agent_id):
+                config["bot_overrides"] = self._section("bot_config_overrides", row)
+            overrides = config.setdefault("config_overrides", {})
+            for table, name in _SECTIONS.items():
+                for row in self._rows(connection, table, "agent_id", agent_id):
+                    overrides[name] = {**overrides.get(name, {}), **self._section(table, row)}
+            model = overrides.setdefault("model", {})
+            providers = self._rows(connection, "api_provider_configs", "agent_id", agent_id)
+            models = self._rows(connection, "model_info_configs", "agent_id", agent_id)
+            model["api_providers"] = [self._section("api_provider_configs", row) for row in providers]
+            model["models"] = [self._section("model_info_configs", row) for row in models]
+            return config
+
+    def status(self, agent_id: str) -> str | None:
+        """Read the status of an agent; None if there is no agent."""
+        with closing(connected(self._url)) as connection:
+            rows = self._rows(connection, "agents", "id", agent_id)
+            return rows[0]["status"] if rows else None
+
+    def number_of_rows(self, agent_id: str) -> dict[str, int]:
+        """Count an agent's rows in the tables of configs."""
+        with closing(connected(self._url)) as connection:
+            tables = [table for table, columns in SCHEMA.items() if "agent_id" in columns]
+            found = {table: len(self._rows(connection, table, "agent_id", agent_id)) for table in tables}
+            return {table: number for table, number in found.items() if number}
+
+    def beat(self, tenant_id: str, agent_id: str, at: datetime, seconds: int = 3600) -> None:
+        """Write a heartbeat of an agent, in the place of the last one."""
+        with closing(connected(self._url)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(f"DELETE FROM agent_active_states WHERE agent_id = {self._mark}", [agent_id])
+            cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM agent_active_states")
+            times = [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (at, at + timedelta(seconds=seconds))]
+            row = [cursor.fetchone()[0], tenant_id, agent_id, times[0], seconds, times[1]]
+            cursor.execute(
+                "INSERT INTO agent_active_states (id, tenant_id, agent_id, last_seen_at, ttl_seconds, expires_at)"
+                f" VALUES ({', '.join([self._mark] * len(row))})",
+                row,
+            )
+            connection.commit()
+
+    def _rows(self, connection: Any, table: str, column: str, value: str) -> list[dict[str, Any]]:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT * FROM {table} WHERE {column} = {self._mark}", [value])
+        names = [described[0] for described in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    @staticmethod
+    def _section(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row as an object: JSON parsed, flags as booleans."""
+        section = dict[str, Any]()
+        for name, value in row.items():
+            default = DEFAULTS[table].get(name)
+            if name in _OF_ROWS:
+                continue
+            if isinstance(default, list | dict):
+                section[name] = json.loads(value)
+            elif isinstance(default, bool):
+                section[name] = bool(value)
+            else:
+                section[name] = value
+        return section
+
+
+def differences(sent: Any, read: Any, place: str = "") -> list[str]:
+    """Return the places in which a bot read something else than what was sent; what it read besides is its defaults."""
+    if place.endswith(("api_providers", "models")):
+        sent, read = ({item["name"]: item for item in items} for items in (sent, read))
+    if isinstance(sent, dict) and isinstance(read, dict):
+        spelled = {"provider_name" if key == "api_provider" else key: value for key, value in sent.items()}
+        found = list[str]()
+        for key, value in spelled.items():
+            found += differences(value, read.get(key), f"{place}.{key}")
+        return found
+    if isinstance(sent, float) and isinstance(read, int | float):
+        return [] if abs(sent - read) <= 1e-5 * abs(sent) else [f"{place}: {sent} {read}"]
+    return [] if sent == read else [f"{place}: {sent!r} {read!r}"]
