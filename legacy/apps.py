@@ -5,3 +5,9 @@ from django.utils.translation import gettext_lazy as _
 class LegacyConfig(AppConfig):
     name = "legacy"
     verbose_name = _("Moving in")
+
+    def ready(self) -> None:
+        from legacy.bridge.gauges import BridgeCollector  # it has models, which are loaded by now
+        from maim.http import metrics
+
+        metrics.expose(BridgeCollector())

@@ -9,6 +9,7 @@ import pytest
 from legacy.tests.importing import Run, import_from
 from legacy.tests.old_databases import OldDatabase
 from legacy.tests.samples import Sample, sample_of
+from tests.support.server import fresh_database_url
 
 
 @pytest.fixture
@@ -24,6 +25,12 @@ def _hashed_as_shipped(settings: pytest.FixtureRequest) -> None:
         "django.contrib.auth.hashers.MD5PasswordHasher",
         "accounts.hashers.FormerPasswordHasher",
     ]
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> OldDatabase:
+    """As `old`, on the kind of database that this run is on."""
+    return OldDatabase(fresh_database_url(tmp_path, "old_shared"))
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -107,10 +108,10 @@ def test_heartbeats_come_over_and_the_later_counts(sample: Sample, imported: Run
     AgentActivity.unscoped.filter(agent__in=[first, second]).delete()
     bot.beat(first.tenant_id, first.id, now)
     bot.beat(second.tenant_id, second.id, now)
-    later = now + timezone.timedelta(minutes=1)
+    later = now + timedelta(minutes=1)
     AgentActivity.unscoped.create(
         agent=second, tenant_id=second.tenant_id, last_seen_at=later, ttl_seconds=60,
-        expires_at=later + timezone.timedelta(minutes=1),
+        expires_at=later + timedelta(minutes=1),
     )  # fmt: skip
 
     bridge(sample.config)

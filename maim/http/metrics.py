@@ -19,6 +19,7 @@ from prometheus_client import (
     values,
 )
 from prometheus_client import REGISTRY as PROCESS_REGISTRY
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -104,11 +105,20 @@ def write_tally() -> None:
     _tally.write()
 
 
+# What no worker counts: it is read anew for each exposition.
+_read_registry = CollectorRegistry()
+
+
+def expose(collector: Collector) -> None:
+    """Add to all expositions of this process what a collector finds at that moment."""
+    _read_registry.register(collector)
+
+
 def exposition() -> bytes:
     """All metrics in Prometheus' text format."""
     write_tally()
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(PROCESS_REGISTRY)
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    registry = PROCESS_REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry) + generate_latest(_read_registry)

@@ -11,6 +11,7 @@ from django.db import IntegrityError
 from tqdm import tqdm
 
 from legacy import checks, imports
+from legacy.bridge import records
 from legacy.grouping import Progress
 from legacy.kinds import kinds_of
 from legacy.management.naming import ENV, source_named
@@ -72,6 +73,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         config, web = source_named(options["config_db"]), options["web_db"] and source_named(options["web_db"])
         try:
+            if options["apply"]:
+                _refuse_bridged([config, *filter(None, [web])])
             with snapshot_of(config, web) as old:
                 if options["verify"]:
                     self._verify(old, options)
@@ -133,6 +136,18 @@ class Command(BaseCommand):
         self.stdout.write(judged_text(judged))
         if not all(one.is_same for one in judged):
             sys.exit(Exit.NO)
+
+
+def _refuse_bridged(sources: list[Source]) -> None:
+    """Raise CommandError for a database that a bridge has written: it has effective configs in the place of agents'."""
+    for source in sources:
+        began = records.since_when(source)
+        if began is not None:
+            raise CommandError(
+                f"{source}: a bridge has written into this database, first at {began:%Y-%m-%d %H:%M} UTC, or into "
+                "another of its name. What is in there came from here; to import it would give agents what their "
+                "templates and tenants say as their own. Import a copy from before, under another name"
+            )
 
 
 @contextmanager
