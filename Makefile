@@ -25,7 +25,8 @@ bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory agains
 
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@$(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
-	  tests/long/moving.py tests/long/interrupted.py tests/long/documents.py tests/long/failover.py $(ARGS)
+	  tests/long/moving.py tests/long/interrupted.py tests/long/documents.py tests/long/failover.py \
+	  tests/long/bridge.py $(ARGS)
 
 check: lint types contracts check-migrations ## Everything that needs no server: lint, types, contracts, migrations
 

@@ -22,6 +22,7 @@ _HEARTBEAT_SECONDS = 5
 _COUNTS_SECONDS = 60
 _COMPARISON_SECONDS = 3600
 _SAVE_SECONDS = 10
+_ENDED = object()
 
 
 class Following:
@@ -63,8 +64,8 @@ class Following:
             self._heartbeats.take(self._target)
         if self._counts.is_due():
             self._bring_counts()
-        self._compare()
-        if self._sync.done.total() > done or self._saves.is_due():
+        has_ended = self._compare()
+        if has_ended or self._sync.done.total() > done or self._saves.is_due():
             self._save()
         return has_more or self._comparison is not None
 
@@ -93,16 +94,19 @@ class Following:
         self._counted_at = began
         self._sync.refused()
 
-    def _compare(self) -> None:
+    def _compare(self) -> bool:
+        """Make one step of a comparison, where one is due or under way; return whether that was its end."""
         if self._comparison is None:
             if not self._comparisons.is_due():
-                return
+                return False
             self._comparison, self._compared_since = self._sync.everything(), clock.now()
-        if next(self._comparison, _ENDED) is _ENDED:
-            self._comparison = None
-            self._bridge.compared_at = clock.now()
-            if not self._is_complete:
-                self._is_complete, self._bridge.current_at = True, self._compared_since
+        if next(self._comparison, _ENDED) is not _ENDED:
+            return False
+        self._comparison = None
+        self._bridge.compared_at = clock.now()
+        if not self._is_complete:
+            self._is_complete, self._bridge.current_at = True, self._compared_since
+        return True
 
     def _begin_anew(self) -> None:
         """Go on from now; what was changed before is for the full comparison to find."""
@@ -111,9 +115,6 @@ class Following:
     def _save(self) -> None:
         self._bridge.cursor, self._bridge.refused = str(self._cursor), len(self._refusals)
         self._records.save(self._bridge)
-
-
-_ENDED = object()
 
 
 class _Timer:

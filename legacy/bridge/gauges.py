@@ -42,11 +42,11 @@ def figures() -> list[Figures]:
 
 def _lag(bridge: Bridge) -> float:
     """The age of the oldest change that is not in the old tables."""
-    oldest = bridge.created_at
+    oldest: datetime | None = bridge.created_at
     if bridge.current_at is not None:
-        since = AuditEntry.objects.filter(at__gt=bridge.current_at, object_type__in=CHANGES)
-        oldest = since.aggregate(oldest=Min("at"))["oldest"] or clock.now()
-    return max(0.0, (clock.now() - oldest).total_seconds())
+        pending = AuditEntry.objects.filter(at__gt=bridge.current_at, object_type__in=CHANGES)
+        oldest = pending.aggregate(oldest=Min("at"))["oldest"]
+    return 0.0 if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
 
 
 class BridgeCollector(Collector):

@@ -58,6 +58,13 @@ class OldBot:
             model["models"] = [self._section("model_info_configs", row) for row in models]
             return config
 
+    def agents(self) -> list[str]:
+        """List the ids of all agents."""
+        with closing(connected(self._url)) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT id FROM agents")
+            return [row[0] for row in cursor.fetchall()]
+
     def status(self, agent_id: str) -> str | None:
         """Read the status of an agent; None if there is no agent."""
         with closing(connected(self._url)) as connection:

@@ -1,0 +1,179 @@
+"""A real `manage.py bridge_maim_db`, and the experiment that kills it beside writers."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from legacy.tests.old_databases import OldDatabase
+from tests.support.feed import Writers, seed
+from tests.support.http import get, http_client
+from tests.support.instances import wait_until
+from tests.support.old_bot import OldBot
+from tests.support.server import ROOT, MaimServer
+
+
+class Bridge:
+    """The process, its log in a file."""
+
+    def __init__(self, maim: MaimServer, url: str, *arguments: str) -> None:
+        self._maim, self._command = maim, ["bridge_maim_db", "--to", url, *arguments]
+        self._log_path = maim.directory / "bridge.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", *self._command],
+                cwd=ROOT, env=self._maim.environment, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def stop(self, seconds: float = 20) -> tuple[int, float]:
+        """End it as an operator does; return its exit code, and how many seconds that took."""
+        assert self._process is not None
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(seconds), time.monotonic() - began
+
+    def wait(self, seconds: float = 20) -> int:
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.is_running:
+            self.kill()
+
+
+def gauge(server: MaimServer, name: str) -> float | None:
+    """Read one of the bridge's gauges in /metrics."""
+    found = re.search(rf"^maim_bridge_{name}\{{[^}}]*\}} (\S+)$", get(f"{server.internal}/metrics").text, re.MULTILINE)
+    return None if found is None else float(found[1])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the experiment ended with."""
+
+    done: dict[str, int]
+    seen_after: list[float]  # seconds from the answer to a change until a bot read it, while nothing was killed
+    agents: int
+    differing: dict[str, Any]
+
+    def quantile(self, share: float) -> float:
+        return sorted(self.seen_after)[min(len(self.seen_after) - 1, int(share * len(self.seen_after)))]
+
+
+def bridge_beside_writers(
+    servers: Sequence[MaimServer], old: OldDatabase, *, agents: int, writers: int, seconds: float, kills: int
+) -> Result:
+    """Seed, have a bridge follow while writers work, kill it, start it again; then compare what an old bot reads."""
+    seed(servers[0], agents)
+    work, bot, ended = Writers(servers, agents), OldBot(old.url), threading.Event()
+    probe = _Probe(servers[0], bot, ended)
+    with Bridge(servers[0], old.url) as bridge:
+        thread = threading.Thread(target=work.work, args=(writers, seconds))
+        wait_until(
+            lambda: gauge(servers[0], "compared_timestamp_seconds") is not None, "the first comparison ends", 120
+        )
+        thread.start()
+        probe.start()
+        for _kill in range(kills):
+            time.sleep(seconds / (kills + 1))
+            with probe.paused():
+                bridge.kill()
+                time.sleep(1)
+                bridge.start()
+        thread.join()
+        ended.set()
+        probe.join()
+        wait_until(lambda: gauge(servers[0], "lag_seconds") == 0, "the bridge has caught up", 120)
+        assert bridge.stop()[0] == 0
+    differing = compared(servers[0], bot)
+    assert "Traceback" not in bridge.log
+    return Result(dict(work.done), probe.seen_after, len(differing), {k: v for k, v in differing.items() if v})
+
+
+_CONFIGS = """
+import json
+from agents import effective
+from agents.models import Agent
+ids = list(Agent.unscoped.values_list("pk", flat=True))
+for start in range(0, len(ids), 200):
+    for agent_id, config in effective.set_configs(ids[start:start + 200]).items():
+        print(json.dumps([agent_id, config]))
+"""
+
+
+def compared(server: MaimServer, bot: OldBot) -> dict[str, Any]:
+    """Return what is here and what an old bot reads, by agent, of both sides; None where these are the same."""
+    here = dict(json.loads(line) for line in server.manage("shell", "-v0", "-c", _CONFIGS).splitlines())
+    found = dict[str, Any]()
+    for agent_id in here.keys() | set(bot.agents()):
+        read, expected = bot.config(agent_id), here.get(agent_id)
+        plain = None if read is None else {key: value for key, value in read.items() if key != "config_overrides"}
+        found[agent_id] = None if plain == expected else (expected, plain)
+    return found
+
+
+class _Probe(threading.Thread):
+    """Changes an agent of its own again and again, and looks when an old bot reads it."""
+
+    def __init__(self, server: MaimServer, bot: OldBot, ended: threading.Event) -> None:
+        super().__init__()
+        self._server, self._bot, self._ended = server, bot, ended
+        self._lock = threading.Lock()
+        self.seen_after: list[float] = []
+
+    def paused(self) -> threading.Lock:
+        """A block in which nothing is measured."""
+        return self._lock
+
+    def run(self) -> None:
+        with http_client(f"{self._server.internal}/api/v2") as client:
+            agent_id = client.post("/agents", json={"tenant_id": "tenant_0", "name": "probe"}).json()["data"]["id"]
+            while not self._ended.is_set():
+                with self._lock:
+                    self._measure(client, agent_id)
+                time.sleep(0.05)
+
+    def _measure(self, client: httpx.Client, agent_id: str) -> None:
+        value = random.random()
+        answer = client.put(f"/agents/{agent_id}/config", json={"probe": value})
+        if answer.status_code != 200:
+            return
+        began = time.monotonic()
+        wait_until(lambda: (self._bot.config(agent_id) or {}).get("probe") == value, "an old bot reads a change", 120)
+        self.seen_after.append(time.monotonic() - began)

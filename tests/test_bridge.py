@@ -1,0 +1,161 @@
+"""The bridge as a process: it follows, it is killed and goes on, and it waits for databases."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from legacy.tests.old_databases import OldDatabase
+from maim.common import clock
+from tests.support.bridge import Bridge, bridge_beside_writers, gauge
+from tests.support.feed import seed
+from tests.support.http import http_client
+from tests.support.instances import MariaDB, frozen, wait_until
+from tests.support.old_bot import OldBot
+from tests.support.server import MaimServer, fresh_database_url
+
+pytestmark = pytest.mark.single
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MaimServer]:
+    with MaimServer(tmp_path, "bridge") as maim:
+        seed(maim, 10)
+        yield maim
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> OldDatabase:
+    return OldDatabase(fresh_database_url(tmp_path, "bridge_old"))
+
+
+def change(server: MaimServer, agent_id: str, value: str) -> None:
+    with http_client(f"{server.internal}/api/v2") as client:
+        assert client.put(f"/agents/{agent_id}/config", json={"persona": value}).status_code == 200
+
+
+def wait_until_read(old: OldDatabase, agent_id: str, value: str) -> None:
+    bot = OldBot(old.url)
+    wait_until(
+        lambda: (bot.config(agent_id) or {}).get("persona", {}).get("personality") == value, f"a bot reads {value}"
+    )
+
+
+def test_a_bot_reads_a_change_and_its_heartbeat_comes_over(server: MaimServer, old: OldDatabase) -> None:
+    with Bridge(server, old.url) as bridge:
+        change(server, "agent_1", "one")
+        wait_until_read(old, "agent_1", "one")
+        change(server, "agent_1", "two")
+        wait_until_read(old, "agent_1", "two")
+
+        OldBot(old.url).beat("tenant_1", "agent_1", clock.now())
+        with http_client(f"{server.internal}/api/v2") as client:
+            wait_until(lambda: "agent_1" in client.get("/agent-activity").text, "the heartbeat comes over")
+        code, seconds = bridge.stop()
+
+    assert code == 0
+    assert seconds < 2
+    assert "Traceback" not in bridge.log
+
+
+def test_killed_and_started_again_it_goes_on_and_the_lag_is_told_meanwhile(
+    server: MaimServer, old: OldDatabase
+) -> None:
+    with Bridge(server, old.url) as bridge:
+        wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+        wait_until(lambda: gauge(server, "lag_seconds") == 0, "nothing is pending")
+        bridge.kill()
+        change(server, "agent_1", "while it was dead")
+        with http_client(f"{server.internal}/api/v2") as client:
+            assert client.delete("/agents/agent_2").status_code == 200
+        time.sleep(0.1)
+        lag = gauge(server, "lag_seconds")
+
+        bridge.start()
+        wait_until_read(old, "agent_1", "while it was dead")
+        wait_until(lambda: OldBot(old.url).config("agent_2") is None, "the deleted agent is gone")
+        wait_until(lambda: gauge(server, "lag_seconds") == 0, "the lag is over")
+
+    assert lag is not None
+    assert lag > 0.05
+
+
+def test_a_cursor_that_is_gone_has_everything_compared(server: MaimServer, old: OldDatabase) -> None:
+    with Bridge(server, old.url) as bridge:
+        wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+        bridge.kill()
+        change(server, "agent_1", "long ago")
+        sweep = (
+            "from datetime import timedelta; from maim.common import clock, feed\n"
+            "from maim.common.models import AuditEntry\n"
+            "with clock.frozen_at(clock.now() + timedelta(days=8)): feed.sweep()\n"
+            "AuditEntry.objects.all().delete()"
+        )
+        server.manage("shell", "-v0", "-c", sweep)
+
+        bridge.start()
+        wait_until_read(old, "agent_1", "long ago")
+
+
+def test_an_old_database_that_is_away_is_waited_for_in_one_line(server: MaimServer, tmp_path: Path) -> None:
+    path = tmp_path / "late.sqlite3"
+    with Bridge(server, f"sqlite:///{path}") as bridge:
+        wait_until(lambda: "does not answer" in bridge.log, "it says so")
+        time.sleep(2.5)  # for another try, which is not to say it again
+        old = OldDatabase.in_file(tmp_path / "made.sqlite3")
+        os.rename(old.path, path)
+        old.url = f"sqlite:///{path}"
+        change(server, "agent_1", "late")
+        wait_until_read(old, "agent_1", "late")
+        code, _seconds = bridge.stop()
+
+    assert code == 0
+    assert bridge.log.count("does not answer") == 1
+    assert "is followed again" in bridge.log
+    assert "Traceback" not in bridge.log
+
+
+def test_a_second_bridge_is_refused_in_one_sentence(server: MaimServer, old: OldDatabase, tmp_path: Path) -> None:
+    with Bridge(server, old.url) as bridge:
+        wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+        second = Bridge(server, old.url)
+        second.start()
+        assert second.wait() == 1
+
+    assert "Another process is at it" in bridge.log
+    assert "Traceback" not in bridge.log
+
+
+@pytest.mark.skipif(bool(MariaDB.missing()), reason="needs a MariaDB of its own to hold still")
+def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> None:
+    directory = Path(tempfile.mkdtemp())  # mariadbd runs as another user, which may not look into tmp_path
+    directory.chmod(0o755)
+    mariadb = MariaDB(directory / "mariadb")
+    try:
+        mariadb.start()
+        old = OldDatabase(mariadb.create_database("old"))
+        with Bridge(server, old.url) as bridge:
+            wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+            with frozen(mariadb):
+                time.sleep(1)  # for the next statement to hang
+                code, seconds = bridge.stop()
+    finally:
+        mariadb.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+    assert code == 0
+    assert seconds < 2.5, "1.5 s of patience, and the end of the process"
+
+
+def test_killed_twice_beside_writers_the_old_tables_end_equal(server: MaimServer, old: OldDatabase) -> None:
+    with MaimServer(server.directory, "other", DATABASE_URL=fresh_database_url(server.directory, "bridge_2")) as other:
+        result = bridge_beside_writers([other], old, agents=30, writers=4, seconds=6, kills=2)
+
+    assert result.differing == {}
+    assert result.agents > 15
