@@ -23,16 +23,20 @@ from tests.support.server import MaimServer, fresh_database_url
 pytestmark = pytest.mark.single
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[MaimServer]:
-    with MaimServer(tmp_path, "bridge") as maim:
-        seed(maim, 10)
+AGENTS = 30
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """One maim for all tests, each of which has a bridge to an old database of its own."""
+    with MaimServer(tmp_path_factory.mktemp("maim"), "bridge") as maim:
+        seed(maim, AGENTS)
         yield maim
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> OldDatabase:
-    return OldDatabase(fresh_database_url(tmp_path, "bridge_old"))
+def old(tmp_path: Path, request: pytest.FixtureRequest) -> OldDatabase:
+    return OldDatabase(fresh_database_url(tmp_path, request.node.name[:60]))
 
 
 def change(server: MaimServer, agent_id: str, value: str) -> None:
@@ -68,19 +72,19 @@ def test_killed_and_started_again_it_goes_on_and_the_lag_is_told_meanwhile(
     server: MaimServer, old: OldDatabase
 ) -> None:
     with Bridge(server, old.url) as bridge:
-        wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
-        wait_until(lambda: gauge(server, "lag_seconds") == 0, "nothing is pending")
+        wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
+        wait_until(lambda: gauge(server, old, "lag_seconds") == 0, "nothing is pending")
         bridge.kill()
         change(server, "agent_1", "while it was dead")
         with http_client(f"{server.internal}/api/v2") as client:
             assert client.delete("/agents/agent_2").status_code == 200
         time.sleep(0.1)
-        lag = gauge(server, "lag_seconds")
+        lag = gauge(server, old, "lag_seconds")
 
         bridge.start()
         wait_until_read(old, "agent_1", "while it was dead")
         wait_until(lambda: OldBot(old.url).config("agent_2") is None, "the deleted agent is gone")
-        wait_until(lambda: gauge(server, "lag_seconds") == 0, "the lag is over")
+        wait_until(lambda: gauge(server, old, "lag_seconds") == 0, "the lag is over")
 
     assert lag is not None
     assert lag > 0.05
@@ -88,7 +92,7 @@ def test_killed_and_started_again_it_goes_on_and_the_lag_is_told_meanwhile(
 
 def test_a_cursor_that_is_gone_has_everything_compared(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
-        wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+        wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         bridge.kill()
         change(server, "agent_1", "long ago")
         sweep = (
@@ -123,7 +127,7 @@ def test_an_old_database_that_is_away_is_waited_for_in_one_line(server: MaimServ
 
 def test_a_second_bridge_is_refused_in_one_sentence(server: MaimServer, old: OldDatabase, tmp_path: Path) -> None:
     with Bridge(server, old.url) as bridge:
-        wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+        wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         second = Bridge(server, old.url)
         second.start()
         assert second.wait() == 1
@@ -141,7 +145,7 @@ def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> Non
         mariadb.start()
         old = OldDatabase(mariadb.create_database("old"))
         with Bridge(server, old.url) as bridge:
-            wait_until(lambda: gauge(server, "compared_timestamp_seconds") is not None, "everything is compared")
+            wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
             with frozen(mariadb):
                 time.sleep(1)  # for the next statement to hang
                 code, seconds = bridge.stop()
@@ -154,8 +158,7 @@ def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> Non
 
 
 def test_killed_twice_beside_writers_the_old_tables_end_equal(server: MaimServer, old: OldDatabase) -> None:
-    with MaimServer(server.directory, "other", DATABASE_URL=fresh_database_url(server.directory, "bridge_2")) as other:
-        result = bridge_beside_writers([other], old, agents=30, writers=4, seconds=6, kills=2)
+    result = bridge_beside_writers([server], old, agents=AGENTS, writers=4, seconds=6, kills=2)
 
     assert result.differing == {}
-    assert result.agents > 15
+    assert result.agents > AGENTS / 2

@@ -8,6 +8,7 @@ import pytest
 
 from legacy.tests.old_databases import OldDatabase
 from tests.support.bridge import bridge_beside_writers
+from tests.support.feed import seed
 from tests.support.server import HAS_REDIS, ON_MARIADB, cluster, fresh_database_url
 
 pytestmark = [
@@ -20,6 +21,7 @@ pytestmark = [
 def test_the_old_tables_end_equal_and_a_bot_reads_changes_soon(tmp_path: Path, kind: str) -> None:
     url = fresh_database_url(tmp_path, "long_old") if kind == "mariadb" else f"sqlite:///{tmp_path / 'old.sqlite3'}"
     with cluster(tmp_path, f"maim_long_bridge_{kind}", 2, MAIM_WORKERS="2") as servers:
+        seed(servers[0], 1000)
         result = bridge_beside_writers(servers, OldDatabase(url), agents=1000, writers=20, seconds=60, kills=2)
 
     print(f"\n{kind}: {result.agents} agents, {result.done}, {len(result.seen_after)} changes looked for")

@@ -18,8 +18,9 @@ from typing import Any, Self
 
 import httpx
 
+from legacy.sources import Source
 from legacy.tests.old_databases import OldDatabase
-from tests.support.feed import Writers, seed
+from tests.support.feed import Writers
 from tests.support.http import get, http_client
 from tests.support.instances import wait_until
 from tests.support.old_bot import OldBot
@@ -77,9 +78,12 @@ class Bridge:
             self.kill()
 
 
-def gauge(server: MaimServer, name: str) -> float | None:
-    """Read one of the bridge's gauges in /metrics."""
-    found = re.search(rf"^maim_bridge_{name}\{{[^}}]*\}} (\S+)$", get(f"{server.internal}/metrics").text, re.MULTILINE)
+def gauge(server: MaimServer, old: OldDatabase, name: str) -> float | None:
+    """Read one of the gauges in /metrics of the bridge to an old database."""
+    label = re.escape(str(Source(old.url)))
+    found = re.search(
+        rf'^maim_bridge_{name}{{target="{label}"}} (\S+)$', get(f"{server.internal}/metrics").text, re.MULTILINE
+    )
     return None if found is None else float(found[1])
 
 
@@ -99,14 +103,16 @@ class Result:
 def bridge_beside_writers(
     servers: Sequence[MaimServer], old: OldDatabase, *, agents: int, writers: int, seconds: float, kills: int
 ) -> Result:
-    """Seed, have a bridge follow while writers work, kill it, start it again; then compare what an old bot reads."""
-    seed(servers[0], agents)
+    """Have a bridge follow while writers work on seeded agents (tests.support.feed), kill it, and start it again.
+
+    In the end compare what an old bot reads with what is here.
+    """
     work, bot, ended = Writers(servers, agents), OldBot(old.url), threading.Event()
     probe = _Probe(servers[0], bot, ended)
     with Bridge(servers[0], old.url) as bridge:
         thread = threading.Thread(target=work.work, args=(writers, seconds))
         wait_until(
-            lambda: gauge(servers[0], "compared_timestamp_seconds") is not None, "the first comparison ends", 120
+            lambda: gauge(servers[0], old, "compared_timestamp_seconds") is not None, "the first comparison ends", 120
         )
         thread.start()
         probe.start()
@@ -119,7 +125,7 @@ def bridge_beside_writers(
         thread.join()
         ended.set()
         probe.join()
-        wait_until(lambda: gauge(servers[0], "lag_seconds") == 0, "the bridge has caught up", 120)
+        wait_until(lambda: gauge(servers[0], old, "lag_seconds") == 0, "the bridge has caught up", 120)
         assert bridge.stop()[0] == 0
     differing = compared(servers[0], bot)
     assert "Traceback" not in bridge.log
