@@ -66,6 +66,7 @@ MAY_GO_UNSCOPED = {
     "apikeys/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
     "legacy/imports.py::_deleted_here": "asks what is still here, whosever it is, for whoever runs the command",
     "legacy/kinds/*.py": "compares every tenant with another system, for whoever runs the command",
+    "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",
     "agents/changes.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
     "agents/changes.py::_entries": "answers the internal surface, which is trusted with every tenant",
     "agents/services.py::active_agents": "answers the internal surface, which is trusted with every tenant",

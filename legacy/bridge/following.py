@@ -58,7 +58,9 @@ class Following:
         """
         done = self._sync.done.total()
         has_more = self._feed.is_due() and self._bring_agents()
-        if not has_more and self._audit.is_due():
+        if has_more:
+            self._feed.make_due()
+        elif self._audit.is_due():
             self._bring_all_else()
         if self._beats.is_due():
             self._heartbeats.take(self._target)
@@ -82,10 +84,9 @@ class Following:
 
     def _bring_all_else(self) -> None:
         began = clock.now()
-        while self._bring_agents():
-            pass
+        has_more = self._bring_agents()
         news.bring(self._trail.take(began), self._target, self._sync)
-        if self._is_complete:
+        if self._is_complete and not has_more:
             self._bridge.current_at = began
 
     def _bring_counts(self) -> None:
@@ -128,6 +129,9 @@ class _Timer:
             return False
         self._last = time.monotonic()
         return True
+
+    def make_due(self) -> None:
+        self._last = float("-inf")
 
 
 def compared_once(source: Source, target: Target, *, with_secrets: bool, is_dry: bool) -> Iterator[Sync]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from agents import changes
 from agents.changes import Cursor
@@ -45,6 +45,17 @@ def cursor_of(text: str) -> Cursor:
         raise Gone("no cursor") from error
 
 
+class Entry(NamedTuple):
+    """What a bridge wants to know of an audit row."""
+
+    id: int
+    at: datetime
+    object_type: str
+    object_id: str
+    action: str
+    tenant_id: str | None
+
+
 class AuditTrail:
     """The audit rows that were not looked at yet."""
 
@@ -52,21 +63,21 @@ class AuditTrail:
         self._since = since
         self._seen = dict[int, datetime]()
 
-    def take(self, until: datetime) -> dict[str, list[AuditEntry]]:
+    def take(self, until: datetime) -> dict[str, list[Entry]]:
         """Return the new rows by their type of object, and take them for seen; the next look is after `until`."""
         begin = self._since - OVERLAP
-        rows = AuditEntry.objects.filter(at__gte=begin, object_type__in=CHANGES).defer("before", "after")
-        found = defaultdict[str, list[AuditEntry]](list)
-        for row in rows.order_by("pk"):
-            if row.pk not in self._seen:
+        rows = AuditEntry.objects.filter(at__gte=begin, object_type__in=CHANGES).order_by("pk")
+        found = defaultdict[str, list[Entry]](list)
+        for row in map(Entry._make, rows.values_list(*Entry._fields)):
+            if row.id not in self._seen:
                 found[row.object_type].append(row)
-                self._seen[row.pk] = row.at
+                self._seen[row.id] = row.at
         self._since = until
         self._seen = {pk: at for pk, at in self._seen.items() if at >= until - OVERLAP}
         return found
 
 
-def bring(found: dict[str, list[AuditEntry]], target: Target, sync: Sync) -> None:
+def bring(found: dict[str, list[Entry]], target: Target, sync: Sync) -> None:
     """Bring over what audit rows are about. Raise Unavailable."""
     members = [row.tenant_id for row in found["membership"] if row.tenant_id]
     sync.objects(sync.tenants, [*_ids(found["tenant"]), *members])
@@ -81,11 +92,11 @@ def bring_counts(since: datetime, sync: Sync) -> None:
     sync.objects(sync.keys, used.values_list("pk", flat=True))
 
 
-def _ids(rows: Collection[Any]) -> list[str]:
+def _ids(rows: Collection[Entry]) -> list[str]:
     return [row.object_id for row in rows]
 
 
-def _settings(rows: Collection[AuditEntry], target: Target) -> list[str]:
+def _settings(rows: Collection[Entry], target: Target) -> list[str]:
     """One that was set is named by its row, those that came over or were removed by whose they are."""
     numbers = [row.object_id for row in rows if row.action == "plugin.set"]
     owners = {row.object_id for row in rows if row.action != "plugin.set"}
