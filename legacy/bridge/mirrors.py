@@ -37,8 +37,19 @@ class Mirror(ABC):
     name: ClassVar[str]
 
     @abstractmethod
+    def stored(self) -> QuerySet[Any]:
+        """All objects here."""
+
     def pages(self) -> Iterator[list[str]]:
         """Return the ids of all objects here, PAGE at a time."""
+        last = ""
+        while page := list(self.stored().filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:PAGE]):
+            yield page
+            last = page[-1]
+
+    def here(self, object_ids: Collection[str]) -> set[str]:
+        """Return those of the ids that are of objects here."""
+        return set(self.stored().filter(pk__in=object_ids).values_list("pk", flat=True))
 
     @abstractmethod
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
@@ -47,13 +58,6 @@ class Mirror(ABC):
     def alternative(self, plan: Plan) -> Plan | None:
         """Return another plan for one that the old database refused, or None."""
         return None
-
-
-def _pages(queryset: QuerySet[Any]) -> Iterator[list[str]]:
-    last = ""
-    while page := list(queryset.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:PAGE]):
-        yield page
-        last = page[-1]
 
 
 def _by(found: Sequence[Row], column: str) -> dict[str, list[Row]]:
@@ -69,8 +73,8 @@ class Tenants(Mirror):
     name = "tenants"
     _MOST = 100
 
-    def pages(self) -> Iterator[list[str]]:
-        return _pages(Tenant.objects.all())
+    def stored(self) -> QuerySet[Tenant]:
+        return Tenant.objects.all()
 
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
         here = {row.pk: row for row in Tenant.objects.filter(pk__in=object_ids)}
@@ -109,8 +113,8 @@ class Agents(Mirror):
     def __init__(self, *, with_secrets: bool) -> None:
         self._with_secrets = with_secrets
 
-    def pages(self) -> Iterator[list[str]]:
-        return _pages(Agent.unscoped.all())
+    def stored(self) -> QuerySet[Agent]:
+        return Agent.unscoped.all()
 
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
         here = {row.pk: row for row in Agent.unscoped.filter(pk__in=object_ids)}
@@ -144,8 +148,8 @@ class Keys(Mirror):
 
     name = "keys"
 
-    def pages(self) -> Iterator[list[str]]:
-        return _pages(ApiKey.unscoped.all())
+    def stored(self) -> QuerySet[ApiKey]:
+        return ApiKey.unscoped.all()
 
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
         here = {row.pk: row for row in ApiKey.unscoped.filter(pk__in=object_ids).prefetch_related("secrets")}
@@ -164,15 +168,20 @@ class Plugins(Mirror):
     name = "plugins"
     _KEY = ("tenant_id", "agent_id", "plugin_name")
 
+    def stored(self) -> QuerySet[PluginSetting]:
+        return PluginSetting.unscoped.only("pk", "tenant_id", "agent_id", "plugin_name")
+
     def pages(self) -> Iterator[list[str]]:
         last = 0
-        rows_after = PluginSetting.unscoped.order_by("pk").only("pk", "tenant_id", "agent_id", "plugin_name")
-        while page := list(rows_after.filter(pk__gt=last)[:PAGE]):
+        while page := list(self.stored().filter(pk__gt=last).order_by("pk")[:PAGE]):
             yield [setting_id(row) for row in page]
             last = page[-1].pk
 
+    def here(self, object_ids: Collection[str]) -> set[str]:
+        return set(map(setting_id, settings_of(_owners(object_ids)))) & set(object_ids)
+
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
-        owners = {object_id.partition("/")[0] for object_id in object_ids}
+        owners = _owners(object_ids)
         here = {setting_id(row): row for row in settings_of(owners)}
         there = defaultdict[str, list[Row]](list)
         for row in rows_of(target, owners):
@@ -207,6 +216,10 @@ def rows_of(target: Target, owners: Collection[str]) -> list[Row]:
     """Return the old rows of agents and, themselves, of tenants, by their ids. Raise Unavailable."""
     of_agents = target.rows("plugin_settings", "agent_id", owners)
     return [*of_agents, *target.rows("plugin_settings", "tenant_id", owners, unless="agent_id")]
+
+
+def _owners(setting_ids: Collection[str]) -> set[str]:
+    return {setting_id.partition("/")[0] for setting_id in setting_ids}
 
 
 def _name(row: Row) -> str:

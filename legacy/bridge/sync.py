@@ -32,8 +32,9 @@ class Refusals:
             log.error("the old database does not take %s %s: %s", kind, object_id, reason)
         self._reasons[kind, object_id] = reason
 
-    def discard(self, kind: str, object_id: str) -> None:
-        self._reasons.pop((kind, object_id), None)
+    def discard(self, kind: str, object_ids: Iterable[str]) -> None:
+        for object_id in object_ids:
+            self._reasons.pop((kind, object_id), None)
 
     def of(self, kind: str) -> list[str]:
         return [object_id for other, object_id in self._reasons if other == kind]
@@ -59,8 +60,9 @@ class Sync:
                 yield from self._steps(mirror, page)
         for mirror in reversed(self.mirrors):
             for page in self._records.pages(mirror.name):
-                # Those that are here were compared above.
-                yield from self._steps(mirror, page, gone_only=True)
+                here = mirror.here(page)  # and was compared above
+                yield from self._steps(mirror, [object_id for object_id in page if object_id not in here], is_last=True)
+                yield
 
     def objects(self, mirror: Mirror, object_ids: Iterable[str]) -> None:
         """Compare some objects, which may be deleted by now: then what they held there goes, too. Raise Unavailable."""
@@ -72,26 +74,25 @@ class Sync:
         for mirror in self.mirrors:
             self.objects(mirror, self._refusals.of(mirror.name))
 
-    def _steps(self, mirror: Mirror, object_ids: Sequence[str], *, gone_only: bool = False) -> Iterator[None]:
+    def _steps(self, mirror: Mirror, object_ids: Sequence[str], *, is_last: bool = False) -> Iterator[None]:
         for start in range(0, len(object_ids), BATCH):
-            self._batch(mirror, object_ids[start : start + BATCH], gone_only=gone_only)
+            self._batch(mirror, object_ids[start : start + BATCH], is_last=is_last)
             yield
 
-    def _batch(self, mirror: Mirror, object_ids: Sequence[str], *, gone_only: bool) -> None:
+    def _batch(self, mirror: Mirror, object_ids: Sequence[str], *, is_last: bool) -> None:
+        """Compare some objects. With `is_last` what they held is not looked for, since all of it was compared."""
         plans = mirror.plans(self._target, object_ids)
         here, gone = [plan for plan in plans if plan.is_here], [plan for plan in plans if not plan.is_here]
         known = self._records.known(mirror.name, [plan.object_id for plan in gone]) if gone else set()
         gone = [plan for plan in gone if plan.object_id in known]
-        if not gone_only:
+        if not is_last:
             self._remove_held(mirror, [plan.object_id for plan in gone if plan.writes])
-            self._records.remember(mirror.name, [plan.object_id for plan in here])
-            self.done[mirror.name, "compared"] += len(here)
-        due = gone if gone_only else [*gone, *here]
-        self._apply(mirror, [plan for plan in due if plan.writes])
-        for plan in due:
-            if not plan.writes:
-                self._refusals.discard(mirror.name, plan.object_id)
-        self._records.forget(mirror.name, [plan.object_id for plan in gone])
+        self._records.remember(mirror.name, [plan.object_id for plan in here])
+        self.done[mirror.name, "compared"] += len(here)
+        due = [plan for plan in (*gone, *here) if plan.writes]
+        self._refusals.discard(mirror.name, {plan.object_id for plan in plans} - {plan.object_id for plan in due})
+        self._apply(mirror, due)
+        self._records.forget(mirror.name, {plan.object_id for plan in gone} - set(self._refusals.of(mirror.name)))
 
     def _remove_held(self, mirror: Mirror, owners: Collection[str]) -> None:
         """Remove there what tenants or agents held that were deleted here; it went with them, unseen."""
@@ -112,8 +113,8 @@ class Sync:
                 self._target.apply([write for plan in plans for write in plan.writes])
             except Refused:
                 plans = [plan for plan in plans if self._is_applied(mirror, plan)]
+        self._refusals.discard(mirror.name, [plan.object_id for plan in plans])
         for plan in plans:
-            self._refusals.discard(mirror.name, plan.object_id)
             self.done[mirror.name, _became(plan)] += 1
 
     def _is_applied(self, mirror: Mirror, plan: Plan) -> bool:

@@ -1,20 +1,61 @@
-"""The bridge beside twenty writers, killed twice: as tests/test_bridge.py, with a thousand agents and for a minute."""
+"""The bridge as in tests/test_bridge.py: with a thousand agents and for a minute, and without maim's database."""
 
 from __future__ import annotations
 
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from legacy.tests.old_databases import OldDatabase
-from tests.support.bridge import bridge_beside_writers
+from tests.support.bridge import Bridge, bridge_beside_writers
 from tests.support.feed import seed
-from tests.support.server import HAS_REDIS, ON_MARIADB, cluster, fresh_database_url
+from tests.support.instances import MariaDB, wait_until
+from tests.support.old_bot import OldBot
+from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster, fresh_database_url
 
 pytestmark = [
     pytest.mark.single,
     pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis"),
 ]
+
+
+def test_maims_own_database_is_waited_for_in_one_line(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)  # mariadbd runs as another user
+        mariadb = MariaDB(Path(directory) / "mariadb")
+        mariadb.start()
+        maim = MaimServer(tmp_path, "away", DATABASE_URL=mariadb.create_database("maim"))
+        maim.migrate()
+        seed(maim, 5)
+        old = OldDatabase.in_file(tmp_path / "old.sqlite3")
+        bot = OldBot(old.url)
+        try:
+            with Bridge(maim, old.url) as bridge:
+                wait_until(lambda: bot.config("agent_4") is not None, "everything is there")
+                mariadb.kill()
+                wait_until(lambda: "maim's database does not answer" in bridge.log, "it says so")
+                time.sleep(5)  # for another try, which is not to say it again
+                mariadb.start()
+                maim.manage("shell", "-v0", "-c", _CHANGE)
+                wait_until(lambda: (bot.config("agent_1") or {}).get("persona") is not None, "it goes on", 60)
+                code, seconds = bridge.stop()
+        finally:
+            mariadb.kill()
+
+    assert (code, bridge.log.count("does not answer")) == (0, 1)
+    assert seconds < 2.5
+    assert "Traceback" not in bridge.log
+
+
+_CHANGE = """
+from agents import services
+from agents.models import Agent
+from maim.common.actor import command_actor
+agent = Agent.unscoped.get(pk="agent_1")
+services.update_agent(actor=command_actor("test"), agent=agent, changes={"config": {"persona": "calm"}})
+"""
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "sqlite"])
