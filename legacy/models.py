@@ -26,11 +26,11 @@ class Bridge(models.Model):
 
     target = ExactCharField(max_length=16, primary_key=True)
     label = models.CharField(max_length=500)  # its URL without the password, for people
-    # Of the feed of changes; empty until a first full comparison has begun.
-    cursor = ExactCharField(max_length=100, default="")
+    cursor = ExactCharField(max_length=100, default="")  # of the feed of changes
     # Every change that was made before is in the old tables; null until a first full comparison has ended.
     current_at = models.DateTimeField(null=True)
-    compared_at = models.DateTimeField(null=True)  # the end of the last full comparison
+    # The end of the last full comparison; null while one is due without which changes are missing.
+    compared_at = models.DateTimeField(null=True)
     refused = models.PositiveIntegerField(default=0)  # objects that the old database does not take
     created_at = models.DateTimeField(default=clock.now)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 from agents import changes
+from agents.changes import Cursor
 from legacy.bridge import news
 from legacy.bridge.heartbeats import Heartbeats
 from legacy.bridge.news import AuditTrail
@@ -22,6 +24,8 @@ _HEARTBEAT_SECONDS = 5
 _COUNTS_SECONDS = 60
 _COMPARISON_SECONDS = 3600
 _SAVE_SECONDS = 10
+# Of more news than of this time it is quicker to compare everything.
+_MOST_NEWS = timedelta(hours=1)
 _ENDED = object()
 
 
@@ -32,6 +36,8 @@ class Following:
     has come is written down afterwards: one that was killed looks at some changes again, and finds them there.
     """
 
+    _cursor: Cursor
+
     def __init__(self, source: Source, target: Target, *, with_secrets: bool) -> None:
         self._target, self._records, self._refusals = target, Records(source), Refusals()
         self._sync = Sync(target, self._records, self._refusals, with_secrets=with_secrets)
@@ -40,16 +46,15 @@ class Following:
         self._beats, self._counts = _Timer(_HEARTBEAT_SECONDS), _Timer(_COUNTS_SECONDS)
         self._comparisons, self._saves = _Timer(_COMPARISON_SECONDS), _Timer(_SAVE_SECONDS)
         self._bridge = self._records.bridge()
-        # Whether all is in the old tables that was changed before `current_at`.
-        self._is_complete = self._bridge.current_at is not None
-        self._trail = AuditTrail(self._bridge.current_at or clock.now())
-        self._counted_at = self._bridge.current_at or clock.now()
-        try:
-            self._cursor = news.cursor_of(self._bridge.cursor)
-        except Gone:
-            self._begin_anew()
         self._comparison: Iterator[None] | None = None
-        self._compared_since = clock.now()
+        self._compared_since = now = clock.now()
+        since = self._bridge.current_at
+        if since is None or now - since > _MOST_NEWS:
+            since = now
+            self._begin_anew()
+        else:
+            self._resume()
+        self._trail, self._counted_at = AuditTrail(since), since
 
     def step(self) -> bool:
         """Bring over what is new, and compare a little; return whether there is more to do at once.
@@ -60,7 +65,7 @@ class Following:
         has_more = self._feed.is_due() and self._bring_agents()
         if has_more:
             self._feed.make_due()
-        elif self._audit.is_due():
+        if self._audit.is_due():
             self._bring_all_else()
         if self._beats.is_due():
             self._heartbeats.take(self._target)
@@ -76,8 +81,6 @@ class Following:
             agents, self._cursor, has_more = news.agents_after(self._cursor)
         except Gone:
             self._begin_anew()
-            self._comparisons = _Timer(_COMPARISON_SECONDS)
-            self._comparison = None
             return False
         self._sync.objects(self._sync.agents, agents)
         return has_more
@@ -86,7 +89,7 @@ class Following:
         began = clock.now()
         has_more = self._bring_agents()
         news.bring(self._trail.take(began), self._target, self._sync)
-        if self._is_complete and not has_more:
+        if self._bridge.compared_at is not None and not has_more:
             self._bridge.current_at = began
 
     def _bring_counts(self) -> None:
@@ -104,14 +107,22 @@ class Following:
         if next(self._comparison, _ENDED) is not _ENDED:
             return False
         self._comparison = None
+        if self._bridge.compared_at is None:
+            self._bridge.current_at = self._compared_since
         self._bridge.compared_at = clock.now()
-        if not self._is_complete:
-            self._is_complete, self._bridge.current_at = True, self._compared_since
         return True
 
+    def _resume(self) -> None:
+        try:
+            self._cursor = news.cursor_of(self._bridge.cursor)
+        except Gone:
+            self._begin_anew()
+
     def _begin_anew(self) -> None:
-        """Go on from now; what was changed before is for the full comparison to find."""
-        self._cursor, self._is_complete = changes.now(), False
+        """Go on from now. What was changed before is for a full comparison to find, and not brought until its end."""
+        self._cursor, self._bridge.compared_at = changes.now(), None
+        self._comparison = None
+        self._comparisons.make_due()
 
     def _save(self) -> None:
         self._bridge.cursor, self._bridge.refused = str(self._cursor), len(self._refusals)

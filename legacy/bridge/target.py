@@ -108,10 +108,13 @@ class Target:
         return f"INSERT INTO {table} ({columns}) VALUES ({marks})", [write.row_id, *write.values.values()]
 
     def _fetch(self, query: str, parameters: Sequence[Any]) -> list[Row]:
-        with self._errors(), closing(self._connection.cursor()) as cursor:
-            cursor.execute(query, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, map(_text, row), strict=True)) for row in cursor.fetchall()]
+        try:
+            with self._errors(), closing(self._connection.cursor()) as cursor:
+                cursor.execute(query, parameters)
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, map(_text, row), strict=True)) for row in cursor.fetchall()]
+        except Refused as error:  # what cannot be read, for want of a grant or a column, is no fault of an object
+            raise Unavailable(str(error)) from error
 
     def _described(self) -> dict[str, dict[str, Column]]:
         if self._is_mysql:
@@ -177,7 +180,7 @@ def _errors_of(*, is_mysql: bool) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise Unavailable(str(error)) from error
-    except (sqlite3.Error, OverflowError) as error:
+    except (sqlite3.Error, OverflowError, UnicodeError) as error:
         raise Refused(str(error)) from error
     except _mysql_errors() as error:
         code = error.args[0] if error.args else None
