@@ -28,3 +28,13 @@ def counts(outcome: Outcome) -> dict[str, dict[str, int]]:
 def chat(**fields: Any) -> dict[str, Any]:
     """A config that says something of the section `chat`."""
     return {"config_overrides": {"chat": fields}}
+
+
+def refuse(old: OldDatabase, name: str) -> None:
+    """Have the old database refuse an agent of this name, until the trigger `no` is dropped."""
+    condition = f"NEW.name = '{name}'"
+    if old.url.startswith("sqlite"):
+        raised = f"WHEN {condition} BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    else:
+        raised = f"FOR EACH ROW IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF"
+    old.execute(f"CREATE TRIGGER no BEFORE INSERT ON agents {raised}")

@@ -18,7 +18,7 @@ from legacy.bridge.records import Records
 from legacy.bridge.sync import Refusals, Sync
 from legacy.bridge.target import opened
 from legacy.sources import Source
-from legacy.tests.bridging import bridge, chat, counts
+from legacy.tests.bridging import bridge, chat, counts, refuse
 from legacy.tests.importing import import_from
 from legacy.tests.old_databases import OldDatabase
 from maim.common import clock
@@ -400,22 +400,11 @@ def test_a_bridge_from_an_empty_maim_deletes_nothing(shared: OldDatabase, bot: O
 # ---- what the old database does not take
 
 
-def refuse(shared: OldDatabase, agent_id: str) -> None:
-    """Have the old database refuse whatever is written to an agent."""
-    condition = f"NEW.id = '{agent_id}'"
-    if ON_MARIADB:
-        raised = f"IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF"
-        shared.execute(f"CREATE TRIGGER no BEFORE INSERT ON agents FOR EACH ROW {raised}")
-    else:
-        raised = "SELECT RAISE(ABORT, 'not this one')"
-        shared.execute(f"CREATE TRIGGER no BEFORE INSERT ON agents WHEN {condition} BEGIN {raised}; END")
-
-
 def test_one_object_that_is_not_taken_keeps_no_other_back(
     shared: OldDatabase, bot: OldBot, tenant: Tenant, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, third = (make_agent(tenant, config={"persona": "calm"}) for _number in range(3))
-    refuse(shared, second.id)
+    refuse(shared, second.name)
 
     outcome = bridge(shared)
 

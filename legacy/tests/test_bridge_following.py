@@ -1,0 +1,187 @@
+"""A bridge that runs: what it brings between comparisons, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agents import plugins, templates
+from agents import services as agents
+from agents.models import Agent
+from apikeys import services as apikeys
+from apikeys.models import ApiKey
+from legacy.bridge import following as module
+from legacy.bridge.following import Following
+from legacy.bridge.gauges import figures
+from legacy.bridge.target import Target, opened
+from legacy.models import Bridge
+from legacy.sources import Source
+from legacy.tests.bridging import chat, refuse
+from legacy.tests.old_databases import OldDatabase
+from maim.common import clock, feed
+from maim.common.models import AuditEntry
+from tenants import services as tenants
+from tenants.models import Tenant
+from tests.support.old_bot import OldBot
+from tests.support.people import OPERATOR, make_agent, make_key, register
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything but a comparison is due at each step."""
+    monkeypatch.setattr(module, "FEED_SECONDS", 0)
+    for name in ("_AUDIT_SECONDS", "_HEARTBEAT_SECONDS", "_COUNTS_SECONDS", "_SAVE_SECONDS"):
+        monkeypatch.setattr(module, name, 0)
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return register("alice").tenant
+
+
+@pytest.fixture
+def target(shared: OldDatabase) -> Iterator[Target]:
+    with opened(Source(shared.url)) as found:
+        yield found
+
+
+@pytest.fixture
+def follow(shared: OldDatabase, target: Target) -> Callable[[], Following]:
+    """Begin to follow, as a bridge that was started does."""
+    return lambda: Following(Source(shared.url), target, with_secrets=False)
+
+
+def catch_up(following: Following) -> None:
+    while following.step():
+        pass
+
+
+def talk_value(shared: OldDatabase, agent: Agent) -> Any:
+    config = OldBot(shared.url).config(agent.id)
+    return config and config["config_overrides"].get("chat", {}).get("talk_value")
+
+
+def test_each_kind_of_change_is_brought_without_a_comparison(
+    shared: OldDatabase, follow: Callable[[], Following], tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = templates.create_template(actor=OPERATOR, tenant=None, name="calm", config=chat(talk_value=0.1))
+    agent = make_agent(tenant, template_id=template.id)
+    key = make_key(agent).key
+    following = follow()
+    catch_up(following)
+    monkeypatch.setattr(following, "_compare", lambda: False)
+
+    templates.update_template(actor=OPERATOR, template=template, changes={"config": chat(talk_value=0.25)})
+    catch_up(following)
+    assert talk_value(shared, agent) == 0.25
+
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"name": "renamed"})
+    catch_up(following)
+    assert shared.value("agents", agent.id, "name") == "renamed"
+
+    defaults = {"agent_defaults": chat(talk_value=0.5)}
+    tenants.update_tenant(actor=OPERATOR, tenant=tenant, changes={"tenant_config": defaults, "tenant_name": "Renamed"})
+    apikeys.update_key(actor=OPERATOR, key=key, changes={"status": "disabled"})
+    catch_up(following)
+    assert talk_value(shared, agent) == 0.5
+    assert shared.value("tenants", tenant.id, "tenant_name") == "Renamed"
+    assert shared.value("api_keys", key.id, "status") == "disabled"
+
+    plugins.set_plugin(
+        actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=True, config={"city": "上海"}
+    )
+    ApiKey.unscoped.filter(pk=key.id).update(usage_count=3, last_used_at=clock.now())
+    catch_up(following)
+    assert OldBot(shared.url).number_of_rows(agent.id)["plugin_settings"] == 1
+    assert shared.value("api_keys", key.id, "usage_count") == 3
+
+    apikeys.delete_key(actor=OPERATOR, key=key)
+    catch_up(following)
+    assert "api_keys" not in OldBot(shared.url).number_of_rows(agent.id)
+
+    tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
+    catch_up(following)
+    assert OldBot(shared.url).number_of_rows(agent.id) == {}
+
+
+def test_what_is_refused_is_tried_again_without_a_comparison(
+    shared: OldDatabase, follow: Callable[[], Following], tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = follow()
+    catch_up(following)
+    monkeypatch.setattr(following, "_compare", lambda: False)
+    refuse(shared, "no")
+    agent = make_agent(tenant, name="no")
+    catch_up(following)
+    assert figures()[0].refused == 1
+
+    shared.execute("DROP TRIGGER no")
+    catch_up(following)
+
+    assert figures()[0].refused == 0
+    assert shared.value("agents", agent.id, "name") == "no"
+
+
+def sweep_everything() -> None:
+    with clock.frozen_at(clock.now() + timedelta(days=8)):
+        feed.sweep()
+    AuditEntry.objects.all().delete()
+
+
+def test_a_cursor_that_is_swept_has_everything_compared(
+    shared: OldDatabase, follow: Callable[[], Following], tenant: Tenant
+) -> None:
+    agent = make_agent(tenant, config=chat(talk_value=0.1))
+    following = follow()
+    catch_up(following)
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": chat(talk_value=0.25)})
+    sweep_everything()
+
+    catch_up(following)
+
+    assert talk_value(shared, agent) == 0.25
+
+
+def test_a_bridge_that_was_killed_while_it_compared_does_not_count_as_complete(
+    shared: OldDatabase, follow: Callable[[], Following], tenant: Tenant
+) -> None:
+    make_agent(tenant)
+    catch_up(follow())
+    sweep_everything()
+    Bridge.objects.update(cursor="0")
+    before = Bridge.objects.get()
+
+    follow().step()  # finds the cursor swept, and is killed
+    follow().step()
+
+    between = Bridge.objects.get()
+    assert between.compared_at is None
+    assert between.current_at == before.current_at
+    catch_up(follow())
+    assert Bridge.objects.get().compared_at is not None
+
+
+def test_the_lag_is_the_age_of_the_oldest_change_that_was_not_brought(
+    shared: OldDatabase, follow: Callable[[], Following], tenant: Tenant
+) -> None:
+    agent = make_agent(tenant)
+    following = follow()
+    catch_up(following)
+    nothing = figures()[0].lag_seconds
+    now = clock.now()
+    for seconds in (10, 20):
+        with clock.frozen_at(now + timedelta(seconds=seconds)):
+            agents.update_agent(actor=OPERATOR, agent=agent, changes={"name": f"after {seconds}"})
+
+    with clock.frozen_at(now + timedelta(seconds=40)):
+        pending = figures()[0]
+        catch_up(following)
+        brought = figures()[0]
+
+    assert (nothing, pending.lag_seconds, brought.lag_seconds) == (0, 30, 0)
+    assert brought.current_at == now + timedelta(seconds=40)
