@@ -147,7 +147,8 @@ def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> Non
         with Bridge(server, old.url) as bridge:
             wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
             with frozen(mariadb):
-                time.sleep(1)  # for the next statement to hang
+                change(server, "agent_3", "hanging")
+                time.sleep(1)  # for the statement about it to hang
                 code, seconds = bridge.stop()
     finally:
         mariadb.kill()
