@@ -14,8 +14,7 @@ from typing import Any
 from django.utils.crypto import salted_hmac
 
 from agents.config import secrets
-from agents.config.changing import AGENT_DEFAULTS
-from agents.config.document import Config, section
+from agents.config.document import AGENT_DEFAULTS, Config, section
 from agents.models import Agent, PluginSetting
 from apikeys import adoption
 from apikeys.models import ApiKey, KeyStatus

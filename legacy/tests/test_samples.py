@@ -13,7 +13,6 @@ from agents.config import secrets
 from agents.models import Agent
 from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.samples import Sample
-from maim.commands.exits import Exit
 from maim.http.surfaces import INTERNAL, PUBLIC
 from tests.support.client import SurfaceClient
 
