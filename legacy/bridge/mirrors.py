@@ -36,6 +36,9 @@ class Mirror(ABC):
 
     name: ClassVar[str]
 
+    def __init__(self, *, with_secrets: bool) -> None:
+        self._with_secrets = with_secrets
+
     @abstractmethod
     def stored(self) -> QuerySet[Any]:
         """All objects here."""
@@ -82,7 +85,8 @@ class Tenants(Mirror):
         return [self._plan(target, object_id, here.get(object_id), there[object_id]) for object_id in object_ids]
 
     def _plan(self, target: Target, tenant_id: str, tenant: Tenant | None, found: list[Row]) -> Plan:
-        wanted = [] if tenant is None else [dict(rows.tenant_row(tenant))]
+        old = found[0] if found else None
+        wanted = [] if tenant is None else [dict(rows.tenant_row(tenant, old, with_secrets=self._with_secrets))]
         for row in wanted:
             row["tenant_name"] = row["tenant_name"][: self._MOST]
             if found and is_distinct_form(str(found[0]["tenant_name"]), row["tenant_name"], tenant_id):
@@ -109,9 +113,6 @@ class Agents(Mirror):
     """Agents, with what was set for them by themselves, their tenant and their template."""
 
     name = "agents"
-
-    def __init__(self, *, with_secrets: bool) -> None:
-        self._with_secrets = with_secrets
 
     def stored(self) -> QuerySet[Agent]:
         return Agent.unscoped.all()
@@ -189,7 +190,8 @@ class Plugins(Mirror):
         plans = list[Plan]()
         for object_id in object_ids:
             setting, found = here.get(object_id), there[object_id]
-            wanted = [] if setting is None else [rows.plugin_row(setting)]
+            old = found[0] if found else None
+            wanted = [] if setting is None else [rows.plugin_row(setting, old, with_secrets=self._with_secrets)]
             # An id of their place: in the old table an agent's may be empty instead of null.
             found = [{**row, "agent_id": row["agent_id"] or None, "plugin_name": _name(row)} for row in found]
             writes = writes_for(target, "plugin_settings", wanted, found, key=self._KEY)

@@ -32,11 +32,12 @@ MAX_INTEGER = 2**31 - 1  # of MySQL's INT
 Tables = Mapping[str, Mapping[str, Column]]
 
 
-def tenant_row(tenant: Tenant) -> Row:
-    """The tenant's row. What it says for all of its agents is in their configs."""
+def tenant_row(tenant: Tenant, old: Row | None, *, with_secrets: bool) -> Row:
+    """Return the tenant's row. What it says for all of its agents is in their configs."""
     said = tenant.tenant_config
     if said is not None:
-        said = {key: value for key, value in said.items() if key != AGENT_DEFAULTS}
+        own = {key: value for key, value in said.items() if key != AGENT_DEFAULTS}
+        said = _shown(own, old and old["tenant_config"], f"tenant {tenant.id}", with_secrets=with_secrets)
     return {
         "id": tenant.id,
         "tenant_name": tenant.tenant_name,
@@ -91,19 +92,40 @@ def shown_config(config: Config, agent_id: str, old: Mapping[str, Sequence[Row]]
     except Unsealable:
         log.error("agent %s: its secrets are sealed under a key that is not configured, and are left out", agent_id)
         return secrets.omitted(config)
-    if with_secrets:
-        return result
-    known = _KnownSecrets(old)
-    providers = section(result, "model").get("api_providers")
+    return result if with_secrets else _with_known_secrets(result, _KnownSecrets(old))
+
+
+def _with_known_secrets(config: Config, known: _KnownSecrets) -> Config:
+    """Return a copy without the secrets that the old database does not have, as it has them."""
+    result = secrets.omitted(config)
+    providers = section(config, "model").get("api_providers")
     for provider in providers if isinstance(providers, list) else ():
-        if not known.has_provider(provider):
-            # Both go: a key that is known there is not sent to an address that is not.
-            provider.pop("api_key", None)
-            provider.pop("base_url", None)
-    message = section(result, "maim_message")
-    if message.get("auth_token") and message["auth_token"] not in known.tokens:
-        del message["auth_token"]
+        if known.has_provider(provider):  # else both go: a known key is not sent to an address that is not known
+            shown = next(
+                item
+                for item in result["config_overrides"]["model"]["api_providers"]
+                if item["name"] == provider["name"]
+            )
+            shown.update({key: provider[key] for key in ("api_key", "base_url") if key in provider})
+    token = section(config, "maim_message").get("auth_token")
+    if token and token in known.tokens:
+        section(result, "maim_message")["auth_token"] = token
     return result
+
+
+def _shown(document: dict[str, Any], old: Any, whose: str, *, with_secrets: bool) -> dict[str, Any]:
+    """Return a document as it goes out, made of a sealed one: with its secrets only if they are asked for, or if the
+    old database has the very document already."""
+    try:
+        opened = secrets.opened(document)
+    except Unsealable:
+        log.error("%s: secrets are sealed under a key that is not configured, and are left out", whose)
+        return secrets.omitted(document)
+    try:
+        is_known = values.document(old) == opened
+    except Unreadable:
+        is_known = False
+    return opened if with_secrets or is_known else secrets.omitted(document)
 
 
 class _KnownSecrets:
@@ -156,15 +178,17 @@ def key_row(key: ApiKey, old: Row | None) -> Row:
     }
 
 
-def plugin_row(setting: PluginSetting) -> Row:
-    """The setting's row. Its id is short enough for the old column, whatever the plugin is called."""
+def plugin_row(setting: PluginSetting, old: Row | None, *, with_secrets: bool) -> Row:
+    """Return the setting's row. Its id is short enough for the old column, whatever the plugin is called."""
     return {
         "id": f"ps_{_digest(setting.tenant_id, setting.agent_scope, setting.plugin_name)}",
         "tenant_id": setting.tenant_id,
         "agent_id": setting.agent_id,
         "plugin_name": setting.plugin_name,
         "enabled": setting.enabled,
-        "config": Json(setting.config),
+        "config": Json(
+            _shown(setting.config, old and old["config"], f"plugin setting {setting.pk}", with_secrets=with_secrets)
+        ),
         "created_at": setting.created_at,
     }
 

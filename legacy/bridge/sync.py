@@ -47,8 +47,9 @@ class Sync:
         self, target: Target, records: Records, refusals: Refusals, *, with_secrets: bool, is_dry: bool = False
     ) -> None:
         self._target, self._records, self._refusals, self._is_dry = target, records, refusals, is_dry
-        self.tenants, self.agents = Tenants(), Agents(with_secrets=with_secrets)
-        self.keys, self.plugins = Keys(), Plugins()
+        self.tenants, self.agents, self.keys, self.plugins = (
+            kind(with_secrets=with_secrets) for kind in (Tenants, Agents, Keys, Plugins)
+        )
         # In the order in which one needs the other.
         self.mirrors: tuple[Mirror, ...] = (self.tenants, self.agents, self.keys, self.plugins)
         self.done: Counter[tuple[str, str]] = Counter()

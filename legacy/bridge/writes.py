@@ -65,7 +65,7 @@ def is_same(wanted: Any, found: Any) -> bool:
         if wanted is None or found is None:
             return wanted is found
         if isinstance(wanted, bool):
-            return values.flag(found) is wanted
+            return values.flag(found) == wanted
         if isinstance(wanted, datetime):
             return _is_same_moment(wanted, values.moment(found))
         is_number = isinstance(wanted, int | float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from legacy.bridge.target import opened
 from legacy.sources import Source
 from legacy.tests.bridging import bridge, chat, counts, refuse
 from legacy.tests.importing import import_from
-from legacy.tests.old_databases import OldDatabase
+from legacy.tests.old_databases import OldDatabase, connected
 from maim.common import clock
 from maim.common.models import Lock
 from tenants import services as tenants
@@ -186,6 +187,24 @@ def test_secrets_under_a_lost_key_are_left_out_and_all_else_goes_over(
 
     assert provider(agent_id=agent.id, bot=bot) == (None, None)
     assert section(bot, agent)["talk_value"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("with_secrets", [False, True])
+def test_secrets_of_tenants_and_plugins_go_out_only_if_asked_for(
+    shared: OldDatabase, tenant: Tenant, with_secrets: bool
+) -> None:
+    document = {"city": "上海", "headers": {"X-Own": "sk-own"}, "token": "sk-own"}
+    tenants.update_tenant(actor=OPERATOR, tenant=tenant, changes={"tenant_config": document})
+    plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=None, plugin_name="weather", enabled=True, config=document)
+
+    bridge(shared, "--once", *(["--with-secrets"] if with_secrets else []))
+
+    shown = document if with_secrets else {"city": "上海", "headers": {}}
+    assert json.loads(shared.value("tenants", tenant.id, "tenant_config")) == shown
+    with closing(connected(shared.url)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT config FROM plugin_settings")
+        assert json.loads(cursor.fetchone()[0]) == shown
 
 
 # ---- API keys

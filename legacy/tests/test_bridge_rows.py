@@ -131,4 +131,4 @@ def test_every_column_that_takes_no_null_has_a_value() -> None:
     ],
 )
 def test_rows_are_compared_by_what_they_mean(wanted: Any, found: Any, same: bool) -> None:
-    assert is_same(wanted, found) is same
+    assert is_same(wanted, found) == same

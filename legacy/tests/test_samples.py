@@ -115,7 +115,7 @@ def test_a_second_run_writes_nothing_and_nothing_differs(sample: Sample, importe
     }
     refused = [finding for finding in imported.report["findings"] if finding["is_refused"]]
     assert (compared.status, compared.err) == (4, "")
-    assert compared.out.count(": refused") == len(refused) == sum(int(row[3]) for row in compared.rows)
+    assert compared.out.count(": refused") == len(refused)
 
 
 def test_both_systems_say_the_same_of_every_key(sample: Sample, imported: Run, tmp_path: Path) -> None:
