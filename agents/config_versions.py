@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from agents.config import names, secrets, system
+from agents.config import addresses, names, secrets, system
 from agents.config.changing import agent_defaults, by_path, changed, warnings_over
 from agents.config.document import Config
-from agents.config.layers import Layer
+from agents.config.layers import Layer, resolve
 from agents.config.patches import Patch, make_patch
 from agents.errors import AgentNotFound, BadConfig, ForeignTemplate, VersionNotFound
 from agents.models import Agent, ConfigVersion, Template
@@ -81,6 +81,16 @@ def check_template(agent: Agent, stored: Config) -> None:
     below = layers_below(agent)
     others = [layer for layer in below if layer.name != "template"]
     names.check_names(agent.config, [below], stored=stored, stored_stacks=[others])
+
+
+def check_template_addresses(agent: Agent, *, before: Sequence[Layer]) -> None:
+    """Raise BadConfig if the tenant's own template that an agent takes puts another address beside a stored secret.
+
+    `before` are all layers as they were without it. An operators' template may say where the bots of all connect.
+    """
+    below = layers_below(agent)
+    if any(layer.name == "template" and not layer.is_trusted for layer in below):
+        addresses.check_layers(resolve(before), resolve([*below, Layer("agent", agent.config)]))
 
 
 def expect(row: Agent, versions: Container[int] | None) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Length
 from django.utils.translation import gettext_lazy as _
 
-from agents.config import secrets
+from agents.config import addresses, secrets
 from agents.config_versions import lock_agent
 from agents.errors import BadConfig
 from agents.models import Agent, PluginSetting
@@ -55,9 +55,10 @@ def set_plugin(
     `expected` one (None: over any, or none).
 
     A mask keeps the stored secret; in an agent's first setting, the tenant's, which is what the agent had so far.
-    Raise TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a mask where nothing is stored, for a bad
-    name of a plugin that has no setting yet, or where the settings would be more than MAX_PLUGINS, or together longer
-    than MAX_TOTAL_LENGTH. Those that are already may be changed, but do not grow.
+    Raise TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a mask where nothing is stored, for a kept
+    secret beside another address (operators and the internal surface may), for a bad name of a plugin that has no
+    setting yet, or where the settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those
+    that are already may be changed, but do not grow.
     """
     # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
     lock_tenant(tenant.id)
@@ -69,7 +70,7 @@ def set_plugin(
     row, shown = of_scope.get(scope), of_scope.get(scope, of_scope.get(""))
     check_revision(row, expected)
     before, config_before = (None, None) if row is None else (snapshot(row), row.config)
-    config = _sealed(config, {} if shown is None else shown.config)
+    config = _sealed(config, {} if shown is None else shown.config, may_move_secrets=actor.is_trusted)
     _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
     if row is None:
         if error := name_error(plugin_name):
@@ -125,15 +126,18 @@ def _new_setting(agent: Agent, number: int, setting: Mapping[str, Any]) -> Plugi
     try:
         if error := name_error(row.plugin_name):
             raise Invalid({"plugin_name": [error]})
-        row.config = _sealed(row.config, {})
+        row.config = _sealed(row.config, {}, may_move_secrets=False)
     except Invalid as error:
         raise Invalid({f"plugins.{number}.{place}": told for place, told in error.errors.items()}) from error
     return row
 
 
-def _sealed(sent: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+def _sealed(sent: dict[str, Any], stored: dict[str, Any], *, may_move_secrets: bool) -> dict[str, Any]:
     try:
-        return secrets.sealed(secrets.unmasked(sent, stored), stored)
+        meant = secrets.unmasked(sent, stored)
+        if not may_move_secrets:
+            addresses.check_document_moved(sent, stored, meant)
+        return secrets.sealed(meant, stored)
     except BadConfig as error:
         raise Invalid({f"config.{place}": sentences for place, sentences in error.errors.items()}) from error
 

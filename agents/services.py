@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from agents import config_versions
 from agents.config.document import Config
+from agents.config.layers import Layer
 from agents.config.secrets import masked
 from agents.config_versions import ConfigWrite, lock_agent
 from agents.errors import AgentNameTaken, NoActivityFor, NotActive
@@ -71,6 +72,9 @@ def create_agent(
     agent.change_name(name)
     config_versions.check_template(agent, {})
     config_versions.change(agent, config or {}, ConfigWrite(strict=strict), actor=actor)
+    if not actor.is_trusted:
+        others = [layer for layer in config_versions.layers_below(agent) if layer.name != "template"]
+        config_versions.check_template_addresses(agent, before=others)
     add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
@@ -105,6 +109,7 @@ def update_agent(
     row = lock_agent(agent.pk)
     config_versions.expect(row, write.expected)
     before, config_before = snapshot(row), row.config
+    below_before = config_versions.layers_below(row) if "template_id" in changes and not actor.is_trusted else []
     if "name" in changes:
         row.change_name(changes["name"])
     fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
@@ -113,6 +118,9 @@ def update_agent(
     has_new_config = "config" in changes and config_versions.change(row, changes["config"], write, actor=actor)
     if row.template_id != before["template_id"]:
         config_versions.check_template(row, config_before)
+        if not actor.is_trusted:
+            layers_before = [*below_before, Layer("agent", config_before)]
+            config_versions.check_template_addresses(row, before=layers_before)
     after = snapshot(row)
     if audit.differ(before, after):
         row.updated_at = clock.now()

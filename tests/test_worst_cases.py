@@ -90,6 +90,11 @@ def deep(value: int = 1) -> Config:
     return found
 
 
+def many_secrets() -> Config:
+    """As many secrets in one object as a config may have values."""
+    return {"tokens": {f"k{number}": "s" for number in range(MAX_LEAVES - 100)}}
+
+
 def wrong_values() -> Config:
     wrong = {"ban_words": [1] * 4990}
     return {"config_overrides": {"message_receive": wrong, "experimental": {"chat_prompts": ["x"] * 4990}}}
@@ -120,6 +125,7 @@ CONFIGS: dict[str, tuple[Callable[[], Config], Callable[[], Config]]] = {
     "odd values": (odd_values, lambda: odd_values(2)),
     "unknown models": (dict, unknown_models),
     "regexes": (dict, regexes),
+    "many secrets": (many_secrets, many_secrets),
 }
 
 
