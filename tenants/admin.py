@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.config.changing import masked_tenant_config
 from maim.common.actor import Actor
+from maim.common.errors import Conflict
 from maim.common.models import AuditEntry
 from maim.http.admin_base import ConfigAdmin, actor_of
 from maim.http.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
@@ -68,6 +71,16 @@ class NewMembers(_MembershipInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         return super().get_queryset(request).none()
+
+
+def _check_unchanged(form: forms.ModelForm, current: Membership | None, shown_at: datetime) -> None:  # type: ignore[type-arg]
+    """Raise Conflict for a new member who has become one since, and for one to be removed who got another role."""
+    if not isinstance(form, MemberForm):
+        is_changed = current is not None and current.created_at > shown_at
+    else:
+        is_changed = current is not None and current.role != form.shown_value("role")
+    if is_changed:
+        raise Conflict(_("The members were changed after the form was opened. Nothing was saved; open it again."))
 
 
 class TenantForm(ServiceForm):
@@ -132,9 +145,13 @@ class TenantAdmin(ConfigAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         actor, tenant = actor_of(request), formset.instance
+        members = {row.user_id: row for row in Membership.objects.filter(tenant=tenant)}
         for member in formset.forms:
             user_id = member.instance.user_id
-            if member in formset.deleted_forms:
+            is_deleted = member in formset.deleted_forms
+            if is_deleted or not isinstance(member, MemberForm):
+                _check_unchanged(member, members.get(user_id), form.shown_at)
+            if is_deleted:
                 services.remove_member(actor=actor, tenant=tenant, user_id=user_id)
             elif member.has_changed():
                 services.set_member(actor=actor, tenant=tenant, user_id=user_id, role=member.cleaned_data["role"])

@@ -160,6 +160,15 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
             if name not in self.current_values or self._differs(name, self.initial)
         ]
 
+    def shown_value(self, name: str) -> Any:
+        """Return the value that a field was shown with; None if that is not known."""
+        return self._shown.values.get(name) if self._shown else None
+
+    @property
+    def shown_at(self) -> datetime:
+        """When the form was opened; of one that does not say, now, because nothing can have changed since."""
+        return self._shown.at if self._shown else clock.now()
+
     def audit_trail(self) -> QuerySet[AuditEntry]:
         """Return the audit log's entries on the row."""
         return AuditEntry.objects.filter(object_id=self.instance.pk)

@@ -421,3 +421,26 @@ def test_a_member_removed_elsewhere_is_no_fault_and_stays_removed(olivia: Operat
     assert form.send(description="new").status_code < 500
 
     assert not Membership.objects.filter(user=bob.user, tenant=alice.tenant).exists()
+
+
+def test_a_person_who_became_a_member_elsewhere_keeps_the_role(
+    olivia: Operator, alice: Person, charlie: Person
+) -> None:
+    form = open_form(olivia, alice.tenant)
+    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=charlie.user.pk, role=Role.OWNER)
+
+    response = form.send(**{"memberships-2-0-user": charlie.user.pk, "memberships-2-0-role": "member"})
+
+    assert "The members were changed after the form was opened" in response.content.decode()
+    assert Membership.objects.get(user=charlie.user, tenant=alice.tenant).role == Role.OWNER
+
+
+def test_a_member_whose_role_was_changed_elsewhere_is_not_removed(olivia: Operator, alice: Person, bob: Person) -> None:
+    form = open_form(olivia, alice.tenant)
+    line = role_field(form, "bob").removesuffix("-role")
+    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk, role=Role.OWNER)
+
+    response = form.send(**{f"{line}-DELETE": "on"})
+
+    assert "The members were changed after the form was opened" in response.content.decode()
+    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.OWNER
