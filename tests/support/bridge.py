@@ -143,14 +143,21 @@ for start in range(0, len(ids), 200):
 """
 
 
+# Parts of a config that tables hold: an old bot reads them with the defaults of their columns.
+_OF_TABLES = ("config_overrides", "persona")
+
+
 def compared(server: MaimServer, bot: OldBot) -> dict[str, Any]:
     """Return what is here and what an old bot reads, by agent, of both sides; None where these are the same."""
     here = dict(json.loads(line) for line in server.manage("shell", "-v0", "-c", _CONFIGS).splitlines())
     found = dict[str, Any]()
     for agent_id in here.keys() | set(bot.agents()):
         read, expected = bot.config(agent_id), here.get(agent_id)
-        plain = None if read is None else {key: value for key, value in read.items() if key != "config_overrides"}
-        found[agent_id] = None if plain == expected else (expected, plain)
+        plain, wanted = (
+            None if config is None else {key: value for key, value in config.items() if key not in _OF_TABLES}
+            for config in (read, expected)
+        )
+        found[agent_id] = None if plain == wanted else (wanted, plain)
     return found
 
 
