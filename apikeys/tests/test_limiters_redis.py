@@ -252,6 +252,9 @@ class TestFailover:
         monkeypatch.setattr(connections, "time", stopped)
         limit = rate(9)
         take(limiter, limit)
+        with Client(host="127.0.0.1", port=pair.primary.port) as client:
+            client.set("after the use", 1)
+            assert client.wait(1, 10_000) == 1, "the replica has the use, too"
         pair.switch.target = pair.replica.port
         pair.cut_off()
 
