@@ -199,7 +199,7 @@ class _Layers(NamedTuple):
         return _Layers(head, head.etag_over(defaults), [*below, Layer("agent", config)])
 
     def shown(self, config: Config, resolved: Config) -> Effective:
-        """What was resolved, as it may be shown, with what is worth a warning about it."""
+        """Return what was resolved, as it may be shown, with what is worth a warning about it."""
         warnings = [notice._asdict() for notice in self._notices(resolved)]
         document = {"version": self.head.config_version, "config": config, "warnings": warnings}
         return Effective(self.head, self.etag, orjson.dumps(document))

@@ -127,13 +127,13 @@ class Plan(NamedTuple):
 
     @property
     def by_kind(self) -> dict[str, int]:
-        """How many would go of each kind, in the order in which kinds are imported."""
+        """Return how many would go of each kind, in the order in which kinds are imported."""
         counts = Counter(removal.kind for removal in self.removals)
         return {kind: counts[kind] for kind in {**self.imported, **counts} if counts[kind]}
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it removes a large share of a kind, or something that was made or changed here since."""
+        """Return whether it removes a large share of a kind, or something that was made or changed here since."""
         came_over = Counter(removal.kind for removal in self.removals if removal.was_imported)
         return bool(self.touched) or any(
             number * _SHARE > self.imported[kind] for kind, number in came_over.items() if kind in self.imported

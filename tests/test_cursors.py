@@ -37,7 +37,7 @@ def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_list(route: Route, operation: dict[str, Any]) -> bool:
-    """Whether it answers a list, bare or as `items`."""
+    """Return whether it answers a list, bare or as `items`."""
     content = operation["responses"].get("200", {}).get("content", {}).get("application/json")
     if route.method != "GET" or content is None:
         return False

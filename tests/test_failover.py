@@ -87,7 +87,7 @@ def ready(maim: MaimServer) -> tuple[int, dict[str, str]]:
 
 
 def is_counted(told: Told) -> bool:
-    """Whether a limited key is good, and its use counted by its limit."""
+    """Return whether a limited key is good, and its use counted by its limit."""
     return told.code == "VALID" and told.data["rate_limit"] is not None
 
 
@@ -211,7 +211,7 @@ def uses(maim: MaimServer, key: dict[str, Any]) -> int:
 
 
 def signs_in(maim: MaimServer) -> bool:
-    """Whether somebody may register, who is counted by the limit of sign-ins."""
+    """Return whether somebody may register, who is counted by the limit of sign-ins."""
     name = f"user{time.monotonic_ns()}"
     with maim.client() as v1:
         return v1.post("/api/v1/auth/register", json={"username": name, "password": "password123"}).status_code == 200

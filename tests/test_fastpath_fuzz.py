@@ -183,7 +183,7 @@ class TwoWays:
 
 
 def compared(reply: Reply, uses: int) -> Answer:
-    """What two ways have to agree on."""
+    """Return what two ways have to agree on."""
     headers: list[tuple[str, str]] = []
     body = OF_THE_MOMENT.sub(rb"\1\2", reply.body)
     for name, value in ((name.lower(), value) for name, value in reply.headers):

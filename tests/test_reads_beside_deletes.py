@@ -83,7 +83,7 @@ def _filled(body: Any, values: dict[str, str]) -> Any:
 
 
 def fast_path_reads(objects: Objects) -> Iterator[Read]:
-    """What is read below Django."""
+    """Return what is read below Django."""
     for part in ("", "/config", "/config/effective"):
         path = f"/api/v2/agents/{objects.values['agent_id']}{part}"
         yield Read(f"fast path: {path}", partial(_read_below_django, path))
@@ -116,7 +116,7 @@ def _get(client: SurfaceClient, page: str) -> int:
 
 
 def command_reads(objects: Objects) -> Iterator[Read]:
-    """What commands read."""
+    """Return what commands read."""
     for line in COMMANDS:
         words = fill(line, **objects.values).split()
         yield Read(f"manage.py {line}", partial(_run, words))

@@ -281,7 +281,7 @@ UNCONDITIONAL = {"internal: POST /api/v2/auth/report-leaked-key"}
 
 
 def heeds_if_match(change: Change) -> bool:
-    """Whether the document says so of a change's operation."""
+    """Return whether the document says so of a change's operation."""
     method, path = re.sub(r"\{disabled_key_id\}", "{key_id}", change.request.partition("?")[0]).split(" ")
     operation = document(change.surface)["paths"][path][method.lower()]
     return any(each["name"] == "If-Match" for each in operation["parameters"])

@@ -60,7 +60,7 @@ def warned(sent: Any, stored: Any = None) -> list[str]:
 
 
 def stored_of(sent: Config) -> Config:
-    """What is stored of it."""
+    """Return what is stored of it."""
     found = schema.checked(sent, {})
     assert found.errors == []
     return schema.replaced(sent, found.meant)

@@ -72,7 +72,7 @@ def _items(config: Config, kind: str) -> list[Config]:
 
 
 def _trust_of(value: Any, layers: list[Layer]) -> set[bool]:
-    """Whether the layers that a value's texts are from are operators'."""
+    """Return whether the layers that a value's texts are from are operators'."""
     text = json.dumps(value)
     return {layer.is_trusted for number, layer in enumerate(layers) if f"of layer {number}" in text}
 

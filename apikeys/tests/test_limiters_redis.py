@@ -265,7 +265,7 @@ class TestFailover:
 
 
 def refused_by(redis: Redis) -> int:
-    """How many writes a server refused because it is a replica."""
+    """Return how many writes a server refused because it is a replica."""
     with Client(host="127.0.0.1", port=redis.port) as client:
         number: int = client.info("errorstats").get("errorstat_READONLY", {}).get("count", 0)
         return number

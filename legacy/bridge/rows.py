@@ -214,7 +214,7 @@ def _config_row(table: str, agent_id: str, said: Config, defaults: Config, table
 
 
 def _value(said: Any, default: Any, column: Column) -> Any:
-    """What a column of the field with this default holds: what was said, if it is of the field's type."""
+    """Return what a column of the field with this default holds: what was said, if it is of the field's type."""
     if isinstance(default, list | dict):
         return Json(said if isinstance(said, type(default)) else default)
     if isinstance(default, bool):

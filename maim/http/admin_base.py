@@ -142,7 +142,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
 
     def _listed(self, name: Any) -> Any:
-        """How a column is shown in the list: what people wrote isolates itself."""
+        """Return how a column is shown in the list: what people wrote isolates itself."""
         field = next((field for field in self.opts.fields if field.name == name), None)
         if not isinstance(field, models.CharField | models.TextField) or field.choices or isinstance(field, IdField):
             return name

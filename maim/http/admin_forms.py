@@ -166,7 +166,7 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def shown_at(self) -> datetime:
-        """When the form was opened; of one that does not say, now, because nothing can have changed since."""
+        """Return when the form was opened; of one that does not say, now, because nothing can have changed since."""
         return self._shown.at if self._shown else clock.now()
 
     def audit_trail(self) -> QuerySet[AuditEntry]:
@@ -273,6 +273,6 @@ def _difference(shown: Any, current: Any) -> str:
 
 
 def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:
-    """What is wrong with a document, each with its path, which is `body` for the document itself."""
+    """Return what is wrong with a document, each with its path, which is `body` for the document itself."""
     for path, texts in errors.items():
         yield from (text if path == "body" else f"{path}: {text}" for text in texts)

@@ -43,7 +43,7 @@ def is_unchanged(request: HttpRequest, etag: str) -> bool:
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether an `If-None-Match` header names an ETag."""
+    """Return whether an `If-None-Match` header names an ETag."""
     if if_none_match is None:
         return False
     return if_none_match.strip() == "*" or etag in _tags(if_none_match)

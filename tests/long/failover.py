@@ -85,7 +85,7 @@ class Asking:
         self._thread.join()
 
     def codes_since(self, moment: float) -> Counter[str]:
-        """What was answered to what was sent since."""
+        """Return what was answered to what was sent since."""
         return Counter(each.told.code for each in self.asked if each.sent >= moment)
 
     def _run(self) -> None:

@@ -158,7 +158,7 @@ def _run(mariadb: MariaDB, statements: str) -> str:
 
 
 def _position(redis: Redis) -> int:
-    """How far a server is in what a primary wrote."""
+    """Return how far a server is in what a primary wrote."""
     with _client(redis) as client:
         replication = client.info("replication")
     number: int = replication.get("slave_repl_offset", replication["master_repl_offset"])

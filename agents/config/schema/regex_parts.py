@@ -43,12 +43,12 @@ class Part:
 
     @property
     def characters(self) -> int:
-        """What it may be made of."""
+        """Return what it may be made of."""
         return reduce(or_, (part.characters for part in self.within), 0) if self.within else self.first
 
     @property
     def last(self) -> int:
-        """What it may end with, where it is not empty."""
+        """Return what it may end with, where it is not empty."""
         found = 0
         for part in reversed(self.within):
             found |= part.last

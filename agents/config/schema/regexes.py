@@ -105,7 +105,7 @@ def _flat(part: Part) -> list[Part]:
 
 
 def _runs_again(parts: list[Part], *, is_searched: bool) -> bool:
-    """Whether a large repeat may run through the text again for each way in which what is before it matched.
+    """Return whether a large repeat may run through the text again for each way in which what is before it matched.
 
     It does not where it begins only after a character that it cannot run over. What is last in the regex does not
     fail, so that it is tried once.
@@ -126,7 +126,7 @@ def _runs_again(parts: list[Part], *, is_searched: bool) -> bool:
 
 
 def _begins_apart(before: list[Part], part: Part) -> bool:
-    """Whether no character that a part is made of can come just before it."""
+    """Return whether no character that a part is made of can come just before it."""
     for each in reversed(before):
         if each.last & part.characters:
             return False
@@ -136,7 +136,7 @@ def _begins_apart(before: list[Part], part: Part) -> bool:
 
 
 def _is_settled(repeat: Repeat, follow: int) -> bool:
-    """Whether the next character decides if there is another turn."""
+    """Return whether the next character decides if there is another turn."""
     # A turn of nothing is as good as none, whatever comes next.
     return repeat.low == repeat.high or not (repeat.body.can_be_empty or repeat.body.first & follow)
 
