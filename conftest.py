@@ -13,8 +13,8 @@ from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
-from maim.common import epoch
-from maim.http.surfaces import INTERNAL, PUBLIC
+from core import epoch
+from core.http.surfaces import INTERNAL, PUBLIC
 from tests.run import ON_MARIADB, ON_MARIADB_ONCE, ON_SQLITE
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, sign_in

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,14 +18,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.models import User
-from maim.common.actor import Actor
-from maim.common.display import isolated
-from maim.common.errors import Conflict, DomainError
-from maim.http.admin_base import OperatorAdmin, actor_of, change_url
-from maim.http.admin_forms import ServiceForm, show_refusal
-
-# What operators may do follows from two flags of the user; groups have no part in it.
-admin.site.unregister(Group)
+from core.actor import Actor
+from core.admin_base import OperatorAdmin, actor_of, change_url
+from core.admin_forms import ServiceForm, show_refusal
+from core.display import isolated
+from core.errors import Conflict, DomainError
 
 
 def _password_field(label: Any) -> forms.CharField:

@@ -13,3 +13,11 @@ class OperatorsAdminConfig(admin.AdminConfig):
 
     default = False
     default_site = "accounts.site.OperatorsSite"
+
+    def ready(self) -> None:
+        super().ready()
+        from django.contrib.admin import site
+        from django.contrib.auth.models import Group
+
+        # What operators may do follows from two flags of the user; groups have no part in it.
+        site.unregister(Group)

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from accounts import services
 from accounts.models import User
 from accounts.services import BadCredentials
-from maim.http.scope import RequestScope
+from core.http.request_context import RequestScope
 
 
 class AccountBackend(ModelBackend):

@@ -15,7 +15,7 @@ import bcrypt
 from django.contrib.auth.hashers import Argon2PasswordHasher, BCryptPasswordHasher
 from django.utils.translation import gettext_lazy as _
 
-from maim.common.errors import Unavailable
+from core.errors import Unavailable
 
 AT_ONCE = 2
 ADMITTED = 20  # of the public surface's 32 threads, of which eight may wait out a lease

@@ -10,10 +10,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.managers import UserManager
-from maim.common import clock, ids
-from maim.common.display import DisplayName, ShownByName
-from maim.common.fields import ExactCharField, IdField
-from maim.common.text import fold
+from core import clock, ids
+from core.display import DisplayName, ShownByName
+from core.fields import ExactCharField, IdField
+from core.text import fold
 
 
 class User(ShownByName, AbstractBaseUser, PermissionsMixin):
@@ -34,7 +34,6 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
-    REQUIRED_FIELDS: ClassVar[list[str]] = ["email"]  # that createsuperuser asks for; it may be left empty
 
     class Meta:
         verbose_name = _("user")

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from maim.http.fields import Body, StrictCharField
+from core.http.fields import Body, StrictCharField
 
 
 class RegisterBody(Body):
@@ -38,17 +38,6 @@ class UserAnswer(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField(allow_null=True)
     is_active = serializers.BooleanField()
-
-
-class MembershipAnswer(serializers.Serializer[Any]):
-    tenant_id = serializers.CharField()
-    tenant_name = serializers.CharField(source="tenant.tenant_name")
-    tenant_status = serializers.CharField(source="tenant.status")
-    role = serializers.CharField()
-
-
-class ProfileAnswer(UserAnswer):
-    memberships = MembershipAnswer(many=True)
 
 
 class TokenAnswer(serializers.Serializer[Any]):

@@ -17,12 +17,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts import throttle, tokens
 from accounts.models import TokenSession, User
 from accounts.tokens import BadToken, TokenPair
-from maim.common import audit, clock, primary
-from maim.common.actor import Actor
-from maim.common.db import reconnecting, transactional, unique_or
-from maim.common.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from maim.common.naming import folded_length_error
-from maim.common.text import fold, fold_name, name_error
+from core import audit, clock, primary
+from core.actor import Actor
+from core.db import reconnecting, transactional, unique_or
+from core.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from core.naming import folded_length_error
+from core.text import fold, fold_name, name_error
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 1024  # hashing is linear in it
@@ -56,8 +56,12 @@ def snapshot(user: User) -> dict[str, Any]:
     }
 
 
-def check_registration_open() -> None:
-    """Raises Forbidden where only operators make users (MAIM_REGISTRATION)."""
+def check_registration(*, username: str, address: str) -> None:
+    """Count an attempt to register.
+
+    Raise TooManyRequests after too many of them, Forbidden where only operators create users (MAIM_REGISTRATION).
+    """
+    throttle.attempt(account=username, address=address)
     if not settings.REGISTRATION_OPEN:
         raise Forbidden(_("Registration is closed; ask an operator for an account"))
 

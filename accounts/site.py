@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from accounts import services
-from maim.common.errors import DomainError, Invalid
-from maim.http.admin_base import actor_of
-from maim.http.admin_forms import show_refusal
+from core.admin_base import actor_of
+from core.admin_forms import show_refusal
+from core.errors import DomainError, Invalid
 
 
 class OperatorLoginForm(AdminAuthenticationForm):

@@ -18,9 +18,9 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
-from maim.common import redis
-from maim.common.errors import TooMany
-from maim.common.text import fold
+from core import redis
+from core.errors import TooMany
+from core.text import fold
 
 log = logging.getLogger("maim.auth")
 

@@ -1,44 +1,29 @@
-"""v1: registration, sign-in, one's own account."""
+"""v1: sign-in and one's own password."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import services, throttle
+from accounts import services
 from accounts.models import User
 from accounts.serializers import (
     LoginBody,
     PasswordBody,
-    ProfileAnswer,
-    ProfileBody,
     RefreshBody,
-    RegisterBody,
     TokenAnswer,
-    UserAnswer,
 )
 from accounts.tokens import TokenPair
-from maim.http.openapi import operation
-from maim.http.views import FORM_OR_JSON, AnonymousView, PlainView
-from tenants import services as tenants
+from core.http.openapi import operation
+from core.http.views import FORM_OR_JSON, AnonymousView, PlainView
 
 
 def _token_answer(pair: TokenPair) -> Response:
     return Response(
         {**TokenAnswer({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
     )
-
-
-class Register(AnonymousView):
-    @operation("Register, with a personal tenant", tag="auth", request=RegisterBody, answer=UserAnswer, refusals=(429,))
-    def post(self, request: Request) -> Response:
-        body = self.body(RegisterBody)
-        throttle.attempt(account=body["username"], address=self.actor.address)
-        user = tenants.register(actor=self.actor, **body)
-        return Response(UserAnswer(user).data)
 
 
 class Login(AnonymousView):
@@ -81,20 +66,3 @@ class Password(PlainView):
             actor=self.actor, user=request.user, keep_session=request.auth, **self.body(PasswordBody)
         )
         return Response(status=204)
-
-
-class Me(PlainView):
-    @operation("Who is signed in", tag="auth", answer=ProfileAnswer)
-    def get(self, request: Request) -> Response:
-        return _profile(request.user)
-
-    @operation("Change one's e-mail address", tag="auth", request=ProfileBody, answer=ProfileAnswer)
-    def patch(self, request: Request) -> Response:
-        assert isinstance(request.user, User)
-        user = services.update_user(actor=self.actor, user_id=request.user.id, changes=self.body(ProfileBody))
-        return _profile(user)
-
-
-def _profile(user: Any) -> Response:
-    data = {**UserAnswer(user).data, "memberships": tenants.memberships_of(user.pk)}
-    return Response(ProfileAnswer(data).data)

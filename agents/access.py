@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from agents.errors import AgentNotFound
 from agents.models import Agent
-from maim.common.actor import Actor
+from core.actor import Actor
 from tenants.access import Need, get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant

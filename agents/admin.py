@@ -13,17 +13,18 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from agents import config_versions, services, templates
+from agent_config.secrets import masked
+from agents import services
 from agents.access import agents_for
-from agents.config.secrets import masked
-from agents.config_serializers import TemplateChanges
-from agents.config_versions import ConfigWrite
 from agents.models import Agent, ConfigVersion, Template
-from agents.serializers import AgentChanges
-from maim.common.actor import Actor
-from maim.http.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
-from maim.http.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
-from maim.http.fields import ID_LENGTH
+from agents.serializers.agents import AgentChanges
+from agents.serializers.configs import TemplateChanges
+from agents.services import config_versions, templates
+from agents.services.config_versions import ConfigWrite
+from core.actor import Actor
+from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
+from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
+from core.http.fields import ID_LENGTH
 
 _CONFIG_HELP = _(
     "A JSON object. It is merged into the stored one: what you leave out stays, null removes, "

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from maim.common.errors import Conflict, FieldErrors, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 
 
 class AgentNotFound(NotFound):
@@ -13,15 +13,6 @@ class AgentNotFound(NotFound):
 class AgentNameTaken(Conflict):
     code = "AGENT_002"
     message = _("An agent of this name already exists in the tenant")
-
-
-class BadConfig(Invalid):
-    """The config breaks a rule; `errors` names the JSON paths."""
-
-    message = _("The agent's config is not valid")
-
-    def __init__(self, errors: FieldErrors) -> None:
-        super().__init__(errors, code="AGENT_004")
 
 
 class ForeignTemplate(Invalid):

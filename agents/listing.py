@@ -17,8 +17,8 @@ from django.db.models import QuerySet
 
 from agents.access import agents_for
 from agents.models import Agent
-from maim.common.actor import Actor, ActorKind
-from maim.common.text import fold_name
+from core.actor import Actor, ActorKind
+from core.text import fold_name
 
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}

@@ -6,15 +6,15 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from agents.config import schema, secrets
-from agents.config.schema import Notice
-from maim.common import clock, ids
-from maim.common.display import isolated
-from maim.common.fields import ExactCharField, IdField, JSONTextField
-from maim.common.limits import Limited
-from maim.common.naming import NamedModel
-from maim.common.revisions import Revised, revision_field
-from maim.common.scoping import TenantOwned
+from agent_config import schema, secrets
+from agent_config.schema import Notice
+from core import clock, ids
+from core.display import isolated
+from core.fields import ExactCharField, IdField, JSONTextField
+from core.limits import Limited
+from core.naming import NamedModel
+from core.revisions import Revised, revision_field
+from core.scoping import TenantOwned
 
 
 class AgentStatus(models.TextChoices):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agents.transfer import Document
-from agents.transfer_serializers import ExportBody
-from maim.common import strict_json
-from maim.common.errors import Invalid
-from maim.http import toml
+from agents.serializers.transfer import ExportBody
+from agents.services.transfer import Document
+from core import strict_json
+from core.errors import Invalid
+from core.http import toml
 
 
 def written(document: Document, form: str) -> str:

@@ -7,7 +7,7 @@ from django.db.models import FilteredRelation, OuterRef, Prefetch, Q, QuerySet, 
 from apikeys import digests, keyformat
 from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
-from maim.common.actor import Actor
+from core.actor import Actor
 from tenants.access import Need, get_tenant, tenants_for
 from tenants.errors import TenantNotFound
 

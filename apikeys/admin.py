@@ -23,12 +23,11 @@ from agents.models import Agent
 from apikeys import keyformat, queries, services
 from apikeys.access import keys_for
 from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
-from apikeys.serializers import KeyChanges
+from apikeys.serializers.keys import KeyChanges
 from apikeys.services import IssuedKey
-from maim.common import clock
-from maim.common.actor import Actor
-from maim.common.errors import DomainError
-from maim.http.admin_base import (
+from core import clock
+from core.actor import Actor
+from core.admin_base import (
     RAW_ID,
     OperatorAdmin,
     ReadOnlyAdmin,
@@ -36,8 +35,9 @@ from maim.http.admin_base import (
     all_or_none,
     change_url,
 )
-from maim.http.admin_forms import ChangeForm, ServiceForm, show_refusal
-from maim.http.fields import FIRST_YEAR
+from core.admin_forms import ChangeForm, ServiceForm, show_refusal
+from core.errors import DomainError
+from core.http.fields import FIRST_YEAR
 
 
 class StatusFilter(admin.SimpleListFilter):

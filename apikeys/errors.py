@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from maim.common.errors import Conflict, Invalid, NotFound, Text
+from core.errors import Conflict, Invalid, NotFound, Text
 
 
 class KeyNotFound(NotFound):

@@ -9,13 +9,13 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.errors import KeyNotFound
-from maim.common import clock, ids
-from maim.common.display import DisplayName, ShownByName
-from maim.common.fields import ExactCharField, IdField, JSONTextField
-from maim.common.limits import Limited
-from maim.common.naming import NamedModel
-from maim.common.revisions import Revised
-from maim.common.scoping import TenantOwned
+from core import clock, ids
+from core.display import DisplayName, ShownByName
+from core.fields import ExactCharField, IdField, JSONTextField
+from core.limits import Limited
+from core.naming import NamedModel
+from core.revisions import Revised
+from core.scoping import TenantOwned
 
 
 class KeyStatus(models.TextChoices):

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from django.utils.translation import gettext_lazy as _
 
-from maim.common.errors import Invalid, Text
+from core.errors import Invalid, Text
 
 # Parentheses and the two operators belong to expressions.
 NAME = re.compile(r"(?!(?:and|or)$)[^\s()\x00-\x1f\x7f]{1,64}")

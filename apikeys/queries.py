@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 
 from apikeys.models import ApiKey, KeyStatus
-from maim.common import clock
-from maim.common.text import fold_name
+from core import clock
+from core.text import fold_name
 
 
 def matching(

@@ -10,16 +10,16 @@ from typing import Any
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from agents.config_versions import lock_agent
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
-from apikeys import digests, keyformat, rules
+from agents.services.config_versions import lock_agent
+from apikeys import digests, keyformat, validators
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.models import ApiKey, KeySecret, KeyStatus
-from maim.common import audit, clock, epoch
-from maim.common.actor import Actor
-from maim.common.db import transactional, unique_or
-from maim.common.revisions import check_revision
+from core import audit, clock, epoch
+from core.actor import Actor
+from core.db import transactional, unique_or
+from core.revisions import check_revision
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600
@@ -82,12 +82,12 @@ def issue_key(
         tenant_id=row.tenant_id,
         agent=row,
         description=description,
-        permissions=rules.checked_permissions(permissions or []),
+        permissions=validators.checked_permissions(permissions or []),
         expires_at=expires_at,
         rate_limit=rate_limit,
         quota=quota,
-        allowed_networks=rules.checked_networks(allowed_networks or []),
-        metadata=rules.checked_metadata(metadata or {}),
+        allowed_networks=validators.checked_networks(allowed_networks or []),
+        metadata=validators.checked_metadata(metadata or {}),
     )
     key.change_name(name)
     with unique_or(_NAME_TAKEN):
@@ -115,11 +115,11 @@ def update_key(
     if "name" in changes:
         row.change_name(changes["name"])
     if "permissions" in changes:
-        row.permissions = rules.checked_permissions(changes["permissions"])
+        row.permissions = validators.checked_permissions(changes["permissions"])
     if "allowed_networks" in changes:
-        row.allowed_networks = rules.checked_networks(changes["allowed_networks"])
+        row.allowed_networks = validators.checked_networks(changes["allowed_networks"])
     if "metadata" in changes:
-        row.metadata = rules.checked_metadata(changes["metadata"] or {})
+        row.metadata = validators.checked_metadata(changes["metadata"] or {})
     fields = ["description", "expires_at", "status", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))

@@ -15,8 +15,8 @@ from django.db.models import Exists, OuterRef, Q, Sum
 
 from agents.models import Agent
 from apikeys.models import ApiKey, DailyUse, KeySecret
-from maim.common.db import transactional
-from maim.common.idempotency import Batch, is_repeat
+from core.db import transactional
+from core.idempotency import Batch, is_repeat
 from tenants.models import Tenant
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from apikeys.models import UsageLogEntry
-from maim.common import clock
+from core import clock
 
 
 def log_usage(

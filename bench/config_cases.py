@@ -24,7 +24,7 @@ CREDENTIALS = {"username": "alice", "password": "password123"}
 # One field after the other of every section, as an agent may set them all; and a model and provider of its own.
 FULL_CONFIG = """
 import json
-from agents.config import schema
+from agent_config import schema
 config = schema.defaults()
 config["config_overrides"]["model"] = {
     "api_providers": [{"name": "mine", "base_url": "https://llm.example", "api_key": "sk-mine"}],
@@ -42,8 +42,8 @@ SMALL_CONFIG = {
 # The processor time of resolving all sections over a template and tenant defaults, in milliseconds; the least of many.
 RESOLVE = """
 import json, time
-from agents.config import layers, schema, secrets, system
-from agents.config.layers import Layer
+from agent_config import layers, schema, secrets, system
+from agent_config.layers import Layer
 full = json.loads(%r)
 found = [
     system.defaults().layer,

@@ -13,10 +13,9 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from agents.models import AgentStatus
-from agents.serializers import ListedInternalAgentAnswer
+from agents.serializers.agents import ListedInternalAgentAnswer
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
-from internal_api.questions import client_address
-from maim.http.fields import (
+from core.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
     Body,
@@ -30,6 +29,7 @@ from maim.http.fields import (
     WalkQuery,
     id_field,
 )
+from internal_api.key_auth import client_address
 
 ONE_YEAR = 366 * 24 * 3600
 MAX_DETAILS_BYTES = 8 * 1024

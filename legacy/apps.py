@@ -7,7 +7,7 @@ class LegacyConfig(AppConfig):
     verbose_name = _("Moving in")
 
     def ready(self) -> None:
+        from core.http import metrics
         from legacy.bridge.gauges import BridgeCollector  # it has models, which are loaded by now
-        from maim.http import metrics
 
         metrics.expose(BridgeCollector())

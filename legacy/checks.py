@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 from apikeys import keyformat, verification
 from apikeys.keyformat import MalformedKey
+from core import clock
+from core.errors import Unavailable
 from legacy import values
 from legacy.grouping import Progress, groups
-from legacy.kinds import AnyKind, Found, kinds_of
+from legacy.importers import AnyKind, Found, kinds_of
 from legacy.removals import imported
 from legacy.reports import Report
 from legacy.snapshot import Snapshot
 from legacy.values import Unreadable
-from maim.common import clock
-from maim.common.errors import Unavailable
 
 MISSING, REFUSED = "missing", "refused"
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from agents.config import schema
-from agents.config.document import Config
+from agent_config import schema
+from agent_config.document import Config
 from legacy import values
 from legacy.reports import Notes, Reason
 from legacy.values import Row, Unreadable

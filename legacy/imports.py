@@ -14,16 +14,16 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from apikeys.adoption import forget_unknown
+from apikeys.bulk_import import forget_unknown
+from core import epoch, locks
+from core.actor import Actor
+from core.db import transactional, upsert_all
 from legacy.grouping import Progress, groups
-from legacy.kinds import AnyKind, Changed, Found, Kinds, kinds_of
+from legacy.importers import AnyKind, Changed, Found, Kinds, kinds_of
 from legacy.models import Imported
 from legacy.removals import Remover, check_removals, imported, plan_removals
 from legacy.reports import Outcome, Reason, Report
 from legacy.snapshot import Snapshot
-from maim.common import epoch, locks
-from maim.common.actor import Actor
-from maim.common.db import transactional, upsert_all
 
 LOCK = "import_maim_db"
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
-from maim.common import clock
-from maim.common.fields import ExactCharField, IdField
+from core import clock
+from core.fields import ExactCharField, IdField
 
 
 class Imported(models.Model):

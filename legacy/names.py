@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from maim.common.text import Fold, cut, fold_name, name_error, visible
+from core.text import Fold, cut, fold_name, name_error, visible
 
 
 class Name(NamedTuple):

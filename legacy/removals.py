@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
+from core.actor import Actor
+from core.models import AuditEntry
 from legacy.grouping import groups
-from legacy.kinds import AnyKind, Kinds
+from legacy.importers import AnyKind, Kinds
 from legacy.models import Imported
 from legacy.reports import Report
 from legacy.snapshot import Snapshot
 from legacy.sources import SourceError
-from maim.common.actor import Actor
-from maim.common.models import AuditEntry
 
 DEACTIVATED = ""  # the fingerprint of a user who is no longer there, and was deactivated here
 _BATCH = 500

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from maim.common import strict_json
+from core import strict_json
 
 Row = Mapping[str, Any]
 

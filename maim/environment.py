@@ -28,6 +28,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core.setting_types import AuthRate, Bind, parse_bind
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_SECRET_LENGTH = 32
 FERNET_KEY_BYTES = 32
@@ -38,30 +40,6 @@ class InvalidEnvironment(Exception):
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(f"  {problem}" for problem in problems))
-
-
-class Bind(tuple[str, int]):
-    """An address and port to listen on."""
-
-    @property
-    def host(self) -> str:
-        return self[0]
-
-    @property
-    def port(self) -> int:
-        return self[1]
-
-
-def parse_bind(text: str) -> Bind:
-    """`127.0.0.1:8000` or `[::]:8880`; a Unix socket is refused, since it has no port to tell surfaces by."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})", text)
-    if not match:
-        raise ValueError("must be an IP address and a port, such as 127.0.0.1:8000")
-    host = str(ipaddress.ip_address(match[1] or match[2]))
-    port = int(match[3])
-    if not 0 < port < 65536:
-        raise ValueError("the port must be between 1 and 65535")
-    return Bind((host, port))
 
 
 def _split(value: Any) -> Any:
@@ -95,18 +73,6 @@ def parse_key_secrets(text: str) -> dict[int, str]:
     return found
 
 
-class AuthRate(tuple[int, int]):
-    """Attempts a minute: per account, per address."""
-
-    @property
-    def per_account(self) -> int:
-        return self[0]
-
-    @property
-    def per_address(self) -> int:
-        return self[1]
-
-
 def parse_encryption_keys(text: str) -> tuple[str, ...]:
     """Fernet keys, newest first."""
     keys = tuple(part.strip() for part in text.split(","))
@@ -130,7 +96,7 @@ def parse_auth_rate(text: str) -> AuthRate | None:
     match = re.fullmatch(r"(\d{1,6}),(\d{1,6})", text.replace(" ", ""))
     if not match or not int(match[1]) or not int(match[2]):
         raise ValueError("must be two numbers, per account and per address, such as 10,60; or off")
-    return AuthRate((int(match[1]), int(match[2])))
+    return AuthRate(int(match[1]), int(match[2]))
 
 
 def _bind(text: str) -> str:

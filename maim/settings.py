@@ -22,15 +22,18 @@ try:
 except environment.InvalidEnvironment as error:
     raise ImproperlyConfigured(f"maim cannot start, the environment is wrong:\n{error}") from error
 
+VERSION = __version__
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = False
 
-# Both surfaces check the host themselves, each by its own rule (maim.http.middleware).
+# Both surfaces check the host themselves, each by its own rule (core.http.middleware).
 ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
-    "maim.server",  # before Django's own apps, two of whose commands it replaces: runserver, changepassword
-    "maim.http",  # before the admin, some of whose templates it replaces
+    # Before Django's own apps, some of whose commands and templates they replace.
+    "maim.server",
+    "core",
+    "accounts",
     "accounts.apps.OperatorsAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -41,8 +44,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "maim.common",
-    "accounts",
     "tenants",
     "agents",
     "apikeys",
@@ -50,13 +51,13 @@ INSTALLED_APPS = [
     "internal_api",
 ]
 
-# ---- surfaces: each has its own URLs and only the middleware it uses (maim.http.surfaces)
+# ---- surfaces: each has its own URLs and only the middleware it uses (core.http.surfaces)
 
 ROOT_URLCONF = "maim.urls_public"
 PUBLIC_MIDDLEWARE = [
-    "maim.http.middleware.RequestScopeMiddleware",
+    "core.http.middleware.RequestScopeMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # outside of all that may refuse: a console must be able to read why
-    "maim.http.middleware.PublicSurfaceMiddleware",
+    "core.http.middleware.PublicSurfaceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -70,8 +71,8 @@ MIDDLEWARE = [  # of the admin, which alone has sessions and forms
 ]
 INTERNAL_URLCONF = "maim.urls_internal"
 INTERNAL_MIDDLEWARE = [
-    "maim.http.middleware.RequestScopeMiddleware",
-    "maim.http.middleware.InternalSurfaceMiddleware",
+    "core.http.middleware.RequestScopeMiddleware",
+    "core.http.middleware.InternalSurfaceMiddleware",
 ]
 WSGI_APPLICATION = "maim.wsgi.application"
 APPEND_SLASH = False  # a trailing slash is optional, and never a redirect (CONTRACT.md section 1)
@@ -96,7 +97,7 @@ def _database(url: str) -> dict[str, Any]:
         # On disk, because threads of a test share no memory database.
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     else:
-        config["ENGINE"] = "maim.common.mysql"
+        config["ENGINE"] = "core.mysql"
         config["CONN_MAX_AGE"] = CONNECTION_MAX_AGE_SECONDS
         config["OPTIONS"] = {
             "charset": "utf8mb4",
@@ -119,7 +120,7 @@ CACHES: dict[str, dict[str, Any]] = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "maim",
-        "OPTIONS": {"CONNECTION_FACTORY": "maim.common.redis.CacheConnectionFactory", "SOCKET_TIMEOUT": 2},
+        "OPTIONS": {"CONNECTION_FACTORY": "core.redis.CacheConnectionFactory", "SOCKET_TIMEOUT": 2},
     }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -192,11 +193,11 @@ CORS_EXPOSE_HEADERS = [
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["maim.http.rest.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["maim.http.rest.CompactJSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "maim.http.rest.AlwaysJSON",
+    "DEFAULT_PARSER_CLASSES": ["core.http.rest.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["core.http.rest.CompactJSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.http.rest.AlwaysJSON",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_SCHEMA_CLASS": "maim.http.openapi.ContractSchema",
+    "DEFAULT_SCHEMA_CLASS": "core.http.openapi.ContractSchema",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }
@@ -204,9 +205,9 @@ SPECTACULAR_SETTINGS = {
     "VERSION": __version__,
     "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_SPLIT_PATCH": False,  # every field of a change is optional, PUT or PATCH
-    "GET_LIB_DOC_EXCLUDES": "maim.http.openapi.bases_without_description",
+    "GET_LIB_DOC_EXCLUDES": "core.http.openapi.bases_without_description",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "POSTPROCESSING_HOOKS": ["maim.http.openapi.without_enum_ids"],
+    "POSTPROCESSING_HOOKS": ["core.http.openapi.without_enum_ids"],
 }
 
 # ---- the system's own models and bot defaults (CONTRACT.md section 3)
@@ -244,7 +245,7 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "maim.http.request_id.RequestIdFilter"},
+        "request_id": {"()": "core.http.request_id.RequestIdFilter"},
         "secrets": {"()": "apikeys.log_filter.SecretsFilter"},
     },
     "formatters": {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.config import system
-from maim.http import handlers, probes
-from maim.http.docs import OpenAPIDocument, RedocPage, SwaggerPage
-from maim.http.surfaces import INTERNAL
+from agent_config import system
+from core.http import handlers, probes
+from core.http.docs import OpenAPIDocument, RedocPage, SwaggerPage
+from core.http.surfaces import INTERNAL
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied

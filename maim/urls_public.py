@@ -6,16 +6,15 @@ from django.contrib import admin
 from django.urls import path
 
 import accounts.views as accounts
-import agents.config_views as config
-import agents.template_views as templates
-import agents.transfer_views as transfer
-import agents.views as agents
-import apikeys.usage_views as usage
-import apikeys.views as apikeys
-import tenants.views as tenants
-from maim.http import handlers, probes
-from maim.http.docs import OpenAPIDocument, SwaggerPage
-from maim.http.surfaces import PUBLIC
+import agents.views.configs as config
+import apikeys.views.keys as apikeys
+import tenants.views.accounts as registration
+from agents.views import agents, templates, transfer
+from apikeys.views import usage
+from core.http import handlers, probes
+from core.http.docs import OpenAPIDocument, SwaggerPage
+from core.http.surfaces import PUBLIC
+from tenants.views import tenants
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied
@@ -27,12 +26,12 @@ urlpatterns = [
     path("health", probes.Health.as_view()),
     path("docs", SwaggerPage.as_view(surface=PUBLIC)),
     path("api/v1/openapi.json", OpenAPIDocument.as_view(surface=PUBLIC), name="openapi"),
-    path("api/v1/auth/register", accounts.Register.as_view()),
+    path("api/v1/auth/register", registration.Register.as_view()),
     path("api/v1/auth/login", accounts.Login.as_view()),
     path("api/v1/auth/refresh", accounts.Refresh.as_view()),
     path("api/v1/auth/logout", accounts.Logout.as_view()),
     path("api/v1/auth/password", accounts.Password.as_view()),
-    path("api/v1/auth/me", accounts.Me.as_view()),
+    path("api/v1/auth/me", registration.Me.as_view()),
     path("api/v1/tenants", tenants.TenantCollection.as_view()),
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantResource.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsage.as_view()),

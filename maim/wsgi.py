@@ -20,8 +20,8 @@ from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.finders import get_finders  # noqa: E402
 from whitenoise import WhiteNoise  # noqa: E402
 
-from internal_api import shortcut  # noqa: E402
-from maim.http.surfaces import INTERNAL, handler_of, surface_of_port  # noqa: E402
+from core.http.surfaces import INTERNAL, handler_of, surface_of_port  # noqa: E402
+from internal_api.fastpath import keys as shortcut  # noqa: E402
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]

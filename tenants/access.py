@@ -12,8 +12,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from maim.common.actor import Actor, ActorKind
-from maim.common.errors import Forbidden
+from core.actor import Actor, ActorKind
+from core.errors import Forbidden
 from tenants.errors import TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
 

@@ -11,12 +11,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from agents.config.changing import masked_tenant_config
-from maim.common.actor import Actor
-from maim.common.errors import Conflict
-from maim.common.models import AuditEntry
-from maim.http.admin_base import ConfigAdmin, actor_of
-from maim.http.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
+from agent_config.updates import masked_tenant_config
+from core.actor import Actor
+from core.admin_base import ConfigAdmin, actor_of
+from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
+from core.errors import Conflict
+from core.models import AuditEntry
 from tenants import services
 from tenants.models import Membership, Tenant
 from tenants.serializers import InternalTenantChanges

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from maim.common.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound
 
 
 class TenantNotFound(NotFound):

@@ -7,14 +7,14 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from maim.common import clock, ids
-from maim.common.fields import ExactCharField, IdField, JSONTextField
-from maim.common.limits import Limited
-from maim.common.naming import NamedModel
-from maim.common.revisions import Revised
+from core import clock, ids
+from core.fields import ExactCharField, IdField, JSONTextField
+from core.limits import Limited
+from core.naming import NamedModel
+from core.revisions import Revised
 
 if TYPE_CHECKING:
-    from agents.config.schema import Notice
+    from agent_config.schema import Notice
 
 
 class TenantType(models.TextChoices):

@@ -4,8 +4,9 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.config.changing import internal_tenant_config, masked_tenant_config
-from maim.http.fields import (
+from accounts.serializers import UserAnswer
+from agent_config.updates import internal_tenant_config, masked_tenant_config
+from core.http.fields import (
     Body,
     ChoiceField,
     JSONObjectField,
@@ -15,7 +16,7 @@ from maim.http.fields import (
     id_field,
     name_field,
 )
-from maim.http.limit_fields import QuotaField, RateLimitField
+from core.http.limit_fields import QuotaField, RateLimitField
 from tenants.models import TenantStatus, TenantType
 
 
@@ -104,3 +105,14 @@ class TenantPage(serializers.Serializer[Any]):
 
 class DeletedTenant(serializers.Serializer[Any]):
     id = serializers.CharField()
+
+
+class MembershipAnswer(serializers.Serializer[Any]):
+    tenant_id = serializers.CharField()
+    tenant_name = serializers.CharField(source="tenant.tenant_name")
+    tenant_status = serializers.CharField(source="tenant.status")
+    role = serializers.CharField()
+
+
+class ProfileAnswer(UserAnswer):
+    memberships = MembershipAnswer(many=True)

@@ -10,13 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.models import User
-from agents.config.changing import agent_defaults, changed_tenant_config, masked_tenant_config
-from maim.common import audit, clock, epoch, feed
-from maim.common.actor import Actor, ActorKind
-from maim.common.db import transactional, unique_or
-from maim.common.errors import Invalid
-from maim.common.models import Change
-from maim.common.revisions import check_revision
+from agent_config.updates import agent_defaults, changed_tenant_config, masked_tenant_config
+from core import audit, change_feed, clock, epoch
+from core.actor import Actor, ActorKind
+from core.db import transactional, unique_or
+from core.errors import Invalid
+from core.models import Change
+from core.revisions import check_revision
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.templates import templates_below
@@ -41,11 +41,11 @@ def snapshot(tenant: Tenant) -> dict[str, Any]:
 
 
 def register(*, actor: Actor, username: str, password: str, email: str | None = None) -> User:
-    """A new user with a personal tenant, or neither.
+    """Create a user with a personal tenant, or neither.
 
-    Raises Forbidden where registration is closed, Invalid for bad or taken input, and Unavailable.
+    Raise TooManyRequests, Forbidden where registration is closed, Invalid for bad or taken input, and Unavailable.
     """
-    accounts.check_registration_open()
+    accounts.check_registration(username=username, address=actor.address)
     user = accounts.new_user(username=username, password=password, email=email)
     _add_with_tenant(actor=actor, user=user)
     return user
@@ -163,7 +163,7 @@ def update_tenant(
     if has_new_defaults:
         epoch.numbered(partial(set_revision, row))
     if has_new_defaults or row.status != status_before:
-        feed.publish(Change.Kind.TENANT, [row.id], tenant_id=row.id)
+        change_feed.publish(Change.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     return row
 
@@ -178,7 +178,9 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     check_revision(row, expected)
     before = snapshot(row)
     epoch.invalidate(row.id)
-    feed.publish(Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id)
+    change_feed.publish(
+        Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
+    )
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 

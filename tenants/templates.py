@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.apps import apps
 from django.db.models import Q
 
-from agents.config.layers import Layer
+from agent_config.layers import Layer
 from tenants.models import Tenant
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from maim.http.surfaces import INTERNAL, PUBLIC, Surface
+from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.people import PASSWORD
 
 NEW = "NEW"  # an object that the request makes: its id is in the answer

@@ -12,14 +12,14 @@ import pytest
 from django.db import connection, models
 
 from accounts import services as accounts
-from agents import plugins, templates
 from agents import services as agents
 from agents.models import Agent
+from agents.services import plugins, templates
 from apikeys.models import KeySecret
 from apikeys.services import IssuedKey
-from maim.common import audit
-from maim.common.models import AuditEntry
-from maim.http.surfaces import INTERNAL
+from core import audit
+from core.http.surfaces import INTERNAL
+from core.models import AuditEntry
 from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from accounts import services as accounts
-from agents import templates
 from agents.models import Agent, Template
+from agents.services import templates
 from apikeys.services import IssuedKey
-from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support import hostile
 from tests.support.client import SurfaceClient
 from tests.support.hostile import JSON, Described, described

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core import clock
 from legacy.tests.old_databases import OldDatabase
-from maim.common import clock
 from tests.support.bridge import Bridge, bridge_beside_writers, gauge
 from tests.support.feed import seed
 from tests.support.http import http_client
@@ -96,8 +96,8 @@ def test_a_cursor_that_is_gone_has_everything_compared(server: MaimServer, old: 
         bridge.kill()
         change(server, "agent_1", "long ago")
         sweep = (
-            "from datetime import timedelta; from maim.common import clock, feed\n"
-            "from maim.common.models import AuditEntry\n"
+            "from datetime import timedelta; from core import clock, feed\n"
+            "from core.models import AuditEntry\n"
             "with clock.frozen_at(clock.now() + timedelta(days=8)): feed.sweep()\n"
             "AuditEntry.objects.all().delete()"
         )

@@ -6,7 +6,8 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
-from maim.environment import Bind, Environment
+from core.setting_types import Bind
+from maim.environment import Environment
 
 
 @pytest.mark.django_db
@@ -29,7 +30,7 @@ def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
 def test_an_internal_surface_on_every_address_is_warned_of(
     host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Environment, "internal_bind", Bind((host, 8000)))
+    monkeypatch.setattr(Environment, "internal_bind", Bind(host, 8000))
 
     found = run_checks(tags=["security"], include_deployment_checks=True)
 

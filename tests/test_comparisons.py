@@ -20,8 +20,8 @@ import pytest
 
 from apikeys.tests.facts import facts
 from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, NOT_FROM_HERE, VALID, Verdict, VerdictCode
-from maim.common.actor import Actor, ActorKind
-from maim.common.errors import NotFound
+from core.actor import Actor, ActorKind
+from core.errors import NotFound
 from tenants.access import Need, get_tenant
 from tenants.models import TenantType
 from tenants.services import create_tenant
@@ -35,28 +35,28 @@ SINGLETONS = {"None", "True", "False", "NotImplemented", "Ellipsis"}
 # Objects of which there is one in a process, and which leave it in no form.
 SENTINELS = {
     "UTC",  # datetime's own; another timezone of the same offset is only converted once more
-    "_NOWHERE",  # agents.config.schema.checking
-    "_NOTHING",  # agents.config.patches and rules
-    "OMITTED",  # agents.config.secret_places
+    "_NOWHERE",  # agent_config.schema.validation
+    "_NOTHING",  # agent_config.patches and rules
+    "OMITTED",  # agent_config.secret_places
     "_ENDED",  # legacy.bridge.following
     "DJANGO",  # tests.test_shortcut
-    "TAKEN",  # maim.common.tests.test_db
+    "TAKEN",  # core.tests.test_db
 }
 # Comparisons of which object it is that somebody holds, where equal ones would be different.
 OF_OBJECTS = {
-    "agents/config/secret_places.py": {"new is not member", "new is not item", "result is value"},
-    "agents/config/secrets.py": {
+    "agent_config/secret_places.py": {"new is not member", "new is not item", "result is value"},
+    "agent_config/secrets.py": {
         "rewritten(config, lambda _secret: OMITTED) is not config",
         "result is not config",
     },
-    "agents/config/system.py": {"self.content is other.content"},
+    "agent_config/system.py": {"self.content is other.content"},
     "apikeys/tests/test_engine_away.py": {"connection.connection is not before"},
     "bench/seed.py": {"field is not model._meta.auto_field"},
     "bench/services.py": {"self._running is not service"},
     "legacy/bridge/sync.py": {"mirror is self.tenants"},
     "legacy/bridge/writes.py": {"wanted is found"},
     "legacy/removals.py": {"kind is self._kinds.users"},
-    "maim/common/tests/test_db.py": {"connection.connection is not broken"},
+    "core/tests/test_db.py": {"connection.connection is not broken"},
     "maim/server/tests/test_rsgi.py": {"connection.sock is first"},
     "maim/server/tests/test_verdict_counts.py": {"threading.current_thread() is not threading.main_thread()"},
     "accounts/tests/test_credential_races.py": {

@@ -11,11 +11,12 @@ from urllib.parse import parse_qs, quote, unquote
 
 import pytest
 
-from agents import plugins, services, templates
+from agents import services
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
+from agents.services import plugins, templates
 from apikeys.models import ApiKey
-from maim.http.docs import document
-from maim.http.surfaces import INTERNAL, SURFACES
+from core.http.docs import document
+from core.http.surfaces import INTERNAL, SURFACES
 from tenants import services as tenants
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient

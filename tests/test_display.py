@@ -7,7 +7,7 @@ from django.template import Context, Template
 from django.utils.html import format_html
 
 from agents.models import Agent
-from maim.common.display import DisplayName, isolated
+from core.display import DisplayName, isolated
 
 pytestmark = pytest.mark.embedded
 

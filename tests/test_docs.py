@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agents.config.secret_rule import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
+from agent_config.secret_rule import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
 from maim.environment import Environment
 from tests.support.server import ROOT, MaimServer
 

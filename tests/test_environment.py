@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from maim.environment import AuthRate, Environment, InvalidEnvironment, load
+from core.setting_types import AuthRate
+from maim.environment import Environment, InvalidEnvironment, load
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.embedded
@@ -81,7 +82,7 @@ class TestDefaults:
         assert environment.MAIM_TRUSTED_PROXIES == []
         assert environment.MAIM_INTERNAL_HOSTS == []
         assert environment.MAIM_REGISTRATION == "open"
-        assert environment.auth_rate == AuthRate((10, 60))
+        assert environment.auth_rate == AuthRate(10, 60)
         assert environment.MAIM_WORKERS == 1
         assert environment.MAIM_REMEMBERED_KEYS == 100_000
         assert environment.MAIM_SERVE_STALE_SECONDS == 0
@@ -116,7 +117,7 @@ class TestDefaults:
         assert getattr(given(**{name: text}), name) == value
 
     def test_the_rate_of_sign_ins(self, given: Load) -> None:
-        assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate((3, 100))
+        assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate(3, 100)
         assert given(MAIM_AUTH_RATE="off").auth_rate is None
 
     def test_the_secrets_of_keys_are_versioned(self, given: Load) -> None:

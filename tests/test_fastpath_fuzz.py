@@ -1,4 +1,4 @@
-"""The fast path and the views give one answer, to whatever odd request (internal_api.shortcut, internal_api.readings).
+"""The fast path and the views give one answer, to whatever odd request (internal_api.fastpath).
 
 Requests come from a seed, which the environment variable FUZZ_SEED replaces.
 """
@@ -26,10 +26,11 @@ from django.db.models import Sum
 from apikeys import keyformat, verification
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verification.limits import LocalLimiter
-from internal_api import readings, shortcut
-from internal_api.replies import Reply
-from maim.common import clock
-from maim.http.surfaces import INTERNAL, handler_of
+from core import clock
+from core.http.surfaces import INTERNAL, handler_of
+from internal_api.fastpath import agents as readings
+from internal_api.fastpath import keys as shortcut
+from internal_api.fastpath.responses import Reply
 from maim.server.rsgi import Batches, InternalApplication
 from tests.support.client import SurfaceClient
 from tests.support.odd_requests import OddRequest, OddRequests, Site, smallest

@@ -126,7 +126,7 @@ class TestWaitingChanges:
 
 @contextmanager
 def beside(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServer]:
-    """A server on the database of another, with other numbers in maim.common.epoch."""
+    """A server on the database of another, with other numbers in core.epoch."""
     url = maim.environment["DATABASE_URL"]
     serve = ("-m", "tests.support.serve_with", *epoch)
     with MaimServer(directory, "beside", serve=serve, DATABASE_URL=url) as other:
@@ -136,7 +136,7 @@ def beside(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServe
 def audited(maim: MaimServer, object_ids: list[str]) -> list[str]:
     """What the audit log says was done to objects."""
     code = f"""
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 print(*AuditEntry.objects.filter(object_id__in={object_ids!r}).values_list("action", flat=True))
 """
     return maim.manage("shell", "--no-imports", "-c", code).split()

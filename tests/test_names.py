@@ -11,14 +11,14 @@ from django.db.models import Model
 from accounts import services as accounts
 from accounts.models import User
 from agents import services as agents
-from agents import templates, transfer
 from agents.models import Agent, PluginSetting, Template
-from agents.plugins import set_plugin
+from agents.services import templates, transfer
+from agents.services.plugins import set_plugin
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
-from maim.common.errors import Conflict, Invalid
-from maim.common.naming import namesake_fold
-from maim.common.text import fold_name
+from core.errors import Conflict, Invalid
+from core.naming import namesake_fold
+from core.text import fold_name
 from tenants import services as tenants
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient

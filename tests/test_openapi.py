@@ -16,8 +16,8 @@ import pytest
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 
-from maim.http.docs import document
-from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from core.http.docs import document
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE
 from tests.support.routes import routes

@@ -257,7 +257,7 @@ def audited_addresses(server: MaimServer) -> dict[str, str]:
         )
         assert made.status == 200
     query = "AuditEntry.objects.filter(request_id__startswith='forwarded-').values_list('request_id', 'address')"
-    script = f"import json; from maim.common.models import AuditEntry; print(json.dumps(dict({query})))"
+    script = f"import json; from core.models import AuditEntry; print(json.dumps(dict({query})))"
     found: dict[str, str] = json.loads(server.manage("shell", "-v0", "-c", script))
     return {name.removeprefix("forwarded-"): address for name, address in found.items()}
 

@@ -13,14 +13,14 @@ from django.db.models import QuerySet
 from accounts import services as accounts
 from accounts.models import User
 from agents import services as agents
-from agents import templates
 from agents.access import agents_for
 from agents.models import Agent, Template
-from agents.templates import templates_for
+from agents.services import templates
+from agents.services.templates import templates_for
 from apikeys.access import keys_for
 from apikeys.services import IssuedKey
-from maim.common.actor import Actor, ActorKind
-from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from core.actor import Actor, ActorKind
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix

@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import records
-from maim.common import epoch, primary
-from maim.common.db import from_primary, reconnecting, transactional
-from maim.common.models import Epoch
+from core import epoch, primary
+from core.db import from_primary, reconnecting, transactional
+from core.models import Epoch
 from tests.support.server import ON_MARIADB
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,7 +99,7 @@ class TestConnections:
         assert not connection.is_usable()
 
     def test_none_is_made_to_such_a_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from maim.common.mysql import base  # needs a driver
+        from core.mysql import base  # needs a driver
 
         connection.close()
         monkeypatch.setattr(base, "_IS_WRITABLE", "0")
@@ -109,7 +109,7 @@ class TestConnections:
         assert connection.connection is None
 
     def test_one_is_closed_when_a_newer_one_is_to_another_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from maim.common.mysql import base
+        from core.mysql import base
 
         primary.drop_obsolete_connection()
         assert connection.connection is not None

@@ -17,10 +17,10 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts
 from agents import services as agents
-from agents import templates
 from agents.models import Agent
-from maim.http.docs import document
-from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES
+from agents.services import templates
+from core.http.docs import document
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient

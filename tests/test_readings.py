@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from internal_api import readings
-from internal_api.replies import Reply
-from maim.http.surfaces import INTERNAL
+from core.http.surfaces import INTERNAL
+from internal_api.fastpath import agents as readings
+from internal_api.fastpath.responses import Reply
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 from tests.support.server import MaimServer

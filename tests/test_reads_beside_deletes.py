@@ -18,8 +18,8 @@ from django.db import connection
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 
-from internal_api import readings
-from maim.http.surfaces import INTERNAL, PUBLIC
+from core.http.surfaces import INTERNAL, PUBLIC
+from internal_api.fastpath import agents as readings
 from tests.support.client import SurfaceClient
 from tests.support.commands import run
 from tests.support.deletions import DELETIONS, Objects, make_objects

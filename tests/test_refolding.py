@@ -15,9 +15,9 @@ from django.test.utils import CaptureQueriesContext
 
 from agents.models import Agent, Template
 from apikeys.models import ApiKey
-from maim.common import refolding
-from maim.common.refolding import Columns, refold
-from maim.common.text import fold, fold_name
+from core import refolding
+from core.refolding import Columns, refold
+from core.text import fold, fold_name
 from tenants.models import Tenant
 from tests.support.people import Person, make_agent, register
 

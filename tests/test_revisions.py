@@ -10,20 +10,21 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from agents import adoption as agent_adoption
-from agents import config_versions, plugins, services
+from agents import bulk_import as agent_adoption
+from agents import services
 from agents.models import Agent, PluginSetting, Template
-from apikeys import adoption as key_adoption
+from agents.services import config_versions, plugins
+from apikeys import bulk_import as key_adoption
 from apikeys import keyformat
-from apikeys.adoption import KnownKey
+from apikeys.bulk_import import KnownKey
 from apikeys.models import ApiKey
-from maim.common import revisions
-from maim.common.db import Wanted
-from maim.common.errors import PreconditionFailed
-from maim.common.revisions import Revised
-from maim.http.docs import document
-from maim.http.surfaces import INTERNAL, SURFACES
-from tenants import adoption as tenant_adoption
+from core import revisions
+from core.db import Wanted
+from core.errors import PreconditionFailed
+from core.http.docs import document
+from core.http.surfaces import INTERNAL, SURFACES
+from core.revisions import Revised
+from tenants import bulk_import as tenant_adoption
 from tenants.models import Tenant
 from tests.audit_changes import CHANGES, MEASUREMENTS, NEW, Change
 from tests.support.client import SurfaceClient

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apikeys.models import ApiKey
-from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, register
 from tests.support.routes import fill, methods_of

@@ -13,16 +13,16 @@ from django.apps import apps
 from django.db import models
 from django.shortcuts import get_list_or_404, get_object_or_404
 
-from agents import plugins, templates
 from agents import services as agents
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
+from agents.services import plugins, templates
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
+from core import clock
+from core.models import AuditEntry, Change
+from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
-from maim.common import clock
-from maim.common.models import AuditEntry, Change
-from maim.common.scoping import TenantOwned, UnscopedQueryError
 from tenants import services as tenants
 from tenants.models import Membership, Tenant, TenantType
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
@@ -45,35 +45,35 @@ NOT_SCOPED = {
 
 # Who may see every tenant's rows: `file` or `file::function`, each with its reason.
 MAY_GO_UNSCOPED = {
-    "maim/common/scoping.py": "defines it",
-    "maim/common/db.py::upsert_all": "writes rows that its caller names whole",
-    "maim/common/db.py::overwrite": "writes rows that its caller has",
-    "maim/common/refolding.py": "folds every tenant's names anew, in migrations",
-    "maim/common/revisions.py::raise_revisions": "writes rows that its caller has",
+    "core/scoping.py": "defines it",
+    "core/db.py::upsert_all": "writes rows that its caller names whole",
+    "core/db.py::overwrite": "writes rows that its caller has",
+    "core/refolding.py": "folds every tenant's names anew, in migrations",
+    "core/revisions.py::raise_revisions": "writes rows that its caller has",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
-    "agents/config_versions.py::lock_agent": "locks a row that passed the gate",
-    "agents/config_versions.py::layers_below": "reads the template that an agent names, and says whose it must be",
-    "agents/config_versions.py::check_template": "asks whose a template is, to refuse another tenant's",
-    "agents/templates.py::templates_for": "is the gate to templates",
-    "agents/templates.py::get_template": "is the gate to templates",
-    "agents/templates.py::agents_of": "an operator's template is for agents of every tenant",
-    "agents/templates.py::_lock": "locks a row that passed the gate",
-    "agents/templates.py::_set_config_epoch": "writes a row that its caller has",
-    "agents/effective.py": "is read for agents that passed the gate, or by whom every tenant is open to",
-    "agents/resealing.py::_places": "seals every tenant's secrets anew, for whoever runs the command",
-    "agents/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
-    "apikeys/adoption.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "agents/services/config_versions.py::lock_agent": "locks a row that passed the gate",
+    "agents/services/config_versions.py::layers_below": "reads the template that an agent names, whose owner it checks",
+    "agents/services/config_versions.py::check_template": "asks whose a template is, to refuse another tenant's",
+    "agents/services/templates.py::templates_for": "is the gate to templates",
+    "agents/services/templates.py::get_template": "is the gate to templates",
+    "agents/services/templates.py::agents_of": "an operator's template is for agents of every tenant",
+    "agents/services/templates.py::_lock": "locks a row that passed the gate",
+    "agents/services/templates.py::_set_config_epoch": "writes a row that its caller has",
+    "agents/effective_config.py": "is read for agents that passed the gate, or by whom every tenant is open to",
+    "agents/services/resealing.py::_places": "seals every tenant's secrets anew, for whoever runs the command",
+    "agents/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
+    "apikeys/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
     "legacy/imports.py::_deleted_here": "asks what is still here, whosever it is, for whoever runs the command",
-    "legacy/kinds/*.py": "compares every tenant with another system, for whoever runs the command",
+    "legacy/importers/*.py": "compares every tenant with another system, for whoever runs the command",
     "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",
-    "agents/changes.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
-    "agents/changes.py::_entries": "answers the internal surface, which is trusted with every tenant",
-    "agents/services.py::active_agents": "answers the internal surface, which is trusted with every tenant",
-    "agents/services.py::sweep_activity": "deletes what is over, whosever it is",
+    "agents/change_feed.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
+    "agents/change_feed.py::_entries": "answers the internal surface, which is trusted with every tenant",
+    "agents/services/agents.py::active_agents": "answers the internal surface, which is trusted with every tenant",
+    "agents/services/agents.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
-    "internal_api/readings.py::_agents": "answers the internal surface, which is trusted with every tenant",
+    "internal_api/fastpath/agents.py::_agents": "answers the internal surface, which is trusted with every tenant",
     "tenants/services.py::delete_tenant": "names the agents that go with their tenant",
     "tenants/templates.py::templates_below": "reads operators' templates, and those of a tenant that passed the gate",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",

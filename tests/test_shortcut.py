@@ -1,4 +1,4 @@
-"""Below Django and in Django, the bots' questions get the same answers (internal_api.shortcut)."""
+"""Below Django and in Django, the bots' questions get the same answers (internal_api.fastpath.keys)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.utils import translation
 
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from internal_api import shortcut
-from maim.common import clock
-from maim.http.shapes import ENVELOPE_LANGUAGE
-from maim.http.surfaces import INTERNAL, PUBLIC, handler_of
+from core import clock
+from core.http.responses import ENVELOPE_LANGUAGE
+from core.http.surfaces import INTERNAL, PUBLIC, handler_of
+from internal_api.fastpath import keys as shortcut
 from maim.wsgi import application
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
@@ -380,7 +380,7 @@ def test_a_database_that_is_away_is_told_alike(scene: Scene, asked: Asked) -> No
     assert dict(served.body)["error_code"] == "SYS_002"
 
 
-@pytest.mark.parametrize("where", ["apikeys.verification.records.find", "internal_api.questions.Validate.answer"])
+@pytest.mark.parametrize("where", ["apikeys.verification.records.find", "internal_api.key_auth.Validate.answer"])
 def test_a_fault_is_told_alike_and_logged_with_its_request(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
@@ -396,7 +396,7 @@ def test_a_fault_is_told_alike_and_logged_with_its_request(
     assert served.status == 500
     assert dict(served.body)["error_code"] == "SYS_001"
     assert "a secret" not in str(served)
-    (record,) = [record for record in caplog.records if record.name == "maim.http"]
+    (record,) = [record for record in caplog.records if record.name == "core.http"]
     assert record.exc_info is not None
     assert scene.keys["good"] not in caplog.text
 

@@ -16,7 +16,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 
 from accounts import hashers
 from accounts.hashers import BoundedArgon2PasswordHasher
-from maim.common.errors import Unavailable
+from core.errors import Unavailable
 from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.single

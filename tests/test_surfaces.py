@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from maim.http.surfaces import INTERNAL, PUBLIC, SURFACES
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tests.support.instances import wait_until
 from tests.support.routes import fill, methods_of, routes
 from tests.support.server import MaimServer

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from agents.config import secrets
-from agents.config.rules import MAX_BYTES, MAX_LEAVES
+from agent_config import secrets
+from agent_config.validators import MAX_BYTES, MAX_LEAVES
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
-from maim.http.surfaces import INTERNAL, PUBLIC
+from core.http.surfaces import INTERNAL, PUBLIC
 from maim.server.worker import GC_THRESHOLD
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, make_key

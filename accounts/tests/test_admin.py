@@ -14,10 +14,9 @@ from django.urls import reverse
 
 from accounts import throttle
 from accounts.models import TokenSession, User
-from maim.common.errors import Unavailable
-from maim.common.models import AuditEntry
-from maim.environment import AuthRate
-from tenants.models import Tenant
+from core.errors import Unavailable
+from core.models import AuditEntry
+from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, errors_of, sign_in, url
 from tests.support.people import PASSWORD, Person
@@ -69,7 +68,7 @@ def test_a_wrong_password_is_an_error_of_the_form(olivia: Operator) -> None:
 
 def test_too_many_attempts_are_an_error_of_the_form(olivia: Operator, settings: Any) -> None:
     settings.REDIS_URL = None
-    settings.AUTH_RATE = AuthRate((2, 60))
+    settings.AUTH_RATE = AuthRate(2, 60)
     throttle._alone().storage.reset()
 
     answers = [log_in("olivia", "wrong password") for _ in range(3)]
@@ -226,7 +225,7 @@ def test_an_own_password_that_is_refused(olivia: Operator, old: str, new: str, s
 
 def test_guesses_at_an_own_old_password_are_counted(olivia: Operator, settings: Any) -> None:
     settings.REDIS_URL = None
-    settings.AUTH_RATE = AuthRate((1, 60))
+    settings.AUTH_RATE = AuthRate(1, 60)
     throttle._alone().storage.reset()
     fields = {"old_password": "wrong", "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
 
@@ -236,7 +235,7 @@ def test_guesses_at_an_own_old_password_are_counted(olivia: Operator, settings: 
 
 
 def test_an_operator_deletes_a_user_who_owns_nothing(olivia: Operator, alice: Person) -> None:
-    Tenant.objects.all().delete()
+    alice.tenant.delete()
 
     response = olivia.delete(alice.user)
 
@@ -265,7 +264,7 @@ def test_the_owner_of_a_tenant_cannot_be_deleted(olivia: Operator, alice: Person
 def test_a_tenant_gained_after_the_page_was_made_refuses_the_deletion_too(
     olivia: Operator, alice: Person, charlie: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Tenant.objects.filter(owner=charlie.user).delete()
+    charlie.tenant.delete()
     # What the confirmation page knew, before Alice got her tenant.
     monkeypatch.setattr("accounts.admin.UserAdmin.get_deleted_objects", lambda *args: ([], {}, set(), []))
 
@@ -283,7 +282,8 @@ def test_a_tenant_gained_after_the_page_was_made_refuses_the_deletion_too(
 
 
 def test_operators_delete_users_in_bulk(olivia: Operator, alice: Person, charlie: Person) -> None:
-    Tenant.objects.all().delete()
+    for person in (alice, charlie):
+        person.tenant.delete()
     assert "alice" in olivia.act("delete_selected", alice.user, charlie.user).content.decode()
 
     rows = [alice.user.pk, charlie.user.pk]

@@ -11,10 +11,10 @@ import pytest
 from django.db import IntegrityError
 
 from accounts import services
-from accounts.adoption import adopt_users, former_password
+from accounts.bulk_import import adopt_users, former_password
 from accounts.models import TokenSession, User
-from maim.common.db import Wanted
-from maim.common.models import AuditEntry
+from core.db import Wanted
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person
 

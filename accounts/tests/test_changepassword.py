@@ -7,7 +7,7 @@ import getpass
 import pytest
 from django.core.management import CommandError, call_command
 
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
 

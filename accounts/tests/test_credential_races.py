@@ -20,12 +20,12 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts import services, tokens
-from accounts.adoption import adopt_users, former_password
+from accounts.bulk_import import adopt_users, former_password
 from accounts.models import TokenSession, User
-from maim.common.actor import Actor, ActorKind
-from maim.common.db import Wanted
-from maim.common.errors import NotFound
-from maim.common.models import AuditEntry
+from core.actor import Actor, ActorKind
+from core.db import Wanted
+from core.errors import NotFound
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, url
 from tests.support.operators import sign_in as sign_in_operator

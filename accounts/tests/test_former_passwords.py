@@ -8,18 +8,19 @@ from typing import Any
 
 import bcrypt
 import pytest
+from django.conf import settings as shipped
 
 from accounts import hashers
-from accounts.adoption import former_password, is_former
+from accounts.bulk_import import former_password, is_former
 from accounts.hashers import FormerPasswordHasher, hash_slot
 from accounts.models import User
-from maim import settings as shipped
-from maim.common.errors import Unavailable
-from maim.environment import AuthRate
+from core.errors import Unavailable
+from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 PASSWORD = "correct horse"
+SHIPPED_HASHERS = shipped.PASSWORD_HASHERS
 PREFIXES = ("$2a$", "$2b$", "$2y$")
 DIGITS = f"{'a' * 21}u{'b' * 31}"  # of a salt and a hash
 # 72 bytes are 24 of these characters; the last of 25 is the first to be cut.
@@ -31,7 +32,7 @@ ACROSS_THE_CUT = "a" + "密" * 40
 @pytest.fixture(autouse=True)
 def _hashed_as_shipped(_quick_and_unthrottled: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the algorithms as they ship, at the least that a hash can cost."""
-    settings.PASSWORD_HASHERS = shipped.PASSWORD_HASHERS
+    settings.PASSWORD_HASHERS = SHIPPED_HASHERS
     for name, least in (("time_cost", 1), ("memory_cost", 64), ("parallelism", 1)):
         monkeypatch.setattr(hashers.BoundedArgon2PasswordHasher, name, least)
 
@@ -114,7 +115,7 @@ class TestSigningIn:
         assert (right.status_code, right.content) == (400, wrong.content)
 
     def test_attempts_are_counted_as_anybodys(self, public: SurfaceClient, settings: Any) -> None:
-        settings.AUTH_RATE = AuthRate((2, 100))
+        settings.AUTH_RATE = AuthRate(2, 100)
         user = came_over()
         user.set_username(f"alice of {user.id}")  # a count of its own, whatever ran before
         user.save()

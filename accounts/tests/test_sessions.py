@@ -10,8 +10,8 @@ from django.core.management import call_command
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.models import TokenSession, User
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD, Person
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from accounts.models import User
-from maim.environment import AuthRate
+from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD, Person
 
@@ -129,7 +129,7 @@ def test_an_incomplete_sign_in_is_400(alice: Person, public: SurfaceClient, body
 def test_too_many_attempts_on_an_account_are_refused_for_a_while(
     alice: Person, public: SurfaceClient, settings: Any
 ) -> None:
-    settings.AUTH_RATE = AuthRate((3, 100))
+    settings.AUTH_RATE = AuthRate(3, 100)
     name = f"guess at {alice.user.id}"  # a count of its own, whatever ran before
 
     statuses = [login(public, name).status_code for _ in range(4)]

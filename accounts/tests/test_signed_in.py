@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import services
 from accounts.models import TokenSession, User
-from maim.common.errors import Unauthenticated
+from core.errors import Unauthenticated
 from tests.support.people import OPERATOR, Person
 
 pytestmark = pytest.mark.django_db

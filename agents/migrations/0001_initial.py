@@ -2,9 +2,9 @@
 
 import django.db.models.deletion
 import django.db.models.manager
-import maim.common.clock
-import maim.common.fields
-import maim.common.ids
+import core.clock
+import core.fields
+import core.ids
 from django.db import migrations, models
 
 
@@ -20,15 +20,15 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Template',
             fields=[
-                ('id', maim.common.fields.IdField(default=maim.common.ids.template_id, max_length=50, primary_key=True, serialize=False)),
-                ('tenant_scope', maim.common.fields.IdField(default='', editable=False, max_length=50)),
+                ('id', core.fields.IdField(default=core.ids.template_id, max_length=50, primary_key=True, serialize=False)),
+                ('tenant_scope', core.fields.IdField(default='', editable=False, max_length=50)),
                 ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('name_folded', maim.common.fields.ExactCharField(editable=False, max_length=300)),
+                ('name_folded', core.fields.ExactCharField(editable=False, max_length=300)),
                 ('description', models.TextField(blank=True, null=True, verbose_name='description')),
-                ('config', maim.common.fields.JSONTextField(blank=True, default=dict, verbose_name='config')),
+                ('config', core.fields.JSONTextField(blank=True, default=dict, verbose_name='config')),
                 ('revision', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(default=maim.common.clock.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(default=maim.common.clock.now, editable=False, verbose_name='updated')),
+                ('created_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='created')),
+                ('updated_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='updated')),
                 ('tenant', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='templates', to='tenants.tenant', verbose_name='tenant')),
             ],
             options={
@@ -45,18 +45,18 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Agent',
             fields=[
-                ('rate_limit', maim.common.fields.JSONTextField(blank=True, help_text='Such as {"limit": 100, "window_seconds": 60}; empty for none.', null=True, verbose_name='rate limit')),
-                ('quota', maim.common.fields.JSONTextField(blank=True, help_text='Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.', null=True, verbose_name='quota')),
-                ('id', maim.common.fields.IdField(default=maim.common.ids.agent_id, editable=False, max_length=50, primary_key=True, serialize=False)),
+                ('rate_limit', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 100, "window_seconds": 60}; empty for none.', null=True, verbose_name='rate limit')),
+                ('quota', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.', null=True, verbose_name='quota')),
+                ('id', core.fields.IdField(default=core.ids.agent_id, editable=False, max_length=50, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('name_folded', maim.common.fields.ExactCharField(editable=False, max_length=300)),
+                ('name_folded', core.fields.ExactCharField(editable=False, max_length=300)),
                 ('description', models.TextField(blank=True, null=True, verbose_name='description')),
-                ('config', maim.common.fields.JSONTextField(blank=True, default=dict, verbose_name='config')),
+                ('config', core.fields.JSONTextField(blank=True, default=dict, verbose_name='config')),
                 ('config_version', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='config version')),
-                ('status', maim.common.fields.ExactCharField(choices=[('active', 'active'), ('inactive', 'inactive'), ('archived', 'archived')], default='active', max_length=20, verbose_name='status')),
-                ('tags', maim.common.fields.JSONTextField(blank=True, default=list, verbose_name='tags')),
-                ('created_at', models.DateTimeField(default=maim.common.clock.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(default=maim.common.clock.now, editable=False, verbose_name='updated')),
+                ('status', core.fields.ExactCharField(choices=[('active', 'active'), ('inactive', 'inactive'), ('archived', 'archived')], default='active', max_length=20, verbose_name='status')),
+                ('tags', core.fields.JSONTextField(blank=True, default=list, verbose_name='tags')),
+                ('created_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='created')),
+                ('updated_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='updated')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='agents', to='tenants.tenant', verbose_name='tenant')),
                 ('template', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='agents', to='agents.template', verbose_name='template')),
             ],
@@ -94,13 +94,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveBigIntegerField(verbose_name='version')),
-                ('config', maim.common.fields.JSONTextField(verbose_name='config')),
-                ('patch', maim.common.fields.JSONTextField(verbose_name='changes')),
-                ('author_kind', maim.common.fields.ExactCharField(max_length=20, verbose_name='author kind')),
-                ('author_id', maim.common.fields.IdField(max_length=50, null=True, verbose_name='author id')),
+                ('config', core.fields.JSONTextField(verbose_name='config')),
+                ('patch', core.fields.JSONTextField(verbose_name='changes')),
+                ('author_kind', core.fields.ExactCharField(max_length=20, verbose_name='author kind')),
+                ('author_id', core.fields.IdField(max_length=50, null=True, verbose_name='author id')),
                 ('author', models.CharField(max_length=150, verbose_name='author')),
                 ('note', models.CharField(max_length=500, null=True, verbose_name='note')),
-                ('created_at', models.DateTimeField(default=maim.common.clock.now, verbose_name='time')),
+                ('created_at', models.DateTimeField(default=core.clock.now, verbose_name='time')),
                 ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='config_versions', to='agents.agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
@@ -120,12 +120,12 @@ class Migration(migrations.Migration):
             name='PluginSetting',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('agent_scope', maim.common.fields.IdField(default='', max_length=50)),
-                ('plugin_name', maim.common.fields.ExactCharField(max_length=100)),
+                ('agent_scope', core.fields.IdField(default='', max_length=50)),
+                ('plugin_name', core.fields.ExactCharField(max_length=100)),
                 ('enabled', models.BooleanField(default=True)),
-                ('config', maim.common.fields.JSONTextField(default=dict)),
-                ('created_at', models.DateTimeField(default=maim.common.clock.now)),
-                ('updated_at', models.DateTimeField(default=maim.common.clock.now)),
+                ('config', core.fields.JSONTextField(default=dict)),
+                ('created_at', models.DateTimeField(default=core.clock.now)),
+                ('updated_at', models.DateTimeField(default=core.clock.now)),
                 ('agent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='plugin_settings', to='agents.agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='plugin_settings', to='tenants.tenant')),
             ],

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-import maim.common.revisions
+import core.revisions
 
 
 class Migration(migrations.Migration):
@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             field=models.PositiveBigIntegerField(
                 db_column="template_revision",
                 db_default=1000000000000,
-                default=maim.common.revisions.first_revision,
+                default=core.revisions.first_revision,
                 editable=False,
                 verbose_name="revision",
             ),
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
             name="revision",
             field=models.PositiveBigIntegerField(
                 db_default=1000000000000,
-                default=maim.common.revisions.first_revision,
+                default=core.revisions.first_revision,
                 editable=False,
                 verbose_name="revision",
             ),
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
             name="revision",
             field=models.PositiveBigIntegerField(
                 db_default=1000000000000,
-                default=maim.common.revisions.first_revision,
+                default=core.revisions.first_revision,
                 editable=False,
                 verbose_name="revision",
             ),

@@ -11,8 +11,8 @@ from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-from agents.config import secrets
-from agents.config.first_sealing import opened_for_before, rewrite, sealed_at_first
+from agent_config import secrets
+from agent_config.first_sealing import opened_for_before, rewrite, sealed_at_first
 
 CONFIGS = ("Agent", "ConfigVersion", "Template", "PluginSetting")
 

@@ -6,11 +6,11 @@ import itertools
 import json
 from typing import Any, Self
 
-from agents.config.secrets import opened
+from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
-from agents.tests.configs import MASK, Config
-from maim.common.models import AuditEntry, Change
+from core.models import AuditEntry, Change
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config
 from tests.support.people import Person
 
 SURFACES = ("v1", "v2")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agents.tests.config_doors import SURFACES, Door
-from agents.tests.configs import DOORS, ConfigDoor
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
+from tests.support.configs import DOORS, ConfigDoor
 from tests.support.people import Person
 
 

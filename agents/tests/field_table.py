@@ -8,10 +8,10 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from agents.config.schema.forms import Form
-from agents.config.schema.objects import MAX_ITEMS, OpenObject, remarks
-from agents.config.schema.root import Root
-from agents.config.schema.sections.models import ModelTasks
+from agent_config.schema.formats import Form
+from agent_config.schema.objects import MAX_ITEMS, OpenObject, remarks
+from agent_config.schema.root import Root
+from agent_config.schema.sections.models import ModelTasks
 from tests.support.server import ROOT
 
 PAGE: Path = ROOT / "docs/config-fields.md"

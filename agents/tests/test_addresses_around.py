@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agents.config.document import MASK
+from agent_config.document import MASK
 from agents.models import Agent
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent

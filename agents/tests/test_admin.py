@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from django.apps import apps
 
-from agents.config.secrets import opened
+from agent_config.secrets import opened
 from agents.models import Agent
-from apikeys.models import ApiKey
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.operators import Operator, errors_of, form_of, sign_in, url
 from tests.support.people import Person, make_agent, make_key
 
@@ -180,7 +180,7 @@ def test_an_operator_deletes_an_agent_with_its_keys(olivia: Operator, agent: Age
 
     assert olivia.delete(agent)["Location"] == url(Agent)
 
-    assert (Agent.unscoped.count(), ApiKey.unscoped.count()) == (0, 0)
+    assert (Agent.unscoped.count(), apps.get_model("apikeys.ApiKey").unscoped.count()) == (0, 0)
     entry = olivia.audit_of("agent.delete")
     assert entry.before["name"] == "Helper"
     assert SECRET not in str(entry.before)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from agents import plugins, services
-from agents.adoption import (
+from agent_config.secrets import masked, opened
+from agents import services
+from agents.bulk_import import (
     ACTIVITY_FIELDS,
     FIELDS,
     PLUGIN_FIELDS,
@@ -20,13 +21,13 @@ from agents.adoption import (
     adopt_plugins,
     remove_plugins,
 )
-from agents.config.secrets import masked, opened
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
+from agents.services import plugins
 from agents.tests.config_doors import shown
-from agents.tests.configs import MASK, Config, model, provider
-from maim.common.db import Wanted
-from maim.common.models import AuditEntry, Change, Invalidation
+from core.db import Wanted
+from core.models import AuditEntry, Change, Invalidation
 from tenants.models import Tenant
+from tests.support.configs import MASK, Config, model, provider
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db

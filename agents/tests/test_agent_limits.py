@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.models import Agent
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, errors_of, form_of, url
 from tests.support.people import Person, make_agent, make_key

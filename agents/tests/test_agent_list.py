@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents.tests.wire import AGENTS, created, refused
-from maim.common import clock
+from core import clock
 from tenants.models import Tenant
 from tests.support.people import Person, make_agent
 

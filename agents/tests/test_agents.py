@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 
 from agents.models import Agent, AgentActivity, PluginSetting
 from agents.tests.wire import AGENTS, create, created, refused
-from apikeys.models import ApiKey
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, make_key
@@ -298,7 +298,7 @@ def test_deleting_an_agent_takes_its_keys_settings_and_heartbeat(alice: Person, 
 
     assert response.status_code == 204
     assert response.content == b""
-    for model in (ApiKey, PluginSetting, AgentActivity):
+    for model in (apps.get_model("apikeys.ApiKey"), PluginSetting, AgentActivity):
         assert list(model.unscoped.values_list("agent_id", flat=True)) == [kept.id]
     assert list(Agent.unscoped.values_list("id", flat=True)) == [kept.id]
     refused(alice.client.delete(f"{AGENTS}/{doomed.id}"), 404, "AGENT_001")

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from agents import plugins, services
-from agents.config.secrets import opened
+from agent_config.secrets import opened
+from agents import services
 from agents.management.commands.agents import MEANINGS
 from agents.models import Agent
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
-from maim.commands.exits import Exit
-from maim.common.models import AuditEntry
+from agents.services import plugins
+from core.commands.exits import Exit
+from core.models import AuditEntry
 from tests.support.commands import Outcome, run
+from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.server import ROOT, MaimServer
 from tests.support.tables import changed_tables, tables

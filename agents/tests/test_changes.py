@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from agents import changes
-from maim.common import clock, epoch, feed
-from maim.common.models import Change, Epoch
+from agents.change_feed import Cursor
+from core import change_feed, clock, epoch
+from core.models import Change, Epoch
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 
@@ -234,9 +234,9 @@ class TestCursors:
         old = Follower(internal)
         make_agent(alice.tenant)
         up_to_date = Follower(internal)
-        with clock.frozen_at(clock.now() + feed.KEPT_FOR + timedelta(minutes=1)):
-            assert feed.sweep() == 1
-            assert feed.sweep() == 0
+        with clock.frozen_at(clock.now() + change_feed.KEPT_FOR + timedelta(minutes=1)):
+            assert change_feed.sweep() == 1
+            assert change_feed.sweep() == 0
 
         assert internal.get(PATH, {"after": old.cursor}).status_code == 410
         assert up_to_date.news() == []
@@ -250,8 +250,8 @@ class TestCursors:
         make_agent(alice.tenant)
         fresh, reader = Follower(internal), beginning
         reader.news()
-        with clock.frozen_at(clock.now() + feed.KEPT_FOR + timedelta(minutes=1)):
-            feed.sweep()
+        with clock.frozen_at(clock.now() + change_feed.KEPT_FOR + timedelta(minutes=1)):
+            change_feed.sweep()
         later = Follower(internal)
 
         for follower in (fresh, reader, later):
@@ -267,8 +267,8 @@ class TestCursors:
         follower = Follower(internal)
         internal.send("PUT", "/api/v2/templates/polite", {"config": {"a": 1}})
         middle = follower.get(after=follower.cursor, limit=1)["cursor"]
-        with clock.frozen_at(clock.now() + feed.KEPT_FOR + timedelta(minutes=1)):
-            feed.sweep()
+        with clock.frozen_at(clock.now() + change_feed.KEPT_FOR + timedelta(minutes=1)):
+            change_feed.sweep()
 
         assert internal.get(PATH, {"after": middle}).status_code == 410
 
@@ -309,12 +309,12 @@ class TestCursors:
         make_agent(alice.tenant)
         follower = Follower(internal)
         young = make_agent(alice.tenant, "young")
-        Change.objects.exclude(subject=young.id).update(at=clock.now() - feed.KEPT_FOR - timedelta(minutes=1))
+        Change.objects.exclude(subject=young.id).update(at=clock.now() - change_feed.KEPT_FOR - timedelta(minutes=1))
 
-        feed.sweep()
+        change_feed.sweep()
 
         assert ids(follower.news()) == [young.id]
 
     def test_it_says_where_it_stands(self) -> None:
-        for cursor in (changes.Cursor(5), changes.Cursor(5, 7), changes.Cursor(5, 7, "agent_a-b")):
-            assert changes.Cursor.read(str(cursor)) == cursor
+        for cursor in (Cursor(5), Cursor(5, 7), Cursor(5, 7, "agent_a-b")):
+            assert Cursor.read(str(cursor)) == cursor

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agents.models import Agent
-from agents.tests.configs import MASK, Config, ConfigDoor, model, provider, secret_provider, stored
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
+from tests.support.configs import MASK, Config, ConfigDoor, model, provider, secret_provider, stored
 
 pytestmark = pytest.mark.django_db
 

@@ -13,19 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from agent_config import merging
+from agent_config.bulk_import import Adopted, adopted
+from agent_config.document import SECTIONS
+from agent_config.schema import Place
+from agent_config.secrets import masked, opened
+from agent_config.tests.test_schema_validation import FOREIGN, placed, section, shown
 from agents import services
-from agents.adoption import adopt_agents
-from agents.config import merging
-from agents.config.adoption import Adopted, adopted
-from agents.config.document import SECTIONS
-from agents.config.schema import Place
-from agents.config.secrets import masked, opened
+from agents.bulk_import import adopt_agents
 from agents.models import Agent, ConfigVersion
-from agents.tests.config_fields import FIELDS
-from agents.tests.config_strategies import configs, json_values
-from agents.tests.configs import MASK, Config, model, provider
-from agents.tests.test_schema_check import FOREIGN, placed, section, shown
-from maim.common.models import AuditEntry, Change
+from core.models import AuditEntry, Change
+from tests.support.config_fields import FIELDS
+from tests.support.config_strategies import configs, json_values
+from tests.support.configs import MASK, Config, model, provider
 from tests.support.people import OPERATOR, Person
 
 PROVIDERS, MODELS = "config_overrides.model.api_providers", "config_overrides.model.models"

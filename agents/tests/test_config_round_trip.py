@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agents.tests.config_doors import Door, shown
-from agents.tests.config_strategies import configs, json_values
-from agents.tests.configs import Config
+from tests.support.config_strategies import configs, json_values
+from tests.support.configs import Config
 
 pytestmark = [pytest.mark.single, pytest.mark.django_db]
 thoroughly = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))

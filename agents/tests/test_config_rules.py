@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agents.config import rules
-from agents.errors import BadConfig
+from agent_config import validators
+from agent_config.errors import BadConfig
 from agents.models import Agent
-from agents.tests.configs import Config, ConfigDoor, model, provider, stored
+from tests.support.configs import Config, ConfigDoor, model, provider, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -116,18 +116,18 @@ class TestWhatIsRefused:
 
 class TestAConfigThatWasTakenOverTooLarge:
     def test_it_may_shrink_but_not_grow(self) -> None:
-        stored: Config = {"own": "x" * rules.MAX_BYTES}
+        stored: Config = {"own": "x" * validators.MAX_BYTES}
 
-        rules.check_size({"own": "x" * (rules.MAX_BYTES - 1)}, stored)
-        rules.check_size(stored, stored)
+        validators.check_size({"own": "x" * (validators.MAX_BYTES - 1)}, stored)
+        validators.check_size(stored, stored)
         with pytest.raises(BadConfig, match="256 KiB"):
-            rules.check_size({**stored, "more": 1}, stored)
+            validators.check_size({**stored, "more": 1}, stored)
         with pytest.raises(BadConfig, match="256 KiB"):
-            rules.check_size(stored, {})
+            validators.check_size(stored, {})
 
     def test_the_same_holds_for_the_number_of_its_values(self) -> None:
-        stored: Config = {"own": [1] * (rules.MAX_LEAVES + 1)}
+        stored: Config = {"own": [1] * (validators.MAX_LEAVES + 1)}
 
-        rules.check_size(stored, stored)
+        validators.check_size(stored, stored)
         with pytest.raises(BadConfig, match="5,000"):
-            rules.check_size({**stored, "more": 1}, stored)
+            validators.check_size({**stored, "more": 1}, stored)

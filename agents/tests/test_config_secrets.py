@@ -7,9 +7,9 @@ import json
 import pytest
 
 from agents.models import Agent
-from agents.tests.configs import MASK, Config, ConfigDoor, model, provider, secret_provider, stored
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config, ConfigDoor, model, provider, secret_provider, stored
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db

@@ -10,14 +10,14 @@ import pytest
 from django.apps import apps
 from hypothesis import HealthCheck, assume, given, settings
 
-from agents.config.secrets import opened
+from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
 from agents.tests.config_doors import Door, shown
-from agents.tests.config_strategies import configs
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
-from agents.tests.layering import objects
-from maim.common.models import AuditEntry, Change
-from maim.common.strict_json import MAX_DEPTH
+from core.models import AuditEntry, Change
+from core.strict_json import MAX_DEPTH
+from tests.support.config_strategies import configs
+from tests.support.configs import MASK, Config, model, provider, secret_provider
+from tests.support.layering import objects
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db

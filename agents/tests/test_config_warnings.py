@@ -9,7 +9,7 @@ import pytest
 
 from agents.models import Template
 from agents.tests.config_doors import Door
-from agents.tests.configs import MASK, Config, model, provider
+from tests.support.configs import MASK, Config, model, provider
 from tests.support.tables import changed_tables, tables
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]

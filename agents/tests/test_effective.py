@@ -14,13 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.config import layers
-from agents.config.layers import Layer
+from agent_config import layers
+from agent_config.layers import Layer
 from agents.tests.config_doors import Door, operators_template, shown
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
-from agents.tests.layering import by_name, differences, located, objects, without
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config, model, provider, secret_provider
+from tests.support.layering import by_name, differences, located, objects, without
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ import pytest
 
 from agents.tests import field_table
 from agents.tests.config_doors import Door
-from agents.tests.configs import Config
 from agents.tests.field_table import MEANINGS, PAGE, REFUSED, SAMPLES, WARNED, Row
+from tests.support.configs import Config
 
 pytestmark = pytest.mark.embedded
 

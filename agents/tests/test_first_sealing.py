@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from agents.config import first_sealing
-from agents.config.document import MASK, SEALED
-from agents.config.secrets import masked, opened, resealed
+from agent_config import first_sealing
+from agent_config.document import MASK, SEALED
+from agent_config.secrets import masked, opened, resealed
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
-from agents.tests.configs import Config
-from maim.common import clock, sealing
-from maim.common.models import AuditEntry
+from core import clock, sealing
+from core.models import AuditEntry
 from tenants.models import Tenant
+from tests.support.configs import Config
 from tests.support.people import Person, make_agent
 from tests.support.tables import tables
 

@@ -14,10 +14,10 @@ from agents import services
 from agents.access import agents_for
 from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
 from agents.models import Agent
-from agents.serializers import ListedAgentAnswer, public_agent
+from agents.serializers.agents import ListedAgentAnswer, public_agent
 from agents.tests.wire import AGENTS
-from maim.common import clock
-from maim.common.actor import Actor, ActorKind
+from core import clock
+from core.actor import Actor, ActorKind
 from tenants.models import Membership, Tenant
 from tenants.services import create_tenant
 from tests.support.client import SurfaceClient

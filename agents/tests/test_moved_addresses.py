@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from agents.config.changing import agent_defaults
-from agents.config.secrets import opened
+from agent_config.secrets import opened
+from agent_config.updates import agent_defaults
 from agents.models import Template
 from agents.tests.config_doors import Door
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import Person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from agents.config.document import MASK
-from agents.config.secrets import opened
+from agent_config.document import MASK
+from agent_config.secrets import opened
 from agents.models import Agent, PluginSetting
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 from tests.support.tables import tables

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from agents.config import system
-from agents.config.changing import changed
-from agents.config.secrets import masked
+from agent_config import system
+from agent_config.secrets import masked
+from agent_config.updates import changed
 from agents.models import Agent, Template
 from agents.tests.config_doors import Door, operators_template
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db

@@ -12,18 +12,19 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
 
-from agents import config_versions, effective, plugins, resealing, services, templates, transfer
-from agents.config.document import SEALED
-from agents.config.secrets import opened
+from agent_config.document import SEALED
+from agent_config.secrets import opened
+from agents import effective_config, services
 from agents.management.commands.rotate_secrets import MEANINGS
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
-from agents.tests.configs import Config, model, provider
-from maim.commands.exits import Exit
-from maim.common.sealing import Unsealable
-from maim.common.tests.changes import at_once
+from agents.services import config_versions, plugins, resealing, templates, transfer
+from core.commands.exits import Exit
+from core.sealing import Unsealable
+from core.tests.changes import at_once
 from tenants import services as tenants
 from tenants.models import Tenant
 from tests.support.commands import Outcome, run
+from tests.support.configs import Config, model, provider
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.tables import changed_tables, tables
 
@@ -148,7 +149,7 @@ class TestRotation:
         def seen() -> list[Any]:
             answers = [alice.client.get(f"{path}{part}") for part in ("", "/config", "/config/effective")]
             etags = [answer.headers.get("ETag") for answer in answers]
-            return [answer.json() for answer in answers] + etags + [effective.head_of(agent.id)]
+            return [answer.json() for answer in answers] + etags + [effective_config.head_of(agent.id)]
 
         before, rows_before = seen(), tables()
         rotate()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from agents import templates
-from agents.config.secrets import opened
-from agents.effective import head_of
+from agent_config.secrets import opened
+from agents.effective_config import head_of
 from agents.models import Template
-from agents.tests.configs import MASK, Config, model, provider
-from maim.common.models import AuditEntry
+from agents.services import templates
+from core.models import AuditEntry
+from tests.support.configs import MASK, Config, model, provider
 from tests.support.operators import Operator, errors_of, form_of, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent
 

@@ -8,9 +8,9 @@ import pytest
 
 from agents.models import Template
 from agents.tests.config_doors import Door, operators_template, shown
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
-from maim.common.models import AuditEntry, Change
+from core.models import AuditEntry, Change
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import Person
 from tests.support.tables import tables
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agents.config.secrets import opened
+from agent_config.secrets import opened
 from agents.tests.config_doors import Door, shown
-from agents.tests.config_strategies import configs
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
-from maim.common.models import AuditEntry, Change
+from core.models import AuditEntry, Change
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
+from tests.support.config_strategies import configs
+from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import Person
 from tests.support.tables import tables
 

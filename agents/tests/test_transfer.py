@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.apps import apps
 
-from agents import config_versions, plugins, services, transfer
-from agents.config.secrets import opened
+from agent_config.secrets import opened
+from agents import services
 from agents.models import Agent, ConfigVersion, PluginSetting
-from agents.tests.configs import MASK, Config, secret_provider
-from apikeys.models import ApiKey
-from maim.common.models import AuditEntry, Change
-from maim.common.tests.changes import at_once
+from agents.services import config_versions, plugins, transfer
+from core.models import AuditEntry, Change
+from core.tests.changes import at_once
 from tests.support.client import SurfaceClient
+from tests.support.configs import MASK, Config, secret_provider
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.tables import changed_tables, tables
 
@@ -84,8 +85,8 @@ def test_a_duplicate_is_set_up_as_the_agent_is(duplicate: Duplicate, agent: Agen
 def test_it_has_no_keys(duplicate: Duplicate, agent: Agent) -> None:
     twin = made(duplicate(agent))
 
-    assert not ApiKey.unscoped.filter(agent=twin).exists()
-    assert ApiKey.unscoped.filter(agent=agent).count() == 1
+    assert not apps.get_model("apikeys.ApiKey").unscoped.filter(agent=twin).exists()
+    assert apps.get_model("apikeys.ApiKey").unscoped.filter(agent=agent).count() == 1
 
 
 def test_it_begins_with_version_1_whatever_the_agents_is(duplicate: Duplicate, agent: Agent) -> None:

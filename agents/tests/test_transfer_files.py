@@ -9,17 +9,18 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agents import plugins, transfer, transfer_files
-from agents.config.secrets import omitted, opened
+from agent_config.secrets import omitted, opened
+from agents import transfer_files
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
-from agents.tests.config_strategies import configs
-from agents.tests.configs import MASK, Config, model, provider, secret_provider
-from maim.common import strict_json
-from maim.common.errors import Invalid
-from maim.common.models import AuditEntry
-from maim.http import toml
+from agents.services import plugins, transfer
+from core import strict_json
+from core.errors import Invalid
+from core.http import toml
+from core.models import AuditEntry
 from tenants import services as tenants
 from tests.support.client import SurfaceClient
+from tests.support.config_strategies import configs
+from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.tables import changed_tables, tables
 

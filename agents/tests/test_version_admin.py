@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agent_config.secrets import opened
 from agents import services
-from agents.config.secrets import opened
 from agents.models import Agent, ConfigVersion
-from agents.tests.configs import Config, model, provider
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
+from tests.support.configs import Config, model, provider
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent
 

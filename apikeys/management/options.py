@@ -11,14 +11,14 @@ from typing import Any
 from rest_framework.exceptions import ValidationError
 
 from apikeys.models import KeyStatus
-from apikeys.serializers import MAX_EXPIRES_WITHIN_DAYS
+from apikeys.serializers.keys import MAX_EXPIRES_WITHIN_DAYS
 from apikeys.services import MAX_GRACE_SECONDS
 from apikeys.verification import Address
-from maim.commands.options import add_json, whole
-from maim.common import clock, strict_json
-from maim.common.limits import Period
-from maim.http.fields import UTCDateTimeField
-from maim.http.shapes import utc_text
+from core import clock, strict_json
+from core.commands.options import add_json, whole
+from core.http.fields import UTCDateTimeField
+from core.http.responses import utc_text
+from core.limits import Period
 
 MAX_EXPIRES_IN_DAYS = 36_500
 

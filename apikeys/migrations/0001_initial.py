@@ -2,9 +2,9 @@
 
 import django.db.models.deletion
 import django.db.models.manager
-import maim.common.clock
-import maim.common.fields
-import maim.common.ids
+import core.clock
+import core.fields
+import core.ids
 from django.db import migrations, models
 
 
@@ -22,14 +22,14 @@ class Migration(migrations.Migration):
             name='UsageLogEntry',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('tenant_id', maim.common.fields.IdField(db_index=True, max_length=50, null=True, verbose_name='tenant')),
-                ('agent_id', maim.common.fields.IdField(db_index=True, max_length=50, null=True, verbose_name='agent')),
+                ('tenant_id', core.fields.IdField(db_index=True, max_length=50, null=True, verbose_name='tenant')),
+                ('agent_id', core.fields.IdField(db_index=True, max_length=50, null=True, verbose_name='agent')),
                 ('user_id', models.CharField(max_length=100, null=True, verbose_name='user')),
                 ('platform', models.CharField(max_length=100, null=True, verbose_name='platform')),
                 ('action', models.CharField(max_length=100, verbose_name='action')),
-                ('details', maim.common.fields.JSONTextField(null=True, verbose_name='details')),
+                ('details', core.fields.JSONTextField(null=True, verbose_name='details')),
                 ('timestamp', models.DateTimeField(verbose_name='time')),
-                ('created_at', models.DateTimeField(db_index=True, default=maim.common.clock.now, verbose_name='stored')),
+                ('created_at', models.DateTimeField(db_index=True, default=core.clock.now, verbose_name='stored')),
             ],
             options={
                 'verbose_name': 'usage log entry',
@@ -40,21 +40,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ApiKey',
             fields=[
-                ('rate_limit', maim.common.fields.JSONTextField(blank=True, help_text='Such as {"limit": 100, "window_seconds": 60}; empty for none.', null=True, verbose_name='rate limit')),
-                ('quota', maim.common.fields.JSONTextField(blank=True, help_text='Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.', null=True, verbose_name='quota')),
-                ('id', maim.common.fields.IdField(default=maim.common.ids.key_id, editable=False, max_length=50, primary_key=True, serialize=False)),
+                ('rate_limit', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 100, "window_seconds": 60}; empty for none.', null=True, verbose_name='rate limit')),
+                ('quota', core.fields.JSONTextField(blank=True, help_text='Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.', null=True, verbose_name='quota')),
+                ('id', core.fields.IdField(default=core.ids.key_id, editable=False, max_length=50, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('name_folded', maim.common.fields.ExactCharField(editable=False, max_length=300)),
+                ('name_folded', core.fields.ExactCharField(editable=False, max_length=300)),
                 ('description', models.TextField(blank=True, null=True, verbose_name='description')),
-                ('permissions', maim.common.fields.JSONTextField(blank=True, default=list, verbose_name='permissions')),
-                ('allowed_networks', maim.common.fields.JSONTextField(blank=True, default=list, verbose_name='allowed networks')),
-                ('metadata', maim.common.fields.JSONTextField(blank=True, default=dict, verbose_name='metadata')),
-                ('status', maim.common.fields.ExactCharField(choices=[('active', 'active'), ('disabled', 'disabled'), ('expired', 'expired')], default='active', max_length=20, verbose_name='status')),
+                ('permissions', core.fields.JSONTextField(blank=True, default=list, verbose_name='permissions')),
+                ('allowed_networks', core.fields.JSONTextField(blank=True, default=list, verbose_name='allowed networks')),
+                ('metadata', core.fields.JSONTextField(blank=True, default=dict, verbose_name='metadata')),
+                ('status', core.fields.ExactCharField(choices=[('active', 'active'), ('disabled', 'disabled'), ('expired', 'expired')], default='active', max_length=20, verbose_name='status')),
                 ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
                 ('last_used_at', models.DateTimeField(editable=False, null=True, verbose_name='last used')),
                 ('usage_count', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='uses')),
-                ('created_at', models.DateTimeField(default=maim.common.clock.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(default=maim.common.clock.now, editable=False, verbose_name='updated')),
+                ('created_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='created')),
+                ('updated_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='updated')),
                 ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='agents.agent', verbose_name='agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='tenants.tenant', verbose_name='tenant')),
             ],
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
             name='DailyUse',
             fields=[
                 ('pk', models.CompositePrimaryKey('subject', 'day', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('subject', maim.common.fields.IdField(max_length=50)),
+                ('subject', core.fields.IdField(max_length=50)),
                 ('day', models.DateField()),
                 ('uses', models.PositiveBigIntegerField()),
                 ('tenant', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
@@ -91,10 +91,10 @@ class Migration(migrations.Migration):
             name='KeySecret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', maim.common.fields.ExactCharField(max_length=64)),
+                ('digest', core.fields.ExactCharField(max_length=64)),
                 ('secret_version', models.PositiveSmallIntegerField()),
-                ('hint', maim.common.fields.ExactCharField(max_length=4)),
-                ('created_at', models.DateTimeField(default=maim.common.clock.now)),
+                ('hint', core.fields.ExactCharField(max_length=4)),
+                ('created_at', models.DateTimeField(default=core.clock.now)),
                 ('expires_at', models.DateTimeField(null=True)),
                 ('last_used_at', models.DateTimeField(null=True)),
                 ('leaked_at', models.DateTimeField(null=True)),

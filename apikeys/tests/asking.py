@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from maim.http.surfaces import INTERNAL
+from core.http.surfaces import INTERNAL
 from tests.support.client import SurfaceClient
 
 

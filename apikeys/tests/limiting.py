@@ -18,8 +18,8 @@ from django.db import connection
 
 from apikeys.verification.limits import Limiter, RedisLimiter, Use
 from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Standing
-from maim.common import clock
-from maim.common.limits import Period
+from core import clock
+from core.limits import Period
 
 WAIT = 30
 MINUTE = 60

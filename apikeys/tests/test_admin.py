@@ -12,8 +12,8 @@ from apikeys import services, verification
 from apikeys.access import get_secret
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tenants.access import Need
 from tests.support.operators import Operator, errors_of, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key

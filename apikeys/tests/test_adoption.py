@@ -14,13 +14,13 @@ from django.db import IntegrityError
 
 from agents.models import Agent
 from apikeys import keyformat, services, verification
-from apikeys.adoption import MEASURED_FIELDS, SAID_FIELDS, KnownKey, adopt_keys, forget_unknown, has_secret
+from apikeys.bulk_import import MEASURED_FIELDS, SAID_FIELDS, KnownKey, adopt_keys, forget_unknown, has_secret
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.worker import Scene, Worker, queries
 from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, UNKNOWN, VALID, Ask
-from maim.common import clock, epoch
-from maim.common.models import AuditEntry, Invalidation
+from core import clock, epoch
+from core.models import AuditEntry, Invalidation
 from tests.support.people import OPERATOR, Person, make_agent
 
 pytestmark = pytest.mark.django_db

@@ -20,8 +20,8 @@ from apikeys.tests.facts import facts
 from apikeys.usage import Uses
 from apikeys.verification import KeyFacts, counting
 from apikeys.verification.counting import UseCounter
-from maim.common import primary
-from maim.common.idempotency import Batch
+from core import primary
+from core.idempotency import Batch
 from tests.support.instances import wait_until
 from tests.support.people import Person, make_agent, make_key
 

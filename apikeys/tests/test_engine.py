@@ -28,8 +28,8 @@ from apikeys.verification import (
 )
 from apikeys.verification.engine import Engine
 from apikeys.verification.verdicts import KeyFacts
-from maim.common import clock
-from maim.common.epoch import LEASE_SECONDS
+from core import clock
+from core.epoch import LEASE_SECONDS
 from tenants import services as tenants
 from tests.support.people import OPERATOR, make_key
 

@@ -13,8 +13,8 @@ from apikeys import keyformat
 from apikeys.models import ApiKey
 from apikeys.tests.worker import Scene, Worker, counts_away, database_away, queries
 from apikeys.verification import AWAY, DISABLED, EXPIRED, NOT_FROM_HERE, VALID, Ask, Verdict
-from maim.common import clock
-from maim.common.epoch import LEASE_SECONDS
+from core import clock
+from core.epoch import LEASE_SECONDS
 from tests.support.instances import free_port
 
 pytestmark = pytest.mark.django_db

@@ -19,7 +19,7 @@ from apikeys.verification import (
     VALID,
     Ask,
 )
-from maim.common import epoch, primary
+from core import epoch, primary
 from tenants import services as tenants
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 

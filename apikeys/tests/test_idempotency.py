@@ -15,8 +15,8 @@ from agents.models import Agent
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.doors import KeyDoor
-from maim.common import clock
-from maim.common.models import AuditEntry, IdempotentAnswer
+from core import clock
+from core.models import AuditEntry, IdempotentAnswer
 from tenants.models import Role
 from tests.support.people import Person, join, make_agent, register
 from tests.support.server import MaimServer

@@ -9,7 +9,7 @@ import pytest
 from agents.models import Agent
 from apikeys.models import ApiKey
 from apikeys.tests.doors import KeyDoor
-from maim.common import clock
+from core import clock
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db

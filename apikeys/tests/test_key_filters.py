@@ -8,7 +8,7 @@ import pytest
 
 from apikeys.models import ApiKey
 from apikeys.tests.doors import KeyDoor
-from maim.common import clock
+from core import clock
 from tests.support.people import make_key
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,8 @@ import pytest
 from apikeys.models import ApiKey
 from apikeys.tests.asking import code_of, validate
 from apikeys.tests.doors import KeyDoor
-from maim.common import epoch
-from maim.common.models import AuditEntry, Invalidation
+from core import epoch
+from core.models import AuditEntry, Invalidation
 
 pytestmark = pytest.mark.django_db
 

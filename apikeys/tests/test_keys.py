@@ -14,8 +14,8 @@ from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.doors import KeyDoor
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db

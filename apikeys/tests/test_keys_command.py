@@ -20,9 +20,9 @@ from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
-from maim.commands.exits import Exit, refusal
-from maim.common import clock
-from maim.common.models import AuditEntry, Epoch, Invalidation
+from core import clock
+from core.commands.exits import Exit, refusal
+from core.models import AuditEntry, Epoch, Invalidation
 from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.server import ROOT, MaimServer

@@ -13,9 +13,9 @@ from apikeys.models import ApiKey, KeySecret
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
 from apikeys.tests.doors import V2_FIELDS
-from maim.commands.exits import Exit
-from maim.commands.tables import width
-from maim.common import clock
+from core import clock
+from core.commands.exits import Exit
+from core.commands.tables import width
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.commands import Outcome

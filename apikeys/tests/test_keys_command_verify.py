@@ -17,7 +17,7 @@ from apikeys import keyformat, services, verification
 from apikeys.models import ApiKey, DailyUse
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
-from maim.commands.exits import Exit
+from core.commands.exits import Exit
 from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, make_key
 

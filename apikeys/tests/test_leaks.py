@@ -12,8 +12,8 @@ from apikeys import keyformat
 from apikeys.models import KeySecret
 from apikeys.tests.asking import code_of, report_leak
 from apikeys.tests.doors import KeyDoor
-from maim.common import clock, epoch
-from maim.common.models import AuditEntry, Invalidation
+from core import clock, epoch
+from core.models import AuditEntry, Invalidation
 from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE
 from tests.support.people import make_key

@@ -11,10 +11,10 @@ from django.db import DatabaseError, OperationalError, connection
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import lease as lease_module
 from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
-from maim.common import epoch, primary
-from maim.common.db import transactional
-from maim.common.epoch import LEASE_SECONDS
-from maim.common.models import Epoch, Invalidation
+from core import epoch, primary
+from core.db import transactional
+from core.epoch import LEASE_SECONDS
+from core.models import Epoch, Invalidation
 
 pytestmark = pytest.mark.django_db
 A_MOMENT = 0.001

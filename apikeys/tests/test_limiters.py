@@ -31,8 +31,8 @@ from apikeys.tests.limiting import (
 )
 from apikeys.verification.limits import Limiter, LocalLimiter, Use
 from apikeys.verification.verdicts import RatePool
-from maim.common import clock
-from maim.common.limits import Period
+from core import clock
+from core.limits import Period
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 
 from apikeys.tests.limiting import MINUTE, fresh, left, rate, take
 from apikeys.verification.limits import LocalLimiter
-from apikeys.verification.limits.local import SWEEP_EVERY_SECONDS
-from maim.common import clock
+from apikeys.verification.limits.memory import SWEEP_EVERY_SECONDS
+from core import clock
 
 pytestmark = pytest.mark.embedded
 

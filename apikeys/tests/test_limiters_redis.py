@@ -29,11 +29,12 @@ from apikeys.tests.limiting import (
     redis_limiter,
     take,
 )
-from apikeys.verification.limits import LimitsAway, RedisLimiter, Use, together
+from apikeys.verification.limits import LimitsAway, RedisLimiter, Use
+from apikeys.verification.limits import redis as together
 from apikeys.verification.verdicts import QuotaPool, RatePool
-from maim.common import clock
-from maim.common import redis as connections
-from maim.common.limits import Period
+from core import clock
+from core import redis as connections
+from core.limits import Period
 from tests.support.failover import RedisPair, redis_pair
 from tests.support.instances import Redis, free_port, wait_until
 

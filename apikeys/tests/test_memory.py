@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from apikeys.tests.facts import StoppedClock, facts
-from apikeys.verification import KeyFacts, memory
-from apikeys.verification.memory import MAX_UNKNOWN, UNKNOWN_SECONDS, Memory
+from apikeys.verification import KeyFacts
+from apikeys.verification import cache as memory
+from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, Memory
 
 pytestmark = pytest.mark.embedded
 

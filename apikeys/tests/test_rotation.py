@@ -16,8 +16,8 @@ from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of, validate
 from apikeys.tests.doors import KeyDoor
-from maim.common import clock, epoch
-from maim.common.models import AuditEntry, Invalidation
+from core import clock, epoch
+from core.models import AuditEntry, Invalidation
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 

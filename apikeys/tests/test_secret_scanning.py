@@ -15,7 +15,7 @@ import pytest
 
 from apikeys import keyformat
 from apikeys.keyformat import MalformedKey
-from maim.common import ids
+from core import ids
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.embedded

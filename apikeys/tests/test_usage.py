@@ -14,7 +14,7 @@ from agents import services as agents
 from apikeys import services, usage
 from apikeys.models import DailyUse
 from apikeys.services import IssuedKey
-from maim.common import clock
+from core import clock
 from tenants import services as tenants
 from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE

@@ -17,7 +17,7 @@ from apikeys.verification import lease as lease_module
 from apikeys.verification.counting import UseCounter
 from apikeys.verification.engine import Engine
 from apikeys.verification.lease import Lease
-from maim.common.epoch import LEASE_SECONDS
+from core.epoch import LEASE_SECONDS
 from tenants.access import Need
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 

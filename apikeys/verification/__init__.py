@@ -2,7 +2,7 @@
 
 The one place that answers; nothing else compares keys. A worker that has called `start` answers from
 memory, under a guarantee: a verification that is sent after the answer to a change has arrived is never
-answered from before that change, by any worker on any machine (maim.common.epoch says how). Data flows
+answered from before that change, by any worker on any machine (core.epoch says how). Data flows
 down this list:
 
     engine    the judge: memory first, else one query for all who wait

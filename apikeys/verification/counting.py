@@ -20,8 +20,8 @@ from django.db import Error, connection
 from apikeys import usage
 from apikeys.usage import Uses
 from apikeys.verification.verdicts import KeyFacts
-from maim.common import primary
-from maim.common.idempotency import Batch
+from core import primary
+from core.idempotency import Batch
 
 log = logging.getLogger("maim.keys")
 

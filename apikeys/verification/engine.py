@@ -11,10 +11,10 @@ from django.conf import settings
 from apikeys import digests, keyformat
 from apikeys.keyformat import MalformedKey
 from apikeys.verification import records
+from apikeys.verification.cache import Memory
 from apikeys.verification.counting import UseCounter
 from apikeys.verification.lease import Lease
 from apikeys.verification.limits import Limiter, LimitsAway, LocalLimiter, RedisLimiter, Use
-from apikeys.verification.memory import Memory
 from apikeys.verification.verdicts import (
     AWAY,
     MALFORMED,
@@ -27,8 +27,8 @@ from apikeys.verification.verdicts import (
     Pools,
     Verdict,
 )
-from maim.common import clock, primary
-from maim.common.db import DATABASE_AWAY, reconnecting
+from core import clock, primary
+from core.db import DATABASE_AWAY, reconnecting
 
 _MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(AWAY)
 

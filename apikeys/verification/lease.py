@@ -1,4 +1,4 @@
-"""The thread by which a worker knows that what it remembers is still true (maim.common.epoch)."""
+"""The thread by which a worker knows that what it remembers is still true (core.epoch)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 
 from django.db import Error, connection
 
-from maim.common import epoch, primary
+from core import epoch, primary
 
 log = logging.getLogger("maim.keys")
 
@@ -35,7 +35,7 @@ class Lease:
 
     @property
     def server(self) -> Hashable:
-        """The database server that the lease is from (maim.common.primary)."""
+        """The database server that the lease is from (core.primary)."""
         return self._server
 
     @property

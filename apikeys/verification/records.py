@@ -23,8 +23,8 @@ from apikeys.verification.verdicts import (
     RatePool,
     VerdictCode,
 )
-from maim.common import primary
-from maim.common.limits import Period
+from core import primary
+from core.limits import Period
 from tenants.models import TenantStatus
 
 

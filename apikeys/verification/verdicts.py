@@ -11,8 +11,8 @@ from typing import NamedTuple
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.permissions import Grants
-from maim.common.errors import Text
-from maim.common.limits import Period
+from core.errors import Text
+from core.limits import Period
 
 
 class VerdictCode(StrEnum):

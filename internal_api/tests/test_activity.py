@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from agents import services
 from agents.models import Agent, AgentActivity
-from maim.common import clock
-from maim.common.models import AuditEntry
+from agents.services import agents
+from core import clock
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, register
 
@@ -152,13 +152,13 @@ def test_an_agent_that_is_deleted_meanwhile_is_404(
 ) -> None:
     """Deleted after it was read, before its heartbeat is written."""
 
-    mark_active = services._mark_active
+    mark_active = agents._mark_active
 
     def delete_and_mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
         Agent.unscoped.filter(pk=agent.id).delete()
         return mark_active(agent, ttl_seconds)
 
-    monkeypatch.setattr(services, "_mark_active", delete_and_mark_active)
+    monkeypatch.setattr(agents, "_mark_active", delete_and_mark_active)
 
     refused(beat(internal, agent), 404, "ACTIVITY_002")
     assert not AgentActivity.unscoped.exists()

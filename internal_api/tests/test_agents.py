@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.models import Agent, AgentActivity
-from maim.common import clock
+from core import clock
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tenants.models import Membership, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import Person

@@ -11,11 +11,11 @@ from django.db import connection
 
 from apikeys import keyformat
 from apikeys.tests.worker import Scene, Worker, queries
-from internal_api import shortcut
-from internal_api.replies import Reply
-from maim.common import clock
-from maim.common.epoch import LEASE_SECONDS
-from maim.http.surfaces import INTERNAL
+from core import clock
+from core.epoch import LEASE_SECONDS
+from core.http.surfaces import INTERNAL
+from internal_api.fastpath import keys as shortcut
+from internal_api.fastpath.responses import Reply
 from tests.support.envelope import ENVELOPE
 from tests.support.people import Person
 

@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 
 from apikeys.models import UsageLogEntry
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
 

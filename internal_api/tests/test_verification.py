@@ -11,8 +11,8 @@ import pytest
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey
+from core import clock
 from internal_api.tests.bot import QUESTIONS, Bot, is_refused
-from maim.common import clock
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent

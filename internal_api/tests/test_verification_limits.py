@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils.dateparse import parse_datetime
 
+from core import clock
+from core.http.responses import utc_text
+from core.limits import Period
 from internal_api.tests.bot import QUESTIONS, Bot, is_refused
-from maim.common import clock
-from maim.common.limits import Period
-from maim.http.shapes import utc_text
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db

@@ -8,6 +8,9 @@ from rest_framework.response import Response
 
 from agents import services
 from apikeys import usage_log
+from core.http.openapi import operation
+from core.http.pagination import part_of
+from core.http.views import InternalView
 from internal_api.serializers import (
     ActivityAnswer,
     ActivityBody,
@@ -16,9 +19,6 @@ from internal_api.serializers import (
     UsageAnswer,
     UsageBody,
 )
-from maim.http.openapi import operation
-from maim.http.pages import part_of
-from maim.http.views import InternalView
 
 
 class Activity(InternalView):

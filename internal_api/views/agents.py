@@ -11,9 +11,8 @@ from rest_framework.response import Response
 
 from agents import models, services
 from agents.access import agents_for, get_agent
-from agents.config_versions import ConfigWrite
 from agents.errors import AgentNotFound
-from agents.serializers import (
+from agents.serializers.agents import (
     AgentChanges,
     InternalAgentAnswer,
     InternalPluginAnswer,
@@ -23,12 +22,13 @@ from agents.serializers import (
     PluginBody,
     TenantAgentBody,
 )
-from agents.views import PluginSettingsView
+from agents.services.config_versions import ConfigWrite
+from agents.views.agents import PluginSettingsView
+from core.http.openapi import operation
+from core.http.pagination import page
+from core.http.preferences import warnings_header
+from core.http.views import InternalDoor, InternalView
 from internal_api.serializers import AgentPage, AgentPageQuery, DeletedAgent
-from maim.http.openapi import operation
-from maim.http.pages import page
-from maim.http.preferences import warnings_header
-from maim.http.views import InternalDoor, InternalView
 from tenants.access import Need, get_tenant
 from tenants.models import Tenant
 

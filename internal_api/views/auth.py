@@ -5,8 +5,11 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from internal_api import questions
-from internal_api.questions import Answer, Check, Validate
+from core.http.openapi import operation
+from core.http.request_context import RequestScope
+from core.http.views import InternalView
+from internal_api import key_auth
+from internal_api.key_auth import Answer, Check, Validate
 from internal_api.serializers import (
     CheckPermissionBody,
     ParsedKeyAnswer,
@@ -17,9 +20,6 @@ from internal_api.serializers import (
     VerdictAnswer,
     VerdictsAnswer,
 )
-from maim.http.openapi import operation
-from maim.http.scope import RequestScope
-from maim.http.views import InternalView
 
 
 class _KeyQuestion(InternalView):
@@ -36,13 +36,13 @@ class ParseKey(_KeyQuestion):
         offline=True,
     )
     def post(self, request: Request) -> Response:
-        return self.say(questions.parsed(**self.body(ParseKeyBody)))
+        return self.say(key_auth.parsed(**self.body(ParseKeyBody)))
 
 
 class ValidateKey(_KeyQuestion):
     @operation("Is this key good?", tag="auth", request=ValidateKeyBody, answer=VerdictAnswer)
     def post(self, request: Request) -> Response:
-        return self.say(questions.answered(Validate(**self.body(ValidateKeyBody))))
+        return self.say(key_auth.answered(Validate(**self.body(ValidateKeyBody))))
 
 
 class ValidateKeys(_KeyQuestion):
@@ -51,10 +51,10 @@ class ValidateKeys(_KeyQuestion):
     )
     def post(self, request: Request) -> Response:
         items = [Validate(**item) for item in self.body(ValidateKeysBody)["items"]]
-        return self.say(questions.all_answered(items))
+        return self.say(key_auth.all_answered(items))
 
 
 class CheckPermission(_KeyQuestion):
     @operation("Does this key have a permission?", tag="auth", request=CheckPermissionBody, answer=PermissionAnswer)
     def post(self, request: Request) -> Response:
-        return self.say(questions.answered(Check(**self.body(CheckPermissionBody))))
+        return self.say(key_auth.answered(Check(**self.body(CheckPermissionBody))))

@@ -6,10 +6,10 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import changes, config_versions, config_views, effective, template_views, templates
+from agents import change_feed, effective_config
 from agents.access import get_agent
-from agents.changes import Cursor
-from agents.config_serializers import (
+from agents.change_feed import Cursor
+from agents.serializers.configs import (
     ChangesAnswer,
     ChangesQuery,
     EffectiveAnswer,
@@ -23,11 +23,14 @@ from agents.config_serializers import (
     VersionPage,
     VersionPageQuery,
 )
-from maim.http import conditional
-from maim.http.openapi import operation
-from maim.http.pages import page
-from maim.http.preferences import warnings_header
-from maim.http.views import InternalView
+from agents.services import config_versions, templates
+from agents.views import configs as config_views
+from agents.views import templates as template_views
+from core.http import conditional
+from core.http.openapi import operation
+from core.http.pagination import page
+from core.http.preferences import warnings_header
+from core.http.views import InternalView
 from tenants.access import Need, get_tenant
 
 
@@ -52,7 +55,7 @@ class EffectiveConfig(config_views.EffectiveConfig, InternalView):
         kind = f"-revealed{config_views.EXPLAINED if query['explain'] else ''}"
         if conditional.is_unchanged(request._request, head.etag + kind):
             return self.not_modified(head.etag + kind)
-        found, sources = effective.revealed(actor=self.actor, agent_id=agent_id)
+        found, sources = effective_config.revealed(actor=self.actor, agent_id=agent_id)
         answer = self.document(found, sources if query["explain"] else None, kind=kind)
         answer["Cache-Control"] = "no-store"
         return answer
@@ -100,9 +103,9 @@ class ConfigChanges(InternalView):
     def get(self, request: Request) -> Response:
         query = self.query(ChangesQuery)
         if "after" not in query:
-            found = changes.Page([], changes.now(), has_more=False)
+            found = change_feed.Page([], change_feed.now(), has_more=False)
         else:
-            found = changes.after(Cursor.read(query["after"]), query["limit"])
+            found = change_feed.after(Cursor.read(query["after"]), query["limit"])
         answer = {"items": found.items, "cursor": str(found.cursor), "has_more": found.has_more}
         return self.reply(answer, message=_("Changes listed"))
 

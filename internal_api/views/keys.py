@@ -11,12 +11,12 @@ from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
 from apikeys.services import report_leak
 from apikeys.verification import EXPLANATIONS, MALFORMED, UNKNOWN
-from apikeys.views import DisableKey, EnableKey, KeyCollection, KeyResource, KeySearch, RotateKey
-from internal_api.questions import Answer
+from apikeys.views.keys import DisableKey, EnableKey, KeyCollection, KeyResource, KeySearch, RotateKey
+from core.http.openapi import operation
+from core.http.request_context import RequestScope
+from core.http.views import InternalDoor, InternalView
+from internal_api.key_auth import Answer
 from internal_api.serializers import LeakAnswer, LeakBody
-from maim.http.openapi import operation
-from maim.http.scope import RequestScope
-from maim.http.views import InternalDoor, InternalView
 from tenants.access import Need
 
 

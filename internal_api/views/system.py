@@ -7,10 +7,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.config import system
-from agents.serializers import ModelsAnswer
-from maim.http.openapi import operation
-from maim.http.views import InternalView
+from agent_config import system
+from agents.serializers.agents import ModelsAnswer
+from core.http.openapi import operation
+from core.http.views import InternalView
 
 
 class Models(InternalView):

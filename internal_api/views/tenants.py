@@ -5,10 +5,10 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from maim.http.openapi import operation
-from maim.http.views import InternalDoor
+from core.http.openapi import operation
+from core.http.views import InternalDoor
 from tenants.serializers import InternalTenantAnswer, InternalTenantBody, InternalTenantChanges, TenantAnswer
-from tenants.views import TenantCollection, TenantResource
+from tenants.views.tenants import TenantCollection, TenantResource
 
 
 class Tenants(InternalDoor, TenantCollection):

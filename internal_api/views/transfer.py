@@ -6,18 +6,19 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import transfer, transfer_views
 from agents.access import get_agent
-from agents.serializers import InternalAgentAnswer
-from agents.transfer_serializers import (
+from agents.serializers.agents import InternalAgentAnswer
+from agents.serializers.transfer import (
     DuplicateBody,
     ExportBody,
     InternalExportQuery,
     InternalImportAnswer,
     InternalImportQuery,
 )
-from maim.http.openapi import operation
-from maim.http.views import InternalView
+from agents.services import transfer
+from agents.views import transfer as transfer_views
+from core.http.openapi import operation
+from core.http.views import InternalView
 from tenants.access import Need, get_tenant
 
 

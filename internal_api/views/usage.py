@@ -6,18 +6,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.access import get_agent
-from apikeys import usage_views
-from apikeys.usage_serializers import DailyUsageAnswer, UsageQuery
-from maim.http.openapi import operation
-from maim.http.views import InternalDoor
+from apikeys.serializers.usage import DailyUsageAnswer, UsageQuery
+from apikeys.views import usage
+from core.http.openapi import operation
+from core.http.views import InternalDoor
 from tenants.access import Need
 
 
-class TenantUsage(InternalDoor, usage_views.TenantUsage):
+class TenantUsage(InternalDoor, usage.TenantUsage):
     pass
 
 
-class AgentUsage(InternalDoor, usage_views.EnvelopedUsage):
+class AgentUsage(InternalDoor, usage.EnvelopedUsage):
     @operation(
         "Uses of an agent's keys by day", tag="usage", query=UsageQuery, answer=DailyUsageAnswer, refusals=(404,)
     )
@@ -26,5 +26,5 @@ class AgentUsage(InternalDoor, usage_views.EnvelopedUsage):
         return self.counted(agent.id, agent.tenant_id)
 
 
-class KeyUsage(InternalDoor, usage_views.KeyUsage):
+class KeyUsage(InternalDoor, usage.KeyUsage):
     pass

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
-from agents import changes
-from agents.changes import Cursor
+from agents import change_feed
+from agents.change_feed import Cursor
+from core import clock
+from core.errors import Gone
 from legacy.bridge import news
 from legacy.bridge.heartbeats import Heartbeats
 from legacy.bridge.news import AuditTrail
@@ -15,8 +17,6 @@ from legacy.bridge.records import Records
 from legacy.bridge.sync import Refusals, Sync
 from legacy.bridge.target import Target
 from legacy.sources import Source
-from maim.common import clock
-from maim.common.errors import Gone
 
 FEED_SECONDS = 0.5
 _AUDIT_SECONDS = 2
@@ -120,7 +120,7 @@ class Following:
 
     def _begin_anew(self) -> None:
         """Go on from now. What was changed before is for a full comparison to find, and not brought until its end."""
-        self._cursor, self._bridge.compared_at = changes.now(), None
+        self._cursor, self._bridge.compared_at = change_feed.now(), None
         self._comparison = None
         self._comparisons.make_due()
 
@@ -152,7 +152,7 @@ def compared_once(source: Source, target: Target, *, with_secrets: bool, is_dry:
     """
     records, refusals = Records(source, is_dry=is_dry), Refusals()
     bridge, began = records.bridge(), clock.now()
-    bridge.cursor = str(changes.now())
+    bridge.cursor = str(change_feed.now())
     sync = Sync(target, records, refusals, with_secrets=with_secrets, is_dry=is_dry)
     for _step in sync.everything():
         yield sync

@@ -12,11 +12,11 @@ from django.db.models import Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from core import clock
+from core.db import DATABASE_AWAY
+from core.models import AuditEntry
 from legacy.bridge.news import CHANGES
 from legacy.models import Bridge
-from maim.common import clock
-from maim.common.db import DATABASE_AWAY
-from maim.common.models import AuditEntry
 
 _PATIENCE_SECONDS = 0.5
 _reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-gauges")

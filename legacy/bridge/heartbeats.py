@@ -7,12 +7,12 @@ from datetime import datetime
 
 from django.db import IntegrityError
 
-from agents import adoption
+from agents import bulk_import
 from agents.models import Agent, AgentActivity, AgentStatus
+from core.db import Wanted
 from legacy.bridge.target import Target
-from legacy.kinds.activity import activity_of, now_text
+from legacy.importers.activity import activity_of, now_text
 from legacy.reports import Report
-from maim.common.db import Wanted
 from tenants.models import TenantStatus
 
 _BATCH = 500
@@ -46,7 +46,7 @@ class Heartbeats:
         new = [row for row in wanted if row.agent_id not in here]
         if new or later:
             try:
-                adoption.adopt_activity(new=new, changed=later)
+                bulk_import.adopt_activity(new=new, changed=later)
             except IntegrityError:
                 return 0  # an agent was deleted, or sent one here, since it was read; the next look finds out
         self._taken |= {row.agent_id: row.last_seen_at for row in wanted}

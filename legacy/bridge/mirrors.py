@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.db.models import Q, QuerySet
 
-from agents import effective
+from agents import effective_config
 from agents.models import Agent, PluginSetting
 from apikeys.models import ApiKey
 from legacy.bridge import rows
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
 
 class Mirror(ABC):
-    """A kind of objects; `name` is that of its kind in an import (legacy.kinds)."""
+    """A kind of objects; `name` is that of its kind in an import (legacy.importers)."""
 
     name: ClassVar[str]
 
@@ -119,7 +119,7 @@ class Agents(Mirror):
 
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
         here = {row.pk: row for row in Agent.unscoped.filter(pk__in=object_ids)}
-        configs = effective.set_configs(list(here))
+        configs = effective_config.set_configs(list(here))
         there = {"agents": _by(target.rows("agents", "id", object_ids), "id")}
         there |= {table: _by(target.rows(table, "agent_id", object_ids), "agent_id") for table in TABLES}
         plans = list[Plan]()

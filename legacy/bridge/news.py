@@ -12,15 +12,15 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from agents import changes
-from agents.changes import Cursor
+from agents import change_feed
+from agents.change_feed import Cursor
 from agents.models import PluginSetting
 from apikeys.models import ApiKey
+from core.errors import Gone, Invalid
+from core.models import AuditEntry
 from legacy.bridge.mirrors import row_id, rows_of, setting_id, settings_of
 from legacy.bridge.sync import Sync
 from legacy.bridge.target import Target
-from maim.common.errors import Gone, Invalid
-from maim.common.models import AuditEntry
 
 # A transaction takes no longer, and clocks of machines differ by less.
 OVERLAP = timedelta(minutes=1)
@@ -33,7 +33,7 @@ def agents_after(cursor: Cursor) -> tuple[list[str], Cursor, bool]:
 
     Raise Gone for a cursor that is too old.
     """
-    page = changes.after(cursor, PAGE)
+    page = change_feed.after(cursor, PAGE)
     return [item["agent_id"] for item in page.items], page.cursor, page.has_more
 
 

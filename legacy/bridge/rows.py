@@ -1,4 +1,4 @@
-"""Objects of maim as rows of the old tables: the reverse of `legacy.configs` and `legacy.kinds`.
+"""Objects of maim as rows of the old tables: the reverse of `legacy.configs` and `legacy.importers`.
 
 Secrets of providers go out only where they are asked for. Otherwise the old database keeps those that it has, as far
 as they are still good here, and gets no others.
@@ -13,17 +13,17 @@ from typing import Any
 
 from django.utils.crypto import salted_hmac
 
-from agents.config import secrets
-from agents.config.document import AGENT_DEFAULTS, Config, section
+from agent_config import secrets
+from agent_config.document import AGENT_DEFAULTS, Config, section
 from agents.models import Agent, PluginSetting
-from apikeys import adoption
+from apikeys import bulk_import
 from apikeys.models import ApiKey, KeyStatus
+from core.sealing import Unsealable
 from legacy import values
 from legacy.bridge.target import Column
 from legacy.bridge.writes import Json
 from legacy.configs import ITEM_DEFAULTS, LISTS, NOT_FIELDS, PLACES, defaults_of
 from legacy.values import Row, Unreadable
-from maim.common.sealing import Unsealable
 from tenants.models import Tenant
 
 log = logging.getLogger("maim.bridge")
@@ -161,7 +161,7 @@ def key_row(key: ApiKey, old: Row | None) -> Row:
     """
     unusable = _unusable(key.id)
     secret = unusable if old is None else str(old["api_key"])
-    is_good = secret == unusable or adoption.has_live_secret(key, secret)
+    is_good = secret == unusable or bulk_import.has_live_secret(key, secret)
     return {
         "id": key.id,
         "tenant_id": key.tenant_id,

@@ -9,11 +9,11 @@ from collections import Counter
 
 from django.db import connection
 
+from core.db import DATABASE_AWAY
+from core.locks import locked, renew
 from legacy.bridge.following import FEED_SECONDS, Following, compared_once
 from legacy.bridge.target import Unavailable, opened
 from legacy.sources import Source
-from maim.common.db import DATABASE_AWAY
-from maim.common.locks import locked, renew
 
 log = logging.getLogger("maim.bridge")
 

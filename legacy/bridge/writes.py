@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from core import clock
 from legacy import values
 from legacy.bridge.target import Action, Column, Target, Write
 from legacy.configs import PRECISION
 from legacy.values import Row, Unreadable
-from maim.common import clock
 
 _NOT_COMPARED = ("id", "created_at", "updated_at")
 

@@ -6,8 +6,8 @@ import os
 
 from django.core.management.base import CommandError
 
+from core.commands.exits import Exit
 from legacy.sources import Source
-from maim.commands.exits import Exit
 
 ENV = "env:"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from agents.config import schema
+from agent_config import schema
 from legacy.tests.old_databases import DEFAULTS, HASHED, OldDatabase, secret_of
 
 BATCH = 2000

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from agents import plugins, templates
 from agents import services as agents
 from agents.models import Agent, AgentActivity
+from agents.services import plugins, templates
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
+from core import clock
+from core.models import Lock
 from legacy.bridge.records import Records
 from legacy.bridge.sync import Refusals, Sync
 from legacy.bridge.target import opened
@@ -22,8 +24,6 @@ from legacy.sources import Source
 from legacy.tests.bridging import bridge, chat, counts, refuse
 from legacy.tests.importing import import_from
 from legacy.tests.old_databases import OldDatabase, connected
-from maim.common import clock
-from maim.common.models import Lock
 from tenants import services as tenants
 from tenants.models import Tenant
 from tests.support.commands import run

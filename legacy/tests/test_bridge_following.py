@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from agents import plugins, templates
 from agents import services as agents
 from agents.models import Agent
+from agents.services import plugins, templates
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
+from core import change_feed, clock
+from core.models import AuditEntry
 from legacy.bridge import following as module
 from legacy.bridge.following import Following
 from legacy.bridge.gauges import figures
@@ -21,8 +23,6 @@ from legacy.models import Bridge
 from legacy.sources import Source
 from legacy.tests.bridging import chat, refuse
 from legacy.tests.old_databases import OldDatabase
-from maim.common import clock, feed
-from maim.common.models import AuditEntry
 from tenants import services as tenants
 from tenants.models import Tenant
 from tests.support.old_bot import OldBot
@@ -129,7 +129,7 @@ def test_what_is_refused_is_tried_again_without_a_comparison(
 
 def sweep_everything() -> None:
     with clock.frozen_at(clock.now() + timedelta(days=8)):
-        feed.sweep()
+        change_feed.sweep()
     AuditEntry.objects.all().delete()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.config import schema
+from agent_config import schema
 from legacy.bridge.rows import config_rows
 from legacy.bridge.target import Column
 from legacy.bridge.writes import Json, is_same

@@ -10,10 +10,10 @@ import pytest
 from django.utils import timezone
 
 from agents.models import Agent, AgentActivity
+from core.http.surfaces import INTERNAL
 from legacy.tests.bridging import bridge, counts
 from legacy.tests.importing import Run
 from legacy.tests.samples import Sample
-from maim.http.surfaces import INTERNAL
 from tests.support.client import SurfaceClient
 from tests.support.old_bot import OldBot, differences
 

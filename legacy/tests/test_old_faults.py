@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from accounts.models import User
-from agents.config import secrets
+from agent_config import secrets
 from agents.models import Agent, PluginSetting
 from apikeys import keyformat
 from apikeys.models import ApiKey
+from core.http.surfaces import INTERNAL, PUBLIC
 from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.old_databases import HASHED, PASSWORD, SCHEMA, OldDatabase, secret_of
-from maim.http.surfaces import INTERNAL, PUBLIC
 from tenants import services as tenants
 from tenants.models import Membership, Tenant, TenantType
 from tests.support.client import SurfaceClient

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from core.http.surfaces import INTERNAL, PUBLIC
 from legacy.tests.importing import import_from, verify
 from legacy.tests.old_databases import PASSWORD, OldDatabase
 from legacy.tests.test_old_faults import A, T, verdict
-from maim.http.surfaces import INTERNAL, PUBLIC
 from tests.support.client import SurfaceClient
 
 pytestmark = pytest.mark.django_db

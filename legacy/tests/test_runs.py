@@ -14,12 +14,12 @@ from accounts.models import TokenSession, User
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from apikeys import services as apikeys
 from apikeys.models import ApiKey, KeySecret
+from core.http.surfaces import INTERNAL, PUBLIC
+from core.models import AuditEntry, Change
 from legacy.models import Imported
 from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.old_databases import PASSWORD, OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T, can_sign_in, verdict
-from maim.common.models import AuditEntry, Change
-from maim.http.surfaces import INTERNAL, PUBLIC
 from tenants.models import Membership, Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, make_agent, make_key, register

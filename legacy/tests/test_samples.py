@@ -9,11 +9,11 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents.config import secrets
+from agent_config import secrets
 from agents.models import Agent
+from core.http.surfaces import INTERNAL, PUBLIC
 from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.samples import Sample
-from maim.http.surfaces import INTERNAL, PUBLIC
 from tests.support.client import SurfaceClient
 
 

@@ -10,7 +10,7 @@ from accounts.models import User
 from agents.models import Agent
 from apikeys.models import ApiKey
 from legacy import grouping
-from legacy.kinds import base
+from legacy.importers import base
 from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.old_databases import OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T, can_sign_in, verdict

@@ -21,10 +21,11 @@ from django.conf import settings
 from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
 from apikeys import verification
-from internal_api import readings, shortcut
-from internal_api.replies import Reply
-from maim.http import metrics
-from maim.http.surfaces import Surface
+from core.http import metrics
+from core.http.surfaces import Surface
+from internal_api.fastpath import agents as readings
+from internal_api.fastpath import keys as shortcut
+from internal_api.fastpath.responses import Reply
 from maim.wsgi import application
 
 ANSWER_SECONDS = 2.0

@@ -26,8 +26,8 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
 
-from maim.http import metrics
-from maim.http.surfaces import PUBLIC, SURFACES, Surface
+from core.http import metrics
+from core.http.surfaces import PUBLIC, SURFACES, Surface
 from maim.server import housekeeping
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from maim.http.surfaces import INTERNAL, PUBLIC, Surface
+from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from maim.server.rsgi import InternalApplication
 from maim.wsgi import application, static_files
 

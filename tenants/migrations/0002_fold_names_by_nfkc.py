@@ -1,7 +1,7 @@
 from django.db import migrations
 
-from maim.common.refolding import Columns, refold
-from maim.common.text import fold, fold_name
+from core.refolding import Columns, refold
+from core.text import fold, fold_name
 
 NAMES = (
     ("Tenant", Columns(name="tenant_name", scope="owner_scope")),

@@ -6,7 +6,7 @@ from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-from agents.config.first_sealing import opened_for_before, rewrite, sealed_at_first
+from agent_config.first_sealing import opened_for_before, rewrite, sealed_at_first
 
 
 def seal(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:

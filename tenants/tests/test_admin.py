@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tenants.models import Membership, Role, Tenant
 from tests.support.operators import Operator, errors_of, url
 from tests.support.people import Person, make_agent, make_key

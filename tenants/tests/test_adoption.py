@@ -11,12 +11,12 @@ import pytest
 from django.db import IntegrityError
 
 from accounts.models import User
-from agents.config.secrets import opened
-from maim.common import epoch
-from maim.common.db import Wanted
-from maim.common.models import AuditEntry, Change, Invalidation
+from agent_config.secrets import opened
+from core import epoch
+from core.db import Wanted
+from core.models import AuditEntry, Change, Invalidation
 from tenants import services
-from tenants.adoption import FIELDS, adopt_tenants
+from tenants.bulk_import import FIELDS, adopt_tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 

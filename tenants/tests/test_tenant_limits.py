@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tenants import services
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 
-from agents.models import Agent, AgentActivity, PluginSetting
-from apikeys.models import ApiKey, KeySecret
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tenants.models import Membership, Tenant, TenantStatus
 from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE
@@ -388,10 +387,16 @@ def test_deleting_a_tenant_takes_all_it_holds(alice: Person, charlie: Person, in
 
     assert response.status_code == 200
     assert response.json()["data"] == {"id": alice.tenant.id}
-    for model, per_tenant in ((Agent, 1), (ApiKey, 1), (PluginSetting, 2), (AgentActivity, 1)):
-        rows = model.unscoped.values_list("tenant_id", flat=True)
+    for name, per_tenant in (
+        ("agents.Agent", 1),
+        ("apikeys.ApiKey", 1),
+        ("agents.PluginSetting", 2),
+        ("agents.AgentActivity", 1),
+    ):
+        rows = apps.get_model(name).unscoped.values_list("tenant_id", flat=True)
         assert list(rows) == [charlie.tenant.id] * per_tenant
-    assert list(KeySecret.objects.values_list("key__tenant_id", flat=True)) == [charlie.tenant.id]
+    secrets = apps.get_model("apikeys.KeySecret").objects
+    assert list(secrets.values_list("key__tenant_id", flat=True)) == [charlie.tenant.id]
     assert list(Membership.objects.values_list("tenant_id", flat=True)) == [charlie.tenant.id]
     refused(alice.client.get(f"{TENANTS}/{alice.tenant.id}"), 404, "TENANT_001")
 

@@ -52,7 +52,7 @@ def test_maims_own_database_is_waited_for_in_one_line(tmp_path: Path) -> None:
 _CHANGE = """
 from agents import services
 from agents.models import Agent
-from maim.common.actor import command_actor
+from core.actor import command_actor
 agent = Agent.unscoped.get(pk="agent_1")
 services.update_agent(actor=command_actor("test"), agent=agent, changes={"config": {"persona": "calm"}})
 """

@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.http import HttpRequest, HttpResponse
 from django.test.client import Client, ClientHandler
 
-from maim.http.surfaces import PUBLIC, Surface, handler_of, surface_of_port
+from core.http.surfaces import PUBLIC, Surface, handler_of, surface_of_port
 
 
 class _SurfaceHandler(ClientHandler):

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from agents.config.secret_rule import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
-from maim.commands.exits import Exit
-from maim.http import toml
+from agent_config.secret_rule import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
+from core.commands.exits import Exit
+from core.http import toml
 from tests.support.leaks import Site
 from tests.support.operators import form_of
 from tests.support.people import PASSWORD

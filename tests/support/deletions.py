@@ -8,12 +8,13 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, models, transaction
 
 from accounts.models import TokenSession, User
-from agents import plugins, services, templates
+from agents import services
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
+from agents.services import plugins, templates
 from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.usage_log import log_usage
-from maim.common import clock
-from maim.common.models import AuditEntry
+from core import clock
+from core.models import AuditEntry
 from tenants.models import Membership, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 

@@ -22,10 +22,10 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi import from_dict
 
-from maim.common import strict_json
-from maim.common.text import name_error
-from maim.http.docs import document
-from maim.http.surfaces import INTERNAL, PUBLIC, Surface
+from core import strict_json
+from core.http.docs import document
+from core.http.surfaces import INTERNAL, PUBLIC, Surface
+from core.text import name_error
 from tests.support.server import MaimServer
 
 # Where what fits the document may still be refused with 400, by a rule that no schema can tell.

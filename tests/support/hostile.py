@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from maim.common.strict_json import MAX_DEPTH
-from maim.http.docs import document
-from maim.http.surfaces import SURFACES, Surface
+from core.http.docs import document
+from core.http.surfaces import SURFACES, Surface
+from core.strict_json import MAX_DEPTH
 
 Schema = dict[str, Any]
 JSON = "application/json"

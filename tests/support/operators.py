@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts import services as accounts
 from accounts.models import User
-from maim.common.models import AuditEntry
+from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, PASSWORD
 

@@ -11,8 +11,8 @@ from agents import services as agents
 from agents.models import Agent
 from apikeys import services as apikeys
 from apikeys.services import IssuedKey
-from maim.common.actor import Actor, ActorKind, command_actor
-from maim.http.surfaces import PUBLIC
+from core.actor import Actor, ActorKind, command_actor
+from core.http.surfaces import PUBLIC
 from tenants import services as tenants
 from tenants.models import Role, Tenant
 from tests.support.client import SurfaceClient

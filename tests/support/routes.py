@@ -9,7 +9,7 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from maim.http.surfaces import SURFACES, Surface
+from core.http.surfaces import SURFACES, Surface
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

@@ -1,4 +1,4 @@
-"""`manage.py serve` with other numbers in maim.common.epoch: `python -m tests.support.serve_with SETTLE_SECONDS=2`.
+"""`manage.py serve` with other numbers in core.epoch: `python -m tests.support.serve_with SETTLE_SECONDS=2`.
 
 The product has no such option. Tests need them: to see that the guarantee's test can fail, and to make
 what takes a moment take long. Workers are forked from this process, so they have the numbers too.
@@ -20,12 +20,12 @@ def main(assignments: list[str]) -> None:
     """Serves with each NAME=SECONDS in place."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "maim.settings"
     django.setup()
-    from maim.common import epoch  # whose models need the setup
+    from core import epoch  # whose models need the setup
 
     for assignment in assignments:
         name, _, seconds = assignment.partition("=")
         if not hasattr(epoch, name):
-            raise SystemExit(f"maim.common.epoch has no {name}")
+            raise SystemExit(f"core.epoch has no {name}")
         setattr(epoch, name, float(seconds))
     call_command("serve")
 

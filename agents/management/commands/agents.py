@@ -8,16 +8,17 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from agents import config_versions, transfer, transfer_files
-from agents.config.patches import Patch
-from agents.management.selecting import Selection
+from agent_config.patches import Patch
+from agents import transfer_files
+from agents.management.lookup import Selection
 from agents.models import Agent
-from agents.transfer_serializers import FORMATS, InternalImportAnswer
-from maim.commands.exits import EXPECTED, Exit, refusal
-from maim.commands.options import add_json
-from maim.commands.subcommands import Options, SubcommandsCommand
-from maim.commands.tables import document, record, table
-from maim.common.actor import Actor, command_actor
+from agents.serializers.transfer import FORMATS, InternalImportAnswer
+from agents.services import config_versions, transfer
+from core.actor import Actor, command_actor
+from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.options import add_json
+from core.commands.subcommands import Options, SubcommandsCommand
+from core.commands.tables import document, record, table
 
 MEANINGS = (
     "Exit status: 0, it is done, or there is no difference; 1, a rule or the input forbids it, and nothing has "

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from agents import resealing
-from agents.resealing import Report
-from maim.commands.exits import EXPECTED, Exit, refusal
-from maim.commands.options import add_json
-from maim.commands.tables import document, table
+from agents.services import resealing
+from agents.services.resealing import Report
+from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.options import add_json
+from core.commands.tables import document, table
 
 MEANINGS = (
     "Exit status: 0, everything is sealed under the newest key, and older keys can be dropped; 1, something is sealed "

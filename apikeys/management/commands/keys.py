@@ -11,18 +11,18 @@ from agents.models import Agent
 from apikeys import permissions, queries, services, verification
 from apikeys.access import keys_for
 from apikeys.management import options as spelling
-from apikeys.management.selecting import KeySelection
-from apikeys.management.showing import key_record, key_table, verdict_document, verdict_record
+from apikeys.management.formatting import key_record, key_table, verdict_document, verdict_record
+from apikeys.management.lookup import KeySelection
 from apikeys.models import ApiKey
-from apikeys.serializers import AgentKeyBody, DeletedKey, KeyAnswer, with_secret
+from apikeys.serializers.keys import AgentKeyBody, DeletedKey, KeyAnswer, with_secret
 from apikeys.services import IssuedKey
-from maim.commands.exits import EXPECTED, Exit, refusal
-from maim.commands.options import add_json
-from maim.commands.subcommands import Options, SubcommandsCommand
-from maim.commands.tables import document
-from maim.common.actor import Actor, command_actor
-from maim.common.db import transactional
-from maim.common.errors import Unavailable
+from core.actor import Actor, command_actor
+from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.options import add_json
+from core.commands.subcommands import Options, SubcommandsCommand
+from core.commands.tables import document
+from core.db import transactional
+from core.errors import Unavailable
 from tenants.models import Tenant
 
 MEANINGS = (

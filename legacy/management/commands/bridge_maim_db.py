@@ -11,14 +11,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.tables import table
+from core.locks import locked
 from legacy.bridge import records
 from legacy.bridge.runner import Runner, compare_once, lock_name
 from legacy.bridge.target import Unavailable
 from legacy.management.naming import ENV, source_named
 from legacy.sources import Source, SourceError
-from maim.commands.exits import EXPECTED, Exit, refusal
-from maim.commands.tables import table
-from maim.common.locks import locked
 
 log = logging.getLogger("maim.bridge")
 

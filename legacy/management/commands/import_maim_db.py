@@ -10,12 +10,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError
 from tqdm import tqdm
 
+from core import clock
+from core.actor import command_actor
+from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.tables import document
 from legacy import checks, imports
 from legacy.bridge import records
 from legacy.grouping import Progress
-from legacy.kinds import kinds_of
-from legacy.management.naming import ENV, source_named
-from legacy.management.showing import (
+from legacy.importers import kinds_of
+from legacy.management.formatting import (
     comparison_text,
     judged_text,
     removals_document,
@@ -23,13 +26,10 @@ from legacy.management.showing import (
     report_document,
     report_text,
 )
+from legacy.management.naming import ENV, source_named
 from legacy.removals import RemovalsRefused
 from legacy.snapshot import Snapshot, snapshot_of
 from legacy.sources import Source, SourceError
-from maim.commands.exits import EXPECTED, Exit, refusal
-from maim.commands.tables import document
-from maim.common import clock
-from maim.common.actor import command_actor
 
 MEANINGS = (
     "Exit status: 0, it is done, or nothing differs; 1, it cannot be done, and the sentence says why; 2, the command "

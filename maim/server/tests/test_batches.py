@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
 import pytest
 
 from apikeys import keyformat
-from internal_api import shortcut
-from internal_api.replies import Reply
-from maim.http.surfaces import INTERNAL
+from core.http.surfaces import INTERNAL
+from internal_api.fastpath import keys as shortcut
+from internal_api.fastpath.responses import Reply
 from maim.server import rsgi
 from maim.server.rsgi import BATCH_THREADS, MAX_BATCH, MAX_BATCHES, Batches
 

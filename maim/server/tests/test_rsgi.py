@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from apikeys import keyformat
-from maim.http.surfaces import INTERNAL
+from core.http.surfaces import INTERNAL
 from tests.support.instances import wait_until
 from tests.support.server import MaimServer
 from tests.support.wire import exchange

@@ -18,10 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from apikeys import keyformat
 from apikeys.tests.worker import Scene, Worker
 from apikeys.verification import KeyFacts, records
-from internal_api import shortcut
-from maim.common.epoch import LEASE_SECONDS
-from maim.http import metrics
-from maim.http.surfaces import INTERNAL
+from core.epoch import LEASE_SECONDS
+from core.http import metrics
+from core.http.surfaces import INTERNAL
+from internal_api.fastpath import keys as shortcut
 from maim.server import rsgi
 from maim.server.rsgi import InternalApplication
 from maim.wsgi import application

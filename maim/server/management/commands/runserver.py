@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 from django.core.management.base import CommandError
 
-from maim.http.surfaces import PUBLIC, SURFACES, surface_of_port
+from core.http.surfaces import PUBLIC, SURFACES, surface_of_port
 
 
 class Command(RunserverCommand):

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from maim.http.surfaces import SURFACES
+from core.http.surfaces import SURFACES
 from maim.server.supervisor import Supervisor, require_free
 
 

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts import services
+from accounts.models import User
+from core.actor import command_actor
+from core.errors import Invalid
+
+
+class Command(BaseCommand):
+    """Django's command of this name, by our rules: all sessions end, and the audit log has it."""
+
+    help = "Sets a user's password; asks for it twice, and ends all their sessions."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            user = User.objects.get_by_natural_key(options["username"])
+        except User.DoesNotExist as error:
+            raise CommandError(f"There is no user {options['username']!r}") from error
+        password = getpass.getpass("Password: ")
+        if password != getpass.getpass("Password again: "):
+            raise CommandError("The two passwords differ")
+        try:
+            services.set_password(actor=command_actor("changepassword"), user=user, password=password)
+        except Invalid as error:
+            raise CommandError(str(error.detail)) from error
+        self.stdout.write(f"The password of {user} is changed, and all their sessions have ended")

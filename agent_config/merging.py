@@ -1,0 +1,75 @@
+"""How a sent config changes a stored one (CONTRACT.md section 4).
+
+Objects merge key by key, lists and scalars replace, null removes. Two lists are of named items: the
+sent list decides membership and order, and an item keeps what it does not send of its old namesake.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent_config.document import NAMED_LISTS, Config, is_object
+
+
+def merge(stored: Config, sent: Config) -> Config:
+    """The config after `sent`, whose structure was checked, is put on `stored`; neither is changed."""
+    result = _merge_object(stored, sent, ())
+    if "persona" in sent:
+        persona = _merge_persona(stored.get("persona"), sent["persona"])
+        if persona is not None:
+            result["persona"] = persona
+    return result
+
+
+def one_spelling(model: Config) -> Config:
+    """A model with `provider_name`, its older spelling, written as `api_provider`."""
+    if "provider_name" not in model:
+        return model
+    older = {"api_provider": model["provider_name"]}
+    return {**older, **{key: value for key, value in model.items() if key != "provider_name"}}
+
+
+def persona_object(persona: Any) -> Any:
+    """`persona` as an object, where it is a text, short for its `personality`."""
+    return {"personality": persona} if isinstance(persona, str) else persona
+
+
+def _merge_object(stored: Config, sent: Config, path: tuple[str, ...]) -> Config:
+    result = dict(stored)
+    for key, value in sent.items():
+        here = (*path, key)
+        if value is None:
+            result.pop(key, None)
+        elif here in NAMED_LISTS:
+            result[key] = _merge_named(stored.get(key), value, here)
+        elif is_object(value):
+            old = stored.get(key)
+            result[key] = _merge_object(old if is_object(old) else {}, value, here)
+        else:
+            result[key] = _without_nulls(value)
+    return result
+
+
+def _merge_named(stored: Any, sent: list[Config], path: tuple[str, ...]) -> list[Config]:
+    spelled = one_spelling if path[-1] == "models" else dict
+    old = {item.get("name"): item for item in stored or () if isinstance(item, dict)}
+    return [_merge_object(spelled(old.get(item["name"], {})), spelled(item), (*path, "*")) for item in sent]
+
+
+def _merge_persona(stored: Any, sent: Any) -> Any:
+    """A text stays one while nothing else is set."""
+    if sent is None:
+        return None
+    if isinstance(sent, str):
+        return {**stored, "personality": sent} if isinstance(stored, dict) else sent
+    stored = persona_object(stored)
+    return _merge_object(stored if isinstance(stored, dict) else {}, sent, ("persona",))
+
+
+def _without_nulls(value: Any) -> Any:
+    """A sent value without the object members that are null: null is never stored."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(member) for key, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [_without_nulls(member) for member in value]
+    return value

@@ -1,0 +1,127 @@
+"""What a config takes of the layers below it, and may not: names that lead to a key, keys, and secrets' addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from agent_config import trust
+from agent_config.addresses import redirected
+from agent_config.document import Config
+from agent_config.errors import BadConfig
+from agent_config.layers import Layer
+from agent_config.schema import Place, as_sent, path
+from core.text import fold
+
+_MODEL: Place = ("config_overrides", "model")
+_MAX_NAME = 100
+
+
+class _Conflict(NamedTuple):
+    """Something that a config takes. Two are the same if their `what` is, wherever they stand."""
+
+    what: tuple[Any, ...]
+    place: Place
+    sentence: str
+
+
+def check_names(
+    config: Config,
+    stacks: Sequence[Sequence[Layer]],
+    *,
+    stored: Config,
+    stored_stacks: Sequence[Sequence[Layer]] | None = None,
+    sent: Config | None = None,
+) -> None:
+    """Raise BadConfig for each name that `config` takes, and each operator's provider that its models use.
+
+    `stacks` are the piles of layers that may lie below, each lowest first. What `stored` has taken already, over
+    `stored_stacks` if that is given, is let be: a layer below has changed since, and what they make together
+    leaves it out (agent_config.trust). Paths are spelled as in `sent`.
+    """
+    taken_before = {
+        conflict.what
+        for stack in (stacks if stored_stacks is None else stored_stacks)
+        for conflict in _conflicts(stored, stack, _provider_names(stored))
+    }
+    kept = _provider_names(config) & _provider_names(stored)
+    errors: dict[str, list[str]] = {}
+    for stack in stacks:
+        for conflict in _conflicts(config, stack, kept):
+            if conflict.what not in taken_before:
+                errors.setdefault(path(as_sent(conflict.place, sent) or conflict.place), [conflict.sentence])
+    if errors:
+        raise BadConfig(errors)
+
+
+def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterator[_Conflict]:
+    """Yield what a config takes of the layers below. Its models may use the providers in `own`."""
+    names = trust.names_in(stack)
+    for number, item in trust.named_items(config, "api_providers"):
+        name = item["name"]
+        if fold(name) in names.providers:
+            yield _Conflict(
+                ("provider", fold(name)),
+                (*_MODEL, "api_providers", number, "name"),
+                _(
+                    "a provider of the system, the template or the tenant has this name, and a key of its own: "
+                    "choose another name, such as %(name)s, for a provider of your own"
+                )
+                % {"name": _free_name(name, names.providers | _provider_names(config))},
+            )
+    for number, item in trust.named_items(config, "models"):
+        yield from _model_conflicts(item, (*_MODEL, "models", number), names, own)
+    for place in redirected(_joined(stack), config):
+        yield _Conflict(
+            ("address", place, _value(config, place)),
+            place,
+            _("a layer below has secrets for another address: set the secrets here, too, or leave the address out"),
+        )
+
+
+def _model_conflicts(model: Config, place: Place, names: trust.Names, own: Set[str]) -> Iterator[_Conflict]:
+    name, provider = fold(model["name"]), trust.provider_of(model)
+    if name in names.models:
+        yield _Conflict(
+            ("model", name),
+            (*place, "name"),
+            _(
+                "a model of the system, the template or the tenant has this name, and a provider with a key: "
+                "choose another name, such as %(name)s, for a model of your own"
+            )
+            % {"name": _free_name(model["name"], names.models)},
+        )
+    if provider in names.operators - own:
+        yield _Conflict(
+            ("use", name, provider),
+            (*place, "api_provider"),
+            _(
+                "this provider is the operators', whose key is for models of theirs: "
+                "define a provider of your own under another name, and name that here"
+            ),
+        )
+
+
+def _joined(stack: Sequence[Layer]) -> Config:
+    result: Config = {}
+    for layer in trust.admitted(stack):
+        result = trust.combined(result, layer.config)
+    return result
+
+
+def _provider_names(config: Config) -> frozenset[str]:
+    return frozenset(fold(item["name"]) for _number, item in trust.named_items(config, "api_providers"))
+
+
+def _free_name(name: str, taken: Set[str]) -> str:
+    """Return a name like this one that is not taken."""
+    names = (f"my-{name[: _MAX_NAME - 8]}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next((each for each in names if fold(each) not in taken), name)
+
+
+def _value(config: Any, place: Place) -> str:
+    for step in place:
+        config = config[step]
+    return repr(config)

@@ -1,0 +1,287 @@
+"""What is wrong in a config, place by place: what is refused, and what is only warned of."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from agent_config.document import NAMED_LISTS, SECTIONS, Config
+from agent_config.merging import persona_object
+from agent_config.schema.formats import FORM_ERROR, REGEX_ERROR, RegexAllowance
+from agent_config.schema.lint import Notice, Warned, oddities
+from agent_config.schema.paths import Place, path
+from agent_config.schema.root import Root
+from core.strict_json import MAX_INTEGER, MIN_INTEGER
+
+MAX_PROBLEMS = 5_000  # named one by one: as many as a config may have leaves
+
+
+class Fault(NamedTuple):
+    """A value that is not as the schema wants it.
+
+    One that is not refused is only warned of. One that is in the way keeps the config from being merged with others.
+    A `meaning` other than None is a value of the right type that the value stands for.
+    """
+
+    place: Place
+    sentence: str
+    is_refused: bool
+    is_in_the_way: bool
+    meaning: Any
+
+
+class TooManyFaults(Exception):
+    """There are more than MAX_PROBLEMS faults."""
+
+
+class Checked(NamedTuple):
+    """What is wrong with a config, and the values that some of its values stand for."""
+
+    meant: list[tuple[Place, Any]]
+    errors: list[Warned]
+    warnings: list[Warned]
+
+
+def checked(config: Config, stored: Config) -> Checked:
+    """Check a config that is to be stored in the place of `stored`; the secrets of both are in clear.
+
+    A value that `stored` has in the same place is kept, and warned of at most: a config that was imported with a fault
+    can be sent back as it was read. Only the objects and names by which configs are merged have to be right.
+    """
+    before = _Stored(stored)
+    errors: list[Warned] = []
+    warned: list[Warned] = []
+    meant: list[tuple[Place, Any]] = []
+    try:
+        for fault in faults(config):
+            is_kept = not fault.is_in_the_way and before.has(fault.place, config)
+            if not fault.is_refused or is_kept:
+                warned.append(Warned(fault.place, fault.sentence))
+            elif fault.meaning is None:
+                errors.append(Warned(fault.place, fault.sentence))
+            else:
+                meant.append((fault.place, fault.meaning))
+    except TooManyFaults:
+        return Checked([], [too_many()], [])
+    return Checked(meant, errors, _with_oddities(warned, replaced(config, meant)))
+
+
+def warnings(config: Config) -> list[Notice]:
+    """Return what is wrong with a config or looks odd, whether or not it could be sent today."""
+    try:
+        found = [Warned(fault.place, fault.sentence) for fault in faults(config)]
+    except TooManyFaults:
+        found = [too_many()]
+    return [Notice(path(place), sentence) for place, sentence in _with_oddities(found, config)]
+
+
+def faults(config: Config) -> Iterator[Fault]:
+    """Yield everything in a config that is not as the schema wants it. Raise TooManyFaults."""
+    yield from _invalid(config)
+    for place in _repeated_names(config):
+        yield Fault(place, _("this name occurs twice in the list"), is_refused=True, is_in_the_way=True, meaning=None)
+
+
+def is_mergeable(config: Config) -> bool:
+    """Return whether what is merged key by key are objects, and the items of named lists objects of distinct names."""
+    overrides = config.get("config_overrides")
+    objects = [persona_object(config.get("persona")), config.get("bot_overrides"), overrides]
+    if isinstance(overrides, dict):
+        objects += [overrides.get(name) for name in SECTIONS]
+    if not all(each is None or isinstance(each, dict) for each in objects):
+        return False
+    for place in NAMED_LISTS:
+        items = _at(config, place)
+        if items is _NOWHERE or items is None:
+            continue
+        names = [_name(item) for item in items] if isinstance(items, list) else [None]
+        if not all(names) or len(set(names)) < len(names):
+            return False
+    return True
+
+
+def too_many() -> Warned:
+    """Return what is said in the place of more than MAX_PROBLEMS faults."""
+    return Warned(("config",), _("more than %(number)s of its values are wrong") % {"number": MAX_PROBLEMS})
+
+
+def _with_oddities(found: list[Warned], config: Config) -> list[Warned]:
+    """Return what was found, and what is odd elsewhere."""
+    places = {warned.place for warned in found}
+    return [*found, *(oddity for oddity in oddities(config) if oddity.place not in places)]
+
+
+def _invalid(config: Config) -> Iterator[Fault]:
+    try:
+        Root.model_validate(config, context=RegexAllowance())
+    except ValidationError as error:
+        if error.error_count() > MAX_PROBLEMS:
+            raise TooManyFaults from error
+        for details in error.errors(include_url=False):
+            kind, place, value = details["type"], details["loc"], details["input"]
+            if place[0] == "persona" and isinstance(config["persona"], str):
+                place = place[:1]
+            is_refused = _is_refused(place, kind, value)
+            yield Fault(
+                place,
+                _sentence(details),
+                is_refused=is_refused,
+                is_in_the_way=is_refused and _is_in_the_way_of_merging(place),
+                meaning=_meaning(kind, value) if is_refused else None,
+            )
+
+
+def _is_refused(place: Place, kind: str, value: Any) -> bool:
+    """Return whether a config with this value is refused.
+
+    Held are the types of known fields, but not those of what is in lists, other than the lists of named items.
+    """
+    if kind in (FORM_ERROR, "string_too_long"):
+        return False
+    if kind in (REGEX_ERROR, "too_long"):
+        return True
+    if kind == "int_type" and isinstance(value, float):
+        return False
+    within = place[len(_LIST) + 1 :] if place[: len(_LIST)] in NAMED_LISTS else place
+    return not any(isinstance(step, int) for step in within)
+
+
+def _meaning(kind: str, value: Any) -> Any:
+    """Return what a value of another type was always taken for: 0 or 1 for true or false, a text for its number."""
+    if kind == "bool_type" and isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    if kind in ("float_type", "int_type") and isinstance(value, str):
+        return _number(value)
+    return None
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text says, as JSON may hold it; None if it says none."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    number = float(text) if match["fraction"] or match["exponent"] else int(text)
+    is_storable = math.isfinite(number) if isinstance(number, float) else MIN_INTEGER <= number <= MAX_INTEGER
+    return number if is_storable else None
+
+
+_NUMBER = re.compile(
+    r"\s{0,9}[+-]?(?=\.?[0-9])[0-9]{0,99}(?P<fraction>\.[0-9]{0,99})?(?P<exponent>[eE][+-]?[0-9]{1,9})?\s{0,9}",
+    re.ASCII,
+)
+
+
+def replaced(config: Config, values: Iterable[tuple[Place, Any]]) -> Config:
+    """Return the config with other values in some places. What holds them is copied, and all else shared."""
+    copied: dict[Place, Any] = {}
+    for place, value in values:
+        holder = copied.setdefault((), dict(config))
+        for depth, step in enumerate(place[:-1], start=1):
+            here = place[:depth]
+            if here not in copied:
+                copied[here] = holder[step] = holder[step].copy()
+            holder = copied[here]
+        holder[place[-1]] = value
+    result: Config = copied.get((), config)
+    return result
+
+
+def _repeated_names(config: Config) -> Iterator[Place]:
+    for place in NAMED_LISTS:
+        items = _at(config, place)
+        seen: set[str] = set()
+        for number, item in enumerate(items if isinstance(items, list) else ()):
+            name = _name(item)
+            if name in seen:
+                yield (*place, number, "name")
+            if name:
+                seen.add(name)
+
+
+def _sentence(details: ErrorDetails) -> str:
+    kind, place = details["type"], details["loc"]
+    if kind in (FORM_ERROR, REGEX_ERROR):
+        return str(details["ctx"]["sentence"])
+    if kind == "too_long":
+        return _("may have at most %(limit)s items") % {"limit": details["ctx"]["max_length"]}
+    if kind == "string_too_long":
+        return _("may have at most %(limit)s characters") % {"limit": details["ctx"]["max_length"]}
+    if place[-1] == "name":
+        return _("every item needs a name")
+    return _("must be %(kind)s") % {"kind": _("an object or a text") if place == ("persona",) else _KINDS[kind]()}
+
+
+_KINDS: dict[str, Callable[[], str]] = {
+    "bool_type": lambda: _("true or false"),
+    "dict_type": lambda: _("an object"),
+    "float_type": lambda: _("a number"),
+    "int_type": lambda: _("a whole number"),
+    "list_type": lambda: _("a list"),
+    "model_type": lambda: _("an object"),
+    "string_type": lambda: _("a text"),
+}
+
+
+def _is_in_the_way_of_merging(place: Place) -> bool:
+    """Whether a wrong value is to be an object that is merged key by key, or an item of a named list, or its name.
+
+    Of a repeated name, the later item is.
+    """
+    if place[: len(_LIST)] in NAMED_LISTS:
+        return len(place) <= len(_LIST) + 1 or place[len(_LIST) + 1 :] == ("name",)
+    return len(place) == 1 or (len(place) == 2 and place[0] == "config_overrides")
+
+
+_LIST = NAMED_LISTS[0]  # as long as each of them
+_NOWHERE = object()
+
+
+class _Stored:
+    """What is stored, as the place of a value in what was sent finds it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._named: dict[Place, dict[str | None, Any]] = {
+            place: {_name(item): item for item in items}
+            for place in NAMED_LISTS
+            if isinstance(items := _at(config, place), list)
+        }
+
+    def has(self, place: Place, sent: Config) -> bool:
+        """Whether the same value is stored in the same place; in a named list, in the item of the same name."""
+        value, old = _step(sent, place[0]), _step(self._config, place[0])
+        if place[0] == "persona" and len(place) > 1:
+            value, old = persona_object(value), persona_object(old)
+        for depth, step in enumerate(place[1:], start=1):
+            value = _step(value, step)
+            named = self._named.get(place[:depth])
+            old = _step(old, step) if named is None else named.get(_name(value), _NOWHERE)
+        # JSON tells 1, 1.0 and true apart.
+        return old is not _NOWHERE and json.dumps(value, sort_keys=True) == json.dumps(old, sort_keys=True)
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(step, _NOWHERE)
+    if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return _NOWHERE
+
+
+def _at(config: Config, place: Place) -> Any:
+    value: Any = config
+    for step in place:
+        value = _step(value, step)
+    return value
+
+
+def _name(item: Any) -> str | None:
+    name = _step(item, "name")
+    return name if isinstance(name, str) else None

@@ -1,0 +1,236 @@
+"""A document's secrets: sealed where they are stored, masked where they are shown.
+
+    sent ── unmasked ── merged ── sealed ──> stored ── masked ──> shown
+                                               └────── opened ──> revealed to a bot
+
+What a secret is, is said in agent_config.secret_rule. A sealed one is the object `{"$sealed": <token>}` in its
+place (core.sealing), whose token stands in brackets if it is of a list. No client can send one: what looks
+sealed is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from agent_config.document import MASK, SEALED, Config, is_sealed
+from agent_config.errors import BadConfig
+from agent_config.schema import path
+from agent_config.secret_places import (
+    OMITTED,
+    Secret,
+    is_list,
+    is_mask,
+    is_text,
+    mask_of,
+    reserved,
+    rewritten,
+    rewritten_below,
+)
+from core import sealing
+
+# What stands for a secret while documents are compared begins so, and no text of a client does.
+_HIDDEN = f"secret {os.urandom(16).hex()} "
+_HIDDEN_LIST = f"{_HIDDEN}list "
+
+# The types of objects whose audit rows tell of a config.
+AUDITED = ("agent", "plugin", "template", "tenant")
+
+Patch = list[dict[str, Any]]
+
+
+def masked(config: Config) -> Config:
+    """Return a copy in which every secret reads as the mask, and a list of them as a list of one mask."""
+    result: Config = rewritten(config, mask_of)
+    return result
+
+
+def masked_patch(patch: Patch) -> Patch:
+    """Return a copy of a JSON patch (RFC 6902) between configs, without the secrets in its values."""
+    return [
+        {**operation, "value": rewritten_below(_steps(operation["path"]), operation["value"], mask_of)}
+        if "value" in operation
+        else operation
+        for operation in patch
+    ]
+
+
+def masked_audit(audited: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of what an audit row tells of an object, without the secrets in its config."""
+    return {
+        key: masked(value) if key in ("config", "tenant_config") and isinstance(value, dict) else value
+        for key, value in audited.items()
+    }
+
+
+def unmasked(sent: Config, stored: Config) -> Config:
+    """Return a copy of what was sent, with the stored secret wherever a mask stands for it.
+
+    Raise BadConfig where nothing is stored, where a mask stands among other items of a list, and where something looks
+    sealed.
+    """
+    text = json.dumps(sent)
+    errors: dict[str, list[str]] = {}
+    if f'"{SEALED}"' in text:
+        for place in reserved(sent):
+            errors[path((*place, SEALED))] = [_("this looks like a sealed secret, which only the server makes")]
+
+    def kept(secret: Secret) -> Any:
+        if is_mask(secret.value):
+            if is_sealed(secret.stored) or is_text(secret.stored):
+                return secret.stored
+            errors.setdefault(path(secret.place), [_("the mask keeps a stored value, and none is stored")])
+        elif isinstance(secret.value, list) and MASK in secret.value:
+            errors.setdefault(path(secret.place), [_("a mask keeps the whole list, and stands in it alone")])
+        return secret.value
+
+    result: Config = rewritten(sent, kept, stored, has_masks=True) if MASK in text else sent
+    if errors:
+        raise BadConfig(errors)
+    return result
+
+
+def sealed(config: Config, stored: Config) -> Config:
+    """Return a copy in which every secret is sealed; one that is as it was stored stays sealed as it was."""
+
+    def change(secret: Secret) -> Any:
+        if is_sealed(secret.value):
+            return secret.value
+        is_same = is_sealed(secret.stored) and _same(open_or_none(secret.stored), secret.value)
+        return secret.stored if is_same else _sealed(secret.value)
+
+    result: Config = rewritten(config, change, stored if SEALED in json.dumps(stored) else None)
+    return result
+
+
+def omitted(config: Config) -> Config:
+    """Return a copy without the secrets."""
+    result: Config = rewritten(config, lambda _secret: OMITTED)
+    return result
+
+
+def opened(config: Config) -> Config:
+    """Return a copy with the secrets themselves. Raise sealing.Unsealable."""
+    result: Config = rewritten(config, lambda secret: _opened(secret.value))
+    return result
+
+
+def opened_or_masked(config: Config) -> Config:
+    """Return a copy with the secrets themselves, and a mask for those that no configured key opens."""
+
+    def change(secret: Secret) -> Any:
+        value = open_or_none(secret.value)
+        return mask_of(secret) if value is None else value
+
+    result: Config = rewritten(config, change)
+    return result
+
+
+def open_or_none(value: Any) -> Any:
+    """Return a secret itself, sealed or not; None if no configured key opens it."""
+    try:
+        return _opened(value)
+    except sealing.Unsealable:
+        return None
+
+
+def any_in(config: Config) -> bool:
+    """Return whether a document has a secret."""
+    return rewritten(config, lambda _secret: OMITTED) is not config
+
+
+def without_reserved(config: Config) -> tuple[Config, list[str]]:
+    """Return a document from outside without what would look sealed, and the paths of that."""
+    places = reserved(config)
+    if not places:
+        return config, []
+    result = json.loads(json.dumps(config))
+    for place in reversed(places):
+        holder: Any = result
+        for step in place:
+            holder = holder[step]
+        del holder[SEALED]
+    return result, [path((*place, SEALED)) for place in places]
+
+
+class Resealed(NamedTuple):
+    """A stored value as far as it could be sealed under the newest key."""
+
+    value: Any
+    is_changed: bool
+    lost: Sequence[str] = ()  # the paths of the secrets that no configured key opens; they are as they were
+
+
+def resealed(config: Config) -> Resealed:
+    """Return a copy sealed under the newest key; what has been already stays as it is."""
+    lost: list[str] = []
+
+    def change(secret: Secret) -> Any:
+        if not is_sealed(secret.value):
+            return _sealed(secret.value)
+        try:
+            value = _opened(secret.value)
+        except sealing.Unsealable:
+            lost.append(path(secret.place))
+            return secret.value
+        is_current = sealing.is_current(_token(secret.value)) and is_list(secret.value) == is_list(value)
+        return secret.value if is_current else _sealed(value)
+
+    result = rewritten(config, change)
+    return Resealed(result, result is not config, lost)
+
+
+def comparable(config: Config) -> Config:
+    """Return a copy in which equal secrets are equal, and different ones differ, and none can be read.
+
+    It is for comparing only: what stands for a secret could be guessed at. `without_sealed` makes it fit to be shown.
+    """
+
+    def change(secret: Secret) -> str:
+        value = open_or_none(secret.value)
+        if value is None:
+            return f"{_HIDDEN}{secret.value[SEALED]}"
+        prefix = _HIDDEN_LIST if is_list(value) else _HIDDEN
+        return f"{prefix}{hashlib.sha256(json.dumps(value).encode()).hexdigest()}"
+
+    result: Config = rewritten(config, change)
+    return result
+
+
+def without_sealed(value: Any) -> Any:
+    """Return a copy of any JSON value made of comparable documents, with the mask in the place of every secret."""
+    if isinstance(value, str):
+        if value.startswith(_HIDDEN_LIST):
+            return [MASK]
+        return MASK if value.startswith(_HIDDEN) else value
+    if isinstance(value, dict):
+        return {key: without_sealed(member) for key, member in value.items()}
+    return [without_sealed(member) for member in value] if isinstance(value, list) else value
+
+
+def _steps(pointer: str) -> list[str]:
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
+def _sealed(value: Any) -> dict[str, str]:
+    token = sealing.seal(json.dumps(value, ensure_ascii=False))
+    return {SEALED: f"[{token}]" if is_list(value) else token}
+
+
+def _token(value: Any) -> str:
+    return str(value[SEALED]).strip("[]")
+
+
+def _opened(value: Any) -> Any:
+    """Return the secret itself, sealed or not; raise sealing.Unsealable."""
+    return json.loads(sealing.unseal(_token(value))) if is_sealed(value) else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two values are the same JSON; Python holds 1 and True for equal."""
+    return json.dumps(one) == json.dumps(other)

@@ -1,0 +1,204 @@
+"""The system's own models and the bots' defaults: the lowest layer of every config.
+
+From the TOML files an operator names (MAIMBOT_MODEL_CONFIG_PATH, MAIMBOT_BOT_CONFIG_TEMPLATE_PATH), read
+again when they change, else from the ones that come with maim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.conf import settings
+
+from agent_config import layers, schema, secrets
+from agent_config.document import SEALED, Config
+from agent_config.layers import Layer
+from agent_config.secret_places import reserved
+
+log = logging.getLogger("maim.config")
+
+_BUILT_IN = Path(__file__).parent / "defaults"
+_Version = tuple[int, int] | None
+
+
+class _TomlFile:
+    """A TOML file, read again when it changes; while it is broken, what it last held.
+
+    `tables` and `lists` are the keys that have to be tables, and lists of named tables.
+    """
+
+    def __init__(self, built_in: Path, *, tables: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> None:
+        self._built_in = built_in
+        self._tables, self._lists = tables, lists
+        self._read: tuple[Path, _Version] | None = None
+        self._content: dict[str, Any] = {}
+
+        self.problem: str | None = None  # why the file is not in use, if it is not
+
+    def content(self, configured: Path | None) -> dict[str, Any]:
+        path = configured or self._built_in
+        found = path, _version(path)
+        if found != self._read:
+            self._content = self._renewed(path)
+            self._read = found
+        return self._content
+
+    def _renewed(self, path: Path) -> dict[str, Any]:
+        try:
+            content = self._parsed(path)
+        except (OSError, ValueError) as error:
+            log.error("%s is not in use: %s", path, error)
+            self.problem = f"{path.name} is not in use: {error}"
+        else:
+            self.problem = None
+            return content
+        was_good_before = self._read is not None and self._read[0] == path
+        return self._content if was_good_before else self._parsed(self._built_in)
+
+    def _parsed(self, path: Path) -> dict[str, Any]:
+        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_finite)
+        if wrong := [key for key in self._tables if not isinstance(content.get(key, {}), dict)]:
+            raise ValueError(f"{wrong[0]} must be a table")
+        if wrong := [key for key in self._lists if not _is_list_of_named(content.get(key, []))]:
+            raise ValueError(f"{wrong[0]} must be a list of tables, each with a name")
+        if reserved(content):
+            raise ValueError(f"{SEALED} is what maim itself writes")
+        try:
+            json.dumps(content)
+        except TypeError as error:
+            raise ValueError("dates and times are not what JSON knows; write them as texts") from error
+        return content
+
+
+def _version(path: Path) -> _Version:
+    """Another value after each change of the file; None while there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits} is not a number that JSON knows")
+    return number
+
+
+def _is_list_of_named(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and isinstance(item.get("name"), str) for item in value
+    )
+
+
+_model_file = _TomlFile(
+    _BUILT_IN / "model_config.toml", tables=("model_task_config",), lists=("api_providers", "models")
+)
+_bot_file = _TomlFile(_BUILT_IN / "bot_config.toml")
+
+
+def models() -> dict[str, Any]:
+    """`{providers, models, defaults}`; of a provider exactly these four fields, never its key."""
+    content = _model_file.content(settings.MODEL_CONFIG_PATH)
+    shown = _shown({"model": {key: content[key] for key in ("models", "model_task_config") if key in content}})["model"]
+    return {
+        "providers": [
+            {
+                "name": provider["name"],
+                "client_type": provider.get("client_type", "openai"),
+                "base_url": _without_credentials(provider.get("base_url")),
+                "is_server_provider": True,
+            }
+            for provider in content.get("api_providers", [])
+        ],
+        "models": shown.get("models", []),
+        "defaults": shown.get("model_task_config", {}),
+    }
+
+
+def _without_credentials(address: Any) -> Any:
+    """Return an address without user, password and query, each of which may be a secret."""
+    if not isinstance(address, str) or not {"@", "?"} & set(address):
+        return address
+    address = address.partition("?")[0]
+    scheme, slashes, rest = address.rpartition("//")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def bot_defaults() -> dict[str, Any]:
+    """Return the bots' default sections, without any secret."""
+    content = _bot_file.content(settings.BOT_CONFIG_PATH)
+    return _shown({name: value for name, value in content.items() if name != "inner"})
+
+
+def _shown(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return sections of a config as anybody may see them."""
+    shown: dict[str, Any] = secrets.omitted({"config_overrides": sections})["config_overrides"]
+    return shown
+
+
+class Defaults(NamedTuple):
+    """The lowest layer, and what it is known by: another whenever its content is another."""
+
+    layer: Layer
+    fingerprint: str
+
+
+def defaults() -> Defaults:
+    """Return the system's defaults as an agent's config would say them: the schema's, under those of the files.
+
+    Read only. The secrets of the files are in it, in clear: it is masked wherever it is shown, and never stored.
+    """
+    return _layer(
+        _Identity(_bot_file.content(settings.BOT_CONFIG_PATH)),
+        _Identity(_model_file.content(settings.MODEL_CONFIG_PATH)),
+    )
+
+
+def problems() -> list[str]:
+    """Why a configured file is not in use, if it is not; one sentence each."""
+    defaults()
+    return [file.problem for file in (_bot_file, _model_file) if file.problem]
+
+
+class _Identity:
+    """A content that is read anew is another object: enough to know it by."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.content is other.content
+
+    def __hash__(self) -> int:
+        return id(self.content)
+
+
+# As TOML files name them, and as an agent's config does.
+_PLACES = {"personality": "persona", "bot": "bot_overrides"}
+
+
+@lru_cache(maxsize=1)
+def _layer(bot: _Identity, model: _Identity) -> Defaults:
+    said: Config = {"config_overrides": {}}
+    for name, value in bot.content.items():
+        if name in _PLACES:
+            said[_PLACES[name]] = value
+        elif name != "inner":
+            said["config_overrides"][name] = value
+    said["config_overrides"]["model"] = {
+        "api_providers": model.content.get("api_providers", []),
+        "models": model.content.get("models", []),
+        "model_task_config": model.content.get("model_task_config", {}),
+    }
+    config = layers.resolve([Layer("", schema.defaults(), is_trusted=True), Layer("", said, is_trusted=True)])
+    text = json.dumps([config, settings.VERSION], sort_keys=True)
+    return Defaults(Layer("default", config, is_trusted=True), hashlib.sha256(text.encode()).hexdigest()[:16])

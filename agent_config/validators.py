@@ -1,0 +1,74 @@
+"""The largest config that is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from agent_config import secrets
+from agent_config.document import Config
+from agent_config.errors import BadConfig
+from core import sealing
+
+MAX_BYTES = 256 * 1024
+MAX_LEAVES = 5000
+
+
+def check_sent(sent: Config, stored: Config) -> None:
+    """Raise BadConfig if so much is sent that it could be no change of `stored`, before any of it is looked at.
+
+    What a config may hold is for `check_size` to say, once it is merged. Up to there as many values again, which are
+    null, may remove what is stored.
+    """
+    if _has_more_values(sent, MAX_LEAVES + max(MAX_LEAVES, _values(stored))):
+        raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
+
+
+def check_size(config: Config, stored: Config) -> None:
+    """Raises BadConfig if the config is larger than MAX_BYTES, or has more than MAX_LEAVES values.
+
+    One that was taken over with more may be changed, but does not grow.
+    """
+    if _size(config) > MAX_BYTES and _size(_opened(config)) > max(MAX_BYTES, _size(_opened(stored))):
+        raise BadConfig({"config": [_("the config may have at most 256 KiB")]})
+    if (number := _values(config)) > MAX_LEAVES and number > _values(stored):
+        raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
+
+
+def _size(config: Config) -> int:
+    return len(json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _values(config: Config) -> int:
+    return sum(1 for _value in _leaves(config))
+
+
+def _has_more_values(config: Config, number: int) -> bool:
+    return next(islice(_leaves(config), number, None), _NOTHING) is not _NOTHING
+
+
+def _opened(config: Config) -> Config:
+    """With its secrets as they were sent, which is shorter than they are stored."""
+    try:
+        return secrets.opened(config)
+    except sealing.Unsealable:
+        return config
+
+
+_NOTHING = object()
+
+
+def _leaves(config: Config) -> Iterator[Any]:
+    """Yield every value that has none within it, in any order."""
+    left: list[Any] = [config]
+    while left:
+        value = left.pop()
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if members:
+            left += members
+        else:
+            yield value

@@ -1,0 +1,109 @@
+"""Taking over the agents of another system, with their config, plugin settings and heartbeats."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from django.db.models import Q, QuerySet
+
+from agent_config import secrets
+from agent_config.document import Config
+from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
+from agents.services import config_versions, snapshot
+from agents.services.plugins import snapshot as plugin_snapshot
+from core import audit, change_feed, epoch
+from core.actor import Actor
+from core.audit import Recorded
+from core.db import Wanted, overwrite, transactional
+from core.models import Change
+from core.revisions import raise_revisions
+
+FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
+PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
+ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
+
+
+@transactional
+def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted[Agent]]) -> None:
+    """Stores agents whose names were made distinct, and makes others what they are to be.
+
+    Their configs went through `agent_config.bulk_import`, and are sealed here; one that is new is version 1.
+    """
+    before = [snapshot(stored) for stored, _wanted in changed]
+    raise_revisions([stored for stored, _wanted in changed])
+    overwrite(changed, FIELDS, unique=[["name_folded"]])
+    for agent in new:
+        agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
+    Agent.unscoped.bulk_create(new)  # later, for they may have names that others give up
+    ConfigVersion.unscoped.bulk_create(config_versions.version_of(agent, {}, actor=actor) for agent in new)
+    by_tenant = defaultdict[str, list[str]](list)
+    for agent in new:
+        by_tenant[agent.tenant_id].append(agent.id)
+    for tenant_id, ids in by_tenant.items():
+        change_feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
+    recorded = [Recorded(agent.id, agent.tenant_id, after=snapshot(agent)) for agent in new]
+    for (stored, wanted), was in zip(changed, before, strict=True):
+        if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
+            was["template_id"],
+            was["status"],
+        ):
+            change_feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
+        epoch.invalidate(stored.id)
+        recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))
+    audit.record_all(actor=actor, action="agent.import", changes=recorded)
+
+
+def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
+    """Gives an agent another config, as a new version; whether it is another."""
+    before = stored.config
+    config = secrets.sealed(wanted, before)
+    if not audit.differ(secrets.comparable(before), secrets.comparable(config)):
+        return False
+    stored.config, stored.config_version = config, stored.config_version + 1
+    Agent.unscoped.filter(pk=stored.pk).update(config=config, config_version=stored.config_version)
+    config_versions.add_version(stored, before, actor=actor)
+    return True
+
+
+@transactional
+def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
+    """Store plugin settings, and make others what they are to be. Their secrets are sealed here."""
+    for row in new:
+        row.config = secrets.sealed(row.config, {})
+    for stored, wanted in changed:
+        wanted.config = secrets.sealed(wanted.config, stored.config)
+    PluginSetting.unscoped.bulk_create(new)
+    before = [plugin_snapshot(stored) for stored, _wanted in changed]
+    raise_revisions([stored for stored, _wanted in changed])
+    overwrite(changed, PLUGIN_FIELDS)
+    recorded = [Recorded(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_snapshot(row)) for row in new]
+    recorded += [
+        Recorded(row.stored.agent_id or row.stored.tenant_id, row.stored.tenant_id, was, plugin_snapshot(row.stored))
+        for row, was in zip(changed, before, strict=True)
+    ]
+    audit.record_all(actor=actor, action="plugin.import", changes=recorded)
+
+
+def plugins_of(owner: str, name: str) -> QuerySet[PluginSetting]:
+    """Return the setting of a plugin for an agent or, by a tenant's id, for the tenant."""
+    whose = Q(agent_scope=owner) | Q(agent_scope="", tenant_id=owner)
+    return PluginSetting.unscoped.filter(whose, plugin_name=name)
+
+
+@transactional
+def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> None:
+    """Removes plugin settings by whose they are, an agent's or a tenant's id, and the plugin's name."""
+    recorded = []
+    for owner, name in settings:
+        for row in plugins_of(owner, name):
+            recorded.append(Recorded(owner, row.tenant_id, before=plugin_snapshot(row)))
+            row.delete()
+    audit.record_all(actor=actor, action="plugin.remove", changes=recorded)
+
+
+@transactional
+def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[Wanted[AgentActivity]]) -> None:
+    """Stores heartbeats; of two of one agent the later counts. Measurements: no audit rows."""
+    AgentActivity.unscoped.bulk_create(new)
+    overwrite([row for row in changed if row.wanted.last_seen_at > row.stored.last_seen_at], ACTIVITY_FIELDS)

@@ -1,0 +1,129 @@
+"""Reading the feed of changes: which agents a bot process has to look at again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from agents.models import Agent
+from core import change_feed, epoch
+from core.errors import Gone, Invalid
+from core.models import Change
+
+
+class Cursor(NamedTuple):
+    """How far somebody has read: all of the epochs before `epoch`, of that the entries up to `entry` (None: all of
+    them), and of the last of these, a layer's, the agents up to `agent_id` (None: all of them)."""
+
+    epoch: int
+    entry: int | None = None
+    agent_id: str | None = None
+
+    def __str__(self) -> str:
+        return "-".join(str(part) for part in self if part is not None)
+
+    @staticmethod
+    def read(text: str) -> Cursor:
+        """What `str` made; raises Invalid."""
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise Invalid({"after": [_("This is no cursor that was given out here")]})
+        return Cursor(int(match["epoch"]), int(match["entry"]) if match["entry"] else None, match["agent"])
+
+
+_CURSOR = re.compile(
+    r"(?P<epoch>[0-9]{1,18})(-(?P<entry>[0-9]{1,18})(-(?P<agent>[^-\x00-\x20\x7f][^\x00-\x20\x7f]{0,49}))?)?"
+)
+
+
+class Page(NamedTuple):
+    """Entries in order, the cursor after the last of them, and whether there are more by now."""
+
+    items: list[dict[str, Any]]
+    cursor: Cursor
+    has_more: bool
+
+
+def now() -> Cursor:
+    """The cursor of somebody who has just read everything."""
+    last = Change.objects.order_by("epoch", "pk").last()
+    return Cursor(0) if last is None else Cursor(last.epoch, last.pk)
+
+
+def after(cursor: Cursor, limit: int) -> Page:
+    """Up to `limit` entries after the cursor. One query where there is nothing new.
+
+    A change of a layer is an entry for each of its agents. An agent that changed again and again may be there
+    once. Raises Gone for a cursor whose next entries are kept no longer, and for one that this feed has not given out,
+    as after a backup was restored.
+    """
+    rows = _rows_after(cursor, limit + 1)
+    found: list[str] = []
+    for number, row in enumerate(rows):
+        if len(found) >= limit:
+            return Page(_entries(found), cursor, has_more=True)
+        if row.kind in (Change.Kind.AGENT, Change.Kind.DELETED):
+            found.append(row.subject)
+        else:
+            resumed = cursor.agent_id if number == 0 and cursor.entry == row.pk else None
+            room = limit - len(found)
+            ids = list(_agents_of(row, resumed).values_list("pk", flat=True)[: room + 1])
+            found += ids[:room]
+            if len(ids) > room:
+                return Page(_entries(found), Cursor(row.epoch, row.pk, ids[room - 1]), has_more=True)
+        cursor = Cursor(row.epoch, row.pk)
+    return Page(_entries(found), cursor, has_more=len(rows) > limit)
+
+
+def _rows_after(cursor: Cursor, limit: int) -> list[Change]:
+    """Up to `limit` rows after the cursor, the cursor's own included if its layer has more agents. Raises Gone."""
+    if cursor.entry is None:  # of versions before, and of the beginning
+        rows = list(Change.objects.filter(epoch__gt=cursor.epoch).order_by("epoch", "pk")[:limit])
+        is_known = bool(rows) or not cursor.epoch or cursor.epoch <= epoch.current()
+    else:
+        # From the cursor's own row on, which shows that this feed has given the cursor out.
+        where = Q(epoch__gt=cursor.epoch) | Q(epoch=cursor.epoch, pk__gte=cursor.entry)
+        rows = list(Change.objects.filter(where, epoch__gte=cursor.epoch).order_by("epoch", "pk")[: limit + 1])
+        is_known = bool(rows) and cursor.entry in (rows[0].pk, change_feed.last_swept(rows[0]))
+        if is_known and cursor.agent_id is None:
+            del rows[0]
+    if any(row.kind == Change.Kind.SWEPT for row in rows):
+        raise Gone(_("This cursor is too old; read all agents again, and go on from a new cursor"))
+    if not is_known:
+        raise Gone(_("The feed does not go as far as this cursor; read all agents again, and go on from a new cursor"))
+    return rows[:limit]
+
+
+def _agents_of(row: Change, after_id: str | None) -> QuerySet[Agent]:
+    agents = Agent.unscoped.all() if row.tenant_id is None else Agent.objects.in_tenants([row.tenant_id])
+    if row.kind == Change.Kind.TEMPLATE:
+        agents = agents.filter(template_id=row.subject)
+    if after_id is not None:
+        agents = agents.filter(pk__gt=after_id)
+    return agents.order_by("pk")
+
+
+def _entries(agent_ids: list[str]) -> list[dict[str, Any]]:
+    """The entries as they are told: each agent once, at its last place, as it is by now."""
+    if not agent_ids:
+        return []
+    each_once = list(reversed(dict.fromkeys(reversed(agent_ids))))
+    rows = Agent.unscoped.filter(pk__in=each_once).values("pk", "tenant_id", "config_version", "status")
+    known = {row["pk"]: row for row in rows}
+    return [_entry(agent_id, known.get(agent_id)) for agent_id in each_once]
+
+
+def _entry(agent_id: str, agent: Mapping[str, Any] | None) -> dict[str, Any]:
+    if agent is None:
+        return {"agent_id": agent_id, "tenant_id": None, "deleted": True, "status": None, "config_version": None}
+    return {
+        "agent_id": agent_id,
+        "tenant_id": agent["tenant_id"],
+        "deleted": False,
+        "status": agent["status"],
+        "config_version": agent["config_version"],
+    }

@@ -1,0 +1,80 @@
+"""What an operator means: tenants and agents, by their ids or by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from django.core.management.base import CommandError
+from django.db.models import Model, Q
+
+from agents.access import agents_for
+from agents.models import Agent
+from core.actor import Actor
+from core.commands.exits import Exit
+from core.commands.tables import table
+from core.naming import is_called
+from tenants.access import tenants_for
+from tenants.models import Tenant
+
+MAX_CANDIDATES = 20
+
+M = TypeVar("M", bound=Model)
+
+
+class Selection:
+    """Finds what is meant. An id is never taken for a name, and an ambiguous name is never guessed at.
+
+    What is not found, or found more than once, is a CommandError of its own exit status.
+    """
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def tenant(self, text: str) -> Tenant:
+        """A tenant, by its id or name."""
+        rows = tenants_for(self._actor)
+        found = rows.filter(pk=text) or rows.filter(is_called(text))
+        return self._only(found, "tenant", text, ["ID", "NAME", "STATUS"], lambda row: [row.id, row, row.status])
+
+    def agent(self, text: str, tenant: Tenant | None = None) -> Agent:
+        """An agent, by its id, its name, or TENANT/AGENT."""
+        rows = agents_for(self._actor).select_related("tenant")
+        if tenant is not None:
+            rows = rows.filter(tenant=tenant)
+        found = rows.filter(pk=text) or rows.filter(_is_called(text))
+        header = ["ID", "NAME", "TENANT"]
+        return self._only(found, "agent", text, header, lambda row: [row.id, row, with_id(row.tenant)])
+
+    def _only(
+        self, found: Iterable[M], kind: str, text: str, header: list[str], shown: Callable[[Any], list[Any]]
+    ) -> M:
+        candidates = list(found)
+        if not candidates:
+            raise self._not_found(f"There is no {kind} {text!r}")
+        if len(candidates) > 1:
+            rows = [shown(row) for row in candidates[:MAX_CANDIDATES]]
+            more = f"\nand {len(candidates) - MAX_CANDIDATES} more" if len(candidates) > MAX_CANDIDATES else ""
+            sentence = f"{text!r} names {len(candidates)} {kind}s; take the id:"
+            raise self._not_found(f"{sentence}\n\n{table(header, rows)}{more}")
+        return candidates[0]
+
+    def _not_found(self, sentence: str) -> CommandError:
+        """The end of a command that does not know what was meant."""
+        return CommandError(sentence, returncode=Exit.NOT_FOUND)
+
+
+def with_id(row: Any) -> str:
+    """A row by its name, and by what is never ambiguous."""
+    return f"{row} ({row.pk})"
+
+
+def _is_called(text: str) -> Q:
+    """The agents that a text may name; either name may have a slash in it."""
+    called = is_called(text)
+    for place, char in enumerate(text):
+        if char == "/":
+            tenant, name = text[:place], text[place + 1 :]
+            named = Q(tenant_id=tenant) | is_called(tenant, "tenant__")
+            called |= named & is_called(name)
+    return called

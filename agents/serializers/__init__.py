@@ -1,0 +1,1 @@
+"""Serializers of agents, their configs, templates and exports."""

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from agent_config.secrets import masked
+from agents.listing import ListedAgent
+from agents.models import Agent, AgentStatus, Configured
+from agents.services.plugins import revealed
+from core.http.fields import (
+    ID_LENGTH,
+    NAME_LENGTH,
+    Body,
+    BoundedListField,
+    ChoiceField,
+    JSONObjectField,
+    Query,
+    SliceQuery,
+    StrictBooleanField,
+    StrictCharField,
+    UTCDateTimeField,
+    WalkQuery,
+    description_field,
+    id_field,
+    name_field,
+)
+from core.http.limit_fields import QuotaField, RateLimitField
+from core.http.responses import utc_text
+
+MAX_PLUGIN_ID_LENGTH = 2 * ID_LENGTH + NAME_LENGTH + len("ps___")
+
+
+def tags_field() -> serializers.ListField:
+    return BoundedListField(child=StrictCharField(max_length=64), max_length=50, required=False)
+
+
+class TemplateIdField(StrictCharField):
+    """The id of a template; a blank text stands for none, so that a change can detach the template."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=ID_LENGTH, required=False, allow_blank=True, **options)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        template_id = super().run_validation(data)
+        return template_id or None
+
+
+class AgentBody(Body):
+    """v1's; without a `tenant_id` it is the caller's first tenant."""
+
+    name = name_field()
+    description = description_field()
+    config = JSONObjectField(required=False)
+    template_id = TemplateIdField()
+    tags = tags_field()
+    tenant_id = id_field(required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
+
+
+class TenantAgentBody(AgentBody):
+    """v2's."""
+
+    tenant_id = id_field()
+
+
+class AgentChanges(Body):
+    """Changes of an agent: null leaves a field alone; `""`, `[]` and `{}` empty it."""
+
+    name = name_field(required=False)
+    description = description_field()
+    config = JSONObjectField(required=False)
+    template_id = TemplateIdField(help_text='"" detaches the template.')
+    tags = tags_field()
+    status = ChoiceField(AgentStatus.choices, required=False)
+    rate_limit = RateLimitField(required=False, empties=True, help_text="`{}` takes it off.")
+    quota = QuotaField(required=False, empties=True, help_text="`{}` takes it off.")
+
+
+class AgentListQuery(SliceQuery):
+    q = serializers.CharField(required=False, max_length=100, help_text="Part of the name.")
+    status = ChoiceField(AgentStatus.choices, required=False)
+    tenant_id = serializers.CharField(required=False, max_length=50)
+    sort = ChoiceField(
+        ["created_at", "-created_at", "name", "-name"], required=False, help_text="By default `-created_at`."
+    )
+
+
+class MaskedConfigField(JSONObjectField):
+    """A config as it may be shown."""
+
+    def to_representation(self, value: Any) -> Any:
+        return masked(value)
+
+
+def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
+    """An agent as v1 shows it."""
+    return {
+        "id": agent.id,
+        "tenant_id": agent.tenant_id,
+        "name": agent.name,
+        "description": agent.description,
+        "config": masked(agent.config),
+        "template_id": agent.template_id,
+        "status": agent.status,
+        "tags": agent.tags,
+        "created_at": utc_text(agent.created_at),
+        "updated_at": utc_text(agent.updated_at),
+        "rate_limit": agent.rate_limit,
+        "quota": agent.quota,
+        "revision": agent.revision,
+    }
+
+
+def internal_agent(agent: Agent) -> dict[str, Any]:
+    """An agent as v2 shows it."""
+    return {
+        "id": agent.id,
+        "agent_id": agent.id,
+        "tenant_id": agent.tenant_id,
+        "name": agent.name,
+        "description": agent.description,
+        "template_id": agent.template_id,
+        "config": masked(agent.config),
+        "status": agent.status,
+        "created_at": utc_text(agent.created_at),
+        "updated_at": utc_text(agent.updated_at),
+        "tags": agent.tags,
+        "rate_limit": agent.rate_limit,
+        "quota": agent.quota,
+        "revision": agent.revision,
+    }
+
+
+class NoticeAnswer(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    message = serializers.CharField()
+
+
+def with_warnings(shown: dict[str, Any], row: Configured) -> dict[str, Any]:
+    """Return a row as it is shown, with what looks odd in its config."""
+    return {**shown, "config_warnings": [notice._asdict() for notice in row.config_warnings]}
+
+
+class ListedAgentAnswer(serializers.Serializer[Any]):
+    """v1's agent in a list. The fields describe; twenty agents field by field would take DRF milliseconds."""
+
+    id = serializers.CharField()
+    tenant_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    config = MaskedConfigField()
+    template_id = serializers.CharField(allow_null=True)
+    status = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    revision = serializers.IntegerField()
+
+    def to_representation(self, instance: Agent | ListedAgent) -> dict[str, Any]:
+        return public_agent(instance)
+
+
+class AgentAnswer(ListedAgentAnswer):
+    """v1's agent."""
+
+    config_warnings = NoticeAnswer(many=True)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return with_warnings(public_agent(instance), instance)
+
+
+class ListedInternalAgentAnswer(serializers.Serializer[Any]):
+    """v2's agent in a list. The fields describe, as ListedAgentAnswer's do."""
+
+    id = serializers.CharField()
+    agent_id = serializers.CharField(source="id")
+    tenant_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    template_id = serializers.CharField(allow_null=True)
+    config = MaskedConfigField()
+    status = serializers.CharField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    tags = serializers.ListField(child=serializers.CharField())
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    revision = serializers.IntegerField()
+
+    def to_representation(self, instance: Agent) -> dict[str, Any]:
+        return internal_agent(instance)
+
+
+class InternalAgentAnswer(ListedInternalAgentAnswer):
+    """v2's agent."""
+
+    config_warnings = NoticeAnswer(many=True)
+
+    def to_representation(self, instance: Agent) -> dict[str, Any]:
+        return with_warnings(internal_agent(instance), instance)
+
+
+class PluginBody(Body):
+    plugin_name = name_field()
+    enabled = StrictBooleanField()
+    config = JSONObjectField(required=False)
+
+
+class PluginCursorQuery(WalkQuery):
+    after = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=MAX_PLUGIN_ID_LENGTH,
+        help_text="What comes after the setting with this id, the last that was read. Empty: from the beginning.",
+    )
+
+
+class PluginQuery(Query):
+    agent_id = serializers.CharField(required=False, max_length=50)
+    tenant_id = serializers.CharField(
+        required=False, max_length=50, help_text="Where no agent is named; by default the caller's first tenant."
+    )
+
+
+class InternalPluginQuery(Query):
+    tenant_id = serializers.CharField(max_length=50)
+    agent_id = serializers.CharField(required=False, max_length=50)
+
+
+class PluginListQuery(PluginQuery, PluginCursorQuery):
+    pass
+
+
+class InternalPluginListQuery(InternalPluginQuery, PluginCursorQuery):
+    pass
+
+
+class PluginAnswer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="public_id")
+    tenant_id = serializers.CharField()
+    agent_id = serializers.CharField(allow_null=True)
+    plugin_name = serializers.CharField()
+    enabled = serializers.BooleanField()
+    config = MaskedConfigField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    revision = serializers.IntegerField()
+
+
+class RevealedConfigField(JSONObjectField):
+    """A plugin setting's config as the bots that run by it need it."""
+
+    def to_representation(self, value: Any) -> Any:
+        return revealed(value)
+
+
+class InternalPluginAnswer(PluginAnswer):
+    config = RevealedConfigField()  # type: ignore[assignment]  # the same with another representation
+
+
+class ProviderAnswer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    client_type = serializers.CharField()
+    base_url = serializers.CharField(allow_null=True)
+    is_server_provider = serializers.BooleanField()
+
+
+class ModelsAnswer(serializers.Serializer[Any]):
+    providers = ProviderAnswer(many=True)
+    models = serializers.ListField(child=serializers.DictField())
+    defaults = serializers.DictField()

@@ -1,0 +1,245 @@
+"""The shapes around an agent's config: versions, layers, templates, the feed of changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from agents.serializers.agents import MaskedConfigField, NoticeAnswer
+from core.http.fields import (
+    Body,
+    FlagParameter,
+    JSONObjectField,
+    NumberParameter,
+    PageQuery,
+    Query,
+    SliceQuery,
+    StrictCharField,
+    StrictIntegerField,
+    UTCDateTimeField,
+    description_field,
+    id_field,
+    name_field,
+)
+
+MAX_NOTE_LENGTH = 500
+MAX_VERSION = 2**31 - 1
+MAX_CHANGES = 1000
+
+
+class ConfigWriteQuery(Query):
+    note = serializers.CharField(required=False, max_length=MAX_NOTE_LENGTH, help_text="Why; kept with the version.")
+    replace = FlagParameter(help_text="1: in place of the stored config, not merged into it.")
+
+
+class EffectiveQuery(Query):
+    explain = FlagParameter(help_text="1: also `sources`, the layer that each leaf comes from.")
+
+
+class InternalEffectiveQuery(EffectiveQuery):
+    reveal_secrets = FlagParameter(help_text="1: with the secrets themselves; the audit log tells of it.")
+
+
+class EffectiveAnswer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(help_text="The agent's own.")
+    config = JSONObjectField()
+    warnings = NoticeAnswer(many=True)
+    sources = serializers.DictField(
+        child=serializers.ChoiceField(["default", "template", "tenant", "agent"]),
+        required=False,
+        help_text="With `explain`: JSON pointer of each leaf to its layer.",
+    )
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class PatchOperationField(serializers.Field):  # type: ignore[type-arg]
+    """One operation of a JSON patch (RFC 6902)."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class PatchField(serializers.ListField):
+    """A JSON patch (RFC 6902), kept as it is: a page of patches has hundreds of thousands of operations."""
+
+    child = PatchOperationField()
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class VersionAnswer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(source="number")
+    created_at = UTCDateTimeField()
+    author = serializers.CharField()
+    note = serializers.CharField(allow_null=True)
+    changes = PatchField(source="patch", help_text="What changed, as a JSON patch without secrets.")
+
+
+class WholeVersionAnswer(VersionAnswer):
+    config = MaskedConfigField()
+
+
+@extend_schema_field({"type": "string", "pattern": "^[0-9]*$"})
+class VersionCursor(NumberParameter):
+    """A version, or nothing to begin before the first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            required=False,
+            max_value=MAX_VERSION,
+            min_value=0,
+            help_text="In order: what comes after this version, the last that was read. Empty: from the beginning.",
+            **options,
+        )
+
+    def to_internal_value(self, data: Any) -> int:
+        return 0 if data == "" else super().to_internal_value(data)
+
+
+class VersionListQuery(SliceQuery):
+    after = VersionCursor()
+
+
+class VersionPageQuery(PageQuery):
+    after = VersionCursor()
+
+
+class VersionPage(serializers.Serializer[Any]):
+    items = VersionAnswer(many=True)
+    total = serializers.IntegerField()
+    page = serializers.IntegerField()
+    size = serializers.IntegerField()
+    pages = serializers.IntegerField()
+    next_after = serializers.CharField(allow_null=True)
+
+
+class DiffQuery(Query):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # Not as attributes of the class, because `from` is a word of Python's own.
+        return {
+            "from": NumberParameter(min_value=1, max_value=MAX_VERSION, help_text="A version."),
+            "to": NumberParameter(min_value=1, max_value=MAX_VERSION, help_text="The version to compare it with."),
+        }
+
+
+class DiffAnswer(serializers.Serializer[Any]):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {
+            "from": serializers.IntegerField(),
+            "to": serializers.IntegerField(),
+            "changes": PatchField(help_text="A JSON patch without secrets."),
+        }
+
+
+class RestoreBody(Body):
+    version = StrictIntegerField(min_value=1, max_value=MAX_VERSION)
+    note = StrictCharField(max_length=MAX_NOTE_LENGTH, required=False, allow_blank=True)
+
+
+class RestoredAnswer(serializers.Serializer[Any]):
+    version = serializers.IntegerField(source="config_version")
+    config = MaskedConfigField()
+
+
+class ChangesQuery(Query):
+    after = serializers.CharField(
+        required=False, max_length=100, help_text="The last cursor; without one, the answer is where to begin."
+    )
+    limit = NumberParameter(min_value=1, max_value=MAX_CHANGES, default=100)
+
+
+class ChangeAnswer(serializers.Serializer[Any]):
+    agent_id = serializers.CharField()
+    tenant_id = serializers.CharField(allow_null=True)
+    deleted = serializers.BooleanField()
+    status = serializers.CharField(allow_null=True)
+    config_version = serializers.IntegerField(allow_null=True)
+
+
+class ChangesAnswer(serializers.Serializer[Any]):
+    items = ChangeAnswer(many=True)
+    cursor = serializers.CharField()
+    has_more = serializers.BooleanField()
+
+
+class TemplateBody(Body):
+    """v1's; a tenant's own template, by default of the caller's first tenant."""
+
+    name = name_field()
+    description = description_field()
+    config = JSONObjectField(required=False)
+    tenant_id = id_field(required=False)
+
+
+class InternalTemplateBody(TemplateBody):
+    """v2's; without a `tenant_id` it is a template for everybody, whose id may be chosen."""
+
+    template_id = id_field(required=False)
+
+
+class TemplateChanges(Body):
+    clearable = frozenset({"description"})
+
+    name = name_field(required=False)
+    description = description_field()
+    config = JSONObjectField(required=False)
+
+
+class TemplateWriteQuery(Query):
+    dry_run = FlagParameter(help_text="1: only say how many agents it would change.")
+    replace = FlagParameter(help_text="1: the config in place of the stored one, not merged into it.")
+
+
+class TemplateDeletionQuery(Query):
+    dry_run = FlagParameter(help_text="1: only say how many agents it would change.")
+
+
+class TemplateListQuery(SliceQuery):
+    tenant_id = serializers.CharField(required=False, max_length=50)
+
+
+class TemplatePageQuery(PageQuery):
+    tenant_id = serializers.CharField(required=False, max_length=50)
+
+
+class ListedTemplateAnswer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    template_id = serializers.CharField(source="id")
+    tenant_id = serializers.CharField(allow_null=True, help_text="Null: an operator's, for everybody.")
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    config = MaskedConfigField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    revision = serializers.IntegerField()
+
+
+class TemplateAnswer(ListedTemplateAnswer):
+    config_warnings = NoticeAnswer(many=True)
+
+
+class TemplatePage(serializers.Serializer[Any]):
+    items = ListedTemplateAnswer(many=True)
+    total = serializers.IntegerField()
+    page = serializers.IntegerField()
+    size = serializers.IntegerField()
+    pages = serializers.IntegerField()
+    next_after = serializers.CharField(allow_null=True)
+
+
+class TemplateWriteAnswer(serializers.Serializer[Any]):
+    """The template after a change, or that would be changed; and how many agents follow it."""
+
+    template = TemplateAnswer()
+    agents = serializers.IntegerField()
+    dry_run = serializers.BooleanField()
+
+
+class TemplateDeletionAnswer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    agents = serializers.IntegerField()
+    dry_run = serializers.BooleanField()

@@ -1,0 +1,189 @@
+"""The rules about plugin settings: a tenant's, and an agent's own, which wins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterable, Mapping
+from typing import Any
+
+from django.db.models import Count, QuerySet, Sum
+from django.db.models.functions import Length
+from django.utils.translation import gettext_lazy as _
+
+from agent_config import addresses, secrets
+from agent_config.errors import BadConfig
+from agents.models import Agent, PluginSetting
+from agents.services.config_versions import lock_agent
+from core import audit, clock
+from core.actor import Actor
+from core.audit import Recorded
+from core.db import transactional
+from core.errors import Invalid, Unavailable
+from core.revisions import check_revision
+from core.sealing import Unsealable
+from core.text import name_error
+from tenants.models import Tenant
+from tenants.services import lock_tenant
+
+# Of an agent, or of a tenant for all of its agents; a file with as many can be imported again.
+MAX_PLUGINS = 1000
+MAX_TOTAL_LENGTH = 1024 * 1024  # characters of JSON
+
+
+def snapshot(row: PluginSetting) -> dict[str, Any]:
+    """Return what the audit log keeps of a setting."""
+    return {
+        "agent_id": row.agent_id,
+        "plugin_name": row.plugin_name,
+        "enabled": row.enabled,
+        "config": secrets.masked(row.config),
+    }
+
+
+@transactional
+def set_plugin(
+    *,
+    actor: Actor,
+    tenant: Tenant,
+    agent: Agent | None,
+    plugin_name: str,
+    enabled: bool,
+    config: dict[str, Any],
+    expected: Container[int] | None = None,
+) -> PluginSetting:
+    """Set a plugin's setting for an agent, or with None for the whole tenant; only over a setting whose revision is an
+    `expected` one (None: over any, or none).
+
+    A mask keeps the stored secret; in an agent's first setting, the tenant's, which is what the agent had so far.
+    Raise TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a mask where nothing is stored, for a kept
+    secret beside another address (operators and the internal surface may), for a bad name of a plugin that has no
+    setting yet, or where the settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those
+    that are already may be changed, but do not grow.
+    """
+    # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
+    lock_tenant(tenant.id)
+    if agent is not None:
+        lock_agent(agent.id)
+    scope = agent.id if agent else ""
+    settings = PluginSetting.objects.in_tenants([tenant.id])
+    of_scope = {row.agent_scope: row for row in settings.filter(plugin_name=plugin_name, agent_scope__in=["", scope])}
+    row, shown = of_scope.get(scope), of_scope.get(scope, of_scope.get(""))
+    check_revision(row, expected)
+    before, config_before = (None, None) if row is None else (snapshot(row), row.config)
+    config = _sealed(config, {} if shown is None else shown.config, may_move_secrets=actor.is_trusted)
+    _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
+    if row is None:
+        if error := name_error(plugin_name):
+            raise Invalid({"plugin_name": [error]})
+        row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
+    row.enabled, row.config = enabled, config
+    after = snapshot(row)
+    if audit.differ([before, config_before], [after, config]):
+        row.updated_at = clock.now()
+        row.save()
+        audit.record(
+            actor=actor,
+            action="plugin.set",
+            object_id=str(row.pk),
+            tenant_id=tenant.id,
+            before=before,
+            after=after,
+        )
+    return row
+
+
+def _check_room(others: QuerySet[PluginSetting], before: dict[str, Any] | None, config: dict[str, Any]) -> None:
+    """Raise Invalid if a setting's config, which was `before`, has no room beside the others."""
+    found = others.aggregate(number=Count("pk"), length=Sum(Length("config")))
+    if before is None and found["number"] >= MAX_PLUGINS:
+        raise Invalid({"plugin_name": [_("There may be at most 1,000 plugin settings")]})
+    length = _length(config)
+    grows = before is None or length > _length(before)
+    if grows and (found["length"] or 0) + length > MAX_TOTAL_LENGTH:
+        raise Invalid({"config": [_("All plugin settings together may have at most 1 MiB of JSON")]})
+
+
+def _length(config: dict[str, Any]) -> int:
+    return len(json.dumps(config, ensure_ascii=False, separators=(",", ":")))
+
+
+@transactional
+def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, Any]]) -> None:
+    """Store the settings of a new agent, which has none, as `set_plugin` would; in few statements, however many.
+
+    Raise Invalid, whose paths begin with `plugins.` and the setting's number.
+    """
+    rows = PluginSetting.objects.in_tenants([agent.tenant_id])
+    rows.bulk_create((_new_setting(agent, number, setting) for number, setting in enumerate(settings)), batch_size=500)
+    # Read again, because not every database tells the ids of several new rows.
+    stored = rows.filter(agent=agent).order_by("pk")
+    changes = [Recorded(str(row.pk), agent.tenant_id, after=snapshot(row)) for row in stored]
+    audit.record_all(actor=actor, action="plugin.set", changes=changes)
+
+
+def _new_setting(agent: Agent, number: int, setting: Mapping[str, Any]) -> PluginSetting:
+    row = PluginSetting(tenant=agent.tenant, agent=agent, agent_scope=agent.id, **setting)
+    try:
+        if error := name_error(row.plugin_name):
+            raise Invalid({"plugin_name": [error]})
+        row.config = _sealed(row.config, {}, may_move_secrets=False)
+    except Invalid as error:
+        raise Invalid({f"plugins.{number}.{place}": told for place, told in error.errors.items()}) from error
+    return row
+
+
+def _sealed(sent: dict[str, Any], stored: dict[str, Any], *, may_move_secrets: bool) -> dict[str, Any]:
+    try:
+        meant = secrets.unmasked(sent, stored)
+        if not may_move_secrets:
+            addresses.check_document_moved(sent, stored, meant)
+        return secrets.sealed(meant, stored)
+    except BadConfig as error:
+        raise Invalid({f"config.{place}": sentences for place, sentences in error.errors.items()}) from error
+
+
+def revealed(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a setting's config with its secrets, for a bot.
+
+    Raise Unavailable where a key to the secrets is not configured.
+    """
+    try:
+        return secrets.opened(config)
+    except Unsealable as error:
+        raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
+
+
+def merged_plugins(*, tenant: Tenant, agent: Agent | None) -> list[PluginSetting]:
+    """Return the settings that apply to an agent, or with None the tenant's own, by plugin name."""
+    scopes = ["", agent.id] if agent else [""]
+    rows = PluginSetting.objects.in_tenants([tenant.id]).filter(agent_scope__in=scopes).order_by("agent_scope")
+    # The tenant's scope sorts first, so that an agent's setting replaces it.
+    return sorted({row.plugin_name: row for row in rows}.values(), key=lambda row: row.plugin_name)
+
+
+class PluginList:
+    """The settings of `merged_plugins`, to be read part by part."""
+
+    def __init__(self, *, tenant: Tenant, agent: Agent | None) -> None:
+        self._rows = merged_plugins(tenant=tenant, agent=agent)
+        owners = [agent.id, None] if agent else [None]
+        self._prefixes = [PluginSetting.id_prefix(tenant.id, owner) for owner in owners]
+
+    def __getitem__(self, part: slice) -> list[PluginSetting]:
+        return self._rows[part]
+
+    def count(self) -> int:
+        """Return how many settings there are in all."""
+        return len(self._rows)
+
+    def after(self, cursor: str) -> list[PluginSetting]:
+        """Return the settings after the one that has this id, or had it: an agent's own may since stand in its place.
+
+        Raise Invalid for what is no id of such a setting.
+        """
+        if not cursor:
+            return self._rows
+        name = next((cursor[len(prefix) :] for prefix in self._prefixes if cursor.startswith(prefix)), None)
+        if name is None:
+            raise Invalid({"after": [_("This is no id of a setting in this list")]})
+        return [row for row in self._rows if row.plugin_name > name]

@@ -1,0 +1,1 @@
+"""The agents' views, each for both surfaces."""

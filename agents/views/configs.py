@@ -1,0 +1,251 @@
+"""An agent's config behind either door: as it was set, as it is in effect, and as it was.
+
+The classes here are doorless; v1's are at the end, v2's in `internal_api.views.config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agent_config import schema
+from agent_config.secrets import masked
+from agents import effective_config, services
+from agents.access import check_agent, get_agent
+from agents.effective_config import Effective, Head
+from agents.serializers.agents import MaskedConfigField
+from agents.serializers.configs import (
+    ConfigWriteQuery,
+    DiffAnswer,
+    DiffQuery,
+    EffectiveAnswer,
+    EffectiveQuery,
+    RestoreBody,
+    RestoredAnswer,
+    VersionAnswer,
+    VersionListQuery,
+    WholeVersionAnswer,
+)
+from agents.services import config_versions
+from agents.services.config_versions import ConfigWrite
+from core import strict_json
+from core.http import conditional
+from core.http.fields import JSONObjectField
+from core.http.openapi import operation
+from core.http.pagination import bare_list
+from core.http.preferences import warnings_header
+from core.http.views import BaseView, PlainView
+from tenants.access import Need
+
+EXPLAINED = "-explained"
+OPEN_OBJECT = {"application/json": {"type": "object", "additionalProperties": True}}
+
+
+class _ConfigView(BaseView):
+    def head_of(self, agent_id: str) -> Head:
+        """The state of the agent's layers, if the caller may read it; one query for whom every tenant is open to."""
+        head = effective_config.head_of(agent_id)
+        check_agent(self.actor, head.tenant_id, Need.READ)
+        return head
+
+    def sent_object(self) -> dict[str, Any]:
+        """The body, which is a JSON object itself."""
+        sent = self.sent
+        if not isinstance(sent, dict):
+            raise ParseError(_("The body must be a JSON object"))
+        try:
+            strict_json.check_depth(sent)
+        except strict_json.NotAcceptable as error:
+            raise ParseError(str(error)) from error
+        return sent
+
+    def config_write(self, query: Mapping[str, Any]) -> ConfigWrite:
+        """How the request wants its config written."""
+        return ConfigWrite(query.get("note"), query["replace"], self.if_match, self.is_strict)
+
+
+class ConfigDocument(_ConfigView):
+    """An agent's own config."""
+
+    @operation(
+        "Read an agent's config as it was set, secrets masked",
+        tag="config",
+        answer=MaskedConfigField(),
+        refusals=(404,),
+        conditional=True,
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        head = self.head_of(agent_id)
+        if conditional.is_unchanged(request._request, str(head.config_version)):
+            return self.not_modified(str(head.config_version))
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        return self.reply(
+            masked(agent.config),
+            message=_("Agent config found"),
+            tenant_id=agent.tenant_id,
+            headers=conditional.version_header(agent.config_version),
+        )
+
+    @operation(
+        "Merge into an agent's config, or replace it",
+        tag="config",
+        request=OPEN_OBJECT,
+        query=ConfigWriteQuery,
+        answer=MaskedConfigField(),
+        refusals=(404, 409, 412),
+        revised=True,
+        strict=True,
+    )
+    def put(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        write = self.config_write(self.query(ConfigWriteQuery))
+        changes = {"config": self.sent_object()}
+        agent = services.update_agent(actor=self.actor, agent=agent, changes=changes, config_write=write)
+        return self.reply(
+            masked(agent.config),
+            message=_("Agent config changed"),
+            tenant_id=agent.tenant_id,
+            headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
+        )
+
+
+class EffectiveConfig(_ConfigView):
+    """What an agent's config is in effect, over all layers."""
+
+    @operation(
+        "Read an agent's effective config, and with `explain` why it is so",
+        tag="config",
+        query=EffectiveQuery,
+        answer=EffectiveAnswer,
+        refusals=(404,),
+        conditional=True,
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        return self.shown(self.head_of(agent_id), explain=self.query(EffectiveQuery)["explain"])
+
+    def shown(self, head: Head, *, explain: bool) -> Response:
+        """The effective config with its secrets masked."""
+        kind = EXPLAINED if explain else ""
+        if conditional.is_unchanged(self.request._request, head.etag + kind):
+            return self.not_modified(head.etag + kind)
+        if explain:
+            return self.document(*effective_config.explained(head.agent_id), kind=kind)
+        return self.document(effective_config.effective(head), None, kind=kind)
+
+    def document(self, found: Effective, sources: dict[str, str] | None, *, kind: str) -> Response:
+        """An effective config; `kind` sets its ETag apart from those of its other forms."""
+        data = orjson.loads(found.document)
+        if sources is not None:
+            data["sources"] = sources
+        return self.reply(
+            data,
+            message=_("Effective config found"),
+            tenant_id=found.head.tenant_id,
+            headers={"ETag": conditional.quoted(found.etag + kind)},
+        )
+
+
+class ConfigVersion(_ConfigView):
+    """One version."""
+
+    @operation("Read a version of an agent's config", tag="config", answer=WholeVersionAnswer, refusals=(404,))
+    def get(self, request: Request, agent_id: str, number: int) -> Response:
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        version = config_versions.get_version(agent, number)
+        return self.reply(
+            WholeVersionAnswer(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
+        )
+
+
+class ConfigDiff(_ConfigView):
+    """What is between two versions."""
+
+    @operation(
+        "Compare two versions of an agent's config", tag="config", query=DiffQuery, answer=DiffAnswer, refusals=(404,)
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        asked = self.query(DiffQuery)
+        changes = config_versions.diff(agent, asked["from"], asked["to"])
+        return self.reply(
+            {**asked, "changes": changes}, message=_("Config versions compared"), tenant_id=agent.tenant_id
+        )
+
+
+class ConfigRestoring(_ConfigView):
+    """Going back."""
+
+    @operation(
+        "Make a version the current config again, as a new version",
+        tag="config",
+        request=RestoreBody,
+        answer=RestoredAnswer,
+        refusals=(404, 409, 412),
+        revised=True,
+        strict=True,
+    )
+    def post(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        body = self.body(RestoreBody)
+        agent = config_versions.restore(
+            actor=self.actor, agent=agent, expected=self.if_match, strict=self.is_strict, **body
+        )
+        return self.reply(
+            RestoredAnswer(agent).data,
+            message=_("Config restored"),
+            tenant_id=agent.tenant_id,
+            headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
+        )
+
+
+class ConfigSchema(BaseView):
+    """What a config may contain."""
+
+    @operation("The JSON Schema of a config", tag="system", answer=JSONObjectField(), offline=True)
+    def get(self, request: Request) -> Response:
+        return self.reply(schema.json_schema(), message=_("Config schema found"))
+
+
+class AgentConfig(ConfigDocument, PlainView):
+    pass
+
+
+class AgentEffectiveConfig(EffectiveConfig, PlainView):
+    pass
+
+
+class AgentConfigVersions(PlainView):
+    @operation(
+        "List the versions of an agent's config, newest first",
+        tag="config",
+        query=VersionListQuery,
+        answer=VersionAnswer(many=True),
+        refusals=(404,),
+        total_count=True,
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        rows = config_versions.versions_of(agent)
+        return bare_list(rows, VersionAnswer, key="number", **self.query(VersionListQuery))
+
+
+class AgentConfigVersion(ConfigVersion, PlainView):
+    pass
+
+
+class AgentConfigDiff(ConfigDiff, PlainView):
+    pass
+
+
+class AgentConfigRestoring(ConfigRestoring, PlainView):
+    pass
+
+
+class AgentConfigSchema(ConfigSchema, PlainView):
+    pass

@@ -1,0 +1,136 @@
+"""Templates behind either door. The classes here are doorless; v1's are at the end."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents.serializers.configs import (
+    ListedTemplateAnswer,
+    TemplateAnswer,
+    TemplateBody,
+    TemplateChanges,
+    TemplateDeletionAnswer,
+    TemplateDeletionQuery,
+    TemplateListQuery,
+    TemplateWriteAnswer,
+    TemplateWriteQuery,
+)
+from agents.services import templates
+from core.http import conditional
+from core.http.openapi import operation
+from core.http.pagination import bare_list
+from core.http.preferences import warnings_header
+from core.http.views import BaseView, PlainView
+from core.revisions import check_revision
+from tenants.access import Need, default_tenant, get_tenant
+
+
+class TemplateDocument(BaseView):
+    """One template."""
+
+    @operation("Read a template", tag="templates", answer=TemplateAnswer, refusals=(404,), conditional=True)
+    def get(self, request: Request, template_id: str) -> Response:
+        template = templates.get_template(self.actor, template_id, Need.READ)
+        return self.reply_unless_known(
+            template, TemplateAnswer, message=_("Template found"), tenant_id=template.tenant_id
+        )
+
+    @operation(
+        "Change a template, and with it all agents that use it; or say how many those are",
+        tag="templates",
+        request=TemplateChanges,
+        query=TemplateWriteQuery,
+        answer=TemplateWriteAnswer,
+        refusals=(404, 409, 412),
+        revised=True,
+        strict=True,
+    )
+    def put(self, request: Request, template_id: str) -> Response:
+        query, changes = self.query(TemplateWriteQuery), self.body(TemplateChanges)
+        template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
+        if query["dry_run"]:
+            check_revision(template, self.if_match)
+        else:
+            template = templates.update_template(
+                actor=self.actor,
+                template=template,
+                changes=changes,
+                replace=query["replace"],
+                expected=self.if_match,
+                strict=self.is_strict,
+            )
+        answer = {
+            "template": template,
+            "agents": templates.agents_of(template).count(),
+            "dry_run": query["dry_run"],
+        }
+        return self.reply(
+            TemplateWriteAnswer(answer).data,
+            message=_("Nothing was changed") if query["dry_run"] else _("Template changed"),
+            tenant_id=template.tenant_id,
+            headers={**conditional.version_header(template.revision), **warnings_header(template.config_warnings)},
+        )
+
+    @operation(
+        "Delete a template; or say how many agents use it",
+        tag="templates",
+        query=TemplateDeletionQuery,
+        answer=TemplateDeletionAnswer,
+        refusals=(404, 409, 412),
+    )
+    def delete(self, request: Request, template_id: str) -> Response:
+        is_dry_run = self.query(TemplateDeletionQuery)["dry_run"]
+        template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
+        answer = {"id": template.id, "agents": templates.agents_of(template).count(), "dry_run": is_dry_run}
+        if is_dry_run:
+            check_revision(template, self.if_match)
+        else:
+            templates.delete_template(actor=self.actor, template=template, expected=self.if_match)
+        return self.reply(
+            answer,
+            message=_("Nothing was changed") if is_dry_run else _("Template deleted"),
+            tenant_id=template.tenant_id,
+        )
+
+
+class Templates(PlainView):
+    @operation(
+        "List the templates one may use: the operators', and those of one's tenants",
+        tag="templates",
+        query=TemplateListQuery,
+        answer=ListedTemplateAnswer(many=True),
+        total_count=True,
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(TemplateListQuery)
+        rows = templates.templates_for(self.actor)
+        if "tenant_id" in query:
+            rows = rows.filter(tenant_id=query["tenant_id"])
+        return bare_list(rows, ListedTemplateAnswer, skip=query["skip"], limit=query["limit"], after=query.get("after"))
+
+    @operation(
+        "Create a template of one's tenant",
+        tag="templates",
+        request=TemplateBody,
+        answer=TemplateAnswer,
+        refusals=(404, 409),
+        revised=True,
+        strict=True,
+    )
+    def post(self, request: Request) -> Response:
+        body = self.body(TemplateBody)
+        named = body.pop("tenant_id", None)
+        tenant = (
+            default_tenant(self.actor, Need.WRITE_AGENTS)
+            if named is None
+            else get_tenant(self.actor, named, Need.WRITE_AGENTS)
+        )
+        template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
+        headers = warnings_header(template.config_warnings)
+        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"), headers=headers)
+
+
+class Template(TemplateDocument, PlainView):
+    pass

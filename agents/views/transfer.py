@@ -1,0 +1,119 @@
+"""Duplicating, exporting and importing agents behind either door.
+
+The classes here are doorless; v1's are at the end, v2's in `internal_api.views.transfer`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from agents import transfer_files
+from agents.access import get_agent
+from agents.models import Agent
+from agents.serializers.agents import AgentAnswer
+from agents.serializers.transfer import DuplicateBody, ExportBody, ExportQuery, ImportAnswer, ImportQuery
+from agents.services import transfer
+from core.http.openapi import TOML, operation
+from core.http.preferences import warnings_header
+from core.http.views import BaseView, PlainView
+from tenants.access import Need, default_tenant, get_tenant
+from tenants.models import Tenant
+
+_MEDIA_TYPES = {"json": "application/json", "toml": TOML}
+
+
+class Duplication(BaseView):
+    def duplicated(self, agent_id: str, answer: type[Serializer[Any]]) -> Response:
+        """The new agent."""
+        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        body = self.body(DuplicateBody)
+
+        def duplicate() -> Any:
+            return answer(transfer.duplicate_agent(actor=self.actor, agent=agent, **body)).data
+
+        return self.reply_revised(self.once(duplicate), message=_("Agent duplicated"), tenant_id=agent.tenant_id)
+
+
+class Export(BaseView):
+    def file(self, agent: Agent, document: transfer.Document, form: str) -> HttpResponse:
+        """The file, which no envelope is around; a browser saves it, and no cache does."""
+        return HttpResponse(
+            transfer_files.written(document, form),
+            content_type=_MEDIA_TYPES[form],
+            headers={
+                "Content-Disposition": content_disposition_header(True, f"{agent.id}.{form}"),
+                "Cache-Control": "no-store",
+            },
+        )
+
+
+class Import(BaseView):
+    def imported(self, tenant: Tenant, answer: type[Serializer[Any]], *, dry_run: bool) -> Response:
+        """The new agent, or with `dry_run` nothing but that it could be."""
+        document = self.body(ExportBody)
+        del document["maim_export"]
+        document["strict"] = self.is_strict
+        agent = None
+        if dry_run:
+            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **document)
+        else:
+            agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
+            warnings = agent.config_warnings
+        shown = answer({"dry_run": dry_run, "agent": agent, "config_warnings": warnings}).data
+        return self.reply(shown, message=_("Agent imported"), tenant_id=tenant.id, headers=warnings_header(warnings))
+
+
+class AgentDuplication(Duplication, PlainView):
+    @operation(
+        "Duplicate an agent: its config with all secrets, its plugin settings, but no keys",
+        tag="agents",
+        request=DuplicateBody,
+        answer=AgentAnswer,
+        refusals=(404, 409),
+        idempotent=True,
+        revised=True,
+    )
+    def post(self, request: Request, agent_id: str) -> Response:
+        return self.duplicated(agent_id, AgentAnswer)
+
+
+class AgentExport(Export, PlainView):
+    @operation(
+        "Export an agent as a file, without its secrets",
+        tag="agents",
+        query=ExportQuery,
+        answer=ExportBody,
+        refusals=(404,),
+        download=True,
+    )
+    def get(self, request: Request, agent_id: str) -> HttpResponse:
+        form = self.query(ExportQuery)["format"]
+        agent = get_agent(self.actor, agent_id, Need.READ)
+        return self.file(agent, transfer.exported(agent), form)
+
+
+class AgentImport(Import, PlainView):
+    @operation(
+        "Make an agent from an exported file, or say whether it would work",
+        tag="agents",
+        request=ExportBody,
+        query=ImportQuery,
+        answer=ImportAnswer,
+        refusals=(404, 409),
+        strict=True,
+    )
+    def post(self, request: Request) -> Response:
+        query = self.query(ImportQuery)
+        tenant = (
+            get_tenant(self.actor, query["tenant_id"], Need.WRITE_AGENTS)
+            if "tenant_id" in query
+            else default_tenant(self.actor, Need.WRITE_AGENTS)
+        )
+        return self.imported(tenant, ImportAnswer, dry_run=query["dry_run"])

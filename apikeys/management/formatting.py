@@ -1,0 +1,163 @@
+"""How keys and verdicts are shown: as JSON to programs, as text to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from apikeys import keyformat
+from apikeys.models import ApiKey, KeySecret
+from apikeys.permissions import Requirement
+from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Room, Verdict
+from core import clock
+from core.commands.tables import record, table
+from core.http.responses import utc_text
+from core.limits import Period
+
+
+def key_table(keys: Iterable[ApiKey]) -> str:
+    """Keys, a line each."""
+    header = ["ID", "NAME", "AGENT", "TENANT", "STATUS", "KEY", "USES", "LAST USED", "EXPIRES"]
+    return table(header, [_row(key) for key in keys])
+
+
+def key_record(key: ApiKey, secret: str | None = None) -> str:
+    """All of a key; its secret masked, except once."""
+    return record(
+        [
+            ("id", key.id),
+            ("name", key.name),
+            ("description", key.description),
+            ("agent", f"{key.agent} ({key.agent_id})"),
+            ("tenant", f"{key.tenant} ({key.tenant_id})"),
+            ("status", key.status_at(clock.now()).value),
+            ("permissions", ", ".join(key.permissions)),
+            ("rate limit", _rate_limit_text(key.rate_limit)),
+            ("quota", _quota_text(key.quota)),
+            ("networks", ", ".join(key.allowed_networks)),
+            ("metadata", orjson.dumps(key.metadata).decode() if key.metadata else None),
+            ("uses", key.usage_count),
+            ("last used", _time_text(key.last_used_at)),
+            ("expires", _time_text(key.expires_at)),
+            ("created", _time_text(key.created_at)),
+            ("updated", _time_text(key.updated_at)),
+            *_noteworthy(key.secrets.order_by("-id")),
+            ("key", secret or keyformat.masked(key.current_secret.hint)),
+        ]
+    )
+
+
+def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[str, Any]:
+    """A verdict in the words of validate-api-key, all of them always there; null is what is not known.
+
+    Operators are told whose a key is also where it is not good. A look consumes no limit, so it finds none
+    reached: how much is left tells.
+    """
+    facts = verdict.facts
+    has_permission = facts.grants.meet(requirement) if verdict.is_good and facts and requirement else None
+    code = PERMISSION_MISSING if has_permission is False else verdict.code
+    return {
+        "valid": verdict.is_good,
+        "code": code,
+        "explanation": None if code == VALID else str(EXPLANATIONS[code]),
+        "has_permission": has_permission,
+        "api_key_id": facts and facts.key_id,
+        "key_name": facts and facts.key_name,
+        "agent_id": facts and facts.agent_id,
+        "agent_name": facts and facts.agent_name,
+        "tenant_id": facts and facts.tenant_id,
+        "permissions": facts and list(facts.permissions),
+        "status": facts and facts.key_status,
+        "expires_at": utc_text(facts.expires_at) if facts and facts.expires_at else None,
+        "good_until": utc_text(facts.good_until) if facts and facts.good_until else None,
+        "rate_limit": _room(verdict.standing.rate_limit, is_known=bool(settings.REDIS_URL)),
+        "quota": _room(verdict.standing.quota),
+    }
+
+
+def verdict_record(document: Mapping[str, Any]) -> str:
+    """The same for people."""
+    explanation = document["explanation"]
+    members: list[tuple[str, Any]] = [
+        ("verdict", "VALID" if explanation is None else f"{document['code']}: {explanation}")
+    ]
+    if document["api_key_id"] is not None:
+        members += [
+            ("key", f"{document['key_name']} ({document['api_key_id']})"),
+            ("agent", f"{document['agent_name']} ({document['agent_id']})"),
+            ("tenant", document["tenant_id"]),
+            ("permissions", ", ".join(document["permissions"])),
+            ("status", document["status"]),
+            ("expires", document["expires_at"]),
+            ("good until", document["good_until"]),
+            ("rate limit", _room_text(document["rate_limit"])),
+            ("quota", _room_text(document["quota"])),
+        ]
+    return record(members)
+
+
+def _room(room: Room | None, *, is_known: bool = True) -> dict[str, Any] | None:
+    """What is left of a limit; without Redis, rate limits are counted where no command can see it."""
+    if room is None:
+        return None
+    return {
+        "limit": room.limit,
+        "remaining": room.remaining if is_known else None,
+        "reset": utc_text(room.reset) if is_known and room.reset else None,
+    }
+
+
+def _room_text(room: Mapping[str, Any] | None) -> str | None:
+    if room is None:
+        return None
+    if room["remaining"] is None:
+        return f"{room['limit']}; only the server knows how many are left"
+    refill = f", more at {room['reset']}" if room["reset"] else ""
+    return f"{room['remaining']} of {room['limit']} left{refill}"
+
+
+def _rate_limit_text(rate_limit: Mapping[str, Any] | None) -> str | None:
+    return None if rate_limit is None else f"{rate_limit['limit']} in {rate_limit['window_seconds']} s"
+
+
+def _quota_text(quota: Mapping[str, Any] | None) -> str | None:
+    if quota is None:
+        return None
+    period = "in all" if quota["period"] == Period.TOTAL else f"a {quota['period']}"
+    return f"{quota['limit']} {period}"
+
+
+def _time_text(moment: datetime | None) -> str | None:
+    """A time to the second."""
+    return None if moment is None else utc_text(moment.replace(microsecond=0))
+
+
+def _row(key: ApiKey) -> Sequence[Any]:
+    return [
+        key.id,
+        key.name,
+        key.agent,
+        key.tenant,
+        key.status_at(clock.now()).value,
+        keyformat.masked(key.current_secret.hint),
+        key.usage_count,
+        _time_text(key.last_used_at),
+        _time_text(key.expires_at),
+    ]
+
+
+def _noteworthy(secrets: Iterable[KeySecret]) -> Iterator[tuple[str, str]]:
+    """The secrets of a key that were rotated out and are still good, and those that leaked."""
+    now = clock.now()
+    for secret in secrets:
+        mask = keyformat.masked(secret.hint)
+        if secret.leaked_at is not None:
+            where = secret.leaked_where or "unknown"
+            yield "leaked", f"{mask} reported {_time_text(secret.leaked_at)}, seen at: {where}"
+        elif secret.expires_at is not None and secret.expires_at > now:
+            used = _time_text(secret.last_used_at) or "never"
+            yield "old secret", f"{mask} good until {_time_text(secret.expires_at)}, last used {used}"

@@ -1,0 +1,36 @@
+"""What an operator means: keys, by their ids or by their names."""
+
+from __future__ import annotations
+
+from django.core.management.base import CommandError
+
+from agents.management.lookup import Selection, with_id
+from agents.models import Agent
+from apikeys import keyformat
+from apikeys.access import keys_for
+from apikeys.models import ApiKey
+from core.naming import is_called
+from tenants.models import Tenant
+
+
+class KeySelection(Selection):
+    """Finds keys, too; and repeats none that was given in clear."""
+
+    def key(self, text: str, tenant: Tenant | None = None, agent: Agent | None = None) -> ApiKey:
+        """A key, by its id or name."""
+        rows = keys_for(self._actor).select_related("tenant", "agent")
+        if tenant is not None:
+            rows = rows.filter(tenant=tenant)
+        if agent is not None:
+            rows = rows.filter(agent=agent)
+        found = rows.filter(pk=text) or rows.filter(is_called(text))
+        return self._only(
+            found,
+            "key",
+            text,
+            ["ID", "NAME", "AGENT", "TENANT"],
+            lambda row: [row.id, row, with_id(row.agent), with_id(row.tenant)],
+        )
+
+    def _not_found(self, sentence: str) -> CommandError:
+        return super()._not_found(keyformat.scrubbed(sentence))

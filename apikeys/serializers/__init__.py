@@ -1,0 +1,1 @@
+"""Serializers of API keys and their usage."""

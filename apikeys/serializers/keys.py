@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apikeys import keyformat
+from apikeys.models import ApiKey, KeyStatus
+from apikeys.permissions import NAME
+from apikeys.services import MAX_GRACE_SECONDS, IssuedKey
+from apikeys.validators import MAX_NETWORKS, MAX_PERMISSIONS
+from core import clock
+from core.http.fields import (
+    MAX_PAGE,
+    Body,
+    ChoiceField,
+    CursorQuery,
+    JSONObjectField,
+    NumberParameter,
+    Query,
+    SliceQuery,
+    StrictCharField,
+    StrictIntegerField,
+    UTCDateTimeField,
+    description_field,
+    id_field,
+    name_field,
+)
+from core.http.limit_fields import QuotaField, RateLimitField
+from core.http.responses import utc_text
+
+MAX_EXPIRES_WITHIN_DAYS = 3650
+_NETWORK_LENGTH = 50
+
+
+class _KeyListField(serializers.ListField):
+    """A list of texts. One of too many is passed on unchecked, because the rules of keys refuse it with a code."""
+
+    max_items: ClassVar[int]
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.max_items:
+            return data
+        items: list[Any] = super().to_internal_value(data)
+        return items
+
+
+@extend_schema_field(
+    {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": f"^{NAME.pattern}$"},
+        "maxItems": MAX_PERMISSIONS,
+    }
+)
+class PermissionsField(_KeyListField):
+    """A list of texts. What a permission may be is KEY_005's to say, not the shape's."""
+
+    max_items = MAX_PERMISSIONS
+    child = StrictCharField(trim_whitespace=False, allow_blank=True)
+
+
+@extend_schema_field(
+    {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": _NETWORK_LENGTH},
+        "maxItems": MAX_NETWORKS,
+        "example": ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7"],
+    }
+)
+class NetworksField(_KeyListField):
+    """A list of texts. Whether each is a network is for the rules of keys to say, not for the shape."""
+
+    max_items = MAX_NETWORKS
+    child = StrictCharField(max_length=_NETWORK_LENGTH)
+
+
+class FlagParameter(serializers.BooleanField):
+    """`true` or `false` in a query."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if data not in ("true", "false"):
+            self.fail("invalid", input=data)
+        return bool(data == "true")
+
+
+class _KeyFields(Body):
+    description = description_field()
+    permissions = PermissionsField(required=False)
+    expires_at = UTCDateTimeField(required=False)
+    rate_limit = RateLimitField(required=False)
+    quota = QuotaField(required=False)
+    allowed_networks = NetworksField(
+        required=False, help_text="The networks that the key may be used from; an empty list is for anywhere."
+    )
+    metadata = JSONObjectField(required=False, help_text="Whatever belongs to the key, up to 8 KiB of JSON.")
+
+
+class AgentKeyBody(_KeyFields):
+    """v1's, under an agent."""
+
+    name = name_field()
+
+
+class KeyBody(AgentKeyBody):
+    """v2's."""
+
+    tenant_id = id_field()
+    agent_id = id_field()
+
+
+class KeyChanges(_KeyFields):
+    clearable = frozenset({"description", "expires_at", "rate_limit", "quota", "metadata"})
+
+    name = name_field(required=False)
+    status = ChoiceField(KeyStatus.choices, required=False)
+
+
+class RotationBody(Body):
+    grace_seconds = StrictIntegerField(
+        min_value=0,
+        max_value=MAX_GRACE_SECONDS,
+        required=False,
+        help_text="How long the old secret stays good; by default it ends at once.",
+    )
+
+
+class KeySearchBody(Body):
+    api_key = StrictCharField(help_text="The whole key, as it was shown when it was issued.")
+
+
+class _KeyFilters(Query):
+    q = serializers.CharField(required=False, max_length=100, help_text="Part of the name, or the key's whole id.")
+    status = ChoiceField(KeyStatus.choices, required=False)
+    expires_within_days = NumberParameter(
+        min_value=0,
+        max_value=MAX_EXPIRES_WITHIN_DAYS,
+        required=False,
+        help_text="Good now, and expiring within so many days.",
+    )
+    never_used = FlagParameter(required=False, help_text="true: never used; false: used at least once.")
+    unused_since = UTCDateTimeField(
+        required=False, help_text="Last used before this time; or never, and issued before it."
+    )
+
+
+class AgentKeyListQuery(_KeyFilters, SliceQuery):
+    pass
+
+
+class KeyPageQuery(_KeyFilters, CursorQuery):
+    tenant_id = serializers.CharField(max_length=50)
+    agent_id = serializers.CharField(required=False, max_length=50)
+    page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
+    page_size = NumberParameter(min_value=1, max_value=100, default=20)
+
+
+class _KeyAnswer(serializers.Serializer[Any]):
+    def get_status(self, key: ApiKey) -> str:
+        return key.status_at(clock.now()).value
+
+    def get_api_key(self, key: ApiKey) -> str:
+        return keyformat.masked(key.current_secret.hint)
+
+    @extend_schema_field(UTCDateTimeField(allow_null=True))
+    def get_old_secret_last_used_at(self, key: ApiKey) -> str | None:
+        moment = key.old_secret_last_used_at(clock.now())
+        return utc_text(moment) if moment else None
+
+    @extend_schema_field(UTCDateTimeField(allow_null=True))
+    def get_leaked_at(self, key: ApiKey) -> str | None:
+        moment = key.current_secret.leaked_at
+        return utc_text(moment) if moment else None
+
+
+class AgentKeyAnswer(_KeyAnswer):
+    """v1's key."""
+
+    id = serializers.CharField()
+    tenant_id = serializers.CharField()
+    agent_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    api_key = serializers.SerializerMethodField()
+    permissions = serializers.ListField(child=serializers.CharField())
+    status = serializers.SerializerMethodField()
+    created_at = UTCDateTimeField()
+    last_used_at = UTCDateTimeField(allow_null=True)
+    expires_at = UTCDateTimeField(allow_null=True)
+    usage_count = serializers.IntegerField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    allowed_networks = serializers.ListField(child=serializers.CharField())
+    metadata = JSONObjectField()
+    old_secret_last_used_at = serializers.SerializerMethodField()
+    leaked_at = serializers.SerializerMethodField()
+    revision = serializers.IntegerField()
+
+
+class KeyAnswer(_KeyAnswer):
+    """v2's key."""
+
+    api_key_id = serializers.CharField(source="id")
+    tenant_id = serializers.CharField()
+    agent_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    api_key = serializers.SerializerMethodField()
+    permissions = serializers.ListField(child=serializers.CharField())
+    status = serializers.SerializerMethodField()
+    expires_at = UTCDateTimeField(allow_null=True)
+    last_used_at = UTCDateTimeField(allow_null=True)
+    usage_count = serializers.IntegerField()
+    created_at = UTCDateTimeField()
+    updated_at = UTCDateTimeField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    allowed_networks = serializers.ListField(child=serializers.CharField())
+    metadata = JSONObjectField()
+    old_secret_last_used_at = serializers.SerializerMethodField()
+    leaked_at = serializers.SerializerMethodField()
+    revision = serializers.IntegerField()
+
+
+def with_secret(answer: type[_KeyAnswer], issued: IssuedKey) -> dict[str, Any]:
+    """The answer to a key's making: the one time that its secret is shown."""
+    return {**answer(issued.key).data, "api_key": issued.secret}
+
+
+class Pagination(serializers.Serializer[Any]):
+    page = serializers.IntegerField()
+    page_size = serializers.IntegerField()
+    total = serializers.IntegerField()
+    total_pages = serializers.IntegerField()
+    has_next = serializers.BooleanField()
+    has_prev = serializers.BooleanField()
+    next_after = serializers.CharField(allow_null=True)
+
+
+class KeyPage(serializers.Serializer[Any]):
+    items = KeyAnswer(many=True)
+    pagination = Pagination()
+
+
+class DeletedKey(serializers.Serializer[Any]):
+    api_key_id = serializers.CharField()

@@ -1,0 +1,80 @@
+"""What a key's fields may hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from ipaddress import IPv6Network, ip_address, ip_network
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from apikeys import permissions
+from apikeys.errors import BadPermissions
+from core.errors import Invalid, Text
+
+MAX_PERMISSIONS = 100
+MAX_NETWORKS = 100
+MAX_METADATA_BYTES = 8 * 1024
+
+_IPV4_AS_IPV6 = IPv6Network("::ffff:0:0/96")
+
+
+def checked_permissions(names: list[str]) -> list[str]:
+    """The permissions, each once; raises BadPermissions."""
+    if len(names) > MAX_PERMISSIONS:
+        raise BadPermissions(_("A key may have at most 100 permissions"))
+    for name in names:
+        if not permissions.NAME.fullmatch(name):
+            raise BadPermissions(
+                _('A permission is 1 to 64 characters without blanks or parentheses, and neither "and" nor "or"')
+            )
+    return _each_once(names)
+
+
+def checked_networks(texts: list[str]) -> list[str]:
+    """The networks, each once, in the one way in which it is stored; an address is a network of one.
+
+    Raises Invalid.
+    """
+    if len(texts) > MAX_NETWORKS:
+        raise _bad_networks(_("A key may have at most 100 allowed networks"))
+    return _each_once(_normal_network(text) for text in texts)
+
+
+def checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata; raises Invalid."""
+    if len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
+        raise Invalid({"metadata": [_("The metadata may have at most 8 KiB of JSON")]})
+    return metadata
+
+
+def _normal_network(text: str) -> str:
+    address, slash, prefix = text.partition("/")
+    try:
+        # Python reads netmasks too, and an IPv6 zone, which says nothing to anyone but one machine.
+        if "%" in address or (slash and not (prefix.isascii() and prefix.isdigit())):
+            raise ValueError("not in CIDR notation")
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        raise _bad_networks(
+            _("%(text)s is not a network; write one as 203.0.113.0/24 or 2001:db8::/32") % {"text": text}
+        ) from error
+    if ip_address(address) != network.network_address:
+        raise _bad_networks(
+            _("%(text)s has host bits set; the network that it is in is %(network)s")
+            % {"text": text, "network": network}
+        )
+    if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_AS_IPV6):
+        # As callers' addresses are compared, an IPv4 one written as IPv6 is IPv4.
+        mapped = network.network_address.ipv4_mapped
+        return f"{mapped}/{network.prefixlen - _IPV4_AS_IPV6.prefixlen}"
+    return str(network)
+
+
+def _bad_networks(sentence: Text) -> Invalid:
+    return Invalid({"allowed_networks": [sentence]})
+
+
+def _each_once(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

@@ -1,0 +1,49 @@
+"""The audit log in the operators' admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from core.actor import ActorKind
+from core.admin_base import ReadOnlyAdmin
+from core.models import AuditEntry
+
+
+class ActorKindFilter(admin.SimpleListFilter):
+    """By how the change came in. The kinds are known, so that the log need not be searched for them."""
+
+    title = AuditEntry._meta.get_field("actor_kind").verbose_name
+    parameter_name = "actor_kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind.value, kind.value) for kind in ActorKind]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        return queryset.filter(actor_kind=self.value()) if self.value() else queryset
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "action", "actor_kind", "actor_label", "object_id", "tenant_id", "request_id")
+    list_filter = (ActorKindFilter, ("action", admin.AllValuesFieldListFilter), "at")
+    search_fields = ("object_id__exact", "tenant_id__exact", "request_id__exact", "actor_id__exact")
+    search_help_text = _("The id of an object, a tenant, a request or an actor, in full.")
+    fields = (
+        "at",
+        "action",
+        "actor_kind",
+        "actor_id",
+        "actor_label",
+        "address",
+        "request_id",
+        "object_type",
+        "object_id",
+        "tenant_id",
+        "before",
+        "after",
+    )

@@ -1,0 +1,278 @@
+"""The forms of the operators' admin: services have the last word on them, and they undo nobody's work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+
+import jsonpatch
+from django import forms
+from django.contrib.admin.widgets import AdminTextareaWidget
+from django.core import signing
+from django.db.models import QuerySet
+from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rest_framework import serializers
+
+from core import clock, strict_json
+from core.display import isolated
+from core.errors import DomainError, Invalid
+from core.http.problems import problem_of
+from core.models import AuditEntry
+
+SHOWN = "shown_values"
+STRICT = "strict"
+_MAX_PATHS, _MAX_VALUE_LENGTH, _MAX_ENTRIES = 5, 100, 100
+
+
+def show_refusal(form: forms.BaseForm, error: DomainError) -> None:
+    """Adds what a service refused to a form, at the field it is about where the form has that."""
+    if not isinstance(error, Invalid):
+        form.add_error(None, str(error.detail))
+        return
+    for name, sentences in error.errors.items():
+        if name in form.fields:
+            form.add_error(name, [str(sentence) for sentence in sentences])
+        else:
+            form.add_error(None, [f"{name}: {sentence}" for sentence in sentences])
+
+
+class JSONFormField(forms.CharField):
+    """A JSON document in a text area, as strict as the API: `shape` is the API's own field for it."""
+
+    def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
+        self.shape, self.empty = shape, empty
+        rows = 3 if isinstance(shape, serializers.ListField) else 10
+        options["widget"] = AdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
+        super().__init__(**options, required=False)
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else pretty(value)
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            text = super().to_python(value)
+            document = self.shape.run_validation(strict_json.loads(text.encode())) if text else None
+        except strict_json.NotAcceptable as error:
+            raise forms.ValidationError(str(error)) from error
+        except serializers.ValidationError as error:
+            problem = problem_of(error)
+            assert problem is not None
+            raise forms.ValidationError(list(_sentences(problem.errors or {}))) from error
+        return self.empty() if document is None else document
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            # As text, because Python holds 1, 1.0 and True for equal.
+            return pretty(initial) != pretty(self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form that a service has the last word on; `refusal` is what it said against this input."""
+
+    refusal: ClassVar[DomainError | None] = None
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.refusal is not None:
+            show_refusal(self, self.refusal)
+        return cleaned
+
+
+class StrictField(forms.BooleanField):
+    """A checkbox that turns warnings into refusals, and is never a change itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            label=gettext_lazy("Refuse what looks odd"),
+            help_text=gettext_lazy("Otherwise it is saved, with a warning."),
+        )
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
+class ShownValuesField(forms.CharField):
+    """The values that a form was shown with; hidden, and never a change itself."""
+
+    widget = forms.HiddenInput
+
+    def __init__(self) -> None:
+        super().__init__(required=False, label="")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
+class ShownValues(NamedTuple):
+    """The values that a form was shown with, when that was, and digests of what is masked in them."""
+
+    at: datetime
+    values: dict[str, Any]
+    digests: dict[str, str]
+
+
+class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form of an existing row that writes only what was changed in it.
+
+    It carries the values that it was shown with, signed, so that `changed_data` are the fields whose submitted value
+    differs from the shown one. A field that was also changed elsewhere meanwhile is an error. What the form compares
+    with is its instance, which the caller has locked.
+    """
+
+    shown_values = ShownValuesField()
+
+    # The audit log's name of a field, where that is not the form's.
+    audit_keys: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.current_values = {name: self.initial.get(name) for name in self.fields if name != SHOWN}
+        self._digests: dict[str, str] = getattr(self.instance, "stored_digests", {})
+        self._shown: ShownValues | None = None
+        if not self.is_bound:
+            self.initial[SHOWN] = self._signed()
+        elif self._is_of_a_row:
+            self._shown = self._read()
+            self.initial.update(self._shown.values if self._shown else {})
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self._is_of_a_row and self._shown is None:
+            self.add_error(None, _("The form does not say what it was shown with. Nothing was saved; open it again."))
+        for name in self.current_values if self._shown else ():
+            if name in self.changed_data and self._was_changed_elsewhere(name):
+                self.add_error(name, self._conflict(name))
+        return cleaned
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        return [
+            name
+            for name in super().changed_data
+            if name not in self.current_values or self._differs(name, self.initial)
+        ]
+
+    def shown_value(self, name: str) -> Any:
+        """Return the value that a field was shown with; None if that is not known."""
+        return self._shown.values.get(name) if self._shown else None
+
+    @property
+    def shown_at(self) -> datetime:
+        """Return when the form was opened; of one that does not say, now, because nothing can have changed since."""
+        return self._shown.at if self._shown else clock.now()
+
+    def audit_trail(self) -> QuerySet[AuditEntry]:
+        """Return the audit log's entries on the row."""
+        return AuditEntry.objects.filter(object_id=self.instance.pk)
+
+    def tells_of(self, entry: AuditEntry, name: str) -> bool:
+        """Return whether an entry of the trail is about a change of the field."""
+        return self.audit_keys.get(name, name) in (entry.after or {})
+
+    @property
+    def _is_of_a_row(self) -> bool:
+        """False where a formset's row was deleted meanwhile, which is an error of its own."""
+        return not self.instance._state.adding
+
+    @property
+    def _salt(self) -> str:
+        return f"{__name__}:{self.instance._meta.label_lower}:{self.instance.pk}"
+
+    def _signed(self) -> str:
+        values = {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in self.current_values.items()
+        }
+        shown = ShownValues(clock.now(), values, self._digests)
+        return signing.dumps([shown.at.isoformat(), values, shown.digests], salt=self._salt, compress=True)
+
+    def _read(self) -> ShownValues | None:
+        """Return the values that were sent along; None if they are missing, not ours, or of another row."""
+        try:
+            at, sent, digests = signing.loads(str(self.data.get(self.add_prefix(SHOWN), "")), salt=self._salt)
+        except signing.BadSignature:
+            return None
+        if sent.keys() != self.current_values.keys():  # of another version of maim
+            return None
+        values = {name: _time_or_value(self.fields[name], value) for name, value in sent.items()}
+        return ShownValues(datetime.fromisoformat(at), values, digests)
+
+    def _differs(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Return whether what is submitted for a field differs from its value there."""
+        field, value, data = self.fields[name], values[name], self[name].data
+        if isinstance(field, forms.CharField) and not isinstance(field, JSONFormField):
+            # A browser sends what it was shown with other line ends, and the field strips it.
+            return _with_unix_lines(field.to_python(value)) != _with_unix_lines(field.to_python(data))
+        return field.has_changed(value.replace(microsecond=0) if isinstance(value, datetime) else value, data)
+
+    def _was_changed_elsewhere(self, name: str) -> bool:
+        assert self._shown is not None
+        is_as_shown = pretty(self.current_values[name]) == pretty(self._shown.values[name])
+        if is_as_shown and self._digests.get(name) == self._shown.digests.get(name):
+            return False
+        return self._differs(name, self.current_values)
+
+    def _conflict(self, name: str) -> str:
+        assert self._shown is not None
+        what = _difference(self._shown.values[name], self.current_values[name])
+        entries = self.audit_trail().filter(at__gte=self._shown.at).order_by("-id")[:_MAX_ENTRIES]
+        entry = next((entry for entry in entries if self.tells_of(entry, name)), None)
+        if entry is None:
+            told = _("This was changed by somebody else after the form was opened (%(what)s).") % {"what": what}
+        else:
+            told = _("This was changed by %(who)s at %(when)s, after the form was opened (%(what)s).") % {
+                "who": isolated(entry.actor_label),
+                "when": f"{entry.at:%Y-%m-%d %H:%M:%S} UTC",
+                "what": what,
+            }
+        return f"{told} {_('Nothing was saved; open the form again.')}"
+
+
+class ChangeForm(ConcurrentForm, ServiceForm):
+    """The form of an existing row."""
+
+
+def stored_digest(value: Any) -> str:
+    """Return what tells two stored documents apart whose secrets are masked alike."""
+    return salted_hmac(__name__, pretty(value), algorithm="sha256").hexdigest()
+
+
+def pretty(value: Any) -> str:
+    """Return a JSON document as a form shows it."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def _time_or_value(field: forms.Field, value: Any) -> Any:
+    is_time = isinstance(field, forms.DateTimeField | forms.SplitDateTimeField) and value is not None
+    return datetime.fromisoformat(value) if is_time else value
+
+
+def _with_unix_lines(text: str | None) -> str | None:
+    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _difference(shown: Any, current: Any) -> str:
+    """Return what became of a value, in few words."""
+    if isinstance(shown, dict) and isinstance(current, dict):
+        paths = sorted({operation["path"] for operation in jsonpatch.make_patch(shown, current)})
+        if not paths:
+            return _("a value that is masked")
+        return ", ".join([*paths[:_MAX_PATHS], *(["…"] if len(paths) > _MAX_PATHS else [])])
+    if current in (None, "", [], {}):
+        return _("it is empty now")
+    text = current if isinstance(current, str) else json.dumps(current, ensure_ascii=False, default=str)
+    return _("it is %(value)s now") % {"value": isolated(text[:_MAX_VALUE_LENGTH])}
+
+
+def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:
+    """Return what is wrong with a document, each with its path, which is `body` for the document itself."""
+    for path, texts in errors.items():
+        yield from (text if path == "body" else f"{path}: {text}" for text in texts)

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class CoreConfig(AppConfig):
+    name = "core"
+    label = "common"  # as the tables and their migrations have been called from the first
+    verbose_name = _("Audit")
+
+    def ready(self) -> None:
+        from core import checks  # noqa: F401  # registers the system checks

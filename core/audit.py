@@ -1,0 +1,77 @@
+"""The audit log: who did what to which object, and what it was before and after.
+
+Measurements (key usage counts, heartbeats, the bots' usage log) are not changes and leave no row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+from core import clock
+from core.actor import Actor
+from core.models import AuditEntry
+
+Snapshot = Mapping[str, Any]
+
+
+def differ(before: Any, after: Any) -> bool:
+    """Whether two JSON-ready values are not the same JSON; Python holds 1, 1.0 and True for equal."""
+    return json.dumps(before) != json.dumps(after)
+
+
+def record(
+    *,
+    actor: Actor,
+    action: str,
+    object_id: str,
+    tenant_id: str | None,
+    before: Snapshot | None = None,
+    after: Snapshot | None = None,
+) -> None:
+    """Writes the audit row of a change; must be called inside the transaction that makes it.
+
+    `action` is `<object type>.<verb>`. Snapshots are JSON-ready and already free of secrets; of an
+    update, only the keys that differ are kept.
+    """
+    record_all(actor=actor, action=action, changes=[Recorded(object_id, tenant_id, before, after)])
+
+
+class Recorded(NamedTuple):
+    """What a change made of one object."""
+
+    object_id: str
+    tenant_id: str | None
+    before: Snapshot | None = None
+    after: Snapshot | None = None
+
+
+def record_all(*, actor: Actor, action: str, changes: Iterable[Recorded]) -> None:
+    """As `record`, for the same change of many objects, in few statements."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError(f"audit row for {action} outside a transaction")
+    AuditEntry.objects.bulk_create((_entry(actor, action, change) for change in changes), batch_size=500)
+
+
+def _entry(actor: Actor, action: str, change: Recorded) -> AuditEntry:
+    before, after = change.before, change.after
+    if before is not None and after is not None:
+        changed = [key for key in after if differ(before.get(key), after[key])]
+        before, after = {k: before.get(k) for k in changed}, {k: after[k] for k in changed}
+    return AuditEntry(
+        at=clock.now(),
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label[:150],
+        action=action,
+        object_type=action.partition(".")[0],
+        object_id=change.object_id,
+        tenant_id=change.tenant_id,
+        before=before,
+        after=after,
+        request_id=actor.request_id,
+        address=actor.address,
+    )

@@ -1,0 +1,71 @@
+"""Conditional requests (RFC 9110 section 13): `If-None-Match` on reads, `If-Match` on writes.
+
+ETags are compared weakly, and without the suffix of a compressed answer: a proxy that compresses marks them so (nginx
+sends `W/"1"` for `"1"`, Apache `"1-gzip"`), and a client sends back what it got. That loses nothing, because no two
+states of an object share a version, and an answer is the same whatever it is compressed with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.http import parse_etags
+from django.utils.translation import gettext_lazy as _
+
+from core.errors import Invalid
+
+_ETAG = re.compile(r'(?:W/)?"(?P<tag>[^"]*?)(?:(?:--?|;)(?:gzip|br|zstd|deflate))?"')
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+EVERY_VERSION = range(10**18)
+
+
+def quoted(etag: str) -> str:
+    """An ETag as the header has it."""
+    return f'"{etag}"'
+
+
+def version_header(version: int) -> dict[str, str]:
+    """Return the ETag header of an object at this version."""
+    return {"ETag": quoted(str(version))}
+
+
+def revision_header(shown: Mapping[str, Any]) -> dict[str, str]:
+    """Return the ETag header of an object as it is shown, with its `revision`."""
+    return version_header(shown["revision"])
+
+
+def is_unchanged(request: HttpRequest, etag: str) -> bool:
+    """Whether `If-None-Match` says that the client has this very state already."""
+    return matches(request.headers.get("If-None-Match"), etag)
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Return whether an `If-None-Match` header names an ETag."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or etag in _tags(if_none_match)
+
+
+def expected_versions(request: HttpRequest) -> Container[int] | None:
+    """Return the versions that `If-Match` allows a write on; None without the header.
+
+    `*` allows every version that there is, but not that there is none. Raise Invalid for what names no ETag.
+    """
+    header = request.headers.get("If-Match")
+    if header is None:
+        return None
+    if header.strip() == "*":
+        return EVERY_VERSION
+    tags = _tags(header)
+    if not tags:
+        raise Invalid({"If-Match": [_('Write the ETag of the state that the change is meant for, such as "3"')]})
+    return {int(tag) for tag in tags if _VERSION.fullmatch(tag)}
+
+
+def _tags(header: str) -> list[str]:
+    """Return the ETags of a list, as they were before a proxy compressed the answer; `*` is none."""
+    found = (_ETAG.fullmatch(etag) for etag in parse_etags(header))
+    return [match["tag"] for match in found if match is not None]

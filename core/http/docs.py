@@ -1,0 +1,71 @@
+"""The OpenAPI documents and the pages that show them, without any outside host."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core.http.surfaces import INTERNAL, PUBLIC, Surface
+from core.http.views import AnonymousView
+
+_INFO = {
+    PUBLIC.name: {
+        "title": "maim: public API",
+        "description": "What people's clients speak. Sign in with `/api/v1/auth/login` and send the access token as "
+        "`Authorization: Bearer …`; whoever is signed in sees their own tenants and nothing else.",
+    },
+    INTERNAL.name: {
+        "title": "maim: internal API",
+        "description": "What bots and other services on the private network ask: whose is this key, what is its "
+        "agent's config. There is no token: whoever reaches this port is trusted with every tenant.",
+    },
+}
+
+# Everything comes from this server; the pages' own code would fetch a logo from its makers' host.
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def document(surface: Surface) -> dict[str, Any]:
+    """The surface's OpenAPI document, made once in a process."""
+    generator = SchemaGenerator(urlconf=surface.urlconf)  # type: ignore[no-untyped-call]
+    schema: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema["info"] |= _INFO[surface.name]
+    return schema
+
+
+class _About(AnonymousView):
+    """Open to all, and not itself in a document."""
+
+    surface: Surface = PUBLIC
+    schema = None
+
+
+class OpenAPIDocument(_About):
+    def get(self, request: Request) -> Response:
+        return Response(document(self.surface))
+
+
+class _Page(_About):
+    template: str
+
+    def get(self, request: Request) -> HttpResponse:
+        page = render_to_string(self.template, {"title": _INFO[self.surface.name]["title"]})
+        return HttpResponse(page, headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
+
+
+class SwaggerPage(_Page):
+    template = "maim/swagger.html"
+
+
+class RedocPage(_Page):
+    template = "maim/redoc.html"

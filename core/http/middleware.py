@@ -1,0 +1,145 @@
+"""What surrounds every request: its identity, its log line, and the rules of its surface."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from core.errors import Forbidden, Text
+from core.http import hosts, metrics, request_id
+from core.http.addresses import client_address, is_trusted_proxy
+from core.http.problems import PayloadTooLarge, UnknownPath
+from core.http.request_context import RequestScope
+from core.http.responses import problem_response
+from core.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
+
+_HTTP_1_0 = ("HTTP/1.0", "HTTP/1")  # the second is Granian's
+access_log = logging.getLogger("maim.access")
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestScopeMiddleware:
+    """Outermost: names the request, times it, logs it, counts it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        peer = request.META.get("REMOTE_ADDR", "")
+        if request.headers.get("X-Forwarded-Proto") == "https" and is_trusted_proxy(peer):
+            request.META["wsgi.url_scheme"] = "https"
+        scope = RequestScope(
+            started=time.perf_counter(),
+            request_id=request_id.choose(request.headers.get("X-Request-ID")),
+            address=client_address(peer, request.headers.get("X-Forwarded-For", "")),
+        )
+        scope.attach_to(request)
+        request_id.enter(scope.request_id)
+
+        response = self.get_response(request)
+
+        seconds = time.perf_counter() - scope.started
+        response["X-Request-ID"] = scope.request_id
+        metrics.request_served(request, response.status_code, seconds)
+        access_log.info(
+            "%s %s %s %.1f ms",
+            request.method,
+            # The path alone, escaped: query strings may carry what does not belong in a log.
+            request.path.encode("unicode_escape").decode("ascii"),
+            response.status_code,
+            seconds * 1000,
+            extra={"address": scope.address},
+        )
+        return response
+
+
+class SurfaceMiddleware:
+    """Refuses what is not its surface's own, in the surface's own shape."""
+
+    surface: ClassVar[Surface]
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.urlconf = self.surface.urlconf
+        request.path_info = self.canonical(request.path_info)
+        if surface_of_port(request.META["SERVER_PORT"]) != self.surface:
+            return problem_response(request, UnknownPath())
+        if reason := self.refusal(request):
+            return problem_response(request, Forbidden(reason))
+        if _content_length(request) > settings.MAX_BODY_BYTES:
+            return problem_response(request, PayloadTooLarge())
+        return self.get_response(request)
+
+    def refusal(self, request: HttpRequest) -> Text | None:
+        """Why the request may not come in here at all, or None."""
+        raise NotImplementedError
+
+    @staticmethod
+    def canonical(path: str) -> str:
+        """The path as the urlconfs have it: without the slash that may end it, and Django's admin with it.
+
+        An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
+        """
+        if path == "/admin":
+            return "/admin/"
+        if len(path) > 1 and path.endswith("/") and not path.startswith("/admin/"):
+            return path[:-1]
+        return path
+
+
+class PublicSurfaceMiddleware(SurfaceMiddleware):
+    """The public surface: any host, or only those of MAIM_PUBLIC_URL and this machine."""
+
+    surface = PUBLIC
+
+    def refusal(self, request: HttpRequest) -> Text | None:
+        host = hosts.host_name(request.META.get("HTTP_HOST", ""))
+        if settings.PUBLIC_HOST is None or host == settings.PUBLIC_HOST or hosts.is_loopback(host):
+            return None
+        return _("This host name is not served here; see MAIM_PUBLIC_URL")
+
+
+class InternalSurfaceMiddleware(SurfaceMiddleware):
+    """The internal surface: no web page may reach it through a browser on the private network.
+
+    The host must be one that public DNS cannot point here (rebinding), and a foreign page's requests
+    are refused by their `Origin` and `Sec-Fetch-Site`. HTTP/1.0 need not name a host, because no browser
+    speaks it.
+    """
+
+    surface = INTERNAL
+
+    def refusal(self, request: HttpRequest) -> Text | None:
+        host = request.META.get("HTTP_HOST")
+        if not (hosts.is_private(host or "") or (host is None and request.META["SERVER_PROTOCOL"] in _HTTP_1_0)):
+            return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
+        origin = request.headers.get("Origin")
+        if origin is not None and (host is None or _origin_host(origin) != host.lower()):
+            return _("Cross-origin requests are refused on the internal surface")
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            return _("Cross-origin requests are refused on the internal surface")
+        return None
+
+
+def _origin_host(origin: str) -> str | None:
+    """The host and port of an Origin header, lower-cased; None if it is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _content_length(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0

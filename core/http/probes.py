@@ -1,0 +1,202 @@
+"""Is it alive, can it work, what is it: for people, balancers and orchestrators."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django_redis import get_redis_connection
+from drf_spectacular.types import OpenApiTypes
+from redis.exceptions import RedisError
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core import clock, primary
+from core.db import reconnecting
+from core.http import metrics
+from core.http.openapi import operation
+from core.http.problems import NOT_REACHABLE
+from core.http.views import AnonymousView, InternalPlainView
+
+log = logging.getLogger("core.http")
+
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+
+
+class WelcomeAnswer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+
+
+class AboutAnswer(WelcomeAnswer):
+    version = serializers.CharField()
+    description = serializers.CharField()
+    endpoints = serializers.DictField(child=serializers.CharField())
+    features = serializers.ListField(child=serializers.CharField())
+
+
+class HealthAnswer(serializers.Serializer[Any]):
+    status = serializers.CharField()
+    timestamp = serializers.FloatField(help_text="Unix seconds.")
+    version = serializers.CharField()
+    services = serializers.DictField(child=serializers.CharField())
+
+
+class ReadyAnswer(HealthAnswer):
+    warnings = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="What works, and not as it was configured."
+    )
+
+
+class InfoAnswer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    version = serializers.CharField()
+    architecture = serializers.CharField()
+    supported_features = serializers.ListField(child=serializers.CharField())
+
+
+_DESCRIPTION = "The control plane for multi-tenant AI agents"
+_FEATURES = [
+    "multi-tenant isolation",
+    "agent configuration",
+    "API key issuing and verification",
+    "agent activity",
+    "plugin settings",
+    "usage log",
+]
+
+
+_prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-probe")
+_QUICK_SECONDS, _READY_SECONDS = 0.5, 2.0
+
+
+def database_works(seconds: float) -> bool:
+    """Return whether the database answers within this time, and takes writes."""
+    probe = _prober.submit(_probe_database)
+    try:
+        return probe.result(seconds)
+    except TimeoutError:
+        probe.cancel()
+        return False
+
+
+def _probe_database() -> bool:
+    try:
+        reconnecting(primary.current_value)("SELECT 1")
+    except NOT_REACHABLE as error:
+        log.warning("the database does not answer or takes no writes: %s", error)
+        return False
+    return True
+
+
+def cache_works() -> bool:
+    """Return whether Redis takes the write of a small key, which a replica refuses."""
+    try:
+        return bool(get_redis_connection().set("maim:ready", 1, ex=60))
+    except RedisError as error:
+        log.warning("Redis does not answer or takes no writes: %s", error)
+        return False
+
+
+def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
+    return {"status": status, "timestamp": clock.now().timestamp(), "version": settings.VERSION, "services": services}
+
+
+class Welcome(AnonymousView):
+    @operation("Welcome", tag="service", answer=WelcomeAnswer, offline=True)
+    def get(self, request: Request) -> Response:
+        return Response({"message": "Welcome to MaimWebBackend API"})
+
+
+class About(InternalPlainView):
+    @operation("What this is", tag="service", answer=AboutAnswer, offline=True)
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "message": "maim internal API",
+                "version": settings.VERSION,
+                "description": _DESCRIPTION,
+                "endpoints": {
+                    "tenants": "/api/v2/tenants",
+                    "agents": "/api/v2/agents",
+                    "api_keys": "/api/v2/api-keys",
+                    "auth": "/api/v2/auth",
+                    "docs": "/docs",
+                    "health": "/health",
+                },
+                "features": _FEATURES,
+            }
+        )
+
+
+class Info(InternalPlainView):
+    @operation("Name, version, features", tag="service", answer=InfoAnswer, offline=True)
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "name": "maim",
+                "description": _DESCRIPTION,
+                "version": settings.VERSION,
+                "architecture": "one Django application, two surfaces",
+                "supported_features": _FEATURES,
+            }
+        )
+
+
+class Health(AnonymousView):
+    """The process lives and says so quickly; what it depends on is told, and no reason to be restarted."""
+
+    @operation("The process lives", tag="service", answer=HealthAnswer, offline=True)
+    def get(self, request: Request) -> Response:
+        database = HEALTHY if database_works(_QUICK_SECONDS) else UNHEALTHY
+        return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
+
+
+class InternalHealth(InternalPlainView, Health):
+    """The same on the internal surface."""
+
+
+class Ready(InternalPlainView):
+    """Whether traffic should come here: everything that is configured answers and takes writes.
+
+    `warn` finds what is no reason to stay away and still to be told to operators.
+    """
+
+    warn: Callable[[], list[str]] = list
+
+    @operation(
+        "Everything it needs answers",
+        tag="service",
+        answer=ReadyAnswer,
+        other_answers={503: ReadyAnswer},
+        offline=True,
+    )
+    def get(self, request: Request) -> Response:
+        answers = {"database": database_works(_READY_SECONDS)}
+        if settings.REDIS_URL:
+            answers["cache"] = cache_works()
+        services = {name: HEALTHY if good else UNHEALTHY for name, good in answers.items()}
+        is_ready = all(answers.values())
+        answer = _health(HEALTHY if is_ready else UNHEALTHY, {"api": HEALTHY, **services})
+        if warnings := self.warn():
+            answer["warnings"] = warnings
+        return Response(answer) if is_ready else Response(answer, status=503, headers={"Retry-After": "1"})
+
+
+class Metrics(InternalPlainView):
+    """Metrics in Prometheus' text format."""
+
+    @operation(
+        "Metrics in Prometheus' text format",
+        tag="service",
+        answer=OpenApiTypes.STR,
+        media_type="text/plain",
+        offline=True,
+    )
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,102 @@
+"""How answers look on the wire: v1's error object and v2's envelope (CONTRACT.md sections 2 and 3)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.urls import Resolver404, resolve
+from django.utils import translation
+
+from core import clock
+from core.errors import DomainError, Text
+from core.http.problems import Problem, problem_of
+from core.http.request_context import RequestScope
+from core.http.surfaces import INTERNAL, surface_of_port
+
+ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever their HTTP library sends
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with `Z`; microseconds only where there are any."""
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{in_utc.isoformat().removesuffix('+00:00')}Z"
+
+
+@lru_cache(maxsize=2)
+def _whole_second(seconds: int) -> str:
+    return utc_text(datetime.fromtimestamp(seconds, UTC))
+
+
+def error_body(problem: Problem) -> dict[str, Any]:
+    """v1's error object."""
+    body: dict[str, Any] = {"detail": problem.detail, "code": problem.code}
+    if problem.errors is not None:
+        body["errors"] = problem.errors
+    return body
+
+
+def envelope(
+    scope: RequestScope,
+    *,
+    success: bool,
+    message: Text,
+    data: Any = None,
+    tenant_id: str | None = None,
+    error: Text | None = None,
+    error_code: str | None = None,
+) -> dict[str, Any]:
+    """v2's envelope: all nine keys, in this order."""
+    return {
+        "success": success,
+        "message": str(message),
+        "data": data,
+        "timestamp": _whole_second(int(clock.now().timestamp())),
+        "request_id": scope.request_id,
+        "tenant_id": tenant_id,
+        "execution_time": round(time.perf_counter() - scope.started, 6),
+        "error": None if error is None else str(error),
+        "error_code": error_code,
+    }
+
+
+def problem_envelope(scope: RequestScope, problem: Problem) -> dict[str, Any]:
+    """v2's envelope of an error."""
+    return envelope(
+        scope,
+        success=False,
+        message=problem.message,
+        data=None if problem.errors is None else {"errors": problem.errors},
+        error=problem.detail,
+        error_code=problem.code,
+    )
+
+
+_ENVELOPED_ON_PUBLIC = ("/api/v1/tenants", "/api/v1/api-keys")
+
+
+def _speaks_envelope(request: HttpRequest) -> bool:
+    """As the view at this path does; where there is none, as those around it."""
+    try:
+        view = resolve(request.path_info, getattr(request, "urlconf", None)).func
+    except Resolver404:
+        internal = surface_of_port(request.META["SERVER_PORT"]) == INTERNAL
+        return internal or request.path_info.startswith(_ENVELOPED_ON_PUBLIC)
+    return getattr(getattr(view, "cls", None), "enveloped", False)
+
+
+def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
+    """An error that no view answers, in the shape of the surface it happened on."""
+    if _speaks_envelope(request):
+        with translation.override(ENVELOPE_LANGUAGE):
+            problem = problem_of(error)
+            assert problem is not None
+            body = problem_envelope(RequestScope.of(request), problem)
+    else:
+        problem = problem_of(error)
+        assert problem is not None
+        body = error_body(problem)
+    return JsonResponse(body, status=problem.status, headers=problem.headers, json_dumps_params={"ensure_ascii": False})

@@ -1,0 +1,108 @@
+"""The two surfaces, told apart by the port a connection arrived on (CONTRACT.md section 1).
+
+The port is the server's own socket's, never anything the client says. Each surface has its own Django
+handler with its own URLs and middleware; a port that belongs to neither serves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.utils.http import parse_header_parameters
+from django.utils.module_loading import import_string
+
+from core.setting_types import Bind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """One of the two faces of maim: where it listens, what it serves."""
+
+    name: str
+    bind: Bind
+    urlconf: str
+    middleware: tuple[str, ...]
+    threads: int
+
+
+PUBLIC = Surface(
+    name="public",
+    bind=settings.ENV.public_bind,
+    urlconf=settings.ROOT_URLCONF,
+    middleware=tuple(settings.PUBLIC_MIDDLEWARE),
+    # Password hashing may hold twenty of them (accounts.hashers), changes that wait out a lease eight.
+    threads=32,
+)
+INTERNAL = Surface(
+    name="internal",
+    bind=settings.ENV.internal_bind,
+    urlconf=settings.INTERNAL_URLCONF,
+    middleware=tuple(settings.INTERNAL_MIDDLEWARE),
+    # Eight may wait out a lease (core.epoch); the others keep serving.
+    threads=12,
+)
+SURFACES = (PUBLIC, INTERNAL)
+_SURFACE_OF_PORT = {str(surface.bind.port): surface for surface in SURFACES}
+
+
+def surface_of_port(port: str | int) -> Surface | None:
+    """The surface that listens on `port`, or None."""
+    return _SURFACE_OF_PORT.get(str(port))
+
+
+class Request(WSGIRequest):
+    """A request whose text is UTF-8, and which no Content-Type keeps from coming to be.
+
+    Django decodes by whatever codec that header names, and fails on one that is none (`charset=base64`)
+    before there is a handler to answer.
+    """
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        try:
+            self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        except ValueError:
+            # For all who read it after us: a body of no known type is refused with 415, and one of none is not.
+            self.content_type, self.content_params = "application/octet-stream", {}
+            meta["CONTENT_TYPE"] = self.content_type
+
+
+class AdminHandler(WSGIHandler):
+    """Django's handler with all of `settings.MIDDLEWARE`, and our requests."""
+
+    request_class = Request
+
+
+class SurfaceHandler(AdminHandler):
+    """Django's handler with its surface's middleware in place of `settings.MIDDLEWARE`.
+
+    That middleware uses only the call itself, none of Django's view, template or exception hooks, which is
+    what makes this loader so short.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        super().__init__()
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        handler = convert_exception_to_response(self._get_response)  # type: ignore[attr-defined]  # not in the stubs
+        for path in reversed(self._surface.middleware):
+            handler = convert_exception_to_response(import_string(path)(handler))
+        self._middleware_chain = handler
+
+
+def handler_of(surface: Surface, path: str) -> WSGIHandler:
+    """The Django handler of a path on a surface; the admin has one of its own."""
+    return _admin_handler() if surface == PUBLIC and path.startswith("/admin") else _handler(surface)
+
+
+# Each is built once in a process.
+_admin_handler = cache(AdminHandler)
+_handler = cache(SurfaceHandler)

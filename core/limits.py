@@ -1,0 +1,62 @@
+"""How much a key, an agent or a tenant may be used.
+
+A rate limit is n uses in any window of s seconds. A quota is n uses in a UTC day, in a UTC month, or in
+all; it refills when the next day or month begins. Both are stored, and shown, as JSON objects.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from core.fields import JSONTextField
+
+MAX_RATE = 10_000
+MAX_WINDOW_SECONDS = 86_400
+MAX_QUOTA = 10**12
+
+
+class Period(models.TextChoices):
+    """What a quota is for."""
+
+    DAY = "day", _("day")
+    MONTH = "month", _("month")
+    TOTAL = "total", _("in all")
+
+    def start(self, moment: datetime) -> datetime | None:
+        """When the period around `moment` began; None for one without a beginning."""
+        midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        if self == Period.DAY:
+            return midnight
+        return midnight.replace(day=1) if self == Period.MONTH else None
+
+    def end(self, moment: datetime) -> datetime | None:
+        """When the quota refills; None for never."""
+        start = self.start(moment)
+        if start is None:
+            return None
+        if self == Period.DAY:
+            return start + timedelta(days=1)
+        return (start + timedelta(days=32)).replace(day=1)
+
+
+class Limited(models.Model):
+    """What has limits: `{"limit", "window_seconds"}` and `{"limit", "period"}`, or null for none."""
+
+    rate_limit = JSONTextField(
+        _("rate limit"),
+        null=True,
+        blank=True,
+        help_text=_('Such as {"limit": 100, "window_seconds": 60}; empty for none.'),
+    )
+    quota = JSONTextField(
+        _("quota"),
+        null=True,
+        blank=True,
+        help_text=_('Such as {"limit": 10000, "period": "month"}, or "day" or "total"; empty for none.'),
+    )
+
+    class Meta:
+        abstract = True

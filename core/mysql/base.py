@@ -1,0 +1,96 @@
+"""The backend's DatabaseWrapper, by the name under which Django looks for it.
+
+After a failover, connections to the server that was the primary may live on, where a proxy or a virtual IP
+address leads only new ones to the server that took over. What such a server says may be long untrue. So a
+connection is closed, and made anew, where its server takes no writes, where another connection of this
+process met another server, and where it is older than CONN_MAX_AGE.
+
+On Galera (several MariaDB servers as one) a commit on one node is applied on the others a moment later. A
+session that reads right after must see it all the same, or the promise of core.epoch would hold on
+one node only: `wsrep_sync_wait` makes its reads wait for what was committed anywhere before. Without
+`wsrep_dirty_reads` a node that lost the others answers none.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+import MySQLdb
+from django.db.backends.mysql import base
+
+from core.primary import READ_ONLY
+
+_READS = 1  # wsrep_sync_wait's bit for SELECT
+
+# MariaDB has announced names in place of 0 and 1.
+_IS_WRITABLE = "CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')"
+# Of a Galera node: MariaDB keeps its status in another schema than MySQL.
+_IS_IN_CLUSTER = (
+    "@@global.wsrep_on AND 'ON' = (SELECT VARIABLE_VALUE FROM {}.GLOBAL_STATUS WHERE VARIABLE_NAME = 'wsrep_ready')"
+)
+_ASKED = "'hostname', 'port', 'server_id', 'server_uid', 'server_uuid', 'wsrep_provider'"
+
+Server = tuple[str, ...]
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection that follows the primary."""
+
+    # The server that the last new connection of this process was to.
+    newest: ClassVar[Server] = ()
+
+    server: Server = ()  # what tells the server from others; the nodes of a Galera cluster are one
+    is_writable_sql = _IS_WRITABLE  # an expression that is 1 where the server takes writes
+    proven_at = float("-inf")  # when it was last asked whether it does, and did
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Raise OperationalError where the server takes no writes."""
+        connection = super().get_new_connection(conn_params)
+        sent = time.monotonic()
+        try:
+            self._meet(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self.proven_at = sent
+        DatabaseWrapper.newest = self.server
+        return connection
+
+    def is_usable(self) -> bool:
+        """Return whether the server answers and takes writes, in the round trip that a ping would take."""
+        try:
+            return _takes_writes(self.connection, self.is_writable_sql)
+        except MySQLdb.Error:
+            return False
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Close the connection also where a newer one is to another server."""
+        if self.connection is not None and self.server != self.newest:
+            self.close()
+        super().close_if_unusable_or_obsolete()
+
+    def _meet(self, connection: Any) -> None:
+        """Find out what server this is, and make the session's reads as true as they can be there."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({_ASKED})")
+            found: dict[str, str] = dict(cursor.fetchall())
+            if found.pop("wsrep_provider", "none") in ("none", ""):
+                self.server, self.is_writable_sql = tuple(found.values()), _IS_WRITABLE
+            else:
+                cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'")
+                self.server = cursor.fetchone()
+                is_mariadb = "mariadb" in connection.get_server_info().lower()
+                schema = "information_schema" if is_mariadb else "performance_schema"
+                self.is_writable_sql = f"{_IS_WRITABLE} AND {_IS_IN_CLUSTER.format(schema)}"
+                cursor.execute(f"SET SESSION wsrep_dirty_reads = OFF, wsrep_sync_wait = @@wsrep_sync_wait | {_READS}")
+        if not _takes_writes(connection, self.is_writable_sql):
+            raise MySQLdb.OperationalError(
+                READ_ONLY, "The server takes no writes: it is read-only or not in its cluster"
+            )
+
+
+def _takes_writes(connection: Any, is_writable_sql: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {is_writable_sql}")
+        return bool(cursor.fetchone()[0])

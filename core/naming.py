@@ -1,0 +1,70 @@
+"""Models with a name that is unique by its folded form (CONTRACT.md section 7)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models.functions import Concat
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from core.display import DisplayName, ShownByName
+from core.errors import Invalid
+from core.text import fold_name, name_error
+
+# Between a folded name and an id. No folded text has capitals, so that no other row can come to have the same.
+_NAMESAKE = " ID "
+_LONGEST_BEFORE_ID = 240  # of the 300 characters of a folded column
+
+
+class NamedModel(ShownByName):
+    """A model with a name, in the column `name_field`, and its folded form in `name_folded`."""
+
+    name_field: ClassVar[str] = "name"
+    longest_folded: ClassVar[int] = 300
+    name_folded: Any
+
+    class Meta(ShownByName.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return DisplayName(getattr(self, self.name_field))
+
+    def set_name(self, name: str) -> None:
+        """Set the name and the form it is unique by."""
+        setattr(self, self.name_field, name)
+        self.name_folded = fold_name(name)
+
+    def change_name(self, name: str) -> None:
+        """Set a name that somebody chose. Raise Invalid for one that may not be, unless a stored row has it already."""
+        if name == getattr(self, self.name_field) and not self._state.adding:
+            return
+        self.set_name(name)
+        if error := name_error(name) or folded_length_error(self.name_folded, self.longest_folded):
+            raise Invalid({self.name_field: [error]})
+
+
+def folded_length_error(folded: str, most: int) -> Promise | None:
+    """Return why a folded name does not fit into its column: one character may stand for up to 18 others."""
+    if len(folded) <= most:
+        return None
+    return format_lazy(
+        _("Too long: written out in full it has {length} characters, and at most {most} are allowed"),
+        length=len(folded),
+        most=most,
+    )
+
+
+def namesake_fold(folded: str, row_id: str) -> str:
+    """Return the folded form of a row that has the same name as an older one, which it had before that was refused."""
+    return f"{folded[:_LONGEST_BEFORE_ID]}{_NAMESAKE}{row_id}"
+
+
+def is_called(name: str, path: str = "") -> models.Q:
+    """Return the condition for rows of this name, namesakes included; `path` leads to them, such as `tenant__`."""
+    folded = fold_name(name)
+    namesake = Concat(models.Value(namesake_fold(folded, "")), models.F(f"{path}id"), output_field=models.CharField())
+    column = f"{path}name_folded"
+    return models.Q(**{column: folded}) | models.Q(**{column: namesake})

@@ -1,0 +1,61 @@
+"""Changes that move the epoch, from any thread, and what their answers wait for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from django.db import connection
+
+from core import epoch
+from core.db import transactional
+from core.errors import Conflict
+from core.models import Invalidation
+from core.tests.models import Thing
+
+WAIT = 30
+
+
+class Waits:
+    """In place of `time`: keeps what is waited for, and can hold the waiting up."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.inside_a_transaction: list[bool] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.inside_a_transaction.append(connection.in_atomic_block)
+        assert self.go_on.wait(WAIT)
+
+
+@transactional
+def change(*subjects: str, name: str | None = None, fail: bool = False) -> None:
+    """A service that invalidates, and then writes a row."""
+    if subjects:
+        epoch.invalidate(*subjects)
+    if name is not None:
+        Thing.objects.create(id=name, name=name)
+    if fail:
+        raise Conflict
+
+
+def invalidated() -> list[tuple[int, str]]:
+    """Every invalidation that was committed."""
+    return sorted(Invalidation.objects.values_list("epoch", "subject"))
+
+
+def at_once(threads: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Runs a function on a thread and a connection of its own."""
+
+    def run() -> Any:
+        try:
+            return function(*arguments)
+        finally:
+            connection.close()
+
+    return threads.submit(run)

@@ -1,0 +1,92 @@
+"""One change of many objects: a row of the audit log for each, in the transaction that makes it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from core import audit, clock
+from core.actor import Actor, ActorKind
+from core.audit import Recorded
+from core.errors import Conflict
+from core.models import AuditEntry
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ALICE = Actor(kind=ActorKind.USER, id="user_alice", label="alice", request_id="request-1", address="203.0.113.7")
+
+
+def record(*changes: Recorded) -> list[AuditEntry]:
+    """The rows of these changes, in the order of them."""
+    with transaction.atomic():
+        audit.record_all(actor=ALICE, action="thing.import", changes=changes)
+    return list(AuditEntry.objects.order_by("pk"))
+
+
+@pytest.mark.django_db
+class TestRows:
+    def test_there_is_one_for_each_object_in_order(self) -> None:
+        found = record(Recorded("thing_1", "tenant_1", after={"a": 1}), Recorded("thing_2", None, before={"a": 2}))
+
+        assert [(row.object_id, row.tenant_id, row.before, row.after) for row in found] == [
+            ("thing_1", "tenant_1", None, {"a": 1}),
+            ("thing_2", None, {"a": 2}, None),
+        ]
+
+    def test_each_says_who_did_what_when_and_from_where(self) -> None:
+        with clock.frozen_at(NOON):
+            found = record(Recorded("thing_1", None), Recorded("thing_2", None))
+
+        for row in found:
+            assert (row.action, row.object_type, row.at) == ("thing.import", "thing", NOON)
+            assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", "user_alice", "alice")
+            assert (row.request_id, row.address) == ("request-1", "203.0.113.7")
+
+    @pytest.mark.parametrize(
+        ("before", "after", "kept"),
+        [
+            ({"a": 1, "b": 2}, {"a": 1, "b": 3}, ({"b": 2}, {"b": 3})),
+            ({"a": 1}, {"a": True}, ({"a": 1}, {"a": True})),
+            ({"a": {"x": 1}, "b": 1}, {"a": {"x": 2}, "b": 1}, ({"a": {"x": 1}}, {"a": {"x": 2}})),
+            ({"a": 1}, {"a": 1}, ({}, {})),
+            ({}, {"a": 1}, ({"a": None}, {"a": 1})),
+        ],
+    )
+    def test_of_a_changed_object_only_what_differs_is_kept(self, before: Any, after: Any, kept: Any) -> None:
+        (row,) = record(Recorded("thing_1", None, before, after))
+
+        assert (row.before, row.after) == kept
+
+    def test_a_thousand_take_few_statements(self) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            found = record(*(Recorded(f"thing_{number}", None) for number in range(1000)))
+
+        assert len(found) == 1000
+        assert sum(query["sql"].startswith("INSERT") for query in captured.captured_queries) <= 20
+
+    def test_of_nothing_there_are_none(self) -> None:
+        assert record() == []
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTransactions:
+    @pytest.mark.parametrize("changes", [[], [Recorded("thing_1", None)]])
+    def test_outside_of_one_it_refuses(self, changes: list[Recorded]) -> None:
+        with pytest.raises(RuntimeError, match=r"thing\.import outside a transaction"):
+            audit.record_all(actor=ALICE, action="thing.import", changes=changes)
+
+        assert not AuditEntry.objects.exists()
+
+    def test_the_rows_go_with_the_change(self) -> None:
+        def fails() -> None:
+            with transaction.atomic():
+                audit.record_all(actor=ALICE, action="thing.import", changes=[Recorded("thing_1", None)])
+                raise Conflict
+
+        with pytest.raises(Conflict):
+            fails()
+
+        assert not AuditEntry.objects.exists()

@@ -1,0 +1,260 @@
+"""What Django's ORM leaves to the caller: domain errors for constraints, upserts, retried transactions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import F
+
+from core.db import reconnecting, transactional, unique_or, upsert
+from core.errors import Conflict
+from core.tests.models import Thing
+
+pytestmark = pytest.mark.usefixtures("committed_things")
+TAKEN = Conflict("the name is taken")
+ERRORS = {"thing_name_unique": TAKEN, "test_thing.name": TAKEN}
+WAIT = 30
+
+
+def names() -> list[str]:
+    return list(Thing.objects.order_by("name").values_list("name", flat=True))
+
+
+def in_threads(*functions: Callable[[], Any]) -> list[Any]:
+    """Runs the functions at once, each on a connection of its own; their results."""
+
+    def run(function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(functions)) as threads:
+        return [future.result(WAIT) for future in [threads.submit(run, function) for function in functions]]
+
+
+class TestUniqueOr:
+    def test_a_taken_name_becomes_the_domains_error(self) -> None:
+        Thing.objects.create(id="1", name="bot")
+
+        with pytest.raises(Conflict) as refusal, unique_or(ERRORS):
+            Thing.objects.create(id="2", name="bot")
+
+        assert refusal.value is TAKEN
+        assert isinstance(refusal.value.__cause__, IntegrityError)
+
+    def test_the_surrounding_transaction_goes_on(self) -> None:
+        Thing.objects.create(id="1", name="bot")
+
+        with transaction.atomic():
+            Thing.objects.create(id="2", name="before")
+            with pytest.raises(Conflict), unique_or(ERRORS):
+                Thing.objects.create(id="3", name="bot")
+            Thing.objects.create(id="4", name="after")
+
+        assert names() == ["after", "before", "bot"]
+
+    def test_another_violation_is_a_bug_and_passes_through(self) -> None:
+        Thing.objects.create(id="1", name="bot")
+
+        with pytest.raises(IntegrityError), unique_or(ERRORS):
+            Thing.objects.create(id="1", name="other")
+
+    def test_without_a_violation_nothing_happens(self) -> None:
+        with unique_or(ERRORS):
+            Thing.objects.create(id="1", name="bot")
+
+        assert names() == ["bot"]
+
+    def test_of_many_who_insert_one_name_at_once_one_succeeds(self) -> None:
+        ready = threading.Barrier(8)
+
+        def insert(number: int) -> Callable[[], bool]:
+            def attempt() -> bool:
+                ready.wait(WAIT)
+                try:
+                    with unique_or(ERRORS):
+                        Thing.objects.create(id=str(number), name="bot")
+                except Conflict:
+                    return False
+                return True
+
+            return attempt
+
+        results = in_threads(*(insert(number) for number in range(8)))
+
+        assert sorted(results) == [False] * 7 + [True]
+        assert names() == ["bot"]
+
+
+class TestUpsert:
+    def test_it_inserts_what_is_new(self) -> None:
+        upsert(Thing(id="1", name="bot", number=1), unique_fields=["id"], update_fields=["number"])
+
+        assert list(Thing.objects.values_list("id", "name", "number")) == [("1", "bot", 1)]
+
+    def test_it_updates_what_is_there_and_only_the_fields_named(self) -> None:
+        Thing.objects.create(id="1", name="bot", number=1, document={"a": 1})
+
+        upsert(Thing(id="1", name="other", number=2), unique_fields=["id"], update_fields=["number"])
+
+        row = Thing.objects.get()
+        assert (row.name, row.number, row.document) == ("bot", 2, {"a": 1})
+
+    def test_many_at_once_make_one_row(self) -> None:
+        ready = threading.Barrier(8)
+
+        def put(number: int) -> Callable[[], None]:
+            def attempt() -> None:
+                ready.wait(WAIT)
+                upsert(Thing(id="1", name="bot", number=number), unique_fields=["id"], update_fields=["number"])
+
+            return attempt
+
+        in_threads(*(put(number) for number in range(8)))
+
+        assert Thing.objects.get().number in range(8)
+
+
+class TestReconnecting:
+    @staticmethod
+    def reading(*errors: Exception) -> Callable[[], str]:
+        left = list(errors)
+
+        @reconnecting
+        def read() -> str:
+            if left:
+                raise left.pop()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 'found'")
+                return str(cursor.fetchone()[0])
+
+        return read
+
+    def test_a_broken_connection_is_replaced_and_read_again(self) -> None:
+        connection.ensure_connection()
+        broken = connection.connection
+
+        assert self.reading(OperationalError())() == "found"
+        assert connection.connection is not broken
+
+    def test_what_is_broken_twice_is_given_up_and_left_closed(self) -> None:
+        with pytest.raises(OperationalError):
+            self.reading(OperationalError(), OperationalError())()
+
+        assert connection.connection is None
+
+    def test_inside_a_transaction_nothing_is_read_again(self) -> None:
+        with pytest.raises(OperationalError), transaction.atomic():
+            self.reading(OperationalError())()
+
+    def test_another_error_is_raised_as_it_is(self) -> None:
+        with pytest.raises(ValueError, match="mine"):
+            self.reading(ValueError("mine"))()
+
+    def test_it_does_not_ask_first_whether_the_connection_is_usable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Which Django does before a request's first query."""
+        connection.ensure_connection()
+        is_usable = Mock(return_value=True)
+        monkeypatch.setattr(connection, "health_check_enabled", True)
+        monkeypatch.setattr(connection, "is_usable", is_usable)
+        connection.close_if_unusable_or_obsolete()
+
+        assert self.reading()() == "found"
+        assert not is_usable.called
+
+
+class TestTransactional:
+    def test_all_of_it_or_nothing_is_written(self) -> None:
+        @transactional
+        def write() -> None:
+            Thing.objects.create(id="1", name="bot")
+            raise Conflict
+
+        with pytest.raises(Conflict):
+            write()
+
+        assert names() == []
+
+    def test_it_answers_what_the_function_answers(self) -> None:
+        @transactional
+        def answer(number: int, *, text: str) -> tuple[int, str]:
+            """Says it back."""
+            assert connection.in_atomic_block
+            return number, text
+
+        assert answer(1, text="x") == (1, "x")
+        assert (answer.__name__, answer.__doc__) == ("answer", "Says it back.")
+
+    def test_an_inner_one_is_part_of_the_outer_one(self) -> None:
+        @transactional
+        def inner() -> None:
+            Thing.objects.create(id="1", name="bot")
+
+        @transactional
+        def outer() -> None:
+            inner()
+            raise Conflict
+
+        with pytest.raises(Conflict):
+            outer()
+
+        assert names() == []
+
+    def test_another_error_of_the_database_is_not_tried_again(self) -> None:
+        calls = []
+
+        @transactional
+        def fail() -> None:
+            calls.append(1)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT * FROM no_such_table")
+
+        with pytest.raises(Exception, match="no_such_table"):
+            fail()
+
+        assert len(calls) == 1
+
+    def test_a_deadlock_is_tried_again_and_then_given_up(self) -> None:
+        calls: list[Thing] = []
+
+        @transactional
+        def deadlock() -> None:
+            calls.append(Thing.objects.create(id=str(len(calls)), name=str(len(calls))))
+            raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+
+        with pytest.raises(OperationalError, match="Deadlock"):
+            deadlock()
+
+        assert len(calls) == 5
+        assert names() == []
+
+    @pytest.mark.skipif("connection.vendor != 'mysql'", reason="SQLite has one writer and knows no deadlocks")
+    def test_two_that_lock_each_other_out_both_succeed(self) -> None:
+        """MariaDB makes one the victim of a real deadlock, which is run again from its start."""
+        for row_id in ("1", "2"):
+            Thing.objects.create(id=row_id, name=row_id)
+        both_hold_one = threading.Barrier(2)
+        attempts: list[str] = []
+
+        def count_both(first: str, second: str) -> Callable[[], None]:
+            @transactional
+            def count() -> None:
+                attempts.append(first)
+                Thing.objects.filter(pk=first).update(number=F("number") + 1)
+                if attempts.count(first) == 1:
+                    both_hold_one.wait(WAIT)
+                Thing.objects.filter(pk=second).update(number=F("number") + 1)
+
+            return count
+
+        in_threads(count_both("1", "2"), count_both("2", "1"))
+
+        assert len(attempts) == 3, "one of the two was run again"
+        assert list(Thing.objects.order_by("id").values_list("number", flat=True)) == [2, 2]

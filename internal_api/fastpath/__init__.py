@@ -1,0 +1,1 @@
+"""The fast path: plain requests of bots, answered below Django."""

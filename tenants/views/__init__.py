@@ -1,0 +1,1 @@
+"""Views of tenants, and of accounts with their tenants."""

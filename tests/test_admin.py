@@ -1,0 +1,208 @@
+"""The operators' admin as a whole: its lists, who may do what, and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from agents import services as agents
+from agents.models import Agent, ConfigVersion, Template
+from agents.services import templates
+from apikeys.models import ApiKey, UsageLogEntry
+from apikeys.usage_log import log_usage
+from core.actor import Actor, ActorKind
+from core.models import AuditEntry
+from tenants.models import Tenant
+from tests.support.client import SurfaceClient
+from tests.support.operators import Operator, sign_in, url
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+
+pytestmark = pytest.mark.django_db
+MODELS: list[type[Model]] = [User, Tenant, Template, Agent, ConfigVersion, ApiKey, UsageLogEntry, AuditEntry]
+WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
+
+
+def populate(name: str) -> None:
+    """A person with a tenant, a template, an agent, a key, and what the logs say of them."""
+    person = register(name)
+    templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
+    make_key(make_agent(person.tenant))
+    log_usage(action="chat", tenant_id=person.tenant.pk)
+
+
+def queries(operator: Operator, page: str) -> int:
+    """How many queries a page takes once Django has its own caches filled."""
+    operator.get(page)
+    with CaptureQueriesContext(connection) as captured:
+        operator.get(page)
+    return len(captured)
+
+
+def first_of(model: type[Model]) -> Model:
+    row = model._base_manager.order_by("pk").first()
+    assert row is not None
+    return row
+
+
+def test_the_admin_has_these_lists_and_no_others() -> None:
+    assert set(admin.site._registry) == set(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_shows_its_rows(olivia: Operator, model: type[Model]) -> None:
+    populate("alice")
+
+    response = olivia.get(url(model))
+
+    assert response.context["cl"].result_count == model._base_manager.count() > 0
+    assert url(first_of(model), "change") in response.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_lists_queries_do_not_grow_with_its_length(olivia: Operator, model: type[Model]) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            olivia.get(url(model))
+        return len(captured)
+
+    populate("alice")
+    olivia.get(url(model))
+    few = queries()
+    for number in range(5):
+        populate(f"person {number}")
+
+    assert queries() == few
+
+
+def test_a_tenants_page_asks_no_more_for_more_members(olivia: Operator, alice: Person) -> None:
+    page = url(alice.tenant, "change")
+    few = queries(olivia, page)
+    for number in range(5):
+        join(register(f"person {number}"), alice.tenant)
+
+    assert queries(olivia, page) == few
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("model", MODELS)
+def test_who_may_only_look_sees_all_and_changes_nothing(model: type[Model]) -> None:
+    populate("alice")
+    oscar = sign_in("oscar", is_superuser=False)
+    row = first_of(model)
+    audited = AuditEntry.objects.count()
+
+    oscar.get("/admin/")
+    oscar.get(url(model))
+    oscar.get(url(row, "change"))
+    for page in (url(model, "add"), url(row, "change"), url(row, "delete")):
+        assert oscar.client.post(page, {"post": "yes"}).status_code == 403
+    oscar.client.post(url(model), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+
+    assert model._base_manager.filter(pk=row.pk).exists()
+    assert AuditEntry.objects.count() == audited
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("model", MODELS)
+def test_a_member_sees_nothing(model: type[Model], alice: Person, bob: Person) -> None:
+    populate("charlie")
+    client = SurfaceClient()
+    client.force_login(bob.user)
+    pages = [
+        url(model),
+        url(first_of(model), "change"),
+        url(first_of(model), "delete"),
+        url(first_of(model), "history"),
+    ]
+
+    for page in pages if model not in WRITABLE else [*pages, url(model, "add")]:
+        assert client.get(page)["Location"].startswith("/admin/login/")
+        assert client.post(page)["Location"].startswith("/admin/login/")
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("model", WRITABLE)
+def test_an_add_page_is_there(olivia: Operator, model: type[Model]) -> None:
+    assert olivia.get(url(model, "add")).context["adminform"].form.fields
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("model", MODELS)
+def test_a_row_that_is_gone_is_said_to_be(olivia: Operator, model: type[Model]) -> None:
+    gone = model(pk="999999")
+
+    for page in [url(gone, "change"), *([url(gone, "delete")] if model in WRITABLE else [])]:
+        assert "Perhaps it was deleted?" in olivia.client.get(page, follow=True).content.decode()
+
+
+@pytest.mark.parametrize("lookup", ["password__startswith", "nonsense", "id__in", "memberships__tenant__id"])
+def test_only_the_filters_on_offer_work(olivia: Operator, alice: Person, lookup: str) -> None:
+    assert olivia.client.get(url(User), {lookup: "argon2"}).status_code == 400
+    assert olivia.get(url(User), is_staff__exact="1").context["cl"].result_count == 1
+
+
+# ---- the audit log
+
+
+@pytest.fixture
+def entry(alice: Person) -> AuditEntry:
+    actor = Actor(kind=ActorKind.USER, id=alice.user.pk, label="alice", request_id="Req-1")
+    agents.create_agent(actor=actor, tenant=alice.tenant, name="Helper", config={"文": "🤖"})
+    return AuditEntry.objects.get(action="agent.create")
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda entry: {"q": entry.object_id},
+        lambda entry: {"q": entry.tenant_id, "action": "agent.create"},
+        lambda entry: {"q": "Req-1"},
+        lambda entry: {"actor_kind": "user"},
+        lambda entry: {"action": "agent.create"},
+    ],
+)
+def test_an_entry_is_found(olivia: Operator, entry: AuditEntry, of: Callable[[AuditEntry], dict[str, str]]) -> None:
+    assert AuditEntry.objects.count() > 1
+
+    assert list(olivia.get(url(AuditEntry), **of(entry)).context["cl"].result_list) == [entry]
+
+
+def test_the_log_is_newest_first(olivia: Operator, entry: AuditEntry) -> None:
+    assert olivia.get(url(AuditEntry)).context["cl"].result_list[0] == entry
+
+
+def test_an_entry_is_shown_whole(olivia: Operator, entry: AuditEntry) -> None:
+    page = olivia.get(url(entry, "change")).content.decode()
+
+    assert "&quot;name&quot;: &quot;Helper&quot;" in page
+    assert "🤖" in page
+    assert "Req-1" in page
+
+
+def test_nobody_writes_the_audit_log(olivia: Operator, entry: AuditEntry) -> None:
+    before = list(AuditEntry.objects.values_list())
+
+    for page in (url(AuditEntry, "add"), url(entry, "change"), url(entry, "delete")):
+        assert olivia.client.post(page, {"action": "forged", "post": "yes"}).status_code == 403
+    olivia.client.post(url(AuditEntry), {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"})
+
+    assert list(AuditEntry.objects.values_list()) == before
+
+
+def test_a_rows_history_is_its_part_of_the_audit_log(olivia: Operator, alice: Person) -> None:
+    olivia.change(alice.tenant, tenant_name="Other")
+
+    response = olivia.client.get(url(alice.tenant, "history"), follow=True)
+
+    actions = [row.action for row in response.context["cl"].result_list]
+    assert actions == ["tenant.update", "tenant.create"]
+    assert not LogEntry.objects.exists()

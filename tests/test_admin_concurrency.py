@@ -1,0 +1,446 @@
+"""Forms of the admin that are sent after somebody else changed the same row: they undo nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from django.core import signing
+from django.db import connection
+from django.db.models import Model
+
+from accounts import services as accounts
+from accounts.models import User
+from agents import services as agents
+from agents.models import Agent, Template
+from agents.services import templates
+from apikeys import services as apikeys
+from apikeys.models import ApiKey
+from core.admin_forms import SHOWN, STRICT
+from core.models import AuditEntry
+from tenants import services as tenants
+from tenants.models import Membership, Role, Tenant
+from tests.support.interleaving import AfterQuery, other_thread
+from tests.support.operators import Operator, form_of, sign_in, url
+from tests.support.operators import errors_of as errors_with_isolates_of
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
+
+pytestmark = pytest.mark.django_db
+
+LATER = datetime(2999, 1, 31, 12, tzinfo=UTC)
+PROVIDER = {"name": "mine", "base_url": "https://mine.example", "api_key": "sk-first"}
+
+
+def with_providers(*providers: dict[str, Any]) -> dict[str, Any]:
+    return {"config_overrides": {"model": {"api_providers": list(providers)}}}
+
+
+def errors_of(response: Any) -> dict[str, list[str]]:
+    """Return a form's errors as they read, without the isolates around names and values."""
+    isolates = str.maketrans("", "", "\u2068\u2069")
+    errors = errors_with_isolates_of(response)
+    return {field: [sentence.translate(isolates) for sentence in sentences] for field, sentences in errors.items()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of row: `change` is its service, `elsewhere` every field of its form, `here` one and what is sent."""
+
+    make: Callable[[Person], Model]
+    change: Callable[[Any, dict[str, Any]], object]
+    elsewhere: dict[str, Any]
+    here: tuple[str, Any]
+
+
+def change_user(row: User, changes: dict[str, Any]) -> object:
+    return accounts.update_user(actor=OPERATOR, user_id=row.pk, changes=changes)
+
+
+CASES: dict[type[Model], Case] = {
+    ApiKey: Case(
+        make=lambda alice: make_key(make_agent(alice.tenant), permissions=["admin"], expires_at=LATER).key,
+        change=lambda row, changes: apikeys.update_key(actor=OPERATOR, key=row, changes=changes),
+        elsewhere={
+            "name": "renamed",
+            "permissions": ["chat"],
+            "status": "disabled",
+            "expires_at": None,
+            "rate_limit": {"limit": 1, "window_seconds": 60},
+            "quota": {"limit": 1, "period": "day"},
+            "allowed_networks": ["203.0.113.0/24"],
+            "metadata": {"owner": "bob"},
+        },
+        here=("description", "for the phone"),
+    ),
+    Agent: Case(
+        make=lambda alice: make_agent(alice.tenant, config={"persona": "kind", "own": [1, 2.0, True]}, tags=["old"]),
+        change=lambda row, changes: agents.update_agent(actor=OPERATOR, agent=row, changes=changes),
+        elsewhere={
+            "name": "renamed",
+            "template_id": "template_1",
+            "status": "archived",
+            "config": {"persona": "strict", "own": [1.0, 2, 1]},
+            "tags": ["new"],
+            "rate_limit": {"limit": 1, "window_seconds": 60},
+            "quota": {"limit": 1, "period": "day"},
+        },
+        here=("description", "for the phone"),
+    ),
+    Tenant: Case(
+        make=lambda alice: alice.tenant,
+        change=lambda row, changes: tenants.update_tenant(actor=OPERATOR, tenant=row, changes=changes),
+        elsewhere={
+            "tenant_name": "renamed",
+            "tenant_type": "enterprise",
+            "status": "suspended",
+            "contact_email": "new@example.com",
+            "tenant_config": {"agent_defaults": {"persona": "strict"}, "own": 1},
+            "rate_limit": {"limit": 1, "window_seconds": 60},
+            "quota": {"limit": 1, "period": "day"},
+        },
+        here=("description", "for the phone"),
+    ),
+    Template: Case(
+        make=lambda alice: templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="first"),
+        change=lambda row, changes: templates.update_template(actor=OPERATOR, template=row, changes=changes),
+        elsewhere={"name": "renamed", "config": {"persona": "strict"}},
+        here=("description", "for the phone"),
+    ),
+    User: Case(
+        make=lambda alice: alice.user,
+        change=change_user,
+        elsewhere={"is_active": False, "is_staff": True, "is_superuser": True},
+        here=("email", "new@example.com"),
+    ),
+}
+
+
+@pytest.fixture(params=CASES, ids=lambda model: model.__name__)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+@dataclass(frozen=True)
+class OpenForm:
+    """The form of a row, as it was when it was opened."""
+
+    operator: Operator
+    row: Model
+    fields: dict[str, Any]
+
+    def send(self, **changes: Any) -> Any:
+        return self.operator.client.post(url(self.row, "change"), {**self.fields, **changes})
+
+
+def open_form(operator: Operator, row: Model) -> OpenForm:
+    return OpenForm(operator, row, form_of(operator.get(url(row, "change"))))
+
+
+def stored(row: Model, names: Any) -> dict[str, Any]:
+    fresh = type(row)._base_manager.get(pk=row.pk)
+    return {name: getattr(fresh, name) for name in names}
+
+
+def test_every_field_of_the_form_is_tried(olivia: Operator, alice: Person, case: Case) -> None:
+    form = olivia.get(url(case.make(alice), "change")).context["adminform"].form
+
+    assert set(form.fields) - {STRICT} == {*case.elsewhere, case.here[0], SHOWN}
+
+
+def test_what_was_changed_elsewhere_stays_where_the_form_did_not_touch_it(
+    olivia: Operator, alice: Person, case: Case
+) -> None:
+    row = case.make(alice)
+    form = open_form(olivia, row)
+    case.change(row, case.elsewhere)
+    expected = stored(row, case.elsewhere)
+    name, value = case.here
+
+    assert form.send(**{name: value}).status_code == 302
+
+    assert stored(row, case.elsewhere) == expected
+    assert stored(row, [name]) == {name: value}
+    entry = AuditEntry.objects.get(actor_id=olivia.user.pk)
+    assert list(entry.after or {}) == [name]
+
+
+def test_a_form_sent_unchanged_changes_nothing(olivia: Operator, alice: Person, case: Case) -> None:
+    row = case.make(alice)
+    form = open_form(olivia, row)
+    case.change(row, case.elsewhere)
+    expected = stored(row, case.elsewhere)
+
+    assert form.send().status_code == 302
+
+    assert stored(row, case.elsewhere) == expected
+    assert not AuditEntry.objects.filter(actor_id=olivia.user.pk).exists()
+
+
+# ---- the same field here and elsewhere
+
+
+def test_a_field_changed_here_and_elsewhere_is_refused_with_who_and_when(
+    olivia: Operator, alice: Person, case: Case
+) -> None:
+    row = case.make(alice)
+    form = open_form(olivia, row)
+    name, value = case.here
+    case.change(row, {name: "else@example.com"})
+    changed = AuditEntry.objects.latest("id")
+
+    response = form.send(**{name: value})
+
+    assert errors_of(response) == {
+        name: [
+            f"This was changed by manage.py tests at {changed.at:%Y-%m-%d %H:%M:%S} UTC, after the form was opened "
+            "(it is else@example.com now). Nothing was saved; open the form again."
+        ]
+    }
+    assert stored(row, [name]) == {name: "else@example.com"}
+    assert not AuditEntry.objects.filter(actor_id=olivia.user.pk).exists()
+
+
+def test_one_conflict_keeps_the_whole_form_from_being_saved(olivia: Operator, alice: Person) -> None:
+    key = make_key(make_agent(alice.tenant), "first").key
+    form = open_form(olivia, key)
+    apikeys.disable_key(actor=OPERATOR, key=key)
+
+    response = form.send(status="expired", description="new", permissions='["chat"]')
+
+    assert list(errors_of(response)) == ["status"]
+    assert stored(key, ["status", "description", "permissions"]) == {
+        "status": "disabled", "description": None, "permissions": [],
+    }  # fmt: skip
+
+
+def test_the_same_change_here_and_elsewhere_is_no_conflict(olivia: Operator, alice: Person, case: Case) -> None:
+    row = case.make(alice)
+    form = open_form(olivia, row)
+    name, value = case.here
+    case.change(row, {name: value})
+
+    assert form.send(**{name: value}).status_code == 302
+
+
+def test_a_conflict_goes_on_until_the_form_is_opened_again(olivia: Operator, alice: Person) -> None:
+    key = make_key(make_agent(alice.tenant)).key
+    form = open_form(olivia, key)
+    apikeys.update_key(actor=OPERATOR, key=key, changes={"description": "theirs", "status": "disabled"})
+
+    refused = form.send(description="mine")
+    again = OpenForm(olivia, key, form_of(refused))
+    assert again.fields["description"] == ["mine"]
+    assert list(errors_of(again.send())) == ["description"]
+
+    assert open_form(olivia, key).send(description="mine").status_code == 302
+    assert stored(key, ["description", "status"]) == {"description": "mine", "status": "disabled"}
+
+
+def test_a_change_that_no_audit_entry_tells_of_is_somebody_elses(olivia: Operator, alice: Person) -> None:
+    key = make_key(make_agent(alice.tenant)).key
+    form = open_form(olivia, key)
+    ApiKey.unscoped.filter(pk=key.pk).update(description="")
+
+    assert errors_of(form.send(description="mine")) == {
+        "description": [
+            "This was changed by somebody else after the form was opened (it is empty now). "
+            "Nothing was saved; open the form again."
+        ]
+    }
+
+
+@pytest.mark.parametrize("model", [Agent, Template])
+def test_a_config_changed_here_and_elsewhere_is_refused_with_the_paths(
+    olivia: Operator, alice: Person, model: type[Model]
+) -> None:
+    case = CASES[model]
+    row = case.make(alice)
+    form = open_form(olivia, row)
+    case.change(row, {"config": {"persona": "strict", "config_overrides": {"chat": {"talk_value": 0.2}}}})
+
+    expected = stored(row, ["config"])
+
+    response = form.send(config='{"persona": "mine"}')
+
+    (sentence,) = errors_of(response)["config"]
+    assert sentence.startswith("This was changed by manage.py tests at ")
+    assert "(/config_overrides, /persona)" in sentence
+    assert stored(row, ["config"]) == expected
+
+
+def test_a_secret_changed_elsewhere_is_a_conflict_though_both_are_masked(olivia: Operator, alice: Person) -> None:
+    agent = make_agent(alice.tenant, config=with_providers(PROVIDER))
+    form = open_form(olivia, agent)
+    elsewhere = with_providers({**PROVIDER, "api_key": "sk-second"})
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": elsewhere})
+    expected = stored(agent, ["config"])
+
+    (config,) = form.fields["config"]
+    response = form.send(config=config.replace("mine.example", "mine.invalid").replace("********", "sk-third"))
+
+    assert "a value that is masked" in errors_of(response)["config"][0]
+    assert stored(agent, ["config"]) == expected
+
+
+def test_no_secret_is_in_what_the_form_carries(olivia: Operator, alice: Person) -> None:
+    agent = make_agent(alice.tenant, config=with_providers(PROVIDER))
+    (carried,) = open_form(olivia, agent).fields[SHOWN]
+
+    _at, values, digests = signing.loads(carried, salt=f"core.admin_forms:agents.agent:{agent.pk}")
+
+    assert "sk-first" not in str(values)
+    assert "$sealed" not in str(values)
+    assert str(values).count("********") == 2
+    assert list(digests) == ["config"]
+
+
+@pytest.mark.single
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_comes_while_the_form_is_saved_is_not_lost() -> None:
+    """Whichever of the form's queries it follows: it is either seen by the form, or made after it."""
+    olivia, key = sign_in("olivia"), make_key(make_agent(register("alice").tenant)).key
+    theirs = partial(apikeys.update_key, actor=OPERATOR, key=key, changes={"description": "theirs"})
+    form, queries = open_form(olivia, key), AfterQuery()
+    with connection.execute_wrapper(queries):
+        assert form.send(description="mine").status_code == 302
+    for number in range(1, queries.count):
+        apikeys.update_key(actor=OPERATOR, key=key, changes={"description": None})
+        form = open_form(olivia, key)
+        with other_thread() as meanwhile:
+            act = partial(meanwhile, theirs, wait=0.05)
+            with connection.execute_wrapper(AfterQuery(number, act, anywhere=True)):
+                form.send(description="mine")
+
+        assert stored(key, ["description"]) == {"description": "theirs"}, number
+
+
+# ---- what the form carries
+
+
+@pytest.mark.parametrize("carried", ["", "nonsense", "e30:1:x", "\x00", "文" * 1000])
+def test_a_form_without_its_shown_values_is_refused(olivia: Operator, alice: Person, case: Case, carried: str) -> None:
+    row = case.make(alice)
+    form = open_form(olivia, row)
+    name, value = case.here
+
+    response = form.send(**{name: value, SHOWN: carried})
+
+    assert list(errors_of(response)) in (["__all__"], [SHOWN, "__all__"])
+    assert not AuditEntry.objects.filter(actor_id=olivia.user.pk).exists()
+
+
+def test_shown_values_of_another_row_are_refused(olivia: Operator, alice: Person) -> None:
+    agent = make_agent(alice.tenant)
+    first, second = (open_form(olivia, make_key(agent).key) for _ in range(2))
+
+    response = first.send(**{SHOWN: second.fields[SHOWN], "description": "new"})
+
+    assert errors_of(response) == {
+        "__all__": ["The form does not say what it was shown with. Nothing was saved; open it again."]
+    }
+
+
+@pytest.mark.parametrize("values", [{}, {"name": "key"}])
+def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Person, values: dict[str, Any]) -> None:
+    """It had other fields, and says nothing of those that this one has."""
+    key = make_key(make_agent(alice.tenant)).key
+    carried = signing.dumps(
+        ["2026-01-31T12:00:00+00:00", values, {}], salt=f"core.admin_forms:apikeys.apikey:{key.pk}", compress=True
+    )
+
+    response = open_form(olivia, key).send(**{SHOWN: carried, "description": "new"})
+
+    assert list(errors_of(response)) == ["__all__"]
+
+
+# ---- what a browser makes of texts
+
+
+@pytest.mark.parametrize("text", ["first\nsecond", "first\r\nsecond", "\nfirst", "  first ", "a\rb"])
+@pytest.mark.parametrize("model", [ApiKey, Agent, Tenant, Template])
+def test_a_text_is_left_as_it_is_stored(olivia: Operator, alice: Person, model: type[Model], text: str) -> None:
+    case = CASES[model]
+    row = case.make(alice)
+    name = next(iter(case.elsewhere))
+    case.change(row, {"description": text})
+    form = open_form(olivia, row)
+    as_of_a_browser = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+
+    assert form.send(**{"description": as_of_a_browser, name: "renamed here"}).status_code == 302
+
+    assert stored(row, ["description", name]) == {"description": text, name: "renamed here"}
+
+
+# ---- members
+
+
+def role_field(form: OpenForm, username: str) -> str:
+    """The name of the role's field in the line of a member."""
+    member = Membership.objects.get(tenant_id=form.row.pk, user__username=username)
+    prefix = next(name for name, value in form.fields.items() if name.endswith("-id") and value == [str(member.pk)])
+    return prefix.replace("-id", "-role")
+
+
+def test_a_role_changed_elsewhere_stays(olivia: Operator, alice: Person, bob: Person) -> None:
+    form = open_form(olivia, alice.tenant)
+    join(bob, alice.tenant, Role.OWNER)
+
+    assert form.send(description="new").status_code == 302
+
+    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.OWNER
+
+
+def test_a_role_changed_here_and_elsewhere_is_refused(olivia: Operator, alice: Person) -> None:
+    for name in ("bob", "carol"):
+        join(register(name), alice.tenant)
+    bob = Membership.objects.get(user__username="bob", tenant=alice.tenant)
+    form = open_form(olivia, alice.tenant)
+    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user_id, role=Role.OWNER)
+    form = OpenForm(olivia, alice.tenant, {**form.fields, role_field(form, "bob"): ["owner"]})
+    assert form.send(description="the same").status_code == 302, "both made an owner of Bob"
+
+    form = open_form(olivia, alice.tenant)
+    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user_id, role=Role.MEMBER)
+    Membership.objects.filter(pk=bob.pk).update(role="guest")
+    response = form.send(**{role_field(form, "bob"): "member"})
+
+    assert response.status_code == 200
+    assert "This was changed by " in response.content.decode()
+    bob.refresh_from_db()
+    assert bob.role == "guest"
+
+
+def test_a_member_removed_elsewhere_is_no_fault_and_stays_removed(olivia: Operator, alice: Person, bob: Person) -> None:
+    form = open_form(olivia, alice.tenant)
+    tenants.remove_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk)
+
+    assert form.send(description="new").status_code < 500
+
+    assert not Membership.objects.filter(user=bob.user, tenant=alice.tenant).exists()
+
+
+def test_a_person_who_became_a_member_elsewhere_keeps_the_role(
+    olivia: Operator, alice: Person, charlie: Person
+) -> None:
+    form = open_form(olivia, alice.tenant)
+    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=charlie.user.pk, role=Role.OWNER)
+
+    response = form.send(**{"memberships-2-0-user": charlie.user.pk, "memberships-2-0-role": "member"})
+
+    assert "The members were changed after the form was opened" in response.content.decode()
+    assert Membership.objects.get(user=charlie.user, tenant=alice.tenant).role == Role.OWNER
+
+
+def test_a_member_whose_role_was_changed_elsewhere_is_not_removed(olivia: Operator, alice: Person, bob: Person) -> None:
+    form = open_form(olivia, alice.tenant)
+    line = role_field(form, "bob").removesuffix("-role")
+    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk, role=Role.OWNER)
+
+    response = form.send(**{f"{line}-DELETE": "on"})
+
+    assert "The members were changed after the form was opened" in response.content.decode()
+    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.OWNER
