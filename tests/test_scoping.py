@@ -29,7 +29,7 @@ from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 from tests.support.tables import changed_tables, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("maim", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
+SOURCES = ("maim", "core", "agent_config", "accounts", "tenants", "agents", "apikeys", "legacy", "internal_api")
 
 SCOPED: list[type[Any]] = [model for model in apps.get_models() if issubclass(model, TenantOwned)]
 SCOPED_LABELS = {model._meta.label for model in SCOPED}
