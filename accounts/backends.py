@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from accounts import services
 from accounts.models import User
 from accounts.services import BadCredentials
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 
 
 class AccountBackend(ModelBackend):
@@ -20,7 +20,7 @@ class AccountBackend(ModelBackend):
         """The user, or None; raises TooMany and Unavailable, which the admin's form shows."""
         if username is None or password is None:
             return None
-        address = RequestScope.of(request).address if request is not None else ""
+        address = RequestContext.of(request).address if request is not None else ""
         try:
             return services.authenticate(username=username, password=password, address=address)
         except BadCredentials:

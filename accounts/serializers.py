@@ -4,43 +4,43 @@ from typing import Any
 
 from rest_framework import serializers
 
-from core.http.fields import Body, StrictCharField
+from core.http.fields import RequestSerializer, StrictCharField
 
 
-class RegisterBody(Body):
+class RegisterRequest(RequestSerializer):
     username = StrictCharField(max_length=100)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
 
 
-class LoginBody(Body):
+class LoginRequest(RequestSerializer):
     username = StrictCharField(max_length=300)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
 
 
-class RefreshBody(Body):
+class RefreshRequest(RequestSerializer):
     refresh_token = StrictCharField(max_length=4096)
 
 
-class PasswordBody(Body):
+class PasswordRequest(RequestSerializer):
     old_password = StrictCharField(max_length=1024, trim_whitespace=False)
     new_password = StrictCharField(max_length=1024, trim_whitespace=False)
 
 
-class ProfileBody(Body):
+class ProfileRequest(RequestSerializer):
     clearable = frozenset({"email"})
 
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
 
 
-class UserAnswer(serializers.Serializer[Any]):
+class UserResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
     username = serializers.CharField()
     email = serializers.CharField(allow_null=True)
     is_active = serializers.BooleanField()
 
 
-class TokenAnswer(serializers.Serializer[Any]):
+class TokenResponse(serializers.Serializer[Any]):
     access_token = serializers.CharField(source="access")
     token_type = serializers.CharField(default="bearer")
     refresh_token = serializers.CharField(source="refresh")

@@ -17,8 +17,8 @@ from agent_config.secrets import masked
 from agents import services
 from agents.access import agents_for
 from agents.models import Agent, ConfigVersion, Template
-from agents.serializers.agents import AgentChanges
-from agents.serializers.configs import TemplateChanges
+from agents.serializers.agents import AgentUpdateRequest
+from agents.serializers.configs import TemplateUpdateRequest
 from agents.services import config_versions, templates
 from agents.services.config_versions import ConfigWrite
 from core.actor import Actor
@@ -92,7 +92,7 @@ class AgentAdmin(ConfigAdmin):
     )
     readonly_fields = ("id", "tenant", "config_version", "created_at", "updated_at")
     change_form_template = "agents/admin/agent.html"
-    body = AgentChanges
+    body = AgentUpdateRequest
     masks = {"config": masked}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
@@ -179,7 +179,7 @@ class TemplateAdmin(ConfigAdmin):
     add_fields = ("template_id", "tenant", "name", "description", "config")
     fields = ("id", "tenant", "name", "description", "followers", "config", "created_at", "updated_at")
     readonly_fields = ("id", "tenant", "followers", "created_at", "updated_at")
-    body = TemplateChanges
+    body = TemplateUpdateRequest
     masks = {"config": masked}
 
     @admin.display(description=_("agents that use it"))

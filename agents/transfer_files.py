@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agents.serializers.transfer import ExportBody
+from agents.serializers.transfer import ExportDocument
 from agents.services.transfer import Document
 from core import strict_json
 from core.errors import Invalid
@@ -32,6 +32,6 @@ def read(raw: bytes, form: str, **instead: Any) -> dict[str, Any]:
         strict_json.check(instead)
     except strict_json.NotAcceptable as error:
         raise Invalid({"file": [str(error)]}) from error
-    body = ExportBody(data={**document, **instead} if isinstance(document, dict) else document)
+    body = ExportDocument(data={**document, **instead} if isinstance(document, dict) else document)
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)

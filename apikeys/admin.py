@@ -23,7 +23,7 @@ from agents.models import Agent
 from apikeys import keyformat, queries, services
 from apikeys.access import keys_for
 from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
-from apikeys.serializers.keys import KeyChanges
+from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
 from core import clock
 from core.actor import Actor
@@ -186,7 +186,7 @@ class ApiKeyAdmin(OperatorAdmin):
         "updated_at",
     )
     change_form_template = "apikeys/admin/key.html"
-    body = KeyChanges
+    body = KeyUpdateRequest
 
     @admin.display(description=_("API key"))
     def api_key(self, key: ApiKey) -> str:

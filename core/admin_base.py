@@ -33,7 +33,7 @@ from core.display import DisplayName, isolated
 from core.errors import DomainError
 from core.fields import IdField, JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.text import fold, fold_name
 
 RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
@@ -43,7 +43,7 @@ _MAX_WARNINGS = 20  # that a message names
 
 def actor_of(request: HttpRequest) -> Actor:
     """The operator who is signed in."""
-    scope = RequestScope.of(request)
+    scope = RequestContext.of(request)
     return Actor(
         kind=ActorKind.OPERATOR,
         id=request.user.pk,

@@ -29,7 +29,7 @@ from apikeys.verification import (
 )
 from core.errors import Invalid, Text, Unavailable
 from core.http import metrics
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, utc_text
 
 
@@ -43,7 +43,7 @@ class Answer(NamedTuple):
     error: str | None = None
     error_code: str | None = None
 
-    def enveloped(self, scope: RequestScope) -> dict[str, Any]:
+    def enveloped(self, scope: RequestContext) -> dict[str, Any]:
         """The whole body of the answer."""
         return envelope(
             scope,

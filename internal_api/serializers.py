@@ -13,20 +13,20 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from agents.models import AgentStatus
-from agents.serializers.agents import ListedInternalAgentAnswer
+from agents.serializers.agents import ListedInternalAgentResponse
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
 from core.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
-    Body,
     BoundedListField,
     ChoiceField,
-    PageQuery,
+    PageQuerySerializer,
+    RequestSerializer,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
-    WalkQuery,
+    WalkQuerySerializer,
     id_field,
 )
 from internal_api.key_auth import client_address
@@ -36,13 +36,13 @@ MAX_DETAILS_BYTES = 8 * 1024
 MAX_WHERE_LENGTH = 2000
 
 
-class AgentPageQuery(PageQuery):
+class AgentPageQuerySerializer(PageQuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
     status = ChoiceField(AgentStatus.choices, required=False)
 
 
 class AgentPage(serializers.Serializer[Any]):
-    items = ListedInternalAgentAnswer(many=True)
+    items = ListedInternalAgentResponse(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()
@@ -73,12 +73,12 @@ class AddressField(StrictCharField):
             self.fail("address")
 
 
-class ParseKeyBody(Body):
+class ParseKeyRequest(RequestSerializer):
     # Malformed keys of any length are a question with an answer (AUTH_001), not bad input.
     api_key = StrictCharField(trim_whitespace=False, allow_blank=True)
 
 
-class ValidateKeyBody(ParseKeyBody):
+class ValidateKeyRequest(ParseKeyRequest):
     required_permission = StrictCharField(
         max_length=MAX_EXPRESSION_LENGTH,
         required=False,
@@ -89,16 +89,16 @@ class ValidateKeyBody(ParseKeyBody):
     client_ip = AddressField(help_text="Who uses the key, where it may be used from some networks only.")
 
 
-class ValidateKeysBody(Body):
-    items = BoundedListField(child=ValidateKeyBody(), min_length=1, max_length=100)
+class ValidateKeysRequest(RequestSerializer):
+    items = BoundedListField(child=ValidateKeyRequest(), min_length=1, max_length=100)
 
 
-class CheckPermissionBody(ParseKeyBody):
+class CheckPermissionRequest(ParseKeyRequest):
     permission = StrictCharField(max_length=500)
     client_ip = AddressField()
 
 
-class RefusalAnswer(serializers.Serializer[Any]):
+class RefusalResponse(serializers.Serializer[Any]):
     """A key that is not good has `valid` and `code`; over a limit also `retry_after`, and no more."""
 
     valid = serializers.BooleanField(required=False)
@@ -107,13 +107,13 @@ class RefusalAnswer(serializers.Serializer[Any]):
     stale = serializers.BooleanField(required=False, help_text="From memory, while the database is away.")
 
 
-class LeakBody(ParseKeyBody):
+class LeakRequest(ParseKeyRequest):
     where = StrictCharField(
         max_length=MAX_WHERE_LENGTH, required=False, help_text="Where the key was seen: a URL, or in words."
     )
 
 
-class LeakAnswer(RefusalAnswer):
+class LeakResponse(RefusalResponse):
     """Which key it is, and whether it now has no good secret left but those in their grace."""
 
     api_key_id = serializers.CharField(required=False)
@@ -122,7 +122,7 @@ class LeakAnswer(RefusalAnswer):
     was_current = serializers.BooleanField(required=False, help_text="false: it had been rotated out.")
 
 
-class RoomAnswer(serializers.Serializer[Any]):
+class RoomResponse(serializers.Serializer[Any]):
     """What is left of the strictest limit."""
 
     limit = serializers.IntegerField()
@@ -130,7 +130,7 @@ class RoomAnswer(serializers.Serializer[Any]):
     reset = UTCDateTimeField(allow_null=True, help_text="When there will be more; null for never.")
 
 
-class ParsedKeyAnswer(RefusalAnswer):
+class ParsedKeyResponse(RefusalResponse):
     tenant_id = serializers.CharField(required=False)
     agent_id = serializers.CharField(required=False)
     random_hash = serializers.CharField(required=False)
@@ -138,7 +138,7 @@ class ParsedKeyAnswer(RefusalAnswer):
     format_valid = serializers.BooleanField(required=False)
 
 
-class VerdictAnswer(RefusalAnswer):
+class VerdictResponse(RefusalResponse):
     valid = serializers.BooleanField()
     tenant_id = serializers.CharField(required=False)
     agent_id = serializers.CharField(required=False)
@@ -150,8 +150,8 @@ class VerdictAnswer(RefusalAnswer):
     expires_at = UTCDateTimeField(required=False, allow_null=True)
     agent_name = serializers.CharField(required=False)
     config_version = serializers.IntegerField(required=False, allow_null=True)
-    rate_limit = RoomAnswer(required=False, allow_null=True)
-    quota = RoomAnswer(required=False, allow_null=True)
+    rate_limit = RoomResponse(required=False, allow_null=True)
+    quota = RoomResponse(required=False, allow_null=True)
 
 
 class VerdictItem(serializers.Serializer[Any]):
@@ -160,14 +160,14 @@ class VerdictItem(serializers.Serializer[Any]):
     success = serializers.BooleanField()
     error = serializers.CharField(allow_null=True)
     error_code = serializers.CharField(allow_null=True)
-    data = VerdictAnswer()  # type: ignore[assignment]  # the metaclass takes fields out of the class
+    data = VerdictResponse()  # type: ignore[assignment]  # the metaclass takes fields out of the class
 
 
-class VerdictsAnswer(serializers.Serializer[Any]):
+class VerdictsResponse(serializers.Serializer[Any]):
     items = VerdictItem(many=True)
 
 
-class PermissionAnswer(RefusalAnswer):
+class PermissionResponse(RefusalResponse):
     has_permission = serializers.BooleanField(required=False)
     permission = serializers.CharField(required=False)
     all_permissions = serializers.ListField(child=serializers.CharField(), required=False)
@@ -176,17 +176,17 @@ class PermissionAnswer(RefusalAnswer):
     api_key_status = serializers.CharField(required=False)
 
 
-class ActivityBody(Body):
+class ActivityRequest(RequestSerializer):
     tenant_id = id_field()
     agent_id = id_field()
     ttl_seconds = StrictIntegerField(min_value=1, max_value=ONE_YEAR)
 
 
-class ActivityQuery(WalkQuery):
+class ActivityQuerySerializer(WalkQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
-class ActivityAnswer(serializers.Serializer[Any]):
+class ActivityResponse(serializers.Serializer[Any]):
     tenant_id = serializers.CharField()
     agent_id = serializers.CharField()
     last_seen_at = UTCDateTimeField()
@@ -195,7 +195,7 @@ class ActivityAnswer(serializers.Serializer[Any]):
 
 
 class ActivityList(serializers.Serializer[Any]):
-    items = ActivityAnswer(many=True)
+    items = ActivityResponse(many=True)
     count = serializers.IntegerField(help_text="How many are alive in all.")
     next_after = serializers.CharField(allow_null=True, required=False, help_text="With `after`.")
 
@@ -229,7 +229,7 @@ class DetailsField(AnyJSONField):
         return super().to_internal_value(data)
 
 
-class UsageBody(Body):
+class UsageRequest(RequestSerializer):
     action = StrictCharField(max_length=100)
     tenant_id = id_field(required=False)
     agent_id = id_field(required=False)
@@ -239,7 +239,7 @@ class UsageBody(Body):
     timestamp = BotTimeField(required=False)
 
 
-class UsageAnswer(serializers.Serializer[Any]):
+class UsageResponse(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     tenant_id = serializers.CharField(allow_null=True)
     agent_id = serializers.CharField(allow_null=True)

@@ -55,7 +55,7 @@ INSTALLED_APPS = [
 
 ROOT_URLCONF = "maim.urls_public"
 PUBLIC_MIDDLEWARE = [
-    "core.http.middleware.RequestScopeMiddleware",
+    "core.http.middleware.RequestContextMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # outside of all that may refuse: a console must be able to read why
     "core.http.middleware.PublicSurfaceMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -71,7 +71,7 @@ MIDDLEWARE = [  # of the admin, which alone has sessions and forms
 ]
 INTERNAL_URLCONF = "maim.urls_internal"
 INTERNAL_MIDDLEWARE = [
-    "core.http.middleware.RequestScopeMiddleware",
+    "core.http.middleware.RequestContextMiddleware",
     "core.http.middleware.InternalSurfaceMiddleware",
 ]
 WSGI_APPLICATION = "maim.wsgi.application"

@@ -19,7 +19,7 @@ from core.errors import Conflict
 from core.models import AuditEntry
 from tenants import services
 from tenants.models import Membership, Tenant
-from tenants.serializers import InternalTenantChanges
+from tenants.serializers import InternalTenantUpdateRequest
 
 
 class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -126,7 +126,7 @@ class TenantAdmin(ConfigAdmin):
     )
     readonly_fields = ("id", "owner", "created_at", "updated_at")
     inlines = (Members, NewMembers)
-    body = InternalTenantChanges
+    body = InternalTenantUpdateRequest
     masks = {"tenant_config": masked_tenant_config}
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:

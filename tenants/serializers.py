@@ -4,12 +4,12 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.serializers import UserAnswer
+from accounts.serializers import UserResponse
 from agent_config.updates import internal_tenant_config, masked_tenant_config
 from core.http.fields import (
-    Body,
     ChoiceField,
     JSONObjectField,
+    RequestSerializer,
     StrictCharField,
     UTCDateTimeField,
     description_field,
@@ -20,7 +20,7 @@ from core.http.limit_fields import QuotaField, RateLimitField
 from tenants.models import TenantStatus, TenantType
 
 
-class TenantBody(Body):
+class TenantCreateRequest(RequestSerializer):
     """v1's; a person's tenant is their own."""
 
     tenant_name = name_field(255)
@@ -30,7 +30,7 @@ class TenantBody(Body):
     tenant_config = JSONObjectField(required=False)
 
 
-class InternalTenantBody(TenantBody):
+class InternalTenantCreateRequest(TenantCreateRequest):
     """v2's."""
 
     owner_id = id_field(
@@ -40,7 +40,7 @@ class InternalTenantBody(TenantBody):
     quota = QuotaField(required=False)
 
 
-class TenantChanges(Body):
+class TenantUpdateRequest(RequestSerializer):
     """v1's changes: null leaves a field alone; `""` and `{}` empty it. People give no status and no limits."""
 
     tenant_name = name_field(255, required=False)
@@ -49,7 +49,7 @@ class TenantChanges(Body):
     tenant_config = JSONObjectField(required=False)
 
 
-class InternalTenantChanges(TenantChanges):
+class InternalTenantUpdateRequest(TenantUpdateRequest):
     """v2's."""
 
     status = ChoiceField(TenantStatus.choices, required=False)
@@ -64,7 +64,7 @@ class MaskedTenantConfigField(JSONObjectField):
         return masked_tenant_config(value)
 
 
-class TenantAnswer(serializers.Serializer[Any]):
+class TenantResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
     tenant_id = serializers.CharField(source="id")
     tenant_name = serializers.CharField()
@@ -88,14 +88,14 @@ class InternalTenantConfigField(JSONObjectField):
         return internal_tenant_config(value)
 
 
-class InternalTenantAnswer(TenantAnswer):
+class InternalTenantResponse(TenantResponse):
     """v2's."""
 
     tenant_config = InternalTenantConfigField(allow_null=True)  # type: ignore[assignment]  # the same with another representation
 
 
 class TenantPage(serializers.Serializer[Any]):
-    items = TenantAnswer(many=True)
+    items = TenantResponse(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()
@@ -107,12 +107,12 @@ class DeletedTenant(serializers.Serializer[Any]):
     id = serializers.CharField()
 
 
-class MembershipAnswer(serializers.Serializer[Any]):
+class MembershipResponse(serializers.Serializer[Any]):
     tenant_id = serializers.CharField()
     tenant_name = serializers.CharField(source="tenant.tenant_name")
     tenant_status = serializers.CharField(source="tenant.status")
     role = serializers.CharField()
 
 
-class ProfileAnswer(UserAnswer):
-    memberships = MembershipAnswer(many=True)
+class ProfileResponse(UserResponse):
+    memberships = MembershipResponse(many=True)

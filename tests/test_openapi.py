@@ -84,7 +84,7 @@ class TestDocument:
     def test_errors_have_the_shape_of_their_place(self, surface: Surface) -> None:
         for title, operation in operations(surface).items():
             enveloped = re.search("/v2/|/usage/|/v1/tenants|/v1/api-keys", title)
-            expected = "ErrorEnvelope" if enveloped else "ErrorAnswer"
+            expected = "ErrorEnvelope" if enveloped else "ErrorResponse"
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and (title, status) != ("GET /ready", "503"):
                     shape = response["content"]["application/json"]["schema"]["$ref"]

@@ -12,16 +12,16 @@ from agents.services.plugins import revealed
 from core.http.fields import (
     ID_LENGTH,
     NAME_LENGTH,
-    Body,
     BoundedListField,
     ChoiceField,
     JSONObjectField,
-    Query,
-    SliceQuery,
+    QuerySerializer,
+    RequestSerializer,
+    SliceQuerySerializer,
     StrictBooleanField,
     StrictCharField,
     UTCDateTimeField,
-    WalkQuery,
+    WalkQuerySerializer,
     description_field,
     id_field,
     name_field,
@@ -47,7 +47,7 @@ class TemplateIdField(StrictCharField):
         return template_id or None
 
 
-class AgentBody(Body):
+class AgentCreateRequest(RequestSerializer):
     """v1's; without a `tenant_id` it is the caller's first tenant."""
 
     name = name_field()
@@ -60,13 +60,13 @@ class AgentBody(Body):
     quota = QuotaField(required=False)
 
 
-class TenantAgentBody(AgentBody):
+class TenantAgentCreateRequest(AgentCreateRequest):
     """v2's."""
 
     tenant_id = id_field()
 
 
-class AgentChanges(Body):
+class AgentUpdateRequest(RequestSerializer):
     """Changes of an agent: null leaves a field alone; `""`, `[]` and `{}` empty it."""
 
     name = name_field(required=False)
@@ -79,7 +79,7 @@ class AgentChanges(Body):
     quota = QuotaField(required=False, empties=True, help_text="`{}` takes it off.")
 
 
-class AgentListQuery(SliceQuery):
+class AgentListQuerySerializer(SliceQuerySerializer):
     q = serializers.CharField(required=False, max_length=100, help_text="Part of the name.")
     status = ChoiceField(AgentStatus.choices, required=False)
     tenant_id = serializers.CharField(required=False, max_length=50)
@@ -134,7 +134,7 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
     }
 
 
-class NoticeAnswer(serializers.Serializer[Any]):
+class NoticeResponse(serializers.Serializer[Any]):
     path = serializers.CharField()
     message = serializers.CharField()
 
@@ -144,7 +144,7 @@ def with_warnings(shown: dict[str, Any], row: Configured) -> dict[str, Any]:
     return {**shown, "config_warnings": [notice._asdict() for notice in row.config_warnings]}
 
 
-class ListedAgentAnswer(serializers.Serializer[Any]):
+class ListedAgentResponse(serializers.Serializer[Any]):
     """v1's agent in a list. The fields describe; twenty agents field by field would take DRF milliseconds."""
 
     id = serializers.CharField()
@@ -165,17 +165,17 @@ class ListedAgentAnswer(serializers.Serializer[Any]):
         return public_agent(instance)
 
 
-class AgentAnswer(ListedAgentAnswer):
+class AgentResponse(ListedAgentResponse):
     """v1's agent."""
 
-    config_warnings = NoticeAnswer(many=True)
+    config_warnings = NoticeResponse(many=True)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return with_warnings(public_agent(instance), instance)
 
 
-class ListedInternalAgentAnswer(serializers.Serializer[Any]):
-    """v2's agent in a list. The fields describe, as ListedAgentAnswer's do."""
+class ListedInternalAgentResponse(serializers.Serializer[Any]):
+    """v2's agent in a list. The fields describe, as ListedAgentResponse's do."""
 
     id = serializers.CharField()
     agent_id = serializers.CharField(source="id")
@@ -196,22 +196,22 @@ class ListedInternalAgentAnswer(serializers.Serializer[Any]):
         return internal_agent(instance)
 
 
-class InternalAgentAnswer(ListedInternalAgentAnswer):
+class InternalAgentResponse(ListedInternalAgentResponse):
     """v2's agent."""
 
-    config_warnings = NoticeAnswer(many=True)
+    config_warnings = NoticeResponse(many=True)
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         return with_warnings(internal_agent(instance), instance)
 
 
-class PluginBody(Body):
+class PluginRequest(RequestSerializer):
     plugin_name = name_field()
     enabled = StrictBooleanField()
     config = JSONObjectField(required=False)
 
 
-class PluginCursorQuery(WalkQuery):
+class PluginCursorQuerySerializer(WalkQuerySerializer):
     after = serializers.CharField(
         required=False,
         allow_blank=True,
@@ -221,27 +221,27 @@ class PluginCursorQuery(WalkQuery):
     )
 
 
-class PluginQuery(Query):
+class PluginQuerySerializer(QuerySerializer):
     agent_id = serializers.CharField(required=False, max_length=50)
     tenant_id = serializers.CharField(
         required=False, max_length=50, help_text="Where no agent is named; by default the caller's first tenant."
     )
 
 
-class InternalPluginQuery(Query):
+class InternalPluginQuerySerializer(QuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
     agent_id = serializers.CharField(required=False, max_length=50)
 
 
-class PluginListQuery(PluginQuery, PluginCursorQuery):
+class PluginListQuerySerializer(PluginQuerySerializer, PluginCursorQuerySerializer):
     pass
 
 
-class InternalPluginListQuery(InternalPluginQuery, PluginCursorQuery):
+class InternalPluginListQuerySerializer(InternalPluginQuerySerializer, PluginCursorQuerySerializer):
     pass
 
 
-class PluginAnswer(serializers.Serializer[Any]):
+class PluginResponse(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id")
     tenant_id = serializers.CharField()
     agent_id = serializers.CharField(allow_null=True)
@@ -260,18 +260,18 @@ class RevealedConfigField(JSONObjectField):
         return revealed(value)
 
 
-class InternalPluginAnswer(PluginAnswer):
+class InternalPluginResponse(PluginResponse):
     config = RevealedConfigField()  # type: ignore[assignment]  # the same with another representation
 
 
-class ProviderAnswer(serializers.Serializer[Any]):
+class ProviderResponse(serializers.Serializer[Any]):
     name = serializers.CharField()
     client_type = serializers.CharField()
     base_url = serializers.CharField(allow_null=True)
     is_server_provider = serializers.BooleanField()
 
 
-class ModelsAnswer(serializers.Serializer[Any]):
-    providers = ProviderAnswer(many=True)
+class ModelsResponse(serializers.Serializer[Any]):
+    providers = ProviderResponse(many=True)
     models = serializers.ListField(child=serializers.DictField())
     defaults = serializers.DictField()

@@ -8,15 +8,15 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agents.serializers.agents import MaskedConfigField, NoticeAnswer
+from agents.serializers.agents import MaskedConfigField, NoticeResponse
 from core.http.fields import (
-    Body,
     FlagParameter,
     JSONObjectField,
     NumberParameter,
-    PageQuery,
-    Query,
-    SliceQuery,
+    PageQuerySerializer,
+    QuerySerializer,
+    RequestSerializer,
+    SliceQuerySerializer,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
@@ -30,23 +30,23 @@ MAX_VERSION = 2**31 - 1
 MAX_CHANGES = 1000
 
 
-class ConfigWriteQuery(Query):
+class ConfigWriteQuerySerializer(QuerySerializer):
     note = serializers.CharField(required=False, max_length=MAX_NOTE_LENGTH, help_text="Why; kept with the version.")
     replace = FlagParameter(help_text="1: in place of the stored config, not merged into it.")
 
 
-class EffectiveQuery(Query):
+class EffectiveQuerySerializer(QuerySerializer):
     explain = FlagParameter(help_text="1: also `sources`, the layer that each leaf comes from.")
 
 
-class InternalEffectiveQuery(EffectiveQuery):
+class InternalEffectiveQuerySerializer(EffectiveQuerySerializer):
     reveal_secrets = FlagParameter(help_text="1: with the secrets themselves; the audit log tells of it.")
 
 
-class EffectiveAnswer(serializers.Serializer[Any]):
+class EffectiveResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="The agent's own.")
     config = JSONObjectField()
-    warnings = NoticeAnswer(many=True)
+    warnings = NoticeResponse(many=True)
     sources = serializers.DictField(
         child=serializers.ChoiceField(["default", "template", "tenant", "agent"]),
         required=False,
@@ -71,7 +71,7 @@ class PatchField(serializers.ListField):
         return value
 
 
-class VersionAnswer(serializers.Serializer[Any]):
+class VersionResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="number")
     created_at = UTCDateTimeField()
     author = serializers.CharField()
@@ -79,7 +79,7 @@ class VersionAnswer(serializers.Serializer[Any]):
     changes = PatchField(source="patch", help_text="What changed, as a JSON patch without secrets.")
 
 
-class WholeVersionAnswer(VersionAnswer):
+class WholeVersionResponse(VersionResponse):
     config = MaskedConfigField()
 
 
@@ -100,16 +100,16 @@ class VersionCursor(NumberParameter):
         return 0 if data == "" else super().to_internal_value(data)
 
 
-class VersionListQuery(SliceQuery):
+class VersionListQuerySerializer(SliceQuerySerializer):
     after = VersionCursor()
 
 
-class VersionPageQuery(PageQuery):
+class VersionPageQuerySerializer(PageQuerySerializer):
     after = VersionCursor()
 
 
 class VersionPage(serializers.Serializer[Any]):
-    items = VersionAnswer(many=True)
+    items = VersionResponse(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()
@@ -117,7 +117,7 @@ class VersionPage(serializers.Serializer[Any]):
     next_after = serializers.CharField(allow_null=True)
 
 
-class DiffQuery(Query):
+class DiffQuerySerializer(QuerySerializer):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         # Not as attributes of the class, because `from` is a word of Python's own.
         return {
@@ -126,7 +126,7 @@ class DiffQuery(Query):
         }
 
 
-class DiffAnswer(serializers.Serializer[Any]):
+class DiffResponse(serializers.Serializer[Any]):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
             "from": serializers.IntegerField(),
@@ -135,24 +135,24 @@ class DiffAnswer(serializers.Serializer[Any]):
         }
 
 
-class RestoreBody(Body):
+class RestoreRequest(RequestSerializer):
     version = StrictIntegerField(min_value=1, max_value=MAX_VERSION)
     note = StrictCharField(max_length=MAX_NOTE_LENGTH, required=False, allow_blank=True)
 
 
-class RestoredAnswer(serializers.Serializer[Any]):
+class RestoredResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="config_version")
     config = MaskedConfigField()
 
 
-class ChangesQuery(Query):
+class ChangesQuerySerializer(QuerySerializer):
     after = serializers.CharField(
         required=False, max_length=100, help_text="The last cursor; without one, the answer is where to begin."
     )
     limit = NumberParameter(min_value=1, max_value=MAX_CHANGES, default=100)
 
 
-class ChangeAnswer(serializers.Serializer[Any]):
+class ChangeResponse(serializers.Serializer[Any]):
     agent_id = serializers.CharField()
     tenant_id = serializers.CharField(allow_null=True)
     deleted = serializers.BooleanField()
@@ -160,13 +160,13 @@ class ChangeAnswer(serializers.Serializer[Any]):
     config_version = serializers.IntegerField(allow_null=True)
 
 
-class ChangesAnswer(serializers.Serializer[Any]):
-    items = ChangeAnswer(many=True)
+class ChangesResponse(serializers.Serializer[Any]):
+    items = ChangeResponse(many=True)
     cursor = serializers.CharField()
     has_more = serializers.BooleanField()
 
 
-class TemplateBody(Body):
+class TemplateCreateRequest(RequestSerializer):
     """v1's; a tenant's own template, by default of the caller's first tenant."""
 
     name = name_field()
@@ -175,13 +175,13 @@ class TemplateBody(Body):
     tenant_id = id_field(required=False)
 
 
-class InternalTemplateBody(TemplateBody):
+class InternalTemplateCreateRequest(TemplateCreateRequest):
     """v2's; without a `tenant_id` it is a template for everybody, whose id may be chosen."""
 
     template_id = id_field(required=False)
 
 
-class TemplateChanges(Body):
+class TemplateUpdateRequest(RequestSerializer):
     clearable = frozenset({"description"})
 
     name = name_field(required=False)
@@ -189,24 +189,24 @@ class TemplateChanges(Body):
     config = JSONObjectField(required=False)
 
 
-class TemplateWriteQuery(Query):
+class TemplateWriteQuerySerializer(QuerySerializer):
     dry_run = FlagParameter(help_text="1: only say how many agents it would change.")
     replace = FlagParameter(help_text="1: the config in place of the stored one, not merged into it.")
 
 
-class TemplateDeletionQuery(Query):
+class TemplateDeletionQuerySerializer(QuerySerializer):
     dry_run = FlagParameter(help_text="1: only say how many agents it would change.")
 
 
-class TemplateListQuery(SliceQuery):
+class TemplateListQuerySerializer(SliceQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
-class TemplatePageQuery(PageQuery):
+class TemplatePageQuerySerializer(PageQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
-class ListedTemplateAnswer(serializers.Serializer[Any]):
+class ListedTemplateResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
     template_id = serializers.CharField(source="id")
     tenant_id = serializers.CharField(allow_null=True, help_text="Null: an operator's, for everybody.")
@@ -218,12 +218,12 @@ class ListedTemplateAnswer(serializers.Serializer[Any]):
     revision = serializers.IntegerField()
 
 
-class TemplateAnswer(ListedTemplateAnswer):
-    config_warnings = NoticeAnswer(many=True)
+class TemplateResponse(ListedTemplateResponse):
+    config_warnings = NoticeResponse(many=True)
 
 
 class TemplatePage(serializers.Serializer[Any]):
-    items = ListedTemplateAnswer(many=True)
+    items = ListedTemplateResponse(many=True)
     total = serializers.IntegerField()
     page = serializers.IntegerField()
     size = serializers.IntegerField()
@@ -231,15 +231,15 @@ class TemplatePage(serializers.Serializer[Any]):
     next_after = serializers.CharField(allow_null=True)
 
 
-class TemplateWriteAnswer(serializers.Serializer[Any]):
+class TemplateWriteResponse(serializers.Serializer[Any]):
     """The template after a change, or that would be changed; and how many agents follow it."""
 
-    template = TemplateAnswer()
+    template = TemplateResponse()
     agents = serializers.IntegerField()
     dry_run = serializers.BooleanField()
 
 
-class TemplateDeletionAnswer(serializers.Serializer[Any]):
+class TemplateDeletionResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
     agents = serializers.IntegerField()
     dry_run = serializers.BooleanField()

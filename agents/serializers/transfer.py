@@ -6,17 +6,17 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.serializers.agents import AgentAnswer, InternalAgentAnswer, NoticeAnswer, PluginBody, tags_field
+from agents.serializers.agents import AgentResponse, InternalAgentResponse, NoticeResponse, PluginRequest, tags_field
 from agents.serializers.configs import MAX_NOTE_LENGTH
 from agents.services.plugins import MAX_PLUGINS
 from agents.services.transfer import FORMAT
 from core.http.fields import (
-    Body,
     BoundedListField,
     ChoiceField,
     FlagParameter,
     JSONObjectField,
-    Query,
+    QuerySerializer,
+    RequestSerializer,
     StrictCharField,
     StrictIntegerField,
     description_field,
@@ -27,22 +27,22 @@ from core.http.fields import (
 FORMATS = ("json", "toml")
 
 
-class DuplicateBody(Body):
+class DuplicateRequest(RequestSerializer):
     name = name_field(required=False, help_text="By default the agent's own, and (copy).")
     note = StrictCharField(
         max_length=MAX_NOTE_LENGTH, required=False, allow_blank=True, help_text="Why; kept with the first version."
     )
 
 
-class ExportQuery(Query):
+class ExportQuerySerializer(QuerySerializer):
     format = ChoiceField(FORMATS, default="json")
 
 
-class InternalExportQuery(ExportQuery):
+class InternalExportQuerySerializer(ExportQuerySerializer):
     reveal_secrets = FlagParameter(help_text="1: with the secrets themselves; the audit log tells of it.")
 
 
-class ExportBody(Body):
+class ExportDocument(RequestSerializer):
     """An agent as a file holds it: what it was set up with, but for its keys and limits."""
 
     maim_export = StrictIntegerField(min_value=FORMAT, max_value=FORMAT, help_text="The format of this file.")
@@ -51,33 +51,33 @@ class ExportBody(Body):
     tags = tags_field()
     template_id = id_field(required=False)
     config = JSONObjectField(required=False)
-    plugins = BoundedListField(child=PluginBody(), max_length=MAX_PLUGINS, required=False)
+    plugins = BoundedListField(child=PluginRequest(), max_length=MAX_PLUGINS, required=False)
 
 
-class ImportQuery(Query):
+class ImportQuerySerializer(QuerySerializer):
     dry_run = FlagParameter(help_text="1: only say whether it would work.")
     tenant_id = serializers.CharField(
         required=False, max_length=50, help_text="Whose agent it becomes; by default the caller's first tenant's."
     )
 
 
-class InternalImportQuery(ImportQuery):
+class InternalImportQuerySerializer(ImportQuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
 
 
-class ImportAnswer(serializers.Serializer[Any]):
+class ImportResponse(serializers.Serializer[Any]):
     """v1's."""
 
     dry_run = serializers.BooleanField()
-    agent = AgentAnswer(allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong.")
-    config_warnings = NoticeAnswer(many=True)
+    agent = AgentResponse(allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong.")
+    config_warnings = NoticeResponse(many=True)
 
 
-class InternalImportAnswer(serializers.Serializer[Any]):
+class InternalImportResponse(serializers.Serializer[Any]):
     """v2's."""
 
     dry_run = serializers.BooleanField()
-    agent = InternalAgentAnswer(
+    agent = InternalAgentResponse(
         allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong."
     )
-    config_warnings = NoticeAnswer(many=True)
+    config_warnings = NoticeResponse(many=True)

@@ -14,7 +14,7 @@ from agents import services
 from agents.access import agents_for
 from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
 from agents.models import Agent
-from agents.serializers.agents import ListedAgentAnswer, public_agent
+from agents.serializers.agents import ListedAgentResponse, public_agent
 from agents.tests.wire import AGENTS
 from core import clock
 from core.actor import Actor, ActorKind
@@ -103,7 +103,7 @@ def test_its_values_are_the_models(alice: Person) -> None:
 
 
 def test_it_has_what_is_documented() -> None:
-    assert set(ListedAgent._fields) == set(ListedAgentAnswer().fields)
+    assert set(ListedAgent._fields) == set(ListedAgentResponse().fields)
 
 
 @pytest.mark.usefixtures("agents")

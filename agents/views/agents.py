@@ -16,52 +16,52 @@ from agents.access import get_agent
 from agents.listing import NEWEST_FIRST, AgentList
 from agents.models import Agent
 from agents.serializers.agents import (
-    AgentAnswer,
-    AgentBody,
-    AgentChanges,
-    AgentListQuery,
-    ListedAgentAnswer,
-    ModelsAnswer,
-    PluginAnswer,
-    PluginBody,
-    PluginListQuery,
-    PluginQuery,
+    AgentCreateRequest,
+    AgentListQuerySerializer,
+    AgentResponse,
+    AgentUpdateRequest,
+    ListedAgentResponse,
+    ModelsResponse,
+    PluginListQuerySerializer,
+    PluginQuerySerializer,
+    PluginRequest,
+    PluginResponse,
 )
 from agents.services import plugins
 from agents.services.config_versions import ConfigWrite
 from core.http.openapi import operation
 from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
-from core.http.views import PlainView
+from core.http.views import V1View
 from tenants.access import Need, default_tenant, get_tenant
 from tenants.models import Tenant
 
 
-class Agents(PlainView):
+class Agents(V1View):
     @operation(
         "List the agents of all one's tenants",
         tag="agents",
-        query=AgentListQuery,
-        answer=ListedAgentAnswer(many=True),
+        query=AgentListQuerySerializer,
+        response=ListedAgentResponse(many=True),
         total_count=True,
     )
     def get(self, request: Request) -> Response:
-        query = self.query(AgentListQuery)
+        query = self.validated_query(AgentListQuerySerializer)
         part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
         rows = AgentList(self.actor, sort=query.pop("sort", NEWEST_FIRST), filters=query)
-        return bare_list(rows, ListedAgentAnswer, **part)
+        return bare_list(rows, ListedAgentResponse, **part)
 
     @operation(
         "Create an agent",
         tag="agents",
-        request=AgentBody,
-        answer=AgentAnswer,
-        refusals=(404, 409),
+        request=AgentCreateRequest,
+        response=AgentResponse,
+        errors=(404, 409),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        body = self.body(AgentBody)
+        body = self.validated_data(AgentCreateRequest)
         named = body.pop("tenant_id", None)
         tenant = (
             get_tenant(self.actor, named, Need.WRITE_AGENTS)
@@ -70,21 +70,21 @@ class Agents(PlainView):
         )
         agent = services.create_agent(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         headers = warnings_header(agent.config_warnings)
-        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent created"), headers=headers)
+        return self.respond_revised(AgentResponse(agent).data, message=_("Agent created"), headers=headers)
 
 
-class AgentResource(PlainView):
-    @operation("Read an agent", tag="agents", answer=AgentAnswer, refusals=(404,), conditional=True)
+class AgentResource(V1View):
+    @operation("Read an agent", tag="agents", response=AgentResponse, errors=(404,), conditional=True)
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        return self.reply_unless_known(agent, AgentAnswer, message=_("Agent found"))
+        return self.respond_conditionally(agent, AgentResponse, message=_("Agent found"))
 
     @operation(
         "Change an agent: only the keys sent",
         tag="agents",
-        request=AgentChanges,
-        answer=AgentAnswer,
-        refusals=(404, 409, 412),
+        request=AgentUpdateRequest,
+        response=AgentResponse,
+        errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
@@ -92,24 +92,24 @@ class AgentResource(PlainView):
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
         write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
-            actor=self.actor, agent=agent, changes=self.body(AgentChanges), config_write=write
+            actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )
         headers = warnings_header(agent.config_warnings)
-        return self.reply_revised(AgentAnswer(agent).data, message=_("Agent changed"), headers=headers)
+        return self.respond_revised(AgentResponse(agent).data, message=_("Agent changed"), headers=headers)
 
     patch = put
 
-    @operation("Delete an agent with its keys", tag="agents", answer=None, status=204, refusals=(404, 409, 412))
+    @operation("Delete an agent with its keys", tag="agents", response=None, status=204, errors=(404, 409, 412))
     def delete(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
         services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
         return Response(status=204)
 
 
-class PluginSettingsView(PlainView):
+class PluginSettingsView(V1View):
     """Plugin settings on either surface, as `shape` shows them."""
 
-    shape: ClassVar[type[PluginAnswer]] = PluginAnswer
+    shape: ClassVar[type[PluginResponse]] = PluginResponse
 
     def part(self, tenant: Tenant, agent: Agent | None, query: Mapping[str, Any]) -> Response:
         """Respond with the settings that apply to an agent, or with None to a tenant: all, or those after a cursor."""
@@ -120,34 +120,36 @@ class PluginSettingsView(PlainView):
 
     def set_plugin(self, tenant: Tenant, agent: Agent | None) -> Response:
         """Set the plugin that the body names."""
-        body = {"config": {}, **self.body(PluginBody)}
+        body = {"config": {}, **self.validated_data(PluginRequest)}
         row = plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, expected=self.if_match, **body)
-        return self.reply_revised(self.shape(row).data, message=_("Plugin set"))
+        return self.respond_revised(self.shape(row).data, message=_("Plugin set"))
 
 
 class PluginSettings(PluginSettingsView):
     @operation(
         "Read plugin settings, an agent's merged over its tenant's",
         tag="plugins",
-        query=PluginListQuery,
-        answer=PluginAnswer(many=True),
-        refusals=(404,),
+        query=PluginListQuerySerializer,
+        response=PluginResponse(many=True),
+        errors=(404,),
     )
     def get(self, request: Request) -> Response:
-        query = self.query(PluginListQuery)
+        query = self.validated_query(PluginListQuerySerializer)
         return self.part(*self._scope(query, Need.READ, Need.READ), query)
 
     @operation(
         "Set a plugin for an agent, or for a tenant",
         tag="plugins",
-        query=PluginQuery,
-        request=PluginBody,
-        answer=PluginAnswer,
-        refusals=(404, 409, 412),
+        query=PluginQuerySerializer,
+        request=PluginRequest,
+        response=PluginResponse,
+        errors=(404, 409, 412),
         revised=True,
     )
     def post(self, request: Request) -> Response:
-        return self.set_plugin(*self._scope(self.query(PluginQuery), Need.WRITE_AGENTS, Need.MANAGE))
+        return self.set_plugin(
+            *self._scope(self.validated_query(PluginQuerySerializer), Need.WRITE_AGENTS, Need.MANAGE)
+        )
 
     def _scope(self, query: Mapping[str, Any], on_agent: Need, on_tenant: Need) -> tuple[Tenant, Agent | None]:
         if "agent_id" in query:
@@ -158,13 +160,13 @@ class PluginSettings(PluginSettingsView):
         return default_tenant(self.actor, on_tenant), None
 
 
-class SystemModels(PlainView):
-    @operation("The system's model providers and models", tag="system", answer=ModelsAnswer)
+class SystemModels(V1View):
+    @operation("The system's model providers and models", tag="system", response=ModelsResponse)
     def get(self, request: Request) -> Response:
         return Response(system.models())
 
 
-class BotDefaults(PlainView):
-    @operation("The bots' default sections", tag="system", answer=serializers.DictField())
+class BotDefaults(V1View):
+    @operation("The bots' default sections", tag="system", response=serializers.DictField())
     def get(self, request: Request) -> Response:
         return Response(system.bot_defaults())

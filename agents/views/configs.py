@@ -21,16 +21,16 @@ from agents.access import check_agent, get_agent
 from agents.effective_config import Effective, Head
 from agents.serializers.agents import MaskedConfigField
 from agents.serializers.configs import (
-    ConfigWriteQuery,
-    DiffAnswer,
-    DiffQuery,
-    EffectiveAnswer,
-    EffectiveQuery,
-    RestoreBody,
-    RestoredAnswer,
-    VersionAnswer,
-    VersionListQuery,
-    WholeVersionAnswer,
+    ConfigWriteQuerySerializer,
+    DiffQuerySerializer,
+    DiffResponse,
+    EffectiveQuerySerializer,
+    EffectiveResponse,
+    RestoredResponse,
+    RestoreRequest,
+    VersionListQuerySerializer,
+    VersionResponse,
+    WholeVersionResponse,
 )
 from agents.services import config_versions
 from agents.services.config_versions import ConfigWrite
@@ -40,7 +40,7 @@ from core.http.fields import JSONObjectField
 from core.http.openapi import operation
 from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
-from core.http.views import BaseView, PlainView
+from core.http.views import BaseView, V1View
 from tenants.access import Need
 
 EXPLAINED = "-explained"
@@ -56,7 +56,7 @@ class _ConfigView(BaseView):
 
     def sent_object(self) -> dict[str, Any]:
         """The body, which is a JSON object itself."""
-        sent = self.sent
+        sent = self.raw_data
         if not isinstance(sent, dict):
             raise ParseError(_("The body must be a JSON object"))
         try:
@@ -76,8 +76,8 @@ class ConfigDocument(_ConfigView):
     @operation(
         "Read an agent's config as it was set, secrets masked",
         tag="config",
-        answer=MaskedConfigField(),
-        refusals=(404,),
+        response=MaskedConfigField(),
+        errors=(404,),
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
@@ -85,7 +85,7 @@ class ConfigDocument(_ConfigView):
         if conditional.is_unchanged(request._request, str(head.config_version)):
             return self.not_modified(str(head.config_version))
         agent = get_agent(self.actor, agent_id, Need.READ)
-        return self.reply(
+        return self.respond(
             masked(agent.config),
             message=_("Agent config found"),
             tenant_id=agent.tenant_id,
@@ -96,18 +96,18 @@ class ConfigDocument(_ConfigView):
         "Merge into an agent's config, or replace it",
         tag="config",
         request=OPEN_OBJECT,
-        query=ConfigWriteQuery,
-        answer=MaskedConfigField(),
-        refusals=(404, 409, 412),
+        query=ConfigWriteQuerySerializer,
+        response=MaskedConfigField(),
+        errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        write = self.config_write(self.query(ConfigWriteQuery))
+        write = self.config_write(self.validated_query(ConfigWriteQuerySerializer))
         changes = {"config": self.sent_object()}
         agent = services.update_agent(actor=self.actor, agent=agent, changes=changes, config_write=write)
-        return self.reply(
+        return self.respond(
             masked(agent.config),
             message=_("Agent config changed"),
             tenant_id=agent.tenant_id,
@@ -121,13 +121,13 @@ class EffectiveConfig(_ConfigView):
     @operation(
         "Read an agent's effective config, and with `explain` why it is so",
         tag="config",
-        query=EffectiveQuery,
-        answer=EffectiveAnswer,
-        refusals=(404,),
+        query=EffectiveQuerySerializer,
+        response=EffectiveResponse,
+        errors=(404,),
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        return self.shown(self.head_of(agent_id), explain=self.query(EffectiveQuery)["explain"])
+        return self.shown(self.head_of(agent_id), explain=self.validated_query(EffectiveQuerySerializer)["explain"])
 
     def shown(self, head: Head, *, explain: bool) -> Response:
         """The effective config with its secrets masked."""
@@ -143,7 +143,7 @@ class EffectiveConfig(_ConfigView):
         data = orjson.loads(found.document)
         if sources is not None:
             data["sources"] = sources
-        return self.reply(
+        return self.respond(
             data,
             message=_("Effective config found"),
             tenant_id=found.head.tenant_id,
@@ -154,12 +154,12 @@ class EffectiveConfig(_ConfigView):
 class ConfigVersion(_ConfigView):
     """One version."""
 
-    @operation("Read a version of an agent's config", tag="config", answer=WholeVersionAnswer, refusals=(404,))
+    @operation("Read a version of an agent's config", tag="config", response=WholeVersionResponse, errors=(404,))
     def get(self, request: Request, agent_id: str, number: int) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
         version = config_versions.get_version(agent, number)
-        return self.reply(
-            WholeVersionAnswer(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
+        return self.respond(
+            WholeVersionResponse(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
         )
 
 
@@ -167,13 +167,17 @@ class ConfigDiff(_ConfigView):
     """What is between two versions."""
 
     @operation(
-        "Compare two versions of an agent's config", tag="config", query=DiffQuery, answer=DiffAnswer, refusals=(404,)
+        "Compare two versions of an agent's config",
+        tag="config",
+        query=DiffQuerySerializer,
+        response=DiffResponse,
+        errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
-        asked = self.query(DiffQuery)
+        asked = self.validated_query(DiffQuerySerializer)
         changes = config_versions.diff(agent, asked["from"], asked["to"])
-        return self.reply(
+        return self.respond(
             {**asked, "changes": changes}, message=_("Config versions compared"), tenant_id=agent.tenant_id
         )
 
@@ -184,20 +188,20 @@ class ConfigRestoring(_ConfigView):
     @operation(
         "Make a version the current config again, as a new version",
         tag="config",
-        request=RestoreBody,
-        answer=RestoredAnswer,
-        refusals=(404, 409, 412),
+        request=RestoreRequest,
+        response=RestoredResponse,
+        errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        body = self.body(RestoreBody)
+        body = self.validated_data(RestoreRequest)
         agent = config_versions.restore(
             actor=self.actor, agent=agent, expected=self.if_match, strict=self.is_strict, **body
         )
-        return self.reply(
-            RestoredAnswer(agent).data,
+        return self.respond(
+            RestoredResponse(agent).data,
             message=_("Config restored"),
             tenant_id=agent.tenant_id,
             headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
@@ -207,45 +211,45 @@ class ConfigRestoring(_ConfigView):
 class ConfigSchema(BaseView):
     """What a config may contain."""
 
-    @operation("The JSON Schema of a config", tag="system", answer=JSONObjectField(), offline=True)
+    @operation("The JSON Schema of a config", tag="system", response=JSONObjectField(), offline=True)
     def get(self, request: Request) -> Response:
-        return self.reply(schema.json_schema(), message=_("Config schema found"))
+        return self.respond(schema.json_schema(), message=_("Config schema found"))
 
 
-class AgentConfig(ConfigDocument, PlainView):
+class AgentConfig(ConfigDocument, V1View):
     pass
 
 
-class AgentEffectiveConfig(EffectiveConfig, PlainView):
+class AgentEffectiveConfig(EffectiveConfig, V1View):
     pass
 
 
-class AgentConfigVersions(PlainView):
+class AgentConfigVersions(V1View):
     @operation(
         "List the versions of an agent's config, newest first",
         tag="config",
-        query=VersionListQuery,
-        answer=VersionAnswer(many=True),
-        refusals=(404,),
+        query=VersionListQuerySerializer,
+        response=VersionResponse(many=True),
+        errors=(404,),
         total_count=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
         rows = config_versions.versions_of(agent)
-        return bare_list(rows, VersionAnswer, key="number", **self.query(VersionListQuery))
+        return bare_list(rows, VersionResponse, key="number", **self.validated_query(VersionListQuerySerializer))
 
 
-class AgentConfigVersion(ConfigVersion, PlainView):
+class AgentConfigVersion(ConfigVersion, V1View):
     pass
 
 
-class AgentConfigDiff(ConfigDiff, PlainView):
+class AgentConfigDiff(ConfigDiff, V1View):
     pass
 
 
-class AgentConfigRestoring(ConfigRestoring, PlainView):
+class AgentConfigRestoring(ConfigRestoring, V1View):
     pass
 
 
-class AgentConfigSchema(ConfigSchema, PlainView):
+class AgentConfigSchema(ConfigSchema, V1View):
     pass

@@ -7,22 +7,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.serializers.configs import (
-    ListedTemplateAnswer,
-    TemplateAnswer,
-    TemplateBody,
-    TemplateChanges,
-    TemplateDeletionAnswer,
-    TemplateDeletionQuery,
-    TemplateListQuery,
-    TemplateWriteAnswer,
-    TemplateWriteQuery,
+    ListedTemplateResponse,
+    TemplateCreateRequest,
+    TemplateDeletionQuerySerializer,
+    TemplateDeletionResponse,
+    TemplateListQuerySerializer,
+    TemplateResponse,
+    TemplateUpdateRequest,
+    TemplateWriteQuerySerializer,
+    TemplateWriteResponse,
 )
 from agents.services import templates
 from core.http import conditional
 from core.http.openapi import operation
 from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
-from core.http.views import BaseView, PlainView
+from core.http.views import BaseView, V1View
 from core.revisions import check_revision
 from tenants.access import Need, default_tenant, get_tenant
 
@@ -30,25 +30,25 @@ from tenants.access import Need, default_tenant, get_tenant
 class TemplateDocument(BaseView):
     """One template."""
 
-    @operation("Read a template", tag="templates", answer=TemplateAnswer, refusals=(404,), conditional=True)
+    @operation("Read a template", tag="templates", response=TemplateResponse, errors=(404,), conditional=True)
     def get(self, request: Request, template_id: str) -> Response:
         template = templates.get_template(self.actor, template_id, Need.READ)
-        return self.reply_unless_known(
-            template, TemplateAnswer, message=_("Template found"), tenant_id=template.tenant_id
+        return self.respond_conditionally(
+            template, TemplateResponse, message=_("Template found"), tenant_id=template.tenant_id
         )
 
     @operation(
         "Change a template, and with it all agents that use it; or say how many those are",
         tag="templates",
-        request=TemplateChanges,
-        query=TemplateWriteQuery,
-        answer=TemplateWriteAnswer,
-        refusals=(404, 409, 412),
+        request=TemplateUpdateRequest,
+        query=TemplateWriteQuerySerializer,
+        response=TemplateWriteResponse,
+        errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
     def put(self, request: Request, template_id: str) -> Response:
-        query, changes = self.query(TemplateWriteQuery), self.body(TemplateChanges)
+        query, changes = self.validated_query(TemplateWriteQuerySerializer), self.validated_data(TemplateUpdateRequest)
         template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
         if query["dry_run"]:
             check_revision(template, self.if_match)
@@ -66,8 +66,8 @@ class TemplateDocument(BaseView):
             "agents": templates.agents_of(template).count(),
             "dry_run": query["dry_run"],
         }
-        return self.reply(
-            TemplateWriteAnswer(answer).data,
+        return self.respond(
+            TemplateWriteResponse(answer).data,
             message=_("Nothing was changed") if query["dry_run"] else _("Template changed"),
             tenant_id=template.tenant_id,
             headers={**conditional.version_header(template.revision), **warnings_header(template.config_warnings)},
@@ -76,51 +76,53 @@ class TemplateDocument(BaseView):
     @operation(
         "Delete a template; or say how many agents use it",
         tag="templates",
-        query=TemplateDeletionQuery,
-        answer=TemplateDeletionAnswer,
-        refusals=(404, 409, 412),
+        query=TemplateDeletionQuerySerializer,
+        response=TemplateDeletionResponse,
+        errors=(404, 409, 412),
     )
     def delete(self, request: Request, template_id: str) -> Response:
-        is_dry_run = self.query(TemplateDeletionQuery)["dry_run"]
+        is_dry_run = self.validated_query(TemplateDeletionQuerySerializer)["dry_run"]
         template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
         answer = {"id": template.id, "agents": templates.agents_of(template).count(), "dry_run": is_dry_run}
         if is_dry_run:
             check_revision(template, self.if_match)
         else:
             templates.delete_template(actor=self.actor, template=template, expected=self.if_match)
-        return self.reply(
+        return self.respond(
             answer,
             message=_("Nothing was changed") if is_dry_run else _("Template deleted"),
             tenant_id=template.tenant_id,
         )
 
 
-class Templates(PlainView):
+class Templates(V1View):
     @operation(
         "List the templates one may use: the operators', and those of one's tenants",
         tag="templates",
-        query=TemplateListQuery,
-        answer=ListedTemplateAnswer(many=True),
+        query=TemplateListQuerySerializer,
+        response=ListedTemplateResponse(many=True),
         total_count=True,
     )
     def get(self, request: Request) -> Response:
-        query = self.query(TemplateListQuery)
+        query = self.validated_query(TemplateListQuerySerializer)
         rows = templates.templates_for(self.actor)
         if "tenant_id" in query:
             rows = rows.filter(tenant_id=query["tenant_id"])
-        return bare_list(rows, ListedTemplateAnswer, skip=query["skip"], limit=query["limit"], after=query.get("after"))
+        return bare_list(
+            rows, ListedTemplateResponse, skip=query["skip"], limit=query["limit"], after=query.get("after")
+        )
 
     @operation(
         "Create a template of one's tenant",
         tag="templates",
-        request=TemplateBody,
-        answer=TemplateAnswer,
-        refusals=(404, 409),
+        request=TemplateCreateRequest,
+        response=TemplateResponse,
+        errors=(404, 409),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        body = self.body(TemplateBody)
+        body = self.validated_data(TemplateCreateRequest)
         named = body.pop("tenant_id", None)
         tenant = (
             default_tenant(self.actor, Need.WRITE_AGENTS)
@@ -129,8 +131,8 @@ class Templates(PlainView):
         )
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         headers = warnings_header(template.config_warnings)
-        return self.reply_revised(TemplateAnswer(template).data, message=_("Template created"), headers=headers)
+        return self.respond_revised(TemplateResponse(template).data, message=_("Template created"), headers=headers)
 
 
-class Template(TemplateDocument, PlainView):
+class Template(TemplateDocument, V1View):
     pass

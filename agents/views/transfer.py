@@ -17,12 +17,18 @@ from rest_framework.serializers import Serializer
 from agents import transfer_files
 from agents.access import get_agent
 from agents.models import Agent
-from agents.serializers.agents import AgentAnswer
-from agents.serializers.transfer import DuplicateBody, ExportBody, ExportQuery, ImportAnswer, ImportQuery
+from agents.serializers.agents import AgentResponse
+from agents.serializers.transfer import (
+    DuplicateRequest,
+    ExportDocument,
+    ExportQuerySerializer,
+    ImportQuerySerializer,
+    ImportResponse,
+)
 from agents.services import transfer
 from core.http.openapi import TOML, operation
 from core.http.preferences import warnings_header
-from core.http.views import BaseView, PlainView
+from core.http.views import BaseView, V1View
 from tenants.access import Need, default_tenant, get_tenant
 from tenants.models import Tenant
 
@@ -33,12 +39,14 @@ class Duplication(BaseView):
     def duplicated(self, agent_id: str, answer: type[Serializer[Any]]) -> Response:
         """The new agent."""
         agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
-        body = self.body(DuplicateBody)
+        body = self.validated_data(DuplicateRequest)
 
         def duplicate() -> Any:
             return answer(transfer.duplicate_agent(actor=self.actor, agent=agent, **body)).data
 
-        return self.reply_revised(self.once(duplicate), message=_("Agent duplicated"), tenant_id=agent.tenant_id)
+        return self.respond_revised(
+            self.run_idempotent(duplicate), message=_("Agent duplicated"), tenant_id=agent.tenant_id
+        )
 
 
 class Export(BaseView):
@@ -57,7 +65,7 @@ class Export(BaseView):
 class Import(BaseView):
     def imported(self, tenant: Tenant, answer: type[Serializer[Any]], *, dry_run: bool) -> Response:
         """The new agent, or with `dry_run` nothing but that it could be."""
-        document = self.body(ExportBody)
+        document = self.validated_data(ExportDocument)
         del document["maim_export"]
         document["strict"] = self.is_strict
         agent = None
@@ -67,53 +75,53 @@ class Import(BaseView):
             agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
             warnings = agent.config_warnings
         shown = answer({"dry_run": dry_run, "agent": agent, "config_warnings": warnings}).data
-        return self.reply(shown, message=_("Agent imported"), tenant_id=tenant.id, headers=warnings_header(warnings))
+        return self.respond(shown, message=_("Agent imported"), tenant_id=tenant.id, headers=warnings_header(warnings))
 
 
-class AgentDuplication(Duplication, PlainView):
+class AgentDuplication(Duplication, V1View):
     @operation(
         "Duplicate an agent: its config with all secrets, its plugin settings, but no keys",
         tag="agents",
-        request=DuplicateBody,
-        answer=AgentAnswer,
-        refusals=(404, 409),
+        request=DuplicateRequest,
+        response=AgentResponse,
+        errors=(404, 409),
         idempotent=True,
         revised=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
-        return self.duplicated(agent_id, AgentAnswer)
+        return self.duplicated(agent_id, AgentResponse)
 
 
-class AgentExport(Export, PlainView):
+class AgentExport(Export, V1View):
     @operation(
         "Export an agent as a file, without its secrets",
         tag="agents",
-        query=ExportQuery,
-        answer=ExportBody,
-        refusals=(404,),
+        query=ExportQuerySerializer,
+        response=ExportDocument,
+        errors=(404,),
         download=True,
     )
     def get(self, request: Request, agent_id: str) -> HttpResponse:
-        form = self.query(ExportQuery)["format"]
+        form = self.validated_query(ExportQuerySerializer)["format"]
         agent = get_agent(self.actor, agent_id, Need.READ)
         return self.file(agent, transfer.exported(agent), form)
 
 
-class AgentImport(Import, PlainView):
+class AgentImport(Import, V1View):
     @operation(
         "Make an agent from an exported file, or say whether it would work",
         tag="agents",
-        request=ExportBody,
-        query=ImportQuery,
-        answer=ImportAnswer,
-        refusals=(404, 409),
+        request=ExportDocument,
+        query=ImportQuerySerializer,
+        response=ImportResponse,
+        errors=(404, 409),
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        query = self.query(ImportQuery)
+        query = self.validated_query(ImportQuerySerializer)
         tenant = (
             get_tenant(self.actor, query["tenant_id"], Need.WRITE_AGENTS)
             if "tenant_id" in query
             else default_tenant(self.actor, Need.WRITE_AGENTS)
         )
-        return self.imported(tenant, ImportAnswer, dry_run=query["dry_run"])
+        return self.imported(tenant, ImportResponse, dry_run=query["dry_run"])

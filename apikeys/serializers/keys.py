@@ -13,13 +13,13 @@ from apikeys.validators import MAX_NETWORKS, MAX_PERMISSIONS
 from core import clock
 from core.http.fields import (
     MAX_PAGE,
-    Body,
     ChoiceField,
-    CursorQuery,
+    CursorQuerySerializer,
     JSONObjectField,
     NumberParameter,
-    Query,
-    SliceQuery,
+    QuerySerializer,
+    RequestSerializer,
+    SliceQuerySerializer,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
@@ -84,7 +84,7 @@ class FlagParameter(serializers.BooleanField):
         return bool(data == "true")
 
 
-class _KeyFields(Body):
+class _KeyFields(RequestSerializer):
     description = description_field()
     permissions = PermissionsField(required=False)
     expires_at = UTCDateTimeField(required=False)
@@ -96,27 +96,27 @@ class _KeyFields(Body):
     metadata = JSONObjectField(required=False, help_text="Whatever belongs to the key, up to 8 KiB of JSON.")
 
 
-class AgentKeyBody(_KeyFields):
+class AgentKeyCreateRequest(_KeyFields):
     """v1's, under an agent."""
 
     name = name_field()
 
 
-class KeyBody(AgentKeyBody):
+class KeyCreateRequest(AgentKeyCreateRequest):
     """v2's."""
 
     tenant_id = id_field()
     agent_id = id_field()
 
 
-class KeyChanges(_KeyFields):
+class KeyUpdateRequest(_KeyFields):
     clearable = frozenset({"description", "expires_at", "rate_limit", "quota", "metadata"})
 
     name = name_field(required=False)
     status = ChoiceField(KeyStatus.choices, required=False)
 
 
-class RotationBody(Body):
+class RotationRequest(RequestSerializer):
     grace_seconds = StrictIntegerField(
         min_value=0,
         max_value=MAX_GRACE_SECONDS,
@@ -125,11 +125,11 @@ class RotationBody(Body):
     )
 
 
-class KeySearchBody(Body):
+class KeySearchRequest(RequestSerializer):
     api_key = StrictCharField(help_text="The whole key, as it was shown when it was issued.")
 
 
-class _KeyFilters(Query):
+class _KeyFilters(QuerySerializer):
     q = serializers.CharField(required=False, max_length=100, help_text="Part of the name, or the key's whole id.")
     status = ChoiceField(KeyStatus.choices, required=False)
     expires_within_days = NumberParameter(
@@ -144,18 +144,18 @@ class _KeyFilters(Query):
     )
 
 
-class AgentKeyListQuery(_KeyFilters, SliceQuery):
+class AgentKeyListQuerySerializer(_KeyFilters, SliceQuerySerializer):
     pass
 
 
-class KeyPageQuery(_KeyFilters, CursorQuery):
+class KeyPageQuerySerializer(_KeyFilters, CursorQuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
     agent_id = serializers.CharField(required=False, max_length=50)
     page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
     page_size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
-class _KeyAnswer(serializers.Serializer[Any]):
+class _KeyResponse(serializers.Serializer[Any]):
     def get_status(self, key: ApiKey) -> str:
         return key.status_at(clock.now()).value
 
@@ -173,7 +173,7 @@ class _KeyAnswer(serializers.Serializer[Any]):
         return utc_text(moment) if moment else None
 
 
-class AgentKeyAnswer(_KeyAnswer):
+class AgentKeyResponse(_KeyResponse):
     """v1's key."""
 
     id = serializers.CharField()
@@ -197,7 +197,7 @@ class AgentKeyAnswer(_KeyAnswer):
     revision = serializers.IntegerField()
 
 
-class KeyAnswer(_KeyAnswer):
+class KeyResponse(_KeyResponse):
     """v2's key."""
 
     api_key_id = serializers.CharField(source="id")
@@ -222,7 +222,7 @@ class KeyAnswer(_KeyAnswer):
     revision = serializers.IntegerField()
 
 
-def with_secret(answer: type[_KeyAnswer], issued: IssuedKey) -> dict[str, Any]:
+def with_secret(answer: type[_KeyResponse], issued: IssuedKey) -> dict[str, Any]:
     """The answer to a key's making: the one time that its secret is shown."""
     return {**answer(issued.key).data, "api_key": issued.secret}
 
@@ -238,7 +238,7 @@ class Pagination(serializers.Serializer[Any]):
 
 
 class KeyPage(serializers.Serializer[Any]):
-    items = KeyAnswer(many=True)
+    items = KeyResponse(many=True)
     pagination = Pagination()
 
 

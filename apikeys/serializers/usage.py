@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core import clock
-from core.http.fields import FIRST_YEAR, Query
+from core.http.fields import FIRST_YEAR, QuerySerializer
 
 FIRST_DAY = date(FIRST_YEAR, 1, 1)
 DEFAULT_DAYS = 30
@@ -42,7 +42,7 @@ class DayField(serializers.Field):  # type: ignore[type-arg]
         return value.isoformat()
 
 
-class UsageQuery(Query):
+class UsageQuerySerializer(QuerySerializer):
     """`from` and `to`, both always there once checked."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -62,12 +62,12 @@ class UsageQuery(Query):
         return {"from": first, "to": last}
 
 
-class DayAnswer(serializers.Serializer[Any]):
+class DayResponse(serializers.Serializer[Any]):
     date = DayField()
     uses = serializers.IntegerField()
 
 
-class DailyUsageAnswer(serializers.Serializer[Any]):
+class DailyUsageResponse(serializers.Serializer[Any]):
     """Every day from `from` to `to`, oldest first."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -75,5 +75,5 @@ class DailyUsageAnswer(serializers.Serializer[Any]):
             "from": DayField(),
             "to": DayField(),
             "total": serializers.IntegerField(),
-            "days": DayAnswer(many=True),
+            "days": DayResponse(many=True),
         }

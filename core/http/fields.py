@@ -173,7 +173,7 @@ class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
         return utc_text(value)
 
 
-class Body(serializers.Serializer):  # type: ignore[type-arg]
+class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
     """A request body. Unknown keys are ignored.
 
     An optional field sent as null counts as not sent, except those named in `clearable`, which null
@@ -194,14 +194,14 @@ class Body(serializers.Serializer):  # type: ignore[type-arg]
         return {key: value for key, value in values.items() if data.get(key) is not None or key in self.clearable}
 
 
-class Query(serializers.Serializer):  # type: ignore[type-arg]
+class QuerySerializer(serializers.Serializer):  # type: ignore[type-arg]
     """Query parameters; unknown ones are ignored."""
 
 
 _IN_ORDER_OF_IDS = _("A list with `after` comes in the order of ids, from that one on; leave this out")
 
 
-class CursorQuery(Query):
+class CursorQuerySerializer(QuerySerializer):
     """What a list that can be read part by part, in the order of ids, takes."""
 
     after: serializers.Field[Any, Any, Any, Any] = serializers.CharField(
@@ -222,20 +222,20 @@ class CursorQuery(Query):
         return attrs
 
 
-class WalkQuery(CursorQuery):
+class WalkQuerySerializer(CursorQuerySerializer):
     """A list that is whole unless it is read with `after`."""
 
     limit = NumberParameter(min_value=1, max_value=100, default=100, help_text="With `after`.")
 
 
-class PageQuery(CursorQuery):
+class PageQuerySerializer(CursorQuerySerializer):
     """v2's pages of tenants and agents."""
 
     page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
     size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
-class SliceQuery(CursorQuery):
+class SliceQuerySerializer(CursorQuerySerializer):
     """v1's slices of a list."""
 
     skip = NumberParameter(min_value=0, max_value=MAX_PAGE, default=0)

@@ -8,14 +8,14 @@ from drf_spectacular.utils import extend_schema_serializer
 from rest_framework.fields import empty
 
 from core.http.fields import (
-    Body,
     ChoiceField,
+    RequestSerializer,
     StrictIntegerField,
 )
 from core.limits import MAX_QUOTA, MAX_RATE, MAX_WINDOW_SECONDS, Period
 
 
-class _LimitField(Body):
+class _LimitField(RequestSerializer):
     """A limit as an object. With `empties`, `{}` takes it off: for changes in which null leaves a field alone."""
 
     def __init__(self, *args: Any, empties: bool = False, **options: Any) -> None:

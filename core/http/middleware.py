@@ -16,7 +16,7 @@ from core.errors import Forbidden, Text
 from core.http import hosts, metrics, request_id
 from core.http.addresses import client_address, is_trusted_proxy
 from core.http.problems import PayloadTooLarge, UnknownPath
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.http.responses import problem_response
 from core.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
 
@@ -25,7 +25,7 @@ access_log = logging.getLogger("maim.access")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
-class RequestScopeMiddleware:
+class RequestContextMiddleware:
     """Outermost: names the request, times it, logs it, counts it."""
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -35,7 +35,7 @@ class RequestScopeMiddleware:
         peer = request.META.get("REMOTE_ADDR", "")
         if request.headers.get("X-Forwarded-Proto") == "https" and is_trusted_proxy(peer):
             request.META["wsgi.url_scheme"] = "https"
-        scope = RequestScope(
+        scope = RequestContext(
             started=time.perf_counter(),
             request_id=request_id.choose(request.headers.get("X-Request-ID")),
             address=client_address(peer, request.headers.get("X-Forwarded-For", "")),

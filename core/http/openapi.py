@@ -1,6 +1,6 @@
 """OpenAPI of both surfaces, from what the views say of themselves.
 
-A view method carries `@operation(...)`: what it takes and gives, and which refusals are its own. What
+A view method carries `@operation(...)`: what it takes and gives, and which errors are its own. What
 every view of a door can answer (401, 413, 415, …) is added here once.
 """
 
@@ -21,14 +21,22 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from core import idempotency
-from core.http.fields import Body, CursorQuery, PageQuery, Query, SliceQuery, StrictCharField, WalkQuery
-from core.http.views import EnvelopeView, InternalDoor
+from core.http.fields import (
+    CursorQuerySerializer,
+    PageQuerySerializer,
+    QuerySerializer,
+    RequestSerializer,
+    SliceQuerySerializer,
+    StrictCharField,
+    WalkQuerySerializer,
+)
+from core.http.views import InternalAccessMixin, V2View
 
 _JSON = "application/json"
 TOML = "application/toml"
 F = TypeVar("F", bound=Callable[..., Any])
 Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | serializers.Field[Any, Any, Any, Any]
-Answer = Shape | OpenApiTypes | None
+Response = Shape | OpenApiTypes | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +45,13 @@ class Operation:
 
     summary: str
     tag: str
-    answer: Answer
+    response: Response
     request: type[serializers.Serializer[Any]] | Mapping[str, Any] | None
     query: type[serializers.Serializer[Any]] | None
     status: int
     media_type: str
-    refusals: tuple[int, ...]
-    other_answers: Mapping[int, Shape]
+    errors: tuple[int, ...]
+    extra_responses: Mapping[int, Shape]
     total_count: bool
     offline: bool
     idempotent: bool
@@ -57,13 +65,13 @@ def operation(
     summary: str,
     *,
     tag: str,
-    answer: Answer,
+    response: Response,
     request: type[serializers.Serializer[Any]] | Mapping[str, Any] | None = None,
     query: type[serializers.Serializer[Any]] | None = None,
     status: int = 200,
     media_type: str = _JSON,
-    refusals: tuple[int, ...] = (),
-    other_answers: Mapping[int, Shape] | None = None,
+    errors: tuple[int, ...] = (),
+    extra_responses: Mapping[int, Shape] | None = None,
     total_count: bool = False,
     offline: bool = False,
     idempotent: bool = False,
@@ -74,10 +82,10 @@ def operation(
 ) -> Callable[[F], F]:
     """Describes a view method.
 
-    `answer` is the bare answer, or on an envelope view its `data`; `refusals` are errors in the
-    surface's own shape, `other_answers` what comes with another status in a shape of its own.
+    `response` is the bare response, or on an envelope view its `data`; `errors` are errors in the
+    surface's own shape, `extra_responses` what comes with another status in a shape of its own.
     `offline` says that the method asks neither database nor Redis, so that neither can fail it;
-    `idempotent` that it answers through `BaseView.once`; `conditional` that it has an ETag, and answers 304
+    `idempotent` that it answers through `BaseView.run_idempotent`; `conditional` that it has an ETag, and answers 304
     where `If-None-Match` names it; `revised` that it has an ETag, and no more; `download` that it answers with a
     file, JSON or TOML, without an envelope; `strict` that it takes a config, counts its warnings, and heeds
     `Prefer: handling=strict`.
@@ -88,13 +96,13 @@ def operation(
         method.operation = Operation(  # type: ignore[attr-defined]
             summary=summary,
             tag=tag,
-            answer=answer,
+            response=response,
             request=request,
             query=query,
             status=status,
             media_type=media_type,
-            refusals=refusals,
-            other_answers=other_answers or {},
+            errors=errors,
+            extra_responses=extra_responses or {},
             total_count=total_count,
             offline=offline,
             idempotent=idempotent,
@@ -108,7 +116,7 @@ def operation(
     return describe
 
 
-class ErrorAnswer(serializers.Serializer[Any]):
+class ErrorResponse(serializers.Serializer[Any]):
     """An error outside of the envelope."""
 
     detail = serializers.CharField(help_text="One sentence for people.")
@@ -142,7 +150,7 @@ def _error_envelope() -> Any:
 
 
 @cache
-def _answer_envelope(shape: type[serializers.Field[Any, Any, Any, Any]]) -> Any:
+def _response_envelope(shape: type[serializers.Field[Any, Any, Any, Any]]) -> Any:
     """The envelope around an answer, one schema component for each kind of answer."""
     return inline_serializer(f"{shape.__name__.removesuffix('Field')}Envelope", _envelope_fields(shape(), failed=False))
 
@@ -284,7 +292,7 @@ class ContractSchema(AutoSchema):
             sent += [_IF_NONE_MATCH, _ETAG]
         if described.revised:
             sent.append(_ETAG_OF_A_WRITE)
-        if 412 in described.refusals:
+        if 412 in described.errors:
             sent.append(_IF_MATCH)
         if described.download:
             sent.append(_CONTENT_DISPOSITION)
@@ -292,23 +300,23 @@ class ContractSchema(AutoSchema):
             sent += _STRICT
         if described.total_count:
             sent.append(_TOTAL_COUNT)
-        is_bare = not isinstance(self.view, EnvelopeView)
-        if is_bare and described.query is not None and issubclass(described.query, CursorQuery):
+        is_bare = not isinstance(self.view, V2View)
+        if is_bare and described.query is not None and issubclass(described.query, CursorQuerySerializer):
             sent.append(_NEXT_CURSOR)
         return [*query, *sent, *_HEADERS]
 
     def get_response_serializers(self) -> Any:
         described = self._operation
-        enveloped = isinstance(self.view, EnvelopeView)
-        good: Any = described.answer
+        enveloped = isinstance(self.view, V2View)
+        good: Any = described.response
         if enveloped and good is not None and not described.download:
-            good = _answer_envelope(good if isinstance(good, type) else type(good))
+            good = _response_envelope(good if isinstance(good, type) else type(good))
         elif isinstance(good, serializers.Field) and not isinstance(good, serializers.BaseSerializer):
             good = self._map_serializer_field(good, "response")  # type: ignore[no-untyped-call]
-        bad = _error_envelope() if enveloped else ErrorAnswer
+        bad = _error_envelope() if enveloped else ErrorResponse
         meaning = _MEANING_WITH_IDEMPOTENCY_KEY if described.idempotent else _MEANING
-        answers = {(status, _JSON): OpenApiResponse(bad, meaning[status]) for status in self._refusals()}
-        for status, shape in described.other_answers.items():
+        answers = {(status, _JSON): OpenApiResponse(bad, meaning[status]) for status in self._errors()}
+        for status, shape in described.extra_responses.items():
             answers[status, _JSON] = OpenApiResponse(shape, meaning[status])
         answers[described.status, described.media_type] = OpenApiResponse(good, meaning[described.status])
         if described.download:
@@ -317,22 +325,27 @@ class ContractSchema(AutoSchema):
             answers[304, _JSON] = OpenApiResponse(None, meaning[304])
         return dict(sorted(answers.items()))
 
-    def _refusals(self) -> set[int]:
+    def _errors(self) -> set[int]:
         described = self._operation
-        internal = isinstance(self.view, InternalDoor)
-        refusals = {403, *described.refusals}
+        internal = isinstance(self.view, InternalAccessMixin)
+        errors = {403, *described.errors}
         if described.request is not None:
-            refusals |= {400, 413, 415}
+            errors |= {400, 413, 415}
         elif internal:
             # Without a body only a suspended tenant conflicts, and it is read-only to its people alone.
-            refusals.discard(409)
-        if described.query is not None or 412 in described.refusals:
-            refusals.add(400)
+            errors.discard(409)
+        if described.query is not None or 412 in described.errors:
+            errors.add(400)
         if not internal and self.view.authentication_classes:
-            refusals |= {401, 503}
+            errors |= {401, 503}
         if not described.offline:
-            refusals.add(503)
-        return refusals
+            errors.add(503)
+        return errors
+
+    def _get_serializer_name(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> str:
+        """Name a component after its serializer, whose name says already that it is of a request."""
+        name: str = super()._get_serializer_name(serializer, direction, bypass_extensions)
+        return name.removesuffix("Request") if name.endswith("RequestRequest") else name
 
     def _get_request_body(self, direction: str = "request") -> Any:
         body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
@@ -365,7 +378,15 @@ class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
 
 def bases_without_description() -> list[type]:
     """The classes whose docstrings are for us, not for readers of the documents."""
-    return [*get_lib_doc_excludes(), Body, Query, CursorQuery, PageQuery, SliceQuery, WalkQuery]  # type: ignore[no-untyped-call]
+    return [
+        *get_lib_doc_excludes(),  # type: ignore[no-untyped-call]
+        RequestSerializer,
+        QuerySerializer,
+        CursorQuerySerializer,
+        PageQuerySerializer,
+        SliceQuerySerializer,
+        WalkQuerySerializer,
+    ]
 
 
 def without_enum_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -21,38 +21,38 @@ from core.db import reconnecting
 from core.http import metrics
 from core.http.openapi import operation
 from core.http.problems import NOT_REACHABLE
-from core.http.views import AnonymousView, InternalPlainView
+from core.http.views import AnonymousView, InternalV1View
 
 log = logging.getLogger("core.http")
 
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 
 
-class WelcomeAnswer(serializers.Serializer[Any]):
+class WelcomeResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class AboutAnswer(WelcomeAnswer):
+class AboutResponse(WelcomeResponse):
     version = serializers.CharField()
     description = serializers.CharField()
     endpoints = serializers.DictField(child=serializers.CharField())
     features = serializers.ListField(child=serializers.CharField())
 
 
-class HealthAnswer(serializers.Serializer[Any]):
+class HealthResponse(serializers.Serializer[Any]):
     status = serializers.CharField()
     timestamp = serializers.FloatField(help_text="Unix seconds.")
     version = serializers.CharField()
     services = serializers.DictField(child=serializers.CharField())
 
 
-class ReadyAnswer(HealthAnswer):
+class ReadyResponse(HealthResponse):
     warnings = serializers.ListField(
         child=serializers.CharField(), required=False, help_text="What works, and not as it was configured."
     )
 
 
-class InfoAnswer(serializers.Serializer[Any]):
+class InfoResponse(serializers.Serializer[Any]):
     name = serializers.CharField()
     description = serializers.CharField()
     version = serializers.CharField()
@@ -108,13 +108,13 @@ def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
 
 
 class Welcome(AnonymousView):
-    @operation("Welcome", tag="service", answer=WelcomeAnswer, offline=True)
+    @operation("Welcome", tag="service", response=WelcomeResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response({"message": "Welcome to MaimWebBackend API"})
 
 
-class About(InternalPlainView):
-    @operation("What this is", tag="service", answer=AboutAnswer, offline=True)
+class About(InternalV1View):
+    @operation("What this is", tag="service", response=AboutResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
             {
@@ -134,8 +134,8 @@ class About(InternalPlainView):
         )
 
 
-class Info(InternalPlainView):
-    @operation("Name, version, features", tag="service", answer=InfoAnswer, offline=True)
+class Info(InternalV1View):
+    @operation("Name, version, features", tag="service", response=InfoResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
             {
@@ -151,17 +151,17 @@ class Info(InternalPlainView):
 class Health(AnonymousView):
     """The process lives and says so quickly; what it depends on is told, and no reason to be restarted."""
 
-    @operation("The process lives", tag="service", answer=HealthAnswer, offline=True)
+    @operation("The process lives", tag="service", response=HealthResponse, offline=True)
     def get(self, request: Request) -> Response:
         database = HEALTHY if database_works(_QUICK_SECONDS) else UNHEALTHY
         return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
 
 
-class InternalHealth(InternalPlainView, Health):
+class InternalHealth(InternalV1View, Health):
     """The same on the internal surface."""
 
 
-class Ready(InternalPlainView):
+class Ready(InternalV1View):
     """Whether traffic should come here: everything that is configured answers and takes writes.
 
     `warn` finds what is no reason to stay away and still to be told to operators.
@@ -172,8 +172,8 @@ class Ready(InternalPlainView):
     @operation(
         "Everything it needs answers",
         tag="service",
-        answer=ReadyAnswer,
-        other_answers={503: ReadyAnswer},
+        response=ReadyResponse,
+        extra_responses={503: ReadyResponse},
         offline=True,
     )
     def get(self, request: Request) -> Response:
@@ -188,13 +188,13 @@ class Ready(InternalPlainView):
         return Response(answer) if is_ready else Response(answer, status=503, headers={"Retry-After": "1"})
 
 
-class Metrics(InternalPlainView):
+class Metrics(InternalV1View):
     """Metrics in Prometheus' text format."""
 
     @operation(
         "Metrics in Prometheus' text format",
         tag="service",
-        answer=OpenApiTypes.STR,
+        response=OpenApiTypes.STR,
         media_type="text/plain",
         offline=True,
     )

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 _ATTRIBUTE = "maim_scope"
 
 
-class RequestScope(NamedTuple):
+class RequestContext(NamedTuple):
     """`started` is a `time.perf_counter()` reading; `address` the client's, behind trusted proxies."""
 
     started: float
@@ -20,7 +20,7 @@ class RequestScope(NamedTuple):
         setattr(request, _ATTRIBUTE, self)
 
     @staticmethod
-    def of(request: HttpRequest) -> RequestScope:
-        """The scope that RequestScopeMiddleware attached."""
-        scope: RequestScope = getattr(request, _ATTRIBUTE)
+    def of(request: HttpRequest) -> RequestContext:
+        """The scope that RequestContextMiddleware attached."""
+        scope: RequestContext = getattr(request, _ATTRIBUTE)
         return scope

@@ -14,7 +14,7 @@ from django.utils import translation
 from core import clock
 from core.errors import DomainError, Text
 from core.http.problems import Problem, problem_of
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.http.surfaces import INTERNAL, surface_of_port
 
 ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever their HTTP library sends
@@ -40,7 +40,7 @@ def error_body(problem: Problem) -> dict[str, Any]:
 
 
 def envelope(
-    scope: RequestScope,
+    scope: RequestContext,
     *,
     success: bool,
     message: Text,
@@ -63,7 +63,7 @@ def envelope(
     }
 
 
-def problem_envelope(scope: RequestScope, problem: Problem) -> dict[str, Any]:
+def problem_envelope(scope: RequestContext, problem: Problem) -> dict[str, Any]:
     """v2's envelope of an error."""
     return envelope(
         scope,
@@ -94,7 +94,7 @@ def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
         with translation.override(ENVELOPE_LANGUAGE):
             problem = problem_of(error)
             assert problem is not None
-            body = problem_envelope(RequestScope.of(request), problem)
+            body = problem_envelope(RequestContext.of(request), problem)
     else:
         problem = problem_of(error)
         assert problem is not None

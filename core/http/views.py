@@ -1,7 +1,7 @@
 """The base views, one for each door.
 
 A view translates: it gives the input its shape, asks a gate and a service, and shapes the answer.
-Every view denies by default; `InternalView` is the one place that lets in without a token, because
+Every view denies by default; `InternalV2View` is the one place that lets in without a token, because
 reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serves those who have none yet.
 """
 
@@ -28,7 +28,7 @@ from core.actor import Actor, ActorKind
 from core.errors import Text
 from core.http import conditional, preferences
 from core.http.problems import Problem, problem_of
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 from core.http.rest import FormDataParser, StrictJSONParser
 from core.revisions import Revised
@@ -45,7 +45,7 @@ class BaseView(APIView):
     @property
     def actor(self) -> Actor:
         """Who asks; of a view that needs a token, the signed-in person."""
-        scope = RequestScope.of(self.request)
+        scope = RequestContext.of(self.request)
         user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
             return Actor(kind=ActorKind.ANONYMOUS, request_id=scope.request_id, address=scope.address)
@@ -58,29 +58,29 @@ class BaseView(APIView):
         )
 
     @property
-    def sent(self) -> Any:
+    def raw_data(self) -> Any:
         """The parsed body, as it was sent; to send none raises ParseError."""
         data = self.request.data
         if self.request.stream is None:
             raise ParseError(_("The body is missing"))
         return data
 
-    def body(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+    def validated_data(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """The checked body; fields that were not sent are absent."""
-        return self._checked(serializer, self.sent)
+        return self._checked(serializer, self.raw_data)
 
-    def query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+    def validated_query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """The checked query parameters."""
         values: dict[str, Any] = dict(_checker(serializer).run_validation(self.request.query_params.dict()))
         return values
 
-    def once(self, act: Callable[[], Any]) -> Any:
+    def run_idempotent(self, act: Callable[[], Any]) -> Any:
         """What `act` answers (JSON); or what it answered to this request before, under its Idempotency-Key."""
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
             return act()
         request = f"{self.request.method} {self.request.path.rstrip('/')}"
-        return idempotency.once(actor=self.actor, key=key, request=request, body=self.sent, act=act)
+        return idempotency.once(actor=self.actor, key=key, request=request, body=self.raw_data, act=act)
 
     @staticmethod
     def _checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class BaseView(APIView):
         response.exception = True
         return response
 
-    def reply(
+    def respond(
         self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         """A success, in the shape of the door; only the envelope has a message and a tenant."""
@@ -116,7 +116,7 @@ class BaseView(APIView):
             self.headers[preferences.APPLIED] = preferences.STRICT
         return found
 
-    def reply_revised(
+    def respond_revised(
         self,
         data: Mapping[str, Any],
         *,
@@ -126,9 +126,9 @@ class BaseView(APIView):
     ) -> Response:
         """Respond with an object, which has its `revision`, under its ETag."""
         headers = {**conditional.revision_header(data), **(headers or {})}
-        return self.reply(data, message=message, tenant_id=tenant_id, headers=headers)
+        return self.respond(data, message=message, tenant_id=tenant_id, headers=headers)
 
-    def reply_unless_known(
+    def respond_conditionally(
         self, row: Revised, serializer: type[Serializer[Any]], *, message: Text, tenant_id: str | None = None
     ) -> Response:
         """Respond with an object under its ETag; with 304 where `If-None-Match` names that.
@@ -137,7 +137,7 @@ class BaseView(APIView):
         """
         if conditional.is_unchanged(self.request._request, str(row.revision)):
             return self.not_modified(str(row.revision))
-        return self.reply_revised(serializer(row).data, message=message, tenant_id=tenant_id)
+        return self.respond_revised(serializer(row).data, message=message, tenant_id=tenant_id)
 
     def not_modified(self, etag: str) -> Response:
         """Respond that the client has this state already."""
@@ -153,10 +153,10 @@ def _checker(serializer: type[Serializer[Any]]) -> Serializer[Any]:
     return serializer()
 
 
-class PlainView(BaseView):
+class V1View(BaseView):
     """v1: the bare answer, and errors as `{"detail", "code"}`."""
 
-    def reply(
+    def respond(
         self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         return Response(data, headers=headers)
@@ -165,7 +165,7 @@ class PlainView(BaseView):
         return error_body(problem)
 
 
-class AnonymousView(PlainView):
+class AnonymousView(V1View):
     """v1 before sign-in: registration, login, probes."""
 
     authentication_classes = ()
@@ -176,7 +176,7 @@ class AnonymousView(PlainView):
 FORM_OR_JSON = (StrictJSONParser, FormParser, FormDataParser)
 
 
-class EnvelopeView(BaseView):
+class V2View(BaseView):
     """v2's envelope, whichever surface it is served on."""
 
     enveloped = True
@@ -185,18 +185,18 @@ class EnvelopeView(BaseView):
         with translation.override(ENVELOPE_LANGUAGE):
             return super().dispatch(request, *args, **kwargs)
 
-    def reply(
+    def respond(
         self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        scope = RequestScope.of(self.request)
+        scope = RequestContext.of(self.request)
         whole = envelope(scope, success=True, message=message, data=data, tenant_id=tenant_id)
         return Response(whole, headers=headers)
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
-        return problem_envelope(RequestScope.of(self.request), problem)
+        return problem_envelope(RequestContext.of(self.request), problem)
 
 
-class InternalDoor(BaseView):
+class InternalAccessMixin(BaseView):
     """Lets in whoever reached the internal port. The only door without a token or a password."""
 
     authentication_classes = ()
@@ -204,15 +204,15 @@ class InternalDoor(BaseView):
 
     @property
     def actor(self) -> Actor:
-        scope = RequestScope.of(self.request)
+        scope = RequestContext.of(self.request)
         return Actor(
             kind=ActorKind.INTERNAL, label=str(_("internal API")), request_id=scope.request_id, address=scope.address
         )
 
 
-class InternalView(InternalDoor, EnvelopeView):
+class InternalV2View(InternalAccessMixin, V2View):
     """v2 on the internal surface."""
 
 
-class InternalPlainView(InternalDoor, PlainView):
+class InternalV1View(InternalAccessMixin, V1View):
     """The internal surface's paths that never had an envelope."""

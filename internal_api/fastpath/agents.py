@@ -25,7 +25,7 @@ from agents.serializers.agents import internal_agent, with_warnings
 from core.db import DATABASE_AWAY, from_primary
 from core.errors import DomainError, Unavailable
 from core.http import conditional, metrics, request_id
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope
 from internal_api.fastpath import responses
 from internal_api.fastpath.keys import Headers, is_plain
@@ -43,7 +43,7 @@ class Reading(NamedTuple):
     part: str | None
     if_none_match: str | None
     port: str
-    scope: RequestScope
+    scope: RequestContext
 
     def unanswered(self) -> Reply:
         """The reply when nobody has answered in time."""
@@ -62,7 +62,7 @@ def reading(method: str, path: str, query: str, port: str, header: Headers) -> R
         return None
     if _has_content(header) or not is_plain(header):
         return None
-    scope = RequestScope(time.perf_counter(), request_id.choose(header("x-request-id")), address="")
+    scope = RequestContext(time.perf_counter(), request_id.choose(header("x-request-id")), address="")
     return Reading(match["id"], match["part"], header("if-none-match"), port, scope)
 
 

@@ -19,7 +19,7 @@ from apikeys.verification import Address, Verdict
 from core import strict_json
 from core.errors import DomainError, Unavailable
 from core.http import hosts, metrics, request_id
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from internal_api import key_auth
 from internal_api.fastpath import responses
 from internal_api.fastpath.responses import Reply
@@ -39,7 +39,7 @@ class Request(NamedTuple):
     read: Read
     path: str
     port: str
-    scope: RequestScope
+    scope: RequestContext
 
     def recalled(self) -> Reply | None:
         """The reply where it takes no I/O at all, else None."""
@@ -100,7 +100,7 @@ def request(method: str, path: str, port: str, header: Headers, body: Callable[[
     read = reader(_document(body()))
     if read is None:
         return None
-    return Request(read, path, port, RequestScope(started, request_id.choose(header("x-request-id")), address=""))
+    return Request(read, path, port, RequestContext(started, request_id.choose(header("x-request-id")), address=""))
 
 
 def is_plain(header: Headers) -> bool:

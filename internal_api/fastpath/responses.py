@@ -12,7 +12,7 @@ from django.utils import translation
 from core.errors import DomainError
 from core.http import request_id
 from core.http.problems import Fault, problem_of
-from core.http.request_context import RequestScope
+from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, problem_envelope
 
 log = logging.getLogger("core.http")
@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
 
 def written(
-    scope: RequestScope,
+    scope: RequestContext,
     status: int,
     document: Mapping[str, Any],
     headers: Mapping[str, str] | None = None,
@@ -44,7 +44,7 @@ def written(
     return Reply(status, [*always, *headers.items()] if headers else always, body, code)
 
 
-def refusal(scope: RequestScope, error: DomainError, code: str | None = None) -> Reply:
+def refusal(scope: RequestContext, error: DomainError, code: str | None = None) -> Reply:
     """What a view would make of the error."""
     with translation.override(ENVELOPE_LANGUAGE):
         problem = problem_of(error)
@@ -52,7 +52,7 @@ def refusal(scope: RequestScope, error: DomainError, code: str | None = None) ->
         return written(scope, problem.status, problem_envelope(scope, problem), problem.headers, code)
 
 
-def fault(scope: RequestScope) -> Reply:
+def fault(scope: RequestContext) -> Reply:
     """A bug of ours, whose exception is being handled: the log has it."""
     request_id.enter(scope.request_id)
     log.exception("a fault below Django")

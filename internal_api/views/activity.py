@@ -10,39 +10,43 @@ from agents import services
 from apikeys import usage_log
 from core.http.openapi import operation
 from core.http.pagination import part_of
-from core.http.views import InternalView
+from core.http.views import InternalV2View
 from internal_api.serializers import (
-    ActivityAnswer,
-    ActivityBody,
     ActivityList,
-    ActivityQuery,
-    UsageAnswer,
-    UsageBody,
+    ActivityQuerySerializer,
+    ActivityRequest,
+    ActivityResponse,
+    UsageRequest,
+    UsageResponse,
 )
 
 
-class Activity(InternalView):
-    @operation("Which agents are alive", tag="activity", query=ActivityQuery, answer=ActivityList)
+class Activity(InternalV2View):
+    @operation("Which agents are alive", tag="activity", query=ActivityQuerySerializer, response=ActivityList)
     def get(self, request: Request) -> Response:
-        query = self.query(ActivityQuery)
+        query = self.validated_query(ActivityQuerySerializer)
         rows = services.active_agents(query.get("tenant_id"))
         if "after" in query:
             part = part_of(rows, limit=query["limit"], after=query["after"], key="agent_id")
-            items = ActivityAnswer(part.rows, many=True).data
+            items = ActivityResponse(part.rows, many=True).data
             answer = {"items": items, "count": rows.count(), "next_after": part.next_after}
         else:
-            items = ActivityAnswer(rows, many=True).data
+            items = ActivityResponse(rows, many=True).data
             answer = {"items": items, "count": len(items)}
-        return self.reply(answer, message=_("Active agents listed"), tenant_id=query.get("tenant_id"))
+        return self.respond(answer, message=_("Active agents listed"), tenant_id=query.get("tenant_id"))
 
-    @operation("An agent is alive", tag="activity", request=ActivityBody, answer=ActivityAnswer, refusals=(404, 409))
+    @operation(
+        "An agent is alive", tag="activity", request=ActivityRequest, response=ActivityResponse, errors=(404, 409)
+    )
     def put(self, request: Request) -> Response:
-        activity = services.record_activity(**self.body(ActivityBody))
-        return self.reply(ActivityAnswer(activity).data, message=_("Activity recorded"), tenant_id=activity.tenant_id)
+        activity = services.record_activity(**self.validated_data(ActivityRequest))
+        return self.respond(
+            ActivityResponse(activity).data, message=_("Activity recorded"), tenant_id=activity.tenant_id
+        )
 
 
-class UsageLog(InternalView):
-    @operation("Log what a bot did", tag="activity", request=UsageBody, answer=UsageAnswer)
+class UsageLog(InternalV2View):
+    @operation("Log what a bot did", tag="activity", request=UsageRequest, response=UsageResponse)
     def post(self, request: Request) -> Response:
-        entry = usage_log.log_usage(**self.body(UsageBody))
-        return self.reply(UsageAnswer(entry).data, message=_("Usage logged"), tenant_id=entry.tenant_id)
+        entry = usage_log.log_usage(**self.validated_data(UsageRequest))
+        return self.respond(UsageResponse(entry).data, message=_("Usage logged"), tenant_id=entry.tenant_id)

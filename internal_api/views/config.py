@@ -10,18 +10,18 @@ from agents import change_feed, effective_config
 from agents.access import get_agent
 from agents.change_feed import Cursor
 from agents.serializers.configs import (
-    ChangesAnswer,
-    ChangesQuery,
-    EffectiveAnswer,
-    InternalEffectiveQuery,
-    InternalTemplateBody,
-    ListedTemplateAnswer,
-    TemplateAnswer,
+    ChangesQuerySerializer,
+    ChangesResponse,
+    EffectiveResponse,
+    InternalEffectiveQuerySerializer,
+    InternalTemplateCreateRequest,
+    ListedTemplateResponse,
     TemplatePage,
-    TemplatePageQuery,
-    VersionAnswer,
+    TemplatePageQuerySerializer,
+    TemplateResponse,
     VersionPage,
-    VersionPageQuery,
+    VersionPageQuerySerializer,
+    VersionResponse,
 )
 from agents.services import config_versions, templates
 from agents.views import configs as config_views
@@ -30,25 +30,25 @@ from core.http import conditional
 from core.http.openapi import operation
 from core.http.pagination import page
 from core.http.preferences import warnings_header
-from core.http.views import InternalView
+from core.http.views import InternalV2View
 from tenants.access import Need, get_tenant
 
 
-class AgentConfig(config_views.ConfigDocument, InternalView):
+class AgentConfig(config_views.ConfigDocument, InternalV2View):
     pass
 
 
-class EffectiveConfig(config_views.EffectiveConfig, InternalView):
+class EffectiveConfig(config_views.EffectiveConfig, InternalV2View):
     @operation(
         "Read an agent's effective config: what a bot starts from",
         tag="config",
-        query=InternalEffectiveQuery,
-        answer=EffectiveAnswer,
-        refusals=(404,),
+        query=InternalEffectiveQuerySerializer,
+        response=EffectiveResponse,
+        errors=(404,),
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        query = self.query(InternalEffectiveQuery)
+        query = self.validated_query(InternalEffectiveQuerySerializer)
         head = self.head_of(agent_id)
         if not query["reveal_secrets"]:
             return self.shown(head, explain=query["explain"])
@@ -61,86 +61,86 @@ class EffectiveConfig(config_views.EffectiveConfig, InternalView):
         return answer
 
 
-class ConfigVersions(InternalView):
+class ConfigVersions(InternalV2View):
     @operation(
         "List the versions of an agent's config, newest first",
         tag="config",
-        query=VersionPageQuery,
-        answer=VersionPage,
-        refusals=(404,),
+        query=VersionPageQuerySerializer,
+        response=VersionPage,
+        errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
         rows = config_versions.versions_of(agent)
-        found = page(rows, VersionAnswer, key="number", **self.query(VersionPageQuery))
-        return self.reply(found, message=_("Config versions listed"), tenant_id=agent.tenant_id)
+        found = page(rows, VersionResponse, key="number", **self.validated_query(VersionPageQuerySerializer))
+        return self.respond(found, message=_("Config versions listed"), tenant_id=agent.tenant_id)
 
 
-class ConfigVersion(config_views.ConfigVersion, InternalView):
+class ConfigVersion(config_views.ConfigVersion, InternalV2View):
     pass
 
 
-class ConfigDiff(config_views.ConfigDiff, InternalView):
+class ConfigDiff(config_views.ConfigDiff, InternalV2View):
     pass
 
 
-class ConfigRestoring(config_views.ConfigRestoring, InternalView):
+class ConfigRestoring(config_views.ConfigRestoring, InternalV2View):
     pass
 
 
-class ConfigSchema(config_views.ConfigSchema, InternalView):
+class ConfigSchema(config_views.ConfigSchema, InternalV2View):
     pass
 
 
-class ConfigChanges(InternalView):
+class ConfigChanges(InternalV2View):
     @operation(
         "Which agents have changed since: their effective config, their status, or that they are gone",
         tag="config",
-        query=ChangesQuery,
-        answer=ChangesAnswer,
-        refusals=(410,),
+        query=ChangesQuerySerializer,
+        response=ChangesResponse,
+        errors=(410,),
     )
     def get(self, request: Request) -> Response:
-        query = self.query(ChangesQuery)
+        query = self.validated_query(ChangesQuerySerializer)
         if "after" not in query:
             found = change_feed.Page([], change_feed.now(), has_more=False)
         else:
             found = change_feed.after(Cursor.read(query["after"]), query["limit"])
         answer = {"items": found.items, "cursor": str(found.cursor), "has_more": found.has_more}
-        return self.reply(answer, message=_("Changes listed"))
+        return self.respond(answer, message=_("Changes listed"))
 
 
-class Templates(InternalView):
-    @operation("List templates", tag="templates", query=TemplatePageQuery, answer=TemplatePage)
+class Templates(InternalV2View):
+    @operation("List templates", tag="templates", query=TemplatePageQuerySerializer, response=TemplatePage)
     def get(self, request: Request) -> Response:
-        query = self.query(TemplatePageQuery)
+        query = self.validated_query(TemplatePageQuerySerializer)
         rows = templates.templates_for(self.actor)
         if "tenant_id" in query:
             rows = rows.filter(tenant_id=query["tenant_id"])
-        found = page(rows, ListedTemplateAnswer, page=query["page"], size=query["size"], after=query.get("after"))
-        return self.reply(found, message=_("Templates listed"), tenant_id=query.get("tenant_id"))
+        found = page(rows, ListedTemplateResponse, page=query["page"], size=query["size"], after=query.get("after"))
+        return self.respond(found, message=_("Templates listed"), tenant_id=query.get("tenant_id"))
 
     @operation(
         "Create a template, for everybody or a tenant's",
         tag="templates",
-        request=InternalTemplateBody,
-        answer=TemplateAnswer,
-        refusals=(404, 409),
+        request=InternalTemplateCreateRequest,
+        response=TemplateResponse,
+        errors=(404, 409),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        body = self.body(InternalTemplateBody)
+        body = self.validated_data(InternalTemplateCreateRequest)
         named = body.pop("tenant_id", None)
         tenant = None if named is None else get_tenant(self.actor, named, Need.WRITE_AGENTS)
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        return self.reply_revised(
-            TemplateAnswer(template).data,
+        return self.respond_revised(
+            TemplateResponse(template).data,
             message=_("Template created"),
             tenant_id=named,
             headers=warnings_header(template.config_warnings),
         )
 
 
-class Template(template_views.TemplateDocument, InternalView):
+class Template(template_views.TemplateDocument, InternalV2View):
     pass

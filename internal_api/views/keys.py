@@ -13,46 +13,46 @@ from apikeys.services import report_leak
 from apikeys.verification import EXPLANATIONS, MALFORMED, UNKNOWN
 from apikeys.views.keys import DisableKey, EnableKey, KeyCollection, KeyResource, KeySearch, RotateKey
 from core.http.openapi import operation
-from core.http.request_context import RequestScope
-from core.http.views import InternalDoor, InternalView
+from core.http.request_context import RequestContext
+from core.http.views import InternalAccessMixin, InternalV2View
 from internal_api.key_auth import Answer
-from internal_api.serializers import LeakAnswer, LeakBody
+from internal_api.serializers import LeakRequest, LeakResponse
 from tenants.access import Need
 
 
-class Keys(InternalDoor, KeyCollection):
+class Keys(InternalAccessMixin, KeyCollection):
     pass
 
 
-class Key(InternalDoor, KeyResource):
+class Key(InternalAccessMixin, KeyResource):
     pass
 
 
-class KeyDisabling(InternalDoor, DisableKey):
+class KeyDisabling(InternalAccessMixin, DisableKey):
     pass
 
 
-class KeyEnabling(InternalDoor, EnableKey):
+class KeyEnabling(InternalAccessMixin, EnableKey):
     pass
 
 
-class KeyFinding(InternalDoor, KeySearch):
+class KeyFinding(InternalAccessMixin, KeySearch):
     pass
 
 
-class KeyRotation(InternalDoor, RotateKey):
+class KeyRotation(InternalAccessMixin, RotateKey):
     pass
 
 
-class LeakReport(InternalView):
+class LeakReport(InternalV2View):
     @operation(
         "Report that a key has leaked: the secret ends at once, a rotated-out one without its successor",
         tag="auth",
-        request=LeakBody,
-        answer=LeakAnswer,
+        request=LeakRequest,
+        response=LeakResponse,
     )
     def post(self, request: Request) -> Response:
-        body = self.body(LeakBody)
+        body = self.validated_data(LeakRequest)
         try:
             secret = get_secret(self.actor, body["api_key"], Need.MANAGE)
         except MalformedKey:
@@ -66,7 +66,7 @@ class LeakReport(InternalView):
             "agent_id": secret.key.agent_id,
             "was_current": leaked.expires_at is None,
         }
-        return self.reply(data, message=_("The secret is no longer good"), tenant_id=secret.key.tenant_id)
+        return self.respond(data, message=_("The secret is no longer good"), tenant_id=secret.key.tenant_id)
 
     def _refuse(self, code: str) -> Response:
         """As the other questions about keys are answered for one that is not good: 200, and no."""
@@ -77,4 +77,4 @@ class LeakReport(InternalView):
             error=str(EXPLANATIONS[code]),
             error_code=code,
         )
-        return Response(answer.enveloped(RequestScope.of(self.request)))
+        return Response(answer.enveloped(RequestContext.of(self.request)))

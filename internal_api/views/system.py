@@ -8,18 +8,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agent_config import system
-from agents.serializers.agents import ModelsAnswer
+from agents.serializers.agents import ModelsResponse
 from core.http.openapi import operation
-from core.http.views import InternalView
+from core.http.views import InternalV2View
 
 
-class Models(InternalView):
-    @operation("The system's model providers and models", tag="system", answer=ModelsAnswer, offline=True)
+class Models(InternalV2View):
+    @operation("The system's model providers and models", tag="system", response=ModelsResponse, offline=True)
     def get(self, request: Request) -> Response:
-        return self.reply(system.models(), message=_("System models listed"))
+        return self.respond(system.models(), message=_("System models listed"))
 
 
-class BotDefaults(InternalView):
-    @operation("The bots' default sections", tag="system", answer=serializers.DictField(), offline=True)
+class BotDefaults(InternalV2View):
+    @operation("The bots' default sections", tag="system", response=serializers.DictField(), offline=True)
     def get(self, request: Request) -> Response:
-        return self.reply(system.bot_defaults(), message=_("Bot defaults listed"))
+        return self.respond(system.bot_defaults(), message=_("Bot defaults listed"))

@@ -6,38 +6,43 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.http.openapi import operation
-from core.http.views import InternalDoor
-from tenants.serializers import InternalTenantAnswer, InternalTenantBody, InternalTenantChanges, TenantAnswer
+from core.http.views import InternalAccessMixin
+from tenants.serializers import (
+    InternalTenantCreateRequest,
+    InternalTenantResponse,
+    InternalTenantUpdateRequest,
+    TenantResponse,
+)
 from tenants.views.tenants import TenantCollection, TenantResource
 
 
-class Tenants(InternalDoor, TenantCollection):
-    shape = InternalTenantAnswer
+class Tenants(InternalAccessMixin, TenantCollection):
+    shape = InternalTenantResponse
 
     @operation(
         "Create a tenant, somebody's or nobody's",
         tag="tenants",
-        request=InternalTenantBody,
-        answer=TenantAnswer,
-        refusals=(409,),
+        request=InternalTenantCreateRequest,
+        response=TenantResponse,
+        errors=(409,),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        return self.create(InternalTenantBody)
+        return self.create(InternalTenantCreateRequest)
 
 
-class Tenant(InternalDoor, TenantResource):
-    shape = InternalTenantAnswer
+class Tenant(InternalAccessMixin, TenantResource):
+    shape = InternalTenantResponse
 
     @operation(
         "Change a tenant: only the keys sent",
         tag="tenants",
-        request=InternalTenantChanges,
-        answer=TenantAnswer,
-        refusals=(404, 409, 412),
+        request=InternalTenantUpdateRequest,
+        response=TenantResponse,
+        errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
     def put(self, request: Request, tenant_id: str) -> Response:
-        return self.change(tenant_id, InternalTenantChanges)
+        return self.change(tenant_id, InternalTenantUpdateRequest)

@@ -6,25 +6,29 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.access import get_agent
-from apikeys.serializers.usage import DailyUsageAnswer, UsageQuery
+from apikeys.serializers.usage import DailyUsageResponse, UsageQuerySerializer
 from apikeys.views import usage
 from core.http.openapi import operation
-from core.http.views import InternalDoor
+from core.http.views import InternalAccessMixin
 from tenants.access import Need
 
 
-class TenantUsage(InternalDoor, usage.TenantUsage):
+class TenantUsage(InternalAccessMixin, usage.TenantUsage):
     pass
 
 
-class AgentUsage(InternalDoor, usage.EnvelopedUsage):
+class AgentUsage(InternalAccessMixin, usage.EnvelopedUsage):
     @operation(
-        "Uses of an agent's keys by day", tag="usage", query=UsageQuery, answer=DailyUsageAnswer, refusals=(404,)
+        "Uses of an agent's keys by day",
+        tag="usage",
+        query=UsageQuerySerializer,
+        response=DailyUsageResponse,
+        errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Need.READ)
         return self.counted(agent.id, agent.tenant_id)
 
 
-class KeyUsage(InternalDoor, usage.KeyUsage):
+class KeyUsage(InternalAccessMixin, usage.KeyUsage):
     pass

@@ -9,32 +9,36 @@ from rest_framework.response import Response
 
 from accounts import services as accounts
 from accounts.models import User
-from accounts.serializers import ProfileBody, RegisterBody, UserAnswer
+from accounts.serializers import ProfileRequest, RegisterRequest, UserResponse
 from core.http.openapi import operation
-from core.http.views import AnonymousView, PlainView
+from core.http.views import AnonymousView, V1View
 from tenants import services
-from tenants.serializers import ProfileAnswer
+from tenants.serializers import ProfileResponse
 
 
 class Register(AnonymousView):
-    @operation("Register, with a personal tenant", tag="auth", request=RegisterBody, answer=UserAnswer, refusals=(429,))
+    @operation(
+        "Register, with a personal tenant", tag="auth", request=RegisterRequest, response=UserResponse, errors=(429,)
+    )
     def post(self, request: Request) -> Response:
-        user = services.register(actor=self.actor, **self.body(RegisterBody))
-        return Response(UserAnswer(user).data)
+        user = services.register(actor=self.actor, **self.validated_data(RegisterRequest))
+        return Response(UserResponse(user).data)
 
 
-class Me(PlainView):
-    @operation("Who is signed in", tag="auth", answer=ProfileAnswer)
+class Me(V1View):
+    @operation("Who is signed in", tag="auth", response=ProfileResponse)
     def get(self, request: Request) -> Response:
         return _profile(request.user)
 
-    @operation("Change one's e-mail address", tag="auth", request=ProfileBody, answer=ProfileAnswer)
+    @operation("Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse)
     def patch(self, request: Request) -> Response:
         assert isinstance(request.user, User)
-        user = accounts.update_user(actor=self.actor, user_id=request.user.id, changes=self.body(ProfileBody))
+        user = accounts.update_user(
+            actor=self.actor, user_id=request.user.id, changes=self.validated_data(ProfileRequest)
+        )
         return _profile(user)
 
 
 def _profile(user: Any) -> Response:
-    data = {**UserAnswer(user).data, "memberships": services.memberships_of(user.pk)}
-    return Response(ProfileAnswer(data).data)
+    data = {**UserResponse(user).data, "memberships": services.memberships_of(user.pk)}
+    return Response(ProfileResponse(data).data)

@@ -12,7 +12,7 @@ from agent_config.patches import Patch
 from agents import transfer_files
 from agents.management.lookup import Selection
 from agents.models import Agent
-from agents.serializers.transfer import FORMATS, InternalImportAnswer
+from agents.serializers.transfer import FORMATS, InternalImportResponse
 from agents.services import config_versions, transfer
 from core.actor import Actor, command_actor
 from core.commands.exits import EXPECTED, Exit, refusal
@@ -105,7 +105,7 @@ class Command(SubcommandsCommand):
             warnings = agent.config_warnings
         if options["json"]:
             answer = {"dry_run": options["dry_run"], "agent": agent, "config_warnings": warnings}
-            self.stdout.write(document(InternalImportAnswer(answer).data))
+            self.stdout.write(document(InternalImportResponse(answer).data))
         elif agent is None:
             self.stdout.write("Nothing is wrong with it; nothing was imported")
         else:

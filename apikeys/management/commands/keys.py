@@ -14,7 +14,7 @@ from apikeys.management import options as spelling
 from apikeys.management.formatting import key_record, key_table, verdict_document, verdict_record
 from apikeys.management.lookup import KeySelection
 from apikeys.models import ApiKey
-from apikeys.serializers.keys import AgentKeyBody, DeletedKey, KeyAnswer, with_secret
+from apikeys.serializers.keys import AgentKeyCreateRequest, DeletedKey, KeyResponse, with_secret
 from apikeys.services import IssuedKey
 from core.actor import Actor, command_actor
 from core.commands.exits import EXPECTED, Exit, refusal
@@ -92,11 +92,11 @@ class Command(SubcommandsCommand):
 
     def issue(self, options: Options) -> None:
         agent = self.selection.agent(options["agent"])
-        body = AgentKeyBody(data=spelling.issue_body(options))
+        body = AgentKeyCreateRequest(data=spelling.issue_body(options))
         body.is_valid(raise_exception=True)
         issued = services.issue_key(actor=self.actor, agent=agent, **body.validated_data)
         if options["json"]:
-            self.stdout.write(document(with_secret(KeyAnswer, issued)))
+            self.stdout.write(document(with_secret(KeyResponse, issued)))
         else:
             self._write_secrets([issued], options)
 
@@ -114,7 +114,7 @@ class Command(SubcommandsCommand):
         )
         total, keys = rows.count(), rows[: options["limit"]]
         if options["json"]:
-            self.stdout.write(document({"items": KeyAnswer(keys, many=True).data, "total": total}))
+            self.stdout.write(document({"items": KeyResponse(keys, many=True).data, "total": total}))
             return
         self.stdout.write(key_table(keys))
         if total > len(keys):
@@ -122,7 +122,7 @@ class Command(SubcommandsCommand):
 
     def show(self, options: Options) -> None:
         (key,) = self._keys(options)
-        self.stdout.write(document(KeyAnswer(key).data) if options["json"] else key_record(key))
+        self.stdout.write(document(KeyResponse(key).data) if options["json"] else key_record(key))
 
     def rotate(self, options: Options) -> None:
         def rotated(key: ApiKey) -> IssuedKey:
@@ -130,7 +130,7 @@ class Command(SubcommandsCommand):
 
         issued = _for_all(self._keys(options), rotated)
         if options["json"]:
-            self.stdout.write(document({"items": [with_secret(KeyAnswer, one) for one in issued]}))
+            self.stdout.write(document({"items": [with_secret(KeyResponse, one) for one in issued]}))
         else:
             self._write_secrets(issued, options)
 
@@ -181,7 +181,7 @@ class Command(SubcommandsCommand):
     def _change(self, options: Options, change: Callable[[ApiKey], ApiKey]) -> None:
         changed = _for_all(self._keys(options), change)
         if options["json"]:
-            self.stdout.write(document({"items": KeyAnswer(changed, many=True).data}))
+            self.stdout.write(document({"items": KeyResponse(changed, many=True).data}))
         else:
             self.stdout.write(key_table(changed))
 

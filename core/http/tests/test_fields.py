@@ -10,12 +10,12 @@ from rest_framework import serializers
 
 from core.http.fields import (
     AnyJSONField,
-    Body,
     FlagParameter,
     JSONObjectField,
     NumberParameter,
-    PageQuery,
-    Query,
+    PageQuerySerializer,
+    QuerySerializer,
+    RequestSerializer,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
@@ -122,7 +122,7 @@ def test_and_count_before_they_are(sent: str) -> None:
         StrictCharField(max_length=3).run_validation(sent)
 
 
-class _Asked(Query):
+class _Asked(QuerySerializer):
     explain = FlagParameter()
 
 
@@ -150,10 +150,10 @@ def test_a_switch_is_sent_in_one_of_four_ways(text: str) -> None:
 
 @pytest.mark.parametrize(("page", "size"), [("0", "1"), ("2147483648", "1"), ("1", "0"), ("1", "101")])
 def test_an_absurd_page_is_refused(page: str, size: str) -> None:
-    assert not PageQuery(data={"page": page, "size": size}).is_valid()
+    assert not PageQuerySerializer(data={"page": page, "size": size}).is_valid()
 
 
-class _Changes(Body):
+class _Changes(RequestSerializer):
     clearable = frozenset({"description"})
 
     name = name_field(required=False)
