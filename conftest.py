@@ -73,7 +73,7 @@ def _quick_and_unthrottled() -> Iterator[None]:
 def _nothing_remembered() -> Iterator[None]:
     """In-process tests verify without memory, and so wait for no lease; real servers are as they ship."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch, "SETTLE_SECONDS", 0)
+        patch.setattr(epoch, "PROPAGATION_SECONDS", 0)
         yield
 
 

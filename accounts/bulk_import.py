@@ -10,10 +10,10 @@ from django.db.models import F
 
 from accounts.hashers import FormerPasswordHasher
 from accounts.models import TokenSession, User
-from accounts.services import snapshot
+from accounts.services import audit_state
 from core import audit
 from core.actor import Actor
-from core.audit import Recorded
+from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 
 FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
@@ -47,15 +47,15 @@ def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[U
     leaving = [stored.pk for stored, wanted in rows if stored.is_active and not wanted.is_active]
     User.objects.filter(pk__in=leaving).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
-    before = [snapshot(stored) for stored, _wanted in rows]
+    before = [audit_state(stored) for stored, _wanted in rows]
     overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
     User.objects.bulk_create(new, batch_size=500)  # later, for they may have what others give up
-    recorded = [Recorded(user.id, None, after=snapshot(user)) for user in new]
+    recorded = [AuditChange(user.id, None, after=audit_state(user)) for user in new]
     recorded += [
-        Recorded(row.stored.id, None, was, snapshot(row.stored)) for row, was in zip(rows, before, strict=True)
+        AuditChange(row.stored.id, None, was, audit_state(row.stored)) for row, was in zip(rows, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)
-    audit.record_all(actor=actor, action="user.password", changes=[Recorded(user_id, None) for user_id in changing])
+    audit.record_all(actor=actor, action="user.password", changes=[AuditChange(user_id, None) for user_id in changing])
 
 
 def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:

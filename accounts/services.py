@@ -45,7 +45,7 @@ class BadCredentials(Invalid):
         super().__init__({"body": [sentence]}, detail=sentence)
 
 
-def snapshot(user: User) -> dict[str, Any]:
+def audit_state(user: User) -> dict[str, Any]:
     """What the audit log keeps of a user."""
     return {
         "username": user.username,
@@ -123,7 +123,7 @@ def add_user(*, actor: Actor, user: User) -> None:
     """Stores what `new_user` made; raises Invalid for a taken username or e-mail."""
     with unique_or(_DUPLICATES):
         user.save(force_insert=True)
-    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=snapshot(user))
+    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=audit_state(user))
 
 
 @transactional
@@ -133,14 +133,14 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
     Raises Invalid for a bad or taken e-mail.
     """
     user = _lock_user(user_id)
-    before = snapshot(user)
+    before = audit_state(user)
     if "email" in changes and changes["email"] != user.email:
         if errors := _email_errors(changes["email"]):
             raise Invalid(errors)
         user.set_email(changes["email"])
     for flag in ("is_active", "is_staff", "is_superuser"):
         setattr(user, flag, changes.get(flag, getattr(user, flag)))
-    after = snapshot(user)
+    after = audit_state(user)
     if after == before:
         return user
     if before["is_active"] and not user.is_active:
@@ -157,7 +157,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
 def delete_user(*, actor: Actor, user_id: str) -> None:
     """Removes a user who owns no tenant; raises django.db.models.ProtectedError for one who does."""
     user = _lock_user(user_id)
-    before = snapshot(user)
+    before = audit_state(user)
     user.delete()
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
 

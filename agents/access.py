@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from core.actor import Actor
-from tenants.access import Need, get_tenant, tenant_ids_for
+from tenants.access import Access, get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
 
@@ -18,8 +18,8 @@ def agents_for(actor: Actor) -> QuerySet[Agent]:
     return rows.order_by("-created_at", "-id")
 
 
-def get_agent(actor: Actor, agent_id: str, need: Need) -> Agent:
-    """The agent, with its tenant, if the actor may do `need` in its tenant.
+def get_agent(actor: Actor, agent_id: str, access: Access) -> Agent:
+    """The agent, with its tenant, if the actor has `access` in its tenant.
 
     Raises AgentNotFound, Forbidden, TenantReadOnly.
     """
@@ -28,19 +28,19 @@ def get_agent(actor: Actor, agent_id: str, need: Need) -> Agent:
     if agent is None:
         raise AgentNotFound
     if not actor.is_trusted:
-        agent.tenant = _tenant_of_agent(actor, agent.tenant_id, need)
+        agent.tenant = _tenant_of_agent(actor, agent.tenant_id, access)
     return agent
 
 
-def check_agent(actor: Actor, tenant_id: str, need: Need) -> None:
+def check_agent(actor: Actor, tenant_id: str, access: Access) -> None:
     """Raises as `get_agent` for an agent of this tenant, of which its caller needs no more; without a query for
     whom every tenant is open to."""
     if not actor.is_trusted:
-        _tenant_of_agent(actor, tenant_id, need)
+        _tenant_of_agent(actor, tenant_id, access)
 
 
-def _tenant_of_agent(actor: Actor, tenant_id: str, need: Need) -> Tenant:
+def _tenant_of_agent(actor: Actor, tenant_id: str, access: Access) -> Tenant:
     try:
-        return get_tenant(actor, tenant_id, need)
+        return get_tenant(actor, tenant_id, access)
     except TenantNotFound as error:
         raise AgentNotFound from error

@@ -10,11 +10,11 @@ from django.db.models import Q, QuerySet
 from agent_config import secrets
 from agent_config.document import Config
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
-from agents.services import config_versions, snapshot
-from agents.services.plugins import snapshot as plugin_snapshot
+from agents.services import audit_state, config_versions
+from agents.services.plugins import audit_state as plugin_audit_state
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.audit import Recorded
+from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 from core.models import Change
 from core.revisions import raise_revisions
@@ -30,7 +30,7 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
 
     Their configs went through `agent_config.bulk_import`, and are sealed here; one that is new is version 1.
     """
-    before = [snapshot(stored) for stored, _wanted in changed]
+    before = [audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, FIELDS, unique=[["name_folded"]])
     for agent in new:
@@ -42,7 +42,7 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
         by_tenant[agent.tenant_id].append(agent.id)
     for tenant_id, ids in by_tenant.items():
         change_feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
-    recorded = [Recorded(agent.id, agent.tenant_id, after=snapshot(agent)) for agent in new]
+    recorded = [AuditChange(agent.id, agent.tenant_id, after=audit_state(agent)) for agent in new]
     for (stored, wanted), was in zip(changed, before, strict=True):
         if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
             was["template_id"],
@@ -50,7 +50,7 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
         ):
             change_feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
         epoch.invalidate(stored.id)
-        recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))
+        recorded.append(AuditChange(stored.id, stored.tenant_id, was, audit_state(stored)))
     audit.record_all(actor=actor, action="agent.import", changes=recorded)
 
 
@@ -74,12 +74,14 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
     for stored, wanted in changed:
         wanted.config = secrets.sealed(wanted.config, stored.config)
     PluginSetting.unscoped.bulk_create(new)
-    before = [plugin_snapshot(stored) for stored, _wanted in changed]
+    before = [plugin_audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
     overwrite(changed, PLUGIN_FIELDS)
-    recorded = [Recorded(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_snapshot(row)) for row in new]
+    recorded = [AuditChange(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_audit_state(row)) for row in new]
     recorded += [
-        Recorded(row.stored.agent_id or row.stored.tenant_id, row.stored.tenant_id, was, plugin_snapshot(row.stored))
+        AuditChange(
+            row.stored.agent_id or row.stored.tenant_id, row.stored.tenant_id, was, plugin_audit_state(row.stored)
+        )
         for row, was in zip(changed, before, strict=True)
     ]
     audit.record_all(actor=actor, action="plugin.import", changes=recorded)
@@ -97,7 +99,7 @@ def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> No
     recorded = []
     for owner, name in settings:
         for row in plugins_of(owner, name):
-            recorded.append(Recorded(owner, row.tenant_id, before=plugin_snapshot(row)))
+            recorded.append(AuditChange(owner, row.tenant_id, before=plugin_audit_state(row)))
             row.delete()
     audit.record_all(actor=actor, action="plugin.remove", changes=recorded)
 

@@ -8,7 +8,7 @@ from apikeys import digests, keyformat
 from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
 from core.actor import Actor
-from tenants.access import Need, get_tenant, tenants_for
+from tenants.access import Access, get_tenant, tenants_for
 from tenants.errors import TenantNotFound
 
 
@@ -18,8 +18,8 @@ def keys_for(actor: Actor) -> QuerySet[ApiKey]:
     return _with_secrets(rows).order_by("-created_at", "-id")
 
 
-def get_key(actor: Actor, key_id: str, need: Need, *, agent_id: str | None = None) -> ApiKey:
-    """The key, if the actor may do `need` in its tenant and, where given, it is this agent's.
+def get_key(actor: Actor, key_id: str, access: Access, *, agent_id: str | None = None) -> ApiKey:
+    """The key, if the actor has `access` in its tenant and, where given, it is this agent's.
 
     Raises KeyNotFound, Forbidden, TenantReadOnly.
     """
@@ -27,13 +27,13 @@ def get_key(actor: Actor, key_id: str, need: Need, *, agent_id: str | None = Non
     if key is None or (agent_id is not None and key.agent_id != agent_id):
         raise KeyNotFound
     try:
-        key.tenant = get_tenant(actor, key.tenant_id, need)
+        key.tenant = get_tenant(actor, key.tenant_id, access)
     except TenantNotFound as error:
         raise KeyNotFound from error
     return key
 
 
-def get_secret(actor: Actor, text: str, need: Need) -> KeySecret:
+def get_secret(actor: Actor, text: str, access: Access) -> KeySecret:
     """The secret that an API key in clear is, with its key; also a leaked one, and one that was rotated out.
 
     Raises MalformedKey, and as `get_key`.
@@ -42,7 +42,7 @@ def get_secret(actor: Actor, text: str, need: Need) -> KeySecret:
     secret = KeySecret.objects.filter(digest__in=digests.all_digests(text)).first()
     if secret is None:
         raise KeyNotFound
-    secret.key = get_key(actor, secret.key_id, need)
+    secret.key = get_key(actor, secret.key_id, access)
     return secret
 
 

@@ -9,10 +9,10 @@ from django.db.models import Q
 
 from apikeys import digests, keyformat
 from apikeys.models import ApiKey, KeySecret
-from apikeys.services import snapshot
+from apikeys.services import audit_state
 from core import audit, clock, epoch
 from core.actor import Actor
-from core.audit import Recorded
+from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 from core.revisions import raise_revisions
 
@@ -55,17 +55,17 @@ def adopt_keys(
         measured.append(row)
         if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in SAID_FIELDS):
             said.append(row)
-    before = [snapshot(stored) for stored, _wanted in said]
+    before = [audit_state(stored) for stored, _wanted in said]
     has_changed = {stored.pk for stored, _wanted in said} | set(renewed)
     raise_revisions([stored for stored, _known in changed if stored.pk in has_changed])
     overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
     overwrite(measured, MEASURED_FIELDS)
     # Later, for they may have names that others give up.
     ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
-    recorded = [Recorded(known.key.id, known.key.tenant_id, after=snapshot(known.key)) for known in new]
+    recorded = [AuditChange(known.key.id, known.key.tenant_id, after=audit_state(known.key)) for known in new]
     for (stored, _wanted), was in zip(said, before, strict=True):
         epoch.invalidate(stored.id)
-        recorded.append(Recorded(stored.id, stored.tenant_id, was, snapshot(stored)))
+        recorded.append(AuditChange(stored.id, stored.tenant_id, was, audit_state(stored)))
     _store_secrets(new)
     audit.record_all(actor=actor, action="key.import", changes=recorded)
     _renew([known for stored, known in changed if stored.pk in renewed], actor=actor)
@@ -112,7 +112,7 @@ def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
         epoch.invalidate(known.key.pk)
     _store_secrets([known for known in keys if not has_secret(known.key, known.secret)])
     recorded = [
-        Recorded(
+        AuditChange(
             known.key.pk, known.key.tenant_id, after={"hint": keyformat.parse(known.secret).hint, "grace_seconds": 0}
         )
         for known in keys

@@ -25,7 +25,7 @@ _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600
 
 
-_TOLD_BY_VERDICTS = {
+_VERIFICATION_FIELDS = {
     "name", "permissions", "status", "expires_at", "rate_limit", "quota", "allowed_networks",
 }  # fmt: skip
 
@@ -41,7 +41,7 @@ class IssuedKey:
         return f"IssuedKey({self.key.id}, …)"
 
 
-def snapshot(key: ApiKey) -> dict[str, Any]:
+def audit_state(key: ApiKey) -> dict[str, Any]:
     """What the audit log keeps of a key."""
     return {
         "name": key.name,
@@ -93,7 +93,7 @@ def issue_key(
     with unique_or(_NAME_TAKEN):
         key.save(force_insert=True)
     secret = _new_secret(key)
-    audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=snapshot(key))
+    audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=audit_state(key))
     return IssuedKey(key, secret)
 
 
@@ -111,7 +111,7 @@ def update_key(
     # For whoever shows the key after the transaction, when it may have been deleted.
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     check_revision(row, expected)
-    before, shown = snapshot(row), row.status_at(clock.now())
+    before, shown = audit_state(row), row.status_at(clock.now())
     if "name" in changes:
         row.change_name(changes["name"])
     if "permissions" in changes:
@@ -125,7 +125,7 @@ def update_key(
         setattr(row, field, changes.get(field, getattr(row, field)))
     if changes.get("status") == shown:
         row.status = before["status"]
-    after = snapshot(row)
+    after = audit_state(row)
     if audit.differ(before, after):
         row.updated_at = clock.now()
         fields += ["name", "name_folded", "permissions", "allowed_networks", "metadata", "updated_at"]
@@ -135,7 +135,7 @@ def update_key(
             actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
-    if not _TOLD_BY_VERDICTS.isdisjoint(changes):
+    if not _VERIFICATION_FIELDS.isdisjoint(changes):
         epoch.invalidate(row.id)
     return row
 
@@ -155,7 +155,7 @@ def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = N
     """Removes a key for good; raises KeyNotFound if it is gone, PreconditionFailed."""
     row = _lock_key(key)
     check_revision(row, expected)
-    before = snapshot(row)
+    before = audit_state(row)
     epoch.invalidate(row.id)
     row.delete()
     audit.record(actor=actor, action="key.delete", object_id=key.id, tenant_id=key.tenant_id, before=before)

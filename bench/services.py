@@ -33,7 +33,7 @@ VALIDATE = "/api/v2/auth/validate-api-key"
 # After a server has been stopped: its threads wake, and what they missed is made up for.
 WARM_UP_SECONDS = 1
 # What MariaDB still has to do for the server before.
-SETTLE_SECONDS = 0.5
+PROPAGATION_SECONDS = 0.5
 
 
 class Service:
@@ -165,7 +165,7 @@ class Services:
     def measure(self, service: Service, load: Load, seconds: int) -> Measurement:
         """Drives one server, while the others stand still."""
         self.run_only(service)
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(PROPAGATION_SECONDS)
         load.run(service.base, WARM_UP_SECONDS)
         statements, secrets_read = self._databases.statements(), self._databases.secrets_read()
         measured = load.run(service.base, seconds)

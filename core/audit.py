@@ -37,10 +37,10 @@ def record(
     `action` is `<object type>.<verb>`. Snapshots are JSON-ready and already free of secrets; of an
     update, only the keys that differ are kept.
     """
-    record_all(actor=actor, action=action, changes=[Recorded(object_id, tenant_id, before, after)])
+    record_all(actor=actor, action=action, changes=[AuditChange(object_id, tenant_id, before, after)])
 
 
-class Recorded(NamedTuple):
+class AuditChange(NamedTuple):
     """What a change made of one object."""
 
     object_id: str
@@ -49,14 +49,14 @@ class Recorded(NamedTuple):
     after: Snapshot | None = None
 
 
-def record_all(*, actor: Actor, action: str, changes: Iterable[Recorded]) -> None:
+def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> None:
     """As `record`, for the same change of many objects, in few statements."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"audit row for {action} outside a transaction")
     AuditEntry.objects.bulk_create((_entry(actor, action, change) for change in changes), batch_size=500)
 
 
-def _entry(actor: Actor, action: str, change: Recorded) -> AuditEntry:
+def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
     before, after = change.before, change.after
     if before is not None and after is not None:
         changed = [key for key in after if differ(before.get(key), after[key])]

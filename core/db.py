@@ -86,7 +86,7 @@ def overwrite(rows: Sequence[Wanted[M]], fields: Sequence[str], *, unique: Seque
     manager.bulk_update([row.stored for row in rows], fields, batch_size=200)
 
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
+DATABASE_ERRORS = (OperationalError, InterfaceError)
 
 
 def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
@@ -94,7 +94,7 @@ def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
 
     For reads that show by themselves that the server is the primary (core.primary), by threads whose
     connection no request opens or closes, and for what most requests read first: to ask beforehand whether
-    the connection is usable, as Django does, is a round trip more. Raises one of DATABASE_AWAY, and leaves no
+    the connection is usable, as Django does, is a round trip more. Raises one of DATABASE_ERRORS, and leaves no
     broken connection behind.
     """
 
@@ -105,7 +105,7 @@ def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
         for is_last in (False, True):
             try:
                 return read(*args, **kwargs)
-            except DATABASE_AWAY:
+            except DATABASE_ERRORS:
                 if connection.in_atomic_block:
                     raise
                 connection.close()

@@ -31,7 +31,7 @@ from core.models import Epoch, Invalidation
 LEASE_SECONDS = primary.PROVEN_SECONDS
 POLL_SECONDS = 0.1
 # A lease, and a little for two machines whose clocks do not run alike.
-SETTLE_SECONDS = LEASE_SECONDS * 1.04
+PROPAGATION_SECONDS = LEASE_SECONDS * 1.04
 # Each waiting change holds a thread of its worker, which has more of them than that (core.http.surfaces).
 MAX_SETTLING = 8
 MAX_SUBJECTS = 500
@@ -108,7 +108,7 @@ def settling() -> Iterator[None]:
         _state.is_open = _state.must_wait = _state.has_place = False
         try:
             if must_wait:
-                time.sleep(SETTLE_SECONDS)
+                time.sleep(PROPAGATION_SECONDS)
         finally:
             if has_place:
                 _settling.release()

@@ -17,11 +17,11 @@ from apikeys import keyformat, permissions, verification
 from apikeys.keyformat import MalformedKey
 from apikeys.permissions import BadExpression, Requirement
 from apikeys.verification import (
-    AWAY,
     EXPLANATIONS,
     MALFORMED,
     OVER_LIMIT,
     PERMISSION_MISSING,
+    UNAVAILABLE,
     Address,
     Ask,
     Room,
@@ -62,7 +62,7 @@ _SENTENCES: dict[str, Text] = {
     "all validated": _("API keys validated"),
     "checked": _("Permission checked"),
     "refused": _("The API key is not valid"),
-    AWAY: Unavailable.message,
+    UNAVAILABLE: Unavailable.message,
     **EXPLANATIONS,
 }
 
@@ -204,15 +204,15 @@ def _numbered_ask(number: int, question: Validate) -> Ask:
 
 def _item(question: Validate, verdict: Verdict) -> dict[str, Any]:
     """One of several answers: what would be the envelope's, were it alone."""
-    if verdict.code == AWAY:
-        return {"success": False, "error": _sentence(AWAY), "error_code": AWAY, "data": None}
+    if verdict.code == UNAVAILABLE:
+        return {"success": False, "error": _sentence(UNAVAILABLE), "error_code": UNAVAILABLE, "data": None}
     answer = question.answer(verdict)
     return {"success": answer.success, "error": answer.error, "error_code": answer.error_code, "data": answer.data}
 
 
 def _refused(verdict: Verdict) -> Answer:
     """That a key is not good, and no more about it than why; raises Unavailable if nobody can tell."""
-    if verdict.code == AWAY:
+    if verdict.code == UNAVAILABLE:
         raise Unavailable
     data: dict[str, Any] = {"valid": False, "code": verdict.code}
     if verdict.code == OVER_LIMIT:

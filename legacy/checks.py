@@ -92,7 +92,7 @@ def judge(old: Snapshot, secrets: Iterable[str]) -> Iterator[Judged]:
     for secret in secrets:
         row = next(old.rows("SELECT * FROM api_keys WHERE api_key = ?", [secret]), None)
         verdict = verification.verify(secret, None)
-        if verdict.code == verification.AWAY:
+        if verdict.code == verification.UNAVAILABLE:
             raise Unavailable
         yield Judged(
             _masked(secret), None if row is None else row["id"], _verdict_there(secret, row, now), verdict.code

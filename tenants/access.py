@@ -18,7 +18,7 @@ from tenants.errors import TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
 
 
-class Need(Enum):
+class Access(Enum):
     """What the caller is about to do in the tenant."""
 
     READ = auto()
@@ -27,8 +27,8 @@ class Need(Enum):
 
 
 _ALLOWED = {
-    Role.OWNER: frozenset(Need),
-    Role.MEMBER: frozenset({Need.READ, Need.WRITE_AGENTS}),
+    Role.OWNER: frozenset(Access),
+    Role.MEMBER: frozenset({Access.READ, Access.WRITE_AGENTS}),
 }
 
 
@@ -46,8 +46,8 @@ def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
     return ids if actor.kind == ActorKind.USER else ids.none()
 
 
-def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:
-    """The tenant, if the actor may do `need` in it.
+def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:
+    """The tenant, if the actor has `access` in it.
 
     Raises TenantNotFound, Forbidden for a role that does not allow it, and TenantReadOnly for the
     people of a suspended tenant.
@@ -64,16 +64,16 @@ def get_tenant(actor: Actor, tenant_id: str, need: Need) -> Tenant:
     )
     if membership is None:
         raise TenantNotFound
-    if need not in _ALLOWED[Role(membership.role)]:
+    if access not in _ALLOWED[Role(membership.role)]:
         raise Forbidden(_("Your role in this tenant does not allow this; ask its owner"))
-    if need != Need.READ and membership.tenant.status == TenantStatus.SUSPENDED:
+    if access != Access.READ and membership.tenant.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
     return membership.tenant
 
 
-def default_tenant(actor: Actor, need: Need) -> Tenant:
+def default_tenant(actor: Actor, access: Access) -> Tenant:
     """The tenant a person means who names none: the first they got; raises as `get_tenant`."""
     first = Membership.objects.filter(user_id=actor.id).order_by("created_at", "id").first()
     if actor.kind != ActorKind.USER or first is None:
         raise TenantNotFound(_("You belong to no tenant yet"))
-    return get_tenant(actor, first.tenant_id, need)
+    return get_tenant(actor, first.tenant_id, access)

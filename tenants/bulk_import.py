@@ -8,12 +8,12 @@ from functools import partial
 from agent_config.updates import agent_defaults, changed_tenant_config
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.audit import Recorded
+from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 from core.models import Change
 from core.revisions import raise_revisions
 from tenants.models import Membership, Role, Tenant
-from tenants.services import set_revision, snapshot
+from tenants.services import audit_state, set_revision
 
 FIELDS = (
     "tenant_name", "name_folded", "owner_id", "owner_scope", "tenant_type", "description", "contact_email",
@@ -27,7 +27,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
 
     The secrets in their configs are sealed here.
     """
-    before = [(snapshot(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
+    before = [(audit_state(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
         wanted.tenant_config, _warnings = changed_tenant_config(
             stored.tenant_config, wanted.tenant_config, may_move_secrets=True
@@ -37,7 +37,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
     for tenant in new:
         tenant.tenant_config, _warnings = changed_tenant_config(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)  # later, for they may have names that others give up
-    recorded = [Recorded(tenant.id, tenant.id, after=snapshot(tenant)) for tenant in new]
+    recorded = [AuditChange(tenant.id, tenant.id, after=audit_state(tenant)) for tenant in new]
     for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:
@@ -47,7 +47,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
         epoch.invalidate(stored.id)
         if stored.owner_id != owner_id:
             Membership.objects.filter(tenant=stored, user_id=owner_id).delete()
-        recorded.append(Recorded(stored.id, stored.id, was, snapshot(stored)))
+        recorded.append(AuditChange(stored.id, stored.id, was, audit_state(stored)))
     _make_owners([*new, *(stored for stored, _wanted in changed)])
     audit.record_all(actor=actor, action="tenant.import", changes=recorded)
 
@@ -60,7 +60,7 @@ def give_to_owners(*, actor: Actor, user_ids: Sequence[str]) -> None:
         tenant.owner_id = tenant.owner_scope
     Tenant.objects.bulk_update(tenants, ["owner_id"], batch_size=500)
     _make_owners(tenants)
-    owners = [Recorded(row.id, row.id, after={"user": row.owner_id, "role": Role.OWNER}) for row in tenants]
+    owners = [AuditChange(row.id, row.id, after={"user": row.owner_id, "role": Role.OWNER}) for row in tenants]
     audit.record_all(actor=actor, action="membership.set", changes=owners)
 
 

@@ -21,11 +21,11 @@ from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.templates import templates_below
 
-_TOLD_BY_VERDICTS = {"status", "rate_limit", "quota"}
+_VERIFICATION_FIELDS = {"status", "rate_limit", "quota"}
 _NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
 
 
-def snapshot(tenant: Tenant) -> dict[str, Any]:
+def audit_state(tenant: Tenant) -> dict[str, Any]:
     """What the audit log keeps of a tenant."""
     return {
         "tenant_name": tenant.tenant_name,
@@ -102,7 +102,9 @@ def create_tenant(
         tenant.save(force_insert=True)
     if owner is not None:
         Membership.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
-    audit.record(actor=actor, action="tenant.create", object_id=tenant.id, tenant_id=tenant.id, after=snapshot(tenant))
+    audit.record(
+        actor=actor, action="tenant.create", object_id=tenant.id, tenant_id=tenant.id, after=audit_state(tenant)
+    )
     return tenant
 
 
@@ -134,7 +136,7 @@ def update_tenant(
     """
     row = lock_tenant(tenant.pk)
     check_revision(row, expected)
-    before, config_before, status_before = snapshot(row), row.tenant_config, row.status
+    before, config_before, status_before = audit_state(row), row.tenant_config, row.status
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
     if "tenant_config" in changes:
@@ -150,9 +152,9 @@ def update_tenant(
         fields += ["status", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
-    after = snapshot(row)
+    after = audit_state(row)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
-    if actor.is_trusted and not _TOLD_BY_VERDICTS.isdisjoint(changes):
+    if actor.is_trusted and not _VERIFICATION_FIELDS.isdisjoint(changes):
         epoch.invalidate(row.id)
     if not audit.differ([before, config_before], [after, row.tenant_config]):
         return row
@@ -176,7 +178,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     """
     row = lock_tenant(tenant.pk)
     check_revision(row, expected)
-    before = snapshot(row)
+    before = audit_state(row)
     epoch.invalidate(row.id)
     change_feed.publish(
         Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id

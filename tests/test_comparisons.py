@@ -22,7 +22,7 @@ from apikeys.tests.facts import facts
 from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, NOT_FROM_HERE, VALID, Verdict, VerdictCode
 from core.actor import Actor, ActorKind
 from core.errors import NotFound
-from tenants.access import Need, get_tenant
+from tenants.access import Access, get_tenant
 from tenants.models import TenantType
 from tenants.services import create_tenant
 from tests.support.people import Person
@@ -158,8 +158,8 @@ def test_kind_of_actor_that_is_plain_text_is_held_to_the_same_rules(alice: Perso
     kind: ActorKind = distinct(ActorKind.USER)  # type: ignore[assignment]
     owner, stranger = (Actor(kind=kind, id=person.user.id) for person in (alice, charlie))
 
-    assert get_tenant(owner, alice.tenant.id, Need.MANAGE) == alice.tenant
+    assert get_tenant(owner, alice.tenant.id, Access.MANAGE) == alice.tenant
     with pytest.raises(NotFound):
-        get_tenant(stranger, alice.tenant.id, Need.READ)
+        get_tenant(stranger, alice.tenant.id, Access.READ)
     made = create_tenant(actor=stranger, tenant_name="made", tenant_type=TenantType.PERSONAL, owner_id=alice.user.id)
     assert made.owner_id == charlie.user.id

@@ -61,7 +61,7 @@ SECONDS = 1.5
 @pytest.fixture(scope="module")
 def slow(servers: list[MaimServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
     """A server whose changes wait for seconds, in place of a quarter of one."""
-    with beside(servers[0], tmp_path_factory.mktemp("slow"), f"SETTLE_SECONDS={SECONDS}") as slow:
+    with beside(servers[0], tmp_path_factory.mktemp("slow"), f"PROPAGATION_SECONDS={SECONDS}") as slow:
         yield slow
 
 

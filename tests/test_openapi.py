@@ -43,11 +43,11 @@ def operations(surface: Surface) -> dict[str, dict[str, Any]]:
 @on_each_surface
 class TestDocument:
     def test_it_is_what_is_committed(self, surface: Surface, write_snapshots: bool) -> None:
-        snapshot = SNAPSHOTS / f"{surface.name}.json"
+        audit_state = SNAPSHOTS / f"{surface.name}.json"
         text = json.dumps(document(surface), indent=2, ensure_ascii=False) + "\n"
         if write_snapshots:
-            snapshot.write_text(text, encoding="utf-8")
-        assert snapshot.read_text(encoding="utf-8") == text, "if the change is meant, run: make openapi"
+            audit_state.write_text(text, encoding="utf-8")
+        assert audit_state.read_text(encoding="utf-8") == text, "if the change is meant, run: make openapi"
 
     def test_it_is_made_without_warnings_and_keeps_the_standard(self, surface: Surface) -> None:
         document.cache_clear()

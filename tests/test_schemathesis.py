@@ -18,7 +18,7 @@ pytestmark = pytest.mark.single
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
     """A server whose changes wait for nobody, since nothing is asked meanwhile."""
-    serve = ("-m", "tests.support.serve_with", "SETTLE_SECONDS=0")
+    serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path_factory.mktemp("documents"), "maim_documents", serve=serve) as running:
         yield running
 

@@ -8,10 +8,10 @@ from agents.services.agents import (
     NEW_AGENT_ACTIVE_FOR,
     active_agents,
     add_agent,
+    audit_state,
     create_agent,
     delete_agent,
     record_activity,
-    snapshot,
     sweep_activity,
     update_agent,
 )
@@ -20,10 +20,10 @@ __all__ = [
     "NEW_AGENT_ACTIVE_FOR",
     "active_agents",
     "add_agent",
+    "audit_state",
     "create_agent",
     "delete_agent",
     "record_activity",
-    "snapshot",
     "sweep_activity",
     "update_agent",
 ]

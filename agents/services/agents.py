@@ -24,11 +24,11 @@ from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"agent_name_unique": AgentNameTaken(), "name_folded": AgentNameTaken()}
-_TOLD_BY_VERDICTS = {"name", "status", "rate_limit", "quota"}
+_VERIFICATION_FIELDS = {"name", "status", "rate_limit", "quota"}
 NEW_AGENT_ACTIVE_FOR = timedelta(hours=12)
 
 
-def snapshot(agent: Agent) -> dict[str, Any]:
+def audit_state(agent: Agent) -> dict[str, Any]:
     """What the audit log keeps of an agent; what became of its config is in the versions of that."""
     return {
         "name": agent.name,
@@ -92,7 +92,7 @@ def add_agent(
     with unique_or(_NAME_TAKEN):
         agent.save(force_insert=True)
     config_versions.add_version(agent, {}, actor=actor, note=note)
-    after = {**snapshot(agent), "config": masked(agent.config), **(told or {})}
+    after = {**audit_state(agent), "config": masked(agent.config), **(told or {})}
     audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
 
@@ -108,7 +108,7 @@ def update_agent(
     write = config_write or ConfigWrite()
     row = lock_agent(agent.pk)
     config_versions.expect(row, write.expected)
-    before, config_before = snapshot(row), row.config
+    before, config_before = audit_state(row), row.config
     below_before = config_versions.layers_below(row) if "template_id" in changes and not actor.is_trusted else []
     if "name" in changes:
         row.change_name(changes["name"])
@@ -121,7 +121,7 @@ def update_agent(
         if not actor.is_trusted:
             layers_before = [*below_before, Layer("agent", config_before)]
             config_versions.check_template_addresses(row, before=layers_before)
-    after = snapshot(row)
+    after = audit_state(row)
     if audit.differ(before, after):
         row.updated_at = clock.now()
         with unique_or(_NAME_TAKEN):
@@ -134,7 +134,7 @@ def update_agent(
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
         change_feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
-    if not _TOLD_BY_VERDICTS.isdisjoint(changes):
+    if not _VERIFICATION_FIELDS.isdisjoint(changes):
         epoch.invalidate(row.id)
     return row
 
@@ -147,7 +147,7 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     """
     row = lock_agent(agent.pk)
     config_versions.expect(row, expected)
-    before = {**snapshot(row), "config": masked(row.config)}
+    before = {**audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(Change.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
     row.delete()

@@ -16,7 +16,7 @@ from agents.models import Agent, PluginSetting
 from agents.services.config_versions import lock_agent
 from core import audit, clock
 from core.actor import Actor
-from core.audit import Recorded
+from core.audit import AuditChange
 from core.db import transactional
 from core.errors import Invalid, Unavailable
 from core.revisions import check_revision
@@ -30,7 +30,7 @@ MAX_PLUGINS = 1000
 MAX_TOTAL_LENGTH = 1024 * 1024  # characters of JSON
 
 
-def snapshot(row: PluginSetting) -> dict[str, Any]:
+def audit_state(row: PluginSetting) -> dict[str, Any]:
     """Return what the audit log keeps of a setting."""
     return {
         "agent_id": row.agent_id,
@@ -69,7 +69,7 @@ def set_plugin(
     of_scope = {row.agent_scope: row for row in settings.filter(plugin_name=plugin_name, agent_scope__in=["", scope])}
     row, shown = of_scope.get(scope), of_scope.get(scope, of_scope.get(""))
     check_revision(row, expected)
-    before, config_before = (None, None) if row is None else (snapshot(row), row.config)
+    before, config_before = (None, None) if row is None else (audit_state(row), row.config)
     config = _sealed(config, {} if shown is None else shown.config, may_move_secrets=actor.is_trusted)
     _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
     if row is None:
@@ -77,7 +77,7 @@ def set_plugin(
             raise Invalid({"plugin_name": [error]})
         row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
     row.enabled, row.config = enabled, config
-    after = snapshot(row)
+    after = audit_state(row)
     if audit.differ([before, config_before], [after, config]):
         row.updated_at = clock.now()
         row.save()
@@ -117,7 +117,7 @@ def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, A
     rows.bulk_create((_new_setting(agent, number, setting) for number, setting in enumerate(settings)), batch_size=500)
     # Read again, because not every database tells the ids of several new rows.
     stored = rows.filter(agent=agent).order_by("pk")
-    changes = [Recorded(str(row.pk), agent.tenant_id, after=snapshot(row)) for row in stored]
+    changes = [AuditChange(str(row.pk), agent.tenant_id, after=audit_state(row)) for row in stored]
     audit.record_all(actor=actor, action="plugin.set", changes=changes)
 
 

@@ -20,7 +20,7 @@ from core.db import transactional, unique_or
 from core.errors import Forbidden, Invalid
 from core.models import Change
 from core.revisions import check_revision
-from tenants.access import Need, get_tenant, tenants_for
+from tenants.access import Access, get_tenant, tenants_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
 
@@ -29,7 +29,7 @@ _TAKEN = {
 }
 
 
-def snapshot(template: Template) -> dict[str, Any]:
+def audit_state(template: Template) -> dict[str, Any]:
     """What the audit log keeps of a template."""
     return {
         "name": template.name,
@@ -47,8 +47,8 @@ def templates_for(actor: Actor) -> QuerySet[Template]:
     return rows.order_by("-created_at", "-id")
 
 
-def get_template(actor: Actor, template_id: str, need: Need) -> Template:
-    """The template, if the actor may do `need` with it; people may only read an operator's.
+def get_template(actor: Actor, template_id: str, access: Access) -> Template:
+    """The template, if the actor has `access` with it; people may only read an operator's.
 
     Raises TemplateNotFound, Forbidden, TenantReadOnly.
     """
@@ -59,10 +59,10 @@ def get_template(actor: Actor, template_id: str, need: Need) -> Template:
         return template
     if template.tenant_id is not None:
         try:
-            get_tenant(actor, template.tenant_id, need)
+            get_tenant(actor, template.tenant_id, access)
         except TenantNotFound as error:
             raise TemplateNotFound from error
-    elif need != Need.READ and not actor.is_trusted:
+    elif access != Access.READ and not actor.is_trusted:
         raise Forbidden(_("This template is the operators'"))
     return template
 
@@ -109,7 +109,7 @@ def create_template(
         action="template.create",
         object_id=template.id,
         tenant_id=template.tenant_id,
-        after=snapshot(template),
+        after=audit_state(template),
     )
     return template
 
@@ -131,14 +131,14 @@ def update_template(
     """
     row = _lock(template)
     check_revision(row, expected)
-    before, config_before = snapshot(row), row.config
+    before, config_before = audit_state(row), row.config
     if "name" in changes:
         row.change_name(changes["name"])
     row.description = changes.get("description", row.description)
     if "config" in changes:
         _change(row, changes["config"], actor=actor, replace=replace, strict=strict)
     has_new_config = audit.differ(config_before, row.config)
-    after = snapshot(row)
+    after = audit_state(row)
     if not has_new_config and not audit.differ(before, after):
         return row
     row.updated_at = clock.now()
@@ -160,7 +160,7 @@ def delete_template(*, actor: Actor, template: Template, expected: Container[int
     """
     row = _lock(template)
     check_revision(row, expected)
-    before = snapshot(row)
+    before = audit_state(row)
     change_feed.publish(Change.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(

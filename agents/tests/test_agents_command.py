@@ -385,5 +385,5 @@ def test_a_database_that_does_not_answer_has_a_status_of_its_own(tmp_path: Path)
         check=False,
     )
 
-    assert ended.returncode == Exit.AWAY, ended.stderr
+    assert ended.returncode == Exit.UNAVAILABLE, ended.stderr
     assert "Traceback" not in ended.stderr

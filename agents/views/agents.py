@@ -33,7 +33,7 @@ from core.http.openapi import operation
 from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
 from core.http.views import V1View
-from tenants.access import Need, default_tenant, get_tenant
+from tenants.access import Access, default_tenant, get_tenant
 from tenants.models import Tenant
 
 
@@ -64,9 +64,9 @@ class Agents(V1View):
         body = self.validated_data(AgentCreateRequest)
         named = body.pop("tenant_id", None)
         tenant = (
-            get_tenant(self.actor, named, Need.WRITE_AGENTS)
+            get_tenant(self.actor, named, Access.WRITE_AGENTS)
             if named is not None
-            else default_tenant(self.actor, Need.WRITE_AGENTS)
+            else default_tenant(self.actor, Access.WRITE_AGENTS)
         )
         agent = services.create_agent(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         headers = warnings_header(agent.config_warnings)
@@ -76,7 +76,7 @@ class Agents(V1View):
 class AgentResource(V1View):
     @operation("Read an agent", tag="agents", response=AgentResponse, errors=(404,), conditional=True)
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         return self.respond_conditionally(agent, AgentResponse, message=_("Agent found"))
 
     @operation(
@@ -89,7 +89,7 @@ class AgentResource(V1View):
         strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
@@ -101,7 +101,7 @@ class AgentResource(V1View):
 
     @operation("Delete an agent with its keys", tag="agents", response=None, status=204, errors=(404, 409, 412))
     def delete(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
         return Response(status=204)
 
@@ -135,7 +135,7 @@ class PluginSettings(PluginSettingsView):
     )
     def get(self, request: Request) -> Response:
         query = self.validated_query(PluginListQuerySerializer)
-        return self.part(*self._scope(query, Need.READ, Need.READ), query)
+        return self.part(*self._scope(query, Access.READ, Access.READ), query)
 
     @operation(
         "Set a plugin for an agent, or for a tenant",
@@ -148,10 +148,10 @@ class PluginSettings(PluginSettingsView):
     )
     def post(self, request: Request) -> Response:
         return self.set_plugin(
-            *self._scope(self.validated_query(PluginQuerySerializer), Need.WRITE_AGENTS, Need.MANAGE)
+            *self._scope(self.validated_query(PluginQuerySerializer), Access.WRITE_AGENTS, Access.MANAGE)
         )
 
-    def _scope(self, query: Mapping[str, Any], on_agent: Need, on_tenant: Need) -> tuple[Tenant, Agent | None]:
+    def _scope(self, query: Mapping[str, Any], on_agent: Access, on_tenant: Access) -> tuple[Tenant, Agent | None]:
         if "agent_id" in query:
             agent = get_agent(self.actor, query["agent_id"], on_agent)
             return agent.tenant, agent

@@ -41,7 +41,7 @@ from core.http.openapi import operation
 from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
-from tenants.access import Need
+from tenants.access import Access
 
 EXPLAINED = "-explained"
 OPEN_OBJECT = {"application/json": {"type": "object", "additionalProperties": True}}
@@ -51,7 +51,7 @@ class _ConfigView(BaseView):
     def head_of(self, agent_id: str) -> Head:
         """The state of the agent's layers, if the caller may read it; one query for whom every tenant is open to."""
         head = effective_config.head_of(agent_id)
-        check_agent(self.actor, head.tenant_id, Need.READ)
+        check_agent(self.actor, head.tenant_id, Access.READ)
         return head
 
     def sent_object(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class ConfigDocument(_ConfigView):
         head = self.head_of(agent_id)
         if conditional.is_unchanged(request._request, str(head.config_version)):
             return self.not_modified(str(head.config_version))
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         return self.respond(
             masked(agent.config),
             message=_("Agent config found"),
@@ -103,7 +103,7 @@ class ConfigDocument(_ConfigView):
         strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         write = self.config_write(self.validated_query(ConfigWriteQuerySerializer))
         changes = {"config": self.sent_object()}
         agent = services.update_agent(actor=self.actor, agent=agent, changes=changes, config_write=write)
@@ -156,7 +156,7 @@ class ConfigVersion(_ConfigView):
 
     @operation("Read a version of an agent's config", tag="config", response=WholeVersionResponse, errors=(404,))
     def get(self, request: Request, agent_id: str, number: int) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         version = config_versions.get_version(agent, number)
         return self.respond(
             WholeVersionResponse(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
@@ -174,7 +174,7 @@ class ConfigDiff(_ConfigView):
         errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         asked = self.validated_query(DiffQuerySerializer)
         changes = config_versions.diff(agent, asked["from"], asked["to"])
         return self.respond(
@@ -195,7 +195,7 @@ class ConfigRestoring(_ConfigView):
         strict=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         body = self.validated_data(RestoreRequest)
         agent = config_versions.restore(
             actor=self.actor, agent=agent, expected=self.if_match, strict=self.is_strict, **body
@@ -234,7 +234,7 @@ class AgentConfigVersions(V1View):
         total_count=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         rows = config_versions.versions_of(agent)
         return bare_list(rows, VersionResponse, key="number", **self.validated_query(VersionListQuerySerializer))
 

@@ -24,7 +24,7 @@ from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
 from core.revisions import check_revision
-from tenants.access import Need, default_tenant, get_tenant
+from tenants.access import Access, default_tenant, get_tenant
 
 
 class TemplateDocument(BaseView):
@@ -32,7 +32,7 @@ class TemplateDocument(BaseView):
 
     @operation("Read a template", tag="templates", response=TemplateResponse, errors=(404,), conditional=True)
     def get(self, request: Request, template_id: str) -> Response:
-        template = templates.get_template(self.actor, template_id, Need.READ)
+        template = templates.get_template(self.actor, template_id, Access.READ)
         return self.respond_conditionally(
             template, TemplateResponse, message=_("Template found"), tenant_id=template.tenant_id
         )
@@ -49,7 +49,7 @@ class TemplateDocument(BaseView):
     )
     def put(self, request: Request, template_id: str) -> Response:
         query, changes = self.validated_query(TemplateWriteQuerySerializer), self.validated_data(TemplateUpdateRequest)
-        template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
+        template = templates.get_template(self.actor, template_id, Access.WRITE_AGENTS)
         if query["dry_run"]:
             check_revision(template, self.if_match)
         else:
@@ -82,7 +82,7 @@ class TemplateDocument(BaseView):
     )
     def delete(self, request: Request, template_id: str) -> Response:
         is_dry_run = self.validated_query(TemplateDeletionQuerySerializer)["dry_run"]
-        template = templates.get_template(self.actor, template_id, Need.WRITE_AGENTS)
+        template = templates.get_template(self.actor, template_id, Access.WRITE_AGENTS)
         answer = {"id": template.id, "agents": templates.agents_of(template).count(), "dry_run": is_dry_run}
         if is_dry_run:
             check_revision(template, self.if_match)
@@ -125,9 +125,9 @@ class Templates(V1View):
         body = self.validated_data(TemplateCreateRequest)
         named = body.pop("tenant_id", None)
         tenant = (
-            default_tenant(self.actor, Need.WRITE_AGENTS)
+            default_tenant(self.actor, Access.WRITE_AGENTS)
             if named is None
-            else get_tenant(self.actor, named, Need.WRITE_AGENTS)
+            else get_tenant(self.actor, named, Access.WRITE_AGENTS)
         )
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         headers = warnings_header(template.config_warnings)

@@ -29,7 +29,7 @@ from agents.services import transfer
 from core.http.openapi import TOML, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
-from tenants.access import Need, default_tenant, get_tenant
+from tenants.access import Access, default_tenant, get_tenant
 from tenants.models import Tenant
 
 _MEDIA_TYPES = {"json": "application/json", "toml": TOML}
@@ -38,7 +38,7 @@ _MEDIA_TYPES = {"json": "application/json", "toml": TOML}
 class Duplication(BaseView):
     def duplicated(self, agent_id: str, answer: type[Serializer[Any]]) -> Response:
         """The new agent."""
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         body = self.validated_data(DuplicateRequest)
 
         def duplicate() -> Any:
@@ -103,7 +103,7 @@ class AgentExport(Export, V1View):
     )
     def get(self, request: Request, agent_id: str) -> HttpResponse:
         form = self.validated_query(ExportQuerySerializer)["format"]
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         return self.file(agent, transfer.exported(agent), form)
 
 
@@ -120,8 +120,8 @@ class AgentImport(Import, V1View):
     def post(self, request: Request) -> Response:
         query = self.validated_query(ImportQuerySerializer)
         tenant = (
-            get_tenant(self.actor, query["tenant_id"], Need.WRITE_AGENTS)
+            get_tenant(self.actor, query["tenant_id"], Access.WRITE_AGENTS)
             if "tenant_id" in query
-            else default_tenant(self.actor, Need.WRITE_AGENTS)
+            else default_tenant(self.actor, Access.WRITE_AGENTS)
         )
         return self.imported(tenant, ImportResponse, dry_run=query["dry_run"])

@@ -12,7 +12,7 @@ from django.db import connection
 from apikeys import keyformat
 from apikeys.models import ApiKey
 from apikeys.tests.worker import Scene, Worker, counts_away, database_away, queries
-from apikeys.verification import AWAY, DISABLED, EXPIRED, NOT_FROM_HERE, VALID, Ask, Verdict
+from apikeys.verification import DISABLED, EXPIRED, NOT_FROM_HERE, UNAVAILABLE, VALID, Ask, Verdict
 from core import clock
 from core.epoch import LEASE_SECONDS
 from tests.support.instances import free_port
@@ -26,8 +26,8 @@ A_DAY = {"limit": 100, "period": "day"}
 class TestDatabaseAway:
     def test_nobody_can_tell(self, worker: Worker, scene: Scene) -> None:
         with database_away():
-            assert worker.code(scene.secret) == AWAY
-            assert worker.code(NEVER_ISSUED) == AWAY, "not that it is unknown"
+            assert worker.code(scene.secret) == UNAVAILABLE
+            assert worker.code(NEVER_ISSUED) == UNAVAILABLE, "not that it is unknown"
         assert worker.code(scene.secret) == VALID
 
     def test_what_is_remembered_is_told_as_long_as_the_lease_is_good(self, worker: Worker, scene: Scene) -> None:
@@ -36,16 +36,16 @@ class TestDatabaseAway:
         with database_away():
             assert worker.code(scene.secret) == VALID
             worker.clock.now += LEASE_SECONDS
-            assert worker.code(scene.secret) == AWAY
+            assert worker.code(scene.secret) == UNAVAILABLE
 
     def test_it_is_not_asked_any_more_once_the_lease_is_lost(self, worker: Worker, scene: Scene) -> None:
         worker.code(scene.secret)
         worker.lose()
 
         with queries(0):
-            assert worker.code(scene.secret) == AWAY
-            assert worker.code(NEVER_ISSUED) == AWAY
-            assert worker.engine.recall(Ask(scene.secret)) == Verdict(AWAY)
+            assert worker.code(scene.secret) == UNAVAILABLE
+            assert worker.code(NEVER_ISSUED) == UNAVAILABLE
+            assert worker.engine.recall(Ask(scene.secret)) == Verdict(UNAVAILABLE)
         worker.renew()
         assert worker.code(scene.secret) == VALID
 
@@ -63,7 +63,7 @@ class TestDatabaseAway:
         worker.lose(59.9)
         assert verdict() == fresh._replace(stale=True)
         worker.clock.now += 0.1
-        assert verdict() == Verdict(AWAY)
+        assert verdict() == Verdict(UNAVAILABLE)
 
     def test_in_the_first_second_too_where_asking_failed(self, worker: Worker, scene: Scene, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
@@ -92,8 +92,8 @@ class TestDatabaseAway:
         worker.code(NEVER_ISSUED)
         worker.lose()
 
-        assert worker.code(scene.secret) == AWAY
-        assert worker.code(NEVER_ISSUED) == AWAY, "it may have been issued since"
+        assert worker.code(scene.secret) == UNAVAILABLE
+        assert worker.code(NEVER_ISSUED) == UNAVAILABLE, "it may have been issued since"
 
     def test_uses_are_counted_and_written_when_it_is_back(self, worker: Worker, scene: Scene, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
@@ -110,7 +110,7 @@ class TestDatabaseAway:
         scene.change(quota=A_DAY)
         worker.renew()
         with counts_away():
-            assert worker.code(scene.secret, use=True) == AWAY
+            assert worker.code(scene.secret, use=True) == UNAVAILABLE
             settings.LIMITS_FAIL_OPEN = True
             assert worker.code(scene.secret, use=True) == VALID
         assert worker.code(scene.secret, use=True) == VALID
@@ -135,13 +135,13 @@ class TestLastKnown:
         worker.lose(59.9)
         assert worker.engine.last_known(Ask(scene.secret)) == fresh._replace(stale=True)
         worker.clock.now += 0.1
-        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(AWAY)
+        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(UNAVAILABLE)
 
     def test_or_nothing_where_nothing_is_granted(self, worker: Worker, scene: Scene) -> None:
         worker.code(scene.secret)
         worker.clock.now += LEASE_SECONDS
 
-        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(AWAY)
+        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(UNAVAILABLE)
 
     @pytest.mark.parametrize("lease", ["good", "over"])
     def test_a_use_of_a_key_with_limits_follows_their_setting(
@@ -152,7 +152,7 @@ class TestLastKnown:
         worker.lose(0 if lease == "over" else -LEASE_SECONDS)
         used, asked = Ask(limited, use=True), Ask(limited)
 
-        assert worker.engine.last_known(used) == Verdict(AWAY)
+        assert worker.engine.last_known(used) == Verdict(UNAVAILABLE)
         assert worker.engine.last_known(asked).code == VALID
         settings.LIMITS_FAIL_OPEN = True
         found = worker.engine.last_known(used)
@@ -197,7 +197,7 @@ class TestBrokenConnections:
 
     def test_but_no_oftener(self, scene: Scene, worker: Worker) -> None:
         with database_away() as refused:
-            assert worker.code(scene.secret) == AWAY
+            assert worker.code(scene.secret) == UNAVAILABLE
 
         assert len(refused) == 2
         assert connection.connection is None, "the next one begins afresh"
@@ -230,11 +230,11 @@ class TestLimitsAway:
     def test_keys_without_limits_are_unaffected(self, worker: Worker, scene: Scene, limited: str) -> None:
         verdicts = worker.engine.verify_all([Ask(limited, use=True), Ask(scene.secret, use=True)])
 
-        assert [verdict.code for verdict in verdicts] == [AWAY, VALID]
+        assert [verdict.code for verdict in verdicts] == [UNAVAILABLE, VALID]
         assert worker.uses() == 1
 
     def test_closed_keys_with_limits_are_not_answered(self, worker: Worker, limited: str) -> None:
-        assert worker.code(limited, use=True) == AWAY
+        assert worker.code(limited, use=True) == UNAVAILABLE
         assert worker.uses() == 0
 
     def test_open_they_pass_and_are_counted(self, worker: Worker, limited: str, settings: Any) -> None:

@@ -119,7 +119,7 @@ class TestChanges:
         change, _code = CHANGES[what]
         change(scene)
         waits: list[float] = []
-        monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0.26)
+        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
         monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
 
         change(scene)

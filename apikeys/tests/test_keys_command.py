@@ -373,6 +373,6 @@ class TestAsAProcess:
 
         for command in (["list"], ["verify"]):
             outcome = run(maim, *command, typed=secret, DATABASE_URL=nowhere)
-            assert (outcome.status, outcome.out) == (Exit.AWAY, "")
+            assert (outcome.status, outcome.out) == (Exit.UNAVAILABLE, "")
             assert "Traceback" not in outcome.err
             assert secrets_in(outcome.err) == []

@@ -29,7 +29,7 @@ from apikeys.tests.limiting import (
     redis_limiter,
     take,
 )
-from apikeys.verification.limits import LimitsAway, RedisLimiter, Use
+from apikeys.verification.limits import LimiterUnavailable, RedisLimiter, Use
 from apikeys.verification.limits import redis as together
 from apikeys.verification.verdicts import QuotaPool, RatePool
 from core import clock
@@ -144,7 +144,7 @@ class TestRedisAway:
     def test_limits_are_away(self) -> None:
         limiter = RedisLimiter(f"redis://127.0.0.1:{free_port()}/0")
 
-        with pytest.raises(LimitsAway):
+        with pytest.raises(LimiterUnavailable):
             take(limiter, rate(1))
 
     def test_it_is_not_tried_again_within_a_second(self, stopped_clock: StoppedClock) -> None:
@@ -152,7 +152,7 @@ class TestRedisAway:
             limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0")
             for moment, tried in ((0.0, 1), (0.5, 1), (0.999, 1), (1.0, 2), (1.5, 2), (2.0, 3)):
                 stopped_clock.now = 1000 + moment
-                with pytest.raises(LimitsAway):
+                with pytest.raises(LimiterUnavailable):
                     take(limiter, rate(1))
                 wait_until(lambda tried=tried: len(connections) >= tried, "a connection")  # type: ignore[misc]
                 assert len(connections) == tried, moment
@@ -162,7 +162,7 @@ class TestRedisAway:
             limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0")
             began = time.monotonic()
 
-            with pytest.raises(LimitsAway):
+            with pytest.raises(LimiterUnavailable):
                 take(limiter, rate(1))
 
             assert time.monotonic() - began < 4 * together.TIMEOUT_SECONDS
@@ -175,10 +175,10 @@ class TestRedisAway:
             limiter, limit = RedisLimiter(redis.url), rate(5)
             take(limiter, limit)
             redis.kill()
-            with pytest.raises(LimitsAway):
+            with pytest.raises(LimiterUnavailable):
                 take(limiter, limit)
             redis.start()
-            with pytest.raises(LimitsAway):
+            with pytest.raises(LimiterUnavailable):
                 take(limiter, limit)
             stopped_clock.now += together.TRY_AGAIN_SECONDS
 
@@ -214,7 +214,7 @@ class TestFailover:
         take(limiter, limit)
         pair.swap()
 
-        with pytest.raises(LimitsAway):
+        with pytest.raises(LimiterUnavailable):
             take(limiter, limit, consume=consume)
 
     @pytest.mark.parametrize("limit", [rate(9), quota(9)])

@@ -18,7 +18,7 @@ from apikeys.verification.counting import UseCounter
 from apikeys.verification.engine import Engine
 from apikeys.verification.lease import Lease
 from core.epoch import LEASE_SECONDS
-from tenants.access import Need
+from tenants.access import Access
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 
@@ -77,7 +77,7 @@ class Scene:
 
     def report_leak(self) -> None:
         """Reports the key's first secret."""
-        secret = access.get_secret(OPERATOR, self.secret, Need.MANAGE)
+        secret = access.get_secret(OPERATOR, self.secret, Access.MANAGE)
         services.report_leak(actor=OPERATOR, secret=secret)
 
     def change(self, **changes: Any) -> None:

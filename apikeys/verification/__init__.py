@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from apikeys.verification.engine import Engine
 from apikeys.verification.verdicts import (
-    AWAY,
     DISABLED,
     EXPIRED,
     EXPLANATIONS,
@@ -27,6 +26,7 @@ from apikeys.verification.verdicts import (
     NOT_FROM_HERE,
     OVER_LIMIT,
     PERMISSION_MISSING,
+    UNAVAILABLE,
     UNKNOWN,
     VALID,
     Address,
@@ -38,7 +38,6 @@ from apikeys.verification.verdicts import (
 )
 
 __all__ = [
-    "AWAY",
     "DISABLED",
     "EXPIRED",
     "EXPLANATIONS",
@@ -47,6 +46,7 @@ __all__ = [
     "NOT_FROM_HERE",
     "OVER_LIMIT",
     "PERMISSION_MISSING",
+    "UNAVAILABLE",
     "UNKNOWN",
     "VALID",
     "Address",

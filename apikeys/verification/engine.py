@@ -14,11 +14,11 @@ from apikeys.verification import records
 from apikeys.verification.cache import Memory
 from apikeys.verification.counting import UseCounter
 from apikeys.verification.lease import Lease
-from apikeys.verification.limits import Limiter, LimitsAway, LocalLimiter, RedisLimiter, Use
+from apikeys.verification.limits import Limiter, LimiterUnavailable, LocalLimiter, RedisLimiter, Use
 from apikeys.verification.verdicts import (
-    AWAY,
     MALFORMED,
     OVER_LIMIT,
+    UNAVAILABLE,
     UNKNOWN,
     VALID,
     Address,
@@ -28,9 +28,9 @@ from apikeys.verification.verdicts import (
     Verdict,
 )
 from core import clock, primary
-from core.db import DATABASE_AWAY, reconnecting
+from core.db import DATABASE_ERRORS, reconnecting
 
-_MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(AWAY)
+_MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(UNAVAILABLE)
 
 
 class Engine:
@@ -69,7 +69,7 @@ class Engine:
         """Judges keys as of now, with one query for all that are not remembered.
 
         A use counts against every limit of its key; when one is reached, the key is not good (OVER_LIMIT).
-        The verdict is AWAY where only the database knows and it does not answer, and where limits cannot be
+        The verdict is UNAVAILABLE where only the database knows and it does not answer, and where limits cannot be
         counted and MAIM_LIMITS_FAIL is `closed`.
         """
         recalled = [self._recalled(ask) for ask in asks]
@@ -80,7 +80,7 @@ class Engine:
         return verdicts
 
     def last_known(self, ask: Ask) -> Verdict:
-        """The verdict without asking anybody: as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL grant it, else AWAY.
+        """The verdict without asking anybody: as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL grant it, else UNAVAILABLE.
 
         Nothing is counted.
         """
@@ -112,7 +112,7 @@ class Engine:
         candidates = {ask.secret: digests.all_digests(ask.secret) for ask in asks}
         try:
             found = reconnecting(records.find)([digest for several in candidates.values() for digest in several])
-        except DATABASE_AWAY:
+        except DATABASE_ERRORS:
             return [self._stale(ask) for ask in asks]
         facts = {
             secret: next((found[digest] for digest in several if digest in found), None)
@@ -125,7 +125,7 @@ class Engine:
         return [_verdict(facts[ask.secret], ask) for ask in asks]
 
     def _stale(self, ask: Ask) -> Verdict:
-        """What was last known of a key, within MAIM_SERVE_STALE_SECONDS; else AWAY."""
+        """What was last known of a key, within MAIM_SERVE_STALE_SECONDS; else UNAVAILABLE."""
         is_good = self._lease.is_good
         facts = self._memory.get(_fingerprint(ask.secret))
         if facts is None or not (is_good or self._lease.seconds_over < settings.SERVE_STALE_SECONDS):
@@ -145,7 +145,7 @@ class Engine:
             return limited
         try:
             standings = self._limiter.take(list(uses.values()))
-        except (LimitsAway, *DATABASE_AWAY):  # a quota begins as what the database has counted
+        except (LimiterUnavailable, *DATABASE_ERRORS):  # a quota begins as what the database has counted
             for number, use in uses.items():
                 if use.consume and not settings.LIMITS_FAIL_OPEN:
                     limited[number] = _AWAY

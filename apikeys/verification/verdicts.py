@@ -27,7 +27,7 @@ class VerdictCode(StrEnum):
     OVER_LIMIT = "AUTH_006"
     NOT_ACTIVE = "AUTH_007"
     NOT_FROM_HERE = "AUTH_008"
-    AWAY = "SYS_002"
+    UNAVAILABLE = "SYS_002"
 
 
 VALID = VerdictCode.VALID
@@ -39,7 +39,7 @@ UNKNOWN = VerdictCode.UNKNOWN
 OVER_LIMIT = VerdictCode.OVER_LIMIT
 NOT_ACTIVE = VerdictCode.NOT_ACTIVE
 NOT_FROM_HERE = VerdictCode.NOT_FROM_HERE
-AWAY = VerdictCode.AWAY
+UNAVAILABLE = VerdictCode.UNAVAILABLE
 
 EXPLANATIONS: dict[str, Text] = {
     MALFORMED: _("This is not an API key: it does not decode to one"),
@@ -160,7 +160,7 @@ class Ask(NamedTuple):
 class Verdict(NamedTuple):
     """What a caller is told. `facts` are those of a good key, and of one that is over its limits.
 
-    `code` says why a key is not good, to us more than to whoever holds it; AWAY is no verdict, but that
+    `code` says why a key is not good, to us more than to whoever holds it; UNAVAILABLE is no verdict, but that
     none is to be had, because what it takes does not answer. A `stale` verdict is from
     memory, of a time when the database still answered (MAIM_SERVE_STALE_SECONDS).
     """

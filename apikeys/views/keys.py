@@ -32,7 +32,7 @@ from core.errors import Text
 from core.http.openapi import operation
 from core.http.pagination import bare_list, key_page
 from core.http.views import BaseView, V1View, V2View
-from tenants.access import Need, get_tenant
+from tenants.access import Access, get_tenant
 
 _NO_STORE = "no-store"  # for the answers that show a secret
 
@@ -56,7 +56,7 @@ class AgentKeys(KeyView, V1View):
     )
     def get(self, request: Request, agent_id: str) -> Response:
         query = self.validated_query(AgentKeyListQuerySerializer)
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
         rows = queries.matching(keys_for(self.actor), agent_id=agent.id, **query)
         return bare_list(rows, AgentKeyResponse, **part)
@@ -71,7 +71,7 @@ class AgentKeys(KeyView, V1View):
         revised=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.MANAGE)
+        agent = get_agent(self.actor, agent_id, Access.MANAGE)
         body = self.validated_data(AgentKeyCreateRequest)
 
         def issue() -> Any:
@@ -83,7 +83,7 @@ class AgentKeys(KeyView, V1View):
 class AgentKeyResource(V1View):
     @operation("Read a key", tag="api keys", response=AgentKeyResponse, errors=(404,), revised=True)
     def get(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.READ, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.READ, agent_id=agent_id)
         return self.respond_revised(AgentKeyResponse(key).data, message=_("API key found"))
 
     @operation(
@@ -95,7 +95,7 @@ class AgentKeyResource(V1View):
         revised=True,
     )
     def put(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
         key = services.update_key(
             actor=self.actor, key=key, changes=self.validated_data(KeyUpdateRequest), expected=self.if_match
         )
@@ -105,7 +105,7 @@ class AgentKeyResource(V1View):
 
     @operation("Delete a key", tag="api keys", response=None, status=204, errors=(404, 409, 412))
     def delete(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
         services.delete_key(actor=self.actor, key=key, expected=self.if_match)
         return Response(status=204)
 
@@ -121,7 +121,7 @@ class AgentKeyRotation(KeyView, V1View):
         revised=True,
     )
     def post(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
         body, expected = self.validated_data(RotationRequest), self.if_match
 
         def rotate() -> Any:
@@ -137,7 +137,7 @@ class KeyCollection(KeyView, V2View):
     def get(self, request: Request) -> Response:
         query = self.validated_query(KeyPageQuerySerializer)
         part = {name: query.pop(name) for name in ("page", "page_size", "after") if name in query}
-        tenant = get_tenant(self.actor, query.pop("tenant_id"), Need.READ)
+        tenant = get_tenant(self.actor, query.pop("tenant_id"), Access.READ)
         rows = queries.matching(keys_for(self.actor), tenant_id=tenant.id, **query)
         found = key_page(rows, KeyResponse, **part)
         return self.respond(found, message=_("API keys listed"), tenant_id=tenant.id)
@@ -153,8 +153,8 @@ class KeyCollection(KeyView, V2View):
     )
     def post(self, request: Request) -> Response:
         body = self.validated_data(KeyCreateRequest)
-        tenant = get_tenant(self.actor, body.pop("tenant_id"), Need.MANAGE)
-        agent = get_agent(self.actor, body.pop("agent_id"), Need.MANAGE)
+        tenant = get_tenant(self.actor, body.pop("tenant_id"), Access.MANAGE)
+        agent = get_agent(self.actor, body.pop("agent_id"), Access.MANAGE)
         if agent.tenant_id != tenant.id:
             raise AgentNotFound
 
@@ -175,7 +175,7 @@ class KeySearch(V2View):
     )
     def post(self, request: Request) -> Response:
         try:
-            key = get_secret(self.actor, self.validated_data(KeySearchRequest)["api_key"], Need.READ).key
+            key = get_secret(self.actor, self.validated_data(KeySearchRequest)["api_key"], Access.READ).key
         except MalformedKey as error:
             raise KeyNotFound from error
         return self.respond_revised(KeyResponse(key).data, message=_("API key found"), tenant_id=key.tenant_id)
@@ -184,7 +184,7 @@ class KeySearch(V2View):
 class KeyResource(V2View):
     @operation("Read a key", tag="api keys", response=KeyResponse, errors=(404,), revised=True)
     def get(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.READ)
+        key = get_key(self.actor, key_id, Access.READ)
         return self.respond_revised(KeyResponse(key).data, message=_("API key found"), tenant_id=key.tenant_id)
 
     @operation(
@@ -196,7 +196,7 @@ class KeyResource(V2View):
         revised=True,
     )
     def put(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE)
         key = services.update_key(
             actor=self.actor, key=key, changes=self.validated_data(KeyUpdateRequest), expected=self.if_match
         )
@@ -204,7 +204,7 @@ class KeyResource(V2View):
 
     @operation("Delete a key", tag="api keys", response=DeletedKey, errors=(404, 409, 412))
     def delete(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE)
         services.delete_key(actor=self.actor, key=key, expected=self.if_match)
         return self.respond({"api_key_id": key_id}, message=_("API key deleted"), tenant_id=key.tenant_id)
 
@@ -212,7 +212,7 @@ class KeyResource(V2View):
 class DisableKey(V2View):
     @operation("Disable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
     def post(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE)
         key = services.disable_key(actor=self.actor, key=key, expected=self.if_match)
         return self.respond_revised(KeyResponse(key).data, message=_("API key disabled"), tenant_id=key.tenant_id)
 
@@ -220,7 +220,7 @@ class DisableKey(V2View):
 class EnableKey(V2View):
     @operation("Enable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
     def post(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE)
         key = services.enable_key(actor=self.actor, key=key, expected=self.if_match)
         return self.respond_revised(KeyResponse(key).data, message=_("API key enabled"), tenant_id=key.tenant_id)
 
@@ -236,7 +236,7 @@ class RotateKey(KeyView, V2View):
         revised=True,
     )
     def post(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE)
         body, expected = self.validated_data(RotationRequest), self.if_match
 
         def rotate() -> Any:

@@ -16,7 +16,7 @@ from apikeys.access import get_key
 from apikeys.serializers.usage import DailyUsageResponse, UsageQuerySerializer
 from core.http.openapi import operation
 from core.http.views import V1View, V2View
-from tenants.access import Need, get_tenant
+from tenants.access import Access, get_tenant
 
 
 def usage_of(subject: str, tenant_id: str, asked: Mapping[str, date]) -> Any:
@@ -35,7 +35,7 @@ class AgentUsage(V1View):
         errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         return Response(usage_of(agent.id, agent.tenant_id, self.validated_query(UsageQuerySerializer)))
 
 
@@ -44,7 +44,7 @@ class AgentKeyUsage(V1View):
         "Uses of a key by day", tag="usage", query=UsageQuerySerializer, response=DailyUsageResponse, errors=(404,)
     )
     def get(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.READ, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.READ, agent_id=agent_id)
         return Response(usage_of(key.id, key.tenant_id, self.validated_query(UsageQuerySerializer)))
 
 
@@ -64,7 +64,7 @@ class TenantUsage(EnvelopedUsage):
         errors=(404,),
     )
     def get(self, request: Request, tenant_id: str) -> Response:
-        tenant = get_tenant(self.actor, tenant_id, Need.READ)
+        tenant = get_tenant(self.actor, tenant_id, Access.READ)
         return self.counted(tenant.id, tenant.id)
 
 
@@ -73,5 +73,5 @@ class KeyUsage(EnvelopedUsage):
         "Uses of a key by day", tag="usage", query=UsageQuerySerializer, response=DailyUsageResponse, errors=(404,)
     )
     def get(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Need.READ)
+        key = get_key(self.actor, key_id, Access.READ)
         return self.counted(key.id, key.tenant_id)

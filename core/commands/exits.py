@@ -19,12 +19,12 @@ class Exit(IntEnum):
     USAGE = 2  # argparse's own
     NOT_FOUND = 3
     NO = 4  # the answer to a question, which is not an error
-    AWAY = 5
+    UNAVAILABLE = 5
 
 
 EXPECTED = (DomainError, ValidationError, *NOT_REACHABLE)
 
-_OF_STATUS = {404: Exit.NOT_FOUND, 503: Exit.AWAY}
+_OF_STATUS = {404: Exit.NOT_FOUND, 503: Exit.UNAVAILABLE}
 
 
 def refusal(error: Exception, options: Mapping[str, str] | None = None) -> CommandError:
@@ -33,7 +33,7 @@ def refusal(error: Exception, options: Mapping[str, str] | None = None) -> Comma
     `options` are the command's own, by the fields of the API that they set.
     """
     if isinstance(error, NOT_REACHABLE):
-        return CommandError(f"The database does not answer: {error}", returncode=Exit.AWAY)
+        return CommandError(f"The database does not answer: {error}", returncode=Exit.UNAVAILABLE)
     problem = problem_of(error)
     assert problem is not None
     sentences = [

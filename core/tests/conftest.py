@@ -38,5 +38,5 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     """What changes wait for, without the waiting."""
     waits = Waits()
     monkeypatch.setattr(epoch, "time", waits)
-    monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0.26)
+    monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
     return waits

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from core import audit, clock
 from core.actor import Actor, ActorKind
-from core.audit import Recorded
+from core.audit import AuditChange
 from core.errors import Conflict
 from core.models import AuditEntry
 
@@ -19,7 +19,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ALICE = Actor(kind=ActorKind.USER, id="user_alice", label="alice", request_id="request-1", address="203.0.113.7")
 
 
-def record(*changes: Recorded) -> list[AuditEntry]:
+def record(*changes: AuditChange) -> list[AuditEntry]:
     """The rows of these changes, in the order of them."""
     with transaction.atomic():
         audit.record_all(actor=ALICE, action="thing.import", changes=changes)
@@ -29,7 +29,9 @@ def record(*changes: Recorded) -> list[AuditEntry]:
 @pytest.mark.django_db
 class TestRows:
     def test_there_is_one_for_each_object_in_order(self) -> None:
-        found = record(Recorded("thing_1", "tenant_1", after={"a": 1}), Recorded("thing_2", None, before={"a": 2}))
+        found = record(
+            AuditChange("thing_1", "tenant_1", after={"a": 1}), AuditChange("thing_2", None, before={"a": 2})
+        )
 
         assert [(row.object_id, row.tenant_id, row.before, row.after) for row in found] == [
             ("thing_1", "tenant_1", None, {"a": 1}),
@@ -38,7 +40,7 @@ class TestRows:
 
     def test_each_says_who_did_what_when_and_from_where(self) -> None:
         with clock.frozen_at(NOON):
-            found = record(Recorded("thing_1", None), Recorded("thing_2", None))
+            found = record(AuditChange("thing_1", None), AuditChange("thing_2", None))
 
         for row in found:
             assert (row.action, row.object_type, row.at) == ("thing.import", "thing", NOON)
@@ -56,13 +58,13 @@ class TestRows:
         ],
     )
     def test_of_a_changed_object_only_what_differs_is_kept(self, before: Any, after: Any, kept: Any) -> None:
-        (row,) = record(Recorded("thing_1", None, before, after))
+        (row,) = record(AuditChange("thing_1", None, before, after))
 
         assert (row.before, row.after) == kept
 
     def test_a_thousand_take_few_statements(self) -> None:
         with CaptureQueriesContext(connection) as captured:
-            found = record(*(Recorded(f"thing_{number}", None) for number in range(1000)))
+            found = record(*(AuditChange(f"thing_{number}", None) for number in range(1000)))
 
         assert len(found) == 1000
         assert sum(query["sql"].startswith("INSERT") for query in captured.captured_queries) <= 20
@@ -73,8 +75,8 @@ class TestRows:
 
 @pytest.mark.django_db(transaction=True)
 class TestTransactions:
-    @pytest.mark.parametrize("changes", [[], [Recorded("thing_1", None)]])
-    def test_outside_of_one_it_refuses(self, changes: list[Recorded]) -> None:
+    @pytest.mark.parametrize("changes", [[], [AuditChange("thing_1", None)]])
+    def test_outside_of_one_it_refuses(self, changes: list[AuditChange]) -> None:
         with pytest.raises(RuntimeError, match=r"thing\.import outside a transaction"):
             audit.record_all(actor=ALICE, action="thing.import", changes=changes)
 
@@ -83,7 +85,7 @@ class TestTransactions:
     def test_the_rows_go_with_the_change(self) -> None:
         def fails() -> None:
             with transaction.atomic():
-                audit.record_all(actor=ALICE, action="thing.import", changes=[Recorded("thing_1", None)])
+                audit.record_all(actor=ALICE, action="thing.import", changes=[AuditChange("thing_1", None)])
                 raise Conflict
 
         with pytest.raises(Conflict):

@@ -171,7 +171,7 @@ class TestSettling:
     def test_a_change_is_answered_a_lease_after_its_commit(self, waits: Waits) -> None:
         change("key_1", name="a thing")
 
-        assert waits.seconds == [epoch.SETTLE_SECONDS]
+        assert waits.seconds == [epoch.PROPAGATION_SECONDS]
         assert waits.inside_a_transaction == [False]
 
     def test_several_changes_wait_once(self, waits: Waits) -> None:

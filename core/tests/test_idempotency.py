@@ -181,7 +181,7 @@ class TestItsWait:
     def waits(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         """What changes wait for, without the waiting."""
         waits: list[float] = []
-        monkeypatch.setattr(epoch, "SETTLE_SECONDS", 0.26)
+        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
         monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
         return waits
 

@@ -22,7 +22,7 @@ from agents.effective_config import Head
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from agents.serializers.agents import internal_agent, with_warnings
-from core.db import DATABASE_AWAY, from_primary
+from core.db import DATABASE_ERRORS, from_primary
 from core.errors import DomainError, Unavailable
 from core.http import conditional, metrics, request_id
 from core.http.request_context import RequestContext
@@ -76,7 +76,7 @@ def answered(readings: Sequence[Reading]) -> list[Reply]:
     try:
         heads = from_primary(_heads)([each.agent_id for each in readings if each.part == EFFECTIVE])
         agents = from_primary(_agents)([each.agent_id for each in readings if each.part != EFFECTIVE])
-    except DATABASE_AWAY:
+    except DATABASE_ERRORS:
         return [each.unanswered() for each in readings]
     with translation.override(ENVELOPE_LANGUAGE):
         return [_answered(each, heads, agents) for each in readings]
@@ -95,7 +95,7 @@ def _answered(each: Reading, heads: Mapping[str, Head], agents: Mapping[str, Age
         if each.part == EFFECTIVE:
             return _effective(each, heads)
         return _config(each, agents) if each.part == CONFIG else _agent(each, agents)
-    except DATABASE_AWAY:
+    except DATABASE_ERRORS:
         return each.unanswered()
     except DomainError as error:
         return responses.refusal(each.scope, error)

@@ -29,7 +29,7 @@ from core.http.pagination import page
 from core.http.preferences import warnings_header
 from core.http.views import InternalAccessMixin, InternalV2View
 from internal_api.serializers import AgentPage, AgentPageQuerySerializer, DeletedAgent
-from tenants.access import Need, get_tenant
+from tenants.access import Access, get_tenant
 from tenants.models import Tenant
 
 
@@ -39,7 +39,7 @@ class Agents(InternalV2View):
     )
     def get(self, request: Request) -> Response:
         query = self.validated_query(AgentPageQuerySerializer)
-        tenant = get_tenant(self.actor, query["tenant_id"], Need.READ)
+        tenant = get_tenant(self.actor, query["tenant_id"], Access.READ)
         rows = agents_for(self.actor).filter(tenant=tenant)
         if "status" in query:
             rows = rows.filter(status=query["status"])
@@ -59,7 +59,7 @@ class Agents(InternalV2View):
     )
     def post(self, request: Request) -> Response:
         body = self.validated_data(TenantAgentCreateRequest)
-        tenant = get_tenant(self.actor, body.pop("tenant_id"), Need.WRITE_AGENTS)
+        tenant = get_tenant(self.actor, body.pop("tenant_id"), Access.WRITE_AGENTS)
         agent = services.create_agent(
             actor=self.actor,
             tenant=tenant,
@@ -78,7 +78,7 @@ class Agents(InternalV2View):
 class Agent(InternalV2View):
     @operation("Read an agent", tag="agents", response=InternalAgentResponse, errors=(404,), conditional=True)
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         return self.respond_conditionally(
             agent, InternalAgentResponse, message=_("Agent found"), tenant_id=agent.tenant_id
         )
@@ -93,7 +93,7 @@ class Agent(InternalV2View):
         strict=True,
     )
     def put(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
@@ -107,7 +107,7 @@ class Agent(InternalV2View):
 
     @operation("Delete an agent with its keys", tag="agents", response=DeletedAgent, errors=(404, 412))
     def delete(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.WRITE_AGENTS)
+        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
         return self.respond({"id": agent_id}, message=_("Agent deleted"), tenant_id=agent.tenant_id)
 
@@ -131,9 +131,9 @@ class PluginSettings(InternalAccessMixin, PluginSettingsView):
     )
     def get(self, request: Request) -> Response:
         query = self.validated_query(InternalPluginListQuerySerializer)
-        tenant = get_tenant(self.actor, query["tenant_id"], Need.READ)
+        tenant = get_tenant(self.actor, query["tenant_id"], Access.READ)
         try:
-            agent = self._agent_of(tenant, query, Need.READ)
+            agent = self._agent_of(tenant, query, Access.READ)
         except AgentNotFound:
             agent = None  # the old service did not look agents up
         return self.part(tenant, agent, query)
@@ -149,14 +149,14 @@ class PluginSettings(InternalAccessMixin, PluginSettingsView):
     )
     def post(self, request: Request) -> Response:
         query = self.validated_query(InternalPluginQuerySerializer)
-        tenant = get_tenant(self.actor, query["tenant_id"], Need.MANAGE)
-        return self.set_plugin(tenant, self._agent_of(tenant, query, Need.MANAGE))
+        tenant = get_tenant(self.actor, query["tenant_id"], Access.MANAGE)
+        return self.set_plugin(tenant, self._agent_of(tenant, query, Access.MANAGE))
 
-    def _agent_of(self, tenant: Tenant, query: Mapping[str, Any], need: Need) -> models.Agent | None:
+    def _agent_of(self, tenant: Tenant, query: Mapping[str, Any], access: Access) -> models.Agent | None:
         """Return the agent that the query names, if any; raise AgentNotFound also for another tenant's."""
         if "agent_id" not in query:
             return None
-        agent = get_agent(self.actor, query["agent_id"], need)
+        agent = get_agent(self.actor, query["agent_id"], access)
         if agent.tenant_id != tenant.id:
             raise AgentNotFound
         return agent

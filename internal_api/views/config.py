@@ -31,7 +31,7 @@ from core.http.openapi import operation
 from core.http.pagination import page
 from core.http.preferences import warnings_header
 from core.http.views import InternalV2View
-from tenants.access import Need, get_tenant
+from tenants.access import Access, get_tenant
 
 
 class AgentConfig(config_views.ConfigDocument, InternalV2View):
@@ -70,7 +70,7 @@ class ConfigVersions(InternalV2View):
         errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         rows = config_versions.versions_of(agent)
         found = page(rows, VersionResponse, key="number", **self.validated_query(VersionPageQuerySerializer))
         return self.respond(found, message=_("Config versions listed"), tenant_id=agent.tenant_id)
@@ -132,7 +132,7 @@ class Templates(InternalV2View):
     def post(self, request: Request) -> Response:
         body = self.validated_data(InternalTemplateCreateRequest)
         named = body.pop("tenant_id", None)
-        tenant = None if named is None else get_tenant(self.actor, named, Need.WRITE_AGENTS)
+        tenant = None if named is None else get_tenant(self.actor, named, Access.WRITE_AGENTS)
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
         return self.respond_revised(
             TemplateResponse(template).data,

@@ -17,7 +17,7 @@ from core.http.request_context import RequestContext
 from core.http.views import InternalAccessMixin, InternalV2View
 from internal_api.key_auth import Answer
 from internal_api.serializers import LeakRequest, LeakResponse
-from tenants.access import Need
+from tenants.access import Access
 
 
 class Keys(InternalAccessMixin, KeyCollection):
@@ -54,7 +54,7 @@ class LeakReport(InternalV2View):
     def post(self, request: Request) -> Response:
         body = self.validated_data(LeakRequest)
         try:
-            secret = get_secret(self.actor, body["api_key"], Need.MANAGE)
+            secret = get_secret(self.actor, body["api_key"], Access.MANAGE)
         except MalformedKey:
             return self._refuse(MALFORMED)
         except KeyNotFound:

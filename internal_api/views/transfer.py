@@ -19,7 +19,7 @@ from agents.services import transfer
 from agents.views import transfer as transfer_views
 from core.http.openapi import operation
 from core.http.views import InternalV2View
-from tenants.access import Need, get_tenant
+from tenants.access import Access, get_tenant
 
 
 class AgentDuplication(transfer_views.Duplication, InternalV2View):
@@ -47,7 +47,7 @@ class AgentExport(transfer_views.Export, InternalV2View):
     )
     def get(self, request: Request, agent_id: str) -> HttpResponse:
         query = self.validated_query(InternalExportQuerySerializer)
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         document = (
             transfer.exported_with_secrets(actor=self.actor, agent=agent)
             if query["reveal_secrets"]
@@ -68,5 +68,5 @@ class AgentImport(transfer_views.Import, InternalV2View):
     )
     def post(self, request: Request) -> Response:
         query = self.validated_query(InternalImportQuerySerializer)
-        tenant = get_tenant(self.actor, query["tenant_id"], Need.WRITE_AGENTS)
+        tenant = get_tenant(self.actor, query["tenant_id"], Access.WRITE_AGENTS)
         return self.imported(tenant, InternalImportResponse, dry_run=query["dry_run"])

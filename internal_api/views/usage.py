@@ -10,7 +10,7 @@ from apikeys.serializers.usage import DailyUsageResponse, UsageQuerySerializer
 from apikeys.views import usage
 from core.http.openapi import operation
 from core.http.views import InternalAccessMixin
-from tenants.access import Need
+from tenants.access import Access
 
 
 class TenantUsage(InternalAccessMixin, usage.TenantUsage):
@@ -26,7 +26,7 @@ class AgentUsage(InternalAccessMixin, usage.EnvelopedUsage):
         errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Need.READ)
+        agent = get_agent(self.actor, agent_id, Access.READ)
         return self.counted(agent.id, agent.tenant_id)
 
 

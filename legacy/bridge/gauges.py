@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from core import clock
-from core.db import DATABASE_AWAY
+from core.db import DATABASE_ERRORS
 from core.models import AuditEntry
 from legacy.bridge.news import CHANGES
 from legacy.models import Bridge
@@ -77,7 +77,7 @@ def _figures_in_time() -> list[Figures]:
     reading = _reader.submit(_read)
     try:
         return reading.result(_PATIENCE_SECONDS)
-    except (TimeoutError, *DATABASE_AWAY):
+    except (TimeoutError, *DATABASE_ERRORS):
         reading.cancel()
         return []
 

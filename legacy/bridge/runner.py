@@ -9,7 +9,7 @@ from collections import Counter
 
 from django.db import connection
 
-from core.db import DATABASE_AWAY
+from core.db import DATABASE_ERRORS
 from core.locks import locked, renew
 from legacy.bridge.following import FEED_SECONDS, Following, compared_once
 from legacy.bridge.target import Unavailable, opened
@@ -76,7 +76,7 @@ class Runner:
                 try:
                     with locked(name):
                         self._hold(_Lease(name))
-                except DATABASE_AWAY as error:
+                except DATABASE_ERRORS as error:
                     connection.close()
                     self._wait_out(f"maim's database does not answer: {error}")
         finally:

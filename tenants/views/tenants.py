@@ -12,7 +12,7 @@ from core.http.pagination import page
 from core.http.preferences import warnings_header
 from core.http.views import V2View
 from tenants import services
-from tenants.access import Need, get_tenant, tenants_for
+from tenants.access import Access, get_tenant, tenants_for
 from tenants.serializers import DeletedTenant, TenantCreateRequest, TenantPage, TenantResponse, TenantUpdateRequest
 
 
@@ -52,7 +52,7 @@ class TenantResource(V2View):
 
     @operation("Read a tenant", tag="tenants", response=TenantResponse, errors=(404,), conditional=True)
     def get(self, request: Request, tenant_id: str) -> Response:
-        tenant = get_tenant(self.actor, tenant_id, Need.READ)
+        tenant = get_tenant(self.actor, tenant_id, Access.READ)
         return self.respond_conditionally(tenant, self.shape, message=_("Tenant found"), tenant_id=tenant.id)
 
     @operation(
@@ -69,7 +69,7 @@ class TenantResource(V2View):
 
     def change(self, tenant_id: str, body: type[TenantUpdateRequest]) -> Response:
         """Changes what a body of this shape names."""
-        tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
+        tenant = get_tenant(self.actor, tenant_id, Access.MANAGE)
         tenant = services.update_tenant(
             actor=self.actor,
             tenant=tenant,
@@ -86,6 +86,6 @@ class TenantResource(V2View):
 
     @operation("Delete a tenant and all it holds", tag="tenants", response=DeletedTenant, errors=(404, 409, 412))
     def delete(self, request: Request, tenant_id: str) -> Response:
-        tenant = get_tenant(self.actor, tenant_id, Need.MANAGE)
+        tenant = get_tenant(self.actor, tenant_id, Access.MANAGE)
         services.delete_tenant(actor=self.actor, tenant=tenant, expected=self.if_match)
         return self.respond({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)

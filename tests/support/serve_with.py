@@ -1,4 +1,4 @@
-"""`manage.py serve` with other numbers in core.epoch: `python -m tests.support.serve_with SETTLE_SECONDS=2`.
+"""`manage.py serve` with other numbers in core.epoch: `python -m tests.support.serve_with PROPAGATION_SECONDS=2`.
 
 The product has no such option. Tests need them: to see that the guarantee's test can fail, and to make
 what takes a moment take long. Workers are forked from this process, so they have the numbers too.
@@ -13,7 +13,7 @@ import django
 from django.core.management import call_command
 
 # Memory that is believed whatever happens, and changes that wait for nobody.
-WITHOUT_LEASE = ("SETTLE_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=3600")
+WITHOUT_LEASE = ("PROPAGATION_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=3600")
 
 
 def main(assignments: list[str]) -> None:

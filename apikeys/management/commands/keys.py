@@ -158,7 +158,7 @@ class Command(SubcommandsCommand):
             )
         requirement = None if options["permission"] is None else permissions.parse(options["permission"])
         verdict = verification.verify(_read_secret(), options["client_ip"])
-        if verdict.code == verification.AWAY:
+        if verdict.code == verification.UNAVAILABLE:
             raise Unavailable
         told = verdict_document(verdict, requirement)
         self.stdout.write(document(told) if options["json"] else verdict_record(told))

@@ -6,8 +6,8 @@ Both live in Redis, where one script sees all workers and machines at one moment
 one worker, and they live in its memory.
 """
 
-from apikeys.verification.limits.base import Limiter, LimitsAway, Use
+from apikeys.verification.limits.base import Limiter, LimiterUnavailable, Use
 from apikeys.verification.limits.memory import LocalLimiter
 from apikeys.verification.limits.redis import RedisLimiter
 
-__all__ = ["Limiter", "LimitsAway", "LocalLimiter", "RedisLimiter", "Use"]
+__all__ = ["Limiter", "LimiterUnavailable", "LocalLimiter", "RedisLimiter", "Use"]

@@ -14,7 +14,7 @@ from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Room, Stan
 from core.db import from_primary
 
 
-class LimitsAway(Exception):
+class LimiterUnavailable(Exception):
     """Limits cannot be counted at this moment."""
 
 

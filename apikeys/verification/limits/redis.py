@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from apikeys.verification.limits.base import (
-    LimitsAway,
+    LimiterUnavailable,
     QuotaState,
     RateState,
     Use,
@@ -48,13 +48,13 @@ class RedisLimiter:
 
     def take(self, uses: Sequence[Use]) -> list[Standing]:
         if time.monotonic() < self._try_again_at:
-            raise LimitsAway
+            raise LimiterUnavailable
         try:
             return self._taken(uses)
         except RedisError as error:
             log.warning("limits cannot be counted, Redis does not answer or takes no writes: %s", error)
             self._try_again_at = time.monotonic() + TRY_AGAIN_SECONDS
-            raise LimitsAway from error
+            raise LimiterUnavailable from error
 
     def _taken(self, uses: Sequence[Use]) -> list[Standing]:
         now = clock.now().timestamp()

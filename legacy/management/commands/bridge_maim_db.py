@@ -73,7 +73,7 @@ class Command(BaseCommand):
         except SourceError as error:
             raise CommandError(str(error)) from error
         except Unavailable as error:
-            raise CommandError(f"{source} does not answer: {error}", returncode=Exit.AWAY) from error
+            raise CommandError(f"{source} does not answer: {error}", returncode=Exit.UNAVAILABLE) from error
         except EXPECTED as error:
             raise refusal(error) from error
 
