@@ -80,7 +80,7 @@ class Engine:
         return verdicts
 
     def last_known(self, ask: Ask) -> Verdict:
-        """The verdict without asking anybody: as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL grant it, else UNAVAILABLE.
+        """Judge without asking anybody, as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL grant; else UNAVAILABLE.
 
         Nothing is counted.
         """
