@@ -7,10 +7,11 @@ from django.contrib.auth import hashers
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.managers import UserManager
-from core import clock, ids
+from core import ids
 from core.display import DisplayName, ShownByName
 from core.fields import ExactCharField, IdField
 from core.text import fold
@@ -26,7 +27,7 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     email_folded = ExactCharField(max_length=700, null=True, editable=False)
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May sign in to the admin."))
-    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     # Nothing that began before a deactivation may last beyond it, even when the user is active again by then.
     deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
@@ -99,8 +100,8 @@ class TokenSession(models.Model):
     id = IdField(primary_key=True, default=ids.session_id)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_sessions")
     refresh_id = ExactCharField(max_length=32)
-    created_at = models.DateTimeField(default=clock.now)
-    refreshed_at = models.DateTimeField(default=clock.now)
+    created_at = models.DateTimeField(default=timezone.now)
+    refreshed_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

@@ -12,12 +12,13 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import DEFAULT_DB_ALIAS
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle, tokens
 from accounts.models import TokenSession, User
 from accounts.tokens import BadToken, TokenPair
-from core import audit, clock, primary
+from core import audit, primary
 from core.actor import Actor
 from core.db import reconnecting, transactional, unique_or
 from core.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -188,7 +189,7 @@ def sign_in(*, actor: Actor, user: User) -> TokenPair:
         raise BadCredentials
     refresh = tokens.new_refresh_token()
     session = TokenSession(
-        user=user, refresh_id=refresh["jti"], expires_at=clock.now() + settings.REFRESH_TOKEN_LIFETIME
+        user=user, refresh_id=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
     )
     session.save(force_insert=True)
     audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
@@ -246,7 +247,7 @@ def refresh(*, refresh_token: str) -> TokenPair:
     session_id, token_id = _refresh_claims(refresh_token)
     pair = _rotate(session_id, token_id)
     if pair is None:
-        at_once = clock.now() - REFRESH_RACE
+        at_once = timezone.now() - REFRESH_RACE
         TokenSession.objects.filter(pk=session_id, refreshed_at__lt=at_once).delete()
         raise Unauthenticated(_("The refresh token is not good, sign in again"))
     return pair
@@ -261,8 +262,8 @@ def _rotate(session_id: str, token_id: str) -> TokenPair | None:
     # Compare and swap: of two who present the same token at once, one wins.
     swapped = TokenSession.objects.filter(pk=session_id, refresh_id=token_id).update(
         refresh_id=fresh["jti"],
-        refreshed_at=clock.now(),
-        expires_at=clock.now() + settings.REFRESH_TOKEN_LIFETIME,
+        refreshed_at=timezone.now(),
+        expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
     )
     return tokens.issue(fresh, session) if swapped else None
 
@@ -341,7 +342,7 @@ def _store_password(actor: Actor, locked: User, hashed: str, *, keep_session: st
 
 def sweep_sessions() -> int:
     """Deletes sessions whose refresh token has expired; how many there were."""
-    return TokenSession.objects.filter(expires_at__lt=clock.now()).delete()[0]
+    return TokenSession.objects.filter(expires_at__lt=timezone.now()).delete()[0]
 
 
 def _lock_user(user_id: str) -> User:

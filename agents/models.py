@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from agent_config import schema, secrets
 from agent_config.schema import Notice
-from core import clock, ids
+from core import ids
 from core.display import isolated
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
@@ -63,8 +64,8 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
     # name, under which the version before reads and writes it; so the revision has another.
     config_epoch = models.PositiveBigIntegerField(default=0, editable=False, db_column="revision")
     revision = revision_field(db_column="template_revision")
-    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
-    updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("template")
@@ -96,8 +97,8 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
     config_version = models.PositiveBigIntegerField(_("config version"), default=0, editable=False)
     status = ExactCharField(_("status"), max_length=20, choices=AgentStatus.choices, default=AgentStatus.ACTIVE)
     tags = JSONTextField(_("tags"), default=list, blank=True)
-    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
-    updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("agent")
@@ -119,7 +120,7 @@ class ConfigVersion(TenantOwned):
     author_id = IdField(_("author id"), null=True)
     author = models.CharField(_("author"), max_length=150)
     note = models.CharField(_("note"), max_length=500, null=True)
-    created_at = models.DateTimeField(_("time"), default=clock.now)
+    created_at = models.DateTimeField(_("time"), default=timezone.now)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("config version")
@@ -140,8 +141,8 @@ class PluginSetting(Revised, TenantOwned):
     plugin_name = ExactCharField(max_length=100)
     enabled = models.BooleanField(default=True)
     config = JSONTextField(default=dict)
-    created_at = models.DateTimeField(default=clock.now)
-    updated_at = models.DateTimeField(default=clock.now)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta(TenantOwned.Meta):
         constraints = (

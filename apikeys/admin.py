@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext
@@ -25,7 +26,6 @@ from apikeys.access import keys_for
 from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
 from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
-from core import clock
 from core.actor import Actor
 from core.admin_base import (
     RAW_ID,
@@ -84,7 +84,7 @@ class UseFilter(admin.SimpleListFilter):
         if self.value() == self.never:
             return queries.matching(queryset, never_used=True)
         asked = [timedelta(days=days) for days in self.days if str(days) == self.value()]
-        return queries.matching(queryset, unused_since=clock.now() - asked[0]) if asked else queryset
+        return queries.matching(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
 
 
 class AgentIdWidget(ForeignKeyRawIdWidget):
@@ -195,7 +195,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     @admin.display(description=_("old secret last used"))
     def old_secret_last_used_at(self, key: ApiKey) -> str:
-        return self._moment(key.old_secret_last_used_at(clock.now()))
+        return self._moment(key.old_secret_last_used_at(timezone.now()))
 
     @admin.display(description=_("leaked"))
     def leaked_at(self, key: ApiKey) -> str:
@@ -207,7 +207,7 @@ class ApiKeyAdmin(OperatorAdmin):
 
     @admin.display(description=_("status"), ordering="status")
     def current_status(self, key: ApiKey) -> str:
-        return str(key.status_at(clock.now()).label)
+        return str(key.status_at(timezone.now()).label)
 
     @admin.action(description=_("Disable selected keys"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

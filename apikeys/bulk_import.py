@@ -6,11 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q
+from django.utils import timezone
 
 from apikeys import digests, keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import audit_state
-from core import audit, clock, epoch
+from core import audit, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
@@ -85,7 +86,7 @@ def has_secret(key: ApiKey, secret: str) -> bool:
 
 def has_live_secret(key: ApiKey, secret: str) -> bool:
     """Tell whether this is a secret of the key that is still good; the key's `secrets` may have been prefetched."""
-    stored, now = digests.all_digests(secret), clock.now()
+    stored, now = digests.all_digests(secret), timezone.now()
     return any(row.digest in stored and row.leaked_at is None and row.ends_after(now) for row in key.secrets.all())
 
 
@@ -108,7 +109,7 @@ def _keep_larger_counts(row: Wanted[ApiKey]) -> None:
 def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
     for known in keys:
         others = known.key.secrets.exclude(digest__in=digests.all_digests(known.secret))
-        others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=clock.now())).update(expires_at=clock.now())
+        others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).update(expires_at=timezone.now())
         epoch.invalidate(known.key.pk)
     _store_secrets([known for known in keys if not has_secret(known.key, known.secret)])
     recorded = [

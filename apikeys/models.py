@@ -5,11 +5,12 @@ from typing import Self
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.errors import KeyNotFound
-from core import clock, ids
+from core import ids
 from core.display import DisplayName, ShownByName
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
@@ -44,8 +45,8 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
     usage_count = models.PositiveBigIntegerField(_("uses"), default=0, editable=False)
-    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
-    updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 
     class Meta(TenantOwned.Meta):
         verbose_name = _("API key")
@@ -92,7 +93,7 @@ class KeySecretQuerySet(models.QuerySet["KeySecret"]):
         of_the_key = KeySecret.objects.filter(key=OuterRef("key"))
         is_rotated_out = Exists(of_the_key.filter(pk__gt=OuterRef("pk")))
         others_end_later = Exists(of_the_key.filter(expires_at__gt=OuterRef("expires_at")))
-        return self.filter(is_rotated_out, Q(expires_at__gt=clock.now()) | ~others_end_later).order_by("-pk")
+        return self.filter(is_rotated_out, Q(expires_at__gt=timezone.now()) | ~others_end_later).order_by("-pk")
 
 
 class KeySecret(models.Model):
@@ -107,7 +108,7 @@ class KeySecret(models.Model):
     digest = ExactCharField(max_length=64)
     secret_version = models.PositiveSmallIntegerField()
     hint = ExactCharField(max_length=4)
-    created_at = models.DateTimeField(default=clock.now)
+    created_at = models.DateTimeField(default=timezone.now)
     # Of a secret that was rotated out: when its grace ends, and who still uses it.
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
@@ -152,7 +153,7 @@ class UsageLogEntry(ShownByName):
     action = models.CharField(_("action"), max_length=100)
     details = JSONTextField(_("details"), null=True)
     timestamp = models.DateTimeField(_("time"))
-    created_at = models.DateTimeField(_("stored"), default=clock.now, db_index=True)
+    created_at = models.DateTimeField(_("stored"), default=timezone.now, db_index=True)
 
     class Meta:
         verbose_name = _("usage log entry")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from apikeys.models import ApiKey, KeyStatus
-from core import clock
 from core.text import fold_name
 
 
@@ -37,7 +37,7 @@ def matching(
     if status is not None:
         rows = rows.filter(_has_status(KeyStatus(status)))
     if expires_within_days is not None:
-        last = clock.now() + timedelta(days=expires_within_days)
+        last = timezone.now() + timedelta(days=expires_within_days)
         rows = rows.filter(_has_status(KeyStatus.ACTIVE), expires_at__lte=last)
     if never_used is not None:
         rows = rows.filter(last_used_at__isnull=never_used)
@@ -47,7 +47,7 @@ def matching(
 
 
 def _has_status(status: KeyStatus) -> Q:
-    over = Q(expires_at__isnull=False, expires_at__lte=clock.now())
+    over = Q(expires_at__isnull=False, expires_at__lte=timezone.now())
     if status == KeyStatus.ACTIVE:
         return Q(status=KeyStatus.ACTIVE) & ~over
     if status == KeyStatus.EXPIRED:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from agents.errors import AgentStatusForbids
@@ -16,7 +17,7 @@ from agents.services.config_versions import lock_agent
 from apikeys import digests, keyformat, validators
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.models import ApiKey, KeySecret, KeyStatus
-from core import audit, clock, epoch
+from core import audit, epoch
 from core.actor import Actor
 from core.db import transactional, unique_or
 from core.revisions import check_revision
@@ -111,7 +112,7 @@ def update_key(
     # For whoever shows the key after the transaction, when it may have been deleted.
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     check_revision(row, expected)
-    before, shown = audit_state(row), row.status_at(clock.now())
+    before, shown = audit_state(row), row.status_at(timezone.now())
     if "name" in changes:
         row.change_name(changes["name"])
     if "permissions" in changes:
@@ -127,7 +128,7 @@ def update_key(
         row.status = before["status"]
     after = audit_state(row)
     if audit.differ(before, after):
-        row.updated_at = clock.now()
+        row.updated_at = timezone.now()
         fields += ["name", "name_folded", "permissions", "allowed_networks", "metadata", "updated_at"]
         with unique_or(_NAME_TAKEN):
             row.save(update_fields=fields)
@@ -174,7 +175,7 @@ def rotate_key(
         raise AgentStatusForbids(_("The keys of an archived agent get no new secrets"))
     row = _lock_key(key)
     check_revision(row, expected)
-    now = clock.now()
+    now = timezone.now()
     end = now + timedelta(seconds=grace_seconds)
     former = row.secrets.latest("id")
     row.secrets.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=end)).update(expires_at=end)
@@ -203,7 +204,7 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     row = key.secrets.get(pk=secret.pk)
     where = None if where is None else keyformat.scrubbed(where)
     if row.leaked_at is None:
-        row.leaked_at, row.leaked_where = clock.now(), where
+        row.leaked_at, row.leaked_where = timezone.now(), where
         row.save(update_fields=["leaked_at", "leaked_where"])
         key.updated_at = row.leaked_at
         key.save(update_fields=["updated_at"])

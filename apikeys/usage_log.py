@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from apikeys.models import UsageLogEntry
-from core import clock
 
 
 def log_usage(
@@ -24,7 +24,7 @@ def log_usage(
     """Stores an entry; without a timestamp it happened now. A measurement: no audit row."""
     return UsageLogEntry.objects.create(
         action=action,
-        timestamp=timestamp or clock.now(),
+        timestamp=timestamp or timezone.now(),
         tenant_id=tenant_id,
         agent_id=agent_id,
         user_id=user_id,
@@ -35,5 +35,5 @@ def log_usage(
 
 def sweep_usage_log() -> int:
     """Deletes entries older than MAIM_USAGE_LOG_DAYS; how many there were."""
-    oldest = clock.now() - settings.USAGE_LOG_RETENTION
+    oldest = timezone.now() - settings.USAGE_LOG_RETENTION
     return UsageLogEntry.objects.filter(created_at__lt=oldest).delete()[0]

@@ -12,13 +12,14 @@ from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core import signing
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
-from core import clock, strict_json
+from core import strict_json
 from core.display import isolated
 from core.errors import DomainError, Invalid
 from core.http.problems import problem_of
@@ -167,7 +168,7 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
     @property
     def shown_at(self) -> datetime:
         """Return when the form was opened; of one that does not say, now, because nothing can have changed since."""
-        return self._shown.at if self._shown else clock.now()
+        return self._shown.at if self._shown else timezone.now()
 
     def audit_trail(self) -> QuerySet[AuditEntry]:
         """Return the audit log's entries on the row."""
@@ -191,7 +192,7 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in self.current_values.items()
         }
-        shown = ShownValues(clock.now(), values, self._digests)
+        shown = ShownValues(timezone.now(), values, self._digests)
         return signing.dumps([shown.at.isoformat(), values, shown.digests], salt=self._salt, compress=True)
 
     def _read(self) -> ShownValues | None:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.utils import timezone
 
-from core import clock
 from core.actor import Actor
 from core.models import AuditEntry
 
@@ -62,7 +62,7 @@ def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
         changed = [key for key in after if differ(before.get(key), after[key])]
         before, after = {k: before.get(k) for k in changed}, {k: after[k] for k in changed}
     return AuditEntry(
-        at=clock.now(),
+        at=timezone.now(),
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_label=actor.label[:150],

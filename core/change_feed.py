@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
-from core import clock, epoch
+from core import epoch
 from core.models import Change
 
 KEPT_FOR = timedelta(days=7)
@@ -23,7 +24,7 @@ def publish(kind: Change.Kind, subjects: Iterable[str], *, tenant_id: str | None
     listed = list(subjects)
 
     def write(number: int) -> None:
-        now = clock.now()
+        now = timezone.now()
         Change.objects.bulk_create(
             [Change(epoch=number, kind=kind, subject=subject, tenant_id=tenant_id, at=now) for subject in listed],
             batch_size=500,
@@ -36,14 +37,14 @@ def publish(kind: Change.Kind, subjects: Iterable[str], *, tenant_id: str | None
 @transaction.atomic
 def sweep() -> int:
     """Deletes entries that are older than KEPT_FOR; how many there were. One stays to say up to where."""
-    old = Change.objects.filter(at__lt=clock.now() - KEPT_FOR)
+    old = Change.objects.filter(at__lt=timezone.now() - KEPT_FOR)
     reached: int | None = old.exclude(kind=Change.Kind.SWEPT).aggregate(epoch=Max("epoch"))["epoch"]
     if reached is None:
         return 0
     swept = Change.objects.filter(epoch__lte=reached)
     last: int = swept.order_by("epoch", "pk").values_list("pk", flat=True).last() or 0
     number = swept.delete()[0]
-    Change.objects.create(epoch=reached, kind=Change.Kind.SWEPT, subject=str(last), at=clock.now())
+    Change.objects.create(epoch=reached, kind=Change.Kind.SWEPT, subject=str(last), at=timezone.now())
     return number
 
 

@@ -22,9 +22,10 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from core import clock, primary
+from core import primary
 from core.errors import Unavailable
 from core.models import Epoch, Invalidation
 
@@ -160,7 +161,7 @@ def invalidated_between(seen: int, reached: int) -> list[str] | None:
 
 def sweep() -> int:
     """Deletes invalidations that every worker has long seen; how many there were."""
-    return Invalidation.objects.filter(at__lt=clock.now() - KEPT_FOR).delete()[0]
+    return Invalidation.objects.filter(at__lt=timezone.now() - KEPT_FOR).delete()[0]
 
 
 def _write(subjects: set[str]) -> int:
@@ -171,6 +172,6 @@ def _write(subjects: set[str]) -> int:
     epoch = only.values_list("value", flat=True).get()
     # Every epoch has a row, or a worker that finds none would have to take it that everything is untrue.
     named = [EVERYTHING] if len(subjects) > MAX_SUBJECTS else subjects or {NOTHING}
-    now = clock.now()
+    now = timezone.now()
     Invalidation.objects.bulk_create(Invalidation(epoch=epoch, subject=subject, at=now) for subject in named)
     return epoch

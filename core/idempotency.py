@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from core import clock, epoch, sealing
+from core import epoch, sealing
 from core.actor import Actor
 from core.db import transactional, upsert
 from core.errors import Conflict, Invalid
@@ -49,7 +50,7 @@ def once(*, actor: Actor, key: str, request: str, body: Any, act: Callable[[], A
     @transactional
     def carried_out() -> Any:
         _expire(digest)
-        row = IdempotentAnswer(digest=digest, request=asked, created_at=clock.now())
+        row = IdempotentAnswer(digest=digest, request=asked, created_at=timezone.now())
         try:
             with transaction.atomic():
                 row.save(force_insert=True)
@@ -79,7 +80,7 @@ def is_repeat(batch: Batch) -> bool:
     digest, number = _digest("batch", batch.sender), str(batch.number)
     if IdempotentAnswer.objects.filter(pk=digest, request=number).exists():
         return True
-    row = IdempotentAnswer(digest=digest, request=number, created_at=clock.now())
+    row = IdempotentAnswer(digest=digest, request=number, created_at=timezone.now())
     upsert(row, unique_fields=["digest"], update_fields=["request", "created_at"])
     return False
 
@@ -103,7 +104,7 @@ def _expire(digest: str) -> None:
 
 
 def _expired() -> QuerySet[IdempotentAnswer]:
-    return IdempotentAnswer.objects.filter(created_at__lt=clock.now() - KEPT_FOR)
+    return IdempotentAnswer.objects.filter(created_at__lt=timezone.now() - KEPT_FOR)
 
 
 def _digest(*parts: Any) -> str:

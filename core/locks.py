@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core import clock
 from core.errors import Conflict
 from core.models import Lock
 
@@ -48,12 +48,12 @@ def locked(name: str) -> Iterator[None]:
 
 def renew(name: str) -> None:
     """Show that the holder is alive. Raise Locked if another process has taken the lock over."""
-    if not Lock.objects.filter(name=name, holder=_holder()).update(renewed_at=clock.now()):
+    if not Lock.objects.filter(name=name, holder=_holder()).update(renewed_at=timezone.now()):
         raise Locked(Lock.objects.get(name=name))
 
 
 def _take(name: str) -> None:
-    now = clock.now()
+    now = timezone.now()
     mine = {"holder": _holder(), "since": now, "renewed_at": now}
     # Insert first: to look first would lock the gap on MariaDB, and two processes would end in a deadlock.
     try:
@@ -75,7 +75,7 @@ def _holder() -> str:
 
 def _is_gone(lock: Lock) -> bool:
     host, _word, process = lock.holder.rpartition(" process ")
-    return clock.now() - lock.renewed_at > LEASE or (host == _HOST and not _is_running(int(process)))
+    return timezone.now() - lock.renewed_at > LEASE or (host == _HOST and not _is_running(int(process)))
 
 
 def _is_running(process: int) -> bool:

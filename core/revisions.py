@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db import models
 from django.db.models import F
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from core import clock
 from core.errors import PreconditionFailed
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def first_revision() -> int:
     So an object that is deleted and made again under the same id never has a revision twice, because no object
     changes a thousand times a second. Nor does the revision of an agent equal a version of its config by chance.
     """
-    return (clock.now() - _EPOCH) // timedelta(milliseconds=1)
+    return (timezone.now() - _EPOCH) // timedelta(milliseconds=1)
 
 
 def revision_field(**options: Any) -> models.PositiveBigIntegerField[int, int]:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 
-from core import clock
 from core.fields import ExactCharField, IdField
 
 
@@ -32,7 +32,7 @@ class Bridge(models.Model):
     # The end of the last full comparison; null while one is due without which changes are missing.
     compared_at = models.DateTimeField(null=True)
     refused = models.PositiveIntegerField(default=0)  # objects that the old database does not take
-    created_at = models.DateTimeField(default=clock.now)
+    created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
         return self.label

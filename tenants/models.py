@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from core import clock, ids
+from core import ids
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
 from core.naming import NamedModel
@@ -56,8 +57,8 @@ class Tenant(NamedModel, Limited, Revised):
         on_delete=models.PROTECT,
         related_name="owned_tenants",
     )
-    created_at = models.DateTimeField(_("created"), default=clock.now, editable=False)
-    updated_at = models.DateTimeField(_("updated"), default=clock.now, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("tenant")
@@ -82,7 +83,7 @@ class Membership(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = ExactCharField(_("role"), max_length=20, choices=Role.choices)
-    created_at = models.DateTimeField(_("since"), default=clock.now, editable=False)
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("membership")

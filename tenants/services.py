@@ -6,12 +6,13 @@ from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.models import User
 from agent_config.updates import agent_defaults, changed_tenant_config, masked_tenant_config
-from core import audit, change_feed, clock, epoch
+from core import audit, change_feed, epoch
 from core.actor import Actor, ActorKind
 from core.db import transactional, unique_or
 from core.errors import Invalid
@@ -158,7 +159,7 @@ def update_tenant(
         epoch.invalidate(row.id)
     if not audit.differ([before, config_before], [after, row.tenant_config]):
         return row
-    row.updated_at = clock.now()
+    row.updated_at = timezone.now()
     with unique_or(_NAME_TAKEN):
         row.save(update_fields=["tenant_name", "name_folded", "tenant_config", *fields, "updated_at"])
     has_new_defaults = audit.differ(agent_defaults(config_before), agent_defaults(row.tenant_config))

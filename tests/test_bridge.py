@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
-from core import clock
 from legacy.tests.old_databases import OldDatabase
 from tests.support.bridge import Bridge, bridge_beside_writers, gauge
 from tests.support.feed import seed
@@ -58,7 +58,7 @@ def test_a_bot_reads_a_change_and_its_heartbeat_comes_over(server: MaimServer, o
         change(server, "agent_1", "two")
         wait_until_read(old, "agent_1", "two")
 
-        OldBot(old.url).beat("tenant_1", "agent_1", clock.now())
+        OldBot(old.url).beat("tenant_1", "agent_1", timezone.now())
         with http_client(f"{server.internal}/api/v2") as client:
             wait_until(lambda: "agent_1" in client.get("/agent-activity").text, "the heartbeat comes over")
         code, seconds = bridge.stop()
@@ -96,9 +96,10 @@ def test_a_cursor_that_is_gone_has_everything_compared(server: MaimServer, old: 
         bridge.kill()
         change(server, "agent_1", "long ago")
         sweep = (
-            "from datetime import timedelta; from core import clock, feed\n"
+            "from datetime import timedelta; from django.utils import timezone; from time_machine import travel\n"
+            "from core import change_feed\n"
             "from core.models import AuditEntry\n"
-            "with clock.frozen_at(clock.now() + timedelta(days=8)): feed.sweep()\n"
+            "with travel(timezone.now() + timedelta(days=8), tick=False): change_feed.sweep()\n"
             "AuditEntry.objects.all().delete()"
         )
         server.manage("shell", "-v0", "-c", sweep)

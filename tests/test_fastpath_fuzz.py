@@ -22,11 +22,12 @@ from typing import Any
 import pytest
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.models import Sum
+from django.utils import timezone
+from time_machine import travel
 
 from apikeys import keyformat, verification
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verification.limits import LocalLimiter
-from core import clock
 from core.http.surfaces import INTERNAL, handler_of
 from internal_api.fastpath import agents as readings
 from internal_api.fastpath import keys as shortcut
@@ -231,7 +232,7 @@ def site(alice: Person, monkeypatch: pytest.MonkeyPatch) -> Site:
     }
     issued = {kind: make_key(agents[0], **fields) for kind, fields in kinds.items()}
     ApiKey.unscoped.filter(pk=issued["disabled"].key.id).update(status="disabled")
-    KeySecret.objects.filter(key=issued["leaked"].key).update(leaked_at=clock.now())
+    KeySecret.objects.filter(key=issued["leaked"].key).update(leaked_at=timezone.now())
     internal = SurfaceClient(INTERNAL)
     answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": issued["used up"].secret})
     assert answer.json()["success"]
@@ -264,7 +265,7 @@ def two_ways() -> Iterator[TwoWays]:
 @pytest.mark.parametrize("is_on", [False, True], ids=["asking the database", "remembering"])
 def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bool) -> None:
     statuses = Counter[int]()
-    with clock.frozen_at(NOON.replace(hour=11)), remembering(is_on):
+    with travel(NOON.replace(hour=11), tick=False), remembering(is_on):
         for number in range(PAIRS):
             request = OddRequests(site, Random(f"{SEED} {is_on} {number}")).make()
             served, django = two_ways.served(request), two_ways.django(request)

@@ -12,6 +12,7 @@ import pytest
 from django.apps import apps
 from django.db import models
 from django.shortcuts import get_list_or_404, get_object_or_404
+from django.utils import timezone
 
 from agents import services as agents
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
@@ -19,7 +20,6 @@ from agents.services import plugins, templates
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
-from core import clock
 from core.models import AuditEntry, Change
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
@@ -219,7 +219,7 @@ def furnish(tenant: Tenant) -> Agent:
 
 def use(key: ApiKey) -> None:
     """One use of a key, counted."""
-    now = clock.now()
+    now = timezone.now()
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
 

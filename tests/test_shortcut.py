@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
-from django.utils import translation
+from django.utils import timezone, translation
+from time_machine import travel
 
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from core import clock
 from core.http.responses import ENVELOPE_LANGUAGE
 from core.http.surfaces import INTERNAL, PUBLIC, handler_of
 from internal_api.fastpath import keys as shortcut
@@ -314,7 +314,7 @@ def test_the_two_tables_show_every_kind_of_answer(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("moment", "code"), [(NOON.replace(hour=11), None), (NOON, "AUTH_002")])
 def test_time_passes_alike(scene: Scene, moment: datetime, code: str | None) -> None:
-    with clock.frozen_at(moment):
+    with travel(moment, tick=False):
         served, django = scene.served(PLAIN["one that ends later"]), scene.django(PLAIN["one that ends later"])
 
     assert served == django
@@ -324,7 +324,7 @@ def test_time_passes_alike(scene: Scene, moment: datetime, code: str | None) -> 
 def test_limits_are_consumed_and_refused_alike(scene: Scene) -> None:
     """Both take from one: in turn, each sees one less than the other did."""
     asked = Asked(key("limited"))
-    with clock.frozen_at(clock.now()):  # no day ends meanwhile
+    with travel(timezone.now(), tick=False):  # no day ends meanwhile
         answers = [ask(asked) for ask in [scene.served, scene.django] * 4]
 
     bodies = [dict(answer.body) for answer in answers]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from time_machine import travel
 
 from accounts.models import TokenSession, User
-from core import clock
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD, Person
@@ -86,7 +87,7 @@ class TestRefresh:
     def test_a_spent_token_that_comes_back_later_ends_the_session(self, tokens: dict[str, Any]) -> None:
         fresh = refresh(tokens).json()
 
-        with clock.frozen_at(clock.now() + LATER):
+        with travel(timezone.now() + LATER, tick=False):
             assert refused(refresh(tokens))
 
         assert not is_signed_in(tokens)
@@ -97,7 +98,7 @@ class TestRefresh:
         elsewhere = sign_in()
         refresh(tokens)
 
-        with clock.frozen_at(clock.now() + LATER):
+        with travel(timezone.now() + LATER, tick=False):
             assert refused(refresh(tokens))
 
         assert is_signed_in(elsewhere)
@@ -247,7 +248,7 @@ def test_the_sweep_deletes_sessions_that_nobody_can_refresh(alice: Person, charl
     alices = TokenSession.objects.get(user=alice.user)
     TokenSession.objects.filter(user=charlie.user).update(expires_at=alices.expires_at + timedelta(days=1))
 
-    with clock.frozen_at(alices.expires_at + timedelta(seconds=1)):
+    with travel(alices.expires_at + timedelta(seconds=1), tick=False):
         call_command("sweep")
 
     assert list(TokenSession.objects.values_list("user_id", flat=True)) == [charlie.user.id]

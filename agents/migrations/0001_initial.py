@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.db.models.manager
-import core.clock
+import django.utils.timezone
 import core.fields
 import core.ids
 from django.db import migrations, models
@@ -27,8 +27,8 @@ class Migration(migrations.Migration):
                 ('description', models.TextField(blank=True, null=True, verbose_name='description')),
                 ('config', core.fields.JSONTextField(blank=True, default=dict, verbose_name='config')),
                 ('revision', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='updated')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='updated')),
                 ('tenant', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='templates', to='tenants.tenant', verbose_name='tenant')),
             ],
             options={
@@ -55,8 +55,8 @@ class Migration(migrations.Migration):
                 ('config_version', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='config version')),
                 ('status', core.fields.ExactCharField(choices=[('active', 'active'), ('inactive', 'inactive'), ('archived', 'archived')], default='active', max_length=20, verbose_name='status')),
                 ('tags', core.fields.JSONTextField(blank=True, default=list, verbose_name='tags')),
-                ('created_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='updated')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='updated')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='agents', to='tenants.tenant', verbose_name='tenant')),
                 ('template', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='agents', to='agents.template', verbose_name='template')),
             ],
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                 ('author_id', core.fields.IdField(max_length=50, null=True, verbose_name='author id')),
                 ('author', models.CharField(max_length=150, verbose_name='author')),
                 ('note', models.CharField(max_length=500, null=True, verbose_name='note')),
-                ('created_at', models.DateTimeField(default=core.clock.now, verbose_name='time')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='time')),
                 ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='config_versions', to='agents.agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
@@ -124,8 +124,8 @@ class Migration(migrations.Migration):
                 ('plugin_name', core.fields.ExactCharField(max_length=100)),
                 ('enabled', models.BooleanField(default=True)),
                 ('config', core.fields.JSONTextField(default=dict)),
-                ('created_at', models.DateTimeField(default=core.clock.now)),
-                ('updated_at', models.DateTimeField(default=core.clock.now)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('agent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='plugin_settings', to='agents.agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='plugin_settings', to='tenants.tenant')),
             ],

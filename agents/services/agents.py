@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from agent_config.document import Config
 from agent_config.layers import Layer
@@ -16,7 +17,7 @@ from agents.errors import AgentNameTaken, NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
 from agents.services import config_versions
 from agents.services.config_versions import ConfigWrite, lock_agent
-from core import audit, change_feed, clock, epoch
+from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, unique_or, upsert
 from core.models import Change
@@ -123,7 +124,7 @@ def update_agent(
             config_versions.check_template_addresses(row, before=layers_before)
     after = audit_state(row)
     if audit.differ(before, after):
-        row.updated_at = clock.now()
+        row.updated_at = timezone.now()
         with unique_or(_NAME_TAKEN):
             row.save(update_fields=["name", "name_folded", "config", "config_version", *fields, "updated_at"])
         audit.record(
@@ -173,16 +174,16 @@ def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> Agent
 def active_agents(tenant_id: str | None = None) -> QuerySet[AgentActivity]:
     """The heartbeats that still count, latest first; of one tenant, or of all."""
     rows = AgentActivity.unscoped if tenant_id is None else AgentActivity.objects.in_tenants([tenant_id])
-    return rows.filter(expires_at__gt=clock.now()).order_by("-last_seen_at", "agent_id")
+    return rows.filter(expires_at__gt=timezone.now()).order_by("-last_seen_at", "agent_id")
 
 
 def sweep_activity() -> int:
     """Deletes heartbeats that no longer count; how many there were."""
-    return AgentActivity.unscoped.filter(expires_at__lte=clock.now()).delete()[0]
+    return AgentActivity.unscoped.filter(expires_at__lte=timezone.now()).delete()[0]
 
 
 def _mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
-    now = clock.now()
+    now = timezone.now()
     activity = AgentActivity(
         agent=agent,
         tenant_id=agent.tenant_id,

@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from agent_config import addresses, names, secrets, system
 from agent_config.document import Config
@@ -15,7 +16,7 @@ from agent_config.patches import Patch, masked_patch
 from agent_config.updates import agent_defaults, by_path, changed, warnings_over
 from agents.errors import AgentNotFound, ForeignTemplate, VersionNotFound
 from agents.models import Agent, ConfigVersion, Template
-from core import audit, change_feed, clock, epoch
+from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional
 from core.errors import PreconditionFailed
@@ -142,7 +143,7 @@ def version_of(row: Agent, before: Config, *, actor: Actor, note: str | None = N
         author_id=actor.id,
         author=actor.label[:150],
         note=note,
-        created_at=clock.now(),
+        created_at=timezone.now(),
     )
 
 
@@ -172,7 +173,7 @@ def restore(
     before, number_before = row.config, row.config_version
     if audit.differ(secrets.comparable(before), secrets.comparable(config)):
         _set(row, config)
-        row.updated_at = clock.now()
+        row.updated_at = timezone.now()
         row.save(update_fields=["config", "config_version", "updated_at"])
         add_version(row, before, actor=actor, note=note)
         audit.record(

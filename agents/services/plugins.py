@@ -8,13 +8,14 @@ from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Length
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from agent_config import addresses, secrets
 from agent_config.errors import BadConfig
 from agents.models import Agent, PluginSetting
 from agents.services.config_versions import lock_agent
-from core import audit, clock
+from core import audit
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import transactional
@@ -79,7 +80,7 @@ def set_plugin(
     row.enabled, row.config = enabled, config
     after = audit_state(row)
     if audit.differ([before, config_before], [after, config]):
-        row.updated_at = clock.now()
+        row.updated_at = timezone.now()
         row.save()
         audit.record(
             actor=actor,

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from agent_config import system
@@ -14,7 +15,7 @@ from agent_config.secrets import masked
 from agent_config.updates import changed
 from agents.errors import TemplateNameTaken, TemplateNotFound
 from agents.models import Agent, Template
-from core import audit, change_feed, clock, epoch
+from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, unique_or
 from core.errors import Forbidden, Invalid
@@ -141,7 +142,7 @@ def update_template(
     after = audit_state(row)
     if not has_new_config and not audit.differ(before, after):
         return row
-    row.updated_at = clock.now()
+    row.updated_at = timezone.now()
     with unique_or(_TAKEN):
         row.save(update_fields=["name", "name_folded", "description", "config", "updated_at"])
     if has_new_config:

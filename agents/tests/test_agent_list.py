@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from time_machine import travel
 
 from agents.tests.wire import AGENTS, created, refused
-from core import clock
 from tenants.models import Tenant
 from tests.support.people import Person, make_agent
 
@@ -54,7 +54,7 @@ def test_nobody_sees_a_secret(alice: Person) -> None:
 
 def test_skip_and_limit_cut_a_slice_out_of_it(alice: Person) -> None:
     for number in range(5):
-        with clock.frozen_at(NOON + timedelta(hours=number)):
+        with travel(NOON + timedelta(hours=number), tick=False):
             created(alice, f"bot {number}")
 
     assert listed(alice, "?skip=1&limit=2") == (["bot 3", "bot 2"], 5)
@@ -134,7 +134,7 @@ def test_status_and_tenant_narrow_it_down(alice: Person, charlie: Person, other_
 
 def test_it_is_sorted_as_asked(alice: Person) -> None:
     for number, name in enumerate(("b", "C", "a")):
-        with clock.frozen_at(NOON + timedelta(hours=number)):
+        with travel(NOON + timedelta(hours=number), tick=False):
             created(alice, name)
 
     assert listed(alice)[0] == ["a", "C", "b"], "newest first"
@@ -145,7 +145,7 @@ def test_it_is_sorted_as_asked(alice: Person) -> None:
 
 
 def test_ties_are_ordered_by_id(alice: Person) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         ids = [created(alice, f"bot {number}")["id"] for number in range(6)]
 
     slices = [alice.client.get(f"{AGENTS}?skip={skip}&limit=2").json() for skip in (0, 2, 4)]

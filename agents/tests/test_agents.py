@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from time_machine import travel
 
 from agents.models import Agent, AgentActivity, PluginSetting
 from agents.tests.wire import AGENTS, create, created, refused
-from core import clock
 from core.models import AuditEntry
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
@@ -38,7 +38,7 @@ FIELDS = [
 
 class TestCreating:
     def test_the_answer_is_the_agent(self, alice: Person) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             response = create(
                 alice,
                 description="helps",
@@ -195,10 +195,10 @@ class TestChanging:
         ],
     )
     def test_only_what_is_sent_changes(self, alice: Person, method: str, field: str, value: Any) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             before = created(alice, description="old", template_id="old", tags=["old"], config={"a": 1})
 
-        with clock.frozen_at(NOON + timedelta(seconds=1)):
+        with travel(NOON + timedelta(seconds=1), tick=False):
             response = alice.client.send(method, f"{AGENTS}/{before['id']}", {field: value})
 
         assert response.status_code == 200

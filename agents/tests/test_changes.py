@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.db.models import F
+from django.utils import timezone
+from time_machine import travel
 
 from agents.change_feed import Cursor
-from core import change_feed, clock, epoch
+from core import change_feed, epoch
 from core.models import Change, Epoch
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
@@ -234,7 +236,7 @@ class TestCursors:
         old = Follower(internal)
         make_agent(alice.tenant)
         up_to_date = Follower(internal)
-        with clock.frozen_at(clock.now() + change_feed.KEPT_FOR + timedelta(minutes=1)):
+        with travel(timezone.now() + change_feed.KEPT_FOR + timedelta(minutes=1), tick=False):
             assert change_feed.sweep() == 1
             assert change_feed.sweep() == 0
 
@@ -250,7 +252,7 @@ class TestCursors:
         make_agent(alice.tenant)
         fresh, reader = Follower(internal), beginning
         reader.news()
-        with clock.frozen_at(clock.now() + change_feed.KEPT_FOR + timedelta(minutes=1)):
+        with travel(timezone.now() + change_feed.KEPT_FOR + timedelta(minutes=1), tick=False):
             change_feed.sweep()
         later = Follower(internal)
 
@@ -267,7 +269,7 @@ class TestCursors:
         follower = Follower(internal)
         internal.send("PUT", "/api/v2/templates/polite", {"config": {"a": 1}})
         middle = follower.get(after=follower.cursor, limit=1)["cursor"]
-        with clock.frozen_at(clock.now() + change_feed.KEPT_FOR + timedelta(minutes=1)):
+        with travel(timezone.now() + change_feed.KEPT_FOR + timedelta(minutes=1), tick=False):
             change_feed.sweep()
 
         assert internal.get(PATH, {"after": middle}).status_code == 410
@@ -309,7 +311,7 @@ class TestCursors:
         make_agent(alice.tenant)
         follower = Follower(internal)
         young = make_agent(alice.tenant, "young")
-        Change.objects.exclude(subject=young.id).update(at=clock.now() - change_feed.KEPT_FOR - timedelta(minutes=1))
+        Change.objects.exclude(subject=young.id).update(at=timezone.now() - change_feed.KEPT_FOR - timedelta(minutes=1))
 
         change_feed.sweep()
 

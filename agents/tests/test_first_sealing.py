@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.utils import timezone
 
 from agent_config import first_sealing
 from agent_config.document import MASK, SEALED
 from agent_config.secrets import masked, opened, resealed
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
-from core import clock, sealing
+from core import sealing
 from core.models import AuditEntry
 from tenants.models import Tenant
 from tests.support.configs import Config
@@ -68,7 +69,7 @@ def old_rows(alice: Person) -> dict[str, Any]:
     told = {"config": config, "tenant_config": own, "name": "sk-clear is a name", "description": None}
     for object_type in ("agent", "template", "tenant", "plugin"):
         AuditEntry.objects.create(
-            at=clock.now(), action=f"{object_type}.update", object_type=object_type, before=told, after=told
+            at=timezone.now(), action=f"{object_type}.update", object_type=object_type, before=told, after=told
         )
     return tables()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db.models import QuerySet
+from time_machine import travel
 
 from agents import services
 from agents.access import agents_for
@@ -16,7 +17,6 @@ from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
 from agents.models import Agent
 from agents.serializers.agents import ListedAgentResponse, public_agent
 from agents.tests.wire import AGENTS
-from core import clock
 from core.actor import Actor, ActorKind
 from tenants.models import Membership, Tenant
 from tenants.services import create_tenant
@@ -54,7 +54,7 @@ def other_tenant(alice: Person) -> Tenant:
 def agents(alice: Person, charlie: Person, other_tenant: Tenant) -> None:
     """Agents of both of Alice's tenants and of Charlie's, of all states and with all there may be to an agent."""
     for number, tenant in enumerate([alice.tenant, other_tenant, charlie.tenant] * 4):
-        with clock.frozen_at(NOON + timedelta(hours=number // 2, microseconds=number % 3)):
+        with travel(NOON + timedelta(hours=number // 2, microseconds=number % 3), tick=False):
             agent = make_agent(tenant, f"{'Bot' if number % 2 else 'bat'} 100%_{number}", description="helps")
             services.update_agent(
                 actor=OPERATOR,

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 from django.conf import settings
+from django.utils import timezone
 
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.permissions import Requirement
 from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Room, Verdict
-from core import clock
 from core.commands.tables import record, table
 from core.http.responses import utc_text
 from core.limits import Period
@@ -34,7 +34,7 @@ def key_record(key: ApiKey, secret: str | None = None) -> str:
             ("description", key.description),
             ("agent", f"{key.agent} ({key.agent_id})"),
             ("tenant", f"{key.tenant} ({key.tenant_id})"),
-            ("status", key.status_at(clock.now()).value),
+            ("status", key.status_at(timezone.now()).value),
             ("permissions", ", ".join(key.permissions)),
             ("rate limit", _rate_limit_text(key.rate_limit)),
             ("quota", _quota_text(key.quota)),
@@ -142,7 +142,7 @@ def _row(key: ApiKey) -> Sequence[Any]:
         key.name,
         key.agent,
         key.tenant,
-        key.status_at(clock.now()).value,
+        key.status_at(timezone.now()).value,
         keyformat.masked(key.current_secret.hint),
         key.usage_count,
         _time_text(key.last_used_at),
@@ -152,7 +152,7 @@ def _row(key: ApiKey) -> Sequence[Any]:
 
 def _noteworthy(secrets: Iterable[KeySecret]) -> Iterator[tuple[str, str]]:
     """The secrets of a key that were rotated out and are still good, and those that leaked."""
-    now = clock.now()
+    now = timezone.now()
     for secret in secrets:
         mask = keyformat.masked(secret.hint)
         if secret.leaked_at is not None:

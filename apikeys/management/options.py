@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
+from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
 from apikeys.models import KeyStatus
 from apikeys.serializers.keys import MAX_EXPIRES_WITHIN_DAYS
 from apikeys.services import MAX_GRACE_SECONDS
 from apikeys.verification import Address
-from core import clock, strict_json
+from core import strict_json
 from core.commands.options import add_json, whole
 from core.http.fields import UTCDateTimeField
 from core.http.responses import utc_text
@@ -63,7 +64,7 @@ def issue_body(options: Mapping[str, Any]) -> dict[str, Any]:
     names = ("name", "description", "permissions", "expires_at", "rate_limit", "quota", "allowed_networks", "metadata")
     body = {name: options[name] for name in names if options[name] is not None}
     if options["expires_in_days"] is not None:
-        body["expires_at"] = utc_text(clock.now() + timedelta(days=options["expires_in_days"]))
+        body["expires_at"] = utc_text(timezone.now() + timedelta(days=options["expires_in_days"]))
     return body
 
 

@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.db.models.manager
-import core.clock
+import django.utils.timezone
 import core.fields
 import core.ids
 from django.db import migrations, models
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('action', models.CharField(max_length=100, verbose_name='action')),
                 ('details', core.fields.JSONTextField(null=True, verbose_name='details')),
                 ('timestamp', models.DateTimeField(verbose_name='time')),
-                ('created_at', models.DateTimeField(db_index=True, default=core.clock.now, verbose_name='stored')),
+                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name='stored')),
             ],
             options={
                 'verbose_name': 'usage log entry',
@@ -53,8 +53,8 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
                 ('last_used_at', models.DateTimeField(editable=False, null=True, verbose_name='last used')),
                 ('usage_count', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='uses')),
-                ('created_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='created')),
-                ('updated_at', models.DateTimeField(default=core.clock.now, editable=False, verbose_name='updated')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='updated')),
                 ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='agents.agent', verbose_name='agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='tenants.tenant', verbose_name='tenant')),
             ],
@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                 ('digest', core.fields.ExactCharField(max_length=64)),
                 ('secret_version', models.PositiveSmallIntegerField()),
                 ('hint', core.fields.ExactCharField(max_length=4)),
-                ('created_at', models.DateTimeField(default=core.clock.now)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('expires_at', models.DateTimeField(null=True)),
                 ('last_used_at', models.DateTimeField(null=True)),
                 ('leaked_at', models.DateTimeField(null=True)),

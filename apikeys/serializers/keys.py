@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -10,7 +11,6 @@ from apikeys.models import ApiKey, KeyStatus
 from apikeys.permissions import NAME
 from apikeys.services import MAX_GRACE_SECONDS, IssuedKey
 from apikeys.validators import MAX_NETWORKS, MAX_PERMISSIONS
-from core import clock
 from core.http.fields import (
     MAX_PAGE,
     ChoiceField,
@@ -157,14 +157,14 @@ class KeyPageQuerySerializer(_KeyFilters, CursorQuerySerializer):
 
 class _KeyResponse(serializers.Serializer[Any]):
     def get_status(self, key: ApiKey) -> str:
-        return key.status_at(clock.now()).value
+        return key.status_at(timezone.now()).value
 
     def get_api_key(self, key: ApiKey) -> str:
         return keyformat.masked(key.current_secret.hint)
 
     @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_old_secret_last_used_at(self, key: ApiKey) -> str | None:
-        moment = key.old_secret_last_used_at(clock.now())
+        moment = key.old_secret_last_used_at(timezone.now())
         return utc_text(moment) if moment else None
 
     @extend_schema_field(UTCDateTimeField(allow_null=True))

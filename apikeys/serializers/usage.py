@@ -4,11 +4,11 @@ import re
 from datetime import date, timedelta
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from core import clock
 from core.http.fields import FIRST_YEAR, QuerySerializer
 
 FIRST_DAY = date(FIRST_YEAR, 1, 1)
@@ -53,7 +53,7 @@ class UsageQuerySerializer(QuerySerializer):
         }
 
     def validate(self, attrs: dict[str, date]) -> dict[str, date]:
-        last = attrs.get("to", clock.now().date())
+        last = attrs.get("to", timezone.now().date())
         first = attrs.get("from", max(FIRST_DAY, last - timedelta(days=DEFAULT_DAYS - 1)))
         if first > last:
             raise serializers.ValidationError({"from": [_("The first day may not be after the last.")]})

@@ -15,10 +15,11 @@ from uuid import uuid4
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from django.utils import timezone
+from time_machine import travel
 
 from apikeys.verification.limits import Limiter, RedisLimiter, Use
 from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Standing
-from core import clock
 from core.limits import Period
 
 WAIT = 30
@@ -109,7 +110,7 @@ def later(limiter: Limiter, *, seconds: float) -> Iterator[None]:
     """So long after now: at once where our clock counts, and in real time where Redis' does."""
     if isinstance(limiter, RedisLimiter):
         time.sleep(seconds)
-    with clock.frozen_at(clock.now() + timedelta(seconds=seconds)):
+    with travel(timezone.now() + timedelta(seconds=seconds), tick=False):
         yield
 
 

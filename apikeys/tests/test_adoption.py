@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat, services, verification
@@ -19,7 +20,7 @@ from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.worker import Scene, Worker, queries
 from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, UNKNOWN, VALID, Ask
-from core import clock, epoch
+from core import epoch
 from core.models import AuditEntry, Invalidation
 from tests.support.people import OPERATOR, Person, make_agent
 
@@ -308,7 +309,7 @@ class TestUses:
     def test_that_are_counted_since_the_key_was_read_are_kept(self, agent: Agent) -> None:
         known = here(agent, usage_count=5)
         row = changed(known, name="new", usage_count=6)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             for _ in range(3):
                 assert verification.verify(known.secret, use=True).code == VALID
 

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from time_machine import travel
 
 from agents import services as agents
 from apikeys import keyformat, services
@@ -28,7 +29,6 @@ from apikeys.verification import (
 )
 from apikeys.verification.engine import Engine
 from apikeys.verification.verdicts import KeyFacts
-from core import clock
 from core.epoch import LEASE_SECONDS
 from tenants import services as tenants
 from tests.support.people import OPERATOR, make_key
@@ -116,17 +116,17 @@ class TestMemory:
 
 class TestSecrets:
     def test_an_old_one_is_good_until_its_grace_ends(self, worker: Worker, scene: Scene) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             new = services.rotate_key(actor=OPERATOR, key=scene.key, grace_seconds=60).secret
             worker.renew()
             assert [worker.code(secret) for secret in (scene.secret, new)] == [VALID, VALID]
-        with clock.frozen_at(NOON + timedelta(seconds=59.9)):
+        with travel(NOON + timedelta(seconds=59.9), tick=False):
             assert worker.code(scene.secret) == VALID
-        with clock.frozen_at(NOON + timedelta(seconds=60)), queries(0):
+        with travel(NOON + timedelta(seconds=60), tick=False), queries(0):
             assert [worker.code(secret) for secret in (scene.secret, new)] == [EXPIRED, VALID]
 
     def test_an_old_ones_answer_tells_the_end_of_the_key_and_not_its_own(self, worker: Worker, scene: Scene) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             services.rotate_key(actor=OPERATOR, key=scene.key, grace_seconds=60)
             worker.renew()
 
@@ -136,12 +136,12 @@ class TestSecrets:
         assert (facts.expires_at, facts.good_until) == (None, NOON + timedelta(seconds=60))
 
     def test_the_keys_own_end_comes_before_a_longer_grace(self, worker: Worker, scene: Scene) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             scene.change(expires_at=NOON + timedelta(seconds=30))
             services.rotate_key(actor=OPERATOR, key=scene.key, grace_seconds=60)
             worker.renew()
             assert worker.code(scene.secret) == VALID
-        with clock.frozen_at(NOON + timedelta(seconds=30)):
+        with travel(NOON + timedelta(seconds=30), tick=False):
             assert worker.code(scene.secret) == EXPIRED
 
     def test_a_leaked_one_is_dead_and_its_successor_is_not(self, worker: Worker, scene: Scene) -> None:
@@ -227,7 +227,7 @@ class TestJudging:
 
         codes = []
         for moment in (NOON - timedelta(microseconds=1), NOON, NOON - timedelta(microseconds=1)):
-            with clock.frozen_at(moment):
+            with travel(moment, tick=False):
                 codes.append(worker.code(scene.secret))
 
         assert codes == [VALID, EXPIRED, VALID]
@@ -244,7 +244,7 @@ class TestJudging:
         assert codes == [VALID, NOT_FROM_HERE, VALID, NOT_FROM_HERE, NOT_FROM_HERE]
 
     def test_the_gravest_is_said_first(self, worker: Worker, scene: Scene) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             for code, change in [
                 (NOT_FROM_HERE, {"allowed_networks": ["10.0.0.0/8"]}),
                 (EXPIRED, {"expires_at": NOON}),
@@ -336,7 +336,7 @@ class TestUses:
         assert worker.uses() == 1
 
     def test_count_for_the_key_its_agent_and_its_tenant(self, worker: Worker, scene: Scene) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             for _ in range(3):
                 worker.code(scene.secret, use=True)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from time_machine import travel
 
 from apikeys import keyformat
 from apikeys.models import ApiKey
 from apikeys.tests.worker import Scene, Worker, counts_away, database_away, queries
 from apikeys.verification import DISABLED, EXPIRED, NOT_FROM_HERE, UNAVAILABLE, VALID, Ask, Verdict
-from core import clock
 from core.epoch import LEASE_SECONDS
 from tests.support.instances import free_port
 
@@ -81,10 +81,10 @@ class TestDatabaseAway:
         worker.code(scene.secret)
         worker.lose()
 
-        with clock.frozen_at(NOON - timedelta(seconds=1)):
+        with travel(NOON - timedelta(seconds=1), tick=False):
             assert worker.engine.verify(scene.secret, inside)[0::3] == (VALID, True)
             assert worker.engine.verify(scene.secret)[0::3] == (NOT_FROM_HERE, True)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             assert worker.engine.verify(scene.secret, inside)[0::3] == (EXPIRED, True)
 
     def test_who_was_never_seen_has_no_last_verdict(self, worker: Worker, scene: Scene, settings: Any) -> None:

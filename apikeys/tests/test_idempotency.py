@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.doors import KeyDoor
-from core import clock
 from core.models import AuditEntry, IdempotentAnswer
 from tenants.models import Role
 from tests.support.people import Person, join, make_agent, register
@@ -76,11 +76,11 @@ class TestIssuing:
         assert door.data(create(door, "a", "taken"))["name"] == "taken"
 
     def test_after_ten_minutes_it_is_a_new_request(self, door: KeyDoor) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             first = door.data(create(door, "a"))
-        with clock.frozen_at(NOON + timedelta(minutes=10)):
+        with travel(NOON + timedelta(minutes=10), tick=False):
             assert door.data(create(door, "a")) == first
-        with clock.frozen_at(NOON + timedelta(minutes=10, seconds=1)):
+        with travel(NOON + timedelta(minutes=10, seconds=1), tick=False):
             door.refused(create(door, "a"), 409, "KEY_002")
 
     @pytest.mark.embedded

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from time_machine import travel
 
 from apikeys.models import ApiKey
 from apikeys.tests.doors import KeyDoor
-from core import clock
 from tests.support.people import make_key
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ class TestExpiry:
             make_key(door.agent, name, expires_at=NOON + ends)
         make_key(door.agent, "stays")
 
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             assert names(door, "expires_within_days=7") == ["soon", "week"]
             assert names(door, "expires_within_days=6") == ["soon"]
             assert names(door, "expires_within_days=8") == ["later", "soon", "week"]
@@ -58,7 +58,7 @@ class TestExpiry:
             assert names(door, "expires_within_days=3650") == ["later", "soon", "week"]
 
     def test_a_disabled_key_needs_no_warning(self, door: KeyDoor) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             key = door.create(expires_at="2026-02-01T00:00:00Z")
             door.put(key, status="disabled")
 
@@ -75,7 +75,7 @@ class TestUse:
             ("old, used now", NOON - DAY, NOON),
             ("new, never used", NOON, None),
         ):
-            with clock.frozen_at(issued):
+            with travel(issued, tick=False):
                 key = make_key(door.agent, name).key
             ApiKey.unscoped.filter(pk=key.pk).update(last_used_at=used)
 

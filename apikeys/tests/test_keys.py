@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.doors import KeyDoor
-from core import clock
 from core.models import AuditEntry
 from tests.support.people import Person, make_agent, make_key
 
@@ -24,7 +24,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 class TestIssuing:
     def test_the_answer_is_the_key_with_its_secret(self, door: KeyDoor) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             response = door.try_create(
                 "key", description="for the bot", permissions=["chat", "read"], expires_at="2026-12-31T00:00:00+08:00"
             )
@@ -252,14 +252,14 @@ class TestStatus:
             (0, "expired", {"stays"}, {"expires"}),
             (1, "expired", {"stays"}, {"expires"}),
         ):
-            with clock.frozen_at(datetime(2990, 1, 1, tzinfo=UTC) + timedelta(seconds=moment)):
+            with travel(datetime(2990, 1, 1, tzinfo=UTC) + timedelta(seconds=moment), tick=False):
                 assert door.get(key)["status"] == status
                 assert (named("active"), named("expired"), named("disabled")) == (active, expired, set())
 
     def test_a_later_expiry_makes_it_active_again(self, door: KeyDoor) -> None:
         key = door.create(expires_at="2990-01-01T00:00:00Z")
 
-        with clock.frozen_at(datetime(2990, 6, 1, tzinfo=UTC)):
+        with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
             assert door.get(key)["status"] == "expired"
             assert door.put(key, expires_at="2991-01-01T00:00:00Z")["status"] == "active"
             assert door.put(key, expires_at="2989-01-01T00:00:00Z")["status"] == "expired"
@@ -268,7 +268,7 @@ class TestStatus:
     def test_expired_key_sent_back_with_a_later_expiry_is_active_again(self, door: KeyDoor) -> None:
         key = door.create(expires_at="2990-01-01T00:00:00Z")
 
-        with clock.frozen_at(datetime(2990, 6, 1, tzinfo=UTC)):
+        with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
             seen = door.get(key)
             assert door.put(key, **seen)["status"] == "expired"
             assert door.put(key, **{**seen, "expires_at": "2991-01-01T00:00:00Z"})["status"] == "active"
@@ -277,7 +277,7 @@ class TestStatus:
         key = door.create(expires_at="2990-01-01T00:00:00Z")
         door.put(key, status="disabled")
 
-        with clock.frozen_at(datetime(2990, 6, 1, tzinfo=UTC)):
+        with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
             assert door.get(key)["status"] == "disabled"
             assert len(door.listed("status=disabled")) == 1
             assert door.listed("status=expired") == []

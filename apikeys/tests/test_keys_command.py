@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
+from time_machine import travel
 
 from agents import services as agents
 from agents.models import Agent, AgentStatus
@@ -20,7 +22,6 @@ from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
-from core import clock
 from core.commands.exits import Exit, refusal
 from core.models import AuditEntry, Epoch, Invalidation
 from tests.support.commands import Outcome, Terminal
@@ -36,7 +37,7 @@ def is_good(secret: str) -> bool:
 
 class TestIssuing:
     def test_a_key_gets_all_that_it_is_given(self, agent: Agent) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             outcome = keys(
                 "issue",
                 agent.id,
@@ -94,7 +95,7 @@ class TestIssuing:
         assert outcome.err == ""
 
     def test_days_count_from_now(self, agent: Agent) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             key = keys("issue", agent.id, "--name", "production", "--expires-in-days", "30", "--json").document
 
         assert key["expires_at"] == "2026-03-02T12:00:00Z"
@@ -251,12 +252,12 @@ class TestRotating:
         assert not is_good(issued.secret)
 
     def test_the_old_one_is_good_until_its_grace_is_over(self, issued: IssuedKey) -> None:
-        now = clock.now()
-        with clock.frozen_at(now):
+        now = timezone.now()
+        with travel(now, tick=False):
             keys("rotate", "production", "--grace-seconds", "60")
 
         for seconds, good in ((59, True), (60, False)):
-            with clock.frozen_at(now + timedelta(seconds=seconds)):
+            with travel(now + timedelta(seconds=seconds), tick=False):
                 assert is_good(issued.secret) == good
 
     def test_people_see_each_secret_once(self, agent: Agent, issued: IssuedKey) -> None:

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat, services, verification
@@ -13,7 +14,6 @@ from apikeys.models import ApiKey, KeySecret
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
 from apikeys.tests.doors import V2_FIELDS
-from core import clock
 from core.commands.exits import Exit
 from core.commands.tables import width
 from tenants.models import Tenant
@@ -142,14 +142,14 @@ class TestListing:
     @pytest.fixture
     def several(self, agent: Agent, charlie: Person) -> dict[str, ApiKey]:
         """Keys that differ in what can be asked for, as of NOON."""
-        with clock.frozen_at(NOON - timedelta(days=100)):
+        with travel(NOON - timedelta(days=100), tick=False):
             made = {
                 "old": make_key(agent, "old").key,
                 "used": make_key(agent, "used").key,
                 "over": make_key(agent, "over", expires_at=NOON).key,
                 "soon": make_key(agent, "soon", expires_at=NOON + timedelta(days=3)).key,
             }
-        with clock.frozen_at(NOON - timedelta(hours=1)):
+        with travel(NOON - timedelta(hours=1), tick=False):
             made["off"] = make_key(make_agent(agent.tenant), "off").key
             services.disable_key(actor=OPERATOR, key=made["off"])
             made["charlie's"] = make_key(make_agent(charlie.tenant), "charlie's").key
@@ -178,7 +178,7 @@ class TestListing:
     def test_keys_are_chosen_by(
         self, several: dict[str, ApiKey], agent: Agent, arguments: list[str], names: set[str]
     ) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             listed = keys("list", *(argument.format(agent=agent.id) for argument in arguments), "--json").document
 
         assert {key["name"] for key in listed["items"]} == names
@@ -197,7 +197,7 @@ class TestListing:
         assert [keys("show", key["name"], "--json").document for key in answer] == answer
 
     def test_people_get_a_line_for_each(self, several: dict[str, ApiKey], agent: Agent) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             outcome = keys("list", "--agent", agent.id, "--status", "active")
 
         soon, used, old = sorted(outcome.rows, key=lambda row: ["soon", "used", "old"].index(row[1]))
@@ -241,7 +241,7 @@ class TestListing:
 
 class TestShowing:
     def test_who_still_uses_an_old_secret_and_what_leaked(self, issued: IssuedKey, internal: SurfaceClient) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             current = services.rotate_key(actor=OPERATOR, key=issued.key, grace_seconds=3600).secret
             verification.verify(issued.secret, use=True)
             report = {"api_key": current, "where": "https://example.com/paste"}

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import KeySecret
 from apikeys.tests.asking import code_of, report_leak
 from apikeys.tests.doors import KeyDoor
-from core import clock, epoch
+from core import epoch
 from core.models import AuditEntry, Invalidation
 from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE
@@ -42,7 +43,7 @@ def test_the_secret_is_dead_and_the_key_is_as_it_was(door: KeyDoor) -> None:
     key = door.create()
     before = door.get(key)
 
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         report_leak(key["api_key"])
 
     assert code_of(key["api_key"]) == "AUTH_004"
@@ -99,7 +100,7 @@ def test_other_keys_of_the_agent_live_on(agent: Agent) -> None:
 def test_the_first_report_is_kept_and_every_one_is_audited(agent: Agent) -> None:
     issued = make_key(agent)
     for minutes, where in enumerate(("a public repository", "a forum", None)):
-        with clock.frozen_at(NOON + timedelta(minutes=minutes)):
+        with travel(NOON + timedelta(minutes=minutes), tick=False):
             assert report_leak(issued.secret, **({} if where is None else {"where": where}))["success"]
 
     secret = KeySecret.objects.get()

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from time_machine import travel
 
 from apikeys.models import DailyUse
 from apikeys.tests.limiting import (
@@ -31,7 +33,6 @@ from apikeys.tests.limiting import (
 )
 from apikeys.verification.limits import Limiter, LocalLimiter, Use
 from apikeys.verification.verdicts import RatePool
-from core import clock
 from core.limits import Period
 
 pytestmark = pytest.mark.django_db
@@ -105,34 +106,34 @@ class TestRateLimits:
     def test_when_it_was_lowered_one_waits_for_as_many_to_leave(self) -> None:
         limiter, subject = LocalLimiter(), fresh()
         for second in range(5):
-            with clock.frozen_at(NOON + timedelta(seconds=second)):
+            with travel(NOON + timedelta(seconds=second), tick=False):
                 take(limiter, rate(5, subject=subject))
 
-        with clock.frozen_at(NOON + timedelta(seconds=10)):
+        with travel(NOON + timedelta(seconds=10), tick=False):
             standing = take(limiter, rate(2, subject=subject))
         # The fourth of the five, of 3 s after noon, is to leave first.
         assert standing.retry_after == MINUTE + 3 - 10
         assert standing.rate_limit is not None
         assert standing.rate_limit.reset == NOON + timedelta(seconds=MINUTE + 3)
 
-        with clock.frozen_at(NOON + timedelta(seconds=MINUTE + 2.9)):
+        with travel(NOON + timedelta(seconds=MINUTE + 2.9), tick=False):
             assert take(limiter, rate(2, subject=subject)).is_over
-        with clock.frozen_at(NOON + timedelta(seconds=MINUTE + 3)):
+        with travel(NOON + timedelta(seconds=MINUTE + 3), tick=False):
             assert not take(limiter, rate(2, subject=subject)).is_over
 
     def test_how_long_to_wait_and_when_there_is_more(self) -> None:
         limiter, limit = LocalLimiter(), rate(2)
         for seconds in (0.0, 10.5):
-            with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+            with travel(NOON + timedelta(seconds=seconds), tick=False):
                 standing = take(limiter, limit)
                 assert standing.retry_after is None
                 assert standing.rate_limit is not None
                 assert standing.rate_limit.reset == NOON + timedelta(seconds=MINUTE)
 
         for seconds, retry_after in ((10.5, 50), (59.001, 1), (59.999, 1)):
-            with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+            with travel(NOON + timedelta(seconds=seconds), tick=False):
                 assert take(limiter, limit).retry_after == retry_after
-        with clock.frozen_at(NOON + timedelta(seconds=MINUTE)):
+        with travel(NOON + timedelta(seconds=MINUTE), tick=False):
             standing = take(limiter, limit)
             assert (standing.is_over, left(standing)) == (False, (0, None))
             assert standing.rate_limit is not None
@@ -176,11 +177,11 @@ class TestSeveralPools:
 
     def test_one_waits_for_the_longest(self) -> None:
         limiter, minute, ten_minutes = LocalLimiter(), rate(1, MINUTE), rate(1, 600)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             take(limiter, minute)
             take(limiter, ten_minutes)
 
-        with clock.frozen_at(NOON + timedelta(seconds=30)):
+        with travel(NOON + timedelta(seconds=30), tick=False):
             assert take(limiter, minute, ten_minutes).retry_after == 570
             assert take(limiter, minute, rate(5)).retry_after == 30
 
@@ -226,18 +227,18 @@ class TestQuotas:
         self, limiter: Limiter, period: Period, moment: datetime, refill: datetime
     ) -> None:
         limit = quota(2, period)
-        with clock.frozen_at(moment):
+        with travel(moment, tick=False):
             assert passes(limiter, limit, of=5) == 2
-        with clock.frozen_at(refill - timedelta(microseconds=1)):
+        with travel(refill - timedelta(microseconds=1), tick=False):
             assert take(limiter, limit).is_over
-        with clock.frozen_at(refill):
+        with travel(refill, tick=False):
             assert passes(limiter, limit, of=5) == 2
 
     def test_one_in_all_never_does(self, limiter: Limiter) -> None:
         limit = quota(2, Period.TOTAL)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             assert passes(limiter, limit, of=5) == 2
-        with clock.frozen_at(NOON + timedelta(days=365)):
+        with travel(NOON + timedelta(days=365), tick=False):
             standing = take(limiter, limit)
 
         assert (standing.is_over, standing.retry_after) == (True, None), "to wait does not help"
@@ -246,7 +247,7 @@ class TestQuotas:
 
     def test_how_long_to_wait_and_when_it_refills(self) -> None:
         limiter, day = LocalLimiter(), quota(1)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             first, second = take(limiter, day), take(limiter, day)
 
         midnight = datetime(2026, 2, 1, tzinfo=UTC)
@@ -271,13 +272,13 @@ class TestQuotas:
             DailyUse.unscoped.create(subject=limit.subject, day=day.date(), tenant_id="tenant_1", uses=uses)
         DailyUse.unscoped.create(subject=fresh(), day=NOON.date(), tenant_id="tenant_1", uses=5000)
 
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             assert left(take(limiter, limit, consume=False)) == (None, 1000 - counted)
             assert left(take(limiter, limit)) == (None, 1000 - counted - 1)
 
     def test_what_is_counted_later_is_not_counted_twice(self, limiter: Limiter) -> None:
         limit = quota(10)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             take(limiter, limit)
             DailyUse.unscoped.create(subject=limit.subject, day=NOON.date(), tenant_id="tenant_1", uses=1)
 
@@ -294,7 +295,7 @@ class TestQuotas:
     def test_where_there_are_several_each_begins_for_itself(self, limiter: Limiter) -> None:
         key, agent = quota(10), quota(20, Period.MONTH)
         take(limiter, key)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             for subject, uses in ((key.subject, 4), (agent.subject, 6)):
                 DailyUse.unscoped.create(subject=subject, day=NOON.date(), tenant_id="tenant_1", uses=uses)
 
@@ -311,7 +312,7 @@ class TestAtOnce:
 
     def test_a_quota_that_begins_at_once_begins_once(self, limiter: Limiter) -> None:
         limit = quota(30)
-        DailyUse.unscoped.create(subject=limit.subject, day=clock.now().date(), tenant_id="tenant_1", uses=10)
+        DailyUse.unscoped.create(subject=limit.subject, day=timezone.now().date(), tenant_id="tenant_1", uses=10)
 
         assert sum(in_threads(8, lambda: passes(limiter, limit, of=10))) == 20
 
@@ -319,13 +320,13 @@ class TestAtOnce:
         """Between two look-ups of one use, at midnight."""
         limiter, key, agent = LocalLimiter(), quota(5), quota(5)
         midnight = datetime(2026, 2, 1, tzinfo=UTC)
-        with clock.frozen_at(midnight - timedelta(seconds=1)):
+        with travel(midnight - timedelta(seconds=1), tick=False):
             take(limiter, key)
         others: list[threading.Thread] = []
 
         def midnight_passes(execute: Callable[..., Any], *arguments: Any) -> Any:
             if not others:
-                clock_now.append(midnight)
+                clock.move_to(midnight)
                 others.append(threading.Thread(target=other_use))
                 others[0].start()
                 others[0].join(0.3)
@@ -337,9 +338,7 @@ class TestAtOnce:
             finally:
                 connection.close()
 
-        clock_now = [midnight - timedelta(seconds=1)]
-        with pytest.MonkeyPatch.context() as patched, connection.execute_wrapper(midnight_passes):
-            patched.setattr(clock, "now", lambda: clock_now[-1])
+        with travel(midnight - timedelta(seconds=1), tick=False) as clock, connection.execute_wrapper(midnight_passes):
             standing = take(limiter, key, agent)
             others[0].join(WAIT)
 
@@ -365,7 +364,7 @@ def test_in_no_window_are_there_more_nor_fewer_than_the_limit(
             pool.limit - sum(used > moment - timedelta(seconds=pool.window_seconds) for used in passed)
             for pool in rates
         ]
-        with clock.frozen_at(moment):
+        with travel(moment, tick=False):
             standing = take(limiter, *rates, consume=consume)
         assert standing.is_over == (consume and min(rooms) == 0)
         if consume and not standing.is_over:

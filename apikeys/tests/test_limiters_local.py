@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from time_machine import travel
 
 from apikeys.tests.limiting import MINUTE, fresh, left, rate, take
 from apikeys.verification.limits import LocalLimiter
 from apikeys.verification.limits.memory import SWEEP_EVERY_SECONDS
-from core import clock
 
 pytestmark = pytest.mark.embedded
 
@@ -18,11 +18,11 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 def test_windows_that_nobody_looks_at_are_forgotten_once_they_are_empty() -> None:
     limiter, asked = LocalLimiter(), rate(5)
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         for _ in range(20):
             take(limiter, rate(5), rate(5, subject=fresh("agent")))
         take(limiter, asked)
-    with clock.frozen_at(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS)):
+    with travel(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS), tick=False):
         take(limiter, asked)
 
     assert list(limiter._uses) == [asked.subject]
@@ -31,36 +31,36 @@ def test_windows_that_nobody_looks_at_are_forgotten_once_they_are_empty() -> Non
 def test_what_still_counts_is_kept() -> None:
     limiter, hour = LocalLimiter(), rate(5, 3600)
     for minutes in (0, 50):
-        with clock.frozen_at(NOON + timedelta(minutes=minutes)):
+        with travel(NOON + timedelta(minutes=minutes), tick=False):
             take(limiter, hour)
 
-    with clock.frozen_at(NOON + timedelta(minutes=109)):
+    with travel(NOON + timedelta(minutes=109), tick=False):
         take(limiter, rate(1))  # and sweeps
         assert left(take(limiter, hour, consume=False)) == (4, None), "the second is still in the window"
-    with clock.frozen_at(NOON + timedelta(minutes=120)):
+    with travel(NOON + timedelta(minutes=120), tick=False):
         take(limiter, rate(1))
         assert hour.subject not in limiter._uses
 
 
 def test_a_window_that_was_made_longer_is_kept_as_long() -> None:
     limiter, subject = LocalLimiter(), fresh()
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         take(limiter, rate(5, MINUTE, subject))
-    with clock.frozen_at(NOON + timedelta(seconds=MINUTE - 1)):
+    with travel(NOON + timedelta(seconds=MINUTE - 1), tick=False):
         take(limiter, rate(5, 3600, subject))
 
-    with clock.frozen_at(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS + 1)):
+    with travel(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS + 1), tick=False):
         take(limiter, rate(1))
         assert left(take(limiter, rate(5, 3600, subject), consume=False)) == (3, None)
 
 
 def test_a_clock_that_was_set_back_does_not_put_it_off() -> None:
     limiter, gone = LocalLimiter(), rate(5)
-    with clock.frozen_at(NOON + timedelta(days=300)):
+    with travel(NOON + timedelta(days=300), tick=False):
         take(limiter, rate(5))
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         take(limiter, gone)
-    with clock.frozen_at(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS)):
+    with travel(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS), tick=False):
         take(limiter, rate(5))
 
     assert gone.subject not in limiter._uses

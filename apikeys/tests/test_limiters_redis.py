@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis import Redis as Client
+from time_machine import travel
 
 from apikeys.models import DailyUse
 from apikeys.tests.facts import StoppedClock
@@ -32,7 +33,6 @@ from apikeys.tests.limiting import (
 from apikeys.verification.limits import LimiterUnavailable, RedisLimiter, Use
 from apikeys.verification.limits import redis as together
 from apikeys.verification.verdicts import QuotaPool, RatePool
-from core import clock
 from core import redis as connections
 from core.limits import Period
 from tests.support.failover import RedisPair, redis_pair
@@ -126,7 +126,7 @@ class TestRedis:
 
     def test_a_quota_whose_number_is_lost_begins_again_with_what_the_database_has(self, limiter: RedisLimiter) -> None:
         limit = quota(10)
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             passes(limiter, limit, of=4)
             DailyUse.unscoped.create(subject=limit.subject, day=NOON.date(), tenant_id="tenant_1", uses=4)
             Stored(limiter, limit.subject).lose()

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.db.models import QuerySet
+from django.utils import timezone
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat, services
@@ -16,7 +18,7 @@ from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of, validate
 from apikeys.tests.doors import KeyDoor
-from core import clock, epoch
+from core import epoch
 from core.models import AuditEntry, Invalidation
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, make_agent, make_key
@@ -26,9 +28,9 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def test_the_answer_is_the_same_key_with_a_new_secret(door: KeyDoor) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         key = door.create("key", permissions=["chat"])
-    with clock.frozen_at(NOON + timedelta(hours=1)):
+    with travel(NOON + timedelta(hours=1), tick=False):
         response = door.try_rotate(key)
     rotated = door.data(response)
 
@@ -45,7 +47,7 @@ def test_the_answer_is_the_same_key_with_a_new_secret(door: KeyDoor) -> None:
 def test_without_a_grace_the_old_secret_ends_at_once(door: KeyDoor) -> None:
     key = door.create()
 
-    with clock.frozen_at(clock.now()):
+    with travel(timezone.now(), tick=False):
         rotated = door.rotate(key)
         assert code_of(key["api_key"]) == "AUTH_002"
 
@@ -54,12 +56,12 @@ def test_without_a_grace_the_old_secret_ends_at_once(door: KeyDoor) -> None:
 
 
 def test_with_a_grace_the_old_secret_is_good_until_it_ends(door: KeyDoor) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         key = door.create()
         rotated = door.rotate(key, grace_seconds=60)
 
     for seconds, old in ((0, "VALID"), (59, "VALID"), (60, "AUTH_002"), (3600, "AUTH_002")):
-        with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+        with travel(NOON + timedelta(seconds=seconds), tick=False):
             assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == (old, "VALID"), seconds
 
 
@@ -68,14 +70,14 @@ def test_with_a_grace_the_old_secret_is_good_until_it_ends(door: KeyDoor) -> Non
 def test_a_rotation_cuts_the_graces_before_it_and_prolongs_none(
     door: KeyDoor, second_grace: int, first_ends: int, second_ends: int
 ) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         first = door.create()
         second = door.rotate(first, grace_seconds=60)
-    with clock.frozen_at(NOON + timedelta(seconds=10)):
+    with travel(NOON + timedelta(seconds=10), tick=False):
         third = door.rotate(first, grace_seconds=second_grace)
 
     def code_at(key: dict[str, Any], seconds: int) -> str:
-        with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+        with travel(NOON + timedelta(seconds=seconds), tick=False):
             return code_of(key["api_key"])
 
     assert (code_at(first, first_ends - 1), code_at(first, first_ends)) == ("VALID", "AUTH_002")
@@ -85,62 +87,62 @@ def test_a_rotation_cuts_the_graces_before_it_and_prolongs_none(
 
 
 def test_who_still_uses_the_old_secret_is_seen(door: KeyDoor) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         key = door.create()
         validate(key["api_key"])
         rotated = door.rotate(key, grace_seconds=3600)
         assert rotated["old_secret_last_used_at"] is None, "a use before the rotation says nothing"
 
-    with clock.frozen_at(NOON + timedelta(minutes=1)):
+    with travel(NOON + timedelta(minutes=1), tick=False):
         validate(rotated["api_key"])
     assert door.get(key)["old_secret_last_used_at"] is None
 
-    with clock.frozen_at(NOON + timedelta(minutes=2)):
+    with travel(NOON + timedelta(minutes=2), tick=False):
         validate(key["api_key"])
         validate(key["api_key"], check_rate_limit=False)
     assert door.get(key)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
     assert door.listed()[0]["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
 
-    with clock.frozen_at(NOON + timedelta(minutes=3)):
+    with travel(NOON + timedelta(minutes=3), tick=False):
         assert door.rotate(key)["old_secret_last_used_at"] is None, "of the newest that was rotated out"
 
 
 @pytest.mark.parametrize("grace_seconds", [0, 60])
 def test_a_third_secrets_rotation_does_not_hide_who_uses_the_first(door: KeyDoor, grace_seconds: int) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         first = door.create()
         door.rotate(first, grace_seconds=3600)
-    with clock.frozen_at(NOON + timedelta(minutes=1)):
+    with travel(NOON + timedelta(minutes=1), tick=False):
         validate(first["api_key"])
         third = door.rotate(first, grace_seconds=grace_seconds)
     expected = "2026-01-31T12:01:00Z" if grace_seconds else None
 
-    with clock.frozen_at(NOON + timedelta(minutes=1)):
+    with travel(NOON + timedelta(minutes=1), tick=False):
         assert third["old_secret_last_used_at"] == expected
         assert door.get(first)["old_secret_last_used_at"] == expected
         assert door.listed()[0]["old_secret_last_used_at"] == expected
-    with clock.frozen_at(NOON + timedelta(days=9)):
+    with travel(NOON + timedelta(days=9), tick=False):
         assert door.get(first)["old_secret_last_used_at"] == expected, "it stays when the grace is over"
 
 
 def test_of_old_secrets_that_are_still_good_the_latest_use_counts(door: KeyDoor) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         first = door.create()
         second = door.rotate(first, grace_seconds=600)
         door.rotate(first, grace_seconds=3600)
     for minute, key in ((1, first), (2, second), (3, first)):
-        with clock.frozen_at(NOON + timedelta(minutes=minute)):
+        with travel(NOON + timedelta(minutes=minute), tick=False):
             validate(key["api_key"])
             assert door.get(first)["old_secret_last_used_at"] == f"2026-01-31T12:0{minute}:00Z"
 
-    with clock.frozen_at(NOON + timedelta(minutes=11)):
+    with travel(NOON + timedelta(minutes=11), tick=False):
         assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the first is good no more"
-    with clock.frozen_at(NOON + timedelta(minutes=61)):
+    with travel(NOON + timedelta(minutes=61), tick=False):
         assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the second ended last"
 
 
 def test_the_use_of_an_old_secret_that_leaked_is_not_told(door: KeyDoor, internal: SurfaceClient) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         first = door.create()
         second = door.rotate(first, grace_seconds=3600)
         door.rotate(first, grace_seconds=3600)
@@ -165,11 +167,11 @@ def test_a_disabled_key_is_rotated_and_stays_disabled(door: KeyDoor) -> None:
 
 
 def test_an_expired_key_is_expired_by_any_secret(door: KeyDoor) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         key = door.create(expires_at="2026-01-31T12:00:30Z")
         rotated = door.rotate(key, grace_seconds=3600)
 
-    with clock.frozen_at(NOON + timedelta(seconds=30)):
+    with travel(NOON + timedelta(seconds=30), tick=False):
         assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("AUTH_002", "AUTH_002")
 
 
@@ -246,7 +248,7 @@ def test_a_keys_secrets_are_reached_however_it_was_read(alice: Person, rows: Cal
 def test_secrets_that_ended_before_others_are_not_read(alice: Person) -> None:
     key = make_key(make_agent(alice.tenant)).key
     for hour in range(3):
-        with clock.frozen_at(NOON + timedelta(hours=hour)):
+        with travel(NOON + timedelta(hours=hour), tick=False):
             services.rotate_key(actor=OPERATOR, key=key, grace_seconds=60)
 
     _current, newest_old, *_older = KeySecret.objects.order_by("-pk")

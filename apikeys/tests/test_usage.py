@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from time_machine import travel
 
 from agents import services as agents
 from apikeys import services, usage
 from apikeys.models import DailyUse
 from apikeys.services import IssuedKey
-from core import clock
 from tenants import services as tenants
 from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE
@@ -118,7 +118,7 @@ def problem(place: Place, response: Any, status: int) -> tuple[str, list[str]]:
 class TestCounting:
     @everywhere
     def test_uses_are_told_with_every_day_of_the_last_thirty(self, scene: Scene, place: Place) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             scene.validate(scene.key, scene.key)
             found = scene.read(place)
 
@@ -136,7 +136,7 @@ class TestCounting:
     def test_each_day_has_its_own_uses(self, scene: Scene, place: Place) -> None:
         before_midnight = datetime(2026, 1, 30, 23, 59, 59, 999_999, tzinfo=UTC)
         for moment, times in ((before_midnight, 1), (before_midnight + timedelta(microseconds=1), 2), (NOON, 1)):
-            with clock.frozen_at(moment):
+            with travel(moment, tick=False):
                 scene.validate(*[scene.key] * times)
 
         found = scene.read(place, "from=2026-01-29&to=2026-02-01")
@@ -165,10 +165,10 @@ class TestCounting:
 
     def test_the_key_itself_says_the_same(self, scene: Scene) -> None:
         for hours in range(3):
-            with clock.frozen_at(NOON - timedelta(days=1) + timedelta(hours=8 * hours)):
+            with travel(NOON - timedelta(days=1) + timedelta(hours=8 * hours), tick=False):
                 scene.validate(scene.key)
 
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             found = scene.read(ONE_EACH["key"])
         key = scene.internal.get(f"/api/v2/api-keys/{scene.key.key.id}").json()["data"]
         assert (key["usage_count"], key["last_used_at"]) == (3, "2026-01-31T04:00:00Z")
@@ -217,7 +217,7 @@ class TestWhatIsGone:
 class TestRange:
     @pytest.fixture(autouse=True)
     def _in_january(self) -> Any:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             yield
 
     @pytest.mark.embedded
@@ -245,7 +245,7 @@ class TestRange:
 
     def test_uses_at_both_ends_count_and_those_beside_it_do_not(self, scene: Scene) -> None:
         for ago in range(5):
-            with clock.frozen_at(NOON - timedelta(days=ago)):
+            with travel(NOON - timedelta(days=ago), tick=False):
                 scene.validate(scene.key)
 
         found = scene.read(ONE_EACH["key"], "from=2026-01-28&to=2026-01-30")

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 
 from django.conf import settings
+from django.utils import timezone
 
 from apikeys import digests, keyformat
 from apikeys.keyformat import MalformedKey
@@ -27,7 +28,7 @@ from apikeys.verification.verdicts import (
     Pools,
     Verdict,
 )
-from core import clock, primary
+from core import primary
 from core.db import DATABASE_ERRORS, reconnecting
 
 _MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(UNAVAILABLE)
@@ -95,7 +96,7 @@ class Engine:
             fingerprint = _fingerprint(ask.secret)
             facts = self._memory.get(fingerprint)
             if facts is not None:
-                return Verdict(facts.code_at(clock.now(), ask.address), facts)
+                return Verdict(facts.code_at(timezone.now(), ask.address), facts)
             if self._memory.is_unknown(fingerprint):
                 return _UNKNOWN
         try:
@@ -157,7 +158,7 @@ class Engine:
 
     def _count(self, ask: Ask, verdict: Verdict) -> None:
         if ask.use and verdict.is_good and verdict.facts is not None:
-            self._counter.count(verdict.facts, clock.now())
+            self._counter.count(verdict.facts, timezone.now())
             if not self._is_started:
                 self._counter.write()
 
@@ -174,7 +175,7 @@ def _fingerprint(secret: str) -> bytes:
 
 
 def _verdict(facts: KeyFacts | None, ask: Ask) -> Verdict:
-    return _UNKNOWN if facts is None else Verdict(facts.code_at(clock.now(), ask.address), facts)
+    return _UNKNOWN if facts is None else Verdict(facts.code_at(timezone.now(), ask.address), facts)
 
 
 def _pools(verdict: Verdict) -> Pools | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.utils import timezone
 from django_redis import get_redis_connection
 from drf_spectacular.types import OpenApiTypes
 from redis.exceptions import RedisError
@@ -16,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core import clock, primary
+from core import primary
 from core.db import reconnecting
 from core.http import metrics
 from core.http.openapi import operation
@@ -104,7 +105,12 @@ def cache_works() -> bool:
 
 
 def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
-    return {"status": status, "timestamp": clock.now().timestamp(), "version": settings.VERSION, "services": services}
+    return {
+        "status": status,
+        "timestamp": timezone.now().timestamp(),
+        "version": settings.VERSION,
+        "services": services,
+    }
 
 
 class Welcome(AnonymousView):

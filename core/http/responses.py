@@ -9,9 +9,8 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.urls import Resolver404, resolve
-from django.utils import translation
+from django.utils import timezone, translation
 
-from core import clock
 from core.errors import DomainError, Text
 from core.http.problems import Problem, problem_of
 from core.http.request_context import RequestContext
@@ -54,7 +53,7 @@ def envelope(
         "success": success,
         "message": str(message),
         "data": data,
-        "timestamp": _whole_second(int(clock.now().timestamp())),
+        "timestamp": _whole_second(int(timezone.now().timestamp())),
         "request_id": scope.request_id,
         "tenant_id": tenant_id,
         "execution_time": round(time.perf_counter() - scope.started, 6),

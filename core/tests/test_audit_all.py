@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from time_machine import travel
 
-from core import audit, clock
+from core import audit
 from core.actor import Actor, ActorKind
 from core.audit import AuditChange
 from core.errors import Conflict
@@ -39,7 +40,7 @@ class TestRows:
         ]
 
     def test_each_says_who_did_what_when_and_from_where(self) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             found = record(AuditChange("thing_1", None), AuditChange("thing_2", None))
 
         for row in found:

@@ -10,8 +10,9 @@ from functools import partial
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from time_machine import travel
 
-from core import clock, epoch
+from core import epoch
 from core.db import transactional
 from core.errors import Conflict, Unavailable
 from core.models import Epoch, Invalidation
@@ -154,12 +155,12 @@ class TestLookingBack:
         assert epoch.invalidated_between(0, 2) is None
 
     def test_what_every_worker_has_long_seen_is_swept(self) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             change("key_1")
-        with clock.frozen_at(NOON + timedelta(minutes=30)):
+        with travel(NOON + timedelta(minutes=30), tick=False):
             change("key_2")
 
-        with clock.frozen_at(NOON + epoch.KEPT_FOR + timedelta(seconds=1)):
+        with travel(NOON + epoch.KEPT_FOR + timedelta(seconds=1), tick=False):
             swept = epoch.sweep()
 
         assert (swept, invalidated(), epoch.current()) == (1, [(2, "key_2")], 2)

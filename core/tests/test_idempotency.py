@@ -12,8 +12,9 @@ import pytest
 from cryptography.fernet import Fernet
 from django.db import connection
 from django.test.utils import override_settings
+from time_machine import travel
 
-from core import clock, epoch, idempotency
+from core import epoch, idempotency
 from core.actor import Actor, ActorKind
 from core.db import transactional
 from core.errors import Conflict, Invalid
@@ -104,7 +105,7 @@ class TestARepeat:
 
     def test_comes_too_late_after_ten_minutes(self, service: Service) -> None:
         for minutes, number in ((0, 1), (9.99, 1), (10.01, 2), (20, 2)):
-            with clock.frozen_at(NOON + timedelta(minutes=minutes)):
+            with travel(NOON + timedelta(minutes=minutes), tick=False):
                 assert service.once()["number"] == number
 
     def test_whose_answer_can_no_longer_be_read_is_not_carried_out_again(self, service: Service) -> None:
@@ -167,11 +168,11 @@ class TestAtRest:
         assert not any(text in row for text in (SECRET, "a key", "a name", "user_1", "things"))
 
     def test_what_is_kept_no_longer_is_swept(self, service: Service) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             service.once(key="old")
-        with clock.frozen_at(NOON + KEPT):
+        with travel(NOON + KEPT, tick=False):
             service.once(key="new")
-        with clock.frozen_at(NOON + KEPT + timedelta(seconds=1)):
+        with travel(NOON + KEPT + timedelta(seconds=1), tick=False):
             assert idempotency.sweep() == 1
             assert service.once(key="new")["number"] == 2
 

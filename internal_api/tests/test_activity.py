@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from time_machine import travel
 
 from agents.models import Agent, AgentActivity
 from agents.services import agents
-from core import clock
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, register
@@ -49,7 +49,7 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def test_a_heartbeat_says_until_when_it_counts(internal: SurfaceClient, agent: Agent) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         response = beat(internal, agent, 90)
 
     assert response.status_code == 200
@@ -65,20 +65,20 @@ def test_a_heartbeat_says_until_when_it_counts(internal: SurfaceClient, agent: A
 
 
 def test_only_what_still_counts_is_listed(internal: SurfaceClient, agent: Agent) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         beat(internal, agent, 60)
 
     for seconds, found in ((59, [agent.id]), (60, []), (61, [])):
-        with clock.frozen_at(NOON + timedelta(seconds=seconds)):
+        with travel(NOON + timedelta(seconds=seconds), tick=False):
             assert alive(internal) == found
 
 
 def test_the_latest_heartbeat_counts(internal: SurfaceClient, agent: Agent) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         beat(internal, agent, 3600)
         beat(internal, agent, 60)
 
-    with clock.frozen_at(NOON + timedelta(seconds=61)):
+    with travel(NOON + timedelta(seconds=61), tick=False):
         assert alive(internal) == []
         beat(internal, agent, 1)
         assert alive(internal) == [agent.id]
@@ -87,9 +87,9 @@ def test_the_latest_heartbeat_counts(internal: SurfaceClient, agent: Agent) -> N
 
 def test_the_list_is_latest_first_and_of_one_tenant_or_of_all(internal: SurfaceClient, agent: Agent) -> None:
     strangers = make_agent(register("dora").tenant)
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         beat(internal, agent, 60)
-    with clock.frozen_at(NOON + timedelta(seconds=1)):
+    with travel(NOON + timedelta(seconds=1), tick=False):
         beat(internal, strangers, 60)
         assert alive(internal) == [strangers.id, agent.id]
         assert alive(internal, agent.tenant_id) == [agent.id]
@@ -166,11 +166,11 @@ def test_an_agent_that_is_deleted_meanwhile_is_404(
 
 def test_the_sweep_deletes_what_no_longer_counts(internal: SurfaceClient, alice: Person, agent: Agent) -> None:
     other = make_agent(alice.tenant)
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         beat(internal, agent, 60)
         beat(internal, other, 61)
 
-    with clock.frozen_at(NOON + timedelta(seconds=60)):
+    with travel(NOON + timedelta(seconds=60), tick=False):
         call_command("sweep")
 
     assert list(AgentActivity.unscoped.values_list("agent_id", flat=True)) == [other.id]

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from time_machine import travel
 
 from agents.models import Agent, AgentActivity
-from core import clock
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 
@@ -53,7 +53,7 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def test_the_answer_to_a_create_is_the_agent(create: Any, alice: Person, internal: SurfaceClient) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         response = create(description="helps", template_id="tpl", config={"a": 1}, tags=["x"])
 
     assert response.status_code == 200
@@ -88,11 +88,11 @@ def test_null_means_absent(create: Any) -> None:
 
 
 def test_a_new_agent_counts_as_alive_for_12_hours(create: Any, internal: SurfaceClient, alice: Person) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         agent_id = create().json()["data"]["id"]
 
     for moment, alive in ((timedelta(hours=12, seconds=-1), [agent_id]), (timedelta(hours=12), [])):
-        with clock.frozen_at(NOON + moment):
+        with travel(NOON + moment, tick=False):
             items = internal.get(f"/api/v2/agent-activity?tenant_id={alice.tenant.id}").json()["data"]["items"]
         assert [row["agent_id"] for row in items] == alive
 
@@ -132,7 +132,7 @@ class TestListing:
     ) -> None:
         make_agent(charlie.tenant)
         for number in range(5):
-            with clock.frozen_at(NOON + timedelta(hours=number)):
+            with travel(NOON + timedelta(hours=number), tick=False):
                 make_agent(alice.tenant, f"bot {number}")
         query = f"?tenant_id={alice.tenant.id}&size=2"
 

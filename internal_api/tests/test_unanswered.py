@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from time_machine import travel
 
 from apikeys import keyformat
 from apikeys.tests.worker import Scene, Worker, queries
-from core import clock
 from core.epoch import LEASE_SECONDS
 from core.http.surfaces import INTERNAL
 from internal_api.fastpath import keys as shortcut
@@ -110,9 +110,9 @@ class TestUnanswered:
         shortcut.answered([question(scene.secret)])
         worker.lose()
 
-        with clock.frozen_at(NOON - timedelta(seconds=1)):
+        with travel(NOON - timedelta(seconds=1), tick=False):
             assert told(question(scene.secret).unanswered())["data"]["valid"] is True
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             assert told(question(scene.secret).unanswered())["data"] == {
                 "valid": False,
                 "code": "AUTH_002",

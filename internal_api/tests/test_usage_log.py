@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from time_machine import travel
 
 from apikeys.models import UsageLogEntry
-from core import clock
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
@@ -49,7 +49,7 @@ def refused(response: Any, field: str) -> None:
 
 
 def test_the_answer_is_the_stored_entry_in_an_envelope(internal: SurfaceClient, alice: Person) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         response = log(
             internal,
             tenant_id=alice.tenant.id,
@@ -79,7 +79,7 @@ def test_the_answer_is_the_stored_entry_in_an_envelope(internal: SurfaceClient, 
 
 
 def test_an_action_is_all_it_takes(internal: SurfaceClient) -> None:
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         entry = logged(internal)
 
     assert entry["timestamp"] == entry["created_at"] == "2026-01-31T12:00:00Z"
@@ -89,7 +89,7 @@ def test_an_action_is_all_it_takes(internal: SurfaceClient) -> None:
 def test_null_means_absent(internal: SurfaceClient) -> None:
     nothing = dict.fromkeys(["tenant_id", "agent_id", "user_id", "platform", "details", "timestamp"])
 
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         entry = logged(internal, **nothing)
 
     assert entry["timestamp"] == "2026-01-31T12:00:00Z"
@@ -175,10 +175,10 @@ def test_the_sweep_deletes_what_has_been_kept_long_enough(internal: SurfaceClien
     """By the time it was stored, whatever time the bot gave."""
     settings.USAGE_LOG_RETENTION = timedelta(days=30)
     for action, age in (("old", timedelta(days=30, seconds=1)), ("young", timedelta(days=30))):
-        with clock.frozen_at(NOON - age):
+        with travel(NOON - age, tick=False):
             logged(internal, action=action, timestamp="2020-01-01T00:00:00Z")
 
-    with clock.frozen_at(NOON):
+    with travel(NOON, tick=False):
         call_command("sweep")
 
     assert list(UsageLogEntry.objects.values_list("action", flat=True)) == ["young"]

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from core import clock
 from internal_api.tests.bot import QUESTIONS, Bot, is_refused
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
@@ -84,7 +84,7 @@ class TestValidate:
     def test_a_use_is_counted_when_the_rate_is_checked(
         self, bot: Bot, asked: dict[str, Any], uses: int, has: bool
     ) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             bot.ask("validate-api-key", required_permission="chat" if has else "write", **asked)
 
         row = bot.row()
@@ -184,11 +184,11 @@ class TestKeysThatAreNotGood:
         """Judged at each call, to the microsecond."""
         ApiKey.unscoped.update(expires_at=NOON)
 
-        with clock.frozen_at(NOON - timedelta(microseconds=1)):
+        with travel(NOON - timedelta(microseconds=1), tick=False):
             assert bot.ask(question)["success"] is True
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             is_refused(bot.ask(question), "AUTH_002")
-        with clock.frozen_at(NOON - timedelta(microseconds=1)):
+        with travel(NOON - timedelta(microseconds=1), tick=False):
             assert bot.ask(question)["success"] is True
 
     def test_marked_as_expired(self, bot: Bot, question: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from time_machine import travel
 
-from core import clock
 from core.http.responses import utc_text
 from core.limits import Period
 from internal_api.tests.bot import QUESTIONS, Bot, is_refused
@@ -21,8 +22,8 @@ class TestLimits:
     def test_what_is_left_is_shown(self, bot: Bot) -> None:
         bot.change(rate_limit={"limit": 3, "window_seconds": 60}, quota={"limit": 10, "period": "month"})
 
-        now = clock.now()
-        with clock.frozen_at(now):
+        now = timezone.now()
+        with travel(now, tick=False):
             data = bot.ask("validate-api-key")["data"]
 
         assert (data["rate_limit"]["limit"], data["rate_limit"]["remaining"]) == (3, 2)
@@ -43,10 +44,10 @@ class TestLimits:
 
     def test_over_a_quota(self, bot: Bot) -> None:
         bot.change(quota={"limit": 1, "period": "day"})
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             assert bot.ask("validate-api-key")["data"]["quota"]["remaining"] == 0
             over = bot.ask("validate-api-key")
-        with clock.frozen_at(NOON + timedelta(hours=12)):
+        with travel(NOON + timedelta(hours=12), tick=False):
             assert bot.ask("validate-api-key")["success"] is True, "the next day"
 
         assert over["data"].pop("retry_after") > 0
@@ -85,7 +86,7 @@ class TestLimits:
         assert bot.ask("validate-api-key", api_key=cousin)["error_code"] == "AUTH_006"
 
     def test_the_quota_of_a_used_key_begins_with_what_it_has_used(self, bot: Bot) -> None:
-        with clock.frozen_at(NOON):
+        with travel(NOON, tick=False):
             for _ in range(3):
                 bot.ask("validate-api-key")
             bot.change(quota={"limit": 5, "period": "day"})

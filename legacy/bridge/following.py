@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
+from django.utils import timezone
+
 from agents import change_feed
 from agents.change_feed import Cursor
-from core import clock
 from core.errors import Gone
 from legacy.bridge import news
 from legacy.bridge.heartbeats import Heartbeats
@@ -47,7 +48,7 @@ class Following:
         self._comparisons, self._saves = _Timer(_COMPARISON_SECONDS), _Timer(_SAVE_SECONDS)
         self._bridge = self._records.bridge()
         self._comparison: Iterator[None] | None = None
-        self._compared_since = now = clock.now()
+        self._compared_since = now = timezone.now()
         since = self._bridge.current_at
         if since is None or now - since > _MOST_NEWS:
             since = now
@@ -86,14 +87,14 @@ class Following:
         return has_more
 
     def _bring_all_else(self) -> None:
-        began = clock.now()
+        began = timezone.now()
         has_more = self._bring_agents()
         news.bring(self._trail.take(began), self._target, self._sync)
         if self._bridge.compared_at is not None and not has_more:
             self._bridge.current_at = began
 
     def _bring_counts(self) -> None:
-        began = clock.now()
+        began = timezone.now()
         news.bring_counts(self._counted_at, self._sync)
         self._counted_at = began
         self._sync.refused()
@@ -103,13 +104,13 @@ class Following:
         if self._comparison is None:
             if not self._comparisons.is_due():
                 return False
-            self._comparison, self._compared_since = self._sync.everything(), clock.now()
+            self._comparison, self._compared_since = self._sync.everything(), timezone.now()
         if next(self._comparison, _ENDED) is not _ENDED:
             return False
         self._comparison = None
         if self._bridge.compared_at is None:
             self._bridge.current_at = self._compared_since
-        self._bridge.compared_at = clock.now()
+        self._bridge.compared_at = timezone.now()
         return True
 
     def _resume(self) -> None:
@@ -151,13 +152,13 @@ def compared_once(source: Source, target: Target, *, with_secrets: bool, is_dry:
     With `is_dry` nothing is written on either side.
     """
     records, refusals = Records(source, is_dry=is_dry), Refusals()
-    bridge, began = records.bridge(), clock.now()
+    bridge, began = records.bridge(), timezone.now()
     bridge.cursor = str(change_feed.now())
     sync = Sync(target, records, refusals, with_secrets=with_secrets, is_dry=is_dry)
     for _step in sync.everything():
         yield sync
     if not is_dry:
         sync.done["heartbeats", "taken"] += Heartbeats().take(target)
-    bridge.current_at, bridge.compared_at, bridge.refused = began, clock.now(), len(refusals)
+    bridge.current_at, bridge.compared_at, bridge.refused = began, timezone.now(), len(refusals)
     records.save(bridge)
     yield sync

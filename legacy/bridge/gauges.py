@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import Min
+from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from core import clock
 from core.db import DATABASE_ERRORS
 from core.models import AuditEntry
 from legacy.bridge.news import CHANGES
@@ -46,7 +46,7 @@ def _lag(bridge: Bridge) -> float:
     if bridge.current_at is not None:
         pending = AuditEntry.objects.filter(at__gt=bridge.current_at, object_type__in=CHANGES)
         oldest = pending.aggregate(oldest=Min("at"))["oldest"]
-    return 0.0 if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
+    return 0.0 if oldest is None else max(0.0, (timezone.now() - oldest).total_seconds())
 
 
 class BridgeCollector(Collector):

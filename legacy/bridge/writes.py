@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from core import clock
+from django.utils import timezone
+
 from legacy import values
 from legacy.bridge.target import Action, Column, Target, Write
 from legacy.configs import PRECISION
@@ -91,7 +92,7 @@ def _key(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
 
 def _stored(row: Row, columns: Mapping[str, Column], *, is_new: bool) -> Row:
     """A row as the database takes it, with its times."""
-    now = clock.now()
+    now = timezone.now()
     times = {"created_at": row.get("created_at", now), "updated_at": now} if is_new else {"updated_at": now}
     full = {**row, **{name: value for name, value in times.items() if name in columns}}
     return {name: _plain(value) for name, value in full.items() if name != "id"}

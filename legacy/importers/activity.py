@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from django.utils import timezone
+
 from agents import bulk_import
 from agents.models import AgentActivity
-from core import clock
 from core.actor import Actor
 from legacy import values
 from legacy.importers.base import Changed, Found, Kind, in_chunks, marks, rows_wanted
@@ -100,4 +101,4 @@ def activity_of(row: Row, notes: Notes) -> Found[AgentActivity] | None:
 
 def now_text() -> str:
     """As the old databases write it, to be compared as text."""
-    return clock.now().replace(tzinfo=None).isoformat(" ")
+    return timezone.now().replace(tzinfo=None).isoformat(" ")

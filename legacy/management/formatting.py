@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from core import clock
+from django.utils import timezone
+
 from core.commands.tables import table
 from legacy.checks import Comparison, Judged
 from legacy.removals import Plan
@@ -25,7 +26,7 @@ def report_document(
         "applied": is_applied,
         "sources": [str(source) for source in sources],
         "started": started.isoformat(),
-        "finished": clock.now().isoformat(),
+        "finished": timezone.now().isoformat(),
         "kinds": {kind: report.counts(kind) for kind in kinds},
         "findings": [finding._asdict() for finding in report.findings],
     }

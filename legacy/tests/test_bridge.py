@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from time_machine import travel
 
 from agents import services as agents
 from agents.models import Agent, AgentActivity
 from agents.services import plugins, templates
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
-from core import clock
 from core.models import Lock
 from legacy.bridge.records import Records
 from legacy.bridge.sync import Refusals, Sync
@@ -227,9 +228,9 @@ def test_a_key_that_came_over_keeps_its_secret_and_is_kept_in_step(shared: OldDa
     secret = shared.key(tenant_id, shared.agent(tenant_id), "key_1")
     import_from(shared, tmp_path)
     key = ApiKey.unscoped.get(pk="key_1")
-    expires_at = clock.now() + timedelta(days=3)
+    expires_at = timezone.now() + timedelta(days=3)
     apikeys.update_key(actor=OPERATOR, key=key, changes={"permissions": ["read"], "expires_at": expires_at})
-    ApiKey.unscoped.filter(pk="key_1").update(usage_count=7, last_used_at=clock.now())
+    ApiKey.unscoped.filter(pk="key_1").update(usage_count=7, last_used_at=timezone.now())
 
     bridge(shared)
 
@@ -250,7 +251,7 @@ def test_a_secret_that_was_rotated_out_is_disabled_there_once_its_grace_is_over(
 
     bridge(shared)
     in_grace = shared.value("api_keys", "key_1", "status")
-    with clock.frozen_at(clock.now() + timedelta(hours=2)):
+    with travel(timezone.now() + timedelta(hours=2), tick=False):
         bridge(shared)
 
     assert (in_grace, shared.value("api_keys", "key_1", "status")) == ("active", "disabled")
@@ -490,7 +491,7 @@ def test_a_database_that_a_bridge_has_written_is_not_imported_until_it_is_forgot
 def test_one_bridge_runs_to_a_database(shared: OldDatabase) -> None:
     bridge(shared)
     name = f"bridge {_identity(shared.url)}"
-    now = clock.now()
+    now = timezone.now()
     Lock.objects.create(name=name, holder="elsewhere process 1", since=now, renewed_at=now)
 
     refused, dry = bridge(shared), bridge(shared, "--dry-run")
@@ -546,7 +547,7 @@ def test_heartbeats_of_inactive_agents_and_of_other_tenants_are_left(
 ) -> None:
     inactive, moved, good = (make_agent(tenant) for _number in range(3))
     agents.update_agent(actor=OPERATOR, agent=inactive, changes={"status": "inactive"})
-    now = clock.now()
+    now = timezone.now()
     bot.beat(tenant.id, inactive.id, now)
     bot.beat("tenant_else", moved.id, now)
     bot.beat(tenant.id, good.id, now)

@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from time_machine import travel
 
 from agents import services as agents
 from agents.models import Agent
 from agents.services import plugins, templates
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
-from core import change_feed, clock
+from core import change_feed
 from core.models import AuditEntry
 from legacy.bridge import following as module
 from legacy.bridge.following import Following
@@ -95,7 +97,7 @@ def test_each_kind_of_change_is_brought_without_a_comparison(
     plugins.set_plugin(
         actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=True, config={"city": "上海"}
     )
-    ApiKey.unscoped.filter(pk=key.id).update(usage_count=3, last_used_at=clock.now())
+    ApiKey.unscoped.filter(pk=key.id).update(usage_count=3, last_used_at=timezone.now())
     catch_up(following)
     assert OldBot(shared.url).number_of_rows(agent.id)["plugin_settings"] == 1
     assert shared.value("api_keys", key.id, "usage_count") == 3
@@ -128,7 +130,7 @@ def test_what_is_refused_is_tried_again_without_a_comparison(
 
 
 def sweep_everything() -> None:
-    with clock.frozen_at(clock.now() + timedelta(days=8)):
+    with travel(timezone.now() + timedelta(days=8), tick=False):
         change_feed.sweep()
     AuditEntry.objects.all().delete()
 
@@ -173,12 +175,12 @@ def test_the_lag_is_the_age_of_the_oldest_change_that_was_not_brought(
     following = follow()
     catch_up(following)
     nothing = figures()[0].lag_seconds
-    now = clock.now()
+    now = timezone.now()
     for seconds in (10, 20):
-        with clock.frozen_at(now + timedelta(seconds=seconds)):
+        with travel(now + timedelta(seconds=seconds), tick=False):
             agents.update_agent(actor=OPERATOR, agent=agent, changes={"name": f"after {seconds}"})
 
-    with clock.frozen_at(now + timedelta(seconds=40)):
+    with travel(now + timedelta(seconds=40), tick=False):
         pending = figures()[0]
         catch_up(following)
         brought = figures()[0]

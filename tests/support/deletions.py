@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models, transaction
+from django.utils import timezone
 
 from accounts.models import TokenSession, User
 from agents import services
@@ -13,7 +14,6 @@ from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Te
 from agents.services import plugins, templates
 from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.usage_log import log_usage
-from core import clock
 from core.models import AuditEntry
 from tenants.models import Membership, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
@@ -67,7 +67,7 @@ def make_objects() -> Objects:
     key = make_key(agent, permissions=["chat"])
     log_usage(action="chat", tenant_id=alice.tenant.pk)
     DailyUse.unscoped.bulk_create(
-        [DailyUse(subject=key.key.pk, day=clock.now().date(), tenant_id=alice.tenant.pk, uses=1)]
+        [DailyUse(subject=key.key.pk, day=timezone.now().date(), tenant_id=alice.tenant.pk, uses=1)]
     )
     rows: dict[type[models.Model], list[Any]] = {
         kind: list(kind._base_manager.all()) for kind in DELETIONS["everything"]

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from django.utils import timezone
+
 from apikeys.verification.limits.base import (
     QuotaState,
     RateState,
@@ -16,7 +18,6 @@ from apikeys.verification.limits.base import (
     standing,
 )
 from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Standing
-from core import clock
 
 SWEEP_EVERY_SECONDS = 600
 
@@ -43,7 +44,7 @@ class LocalLimiter:
     def _taken(self, pools: Pools, *, consume: bool) -> Standing:
         # All of it, or another thread could begin the next period between, and take this one's number away.
         with self._lock:
-            now = clock.now().timestamp()
+            now = timezone.now().timestamp()
             self._sweep(now)
             for quota in pools.quotas:
                 self._begin(quota, pools.tenant_id, now)

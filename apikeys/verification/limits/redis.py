@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.utils import timezone
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -24,7 +25,7 @@ from apikeys.verification.limits.base import (
     standing,
 )
 from apikeys.verification.verdicts import Standing
-from core import clock, redis
+from core import redis
 from core.redis import WriteRefused
 
 log = logging.getLogger("maim.keys")
@@ -57,7 +58,7 @@ class RedisLimiter:
             raise LimiterUnavailable from error
 
     def _taken(self, uses: Sequence[Use]) -> list[Standing]:
-        now = clock.now().timestamp()
+        now = timezone.now().timestamp()
         standings: dict[int, Standing] = {}
         begin: dict[tuple[int, int], int] = {}
         was_refused = False

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import IntegrityError
+from django.utils import timezone
 from tqdm import tqdm
 
-from core import clock
 from core.actor import command_actor
 from core.commands.exits import EXPECTED, Exit, refusal
 from core.commands.tables import document
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             raise refusal(error) from error
 
     def _import(self, old: Snapshot, sources: list[Source], options: dict[str, Any]) -> None:
-        started = clock.now()
+        started = timezone.now()
         with _progress(old) as progress:
             report = imports.import_from(
                 old,
