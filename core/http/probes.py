@@ -24,7 +24,7 @@ from core.http.openapi import operation
 from core.http.problems import NOT_REACHABLE
 from core.http.views import AnonymousView, InternalV1View
 
-log = logging.getLogger("core.http")
+log = logging.getLogger("maim.http")
 
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 

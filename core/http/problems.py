@@ -17,7 +17,7 @@ from core import errors
 from core.errors import DomainError
 from core.redis import WriteRefused
 
-log = logging.getLogger("core.http")
+log = logging.getLogger("maim.http")
 
 NOT_REACHABLE = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError, WriteRefused)
 

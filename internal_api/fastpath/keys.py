@@ -25,7 +25,7 @@ from internal_api.fastpath import responses
 from internal_api.fastpath.responses import Reply
 from internal_api.key_auth import Answer, Check, Question, Validate, client_address
 
-log = logging.getLogger("core.http")
+log = logging.getLogger("maim.http")
 
 MAX_BODY_BYTES = 4096
 

@@ -15,7 +15,7 @@ from core.http.problems import Fault, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, problem_envelope
 
-log = logging.getLogger("core.http")
+log = logging.getLogger("maim.http")
 
 
 class Reply(NamedTuple):
