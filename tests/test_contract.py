@@ -27,7 +27,7 @@ SECTIONS = {
 }
 
 _CITED = re.compile(r"contract\.md,? sections? (?P<numbers>\d+(?:(?:, | and | to )\d+)*)")
-_LOOSE = re.compile(r"contract\.md(?!,? sections? \d)")
+_LOOSE = re.compile(r'contract\.md(?!,? sections? \d|")')  # a path in quotes is no citation
 _DECISION = re.compile(r"decisions/(\d{4}[\w-]*)")
 
 
