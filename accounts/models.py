@@ -18,7 +18,7 @@ from core.text import fold
 
 
 class User(ShownByName, AbstractBaseUser, PermissionsMixin):
-    """A person. The folded columns carry the uniqueness (CONTRACT.md section 7)."""
+    """A person. The folded columns carry the uniqueness (docs/contract.md section 6)."""
 
     id = IdField(primary_key=True, default=ids.user_id, editable=False)
     username = models.CharField(_("username"), max_length=100)

@@ -1,1 +1,1 @@
-"""Agent config: an open JSON object of which some parts are known (CONTRACT.md section 4)."""
+"""Agent config: an open JSON object of which some parts are known (docs/contract.md section 13)."""

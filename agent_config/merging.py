@@ -1,4 +1,4 @@
-"""How a sent config changes a stored one (CONTRACT.md section 4).
+"""How a sent config changes a stored one (docs/contract.md section 13).
 
 Objects merge key by key, lists and scalars replace, null removes. Two lists are of named items: the
 sent list decides membership and order, and an item keeps what it does not send of its old namesake.

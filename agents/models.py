@@ -74,7 +74,7 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
 
 
 class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
-    """A bot: its name, and the config that was set for it (CONTRACT.md section 4)."""
+    """A bot: its name, and the config that was set for it (docs/contract.md section 13)."""
 
     id = IdField(primary_key=True, default=ids.agent_id, editable=False)
     tenant = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""What an API key looks like (CONTRACT.md section 5).
+"""What an API key looks like (docs/contract.md section 5).
 
 `mmc_` and the standard base64 of `{tenant_id}_{agent_id}_{random}_{version}`.
 

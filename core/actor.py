@@ -11,7 +11,7 @@ class ActorKind(StrEnum):
 
     ANONYMOUS = "anonymous"  # the public surface before sign-in: registration, login
     USER = "user"  # a signed-in person on the public surface
-    INTERNAL = "internal"  # the private port: trusted as a whole (CONTRACT.md section 1)
+    INTERNAL = "internal"  # the private port: trusted as a whole (docs/contract.md section 1)
     OPERATOR = "operator"  # Django admin
     COMMAND = "command"  # manage.py
 

@@ -1,7 +1,7 @@
 """What can go wrong, in the domain's own words.
 
 Services raise these; `core.http` turns each kind into the status and shape of its surface. The codes
-are those of CONTRACT.md section 3 and are part of the wire contract.
+are those of docs/contract.md section 3 and are part of the wire contract.
 """
 
 from __future__ import annotations

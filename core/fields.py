@@ -15,7 +15,7 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """Text that compares byte by byte.
 
     MariaDB's usual collations hold 'bot 🤖' and 'bot 😀' for equal and ignore case; ids, digests and
-    folded names must not (CONTRACT.md section 7). Blanks at the end it ignores in any collation of this
+    folded names must not (docs/contract.md section 6). Blanks at the end it ignores in any collation of this
     name, so nothing is stored with any. Foreign keys to such a column take over its collation.
     """
 

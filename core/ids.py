@@ -1,4 +1,4 @@
-"""Identifiers: a readable prefix and 12 random hex digits (CONTRACT.md section 5)."""
+"""Identifiers: a readable prefix and 12 random hex digits (docs/contract.md section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models with a name that is unique by its folded form (CONTRACT.md section 7)."""
+"""Models with a name that is unique by its folded form (docs/contract.md section 6)."""
 
 from __future__ import annotations
 

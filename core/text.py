@@ -1,4 +1,4 @@
-"""Names: which characters they may hold, and the forms in which two of them are the same (CONTRACT.md section 7)."""
+"""Names: which characters they may hold, and when two of them are the same (docs/contract.md section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""v2, and the two old paths that carry v1 in their name (CONTRACT.md section 1)."""
+"""v2, and the two old paths that carry v1 in their name (docs/contract.md section 8)."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def connect_mysql(source: Source, **options: Any) -> Any:
 
 
 def require_mysql(source: Source) -> None:
-    """Raise SourceError where the MySQL driver is not installed; it has to be compiled (docs/decisions/0010)."""
+    """Raise SourceError where the MySQL driver is not installed (docs/decisions/0010-requirement-files.md)."""
     try:
         import MySQLdb  # noqa: F401
     except ImportError as error:

@@ -75,7 +75,7 @@ INTERNAL_MIDDLEWARE = [
     "core.http.middleware.InternalSurfaceMiddleware",
 ]
 WSGI_APPLICATION = "maim.wsgi.application"
-APPEND_SLASH = False  # a trailing slash is optional, and never a redirect (CONTRACT.md section 1)
+APPEND_SLASH = False  # a trailing slash is optional, and never a redirect (docs/contract.md section 1)
 
 MAX_BODY_BYTES = 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
@@ -210,7 +210,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["core.http.openapi.without_enum_ids"],
 }
 
-# ---- the system's own models and bot defaults (CONTRACT.md section 3)
+# ---- the system's own models and bot defaults (docs/contract.md section 8)
 
 MODEL_CONFIG_PATH = ENV.MAIMBOT_MODEL_CONFIG_PATH
 BOT_CONFIG_PATH = ENV.MAIMBOT_BOT_CONFIG_TEMPLATE_PATH

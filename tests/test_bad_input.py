@@ -362,7 +362,7 @@ class TestForms:
 
 
 class TestConfigs:
-    """The deepest and largest of what may be stored (CONTRACT.md section 4)."""
+    """The deepest and largest of what may be stored (docs/contract.md sections 2 and 13)."""
 
     @staticmethod
     def places(world: World) -> list[tuple[SurfaceClient, str, str, str | None]]:

@@ -1,4 +1,4 @@
-"""The known clients, played as CONTRACT.md describes them, over real sockets against `manage.py serve`."""
+"""The known clients of the replaced services, played over real sockets against `manage.py serve`."""
 
 from __future__ import annotations
 

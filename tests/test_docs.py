@@ -17,7 +17,7 @@ from tests.support.server import ROOT, MaimServer
 pytestmark = pytest.mark.embedded
 
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
-PAGES = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*READMES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -52,9 +52,9 @@ def leads_somewhere(link: str, page: Path) -> bool:
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
-def test_the_api_guide_has_the_rule_about_secrets() -> None:
-    page = (ROOT / "docs/api.md").read_text()
-    section = page[page.index("### Secrets\n") :].partition("\n### ")[0]
+def test_the_contract_has_the_rule_about_secrets() -> None:
+    page = (ROOT / "docs/contract.md").read_text()
+    section = page[page.index("## 14. Secrets in configs\n") :].partition("\n## ")[0]
     told = set(re.findall(r"`([^`\n]+)`", section))
 
     assert {*DOCUMENTED, *CARRIERS, *SECRET_NAMES, *RUN_TOGETHER, *NOT_SECRETS} <= told

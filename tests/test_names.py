@@ -1,4 +1,4 @@
-"""Names everywhere: which characters they may hold, and when two are the same (CONTRACT.md section 7)."""
+"""Names everywhere: which characters they may hold, and when two are the same (docs/contract.md section 6)."""
 
 from __future__ import annotations
 

@@ -396,7 +396,7 @@ def test_a_fault_is_told_alike_and_logged_with_its_request(
     assert served.status == 500
     assert dict(served.body)["error_code"] == "SYS_001"
     assert "a secret" not in str(served)
-    (record,) = [record for record in caplog.records if record.name == "core.http"]
+    (record,) = [record for record in caplog.records if record.name == "maim.http"]
     assert record.exc_info is not None
     assert scene.keys["good"] not in caplog.text
 

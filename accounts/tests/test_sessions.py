@@ -1,4 +1,4 @@
-"""POST /auth/refresh, /auth/logout, /auth/password: how long a sign-in lasts (CONTRACT.md section 2)."""
+"""POST /auth/refresh, /auth/logout, /auth/password: how long a sign-in lasts (docs/contract.md section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST /auth/login, and what a token is good for (CONTRACT.md section 2)."""
+"""POST /auth/login, and what a token is good for (docs/contract.md section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema of a config: what its known parts are, what they may be, and what they mean (CONTRACT.md section 4)."""
+"""The schema of a config: its known parts, what they may be, and what they mean (docs/contract.md section 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the schema refuses and what it lets be (CONTRACT.md section 4)."""
+"""What the schema refuses and what it lets be (docs/contract.md section 13)."""
 
 from __future__ import annotations
 

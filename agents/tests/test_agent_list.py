@@ -1,4 +1,4 @@
-"""GET /api/v1/agents: a bare list over all one's tenants (CONTRACT.md section 2)."""
+"""GET /api/v1/agents: a bare list over all one's tenants (docs/contract.md section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/api/v1/agents: a person's agents over all their tenants (CONTRACT.md section 2)."""
+"""/api/v1/agents: a person's agents over all their tenants (docs/contract.md section 7)."""
 
 from __future__ import annotations
 

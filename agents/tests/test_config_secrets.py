@@ -1,4 +1,4 @@
-"""A config's secrets are written and never read back, at every door (CONTRACT.md section 4)."""
+"""A config's secrets are written and never read back, at every door (docs/contract.md section 14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every change of a config is a version: what changed, who did it and why, and the way back (CONTRACT.md section 4)."""
+"""Every change of a config is a version: what changed, by whom, why, and the way back (docs/contract.md section 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The effective config: what it is, why, and since when (CONTRACT.md section 4 and its layers)."""
+"""The effective config: what it is, why, and since when (docs/contract.md section 13)."""
 
 from __future__ import annotations
 

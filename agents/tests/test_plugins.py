@@ -1,4 +1,4 @@
-"""Plugin settings on both surfaces: an agent's setting wins over its tenant's (CONTRACT.md sections 1 to 3)."""
+"""Plugin settings on both surfaces: an agent's setting wins over its tenant's (docs/contract.md section 17)."""
 
 from __future__ import annotations
 

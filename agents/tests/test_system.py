@@ -1,4 +1,4 @@
-"""/system/models and /system/bot-defaults: what the system offers, never a secret of it (CONTRACT.md section 2)."""
+"""/system/models and /system/bot-defaults: without any secret (docs/contract.md sections 7 and 8)."""
 
 from __future__ import annotations
 

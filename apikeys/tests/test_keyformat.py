@@ -1,4 +1,4 @@
-"""What an API key looks like (CONTRACT.md section 5)."""
+"""What an API key looks like (docs/contract.md section 5)."""
 
 from __future__ import annotations
 

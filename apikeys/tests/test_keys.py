@@ -1,4 +1,4 @@
-"""Keys: issued, named, changed, judged by their time, deleted, at every door (CONTRACT.md sections 2, 3 and 5).
+"""Keys: issued, named, changed, judged by their time, deleted, at every door (docs/contract.md section 5).
 
 What a key is worth: internal_api/tests/test_verification.py.
 """

@@ -1,4 +1,4 @@
-"""Keys at rest: an HMAC under a versioned secret, and the secret itself nowhere (DESIGN.md decision 7)."""
+"""Keys at rest: an HMAC under a versioned secret, the key itself nowhere (docs/decisions/0004-keys-at-rest.md)."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
     """A request body. Unknown keys are ignored.
 
     An optional field sent as null counts as not sent, except those named in `clearable`, which null
-    empties (CONTRACT.md sections 3 and 7). A field may still turn another value into None, and so empty it.
+    empties (docs/contract.md section 2). A field may still turn another value into None, and so empty it.
     """
 
     clearable: frozenset[str] = frozenset()

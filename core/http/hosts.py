@@ -1,4 +1,4 @@
-"""Which `Host` a request names, and whether public DNS could have led it here (CONTRACT.md section 1)."""
+"""Which `Host` a request names, and whether public DNS could have led it here (docs/contract.md section 1)."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class SurfaceMiddleware:
     def canonical(path: str) -> str:
         """The path as the urlconfs have it: without the slash that may end it, and Django's admin with it.
 
-        An alias, not a redirect, which would lose a POST's body (CONTRACT.md section 1).
+        An alias, not a redirect, which would lose a POST's body (docs/contract.md section 1).
         """
         if path == "/admin":
             return "/admin/"

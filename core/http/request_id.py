@@ -12,7 +12,7 @@ _current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def choose(sent: str | None) -> str:
-    """The client's `X-Request-ID` if it is well formed (CONTRACT.md section 3), else a fresh one."""
+    """The client's `X-Request-ID` if it is well formed (docs/contract.md section 2), else a fresh one."""
     return sent if sent and _ACCEPTED.fullmatch(sent) else f"req_{random.getrandbits(64):016x}"
 
 

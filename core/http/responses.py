@@ -1,4 +1,4 @@
-"""How answers look on the wire: v1's error object and v2's envelope (CONTRACT.md sections 2 and 3)."""
+"""How answers look on the wire: v1's error object and v2's envelope (docs/contract.md sections 3 and 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two surfaces, told apart by the port a connection arrived on (CONTRACT.md section 1).
+"""The two surfaces, told apart by the port a connection arrived on (docs/contract.md section 1).
 
 The port is the server's own socket's, never anything the client says. Each surface has its own Django
 handler with its own URLs and middleware; a port that belongs to neither serves nothing.

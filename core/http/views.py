@@ -2,7 +2,7 @@
 
 A view translates: it gives the input its shape, asks a gate and a service, and shapes the answer.
 Every view denies by default; `InternalV2View` is the one place that lets in without a token, because
-reaching its port is the proof (CONTRACT.md section 1), and `AnonymousView` serves those who have none yet.
+reaching its port is the proof (docs/contract.md section 1), and `AnonymousView` serves those who have none yet.
 """
 
 from __future__ import annotations

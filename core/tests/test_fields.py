@@ -1,4 +1,4 @@
-"""Columns that mean the same on SQLite and on MariaDB (CONTRACT.md section 7, DESIGN.md decision 12)."""
+"""Columns that mean the same on SQLite and on MariaDB (docs/decisions/0005-text-and-folded-columns.md)."""
 
 from __future__ import annotations
 

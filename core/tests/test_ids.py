@@ -1,4 +1,4 @@
-"""Identifiers: a prefix and 12 hex digits (CONTRACT.md section 5)."""
+"""Identifiers: a prefix and 12 hex digits (docs/contract.md section 6)."""
 
 from __future__ import annotations
 

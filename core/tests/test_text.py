@@ -1,4 +1,4 @@
-"""The form in which two names count as the same (CONTRACT.md section 7)."""
+"""The form in which two names count as the same (docs/contract.md section 6)."""
 
 from __future__ import annotations
 

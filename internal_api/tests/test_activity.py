@@ -1,4 +1,4 @@
-"""PUT and GET /agent-activity: which agents are alive (CONTRACT.md section 3)."""
+"""PUT and GET /agent-activity: which agents are alive (docs/contract.md section 17)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/api/v2/agents and their config (CONTRACT.md section 3). What a config may be: agents/tests/test_config.py."""
+"""/api/v2/agents and their config (docs/contract.md section 8). What a config may be: agents/tests/test_config.py."""
 
 from __future__ import annotations
 

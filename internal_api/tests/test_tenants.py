@@ -1,4 +1,4 @@
-"""/api/v2/tenants: every tenant, of anybody or of nobody (CONTRACT.md section 3)."""
+"""/api/v2/tenants: every tenant, of anybody or of nobody (docs/contract.md section 8)."""
 
 from __future__ import annotations
 

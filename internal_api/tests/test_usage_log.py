@@ -1,4 +1,4 @@
-"""POST /api/v1/usage/log: what bots say they did (CONTRACT.md sections 3 and 6)."""
+"""POST /api/v1/usage/log: what bots say they did (docs/contract.md section 17)."""
 
 from __future__ import annotations
 

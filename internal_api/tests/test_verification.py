@@ -1,4 +1,4 @@
-"""The bots' question: is this key good, and for what? (CONTRACT.md section 3, /auth/*)"""
+"""The bots' question: is this key good, and for what? (docs/contract.md section 4)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a key is limited to: so many uses, and some networks (CONTRACT.md section 3, AUTH_006 and AUTH_008)."""
+"""What a key is limited to: so many uses, and some networks (docs/contract.md sections 4 and 15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET and PATCH /auth/me (CONTRACT.md section 2)."""
+"""GET and PATCH /auth/me (docs/contract.md section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST /auth/register (CONTRACT.md sections 2 and 7)."""
+"""POST /auth/register (docs/contract.md sections 6 and 7)."""
 
 from __future__ import annotations
 

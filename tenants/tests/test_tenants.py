@@ -1,4 +1,4 @@
-"""/api/v1/tenants: v2's envelope, with a token, and only one's own (CONTRACT.md sections 2, 3 and 7)."""
+"""/api/v1/tenants: v2's envelope, with a token, and only one's own (docs/contract.md sections 6 to 8)."""
 
 from __future__ import annotations
 
