@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 
 from agent_config import trust
 from agent_config.document import NAMED_LISTS, Config, is_object
+from agent_config.items import folded
 from agent_config.merging import one_spelling, persona_object
 from agent_config.schema import Notice
-from core.text import fold
 
 
 class Layer(NamedTuple):
@@ -71,9 +71,9 @@ def shadowed(layers: Sequence[Layer]) -> list[Notice]:
                         % {"name": name, "layer": layer.name},
                     )
                     for number, name in names
-                    if fold(name) in seen
+                    if folded(name) in seen
                 ]
-            seen |= {fold(name) for _number, name in names}
+            seen |= {folded(name) for _number, name in names}
     return notices
 
 
@@ -105,9 +105,9 @@ def _over(lower: Config, upper: Config, path: Path, *, is_trusted: bool) -> Conf
 
 
 def _joined(lower: list[Config], upper: list[Config], path: Path, *, is_trusted: bool) -> list[Config]:
-    items = {fold(item["name"]): item for item in lower}
+    items = {folded(item["name"]): item for item in lower}
     for item in upper:
-        name = fold(item["name"])
+        name = folded(item["name"])
         below = items.get(name) if is_trusted else None
         items[name] = item if below is None else _over(below, item, (*path, "*"), is_trusted=True)
     return list(items.values())
@@ -123,7 +123,7 @@ def _find_sources(found: dict[str, str], value: Any, pointer: str, path: Path, l
             _find_sources(found, member, f"{pointer}/{_escaped(key)}", (*path, key), _within(layers, key))
     elif path in NAMED_LISTS and isinstance(value, list) and value:
         for number, item in enumerate(value):
-            of_item = _within(layers, fold(item["name"]))
+            of_item = _within(layers, folded(item["name"]))
             for key, member in item.items():
                 here = f"{pointer}/{number}/{_escaped(key)}"
                 _find_sources(found, member, here, (*path, item["name"], key), _within(of_item, key))
@@ -145,7 +145,7 @@ def _indexed(config: Config, path: Path = ()) -> Config:
         if here in NAMED_LISTS and isinstance(value, list):
             items: Config = {}
             for item in value:
-                name = fold(item["name"])
+                name = folded(item["name"])
                 items[name] = {**items.get(name, {}), **item}
             found[key] = items
         elif isinstance(value, dict):

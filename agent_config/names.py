@@ -11,11 +11,10 @@ from agent_config import trust
 from agent_config.addresses import redirected
 from agent_config.document import Config
 from agent_config.errors import BadConfig
+from agent_config.items import MODEL, folded, named_items, provider_of
 from agent_config.layers import Layer
 from agent_config.schema import Place, as_sent, path
-from core.text import fold
 
-_MODEL: Place = ("config_overrides", "model")
 _MAX_NAME = 100
 
 
@@ -59,20 +58,20 @@ def check_names(
 def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterator[_Conflict]:
     """Yield what a config takes of the layers below. Its models may use the providers in `own`."""
     names = trust.names_in(stack)
-    for number, item in trust.named_items(config, "api_providers"):
+    for number, item in named_items(config, "api_providers"):
         name = item["name"]
-        if fold(name) in names.providers:
+        if folded(name) in names.providers:
             yield _Conflict(
-                ("provider", fold(name)),
-                (*_MODEL, "api_providers", number, "name"),
+                ("provider", folded(name)),
+                (*MODEL, "api_providers", number, "name"),
                 _(
                     "a provider of the system, the template or the tenant has this name, and a key of its own: "
                     "choose another name, such as %(name)s, for a provider of your own"
                 )
                 % {"name": _free_name(name, names.providers | _provider_names(config))},
             )
-    for number, item in trust.named_items(config, "models"):
-        yield from _model_conflicts(item, (*_MODEL, "models", number), names, own)
+    for number, item in named_items(config, "models"):
+        yield from _model_conflicts(item, (*MODEL, "models", number), names, own)
     for place in redirected(_joined(stack), config):
         yield _Conflict(
             ("address", place, _value(config, place)),
@@ -82,7 +81,7 @@ def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterato
 
 
 def _model_conflicts(model: Config, place: Place, names: trust.Names, own: Set[str]) -> Iterator[_Conflict]:
-    name, provider = fold(model["name"]), trust.provider_of(model)
+    name, provider = folded(model["name"]), provider_of(model)
     if name in names.models:
         yield _Conflict(
             ("model", name),
@@ -112,13 +111,13 @@ def _joined(stack: Sequence[Layer]) -> Config:
 
 
 def _provider_names(config: Config) -> frozenset[str]:
-    return frozenset(fold(item["name"]) for _number, item in trust.named_items(config, "api_providers"))
+    return frozenset(folded(item["name"]) for _number, item in named_items(config, "api_providers"))
 
 
 def _free_name(name: str, taken: Set[str]) -> str:
     """Return a name like this one that is not taken."""
     names = (f"my-{name[: _MAX_NAME - 8]}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
-    return next((each for each in names if fold(each) not in taken), name)
+    return next((each for each in names if folded(each) not in taken), name)
 
 
 def _value(config: Any, place: Place) -> str:

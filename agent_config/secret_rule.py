@@ -183,6 +183,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 _SECRET = _any_of((*CARRIERS, *SECRET_NAMES))
+_CARRIER = _any_of(CARRIERS)
 _RUN_TOGETHER = _any_of(RUN_TOGETHER)
 _NOT_SECRET = _any_of(NOT_SECRETS)
 
@@ -221,6 +222,11 @@ def _names(of_operator: tuple[str, ...]) -> Names:
 def names() -> Names:
     """Return the names by the rule, those of MAIM_SECRET_NAMES included."""
     return _names(settings.SECRET_NAMES)
+
+
+def names_secret_value(name: str) -> bool:
+    """Return whether a name looks like that of one secret, and not of something that carries several."""
+    return names()[name] and not _CARRIER.match(snake_case(name))
 
 
 def _documented() -> Node:

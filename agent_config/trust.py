@@ -7,40 +7,39 @@ model of somebody else's. Names that lead to no key are free.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from agent_config.addresses import redirected, secrets_in
-from agent_config.document import Config, section
+from agent_config.addresses import exposing, has_shared_address, redirected, secrets_in
+from agent_config.document import NAMED_LISTS, Config
+from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_of
 from agent_config.schema import Notice, Place, path
-from core.text import fold
 
 if TYPE_CHECKING:
     from agent_config.layers import Layer
-
-_PROVIDERS: Place = ("config_overrides", "model", "api_providers")
-_MODELS: Place = ("config_overrides", "model", "models")
 
 
 class Names(NamedTuple):
     """The folded names, among those that several layers define, by what they lead to."""
 
-    providers: frozenset[str]  # those that have a secret besides their address, or serve a model that has one
+    providers: frozenset[str]  # those that have a secret besides their address, or are to serve a model that has one
     models: frozenset[str]  # those whose provider has a secret besides its address
     operators: frozenset[str]  # an operator's providers that have one
     astray: frozenset[str]  # an operator's models that have a secret, and whose provider is another layer's
+    owners: Mapping[str, Layer]  # the layer that each provider is of
 
 
-_NO_NAMES = Names(*[frozenset[str]()] * 4)
+_NO_NAMES = Names(frozenset(), frozenset(), frozenset(), frozenset(), {})
 
 
 class _Item(NamedTuple):
     """A provider or a model, as the layers so far define it."""
 
-    is_operators: bool
+    layer: Layer
     has_secret: bool
     provider: str = ""  # a model's, folded
 
@@ -56,15 +55,16 @@ def names_in(layers: Sequence[Layer]) -> Names:
         if layer.is_trusted:
             _add_items(operators_models, layer, "models", is_joined=is_joined)
     keyed = frozenset(name for name, item in providers.items() if item.has_secret)
-    foreign = frozenset(name for name, item in providers.items() if not item.is_operators)
+    foreign = frozenset(name for name, item in providers.items() if not item.layer.is_trusted)
     keyed_models = [model for model in models.values() if model.has_secret]
     return Names(
-        providers=keyed | {model.provider for model in keyed_models if model.provider in providers},
+        providers=keyed | {model.provider for model in keyed_models if model.provider},
         models=frozenset(name for name, model in models.items() if model.provider in keyed),
         operators=keyed - foreign,
         astray=frozenset(
             name for name, model in operators_models.items() if model.has_secret and model.provider in foreign
         ),
+        owners={name: item.layer for name, item in providers.items()},
     )
 
 
@@ -72,17 +72,17 @@ def _add_items(known: dict[str, _Item], layer: Layer, kind: str, *, is_joined: b
     items = list(named_items(layer.config, kind))
     with_secrets = _items_with_secrets(layer.config) if items else set()
     for number, item in items:
-        name = fold(item["name"])
+        name = folded(item["name"])
         below = known.get(name) if is_joined else None
         has_secret = (kind, number) in with_secrets or (below is not None and below.has_secret)
         provider = provider_of(item) or ("" if below is None else below.provider)
-        known[name] = _Item(layer.is_trusted, has_secret, provider)
+        known[name] = _Item(layer, has_secret, provider)
 
 
 def admitted(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers without what the config that they make together leaves out (`left_out`)."""
     return [
-        layer._replace(config=_without(layer.config, places)) if places else layer
+        layer._replace(config=_without(layer.config, places.keys())) if places else layer
         for layer, places in zip(layers, _not_admitted(layers), strict=True)
     ]
 
@@ -90,75 +90,104 @@ def admitted(layers: Sequence[Layer]) -> list[Layer]:
 def left_out(layers: Sequence[Layer]) -> list[Notice]:
     """Return a notice for each model and address of the layers that is left out of what they make together."""
     return [
-        Notice(path(place), _sentence(place) % {"layer": layer.name})
+        Notice(path(place), _sentence(why) % {"layer": layer.name})
         for layer, places in zip(layers, _not_admitted(layers), strict=True)
-        for place in places
+        for place, why in places.items()
     ]
 
 
-def provider_of(model: Config) -> str:
-    """Return the folded name of the provider that a model names, in either spelling; empty if it names none."""
-    name = model.get("api_provider", model.get("provider_name"))
-    return fold(name) if isinstance(name, str) else ""
-
-
-def combined(lower: Config, upper: Config) -> Config:
-    """Return one config over another: objects key by key, lists of named items like any other list."""
+def combined(lower: Config, upper: Config, place: Place = ()) -> Config:
+    """Return one config over another: objects key by key; lists of named items one after the other."""
     result = dict(lower)
     for key, value in upper.items():
-        is_object = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = combined(result[key], value) if is_object else value
+        here, below = (*place, key), result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            result[key] = combined(below, value, here)
+        elif here in NAMED_LISTS and isinstance(value, list) and isinstance(below, list):
+            result[key] = [*below, *value]
+        else:
+            result[key] = value
     return result
 
 
-def _not_admitted(layers: Sequence[Layer]) -> list[list[Place]]:
-    """Return the places in each layer that are left out.
+class _Why(Enum):
+    """Why something of a layer is left out."""
+
+    MODEL = 1
+    MODELS_SECRET = 2
+    ADDRESS_ABOVE = 3
+    ADDRESS_BELOW = 4
+
+
+def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Why]]:
+    """Return the places in each layer that are left out, and why.
 
     These are models of other layers on an operator's provider with a key, models of an operator's that have a
-    secret on a provider of another layer, and addresses over a secret of a layer below.
+    secret on a provider of another layer, secrets of other models on a provider that others may change, addresses
+    over a secret of a layer below, and those of a tenant's template under a secret of a layer above.
     """
     names = names_in(layers) if any(_has_items(layer) for layer in layers if not layer.is_trusted) else _NO_NAMES
-    found: list[list[Place]] = []
+    found: list[dict[Place, _Why]] = []
     below: list[Config] = []
-    has_secrets = False  # beside the models, whose items stand alone
-    for layer in layers:
+    has_secrets = has_models_secrets = False
+    for number, layer in enumerate(layers):
         places = _models_left_out(layer, names)
-        if has_secrets and not layer.is_trusted:
-            places += redirected(reduce(combined, below), layer.config)
+        is_redirecting = has_secrets or (has_models_secrets and has_shared_address(layer.config))
+        if is_redirecting and not layer.is_trusted:
+            places |= dict.fromkeys(redirected(reduce(combined, below), layer.config), _Why.ADDRESS_ABOVE)
+        if _is_members(layer):
+            above = reduce(combined, (layer.config for layer in layers[number + 1 :]), Config())
+            places |= dict.fromkeys(exposing(layer.config, above), _Why.ADDRESS_BELOW)
         found.append(places)
-        below.append(_without(layer.config, places))
-        has_secrets = has_secrets or any(place[:2] != _MODELS[:2] for place, _value in secrets_in(layer.config))
+        below.append(_without(layer.config, places.keys()))
+        of_models = [place[:2] == MODEL for place, _value in secrets_in(layer.config)]
+        has_models_secrets = has_models_secrets or any(of_models)
+        has_secrets = has_secrets or not all(of_models)
     return found
 
 
-def _models_left_out(layer: Layer, names: Names) -> list[Place]:
-    if not (names.astray if layer.is_trusted else names.operators):
-        return []
-    return [
-        (*_MODELS, number)
-        for number, model in named_items(layer.config, "models")
-        if (fold(model["name"]) in names.astray if layer.is_trusted else provider_of(model) in names.operators)
-    ]
+def _is_members(layer: Layer) -> bool:
+    """Return whether people may change a layer who may not change all those above it: a tenant's own template."""
+    return layer.name == "template" and not layer.is_trusted
+
+
+def _models_left_out(layer: Layer, names: Names) -> dict[Place, _Why]:
+    models = [((*MODELS, number), model) for number, model in named_items(layer.config, "models")]
+    if layer.is_trusted:
+        return {place: _Why.MODEL for place, model in models if folded(model["name"]) in names.astray}
+    places = {place: _Why.MODEL for place, model in models if provider_of(model) in names.operators}
+    foreign = {place for place, model in models if not _may_serve(names.owners.get(provider_of(model), layer), layer)}
+    if foreign := foreign - places.keys():
+        secrets = (place for place, _value in secrets_in(layer.config) if place[: len(MODELS) + 1] in foreign)
+        places |= dict.fromkeys(secrets, _Why.MODELS_SECRET)
+    return places
+
+
+def _may_serve(owner: Layer, layer: Layer) -> bool:
+    """Return whether secrets of a layer's models may go to a provider's address: all may trust the tenant's owners."""
+    return owner is layer or owner.is_trusted or owner.name == "tenant"
 
 
 def _has_items(layer: Layer) -> bool:
     return any(any(named_items(layer.config, kind)) for kind in ("api_providers", "models"))
 
 
-def _sentence(place: Place) -> str:
-    if place[:-1] == _MODELS:
+def _sentence(why: _Why) -> str:
+    if why is _Why.MODEL:
         return _(
             "this model of the layer %(layer)s is left out: models and keys of different owners do not go together"
         )
+    if why is _Why.MODELS_SECRET:
+        return _(
+            "this secret of the layer %(layer)s is left out: its model's provider is of another layer, "
+            "whose address others may change; define the provider in the same layer"
+        )
+    if why is _Why.ADDRESS_BELOW:
+        return _(
+            "this address of the layer %(layer)s is left out: a secret of a layer above stands beside it; "
+            "set the address in the layer that has the secret"
+        )
     return _("this address of the layer %(layer)s is left out: a secret of a layer below belongs to another address")
-
-
-def named_items(config: Config, name: str) -> Iterator[tuple[int, Config]]:
-    """Yield the items of a list of the section `model` that have a name, with their numbers."""
-    found = section(config, "model").get(name)
-    for number, item in enumerate(found if isinstance(found, list) else ()):
-        if isinstance(item, dict) and isinstance(item.get("name"), str):
-            yield number, item
 
 
 def _items_with_secrets(config: Config) -> set[tuple[str, int]]:
@@ -166,11 +195,11 @@ def _items_with_secrets(config: Config) -> set[tuple[str, int]]:
     return {
         (str(place[2]), int(place[3]))
         for place, _value in secrets_in(config)
-        if place[:3] in (_PROVIDERS, _MODELS) and len(place) > 3
+        if place[:3] in (PROVIDERS, MODELS) and len(place) > 3
     }
 
 
-def _without(value: Any, places: Sequence[Place]) -> Any:
+def _without(value: Any, places: Collection[Place]) -> Any:
     """Return a copy of a document without the values in these places; what it does not change is shared."""
     if not places:
         return value

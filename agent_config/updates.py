@@ -150,7 +150,7 @@ def changed_tenant_config(
     with errors.collected(f"{TENANT_CONFIG}."):
         meant = secrets.unmasked(own, before)
         if not may_move_secrets:
-            addresses.check_document_moved(own, before, meant)
+            addresses.check_tenant_moved(own, before, meant)
         result = secrets.sealed(meant, before)
     warnings: list[Notice] = []
     defaults = sent.get(AGENT_DEFAULTS)

@@ -80,7 +80,11 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
     recorded = [AuditChange(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_audit_state(row)) for row in new]
     recorded += [
         AuditChange(
-            row.stored.agent_id or row.stored.tenant_id, row.stored.tenant_id, was, plugin_audit_state(row.stored)
+            row.stored.agent_id or row.stored.tenant_id,
+            row.stored.tenant_id,
+            was,
+            plugin_audit_state(row.stored),
+            identity=("agent_id", "plugin_name"),
         )
         for row, was in zip(changed, before, strict=True)
     ]

@@ -6,7 +6,7 @@ Measurements (key usage counts, heartbeats, the bots' usage log) are not changes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -31,13 +31,15 @@ def record(
     tenant_id: str | None,
     before: Snapshot | None = None,
     after: Snapshot | None = None,
+    identity: Container[str] = (),
 ) -> None:
     """Writes the audit row of a change; must be called inside the transaction that makes it.
 
     `action` is `<object type>.<verb>`. Snapshots are JSON-ready and already free of secrets; of an
-    update, only the keys that differ are kept.
+    update, only the keys that differ are kept, and those in `identity`, without which nobody could tell what was
+    changed: `object_id` may be that of something larger.
     """
-    record_all(actor=actor, action=action, changes=[AuditChange(object_id, tenant_id, before, after)])
+    record_all(actor=actor, action=action, changes=[AuditChange(object_id, tenant_id, before, after, identity)])
 
 
 class AuditChange(NamedTuple):
@@ -47,6 +49,7 @@ class AuditChange(NamedTuple):
     tenant_id: str | None
     before: Snapshot | None = None
     after: Snapshot | None = None
+    identity: Container[str] = ()  # the keys that are kept also where they do not differ
 
 
 def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> None:
@@ -59,8 +62,8 @@ def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> 
 def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
     before, after = change.before, change.after
     if before is not None and after is not None:
-        changed = [key for key in after if differ(before.get(key), after[key])]
-        before, after = {k: before.get(k) for k in changed}, {k: after[k] for k in changed}
+        kept = [key for key in after if key in change.identity or differ(before.get(key), after[key])]
+        before, after = {k: before.get(k) for k in kept}, {k: after[k] for k in kept}
     return AuditEntry(
         at=timezone.now(),
         actor_kind=actor.kind,

@@ -37,7 +37,7 @@ class MemberForm(ConcurrentForm):
         return AuditEntry.objects.filter(object_id=self.instance.tenant_id)
 
     def tells_of(self, entry: AuditEntry, name: str) -> bool:
-        after = entry.after or {}  # of a change of a role, without the member
+        after = entry.after or {}  # of old changes of a role, without the member
         may_be_this_one = after.get("user", self.instance.user_id) == self.instance.user_id
         return may_be_this_one and after.get(name) == self.current_values[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from accounts.models import User
 from agent_config.updates import agent_defaults, changed_tenant_config
 from core import audit, change_feed, epoch
 from core.actor import Actor
@@ -60,7 +61,13 @@ def give_to_owners(*, actor: Actor, user_ids: Sequence[str]) -> None:
         tenant.owner_id = tenant.owner_scope
     Tenant.objects.bulk_update(tenants, ["owner_id"], batch_size=500)
     _make_owners(tenants)
-    owners = [AuditChange(row.id, row.id, after={"user": row.owner_id, "role": Role.OWNER}) for row in tenants]
+    usernames = dict(User.objects.filter(pk__in=user_ids).values_list("pk", "username"))
+    owners = [
+        AuditChange(
+            row.id, row.id, after={"user": row.owner_id, "username": usernames.get(row.owner_id), "role": Role.OWNER}
+        )
+        for row in tenants
+    ]
     audit.record_all(actor=actor, action="membership.set", changes=owners)
 
 

@@ -195,9 +195,10 @@ def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None
     if tenant.owner_id == user_id and role != Role.OWNER:
         raise Invalid({"role": [_("The tenant's owner cannot be made a member")]})
     membership = Membership.objects.select_for_update().filter(tenant=tenant, user_id=user_id).first()
-    before = {"user": user_id, "role": membership.role} if membership else None
     if membership is not None and membership.role == role:
         return
+    person = _audit_state(user_id)
+    before = {**person, "role": membership.role} if membership else None
     Membership.objects.update_or_create(tenant=tenant, user_id=user_id, defaults={"role": role})
     audit.record(
         actor=actor,
@@ -205,7 +206,8 @@ def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None
         object_id=tenant.id,
         tenant_id=tenant.id,
         before=before,
-        after={"user": user_id, "role": role},
+        after={**person, "role": role},
+        identity=person,
     )
 
 
@@ -215,15 +217,22 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
     lock_tenant(tenant.pk)
     if tenant.owner_id == user_id:
         raise Invalid({"user": [_("The tenant's owner cannot be removed")]})
-    deleted, _by_model = Membership.objects.filter(tenant=tenant, user_id=user_id).delete()
-    if deleted:
+    membership = Membership.objects.filter(tenant=tenant, user_id=user_id).first()
+    if membership is not None:
+        membership.delete()
         audit.record(
             actor=actor,
             action="membership.remove",
             object_id=tenant.id,
             tenant_id=tenant.id,
-            before={"user": user_id},
+            before={**_audit_state(user_id), "role": membership.role},
         )
+
+
+def _audit_state(user_id: str) -> dict[str, Any]:
+    """Return what the audit log keeps of the person whose role changes: the tenant is the row's object."""
+    username = User.objects.filter(pk=user_id).values_list("username", flat=True).first()
+    return {"user": user_id, "username": username}
 
 
 def memberships_of(user_id: str) -> list[Membership]:

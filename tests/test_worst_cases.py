@@ -22,6 +22,7 @@ from agent_config.validators import MAX_BYTES, MAX_LEAVES
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from core.http.surfaces import INTERNAL, PUBLIC
 from maim.server.worker import GC_THRESHOLD
+from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, make_key
 from tests.support.server import MaimServer
@@ -95,6 +96,20 @@ def many_secrets() -> Config:
     return {"tokens": {f"k{number}": "s" for number in range(MAX_LEAVES - 100)}}
 
 
+def loose_secrets() -> Config:
+    """Half of it secrets, and half of it addresses that are each of them all."""
+    services = {f"service {number}": {"token": "s"} for number in range(1600)}
+    return {"own": {**services, **{f"connection {number}": {"url": "u"} for number in range(1600)}}}
+
+
+def deep_addresses(value: str = "u") -> Config:
+    """As many secrets as fit, and addresses in each of 24 objects around them."""
+    found: Config = {f"key {number}": {"api_key": "s"} for number in range(800)}
+    for number in range(24):
+        found = {"abc"[number % 3] * 100: found, **{f"url{each}": value for each in range(100)}}
+    return found
+
+
 def wrong_values() -> Config:
     wrong = {"ban_words": [1] * 4990}
     return {"config_overrides": {"message_receive": wrong, "experimental": {"chat_prompts": ["x"] * 4990}}}
@@ -126,6 +141,8 @@ CONFIGS: dict[str, tuple[Callable[[], Config], Callable[[], Config]]] = {
     "unknown models": (dict, unknown_models),
     "regexes": (dict, regexes),
     "many secrets": (many_secrets, many_secrets),
+    "loose secrets": (loose_secrets, loose_secrets),
+    "deep addresses": (deep_addresses, lambda: deep_addresses("v")),
 }
 
 
@@ -242,6 +259,23 @@ class TestConfigs:
             for name in ("explain", "reveal", "effective", "replace", "merge"):
                 world.store(named_models())
                 assert seconds(*CONFIG_REQUESTS[name](world, new)) < MAX_SECONDS, name
+
+    @pytest.mark.parametrize("make", [loose_secrets, deep_addresses])
+    def test_secrets_in_every_layer_take_no_longer(self, make: Callable[[], Config], world: World) -> None:
+        template = Template.unscoped.create(
+            tenant=world.alice.tenant,
+            tenant_scope=world.alice.tenant.id,
+            name="template",
+            name_folded="template",
+            config=make(),
+        )
+        Agent.unscoped.filter(pk=world.agent.pk).update(template=template)
+        Tenant.objects.filter(pk=world.alice.tenant.pk).update(
+            tenant_config={"agent_defaults": secrets.sealed(make(), {})}
+        )
+        world.store(make())
+        for name in ("explain", "reveal", "effective", "merge"):
+            assert seconds(*CONFIG_REQUESTS[name](world, {"own": {"speed": 1}})) < MAX_SECONDS, name
 
     def test_patch_of_long_keys_takes_no_more_room_than_the_config(self, world: World) -> None:
         world.versions(long_keys(1), long_keys(2))

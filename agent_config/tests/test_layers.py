@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from agent_config import trust
+from agent_config.items import folded
 from agent_config.layers import Layer, normal, resolve, shadowed, sources
-from core.text import fold
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, provider
 from tests.support.layering import (
@@ -70,7 +71,7 @@ class TestSources:
         assert list(found) == [pointer for pointer in leaves(resolved) if pointer or not resolved]
         for pointer, name in found.items():
             above = [layer.name for layer in layers]
-            for layer in layers[above.index(name) + 1 :]:
+            for layer in trust.admitted(layers)[above.index(name) + 1 :]:
                 with pytest.raises((KeyError, StopIteration, TypeError, IndexError)):
                     without(layer.config, located(pointer, resolved))
 
@@ -179,4 +180,4 @@ def _items(config: Config, place: Path) -> dict[str, Config]:
     value: Any = normal(config)
     for key in place:
         value = value.get(key, {})
-    return {fold(item["name"]): item for item in value or ()}
+    return {folded(item["name"]): item for item in value or ()}

@@ -12,8 +12,8 @@ from hypothesis.strategies import SearchStrategy
 
 from agent_config import trust
 from agent_config.addresses import secrets_in
+from agent_config.items import folded
 from agent_config.layers import Layer, resolve
-from core.text import fold
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, provider
 
@@ -99,13 +99,13 @@ def test_no_model_of_another_layer_runs_on_an_operators_key(layers: list[Layer])
     resolved = resolve(layers)
     # Of two providers whose names are equal but for their case, a bot could take either.
     keyed = {
-        fold(item["name"])
+        folded(item["name"])
         for item in _items(resolved, "api_providers")
         if item.get("api_key") and _trust_of(item["api_key"], layers) == {True}
     }
     for item in _items(resolved, "models"):
         if _trust_of(item, layers) == {False}:
-            assert fold(item.get("api_provider", "")) not in keyed
+            assert folded(item.get("api_provider", "")) not in keyed
 
 
 @thoroughly

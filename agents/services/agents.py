@@ -11,7 +11,6 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from agent_config.document import Config
-from agent_config.layers import Layer
 from agent_config.secrets import masked
 from agents.errors import AgentNameTaken, NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
@@ -73,9 +72,6 @@ def create_agent(
     agent.change_name(name)
     config_versions.check_template(agent, {})
     config_versions.change(agent, config or {}, ConfigWrite(strict=strict), actor=actor)
-    if not actor.is_trusted:
-        others = [layer for layer in config_versions.layers_below(agent) if layer.name != "template"]
-        config_versions.check_template_addresses(agent, before=others)
     add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
@@ -110,7 +106,6 @@ def update_agent(
     row = lock_agent(agent.pk)
     config_versions.expect(row, write.expected)
     before, config_before = audit_state(row), row.config
-    below_before = config_versions.layers_below(row) if "template_id" in changes and not actor.is_trusted else []
     if "name" in changes:
         row.change_name(changes["name"])
     fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
@@ -119,9 +114,6 @@ def update_agent(
     has_new_config = "config" in changes and config_versions.change(row, changes["config"], write, actor=actor)
     if row.template_id != before["template_id"]:
         config_versions.check_template(row, config_before)
-        if not actor.is_trusted:
-            layers_before = [*below_before, Layer("agent", config_before)]
-            config_versions.check_template_addresses(row, before=layers_before)
     after = audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from agent_config import addresses, names, secrets, system
+from agent_config import names, secrets, system
 from agent_config.document import Config
 from agent_config.errors import BadConfig
-from agent_config.layers import Layer, resolve
+from agent_config.layers import Layer
 from agent_config.patches import Patch, masked_patch
 from agent_config.updates import agent_defaults, by_path, changed, warnings_over
 from agents.errors import AgentNotFound, ForeignTemplate, VersionNotFound
@@ -83,16 +83,6 @@ def check_template(agent: Agent, stored: Config) -> None:
     below = layers_below(agent)
     others = [layer for layer in below if layer.name != "template"]
     names.check_names(agent.config, [below], stored=stored, stored_stacks=[others])
-
-
-def check_template_addresses(agent: Agent, *, before: Sequence[Layer]) -> None:
-    """Raise BadConfig if the tenant's own template that an agent takes puts another address beside a stored secret.
-
-    `before` are all layers as they were without it. An operators' template may say where the bots of all connect.
-    """
-    below = layers_below(agent)
-    if any(layer.name == "template" and not layer.is_trusted for layer in below):
-        addresses.check_layers(resolve(before), resolve([*below, Layer("agent", agent.config)]))
 
 
 def expect(row: Agent, versions: Container[int] | None) -> None:

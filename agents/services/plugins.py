@@ -137,7 +137,7 @@ def _sealed(sent: dict[str, Any], stored: dict[str, Any], *, may_move_secrets: b
     try:
         meant = secrets.unmasked(sent, stored)
         if not may_move_secrets:
-            addresses.check_document_moved(sent, stored, meant)
+            addresses.check_plugin_moved(sent, stored, meant)
         return secrets.sealed(meant, stored)
     except BadConfig as error:
         raise Invalid({f"config.{place}": sentences for place, sentences in error.errors.items()}) from error

@@ -1,4 +1,4 @@
-"""A stored secret stays with its address in plugin settings, and when a template comes below it."""
+"""A stored secret stays with its address in plugin settings, and whatever becomes of a template below it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent_config.document import MASK
-from agents.models import Agent
 from tests.support.client import SurfaceClient
+from tests.support.configs import model, provider, secret_provider
 from tests.support.people import Person, make_agent
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
@@ -21,7 +21,9 @@ def set_plugin(client: SurfaceClient, config: dict[str, Any], query: str) -> Any
     return client.send("POST", f"{SETTINGS}?{query}", body)
 
 
-@pytest.mark.parametrize("key", ["base_url", "host", "command", "ｂａｓｅ＿ｕｒｌ", "api_base", "server"])
+@pytest.mark.parametrize(
+    "key", ["base_url", "host", "command", "ｂａｓｅ＿ｕｒｌ", "api_base", "server", "port", "hostName", "url2"]
+)
 def test_a_member_moves_no_secret_of_a_plugin(alice: Person, bob: Person, key: str) -> None:
     agent = make_agent(alice.tenant)
     own = {key: "https://own.example", "api_key": "sk-own"}
@@ -48,27 +50,148 @@ def test_the_internal_surface_may_move_it(alice: Person, internal: SurfaceClient
     assert response.json()["config"] == {"base_url": "https://b.example", "api_key": "sk-own"}
 
 
-@pytest.mark.parametrize("stored", [{"token": "sk-own"}, {"token": "sk-own", "url": "https://own.example"}])
-@pytest.mark.parametrize("where", ["tenant", "agent"])
-def test_a_members_template_brings_no_address_to_a_secret_above_it(
-    alice: Person, bob: Person, stored: dict[str, str], where: str
-) -> None:
-    agent = make_agent(alice.tenant, config={"svc": stored} if where == "agent" else {})
-    if where == "tenant":
-        defaults = {"tenant_config": {"agent_defaults": {"svc": stored}}}
-        assert alice.client.send("PUT", f"/api/v1/tenants/{alice.tenant.id}", defaults).status_code == 200
-    template = {"name": "evil", "tenant_id": alice.tenant.id, "config": {"svc": {"proxy": "https://evil.example"}}}
-    template_id = bob.client.send("POST", "/api/v1/templates", template).json()["id"]
-
-    response = bob.client.send("PUT", f"/api/v1/agents/{agent.id}", {"template_id": template_id})
-
-    assert (response.status_code, response.json()["code"]) == (400, "AGENT_004")
-    assert Agent.unscoped.get(pk=agent.id).template_id is None
+URL, PROXY, EVIL = "https://own.example", "https://proxy.example", "https://evil.example"
+SECRET_ABOVE = "a secret of a layer above stands beside it"
 
 
-def test_a_template_without_an_address_is_taken(alice: Person, bob: Person) -> None:
-    agent = make_agent(alice.tenant, config={"svc": {"token": "sk-own"}})
-    template = {"name": "good", "tenant_id": alice.tenant.id, "config": {"svc": {"speed": 3}, "persona": "calm"}}
-    template_id = bob.client.send("POST", "/api/v1/templates", template).json()["id"]
+class Tenant:
+    """Alice's, whose template Bob, a member, may change. Her secrets are in the tenant's defaults, or in an agent."""
 
-    assert bob.client.send("PUT", f"/api/v1/agents/{agent.id}", {"template_id": template_id}).status_code == 200
+    def __init__(self, alice: Person, bob: Person, internal: SurfaceClient) -> None:
+        self.alice, self.bob, self.internal = alice, bob, internal
+        self.agent = make_agent(alice.tenant)
+
+    def write(self, layer: str, config: dict[str, Any]) -> None:
+        """Has Alice write her config."""
+        if layer == "tenant":
+            path, body = f"/api/v1/tenants/{self.alice.tenant.id}", {"tenant_config": {"agent_defaults": config}}
+        else:
+            path, body = f"/api/v1/agents/{self.agent.id}", {"config": config}
+        assert self.alice.client.send("PUT", path, body).status_code == 200
+
+    def template(self, config: dict[str, Any]) -> str:
+        """Has Bob make a template; its id."""
+        body = {"name": "template", "tenant_id": self.alice.tenant.id, "config": config}
+        template_id: str = self.bob.client.send("POST", "/api/v1/templates", body).json()["id"]
+        return template_id
+
+    def take(self, template_id: str) -> None:
+        """Has Bob attach the template to the agent."""
+        response = self.bob.client.send("PUT", f"/api/v1/agents/{self.agent.id}", {"template_id": template_id})
+        assert response.status_code == 200
+
+    def change(self, template_id: str, config: dict[str, Any]) -> None:
+        """Has Bob change the template, which is never refused for what lies above it."""
+        assert self.bob.client.send("PUT", f"/api/v1/templates/{template_id}", {"config": config}).status_code == 200
+
+    def effective(self) -> tuple[dict[str, Any], list[str]]:
+        """What a bot gets, with its secrets, and the warnings about it."""
+        path = f"/agents/{self.agent.id}/config/effective"
+        config = self.internal.get(f"/api/v2{path}?reveal_secrets=1").json()["data"]["config"]
+        warnings = self.bob.client.get(f"/api/v1{path}", HTTP_ACCEPT_LANGUAGE="en").json()["warnings"]
+        return config, [warning["message"] for warning in warnings]
+
+
+@pytest.fixture
+def tenant(alice: Person, bob: Person, internal: SurfaceClient) -> Tenant:
+    return Tenant(alice, bob, internal)
+
+
+@pytest.mark.parametrize("layer", ["tenant", "agent"])
+class TestTemplates:
+    """A template that members may change gives no address to a secret in the layers above it, now or later."""
+
+    @pytest.mark.parametrize("address", [{"proxy": EVIL}, {"url": EVIL}, {"conn": {"to": EVIL}}])
+    def test_a_template_that_is_taken_brings_none(self, tenant: Tenant, layer: str, address: dict[str, Any]) -> None:
+        tenant.write(layer, {"svc": {"token": "sk-own"}})
+
+        tenant.take(tenant.template({"svc": {**address, "speed": 3}}))
+
+        config, warnings = tenant.effective()
+        assert EVIL not in str(config)
+        assert config["svc"]["token"] == "sk-own"
+        assert config["svc"]["speed"] == 3
+        assert [SECRET_ABOVE in warning for warning in warnings] == [True]
+
+    @pytest.mark.parametrize("before", [{}, {"url": URL}])
+    @pytest.mark.parametrize("after", [{"url": EVIL}, {"host": EVIL}, {"proxies": {"https": EVIL}}])
+    def test_one_that_is_in_use_brings_none_later(
+        self, tenant: Tenant, layer: str, before: dict[str, Any], after: dict[str, Any]
+    ) -> None:
+        template_id = tenant.template({"svc": before})
+        tenant.take(template_id)
+        tenant.write(layer, {"svc": {"token": "sk-own"}})
+
+        tenant.change(template_id, {"svc": after})
+
+        config, _warnings = tenant.effective()
+        assert EVIL not in str(config)
+        assert config["svc"] == {"token": "sk-own", **_empty(after)}
+
+    def test_none_goes_to_a_providers_keys_through_a_proxy_for_all(self, tenant: Tenant, layer: str) -> None:
+        tenant.write(layer, model(api_providers=[secret_provider()]))
+
+        tenant.take(tenant.template({**model(proxy=EVIL), "proxy": EVIL}))
+
+        config, warnings = tenant.effective()
+        assert EVIL not in str(config)
+        assert len(warnings) == 2
+
+    def test_a_models_secret_does_not_go_to_the_templates_provider(self, tenant: Tenant, layer: str) -> None:
+        template_id = tenant.template(model(api_providers=[provider("p", base_url=URL, api_key="sk-bob")]))
+        tenant.take(template_id)
+        tenant.write(layer, model(models=[{"name": "m", "api_provider": "p", "extra_params": EXTRA}]))
+
+        tenant.change(template_id, model(api_providers=[provider("p", base_url=EVIL, api_key="sk-bob")]))
+
+        config, warnings = tenant.effective()
+        (found,) = (item for item in config["config_overrides"]["model"]["models"] if item["name"] == "m")
+        assert found == {"name": "m", "api_provider": "p", "extra_params": {"headers": {}, "timeout": 5}}
+        assert any("define the provider in the same layer" in warning for warning in warnings)
+
+    def test_the_address_that_stands_with_the_secret_stays(self, tenant: Tenant, layer: str) -> None:
+        template_id = tenant.template({"svc": {"url": EVIL}})
+        tenant.take(template_id)
+        tenant.write(layer, {"svc": {"token": "sk-own", "url": URL}})
+
+        assert tenant.effective() == ({**tenant.effective()[0], "svc": {"token": "sk-own", "url": URL}}, [])
+
+
+def _empty(config: dict[str, Any]) -> dict[str, Any]:
+    """The objects that are left of a config without its texts."""
+    return {key: _empty(member) for key, member in config.items() if isinstance(member, dict)}
+
+
+EXTRA = {"headers": {"X-Own": "sk-own"}, "timeout": 5}
+
+
+def test_an_operators_template_may_give_an_address(tenant: Tenant, internal: SurfaceClient) -> None:
+    template = internal.send("POST", "/api/v2/templates", {"name": "t", "config": {"svc": {"url": URL}}})
+    tenant.take(template.json()["data"]["id"])
+    tenant.write("agent", {"svc": {"token": "sk-own"}})
+
+    assert tenant.effective()[0]["svc"] == {"url": URL, "token": "sk-own"}
+
+
+def test_the_tenants_owners_may_give_an_address_to_its_agents(tenant: Tenant) -> None:
+    tenant.write("tenant", {**model(api_providers=[provider("p", base_url=URL)]), "svc": {"url": URL}})
+    mine = model(models=[{"name": "m", "api_provider": "p", "extra_params": EXTRA}])
+    tenant.write("agent", {**mine, "svc": {"token": "sk-own"}})
+
+    config, warnings = tenant.effective()
+    assert config["svc"] == {"url": URL, "token": "sk-own"}
+    assert EXTRA in [item.get("extra_params") for item in config["config_overrides"]["model"]["models"]]
+    assert warnings == []
+
+
+def test_an_agent_provides_for_no_model_of_the_tenants_that_has_a_secret(tenant: Tenant) -> None:
+    mine = model(api_providers=[provider("p", base_url=EVIL)])
+    tenant.write("agent", mine)
+    tenant.write("tenant", model(models=[{"name": "m", "api_provider": "p", "extra_params": EXTRA}]))
+
+    config, _warnings = tenant.effective()
+    assert "sk-own" not in str(config)
+    refused = tenant.bob.client.send(
+        "POST", "/api/v1/agents", {"tenant_id": tenant.alice.tenant.id, "name": "b", "config": mine}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (400, "AGENT_004")

@@ -403,8 +403,18 @@ class TestPlugins:
         assert settings_of(alice.tenant) == {(None, "news"): (True, {"a": 2}), (bot.id, "news"): (False, {})}
         assert PluginSetting.unscoped.get(pk=tenants.pk).updated_at == later
         assert audited() == [
-            ("plugin.import", alice.tenant.id, {"config": {"a": 1}}, {"config": {"a": 2}}),
-            ("plugin.import", bot.id, {"enabled": True}, {"enabled": False}),
+            (
+                "plugin.import",
+                alice.tenant.id,
+                {"agent_id": None, "plugin_name": "news", "config": {"a": 1}},
+                {"agent_id": None, "plugin_name": "news", "config": {"a": 2}},
+            ),
+            (
+                "plugin.import",
+                bot.id,
+                {"agent_id": bot.id, "plugin_name": "news", "enabled": True},
+                {"agent_id": bot.id, "plugin_name": "news", "enabled": False},
+            ),
         ]
 
     def test_what_is_removed_is_named_by_whose_it_is(self, alice: Person, charlie: Person) -> None:

@@ -52,17 +52,18 @@ def matches(if_none_match: str | None, etag: str) -> bool:
 def expected_versions(request: HttpRequest) -> Container[int] | None:
     """Return the versions that `If-Match` allows a write on; None without the header.
 
-    `*` allows every version that there is, but not that there is none. Raise Invalid for what names no ETag.
+    `*` allows every version that there is, but not that there is none. Raise Invalid for what is no list of ETags: a
+    list that is read in part could allow a write that its sender meant to be refused.
     """
     header = request.headers.get("If-Match")
     if header is None:
         return None
     if header.strip() == "*":
         return EVERY_VERSION
-    tags = _tags(header)
-    if not tags:
+    members = [member for member in header.split(",") if member.strip()]
+    if not members or len(members) != len(parse_etags(header)):  # which passes over what is none
         raise Invalid({"If-Match": [_('Write the ETag of the state that the change is meant for, such as "3"')]})
-    return {int(tag) for tag in tags if _VERSION.fullmatch(tag)}
+    return {int(tag) for tag in _tags(header) if _VERSION.fullmatch(tag)}
 
 
 def _tags(header: str) -> list[str]:

@@ -63,6 +63,13 @@ class TestRows:
 
         assert (row.before, row.after) == kept
 
+    def test_what_identifies_the_object_is_kept_too(self) -> None:
+        before, after = {"user": "u", "role": 1, "note": ""}, {"user": "u", "role": 2, "note": ""}
+
+        (row,) = record(AuditChange("thing_1", None, before, after, identity=("user",)))
+
+        assert (row.before, row.after) == ({"user": "u", "role": 1}, {"user": "u", "role": 2})
+
     def test_a_thousand_take_few_statements(self) -> None:
         with CaptureQueriesContext(connection) as captured:
             found = record(*(AuditChange(f"thing_{number}", None) for number in range(1000)))

@@ -126,21 +126,26 @@ def test_an_operator_adds_a_member(olivia: Operator, alice: Person, charlie: Per
     assert roles(alice.tenant) == {"alice": Role.OWNER, "charlie": Role.MEMBER}
     entry = olivia.audit_of("membership.set")
     assert (entry.tenant_id, entry.before) == (alice.tenant.pk, None)
-    assert entry.after == {"user": charlie.user.pk, "role": "member"}
+    assert entry.after == {"user": charlie.user.pk, "username": "charlie", "role": "member"}
 
 
 def test_an_operator_changes_a_role(olivia: Operator, alice: Person, bob: Person) -> None:
     olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "role"): "owner"})
 
     assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.OWNER}
-    assert olivia.audit_of("membership.set").after == {"role": "owner"}
+    entry, person = olivia.audit_of("membership.set"), {"user": bob.user.pk, "username": "bob"}
+    assert (entry.before, entry.after) == ({**person, "role": "member"}, {**person, "role": "owner"})
 
 
 def test_an_operator_removes_a_member(olivia: Operator, alice: Person, bob: Person) -> None:
     olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "DELETE"): "on"})
 
     assert roles(alice.tenant) == {"alice": Role.OWNER}
-    assert olivia.audit_of("membership.remove").before == {"user": bob.user.pk}
+    assert olivia.audit_of("membership.remove").before == {
+        "user": bob.user.pk,
+        "username": "bob",
+        "role": "member",
+    }
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from core.text import fold
+from agent_config.items import folded
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.configs import MASK, Config
 
@@ -168,7 +168,7 @@ def _named(path: str, **others: SearchStrategy[Any]) -> SearchStrategy[list[Conf
     # `provider_name` is left out: it reads back as `api_provider`.
     known.pop("provider_name", None)
     item = _open_object({**known, "name": texts(100).filter(bool), **others}, required=("name",))
-    return st.lists(item, max_size=3, unique_by=lambda each: fold(each["name"]))
+    return st.lists(item, max_size=3, unique_by=lambda each: folded(each["name"]))
 
 
 @st.composite

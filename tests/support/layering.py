@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from agent_config.items import folded
 from agent_config.layers import Layer, normal
-from core.text import fold
 from tests.support.configs import Config
 
 Path = tuple[str, ...]
@@ -38,7 +38,7 @@ def objects() -> SearchStrategy[Config]:
 def _named(*keys: str) -> SearchStrategy[list[Config]]:
     """Items of few names and keys; the names of one list differ, as names are compared."""
     item = st.fixed_dictionaries({"name": st.sampled_from(NAMES)}, optional=dict.fromkeys(keys, _VALUES))
-    return st.lists(item, max_size=2, unique_by=lambda each: fold(each["name"]))
+    return st.lists(item, max_size=2, unique_by=lambda each: folded(each["name"]))
 
 
 _SECTIONS = st.fixed_dictionaries(
@@ -72,7 +72,7 @@ def stacks(draw: st.DrawFn, of: Callable[[], SearchStrategy[Config]] = layer_con
 def by_name(config: Any, path: Path = ()) -> Any:
     """The config with each list of named items as an object by its folded names."""
     if path in LISTS and isinstance(config, list):
-        return {fold(item["name"]): item for item in config}
+        return {folded(item["name"]): item for item in config}
     if isinstance(config, dict):
         return {key: by_name(member, (*path, key)) for key, member in config.items()}
     return config
@@ -110,7 +110,7 @@ def located(pointer: str, config: Config) -> Path:
         step = escaped.replace("~1", "/").replace("~0", "~")
         if isinstance(value, list):
             value = value[int(step)]
-            path.append(fold(value["name"]))
+            path.append(folded(value["name"]))
         else:
             value = value[step]
             path.append(step)
@@ -128,7 +128,7 @@ def without(config: Config, path: Path) -> Config:
     value: Any = result
     for depth, step in enumerate(path[:-1]):
         if path[:depth] in LISTS:
-            number = next(n for n, item in enumerate(value) if fold(item["name"]) == step)
+            number = next(n for n, item in enumerate(value) if folded(item["name"]) == step)
             if is_name(path):
                 del value[number]
                 return result
