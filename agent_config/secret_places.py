@@ -23,6 +23,7 @@ class Secret(NamedTuple):
 
 
 Change = Callable[[Secret], Any]
+_EMPTY: dict[str, Any] = {}
 
 
 def rewritten(document: Any, change: Change, stored: Any = None, *, has_masks: bool = False) -> Any:
@@ -91,23 +92,25 @@ class _Walk:
         self._place: list[str | int] = []
 
     def value(self, value: Any, stored: Any, node: Node | None, *, is_covered: bool) -> Any:
-        if is_sealed(value) or ((is_covered or is_sealed(stored)) and is_text(value)):
+        if is_sealed(value) or ((is_covered or (stored is not None and is_sealed(stored))) and is_text(value)):
             return self._change(Secret(value, stored, tuple(self._place)))
         if isinstance(value, dict):
-            return self._object(value, stored if is_object(stored) else {}, node, is_covered=is_covered)
+            before = stored if stored is not None and is_object(stored) else _EMPTY
+            return self._object(value, before, node, is_covered=is_covered)
         if isinstance(value, list):
             return self._list(value, stored, node, is_covered=is_covered)
         return value
 
     def _object(self, value: dict[str, Any], stored: dict[str, Any], node: Node | None, *, is_covered: bool) -> Any:
-        result = value
+        result, secret_names = value, self._names
         for key, member in value.items():
-            if not isinstance(member, str | dict | list):
+            is_single = isinstance(member, str)
+            if not is_single and not isinstance(member, (dict, list)):
                 continue
             below = node.get(key) if node else None
-            is_secret = is_covered or self._names[key] or below == {}
-            before = stored.get(key)
-            if isinstance(member, str) and not is_secret and not is_sealed(before):
+            is_secret = is_covered or secret_names[key] or below == {}
+            before = stored.get(key) if stored else None
+            if is_single and not is_secret and (before is None or not is_sealed(before)):
                 continue
             self._place.append(key)
             new = self.value(member, before, below, is_covered=is_secret)

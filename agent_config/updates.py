@@ -71,9 +71,9 @@ def changed(
     return Changed(secrets.sealed(result, stored), [Notice(path(place), sentence) for place, sentence in warned])
 
 
-def warnings_over(config: Config, below: Sequence[Layer]) -> list[Notice]:
-    """Return what looks odd in a stored config over the layers below it."""
-    unknown = _unknown_models(config, [*below, Layer("", config)])
+def warnings_over(config: Config, below: Sequence[Layer], *, is_trusted: bool = False) -> list[Notice]:
+    """Return what looks odd in a stored config, an operator's if it `is_trusted`, over the layers below it."""
+    unknown = _unknown_models(config, [*below, Layer("", config, is_trusted)])
     found = [Notice(path(place), sentence) for place, sentence in unknown]
     return [*schema.warnings(secrets.opened_or_masked(config)), *found]
 

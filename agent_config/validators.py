@@ -24,7 +24,7 @@ def check_sent(sent: Config, stored: Config) -> None:
     What a config may hold is for `check_size` to say, once it is merged. Up to there as many values again, which are
     null, may remove what is stored.
     """
-    if _has_more_values(sent, MAX_LEAVES + max(MAX_LEAVES, _values(stored))):
+    if has_more_values(sent, MAX_LEAVES + max(MAX_LEAVES, _values(stored))):
         raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
 
 
@@ -39,16 +39,17 @@ def check_size(config: Config, stored: Config) -> None:
         raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
 
 
+def has_more_values(config: Config, number: int) -> bool:
+    """Return whether a config has more than so many values, without looking at more of them."""
+    return next(islice(_leaves(config), number, None), _NOTHING) is not _NOTHING
+
+
 def _size(config: Config) -> int:
     return len(json.dumps(config, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _values(config: Config) -> int:
     return sum(1 for _value in _leaves(config))
-
-
-def _has_more_values(config: Config, number: int) -> bool:
-    return next(islice(_leaves(config), number, None), _NOTHING) is not _NOTHING
 
 
 def _opened(config: Config) -> Config:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,13 +24,15 @@ from agent_config.layers import Layer
 from agent_config.schema import Notice
 from agent_config.system import Defaults
 from agents.errors import AgentNotFound
-from agents.models import Agent
+from agents.models import Agent, Template
+from agents.remembered import Remembered
 from agents.services.config_versions import stacked
 from core import audit, primary
 from core.actor import Actor
 from core.db import transactional
 from core.errors import Unavailable
 from core.sealing import Unsealable
+from tenants.models import Tenant
 
 # Of JSON; what it stands for is several times that, and in proportion.
 MAX_REMEMBERED_BYTES = 16 * 1024 * 1024
@@ -70,7 +70,7 @@ class Effective:
     document: bytes
 
 
-_HEAD_FIELDS = (
+HEAD_FIELDS = (
     "pk",
     "tenant_id",
     "config_version",
@@ -83,6 +83,8 @@ _HEAD_FIELDS = (
 
 def heads(agent_ids: Sequence[str]) -> dict[str, Head]:
     """The heads of the agents that exist, in one query. For those who may see every tenant."""
+    if not agent_ids:
+        return {}
     with connection.cursor() as cursor:
         cursor.execute(_heads_sql(len(agent_ids)), agent_ids)
         return {row[0]: Head(*row) for row in cursor.fetchall()}
@@ -91,7 +93,7 @@ def heads(agent_ids: Sequence[str]) -> dict[str, Head]:
 @cache
 def _heads_sql(number: int) -> str:
     """The query for so many agents. The ORM writes it, once: to have it do so each time costs more than the query."""
-    rows = Agent.unscoped.filter(pk__in=map(str, range(number))).values_list(*_HEAD_FIELDS)
+    rows = Agent.unscoped.filter(pk__in=map(str, range(number))).values_list(*HEAD_FIELDS)
     return rows.query.sql_with_params()[0]
 
 
@@ -172,6 +174,24 @@ def set_configs(agent_ids: Sequence[str]) -> dict[str, Config]:
     return found
 
 
+def lower_layers(heads: Sequence[Head], defaults: Defaults) -> dict[str, list[Layer]]:
+    """Return the layers below agents as they are now, by agent, in two queries. A template is read once for all."""
+    template_ids = {head.template_id for head in heads if head.template_epoch is not None}
+    templates = dict(Template.unscoped.filter(pk__in=template_ids).values_list("pk", "config")) if template_ids else {}
+    tenants = Tenant.objects.filter(pk__in={head.tenant_id for head in heads}).values_list("pk", "tenant_config")
+    tenant_configs = dict(tenants)
+    return {
+        head.agent_id: stacked(
+            defaults.layer,
+            tenant_id=head.tenant_id,
+            tenant_config=tenant_configs.get(head.tenant_id),
+            template_tenant_id=head.template_tenant_id,
+            template_config=None if head.template_id is None else templates.get(head.template_id),
+        )
+        for head in heads
+    }
+
+
 class _Layers(NamedTuple):
     """An agent's layers, lowest first, as of one moment."""
 
@@ -183,11 +203,11 @@ class _Layers(NamedTuple):
     def of(agent_id: str) -> _Layers:
         """Reads all of them in one query; raises AgentNotFound."""
         rows = Agent.unscoped.filter(pk=agent_id)
-        row = rows.values_list(*_HEAD_FIELDS, "config", "template__config", "tenant__tenant_config").first()
+        row = rows.values_list(*HEAD_FIELDS, "config", "template__config", "tenant__tenant_config").first()
         if row is None:
             raise AgentNotFound
-        head = Head(*row[: len(_HEAD_FIELDS)])
-        config, template_config, tenant_config = row[len(_HEAD_FIELDS) :]
+        head = Head(*row[: len(HEAD_FIELDS)])
+        config, template_config, tenant_config = row[len(HEAD_FIELDS) :]
         defaults = system.defaults()
         below = stacked(
             defaults.layer,
@@ -217,31 +237,5 @@ class _Layers(NamedTuple):
         return notices
 
 
-class _Remembered:
-    """Effective configs; the least recently used are forgotten when they grow too many."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._found: OrderedDict[_Key, Effective] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: _Key) -> Effective | None:
-        with self._lock:
-            found = self._found.get(key)
-            if found is not None:
-                self._found.move_to_end(key)
-            return found
-
-    def put(self, key: _Key, result: Effective) -> None:
-        with self._lock:
-            if key in self._found:
-                return
-            self._found[key] = result
-            self._bytes += len(result.document)
-            while self._bytes > MAX_REMEMBERED_BYTES:
-                _key, forgotten = self._found.popitem(last=False)
-                self._bytes -= len(forgotten.document)
-
-
 _Key = tuple[str, str | None, Hashable]
-_remembered = _Remembered()
+_remembered: Remembered[_Key, Effective] = Remembered(MAX_REMEMBERED_BYTES, weigh=lambda found: len(found.document))

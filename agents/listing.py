@@ -15,7 +15,10 @@ import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
+from agent_config.schema import Notice
 from agents.access import agents_for
+from agents.config_warnings import Row, listed_warnings
+from agents.effective_config import HEAD_FIELDS, Head
 from agents.models import Agent
 from core.actor import Actor, ActorKind
 from core.text import fold_name
@@ -43,6 +46,10 @@ class ListedAgent(NamedTuple):
     rate_limit: Any
     quota: Any
     revision: int
+    config_warnings: Sequence[Notice] | None = None
+
+
+_COLUMNS = ListedAgent._fields[:-1]
 
 
 class AgentList:
@@ -62,11 +69,17 @@ class AgentList:
         self._sort = sort
 
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
-        """The agents from `start` to before `stop`."""
+        """Return the agents from `start` to before `stop`, with what looks odd in their configs."""
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
             cursor.execute(_slice_sql(self._names, self._sort), values)
-            return [_converted(ListedAgent(*row)) for row in cursor.fetchall()]
+            found = cursor.fetchall()
+        agents = [_converted(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
+        heads = [Head(*row[len(_COLUMNS) :]) for row in found]
+        warnings = listed_warnings(
+            [Row(head, agent.revision, agent.config) for head, agent in zip(heads, agents, strict=True)]
+        )
+        return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
 
     def after(self, cursor: str) -> AgentList:
         """Return the agents whose ids come after this one, in the order of ids."""
@@ -84,7 +97,7 @@ class AgentList:
 def _slice_sql(names: tuple[str, ...], sort: str) -> str:
     sign = "-" if sort.startswith("-") else ""
     order = (f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")])
-    return f"{_sql(_matching(names).order_by(*order).values_list(*ListedAgent._fields))} LIMIT %s OFFSET %s"
+    return f"{_sql(_matching(names).order_by(*order).values_list(*_COLUMNS, *HEAD_FIELDS))} LIMIT %s OFFSET %s"
 
 
 @cache

@@ -7,7 +7,6 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from agent_config import schema, secrets
 from agent_config.schema import Notice
 from core import ids
 from core.display import isolated
@@ -28,17 +27,14 @@ class Configured:
     """A row with a config."""
 
     config: Any
-    # What its last write found odd in the config, on the instance that the service returned.
+    # What looks odd in the config, on an instance that a service has written, or agents.config_warnings looked at.
     found_warnings: Sequence[Notice] | None = None
 
     @property
     def config_warnings(self) -> Sequence[Notice]:
-        """Return what looks odd in the config.
-
-        Unless a write has just found it, this says nothing of models that tasks name: those may be of a layer below.
-        """
+        """Return what looks odd in the config. Raise ValueError where nobody has looked."""
         if self.found_warnings is None:
-            self.found_warnings = schema.warnings(secrets.opened_or_masked(self.config))
+            raise ValueError(f"nobody has looked at the config of {self}")
         return self.found_warnings
 
 

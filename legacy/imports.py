@@ -21,6 +21,7 @@ from core.db import transactional, upsert_all
 from legacy.grouping import Progress, groups
 from legacy.importers import AnyKind, Changed, Found, Kinds, kinds_of
 from legacy.models import Imported
+from legacy.newest import check_newest, record_newest
 from legacy.removals import Remover, check_removals, imported, plan_removals
 from legacy.reports import Outcome, Reason, Report
 from legacy.snapshot import Snapshot
@@ -37,19 +38,31 @@ class _TenantRefused(Exception):
 
 
 def import_from(
-    old: Snapshot, *, actor: Actor, apply: bool, progress: Progress, allowed_removals: int | None = None
+    old: Snapshot,
+    *,
+    actor: Actor,
+    apply: bool,
+    progress: Progress,
+    allowed_removals: int | None = None,
+    allow_older: bool = False,
 ) -> Report:
     """Take everything over or, without `apply`, only say what that would do.
 
     Return when no worker answers from before it any more. Raise RemovalsRefused, before anything is written, where
-    more would be removed than is plausible, or another number than is allowed; Locked while another import runs; and
+    more would be removed than is plausible, or another number than is allowed; SourceError for an older copy of what
+    was imported last, unless that is allowed; Locked while another import runs; and
     IntegrityError if somebody makes an object of the same name at the same moment: what was reported so far stays, and
     another run goes on there.
     """
     kinds = kinds_of(old)
     with locks.locked(LOCK) if apply else nullcontext():
         check_removals(old, kinds, plan_removals(old, kinds, actor), allowed_removals)
-        return _Import(old, kinds, actor, apply=apply, progress=progress).run()
+        if not allow_older:
+            check_newest(old)
+        report = _Import(old, kinds, actor, apply=apply, progress=progress).run()
+        if apply:
+            record_newest(old)
+        return report
 
 
 class _Import:

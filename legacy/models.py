@@ -21,6 +21,18 @@ class Imported(models.Model):
         return f"{self.kind} {self.object_id}"
 
 
+class NewestRow(models.Model):
+    """A row of an old table that was among its newest at the last import (legacy.newest)."""
+
+    pk = models.CompositePrimaryKey("table", "object_id")
+    table = ExactCharField(max_length=20)
+    object_id = ExactCharField(max_length=160)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.object_id}"
+
+
 class Bridge(models.Model):
     """An old database that a bridge keeps in step, and how far it has read here (legacy.bridge)."""
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from django.core.management import get_commands, load_command_class
 
 from agent_config.secret_rule import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
 from maim.environment import Environment
@@ -144,3 +149,46 @@ def test_the_readmes_host_header_reaches_nothing(server: MaimServer) -> None:
 def _shape(value: Any) -> Any:
     """The keys of an answer in their order, without what differs from one time to the next."""
     return [(key, _shape(member)) for key, member in value.items()] if isinstance(value, dict) else type(value)
+
+
+class TestBridgeUnderASupervisor:
+    """The two ways of running a bridge that docs/moving.md shows."""
+
+    @staticmethod
+    def block(language: str) -> str:
+        [found] = [text for kind, text in code_blocks(ROOT / "docs/moving.md") if kind == language]
+        return found
+
+    @staticmethod
+    def check_command(arguments: list[str]) -> None:
+        """Parse a command line of manage.py as it would be, without running it."""
+        name, *options = arguments
+        load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(options)
+
+    def test_the_systemd_unit_is_one(self, tmp_path: Path) -> None:
+        unit = self.block("ini")
+        [command] = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
+        python, manage, *arguments = shlex.split(command)
+        self.check_command(arguments)
+        assert (python, manage) == ("/opt/maim/.venv/bin/python", "manage.py")
+        assert "WorkingDirectory=/opt/maim\n" in unit
+
+        if (analyze := shutil.which("systemd-analyze")) is None:
+            pytest.skip("systemd-analyze is not installed")
+        path = tmp_path / "maim-bridge.service"
+        path.write_text(unit.replace(python, sys.executable))
+        checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False, timeout=60)
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+    def test_the_compose_service_fits_the_file(self) -> None:
+        file = (ROOT / "compose.yaml").read_text()
+        services = file.index("services:\n") + len("services:\n")
+        composed = yaml.safe_load(file[:services] + self.block("yaml") + file[services:])
+        bridge, app = composed["services"]["bridge"], composed["services"]["app"]
+
+        self.check_command(bridge["command"])
+        assert bridge["environment"].keys() - app["environment"].keys() == {"OLD_CONFIG_DB"}
+        assert set(bridge["networks"]) <= composed["networks"].keys()
+        assert bridge["depends_on"].keys() <= composed["services"].keys()
+        known = set().union(*(service.keys() for service in composed["services"].values() if service is not bridge))
+        assert bridge.keys() <= known

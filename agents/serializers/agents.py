@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from agent_config.schema import Notice
 from agent_config.secrets import masked
+from agents.config_warnings import MAX_LISTED_VALUES, Row, find_warnings, listed_warnings
+from agents.effective_config import heads
 from agents.listing import ListedAgent
-from agents.models import Agent, AgentStatus, Configured
+from agents.models import Agent, AgentStatus
 from agents.services.plugins import revealed
 from core.http.fields import (
     ID_LENGTH,
@@ -139,9 +143,22 @@ class NoticeResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-def with_warnings(shown: dict[str, Any], row: Configured) -> dict[str, Any]:
+def with_warnings(shown: dict[str, Any], warnings: Sequence[Notice] | None) -> dict[str, Any]:
     """Return a row as it is shown, with what looks odd in its config."""
-    return {**shown, "config_warnings": [notice._asdict() for notice in row.config_warnings]}
+    return {**shown, "config_warnings": notices_shown(warnings)}
+
+
+def notices_shown(notices: Sequence[Notice] | None) -> list[dict[str, str]] | None:
+    """Return warnings as they are shown; None where nobody looked."""
+    return None if notices is None else [notice._asdict() for notice in notices]
+
+
+def listed_warnings_field() -> NoticeResponse:
+    return NoticeResponse(
+        many=True,
+        allow_null=True,
+        help_text=f"Null where the config is too large for a list, of more than {MAX_LISTED_VALUES} values.",
+    )
 
 
 class ListedAgentResponse(serializers.Serializer[Any]):
@@ -160,9 +177,10 @@ class ListedAgentResponse(serializers.Serializer[Any]):
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     revision = serializers.IntegerField()
+    config_warnings = listed_warnings_field()
 
-    def to_representation(self, instance: Agent | ListedAgent) -> dict[str, Any]:
-        return public_agent(instance)
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return with_warnings(public_agent(instance), instance.config_warnings)
 
 
 class AgentResponse(ListedAgentResponse):
@@ -170,8 +188,19 @@ class AgentResponse(ListedAgentResponse):
 
     config_warnings = NoticeResponse(many=True)
 
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        return with_warnings(public_agent(instance), instance)
+    def to_representation(self, instance: Agent) -> dict[str, Any]:
+        find_warnings(instance)
+        return super().to_representation(instance)
+
+
+class _AgentsWithWarnings(serializers.ListSerializer[Any]):
+    """v2's agents, whose configs are looked at together."""
+
+    def to_representation(self, data: Any) -> list[dict[str, Any]]:
+        states = heads([agent.id for agent in data])
+        there = [agent for agent in data if agent.id in states]  # without those that were deleted since
+        warnings = listed_warnings([Row(states[agent.id], agent.revision, agent.config) for agent in there])
+        return [with_warnings(internal_agent(agent), each) for agent, each in zip(there, warnings, strict=True)]
 
 
 class ListedInternalAgentResponse(serializers.Serializer[Any]):
@@ -191,9 +220,10 @@ class ListedInternalAgentResponse(serializers.Serializer[Any]):
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     revision = serializers.IntegerField()
+    config_warnings = listed_warnings_field()
 
-    def to_representation(self, instance: Agent) -> dict[str, Any]:
-        return internal_agent(instance)
+    class Meta:
+        list_serializer_class = _AgentsWithWarnings
 
 
 class InternalAgentResponse(ListedInternalAgentResponse):
@@ -202,7 +232,8 @@ class InternalAgentResponse(ListedInternalAgentResponse):
     config_warnings = NoticeResponse(many=True)
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
-        return with_warnings(internal_agent(instance), instance)
+        find_warnings(instance)
+        return with_warnings(internal_agent(instance), instance.config_warnings)
 
 
 class PluginRequest(RequestSerializer):

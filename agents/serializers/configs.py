@@ -8,7 +8,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agents.serializers.agents import MaskedConfigField, NoticeResponse
+from agents.config_warnings import find_template_warnings, listed_template_warnings
+from agents.models import Template
+from agents.serializers.agents import MaskedConfigField, NoticeResponse, listed_warnings_field, notices_shown
 from core.http.fields import (
     FlagParameter,
     JSONObjectField,
@@ -216,10 +218,19 @@ class ListedTemplateResponse(serializers.Serializer[Any]):
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
     revision = serializers.IntegerField()
+    config_warnings = serializers.SerializerMethodField()
+
+    @extend_schema_field(listed_warnings_field())
+    def get_config_warnings(self, template: Template) -> list[dict[str, str]] | None:
+        return notices_shown(listed_template_warnings(template))
 
 
 class TemplateResponse(ListedTemplateResponse):
-    config_warnings = NoticeResponse(many=True)
+    config_warnings = NoticeResponse(many=True)  # type: ignore[assignment]  # the same, and never null
+
+    def to_representation(self, instance: Template) -> dict[str, Any]:
+        find_template_warnings(instance)
+        return super().to_representation(instance)
 
 
 class TemplatePage(serializers.Serializer[Any]):

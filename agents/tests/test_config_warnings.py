@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent_config.schema import Notice
+from agent_config.updates import warnings_over
+from agents import config_warnings
+from agents.config_warnings import MAX_LISTED_VALUES
 from agents.models import Template
 from agents.tests.config_doors import Door
 from tests.support.configs import MASK, Config, model, provider
@@ -64,8 +68,9 @@ def test_what_the_old_service_took_is_taken_and_told_wherever_it_is_asked_for(
     assert path in in_effect, "there it stands behind the system's own"
     changed = door.data(door.send("PUT", f"/agents/{door.agent_id}", {"config": config}))
     assert paths(changed["config_warnings"]) == [path]
-    read = door.data(door.send("GET", f"/agents/{door.agent_id}"))["config_warnings"]
-    assert paths(read) == ([] if "model_list" in path else [path]), "layers are looked at for effective configs only"
+    read = door.data(door.send("GET", f"/agents/{door.agent_id}"))
+    assert read == changed
+    assert door.rows(f"/agents?tenant_id={door.tenant_id}") == [read]
 
 
 @pytest.mark.parametrize(("config", "path"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
@@ -176,15 +181,91 @@ class TestEveryWrite:
         assert door.stored() == ODD
 
 
-def test_lists_have_no_warnings(door: Door) -> None:
-    door.create(ODD)
-    door.make_template(ODD)
+class TestLists:
+    def test_tell_what_a_read_of_each_row_tells(self, door: Door) -> None:
+        template_id = door.make_template(ODD)
+        door.create(ODD, template_id=template_id)
+        query = f"?tenant_id={door.tenant_id}"
 
-    query = f"?tenant_id={door.tenant_id}"
-    rows = [*door.rows(f"/agents{query}"), *door.rows(f"/templates{query}")]
+        [agent], [template] = door.rows(f"/agents{query}"), door.rows(f"/templates{query}")
 
-    assert [row["config"] for row in rows] == [ODD, ODD]
-    assert not any("config_warnings" in row for row in rows)
+        assert paths(agent["config_warnings"]) == paths(template["config_warnings"]) == [STATES]
+        assert agent == door.data(door.send("GET", f"/agents/{door.agent_id}"))
+        assert template == door.data(door.send("GET", f"/templates/{template_id}"))
+
+    @pytest.mark.parametrize(("values", "is_told"), [(MAX_LISTED_VALUES, True), (MAX_LISTED_VALUES + 1, False)])
+    def test_do_not_look_at_large_configs(self, door: Door, values: int, is_told: bool) -> None:
+        large = section("message_receive", ban_words=[1] * values)
+        template_id = door.make_template(large)
+        door.create(large)
+        query = f"?tenant_id={door.tenant_id}"
+
+        for _again in range(2):
+            rows = [*door.rows(f"/agents{query}"), *door.rows(f"/templates{query}")]
+            assert [row["config_warnings"] is not None for row in rows] == [is_told] * 2
+            for path in (f"/agents/{door.agent_id}", f"/templates/{template_id}"):
+                assert len(door.data(door.send("GET", path))["config_warnings"]) == values
+
+    def test_do_not_look_for_models_in_large_layers(self, door: Door) -> None:
+        tasks = model(model_task_config={"replyer": {"model_list": ["unheard of"]}})
+        template_id = door.make_template({"own": [0] * (MAX_LISTED_VALUES + 1)})
+        door.create(tasks, template_id=template_id)
+        query = f"?tenant_id={door.tenant_id}"
+
+        assert [row["config_warnings"] for row in door.rows(f"/agents{query}")] == [None]
+        assert len(door.data(door.send("GET", f"/agents/{door.agent_id}"))["config_warnings"]) == 1
+        door.put(ODD, "?replace=1")
+        assert [paths(row["config_warnings"]) for row in door.rows(f"/agents{query}")] == [[STATES]]
+
+    def test_are_of_each_readers_language(self, door: Door) -> None:
+        door.create(section("chat", talk_value=2))
+        path = f"/agents?tenant_id={door.tenant_id}"
+        english, chinese = (
+            door.data(door.send("GET", path, HTTP_ACCEPT_LANGUAGE=language)) for language in ("en", "zh-CN")
+        )
+
+        assert (english == chinese) == (door.version == "v2"), "v2 answers in Chinese always"
+
+    def test_look_again_only_where_something_has_changed(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        looked_at = list[Config]()
+
+        def counted(config: Config, *args: Any, **options: Any) -> list[Notice]:
+            looked_at.append(config)
+            return warnings_over(config, *args, **options)
+
+        monkeypatch.setattr(config_warnings, "warnings_over", counted)
+        door.create(ODD)
+        door.make_template(ODD)
+        for _again in range(3):
+            door.rows(f"/agents?tenant_id={door.tenant_id}")
+            door.rows(f"/templates?tenant_id={door.tenant_id}")
+            door.send("GET", f"/agents/{door.agent_id}")
+
+        assert looked_at == [ODD, ODD]
+
+
+@pytest.mark.parametrize("layer", ["template", "tenant"])
+def test_a_model_of_a_layer_below_is_known_as_soon_as_it_is_there(door: Door, layer: str) -> None:
+    path = "config_overrides.model.model_task_config.replyer.model_list[0]"
+    own, empty = model(models=[{"name": "theirs", "api_provider": "free"}]), dict[str, Any]()
+    template_id = door.make_template(empty)
+    door.create(model(model_task_config={"replyer": {"model_list": ["theirs"]}}), template_id=template_id)
+
+    def told() -> list[list[str]]:
+        read = door.data(door.send("GET", f"/agents/{door.agent_id}"))
+        return [paths(row["config_warnings"]) for row in (read, *door.rows(f"/agents?tenant_id={door.tenant_id}"))]
+
+    def set_layer(config: Config) -> None:
+        if layer == "tenant":
+            door.set_defaults(config)
+        else:
+            door.data(door.send("PUT", f"/templates/{template_id}?replace=1", {"config": config}))
+
+    assert told() == [[path], [path]]
+    set_layer(own)
+    assert told() == [[], []]
+    set_layer(empty)
+    assert told() == [[path], [path]]
 
 
 def test_they_are_told_in_the_callers_language(door: Door) -> None:

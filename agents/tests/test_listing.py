@@ -13,6 +13,7 @@ from time_machine import travel
 
 from agents import services
 from agents.access import agents_for
+from agents.config_warnings import find_warnings
 from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
 from agents.models import Agent
 from agents.serializers.agents import ListedAgentResponse, public_agent
@@ -99,6 +100,7 @@ def test_its_values_are_the_models(alice: Person) -> None:
 
     for listed in everything(alice):
         model = models[listed.id]
+        find_warnings(model)
         assert listed._asdict() == {name: getattr(model, name) for name in ListedAgent._fields}
 
 

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from agent_config import system
 from agents import services
 from agents.access import get_agent
+from agents.config_warnings import find_warnings
 from agents.listing import NEWEST_FIRST, AgentList
 from agents.models import Agent
 from agents.serializers.agents import (
@@ -94,6 +95,7 @@ class AgentResource(V1View):
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )
+        find_warnings(agent)
         headers = warnings_header(agent.config_warnings)
         return self.respond_revised(AgentResponse(agent).data, message=_("Agent changed"), headers=headers)
 

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from agents.config_warnings import find_template_warnings
 from agents.serializers.configs import (
     ListedTemplateResponse,
     TemplateCreateRequest,
@@ -61,6 +62,7 @@ class TemplateDocument(BaseView):
                 expected=self.if_match,
                 strict=self.is_strict,
             )
+        find_template_warnings(template)
         answer = {
             "template": template,
             "agents": templates.agents_of(template).count(),

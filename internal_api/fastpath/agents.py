@@ -16,8 +16,10 @@ import orjson
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from agent_config.schema import Notice
 from agent_config.secrets import masked
 from agents import effective_config
+from agents.config_warnings import Row, warnings_of
 from agents.effective_config import Head
 from agents.errors import AgentNotFound
 from agents.models import Agent
@@ -74,16 +76,20 @@ def _has_content(header: Headers) -> bool:
 def answered(readings: Sequence[Reading]) -> list[Reply]:
     """The replies, with one query for all readings of a kind, and one for each effective config not yet remembered."""
     try:
-        heads = from_primary(_heads)([each.agent_id for each in readings if each.part == EFFECTIVE])
         agents = from_primary(_agents)([each.agent_id for each in readings if each.part != EFFECTIVE])
+        heads = from_primary(effective_config.heads)([each.agent_id for each in readings if _needs_head(each, agents)])
     except DATABASE_ERRORS:
         return [each.unanswered() for each in readings]
     with translation.override(ENVELOPE_LANGUAGE):
         return [_answered(each, heads, agents) for each in readings]
 
 
-def _heads(agent_ids: Sequence[str]) -> dict[str, Head]:
-    return effective_config.heads(agent_ids) if agent_ids else {}
+def _needs_head(each: Reading, agents: Mapping[str, Agent]) -> bool:
+    """Return whether the answer depends on the layers below an agent: its warnings do, where they are answered."""
+    if each.part is not None:
+        return each.part == EFFECTIVE
+    agent = agents.get(each.agent_id)
+    return agent is not None and not conditional.matches(each.if_none_match, str(agent.revision))
 
 
 def _agents(agent_ids: Sequence[str]) -> dict[str, Agent]:
@@ -94,7 +100,7 @@ def _answered(each: Reading, heads: Mapping[str, Head], agents: Mapping[str, Age
     try:
         if each.part == EFFECTIVE:
             return _effective(each, heads)
-        return _config(each, agents) if each.part == CONFIG else _agent(each, agents)
+        return _config(each, agents) if each.part == CONFIG else _agent(each, agents, heads)
     except DATABASE_ERRORS:
         return each.unanswered()
     except DomainError as error:
@@ -121,12 +127,19 @@ def _config(each: Reading, agents: Mapping[str, Agent]) -> Reply:
     return _shown(each, masked(agent.config), _("Agent config found"), agent.tenant_id, etag)
 
 
-def _agent(each: Reading, agents: Mapping[str, Agent]) -> Reply:
+def _agent(each: Reading, agents: Mapping[str, Agent], heads: Mapping[str, Head]) -> Reply:
     agent = _found(each, agents)
     etag = str(agent.revision)
     if conditional.matches(each.if_none_match, etag):
         return _not_modified(each, etag)
-    return _shown(each, with_warnings(internal_agent(agent), agent), _("Agent found"), agent.tenant_id, etag)
+    shown = with_warnings(internal_agent(agent), from_primary(_warnings)(agent, heads))
+    return _shown(each, shown, _("Agent found"), agent.tenant_id, etag)
+
+
+def _warnings(agent: Agent, heads: Mapping[str, Head]) -> Sequence[Notice]:
+    """Return what looks odd in the config of an agent; nothing of one that was deleted since it was read."""
+    head = heads.get(agent.id)
+    return [] if head is None else warnings_of(Row(head, agent.revision, agent.config))
 
 
 def _found(each: Reading, agents: Mapping[str, Agent]) -> Agent:

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from agents import models, services
 from agents.access import agents_for, get_agent
+from agents.config_warnings import find_warnings
 from agents.errors import AgentNotFound
 from agents.serializers.agents import (
     AgentUpdateRequest,
@@ -98,6 +99,7 @@ class Agent(InternalV2View):
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )
+        find_warnings(agent)
         return self.respond_revised(
             InternalAgentResponse(agent).data,
             message=_("Agent changed"),

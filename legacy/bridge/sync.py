@@ -13,6 +13,7 @@ from legacy.bridge.target import Action, Refused, Target
 log = logging.getLogger("maim.bridge")
 
 BATCH = 100
+_COMPARED = 25  # objects in a step of a comparison, for which changes wait
 _MAIN_TABLES = {"tenants", "agents", "api_keys", "plugin_settings"}
 _SHOWN_REFUSALS = 50
 
@@ -58,11 +59,12 @@ class Sync:
         """Compare all objects, a batch at a step. Raise Unavailable."""
         for mirror in self.mirrors:
             for page in mirror.pages():
-                yield from self._steps(mirror, page)
+                yield from self._steps(mirror, page, size=_COMPARED)
         for mirror in reversed(self.mirrors):
             for page in self._records.pages(mirror.name):
                 here = mirror.here(page)  # and was compared above
-                yield from self._steps(mirror, [object_id for object_id in page if object_id not in here], is_last=True)
+                gone = [object_id for object_id in page if object_id not in here]
+                yield from self._steps(mirror, gone, size=_COMPARED, is_last=True)
                 yield
 
     def objects(self, mirror: Mirror, object_ids: Iterable[str]) -> None:
@@ -75,9 +77,11 @@ class Sync:
         for mirror in self.mirrors:
             self.objects(mirror, self._refusals.of(mirror.name))
 
-    def _steps(self, mirror: Mirror, object_ids: Sequence[str], *, is_last: bool = False) -> Iterator[None]:
-        for start in range(0, len(object_ids), BATCH):
-            self._batch(mirror, object_ids[start : start + BATCH], is_last=is_last)
+    def _steps(
+        self, mirror: Mirror, object_ids: Sequence[str], *, size: int = BATCH, is_last: bool = False
+    ) -> Iterator[None]:
+        for start in range(0, len(object_ids), size):
+            self._batch(mirror, object_ids[start : start + size], is_last=is_last)
             yield
 
     def _batch(self, mirror: Mirror, object_ids: Sequence[str], *, is_last: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
 TENANTS = [f"tenant_{number:012x}" for number in range(5)]
 AGENTS = [f"agent_{number:012x}" for number in range(5)]
+TRIED_OR_APPLIED = [["--report", os.devnull], ["--apply"]]
 KEYS = [f"key_{number:012x}" for number in range(5)]
 
 
@@ -128,3 +131,103 @@ def test_one_that_was_changed_here_since_is_asked_about(old: OldDatabase, web: O
     assert outcome.status == 1
     assert f"agents {AGENTS[0]}: agent.update" in outcome.out
     assert Agent.unscoped.filter(pk=AGENTS[0]).exists()
+
+
+class TestAnotherDatabase:
+    """Swapped, empty, another installation's, or older."""
+
+    @pytest.fixture(params=TRIED_OR_APPLIED, ids=["tried", "applied"])
+    def mode(self, request: pytest.FixtureRequest) -> list[str]:
+        return list(request.param)
+
+    def refused(self, old: OldDatabase, mode: list[str], web: OldDatabase | None = None) -> str:
+        """Return with which sentence a run was refused that changed nothing."""
+        before = tables()
+        outcome = verify(old, *mode, web=web)
+        assert outcome.status == 1
+        assert changed_tables(before, tables()) == set()
+        return outcome.err
+
+    @pytest.fixture
+    def empty(self, tmp_path: Path) -> OldDatabase:
+        return OldDatabase.in_file(tmp_path / "empty.sqlite3")
+
+    def test_an_empty_one_in_either_place(
+        self, old: OldDatabase, web: OldDatabase, empty: OldDatabase, secrets: list[str], mode: list[str]
+    ) -> None:
+        assert "is --config-db the right database?" in self.refused(empty, mode, web=web)
+        assert "is --web-db the right database?" in self.refused(old, mode, web=empty)
+        assert [verdict(secret) for secret in secrets] == ["VALID"] * 5
+
+    def test_both_swapped(self, old: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]) -> None:
+        assert "None of the 1 users that came over is there: is --web-db" in self.refused(web, mode, web=old)
+
+    def test_another_installations(self, empty: OldDatabase, secrets: list[str], mode: list[str]) -> None:
+        third = empty
+        third.user("user_0000000000ff", "zoe")
+        third.tenant("tenant_0000000000ff", "Zoe's")
+        third.agent("tenant_0000000000ff", "agent_0000000000ff")
+
+        assert "None of the 1 users that came over is there" in self.refused(third, mode)
+
+    def test_the_web_services_where_no_users_came_over_before(
+        self, old: OldDatabase, web: OldDatabase, mode: list[str], tmp_path: Path
+    ) -> None:
+        for number, (tenant_id, agent_id) in enumerate(zip(TENANTS, AGENTS, strict=True)):
+            old.tenant(tenant_id, f"Tenant {number}")
+            old.agent(tenant_id, agent_id)
+        import_from(old, tmp_path)
+
+        assert "None of the 5 agents that came over is there: is --config-db" in self.refused(web, mode)
+
+
+class TestAnOlderCopy:
+    """A backup from before a key was revoked."""
+
+    @pytest.fixture
+    def backup(self, old: OldDatabase, web: OldDatabase, secrets: list[str], tmp_path: Path) -> OldDatabase:
+        backup = OldDatabase(f"sqlite:///{tmp_path / 'backup.sqlite3'}", [])
+        shutil.copy(old.path, backup.path)
+        old.update("api_keys", KEYS[0], status="disabled", updated_at="2026-05-02 10:00:00")
+        import_from(old, tmp_path, "--apply", web=web)
+        assert verdict(secrets[0]) != "VALID"
+        return backup
+
+    @pytest.mark.parametrize("mode", TRIED_OR_APPLIED, ids=["tried", "applied"])
+    def test_is_refused(self, backup: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]) -> None:
+        before = tables()
+
+        outcome = verify(backup, *mode, web=web)
+
+        assert outcome.status == 1
+        assert f"{KEYS[0]} of api_keys was last changed at 2026-05-01 10:00:00+00:00" in outcome.err
+        assert changed_tables(before, tables()) == set()
+
+    def test_is_refused_where_it_has_none_of_the_newest(
+        self, old: OldDatabase, web: OldDatabase, secrets: list[str]
+    ) -> None:
+        newest = [f"key_{number:012x}" for number in range(20, 40)]
+        backup = OldDatabase(f"{old.url}.backup", [])
+        shutil.copy(old.path, backup.path)
+        for key_id in newest:
+            old.key(TENANTS[0], AGENTS[0], key_id, name=key_id, updated_at="2026-05-02 10:00:00")
+        assert verify(old, "--apply", web=web).status == 0
+
+        outcome = verify(backup, "--apply", "--allow-removals", "20", web=web)
+
+        assert outcome.status == 1
+        assert "the newest of api_keys was last changed at 2026-05-01" in outcome.err
+
+    def test_is_imported_where_that_is_allowed(
+        self, backup: OldDatabase, old: OldDatabase, web: OldDatabase, secrets: list[str]
+    ) -> None:
+        assert verify(backup, "--apply", "--allow-older", web=web).status == 0
+        assert verdict(secrets[0]) == "VALID"
+        assert verify(backup, "--apply", web=web).status == 0, "it is the one that was imported last now"
+
+    def test_is_no_database_in_which_the_newest_was_deleted(
+        self, old: OldDatabase, web: OldDatabase, backup: OldDatabase
+    ) -> None:
+        old.delete("api_keys", KEYS[0])
+
+        assert verify(old, "--apply", web=web).status == 0

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,8 @@ from tests.support.http import get, http_client
 from tests.support.instances import wait_until
 from tests.support.old_bot import OldBot
 from tests.support.server import ROOT, MaimServer
+
+PROBES = 8  # changes that are looked for at the same time
 
 
 class Bridge:
@@ -92,11 +95,14 @@ class Result:
     """What the experiment ended with."""
 
     done: dict[str, int]
-    seen_after: list[float]  # seconds from the answer to a change until a bot read it, while nothing was killed
+    # Seconds from the response to a change until a bot read it: while the bridge ran all the time, and otherwise.
+    seen_after: list[float]
+    seen_after_kill: list[float]
     agents: int
     differing: dict[str, Any]
 
     def quantile(self, share: float) -> float:
+        """Return the seconds after which this share of changes was read, of those made while the bridge ran."""
         return sorted(self.seen_after)[min(len(self.seen_after) - 1, int(share * len(self.seen_after)))]
 
 
@@ -107,29 +113,39 @@ def bridge_beside_writers(
 
     In the end compare what an old bot reads with what is here.
     """
-    work, bot, ended = Writers(servers, agents), OldBot(old.url), threading.Event()
-    probe = _Probe(servers[0], bot, ended)
+    work, bot = Writers(servers, agents), OldBot(old.url)
+    watch = _Watch()
+    probes = [_Probe(servers[0], bot, watch, number) for number in range(PROBES)]
     with Bridge(servers[0], old.url) as bridge:
         thread = threading.Thread(target=work.work, args=(writers, seconds))
         wait_until(
             lambda: gauge(servers[0], old, "compared_timestamp_seconds") is not None, "the first comparison ends", 120
         )
         thread.start()
-        probe.start()
+        for probe in probes:
+            probe.start()
         for _kill in range(kills):
             time.sleep(seconds / (kills + 1))
-            with probe.paused():
+            with watch.interruption():
                 bridge.kill()
                 time.sleep(1)
                 bridge.start()
         thread.join()
-        ended.set()
-        probe.join()
+        watch.ended.set()
+        for probe in probes:
+            probe.join()
         wait_until(lambda: gauge(servers[0], old, "lag_seconds") == 0, "the bridge has caught up", 120)
         assert bridge.stop()[0] == 0
     differing = compared(servers[0], bot)
     assert "Traceback" not in bridge.log
-    return Result(dict(work.done), probe.seen_after, len(differing), {k: v for k, v in differing.items() if v})
+    assert [probe.name for probe in probes if not probe.has_ended] == []
+    return Result(
+        dict(work.done),
+        watch.seen_after,
+        watch.seen_after_kill,
+        len(differing),
+        {k: v for k, v in differing.items() if v},
+    )
 
 
 _CONFIGS = """
@@ -161,32 +177,56 @@ def compared(server: MaimServer, bot: OldBot) -> dict[str, Any]:
     return found
 
 
+class _Watch:
+    """How long each change took until a bot read it, and whether the bridge ran meanwhile."""
+
+    def __init__(self) -> None:
+        self._interruptions, self._goes_on = 0, threading.Event()
+        self._goes_on.set()
+        self.ended = threading.Event()
+        self.seen_after: list[float] = []
+        self.seen_after_kill: list[float] = []
+
+    @contextmanager
+    def interruption(self) -> Iterator[None]:
+        """Kill a bridge in the block and start it again; it goes on once a bot reads a change of after the kill."""
+        self._interruptions += 1
+        self._goes_on.clear()
+        yield
+        assert self._goes_on.wait(120), "the bridge did not go on"
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Note how long the block takes, which waits until a bot reads a change that was just made."""
+        was_running, before, began = self._goes_on.is_set(), self._interruptions, time.monotonic()
+        yield
+        is_uninterrupted = was_running and self._interruptions == before
+        (self.seen_after if is_uninterrupted else self.seen_after_kill).append(time.monotonic() - began)
+        if not was_running:
+            self._goes_on.set()
+
+
 class _Probe(threading.Thread):
     """Changes an agent of its own again and again, and looks when an old bot reads it."""
 
-    def __init__(self, server: MaimServer, bot: OldBot, ended: threading.Event) -> None:
-        super().__init__()
-        self._server, self._bot, self._ended = server, bot, ended
-        self._lock = threading.Lock()
-        self.seen_after: list[float] = []
-
-    def paused(self) -> threading.Lock:
-        """A block in which nothing is measured."""
-        return self._lock
+    def __init__(self, server: MaimServer, bot: OldBot, watch: _Watch, number: int) -> None:
+        super().__init__(name=f"probe {number}")
+        self._server, self._bot, self._watch = server, bot, watch
+        self.has_ended = False
 
     def run(self) -> None:
         with http_client(f"{self._server.internal}/api/v2") as client:
-            agent_id = client.post("/agents", json={"tenant_id": "tenant_0", "name": "probe"}).json()["data"]["id"]
-            while not self._ended.is_set():
-                with self._lock:
-                    self._measure(client, agent_id)
-                time.sleep(0.05)
+            body = {"tenant_id": "tenant_0", "name": self.name}
+            agent_id = client.post("/agents", json=body).json()["data"]["id"]
+            while not self._watch.ended.is_set():
+                self._measure(client, agent_id)
+        self.has_ended = True
 
     def _measure(self, client: httpx.Client, agent_id: str) -> None:
         value = random.random()
+        time.sleep(value / 2)  # so that changes come at any moment between two looks of the bridge
         answer = client.put(f"/agents/{agent_id}/config", json={"probe": value})
         if answer.status_code != 200:
             return
-        began = time.monotonic()
-        wait_until(lambda: (self._bot.config(agent_id) or {}).get("probe") == value, "an old bot reads a change", 120)
-        self.seen_after.append(time.monotonic() - began)
+        with self._watch.measured():
+            wait_until(lambda: self._bot.top_level(agent_id).get("probe") == value, "an old bot reads a change", 120)

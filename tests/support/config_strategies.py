@@ -70,7 +70,8 @@ def json_values() -> SearchStrategy[Any]:
 
 @cache
 def _keys() -> SearchStrategy[str]:
-    return st.sampled_from(AWKWARD_KEYS) | texts()
+    # Hypothesis takes texts from the code under test, and some of those name secrets, which read back as masks.
+    return st.sampled_from(AWKWARD_KEYS) | texts().filter(lambda key: not secret_rule.names()[key])
 
 
 @cache

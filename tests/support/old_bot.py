@@ -58,6 +58,13 @@ class OldBot:
             model["models"] = [self._section("model_info_configs", row) for row in models]
             return config
 
+    def top_level(self, agent_id: str) -> dict[str, Any]:
+        """Load the JSON of an agent's config alone, which takes one query; empty if there is no agent."""
+        with closing(connected(self._url)) as connection:
+            found = self._rows(connection, "agents", "id", agent_id)
+        top_level: dict[str, Any] = json.loads(found[0]["config"] or "{}") if found else {}
+        return top_level
+
     def agents(self) -> list[str]:
         """List the ids of all agents."""
         with closing(connected(self._url)) as connection:

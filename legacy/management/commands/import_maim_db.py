@@ -68,6 +68,11 @@ class Command(BaseCommand):
             type=int,
             help="remove so many objects, where a run was refused for removing that many",
         )
+        parser.add_argument(
+            "--allow-older",
+            action="store_true",
+            help="import a database that is older than the one of the last import, such as a restored backup",
+        )
         parser.add_argument("--report", metavar="FILE", help="write what was found as JSON, too")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -107,6 +112,7 @@ class Command(BaseCommand):
                 apply=options["apply"],
                 progress=progress,
                 allowed_removals=options["allow_removals"],
+                allow_older=options["allow_older"],
             )
         names = [kind.name for kind in kinds_of(old).all]
         told = report_document(report, names, sources, started=started, is_applied=options["apply"])
