@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from agent_config import secret_rule
 from agent_config.items import folded
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.configs import MASK, Config
