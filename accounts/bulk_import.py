@@ -14,7 +14,7 @@ from accounts.services import audit_state
 from core import audit
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import Wanted, overwrite, transactional
+from core.db import RowUpdate, bulk_overwrite, transactional
 
 FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
 # Each step of the cost doubles the time of a sign-in; the systems before used 12.
@@ -37,7 +37,7 @@ def is_former(password: str) -> bool:
 
 
 @transactional
-def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[User]]) -> None:
+def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpdate[User]]) -> None:
     """Stores users whose names were made distinct, and makes others what they are to be.
 
     A changed password, and deactivation, end all sessions.
@@ -48,17 +48,18 @@ def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[U
     User.objects.filter(pk__in=leaving).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
     before = [audit_state(stored) for stored, _wanted in rows]
-    overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
+    bulk_overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
     User.objects.bulk_create(new, batch_size=500)  # later, for they may have what others give up
     recorded = [AuditChange(user.id, None, after=audit_state(user)) for user in new]
     recorded += [
-        AuditChange(row.stored.id, None, was, audit_state(row.stored)) for row, was in zip(rows, before, strict=True)
+        AuditChange(row.existing.id, None, was, audit_state(row.existing))
+        for row, was in zip(rows, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)
     audit.record_all(actor=actor, action="user.password", changes=[AuditChange(user_id, None) for user_id in changing])
 
 
-def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:
+def _locked(changed: Sequence[RowUpdate[User]]) -> list[RowUpdate[User]]:
     """Lock the rows, and return them as they are by now; those that are gone are left out.
 
     A sign-in at this moment waits, and is then refused. Where no other password is wanted, one that was set
@@ -66,7 +67,7 @@ def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:
     """
     ids = [stored.pk for stored, _wanted in changed]
     stored_now = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=ids)}
-    rows = list[Wanted[User]]()
+    rows = list[RowUpdate[User]]()
     for stored, wanted in changed:
         now = stored_now.get(stored.pk)
         if now is None:
@@ -74,5 +75,5 @@ def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:
         target = copy(wanted)
         if wanted.password == stored.password:
             target.password = now.password
-        rows.append(Wanted(now, target))
+        rows.append(RowUpdate(now, target))
     return rows

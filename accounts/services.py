@@ -20,7 +20,7 @@ from accounts.models import TokenSession, User
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
 from core.actor import Actor
-from core.db import reconnecting, transactional, unique_or
+from core.db import retry_if_disconnected, transactional, translate_unique_violation
 from core.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from core.naming import folded_length_error
 from core.text import fold, fold_name, name_error
@@ -122,7 +122,7 @@ def new_user(
 @transactional
 def add_user(*, actor: Actor, user: User) -> None:
     """Stores what `new_user` made; raises Invalid for a taken username or e-mail."""
-    with unique_or(_DUPLICATES):
+    with translate_unique_violation(_DUPLICATES):
         user.save(force_insert=True)
     audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=audit_state(user))
 
@@ -146,7 +146,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
         return user
     if before["is_active"] and not user.is_active:
         user.deactivations += 1
-    with unique_or(_DUPLICATES):
+    with translate_unique_violation(_DUPLICATES):
         user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser", "deactivations"])
     if not user.is_active:
         _end_sessions(user)
@@ -222,7 +222,7 @@ def signed_in(access_token: str) -> SignedIn:
 _USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivations")
 
 
-@reconnecting
+@retry_if_disconnected
 def _user_of_session(session_id: str) -> User | None:
     rows = primary.fetch_all(_user_of_session_sql(), [session_id])
     if not rows:

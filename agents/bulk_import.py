@@ -15,7 +15,7 @@ from agents.services.plugins import audit_state as plugin_audit_state
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import Wanted, overwrite, transactional
+from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
 from core.models import Change
 from core.revisions import raise_revisions
 
@@ -24,15 +24,15 @@ PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
 ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
 
 
-@transactional
-def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted[Agent]]) -> None:
+@transactional_and_propagated
+def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUpdate[Agent]]) -> None:
     """Stores agents whose names were made distinct, and makes others what they are to be.
 
     Their configs went through `agent_config.bulk_import`, and are sealed here; one that is new is version 1.
     """
     before = [audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
-    overwrite(changed, FIELDS, unique=[["name_folded"]])
+    bulk_overwrite(changed, FIELDS, unique=[["name_folded"]])
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
     Agent.unscoped.bulk_create(new)  # later, for they may have names that others give up
@@ -67,7 +67,7 @@ def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
 
 
 @transactional
-def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
+def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[RowUpdate[PluginSetting]]) -> None:
     """Store plugin settings, and make others what they are to be. Their secrets are sealed here."""
     for row in new:
         row.config = secrets.sealed(row.config, {})
@@ -76,11 +76,14 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
     PluginSetting.unscoped.bulk_create(new)
     before = [plugin_audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
-    overwrite(changed, PLUGIN_FIELDS)
+    bulk_overwrite(changed, PLUGIN_FIELDS)
     recorded = [AuditChange(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_audit_state(row)) for row in new]
     recorded += [
         AuditChange(
-            row.stored.agent_id or row.stored.tenant_id, row.stored.tenant_id, was, plugin_audit_state(row.stored)
+            row.existing.agent_id or row.existing.tenant_id,
+            row.existing.tenant_id,
+            was,
+            plugin_audit_state(row.existing),
         )
         for row, was in zip(changed, before, strict=True)
     ]
@@ -105,7 +108,7 @@ def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> No
 
 
 @transactional
-def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[Wanted[AgentActivity]]) -> None:
+def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[RowUpdate[AgentActivity]]) -> None:
     """Stores heartbeats; of two of one agent the later counts. Measurements: no audit rows."""
     AgentActivity.unscoped.bulk_create(new)
-    overwrite([row for row in changed if row.wanted.last_seen_at > row.stored.last_seen_at], ACTIVITY_FIELDS)
+    bulk_overwrite([row for row in changed if row.target.last_seen_at > row.existing.last_seen_at], ACTIVITY_FIELDS)

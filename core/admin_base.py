@@ -28,7 +28,7 @@ from rest_framework import serializers
 
 from core.actor import Actor, ActorKind
 from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
-from core.db import transactional
+from core.db import transactional_and_propagated
 from core.display import DisplayName, isolated
 from core.errors import DomainError
 from core.fields import IdField, JSONTextField
@@ -58,7 +58,7 @@ def change_url(row: models.Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
 
 
-@transactional
+@transactional_and_propagated
 def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
     """Does one write for each row, in one transaction."""
     for row in rows:
@@ -228,7 +228,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             setattr(request, _REFUSAL, error)
             return page()
 
-    @transactional
+    @transactional_and_propagated
     def _with_locked_row(self, request: HttpRequest, object_id: str, page: Callable[[], Any]) -> Any:
         """Return the page, whose row nobody else changes between the form's look at it and the service's write."""
         if self.has_change_permission(request):
@@ -242,7 +242,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         view = super().delete_view
         return self._or_message(
-            request, transactional(view) if request.method == "POST" else view, object_id, extra_context
+            request, transactional_and_propagated(view) if request.method == "POST" else view, object_id, extra_context
         )
 
     def _or_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:

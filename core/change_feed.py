@@ -31,7 +31,7 @@ def publish(kind: Change.Kind, subjects: Iterable[str], *, tenant_id: str | None
         )
 
     if listed:
-        epoch.numbered(write)
+        epoch.on_epoch(write)
 
 
 @transaction.atomic

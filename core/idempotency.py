@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core import epoch, sealing
 from core.actor import Actor
-from core.db import transactional, upsert
+from core.db import transactional_and_propagated, upsert
 from core.errors import Conflict, Invalid
 from core.models import IdempotentAnswer
 
@@ -47,7 +47,7 @@ def once(*, actor: Actor, key: str, request: str, body: Any, act: Callable[[], A
     digest = _digest(actor.kind, actor.id, key)
     asked = _digest(request, body)
 
-    @transactional
+    @transactional_and_propagated
     def carried_out() -> Any:
         _expire(digest)
         row = IdempotentAnswer(digest=digest, request=asked, created_at=timezone.now())

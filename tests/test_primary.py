@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import records
 from core import epoch, primary
-from core.db import from_primary, reconnecting, transactional
+from core.db import from_primary, retry_if_disconnected, transactional
 from core.models import Epoch
 from tests.support.server import ON_MARIADB
 
@@ -61,7 +61,7 @@ class TestReads:
     def test_are_made_again_on_a_fresh_connection(self, what: str, read_only: None) -> None:
         before = connection.connection
 
-        reconnecting(READS[what])()
+        retry_if_disconnected(READS[what])()
 
         assert connection.connection is not before
 
@@ -122,7 +122,7 @@ class TestConnections:
         assert connection.settings_dict["CONN_MAX_AGE"] == 60
         monkeypatch.setattr(connection, "close_at", 0.0)
 
-        assert reconnecting(lambda: connection.connection)() is None
+        assert retry_if_disconnected(lambda: connection.connection)() is None
         epoch.current()
         assert connection.close_at
 

@@ -19,7 +19,7 @@ from apikeys import keyformat
 from apikeys.bulk_import import KnownKey
 from apikeys.models import ApiKey
 from core import revisions
-from core.db import Wanted
+from core.db import RowUpdate
 from core.errors import PreconditionFailed
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
@@ -141,7 +141,7 @@ class TestImports:
         wanted.tenant_config = {"agent_defaults": {"persona": "calm"}}
         before = stored()
 
-        tenant_adoption.adopt_tenants(actor=OPERATOR, new=[], changed=[Wanted(scene.alice.tenant, wanted)])
+        tenant_adoption.adopt_tenants(actor=OPERATOR, new=[], changed=[RowUpdate(scene.alice.tenant, wanted)])
 
         assert raised(before) == {("Tenant", scene.alice.tenant.pk): 1}
 
@@ -149,7 +149,7 @@ class TestImports:
         agents = [make_agent(scene.alice.tenant), make_agent(scene.alice.tenant)]
         wanted = [Agent.unscoped.get(pk=agent.pk) for agent in agents]
         wanted[0].description, wanted[1].config = "imported", {"imported": True}
-        pairs = [Wanted(*pair) for pair in zip(agents, wanted, strict=True)]
+        pairs = [RowUpdate(*pair) for pair in zip(agents, wanted, strict=True)]
         # Changed by somebody else, since the import read it.
         services.update_agent(actor=OPERATOR, agent=agents[0], changes={"tags": ["a"]})
         before = stored()
@@ -166,7 +166,7 @@ class TestImports:
         wanted.enabled = False
         before = stored()
 
-        agent_adoption.adopt_plugins(actor=OPERATOR, new=[], changed=[Wanted(row, wanted)])
+        agent_adoption.adopt_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
 
         assert raised(before) == {("PluginSetting", row.pk): 1}
 

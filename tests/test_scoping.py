@@ -47,7 +47,7 @@ NOT_SCOPED = {
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
-    "core/db.py::overwrite": "writes rows that its caller has",
+    "core/db.py::bulk_overwrite": "writes rows that its caller has",
     "core/refolding.py": "folds every tenant's names anew, in migrations",
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
     "agents/access.py": "is the gate to agents",

@@ -13,7 +13,7 @@ from django.db import IntegrityError
 from accounts import services
 from accounts.bulk_import import adopt_users, former_password
 from accounts.models import TokenSession, User
-from core.db import Wanted
+from core.db import RowUpdate
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person
@@ -40,14 +40,14 @@ def here(name: str, **fields: Any) -> User:
     return User.objects.get(pk=user.pk)
 
 
-def changed(stored: User, **wanted: Any) -> Wanted[User]:
+def changed(stored: User, **wanted: Any) -> RowUpdate[User]:
     """Somebody who is stored, and what they are to become."""
     row = User.objects.get(pk=stored.pk)
     same = {"email": row.email, "password": row.password, "is_active": row.is_active, "created_at": row.created_at}
-    return Wanted(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
+    return RowUpdate(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
 
 
-def adopt(*, new: Sequence[User] = (), rows: Sequence[Wanted[User]] = ()) -> None:
+def adopt(*, new: Sequence[User] = (), rows: Sequence[RowUpdate[User]] = ()) -> None:
     adopt_users(actor=OPERATOR, new=new, changed=rows)
 
 

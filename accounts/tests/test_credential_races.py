@@ -23,7 +23,7 @@ from accounts import services, tokens
 from accounts.bulk_import import adopt_users, former_password
 from accounts.models import TokenSession, User
 from core.actor import Actor, ActorKind
-from core.db import Wanted
+from core.db import RowUpdate
 from core.errors import NotFound
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
@@ -179,7 +179,7 @@ def _import(user: User, **fields: Any) -> None:
     wanted = copy(stored)
     for name, value in fields.items():
         setattr(wanted, name, value)
-    adopt_users(actor=OPERATOR, new=[], changed=[Wanted(stored, wanted)])
+    adopt_users(actor=OPERATOR, new=[], changed=[RowUpdate(stored, wanted)])
 
 
 def import_password(user: User) -> None:

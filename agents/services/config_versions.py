@@ -127,7 +127,7 @@ def add_version(row: Agent, before: Config, *, actor: Actor, note: str | None = 
     version_of(row, before, actor=actor, note=note).save(force_insert=True)
     if row.config_version > 1:  # else there is no verdict yet
         # Verdicts tell the version; nobody is let in or kept out by it, so that no change has to wait.
-        epoch.announce(row.id)
+        epoch.invalidate(row.id, wait=False)
     change_feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
 
 

@@ -17,7 +17,7 @@ from agents.errors import TemplateNameTaken, TemplateNotFound
 from agents.models import Agent, Template
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.db import transactional, unique_or
+from core.db import transactional, translate_unique_violation
 from core.errors import Forbidden, Invalid
 from core.models import Change
 from core.revisions import check_revision
@@ -102,7 +102,7 @@ def create_template(
         template.id = template_id
     template.change_name(name)
     _change(template, config or {}, actor=actor, strict=strict)
-    with unique_or(_TAKEN):
+    with translate_unique_violation(_TAKEN):
         template.save(force_insert=True)
     _announce(template)
     audit.record(
@@ -143,7 +143,7 @@ def update_template(
     if not has_new_config and not audit.differ(before, after):
         return row
     row.updated_at = timezone.now()
-    with unique_or(_TAKEN):
+    with translate_unique_violation(_TAKEN):
         row.save(update_fields=["name", "name_folded", "description", "config", "updated_at"])
     if has_new_config:
         _announce(row)
@@ -191,7 +191,7 @@ def _change(template: Template, sent: Config, *, actor: Actor, replace: bool = F
 
 def _announce(template: Template) -> None:
     """Notes the epoch of the config's change, and tells those who follow the template's agents."""
-    epoch.numbered(lambda number: _set_config_epoch(template, number))
+    epoch.on_epoch(lambda number: _set_config_epoch(template, number))
     change_feed.publish(Change.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
-from core.db import reconnecting, transactional, unique_or, upsert
+from core.db import retry_if_disconnected, transactional, translate_unique_violation, upsert
 from core.errors import Conflict
 from core.tests.models import Thing
 
@@ -43,7 +43,7 @@ class TestUniqueOr:
     def test_a_taken_name_becomes_the_domains_error(self) -> None:
         Thing.objects.create(id="1", name="bot")
 
-        with pytest.raises(Conflict) as refusal, unique_or(ERRORS):
+        with pytest.raises(Conflict) as refusal, translate_unique_violation(ERRORS):
             Thing.objects.create(id="2", name="bot")
 
         assert refusal.value is TAKEN
@@ -54,7 +54,7 @@ class TestUniqueOr:
 
         with transaction.atomic():
             Thing.objects.create(id="2", name="before")
-            with pytest.raises(Conflict), unique_or(ERRORS):
+            with pytest.raises(Conflict), translate_unique_violation(ERRORS):
                 Thing.objects.create(id="3", name="bot")
             Thing.objects.create(id="4", name="after")
 
@@ -63,11 +63,11 @@ class TestUniqueOr:
     def test_another_violation_is_a_bug_and_passes_through(self) -> None:
         Thing.objects.create(id="1", name="bot")
 
-        with pytest.raises(IntegrityError), unique_or(ERRORS):
+        with pytest.raises(IntegrityError), translate_unique_violation(ERRORS):
             Thing.objects.create(id="1", name="other")
 
     def test_without_a_violation_nothing_happens(self) -> None:
-        with unique_or(ERRORS):
+        with translate_unique_violation(ERRORS):
             Thing.objects.create(id="1", name="bot")
 
         assert names() == ["bot"]
@@ -79,7 +79,7 @@ class TestUniqueOr:
             def attempt() -> bool:
                 ready.wait(WAIT)
                 try:
-                    with unique_or(ERRORS):
+                    with translate_unique_violation(ERRORS):
                         Thing.objects.create(id=str(number), name="bot")
                 except Conflict:
                     return False
@@ -127,7 +127,7 @@ class TestReconnecting:
     def reading(*errors: Exception) -> Callable[[], str]:
         left = list(errors)
 
-        @reconnecting
+        @retry_if_disconnected
         def read() -> str:
             if left:
                 raise left.pop()

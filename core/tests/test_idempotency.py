@@ -16,7 +16,7 @@ from time_machine import travel
 
 from core import epoch, idempotency
 from core.actor import Actor, ActorKind
-from core.db import transactional
+from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict, Invalid
 from core.idempotency import AnswerLost, KeyReused
 from core.models import IdempotentAnswer
@@ -187,7 +187,7 @@ class TestItsWait:
         return waits
 
     def test_changes_inside_wait_for_their_lease_once(self, waits: list[float]) -> None:
-        @transactional
+        @transactional_and_propagated
         def invalidate() -> None:
             epoch.invalidate("key_1")
 

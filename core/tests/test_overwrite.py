@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
-from core.db import Wanted, overwrite, upsert_all
+from core.db import RowUpdate, bulk_overwrite, upsert_all
 from core.tests.models import Thing
 
 pytestmark = pytest.mark.usefixtures("things")
@@ -17,9 +17,9 @@ def rows() -> list[tuple[str, str, int]]:
     return list(Thing.objects.order_by("id").values_list("id", "name", "number"))
 
 
-def wanted(**names: str) -> list[Wanted[Thing]]:
+def wanted(**names: str) -> list[RowUpdate[Thing]]:
     """The stored things of these ids, and what they are to be called."""
-    return [Wanted(Thing.objects.get(pk=row_id), Thing(id=row_id, name=name)) for row_id, name in names.items()]
+    return [RowUpdate(Thing.objects.get(pk=row_id), Thing(id=row_id, name=name)) for row_id, name in names.items()]
 
 
 class TestOverwrite:
@@ -27,11 +27,11 @@ class TestOverwrite:
         Thing.objects.create(id="1", name="bot", number=1, document={"a": 1})
         Thing.objects.create(id="2", name="cat", number=2)
         changed = [
-            Wanted(Thing.objects.get(pk="1"), Thing(id="1", name="ignored", number=10, document=None)),
-            Wanted(Thing.objects.get(pk="2"), Thing(id="2", name="ignored", number=20, document={"b": 2})),
+            RowUpdate(Thing.objects.get(pk="1"), Thing(id="1", name="ignored", number=10, document=None)),
+            RowUpdate(Thing.objects.get(pk="2"), Thing(id="2", name="ignored", number=20, document={"b": 2})),
         ]
 
-        overwrite(changed, ["number", "document"])
+        bulk_overwrite(changed, ["number", "document"])
 
         assert list(Thing.objects.order_by("id").values_list("name", "number", "document")) == [
             ("bot", 10, None),
@@ -42,14 +42,14 @@ class TestOverwrite:
         Thing.objects.create(id="1", name="bot")
         (row,) = wanted(**{"1": "cat"})
 
-        overwrite([row], ["name"])
+        bulk_overwrite([row], ["name"])
 
-        assert row.stored.name == "cat"
+        assert row.existing.name == "cat"
 
     def test_the_row_that_is_named_is_the_stored_one_whatever_the_wanted_one_is_called(self) -> None:
         Thing.objects.create(id="1", name="bot")
 
-        overwrite([Wanted(Thing.objects.get(), Thing(id="other", name="cat"))], ["name"])
+        bulk_overwrite([RowUpdate(Thing.objects.get(), Thing(id="other", name="cat"))], ["name"])
 
         assert rows() == [("1", "cat", 0)]
 
@@ -58,14 +58,14 @@ class TestOverwrite:
         for row_id, name in (("1", "a"), ("2", "b"), ("3", "c")):
             Thing.objects.create(id=row_id, name=name)
 
-        overwrite(wanted(**names), ["name"], unique=UNIQUE)
+        bulk_overwrite(wanted(**names), ["name"], unique=UNIQUE)
 
         assert {row_id: name for row_id, name, _number in rows()} == {"1": "a", "2": "b", "3": "c", **names}
 
     def test_more_rows_than_go_into_one_statement_may_all_move_on_by_one(self) -> None:
         Thing.objects.bulk_create(Thing(id=f"id {n}", name=f"name {n}") for n in range(450))
 
-        overwrite(wanted(**{f"id {n}": f"name {(n + 1) % 450}" for n in range(450)}), ["name"], unique=UNIQUE)
+        bulk_overwrite(wanted(**{f"id {n}": f"name {(n + 1) % 450}" for n in range(450)}), ["name"], unique=UNIQUE)
 
         assert dict(Thing.objects.values_list("id", "name")) == {f"id {n}": f"name {(n + 1) % 450}" for n in range(450)}
 
@@ -74,21 +74,21 @@ class TestOverwrite:
         Thing.objects.create(id="2", name="cat")
 
         with pytest.raises(IntegrityError):
-            overwrite(wanted(**{"1": "cat"}), ["name"], unique=UNIQUE)
+            bulk_overwrite(wanted(**{"1": "cat"}), ["name"], unique=UNIQUE)
 
     def test_there_are_few_statements_however_many_rows_there_are(self) -> None:
         Thing.objects.bulk_create(Thing(id=f"id {n}", name=f"name {n}") for n in range(100))
         changed = wanted(**{f"id {n}": f"name {(n + 1) % 100}" for n in range(100)})
 
         with CaptureQueriesContext(connection) as captured:
-            overwrite(changed, ["name"], unique=UNIQUE)
+            bulk_overwrite(changed, ["name"], unique=UNIQUE)
 
         updates = [query["sql"] for query in captured.captured_queries if query["sql"].startswith("UPDATE")]
         assert len(updates) <= 3
 
     def test_of_no_rows_nothing_is_asked(self) -> None:
         with CaptureQueriesContext(connection) as captured:
-            overwrite([], ["name"], unique=UNIQUE)
+            bulk_overwrite([], ["name"], unique=UNIQUE)
 
         assert len(captured) == 0
 

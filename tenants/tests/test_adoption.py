@@ -13,7 +13,7 @@ from django.db import IntegrityError
 from accounts.models import User
 from agent_config.secrets import opened
 from core import epoch
-from core.db import Wanted
+from core.db import RowUpdate
 from core.models import AuditEntry, Change, Invalidation
 from tenants import services
 from tenants.bulk_import import FIELDS, adopt_tenants
@@ -44,7 +44,7 @@ def from_there(name: str, *, owner: User | None = None, **fields: Any) -> Tenant
     return tenant
 
 
-def adopt(*, new: Sequence[Tenant] = (), rows: Sequence[Wanted[Tenant]] = ()) -> None:
+def adopt(*, new: Sequence[Tenant] = (), rows: Sequence[RowUpdate[Tenant]] = ()) -> None:
     adopt_tenants(actor=OPERATOR, new=new, changed=rows)
 
 
@@ -57,7 +57,7 @@ def here(name: str, **fields: Any) -> Tenant:
     return Tenant.objects.get(pk=tenant.pk)
 
 
-def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
+def changed(tenant: Tenant, **wanted: Any) -> RowUpdate[Tenant]:
     """A stored tenant, and what it is to become: there, secrets are in clear."""
     row = Tenant.objects.select_related("owner").get(pk=tenant.pk)
     same: dict[str, Any] = {
@@ -66,7 +66,7 @@ def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
     if row.tenant_config and "agent_defaults" in row.tenant_config:
         same["tenant_config"] = {**row.tenant_config, "agent_defaults": opened(row.tenant_config["agent_defaults"])}
     name, owner = wanted.pop("name", row.tenant_name), wanted.pop("owner", row.owner)
-    return Wanted(row, from_there(name, owner=owner, id=row.id, **{**same, **wanted}))
+    return RowUpdate(row, from_there(name, owner=owner, id=row.id, **{**same, **wanted}))
 
 
 def opened_config(tenant: Tenant) -> dict[str, Any]:

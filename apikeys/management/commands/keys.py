@@ -21,7 +21,7 @@ from core.commands.exits import EXPECTED, Exit, refusal
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.commands.tables import document
-from core.db import transactional
+from core.db import transactional_and_propagated
 from core.errors import Unavailable
 from tenants.models import Tenant
 
@@ -207,7 +207,7 @@ class Command(SubcommandsCommand):
         self.stderr.flush()
 
 
-@transactional
+@transactional_and_propagated
 def _for_all(keys: Sequence[ApiKey], change: Callable[[ApiKey], R]) -> Sequence[R]:
     """The same change of several keys: of all or of none, and one wait for the lease."""
     return [change(key) for key in keys]
