@@ -16,7 +16,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
-from core.models import Change
+from core.models import FeedEntry
 from core.revisions import raise_revisions
 
 FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
@@ -41,14 +41,14 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUpd
     for agent in new:
         by_tenant[agent.tenant_id].append(agent.id)
     for tenant_id, ids in by_tenant.items():
-        change_feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
+        change_feed.publish(FeedEntry.Kind.AGENT, ids, tenant_id=tenant_id)
     recorded = [AuditChange(agent.id, agent.tenant_id, after=audit_state(agent)) for agent in new]
     for (stored, wanted), was in zip(changed, before, strict=True):
         if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
             was["template_id"],
             was["status"],
         ):
-            change_feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
+            change_feed.publish(FeedEntry.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
         epoch.invalidate(stored.id)
         recorded.append(AuditChange(stored.id, stored.tenant_id, was, audit_state(stored)))
     audit.record_all(actor=actor, action="agent.import", changes=recorded)

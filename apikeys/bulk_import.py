@@ -131,13 +131,13 @@ def _take_from_others(keys: Sequence[KnownKey]) -> None:
 
 def _store_secrets(keys: Sequence[KnownKey]) -> None:
     _take_from_others(keys)
-    version = digests.current_version()
+    pepper_id = digests.current_pepper_id()
     KeySecret.objects.bulk_create(
         (
             KeySecret(
                 key_id=known.key.pk,
-                digest=digests.digest(known.secret, version),
-                secret_version=version,
+                digest=digests.digest(known.secret, pepper_id),
+                pepper_id=pepper_id,
                 hint=keyformat.parse(known.secret).hint,
                 created_at=known.key.created_at,
             )

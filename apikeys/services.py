@@ -222,11 +222,11 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
 
 def _new_secret(key: ApiKey) -> str:
     secret = keyformat.generate(key.tenant_id, key.agent_id)
-    version = digests.current_version()
+    pepper_id = digests.current_pepper_id()
     row = KeySecret.objects.create(
         key=key,
-        digest=digests.digest(secret, version),
-        secret_version=version,
+        digest=digests.digest(secret, pepper_id),
+        pepper_id=pepper_id,
         hint=keyformat.parse(secret).hint,
     )
     key.current_secret, key.previous_secrets = row, []

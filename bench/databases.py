@@ -110,7 +110,7 @@ class Databases:
             "DATABASE_URL": self._mariadb.create_database(population.name),
             "REDIS_URL": self._redis.url,
             "MAIM_SECRET_KEY": secrets.token_urlsafe(48),
-            "MAIM_KEY_SECRETS": f"1:{secrets.token_urlsafe(48)}",
+            "MAIM_KEY_PEPPERS": f"1:{secrets.token_urlsafe(48)}",
             "MAIM_ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         }
         path = self._directory / population.name

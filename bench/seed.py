@@ -36,7 +36,7 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
         agent = Agent(tenant=tenant)
         agent.set_name("Agent")
         agents.append(agent)
-    version = digests.current_version()
+    pepper_id = digests.current_pepper_id()
     for index in range(number):
         agent = agents[index % TENANTS]
         key = ApiKey(
@@ -51,8 +51,8 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
         secrets.append(
             KeySecret(
                 key=key,
-                digest=digests.digest(secret, version),
-                secret_version=version,
+                digest=digests.digest(secret, pepper_id),
+                pepper_id=pepper_id,
                 hint=keyformat.parse(secret).hint,
             )
         )

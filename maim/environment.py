@@ -1,4 +1,4 @@
-"""The settings an operator gives, read from the environment, checked, and named when they are wrong.
+"""The settings from the environment, with their checks and error messages.
 
 Any variable may instead be given as a file: `MAIM_SECRET_KEY_FILE=/run/secrets/key`. The fields'
 descriptions are the table in docs/operations.md, which a test keeps in step.
@@ -33,10 +33,11 @@ from core.setting_types import AuthRate, Bind, parse_bind
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_SECRET_LENGTH = 32
 FERNET_KEY_BYTES = 32
+_FORMER_PEPPERS = "MAIM_KEY_SECRETS"
 
 
 class InvalidEnvironment(Exception):
-    """The environment makes no sense; the text has a line for everything that is wrong."""
+    """An invalid environment; the text has a line for each problem."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(f"  {problem}" for problem in problems))
@@ -47,7 +48,7 @@ def _split(value: Any) -> Any:
 
 
 def parse_origin(text: str) -> str:
-    """`https://console.example.com`, normalised; with a path, query or user it is no origin."""
+    """Return an origin such as `https://console.example.com`, normalised. Raise ValueError."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
@@ -56,18 +57,18 @@ def parse_origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def parse_key_secrets(text: str) -> dict[int, str]:
-    """`2:…,1:…` as {2: …, 1: …}, newest first."""
+def parse_key_peppers(text: str) -> dict[int, str]:
+    """Return `2:…,1:…` as {2: …, 1: …}, newest first. Raise ValueError."""
     found: dict[int, str] = {}
     for part in text.split(","):
-        number, colon, secret = part.strip().partition(":")
+        number, colon, pepper = part.strip().partition(":")
         if not colon or not number.isdecimal():
-            raise ValueError("must read 2:SECRET,1:SECRET with the newest first")
+            raise ValueError("must read 2:PEPPER,1:PEPPER with the newest first")
         if int(number) in found:
-            raise ValueError(f"version {number} is given twice")
-        if len(secret) < MIN_SECRET_LENGTH:
-            raise ValueError(f"secret {number} is shorter than {MIN_SECRET_LENGTH} characters")
-        found[int(number)] = secret
+            raise ValueError(f"number {number} is given twice")
+        if len(pepper) < MIN_SECRET_LENGTH:
+            raise ValueError(f"pepper {number} is shorter than {MIN_SECRET_LENGTH} characters")
+        found[int(number)] = pepper
     if list(found) != sorted(found, reverse=True):
         raise ValueError("must be ordered newest (highest number) first")
     return found
@@ -154,8 +155,8 @@ def _secret_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _key_secrets(secret: SecretStr) -> SecretStr:
-    parse_key_secrets(secret.get_secret_value())
+def _key_peppers(secret: SecretStr) -> SecretStr:
+    parse_key_peppers(secret.get_secret_value())
     return secret
 
 
@@ -172,7 +173,7 @@ Origins = Annotated[list[Annotated[str, AfterValidator(parse_origin)]], NoDecode
 
 
 class Environment(BaseSettings):
-    """Every setting, its type, its default, and what it is for."""
+    """Every setting, with its type, default and description."""
 
     # An empty variable means "not given", so that it hides no NAME_FILE.
     model_config = SettingsConfigDict(
@@ -209,11 +210,14 @@ class Environment(BaseSettings):
         description="Signs tokens and admin sessions; 32 characters or more. "
         "Generated once into `MAIM_DATA_DIR` for the embedded default, required with a `DATABASE_URL`.",
     )
-    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(_key_secrets)] | None = Field(
+    MAIM_KEY_PEPPERS: Annotated[SecretStr, AfterValidator(_key_peppers)] | None = Field(
         None,
-        description="The HMAC secrets API keys are stored under, as `2:SECRET,1:SECRET`, newest first; 32 "
+        description="The peppers (HMAC keys) that API keys are stored under, as `2:PEPPER,1:PEPPER`, newest first; 32 "
         "characters or more each. Keep old ones: the keys stored under them die with them. Generated or "
         "required like `MAIM_SECRET_KEY`.",
+    )
+    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(_key_peppers)] | None = Field(
+        None, description="The former name of `MAIM_KEY_PEPPERS`, which goes on working."
     )
     MAIM_ENCRYPTION_KEYS: Annotated[SecretStr, AfterValidator(_encryption_keys)] | None = Field(
         None,
@@ -299,7 +303,7 @@ class Environment(BaseSettings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _name_all_that_is_wrong(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
+    def _report_all_problems(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
         lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS", "MAIM_SECRET_NAMES")
         problems = _unreadable_files(values) + cls._conflicts(values)
         try:
@@ -314,7 +318,7 @@ class Environment(BaseSettings):
 
     @classmethod
     def _conflicts(cls, values: Mapping[str, Any]) -> list[str]:
-        """What is wrong between variables, as they were given: each may be wrong by itself too."""
+        """Return the problems between variables, as they were given; a variable may be wrong by itself too."""
         problems = []
         binds = ("MAIM_PUBLIC_BIND", "MAIM_INTERNAL_BIND")
         public, internal = (values.get(name, cls.model_fields[name].default).rpartition(":")[2] for name in binds)
@@ -323,9 +327,11 @@ class Environment(BaseSettings):
         if "DATABASE_URL" in values:
             problems += [
                 f"{name}: required when DATABASE_URL is given (every machine must use the same one)"
-                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_SECRETS", "MAIM_ENCRYPTION_KEYS")
-                if name not in values and f"{name}_FILE" not in values
+                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_PEPPERS", "MAIM_ENCRYPTION_KEYS")
+                if not any(given in values for given in _given_as(name))
             ]
+        if len({values[name] for name in ("MAIM_KEY_PEPPERS", _FORMER_PEPPERS) if name in values}) > 1:
+            problems.append(f"{_FORMER_PEPPERS}: is the former name of MAIM_KEY_PEPPERS, which has another value")
         workers = values.get("MAIM_WORKERS", "1")
         if workers.isdecimal() and int(workers) > 1 and "REDIS_URL" not in values:
             problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
@@ -348,36 +354,36 @@ class Environment(BaseSettings):
         return parse_auth_rate(self.MAIM_AUTH_RATE)
 
     def secret_key(self) -> str:
-        """The given secret key, or the one kept in the data directory; raises InvalidEnvironment."""
+        """Return the given secret key, or the one kept in the data directory. Raise InvalidEnvironment."""
         if self.MAIM_SECRET_KEY is not None:
             return self.MAIM_SECRET_KEY.get_secret_value()
         return self._kept_secret("secret_key", secrets.token_urlsafe(48))
 
-    def key_secrets(self) -> dict[int, str]:
-        """HMAC secrets by version, newest first; given, or kept in the data directory.
+    def key_peppers(self) -> dict[int, str]:
+        """Return the peppers of API keys by id, newest first: as given, or as kept in the data directory.
 
-        Raises InvalidEnvironment.
+        Raise InvalidEnvironment.
         """
-        if self.MAIM_KEY_SECRETS is not None:
-            return parse_key_secrets(self.MAIM_KEY_SECRETS.get_secret_value())
-        return parse_key_secrets(self._kept_secret("key_secrets", f"1:{secrets.token_urlsafe(48)}"))
+        if given := self.MAIM_KEY_PEPPERS or self.MAIM_KEY_SECRETS:
+            return parse_key_peppers(given.get_secret_value())
+        return parse_key_peppers(self._kept_secret("key_secrets", f"1:{secrets.token_urlsafe(48)}"))
 
     def encryption_keys(self) -> tuple[str, ...]:
-        """Fernet keys, newest first; given, or kept in the data directory. Raises InvalidEnvironment."""
+        """Return the Fernet keys, newest first. Raise InvalidEnvironment."""
         if self.MAIM_ENCRYPTION_KEYS is not None:
             return parse_encryption_keys(self.MAIM_ENCRYPTION_KEYS.get_secret_value())
         fresh = base64.urlsafe_b64encode(secrets.token_bytes(FERNET_KEY_BYTES)).decode()
         return parse_encryption_keys(self._kept_secret("encryption_keys", fresh))
 
     def make_data_dir(self) -> None:
-        """Makes the data directory if there is none; raises InvalidEnvironment."""
+        """Create the data directory if it is missing. Raise InvalidEnvironment."""
         try:
             self.MAIM_DATA_DIR.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidEnvironment(f"MAIM_DATA_DIR: cannot be made ({error.strerror})") from error
 
     def _kept_secret(self, name: str, fresh: str) -> str:
-        """The secret in a file of the data directory; the first to ask writes `fresh` there, for its owner alone."""
+        """Return the secret in a file of the data directory. Write `fresh` there first if the file is missing."""
         self.make_data_dir()
         path = self.MAIM_DATA_DIR / name
         try:
@@ -389,9 +395,9 @@ class Environment(BaseSettings):
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads `NAME` from the file that `NAME_FILE` names, as container secrets are given.
+    """A settings source that reads `NAME` from the file in `NAME_FILE`, as container secrets are given.
 
-    What cannot be read is passed on as `NAME_FILE` with the error, to be named with all else that is wrong.
+    An unreadable file is passed on as `NAME_FILE` with its error, so that it is reported with the other problems.
     """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
@@ -408,6 +414,12 @@ class _FileSource(PydanticBaseSettingsSource):
         return {name: value for value, name, _is_complex in found if value is not None}
 
 
+def _given_as(name: str) -> list[str]:
+    """Return the variables that may give this setting."""
+    names = [name, _FORMER_PEPPERS] if name == "MAIM_KEY_PEPPERS" else [name]
+    return [*names, *(f"{name}_FILE" for name in names)]
+
+
 def _unreadable_files(values: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: cannot be read ({value.strerror if isinstance(value, OSError) else 'it is not text'})"
@@ -417,18 +429,18 @@ def _unreadable_files(values: Mapping[str, Any]) -> list[str]:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Puts `text` into `path`, whole and readable by its owner alone, unless somebody is faster."""
+    """Write `text` to `path` atomically and readable by its owner only, unless another process did already."""
     mine = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     mine.touch(mode=0o600, exist_ok=False)
     try:
         mine.write_text(text)
         os.link(mine, path)
     except FileExistsError:
-        pass  # then theirs counts
+        pass  # written by another process at the same moment
     finally:
         mine.unlink()
 
 
 def load() -> Environment:
-    """The checked environment; raises InvalidEnvironment."""
+    """Return the checked environment. Raise InvalidEnvironment."""
     return Environment()  # type: ignore[call-arg]  # every field has a default

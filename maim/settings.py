@@ -15,7 +15,7 @@ from maim import __version__, environment
 try:
     ENV = environment.load()
     SECRET_KEY = ENV.secret_key()
-    KEY_SECRETS = ENV.key_secrets()
+    KEY_PEPPERS = ENV.key_peppers()
     ENCRYPTION_KEYS = ENV.encryption_keys()
     if not ENV.DATABASE_URL:
         ENV.make_data_dir()

@@ -10,7 +10,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
-from core.models import Change
+from core.models import FeedEntry
 from core.revisions import raise_revisions
 from tenants.models import Membership, Role, Tenant
 from tenants.services import audit_state, set_revision
@@ -43,7 +43,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[RowU
         if has_new_defaults:
             epoch.on_epoch(partial(set_revision, stored))
         if has_new_defaults or stored.status != was["status"]:
-            change_feed.publish(Change.Kind.TENANT, [stored.id], tenant_id=stored.id)
+            change_feed.publish(FeedEntry.Kind.TENANT, [stored.id], tenant_id=stored.id)
         epoch.invalidate(stored.id)
         if stored.owner_id != owner_id:
             Membership.objects.filter(tenant=stored, user_id=owner_id).delete()

@@ -16,7 +16,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor, ActorKind
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Invalid
-from core.models import Change
+from core.models import FeedEntry
 from core.revisions import check_revision
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
@@ -166,7 +166,7 @@ def update_tenant(
     if has_new_defaults:
         epoch.on_epoch(partial(set_revision, row))
     if has_new_defaults or row.status != status_before:
-        change_feed.publish(Change.Kind.TENANT, [row.id], tenant_id=row.id)
+        change_feed.publish(FeedEntry.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     return row
 
@@ -182,7 +182,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     before = audit_state(row)
     epoch.invalidate(row.id)
     change_feed.publish(
-        Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
+        FeedEntry.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
     )
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)

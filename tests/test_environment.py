@@ -25,7 +25,7 @@ SECRET = "not to be printed, and long enough to be a secret"
 OTHER_SECRET = "nor is this one, which is long enough just as well"
 FERNET_KEY = "bm90IHRvIGJlIHByaW50ZWQsIDMyIGJ5dGVzIGxvbmc="
 OTHER_FERNET_KEY = "bm9yIGlzIHRoaXMgb25lLCAzMiBieXRlcyBsb25nIC4="
-KEY_SECRETS = "1:" + "s" * 40
+KEY_PEPPERS = "1:" + "s" * 40
 Load = Callable[..., Environment]
 
 
@@ -120,10 +120,10 @@ class TestDefaults:
         assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate(3, 100)
         assert given(MAIM_AUTH_RATE="off").auth_rate is None
 
-    def test_the_secrets_of_keys_are_versioned(self, given: Load) -> None:
-        environment = given(MAIM_KEY_SECRETS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}")
+    def test_peppers_of_keys_have_ids(self, given: Load) -> None:
+        environment = given(MAIM_KEY_PEPPERS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}")
 
-        assert list(environment.key_secrets()) == [12, 1]
+        assert list(environment.key_peppers()) == [12, 1]
 
     def test_names_of_secrets_are_patterns(self, given: Load) -> None:
         assert given(MAIM_SECRET_NAMES="licenseNumber, *_pin,, 许可证").MAIM_SECRET_NAMES == [
@@ -158,7 +158,8 @@ class TestWrongValues:
             ("MAIM_INTERNAL_BIND", ["::1:8000", "127.0.0.1:", "127.0.0.1:http"]),
             ("REDIS_URL", ["localhost:6379", "http://h", "redis://", "redis://h:port", "unix:///tmp/redis.sock"]),
             ("MAIM_SECRET_KEY", ["short"]),
-            ("MAIM_KEY_SECRETS", [SECRET, f"1:{SECRET[:9]}", f"x:{'s' * 40}", f"1:{'s' * 40},2:{'t' * 40}"]),
+            ("MAIM_KEY_SECRETS", ["1:short"]),
+            ("MAIM_KEY_PEPPERS", [SECRET, f"1:{SECRET[:9]}", f"x:{'s' * 40}", f"1:{'s' * 40},2:{'t' * 40}"]),
             (
                 "MAIM_ENCRYPTION_KEYS",
                 ["x" * 44, FERNET_KEY[:-2], f"{FERNET_KEY},", f"{FERNET_KEY},{SECRET}", "YWJj", "小明" * 22],
@@ -191,7 +192,7 @@ class TestWrongValues:
             given,
             DATABASE_URL=url,
             MAIM_SECRET_KEY=SECRET,
-            MAIM_KEY_SECRETS=KEY_SECRETS,
+            MAIM_KEY_PEPPERS=KEY_PEPPERS,
             MAIM_ENCRYPTION_KEYS=FERNET_KEY,
         )
 
@@ -202,7 +203,7 @@ class TestWrongValues:
 
         assert [line.partition(": required when DATABASE_URL")[0] for line in found] == [
             "MAIM_SECRET_KEY",
-            "MAIM_KEY_SECRETS",
+            "MAIM_KEY_PEPPERS",
             "MAIM_ENCRYPTION_KEYS",
         ]
 
@@ -223,7 +224,7 @@ class TestWrongValues:
             "MAIM_PUBLIC_BIND": "0.0.0.0:8000",
             "DATABASE_URL": "mysql://maim:topsecret/@db:3306/maim",
             "REDIS_URL": "redis://:topsecret/@cache",
-            "MAIM_KEY_SECRETS": "1:topsecret",
+            "MAIM_KEY_PEPPERS": "1:topsecret",
             "MAIM_ENCRYPTION_KEYS": "topsecret",
             "MAIM_SECRET_KEY_FILE": str(tmp_path / "missing"),
             "MAIM_CORS_ORIGINS": "*",
@@ -259,14 +260,14 @@ class TestSecrets:
         data = tmp_path / "deep" / "var"
 
         first = given(MAIM_DATA_DIR=str(data))
-        key, key_secrets, encryption_keys = first.secret_key(), first.key_secrets(), first.encryption_keys()
+        key, peppers, encryption_keys = first.secret_key(), first.key_peppers(), first.encryption_keys()
         second = load()
 
-        assert (second.secret_key(), second.key_secrets()) == (key, key_secrets)
+        assert (second.secret_key(), second.key_peppers()) == (key, peppers)
         assert second.encryption_keys() == encryption_keys
         assert len(key) >= 32
-        assert [(version, len(secret) >= 32) for version, secret in key_secrets.items()] == [(1, True)]
-        assert key != key_secrets[1]
+        assert [(pepper_id, len(pepper) >= 32) for pepper_id, pepper in peppers.items()] == [(1, True)]
+        assert key != peppers[1]
         assert [Fernet(each).decrypt(Fernet(each).encrypt(b"a text")) for each in encryption_keys] == [b"a text"]
         assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {
             "secret_key": 0o600,
@@ -279,7 +280,7 @@ class TestSecrets:
             "import os, sys; from maim.environment import load\n"
             "for line in sys.stdin:\n"
             "    os.environ['MAIM_DATA_DIR'] = line.strip(); e = load()\n"
-            "    print(e.secret_key(), e.key_secrets()[1], *e.encryption_keys(), flush=True)\n"
+            "    print(e.secret_key(), e.key_peppers()[1], *e.encryption_keys(), flush=True)\n"
         )
         environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
         with ExitStack() as stack:
@@ -303,28 +304,28 @@ class TestSecrets:
                 assert sorted(path.name for path in data.iterdir()) == ["encryption_keys", "key_secrets", "secret_key"]
 
     def test_that_are_given_are_not_made(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert environment.secret_key() == SECRET
         assert environment.encryption_keys() == (FERNET_KEY,)
-        assert environment.key_secrets() == {3: "s" * 40}
+        assert environment.key_peppers() == {3: "s" * 40}
         assert not environment.MAIM_DATA_DIR.exists()
 
     def test_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
-        texts = {"key": SECRET, "keys": KEY_SECRETS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
+        texts = {"key": SECRET, "keys": KEY_PEPPERS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
         for name, text in texts.items():
             (tmp_path / name).write_text(text + "\n")
 
         environment = given(
             MAIM_SECRET_KEY_FILE=str(tmp_path / "key"),
-            MAIM_KEY_SECRETS_FILE=str(tmp_path / "keys"),
+            MAIM_KEY_PEPPERS_FILE=str(tmp_path / "keys"),
             MAIM_ENCRYPTION_KEYS_FILE=str(tmp_path / "fernet"),
             DATABASE_URL_FILE=str(tmp_path / "url"),
             MAIM_SECRET_KEY="",  # as a compose file passes on what nobody set
         )
 
         assert environment.secret_key() == SECRET
-        assert environment.key_secrets() == {1: "s" * 40}
+        assert environment.key_peppers() == {1: "s" * 40}
         assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.database_url == "mysql://maim:maim@db/maim"
 
@@ -337,16 +338,43 @@ class TestSecrets:
         (tmp_path / "binary").write_bytes(b"\xff\xfe")
 
         found = problems(
-            given, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"), MAIM_KEY_SECRETS_FILE=str(tmp_path / "binary")
+            given, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"), MAIM_KEY_PEPPERS_FILE=str(tmp_path / "binary")
         )
 
         assert found == [
             "MAIM_SECRET_KEY_FILE: cannot be read (No such file or directory)",
-            "MAIM_KEY_SECRETS_FILE: cannot be read (it is not text)",
+            "MAIM_KEY_PEPPERS_FILE: cannot be read (it is not text)",
         ]
 
+    def test_peppers_may_be_given_by_their_former_name(self, given: Load, tmp_path: Path) -> None:
+        environment = given(MAIM_KEY_SECRETS=KEY_PEPPERS)
+
+        assert environment.key_peppers() == {1: "s" * 40}
+        assert not environment.MAIM_DATA_DIR.exists()
+
+    @pytest.mark.parametrize("name", ["MAIM_KEY_SECRETS", "MAIM_KEY_SECRETS_FILE", "MAIM_KEY_PEPPERS_FILE"])
+    def test_peppers_by_any_name_suffice_for_a_database(self, given: Load, tmp_path: Path, name: str) -> None:
+        (tmp_path / "keys").write_text(KEY_PEPPERS)
+        value = str(tmp_path / "keys") if name.endswith("_FILE") else KEY_PEPPERS
+
+        environment = given(
+            DATABASE_URL="mysql://maim:maim@db/maim",
+            MAIM_SECRET_KEY=SECRET,
+            MAIM_ENCRYPTION_KEYS=FERNET_KEY,
+            **{name: value},
+        )
+
+        assert environment.key_peppers() == {1: "s" * 40}
+
+    def test_peppers_by_both_names_must_be_the_same(self, given: Load) -> None:
+        both = given(MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS=KEY_PEPPERS)
+        (line,) = problems(given, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS="1:" + "t" * 40)
+
+        assert both.key_peppers() == {1: "s" * 40}
+        assert line.startswith("MAIM_KEY_SECRETS: is the former name of MAIM_KEY_PEPPERS")
+
     def test_are_not_shown_with_the_environment(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS=KEY_SECRETS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert SECRET not in repr(environment)
         assert "s" * 40 not in repr(environment)

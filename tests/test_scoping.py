@@ -20,7 +20,7 @@ from agents.services import plugins, templates
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
@@ -40,7 +40,7 @@ NOT_SCOPED = {
     AuditEntry: "is read by operators alone, and outlives the tenant",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
-    Change: "is told to the internal surface alone, and says so when a tenant is gone",
+    FeedEntry: "is told to the internal surface alone, and says so when a tenant is gone",
 }
 
 # Who may see every tenant's rows: `file` or `file::function`, each with its reason.
@@ -224,7 +224,7 @@ def use(key: ApiKey) -> None:
 
 
 # What a change leaves behind besides itself.
-TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.Change"}
+TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"}
 
 
 def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: Person, charlie: Person) -> None:

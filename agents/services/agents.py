@@ -20,7 +20,7 @@ from agents.services.config_versions import ConfigWrite, lock_agent
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation, upsert
-from core.models import Change
+from core.models import FeedEntry
 from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
 
@@ -133,7 +133,7 @@ def update_agent(
     if has_new_config:
         config_versions.add_version(row, config_before, actor=actor, note=write.note)
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
-        change_feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
+        change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
     if not _VERIFICATION_FIELDS.isdisjoint(changes):
         epoch.invalidate(row.id)
@@ -150,7 +150,7 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     config_versions.expect(row, expected)
     before = {**audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
-    change_feed.publish(Change.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
+    change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 

@@ -19,7 +19,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, translate_unique_violation
 from core.errors import Forbidden, Invalid
-from core.models import Change
+from core.models import FeedEntry
 from core.revisions import check_revision
 from tenants.access import Access, get_tenant, tenants_for
 from tenants.errors import TenantNotFound
@@ -162,7 +162,7 @@ def delete_template(*, actor: Actor, template: Template, expected: Container[int
     row = _lock(template)
     check_revision(row, expected)
     before = audit_state(row)
-    change_feed.publish(Change.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
+    change_feed.publish(FeedEntry.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(
         actor=actor, action="template.delete", object_id=template.id, tenant_id=template.tenant_id, before=before
@@ -192,7 +192,7 @@ def _change(template: Template, sent: Config, *, actor: Actor, replace: bool = F
 def _announce(template: Template) -> None:
     """Notes the epoch of the config's change, and tells those who follow the template's agents."""
     epoch.on_epoch(lambda number: _set_config_epoch(template, number))
-    change_feed.publish(Change.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
+    change_feed.publish(FeedEntry.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
 
 
 def _set_config_epoch(template: Template, number: int) -> None:

@@ -25,7 +25,7 @@ from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins
 from agents.tests.config_doors import shown
 from core.db import RowUpdate
-from core.models import AuditEntry, Change, Invalidation
+from core.models import AuditEntry, FeedEntry, Invalidation
 from tenants.models import Tenant
 from tests.support.configs import MASK, Config, model, provider
 from tests.support.people import OPERATOR, Person, make_agent, make_key
@@ -51,7 +51,7 @@ def adopt(*, new: Sequence[Agent] = (), rows: Sequence[RowUpdate[Agent]] = ()) -
 
 
 def forget_what_was_told() -> None:
-    for told in (AuditEntry, Change, Invalidation):
+    for told in (AuditEntry, FeedEntry, Invalidation):
         told.objects.all().delete()
 
 
@@ -80,7 +80,7 @@ def versions(agent: Agent) -> list[ConfigVersion]:
 
 
 def feed() -> list[tuple[str, str, str | None]]:
-    return list(Change.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
+    return list(FeedEntry.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
 
 
 def invalidated() -> set[str]:

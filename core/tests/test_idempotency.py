@@ -18,8 +18,8 @@ from core import epoch, idempotency
 from core.actor import Actor, ActorKind
 from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict, Invalid
-from core.idempotency import AnswerLost, KeyReused
-from core.models import IdempotentAnswer
+from core.idempotency import KeyReused, ResponseLost
+from core.models import IdempotentResponse
 from core.tests.models import Thing
 
 pytestmark = pytest.mark.usefixtures("things")
@@ -47,7 +47,9 @@ class Service:
         return {"number": number, "secret": SECRET, "nested": [{"name": "小明"}, None]}
 
     def once(self, actor: Actor = ALICE, key: str = "a key", request: str = "POST /things", body: Any = None) -> Any:
-        return idempotency.once(actor=actor, key=key, request=request, body=body or {"name": "x"}, act=self.act)
+        return idempotency.run_once(
+            actor=actor, key=key, request=request, body=body or {"name": "x"}, operation=self.act
+        )
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ class TestARepeat:
     def test_whose_answer_can_no_longer_be_read_is_not_carried_out_again(self, service: Service) -> None:
         service.once()
 
-        with override_settings(ENCRYPTION_KEYS=(Fernet.generate_key().decode(),)), pytest.raises(AnswerLost):
+        with override_settings(ENCRYPTION_KEYS=(Fernet.generate_key().decode(),)), pytest.raises(ResponseLost):
             service.once()
 
         assert service.calls == 1
@@ -124,19 +126,19 @@ class TestAFailure:
             raise Conflict("not now")
 
         with pytest.raises(Conflict, match="not now"):
-            idempotency.once(actor=ALICE, key="a key", request="POST /things", body={"name": "x"}, act=fail)
-        assert (IdempotentAnswer.objects.count(), Thing.objects.count()) == (0, 0)
+            idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={"name": "x"}, operation=fail)
+        assert (IdempotentResponse.objects.count(), Thing.objects.count()) == (0, 0)
 
         assert service.once()["number"] == 2
 
     def test_to_keep_the_answer_undoes_the_change(self, service: Service) -> None:
         """Never a change whose secret nobody can be told again."""
         with pytest.raises(TypeError):
-            idempotency.once(
-                actor=ALICE, key="a key", request="POST /things", body={}, act=lambda: [service.act(), object()]
+            idempotency.run_once(
+                actor=ALICE, key="a key", request="POST /things", body={}, operation=lambda: [service.act(), object()]
             )
 
-        assert (IdempotentAnswer.objects.count(), Thing.objects.count()) == (0, 0)
+        assert (IdempotentResponse.objects.count(), Thing.objects.count()) == (0, 0)
 
 
 class TestTheKey:
@@ -164,7 +166,7 @@ class TestAtRest:
     def test_nothing_of_it_can_be_read(self, service: Service) -> None:
         service.once(body={"name": "a name"})
 
-        row = str(IdempotentAnswer.objects.values().get())
+        row = str(IdempotentResponse.objects.values().get())
         assert not any(text in row for text in (SECRET, "a key", "a name", "user_1", "things"))
 
     def test_what_is_kept_no_longer_is_swept(self, service: Service) -> None:
@@ -195,7 +197,7 @@ class TestItsWait:
             invalidate()
             invalidate()
 
-        idempotency.once(actor=ALICE, key="a key", request="POST /things", body={}, act=act)
+        idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={}, operation=act)
 
         assert waits == [0.26]
 
@@ -234,7 +236,7 @@ class TestAtOnce:
         def send() -> Any:
             ready.wait()
             try:
-                return idempotency.once(actor=ALICE, key="a key", request="POST /things", body={}, act=act)
+                return idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={}, operation=act)
             except Conflict:
                 return None
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from agent_config.secrets import opened
 from core import epoch
 from core.db import RowUpdate
-from core.models import AuditEntry, Change, Invalidation
+from core.models import AuditEntry, FeedEntry, Invalidation
 from tenants import services
 from tenants.bulk_import import FIELDS, adopt_tenants
 from tenants.models import Membership, Role, Tenant
@@ -52,7 +52,7 @@ def here(name: str, **fields: Any) -> Tenant:
     """A tenant that was taken over before, of which nothing is told any more."""
     tenant = from_there(name, **fields)
     adopt(new=[tenant])
-    for told in (AuditEntry, Change, Invalidation):
+    for told in (AuditEntry, FeedEntry, Invalidation):
         told.objects.all().delete()
     return Tenant.objects.get(pk=tenant.pk)
 
@@ -79,7 +79,7 @@ def roles(tenant: Tenant) -> dict[str, str]:
 
 
 def feed() -> list[tuple[str, str, str | None]]:
-    return list(Change.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
+    return list(FeedEntry.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
 
 
 def audited() -> list[tuple[str, str, Any, Any]]:
@@ -290,7 +290,7 @@ class TestAgentDefaults:
         assert "sk-new" not in json.dumps(acme.tenant_config)
         assert acme.defaults_revision == epoch.current() > 0
         assert feed() == [("tenant", acme.id, acme.id)]
-        assert [entry.epoch for entry in Change.objects.all()] == [acme.defaults_revision]
+        assert [entry.epoch for entry in FeedEntry.objects.all()] == [acme.defaults_revision]
 
     def test_that_changed_leave_no_secret_in_the_audit_log(self) -> None:
         acme = here("Acme", tenant_config=defaults("sk-old"))

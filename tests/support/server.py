@@ -57,7 +57,7 @@ class MaimServer:
             "MAIM_INTERNAL_BIND": f"127.0.0.1:{self.internal_port}",
             "MAIM_DATA_DIR": str(directory),
             "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
-            "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
+            "MAIM_KEY_PEPPERS": "1:a key secret for tests of thirty-two or more",
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             "MAIM_AUTH_RATE": "off",
             **environment,
