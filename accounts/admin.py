@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.models import User
+from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
 from core.admin_base import OperatorAdmin, actor_of, change_url
 from core.admin_forms import ServiceForm, show_refusal
@@ -29,7 +30,7 @@ def _password_field(label: Any) -> forms.CharField:
     return forms.CharField(
         label=label,
         strip=False,
-        max_length=services.MAX_PASSWORD_LENGTH,
+        max_length=MAX_PASSWORD_LENGTH,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 

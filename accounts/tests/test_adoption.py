@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError
 
 from accounts import services
-from accounts.bulk_import import adopt_users, former_password
+from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
 from core.db import RowUpdate
 from core.models import AuditEntry
@@ -48,7 +48,7 @@ def changed(stored: User, **wanted: Any) -> RowUpdate[User]:
 
 
 def adopt(*, new: Sequence[User] = (), rows: Sequence[RowUpdate[User]] = ()) -> None:
-    adopt_users(actor=OPERATOR, new=new, changed=rows)
+    import_users(actor=OPERATOR, new=new, changed=rows)
 
 
 def signed_in(user: User) -> str:

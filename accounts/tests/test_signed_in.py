@@ -19,11 +19,11 @@ ME = "/api/v1/auth/me"
 
 
 def test_it_is_the_person_and_the_session(alice: Person, charlie: Person) -> None:
-    found = services.signed_in(alice.token)
+    found = services.authenticate_token(alice.token)
 
     assert found.user == alice.user
     assert TokenSession.objects.get(pk=found.session_id).user == alice.user
-    assert services.signed_in(charlie.token).user == charlie.user
+    assert services.authenticate_token(charlie.token).user == charlie.user
 
 
 def test_the_person_is_as_the_orm_has_them(alice: Person) -> None:
@@ -33,7 +33,7 @@ def test_the_person_is_as_the_orm_has_them(alice: Person) -> None:
     )
     names = [field.attname for field in User._meta.concrete_fields]
 
-    found = services.signed_in(alice.token).user
+    found = services.authenticate_token(alice.token).user
 
     stored = User.objects.get(pk=alice.user.pk)
     assert [(name, getattr(found, name)) for name in names] == [(name, getattr(stored, name)) for name in names]
@@ -42,7 +42,7 @@ def test_the_person_is_as_the_orm_has_them(alice: Person) -> None:
 
 def test_it_takes_one_query(alice: Person) -> None:
     with CaptureQueriesContext(connection) as captured:
-        user = services.signed_in(alice.token).user
+        user = services.authenticate_token(alice.token).user
         assert (user.id, user.username, user.email) == (alice.user.id, "alice", None)
 
     assert len(captured) == 1
@@ -52,7 +52,7 @@ def test_nobody_is_signed_in_once_the_session_is_over(alice: Person) -> None:
     TokenSession.objects.filter(user=alice.user).delete()
 
     with pytest.raises(Unauthenticated):
-        services.signed_in(alice.token)
+        services.authenticate_token(alice.token)
     assert alice.client.get(ME).status_code == 401
 
 
@@ -60,7 +60,7 @@ def test_nobody_is_signed_in_once_they_are_deactivated(alice: Person) -> None:
     User.objects.filter(pk=alice.user.pk).update(is_active=False)
 
     with pytest.raises(Unauthenticated):
-        services.signed_in(alice.token)
+        services.authenticate_token(alice.token)
     assert alice.client.get(ME).status_code == 401
 
 
