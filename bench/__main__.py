@@ -12,9 +12,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.cases import CASES, MEMORY, RESOLVE, Bench, Memory, memory
+from bench.cases import CASES, MEMORY, RESOLVE, Memory, memory
 from bench.config_cases import resolve_ms
 from bench.databases import Databases
+from bench.harness import Bench
 from bench.load import Wrong
 from bench.report import Report
 from bench.rounds import FULL, QUICK, Plan, Result, Rounds
