@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from typing import Any, ClassVar
 
 import pytest
 from django.contrib.admin.utils import quote
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
@@ -313,43 +311,6 @@ def test_who_may_only_look_sets_no_password(alice: Person) -> None:
     assert page not in oscar.get(url(alice.user, "change")).content.decode()
     assert oscar.client.post(page, {"password": NEW_PASSWORD, "password_again": NEW_PASSWORD}).status_code == 403
     assert User.objects.get(pk=alice.user.pk).check_password(PASSWORD)
-
-
-# ---- manage.py createsuperuser
-
-
-def test_createsuperuser_makes_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", "root")
-    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-    monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "root@example.org")
-
-    call_command("createsuperuser", interactive=False, stdout=StringIO())
-
-    root = User.objects.get()
-    assert (root.username, root.email, root.is_staff, root.is_superuser) == ("root", "root@example.org", True, True)
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.actor_kind, entry.actor_label) == (
-        "user.create",
-        "command",
-        "manage.py createsuperuser",
-    )
-    assert log_in("root").status_code == 302
-
-
-@pytest.mark.parametrize(
-    ("username", "password", "sentence"),
-    [
-        ("ALICE", PASSWORD, "This username is already taken"),
-        ("root", "short", "The password must have at least 8 characters"),
-    ],
-)
-def test_createsuperuser_says_what_is_wrong(
-    alice: Person, monkeypatch: pytest.MonkeyPatch, username: str, password: str, sentence: str
-) -> None:
-    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
-
-    with pytest.raises(CommandError, match=sentence):
-        call_command("createsuperuser", interactive=False, username=username, email="root@example.org")
 
 
 class NoticingHasher(MD5PasswordHasher):
