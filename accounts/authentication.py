@@ -9,7 +9,7 @@ from accounts.services import AuthenticatedSession
 
 
 class SessionTokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <access token>` (RFC 6750). Loads the user at every request."""
+    """Authentication by `Authorization: Bearer <access token>` (RFC 6750). It loads the user at every request."""
 
     def authenticate(self, request: Request) -> AuthenticatedSession | None:
         scheme, _, token = get_authorization_header(request).partition(b" ")

@@ -43,7 +43,7 @@ Revisions = dict[tuple[str, Any], int]
 
 
 @pytest.fixture(scope="module")
-def scene(kept: None) -> Scene:
+def scene(module_transaction: None) -> Scene:
     return make_scene(register("alice"))
 
 

@@ -67,7 +67,7 @@ def test_a_wrong_password_is_an_error_of_the_form(olivia: Operator) -> None:
 def test_too_many_attempts_are_an_error_of_the_form(olivia: Operator, settings: Any) -> None:
     settings.REDIS_URL = None
     settings.AUTH_RATE = AuthRate(2, 60)
-    throttle._alone().storage.reset()
+    throttle._memory_limiter().storage.reset()
 
     answers = [log_in("olivia", "wrong password") for _ in range(3)]
 
@@ -224,7 +224,7 @@ def test_an_own_password_that_is_refused(olivia: Operator, old: str, new: str, s
 def test_guesses_at_an_own_old_password_are_counted(olivia: Operator, settings: Any) -> None:
     settings.REDIS_URL = None
     settings.AUTH_RATE = AuthRate(1, 60)
-    throttle._alone().storage.reset()
+    throttle._memory_limiter().storage.reset()
     fields = {"old_password": "wrong", "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
 
     answers = [olivia.submit("/admin/password_change/", **fields).content.decode() for _ in range(2)]
