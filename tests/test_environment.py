@@ -1,4 +1,4 @@
-"""The settings an operator gives: what they default to, how wrong ones are named, how secrets are kept."""
+"""Settings from the environment: defaults, errors, and generated secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Load = Callable[..., Environment]
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
-    """Loads an environment in which exactly these variables are set."""
+    """Load the environment with exactly these variables."""
     for name in [name for name in os.environ if is_ours(name)]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -49,7 +49,7 @@ def is_ours(name: str) -> bool:
 
 
 def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[str]:
-    """Starts a management command of which only these variables are set."""
+    """Start a management command with only these variables."""
     inherited = {name: value for name, value in os.environ.items() if not is_ours(name)}
     return subprocess.Popen(
         [sys.executable, "manage.py", command],
@@ -62,14 +62,14 @@ def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[
 
 
 def problems(given: Load, **variables: str) -> list[str]:
-    """What is wrong with these variables, one line each."""
+    """Return the problems of these variables, one line each."""
     with pytest.raises(InvalidEnvironment) as raised:
         given(**variables)
     return [line.strip() for line in str(raised.value).splitlines()]
 
 
 class TestDefaults:
-    def test_nothing_has_to_be_given(self, given: Load) -> None:
+    def test_every_variable_is_optional(self, given: Load) -> None:
         environment = given()
 
         assert environment.public_bind == ("0.0.0.0", 8880)
@@ -93,7 +93,7 @@ class TestDefaults:
         assert environment.MAIMBOT_MODEL_CONFIG_PATH is None
         assert environment.MAIMBOT_BOT_CONFIG_TEMPLATE_PATH is None
 
-    def test_an_empty_variable_is_not_given(self, given: Load) -> None:
+    def test_empty_variable_counts_as_missing(self, given: Load) -> None:
         assert given(**dict.fromkeys(Environment.model_fields, "")) == given()
 
     @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ class TestDefaults:
             ("MAIM_LIMITS_FAIL", "open", "open"),
         ],
     )
-    def test_a_value_that_makes_sense_is_taken(self, given: Load, name: str, text: str, value: Any) -> None:
+    def test_valid_value_is_accepted(self, given: Load, name: str, text: str, value: Any) -> None:
         assert getattr(given(**{name: text}), name) == value
 
-    def test_the_rate_of_sign_ins(self, given: Load) -> None:
+    def test_rate_of_sign_ins_is_parsed(self, given: Load) -> None:
         assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate(3, 100)
         assert given(MAIM_AUTH_RATE="off").auth_rate is None
 
@@ -139,7 +139,7 @@ class TestDefaults:
             (f"{FERNET_KEY}, {OTHER_FERNET_KEY}", (FERNET_KEY, OTHER_FERNET_KEY)),
         ],
     )
-    def test_what_is_sealed_has_keys_newest_first(self, given: Load, text: str, keys: tuple[str, ...]) -> None:
+    def test_encryption_keys_are_newest_first(self, given: Load, text: str, keys: tuple[str, ...]) -> None:
         environment = given(MAIM_ENCRYPTION_KEYS=text)
 
         assert environment.encryption_keys() == keys
@@ -181,13 +181,13 @@ class TestWrongValues:
             ("MAIMBOT_BOT_CONFIG_TEMPLATE_PATH", ["/nowhere/bot.toml"]),
         ],
     )
-    def test_are_named(self, given: Load, name: str, wrong: list[str]) -> None:
+    def test_wrong_value_is_reported_with_its_variable(self, given: Load, name: str, wrong: list[str]) -> None:
         for value in wrong:
             found = problems(given, **{name: value})
             assert {line.partition(":")[0] for line in found} == {name}, value
 
     @pytest.mark.parametrize("url", ["postgres://db/maim", "maim", "mysql://u:pa/ss@db/maim"])
-    def test_a_database_of_another_kind(self, given: Load, url: str) -> None:
+    def test_other_database_is_refused(self, given: Load, url: str) -> None:
         found = problems(
             given,
             DATABASE_URL=url,
@@ -198,7 +198,7 @@ class TestWrongValues:
 
         assert [line.partition(":")[0] for line in found] == ["DATABASE_URL"]
 
-    def test_a_database_requires_the_secrets(self, given: Load) -> None:
+    def test_database_requires_the_secrets(self, given: Load) -> None:
         found = problems(given, DATABASE_URL="mysql://maim:maim@db/maim")
 
         assert [line.partition(": required when DATABASE_URL")[0] for line in found] == [
@@ -207,7 +207,7 @@ class TestWrongValues:
             "MAIM_ENCRYPTION_KEYS",
         ]
 
-    def test_the_surfaces_must_differ_in_their_port(self, given: Load) -> None:
+    def test_surfaces_must_differ_in_their_port(self, given: Load) -> None:
         (line,) = problems(given, MAIM_PUBLIC_BIND="10.0.0.1:9000", MAIM_INTERNAL_BIND="10.0.0.2:9000")
 
         assert line.startswith("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ")
@@ -219,7 +219,7 @@ class TestWrongValues:
         assert given(MAIM_WORKERS="2", REDIS_URL="redis://cache").MAIM_WORKERS == 2
 
     @pytest.mark.parametrize("command", ["check", "serve", "migrate"])
-    def test_stop_the_start_with_one_message_that_names_them_all(self, tmp_path: Path, command: str) -> None:
+    def test_command_stops_with_one_message_about_all_wrong_values(self, tmp_path: Path, command: str) -> None:
         wrong = {
             "MAIM_PUBLIC_BIND": "0.0.0.0:8000",
             "DATABASE_URL": "mysql://maim:topsecret/@db:3306/maim",
@@ -246,7 +246,7 @@ class TestWrongValues:
         assert sorted(named) == sorted([*wrong, "MAIM_INTERNAL_BIND"])
         assert "topsecret" not in printed + said
 
-    def test_a_data_directory_that_cannot_be_made(self, tmp_path: Path) -> None:
+    def test_data_directory_that_cannot_be_created_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
 
         process = manage("check", tmp_path / "file" / "var")
@@ -256,7 +256,7 @@ class TestWrongValues:
 
 
 class TestSecrets:
-    def test_are_made_once_for_their_owner_alone(self, given: Load, tmp_path: Path) -> None:
+    def test_secrets_are_generated_once_and_readable_by_the_owner_only(self, given: Load, tmp_path: Path) -> None:
         data = tmp_path / "deep" / "var"
 
         first = given(MAIM_DATA_DIR=str(data))
@@ -275,7 +275,7 @@ class TestSecrets:
             "encryption_keys": 0o600,
         }
 
-    def test_are_the_same_for_processes_that_start_at_once(self, tmp_path: Path) -> None:
+    def test_processes_that_start_at_once_share_the_secrets(self, tmp_path: Path) -> None:
         keep = (
             "import os, sys; from maim.environment import load\n"
             "for line in sys.stdin:\n"
@@ -303,7 +303,7 @@ class TestSecrets:
                 assert len(kept.pop().split()) == 3
                 assert sorted(path.name for path in data.iterdir()) == ["encryption_keys", "key_secrets", "secret_key"]
 
-    def test_that_are_given_are_not_made(self, given: Load) -> None:
+    def test_given_secrets_are_not_generated(self, given: Load) -> None:
         environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert environment.secret_key() == SECRET
@@ -311,7 +311,7 @@ class TestSecrets:
         assert environment.key_peppers() == {3: "s" * 40}
         assert not environment.MAIM_DATA_DIR.exists()
 
-    def test_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
+    def test_secrets_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
         texts = {"key": SECRET, "keys": KEY_PEPPERS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
         for name, text in texts.items():
             (tmp_path / name).write_text(text + "\n")
@@ -329,12 +329,12 @@ class TestSecrets:
         assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.database_url == "mysql://maim:maim@db/maim"
 
-    def test_in_a_file_yield_to_the_variable_itself(self, given: Load, tmp_path: Path) -> None:
+    def test_variable_wins_over_its_file(self, given: Load, tmp_path: Path) -> None:
         environment = given(MAIM_SECRET_KEY=SECRET, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"))
 
         assert environment.secret_key() == SECRET
 
-    def test_in_a_file_that_cannot_be_read_are_named(self, given: Load, tmp_path: Path) -> None:
+    def test_unreadable_file_is_reported(self, given: Load, tmp_path: Path) -> None:
         (tmp_path / "binary").write_bytes(b"\xff\xfe")
 
         found = problems(
@@ -373,7 +373,7 @@ class TestSecrets:
         assert both.key_peppers() == {1: "s" * 40}
         assert line.startswith("MAIM_KEY_SECRETS: is the former name of MAIM_KEY_PEPPERS")
 
-    def test_are_not_shown_with_the_environment(self, given: Load) -> None:
+    def test_repr_contains_no_secret(self, given: Load) -> None:
         environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert SECRET not in repr(environment)

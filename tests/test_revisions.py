@@ -30,7 +30,8 @@ from tests.audit_changes import CHANGES, MEASUREMENTS, NEW, Change
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, make_agent, make_key, register
 from tests.support.tables import changed_tables, tables
-from tests.test_audit import Scene, make_scene
+from tests.test_audit import Data as Scene
+from tests.test_audit import make_data
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +45,7 @@ Revisions = dict[tuple[str, Any], int]
 
 @pytest.fixture(scope="module")
 def scene(module_transaction: None) -> Scene:
-    return make_scene(register("alice"))
+    return make_data(register("alice"))
 
 
 def stored() -> Revisions:

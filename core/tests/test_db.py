@@ -221,7 +221,7 @@ class TestTransactional:
 
         assert len(calls) == 1
 
-    def test_deadlock_is_retried_five_times(self) -> None:
+    def test_deadlock_is_given_up_after_five_attempts(self) -> None:
         calls: list[Thing] = []
 
         @transactional
