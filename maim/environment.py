@@ -9,14 +9,11 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-import dj_database_url
 from pydantic import (
     AfterValidator,
     Field,
@@ -29,10 +26,25 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.setting_types import AuthRate, Bind, parse_bind
+from maim.environment_values import (
+    FERNET_KEY_BYTES,
+    check_auth_rate,
+    check_bind,
+    check_database_url,
+    check_encryption_keys,
+    check_host,
+    check_key_peppers,
+    check_network,
+    check_redis_url,
+    check_secret_key,
+    check_secret_name,
+    parse_auth_rate,
+    parse_encryption_keys,
+    parse_key_peppers,
+    parse_origin,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-MIN_SECRET_LENGTH = 32
-FERNET_KEY_BYTES = 32
 _FORMER_PEPPERS = "MAIM_KEY_SECRETS"
 
 
@@ -47,128 +59,10 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def parse_origin(text: str) -> str:
-    """Return an origin such as `https://console.example.com`, normalised. Raise ValueError."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def parse_key_peppers(text: str) -> dict[int, str]:
-    """Return `2:…,1:…` as {2: …, 1: …}, newest first. Raise ValueError."""
-    found: dict[int, str] = {}
-    for part in text.split(","):
-        number, colon, pepper = part.strip().partition(":")
-        if not colon or not number.isdecimal():
-            raise ValueError("must read 2:PEPPER,1:PEPPER with the newest first")
-        if int(number) in found:
-            raise ValueError(f"number {number} is given twice")
-        if len(pepper) < MIN_SECRET_LENGTH:
-            raise ValueError(f"pepper {number} is shorter than {MIN_SECRET_LENGTH} characters")
-        found[int(number)] = pepper
-    if list(found) != sorted(found, reverse=True):
-        raise ValueError("must be ordered newest (highest number) first")
-    return found
-
-
-def parse_encryption_keys(text: str) -> tuple[str, ...]:
-    """Fernet keys, newest first."""
-    keys = tuple(part.strip() for part in text.split(","))
-    for number, key in enumerate(keys, 1):
-        try:
-            is_good = len(base64.urlsafe_b64decode(key)) == FERNET_KEY_BYTES
-        except ValueError:  # whose text may hold a part of the key
-            is_good = False
-        if not is_good:
-            raise ValueError(
-                f"key {number} is no Fernet key, which is 32 bytes in URL-safe base64; make one with: "
-                "openssl rand -base64 32 | tr '+/' '-_'"
-            )
-    return keys
-
-
-def parse_auth_rate(text: str) -> AuthRate | None:
-    """`10,60` or `off`."""
-    if text == "off":
-        return None
-    match = re.fullmatch(r"(\d{1,6}),(\d{1,6})", text.replace(" ", ""))
-    if not match or not int(match[1]) or not int(match[2]):
-        raise ValueError("must be two numbers, per account and per address, such as 10,60; or off")
-    return AuthRate(int(match[1]), int(match[2]))
-
-
-def _bind(text: str) -> str:
-    parse_bind(text)
-    return text
-
-
-def _rate(text: str) -> str:
-    parse_auth_rate(text)
-    return text
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text):
-        raise ValueError(f"{text!r} is no host name")
-    return text.lower()
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text)
-    return text
-
-
-def _secret_name(text: str) -> str:
-    if not re.fullmatch(r"[\w*-]+", text) or len(text.replace("*", "")) < 2:
-        raise ValueError(f"{text!r} is no pattern of a name; write it as license_number or *_pin")
-    return text
-
-
-def _database_url(text: str) -> str:
-    scheme = urlsplit(text).scheme
-    if scheme not in ("sqlite", "mysql"):
-        raise ValueError("must start with sqlite:// or mysql:// (MariaDB too)")
-    try:
-        dj_database_url.parse(text)
-    except ValueError:  # whose text may hold a part of the password
-        raise ValueError("must be a URL; write special characters in its password as %40 and the like") from None
-    return text
-
-
-def _redis_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_good = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # whose text may hold a part of the password
-        is_good = False
-    if not is_good:
-        raise ValueError("must be a redis:// or rediss:// URL; write special characters in its password as %40")
-    return text
-
-
-def _secret_key(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
-        raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
-    return secret
-
-
-def _key_peppers(secret: SecretStr) -> SecretStr:
-    parse_key_peppers(secret.get_secret_value())
-    return secret
-
-
-def _encryption_keys(secret: SecretStr) -> SecretStr:
-    parse_encryption_keys(secret.get_secret_value())
-    return secret
-
-
-BindText = Annotated[str, AfterValidator(_bind)]
-HostNames = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode]
-SecretNames = Annotated[list[Annotated[str, AfterValidator(_secret_name)]], NoDecode]
-Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode]
+BindText = Annotated[str, AfterValidator(check_bind)]
+HostNames = Annotated[list[Annotated[str, AfterValidator(check_host)]], NoDecode]
+SecretNames = Annotated[list[Annotated[str, AfterValidator(check_secret_name)]], NoDecode]
+Networks = Annotated[list[Annotated[str, AfterValidator(check_network)]], NoDecode]
 Origins = Annotated[list[Annotated[str, AfterValidator(parse_origin)]], NoDecode]
 
 
@@ -187,12 +81,12 @@ class Environment(BaseSettings):
         "127.0.0.1:8000",
         description="Address and port of the internal surface. No authentication: keep it on a private network.",
     )
-    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = Field(
+    DATABASE_URL: Annotated[str, AfterValidator(check_database_url)] | None = Field(
         None,
         description="`mysql://user:password@host:3306/name` (MariaDB too) or `sqlite:///path`. "
         "Default: SQLite under `MAIM_DATA_DIR`.",
     )
-    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+    REDIS_URL: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None,
         description="`redis://host:6379/0`; counts shared by several workers live there. "
         "Default: none, which allows one worker a surface.",
@@ -205,21 +99,21 @@ class Environment(BaseSettings):
         "may still lead to a server that only the proxy has left.",
     )
     MAIM_DATA_DIR: Path = Field(Path("var"), description="Where the embedded database and the generated secrets live.")
-    MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
+    MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
         None,
         description="Signs tokens and admin sessions; 32 characters or more. "
         "Generated once into `MAIM_DATA_DIR` for the embedded default, required with a `DATABASE_URL`.",
     )
-    MAIM_KEY_PEPPERS: Annotated[SecretStr, AfterValidator(_key_peppers)] | None = Field(
+    MAIM_KEY_PEPPERS: Annotated[SecretStr, AfterValidator(check_key_peppers)] | None = Field(
         None,
         description="The peppers (HMAC keys) that API keys are stored under, as `2:PEPPER,1:PEPPER`, newest first; 32 "
         "characters or more each. Keep old ones: the keys stored under them die with them. Generated or "
         "required like `MAIM_SECRET_KEY`.",
     )
-    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(_key_peppers)] | None = Field(
+    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(check_key_peppers)] | None = Field(
         None, description="The former name of `MAIM_KEY_PEPPERS`, which goes on working."
     )
-    MAIM_ENCRYPTION_KEYS: Annotated[SecretStr, AfterValidator(_encryption_keys)] | None = Field(
+    MAIM_ENCRYPTION_KEYS: Annotated[SecretStr, AfterValidator(check_encryption_keys)] | None = Field(
         None,
         description="Comma-separated Fernet keys, newest first, that secrets which must be read again are sealed "
         "with; make one with `openssl rand -base64 32 | tr '+/' '-_'`. Keep old ones: what was sealed with them "
@@ -251,7 +145,7 @@ class Environment(BaseSettings):
     MAIM_REGISTRATION: Literal["open", "closed"] = Field(
         "open", description="`open`: anybody may register; `closed`: only operators make users."
     )
-    MAIM_AUTH_RATE: Annotated[str, AfterValidator(_rate)] = Field(
+    MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
         description="Login and registration attempts a minute, per account and per address; `off` for load tests.",
     )

@@ -241,8 +241,8 @@ def test_no_entry_contains_a_secret(data: Data) -> None:
         answer = data.send(change)
         body = answer.json() if answer.content else {}
         told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
-        if isinstance(data := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
-            told.append(data["api_key"])
+        if isinstance(created := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
+            told.append(created["api_key"])
 
     log = "\n".join(str(row) for row in AuditEntry.objects.values_list())
 

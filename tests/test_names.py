@@ -363,7 +363,7 @@ def test_commands_find_a_name_in_any_width(alice: Person) -> None:
 
 
 def test_commands_refuse_an_ambiguous_name(alice: Person) -> None:
-    """Of two names that were once different, the younger row has its id in the folded form."""
+    """The younger of two rows whose names were once different has its id in the folded form."""
     older = make_agent(alice.tenant, PLAIN)
     younger = make_agent(alice.tenant, "younger")
     mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
