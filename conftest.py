@@ -1,4 +1,4 @@
-"""Fixtures of every test: the people, the surfaces in-process, and a real server."""
+"""Fixtures for all tests: people, clients of both surfaces in this process, and a real server."""
 
 from __future__ import annotations
 
@@ -23,55 +23,55 @@ from tests.support.server import MaimServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--write-snapshots`: what the tests compare with is rewritten instead (OpenAPI, query counts)."""
+    """Add `--write-snapshots`, which rewrites the committed snapshots (OpenAPI, query counts) instead of comparing."""
     parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
 
 
-_MARK_OF_ALL = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILINE)
+_MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out the modules that a pass of tests/run.py has no test of, which would take it a while to import."""
+    """Skip the modules without a test for this pass of tests/run.py, because importing them takes long."""
     chosen: str = config.option.markexpr
     if chosen not in (ON_SQLITE, ON_MARIADB, ON_MARIADB_ONCE) or not collection_path.match("test_*.py"):
         return None
     text = collection_path.read_text()
-    mark_of_all = _MARK_OF_ALL.search(text)
+    module_mark = _MODULE_MARK.search(text)
     if chosen == ON_MARIADB_ONCE:
         left_out = "pytest.mark.single" not in text
     else:
-        left_out = mark_of_all is not None and f"not {mark_of_all[1]}" in chosen
+        left_out = module_mark is not None and f"not {module_mark[1]}" in chosen
     return True if left_out else None
 
 
 def pytest_collection_finish() -> None:
-    """Tells the garbage collector that what was imported stays, so that it does not look through it ever again."""
+    """Freeze the imported objects, so that the garbage collector does not look through them again."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _clients_log_no_requests() -> None:
-    """A line for each would be formatted twice, and read by nobody: the server's own log tells of them."""
+def _no_client_logs() -> None:
+    """No log lines of httpx, because the server's own log has every request."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
 def write_snapshots(pytestconfig: pytest.Config) -> bool:
-    """Whether the committed snapshots are to be rewritten rather than compared with."""
+    """The option `--write-snapshots`."""
     return bool(pytestconfig.getoption("--write-snapshots"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_and_unthrottled() -> Iterator[None]:
-    """In-process tests hash cheaply and are not throttled; real servers are as they ship."""
+    """Cheap password hashes and no throttle in this process. Real servers keep their own settings."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"], AUTH_RATE=None):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_remembered() -> Iterator[None]:
-    """In-process tests verify without memory, and so wait for no lease; real servers are as they ship."""
+def _no_propagation_wait() -> Iterator[None]:
+    """No wait for workers, because verification in this process has no cache. Real servers keep theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch, "PROPAGATION_SECONDS", 0)
         yield
@@ -79,32 +79,32 @@ def _nothing_remembered() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _in_english() -> Iterator[None]:
-    """Every test begins in English, whatever language the last request of the one before left to the thread."""
+    """English at the start of every test, because a request before may have left another language in the thread."""
     with translation.override("en"):
         yield
 
 
 @pytest.fixture
 def public() -> SurfaceClient:
-    """The public surface, nobody signed in."""
+    """A client of the public surface, not signed in."""
     return SurfaceClient(PUBLIC)
 
 
 @pytest.fixture
 def internal() -> SurfaceClient:
-    """The internal surface."""
+    """A client of the internal surface."""
     return SurfaceClient(INTERNAL)
 
 
 @pytest.fixture(scope="module")
-def kept(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """What fixtures of a module's scope write stays until its last test, and what a test does to it is undone.
+def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A transaction around a module, in which module-scoped fixtures write. Each test is rolled back inside it.
 
-    Not for modules that have tests with transactions of their own.
+    Not for modules whose tests need real transactions.
     """
 
     class Surrounding(TestCase):
-        """Has the transaction around those of the tests that Django has for `setUpTestData`."""
+        """The class whose outer transaction Django uses for `setUpTestData`."""
 
     with django_db_blocker.unblock():
         Surrounding.setUpClass()
@@ -117,13 +117,13 @@ def kept(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
 
 @pytest.fixture
 def alice(db: None) -> Person:
-    """Owns her tenant."""
+    """Alice, who owns her tenant."""
     return register("alice")
 
 
 @pytest.fixture
 def bob(alice: Person) -> Person:
-    """A member of Alice's tenant."""
+    """Bob, a member of Alice's tenant."""
     person = register("bob")
     join(person, alice.tenant)
     return person
@@ -131,19 +131,19 @@ def bob(alice: Person) -> Person:
 
 @pytest.fixture
 def charlie(db: None) -> Person:
-    """A stranger."""
+    """Charlie, who is no member of Alice's tenant."""
     return register("charlie")
 
 
 @pytest.fixture
 def olivia(db: None) -> Operator:
-    """An operator who may change everything, signed in to the admin."""
+    """Olivia, an operator who may change everything, signed in to the admin."""
     return sign_in("olivia")
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """One `manage.py serve` for all tests that do not disturb it."""
+    """A running `manage.py serve`, shared by all tests that do not disturb it."""
     directory: Path = tmp_path_factory.mktemp("maim")
     with MaimServer(directory, "maim_shared") as running:
         yield running

@@ -18,9 +18,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.models import User
+from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
 from core.admin_base import OperatorAdmin, actor_of, change_url
-from core.admin_forms import ServiceForm, show_refusal
+from core.admin_forms import ServiceForm, show_error
 from core.display import isolated
 from core.errors import Conflict, DomainError
 
@@ -29,13 +30,13 @@ def _password_field(label: Any) -> forms.CharField:
     return forms.CharField(
         label=label,
         strip=False,
-        max_length=services.MAX_PASSWORD_LENGTH,
+        max_length=MAX_PASSWORD_LENGTH,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
 
 class PasswordForm(forms.Form):
-    """A new password, typed twice because it is typed blind."""
+    """A new password, typed twice because it is not shown."""
 
     password = _password_field(_("Password"))
     password_again = _password_field(_("Password again"))
@@ -61,7 +62,7 @@ class UserAdmin(OperatorAdmin):
     add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
     fields = ("id", "username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
     readonly_fields = ("id", "username", "created_at", "last_login")
-    exclude = ("password",)  # of the model: no hash is shown, and no plain text put in its place
+    exclude = ("password",)  # the model's hash is never shown nor overwritten with plain text
     change_form_template = "accounts/admin/user.html"
 
     def create(self, actor: Actor, values: dict[str, Any]) -> User:
@@ -91,7 +92,7 @@ class UserAdmin(OperatorAdmin):
         return [path("<path:object_id>/password/", view, name="accounts_user_password"), *super().get_urls()]
 
     def password_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Sets somebody's password, which signs them out everywhere."""
+        """Set a user's password, which ends all their sessions."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         user = self.get_object(request, unquote(object_id))
@@ -102,9 +103,9 @@ class UserAdmin(OperatorAdmin):
             try:
                 services.set_password(actor=actor_of(request), user=user, password=form.cleaned_data["password"])
             except DomainError as error:
-                show_refusal(form, error)
+                show_error(form, error)
             else:
-                update_session_auth_hash(request, user)  # who sets their own stays signed in here
+                update_session_auth_hash(request, user)  # operators who set their own password stay signed in here
                 self.message_user(request, gettext("The password was set."), messages.SUCCESS)
                 return HttpResponseRedirect(change_url(user))
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": user, "form": form}

@@ -9,7 +9,7 @@ class AccountsConfig(AppConfig):
 
 
 class OperatorsAdminConfig(admin.AdminConfig):
-    """Django's admin, with our site in place of its own."""
+    """Django's admin with our site."""
 
     default = False
     default_site = "accounts.site.OperatorsSite"
@@ -19,5 +19,5 @@ class OperatorsAdminConfig(admin.AdminConfig):
         from django.contrib.admin import site
         from django.contrib.auth.models import Group
 
-        # What operators may do follows from two flags of the user; groups have no part in it.
+        # Two flags of the user decide what operators may do. Groups are not used.
         site.unregister(Group)

@@ -5,18 +5,18 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts import services
-from accounts.services import SignedIn
+from accounts.services import AuthenticatedSession
 
 
 class SessionTokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <access token>` (RFC 6750). Loads the user at every request."""
+    """Authentication by `Authorization: Bearer <access token>` (RFC 6750). It loads the user at every request."""
 
-    def authenticate(self, request: Request) -> SignedIn | None:
+    def authenticate(self, request: Request) -> AuthenticatedSession | None:
         scheme, _, token = get_authorization_header(request).partition(b" ")
         if scheme.lower() != b"bearer":
             return None
         try:
-            return services.signed_in(token.strip().decode("ascii"))
+            return services.authenticate_token(token.strip().decode("ascii"))
         except UnicodeDecodeError as error:
             raise AuthenticationFailed from error
 

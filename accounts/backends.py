@@ -12,12 +12,12 @@ from core.http.request_context import RequestContext
 
 
 class AccountBackend(ModelBackend):
-    """Signs operators in to the admin by the same rules, and the same throttle, as the API."""
+    """A backend for the admin's login with the same rules and throttle as the API."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        """The user, or None; raises TooMany and Unavailable, which the admin's form shows."""
+        """Return the user, or None. Raise TooMany and Unavailable, which the admin's form shows."""
         if username is None or password is None:
             return None
         address = RequestContext.of(request).address if request is not None else ""

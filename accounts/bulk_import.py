@@ -1,4 +1,4 @@
-"""Taking over the people of another system, as they are there, with the passwords that they have there."""
+"""Bulk import of the users of another system, with their passwords."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from accounts.services import audit_state
 from core import audit
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import Wanted, overwrite, transactional
+from core.db import RowUpdate, bulk_overwrite, transactional
 
 FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
 # Each step of the cost doubles the time of a sign-in; the systems before used 12.
 _MAX_COST = 15
-# Of a salt's last character only two bits count; one with others set, bcrypt refuses to hash with.
+# Only two bits of a salt's last character count. bcrypt refuses a salt in which others are set.
 _BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 
 
 def former_password(text: str) -> str | None:
-    """How a bcrypt hash is stored, so that the same password signs in; None for what is none, or costs too much."""
+    """Return a bcrypt hash as it is stored, so that the same password signs in; None if it is invalid or too costly."""
     match = _BCRYPT.fullmatch(text)
     if match is None or int(match["cost"]) > _MAX_COST:
         return None
@@ -32,47 +32,51 @@ def former_password(text: str) -> str | None:
 
 
 def is_former(password: str) -> bool:
-    """Whether a stored password is still the one that came over."""
+    """Return whether a stored password is still the imported one."""
     return password.startswith(f"{FormerPasswordHasher.algorithm}$")
 
 
 @transactional
-def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[User]]) -> None:
-    """Stores users whose names were made distinct, and makes others what they are to be.
+def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpdate[User]]) -> None:
+    """Store new users, whose names must be free by then, and overwrite existing ones.
 
-    A changed password, and deactivation, end all sessions.
+    A changed password and a deactivation end all sessions.
     """
-    rows = _locked(changed)
-    changing = [stored.pk for stored, wanted in rows if stored.password != wanted.password]
-    leaving = [stored.pk for stored, wanted in rows if stored.is_active and not wanted.is_active]
-    User.objects.filter(pk__in=leaving).update(deactivations=F("deactivations") + 1)
-    TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
-    before = [audit_state(stored) for stored, _wanted in rows]
-    overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
-    User.objects.bulk_create(new, batch_size=500)  # later, for they may have what others give up
+    rows = _lock(changed)
+    with_new_password = [existing.pk for existing, target in rows if existing.password != target.password]
+    deactivated = [existing.pk for existing, target in rows if existing.is_active and not target.is_active]
+    User.objects.filter(pk__in=deactivated).update(deactivations=F("deactivations") + 1)
+    TokenSession.objects.filter(user__in=[*with_new_password, *deactivated]).delete()
+    before = [audit_state(existing) for existing, _target in rows]
+    bulk_overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
+    # Insert after updating: a new row may reuse a name that an update freed.
+    User.objects.bulk_create(new, batch_size=500)
     recorded = [AuditChange(user.id, None, after=audit_state(user)) for user in new]
     recorded += [
-        AuditChange(row.stored.id, None, was, audit_state(row.stored)) for row, was in zip(rows, before, strict=True)
+        AuditChange(row.existing.id, None, was, audit_state(row.existing))
+        for row, was in zip(rows, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)
-    audit.record_all(actor=actor, action="user.password", changes=[AuditChange(user_id, None) for user_id in changing])
+    audit.record_all(
+        actor=actor, action="user.password", changes=[AuditChange(user_id, None) for user_id in with_new_password]
+    )
 
 
-def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:
-    """Lock the rows, and return them as they are by now; those that are gone are left out.
+def _lock(changed: Sequence[RowUpdate[User]]) -> list[RowUpdate[User]]:
+    """Lock the rows, and return them as they are stored now, without deleted ones.
 
-    A sign-in at this moment waits, and is then refused. Where no other password is wanted, one that was set
-    since the rows were read is kept.
+    A sign-in at this moment waits, and is then refused. Where the password is not to change, keep one that was set
+    since the rows were read.
     """
-    ids = [stored.pk for stored, _wanted in changed]
-    stored_now = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=ids)}
-    rows = list[Wanted[User]]()
-    for stored, wanted in changed:
-        now = stored_now.get(stored.pk)
-        if now is None:
+    ids = [existing.pk for existing, _target in changed]
+    locked = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=ids)}
+    rows = list[RowUpdate[User]]()
+    for existing, target in changed:
+        current = locked.get(existing.pk)
+        if current is None:
             continue
-        target = copy(wanted)
-        if wanted.password == stored.password:
-            target.password = now.password
-        rows.append(Wanted(now, target))
+        new = copy(target)
+        if target.password == existing.password:
+            new.password = current.password
+        rows.append(RowUpdate(current, new))
     return rows

@@ -1,8 +1,8 @@
-"""Password hashing that cannot take the machine.
+"""Password hashing with bounded concurrency.
 
-An Argon2 hash costs about 100 MB and a tenth of a second of CPU. A worker runs two at once; a few more
-may wait, holding a thread each; beyond that the caller is told to come back. So logins, however
-many, leave threads and cores for everybody else.
+An Argon2 hash costs about 100 MB and a tenth of a second of CPU. A worker runs two at once. A few more wait, each
+holding a thread; beyond that the caller gets 503. So any number of logins leaves threads and cores for other
+requests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from core.errors import Unavailable
 
 AT_ONCE = 2
-ADMITTED = 20  # of the public surface's 32 threads, of which eight may wait out a lease
+ADMITTED = 20  # of the public surface's 32 threads, of which eight may wait for workers (core.epoch)
 
 _running = BoundedSemaphore(AT_ONCE)
 _admitted = BoundedSemaphore(ADMITTED)
@@ -26,7 +26,7 @@ _admitted = BoundedSemaphore(ADMITTED)
 
 @contextmanager
 def hash_slot() -> Iterator[None]:
-    """Waits for one of the places to hash in; raises Unavailable when too many wait already."""
+    """Wait for a free slot to hash in. Raise Unavailable when too many wait already."""
     if not _admitted.acquire(blocking=False):
         raise Unavailable(_("Too many people are signing in at this moment, try again shortly"))
     try:
@@ -49,9 +49,9 @@ class BoundedArgon2PasswordHasher(Argon2PasswordHasher):
 
 
 class FormerPasswordHasher(BCryptPasswordHasher):
-    """Checks the hashes of the system before, within `hash_slot`; whoever signs in gets an Argon2 one.
+    """bcrypt within `hash_slot`, for imported hashes. A sign-in replaces them by Argon2.
 
-    bcrypt reads 72 bytes. That system cut longer passwords there, and so does this: they stay good.
+    bcrypt reads 72 bytes. The former system truncated longer passwords there. So does this, to keep them valid.
     """
 
     def encode(self, password: str, salt: str | bytes) -> str:

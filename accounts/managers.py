@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class UserManager(BaseUserManager["User"]):
-    """A manager that finds people by the folded form of their name."""
+    """A manager that finds users by the folded form of their name."""
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(username_folded=fold(username or ""))

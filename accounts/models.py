@@ -18,7 +18,7 @@ from core.text import fold
 
 
 class User(ShownByName, AbstractBaseUser, PermissionsMixin):
-    """A person. The folded columns carry the uniqueness (docs/contract.md section 6)."""
+    """A person. Usernames and e-mail addresses are unique in their folded form (docs/contract.md section 6)."""
 
     id = IdField(primary_key=True, default=ids.user_id, editable=False)
     username = models.CharField(_("username"), max_length=100)
@@ -28,7 +28,7 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May sign in to the admin."))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    # Nothing that began before a deactivation may last beyond it, even when the user is active again by then.
+    # Increased by each deactivation, so that no sign-in or session from before one is valid after it.
     deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -48,18 +48,17 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
         return DisplayName(self.username)
 
     def set_username(self, username: str) -> None:
-        """Sets the name and the form it is unique by."""
+        """Set the name and its folded form."""
         self.username, self.username_folded = username, fold(username)
 
     def set_email(self, email: str | None) -> None:
-        """Sets the address and the form it is unique by; empty means none."""
+        """Set the address and its folded form. An empty one means none."""
         self.email, self.email_folded = (email, fold(email)) if email else (None, None)
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Return whether this is the password, and store its hash anew if the algorithm or its parameters changed.
+        """Return whether this is the password. Upgrade the stored hash if the algorithm or its parameters changed.
 
-        The new hash replaces only the one that was verified: the password may have been changed meanwhile, and
-        then the one that is stored now decides.
+        The new hash replaces only the verified one. If the password was changed meanwhile, the stored one decides.
         """
         verified = self.password
         is_current = True
@@ -78,23 +77,23 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
         return hashers.check_password(raw_password, self.password)
 
     def get_session_auth_hash(self) -> str:
-        """Return what ends the admin's sessions when it changes: it does with the password, and at a deactivation."""
+        """Return the hash of the admin's sessions. A new password or a deactivation changes it, which ends them."""
         return self._since_deactivation(super().get_session_auth_hash())
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
-        """Yield the same under each of SECRET_KEY_FALLBACKS."""
+        """Yield the same hash under each of SECRET_KEY_FALLBACKS."""
         return map(self._since_deactivation, super().get_session_auth_fallback_hash())
 
     def _since_deactivation(self, session_hash: str) -> str:
-        # Without one it is Django's own, so that sessions of earlier versions last.
+        # Without a deactivation it is Django's hash, so that sessions of earlier versions stay valid.
         return f"{session_hash}.{self.deactivations}" if self.deactivations else session_hash
 
 
 class TokenSession(models.Model):
-    """One sign-in: what an access and a refresh token stand for.
+    """The session of a sign-in, with its access and refresh token.
 
-    A token is good while its session exists, so ending the session ends both at once. `refresh_id` is
-    the only refresh token that is still unspent.
+    A token is valid while its session exists, so deleting the session ends both at once. `refresh_id` is the id of
+    the only refresh token that was not used yet.
     """
 
     id = IdField(primary_key=True, default=ids.session_id)

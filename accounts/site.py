@@ -1,4 +1,4 @@
-"""The operators' admin as a whole: how it is entered, and one's own password in it."""
+"""The site of the operators' admin, with its login and the change of one's own password."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from django.urls import reverse
 
 from accounts import services
 from core.admin_base import actor_of
-from core.admin_forms import show_refusal
+from core.admin_forms import show_error
 from core.errors import DomainError, Invalid
 
 
 class OperatorLoginForm(AdminAuthenticationForm):
-    """Says so where the throttle or the hashing queue turns somebody away."""
+    """A login form that shows the errors of the throttle and of the hashing queue."""
 
     def clean(self) -> dict[str, Any]:
         try:
@@ -29,7 +29,7 @@ class OperatorLoginForm(AdminAuthenticationForm):
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
-    """The old password is for the service to judge, which also counts the attempt."""
+    """A form that leaves the check of the old password to the service, which counts the attempt."""
 
     def clean_old_password(self) -> str:
         old_password: str = self.cleaned_data["old_password"]
@@ -49,10 +49,10 @@ class OwnPasswordView(PasswordChangeView):
                 keep_session=None,
             )
         except Invalid as error:
-            names = {"new_password": "new_password1"}  # the template of the page knows the form's names
-            show_refusal(form, Invalid({names.get(name, name): texts for name, texts in error.errors.items()}))
+            names = {"new_password": "new_password1"}  # the page's template shows errors by the form's names
+            show_error(form, Invalid({names.get(name, name): texts for name, texts in error.errors.items()}))
         except DomainError as error:
-            form.add_error("old_password", str(error.detail))  # the template shows no other errors
+            form.add_error("old_password", str(error.detail))  # the template shows errors of fields only
         else:
             update_session_auth_hash(self.request, form.user)
             return HttpResponseRedirect(self.get_success_url())
@@ -60,7 +60,7 @@ class OwnPasswordView(PasswordChangeView):
 
 
 class OperatorsSite(AdminSite):
-    """Django's admin site, whose every write goes through a service."""
+    """Django's admin site, in which every write goes through a service."""
 
     site_header = "maim"
     site_title = "maim"

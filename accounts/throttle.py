@@ -1,7 +1,7 @@
-"""How often somebody may try to sign in or register (MAIM_AUTH_RATE).
+"""The throttle of sign-ins and registrations (MAIM_AUTH_RATE).
 
-Counted in Redis where there is one, so that all workers and machines count together; else in the one
-worker. Should Redis be away, the worker counts alone: nobody is locked out, nobody gets free rein.
+Attempts are counted in Redis if it is configured, so that all workers and machines count together, otherwise in the
+worker's memory. While Redis is unavailable, each worker counts alone, so that nobody is locked out or unlimited.
 """
 
 from __future__ import annotations
@@ -26,37 +26,34 @@ log = logging.getLogger("maim.auth")
 
 
 @cache
-def _alone() -> MovingWindowRateLimiter:
+def _memory_limiter() -> MovingWindowRateLimiter:
     return MovingWindowRateLimiter(MemoryStorage())
 
 
 @cache
-def _together(redis_url: str) -> MovingWindowRateLimiter:
+def _redis_limiter(redis_url: str) -> MovingWindowRateLimiter:
     storage = RedisStorage(redis_url, connection_pool=redis.pool(redis_url, timeout=2), key_prefix="maim:auth")
     return MovingWindowRateLimiter(storage)
 
 
 def attempt(*, account: str, address: str) -> None:
-    """Counts one attempt on an account from an address.
-
-    Raises TooMany when either has had its share of this minute.
-    """
+    """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate."""
     rate = settings.AUTH_RATE
     if rate is None:
         return
-    # A digest, so that names of any length and content make short, plain keys.
+    # A digest makes short, plain keys from names of any length and content.
     digest = hashlib.sha256(fold(account).encode()).hexdigest()
     _hit(RateLimitItemPerMinute(rate.per_address), "address", address)
     _hit(RateLimitItemPerMinute(rate.per_account), "account", digest)
 
 
 def _hit(item: RateLimitItemPerMinute, *identifiers: str) -> None:
-    limiter = _together(settings.REDIS_URL) if settings.REDIS_URL else _alone()
+    limiter = _redis_limiter(settings.REDIS_URL) if settings.REDIS_URL else _memory_limiter()
     try:
         admitted = limiter.hit(item, *identifiers)
     except RedisError as error:
         log.warning("counting sign-ins without Redis: %s", error)
-        limiter = _alone()
+        limiter = _memory_limiter()
         admitted = limiter.hit(item, *identifiers)
     if not admitted:
         reset = limiter.get_window_stats(item, *identifiers).reset_time

@@ -1,4 +1,4 @@
-"""The tokens people carry: JWTs that name a session (RFC 7519)."""
+"""Access and refresh tokens: JWTs with the id of a session (RFC 7519)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SESSION_CLAIM = "sid"
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a sign-in hands out. Not to be logged."""
+    """The tokens of a sign-in. Never log them."""
 
     access: str
     refresh: str
-    expires_in: int  # seconds the access token lives
+    expires_in: int  # of the access token, in seconds
 
     def __repr__(self) -> str:
         return "TokenPair(…)"
@@ -27,23 +27,23 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a genuine, unexpired token says."""
+    """The claims of a valid token."""
 
     session_id: str
     token_id: str
 
 
 class BadToken(Exception):
-    """Forged, expired, or of the other kind."""
+    """A token that is forged, expired, or of the other kind."""
 
 
 def new_refresh_token() -> RefreshToken:
-    """A refresh token with a fresh id; its session is yet to be named."""
+    """Return a refresh token with a new id and no session yet."""
     return RefreshToken()
 
 
 def issue(refresh: RefreshToken, session: TokenSession) -> TokenPair:
-    """Signs a refresh token and its access token for `session`."""
+    """Return a signed refresh token and its access token for the session."""
     refresh["sub"] = session.user_id
     refresh[SESSION_CLAIM] = session.id
     return TokenPair(
@@ -54,12 +54,12 @@ def issue(refresh: RefreshToken, session: TokenSession) -> TokenPair:
 
 
 def read_refresh_token(text: str) -> Claims:
-    """The claims of a refresh token; raises BadToken."""
+    """Return the claims of a refresh token. Raise BadToken."""
     return _read(RefreshToken, text)
 
 
 def read_access_token(text: str) -> Claims:
-    """The claims of an access token; raises BadToken."""
+    """Return the claims of an access token. Raise BadToken."""
     return _read(AccessToken, text)
 
 

@@ -15,8 +15,8 @@ from agents.services.plugins import audit_state as plugin_audit_state
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import Wanted, overwrite, transactional
-from core.models import Change
+from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
+from core.models import FeedEntry
 from core.revisions import raise_revisions
 
 FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
@@ -24,15 +24,15 @@ PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
 ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
 
 
-@transactional
-def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted[Agent]]) -> None:
+@transactional_and_propagated
+def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUpdate[Agent]]) -> None:
     """Stores agents whose names were made distinct, and makes others what they are to be.
 
     Their configs went through `agent_config.bulk_import`, and are sealed here; one that is new is version 1.
     """
     before = [audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
-    overwrite(changed, FIELDS, unique=[["name_folded"]])
+    bulk_overwrite(changed, FIELDS, unique=[["name_folded"]])
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
     Agent.unscoped.bulk_create(new)  # later, for they may have names that others give up
@@ -41,14 +41,14 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
     for agent in new:
         by_tenant[agent.tenant_id].append(agent.id)
     for tenant_id, ids in by_tenant.items():
-        change_feed.publish(Change.Kind.AGENT, ids, tenant_id=tenant_id)
+        change_feed.publish(FeedEntry.Kind.AGENT, ids, tenant_id=tenant_id)
     recorded = [AuditChange(agent.id, agent.tenant_id, after=audit_state(agent)) for agent in new]
     for (stored, wanted), was in zip(changed, before, strict=True):
         if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
             was["template_id"],
             was["status"],
         ):
-            change_feed.publish(Change.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
+            change_feed.publish(FeedEntry.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
         epoch.invalidate(stored.id)
         recorded.append(AuditChange(stored.id, stored.tenant_id, was, audit_state(stored)))
     audit.record_all(actor=actor, action="agent.import", changes=recorded)
@@ -67,7 +67,7 @@ def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
 
 
 @transactional
-def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
+def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[RowUpdate[PluginSetting]]) -> None:
     """Store plugin settings, and make others what they are to be. Their secrets are sealed here."""
     for row in new:
         row.config = secrets.sealed(row.config, {})
@@ -76,14 +76,14 @@ def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequen
     PluginSetting.unscoped.bulk_create(new)
     before = [plugin_audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
-    overwrite(changed, PLUGIN_FIELDS)
+    bulk_overwrite(changed, PLUGIN_FIELDS)
     recorded = [AuditChange(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_audit_state(row)) for row in new]
     recorded += [
         AuditChange(
-            row.stored.agent_id or row.stored.tenant_id,
-            row.stored.tenant_id,
+            row.existing.agent_id or row.existing.tenant_id,
+            row.existing.tenant_id,
             was,
-            plugin_audit_state(row.stored),
+            plugin_audit_state(row.existing),
             identity=("agent_id", "plugin_name"),
         )
         for row, was in zip(changed, before, strict=True)
@@ -109,7 +109,7 @@ def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> No
 
 
 @transactional
-def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[Wanted[AgentActivity]]) -> None:
+def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[RowUpdate[AgentActivity]]) -> None:
     """Stores heartbeats; of two of one agent the later counts. Measurements: no audit rows."""
     AgentActivity.unscoped.bulk_create(new)
-    overwrite([row for row in changed if row.wanted.last_seen_at > row.stored.last_seen_at], ACTIVITY_FIELDS)
+    bulk_overwrite([row for row in changed if row.target.last_seen_at > row.existing.last_seen_at], ACTIVITY_FIELDS)

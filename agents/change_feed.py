@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from agents.models import Agent
 from core import change_feed, epoch
 from core.errors import Gone, Invalid
-from core.models import Change
+from core.models import FeedEntry
 
 
 class Cursor(NamedTuple):
@@ -50,7 +50,7 @@ class Page(NamedTuple):
 
 def now() -> Cursor:
     """The cursor of somebody who has just read everything."""
-    last = Change.objects.order_by("epoch", "pk").last()
+    last = FeedEntry.objects.order_by("epoch", "pk").last()
     return Cursor(0) if last is None else Cursor(last.epoch, last.pk)
 
 
@@ -66,7 +66,7 @@ def after(cursor: Cursor, limit: int) -> Page:
     for number, row in enumerate(rows):
         if len(found) >= limit:
             return Page(_entries(found), cursor, has_more=True)
-        if row.kind in (Change.Kind.AGENT, Change.Kind.DELETED):
+        if row.kind in (FeedEntry.Kind.AGENT, FeedEntry.Kind.DELETED):
             found.append(row.subject)
         else:
             resumed = cursor.agent_id if number == 0 and cursor.entry == row.pk else None
@@ -79,28 +79,28 @@ def after(cursor: Cursor, limit: int) -> Page:
     return Page(_entries(found), cursor, has_more=len(rows) > limit)
 
 
-def _rows_after(cursor: Cursor, limit: int) -> list[Change]:
+def _rows_after(cursor: Cursor, limit: int) -> list[FeedEntry]:
     """Up to `limit` rows after the cursor, the cursor's own included if its layer has more agents. Raises Gone."""
     if cursor.entry is None:  # of versions before, and of the beginning
-        rows = list(Change.objects.filter(epoch__gt=cursor.epoch).order_by("epoch", "pk")[:limit])
+        rows = list(FeedEntry.objects.filter(epoch__gt=cursor.epoch).order_by("epoch", "pk")[:limit])
         is_known = bool(rows) or not cursor.epoch or cursor.epoch <= epoch.current()
     else:
         # From the cursor's own row on, which shows that this feed has given the cursor out.
         where = Q(epoch__gt=cursor.epoch) | Q(epoch=cursor.epoch, pk__gte=cursor.entry)
-        rows = list(Change.objects.filter(where, epoch__gte=cursor.epoch).order_by("epoch", "pk")[: limit + 1])
-        is_known = bool(rows) and cursor.entry in (rows[0].pk, change_feed.last_swept(rows[0]))
+        rows = list(FeedEntry.objects.filter(where, epoch__gte=cursor.epoch).order_by("epoch", "pk")[: limit + 1])
+        is_known = bool(rows) and cursor.entry in (rows[0].pk, change_feed.last_truncated(rows[0]))
         if is_known and cursor.agent_id is None:
             del rows[0]
-    if any(row.kind == Change.Kind.SWEPT for row in rows):
+    if any(row.kind == FeedEntry.Kind.TRUNCATED for row in rows):
         raise Gone(_("This cursor is too old; read all agents again, and go on from a new cursor"))
     if not is_known:
         raise Gone(_("The feed does not go as far as this cursor; read all agents again, and go on from a new cursor"))
     return rows[:limit]
 
 
-def _agents_of(row: Change, after_id: str | None) -> QuerySet[Agent]:
+def _agents_of(row: FeedEntry, after_id: str | None) -> QuerySet[Agent]:
     agents = Agent.unscoped.all() if row.tenant_id is None else Agent.objects.in_tenants([row.tenant_id])
-    if row.kind == Change.Kind.TEMPLATE:
+    if row.kind == FeedEntry.Kind.TEMPLATE:
         agents = agents.filter(template_id=row.subject)
     if after_id is not None:
         agents = agents.filter(pk__gt=after_id)

@@ -35,7 +35,7 @@ from core.admin_base import (
     all_or_none,
     change_url,
 )
-from core.admin_forms import ChangeForm, ServiceForm, show_refusal
+from core.admin_forms import ChangeForm, ServiceForm, show_error
 from core.errors import DomainError
 from core.http.fields import FIRST_YEAR
 
@@ -258,7 +258,7 @@ class ApiKeyAdmin(OperatorAdmin):
             try:
                 issued = services.rotate_key(actor=actor_of(request), key=key, **form.cleaned_data)
             except DomainError as error:
-                show_refusal(form, error)
+                show_error(form, error)
             else:
                 return self._secret_page(request, issued, gettext("API key rotated"))
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": key, "form": form}

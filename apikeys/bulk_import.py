@@ -14,7 +14,7 @@ from apikeys.services import audit_state
 from core import audit, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import Wanted, overwrite, transactional
+from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
 from core.revisions import raise_revisions
 
 SAID_FIELDS = (
@@ -34,7 +34,7 @@ class KnownKey:
         return f"KnownKey({self.key.id}, …)"
 
 
-@transactional
+@transactional_and_propagated
 def adopt_keys(
     *,
     actor: Actor,
@@ -49,18 +49,18 @@ def adopt_keys(
     A worker that was asked for a new key before may hold it for unknown a little longer, until `forget_unknown`.
     """
     _read_counts_again([stored for stored, _known in changed])
-    said, measured = list[Wanted[ApiKey]](), list[Wanted[ApiKey]]()
+    said, measured = list[RowUpdate[ApiKey]](), list[RowUpdate[ApiKey]]()
     for stored, known in changed:
-        row = Wanted(stored, known.key)
+        row = RowUpdate(stored, known.key)
         _keep_larger_counts(row)
         measured.append(row)
-        if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in SAID_FIELDS):
+        if any(getattr(row.existing, field) != getattr(row.target, field) for field in SAID_FIELDS):
             said.append(row)
     before = [audit_state(stored) for stored, _wanted in said]
     has_changed = {stored.pk for stored, _wanted in said} | set(renewed)
     raise_revisions([stored for stored, _known in changed if stored.pk in has_changed])
-    overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
-    overwrite(measured, MEASURED_FIELDS)
+    bulk_overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
+    bulk_overwrite(measured, MEASURED_FIELDS)
     # Later, for they may have names that others give up.
     ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
     recorded = [AuditChange(known.key.id, known.key.tenant_id, after=audit_state(known.key)) for known in new]
@@ -72,7 +72,7 @@ def adopt_keys(
     _renew([known for stored, known in changed if stored.pk in renewed], actor=actor)
 
 
-@transactional
+@transactional_and_propagated
 def forget_unknown() -> None:
     """Returns when no worker holds a key that is stored for unknown any more."""
     epoch.invalidate(epoch.EVERYTHING)
@@ -99,7 +99,7 @@ def _read_counts_again(keys: Sequence[ApiKey]) -> None:
         key.usage_count, key.last_used_at = row.usage_count, row.last_used_at
 
 
-def _keep_larger_counts(row: Wanted[ApiKey]) -> None:
+def _keep_larger_counts(row: RowUpdate[ApiKey]) -> None:
     stored, wanted = row
     wanted.usage_count = max(stored.usage_count, wanted.usage_count)
     if stored.last_used_at is not None:
@@ -131,13 +131,13 @@ def _take_from_others(keys: Sequence[KnownKey]) -> None:
 
 def _store_secrets(keys: Sequence[KnownKey]) -> None:
     _take_from_others(keys)
-    version = digests.current_version()
+    pepper_id = digests.current_pepper_id()
     KeySecret.objects.bulk_create(
         (
             KeySecret(
                 key_id=known.key.pk,
-                digest=digests.digest(known.secret, version),
-                secret_version=version,
+                digest=digests.digest(known.secret, pepper_id),
+                pepper_id=pepper_id,
                 hint=keyformat.parse(known.secret).hint,
                 created_at=known.key.created_at,
             )

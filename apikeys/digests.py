@@ -1,7 +1,7 @@
-"""How keys are stored: as HMAC-SHA256 under a secret that is not in the database.
+"""Digests of API keys: HMAC-SHA256 under a pepper, which is not in the database.
 
-Secrets have versions (MAIM_KEY_SECRETS). New keys use the newest; a key stored under an older one stays
-good as long as that secret is configured.
+Each pepper has an id (MAIM_KEY_PEPPERS). New keys use the newest pepper; a key stored under an older one stays
+valid as long as that pepper is configured.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from functools import cache
 from django.conf import settings
 
 
-def current_version() -> int:
-    """The version of the secret that new keys are stored under."""
-    return next(iter(settings.KEY_SECRETS))
+def current_pepper_id() -> int:
+    """Return the id of the pepper that new keys are stored under."""
+    return next(iter(settings.KEY_PEPPERS))
 
 
-def digest(key: str, version: int) -> str:
-    """The key's digest under a secret, as 64 hex digits."""
-    return hmac.digest(_encoded(settings.KEY_SECRETS[version]), key.encode(), "sha256").hex()
+def digest(key: str, pepper_id: int) -> str:
+    """Return the key's digest under a pepper, as 64 hex digits."""
+    return hmac.digest(_encoded(settings.KEY_PEPPERS[pepper_id]), key.encode(), "sha256").hex()
 
 
 def all_digests(key: str) -> list[str]:
-    """What the key may be stored as: one digest for each configured secret, newest first."""
-    return [digest(key, version) for version in settings.KEY_SECRETS]
+    """Return the digests that the key may be stored as: one for each configured pepper, newest first."""
+    return [digest(key, pepper_id) for pepper_id in settings.KEY_PEPPERS]
 
 
 @cache
-def _encoded(secret: str) -> bytes:
-    return secret.encode()
+def _encoded(pepper: str) -> bytes:
+    return pepper.encode()

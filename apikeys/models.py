@@ -106,7 +106,7 @@ class KeySecret(models.Model):
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
     digest = ExactCharField(max_length=64)
-    secret_version = models.PositiveSmallIntegerField()
+    pepper_id = models.PositiveSmallIntegerField(db_column="secret_version")
     hint = ExactCharField(max_length=4)
     created_at = models.DateTimeField(default=timezone.now)
     # Of a secret that was rotated out: when its grace ends, and who still uses it.

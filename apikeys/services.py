@@ -19,7 +19,7 @@ from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from core import audit, epoch
 from core.actor import Actor
-from core.db import transactional, unique_or
+from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.revisions import check_revision
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
@@ -91,14 +91,14 @@ def issue_key(
         metadata=validators.checked_metadata(metadata or {}),
     )
     key.change_name(name)
-    with unique_or(_NAME_TAKEN):
+    with translate_unique_violation(_NAME_TAKEN):
         key.save(force_insert=True)
     secret = _new_secret(key)
     audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=audit_state(key))
     return IssuedKey(key, secret)
 
 
-@transactional
+@transactional_and_propagated
 def update_key(
     *, actor: Actor, key: ApiKey, changes: Mapping[str, Any], expected: Container[int] | None = None
 ) -> ApiKey:
@@ -130,7 +130,7 @@ def update_key(
     if audit.differ(before, after):
         row.updated_at = timezone.now()
         fields += ["name", "name_folded", "permissions", "allowed_networks", "metadata", "updated_at"]
-        with unique_or(_NAME_TAKEN):
+        with translate_unique_violation(_NAME_TAKEN):
             row.save(update_fields=fields)
         audit.record(
             actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
@@ -151,7 +151,7 @@ def enable_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = N
     return update_key(actor=actor, key=key, changes={"status": KeyStatus.ACTIVE}, expected=expected)
 
 
-@transactional
+@transactional_and_propagated
 def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> None:
     """Removes a key for good; raises KeyNotFound if it is gone, PreconditionFailed."""
     row = _lock_key(key)
@@ -162,7 +162,7 @@ def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = N
     audit.record(actor=actor, action="key.delete", object_id=key.id, tenant_id=key.tenant_id, before=before)
 
 
-@transactional
+@transactional_and_propagated
 def rotate_key(
     *, actor: Actor, key: ApiKey, grace_seconds: int = 0, expected: Container[int] | None = None
 ) -> IssuedKey:
@@ -194,7 +194,7 @@ def rotate_key(
     return IssuedKey(row, text)
 
 
-@transactional
+@transactional_and_propagated
 def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) -> KeySecret:
     """Ends one secret for good, and neither its key nor the key's other secrets.
 
@@ -222,11 +222,11 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
 
 def _new_secret(key: ApiKey) -> str:
     secret = keyformat.generate(key.tenant_id, key.agent_id)
-    version = digests.current_version()
+    pepper_id = digests.current_pepper_id()
     row = KeySecret.objects.create(
         key=key,
-        digest=digests.digest(secret, version),
-        secret_version=version,
+        digest=digests.digest(secret, pepper_id),
+        pepper_id=pepper_id,
         hint=keyformat.parse(secret).hint,
     )
     key.current_secret, key.previous_secrets = row, []

@@ -1,4 +1,4 @@
-"""`make bench`: runs all cases, or those that are named, and says what came of them."""
+"""`make bench`: run all cases, or the named ones, and report the results."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.cases import CASES, MEMORY, RESOLVE, Bench, Memory, memory
+from bench.cases import CASES, MEMORY, RESOLVE, Memory, memory
 from bench.config_cases import resolve_ms
 from bench.databases import Databases
+from bench.harness import Bench
 from bench.load import Wrong
 from bench.report import Report
 from bench.rounds import FULL, QUICK, Plan, Result, Rounds
@@ -23,7 +24,7 @@ from tests.run import install, install_mysqlclient, missing_packages
 
 
 def main() -> int:
-    """The exit code: 0 when all cases are as they must be, 1 when one is not, 2 when one could not be measured."""
+    """Return 0 if every case reaches its ratio, 1 if one does not, 2 if one could not be measured."""
     parser = argparse.ArgumentParser(prog='make bench ARGS="…"', description=__doc__)
     parser.add_argument(
         "cases", nargs="*", metavar="CASE", help=f"{', '.join([*CASES, MEMORY, RESOLVE])}; all by default"
@@ -40,8 +41,8 @@ def main() -> int:
     install_mysqlclient()
     for name in list(os.environ):
         if name.startswith("MAIM") or name in ("DATABASE_URL", "REDIS_URL"):
-            del os.environ[name]  # maim is measured as it ships
-    # Whatever ends a run, its servers are ended too: some stand still, and would for ever.
+            del os.environ[name]  # maim is measured with its default settings
+    # End the servers however the run ends, because stopped ones would stay forever.
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     names = [name for name in (*CASES, MEMORY, RESOLVE) if name in given.cases or not given.cases]
     report = _measure(names, QUICK if given.quick else FULL)

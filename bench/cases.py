@@ -1,39 +1,36 @@
-"""What is measured, and what must come of it."""
+"""The cases of speed and memory, with the ratios they must reach."""
 
 from __future__ import annotations
 
 import base64
-import itertools
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from apikeys import keyformat
 from bench import config_cases
-from bench.databases import LIMITED, MILLION, MORE_THAN_REMEMBERED, TEN_THOUSAND, Databases, Population
-from bench.load import Load, Measurement, Wrong
+from bench.databases import LIMITED, MILLION, MORE_THAN_REMEMBERED, TEN_THOUSAND
+from bench.harness import VALID, Bench
+from bench.load import Measurement, Wrong
 from bench.mutations import Mutations
-from bench.rounds import Result, Rounds
-from bench.services import VALIDATE, Maim, Services
+from bench.rounds import Result
+from bench.services import VALIDATE
 
 PARSE = "/api/v2/auth/parse-api-key"
-VALID, MALFORMED, PARSED = '"code":"VALID"', '"code":"AUTH_001"', '"format_valid":true'
+MALFORMED, PARSED = '"code":"AUTH_001"', '"format_valid":true'
 
-# So much of what is asked cold must be looked up; a key may be repeated where a run ends and another begins.
+# This share of cold keys must be looked up. A key may repeat where one run ends and another begins.
 MISSES = 0.98
-# The poller of the epoch is all that asks MariaDB while junk is refused; twice as often as when idle is noise.
+# Only the epoch poller queries MariaDB while junk is refused. Up to twice the idle rate is noise.
 IDLE_TIMES = 2
 IDLE_SECONDS = 2
 
 REMEMBERED = 100_000
 BEFORE_REMEMBERED = 1_000
-# Uses are written within a second, and what that took is given back.
+# Uses are written within a second, and the memory for that is freed.
 WRITTEN_SECONDS = 3
-# How much more 150,000 keys may take than the 100,000 that are remembered; unbounded, it were a half.
+# 150,000 keys may take this many times the memory of the 100,000 in the cache. Without a bound it would be 1.5.
 BOUND = 1.25
 
 
@@ -65,59 +62,6 @@ class Memory:
         return self.after[1] - self.before[1] <= (self.full[1] - self.before[1]) * BOUND
 
 
-class Bench:
-    """What the cases are made of."""
-
-    def __init__(self, directory: Path, databases: Databases, services: Services, rounds: Rounds) -> None:
-        self.databases = databases
-        self.services = services
-        self.rounds = rounds
-        self._directory = directory
-        self._numbers = itertools.count()
-
-    def load(self, path: str, keys: Iterable[str], expected: str, *, ordered: bool = False) -> Load:
-        """Questions about keys, each in the file of its own that it takes."""
-        bodies = self._directory / f"{next(self._numbers)}.bodies"
-        bodies.write_text("\n".join(json.dumps({"api_key": key}) for key in keys))
-        return Load(path, bodies, expected=expected, ordered=ordered)
-
-    def reads(self, paths: Iterable[str], etags: Mapping[str, str] | None = None) -> Load:
-        """GETs of any of these paths, by who has seen these states of them."""
-        lines = self._directory / f"{next(self._numbers)}.paths"
-        lines.write_text("\n".join(f"{path}\t{(etags or {}).get(path, '')}" for path in paths))
-        return Load("", lines, reads=True)
-
-    def warm(self, population: Population) -> tuple[Maim, Load]:
-        """A maim that has answered every key of a population, and rightly."""
-        maim = self.services.maim(population)
-        load = self.load(VALIDATE, maim.secrets, VALID)
-        self.walk(maim, load)
-        return maim, load
-
-    def walk(self, maim: Maim, load: Load) -> None:
-        """Asks everything once, and looks at the answers."""
-        self.services.run_only(maim)
-        load.walk(maim.base)
-
-    def compared(
-        self,
-        maim: Maim,
-        load: Load,
-        check: Callable[[Measurement], None] = lambda measured: None,
-        going_on: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> Result:
-        """A load compared with Django; each measurement of it is checked, and goes on beside something."""
-
-        def measure() -> Measurement:
-            self.services.run_only(maim)
-            with going_on():
-                measured = self.rounds.once(maim, load)
-            check(measured)
-            return measured
-
-        return self.rounds.against_django(measure)
-
-
 def warm(bench: Bench) -> Result:
     maim, load = bench.warm(TEN_THOUSAND)
     result = bench.compared(maim, load)
@@ -126,7 +70,7 @@ def warm(bench: Bench) -> Result:
 
 
 def with_mutations(bench: Bench) -> Result:
-    """The keys that are disabled and enabled are among those that are asked."""
+    """Validate warm keys while some of them are disabled and enabled."""
     maim, load = bench.warm(TEN_THOUSAND)
     result = bench.compared(maim, load, going_on=lambda: Mutations(maim))
     bench.walk(maim, load)
@@ -141,7 +85,7 @@ def limited(bench: Bench) -> Result:
 
 
 def cold(bench: Bench) -> Result:
-    """More keys than are remembered, asked in a circle: when one comes again, it has been forgotten."""
+    """Validate more keys than the cache holds, in a circle: each is evicted before it comes again."""
     maim = bench.services.maim(MORE_THAN_REMEMBERED)
     load = bench.load(VALIDATE, maim.secrets, VALID, ordered=True)
 
@@ -175,7 +119,7 @@ def parse(bench: Bench) -> Result:
 
 
 def million(bench: Bench) -> Result:
-    """The same number of keys asked, where there are a hundred times as many."""
+    """Validate the same number of keys in a table with a hundred times as many."""
     few, few_load = bench.warm(TEN_THOUSAND)
     many, many_load = bench.warm(MILLION)
     once = bench.rounds.once
@@ -185,7 +129,7 @@ def million(bench: Bench) -> Result:
 
 
 def memory(bench: Bench) -> Memory:
-    """Each key is asked once, and answered rightly."""
+    """Measure the memory of a worker while each key is validated once."""
     maim = bench.services.new_maim(MORE_THAN_REMEMBERED)
     load = bench.load(VALIDATE, maim.secrets, VALID)
 
@@ -202,7 +146,7 @@ def memory(bench: Bench) -> Memory:
 
 
 def _mistyped(key: str) -> str:
-    """A key of the current form with one digit changed, which its checksum tells."""
+    """Return the key with one digit changed, so that its checksum is wrong."""
     payload = base64.b64decode(key.removeprefix(keyformat.PREFIX)).decode()
     at = payload.rindex("_") - 20
     other = "1" if payload[at] == "0" else "0"

@@ -1,21 +1,19 @@
-"""Reading agents and their config, as bots and the console do again and again."""
+"""Cases of reading agents and their config, as bots and the console do often."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from bench.databases import ROOT, TEN_THOUSAND
+from bench.harness import Bench
 from bench.load import Load, Wrong
 from bench.rounds import Result
 from bench.services import Maim
-
-if TYPE_CHECKING:
-    from bench.cases import Bench
 
 AGENTS = 100
 LISTED = 20
@@ -61,19 +59,19 @@ print(min(once() for _ in range(10)))
 
 
 def agent(bench: Bench) -> Result:
-    """v2's read of an agent with all sections set."""
+    """Read an agent with all sections set from v2."""
     maim, ids = _with_agents(bench)
     return bench.compared(maim, bench.reads(f"/api/v2/agents/{agent_id}" for agent_id in ids))
 
 
 def effective(bench: Bench) -> Result:
-    """v2's effective config of such an agent, which the worker has resolved before."""
+    """Read the effective config of such an agent from v2, which the worker has cached."""
     maim, ids = _with_agents(bench)
     return bench.compared(maim, bench.reads(_effective(agent_id) for agent_id in ids))
 
 
 def unchanged(bench: Bench) -> Result:
-    """The same by who has it already."""
+    """Read the same with If-None-Match, for 304."""
     maim, ids = _with_agents(bench)
     etags = {}
     with httpx.Client(base_url=maim.base) as client:
@@ -85,7 +83,7 @@ def unchanged(bench: Bench) -> Result:
 
 
 def listed(bench: Bench) -> Result:
-    """v1's list of twenty agents, by a signed-in person."""
+    """List twenty agents in v1 as a signed-in user."""
     maim = bench.services.maim(TEN_THOUSAND)
     bench.services.run_only(maim)
     with httpx.Client(base_url=f"{maim.public}/api/v1", timeout=30) as client:
@@ -102,15 +100,15 @@ def listed(bench: Bench) -> Result:
 
 
 def resolve_ms() -> float:
-    """Milliseconds of processor time to resolve an agent's config with all sections set."""
-    return float(_told(RESOLVE % _told(FULL_CONFIG)))
+    """Return the milliseconds of processor time to resolve a config with all sections set."""
+    return float(_run(RESOLVE % _run(FULL_CONFIG)))
 
 
 def _with_agents(bench: Bench) -> tuple[Maim, list[str]]:
-    """A maim with agents that have all sections set, each of which it has been asked for."""
+    """Return a maim with agents that have all sections set and are cached."""
     maim = bench.services.maim(TEN_THOUSAND)
     bench.services.run_only(maim)
-    config = httpx.Response(200, text=_told(FULL_CONFIG)).json()
+    config = httpx.Response(200, text=_run(FULL_CONFIG)).json()
     with httpx.Client(base_url=f"{maim.base}/api/v2", timeout=30) as client:
 
         def make(path: str, body: dict[str, Any]) -> str:
@@ -131,8 +129,8 @@ def _effective(agent_id: str) -> str:
     return f"/api/v2/agents/{agent_id}/config/effective"
 
 
-def _told(code: str) -> str:
-    """What a piece of maim's own code prints."""
+def _run(code: str) -> str:
+    """Run a piece of code in maim's environment, and return what it prints."""
     setup = "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'maim.settings'); django.setup()\n"
     run = subprocess.run([sys.executable, "-c", setup + code], cwd=ROOT, check=True, capture_output=True, text=True)
     return run.stdout.splitlines()[-1]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Population:
-    """Who is in a database: keys with a known secret, and as many copies of each that nobody asks for."""
+    """The size of a database: keys with a known secret, and copies of each that are never requested."""
 
     name: str
     keys: int
@@ -35,7 +35,7 @@ MILLION = Population("million", 10_000, copies=99)
 
 @dataclass(frozen=True)
 class Key:
-    """A key that was seeded."""
+    """A seeded key."""
 
     id: str
     secret: str
@@ -43,14 +43,14 @@ class Key:
 
 @dataclass(frozen=True)
 class Seeded:
-    """A database with keys, and the environment of a maim that runs on it."""
+    """A seeded database, and the environment of a maim that runs on it."""
 
     environment: dict[str, str]
     keys: list[Key]
 
 
 class Databases:
-    """The two servers, and what has been seeded so far. A context manager."""
+    """The two servers and the seeded databases. A context manager."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -59,14 +59,14 @@ class Databases:
         self._connection: Any = None
 
     def __enter__(self) -> Self:
-        import MySQLdb  # installed by now, where it was missing
+        import MySQLdb  # installed by now
 
         self._mariadb.start()
         self._redis.start()
         self._connection = MySQLdb.connect(
             host="127.0.0.1", port=self._mariadb.port, user=USER, password=PASSWORD, autocommit=True
         )
-        # Room for a million keys, as a server that has them is given; and counts of what is read of each table.
+        # A buffer pool for a million keys, and counters of the rows read from each table.
         self._run("SET GLOBAL innodb_buffer_pool_size = 1 << 30")
         self._run("SET GLOBAL userstat = 1")
         return self
@@ -78,17 +78,17 @@ class Databases:
         self._redis.stop()
 
     def seeded(self, population: Population) -> Seeded:
-        """The database of this population, made when it is first asked for."""
+        """Return the database of this population; seed it on the first call."""
         if population not in self._seeded:
             self._seeded[population] = self._seed(population)
         return self._seeded[population]
 
     def statements(self) -> int:
-        """How many statements MariaDB has been sent since it started, by anybody."""
+        """Return the number of statements that MariaDB has received since its start."""
         return int(self._row("SHOW GLOBAL STATUS LIKE 'Questions'")[1])
 
     def secrets_read(self) -> int:
-        """How many secrets of keys MariaDB has found for anybody since it started."""
+        """Return the number of rows of key secrets that MariaDB has read since its start."""
         tables = "FROM information_schema.table_statistics WHERE table_name = 'apikeys_keysecret'"
         return int(self._row(f"SELECT COALESCE(SUM(rows_read), 0) {tables}")[0])
 
@@ -110,7 +110,7 @@ class Databases:
             "DATABASE_URL": self._mariadb.create_database(population.name),
             "REDIS_URL": self._redis.url,
             "MAIM_SECRET_KEY": secrets.token_urlsafe(48),
-            "MAIM_KEY_SECRETS": f"1:{secrets.token_urlsafe(48)}",
+            "MAIM_KEY_PEPPERS": f"1:{secrets.token_urlsafe(48)}",
             "MAIM_ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         }
         path = self._directory / population.name
@@ -120,7 +120,7 @@ class Databases:
             ["-m", "bench.seed", str(path), str(population.keys), *options],
         ):
             subprocess.run([sys.executable, *command], cwd=ROOT, env={**os.environ, **environment}, check=True)
-        # Written to disk now, and not while something is measured.
+        # Write to disk now, not during a measurement.
         tables = ", ".join(f"{population.name}.{table}" for table in ("apikeys_apikey", "apikeys_keysecret"))
         self._run(f"FLUSH TABLES {tables} FOR EXPORT")
         self._run("UNLOCK TABLES")

@@ -1,4 +1,4 @@
-"""Runs wrk, which asks as fast as it is answered, over 16 connections from one thread."""
+"""Load by wrk, which sends requests over 16 connections as fast as they are answered."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WALK_SECONDS = 300
 
 
 class Wrong(Exception):
-    """What was measured is not what was meant to be measured."""
+    """A measurement of something other than what was meant."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came of one run of wrk; how many statements MariaDB was sent meanwhile, how many secrets it found."""
+    """The result of one run of wrk, with the statements and reads of key secrets in MariaDB meanwhile."""
 
     requests: int
     seconds: float
@@ -34,11 +34,10 @@ class Measurement:
 
 
 class Load:
-    """What is asked: the same GET again and again, or POSTs whose bodies are drawn from a file, one a line.
+    """The requests of a run: one GET repeated, or POSTs with random bodies from a file with one body a line.
 
-    With `ordered`, the bodies are taken one after the other, and each run goes on where the last one ended. With
-    `reads`, GETs: each line is a path, a tab, and an ETag or nothing. `base` is where to ask, if not where the
-    service is asked otherwise.
+    With `ordered`, bodies are used in order, and each run continues after the one before. With `reads`, they are GETs:
+    each line is a path, a tab, and an ETag or nothing. `base` overrides the URL of the service.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Load:
         self._next = 0
 
     def run(self, base: str, seconds: int) -> Measurement:
-        """Asks for so long; raises Wrong when anything failed or was answered by another status than 200."""
+        """Run for so many seconds. Raise Wrong if a request failed or its status was not 200."""
         arguments = []
         if self._bodies is not None:
             arguments = [self._mode, str(self._bodies), str(self._next)]
@@ -73,9 +72,9 @@ class Load:
         return Measurement(**told)
 
     def walk(self, base: str, *, first: int = 0, last: int | None = None) -> None:
-        """Asks each body once, in order, or those from `first` to before `last`.
+        """Send each body once and in order, or those from `first` to before `last`.
 
-        Raises Wrong when an answer does not hold what is expected.
+        Raise Wrong if a response does not contain the expected text.
         """
         assert self._bodies is not None
         lines = self._bodies.read_text().splitlines()[first:last]

@@ -1,4 +1,4 @@
-"""Five changes of keys a second, beside what is measured."""
+"""Five changes of keys a second during a measurement."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.load import Wrong
 from bench.services import Maim
 
 PER_SECOND = 5
-# Each waits out the lease; so many go on at once.
+# Each change waits for workers, so that many run at once.
 LANES = 4
 KEPT_UP = 0.9
 
 
 class Mutations:
-    """Disables keys and enables them again, over v2, until the block ends; raises Wrong if maim cannot keep up."""
+    """A context manager that disables and enables keys over v2. It raises Wrong if maim cannot keep up."""
 
     def __init__(self, maim: Maim) -> None:
         self._maim = maim
@@ -46,7 +46,7 @@ class Mutations:
             raise Wrong(f"{self._answered} mutations were answered where {due:.0f} were due")
 
     def _run(self, lane: int) -> None:
-        """Every LANES-th change: a key is disabled by one, and enabled by the next."""
+        """Send every LANES-th change: one disables a key, the next enables it."""
         with httpx.Client(base_url=self._maim.base, timeout=10) as client:
             number = 0
             while not self._is_over:

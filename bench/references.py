@@ -1,4 +1,4 @@
-"""The servers that maim is compared with: each gives a constant answer, from one thread of Granian.
+"""The servers that maim is compared with. Each sends a constant response from one thread of Granian.
 
 python -m bench.references django 18001
 """
@@ -26,10 +26,10 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def constant(request: HttpRequest) -> HttpResponse:
-    """A view that does nothing: even its JSON is written already.
+    """Return a constant response, with its JSON already encoded.
 
-    It gives the length, which is otherwise CommonMiddleware's part: without it the answer is sent in chunks
-    and takes twice as long, and maim would look better than it is.
+    It sets Content-Length, as CommonMiddleware would. Without it the response is sent in chunks and takes twice as
+    long, which would make maim look better than it is.
     """
     return HttpResponse(_ANSWER, content_type="application/json", headers={"Content-Length": _LENGTH})
 
@@ -58,7 +58,7 @@ FACTORIES = {"django": django_view, "wsgi": wsgi_function}
 
 
 def main(name: str, port: str) -> None:
-    """Serves one of them on loopback until SIGTERM."""
+    """Serve one of them on loopback until SIGTERM."""
     Server(
         f"bench.references:{FACTORIES[name].__name__}",
         factory=True,

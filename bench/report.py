@@ -1,4 +1,4 @@
-"""The table, and results.json."""
+"""The report: a table and results.json."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKAGES = ("django", "granian", "mysqlclient", "orjson", "redis", "uvloop")
 
 
 class Report:
-    """What came of the cases, as it comes in."""
+    """The results of the cases so far."""
 
     def __init__(self, plan: Plan, mariadb: str) -> None:
         self._about = {
@@ -57,7 +57,7 @@ class Report:
         self._failures: dict[str, str] = {}
 
     def add(self, name: str, result: Result | Memory | float, seconds: float) -> None:
-        """A case that took so long."""
+        """Add the result of a case, with the seconds it took."""
         self._seconds[name] = seconds
         if isinstance(result, Memory):
             self._memory = result
@@ -67,12 +67,12 @@ class Report:
             self._results[name] = result
 
     def add_failure(self, name: str, reason: str) -> None:
-        """A case that could not be measured."""
+        """Add a case that could not be measured."""
         self._failures[name] = reason
 
     @property
     def exit_code(self) -> int:
-        """0 when all cases are as they must be, 1 when one is not, 2 when one could not be measured."""
+        """0 if every case reaches its ratio, 1 if one does not, 2 if one could not be measured."""
         if self._failures:
             return 2
         is_fast = all(result.ratio >= CASES[name].at_least for name, result in self._results.items())
@@ -80,7 +80,7 @@ class Report:
         return 0 if is_fast and is_light and (self._memory is None or self._memory.is_bounded) else 1
 
     def table(self) -> str:
-        """The results for people."""
+        """Return the results as a table for people."""
         rows = [HEADINGS, *(_row(CASES[name], result) for name, result in self._results.items())]
         rows += [_reference_row(name, self._references(name)) for name in (DJANGO, WSGI) if self._results]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -100,7 +100,7 @@ class Report:
         return "\n".join(lines)
 
     def write(self) -> None:
-        """Writes results.json."""
+        """Write results.json."""
         cases = {name: self._case(name, result) for name, result in self._results.items()}
         document: dict[str, Any] = {**self._about, "cases": cases, "not_measured": self._failures}
         if self._resolve_ms is not None:
@@ -188,7 +188,7 @@ def _figures(measured: Measurement) -> dict[str, float]:
 
 
 def _said_by(*command: str) -> str:
-    """The first line that a program says, whether or not it calls that a success."""
+    """Return the first line of a program's output, whatever its exit code."""
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.partition("\n")[0].strip()
 
 

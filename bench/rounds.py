@@ -1,8 +1,8 @@
-"""How a case is measured: in rounds, each between two measurements of what it is compared with.
+"""Measuring in rounds: each measures a case between two measurements of its reference.
 
-This is how noise is met. On a machine that does other things too, speed comes and goes within seconds; it
-does so for both sides of a ratio. A round before and after which the other side ran at different speeds is
-measured again, and of the ratios of all good rounds the median counts.
+This reduces noise. On a busy machine the speed changes within seconds, for both sides of a ratio. A round is
+repeated if the reference ran at different speeds before and after it. The result is the median of the ratios of
+all steady rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MORE_ROUNDS = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rounds, and for how many seconds each part of one is driven."""
+    """The number of rounds, and the seconds of each measurement."""
 
     rounds: int
     case_seconds: int
@@ -38,7 +38,7 @@ QUICK = Plan(rounds=1, case_seconds=2, reference_seconds=1)
 
 @dataclass(frozen=True)
 class Round:
-    """A case, what it is compared with before and after it, and what was measured besides."""
+    """The measurements of a case, of its reference before and after it, and of others."""
 
     before: Measurement
     case: Measurement
@@ -51,21 +51,21 @@ class Round:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the machine was as fast after the case as before it."""
+        """True if the reference was as fast after the case as before it."""
         slower, faster = sorted((self.before.per_second, self.after.per_second))
         return slower >= faster * (1 - STEADY_WITHIN)
 
 
 @dataclass(frozen=True)
 class Result:
-    """All rounds of a case, and the name of what it was compared with."""
+    """All rounds of a case, and the name of its reference."""
 
     other: str
     rounds: list[Round]
 
     @property
     def good(self) -> list[Round]:
-        """The steady rounds; if there are none, all."""
+        """The steady rounds; all, if none is steady."""
         return [each for each in self.rounds if each.is_steady] or self.rounds
 
     @property
@@ -73,7 +73,7 @@ class Result:
         return median(each.ratio for each in self.good)
 
     def ratio_to(self, name: str) -> float:
-        """The ratio to something that was measured besides."""
+        """Return the ratio to another measurement of the rounds."""
         return median(each.case.per_second / each.beside[name].per_second for each in self.good)
 
     def median(self, figure: Callable[[Measurement], float]) -> float:
@@ -81,7 +81,7 @@ class Result:
 
 
 class Rounds:
-    """Measures cases by a plan."""
+    """The measuring of cases by a plan."""
 
     def __init__(self, services: Services, plan: Plan) -> None:
         self._services = services
@@ -89,15 +89,15 @@ class Rounds:
         self._constant = Load(PATH)
 
     def once(self, service: Service, load: Load) -> Measurement:
-        """One measurement of a case, by itself."""
+        """Measure a case once, without a reference."""
         return self._services.measure(service, load, self._plan.case_seconds)
 
     def against_django(self, case: Measure) -> Result:
-        """A case compared with the bare Django view."""
+        """Compare a case with the bare Django view."""
         return self._against(DJANGO, self._django, case, {WSGI: self._wsgi})
 
     def against(self, name: str, other: Measure, case: Measure) -> Result:
-        """A case compared with another one."""
+        """Compare a case with another one."""
         return self._against(name, other, case, {DJANGO: self._django, WSGI: self._wsgi})
 
     def _against(self, name: str, other: Measure, case: Measure, beside: Mapping[str, Measure]) -> Result:

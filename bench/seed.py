@@ -1,9 +1,9 @@
-"""Fills an empty database with active keys, and writes `id secret` of each into a file.
+"""Seeding of an empty database with active keys, and of a file with `id secret` of each.
 
     python -m bench.seed FILE KEYS [--limited] [--copies N]
 
-Bulk inserts, without services: there is nobody to tell, and audit rows would take minutes. Copies are rows
-like all others whose secrets nobody knows, made by MariaDB itself: N of each key.
+It inserts in bulk without services, because audit entries would take minutes. Copies are N rows for each key, made
+by MariaDB, with unknown secrets.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from django.db.models import Model
 
 TENANTS = 100
 BATCH = 2000
-# Never reached, so that each use is taken.
+# Never reached, so that every use is admitted.
 RATE_LIMIT = {"limit": 10_000, "window_seconds": 1}
 
 
 def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
-    """Makes the keys, in a hundred tenants with one agent each."""
+    """Create the keys, in a hundred tenants with one agent each."""
     from agents.models import Agent  # after django.setup()
     from apikeys import digests, keyformat
     from apikeys.models import ApiKey, KeySecret
@@ -36,7 +36,7 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
         agent = Agent(tenant=tenant)
         agent.set_name("Agent")
         agents.append(agent)
-    version = digests.current_version()
+    pepper_id = digests.current_pepper_id()
     for index in range(number):
         agent = agents[index % TENANTS]
         key = ApiKey(
@@ -51,8 +51,8 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
         secrets.append(
             KeySecret(
                 key=key,
-                digest=digests.digest(secret, version),
-                secret_version=version,
+                digest=digests.digest(secret, pepper_id),
+                pepper_id=pepper_id,
                 hint=keyformat.parse(secret).hint,
             )
         )
@@ -77,7 +77,7 @@ def _copy(model: type[Model], copies: int, changed: dict[str, str]) -> None:
     values = [changed.get(column, f"original.{column}") for column in columns]
     table = model._meta.db_table
     with connection.cursor() as cursor:
-        # Of trusted names alone: those of the model's table and columns.
+        # The SQL contains only the names of the model's table and columns.
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(columns)})"
             f" SELECT {', '.join(values)} FROM {table} AS original CROSS JOIN seq_1_to_{copies} AS copy"
@@ -85,7 +85,7 @@ def _copy(model: type[Model], copies: int, changed: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Parse the command line and seed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("path", type=Path)
     parser.add_argument("number", type=int)

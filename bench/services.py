@@ -1,6 +1,6 @@
-"""The servers that are measured, of which one runs at a time.
+"""The measured servers, of which one runs at a time.
 
-The others are stopped in their tracks (SIGSTOP), so that their threads cost the one that is measured nothing.
+The others are stopped by SIGSTOP, so that their threads take no time from the measured one.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tests.support.server import MaimServer
 S = TypeVar("S", bound="Service")
 
 VALIDATE = "/api/v2/auth/validate-api-key"
-# After a server has been stopped: its threads wake, and what they missed is made up for.
+# After a server was stopped, its threads catch up.
 WARM_UP_SECONDS = 1
-# What MariaDB still has to do for the server before.
+# MariaDB still works for the server before.
 PROPAGATION_SECONDS = 0.5
 
 
 class Service:
-    """A server, its processes, and how to tell that it answers as it should."""
+    """A server with its processes and a health check."""
 
     def __init__(self, base: str, answers: Callable[[httpx.Client], bool]) -> None:
         self.base = base
@@ -46,20 +46,20 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """The process that all others of the server descend from."""
+        """The id of the server's root process."""
         raise NotImplementedError
 
     def pause(self) -> None:
-        """Stops all processes where they are."""
+        """Stop all processes by SIGSTOP."""
         self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets them go on, and returns once the server answers."""
+        """Continue the processes, and return when the server answers."""
         self._signal_all(signal.SIGCONT)
         wait_until(self._is_well, f"{self.base} answers")
 
     def end(self) -> None:
-        """Ends the server, whether or not it is stopped."""
+        """End the server, whether or not it is stopped."""
         self._signal_all(signal.SIGCONT)
         self._client.close()
         self._terminate()
@@ -70,7 +70,7 @@ class Service:
     def _signal_all(self, signum: signal.Signals) -> None:
         first = psutil.Process(self.pid)
         for process in (first, *first.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):  # gone since it was listed
+            with suppress(psutil.NoSuchProcess):  # ended after it was listed
                 process.send_signal(signum)
 
     def _is_well(self) -> bool:
@@ -93,13 +93,13 @@ class Reference(Service):
         return self._process.pid
 
     def _terminate(self) -> None:
-        # There is nothing to finish, and Granian, just woken, may miss a SIGTERM.
+        # There is nothing to finish, and Granian may miss a SIGTERM right after SIGCONT.
         self._signal_all(signal.SIGKILL)
         self._process.wait()
 
 
 class Maim(Service):
-    """`manage.py serve` as it ships, on a database with keys."""
+    """`manage.py serve` with default settings, on a database with keys."""
 
     def __init__(self, server: MaimServer, keys: list[Key]) -> None:
         self.keys = keys
@@ -117,7 +117,7 @@ class Maim(Service):
 
     @property
     def public(self) -> str:
-        """Where people reach it."""
+        """The URL of the public surface."""
         return self._server.public
 
     @property
@@ -125,14 +125,14 @@ class Maim(Service):
         return [key.secret for key in self.keys]
 
     def memory(self) -> tuple[int, int]:
-        """Bytes of its internal worker: resident, and what of that is its own (RSS, USS)."""
+        """Return the RSS and USS of the internal worker in bytes."""
         workers = re.findall(r"internal worker (\d+) serves", self._server.log)
         memory = psutil.Process(int(workers[-1])).memory_full_info()
         return memory.rss, memory.uss
 
 
 class Services:
-    """All servers of a run, started when they are first asked for."""
+    """All servers of a run, each started on its first use."""
 
     def __init__(self, directory: Path, databases: Databases, stack: ExitStack) -> None:
         self._directory = directory
@@ -144,26 +144,26 @@ class Services:
         self.wsgi = self._begun(partial(Reference, "wsgi"))
 
     def maim(self, population: Population) -> Maim:
-        """The maim that serves this population."""
+        """Return the maim that serves this population."""
         if population not in self._maims:
             self._maims[population] = self.new_maim(population)
         return self._maims[population]
 
     def new_maim(self, population: Population) -> Maim:
-        """A maim that nobody has asked anything yet."""
+        """Return a new maim that has received no requests."""
         seeded = self._databases.seeded(population)
         directory = Path(tempfile.mkdtemp(prefix="maim-", dir=self._directory))
         return self._begun(partial(Maim, MaimServer(directory, population.name, **seeded.environment), seeded.keys))
 
     def run_only(self, service: Service) -> None:
-        """Lets one server run, and stops the one that did."""
+        """Continue one server, and stop the one that ran."""
         if self._running is not service:
             self._pause_running()
             service.resume()
             self._running = service
 
     def measure(self, service: Service, load: Load, seconds: int) -> Measurement:
-        """Drives one server, while the others stand still."""
+        """Run a load on one server, while the others are stopped."""
         self.run_only(service)
         time.sleep(PROPAGATION_SECONDS)
         load.run(service.base, WARM_UP_SECONDS)

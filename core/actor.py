@@ -1,4 +1,4 @@
-"""Who is doing something: the one argument that access gates and audit rows are about."""
+"""The actor of a change: an argument of every access check and service."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from enum import StrEnum
 
 
 class ActorKind(StrEnum):
-    """How a request came in, which decides what it may touch."""
+    """The way a request came in, which decides what it may access."""
 
     ANONYMOUS = "anonymous"  # the public surface before sign-in: registration, login
     USER = "user"  # a signed-in person on the public surface
-    INTERNAL = "internal"  # the private port: trusted as a whole (docs/contract.md section 1)
+    INTERNAL = "internal"  # the private port, which is trusted (docs/contract.md section 1)
     OPERATOR = "operator"  # Django admin
     COMMAND = "command"  # manage.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """The cause of a change. `id` is set for people, `label` is what an operator reads in the audit log."""
+    """The actor of a change. `id` is set for people; `label` is shown in the audit log."""
 
     kind: ActorKind
     id: str | None = None
@@ -28,10 +28,10 @@ class Actor:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether every tenant is open to this actor."""
+        """True if the actor may access every tenant."""
         return self.kind in (ActorKind.INTERNAL, ActorKind.OPERATOR, ActorKind.COMMAND)
 
 
 def command_actor(name: str) -> Actor:
-    """The actor of a management command."""
+    """Return the actor of a management command."""
     return Actor(kind=ActorKind.COMMAND, label=f"manage.py {name}")

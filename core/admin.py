@@ -15,7 +15,7 @@ from core.models import AuditEntry
 
 
 class ActorKindFilter(admin.SimpleListFilter):
-    """By how the change came in. The kinds are known, so that the log need not be searched for them."""
+    """A filter by the kind of actor. The kinds are known, so that the log is not searched for them."""
 
     title = AuditEntry._meta.get_field("actor_kind").verbose_name
     parameter_name = "actor_kind"

@@ -1,7 +1,7 @@
-"""What the pages of the operators' admin have in common.
+"""Base classes of the operators' admin.
 
-They write through the services alone, so that every write obeys the rules and leaves its audit row.
-Operators (`is_staff`) may read everything here; whoever is also a superuser may change it.
+Its pages write through services only, so that every write obeys the rules and leaves its audit entry. Operators
+(`is_staff`) may read everything here; superusers may change it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rest_framework import serializers
 
 from core.actor import Actor, ActorKind
 from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
-from core.db import transactional
+from core.db import transactional_and_propagated
 from core.display import DisplayName, isolated
 from core.errors import DomainError
 from core.fields import IdField, JSONTextField
@@ -42,7 +42,7 @@ _MAX_WARNINGS = 20  # that a message names
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """The operator who is signed in."""
+    """Return the signed-in operator as an actor."""
     scope = RequestContext.of(request)
     return Actor(
         kind=ActorKind.OPERATOR,
@@ -54,29 +54,28 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def change_url(row: models.Model) -> str:
-    """The page of a row."""
+    """Return the URL of a row's page."""
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
 
 
-@transactional
+@transactional_and_propagated
 def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
-    """Does one write for each row, in one transaction."""
+    """Call `write` for each row, in one transaction."""
     for row in rows:
         write(row)
 
 
 class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Lists and forms over services: a subclass says in `create`, `change` and `delete` which.
+    """Lists and forms over services, which a subclass calls in `create`, `change` and `delete`.
 
-    `add_fields` are on the form of a new row, `fields` on that of an existing one, and `body` is the
-    API's request body that knows the shapes of the JSON fields. `search_fields` name folded columns and
-    ids.
+    `add_fields` are on the form of a new row, `fields` on that of an existing one. `body` is the API's request
+    serializer, whose fields validate the JSON fields. `search_fields` are folded columns and ids.
     """
 
     add_form: type[ServiceForm] = ServiceForm
     form: type[ChangeForm] = ChangeForm
     add_fields: Sequence[str] = ()
-    # How fields that hold secrets are shown; no page has them as they are stored.
+    # Functions that mask fields with secrets; no page shows the stored values.
     masks: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     body: type[serializers.Serializer[Any]]
     formfield_overrides = {
@@ -89,15 +88,15 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
 
     def create(self, actor: Actor, values: dict[str, Any]) -> models.Model:
-        """Makes the row that the form describes."""
+        """Create the row from the form's values."""
         raise NotImplementedError
 
     def change(self, actor: Actor, row: Any, changes: dict[str, Any]) -> object:
-        """Makes the changes that the form holds to the row."""
+        """Apply the form's changes to the row."""
         raise NotImplementedError
 
     def delete(self, actor: Actor, row: Any) -> None:
-        """Removes the row."""
+        """Delete the row."""
         raise NotImplementedError
 
     # ---- who may do what
@@ -109,14 +108,14 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.admin_site.has_permission(request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Only the filters on offer: by others a secret column could be guessed letter by letter."""
+        """Allow only the offered filters, because with others a secret column could be guessed letter by letter."""
         offered = {_parameter(entry) for entry in self.list_filter}
         return lookup.partition("__")[0] in offered and super().lookup_allowed(lookup, value, request)
 
     # ---- what is shown
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the row with its secrets masked, and digests of what it has in the place of the masked values."""
+        """Return the row with its secrets masked, and with digests of the masked values."""
         row: Any = super().get_object(request, object_id, from_field)
         if row is not None:
             row.stored_digests = {name: stored_digest(getattr(row, name)) for name in self.masks}
@@ -127,7 +126,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """The rows that the term finds in either folded form: of names, or of usernames and e-mail addresses."""
+        """Return the rows found by either folded form of the term: of names, or of usernames and e-mail addresses."""
         terms = dict.fromkeys((fold_name(search_term), fold(search_term)))
         found = [super(OperatorAdmin, self).get_search_results(request, queryset, term) for term in terms]
         return reduce(or_, (rows for rows, _has_duplicates in found)), any(duplicates for _rows, duplicates in found)
@@ -136,13 +135,13 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [self._listed(name) for name in super().get_list_display(request)]
 
     def action_checkbox(self, obj: models.Model) -> SafeString:
-        """Django's own, but with a plain text in the attribute that tells of the row."""
+        """Return Django's checkbox, with plain text in its label instead of HTML."""
         label = gettext("Select this object for an action - {}").format(obj)
         box = forms.CheckboxInput({"class": "action-select", "aria-label": label}, lambda _value: False)
         return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
 
     def _listed(self, name: Any) -> Any:
-        """Return how a column is shown in the list: what people wrote isolates itself."""
+        """Return a column for the list, in which text by people is isolated."""
         field = next((field for field in self.opts.fields if field.name == name), None)
         if not isinstance(field, models.CharField | models.TextField) or field.choices or isinstance(field, IdField):
             return name
@@ -167,7 +166,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return () if obj is None else self.readonly_fields
 
     def _readable(self, name: str) -> str | Callable[[models.Model], str]:
-        """How a field is shown to who may not change it."""
+        """Return a field for operators who may not change it, with JSON formatted."""
         field = next((field for field in self.opts.fields if field.name == name), None)
         if not isinstance(field, JSONTextField):
             return name
@@ -183,7 +182,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         options.setdefault("form", self.form if change else self.add_form)
         form = super().get_form(request, obj, change, **options)
-        form.refusal = getattr(request, _REFUSAL, None)  # type: ignore[attr-defined]  # a class made for this request
+        form.refusal = getattr(request, _REFUSAL, None)  # type: ignore[attr-defined]  # the class is made for this request
         return form
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
@@ -203,7 +202,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return field
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What goes with the rows; records go with what they tell of, though nobody may delete them alone."""
+        """Return the rows to delete, allowing records, which nobody may delete alone."""
         to_delete, counts, _forbidden, protected = super().get_deleted_objects(objs, request)
         return to_delete, counts, set(), protected
 
@@ -216,37 +215,37 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        # The page without Django's own transaction: adding is one service call, which has its own, and
-        # ahead of that it may hash a password. A change may be several calls, which belong together.
+        # Skip Django's own transaction: adding is one service call with a transaction of its own, before which it may
+        # hash a password. A change may be several calls, which share one transaction.
         page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]
         try:
             if request.method == "POST" and object_id is not None:
                 return self._with_locked_row(request, object_id, page)
             return page()
         except DomainError as error:
-            # Nothing is written. The same input once more, now with the refusal, which stops it at the form.
+            # Nothing is written. Run the form again with the error, so that it is shown there.
             setattr(request, _REFUSAL, error)
             return page()
 
-    @transactional
+    @transactional_and_propagated
     def _with_locked_row(self, request: HttpRequest, object_id: str, page: Callable[[], Any]) -> Any:
-        """Return the page, whose row nobody else changes between the form's look at it and the service's write."""
+        """Return the page with its row locked, so that nobody changes it between the form and the service."""
         if self.has_change_permission(request):
             alone = self.get_queryset(request).select_related(None).prefetch_related(None)
             alone.select_for_update().filter(pk=unquote(object_id)).first()
         return page()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return self._or_message(request, super().changelist_view, extra_context)
+        return self._or_error_message(request, super().changelist_view, extra_context)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         view = super().delete_view
-        return self._or_message(
-            request, transactional(view) if request.method == "POST" else view, object_id, extra_context
+        return self._or_error_message(
+            request, transactional_and_propagated(view) if request.method == "POST" else view, object_id, extra_context
         )
 
-    def _or_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
-        """The view's answer, or where a service refused, the page once more with a message."""
+    def _or_error_message(self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any) -> HttpResponse:
+        """Return the view's response; if a service refuses, redirect to the page with a message."""
         try:
             return view(request, *args)
         except DomainError as error:
@@ -270,7 +269,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         actor = actor_of(request)
         all_or_none(queryset, lambda row: self.delete(actor, row))
 
-    # ---- history: the audit log has it all, whoever wrote; Django's own would know the admin alone
+    # ---- history: the audit log has the changes by everybody, and Django's own log only those by the admin
 
     def construct_change_message(self, *args: Any, **options: Any) -> Any:
         return ""
@@ -292,10 +291,10 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class ConfigAdmin(OperatorAdmin):
-    """Forms of rows with a config, in which something may look odd.
+    """Forms of rows with a config, which may have warnings.
 
-    Their forms have a `strict` field, whose value `create` and `change` get with the others; both return the written
-    row, which has its `config_warnings`.
+    They have a `strict` field, whose value `create` and `change` get with the others. Both return the written row
+    with its `config_warnings`.
     """
 
     def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
@@ -313,15 +312,15 @@ class ConfigAdmin(OperatorAdmin):
         obj.saved_warnings = written.config_warnings if is_new else ()
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
-        self._tell_warnings(request, obj)
+        self._show_warnings(request, obj)
         return super().response_add(request, obj, post_url_continue)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        self._tell_warnings(request, obj)
+        self._show_warnings(request, obj)
         return super().response_change(request, obj)
 
-    def _tell_warnings(self, request: HttpRequest, obj: Any) -> None:
-        """Say what looks odd in the config that was saved."""
+    def _show_warnings(self, request: HttpRequest, obj: Any) -> None:
+        """Show the warnings of the saved config."""
         found = [f"{path}: {message}" for path, message in obj.saved_warnings]
         if found:
             more = ["…"] if len(found) > _MAX_WARNINGS else []
@@ -330,7 +329,7 @@ class ConfigAdmin(OperatorAdmin):
 
 
 class ReadOnlyAdmin(OperatorAdmin):
-    """Records that nobody may add, change or delete. `search_fields` are matched as they are."""
+    """Records that nobody may add, change or delete. `search_fields` are matched exactly."""
 
     ordering = ("-id",)
     show_full_result_count = False
@@ -351,7 +350,7 @@ class ReadOnlyAdmin(OperatorAdmin):
 
 
 def _parameter(entry: Any) -> str:
-    """What the query parameters of an entry of `list_filter` begin with."""
+    """Return the beginning of the query parameters of an entry of `list_filter`."""
     if isinstance(entry, type):
         return str(entry.parameter_name)  # type: ignore[attr-defined]  # a SimpleListFilter
     return str(entry[0] if isinstance(entry, tuple) else entry)

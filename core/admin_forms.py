@@ -1,4 +1,4 @@
-"""The forms of the operators' admin: services have the last word on them, and they undo nobody's work."""
+"""Forms of the operators' admin, which show the errors of services and overwrite nobody's changes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ STRICT = "strict"
 _MAX_PATHS, _MAX_VALUE_LENGTH, _MAX_ENTRIES = 5, 100, 100
 
 
-def show_refusal(form: forms.BaseForm, error: DomainError) -> None:
-    """Adds what a service refused to a form, at the field it is about where the form has that."""
+def show_error(form: forms.BaseForm, error: DomainError) -> None:
+    """Add a service's error to a form, at the field it is about if the form has it."""
     if not isinstance(error, Invalid):
         form.add_error(None, str(error.detail))
         return
@@ -43,7 +43,7 @@ def show_refusal(form: forms.BaseForm, error: DomainError) -> None:
 
 
 class JSONFormField(forms.CharField):
-    """A JSON document in a text area, as strict as the API: `shape` is the API's own field for it."""
+    """A JSON document in a text area, validated by the API's field `shape`."""
 
     def __init__(self, *, shape: serializers.Field[Any, Any, Any, Any], empty: Callable[[], Any], **options: Any):
         self.shape, self.empty = shape, empty
@@ -68,26 +68,26 @@ class JSONFormField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            # As text, because Python holds 1, 1.0 and True for equal.
+            # Compare text, because 1, 1.0 and True are equal in Python.
             return pretty(initial) != pretty(self.to_python(data))
         except forms.ValidationError:
             return True
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form that a service has the last word on; `refusal` is what it said against this input."""
+    """A form that shows a service's error about this input, `refusal`."""
 
     refusal: ClassVar[DomainError | None] = None
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         if self.refusal is not None:
-            show_refusal(self, self.refusal)
+            show_error(self, self.refusal)
         return cleaned
 
 
 class StrictField(forms.BooleanField):
-    """A checkbox that turns warnings into refusals, and is never a change itself."""
+    """A checkbox that turns warnings into errors. It never counts as a change."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -101,7 +101,7 @@ class StrictField(forms.BooleanField):
 
 
 class ShownValuesField(forms.CharField):
-    """The values that a form was shown with; hidden, and never a change itself."""
+    """A hidden field with the values that a form was shown with. It never counts as a change."""
 
     widget = forms.HiddenInput
 
@@ -113,7 +113,7 @@ class ShownValuesField(forms.CharField):
 
 
 class ShownValues(NamedTuple):
-    """The values that a form was shown with, when that was, and digests of what is masked in them."""
+    """The values that a form was shown with, the time, and digests of the masked values."""
 
     at: datetime
     values: dict[str, Any]
@@ -121,16 +121,16 @@ class ShownValues(NamedTuple):
 
 
 class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form of an existing row that writes only what was changed in it.
+    """A form of an existing row that writes only the fields that were changed in it.
 
-    It carries the values that it was shown with, signed, so that `changed_data` are the fields whose submitted value
-    differs from the shown one. A field that was also changed elsewhere meanwhile is an error. What the form compares
-    with is its instance, which the caller has locked.
+    It contains the values that it was shown with, signed, so that `changed_data` are the fields whose submitted value
+    differs from the shown one. A field that was also changed elsewhere meanwhile is an error. The form compares with
+    its instance, which the caller has locked.
     """
 
     shown_values = ShownValuesField()
 
-    # The audit log's name of a field, where that is not the form's.
+    # The audit log's names of fields, where they differ from the form's.
     audit_keys: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -162,12 +162,12 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
         ]
 
     def shown_value(self, name: str) -> Any:
-        """Return the value that a field was shown with; None if that is not known."""
+        """Return the value that a field was shown with; None if it is unknown."""
         return self._shown.values.get(name) if self._shown else None
 
     @property
     def shown_at(self) -> datetime:
-        """Return when the form was opened; of one that does not say, now, because nothing can have changed since."""
+        """The time when the form was opened; now, if the form does not tell."""
         return self._shown.at if self._shown else timezone.now()
 
     def audit_trail(self) -> QuerySet[AuditEntry]:
@@ -196,21 +196,21 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
         return signing.dumps([shown.at.isoformat(), values, shown.digests], salt=self._salt, compress=True)
 
     def _read(self) -> ShownValues | None:
-        """Return the values that were sent along; None if they are missing, not ours, or of another row."""
+        """Return the values that the form was shown with; None if they are missing, forged, or of another row."""
         try:
             at, sent, digests = signing.loads(str(self.data.get(self.add_prefix(SHOWN), "")), salt=self._salt)
         except signing.BadSignature:
             return None
-        if sent.keys() != self.current_values.keys():  # of another version of maim
+        if sent.keys() != self.current_values.keys():  # by another version of maim
             return None
         values = {name: _time_or_value(self.fields[name], value) for name, value in sent.items()}
         return ShownValues(datetime.fromisoformat(at), values, digests)
 
     def _differs(self, name: str, values: Mapping[str, Any]) -> bool:
-        """Return whether what is submitted for a field differs from its value there."""
+        """Return whether the submitted value of a field differs from its value in `values`."""
         field, value, data = self.fields[name], values[name], self[name].data
         if isinstance(field, forms.CharField) and not isinstance(field, JSONFormField):
-            # A browser sends what it was shown with other line ends, and the field strips it.
+            # A browser sends text with other line ends, and the field strips it.
             return _with_unix_lines(field.to_python(value)) != _with_unix_lines(field.to_python(data))
         return field.has_changed(value.replace(microsecond=0) if isinstance(value, datetime) else value, data)
 
@@ -242,12 +242,12 @@ class ChangeForm(ConcurrentForm, ServiceForm):
 
 
 def stored_digest(value: Any) -> str:
-    """Return what tells two stored documents apart whose secrets are masked alike."""
+    """Return a digest that tells apart stored documents whose secrets look alike when masked."""
     return salted_hmac(__name__, pretty(value), algorithm="sha256").hexdigest()
 
 
 def pretty(value: Any) -> str:
-    """Return a JSON document as a form shows it."""
+    """Return a JSON document formatted for a form."""
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
@@ -261,7 +261,7 @@ def _with_unix_lines(text: str | None) -> str | None:
 
 
 def _difference(shown: Any, current: Any) -> str:
-    """Return what became of a value, in few words."""
+    """Return the change of a value in a few words."""
     if isinstance(shown, dict) and isinstance(current, dict):
         paths = sorted({operation["path"] for operation in jsonpatch.make_patch(shown, current)})
         if not paths:
@@ -274,6 +274,6 @@ def _difference(shown: Any, current: Any) -> str:
 
 
 def _sentences(errors: Mapping[str, list[str]]) -> Iterator[str]:
-    """Return what is wrong with a document, each with its path, which is `body` for the document itself."""
+    """Return the errors of a document as sentences with their paths; `body` is the document itself."""
     for path, texts in errors.items():
         yield from (text if path == "body" else f"{path}: {text}" for text in texts)

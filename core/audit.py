@@ -1,6 +1,6 @@
-"""The audit log: who did what to which object, and what it was before and after.
+"""The audit log: who changed which object, with its state before and after.
 
-Measurements (key usage counts, heartbeats, the bots' usage log) are not changes and leave no row.
+Measurements (key usage counts, heartbeats, the bots' usage log) are not changes and leave no entry.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from django.utils import timezone
 from core.actor import Actor
 from core.models import AuditEntry
 
-Snapshot = Mapping[str, Any]
+State = Mapping[str, Any]
 
 
 def differ(before: Any, after: Any) -> bool:
-    """Whether two JSON-ready values are not the same JSON; Python holds 1, 1.0 and True for equal."""
+    """Return whether two values differ as JSON, where 1, 1.0 and True are not equal as they are in Python."""
     return json.dumps(before) != json.dumps(after)
 
 
@@ -29,31 +29,31 @@ def record(
     action: str,
     object_id: str,
     tenant_id: str | None,
-    before: Snapshot | None = None,
-    after: Snapshot | None = None,
+    before: State | None = None,
+    after: State | None = None,
     identity: Container[str] = (),
 ) -> None:
-    """Writes the audit row of a change; must be called inside the transaction that makes it.
+    """Write the audit entry of a change, inside its transaction. Raise RuntimeError outside of one.
 
-    `action` is `<object type>.<verb>`. Snapshots are JSON-ready and already free of secrets; of an
-    update, only the keys that differ are kept, and those in `identity`, without which nobody could tell what was
-    changed: `object_id` may be that of something larger.
+    `action` is `<object type>.<verb>`. The states before and after are JSON-ready and contain no secrets. Of an
+    update, only the keys that differ are stored, and those in `identity`, without which nobody could tell what was
+    changed: `object_id` may be that of a larger object.
     """
     record_all(actor=actor, action=action, changes=[AuditChange(object_id, tenant_id, before, after, identity)])
 
 
 class AuditChange(NamedTuple):
-    """What a change made of one object."""
+    """The states of one object before and after a change."""
 
     object_id: str
     tenant_id: str | None
-    before: Snapshot | None = None
-    after: Snapshot | None = None
-    identity: Container[str] = ()  # the keys that are kept also where they do not differ
+    before: State | None = None
+    after: State | None = None
+    identity: Container[str] = ()  # keys that are stored even if they do not differ
 
 
 def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> None:
-    """As `record`, for the same change of many objects, in few statements."""
+    """Write the audit entries of the same change of many objects, in few statements."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"audit row for {action} outside a transaction")
     AuditEntry.objects.bulk_create((_entry(actor, action, change) for change in changes), batch_size=500)

@@ -1,7 +1,7 @@
-"""The feed of changes that bots follow: which agents are no longer what they were.
+"""The change feed: a log of changed agents that bots follow.
 
-An entry has the epoch of its transaction, and epochs are given out in the order of commits
-(core.epoch): whoever has read up to one has missed none before it, whatever else is being written.
+An entry has the epoch of its transaction. Epochs are assigned in the order of commits (core.epoch), so
+a reader who has read up to one has missed none before it, even while others are being written.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from django.db.models import Max
 from django.utils import timezone
 
 from core import epoch
-from core.models import Change
+from core.models import FeedEntry
 
 KEPT_FOR = timedelta(days=7)
 
 
-def publish(kind: Change.Kind, subjects: Iterable[str], *, tenant_id: str | None) -> None:
-    """Adds an entry for each subject; part of a transactional service."""
-    listed = list(subjects)
+def publish(kind: FeedEntry.Kind, subjects: Iterable[str], *, tenant_id: str | None) -> None:
+    """Add an entry for each subject, at the end of the service's transaction."""
+    ids = list(subjects)
 
     def write(number: int) -> None:
         now = timezone.now()
-        Change.objects.bulk_create(
-            [Change(epoch=number, kind=kind, subject=subject, tenant_id=tenant_id, at=now) for subject in listed],
+        FeedEntry.objects.bulk_create(
+            [FeedEntry(epoch=number, kind=kind, subject=subject, tenant_id=tenant_id, at=now) for subject in ids],
             batch_size=500,
         )
 
-    if listed:
-        epoch.numbered(write)
+    if ids:
+        epoch.on_epoch(write)
 
 
 @transaction.atomic
 def sweep() -> int:
-    """Deletes entries that are older than KEPT_FOR; how many there were. One stays to say up to where."""
-    old = Change.objects.filter(at__lt=timezone.now() - KEPT_FOR)
-    reached: int | None = old.exclude(kind=Change.Kind.SWEPT).aggregate(epoch=Max("epoch"))["epoch"]
-    if reached is None:
+    """Delete entries older than KEPT_FOR, and return their number. Store an entry that tells up to where."""
+    old = FeedEntry.objects.filter(at__lt=timezone.now() - KEPT_FOR)
+    newest: int | None = old.exclude(kind=FeedEntry.Kind.TRUNCATED).aggregate(epoch=Max("epoch"))["epoch"]
+    if newest is None:
         return 0
-    swept = Change.objects.filter(epoch__lte=reached)
-    last: int = swept.order_by("epoch", "pk").values_list("pk", flat=True).last() or 0
-    number = swept.delete()[0]
-    Change.objects.create(epoch=reached, kind=Change.Kind.SWEPT, subject=str(last), at=timezone.now())
+    truncated = FeedEntry.objects.filter(epoch__lte=newest)
+    last: int = truncated.order_by("epoch", "pk").values_list("pk", flat=True).last() or 0
+    number = truncated.delete()[0]
+    FeedEntry.objects.create(epoch=newest, kind=FeedEntry.Kind.TRUNCATED, subject=str(last), at=timezone.now())
     return number
 
 
-def last_swept(row: Change) -> int | None:
-    """Return which entry was the last that `sweep` deleted, of the row that it left; None of another row."""
-    is_known = row.kind == Change.Kind.SWEPT and row.subject  # which the version before left empty
-    return int(row.subject) if is_known else None
+def last_truncated(entry: FeedEntry) -> int | None:
+    """Return the id of the last entry that `sweep` deleted when it stored this one; None for other entries."""
+    is_known = entry.kind == FeedEntry.Kind.TRUNCATED and entry.subject  # the version before stored no id
+    return int(entry.subject) if is_known else None

@@ -1,4 +1,4 @@
-"""Misconfiguration that can be found before it hurts, as Django system checks."""
+"""System checks for misconfiguration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.db import connections
 def database_speaks_utf8mb4(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """maim.E001: a MariaDB schema in another character set loses what people write."""
+    """Check that a MariaDB database is utf8mb4, because another character set loses text (maim.E001)."""
     problems: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
@@ -34,9 +34,9 @@ def database_speaks_utf8mb4(
     return problems
 
 
-@register(Tags.security, deploy=True)  # right in a container: for who asks, not at every command
+@register(Tags.security, deploy=True)  # only with --deploy, because it is right in a container
 def internal_surface_is_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """maim.W001: the surface without authentication listens on every address."""
+    """Warn if the surface without authentication listens on every address (maim.W001)."""
     if settings.ENV.internal_bind.host not in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
         return []
     return [

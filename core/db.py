@@ -1,10 +1,10 @@
-"""What Django's ORM leaves to the caller."""
+"""Helpers around Django's ORM: services in transactions, upserts, bulk updates, and reads that reconnect."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
@@ -19,11 +19,11 @@ R = TypeVar("R")
 
 
 @contextmanager
-def unique_or(errors: Mapping[str, DomainError]) -> Iterator[None]:
-    """Turns the violation of a unique constraint into the domain's own error.
+def translate_unique_violation(errors: Mapping[str, DomainError]) -> Iterator[None]:
+    """Raise a domain error in place of the violation of a unique constraint.
 
-    `errors` maps a constraint's name, or the column MariaDB or SQLite may name in its place, to what
-    to raise. Any other integrity error is a bug and passes through. Runs in a savepoint, so that the
+    `errors` maps the name of a constraint, or of the column that MariaDB or SQLite may name instead, to the
+    error. Any other integrity error is a bug and passes through. The block runs in a savepoint, so that the
     surrounding transaction stays usable.
     """
     try:
@@ -38,12 +38,12 @@ def unique_or(errors: Mapping[str, DomainError]) -> Iterator[None]:
 
 
 def upsert(row: M, *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
-    """Inserts `row`, or updates the one that has its unique fields, in one statement that cannot race."""
+    """Insert `row`, or update the row with the same unique fields, in one statement without a race."""
     upsert_all([row], unique_fields=unique_fields, update_fields=update_fields)
 
 
 def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
-    """As `upsert`, for some rows of one kind."""
+    """Upsert several rows of one model."""
     if not rows:
         return
     supports_target = connection.features.supports_update_conflicts_with_target
@@ -55,53 +55,55 @@ def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields
     )
 
 
-_NOBODYS = models.Value("ID ")  # no folded text has capitals
+_PLACEHOLDER = models.Value("ID ")  # free, because folded text has no capital letters
 
 
-class Wanted(NamedTuple, Generic[M]):
-    """A row that is stored, and what it is to become."""
+class RowUpdate(NamedTuple, Generic[M]):
+    """An existing row, and a row with the values that it is to get."""
 
-    stored: M
-    wanted: M
+    existing: M
+    target: M
 
 
-def overwrite(rows: Sequence[Wanted[M]], fields: Sequence[str], *, unique: Sequence[Sequence[str]] = ()) -> None:
-    """Gives many stored rows the wanted values of these fields, in few statements.
+def bulk_overwrite(
+    updates: Sequence[RowUpdate[M]], fields: Sequence[str], *, unique: Sequence[Sequence[str]] = ()
+) -> None:
+    """Copy these fields from each target to its existing row, in few statements.
 
-    `unique` has the fields of each unique constraint, a folded text first: rows may swap what they have in them.
+    `unique` lists the fields of each unique constraint, a folded text first, so that rows may swap their values.
     """
-    if not rows:
+    if not updates:
         return
-    manager = type(rows[0].stored)._base_manager
+    manager = type(updates[0].existing)._base_manager
     for constraint in unique:
         moving = [
-            row.stored.pk
-            for row in rows
-            if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in constraint)
+            existing.pk
+            for existing, target in updates
+            if any(getattr(existing, field) != getattr(target, field) for field in constraint)
         ]
-        manager.filter(pk__in=moving).update(**{constraint[0]: Concat(_NOBODYS, models.F("pk"))})
-    for stored, wanted in rows:
+        manager.filter(pk__in=moving).update(**{constraint[0]: Concat(_PLACEHOLDER, models.F("pk"))})
+    for existing, target in updates:
         for field in fields:
-            setattr(stored, field, getattr(wanted, field))
-    manager.bulk_update([row.stored for row in rows], fields, batch_size=200)
+            setattr(existing, field, getattr(target, field))
+    manager.bulk_update([existing for existing, _target in updates], fields, batch_size=200)
 
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 
 
-def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
-    """Reads, and once more on a fresh connection if this one turns out to be broken, as an idle one may be.
+def retry_if_disconnected(read: Callable[P, R]) -> Callable[P, R]:
+    """Run a read, and once more on a fresh connection if this one is broken, as an idle one may be.
 
-    For reads that show by themselves that the server is the primary (core.primary), by threads whose
-    connection no request opens or closes, and for what most requests read first: to ask beforehand whether
-    the connection is usable, as Django does, is a round trip more. Raises one of DATABASE_ERRORS, and leaves no
-    broken connection behind.
+    It is for reads that prove by themselves that the server is the primary (core.primary): those of threads whose
+    connection no request opens or closes, and the first read of most requests. Django would first ask whether the
+    connection is usable, which costs another round trip. Raise one of DATABASE_ERRORS, and leave no broken
+    connection behind.
     """
 
     @wraps(read)
     def with_fresh_connection(*args: P.args, **kwargs: P.kwargs) -> R:
         primary.drop_obsolete_connection()
-        connection.health_check_done = True  # type: ignore[attr-defined]  # not in the stubs; by this read
+        connection.health_check_done = True  # type: ignore[attr-defined]  # not in the stubs; the read is the check
         for is_last in (False, True):
             try:
                 return read(*args, **kwargs)
@@ -117,47 +119,73 @@ def reconnecting(read: Callable[P, R]) -> Callable[P, R]:
 
 
 def from_primary(read: Callable[P, R]) -> Callable[P, R]:
-    """As `reconnecting`, for a read that shows nothing of its server: that is asked first, if it was not just now."""
+    """Run a read like `retry_if_disconnected`, after asking the server whether it is the primary.
+
+    A server that was asked less than PROVEN_SECONDS ago (core.primary) is not asked again.
+    """
 
     @wraps(read)
     def proven(*args: P.args, **kwargs: P.kwargs) -> R:
         primary.require()
         return read(*args, **kwargs)
 
-    return reconnecting(proven)
+    return retry_if_disconnected(proven)
 
 
 _RETRIED = frozenset({1213})  # MariaDB: deadlock found, or on Galera, certification failed at commit
 _ATTEMPTS = 5
 
 
-def transactional(function: Callable[P, R]) -> Callable[P, R]:
-    """Runs a service in one transaction, and again if the database chose it as a deadlock's victim.
+def transactional(service: Callable[P, R]) -> Callable[P, R]:
+    """Run a service in one transaction; run it again if it was the victim of a deadlock.
 
-    On a server that takes no writes any more it is run once again, on a fresh connection, which may lead to
-    the server that took over. In both cases the database has applied nothing. Where the outcome of a commit is
-    not known, it is not run again.
+    Where the server takes no writes any more, run it once again on a fresh connection, which may lead to the
+    server that took over. In both cases the database has applied nothing. Where the outcome of a commit is
+    unknown, it is not run again.
 
-    Returns when what it invalidated is answered by no worker any more (core.epoch). Inside another
-    transactional service it is part of that one, and the outermost does all this.
+    Inside another transactional service it joins that service's transaction. It never waits for workers; a
+    service that calls `epoch.invalidate` and waits is `transactional_and_propagated`.
     """
 
-    @wraps(function)
+    @wraps(service)
     def in_transaction(*args: P.args, **kwargs: P.kwargs) -> R:
-        if epoch.in_change():
-            return function(*args, **kwargs)
-        was_refused = False
-        with epoch.settling():
-            for remaining in reversed(range(_ATTEMPTS)):
-                try:
-                    with epoch.change():
-                        return function(*args, **kwargs)
-                except OperationalError as error:
-                    if not connection.in_atomic_block and primary.refuses_writes(error) and not was_refused:
-                        was_refused = True
-                        connection.close()
-                    elif not remaining or not error.args or error.args[0] not in _RETRIED:
-                        raise
-        raise AssertionError("unreachable")
+        if epoch.current_transaction() is not None:
+            return service(*args, **kwargs)
+        return _run(partial(service, *args, **kwargs), wait=None)
 
     return in_transaction
+
+
+def transactional_and_propagated(service: Callable[P, R]) -> Callable[P, R]:
+    """Run a service like `transactional`, and return when no worker answers from before its changes any more.
+
+    It waits for PROPAGATION_SECONDS (core.epoch) if the service has invalidated something. Raise RuntimeError
+    inside a service that is only `transactional`, because that one could not wait for it after the commit.
+    """
+
+    @wraps(service)
+    def in_transaction(*args: P.args, **kwargs: P.kwargs) -> R:
+        outer = epoch.current_transaction()
+        if outer is None:
+            with epoch.wait_for_workers() as wait:
+                return _run(partial(service, *args, **kwargs), wait=wait)
+        if outer.wait is None:
+            raise RuntimeError(f"{service.__qualname__} is called by a service that is not propagated")
+        return service(*args, **kwargs)
+
+    return in_transaction
+
+
+def _run(service: Callable[[], R], *, wait: epoch.Wait | None) -> R:
+    was_refused = False
+    for remaining in reversed(range(_ATTEMPTS)):
+        try:
+            with epoch.transaction(wait):
+                return service()
+        except OperationalError as error:
+            if not connection.in_atomic_block and primary.refuses_writes(error) and not was_refused:
+                was_refused = True
+                connection.close()
+            elif not remaining or not error.args or error.args[0] not in _RETRIED:
+                raise
+    raise AssertionError("unreachable")

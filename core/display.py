@@ -1,4 +1,4 @@
-"""Names as they are shown: isolated, so that none turns around what is beside it."""
+"""Names in Unicode isolates, so that right-to-left text does not reorder its surroundings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from django.db import models
 from django.utils.html import format_html
 
-# What ends an isolate, or the paragraph and every isolate in it, so that a name with it would break out.
+# Characters that end an isolate, or the paragraph with every isolate in it.
 _ENDS_ISOLATE = re.compile("[\n\r\x1c-\x1e\x85\u2029\u2069]")
 
 
 class DisplayName(str):
-    """A name that templates and `format_html` wrap in <bdi>; for everything else it is a plain text."""
+    """A string that templates and `format_html` wrap in <bdi>."""
 
     __slots__ = ()
 
@@ -21,12 +21,12 @@ class DisplayName(str):
 
     @property
     def isolated(self) -> str:
-        """The name for a text that is no HTML, such as a page's title."""
+        """The name for plain text, such as a page's title."""
         return isolated(self)
 
 
 class ShownByName(models.Model):
-    """A model that HTML shows by its isolated name; its `__str__` returns a DisplayName."""
+    """A model that HTML shows by its isolated name. Its `__str__` returns a DisplayName."""
 
     class Meta:
         abstract = True
@@ -36,7 +36,7 @@ class ShownByName(models.Model):
 
 
 def isolated(text: object) -> str:
-    """Return the text in Unicode's isolates, for a sentence that is no HTML."""
+    """Return the text in Unicode isolates, for plain text."""
     return f"\u2068{_contained(str(text))}\u2069"
 
 

@@ -1,15 +1,15 @@
-"""The epoch: how every worker learns, in time, what it may no longer answer from memory.
+"""The epoch: a counter in the database that tells every worker which cached facts are outdated.
 
-Workers keep verdicts on keys in memory under a lease (apikeys.verification): they read the epoch again
-and again, and what they remember counts only while the last successful reading was *sent* less than
-LEASE_SECONDS ago. A change that makes something remembered untrue names it (`invalidate`); that is
-written, with the next epoch, as the transaction's last statements, and the change is answered one lease
-after its commit. By then no worker on any machine can still answer from before.
+Workers cache facts about keys under a lease (apikeys.verification): they poll the epoch, and use the
+cache only while the last successful poll was *sent* less than LEASE_SECONDS ago. A change that makes
+cached facts outdated names their subjects (`invalidate`). They are written with the next epoch as the
+last statements of the transaction, and the response is delayed until one lease after the commit. By
+then no worker on any machine can answer from before the change.
 
-    invalidate ── commit ──────── SETTLE ──────── answer
-                    every reading sent before the commit has run out by now
+    invalidate ── commit ──── wait_for_workers ──── response
+                    every poll sent before the commit has expired by now
 
-Of clocks, only the monotonic ones are compared, each with itself.
+Monotonic clocks are compared only with themselves, never between machines.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import F
+from django.db.transaction import atomic
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -31,127 +32,146 @@ from core.models import Epoch, Invalidation
 
 LEASE_SECONDS = primary.PROVEN_SECONDS
 POLL_SECONDS = 0.1
-# A lease, and a little for two machines whose clocks do not run alike.
+# A lease, and a little more because the clocks of two machines may run at different speeds.
 PROPAGATION_SECONDS = LEASE_SECONDS * 1.04
-# Each waiting change holds a thread of its worker, which has more of them than that (core.http.surfaces).
-MAX_SETTLING = 8
+# Each waiting change holds a thread of its worker. A worker has more threads than that (core.http.surfaces).
+MAX_WAITING_CHANGES = 8
 MAX_SUBJECTS = 500
 KEPT_FOR = timedelta(hours=1)
 
 EVERYTHING, NOTHING = "*", ""
 
-_settling = threading.BoundedSemaphore(MAX_SETTLING)
+_slots = threading.BoundedSemaphore(MAX_WAITING_CHANGES)
 
 
-class _State(threading.local):
-    """What the changes of this thread have invalidated so far."""
+@dataclass
+class Wait:
+    """The wait at the end of a `wait_for_workers` block."""
 
-    is_open = False  # inside `settling`
-    subjects: set[str] | None = None  # of the transaction under way; None outside of one
-    numbered: list[Callable[[int], None]]  # what is to be written with that transaction's epoch
-    is_pending = False  # whether that transaction's answer has to wait
-    has_place = False
-    must_wait = False
+    is_due: bool = False
+    holds_slot: bool = False
 
-
-_state = _State()
-
-
-def invalidate(*subjects: str) -> None:
-    """Says that what is remembered of these keys, agents or tenants is untrue once this commits.
-
-    Without any, the change only waits: its answer tells of another, which may still be waiting. Part of a
-    service's transaction. Raises Unavailable when too many changes of this worker are waiting already;
-    the transaction is then to be given up.
-    """
-    if _state.subjects is None:
-        raise RuntimeError("an invalidation outside of a transactional service")
-    if not _state.has_place:
-        if not _settling.acquire(blocking=False):
+    def reserve_slot(self) -> None:
+        """Take one of this worker's MAX_WAITING_CHANGES slots. Raise Unavailable if none is free."""
+        if self.holds_slot:
+            return
+        if not _slots.acquire(blocking=False):
             raise Unavailable(_("Too many changes are being made at this moment, try again shortly"))
-        _state.has_place = True
-    _state.subjects.update(subjects)
-    _state.is_pending = True
+        self.holds_slot = True
 
-
-def announce(*subjects: str) -> None:
-    """As `invalidate`, for what may be answered from before for another lease: the change waits for nothing."""
-    if _state.subjects is None:
-        raise RuntimeError("an announcement outside of a transactional service")
-    _state.subjects.update(subjects)
-
-
-def numbered(write: Callable[[int], None]) -> None:
-    """Has `write` called with this transaction's epoch, among its last statements.
-
-    Epochs are given out in the order of commits: whoever has seen one has seen all before it. Numbers of an
-    auto-increment column are not. Raises RuntimeError outside of a transactional service.
-    """
-    if _state.subjects is None:
-        raise RuntimeError("a numbered write outside of a transactional service")
-    _state.numbered.append(write)
-
-
-@contextmanager
-def settling() -> Iterator[None]:
-    """Around one or more changes: when the last is made, waits until nothing older is answered any more.
-
-    Changes made together wait once. Inside another `settling` this does nothing: the outermost waits.
-    """
-    if _state.is_open:
-        yield
-        return
-    _state.is_open = True
-    try:
-        yield
-    finally:
-        must_wait, has_place = _state.must_wait, _state.has_place
-        _state.is_open = _state.must_wait = _state.has_place = False
+    def finish(self) -> None:
+        """Wait, if a committed change requires it, and give the slot back."""
         try:
-            if must_wait:
+            if self.is_due:
                 time.sleep(PROPAGATION_SECONDS)
         finally:
-            if has_place:
-                _settling.release()
+            if self.holds_slot:
+                _slots.release()
 
 
-def in_change() -> bool:
-    """Whether this thread is inside `change`."""
-    return _state.subjects is not None
+@dataclass
+class Transaction:
+    """The transaction of a service, with what is to be written at its end."""
+
+    wait: Wait | None  # None: the service never waits for workers
+    subjects: set[str] = field(default_factory=set)
+    epoch_callbacks: list[Callable[[int], None]] = field(default_factory=list)
+    must_wait: bool = False
+
+
+class _Thread(threading.local):
+    """The transaction and the wait under way in this thread."""
+
+    transaction: Transaction | None = None
+    wait: Wait | None = None
+
+
+_thread = _Thread()
+
+
+def invalidate(*subjects: str, wait: bool = True) -> None:
+    """Tell workers that what they remember of these keys, agents or tenants is outdated once this commits.
+
+    The service returns when no worker answers from before the change any more. It must be
+    `transactional_and_propagated`. With `wait=False` it does not wait, and workers may serve the old value for
+    one more lease. Without subjects the service only waits, because another change that its response depends on
+    may still be waiting.
+
+    Raise Unavailable when too many changes of this worker are waiting already; the transaction is then to be
+    rolled back. Raise RuntimeError outside of a service, or where the service may not wait.
+    """
+    transaction = _require_transaction()
+    if wait:
+        if transaction.wait is None:
+            raise RuntimeError("this invalidation makes the service wait: decorate it @transactional_and_propagated")
+        transaction.wait.reserve_slot()
+        transaction.must_wait = True
+    transaction.subjects.update(subjects)
+
+
+def on_epoch(callback: Callable[[int], None]) -> None:
+    """Call `callback(epoch)` at the end of the transaction, with its epoch.
+
+    Epochs are assigned in the order of commits, so a reader who has seen one has seen all before it. Values of an
+    auto-increment column are not. Raise RuntimeError outside of a service.
+    """
+    _require_transaction().epoch_callbacks.append(callback)
+
+
+def current_transaction() -> Transaction | None:
+    """Return the transaction of the service that this thread is running, or None."""
+    return _thread.transaction
 
 
 @contextmanager
-def change() -> Iterator[None]:
-    """A transaction, the outermost, whose invalidations are written last of all; inside `settling`.
+def wait_for_workers() -> Iterator[Wait]:
+    """Run one or more changes; then wait until no worker answers from before them any more.
 
-    Last, because the epoch's row is one for all: from there to the commit others wait for it.
+    Changes made together wait once. Only the outermost of nested blocks waits.
     """
-    subjects: set[str] = set()
-    numbered: list[Callable[[int], None]] = []
-    _state.subjects, _state.numbered, _state.is_pending = subjects, numbered, False
+    if _thread.wait is not None:
+        yield _thread.wait
+        return
+    wait = _thread.wait = Wait()
     try:
-        with transaction.atomic(durable=True):
-            yield
-            if subjects or numbered:
-                epoch = _write(subjects)
-                for write in numbered:
-                    write(epoch)
+        yield wait
     finally:
-        _state.subjects = None
-    _state.must_wait |= _state.is_pending
+        _thread.wait = None
+        wait.finish()
+
+
+@contextmanager
+def transaction(wait: Wait | None) -> Iterator[None]:
+    """Open the outermost transaction, which writes its invalidations and its epoch last.
+
+    They come last because all transactions share the epoch's one row: once it is updated, others wait for this
+    commit. Where the transaction commits and must wait, `wait` becomes due.
+    """
+    opened = _thread.transaction = Transaction(wait)
+    try:
+        with atomic(durable=True):
+            yield
+            if opened.subjects or opened.epoch_callbacks:
+                epoch = _write(opened.subjects)
+                for callback in opened.epoch_callbacks:
+                    callback(epoch)
+    finally:
+        _thread.transaction = None
+    if wait is not None and opened.must_wait:
+        wait.is_due = True
 
 
 def current() -> int:
-    """Return the epoch as of now; raise OperationalError where the server takes no writes, and so knows of none.
+    """Return the current epoch. Raise OperationalError where the server takes no writes, because its epoch is old.
 
-    In autocommit: inside a transaction it could be that of its start.
+    Call it in autocommit: a transaction could see the epoch of its start.
     """
     query, params = Epoch.objects.filter(pk=Epoch.ONLY).values("value").query.sql_with_params()
     return primary.current_value(query, params) or 0
 
 
 def invalidated_between(seen: int, reached: int) -> list[str] | None:
-    """What was invalidated after epoch `seen`, up to `reached`; None, for everything, if that is not known."""
+    """Return the subjects invalidated after epoch `seen`, up to `reached`; None, if they are unknown or too many."""
     rows = list(Invalidation.objects.filter(epoch__gt=seen, epoch__lte=reached).values_list("epoch", "subject"))
     subjects = {subject for _epoch, subject in rows}
     if EVERYTHING in subjects or len({epoch for epoch, _subject in rows}) != reached - seen:
@@ -160,8 +180,14 @@ def invalidated_between(seen: int, reached: int) -> list[str] | None:
 
 
 def sweep() -> int:
-    """Deletes invalidations that every worker has long seen; how many there were."""
+    """Delete the invalidations that every worker has seen long ago, and return their number."""
     return Invalidation.objects.filter(at__lt=timezone.now() - KEPT_FOR).delete()[0]
+
+
+def _require_transaction() -> Transaction:
+    if _thread.transaction is None:
+        raise RuntimeError("not inside a transactional service")
+    return _thread.transaction
 
 
 def _write(subjects: set[str]) -> int:
@@ -170,7 +196,7 @@ def _write(subjects: set[str]) -> int:
         Epoch.objects.get_or_create(pk=Epoch.ONLY)
         only.update(value=F("value") + 1)
     epoch = only.values_list("value", flat=True).get()
-    # Every epoch has a row, or a worker that finds none would have to take it that everything is untrue.
+    # Every epoch needs a row: a worker that finds none must assume that everything is outdated.
     named = [EVERYTHING] if len(subjects) > MAX_SUBJECTS else subjects or {NOTHING}
     now = timezone.now()
     Invalidation.objects.bulk_create(Invalidation(epoch=epoch, subject=subject, at=now) for subject in named)

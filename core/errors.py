@@ -1,7 +1,7 @@
-"""What can go wrong, in the domain's own words.
+"""The errors that services raise.
 
-Services raise these; `core.http` turns each kind into the status and shape of its surface. The codes
-are those of docs/contract.md section 3 and are part of the wire contract.
+`core.http` turns each into the status and shape of its surface. The codes are those of docs/contract.md section 3
+and are part of the wire contract.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ FieldErrors = Mapping[str, Sequence[Text]]
 
 
 class DomainError(Exception):
-    """A refusal that the caller can understand and act on.
+    """A refused request, with a stable code.
 
-    `message` is the short sentence of the kind; `detail` says what exactly is wrong here.
+    `message` is the sentence of the class; `detail` says what is wrong with this request.
     """
 
     code: str = "SYS_001"
@@ -34,7 +34,7 @@ class DomainError(Exception):
 
 
 class Invalid(DomainError):
-    """The input breaks a rule; `errors` names each offending field and why."""
+    """Invalid input. `errors` maps each field to its sentences."""
 
     code = "VALIDATION_ERROR"
     message = _("The request is not valid")
@@ -52,49 +52,49 @@ class Invalid(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """Nobody is signed in, or the proof of it is no longer good."""
+    """Missing or expired authentication."""
 
     code = "AUTHENTICATION_REQUIRED"
     message = _("Sign in first")
 
 
 class Forbidden(DomainError):
-    """The caller may see the object but not do this to it."""
+    """A missing permission on an object that the caller may see."""
 
     code = "FORBIDDEN"
     message = _("You are not allowed to do this")
 
 
 class NotFound(DomainError):
-    """Unknown, or somebody else's: the caller cannot tell which."""
+    """An object that does not exist or belongs to somebody else. The caller cannot tell which."""
 
     code = "NOT_FOUND"
     message = _("Not found")
 
 
 class Conflict(DomainError):
-    """The state of things forbids it: a taken name, a status."""
+    """A conflict with the current state, such as a taken name or a status."""
 
     code = "CONFLICT"
     message = _("This conflicts with what exists")
 
 
 class PreconditionFailed(DomainError):
-    """Somebody was faster: what the caller meant to change is no longer as they saw it."""
+    """A revision that is no longer current, because somebody else changed the object meanwhile."""
 
     code = "PRECONDITION_FAILED"
     message = _("This has changed since you read it; read it again")
 
 
 class Gone(DomainError):
-    """What was there once, and is kept no longer."""
+    """An object that existed and was deleted."""
 
     code = "GONE"
     message = _("This is no longer available")
 
 
 class TooMany(DomainError):
-    """Asked too often; `retry_after` is in seconds."""
+    """Too many requests. `retry_after` is in seconds."""
 
     code = "RATE_LIMITED"
     message = _("Too many attempts, try again later")
@@ -105,7 +105,7 @@ class TooMany(DomainError):
 
 
 class Unavailable(DomainError):
-    """A dependency does not answer, or too many are waiting; `retry_after` is in seconds."""
+    """A dependency that does not respond, or too many waiting requests. `retry_after` is in seconds."""
 
     code = "SYS_002"
     message = _("The service is temporarily unavailable, try again shortly")

@@ -1,4 +1,4 @@
-"""Model fields whose meaning is the same on SQLite and MariaDB."""
+"""Model fields that behave alike on SQLite and MariaDB."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.db.models.expressions import Combinable
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """Text that compares byte by byte.
 
-    MariaDB's usual collations hold 'bot 🤖' and 'bot 😀' for equal and ignore case; ids, digests and
-    folded names must not (docs/contract.md section 6). Blanks at the end it ignores in any collation of this
-    name, so nothing is stored with any. Foreign keys to such a column take over its collation.
+    MariaDB's default collations treat 'bot 🤖' and 'bot 😀' as equal and ignore case, which ids, digests and
+    folded names must not (docs/contract.md section 6). Even utf8mb4_bin ignores trailing blanks, so nothing is
+    stored with any. Foreign keys to such a column inherit its collation.
     """
 
     _pyi_private_set_type: str | Combinable  # for the type checker
@@ -40,11 +40,11 @@ class IdField(ExactCharField):
 class JSONTextField(models.TextField):  # type: ignore[type-arg]
     """A JSON document in a text column.
 
-    MariaDB's own JSON type refuses more than 32 nested objects, and re-orders nothing we want kept;
-    text returns exactly what was stored, key order included.
+    MariaDB's JSON type refuses more than 32 nested objects. A text column returns exactly what was stored,
+    including the order of keys.
     """
 
-    _pyi_private_set_type: Any  # for the type checker: in and out come JSON values, not text
+    _pyi_private_set_type: Any  # for the type checker: values are JSON, not text
     _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, *_: Any) -> Any:

@@ -1,8 +1,8 @@
 """Requests that may be sent twice and must act once (the Idempotency-Key header).
 
-The answer is kept for TEN_MINUTES, sealed, in the transaction that it tells of: there is never an answer
-without its change, nor a change without its answer. A repeat that comes while the first is being
-answered waits for it, on the database's own unique index.
+The response is stored sealed for KEPT_FOR, in the transaction of the change. So neither exists without
+the other. A repeat that arrives while the first request is still running waits for it, on the database's
+unique index.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from django.utils.translation import gettext_lazy as _
 
 from core import epoch, sealing
 from core.actor import Actor
-from core.db import transactional, upsert
+from core.db import transactional_and_propagated, upsert
 from core.errors import Conflict, Invalid
-from core.models import IdempotentAnswer
+from core.models import IdempotentResponse
 
 KEPT_FOR = timedelta(minutes=10)
 MAX_KEY_LENGTH = 255
@@ -32,79 +32,79 @@ class KeyReused(Conflict):
     message = _("This Idempotency-Key was used for another request; choose a new one")
 
 
-class AnswerLost(Conflict):
+class ResponseLost(Conflict):
     message = _("This request was carried out, but its answer can no longer be read")
 
 
-def once(*, actor: Actor, key: str, request: str, body: Any, act: Callable[[], Any]) -> Any:
-    """What `act` answers (JSON); or what it answered when the actor sent this request before, under this key.
+def run_once(*, actor: Actor, key: str, request: str, body: Any, operation: Callable[[], Any]) -> Any:
+    """Run the operation and return its response (JSON), or the stored one if the actor sent this request before.
 
-    `request` names the method and path. Raises KeyReused, AnswerLost, and Invalid for a key that is not
-    1 to 255 printable ASCII characters.
+    `key` is the Idempotency-Key, and `request` the method and path. Raise KeyReused, ResponseLost, and Invalid for
+    a key that is not 1 to 255 printable ASCII characters.
     """
     if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise Invalid({"Idempotency-Key": [_("1 to 255 printable ASCII characters")]})
     digest = _digest(actor.kind, actor.id, key)
-    asked = _digest(request, body)
+    request_digest = _digest(request, body)
 
-    @transactional
-    def carried_out() -> Any:
+    @transactional_and_propagated
+    def run_or_repeat() -> Any:
         _expire(digest)
-        row = IdempotentAnswer(digest=digest, request=asked, created_at=timezone.now())
+        row = IdempotentResponse(digest=digest, request=request_digest, created_at=timezone.now())
         try:
             with transaction.atomic():
                 row.save(force_insert=True)
         except IntegrityError:
-            epoch.invalidate()  # the first may still be waiting out its lease
-            return _repeated(IdempotentAnswer.objects.get(pk=digest), asked)
-        answer = act()
-        row.answer = sealing.seal(json.dumps(answer))
-        row.save(update_fields=["answer"])
-        return answer
+            epoch.invalidate()  # the first request may still be waiting for workers
+            return _stored_response(IdempotentResponse.objects.get(pk=digest), request_digest)
+        response = operation()
+        row.response = sealing.seal(json.dumps(response))
+        row.save(update_fields=["response"])
+        return response
 
-    return carried_out()
+    return run_or_repeat()
 
 
 class Batch(NamedTuple):
-    """What a sender writes at once. Its numbers rise, and it repeats one until it knows that it is written."""
+    """A numbered batch of a sender, who repeats it until it is known to be written. Numbers rise."""
 
     sender: str
     number: int
 
 
 def is_repeat(batch: Batch) -> bool:
-    """Return whether the sender's batch was written already; else note it, in the transaction that writes it.
+    """Return whether the sender's batch was written already; if not, mark it in the transaction that writes it.
 
-    So a batch is written once, though the answer to its commit was lost. It is remembered for KEPT_FOR.
+    So a batch is written once, even if the reply to its commit was lost. The mark is kept for KEPT_FOR.
     """
     digest, number = _digest("batch", batch.sender), str(batch.number)
-    if IdempotentAnswer.objects.filter(pk=digest, request=number).exists():
+    if IdempotentResponse.objects.filter(pk=digest, request=number).exists():
         return True
-    row = IdempotentAnswer(digest=digest, request=number, created_at=timezone.now())
+    row = IdempotentResponse(digest=digest, request=number, created_at=timezone.now())
     upsert(row, unique_fields=["digest"], update_fields=["request", "created_at"])
     return False
 
 
 def sweep() -> int:
-    """Deletes answers and notes that are kept no longer; how many there were."""
+    """Delete expired responses and marks, and return their number."""
     return _expired().delete()[0]
 
 
-def _repeated(row: IdempotentAnswer, asked: str) -> Any:
-    if row.request != asked:
+def _stored_response(row: IdempotentResponse, request_digest: str) -> Any:
+    if row.request != request_digest:
         raise KeyReused
     try:
-        return json.loads(sealing.unseal(row.answer))
+        return json.loads(sealing.unseal(row.response))
     except sealing.Unsealable as error:
-        raise AnswerLost from error
+        raise ResponseLost from error
 
 
 def _expire(digest: str) -> None:
     _expired().filter(pk=digest).delete()
 
 
-def _expired() -> QuerySet[IdempotentAnswer]:
-    return IdempotentAnswer.objects.filter(created_at__lt=timezone.now() - KEPT_FOR)
+def _expired() -> QuerySet[IdempotentResponse]:
+    return IdempotentResponse.objects.filter(created_at__lt=timezone.now() - KEPT_FOR)
 
 
 def _digest(*parts: Any) -> str:

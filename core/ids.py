@@ -6,7 +6,7 @@ import secrets
 
 
 def new_id(prefix: str) -> str:
-    """A fresh identifier such as `agent_3f0c9a71b2de`; 48 random bits, checked by the primary key."""
+    """Return a new id such as `agent_3f0c9a71b2de`. It has 48 random bits; the primary key rules out duplicates."""
     return f"{prefix}_{secrets.token_hex(6)}"
 
 

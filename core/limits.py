@@ -1,7 +1,7 @@
-"""How much a key, an agent or a tenant may be used.
+"""Rate limits and quotas of keys, agents and tenants.
 
-A rate limit is n uses in any window of s seconds. A quota is n uses in a UTC day, in a UTC month, or in
-all; it refills when the next day or month begins. Both are stored, and shown, as JSON objects.
+A rate limit allows n uses in any window of s seconds. A quota allows n uses in a UTC day, in a UTC month, or in
+total; it refills when the next day or month begins. Both are stored and shown as JSON objects.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ MAX_QUOTA = 10**12
 
 
 class Period(models.TextChoices):
-    """What a quota is for."""
+    """The period of a quota."""
 
     DAY = "day", _("day")
     MONTH = "month", _("month")
     TOTAL = "total", _("in all")
 
     def start(self, moment: datetime) -> datetime | None:
-        """When the period around `moment` began; None for one without a beginning."""
+        """Return the start of the period around `moment`; None for TOTAL."""
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         if self == Period.DAY:
             return midnight
         return midnight.replace(day=1) if self == Period.MONTH else None
 
     def end(self, moment: datetime) -> datetime | None:
-        """When the quota refills; None for never."""
+        """Return the time when the quota refills; None for never."""
         start = self.start(moment)
         if start is None:
             return None
@@ -43,7 +43,7 @@ class Period(models.TextChoices):
 
 
 class Limited(models.Model):
-    """What has limits: `{"limit", "window_seconds"}` and `{"limit", "period"}`, or null for none."""
+    """A model with limits: `{"limit", "window_seconds"}` and `{"limit", "period"}`, or null for none."""
 
     rate_limit = JSONTextField(
         _("rate limit"),

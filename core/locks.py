@@ -18,13 +18,13 @@ from django.utils.translation import gettext as _
 from core.errors import Conflict
 from core.models import Lock
 
-# A holder on another machine that shows no sign of life for so long is gone.
+# A holder on another machine that renews nothing for so long is taken for dead.
 LEASE = timedelta(minutes=10)
 _HOST = socket.gethostname()[:80]
 
 
 class Locked(Conflict):
-    """The lock is held by another process."""
+    """A lock that another process holds."""
 
     def __init__(self, lock: Lock) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class Locked(Conflict):
 def locked(name: str) -> Iterator[None]:
     """Hold a lock until the block ends; call `renew` at least every LEASE. Raise Locked if another process holds it.
 
-    A holder that was killed loses it: at once on the same machine, else after LEASE.
+    A killed holder loses the lock: at once to a process on the same machine, otherwise after LEASE.
     """
     _take(name)
     try:
@@ -80,7 +80,7 @@ def _is_gone(lock: Lock) -> bool:
 
 def _is_running(process: int) -> bool:
     if process == os.getpid():
-        return False  # of an earlier process that had the same number, as the first of a container always has
+        return False  # an earlier process had the same id, as the first process of a container always does
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -7,9 +7,9 @@ from core.fields import ExactCharField, IdField, JSONTextField
 
 
 class AuditEntry(models.Model):
-    """One change, written in the transaction that made it, never changed afterwards.
+    """One change, written in its transaction and never modified afterwards.
 
-    Objects and tenants are named by id, without foreign keys: the row outlives what it tells of.
+    Objects and tenants are stored as ids without foreign keys, because the entry outlives them.
     """
 
     at = models.DateTimeField(_("time"), db_index=True)
@@ -35,7 +35,7 @@ class AuditEntry(models.Model):
 
 
 class Epoch(models.Model):
-    """The number of invalidations so far, in the one row (core.epoch)."""
+    """The current epoch, in a single row (core.epoch)."""
 
     ONLY = 1
 
@@ -47,7 +47,7 @@ class Epoch(models.Model):
 
 
 class Invalidation(models.Model):
-    """What is no longer true of a key, an agent or a tenant since an epoch."""
+    """The key, agent or tenant whose cached facts an epoch made outdated."""
 
     epoch = models.PositiveBigIntegerField(db_index=True)
     subject = IdField()
@@ -57,15 +57,15 @@ class Invalidation(models.Model):
         return f"{self.epoch}: {self.subject}"
 
 
-class Change(models.Model):
-    """One entry of the feed of changes (core.change_feed), numbered by the epoch of its transaction."""
+class FeedEntry(models.Model):
+    """One entry of the change feed (core.change_feed), with the epoch of its transaction."""
 
     class Kind(models.TextChoices):
-        AGENT = "agent"  # of the agent that `subject` names
-        DELETED = "deleted"  # the agent that `subject` names
-        TEMPLATE = "template"  # of all agents that use the template
-        TENANT = "tenant"  # of all agents of the tenant
-        SWEPT = "swept"  # what came before is no longer here
+        AGENT = "agent"  # the agent of this id changed
+        DELETED = "deleted"  # the agent of this id was deleted
+        TEMPLATE = "template"  # all agents with this template changed
+        TENANT = "tenant"  # all agents of this tenant changed
+        TRUNCATED = "swept"  # the entries before this one were deleted
 
     epoch = models.PositiveBigIntegerField(db_index=True)
     kind = ExactCharField(max_length=10, choices=Kind.choices)
@@ -73,12 +73,15 @@ class Change(models.Model):
     tenant_id = IdField(null=True)
     at = models.DateTimeField(db_index=True)
 
+    class Meta:
+        db_table = "common_change"  # its former name, which the version before reads
+
     def __str__(self) -> str:
         return f"{self.epoch}: {self.kind} {self.subject}"
 
 
 class Lock(models.Model):
-    """A lock that a process holds (core.locks)."""
+    """A lock held by a process (core.locks)."""
 
     name = ExactCharField(max_length=50, primary_key=True)
     holder = models.CharField(max_length=120)
@@ -89,14 +92,17 @@ class Lock(models.Model):
         return f"{self.name}: {self.holder}"
 
 
-class IdempotentAnswer(models.Model):
-    """The answer that a repeat of a request gets, sealed; of a batch, that it is written (core.idempotency)."""
+class IdempotentResponse(models.Model):
+    """The sealed response for a repeated request, or the mark of a written batch (core.idempotency)."""
 
-    # Who asked, and by which Idempotency-Key, as one digest: both may be long, and neither is to be read here.
+    # A digest of the actor and the Idempotency-Key, because both may be long and confidential.
     digest = ExactCharField(max_length=64, primary_key=True)
     request = ExactCharField(max_length=64)
-    answer = models.TextField()
+    response = models.TextField(db_column="answer")
     created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "common_idempotentanswer"  # its former name, which the version before reads
 
     def __str__(self) -> str:
         return str(self.digest)

@@ -1,4 +1,4 @@
-"""Models with a name that is unique by its folded form (docs/contract.md section 6)."""
+"""Models with a name that is unique in its folded form (docs/contract.md section 6)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.display import DisplayName, ShownByName
 from core.errors import Invalid
 from core.text import fold_name, name_error
 
-# Between a folded name and an id. No folded text has capitals, so that no other row can come to have the same.
+# Separates a folded name from an id. Folded text has no capital letters, so no other row can have the same.
 _NAMESAKE = " ID "
 _LONGEST_BEFORE_ID = 240  # of the 300 characters of a folded column
 
@@ -33,12 +33,12 @@ class NamedModel(ShownByName):
         return DisplayName(getattr(self, self.name_field))
 
     def set_name(self, name: str) -> None:
-        """Set the name and the form it is unique by."""
+        """Set the name and its folded form."""
         setattr(self, self.name_field, name)
         self.name_folded = fold_name(name)
 
     def change_name(self, name: str) -> None:
-        """Set a name that somebody chose. Raise Invalid for one that may not be, unless a stored row has it already."""
+        """Set a new name. Raise Invalid for a name that is not allowed, unless the stored row has it already."""
         if name == getattr(self, self.name_field) and not self._state.adding:
             return
         self.set_name(name)
@@ -47,7 +47,7 @@ class NamedModel(ShownByName):
 
 
 def folded_length_error(folded: str, most: int) -> Promise | None:
-    """Return why a folded name does not fit into its column: one character may stand for up to 18 others."""
+    """Return an error if a folded name is too long for its column: one character may fold to up to 18."""
     if len(folded) <= most:
         return None
     return format_lazy(
@@ -58,12 +58,12 @@ def folded_length_error(folded: str, most: int) -> Promise | None:
 
 
 def namesake_fold(folded: str, row_id: str) -> str:
-    """Return the folded form of a row that has the same name as an older one, which it had before that was refused."""
+    """Return the folded form of a row whose name an older row has too, from before that was refused."""
     return f"{folded[:_LONGEST_BEFORE_ID]}{_NAMESAKE}{row_id}"
 
 
 def is_called(name: str, path: str = "") -> models.Q:
-    """Return the condition for rows of this name, namesakes included; `path` leads to them, such as `tenant__`."""
+    """Return the condition for rows of this name, including namesakes. `path` is a lookup prefix such as `tenant__`."""
     folded = fold_name(name)
     namesake = Concat(models.Value(namesake_fold(folded, "")), models.F(f"{path}id"), output_field=models.CharField())
     column = f"{path}name_folded"

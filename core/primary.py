@@ -1,7 +1,7 @@
-"""Reads that only the primary may answer: a server that takes writes, and not one that was demoted.
+"""Reads that only the primary may answer: a server that takes writes, not one that was demoted.
 
-`current_value` and `fetch_all` have a server show this in the round trip of the query itself.
-`require` is for reads that the ORM makes. On SQLite there is one server, and all of this costs nothing.
+`current_value` and `fetch_all` check this in the round trip of the query itself. `require` is for reads by the
+ORM. SQLite has one server, so all of this costs nothing there.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from django.db import OperationalError, connection
 if TYPE_CHECKING:
     from core.mysql.base import DatabaseWrapper
 
-# For so long a connection's server is taken to be the primary still. A change is answered later than that
-# after its commit (core.epoch), so a primary that has taken over since had answered none.
+# A connection's server is trusted to be the primary for so long. A change is answered later than that after its
+# commit (core.epoch), so a new primary has answered no change yet.
 PROVEN_SECONDS = 0.25
 
-# What a write meets on a server that takes none; nothing was applied. MariaDB and MySQL: ER_OPTION_PREVENTS_STATEMENT
+# Errors of a write on a server that takes none; nothing was applied. MariaDB and MySQL: ER_OPTION_PREVENTS_STATEMENT
 # (read_only), ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE; Galera: ER_UNKNOWN_COM_ERROR (not prepared).
 READ_ONLY = 1290
 REFUSED_WRITES = frozenset({READ_ONLY, 1792, 1836, 1047})
@@ -31,7 +31,7 @@ def refuses_writes(error: Exception) -> bool:
 
 
 def server() -> Hashable:
-    """Return what tells the server of this thread's connection from others; None where there is but one."""
+    """Return an identity of the server of this thread's connection; None on SQLite."""
     mysql = _mysql()
     return None if mysql is None else mysql.server
 
@@ -39,7 +39,7 @@ def server() -> Hashable:
 def drop_obsolete_connection() -> None:
     """Close this thread's connection where it is older than CONN_MAX_AGE, or a newer one is to another server.
 
-    Django does this between requests; for threads that serve none. Inside a transaction it does nothing.
+    Threads that serve no requests call this, which Django does between requests. Inside a transaction it does nothing.
     """
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
@@ -69,7 +69,7 @@ def fetch_all(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         if mysql is None:
             cursor.execute(query, params)
             return list(cursor.fetchall())
-        # Two statements, since a UNION would change the columns' types. The second is about the first's moment too.
+        # Two statements, because a UNION would change the types of columns. The second holds for the first as well.
         cursor.execute(f"{query}; SELECT {mysql.is_writable_sql}", params)
         rows = list(cursor.fetchall())
         cursor.nextset()

@@ -1,9 +1,9 @@
 """Connections to Redis that follow the primary.
 
-After a failover, connections to the server that was the primary may live on, where a proxy or a virtual IP
-address leads only new ones to the server that took over. So where one connection meets a server that takes
-no writes, all that this process has are made anew before their next use, and each is made anew when it is
-older than MAIM_CONNECTION_MAX_AGE_SECONDS.
+After a failover, connections to the former primary may stay open where a proxy or a virtual IP address leads only
+new ones to the server that took over. So when one connection meets a server that takes no writes, all connections
+of this process are reopened before their next use. Each is also reopened when it is older than
+MAIM_CONNECTION_MAX_AGE_SECONDS.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
-# What a replica says, in a script before Redis 7 somewhere in its text; one that lost its primary; and a primary
+# Errors of a replica (in a script before Redis 7 as part of the text), of one that lost its primary, and of a primary
 # that lost its replicas (min-replicas-to-write).
 _REFUSALS = (ReadOnlyError, MasterDownError)
 _REFUSING_TEXTS = ("READONLY ", "NOREPLICAS ")
 
-# How often this process was refused a write so far.
+# The number of writes that this process was refused so far.
 _refusals = 0
 
 
 class WriteRefused(ResponseError):
-    """The server takes no writes; nothing was applied. The next use of any connection is of a new one."""
+    """A server that takes no writes; nothing was applied. Every connection is reopened before its next use."""
 
 
 class _PrimaryConnection(Connection):
-    """A connection that is made anew, when the pool lends it, where it may not be to the primary any more."""
+    """A connection that is reopened, when the pool lends it, if it may no longer be to the primary."""
 
     _made_at = 0.0
     _made_after = 0
@@ -61,19 +61,19 @@ class _PrimaryConnection(Connection):
 
     def _forget_all(self) -> None:
         global _refusals  # noqa: PLW0603  # one number for all pools of the process
-        if self._made_after == _refusals:  # else another has met that server first
+        if self._made_after == _refusals:  # otherwise another connection has met that server first
             _refusals += 1
 
 
 class _PrimarySSLConnection(_PrimaryConnection, SSLConnection):
-    """The same, encrypted."""
+    """The same connection over TLS."""
 
 
 def pool(url: str, timeout: float) -> ConnectionPool:
-    """Return a pool of such connections, on which each command waits for `timeout` seconds at most.
+    """Return a pool of such connections, on which a command waits for `timeout` seconds at most.
 
-    A command is sent once more where the connection broke, as an idle one may, and where the server refused
-    it. Not after a time-out: it may have been carried out.
+    A command is sent once more if the connection broke, as an idle one may, or if the server refused it. It is not
+    after a timeout, because it may have been carried out.
     """
     return ConnectionPool.from_url(
         url,
@@ -85,7 +85,7 @@ def pool(url: str, timeout: float) -> ConnectionPool:
 
 
 class CacheConnectionFactory(ConnectionFactory):  # type: ignore[misc]  # django-redis has no types
-    """Gives Django's cache such connections."""
+    """The connection factory of Django's cache, with such connections."""
 
     def get_connection_pool(self, params: dict[str, Any]) -> ConnectionPool:
         return pool(params["url"], params["socket_timeout"])

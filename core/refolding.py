@@ -1,4 +1,4 @@
-"""Folded names, computed anew by migrations."""
+"""Recomputation of folded names, for migrations."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BATCH = 1000
 
 
 class Columns(NamedTuple):
-    """The columns of a model's names: the name itself, and what it is unique in together with its folded form."""
+    """The columns of a model's name, and of the scope in which it is unique."""
 
     name: str
     scope: str
 
 
 class _Row(NamedTuple):
-    """A row as far as its name goes."""
+    """The columns of a row that its name depends on."""
 
     pk: str
     name: str
@@ -32,10 +32,10 @@ class _Row(NamedTuple):
 
 
 def refold(model: type[models.Model], columns: Columns, fold: Fold) -> None:
-    """Give every row the folded form of its name.
+    """Store the folded form of every row's name.
 
-    Of rows that come to have the same, the oldest has it; the others have it with their ids. Writes rows that change
-    only, a batch a transaction, so that it can be interrupted and run again.
+    Where several rows have the same, the oldest keeps it, and the others get it with their ids. Each batch is one
+    transaction and writes changed rows only, so that the function can be interrupted and run again.
     """
     last = ""
     while True:
@@ -51,7 +51,7 @@ def refold(model: type[models.Model], columns: Columns, fold: Fold) -> None:
 
 
 class _Batch:
-    """Some rows, and those whose place they take."""
+    """A batch of rows, with the rows whose folded names they take."""
 
     def __init__(self, model: type[models.Model], columns: Columns, fold: Fold) -> None:
         self._model, self._columns, self._fold = model, columns, fold
@@ -81,7 +81,7 @@ class _Batch:
             self._move(row, namesake_fold(folded, row.pk))
             return
         if holder is not None:
-            # Younger, or yet to move to a place of its own when its turn comes.
+            # Younger, or about to get a name of its own later in this batch.
             self._move(holder, namesake_fold(folded, holder.pk))
         self._move(row, folded)
         self._holders[place] = row
@@ -94,7 +94,7 @@ class _Batch:
 
     def _write(self, stored: dict[str, str]) -> None:
         moved = {pk: folded for pk, folded in self._moved.items() if stored[pk] != folded}
-        # Out of each other's way first: a constraint is checked at every row.
+        # Free all names first, because the constraint is checked at every row.
         nowhere = Concat(models.Value(namesake_fold("", "")), models.F("pk"))
         self._model._base_manager.filter(pk__in=moved).update(name_folded=nowhere)
         table = connection.ops.quote_name(self._model._meta.db_table)

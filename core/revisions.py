@@ -1,6 +1,6 @@
-"""Revisions: a number that every change of an object raises, so that a client can name the state it saw.
+"""Revisions: a number of each object that every change increases.
 
-Clients see it as `revision` and as the object's ETag, and send it as `If-Match` to change only what they have seen.
+Clients get it as `revision` and as the object's ETag, and send it in `If-Match` to change only the state they saw.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from django.utils.translation import gettext_lazy as _
 from core.errors import PreconditionFailed
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Of rows that are stored without one: by the version before, which knows no revisions.
+# The revision of rows that are inserted without one, by the version before.
 UNKNOWN_REVISION = 10**12
 
 
 def first_revision() -> int:
-    """Return the revision of an object that is made now: the time, in milliseconds.
+    """Return the revision of a new object: the time in milliseconds.
 
-    So an object that is deleted and made again under the same id never has a revision twice, because no object
-    changes a thousand times a second. Nor does the revision of an agent equal a version of its config by chance.
+    So an object that is deleted and created again under the same id never has a revision twice, because no object
+    changes a thousand times a second. Nor does an agent's revision equal a version of its config by chance.
     """
     return (timezone.now() - _EPOCH) // timedelta(milliseconds=1)
 
@@ -38,10 +38,10 @@ def revision_field(**options: Any) -> models.PositiveBigIntegerField[int, int]:
 
 
 class Revised(models.Model):
-    """An object with a revision, which every `save` of a stored row raises by one.
+    """A model with a revision, which every `save` of a stored row increases by one.
 
-    Services save what they have locked. What is no change of the object is written with `QuerySet.update`, which
-    leaves the revision alone: uses, heartbeats, secrets that are sealed anew.
+    Services save rows that they have locked. Writes that are no change of the object (uses, heartbeats, resealed
+    secrets) use `QuerySet.update`, which keeps the revision.
     """
 
     revision = revision_field()
@@ -50,7 +50,7 @@ class Revised(models.Model):
         abstract = True
 
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **options: Any) -> None:
-        """Save the row, a stored one with its next revision."""
+        """Save the row; increase the revision of a stored one."""
         if not self._state.adding:
             self.revision += 1
             update_fields = None if update_fields is None else [*update_fields, "revision"]
@@ -58,7 +58,7 @@ class Revised(models.Model):
 
 
 def raise_revisions(rows: Sequence[Revised]) -> None:
-    """Raise the revision of each of these stored rows, which are then written in bulk. Locks them."""
+    """Increase the revisions of stored rows before a bulk write. Lock the rows."""
     if not rows:
         return
     stored = type(rows[0])._base_manager.filter(pk__in=[row.pk for row in rows])
@@ -71,7 +71,7 @@ def raise_revisions(rows: Sequence[Revised]) -> None:
 def check_revision(row: Revised | None, expected: Container[int] | None) -> None:
     """Raise PreconditionFailed unless the revision of a locked row is an expected one.
 
-    `expected` None stands for whatever there is, a row or none.
+    `expected` None accepts any row, or none.
     """
     if expected is not None and (row is None or row.revision not in expected):
         raise PreconditionFailed

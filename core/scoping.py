@@ -1,8 +1,8 @@
 """Tenant scoping that fails closed.
 
-Every model that belongs to a tenant has two managers. `objects` answers only inside named tenants:
-any other use of it raises. `unscoped` sees every tenant; only gates, verification, admin and commands
-may name it, which `tests/test_scoping.py` enforces.
+Every model of a tenant has two managers. `objects` works only inside named tenants and raises otherwise.
+`unscoped` sees every tenant; only access checks, verification, admin and commands may use it, which
+`tests/test_scoping.py` enforces.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ M = TypeVar("M", bound=models.Model)
 
 
 class UnscopedQueryError(RuntimeError):
-    """A query over a tenant's data named no tenant: a bug, never an input error."""
+    """A bug: a query over tenants' data without a tenant."""
 
 
 class TenantScopedManager(models.Manager[M]):
-    """The default manager: refuses to build a queryset until tenants are named."""
+    """The default manager, which builds no queryset until tenants are named."""
 
     def get_queryset(self) -> models.QuerySet[M]:
         raise UnscopedQueryError(
@@ -29,7 +29,7 @@ class TenantScopedManager(models.Manager[M]):
         )
 
     def in_tenants(self, tenants: Iterable[str] | models.QuerySet[Any]) -> models.QuerySet[M]:
-        """The rows of these tenants: ids, or a queryset of ids or of tenants; of none, if there are none."""
+        """Return the rows of these tenants, given as ids, or as a queryset of ids or of tenants."""
         if not isinstance(tenants, models.QuerySet):
             return super().get_queryset().filter(tenant_id__in=list(tenants))
         ids = tenants.order_by()
@@ -37,7 +37,7 @@ class TenantScopedManager(models.Manager[M]):
 
 
 class TenantOwned(models.Model):
-    """Base of everything that lives in exactly one tenant."""
+    """The base of models whose rows belong to one tenant."""
 
     tenant_id: str
 
@@ -46,12 +46,12 @@ class TenantOwned(models.Model):
 
     class Meta:
         abstract = True
-        # For cascades, foreign keys and refresh_from_db, which start from a row that was already
-        # reached. Not the default manager: get_object_or_404(Agent) would then run unscoped in silence.
+        # Cascades, foreign keys and refresh_from_db use the base manager; they start from a row that was already
+        # loaded. It is not the default manager, because get_object_or_404(Agent) would then run unscoped.
         base_manager_name = "unscoped"
 
     def validate_unique(self, exclude: Any = None) -> None:
-        """Left to the database: the constraint decides, services translate its error."""
+        """Do nothing, because the database's constraint decides, and services translate its error."""
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """Left to the database, as `validate_unique`."""
+        """Do nothing, like `validate_unique`."""

@@ -1,4 +1,4 @@
-"""Secrets that have to be read again are sealed with Fernet under the keys of MAIM_ENCRYPTION_KEYS."""
+"""Sealing: encryption of stored secrets with Fernet, under the keys of MAIM_ENCRYPTION_KEYS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 
 class Unsealable(ValueError):
-    """Sealed under no key that is configured, or not sealed at all. The text repeats nothing of it."""
+    """A text that no configured key can decrypt. The message contains nothing of it."""
 
 
 @cache
@@ -18,12 +18,12 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def seal(text: str) -> str:
-    """`text` under the newest key, as URL-safe text."""
+    """Return the text encrypted under the newest key, as URL-safe text."""
     return _fernet(settings.ENCRYPTION_KEYS).encrypt(text.encode()).decode()
 
 
 def is_current(sealed: str) -> bool:
-    """Whether it is sealed under the newest key."""
+    """Return whether a text is sealed under the newest key."""
     try:
         _fernet(settings.ENCRYPTION_KEYS[:1]).decrypt(sealed.encode())
     except InvalidToken:
@@ -32,12 +32,12 @@ def is_current(sealed: str) -> bool:
 
 
 def reseal(sealed: str) -> str:
-    """The same text under the newest key; raises Unsealable."""
+    """Return the same text sealed under the newest key. Raise Unsealable."""
     return seal(unseal(sealed))
 
 
 def unseal(sealed: str) -> str:
-    """What `seal` was given; raises Unsealable."""
+    """Return the text that was sealed. Raise Unsealable."""
     try:
         return _fernet(settings.ENCRYPTION_KEYS).decrypt(sealed.encode()).decode()
     except InvalidToken as error:

@@ -1,4 +1,4 @@
-"""Types of settings' values."""
+"""Types of the values of settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parse_bind(text: str) -> Bind:
 
 
 class AuthRate(NamedTuple):
-    """Attempts to sign in that are allowed a minute."""
+    """The allowed attempts to sign in, per minute."""
 
     per_account: int
     per_address: int

@@ -1,7 +1,7 @@
-"""JSON as we accept it: nothing that two parsers, a database or a response could read differently.
+"""A strict JSON parser, which accepts only what every parser, database and response reads alike.
 
-Python's parser lets through what RFC 8259 leaves open: duplicate keys, NaN, numbers of any size,
-lone surrogates. Each of these is refused with a sentence that says what it is.
+Python's parser accepts what RFC 8259 leaves open: duplicate keys, NaN, numbers of any size, lone surrogates.
+This one refuses each of them with a sentence that says why.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 from django.utils.translation import gettext as _
 
 MAX_DEPTH = 28
-# Of objects, lists and what they hold: whatever looks at a document takes time in proportion to them.
+# Objects, lists and their members. Every later check takes time in proportion to this number.
 MAX_VALUES = 100_000
 MAX_INTEGER, MIN_INTEGER = 2**63 - 1, -(2**63)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotAcceptable(ValueError):
-    """The document is not JSON as we accept it; the text says why."""
+    """A document that the strict parser refuses; the message says why."""
 
 
 def loads(raw: bytes) -> Any:
@@ -51,7 +51,7 @@ def loads(raw: bytes) -> Any:
 
 
 def check(value: Any, depth: int = MAX_DEPTH) -> None:
-    """Raise NotAcceptable if what JSON may hold is nested too deep, or has text that cannot be stored."""
+    """Raise NotAcceptable if a value is nested too deep, or has text that cannot be stored."""
     _check_texts([value] if isinstance(value, str) else ())
     for containers, members in _levels(value, depth):
         _check_texts(key for each in containers if type(each) is dict for key in each)
@@ -59,7 +59,7 @@ def check(value: Any, depth: int = MAX_DEPTH) -> None:
 
 
 def check_depth(value: Any, depth: int = MAX_DEPTH) -> None:
-    """Raise NotAcceptable if a part of what `loads` returned is nested too deep."""
+    """Raise NotAcceptable if a part of a parsed document is nested too deep."""
     for _level in _levels(value, depth):
         pass
 

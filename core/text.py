@@ -1,4 +1,4 @@
-"""Names: which characters they may hold, and when two of them are the same (docs/contract.md section 6)."""
+"""Allowed characters of names, and the folded forms in which names are unique (docs/contract.md section 6)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-# What Unicode calls default ignorable: a text looks the same with and without them.
+# Unicode's default ignorable characters: a text looks the same with and without them.
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Characters of visible categories that show nothing: a braille cell without dots, a null notehead, a filler.
+# Characters of visible categories that show nothing: an empty braille cell, a null notehead, a filler.
 _BLANK = frozenset("\u2800\ufffc\U0001d159\U00016fe4")
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Each version of Unicode assigns some more emoji in these blocks, in which nothing has a case or another form.
+# New versions of Unicode assign emoji in these blocks, where no character has a case or a compatibility form.
 _LATER_EMOJI = range(0x1F300, 0x1FB00)
 _ZERO_WIDTH_JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
 _SYMBOLS = frozenset({"So", "Sm"})
@@ -50,7 +50,7 @@ def fold_name(text: str) -> str:
 
 
 def name_error(text: str) -> Promise | None:
-    """Return why a text cannot be a name: a character that it may not hold, or that nothing of it can be seen."""
+    """Return an error if a text has a forbidden character or nothing visible, so that it cannot be a name."""
     refused = next((text[place] for place in range(len(text)) if _is_refused(text, place)), None)
     if refused is not None:
         return format_lazy(
@@ -63,12 +63,12 @@ def name_error(text: str) -> Promise | None:
 
 
 def visible(text: str) -> str:
-    """Return the text without the characters that a name may not hold, and without blanks around it."""
+    """Return the text without forbidden characters and without blanks around it."""
     return "".join(char for place, char in enumerate(text) if not _is_refused(text, place)).strip()
 
 
 def cut(text: str, most: int, *, fold: Fold, most_folded: int) -> str:
-    """Return as much of the text's beginning as has at most so many characters, and so many folded."""
+    """Return the beginning of the text with at most `most` characters, and `most_folded` when folded."""
     short = text[:most].rstrip()
     while len(fold(short)) > most_folded:
         short = short[:-1].rstrip()
@@ -87,7 +87,7 @@ def _is_refused(text: str, place: int) -> bool:
 
 
 def _is_in_emoji(text: str, place: int) -> bool:
-    """Return whether a joiner stands between two symbols, or an emoji style after what can have one."""
+    """Return whether a joiner stands between two symbols, or an emoji style after a character that can have one."""
     before, after = text[place - 1 : place], text[place + 1 : place + 2]
     if text[place] == _EMOJI_STYLE:
         return _is_symbol(before) or before in _TEXT_WITH_EMOJI_STYLE or (before in _KEYCAPS and after == "\u20e3")

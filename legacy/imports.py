@@ -17,7 +17,7 @@ from typing import Any
 from apikeys.bulk_import import forget_unknown
 from core import epoch, locks
 from core.actor import Actor
-from core.db import transactional, upsert_all
+from core.db import transactional_and_propagated, upsert_all
 from legacy.grouping import Progress, groups
 from legacy.importers import AnyKind, Changed, Found, Kinds, kinds_of
 from legacy.models import Imported
@@ -75,7 +75,7 @@ class _Import:
 
     def run(self) -> Report:
         report = Report()
-        with epoch.settling():  # all changes wait once, at the end
+        with epoch.wait_for_workers():  # all changes wait once, at the end
             report.add(self._in_transaction(self._users))
             # First, for others may have their names and their agents now.
             report.add(self._in_transaction(partial(_reported, self._remover.remove_tenants)))
@@ -226,7 +226,7 @@ class _Import:
         )
 
     def _in_transaction(self, work: Callable[[], Report]) -> Report:
-        return transactional(work)() if self._is_applied else work()
+        return transactional_and_propagated(work)() if self._is_applied else work()
 
 
 def _reported(work: Callable[[Report], None]) -> Report:

@@ -1,4 +1,4 @@
-"""The settings an operator gives, read from the environment, checked, and named when they are wrong.
+"""The settings from the environment, with their checks and error messages.
 
 Any variable may instead be given as a file: `MAIM_SECRET_KEY_FILE=/run/secrets/key`. The fields'
 descriptions are the table in docs/operations.md, which a test keeps in step.
@@ -9,14 +9,11 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-import dj_database_url
 from pydantic import (
     AfterValidator,
     Field,
@@ -29,14 +26,30 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.setting_types import AuthRate, Bind, parse_bind
+from maim.environment_values import (
+    FERNET_KEY_BYTES,
+    check_auth_rate,
+    check_bind,
+    check_database_url,
+    check_encryption_keys,
+    check_host,
+    check_key_peppers,
+    check_network,
+    check_redis_url,
+    check_secret_key,
+    check_secret_name,
+    parse_auth_rate,
+    parse_encryption_keys,
+    parse_key_peppers,
+    parse_origin,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-MIN_SECRET_LENGTH = 32
-FERNET_KEY_BYTES = 32
+_FORMER_PEPPERS = "MAIM_KEY_SECRETS"
 
 
 class InvalidEnvironment(Exception):
-    """The environment makes no sense; the text has a line for everything that is wrong."""
+    """An invalid environment; the text has a line for each problem."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(f"  {problem}" for problem in problems))
@@ -46,133 +59,15 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def parse_origin(text: str) -> str:
-    """`https://console.example.com`, normalised; with a path, query or user it is no origin."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{text!r} is no origin; write it as https://console.example.com")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def parse_key_secrets(text: str) -> dict[int, str]:
-    """`2:…,1:…` as {2: …, 1: …}, newest first."""
-    found: dict[int, str] = {}
-    for part in text.split(","):
-        number, colon, secret = part.strip().partition(":")
-        if not colon or not number.isdecimal():
-            raise ValueError("must read 2:SECRET,1:SECRET with the newest first")
-        if int(number) in found:
-            raise ValueError(f"version {number} is given twice")
-        if len(secret) < MIN_SECRET_LENGTH:
-            raise ValueError(f"secret {number} is shorter than {MIN_SECRET_LENGTH} characters")
-        found[int(number)] = secret
-    if list(found) != sorted(found, reverse=True):
-        raise ValueError("must be ordered newest (highest number) first")
-    return found
-
-
-def parse_encryption_keys(text: str) -> tuple[str, ...]:
-    """Fernet keys, newest first."""
-    keys = tuple(part.strip() for part in text.split(","))
-    for number, key in enumerate(keys, 1):
-        try:
-            is_good = len(base64.urlsafe_b64decode(key)) == FERNET_KEY_BYTES
-        except ValueError:  # whose text may hold a part of the key
-            is_good = False
-        if not is_good:
-            raise ValueError(
-                f"key {number} is no Fernet key, which is 32 bytes in URL-safe base64; make one with: "
-                "openssl rand -base64 32 | tr '+/' '-_'"
-            )
-    return keys
-
-
-def parse_auth_rate(text: str) -> AuthRate | None:
-    """`10,60` or `off`."""
-    if text == "off":
-        return None
-    match = re.fullmatch(r"(\d{1,6}),(\d{1,6})", text.replace(" ", ""))
-    if not match or not int(match[1]) or not int(match[2]):
-        raise ValueError("must be two numbers, per account and per address, such as 10,60; or off")
-    return AuthRate(int(match[1]), int(match[2]))
-
-
-def _bind(text: str) -> str:
-    parse_bind(text)
-    return text
-
-
-def _rate(text: str) -> str:
-    parse_auth_rate(text)
-    return text
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text):
-        raise ValueError(f"{text!r} is no host name")
-    return text.lower()
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text)
-    return text
-
-
-def _secret_name(text: str) -> str:
-    if not re.fullmatch(r"[\w*-]+", text) or len(text.replace("*", "")) < 2:
-        raise ValueError(f"{text!r} is no pattern of a name; write it as license_number or *_pin")
-    return text
-
-
-def _database_url(text: str) -> str:
-    scheme = urlsplit(text).scheme
-    if scheme not in ("sqlite", "mysql"):
-        raise ValueError("must start with sqlite:// or mysql:// (MariaDB too)")
-    try:
-        dj_database_url.parse(text)
-    except ValueError:  # whose text may hold a part of the password
-        raise ValueError("must be a URL; write special characters in its password as %40 and the like") from None
-    return text
-
-
-def _redis_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_good = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # whose text may hold a part of the password
-        is_good = False
-    if not is_good:
-        raise ValueError("must be a redis:// or rediss:// URL; write special characters in its password as %40")
-    return text
-
-
-def _secret_key(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
-        raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
-    return secret
-
-
-def _key_secrets(secret: SecretStr) -> SecretStr:
-    parse_key_secrets(secret.get_secret_value())
-    return secret
-
-
-def _encryption_keys(secret: SecretStr) -> SecretStr:
-    parse_encryption_keys(secret.get_secret_value())
-    return secret
-
-
-BindText = Annotated[str, AfterValidator(_bind)]
-HostNames = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode]
-SecretNames = Annotated[list[Annotated[str, AfterValidator(_secret_name)]], NoDecode]
-Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], NoDecode]
+BindText = Annotated[str, AfterValidator(check_bind)]
+HostNames = Annotated[list[Annotated[str, AfterValidator(check_host)]], NoDecode]
+SecretNames = Annotated[list[Annotated[str, AfterValidator(check_secret_name)]], NoDecode]
+Networks = Annotated[list[Annotated[str, AfterValidator(check_network)]], NoDecode]
 Origins = Annotated[list[Annotated[str, AfterValidator(parse_origin)]], NoDecode]
 
 
 class Environment(BaseSettings):
-    """Every setting, its type, its default, and what it is for."""
+    """Every setting, with its type, default and description."""
 
     # An empty variable means "not given", so that it hides no NAME_FILE.
     model_config = SettingsConfigDict(
@@ -186,12 +81,12 @@ class Environment(BaseSettings):
         "127.0.0.1:8000",
         description="Address and port of the internal surface. No authentication: keep it on a private network.",
     )
-    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = Field(
+    DATABASE_URL: Annotated[str, AfterValidator(check_database_url)] | None = Field(
         None,
         description="`mysql://user:password@host:3306/name` (MariaDB too) or `sqlite:///path`. "
         "Default: SQLite under `MAIM_DATA_DIR`.",
     )
-    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+    REDIS_URL: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         None,
         description="`redis://host:6379/0`; counts shared by several workers live there. "
         "Default: none, which allows one worker a surface.",
@@ -204,18 +99,21 @@ class Environment(BaseSettings):
         "may still lead to a server that only the proxy has left.",
     )
     MAIM_DATA_DIR: Path = Field(Path("var"), description="Where the embedded database and the generated secrets live.")
-    MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
+    MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
         None,
         description="Signs tokens and admin sessions; 32 characters or more. "
         "Generated once into `MAIM_DATA_DIR` for the embedded default, required with a `DATABASE_URL`.",
     )
-    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(_key_secrets)] | None = Field(
+    MAIM_KEY_PEPPERS: Annotated[SecretStr, AfterValidator(check_key_peppers)] | None = Field(
         None,
-        description="The HMAC secrets API keys are stored under, as `2:SECRET,1:SECRET`, newest first; 32 "
+        description="The peppers (HMAC keys) that API keys are stored under, as `2:PEPPER,1:PEPPER`, newest first; 32 "
         "characters or more each. Keep old ones: the keys stored under them die with them. Generated or "
         "required like `MAIM_SECRET_KEY`.",
     )
-    MAIM_ENCRYPTION_KEYS: Annotated[SecretStr, AfterValidator(_encryption_keys)] | None = Field(
+    MAIM_KEY_SECRETS: Annotated[SecretStr, AfterValidator(check_key_peppers)] | None = Field(
+        None, description="The former name of `MAIM_KEY_PEPPERS`, which goes on working."
+    )
+    MAIM_ENCRYPTION_KEYS: Annotated[SecretStr, AfterValidator(check_encryption_keys)] | None = Field(
         None,
         description="Comma-separated Fernet keys, newest first, that secrets which must be read again are sealed "
         "with; make one with `openssl rand -base64 32 | tr '+/' '-_'`. Keep old ones: what was sealed with them "
@@ -247,7 +145,7 @@ class Environment(BaseSettings):
     MAIM_REGISTRATION: Literal["open", "closed"] = Field(
         "open", description="`open`: anybody may register; `closed`: only operators make users."
     )
-    MAIM_AUTH_RATE: Annotated[str, AfterValidator(_rate)] = Field(
+    MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
         description="Login and registration attempts a minute, per account and per address; `off` for load tests.",
     )
@@ -299,7 +197,7 @@ class Environment(BaseSettings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _name_all_that_is_wrong(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
+    def _report_all_problems(cls, values: dict[str, Any], check: ModelWrapValidatorHandler[Self]) -> Self:
         lists = ("MAIM_CORS_ORIGINS", "MAIM_TRUSTED_PROXIES", "MAIM_INTERNAL_HOSTS", "MAIM_SECRET_NAMES")
         problems = _unreadable_files(values) + cls._conflicts(values)
         try:
@@ -314,7 +212,7 @@ class Environment(BaseSettings):
 
     @classmethod
     def _conflicts(cls, values: Mapping[str, Any]) -> list[str]:
-        """What is wrong between variables, as they were given: each may be wrong by itself too."""
+        """Return the problems between variables, as they were given; a variable may be wrong by itself too."""
         problems = []
         binds = ("MAIM_PUBLIC_BIND", "MAIM_INTERNAL_BIND")
         public, internal = (values.get(name, cls.model_fields[name].default).rpartition(":")[2] for name in binds)
@@ -323,9 +221,11 @@ class Environment(BaseSettings):
         if "DATABASE_URL" in values:
             problems += [
                 f"{name}: required when DATABASE_URL is given (every machine must use the same one)"
-                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_SECRETS", "MAIM_ENCRYPTION_KEYS")
-                if name not in values and f"{name}_FILE" not in values
+                for name in ("MAIM_SECRET_KEY", "MAIM_KEY_PEPPERS", "MAIM_ENCRYPTION_KEYS")
+                if not any(given in values for given in _given_as(name))
             ]
+        if len({values[name] for name in ("MAIM_KEY_PEPPERS", _FORMER_PEPPERS) if name in values}) > 1:
+            problems.append(f"{_FORMER_PEPPERS}: is the former name of MAIM_KEY_PEPPERS, which has another value")
         workers = values.get("MAIM_WORKERS", "1")
         if workers.isdecimal() and int(workers) > 1 and "REDIS_URL" not in values:
             problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
@@ -348,36 +248,36 @@ class Environment(BaseSettings):
         return parse_auth_rate(self.MAIM_AUTH_RATE)
 
     def secret_key(self) -> str:
-        """The given secret key, or the one kept in the data directory; raises InvalidEnvironment."""
+        """Return the given secret key, or the one kept in the data directory. Raise InvalidEnvironment."""
         if self.MAIM_SECRET_KEY is not None:
             return self.MAIM_SECRET_KEY.get_secret_value()
         return self._kept_secret("secret_key", secrets.token_urlsafe(48))
 
-    def key_secrets(self) -> dict[int, str]:
-        """HMAC secrets by version, newest first; given, or kept in the data directory.
+    def key_peppers(self) -> dict[int, str]:
+        """Return the peppers of API keys by id, newest first: as given, or as kept in the data directory.
 
-        Raises InvalidEnvironment.
+        Raise InvalidEnvironment.
         """
-        if self.MAIM_KEY_SECRETS is not None:
-            return parse_key_secrets(self.MAIM_KEY_SECRETS.get_secret_value())
-        return parse_key_secrets(self._kept_secret("key_secrets", f"1:{secrets.token_urlsafe(48)}"))
+        if given := self.MAIM_KEY_PEPPERS or self.MAIM_KEY_SECRETS:
+            return parse_key_peppers(given.get_secret_value())
+        return parse_key_peppers(self._kept_secret("key_secrets", f"1:{secrets.token_urlsafe(48)}"))
 
     def encryption_keys(self) -> tuple[str, ...]:
-        """Fernet keys, newest first; given, or kept in the data directory. Raises InvalidEnvironment."""
+        """Return the Fernet keys, newest first. Raise InvalidEnvironment."""
         if self.MAIM_ENCRYPTION_KEYS is not None:
             return parse_encryption_keys(self.MAIM_ENCRYPTION_KEYS.get_secret_value())
         fresh = base64.urlsafe_b64encode(secrets.token_bytes(FERNET_KEY_BYTES)).decode()
         return parse_encryption_keys(self._kept_secret("encryption_keys", fresh))
 
     def make_data_dir(self) -> None:
-        """Makes the data directory if there is none; raises InvalidEnvironment."""
+        """Create the data directory if it is missing. Raise InvalidEnvironment."""
         try:
             self.MAIM_DATA_DIR.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidEnvironment(f"MAIM_DATA_DIR: cannot be made ({error.strerror})") from error
 
     def _kept_secret(self, name: str, fresh: str) -> str:
-        """The secret in a file of the data directory; the first to ask writes `fresh` there, for its owner alone."""
+        """Return the secret in a file of the data directory. Write `fresh` there first if the file is missing."""
         self.make_data_dir()
         path = self.MAIM_DATA_DIR / name
         try:
@@ -389,9 +289,9 @@ class Environment(BaseSettings):
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """Reads `NAME` from the file that `NAME_FILE` names, as container secrets are given.
+    """A settings source that reads `NAME` from the file in `NAME_FILE`, as container secrets are given.
 
-    What cannot be read is passed on as `NAME_FILE` with the error, to be named with all else that is wrong.
+    An unreadable file is passed on as `NAME_FILE` with its error, so that it is reported with the other problems.
     """
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
@@ -408,6 +308,12 @@ class _FileSource(PydanticBaseSettingsSource):
         return {name: value for value, name, _is_complex in found if value is not None}
 
 
+def _given_as(name: str) -> list[str]:
+    """Return the variables that may give this setting."""
+    names = [name, _FORMER_PEPPERS] if name == "MAIM_KEY_PEPPERS" else [name]
+    return [*names, *(f"{name}_FILE" for name in names)]
+
+
 def _unreadable_files(values: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: cannot be read ({value.strerror if isinstance(value, OSError) else 'it is not text'})"
@@ -417,18 +323,18 @@ def _unreadable_files(values: Mapping[str, Any]) -> list[str]:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Puts `text` into `path`, whole and readable by its owner alone, unless somebody is faster."""
+    """Write `text` to `path` atomically and readable by its owner only, unless another process did already."""
     mine = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     mine.touch(mode=0o600, exist_ok=False)
     try:
         mine.write_text(text)
         os.link(mine, path)
     except FileExistsError:
-        pass  # then theirs counts
+        pass  # written by another process at the same moment
     finally:
         mine.unlink()
 
 
 def load() -> Environment:
-    """The checked environment; raises InvalidEnvironment."""
+    """Return the checked environment. Raise InvalidEnvironment."""
     return Environment()  # type: ignore[call-arg]  # every field has a default

@@ -1,4 +1,4 @@
-"""Django settings: one file, everything that differs between deployments comes from `maim.environment`."""
+"""Django settings. Everything that differs between deployments comes from `maim.environment`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maim import __version__, environment
 try:
     ENV = environment.load()
     SECRET_KEY = ENV.secret_key()
-    KEY_SECRETS = ENV.key_secrets()
+    KEY_PEPPERS = ENV.key_peppers()
     ENCRYPTION_KEYS = ENV.encryption_keys()
     if not ENV.DATABASE_URL:
         ENV.make_data_dir()
@@ -56,7 +56,7 @@ INSTALLED_APPS = [
 ROOT_URLCONF = "maim.urls_public"
 PUBLIC_MIDDLEWARE = [
     "core.http.middleware.RequestContextMiddleware",
-    "corsheaders.middleware.CorsMiddleware",  # outside of all that may refuse: a console must be able to read why
+    "corsheaders.middleware.CorsMiddleware",  # first, so that a browser may read the errors of the others
     "core.http.middleware.PublicSurfaceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -90,11 +90,11 @@ def _database(url: str) -> dict[str, Any]:
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
             "timeout": 20,
-            # A transaction takes the write lock when it starts: one that upgraded later could only fail.
+            # A transaction takes the write lock at its start, because one that upgrades later may only fail.
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL",
         }
-        # On disk, because threads of a test share no memory database.
+        # On disk, because the threads of a test cannot share a database in memory.
         config["TEST"] = {"NAME": f"{config['NAME']}.test"}
     else:
         config["ENGINE"] = "core.mysql"
@@ -155,7 +155,7 @@ REMEMBERED_KEYS = ENV.MAIM_REMEMBERED_KEYS
 SERVE_STALE_SECONDS = ENV.MAIM_SERVE_STALE_SECONDS
 LIMITS_FAIL_OPEN = ENV.MAIM_LIMITS_FAIL == "open"
 
-# ---- the public surface's neighbours
+# ---- browsers and proxies of the public surface
 
 PUBLIC_URL = ENV.MAIM_PUBLIC_URL
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname if PUBLIC_URL else None
@@ -267,10 +267,10 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
-        # 4xx are the callers' business and stand in the access log already.
+        # 4xx responses are in the access log already.
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
-        # Our own lines tell of starts and stops (maim.server).
+        # maim.server logs starts and stops itself.
         "_granian": {"handlers": [], "level": "ERROR", "propagate": True},
     },
 }

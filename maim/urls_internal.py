@@ -1,4 +1,4 @@
-"""The internal surface: what bots and other services on the private network ask."""
+"""URLs of the internal surface, for bots and other services on the private network."""
 
 from __future__ import annotations
 

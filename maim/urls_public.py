@@ -1,4 +1,4 @@
-"""The public surface: the browser console's API and the operators' admin."""
+"""URLs of the public surface: the browser console's API and the operators' admin."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from agent_config.updates import agent_defaults, changed_tenant_config
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import Wanted, overwrite, transactional
-from core.models import Change
+from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
+from core.models import FeedEntry
 from core.revisions import raise_revisions
 from tenants.models import Membership, Role, Tenant
 from tenants.services import audit_state, set_revision
@@ -22,8 +22,8 @@ FIELDS = (
 )  # fmt: skip
 
 
-@transactional
-def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Wanted[Tenant]]) -> None:
+@transactional_and_propagated
+def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[RowUpdate[Tenant]]) -> None:
     """Stores tenants whose names were made distinct, and makes others what they are to be; who owns one is a member.
 
     The secrets in their configs are sealed here.
@@ -34,7 +34,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
             stored.tenant_config, wanted.tenant_config, may_move_secrets=True
         )
     raise_revisions([stored for stored, _wanted in changed])
-    overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
+    bulk_overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
     for tenant in new:
         tenant.tenant_config, _warnings = changed_tenant_config(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)  # later, for they may have names that others give up
@@ -42,9 +42,9 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Want
     for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:
-            epoch.numbered(partial(set_revision, stored))
+            epoch.on_epoch(partial(set_revision, stored))
         if has_new_defaults or stored.status != was["status"]:
-            change_feed.publish(Change.Kind.TENANT, [stored.id], tenant_id=stored.id)
+            change_feed.publish(FeedEntry.Kind.TENANT, [stored.id], tenant_id=stored.id)
         epoch.invalidate(stored.id)
         if stored.owner_id != owner_id:
             Membership.objects.filter(tenant=stored, user_id=owner_id).delete()

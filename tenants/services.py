@@ -14,9 +14,9 @@ from accounts.models import User
 from agent_config.updates import agent_defaults, changed_tenant_config, masked_tenant_config
 from core import audit, change_feed, epoch
 from core.actor import Actor, ActorKind
-from core.db import transactional, unique_or
+from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Invalid
-from core.models import Change
+from core.models import FeedEntry
 from core.revisions import check_revision
 from tenants.errors import TenantNameTaken, TenantNotFound
 from tenants.models import Membership, Role, Tenant, TenantType
@@ -99,7 +99,7 @@ def create_tenant(
         None, tenant_config, templates=templates_below(tenant), strict=strict
     )
     tenant.change_name(tenant_name)
-    with unique_or(_NAME_TAKEN):
+    with translate_unique_violation(_NAME_TAKEN):
         tenant.save(force_insert=True)
     if owner is not None:
         Membership.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
@@ -120,7 +120,7 @@ def lock_tenant(tenant_id: str) -> Tenant:
     return row
 
 
-@transactional
+@transactional_and_propagated
 def update_tenant(
     *,
     actor: Actor,
@@ -160,18 +160,18 @@ def update_tenant(
     if not audit.differ([before, config_before], [after, row.tenant_config]):
         return row
     row.updated_at = timezone.now()
-    with unique_or(_NAME_TAKEN):
+    with translate_unique_violation(_NAME_TAKEN):
         row.save(update_fields=["tenant_name", "name_folded", "tenant_config", *fields, "updated_at"])
     has_new_defaults = audit.differ(agent_defaults(config_before), agent_defaults(row.tenant_config))
     if has_new_defaults:
-        epoch.numbered(partial(set_revision, row))
+        epoch.on_epoch(partial(set_revision, row))
     if has_new_defaults or row.status != status_before:
-        change_feed.publish(Change.Kind.TENANT, [row.id], tenant_id=row.id)
+        change_feed.publish(FeedEntry.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     return row
 
 
-@transactional
+@transactional_and_propagated
 def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | None = None) -> None:
     """Removes a tenant and everything in it.
 
@@ -182,7 +182,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     before = audit_state(row)
     epoch.invalidate(row.id)
     change_feed.publish(
-        Change.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
+        FeedEntry.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
     )
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)

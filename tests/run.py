@@ -82,7 +82,7 @@ class Pass:
         settings = {
             "MAIM_DATA_DIR": str(data),
             "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
-            "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
+            "MAIM_KEY_PEPPERS": "1:a key secret for tests of thirty-two or more",
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             **{name: value for name, value in environment.items() if value},
         }

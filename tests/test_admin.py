@@ -1,4 +1,4 @@
-"""The operators' admin as a whole: its lists, who may do what, and the audit log."""
+"""The operators' admin: its lists, its permissions, and the audit log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
 
 
 def populate(name: str) -> None:
-    """A person with a tenant, a template, an agent, a key, and what the logs say of them."""
+    """Create a person with a tenant, a template, an agent, a key, and log entries."""
     person = register(name)
     templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
     make_key(make_agent(person.tenant))
@@ -38,7 +38,7 @@ def populate(name: str) -> None:
 
 
 def queries(operator: Operator, page: str) -> int:
-    """How many queries a page takes once Django has its own caches filled."""
+    """Return the number of a page's queries when Django's own caches are filled."""
     operator.get(page)
     with CaptureQueriesContext(connection) as captured:
         operator.get(page)
@@ -51,12 +51,12 @@ def first_of(model: type[Model]) -> Model:
     return row
 
 
-def test_the_admin_has_these_lists_and_no_others() -> None:
+def test_admin_has_exactly_these_lists() -> None:
     assert set(admin.site._registry) == set(MODELS)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_list_shows_its_rows(olivia: Operator, model: type[Model]) -> None:
+def test_list_shows_its_rows(olivia: Operator, model: type[Model]) -> None:
     populate("alice")
 
     response = olivia.get(url(model))
@@ -66,7 +66,7 @@ def test_a_list_shows_its_rows(olivia: Operator, model: type[Model]) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_lists_queries_do_not_grow_with_its_length(olivia: Operator, model: type[Model]) -> None:
+def test_number_of_queries_does_not_grow_with_the_list(olivia: Operator, model: type[Model]) -> None:
     def queries() -> int:
         with CaptureQueriesContext(
             connection,
@@ -83,7 +83,7 @@ def test_a_lists_queries_do_not_grow_with_its_length(olivia: Operator, model: ty
     assert queries() == few
 
 
-def test_a_tenants_page_asks_no_more_for_more_members(olivia: Operator, alice: Person) -> None:
+def test_number_of_queries_does_not_grow_with_the_members_of_a_tenant(olivia: Operator, alice: Person) -> None:
     page = url(alice.tenant, "change")
     few = queries(olivia, page)
     for number in range(5):
@@ -94,7 +94,7 @@ def test_a_tenants_page_asks_no_more_for_more_members(olivia: Operator, alice: P
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("model", MODELS)
-def test_who_may_only_look_sees_all_and_changes_nothing(model: type[Model]) -> None:
+def test_operator_with_read_access_sees_all_and_changes_nothing(model: type[Model]) -> None:
     populate("alice")
     oscar = sign_in("oscar", is_superuser=False)
     row = first_of(model)
@@ -113,7 +113,7 @@ def test_who_may_only_look_sees_all_and_changes_nothing(model: type[Model]) -> N
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("model", MODELS)
-def test_a_member_sees_nothing(model: type[Model], alice: Person, bob: Person) -> None:
+def test_user_who_is_no_operator_sees_nothing(model: type[Model], alice: Person, bob: Person) -> None:
     populate("charlie")
     client = SurfaceClient()
     client.force_login(bob.user)
@@ -131,13 +131,13 @@ def test_a_member_sees_nothing(model: type[Model], alice: Person, bob: Person) -
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("model", WRITABLE)
-def test_an_add_page_is_there(olivia: Operator, model: type[Model]) -> None:
+def test_add_page_exists(olivia: Operator, model: type[Model]) -> None:
     assert olivia.get(url(model, "add")).context["adminform"].form.fields
 
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("model", MODELS)
-def test_a_row_that_is_gone_is_said_to_be(olivia: Operator, model: type[Model]) -> None:
+def test_deleted_row_redirects_with_a_message(olivia: Operator, model: type[Model]) -> None:
     gone = model(pk="999999")
 
     for page in [url(gone, "change"), *([url(gone, "delete")] if model in WRITABLE else [])]:
@@ -145,7 +145,7 @@ def test_a_row_that_is_gone_is_said_to_be(olivia: Operator, model: type[Model]) 
 
 
 @pytest.mark.parametrize("lookup", ["password__startswith", "nonsense", "id__in", "memberships__tenant__id"])
-def test_only_the_filters_on_offer_work(olivia: Operator, alice: Person, lookup: str) -> None:
+def test_only_offered_filters_work(olivia: Operator, alice: Person, lookup: str) -> None:
     assert olivia.client.get(url(User), {lookup: "argon2"}).status_code == 400
     assert olivia.get(url(User), is_staff__exact="1").context["cl"].result_count == 1
 
@@ -170,17 +170,17 @@ def entry(alice: Person) -> AuditEntry:
         lambda entry: {"action": "agent.create"},
     ],
 )
-def test_an_entry_is_found(olivia: Operator, entry: AuditEntry, of: Callable[[AuditEntry], dict[str, str]]) -> None:
+def test_search_finds_an_entry(olivia: Operator, entry: AuditEntry, of: Callable[[AuditEntry], dict[str, str]]) -> None:
     assert AuditEntry.objects.count() > 1
 
     assert list(olivia.get(url(AuditEntry), **of(entry)).context["cl"].result_list) == [entry]
 
 
-def test_the_log_is_newest_first(olivia: Operator, entry: AuditEntry) -> None:
+def test_log_is_ordered_newest_first(olivia: Operator, entry: AuditEntry) -> None:
     assert olivia.get(url(AuditEntry)).context["cl"].result_list[0] == entry
 
 
-def test_an_entry_is_shown_whole(olivia: Operator, entry: AuditEntry) -> None:
+def test_entry_shows_all_fields(olivia: Operator, entry: AuditEntry) -> None:
     page = olivia.get(url(entry, "change")).content.decode()
 
     assert "&quot;name&quot;: &quot;Helper&quot;" in page
@@ -188,7 +188,7 @@ def test_an_entry_is_shown_whole(olivia: Operator, entry: AuditEntry) -> None:
     assert "Req-1" in page
 
 
-def test_nobody_writes_the_audit_log(olivia: Operator, entry: AuditEntry) -> None:
+def test_audit_log_cannot_be_written(olivia: Operator, entry: AuditEntry) -> None:
     before = list(AuditEntry.objects.values_list())
 
     for page in (url(AuditEntry, "add"), url(entry, "change"), url(entry, "delete")):
@@ -198,7 +198,7 @@ def test_nobody_writes_the_audit_log(olivia: Operator, entry: AuditEntry) -> Non
     assert list(AuditEntry.objects.values_list()) == before
 
 
-def test_a_rows_history_is_its_part_of_the_audit_log(olivia: Operator, alice: Person) -> None:
+def test_history_of_a_row_links_to_its_audit_entries(olivia: Operator, alice: Person) -> None:
     olivia.change(alice.tenant, tenant_name="Other")
 
     response = olivia.client.get(url(alice.tenant, "history"), follow=True)

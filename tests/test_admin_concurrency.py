@@ -1,4 +1,4 @@
-"""Forms of the admin that are sent after somebody else changed the same row: they undo nothing."""
+"""Admin forms that are submitted after somebody else changed the same row: they overwrite nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def with_providers(*providers: dict[str, Any]) -> dict[str, Any]:
 
 
 def errors_of(response: Any) -> dict[str, list[str]]:
-    """Return a form's errors as they read, without the isolates around names and values."""
+    """Return a form's errors without the isolates around names and values."""
     isolates = str.maketrans("", "", "\u2068\u2069")
     errors = errors_with_isolates_of(response)
     return {field: [sentence.translate(isolates) for sentence in sentences] for field, sentences in errors.items()}
@@ -48,7 +48,7 @@ def errors_of(response: Any) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of row: `change` is its service, `elsewhere` every field of its form, `here` one and what is sent."""
+    """A kind of row: its service, other values for all fields (`elsewhere`), and a field with its input (`here`)."""
 
     make: Callable[[Person], Model]
     change: Callable[[Any, dict[str, Any]], object]
@@ -126,7 +126,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @dataclass(frozen=True)
 class OpenForm:
-    """The form of a row, as it was when it was opened."""
+    """An opened form of a row."""
 
     operator: Operator
     row: Model
@@ -145,15 +145,13 @@ def stored(row: Model, names: Any) -> dict[str, Any]:
     return {name: getattr(fresh, name) for name in names}
 
 
-def test_every_field_of_the_form_is_tried(olivia: Operator, alice: Person, case: Case) -> None:
+def test_every_field_of_the_form_is_covered(olivia: Operator, alice: Person, case: Case) -> None:
     form = olivia.get(url(case.make(alice), "change")).context["adminform"].form
 
     assert set(form.fields) - {STRICT} == {*case.elsewhere, case.here[0], SHOWN}
 
 
-def test_what_was_changed_elsewhere_stays_where_the_form_did_not_touch_it(
-    olivia: Operator, alice: Person, case: Case
-) -> None:
+def test_field_changed_elsewhere_is_kept_if_unchanged_in_the_form(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
     case.change(row, case.elsewhere)
@@ -168,7 +166,7 @@ def test_what_was_changed_elsewhere_stays_where_the_form_did_not_touch_it(
     assert list(entry.after or {}) == [name]
 
 
-def test_a_form_sent_unchanged_changes_nothing(olivia: Operator, alice: Person, case: Case) -> None:
+def test_unchanged_form_changes_nothing(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
     case.change(row, case.elsewhere)
@@ -183,9 +181,7 @@ def test_a_form_sent_unchanged_changes_nothing(olivia: Operator, alice: Person, 
 # ---- the same field here and elsewhere
 
 
-def test_a_field_changed_here_and_elsewhere_is_refused_with_who_and_when(
-    olivia: Operator, alice: Person, case: Case
-) -> None:
+def test_field_changed_in_both_is_refused_with_actor_and_time(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
     name, value = case.here
@@ -204,7 +200,7 @@ def test_a_field_changed_here_and_elsewhere_is_refused_with_who_and_when(
     assert not AuditEntry.objects.filter(actor_id=olivia.user.pk).exists()
 
 
-def test_one_conflict_keeps_the_whole_form_from_being_saved(olivia: Operator, alice: Person) -> None:
+def test_one_conflict_refuses_the_whole_form(olivia: Operator, alice: Person) -> None:
     key = make_key(make_agent(alice.tenant), "first").key
     form = open_form(olivia, key)
     apikeys.disable_key(actor=OPERATOR, key=key)
@@ -217,7 +213,7 @@ def test_one_conflict_keeps_the_whole_form_from_being_saved(olivia: Operator, al
     }  # fmt: skip
 
 
-def test_the_same_change_here_and_elsewhere_is_no_conflict(olivia: Operator, alice: Person, case: Case) -> None:
+def test_same_change_in_both_is_no_conflict(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
     name, value = case.here
@@ -226,7 +222,7 @@ def test_the_same_change_here_and_elsewhere_is_no_conflict(olivia: Operator, ali
     assert form.send(**{name: value}).status_code == 302
 
 
-def test_a_conflict_goes_on_until_the_form_is_opened_again(olivia: Operator, alice: Person) -> None:
+def test_conflict_remains_until_the_form_is_opened_again(olivia: Operator, alice: Person) -> None:
     key = make_key(make_agent(alice.tenant)).key
     form = open_form(olivia, key)
     apikeys.update_key(actor=OPERATOR, key=key, changes={"description": "theirs", "status": "disabled"})
@@ -240,7 +236,7 @@ def test_a_conflict_goes_on_until_the_form_is_opened_again(olivia: Operator, ali
     assert stored(key, ["description", "status"]) == {"description": "mine", "status": "disabled"}
 
 
-def test_a_change_that_no_audit_entry_tells_of_is_somebody_elses(olivia: Operator, alice: Person) -> None:
+def test_conflict_without_an_audit_entry_names_nobody(olivia: Operator, alice: Person) -> None:
     key = make_key(make_agent(alice.tenant)).key
     form = open_form(olivia, key)
     ApiKey.unscoped.filter(pk=key.pk).update(description="")
@@ -254,9 +250,7 @@ def test_a_change_that_no_audit_entry_tells_of_is_somebody_elses(olivia: Operato
 
 
 @pytest.mark.parametrize("model", [Agent, Template])
-def test_a_config_changed_here_and_elsewhere_is_refused_with_the_paths(
-    olivia: Operator, alice: Person, model: type[Model]
-) -> None:
+def test_config_changed_in_both_is_refused_with_the_paths(olivia: Operator, alice: Person, model: type[Model]) -> None:
     case = CASES[model]
     row = case.make(alice)
     form = open_form(olivia, row)
@@ -272,7 +266,7 @@ def test_a_config_changed_here_and_elsewhere_is_refused_with_the_paths(
     assert stored(row, ["config"]) == expected
 
 
-def test_a_secret_changed_elsewhere_is_a_conflict_though_both_are_masked(olivia: Operator, alice: Person) -> None:
+def test_secret_changed_elsewhere_is_a_conflict_although_masked(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, config=with_providers(PROVIDER))
     form = open_form(olivia, agent)
     elsewhere = with_providers({**PROVIDER, "api_key": "sk-second"})
@@ -286,7 +280,7 @@ def test_a_secret_changed_elsewhere_is_a_conflict_though_both_are_masked(olivia:
     assert stored(agent, ["config"]) == expected
 
 
-def test_no_secret_is_in_what_the_form_carries(olivia: Operator, alice: Person) -> None:
+def test_form_contains_no_secret(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, config=with_providers(PROVIDER))
     (carried,) = open_form(olivia, agent).fields[SHOWN]
 
@@ -300,8 +294,8 @@ def test_no_secret_is_in_what_the_form_carries(olivia: Operator, alice: Person) 
 
 @pytest.mark.single
 @pytest.mark.django_db(transaction=True)
-def test_a_change_that_comes_while_the_form_is_saved_is_not_lost() -> None:
-    """Whichever of the form's queries it follows: it is either seen by the form, or made after it."""
+def test_change_during_the_save_is_not_lost() -> None:
+    """It may come after any of the form's queries: the form sees it, or it is made afterwards."""
     olivia, key = sign_in("olivia"), make_key(make_agent(register("alice").tenant)).key
     theirs = partial(apikeys.update_key, actor=OPERATOR, key=key, changes={"description": "theirs"})
     form, queries = open_form(olivia, key), AfterQuery()
@@ -322,7 +316,7 @@ def test_a_change_that_comes_while_the_form_is_saved_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize("carried", ["", "nonsense", "e30:1:x", "\x00", "文" * 1000])
-def test_a_form_without_its_shown_values_is_refused(olivia: Operator, alice: Person, case: Case, carried: str) -> None:
+def test_form_without_shown_values_is_refused(olivia: Operator, alice: Person, case: Case, carried: str) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
     name, value = case.here
@@ -346,7 +340,7 @@ def test_shown_values_of_another_row_are_refused(olivia: Operator, alice: Person
 
 @pytest.mark.parametrize("values", [{}, {"name": "key"}])
 def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Person, values: dict[str, Any]) -> None:
-    """It had other fields, and says nothing of those that this one has."""
+    """The other version had other fields, and does not know those of this one."""
     key = make_key(make_agent(alice.tenant)).key
     carried = signing.dumps(
         ["2026-01-31T12:00:00+00:00", values, {}], salt=f"core.admin_forms:apikeys.apikey:{key.pk}", compress=True
@@ -362,7 +356,7 @@ def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Pe
 
 @pytest.mark.parametrize("text", ["first\nsecond", "first\r\nsecond", "\nfirst", "  first ", "a\rb"])
 @pytest.mark.parametrize("model", [ApiKey, Agent, Tenant, Template])
-def test_a_text_is_left_as_it_is_stored(olivia: Operator, alice: Person, model: type[Model], text: str) -> None:
+def test_unchanged_text_keeps_its_stored_form(olivia: Operator, alice: Person, model: type[Model], text: str) -> None:
     case = CASES[model]
     row = case.make(alice)
     name = next(iter(case.elsewhere))
@@ -379,13 +373,13 @@ def test_a_text_is_left_as_it_is_stored(olivia: Operator, alice: Person, model: 
 
 
 def role_field(form: OpenForm, username: str) -> str:
-    """The name of the role's field in the line of a member."""
+    """Return the name of the role field in the row of a member."""
     member = Membership.objects.get(tenant_id=form.row.pk, user__username=username)
     prefix = next(name for name, value in form.fields.items() if name.endswith("-id") and value == [str(member.pk)])
     return prefix.replace("-id", "-role")
 
 
-def test_a_role_changed_elsewhere_stays(olivia: Operator, alice: Person, bob: Person) -> None:
+def test_role_changed_elsewhere_is_kept(olivia: Operator, alice: Person, bob: Person) -> None:
     form = open_form(olivia, alice.tenant)
     join(bob, alice.tenant, Role.OWNER)
 
@@ -394,7 +388,7 @@ def test_a_role_changed_elsewhere_stays(olivia: Operator, alice: Person, bob: Pe
     assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.OWNER
 
 
-def test_a_role_changed_here_and_elsewhere_is_refused(olivia: Operator, alice: Person) -> None:
+def test_role_changed_in_both_is_refused(olivia: Operator, alice: Person) -> None:
     for name in ("bob", "carol"):
         join(register(name), alice.tenant)
     bob = Membership.objects.get(user__username="bob", tenant=alice.tenant)
@@ -414,7 +408,7 @@ def test_a_role_changed_here_and_elsewhere_is_refused(olivia: Operator, alice: P
     assert bob.role == "guest"
 
 
-def test_a_member_removed_elsewhere_is_no_fault_and_stays_removed(olivia: Operator, alice: Person, bob: Person) -> None:
+def test_member_removed_elsewhere_stays_removed_without_an_error(olivia: Operator, alice: Person, bob: Person) -> None:
     form = open_form(olivia, alice.tenant)
     tenants.remove_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk)
 
@@ -423,9 +417,7 @@ def test_a_member_removed_elsewhere_is_no_fault_and_stays_removed(olivia: Operat
     assert not Membership.objects.filter(user=bob.user, tenant=alice.tenant).exists()
 
 
-def test_a_person_who_became_a_member_elsewhere_keeps_the_role(
-    olivia: Operator, alice: Person, charlie: Person
-) -> None:
+def test_member_added_elsewhere_keeps_the_role(olivia: Operator, alice: Person, charlie: Person) -> None:
     form = open_form(olivia, alice.tenant)
     tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=charlie.user.pk, role=Role.OWNER)
 
@@ -435,7 +427,7 @@ def test_a_person_who_became_a_member_elsewhere_keeps_the_role(
     assert Membership.objects.get(user=charlie.user, tenant=alice.tenant).role == Role.OWNER
 
 
-def test_a_member_whose_role_was_changed_elsewhere_is_not_removed(olivia: Operator, alice: Person, bob: Person) -> None:
+def test_member_with_a_role_changed_elsewhere_is_not_removed(olivia: Operator, alice: Person, bob: Person) -> None:
     form = open_form(olivia, alice.tenant)
     line = role_field(form, "bob").removesuffix("-role")
     tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk, role=Role.OWNER)

@@ -1,4 +1,4 @@
-"""Names that would turn a page of the admin around: every place that shows one isolates it."""
+"""Names with right-to-left text in the admin: every page isolates them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VOID = {"br", "hr", "img", "input", "link", "meta"}
 
 
 class Exposure(HTMLParser):
-    """Collects the texts of a page that show the name with nothing to isolate it, and counts where it is shown."""
+    """A parser that collects the texts with a name that is not isolated, and counts all names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def exposure(response: Any) -> Exposure:
 
 @pytest.fixture
 def everything(olivia: Operator) -> list[Model]:
-    """A row of every model, each of them called `NAME` in the database, as before such names were refused."""
+    """Create a row of every model with the name `NAME`, as from before such names were refused."""
     alice = register("alice")
     bob = accounts.create_user(actor=OPERATOR, username="bob", password=None, email="bob@example.org")
     tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.pk, role=Role.MEMBER)
@@ -127,7 +127,7 @@ def test_every_page_isolates_names(olivia: Operator, everything: list[Model], is
 
 
 @pytest.mark.parametrize("kind", [Tenant, Template, Agent, ApiKey, User])
-def test_deleting_some_rows_isolates_their_names(olivia: Operator, everything: list[Model], kind: type[Model]) -> None:
+def test_bulk_deletion_isolates_names(olivia: Operator, everything: list[Model], kind: type[Model]) -> None:
     row = next(row for row in everything if type(row) is kind)
 
     page = exposure(olivia.act("delete_selected", row))
@@ -138,7 +138,7 @@ def test_deleting_some_rows_isolates_their_names(olivia: Operator, everything: l
 
 @pytest.mark.parametrize("kind", [Tenant, Template, Agent, ApiKey, User])
 @pytest.mark.parametrize("act", ["change", "delete"])
-def test_what_is_said_of_a_change_isolates_the_name(
+def test_message_about_a_change_isolates_the_name(
     olivia: Operator, everything: list[Model], kind: type[Model], act: str
 ) -> None:
     row = next(row for row in everything if type(row) is kind)
@@ -155,7 +155,7 @@ def test_what_is_said_of_a_change_isolates_the_name(
     assert exposure(page).exposed == []
 
 
-def test_a_rotated_keys_page_isolates_its_name(olivia: Operator, everything: list[Model]) -> None:
+def test_page_of_a_rotated_key_isolates_its_name(olivia: Operator, everything: list[Model]) -> None:
     key = next(row for row in everything if isinstance(row, ApiKey))
 
     page = exposure(olivia.submit(reverse("admin:apikeys_apikey_rotate", args=[quote(key.pk)]), grace_seconds="0"))
@@ -164,7 +164,7 @@ def test_a_rotated_keys_page_isolates_its_name(olivia: Operator, everything: lis
     assert page.exposed == []
 
 
-def test_a_name_keeps_its_direction_in_a_list(olivia: Operator, alice: Person) -> None:
+def test_name_keeps_its_direction_in_a_list(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, HEBREW)
 
     page = olivia.get(url(Agent)).content.decode()
@@ -172,7 +172,7 @@ def test_a_name_keeps_its_direction_in_a_list(olivia: Operator, alice: Person) -
     assert f'<th class="field-name"><a href="{url(agent, "change")}"><bdi>{HEBREW}</bdi></a></th>' in page
 
 
-def test_a_pages_title_has_isolates_in_place_of_elements(olivia: Operator, alice: Person) -> None:
+def test_title_of_a_page_uses_isolates_instead_of_elements(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, "<Bot>")
 
     page = olivia.get(url(agent, "change")).content.decode()
@@ -180,7 +180,7 @@ def test_a_pages_title_has_isolates_in_place_of_elements(olivia: Operator, alice
     assert "<title>\u2068&lt;Bot&gt;\u2069 | Change agent | maim</title>" in page
 
 
-def test_a_new_keys_page_and_messages_escape_what_they_isolate(olivia: Operator, alice: Person) -> None:
+def test_page_and_messages_of_a_new_key_escape_names(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, "<Bot>")
 
     page = olivia.get(f"{url(ApiKey, 'add')}?agent={agent.pk}").content.decode()

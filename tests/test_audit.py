@@ -1,4 +1,4 @@
-"""The audit log: one right row for each change, in the change's own transaction, and never a secret."""
+"""The audit log: one entry for each change, in the change's transaction, without secrets."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ REQUEST_ID = "audit-test-1"
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Alice's tenant with an agent, two keys, a template and a plugin setting, and what the requests may name.
+class Data:
+    """Alice's tenant with an agent, two keys, a template and a plugin setting, and the ids for requests.
 
-    The agent's config is as empty as it was made, but in its second version.
+    The agent's config is empty, in its second version.
     """
 
     alice: Person
@@ -48,7 +48,7 @@ class Scene:
         return client.send(method, path, self.filled(change.body), HTTP_X_REQUEST_ID=REQUEST_ID)
 
     def filled(self, value: Any) -> Any:
-        """The value with ids in place of the braces."""
+        """Replace the braces in a value by ids."""
         if isinstance(value, str):
             return fill(value, **self.ids)
         if isinstance(value, dict):
@@ -57,12 +57,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(alice: Person) -> Scene:
-    return make_scene(alice)
+def data(alice: Person) -> Data:
+    return make_data(alice)
 
 
-def make_scene(alice: Person) -> Scene:
-    """The scene, in Alice's tenant."""
+def make_data(alice: Person) -> Data:
+    """Create the data in Alice's tenant."""
     agent = make_agent(alice.tenant, "agent", config={"temperature": 0.7})
     agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"temperature": None}})
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
@@ -84,12 +84,12 @@ def make_scene(alice: Person) -> Scene:
         "plugin_id": str(plugin.pk),
         "template_id": template.pk,
     }
-    return Scene(alice, agent, key, ids)
+    return Data(alice, agent, key, ids)
 
 
 @contextmanager
 def new_rows(rows: list[AuditEntry]) -> Iterator[None]:
-    """Fills `rows` with those that the block leaves, oldest first."""
+    """Append the entries written by the block to `rows`, oldest first."""
     last = AuditEntry.objects.first()
     yield
     rows.extend(AuditEntry.objects.filter(pk__gt=last.pk if last else 0).order_by("pk"))
@@ -98,7 +98,7 @@ def new_rows(rows: list[AuditEntry]) -> Iterator[None]:
 # ---- the rows
 
 
-def test_every_route_that_writes_is_covered() -> None:
+def test_every_writing_route_is_covered() -> None:
     writing = {str(route) for route in all_routes() if route.method != "GET"}
     covered = {
         f"{change.surface.name}: {change.request.partition('?')[0]}".replace("{disabled_key_id}", "{key_id}")
@@ -109,19 +109,19 @@ def test_every_route_that_writes_is_covered() -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_a_change_leaves_one_right_row(change: Change, scene: Scene) -> None:
+def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
-        response = scene.send(change)
+        response = data.send(change)
 
     assert response.status_code in (200, 204), response.content
-    scene.ids["newest_hint"] = KeySecret.objects.order_by("id").values_list("hint", flat=True).last() or ""
+    data.ids["newest_hint"] = KeySecret.objects.order_by("id").values_list("hint", flat=True).last() or ""
     row, *others = rows
     assert row.action == change.action
     assert row.object_type == change.action.partition(".")[0]
     assert tuple(other.action for other in others) == change.also
-    assert (row.before, row.after) == (scene.filled(change.before), scene.filled(change.after))
-    assert row.object_id == _id_in(response, row) if change.object_id == NEW else scene.filled(change.object_id)
+    assert (row.before, row.after) == (data.filled(change.before), data.filled(change.after))
+    assert row.object_id == _id_in(response, row) if change.object_id == NEW else data.filled(change.object_id)
     assert (row.request_id, row.address) == (REQUEST_ID, "127.0.0.1")
     if change.surface == INTERNAL:
         assert (row.actor_kind, row.actor_id) == ("internal", None)
@@ -129,15 +129,15 @@ def test_a_change_leaves_one_right_row(change: Change, scene: Scene) -> None:
     elif change.anonymous:
         assert (row.actor_kind, row.actor_id) == ("anonymous", None)
     else:
-        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", scene.alice.user.id, "alice")
+        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.alice.user.id, "alice")
     created_tenant = change.action == "tenant.create"
     assert row.tenant_id == (
-        None if not change.in_tenant else row.object_id if created_tenant else scene.alice.tenant.id
+        None if not change.in_tenant else row.object_id if created_tenant else data.alice.tenant.id
     )
 
 
 def _id_in(response: Any, row: AuditEntry) -> str:
-    """The id of what was made, as the answer tells it; of a session or a setting it tells none."""
+    """Return the id of the created object from the response, or from the entry if the response has none."""
     if row.object_type in ("session", "plugin"):
         return str(row.object_id)
     body = response.json()
@@ -150,18 +150,18 @@ IDEMPOTENT = [change for change in CHANGES if change.action.endswith((".update",
 
 
 @pytest.mark.parametrize("change", IDEMPOTENT, ids=str)
-def test_a_change_that_changes_nothing_leaves_no_row(change: Change, scene: Scene) -> None:
-    scene.send(change)
+def test_change_without_effect_writes_no_entry(change: Change, data: Data) -> None:
+    data.send(change)
     rows: list[AuditEntry] = []
     with new_rows(rows):
-        response = scene.send(change)
+        response = data.send(change)
 
     assert response.status_code == 200
     assert rows == []
 
 
-def test_sending_the_mask_back_leaves_no_row(scene: Scene, internal: SurfaceClient) -> None:
-    path = f"/api/v2/agents/{scene.agent.id}/config"
+def test_sending_a_mask_writes_no_entry(data: Data, internal: SurfaceClient) -> None:
+    path = f"/api/v2/agents/{data.agent.id}/config"
     internal.send("PUT", path, SECRET_CONFIG)
     rows: list[AuditEntry] = []
     with new_rows(rows):
@@ -170,22 +170,22 @@ def test_sending_the_mask_back_leaves_no_row(scene: Scene, internal: SurfaceClie
     assert rows == []
 
 
-def test_a_change_of_a_secret_alone_leaves_a_row_that_does_not_tell_it(scene: Scene, internal: SurfaceClient) -> None:
-    path = f"/api/v2/agents/{scene.agent.id}/config"
+def test_change_of_a_secret_writes_an_entry_without_it(data: Data, internal: SurfaceClient) -> None:
+    path = f"/api/v2/agents/{data.agent.id}/config"
     internal.send("PUT", path, SECRET_CONFIG)
     rows: list[AuditEntry] = []
     with new_rows(rows):
         internal.send("PUT", path, {"config_overrides": {"maim_message": {"auth_token": ["a newer secret"]}}})
 
     (row,) = rows
-    assert (row.action, row.object_id) == ("agent.update", scene.agent.id)
+    assert (row.action, row.object_id) == ("agent.update", data.agent.id)
     assert "a newer secret" not in json.dumps([row.before, row.after])
 
 
 @pytest.mark.parametrize("part", ["config/effective", "export"])
-def test_to_read_secrets_leaves_a_row_that_does_not_tell_them(part: str, scene: Scene, internal: SurfaceClient) -> None:
-    internal.send("PUT", f"/api/v2/agents/{scene.agent.id}/config", SECRET_CONFIG)
-    path = f"/api/v2/agents/{scene.agent.id}/{part}"
+def test_reading_secrets_writes_an_entry_without_them(part: str, data: Data, internal: SurfaceClient) -> None:
+    internal.send("PUT", f"/api/v2/agents/{data.agent.id}/config", SECRET_CONFIG)
+    path = f"/api/v2/agents/{data.agent.id}/{part}"
     rows: list[AuditEntry] = []
     with new_rows(rows):
         masked = internal.get(path)
@@ -196,34 +196,34 @@ def test_to_read_secrets_leaves_a_row_that_does_not_tell_them(part: str, scene: 
     (row,) = rows
     assert (row.action, row.object_id, row.tenant_id) == (
         "agent.reveal_secrets",
-        scene.agent.id,
-        scene.alice.tenant.id,
+        data.agent.id,
+        data.alice.tenant.id,
     )
     assert (row.actor_kind, row.before, row.after) == ("internal", None, None)
 
 
-def test_a_refused_change_leaves_no_row(scene: Scene, public: SurfaceClient) -> None:
+def test_refused_change_writes_no_entry(data: Data, public: SurfaceClient) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
-        scene.alice.client.send("POST", "/api/v1/agents", {"name": "agent"})
-        scene.alice.client.send("PUT", f"/api/v1/agents/{scene.agent.id}", {"status": "sleeping"})
+        data.alice.client.send("POST", "/api/v1/agents", {"name": "agent"})
+        data.alice.client.send("PUT", f"/api/v1/agents/{data.agent.id}", {"status": "sleeping"})
         public.send("POST", "/api/v1/auth/login", {"username": "alice", "password": "a wrong one"})
-        public.send("DELETE", f"/api/v1/agents/{scene.agent.id}")
+        public.send("DELETE", f"/api/v1/agents/{data.agent.id}")
 
     assert rows == []
 
 
-def test_what_is_measured_leaves_no_row(scene: Scene, internal: SurfaceClient, public: SurfaceClient) -> None:
+def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public: SurfaceClient) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
         answers = [
-            public.send("POST", "/api/v1/auth/refresh", {"refresh_token": scene.ids["refresh_token"]}),
-            internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": scene.key.secret}),
+            public.send("POST", "/api/v1/auth/refresh", {"refresh_token": data.ids["refresh_token"]}),
+            internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": data.key.secret}),
             internal.send("POST", "/api/v1/usage/log", {"action": "chat"}),
             internal.send(
                 "PUT",
                 "/api/v2/agent-activity",
-                {"tenant_id": scene.alice.tenant.id, "agent_id": scene.agent.id, "ttl_seconds": 60},
+                {"tenant_id": data.alice.tenant.id, "agent_id": data.agent.id, "ttl_seconds": 60},
             ),
         ]
 
@@ -234,15 +234,15 @@ def test_what_is_measured_leaves_no_row(scene: Scene, internal: SurfaceClient, p
 # ---- secrets
 
 
-def test_no_secret_is_in_any_row(scene: Scene) -> None:
-    told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, scene.key.secret, scene.alice.token]
-    told.append(scene.ids["refresh_token"])
+def test_no_entry_contains_a_secret(data: Data) -> None:
+    told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
+    told.append(data.ids["refresh_token"])
     for change in sorted(CHANGES, key=lambda change: "DELETE" in change.request or "logout" in change.request):
-        answer = scene.send(change)
+        answer = data.send(change)
         body = answer.json() if answer.content else {}
         told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
-        if isinstance(data := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
-            told.append(data["api_key"])
+        if isinstance(created := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
+            told.append(created["api_key"])
 
     log = "\n".join(str(row) for row in AuditEntry.objects.values_list())
 
@@ -255,7 +255,7 @@ def test_no_secret_is_in_any_row(scene: Scene) -> None:
 
 @contextmanager
 def inserts_refused(model: type[models.Model]) -> Iterator[None]:
-    """Makes the database refuse every new row of a table, as a full disk would."""
+    """Make the database refuse every new row of a table, like a full disk."""
     refusal = {
         "sqlite": "BEGIN SELECT RAISE(ABORT, 'refused'); END",
         "mysql": "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'",
@@ -270,20 +270,20 @@ def inserts_refused(model: type[models.Model]) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_its_row_no_change_is_made(alice: Person) -> None:
-    scene = make_scene(alice)
+def test_change_without_its_entry_is_rolled_back(alice: Person) -> None:
+    data = make_data(alice)
     before = tables()
     with inserts_refused(AuditEntry):
         for change in CHANGES:
-            response = scene.send(change)
+            response = data.send(change)
 
             assert response.status_code in (500, 503), f"{change}: {response.content!r}"
             assert changed_tables(before, tables()) == set(), f"{change} was made without its row"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_its_change_no_row_is_left(public: SurfaceClient) -> None:
-    """A registration that fails at the tenant takes back the user, and the row that tells of the user."""
+def test_entry_of_a_failed_change_is_rolled_back(public: SurfaceClient) -> None:
+    """A registration that fails at the tenant rolls back the user and its entry."""
     before = tables()
     with inserts_refused(Tenant):
         response = public.send("POST", "/api/v1/auth/register", {"username": "dora", "password": PASSWORD})
@@ -293,7 +293,7 @@ def test_without_its_change_no_row_is_left(public: SurfaceClient) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_row_is_refused_outside_of_a_transaction() -> None:
+def test_entry_outside_of_a_transaction_raises() -> None:
     with pytest.raises(RuntimeError, match="outside a transaction"):
         audit.record(actor=OPERATOR, action="agent.create", object_id="agent_1", tenant_id=None)
 

@@ -115,7 +115,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def first_world(kept: None) -> World:
+def first_world(module_transaction: None) -> World:
     alice = register("alice")
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")

@@ -1,4 +1,4 @@
-"""System checks: misconfiguration is found before it hurts."""
+"""System checks for misconfiguration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maim.environment import Environment
 
 
 @pytest.mark.django_db
-def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
+def test_database_in_another_character_set_is_an_error() -> None:
     if connection.vendor != "mysql":
         pytest.skip("SQLite stores every text; this is about MariaDB's character sets")
     name = connection.settings_dict["NAME"]
@@ -27,7 +27,7 @@ def test_a_database_that_cannot_hold_every_text_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", []), ("0.0.0.0", ["maim.W001"]), ("::", ["maim.W001"])])
-def test_an_internal_surface_on_every_address_is_warned_of(
+def test_internal_surface_on_every_address_is_a_warning(
     host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Environment, "internal_bind", Bind(host, 8000))

@@ -1,7 +1,7 @@
-"""`is` compares objects: text, numbers and enums are compared with `==`.
+"""Text, numbers and enums are compared with `==`, because `is` compares objects.
 
-Two equal texts need not be one object: one that came out of JSON, a pickle or the database is another than the constant
-of that name. What is let pass by `is` for being a constant would then be let pass, or not, by chance.
+Two equal texts need not be the same object: one from JSON, a pickle or the database is another object than the
+constant. A check by `is` would then pass or fail by chance.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def is_a_class_or_singleton(node: ast.expr) -> bool:
 
 
 def identity_comparisons(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and text of each comparison with `is` in a module that could be of equal values."""
+    """Yield the line and text of each `is` in a module that may compare equal values."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Compare):
             continue
@@ -107,7 +107,7 @@ def test_no_module_compares_values_by_identity() -> None:
 
 
 @pytest.mark.embedded
-def test_every_exception_is_still_there() -> None:
+def test_every_listed_exception_exists() -> None:
     there = {str(path.relative_to(ROOT)): {text for _line, text in identity_comparisons(path)} for path in MODULES}
 
     assert {name: texts - there.get(name, set()) for name, texts in OF_OBJECTS.items()} == {
@@ -116,7 +116,7 @@ def test_every_exception_is_still_there() -> None:
 
 
 def distinct(code: str) -> VerdictCode:
-    """Return an equal text that is another object, as one from JSON is."""
+    """Return an equal text that is another object, like one from JSON."""
     other = json.loads(json.dumps({"code": code}))["code"]
     assert other == code
     assert id(other) != id(code)
@@ -128,7 +128,7 @@ class TestVerdictCodes:
     @pytest.mark.parametrize("code", [VALID, DISABLED, EXPIRED, NOT_ACTIVE])
     @pytest.mark.parametrize("address", [None, "10.1.2.3", "11.1.2.3"])
     @pytest.mark.parametrize("end", [None, NOON])
-    def test_equal_code_that_is_another_object_is_judged_the_same(
+    def test_equal_code_that_is_another_object_has_the_same_verdict(
         self, code: VerdictCode, address: str | None, end: datetime | None
     ) -> None:
         caller = None if address is None else ip_address(address)
@@ -140,21 +140,21 @@ class TestVerdictCodes:
             assert theirs.code_at(moment, caller) == ours.code_at(moment, caller)
         assert theirs.code_at(NOON.replace(hour=11), ip_address("11.1.2.3")) != VALID
 
-    def test_network_is_looked_at_whatever_object_the_code_is(self) -> None:
+    def test_network_is_checked_whatever_object_the_code_is(self) -> None:
         key = facts(lasting_code=distinct(VALID), networks=(ip_network("10.0.0.0/8"),))
 
         assert key.code_at(NOON, ip_address("11.1.2.3")) == NOT_FROM_HERE
         assert key.code_at(NOON, ip_address("10.1.2.3")) == VALID
         assert Verdict(distinct(VALID), key).is_good
 
-    def test_codes_are_texts_on_every_way_out(self) -> None:
+    def test_codes_are_texts_in_every_response(self) -> None:
         for code in VerdictCode:
             assert (str(code), f"{code}", json.loads(json.dumps(code))) == (code.value,) * 3
             assert pickle.loads(pickle.dumps(code)) == code
 
 
 @pytest.mark.embedded
-def test_kind_of_actor_that_is_plain_text_is_held_to_the_same_rules(alice: Person, charlie: Person) -> None:
+def test_actor_kind_as_plain_text_has_the_same_rules(alice: Person, charlie: Person) -> None:
     kind: ActorKind = distinct(ActorKind.USER)  # type: ignore[assignment]
     owner, stranger = (Actor(kind=kind, id=person.user.id) for person in (alice, charlie))
 

@@ -1,4 +1,4 @@
-"""What many do at once, over real sockets: one name is given once, nothing is lost, nothing is left over."""
+"""Concurrent requests over real sockets: unique names, no lost updates, no orphans."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def agent_id(v2: httpx.Client, tenant_id: str) -> str:
 
 
 def unique(name: str) -> str:
-    """A name that no other test on the shared server uses."""
+    """Return a name that no other test on the shared server uses."""
     return f"{name} {next(_numbers)}"
 
 
@@ -61,13 +61,13 @@ def create_agent(v2: httpx.Client, tenant_id: str) -> str:
 
 
 def newest_tenants(v2: httpx.Client, ending: str) -> list[dict[str, Any]]:
-    """Those of the hundred newest whose name ends so."""
+    """Return those of the hundred newest tenants whose name ends so."""
     items = v2.get("/api/v2/tenants", params={"size": 100}).json()["data"]["items"]
     return [item for item in items if item["tenant_name"].endswith(ending)]
 
 
 def at_once(sends: Sequence[Send]) -> list[httpx.Response]:
-    """Sends all requests at the same moment; their answers, in order."""
+    """Send all requests at once, and return their responses in order."""
     start = Barrier(len(sends))
 
     def run(send: Send) -> httpx.Response:
@@ -87,7 +87,7 @@ def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
 
 
 def assert_one_won(answers: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
-    """One was created and all others were told that the name is taken; the one."""
+    """Return the one that was created, after checking that all others were told that the name is taken."""
     assert statuses(answers) == {200: 1, status: len(answers) - 1}
     for refused in (answer for answer in answers if answer.status_code != 200):
         assert refused.json().get("error_code", refused.json().get("code")) == code
@@ -98,8 +98,8 @@ def assert_one_won(answers: Sequence[httpx.Response], status: int, code: str) ->
 SPELLINGS = ("Caf\u00e9 Straße", "Cafe\u0301 Straße", "CAF\u00c9 STRASSE", "cafe\u0301 strasse")
 
 
-class TestOneNameIsGivenOnce:
-    def test_to_a_tenant(self, v2: httpx.Client) -> None:
+class TestUniqueNames:
+    def test_one_of_several_tenants_gets_the_name(self, v2: httpx.Client) -> None:
         mark = unique("")
         bodies = [{"tenant_name": name + mark, "tenant_type": "personal"} for name in SPELLINGS * 5]
 
@@ -108,7 +108,7 @@ class TestOneNameIsGivenOnce:
         winner = assert_one_won(answers, 409, "TENANT_002")
         assert [tenant["id"] for tenant in newest_tenants(v2, mark)] == [winner.json()["data"]["id"]]
 
-    def test_to_an_agent(self, v2: httpx.Client, tenant_id: str) -> None:
+    def test_one_of_several_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in SPELLINGS * 5]
 
         answers = at_once(posts(v2, "/api/v2/agents", bodies))
@@ -119,7 +119,7 @@ class TestOneNameIsGivenOnce:
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
         assert alive["count"] == 1
 
-    def test_to_a_key_of_any_agent_in_a_tenant(self, v2: httpx.Client, tenant_id: str) -> None:
+    def test_one_of_several_keys_in_a_tenant_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         agents = itertools.cycle([create_agent(v2, tenant_id) for _ in range(3)])
         bodies = [{"tenant_id": tenant_id, "agent_id": next(agents), "name": name} for name in SPELLINGS * 5]
 
@@ -129,7 +129,7 @@ class TestOneNameIsGivenOnce:
         items = v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert [item["api_key_id"] for item in items] == [winner.json()["data"]["api_key_id"]]
 
-    def test_to_a_user(self, v1: httpx.Client, v2: httpx.Client) -> None:
+    def test_one_of_several_users_gets_the_name(self, v1: httpx.Client, v2: httpx.Client) -> None:
         mark = unique("")
         bodies = [{"username": name + mark, "password": PASSWORD} for name in SPELLINGS * 5]
 
@@ -140,7 +140,7 @@ class TestOneNameIsGivenOnce:
         personal = newest_tenants(v2, f"{mark}'s Personal Tenant")
         assert [tenant["owner_id"] for tenant in personal] == [winner.json()["id"]]
 
-    def test_to_an_e_mail_address(self, v1: httpx.Client) -> None:
+    def test_one_of_several_users_gets_the_email(self, v1: httpx.Client) -> None:
         mark = next(_numbers)
         bodies = [
             {"username": f"reader {mark}-{n}", "password": PASSWORD, "email": f"{name}{mark}@example.com"}
@@ -151,7 +151,7 @@ class TestOneNameIsGivenOnce:
 
         assert_one_won(answers, 400, "VALIDATION_ERROR")
 
-    def test_names_that_only_look_alike_to_a_collation_are_two(self, v2: httpx.Client, tenant_id: str) -> None:
+    def test_names_equal_only_in_a_collation_are_different(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in ("bot 🤖", "bot 😀") * 10]
 
         answers = at_once(posts(v2, "/api/v2/agents", bodies))
@@ -160,7 +160,7 @@ class TestOneNameIsGivenOnce:
         items = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert {item["name"] for item in items} == {"bot 🤖", "bot 😀"}
 
-    def test_two_agents_renamed_alike_at_once(self, v2: httpx.Client, tenant_id: str) -> None:
+    def test_one_of_two_renamed_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         agents = [create_agent(v2, tenant_id) for _ in range(10)]
 
         answers = at_once([lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents])  # type: ignore[misc]
@@ -168,9 +168,11 @@ class TestOneNameIsGivenOnce:
         assert_one_won(answers, 409, "AGENT_002")
 
 
-class TestOneRowIsKept:
+class TestSingleRows:
     @pytest.mark.parametrize("of_agent", [False, True], ids=["of a tenant", "of an agent"])
-    def test_of_a_plugin_setting(self, v2: httpx.Client, tenant_id: str, agent_id: str, of_agent: bool) -> None:
+    def test_concurrent_plugin_settings_make_one_row(
+        self, v2: httpx.Client, tenant_id: str, agent_id: str, of_agent: bool
+    ) -> None:
         url = f"/api/v1/plugins/settings?tenant_id={tenant_id}" + (f"&agent_id={agent_id}" if of_agent else "")
         bodies = [{"plugin_name": "weather", "enabled": True, "config": {"n": n}} for n in range(20)]
 
@@ -180,7 +182,7 @@ class TestOneRowIsKept:
         (kept,) = v2.get(url).json()
         assert kept in [answer.json() for answer in answers]
 
-    def test_of_an_agents_heartbeat(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
+    def test_concurrent_heartbeats_make_one_row(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
 
         answers = at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
@@ -191,7 +193,7 @@ class TestOneRowIsKept:
         assert alive["items"][0] in [answer.json()["data"] for answer in answers]
 
 
-class TestNothingIsLost:
+class TestLostUpdates:
     def test_every_use_of_a_key_is_counted(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         body = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "key"}
         key = v2.post("/api/v2/api-keys", json=body).json()["data"]
@@ -202,7 +204,7 @@ class TestNothingIsLost:
         url = f"/api/v2/api-keys/{key['api_key_id']}"
         wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted", seconds=5)
 
-    def test_changes_of_different_fields_all_hold(self, v2: httpx.Client, agent_id: str) -> None:
+    def test_concurrent_changes_of_different_fields_are_kept(self, v2: httpx.Client, agent_id: str) -> None:
         url = f"/api/v2/agents/{agent_id}"
         fields: dict[str, Any] = {
             "name": unique("renamed"),
@@ -223,7 +225,7 @@ class TestNothingIsLost:
 
 
 class TestSessions:
-    def test_a_refresh_token_is_traded_once(self, v1: httpx.Client) -> None:
+    def test_refresh_token_can_be_used_once(self, v1: httpx.Client) -> None:
         person = {"username": unique("reader"), "password": PASSWORD}
         v1.post("/api/v1/auth/register", json=person)
         spent = v1.post("/api/v1/auth/login", json=person).json()["refresh_token"]
@@ -236,11 +238,11 @@ class TestSessions:
         assert v1.post("/api/v1/auth/refresh", json={"refresh_token": fresh}).status_code == 200
 
 
-class TestNothingIsLeftOver:
+class TestOrphans:
     ROUNDS = range(8)
 
     @pytest.mark.parametrize("_round", ROUNDS)
-    def test_of_a_tenant_that_is_deleted_while_agents_are_made(self, v2: httpx.Client, _round: int) -> None:
+    def test_tenant_deleted_while_agents_are_created_leaves_no_rows(self, v2: httpx.Client, _round: int) -> None:
         tenant_id = create_tenant(v2)
         create_agent(v2, tenant_id)
         bodies = [{"tenant_id": tenant_id, "name": f"agent {n}"} for n in range(5)]
@@ -256,7 +258,7 @@ class TestNothingIsLeftOver:
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
 
     @pytest.mark.parametrize("_round", ROUNDS)
-    def test_of_an_agent_that_is_deleted_while_it_is_used(
+    def test_agent_deleted_while_it_is_used_leaves_no_rows(
         self, v2: httpx.Client, tenant_id: str, agent_id: str, _round: int
     ) -> None:
         owner = {"tenant_id": tenant_id, "agent_id": agent_id}
@@ -275,7 +277,7 @@ class TestNothingIsLeftOver:
         assert v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"] == []
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
 
-    def test_of_a_registration_that_fails_midway(self, server: MaimServer, v1: httpx.Client) -> None:
+    def test_failed_registration_leaves_no_rows(self, server: MaimServer, v1: httpx.Client) -> None:
         person = {"username": "mallory", "password": PASSWORD, "email": "mallory@example.com"}
         before = rows(server)
         in_database(server, REFUSE_MALLORYS_TENANT)
@@ -303,13 +305,13 @@ cursor.execute("CREATE TRIGGER refuse_tenant BEFORE INSERT ON tenants_tenant " +
 
 
 def in_database(server: MaimServer, code: str) -> str:
-    """Runs Python with a cursor on the server's database; what it prints."""
+    """Run Python with a cursor on the server's database, and return its output."""
     prelude = "from django.db import connection\ncursor = connection.cursor()\n"
     return server.manage("shell", "--no-imports", "-c", prelude + code)
 
 
 def rows(server: MaimServer) -> dict[str, int]:
-    """How many rows every table has."""
+    """Return the number of rows of every table."""
     count = """
 import json
 from django.apps import apps

@@ -162,7 +162,7 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def scene(kept: None) -> Scene:
+def scene(module_transaction: None) -> Scene:
     alice = register("alice")
     return Scene(alice, make_agent(alice.tenant, "first 天气"))
 

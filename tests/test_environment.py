@@ -1,4 +1,4 @@
-"""The settings an operator gives: what they default to, how wrong ones are named, how secrets are kept."""
+"""Settings from the environment: defaults, errors, and generated secrets."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SECRET = "not to be printed, and long enough to be a secret"
 OTHER_SECRET = "nor is this one, which is long enough just as well"
 FERNET_KEY = "bm90IHRvIGJlIHByaW50ZWQsIDMyIGJ5dGVzIGxvbmc="
 OTHER_FERNET_KEY = "bm9yIGlzIHRoaXMgb25lLCAzMiBieXRlcyBsb25nIC4="
-KEY_SECRETS = "1:" + "s" * 40
+KEY_PEPPERS = "1:" + "s" * 40
 Load = Callable[..., Environment]
 
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
-    """Loads an environment in which exactly these variables are set."""
+    """Load the environment with exactly these variables."""
     for name in [name for name in os.environ if is_ours(name)]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -49,7 +49,7 @@ def is_ours(name: str) -> bool:
 
 
 def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[str]:
-    """Starts a management command of which only these variables are set."""
+    """Start a management command with only these variables."""
     inherited = {name: value for name, value in os.environ.items() if not is_ours(name)}
     return subprocess.Popen(
         [sys.executable, "manage.py", command],
@@ -62,14 +62,14 @@ def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[
 
 
 def problems(given: Load, **variables: str) -> list[str]:
-    """What is wrong with these variables, one line each."""
+    """Return the problems of these variables, one line each."""
     with pytest.raises(InvalidEnvironment) as raised:
         given(**variables)
     return [line.strip() for line in str(raised.value).splitlines()]
 
 
 class TestDefaults:
-    def test_nothing_has_to_be_given(self, given: Load) -> None:
+    def test_every_variable_is_optional(self, given: Load) -> None:
         environment = given()
 
         assert environment.public_bind == ("0.0.0.0", 8880)
@@ -93,7 +93,7 @@ class TestDefaults:
         assert environment.MAIMBOT_MODEL_CONFIG_PATH is None
         assert environment.MAIMBOT_BOT_CONFIG_TEMPLATE_PATH is None
 
-    def test_an_empty_variable_is_not_given(self, given: Load) -> None:
+    def test_empty_variable_counts_as_missing(self, given: Load) -> None:
         assert given(**dict.fromkeys(Environment.model_fields, "")) == given()
 
     @pytest.mark.parametrize(
@@ -113,17 +113,17 @@ class TestDefaults:
             ("MAIM_LIMITS_FAIL", "open", "open"),
         ],
     )
-    def test_a_value_that_makes_sense_is_taken(self, given: Load, name: str, text: str, value: Any) -> None:
+    def test_valid_value_is_accepted(self, given: Load, name: str, text: str, value: Any) -> None:
         assert getattr(given(**{name: text}), name) == value
 
-    def test_the_rate_of_sign_ins(self, given: Load) -> None:
+    def test_rate_of_sign_ins_is_parsed(self, given: Load) -> None:
         assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate(3, 100)
         assert given(MAIM_AUTH_RATE="off").auth_rate is None
 
-    def test_the_secrets_of_keys_are_versioned(self, given: Load) -> None:
-        environment = given(MAIM_KEY_SECRETS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}")
+    def test_peppers_of_keys_have_ids(self, given: Load) -> None:
+        environment = given(MAIM_KEY_PEPPERS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}")
 
-        assert list(environment.key_secrets()) == [12, 1]
+        assert list(environment.key_peppers()) == [12, 1]
 
     def test_names_of_secrets_are_patterns(self, given: Load) -> None:
         assert given(MAIM_SECRET_NAMES="licenseNumber, *_pin,, 许可证").MAIM_SECRET_NAMES == [
@@ -139,7 +139,7 @@ class TestDefaults:
             (f"{FERNET_KEY}, {OTHER_FERNET_KEY}", (FERNET_KEY, OTHER_FERNET_KEY)),
         ],
     )
-    def test_what_is_sealed_has_keys_newest_first(self, given: Load, text: str, keys: tuple[str, ...]) -> None:
+    def test_encryption_keys_are_newest_first(self, given: Load, text: str, keys: tuple[str, ...]) -> None:
         environment = given(MAIM_ENCRYPTION_KEYS=text)
 
         assert environment.encryption_keys() == keys
@@ -158,7 +158,8 @@ class TestWrongValues:
             ("MAIM_INTERNAL_BIND", ["::1:8000", "127.0.0.1:", "127.0.0.1:http"]),
             ("REDIS_URL", ["localhost:6379", "http://h", "redis://", "redis://h:port", "unix:///tmp/redis.sock"]),
             ("MAIM_SECRET_KEY", ["short"]),
-            ("MAIM_KEY_SECRETS", [SECRET, f"1:{SECRET[:9]}", f"x:{'s' * 40}", f"1:{'s' * 40},2:{'t' * 40}"]),
+            ("MAIM_KEY_SECRETS", ["1:short"]),
+            ("MAIM_KEY_PEPPERS", [SECRET, f"1:{SECRET[:9]}", f"x:{'s' * 40}", f"1:{'s' * 40},2:{'t' * 40}"]),
             (
                 "MAIM_ENCRYPTION_KEYS",
                 ["x" * 44, FERNET_KEY[:-2], f"{FERNET_KEY},", f"{FERNET_KEY},{SECRET}", "YWJj", "小明" * 22],
@@ -180,33 +181,33 @@ class TestWrongValues:
             ("MAIMBOT_BOT_CONFIG_TEMPLATE_PATH", ["/nowhere/bot.toml"]),
         ],
     )
-    def test_are_named(self, given: Load, name: str, wrong: list[str]) -> None:
+    def test_wrong_value_is_reported_with_its_variable(self, given: Load, name: str, wrong: list[str]) -> None:
         for value in wrong:
             found = problems(given, **{name: value})
             assert {line.partition(":")[0] for line in found} == {name}, value
 
     @pytest.mark.parametrize("url", ["postgres://db/maim", "maim", "mysql://u:pa/ss@db/maim"])
-    def test_a_database_of_another_kind(self, given: Load, url: str) -> None:
+    def test_other_database_is_refused(self, given: Load, url: str) -> None:
         found = problems(
             given,
             DATABASE_URL=url,
             MAIM_SECRET_KEY=SECRET,
-            MAIM_KEY_SECRETS=KEY_SECRETS,
+            MAIM_KEY_PEPPERS=KEY_PEPPERS,
             MAIM_ENCRYPTION_KEYS=FERNET_KEY,
         )
 
         assert [line.partition(":")[0] for line in found] == ["DATABASE_URL"]
 
-    def test_a_database_requires_the_secrets(self, given: Load) -> None:
+    def test_database_requires_the_secrets(self, given: Load) -> None:
         found = problems(given, DATABASE_URL="mysql://maim:maim@db/maim")
 
         assert [line.partition(": required when DATABASE_URL")[0] for line in found] == [
             "MAIM_SECRET_KEY",
-            "MAIM_KEY_SECRETS",
+            "MAIM_KEY_PEPPERS",
             "MAIM_ENCRYPTION_KEYS",
         ]
 
-    def test_the_surfaces_must_differ_in_their_port(self, given: Load) -> None:
+    def test_surfaces_must_differ_in_their_port(self, given: Load) -> None:
         (line,) = problems(given, MAIM_PUBLIC_BIND="10.0.0.1:9000", MAIM_INTERNAL_BIND="10.0.0.2:9000")
 
         assert line.startswith("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ")
@@ -218,12 +219,12 @@ class TestWrongValues:
         assert given(MAIM_WORKERS="2", REDIS_URL="redis://cache").MAIM_WORKERS == 2
 
     @pytest.mark.parametrize("command", ["check", "serve", "migrate"])
-    def test_stop_the_start_with_one_message_that_names_them_all(self, tmp_path: Path, command: str) -> None:
+    def test_command_stops_with_one_message_about_all_wrong_values(self, tmp_path: Path, command: str) -> None:
         wrong = {
             "MAIM_PUBLIC_BIND": "0.0.0.0:8000",
             "DATABASE_URL": "mysql://maim:topsecret/@db:3306/maim",
             "REDIS_URL": "redis://:topsecret/@cache",
-            "MAIM_KEY_SECRETS": "1:topsecret",
+            "MAIM_KEY_PEPPERS": "1:topsecret",
             "MAIM_ENCRYPTION_KEYS": "topsecret",
             "MAIM_SECRET_KEY_FILE": str(tmp_path / "missing"),
             "MAIM_CORS_ORIGINS": "*",
@@ -245,7 +246,7 @@ class TestWrongValues:
         assert sorted(named) == sorted([*wrong, "MAIM_INTERNAL_BIND"])
         assert "topsecret" not in printed + said
 
-    def test_a_data_directory_that_cannot_be_made(self, tmp_path: Path) -> None:
+    def test_data_directory_that_cannot_be_created_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
 
         process = manage("check", tmp_path / "file" / "var")
@@ -255,18 +256,18 @@ class TestWrongValues:
 
 
 class TestSecrets:
-    def test_are_made_once_for_their_owner_alone(self, given: Load, tmp_path: Path) -> None:
+    def test_secrets_are_generated_once_and_readable_by_the_owner_only(self, given: Load, tmp_path: Path) -> None:
         data = tmp_path / "deep" / "var"
 
         first = given(MAIM_DATA_DIR=str(data))
-        key, key_secrets, encryption_keys = first.secret_key(), first.key_secrets(), first.encryption_keys()
+        key, peppers, encryption_keys = first.secret_key(), first.key_peppers(), first.encryption_keys()
         second = load()
 
-        assert (second.secret_key(), second.key_secrets()) == (key, key_secrets)
+        assert (second.secret_key(), second.key_peppers()) == (key, peppers)
         assert second.encryption_keys() == encryption_keys
         assert len(key) >= 32
-        assert [(version, len(secret) >= 32) for version, secret in key_secrets.items()] == [(1, True)]
-        assert key != key_secrets[1]
+        assert [(pepper_id, len(pepper) >= 32) for pepper_id, pepper in peppers.items()] == [(1, True)]
+        assert key != peppers[1]
         assert [Fernet(each).decrypt(Fernet(each).encrypt(b"a text")) for each in encryption_keys] == [b"a text"]
         assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {
             "secret_key": 0o600,
@@ -274,12 +275,12 @@ class TestSecrets:
             "encryption_keys": 0o600,
         }
 
-    def test_are_the_same_for_processes_that_start_at_once(self, tmp_path: Path) -> None:
+    def test_processes_that_start_at_once_share_the_secrets(self, tmp_path: Path) -> None:
         keep = (
             "import os, sys; from maim.environment import load\n"
             "for line in sys.stdin:\n"
             "    os.environ['MAIM_DATA_DIR'] = line.strip(); e = load()\n"
-            "    print(e.secret_key(), e.key_secrets()[1], *e.encryption_keys(), flush=True)\n"
+            "    print(e.secret_key(), e.key_peppers()[1], *e.encryption_keys(), flush=True)\n"
         )
         environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
         with ExitStack() as stack:
@@ -302,51 +303,78 @@ class TestSecrets:
                 assert len(kept.pop().split()) == 3
                 assert sorted(path.name for path in data.iterdir()) == ["encryption_keys", "key_secrets", "secret_key"]
 
-    def test_that_are_given_are_not_made(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
+    def test_given_secrets_are_not_generated(self, given: Load) -> None:
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert environment.secret_key() == SECRET
         assert environment.encryption_keys() == (FERNET_KEY,)
-        assert environment.key_secrets() == {3: "s" * 40}
+        assert environment.key_peppers() == {3: "s" * 40}
         assert not environment.MAIM_DATA_DIR.exists()
 
-    def test_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
-        texts = {"key": SECRET, "keys": KEY_SECRETS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
+    def test_secrets_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
+        texts = {"key": SECRET, "keys": KEY_PEPPERS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
         for name, text in texts.items():
             (tmp_path / name).write_text(text + "\n")
 
         environment = given(
             MAIM_SECRET_KEY_FILE=str(tmp_path / "key"),
-            MAIM_KEY_SECRETS_FILE=str(tmp_path / "keys"),
+            MAIM_KEY_PEPPERS_FILE=str(tmp_path / "keys"),
             MAIM_ENCRYPTION_KEYS_FILE=str(tmp_path / "fernet"),
             DATABASE_URL_FILE=str(tmp_path / "url"),
             MAIM_SECRET_KEY="",  # as a compose file passes on what nobody set
         )
 
         assert environment.secret_key() == SECRET
-        assert environment.key_secrets() == {1: "s" * 40}
+        assert environment.key_peppers() == {1: "s" * 40}
         assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.database_url == "mysql://maim:maim@db/maim"
 
-    def test_in_a_file_yield_to_the_variable_itself(self, given: Load, tmp_path: Path) -> None:
+    def test_variable_wins_over_its_file(self, given: Load, tmp_path: Path) -> None:
         environment = given(MAIM_SECRET_KEY=SECRET, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"))
 
         assert environment.secret_key() == SECRET
 
-    def test_in_a_file_that_cannot_be_read_are_named(self, given: Load, tmp_path: Path) -> None:
+    def test_unreadable_file_is_reported(self, given: Load, tmp_path: Path) -> None:
         (tmp_path / "binary").write_bytes(b"\xff\xfe")
 
         found = problems(
-            given, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"), MAIM_KEY_SECRETS_FILE=str(tmp_path / "binary")
+            given, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"), MAIM_KEY_PEPPERS_FILE=str(tmp_path / "binary")
         )
 
         assert found == [
             "MAIM_SECRET_KEY_FILE: cannot be read (No such file or directory)",
-            "MAIM_KEY_SECRETS_FILE: cannot be read (it is not text)",
+            "MAIM_KEY_PEPPERS_FILE: cannot be read (it is not text)",
         ]
 
-    def test_are_not_shown_with_the_environment(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_SECRETS=KEY_SECRETS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
+    def test_peppers_may_be_given_by_their_former_name(self, given: Load, tmp_path: Path) -> None:
+        environment = given(MAIM_KEY_SECRETS=KEY_PEPPERS)
+
+        assert environment.key_peppers() == {1: "s" * 40}
+        assert not environment.MAIM_DATA_DIR.exists()
+
+    @pytest.mark.parametrize("name", ["MAIM_KEY_SECRETS", "MAIM_KEY_SECRETS_FILE", "MAIM_KEY_PEPPERS_FILE"])
+    def test_peppers_by_any_name_suffice_for_a_database(self, given: Load, tmp_path: Path, name: str) -> None:
+        (tmp_path / "keys").write_text(KEY_PEPPERS)
+        value = str(tmp_path / "keys") if name.endswith("_FILE") else KEY_PEPPERS
+
+        environment = given(
+            DATABASE_URL="mysql://maim:maim@db/maim",
+            MAIM_SECRET_KEY=SECRET,
+            MAIM_ENCRYPTION_KEYS=FERNET_KEY,
+            **{name: value},
+        )
+
+        assert environment.key_peppers() == {1: "s" * 40}
+
+    def test_peppers_by_both_names_must_be_the_same(self, given: Load) -> None:
+        both = given(MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS=KEY_PEPPERS)
+        (line,) = problems(given, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS="1:" + "t" * 40)
+
+        assert both.key_peppers() == {1: "s" * 40}
+        assert line.startswith("MAIM_KEY_SECRETS: is the former name of MAIM_KEY_PEPPERS")
+
+    def test_repr_contains_no_secret(self, given: Load) -> None:
+        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
 
         assert SECRET not in repr(environment)
         assert "s" * 40 not in repr(environment)

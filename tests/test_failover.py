@@ -1,4 +1,4 @@
-"""The database or Redis changes its role while old connections live on: no verdict is wrong, nothing stays away."""
+"""Failover of the database or Redis with open connections: no verdict is wrong, and everything recovers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LIMIT = {"limit": 10_000, "window_seconds": 1}
 AGE_SECONDS = 1
 
 
-class Site(NamedTuple):
-    """Servers on one database and Redis: `closed` and `open` by MAIM_LIMITS_FAIL; what they serve."""
+class Deployment(NamedTuple):
+    """Servers on one database and Redis, `closed` and `open` by MAIM_LIMITS_FAIL, with an owner's headers."""
 
     closed: MaimServer
     open: MaimServer
@@ -35,7 +35,7 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     directory: Path = tmp_path_factory.mktemp("failover")
     with mariadb_pair() as mariadb, redis_pair() as redis, ExitStack() as stack:
         environment = {"DATABASE_URL": mariadb.url, "REDIS_URL": redis.url, "MAIM_AUTH_RATE": "1000,1000"}
@@ -57,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             tenant = {"tenant_name": "tenant", "tenant_type": "enterprise"}
             owner = {"tenant_id": created(v2, "tenants", tenant)["id"]}
             owner["agent_id"] = created(v2, "agents", {**owner, "name": "agent"})["id"]
-        yield Site(closed, fails_open, mariadb, redis, owner)
+        yield Deployment(closed, fails_open, mariadb, redis, owner)
 
 
 def created(v2: httpx.Client, what: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def created(v2: httpx.Client, what: str, body: dict[str, Any]) -> dict[str, Any]
     return data
 
 
-def new_key(maim: MaimServer, site: Site, **fields: Any) -> dict[str, Any]:
-    """A key with a name of its own."""
+def new_key(maim: MaimServer, deployment: Deployment, **fields: Any) -> dict[str, Any]:
+    """Create a key with a new name."""
     with maim.client("internal") as v2:
-        return created(v2, "api-keys", {**site.owner, "name": f"key {time.monotonic_ns()}", **fields})
+        return created(v2, "api-keys", {**deployment.owner, "name": f"key {time.monotonic_ns()}", **fields})
 
 
 @contextmanager
@@ -87,25 +87,25 @@ def ready(maim: MaimServer) -> tuple[int, dict[str, str]]:
 
 
 def is_counted(told: Told) -> bool:
-    """Return whether a limited key is good, and its use counted by its limit."""
+    """Return whether a limited key is valid and its limit counts the use."""
     return told.code == "VALID" and told.data["rate_limit"] is not None
 
 
 class TestRedis:
-    def test_limited_keys_work_again_after_a_failover_that_left_connections_open(self, site: Site) -> None:
-        secret = new_key(site.closed, site, rate_limit=LIMIT)["api_key"]
-        servers = (site.closed, site.open)
+    def test_limited_keys_work_after_a_failover_with_open_connections(self, deployment: Deployment) -> None:
+        secret = new_key(deployment.closed, deployment, rate_limit=LIMIT)["api_key"]
+        servers = (deployment.closed, deployment.open)
         for maim in servers:
             with several_bots(maim) as bots:
                 assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
             assert signs_in(maim)
 
-        site.redis.swap()
-        with several_bots(site.closed) as bots:
+        deployment.redis.swap()
+        with several_bots(deployment.closed) as bots:
             assert all(bot.validate(secret).is_away for bot in bots)
         for maim in servers:
             assert ready(maim) == (503, {"api": "healthy", "database": "healthy", "cache": "unhealthy"})
-        site.redis.follow()
+        deployment.redis.follow()
 
         for maim in servers:
             with several_bots(maim) as bots:
@@ -113,66 +113,69 @@ class TestRedis:
                 assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
             assert ready(maim)[0] == 200
 
-    def test_a_demotion_between_two_questions_costs_none_an_answer(self, site: Site) -> None:
-        secret = new_key(site.closed, site, rate_limit=LIMIT)["api_key"]
-        for maim in (site.closed, site.open):
+    def test_demotion_between_two_requests_fails_neither(self, deployment: Deployment) -> None:
+        secret = new_key(deployment.closed, deployment, rate_limit=LIMIT)["api_key"]
+        for maim in (deployment.closed, deployment.open):
             with several_bots(maim) as bots:
                 assert all(is_counted(bot.validate(secret)) for bot in bots)
 
-        site.redis.switch.target = site.redis.replica.port
-        site.redis.swap()
+        deployment.redis.switch.target = deployment.redis.replica.port
+        deployment.redis.swap()
 
-        for maim in (site.closed, site.open):
+        for maim in (deployment.closed, deployment.open):
             with several_bots(maim) as bots:
                 assert all(is_counted(bot.validate(secret)) for bot in bots)
 
-    def test_sign_ins_are_counted_together_after_a_failover(self, site: Site) -> None:
-        assert signs_in(site.closed)
-        site.redis.swap()
-        site.redis.follow()
-        before = len(site.redis.keys("*auth*"))
+    def test_sign_ins_are_counted_together_after_a_failover(self, deployment: Deployment) -> None:
+        assert signs_in(deployment.closed)
+        deployment.redis.swap()
+        deployment.redis.follow()
+        before = len(deployment.redis.keys("*auth*"))
 
-        assert signs_in(site.closed)
+        assert signs_in(deployment.closed)
 
-        assert len(site.redis.keys("*auth*")) > before
+        assert len(deployment.redis.keys("*auth*")) > before
 
 
 class TestDatabase:
-    def test_a_server_that_became_read_only_is_as_good_as_away(self, site: Site) -> None:
-        key = new_key(site.closed, site)
-        with Bot(site.closed.internal_port) as bot, site.closed.client("internal") as v2:
+    def test_read_only_server_counts_as_unavailable(self, deployment: Deployment) -> None:
+        key = new_key(deployment.closed, deployment)
+        with Bot(deployment.closed.internal_port) as bot, deployment.closed.client("internal") as v2:
             valid = sum(bot.validate(key["api_key"]).code == "VALID" for _ in range(20))
-            site.mariadb.demote()
+            deployment.mariadb.demote()
             try:
                 wait_until(lambda: bot.validate(key["api_key"]).is_away, "memory has ended", 1)
-                assert bot.validate(new_secret(site)).is_away
-                assert ready(site.closed) == (503, {"api": "healthy", "database": "unhealthy", "cache": "healthy"})
+                assert bot.validate(new_secret(deployment)).is_away
+                assert ready(deployment.closed) == (
+                    503,
+                    {"api": "healthy", "database": "unhealthy", "cache": "healthy"},
+                )
                 for method, path in (("POST", f"api-keys/{key['api_key_id']}/disable"), ("GET", "tenants")):
                     response = v2.request(method, f"/api/v2/{path}")
                     assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (503, True)
-                agent = v2.get(f"/api/v2/agents/{site.owner['agent_id']}")
+                agent = v2.get(f"/api/v2/agents/{deployment.owner['agent_id']}")
                 assert agent.status_code == 503
             finally:
-                site.mariadb.undo()
+                deployment.mariadb.undo()
             wait_until(lambda: bot.validate(key["api_key"]).code == "VALID", "it is found again", 3)
             valid += 1
-            assert ready(site.closed)[0] == 200
+            assert ready(deployment.closed)[0] == 200
             assert v2.post(f"/api/v2/api-keys/{key['api_key_id']}/disable").status_code == 200
             assert bot.validate(key["api_key"]).code == "AUTH_004"
 
-        wait_until(lambda: uses(site.closed, key) >= valid, "uses are written", 5)
+        wait_until(lambda: uses(deployment.closed, key) >= valid, "uses are written", 5)
         time.sleep(1)  # for as long as a counter writes: none is written twice
-        assert uses(site.closed, key) - valid in range(30)
+        assert uses(deployment.closed, key) - valid in range(30)
 
-    def test_a_demoted_primary_vouches_for_nothing(self, site: Site) -> None:
-        revoked, good = new_key(site.closed, site), new_key(site.closed, site)
-        with several_bots(site.closed) as bots:
+    def test_demoted_primary_gives_no_verdict(self, deployment: Deployment) -> None:
+        revoked, good = new_key(deployment.closed, deployment), new_key(deployment.closed, deployment)
+        with several_bots(deployment.closed) as bots:
             assert {bot.validate(key["api_key"]).code for bot in bots * 5 for key in (revoked, good)} == {"VALID"}
-            site.mariadb.demote()
-            site.mariadb.promote()
-            with site.open.client("internal") as v2:
+            deployment.mariadb.demote()
+            deployment.mariadb.promote()
+            with deployment.open.client("internal") as v2:
                 assert v2.post(f"/api/v2/api-keys/{revoked['api_key_id']}/disable").status_code == 200
-            fresh = new_key(site.open, site)
+            fresh = new_key(deployment.open, deployment)
 
             told = [bot.validate(revoked["api_key"]) for bot in bots * 10]
             told_of_fresh = [bot.validate(fresh["api_key"]) for bot in bots * 10]
@@ -180,16 +183,18 @@ class TestDatabase:
         assert {each.code for each in told} <= {"AUTH_004", "SYS_002"}
         assert {each.code for each in told_of_fresh} <= {"VALID", "SYS_002"}
         assert (told[-1].code, told_of_fresh[-1].code) == ("AUTH_004", "VALID")
-        site.mariadb.attach()
+        deployment.mariadb.attach()
 
-    def test_a_primary_that_was_only_left_is_not_asked_for_longer_than_a_connection_lives(self, site: Site) -> None:
-        """Nobody told it that it was demoted: it would take writes still."""
-        revoked = new_key(site.closed, site)
-        with several_bots(site.open) as bots:
+    def test_abandoned_primary_is_used_no_longer_than_a_connection_lives(self, deployment: Deployment) -> None:
+        """It does not know that it was demoted, and would still take writes."""
+        revoked = new_key(deployment.closed, deployment)
+        with several_bots(deployment.open) as bots:
             assert {bot.validate(revoked["api_key"]).code for bot in bots * 5} == {"VALID"}
-            site.mariadb.promote()
+            deployment.mariadb.promote()
             left = time.monotonic()
-            site.closed.manage("keys", "disable", revoked["api_key_id"], DATABASE_URL=site.mariadb.primary_url)
+            deployment.closed.manage(
+                "keys", "disable", revoked["api_key_id"], DATABASE_URL=deployment.mariadb.primary_url
+            )
             time.sleep(max(0.0, left + AGE_SECONDS + 0.5 - time.monotonic()))
 
             told = {bot.validate(revoked["api_key"]).code for bot in bots * 10}
@@ -198,10 +203,10 @@ class TestDatabase:
         assert told == {"AUTH_004"}
 
 
-def new_secret(site: Site) -> str:
+def new_secret(deployment: Deployment) -> str:
     from apikeys.keyformat import generate
 
-    return generate(site.owner["tenant_id"], site.owner["agent_id"])
+    return generate(deployment.owner["tenant_id"], deployment.owner["agent_id"])
 
 
 def uses(maim: MaimServer, key: dict[str, Any]) -> int:
@@ -211,7 +216,7 @@ def uses(maim: MaimServer, key: dict[str, Any]) -> int:
 
 
 def signs_in(maim: MaimServer) -> bool:
-    """Return whether somebody may register, who is counted by the limit of sign-ins."""
+    """Return whether a registration is admitted, which the throttle of sign-ins counts."""
     name = f"user{time.monotonic_ns()}"
     with maim.client() as v1:
         return v1.post("/api/v1/auth/register", json={"username": name, "password": "password123"}).status_code == 200

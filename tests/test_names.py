@@ -1,4 +1,4 @@
-"""Names everywhere: which characters they may hold, and when two are the same (docs/contract.md section 6)."""
+"""Allowed characters and uniqueness of names in all apps (docs/contract.md section 6)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def field(kind: type[Model]) -> str:
 
 
 def make_old(kind: type[Model], alice: Person, name: str = OLD_NAME) -> Any:
-    """A row with a name that was allowed once."""
+    """Store a row with a name that was allowed once."""
     row: Any = MAKE[kind](alice, "to be old")
     kind._base_manager.filter(pk=row.pk).update(**{field(kind): name, "name_folded": fold_name(name)})
     setattr(row, field(kind), name)
@@ -87,7 +87,7 @@ def stored(row: Model) -> Any:
 
 
 @kinds
-def test_no_service_takes_an_invisible_character(kind: type[Model], alice: Person) -> None:
+def test_every_service_refuses_invisible_characters(kind: type[Model], alice: Person) -> None:
     row = MAKE[kind](alice, "good")
     before = tables()
 
@@ -104,7 +104,7 @@ def test_no_service_takes_an_invisible_character(kind: type[Model], alice: Perso
 
 
 def requests(alice: Person, agent: Agent, key: ApiKey, template: Template) -> list[tuple[str, str, str, Any]]:
-    """Every request that names something: surface, method, path and body."""
+    """Return every request with a name: surface, method, path and body."""
     tenant_id = alice.tenant.id
     sent = {"name": OLD_NAME}
     tenant = {"tenant_name": OLD_NAME, "tenant_type": "enterprise"}
@@ -139,7 +139,7 @@ def requests(alice: Person, agent: Agent, key: ApiKey, template: Template) -> li
 
 
 @pytest.mark.embedded
-def test_no_request_takes_an_invisible_character(alice: Person, internal: SurfaceClient) -> None:
+def test_every_request_refuses_invisible_characters(alice: Person, internal: SurfaceClient) -> None:
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     sent = requests(alice, agent, make_key(agent).key, template)
@@ -160,7 +160,7 @@ def test_no_request_takes_an_invisible_character(alice: Person, internal: Surfac
 
 @pytest.mark.embedded
 @kinds
-def test_the_admins_forms_tell_of_an_invisible_character(kind: type[Model], olivia: Operator, alice: Person) -> None:
+def test_admin_form_reports_an_invisible_character(kind: type[Model], olivia: Operator, alice: Person) -> None:
     row = MAKE[kind](alice, "good")
 
     response = olivia.change(row, **{field(kind): OLD_NAME})
@@ -169,7 +169,7 @@ def test_the_admins_forms_tell_of_an_invisible_character(kind: type[Model], oliv
 
 
 @pytest.mark.embedded
-def test_the_refusal_is_in_the_callers_language(alice: Person, internal: SurfaceClient) -> None:
+def test_error_is_in_the_callers_language(alice: Person, internal: SurfaceClient) -> None:
     body = {"tenant_id": alice.tenant.id, "name": OLD_NAME}
 
     response = internal.send("POST", "/api/v2/agents", body)
@@ -183,7 +183,7 @@ def test_the_refusal_is_in_the_callers_language(alice: Person, internal: Surface
 @pytest.mark.parametrize(
     "username", ["\u3164", "bob\ufe0f", "bo\u115fb", "bo\u034fb", "bob\u17b4", "bob\u200b", "\u0301"]
 )
-def test_no_username_has_an_invisible_character(username: str) -> None:
+def test_username_with_an_invisible_character_is_refused(username: str) -> None:
     with pytest.raises(Invalid) as refusal:
         accounts.create_user(actor=OPERATOR, username=username, password=PASSWORD)
 
@@ -192,7 +192,7 @@ def test_no_username_has_an_invisible_character(username: str) -> None:
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("email", ["b\u3164@example.org", "bob@exam\u115fple.org", "bob@example\ufe0f.org"])
-def test_no_email_address_has_an_invisible_character(email: str) -> None:
+def test_email_with_an_invisible_character_is_refused(email: str) -> None:
     with pytest.raises(Invalid) as refusal:
         accounts.create_user(actor=OPERATOR, username="bob", password=PASSWORD, email=email)
 
@@ -203,7 +203,7 @@ def test_no_email_address_has_an_invisible_character(email: str) -> None:
 
 
 @kinds
-def test_a_row_with_an_old_name_is_changed_with_its_name_in_the_request(kind: type[Model], alice: Person) -> None:
+def test_row_with_an_old_name_can_be_changed_when_the_name_is_sent_again(kind: type[Model], alice: Person) -> None:
     row = make_old(kind, alice)
     kind._base_manager.filter(pk=row.pk).update(name_folded="folded by another rule")
 
@@ -216,7 +216,7 @@ def test_a_row_with_an_old_name_is_changed_with_its_name_in_the_request(kind: ty
 
 
 @pytest.mark.embedded
-def test_a_user_with_an_old_address_keeps_it_with_other_changes(alice: Person) -> None:
+def test_user_with_an_old_email_keeps_it_with_other_changes(alice: Person) -> None:
     address = "a\u3164@example.org"
     User.objects.filter(pk=alice.user.pk).update(email=address, email_folded=address)
 
@@ -226,7 +226,7 @@ def test_a_user_with_an_old_address_keeps_it_with_other_changes(alice: Person) -
 
 
 @pytest.mark.embedded
-def test_an_old_plugin_setting_is_still_set(alice: Person) -> None:
+def test_plugin_setting_with_an_old_name_can_be_changed(alice: Person) -> None:
     PluginSetting(tenant=alice.tenant, plugin_name=OLD_NAME, enabled=True).save()
 
     setting = set_plugin(
@@ -240,13 +240,13 @@ def test_an_old_plugin_setting_is_still_set(alice: Person) -> None:
     ("name", "copy"),
     [(OLD_NAME, "eman (copy)"), ("x" * 100, "x" * 93 + " (copy)"), ("\ufdfa" * 16, "\ufdfa" * 16 + " (copy)")],
 )
-def test_an_agent_with_an_old_name_is_duplicated(name: str, copy: str, alice: Person) -> None:
+def test_agent_with_an_old_name_can_be_duplicated(name: str, copy: str, alice: Person) -> None:
     agent = make_old(Agent, alice, name)
 
     assert transfer.duplicate_agent(actor=OPERATOR, agent=agent).name == copy
 
 
-def test_a_duplicates_name_fits_when_it_is_folded(alice: Person) -> None:
+def test_folded_name_of_a_duplicate_fits(alice: Person) -> None:
     agent = make_agent(alice.tenant, "\ufdfa" * 16)  # 288 of 300 characters, so that " (copy 2)" would be too much
     transfer.duplicate_agent(actor=OPERATOR, agent=agent)
     transfer.duplicate_agent(actor=OPERATOR, agent=agent)
@@ -262,7 +262,7 @@ def test_a_duplicates_name_fits_when_it_is_folded(alice: Person) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("客服Ａ", "客服a"), ("（测试）", "(测试)"), ("ＢＯＴ　１", "bot 1"), ("❤️", "❤"), ("①", "1")]
 )
-def test_two_widths_of_a_name_are_one_name(kind: type[Model], one: str, other: str, alice: Person) -> None:
+def test_names_that_differ_in_width_are_the_same(kind: type[Model], one: str, other: str, alice: Person) -> None:
     row = MAKE[kind](alice, one)
 
     with pytest.raises(Conflict):
@@ -274,7 +274,7 @@ def test_two_widths_of_a_name_are_one_name(kind: type[Model], one: str, other: s
 
 
 @kinds
-def test_a_name_may_be_written_anew_in_another_width(kind: type[Model], alice: Person) -> None:
+def test_name_may_be_changed_to_another_width(kind: type[Model], alice: Person) -> None:
     row = MAKE[kind](alice, FULL_WIDTH)
 
     CHANGE[kind](row, {field(kind): PLAIN})
@@ -283,7 +283,7 @@ def test_a_name_may_be_written_anew_in_another_width(kind: type[Model], alice: P
 
 
 @kinds
-def test_a_name_that_is_too_long_when_written_out_is_refused(kind: type[Model], alice: Person) -> None:
+def test_name_that_is_too_long_when_folded_is_refused(kind: type[Model], alice: Person) -> None:
     with pytest.raises(Invalid) as refusal:
         MAKE[kind](alice, LONGEST_FOLDED)
 
@@ -294,22 +294,22 @@ def test_a_name_that_is_too_long_when_written_out_is_refused(kind: type[Model], 
 
 
 @kinds
-def test_the_longest_folded_name_is_stored(kind: type[Model], alice: Person) -> None:
-    """18 letters and blanks each, as many as the column of folded names takes, in its index as well."""
+def test_longest_folded_name_is_stored(kind: type[Model], alice: Person) -> None:
+    """Each character folds to 18, so that the name fills the column and its index."""
     name = "\ufdfa" * (38 if kind is Tenant else 16)
 
     assert stored(MAKE[kind](alice, name)).name_folded == fold_name(name)
 
 
 @pytest.mark.embedded
-def test_nobody_registers_under_a_name_that_is_too_long_for_their_tenants(public: SurfaceClient) -> None:
+def test_username_too_long_for_the_name_of_its_tenant_is_refused(public: SurfaceClient) -> None:
     response = public.send("POST", "/api/v1/auth/register", {"username": LONGEST_FOLDED, "password": PASSWORD})
 
     assert response.status_code == 400
     assert list(response.json()["errors"]) == ["username"]
 
 
-def test_usernames_of_two_widths_stay_two(public: SurfaceClient) -> None:
+def test_usernames_that_differ_in_width_are_different(public: SurfaceClient) -> None:
     answers = [
         public.send("POST", "/api/v1/auth/register", {"username": name, "password": PASSWORD}).status_code
         for name in ("ａlice", "alice")
@@ -340,7 +340,7 @@ def test_lists_find_a_name_in_any_width(q: str, alice: Person, internal: Surface
 
 
 @kinds
-def test_the_admins_search_finds_a_name_in_any_width(kind: type[Model], olivia: Operator, alice: Person) -> None:
+def test_admin_search_finds_a_name_in_any_width(kind: type[Model], olivia: Operator, alice: Person) -> None:
     row = MAKE[kind](alice, FULL_WIDTH)
 
     for q in ("服Ａ", "服a"):
@@ -348,7 +348,7 @@ def test_the_admins_search_finds_a_name_in_any_width(kind: type[Model], olivia: 
 
 
 @pytest.mark.embedded
-def test_the_admins_search_finds_a_person_as_the_name_is_written(olivia: Operator, alice: Person) -> None:
+def test_admin_search_finds_a_user_by_the_exact_name(olivia: Operator, alice: Person) -> None:
     user = accounts.create_user(actor=OPERATOR, username="Ａlba", password=None)
 
     assert list(olivia.get(url(User), q="ａlba").context["cl"].queryset) == [user]
@@ -362,8 +362,8 @@ def test_commands_find_a_name_in_any_width(alice: Person) -> None:
     assert run("keys", "show", "客服Ａ", "--json").document["name"] == FULL_WIDTH
 
 
-def test_commands_guess_at_no_namesake(alice: Person) -> None:
-    """Of two names that were different once, the younger row has its id in the folded form."""
+def test_commands_refuse_an_ambiguous_name(alice: Person) -> None:
+    """The younger of two rows whose names were once different has its id in the folded form."""
     older = make_agent(alice.tenant, PLAIN)
     younger = make_agent(alice.tenant, "younger")
     mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
@@ -375,7 +375,7 @@ def test_commands_guess_at_no_namesake(alice: Person) -> None:
     assert {id_ for id_ in (older.id, younger.id) if id_ in outcome.err} == {older.id, younger.id}
 
 
-def test_a_namesake_keeps_its_name_until_it_is_renamed(alice: Person) -> None:
+def test_namesake_keeps_its_name_until_it_is_renamed(alice: Person) -> None:
     make_agent(alice.tenant, PLAIN)
     younger = make_agent(alice.tenant, "younger")
     mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)

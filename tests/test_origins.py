@@ -1,4 +1,4 @@
-"""Who may come in, from where, as whom: browsers' origins, the Host rules, addresses behind proxies."""
+"""Origins of browsers (CORS), rules about Host, and client addresses behind proxies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A server as it stands behind a proxy, with a console on another origin."""
+    """A server behind a proxy, with a console on another origin."""
     environment = {
         "MAIM_CORS_ORIGINS": CONSOLE,
         "MAIM_PUBLIC_URL": "https://maim.example.com",
@@ -62,7 +62,7 @@ def preflight(port: int, origin: str, path: str = "/api/v1/agents") -> Answer:
     return exchange(port, "OPTIONS", path, headers={"Origin": origin, **asked})
 
 
-def test_a_configured_origin_may_send_exactly_the_listed_headers(configured: MaimServer) -> None:
+def test_configured_origin_may_send_exactly_the_listed_headers(configured: MaimServer) -> None:
     answer = preflight(configured.public_port, CONSOLE)
 
     assert answer.status == 200
@@ -83,7 +83,7 @@ def test_a_configured_origin_may_send_exactly_the_listed_headers(configured: Mai
         ("POST", "/api/v1/auth/login", b" " * (MIB + 1), 413),
     ],
 )
-def test_a_configured_origin_may_read_every_answer(
+def test_configured_origin_may_read_every_response(
     configured: MaimServer, method: str, path: str, content: bytes | None, status: int
 ) -> None:
     answer = exchange(configured.public_port, method, path, content=content, headers={"Origin": CONSOLE})
@@ -97,24 +97,24 @@ def test_a_configured_origin_may_read_every_answer(
     "origin",
     ["https://evil.example.com", "http://console.example.com", f"{CONSOLE}:8443", f"{CONSOLE}.evil.com", "null"],
 )
-def test_another_origin_may_read_nothing(configured: MaimServer, origin: str) -> None:
+def test_other_origin_may_read_nothing(configured: MaimServer, origin: str) -> None:
     actual = exchange(configured.public_port, "GET", "/health", headers={"Origin": origin})
 
     assert cors_headers(preflight(configured.public_port, origin)) == set()
     assert cors_headers(actual) == set()
 
 
-def test_without_configured_origins_nobody_may(server: MaimServer) -> None:
+def test_no_origin_is_allowed_by_default(server: MaimServer) -> None:
     assert cors_headers(preflight(server.public_port, CONSOLE)) == set()
 
 
-def test_the_admin_is_for_its_own_pages_only(configured: MaimServer) -> None:
+def test_admin_allows_no_other_origin(configured: MaimServer) -> None:
     answer = exchange(configured.public_port, "GET", "/admin/login/", headers={"Origin": CONSOLE})
 
     assert (answer.status, cors_headers(answer)) == (200, set())
 
 
-def test_the_internal_surface_knows_no_cors(configured: MaimServer) -> None:
+def test_internal_surface_sends_no_cors_headers(configured: MaimServer) -> None:
     for path in ("/api/v2/tenants", "/health"):
         asked = preflight(configured.internal_port, CONSOLE, path)
         actual = exchange(configured.internal_port, "GET", path, headers={"Origin": CONSOLE})
@@ -142,7 +142,7 @@ def test_the_internal_surface_knows_no_cors(configured: MaimServer) -> None:
         "Bots.Example.org:8000",
     ],
 )
-def test_a_private_host_is_answered(configured: MaimServer, host: str) -> None:
+def test_private_host_is_allowed(configured: MaimServer, host: str) -> None:
     assert exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host).status == 200
 
 
@@ -164,8 +164,8 @@ def test_a_private_host_is_answered(configured: MaimServer, host: str) -> None:
         None,
     ],
 )
-def test_a_host_that_public_dns_can_point_here_is_refused(configured: MaimServer, host: str | None) -> None:
-    """A rebound name reaches the port from a browser on the network, as same-origin: only Host tells."""
+def test_public_host_is_refused(configured: MaimServer, host: str | None) -> None:
+    """DNS rebinding makes a browser's request same-origin, so only Host tells."""
     headers = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"} if host else {}
     answer = exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers)
 
@@ -173,7 +173,7 @@ def test_a_host_that_public_dns_can_point_here_is_refused(configured: MaimServer
     assert answer.json["data"] is None
 
 
-def test_a_name_that_is_not_configured_is_refused(server: MaimServer) -> None:
+def test_host_that_is_not_configured_is_refused(server: MaimServer) -> None:
     assert exchange(server.internal_port, "GET", "/api/v2/tenants", host="bots.example.org").status == 403
 
 
@@ -192,7 +192,7 @@ def test_a_name_that_is_not_configured_is_refused(server: MaimServer) -> None:
     ],
     ids=str,
 )
-def test_a_page_of_another_origin_is_refused(server: MaimServer, headers: dict[str, str]) -> None:
+def test_request_from_another_origin_is_refused(server: MaimServer, headers: dict[str, str]) -> None:
     port = server.internal_port
     sent = {name: value.format(port=port) for name, value in headers.items()}
     body = {"tenant_name": "From a foreign page", "tenant_type": "enterprise"}
@@ -205,8 +205,8 @@ def test_a_page_of_another_origin_is_refused(server: MaimServer, headers: dict[s
 
 
 @pytest.mark.parametrize("site", [None, "same-origin", "none"])
-def test_the_surfaces_own_pages_are_answered(server: MaimServer, site: str | None) -> None:
-    """The API pages at /docs try the endpoints out."""
+def test_request_from_the_surfaces_own_pages_is_allowed(server: MaimServer, site: str | None) -> None:
+    """The API pages at /docs send requests to the endpoints."""
     host = f"127.0.0.1:{server.internal_port}"
     headers = {"Origin": f"http://{host}"} | ({"Sec-Fetch-Site": site} if site else {})
 
@@ -217,19 +217,19 @@ def test_the_surfaces_own_pages_are_answered(server: MaimServer, site: str | Non
 
 
 @pytest.mark.parametrize("host", ["maim.example.com", "MAIM.example.com:443", "localhost:8880", "127.0.0.1", "[::1]"])
-def test_the_public_url_and_this_machine_are_answered(configured: MaimServer, host: str) -> None:
+def test_public_url_and_localhost_are_allowed(configured: MaimServer, host: str) -> None:
     assert exchange(configured.public_port, "GET", "/health", host=host).status == 200
 
 
 @pytest.mark.parametrize("host", ["other.example.com", "maim.example.com.evil.com", "10.1.2.3", "maim", "", None])
-def test_with_a_public_url_other_hosts_are_refused(configured: MaimServer, host: str | None) -> None:
+def test_other_host_is_refused_with_a_public_url(configured: MaimServer, host: str | None) -> None:
     answer = exchange(configured.public_port, "GET", "/health", host=host)
 
     assert (answer.status, answer.code, answer.is_plain_error) == (403, "FORBIDDEN", True)
 
 
 @pytest.mark.parametrize("host", ["any.example.com", "10.1.2.3:8880", None])
-def test_without_a_public_url_any_host_is_answered(server: MaimServer, host: str | None) -> None:
+def test_any_host_is_allowed_without_a_public_url(server: MaimServer, host: str | None) -> None:
     assert exchange(server.public_port, "GET", "/health", host=host).status == 200
 
 
@@ -246,7 +246,7 @@ FORWARDED = {
 
 
 def audited_addresses(server: MaimServer) -> dict[str, str]:
-    """The addresses in the audit rows that one request each, with each forwarding, left: by request id."""
+    """Send one request with each forwarding header, and return the audited addresses by request id."""
     for name, (forwarded, _expected) in FORWARDED.items():
         made = exchange(
             server.internal_port,
@@ -262,11 +262,11 @@ def audited_addresses(server: MaimServer) -> dict[str, str]:
     return {name.removeprefix("forwarded-"): address for name, address in found.items()}
 
 
-def test_a_trusted_proxy_is_believed(configured: MaimServer) -> None:
+def test_forwarded_address_of_a_trusted_proxy_is_used(configured: MaimServer) -> None:
     expected = {name: address for name, (_forwarded, address) in FORWARDED.items()}
 
     assert audited_addresses(configured) == expected
 
 
-def test_another_peer_is_not(server: MaimServer) -> None:
+def test_forwarded_address_of_another_peer_is_ignored(server: MaimServer) -> None:
     assert audited_addresses(server) == dict.fromkeys(FORWARDED, "127.0.0.1")

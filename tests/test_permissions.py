@@ -126,7 +126,7 @@ def _refresh_token(person: Person) -> str:
 
 
 @pytest.fixture(scope="module")
-def first_world(kept: None) -> World:
+def first_world(module_transaction: None) -> World:
     alice, bob, charlie = register("alice"), register("bob"), register("charlie")
     inactive = register("eve", is_active=False)
     join(bob, alice.tenant)

@@ -1,4 +1,4 @@
-"""Reads from the primary: what shows that a server is one, what that costs, and what becomes of connections."""
+"""Reads from the primary: the check of the server, its cost, and the handling of connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import records
 from core import epoch, primary
-from core.db import from_primary, reconnecting, transactional
+from core.db import from_primary, retry_if_disconnected, transactional
 from core.models import Epoch
 from tests.support.server import ON_MARIADB
 
@@ -35,40 +35,38 @@ def _fresh_connection() -> Iterator[None]:
 
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection's server takes no writes any more, and those that are made anew may lead to one that does."""
+    """Make the connection's server read-only; new connections may lead to a writable one."""
     monkeypatch.setattr(connection, "is_writable_sql", "0")
 
 
 @on_mariadb
 class TestReads:
     @pytest.mark.parametrize("what", READS)
-    def test_take_one_round_trip(self, what: str) -> None:
+    def test_read_takes_one_round_trip(self, what: str) -> None:
         with CaptureQueriesContext(connection) as captured:
             READS[what]()
 
         assert len(captured) == 1
 
     @pytest.mark.parametrize("what", READS)
-    def test_are_refused_of_a_server_that_takes_no_writes_and_its_connection_is_closed(
-        self, what: str, read_only: None
-    ) -> None:
+    def test_read_from_a_read_only_server_raises_and_closes_the_connection(self, what: str, read_only: None) -> None:
         with pytest.raises(OperationalError, match="takes no writes"):
             READS[what]()
 
         assert connection.connection is None
 
     @pytest.mark.parametrize("what", READS)
-    def test_are_made_again_on_a_fresh_connection(self, what: str, read_only: None) -> None:
+    def test_read_is_retried_on_a_new_connection(self, what: str, read_only: None) -> None:
         before = connection.connection
 
-        reconnecting(READS[what])()
+        retry_if_disconnected(READS[what])()
 
         assert connection.connection is not before
 
 
 @on_mariadb
 class TestRequire:
-    def test_asks_nothing_of_a_server_that_has_just_shown_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_server_that_was_just_checked_is_not_checked_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = StoppedClock()
         monkeypatch.setattr(primary, "time", clock)
         epoch.current()
@@ -83,7 +81,7 @@ class TestRequire:
         primary.require()
         assert is_usable.call_count == 1
 
-    def test_a_read_of_another_server_is_made_again_on_a_fresh_connection(
+    def test_read_from_a_demoted_server_is_retried_on_a_new_connection(
         self, read_only: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connection, "proven_at", float("-inf"))
@@ -95,10 +93,10 @@ class TestRequire:
 
 @on_mariadb
 class TestConnections:
-    def test_django_does_not_use_one_whose_server_takes_no_writes(self, read_only: None) -> None:
+    def test_connection_to_a_read_only_server_is_not_usable(self, read_only: None) -> None:
         assert not connection.is_usable()
 
-    def test_none_is_made_to_such_a_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_new_connection_to_a_read_only_server_raises(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from core.mysql import base  # needs a driver
 
         connection.close()
@@ -108,7 +106,7 @@ class TestConnections:
             connection.ensure_connection()
         assert connection.connection is None
 
-    def test_one_is_closed_when_a_newer_one_is_to_another_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_connection_is_closed_when_a_newer_one_is_to_another_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from core.mysql import base
 
         primary.drop_obsolete_connection()
@@ -118,15 +116,15 @@ class TestConnections:
         primary.drop_obsolete_connection()
         assert connection.connection is None
 
-    def test_one_is_closed_when_it_is_as_old_as_is_allowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_connection_is_closed_at_its_maximum_age(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert connection.settings_dict["CONN_MAX_AGE"] == 60
         monkeypatch.setattr(connection, "close_at", 0.0)
 
-        assert reconnecting(lambda: connection.connection)() is None
+        assert retry_if_disconnected(lambda: connection.connection)() is None
         epoch.current()
         assert connection.close_at
 
-    def test_it_tells_servers_apart(self) -> None:
+    def test_connections_to_one_server_have_the_same_identity(self) -> None:
         server = primary.server()
 
         assert server
@@ -137,7 +135,7 @@ class TestConnections:
 
 class TestTransactional:
     @pytest.mark.parametrize("code", sorted(primary.REFUSED_WRITES))
-    def test_what_was_refused_is_run_once_more_on_a_fresh_connection(self, code: int) -> None:
+    def test_refused_service_is_retried_once_on_a_new_connection(self, code: int) -> None:
         connections = []
 
         @transactional
@@ -152,7 +150,7 @@ class TestTransactional:
         first, second = connections
         assert first is not second
 
-    def test_and_no_more_than_once(self) -> None:
+    def test_service_refused_twice_raises(self) -> None:
         calls = []
 
         @transactional
@@ -165,7 +163,7 @@ class TestTransactional:
         assert len(calls) == 2
 
     @pytest.mark.parametrize("code", [2006, 2013])
-    def test_what_may_have_been_carried_out_is_not(self, code: int) -> None:
+    def test_service_with_unknown_outcome_is_not_retried(self, code: int) -> None:
         calls = []
 
         @transactional

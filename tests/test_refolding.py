@@ -1,4 +1,4 @@
-"""Migrations that compute folded names anew: what becomes of names that are the same now."""
+"""Migrations that recompute folded names, also of names that become equal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ APPS: dict[type[Model], str] = {Tenant: "tenants", Template: "agents", Agent: "a
 
 
 def fill(kind: type[Model], as_of: tuple[str, str], *, scopes: dict[str, str], agent_id: str) -> None:
-    """Store rows as they were while names were folded by NFC, with the columns that there were then."""
+    """Store rows as of when names were folded by NFC, with the columns of that time."""
     former = MigrationLoader(connection).project_state([as_of]).apps.get_model(as_of[0], kind.__name__)
     names = "tenant_name" if kind is Tenant else "name"
     for row_id, (scope, name, day) in NAMES.items():
@@ -61,7 +61,7 @@ def folded(kind: type[Model]) -> dict[str, str]:
 
 
 def migrations(app: str) -> tuple[str, str]:
-    """The name of the migration that folds by NFKC, and of the one before it."""
+    """Return the names of the migration that folds by NFKC and of the one before it."""
     graph = MigrationLoader(connection).graph
     node = next(node for node in graph.nodes if node[0] == app and node[1].endswith("_fold_names_by_nfkc"))
     before = next(parent.key for parent in graph.node_map[node].parents if parent.key[0] == app)
@@ -77,7 +77,7 @@ def _migrated_again() -> Iterator[None]:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("_migrated_again")
 @pytest.mark.parametrize("kind", APPS)
-def test_a_migration_folds_by_nfkc_and_back(kind: type[Model], alice: Person) -> None:
+def test_migration_folds_by_nfkc_and_back(kind: type[Model], alice: Person) -> None:
     app = APPS[kind]
     name, before = migrations(app)
     scopes = {"scope_a": alice.tenant.id, "scope_b": register("bob").tenant.id}
@@ -101,7 +101,7 @@ AGENTS = Columns(name="name", scope="tenant_id")
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("batch", [1, 2, 100])
-def test_rows_take_each_others_places(batch: int, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_may_swap_folded_names(batch: int, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refolding, "_BATCH", batch)
     for number, order in enumerate(permutations("abc")):
         Agent.unscoped.all().delete()
@@ -115,7 +115,7 @@ def test_rows_take_each_others_places(batch: int, alice: Person, monkeypatch: py
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("batch", [1, 2, 100])
-def test_the_oldest_has_the_name_whatever_the_order(batch: int, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_row_keeps_the_name_in_any_order(batch: int, alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refolding, "_BATCH", batch)
     names = ("ｂot", "bｏt", "bot")
     for days in permutations(range(3)):
@@ -133,7 +133,7 @@ def test_the_oldest_has_the_name_whatever_the_order(batch: int, alice: Person, m
 
 
 @pytest.mark.django_db
-def test_a_long_name_has_room_for_the_id(alice: Person) -> None:
+def test_long_name_leaves_room_for_the_id(alice: Person) -> None:
     longest_id = "x" * 50
     for row_id, name in (("1", "x" * 100 + "\ufdfa"), (longest_id, "X" * 100 + "\ufdfa")):
         Agent(id=row_id, tenant=alice.tenant, name="old", name_folded=row_id).save()
@@ -148,7 +148,7 @@ def test_a_long_name_has_room_for_the_id(alice: Person) -> None:
 
 @pytest.mark.embedded
 @pytest.mark.django_db
-def test_unchanged_rows_cost_a_query_a_batch(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_rows_take_one_query_a_batch(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refolding, "_BATCH", 100)
     Agent.unscoped.bulk_create(
         Agent(id=f"agent_{number}", tenant=alice.tenant, name=f"Bot {number}", name_folded=f"bot {number}")

@@ -19,7 +19,7 @@ from apikeys import keyformat
 from apikeys.bulk_import import KnownKey
 from apikeys.models import ApiKey
 from core import revisions
-from core.db import Wanted
+from core.db import RowUpdate
 from core.errors import PreconditionFailed
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
@@ -30,7 +30,8 @@ from tests.audit_changes import CHANGES, MEASUREMENTS, NEW, Change
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, make_agent, make_key, register
 from tests.support.tables import changed_tables, tables
-from tests.test_audit import Scene, make_scene
+from tests.test_audit import Data as Scene
+from tests.test_audit import make_data
 
 pytestmark = pytest.mark.django_db
 
@@ -43,8 +44,8 @@ Revisions = dict[tuple[str, Any], int]
 
 
 @pytest.fixture(scope="module")
-def scene(kept: None) -> Scene:
-    return make_scene(register("alice"))
+def scene(module_transaction: None) -> Scene:
+    return make_data(register("alice"))
 
 
 def stored() -> Revisions:
@@ -141,7 +142,7 @@ class TestImports:
         wanted.tenant_config = {"agent_defaults": {"persona": "calm"}}
         before = stored()
 
-        tenant_adoption.adopt_tenants(actor=OPERATOR, new=[], changed=[Wanted(scene.alice.tenant, wanted)])
+        tenant_adoption.adopt_tenants(actor=OPERATOR, new=[], changed=[RowUpdate(scene.alice.tenant, wanted)])
 
         assert raised(before) == {("Tenant", scene.alice.tenant.pk): 1}
 
@@ -149,7 +150,7 @@ class TestImports:
         agents = [make_agent(scene.alice.tenant), make_agent(scene.alice.tenant)]
         wanted = [Agent.unscoped.get(pk=agent.pk) for agent in agents]
         wanted[0].description, wanted[1].config = "imported", {"imported": True}
-        pairs = [Wanted(*pair) for pair in zip(agents, wanted, strict=True)]
+        pairs = [RowUpdate(*pair) for pair in zip(agents, wanted, strict=True)]
         # Changed by somebody else, since the import read it.
         services.update_agent(actor=OPERATOR, agent=agents[0], changes={"tags": ["a"]})
         before = stored()
@@ -166,7 +167,7 @@ class TestImports:
         wanted.enabled = False
         before = stored()
 
-        agent_adoption.adopt_plugins(actor=OPERATOR, new=[], changed=[Wanted(row, wanted)])
+        agent_adoption.adopt_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
 
         assert raised(before) == {("PluginSetting", row.pk): 1}
 

@@ -66,7 +66,7 @@ WHOLE = [
 
 
 @pytest.fixture(scope="module")
-def owner(kept: None) -> Person:
+def owner(module_transaction: None) -> Person:
     return register("alice")
 
 

@@ -1,4 +1,4 @@
-"""Tenant scoping fails closed, nobody goes round it unseen, and what a tenant holds goes with it."""
+"""Tenant scoping: it fails closed, every bypass is listed, and rows are deleted with their tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agents.services import plugins, templates
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
@@ -40,14 +40,14 @@ NOT_SCOPED = {
     AuditEntry: "is read by operators alone, and outlives the tenant",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
-    Change: "is told to the internal surface alone, and says so when a tenant is gone",
+    FeedEntry: "is told to the internal surface alone, and says so when a tenant is gone",
 }
 
 # Who may see every tenant's rows: `file` or `file::function`, each with its reason.
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
-    "core/db.py::overwrite": "writes rows that its caller has",
+    "core/db.py::bulk_overwrite": "writes rows that its caller has",
     "core/refolding.py": "folds every tenant's names anew, in migrations",
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
     "agents/access.py": "is the gate to agents",
@@ -111,18 +111,18 @@ QUERIES: dict[str, Callable[[type[Any]], object]] = {
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
-def test_a_query_that_names_no_tenant_raises(model: type[Any], query: str, db: None) -> None:
+def test_query_without_a_tenant_raises(model: type[Any], query: str, db: None) -> None:
     with pytest.raises(UnscopedQueryError, match=model.__name__):
         QUERIES[query](model)
 
 
-def test_from_the_tenants_side_it_raises_too(alice: Person) -> None:
+def test_reverse_query_without_a_tenant_raises(alice: Person) -> None:
     with pytest.raises(UnscopedQueryError):
         alice.tenant.agents.count()
 
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
-def test_in_no_tenant_there_is_nothing(model: type[Any], alice: Person) -> None:
+def test_no_tenants_have_no_rows(model: type[Any], alice: Person) -> None:
     furnish(alice.tenant)
 
     assert list(model.objects.in_tenants([])) == []
@@ -130,7 +130,7 @@ def test_in_no_tenant_there_is_nothing(model: type[Any], alice: Person) -> None:
 
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
-def test_in_a_tenant_there_is_what_is_its_own(model: type[Any], alice: Person, charlie: Person) -> None:
+def test_tenant_has_its_own_rows(model: type[Any], alice: Person, charlie: Person) -> None:
     furnish(alice.tenant)
     furnish(charlie.tenant)
 
@@ -141,7 +141,7 @@ def test_in_a_tenant_there_is_what_is_its_own(model: type[Any], alice: Person, c
     assert set(by_query) == set(by_id)
 
 
-def test_every_model_that_names_a_tenant_is_scoped_or_says_why_not() -> None:
+def test_every_model_with_a_tenant_is_scoped_or_exempt() -> None:
     naming = {
         model
         for model in apps.get_models()
@@ -154,21 +154,21 @@ def test_every_model_that_names_a_tenant_is_scoped_or_says_why_not() -> None:
 # ---- the lint
 
 
-def test_only_those_who_may_go_round_scoping() -> None:
-    found = set(_names_that_go_round())
+def test_only_listed_functions_bypass_scoping() -> None:
+    found = set(_find_bypasses())
     trespassers = {place for place in found if not any(_allows(entry, place) for entry in MAY_GO_UNSCOPED)}
 
     assert sorted(trespassers) == []
 
 
-def test_the_lint_sees_a_bypass_however_it_is_written() -> None:
+def test_every_way_to_bypass_scoping_is_found() -> None:
     for line in ("Agent.unscoped.all()", "getattr(Agent, 'unscoped')", "agent._meta.model._base_manager"):
         tree = ast.parse(f"def naughty():\n    {line}")
-        assert list(_functions_that_go_round(tree)) == ["naughty"], line
+        assert list(_bypassing_functions(tree)) == ["naughty"], line
 
 
-def test_nobody_is_allowed_what_they_do_not_use() -> None:
-    found = set(_names_that_go_round())
+def test_every_listed_function_bypasses_scoping() -> None:
+    found = set(_find_bypasses())
     stale = {entry for entry in MAY_GO_UNSCOPED if "::" in entry and entry not in found}
 
     assert stale == set()
@@ -178,22 +178,22 @@ def _allows(entry: str, place: str) -> bool:
     return place == entry if "::" in entry else fnmatch(place.partition("::")[0], entry)
 
 
-def _names_that_go_round() -> Iterator[str]:
-    """Each place that does, as `file::function`."""
+def _find_bypasses() -> Iterator[str]:
+    """Yield each bypass as `file::function`."""
     for package in SOURCES:
         for path in sorted((ROOT / package).rglob("*.py")):
             if not {"migrations", "tests"} & set(path.relative_to(ROOT).parts):
-                for function in _functions_that_go_round(ast.parse(path.read_text())):
+                for function in _bypassing_functions(ast.parse(path.read_text())):
                     yield f"{path.relative_to(ROOT)}::{function}"
 
 
-def _functions_that_go_round(node: ast.AST, function: str = "") -> Iterator[str]:
-    """The name of the outermost function of each use, or "" outside of any."""
+def _bypassing_functions(node: ast.AST, function: str = "") -> Iterator[str]:
+    """Yield the name of the outermost function of each bypass, or "" outside of functions."""
     for child in ast.iter_child_nodes(node):
         if _goes_round(child):
             yield function
         named = child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else ""
-        yield from _functions_that_go_round(child, function or named)
+        yield from _bypassing_functions(child, function or named)
 
 
 def _goes_round(node: ast.AST) -> bool:
@@ -207,7 +207,7 @@ def _goes_round(node: ast.AST) -> bool:
 
 
 def furnish(tenant: Tenant) -> Agent:
-    """Something of everything that a tenant can hold; its agent."""
+    """Create a row of every kind in a tenant, and return its agent."""
     agent = make_agent(tenant)
     use(make_key(agent).key)
     templates.create_template(actor=OPERATOR, tenant=tenant, name="template")
@@ -218,16 +218,16 @@ def furnish(tenant: Tenant) -> Agent:
 
 
 def use(key: ApiKey) -> None:
-    """One use of a key, counted."""
+    """Count one use of a key."""
     now = timezone.now()
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
 
 # What a change leaves behind besides itself.
-TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.Change"}
+TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"}
 
 
-def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: Person, charlie: Person) -> None:
+def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, charlie: Person) -> None:
     furnish(charlie.tenant)
     empty = tables()
     tenant = tenants.create_tenant(
@@ -244,7 +244,7 @@ def test_a_deleted_tenant_leaves_nothing_but_the_audit_log(alice: Person, bob: P
     assert AuditEntry.objects.filter(tenant_id=tenant.id, action="tenant.delete").count() == 1
 
 
-def test_a_deleted_agent_takes_its_own_and_leaves_its_neighbours(alice: Person) -> None:
+def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
     neighbour = furnish(alice.tenant)
     before = tables()
     agent = make_agent(alice.tenant)
@@ -262,7 +262,7 @@ def test_a_deleted_agent_takes_its_own_and_leaves_its_neighbours(alice: Person) 
         assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"
 
 
-def test_what_bots_logged_outlives_the_tenant(alice: Person) -> None:
+def test_usage_log_outlives_the_tenant(alice: Person) -> None:
     UsageLogEntry.objects.create(action="chat", tenant_id=alice.tenant.id, timestamp=alice.tenant.created_at)
 
     tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)

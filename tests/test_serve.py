@@ -1,4 +1,4 @@
-"""`manage.py serve` and `runserver` as processes: how they start, recover, and stop."""
+"""The processes of `manage.py serve` and `runserver`: start, recovery and stop."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ REDIS_URL = os.environ.get("REDIS_URL", "")
 
 @pytest.fixture(scope="module")
 def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A server whose processes tests may kill, as long as it comes back."""
+    """A server whose processes tests may kill, because they are restarted."""
     with MaimServer(tmp_path_factory.mktemp("survivor"), "maim_survivor") as maim:
         yield maim
 
 
 def family(maim: MaimServer) -> list[psutil.Process]:
-    """The supervisor and all its descendants."""
+    """Return the supervisor and all its descendants."""
     supervisor = psutil.Process(maim.pid)
     return [supervisor, *supervisor.children(recursive=True)]
 
 
 def is_over(process: psutil.Process) -> bool:
-    """Whether a process has ended; where nobody reaps orphans it stays on as a zombie."""
+    """Return whether a process has ended. Where no init process reaps orphans it stays a zombie."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -60,12 +60,12 @@ def listens(port: int) -> bool:
 
 
 def assert_free(port: int) -> None:
-    """Nobody holds the port any more."""
+    """Assert that the port is free."""
     socket.create_server(("127.0.0.1", port)).close()
 
 
 def refusal(maim: MaimServer, *command: str, **environment: str) -> str:
-    """What a command that must not start says; one line, and no traceback."""
+    """Return the error of a command that must not start: one line without a traceback."""
     ended = subprocess.run(
         [sys.executable, "manage.py", *command],
         cwd=ROOT,
@@ -81,7 +81,7 @@ def refusal(maim: MaimServer, *command: str, **environment: str) -> str:
 
 
 class TestStart:
-    def test_both_surfaces_answer_each_its_own(self, server: MaimServer) -> None:
+    def test_each_surface_serves_its_own_routes(self, server: MaimServer) -> None:
         with server.client() as public, server.client("internal") as internal:
             assert public.get("/").json() == {"message": "Welcome to MaimWebBackend API"}
             assert internal.get("/").json()["endpoints"]["tenants"] == "/api/v2/tenants"
@@ -89,7 +89,7 @@ class TestStart:
             assert public.get("/api/v2/tenants", headers={"Host": "x:8000"}).status_code == 404
             assert internal.get("/api/v1/agents").status_code == 404
 
-    def test_every_worker_says_once_where_it_serves(self, tmp_path: Path) -> None:
+    def test_every_worker_logs_its_address_once(self, tmp_path: Path) -> None:
         number = 2 if REDIS_URL else 1
 
         with MaimServer(tmp_path, "maim_start", MAIM_WORKERS=str(number)) as maim:
@@ -106,20 +106,20 @@ class TestStart:
 
         assert "MAIM_WORKERS: more than one needs REDIS_URL" in said
 
-    def test_a_database_that_is_not_migrated_stops_the_start(self, tmp_path: Path) -> None:
+    def test_unmigrated_database_stops_the_start(self, tmp_path: Path) -> None:
         maim = MaimServer(tmp_path, "maim_unmigrated")
 
         assert refusal(maim, "serve") == "CommandError: The database is not up to date; run: manage.py migrate"
         assert not listens(maim.public_port)
 
-    def test_a_database_that_does_not_answer_stops_the_start(self, tmp_path: Path) -> None:
+    def test_unavailable_database_stops_the_start(self, tmp_path: Path) -> None:
         maim = MaimServer(tmp_path, "maim_nowhere")
 
         said = refusal(maim, "serve", DATABASE_URL=f"sqlite:///{tmp_path}/missing/maim.sqlite3")
 
         assert said == "CommandError: The database does not answer: unable to open database file"
 
-    def test_a_port_that_is_taken_stops_the_start(self, survivor: MaimServer, tmp_path: Path) -> None:
+    def test_taken_port_stops_the_start(self, survivor: MaimServer, tmp_path: Path) -> None:
         taken = f"127.0.0.1:{survivor.internal_port}"
 
         said = refusal(survivor, "serve", MAIM_PUBLIC_BIND=f"127.0.0.1:{free_port()}", MAIM_INTERNAL_BIND=taken)
@@ -129,7 +129,7 @@ class TestStart:
 
 class TestRecovery:
     @pytest.mark.parametrize("surface", ["public", "internal"])
-    def test_a_killed_worker_comes_back_however_often(self, survivor: MaimServer, surface: str) -> None:
+    def test_killed_worker_is_restarted_each_time(self, survivor: MaimServer, surface: str) -> None:
         for _ in range(3):  # Granian gives up on a worker that dies twice in seconds; then the group comes back
             before = survivor.workers(surface)
 
@@ -138,7 +138,7 @@ class TestRecovery:
             wait_until(lambda: len(survivor.workers(surface)) > len(before), "a new worker")  # noqa: B023
             wait_until(lambda: answers(getattr(survivor, surface)), "the surface answers")
 
-    def test_a_worker_ends_however_often_it_is_told_to(self, survivor: MaimServer) -> None:
+    def test_worker_ends_on_repeated_signals(self, survivor: MaimServer) -> None:
         worker = psutil.Process(survivor.workers("public")[-1])
 
         with suppress(ProcessLookupError):
@@ -148,7 +148,7 @@ class TestRecovery:
         wait_until(lambda: is_over(worker), "the worker ends")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
 
-    def test_a_killed_group_comes_back_and_leaves_no_orphans(self, survivor: MaimServer) -> None:
+    def test_killed_group_is_restarted_and_leaves_no_orphans(self, survivor: MaimServer) -> None:
         worker = psutil.Process(survivor.workers("public")[-1])
         group = worker.parent()
         assert group is not None
@@ -160,7 +160,7 @@ class TestRecovery:
         wait_until(lambda: survivor.workers("public")[-1] != worker.pid, "a new worker")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
 
-    def test_the_other_surface_does_not_notice(self, survivor: MaimServer) -> None:
+    def test_other_surface_keeps_serving(self, survivor: MaimServer) -> None:
         before = survivor.workers("internal")
         worker = psutil.Process(survivor.workers("public")[-1])
         group = worker.parent()
@@ -176,7 +176,7 @@ class TestRecovery:
         wait_until(lambda: is_over(worker), "the worker notices that its master is gone")
         wait_until(lambda: answers(survivor.public), "the public surface answers")
 
-    def test_metrics_are_summed_over_all_workers_also_those_that_died(self, survivor: MaimServer) -> None:
+    def test_metrics_are_summed_over_all_workers_including_dead_ones(self, survivor: MaimServer) -> None:
         def served() -> int:
             text = get(f"{survivor.internal}/metrics").text
             rows = re.findall(r"^maim_http_requests_total\{(.*)\} (\d+)\.0$", text, re.MULTILINE)
@@ -199,7 +199,7 @@ class TestRecovery:
 
 
 class TestStop:
-    def test_sigterm_lets_requests_in_flight_finish(self, tmp_path: Path) -> None:
+    def test_sigterm_lets_running_requests_finish(self, tmp_path: Path) -> None:
         with MaimServer(tmp_path, "maim_stop") as maim, maim.client() as idle:
             idle.post("/api/v1/auth/register", json=CREDENTIALS)
             logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=30) for _ in range(5)]
@@ -222,7 +222,7 @@ class TestStop:
             assert_free(maim.public_port)
             assert_free(maim.internal_port)
 
-    def test_a_request_that_never_ends_does_not_hold_it_up(self, tmp_path: Path) -> None:
+    def test_endless_request_does_not_delay_the_stop(self, tmp_path: Path) -> None:
         with MaimServer(tmp_path, "maim_stuck") as maim:
             upload = HTTPConnection("127.0.0.1", maim.internal_port)
             begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "never", ')
@@ -234,7 +234,7 @@ class TestStop:
             upload.close()
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["as Ctrl-C", "as systemd"])
-    def test_a_signal_to_every_process_at_once(self, tmp_path: Path, signum: int) -> None:
+    def test_signal_to_every_process_stops_the_server(self, tmp_path: Path, signum: int) -> None:
         with MaimServer(tmp_path, "maim_all") as maim:
             processes = family(maim)
 
@@ -245,7 +245,7 @@ class TestStop:
             assert all(is_over(process) for process in processes)
             assert "Traceback" not in maim.log
 
-    def test_nothing_survives_a_killed_supervisor(self, tmp_path: Path) -> None:
+    def test_no_process_survives_a_killed_supervisor(self, tmp_path: Path) -> None:
         with MaimServer(tmp_path, "maim_beheaded") as maim:
             processes = family(maim)
             assert len(processes) >= 5  # the supervisor, two groups, a worker of each
@@ -258,7 +258,7 @@ class TestStop:
 
 
 def begin_upload(connection: HTTPConnection, path: str, part: bytes) -> None:
-    """Sends the head of a request and the first chunk of its body."""
+    """Send the head of a request and the first chunk of its body."""
     connection.putrequest("POST", path)
     for name, value in {**JSON, "Transfer-Encoding": "chunked"}.items():
         connection.putheader(name, value)
@@ -271,7 +271,7 @@ def send_chunk(connection: HTTPConnection, part: bytes, *, last: bool = False) -
 
 
 def finish(connection: HTTPConnection) -> tuple[int, bytes]:
-    """Waits for the answer: its status and body."""
+    """Wait for the response, and return its status and body."""
     with closing(connection):
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -318,7 +318,7 @@ class TestRunserver:
 
 
 class Deployment(NamedTuple):
-    """A server on a database and a Redis of its own, to be taken away."""
+    """A server with a database and a Redis of its own, which tests stop."""
 
     maim: MaimServer
     mariadb: MariaDB
@@ -329,7 +329,7 @@ class Deployment(NamedTuple):
         return answer.status_code, answer.json()["services"]
 
     def health(self) -> list[tuple[int, str]]:
-        """The status and the database's state, as each surface tells them."""
+        """Return the status and the state of the database from each surface."""
         found = [get(f"{url}/health") for url in (self.maim.public, self.maim.internal)]
         return [(answer.status_code, answer.json()["services"]["database"]) for answer in found]
 
@@ -344,7 +344,7 @@ ALL_HEALTHY = (200, {"api": "healthy", "database": "healthy", "cache": "healthy"
 
 
 class TestOutage:
-    def test_a_database_that_goes_away_and_comes_back(self, deployment: Deployment) -> None:
+    def test_server_recovers_when_the_database_comes_back(self, deployment: Deployment) -> None:
         maim = deployment.maim
         with maim.client() as public, maim.client("internal") as internal:
             public.post("/api/v1/auth/register", json=CREDENTIALS)
@@ -390,7 +390,7 @@ class TestOutage:
             for client, method, path, body in requests:
                 assert client.request(method, path, json=body).status_code in (200, 404), path
 
-    def test_health_answers_while_a_frozen_database_holds_others_up(self, deployment: Deployment) -> None:
+    def test_health_answers_while_the_database_is_frozen(self, deployment: Deployment) -> None:
         with closing(HTTPConnection("127.0.0.1", deployment.maim.internal_port, timeout=30)) as waiting:
             with frozen(deployment.mariadb):
                 waiting.request("GET", "/api/v2/tenants")
@@ -401,7 +401,7 @@ class TestOutage:
             assert finish(waiting)[0] == 200
         wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
 
-    def test_a_redis_that_goes_away_and_comes_back(self, deployment: Deployment) -> None:
+    def test_server_recovers_when_redis_comes_back(self, deployment: Deployment) -> None:
         deployment.redis.kill()
 
         assert deployment.ready() == (503, {**ALL_HEALTHY[1], "cache": "unhealthy"})

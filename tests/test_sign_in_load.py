@@ -1,4 +1,4 @@
-"""Many who sign in at once: the others are served beside them, and nobody tries passwords without end."""
+"""Many sign-ins at once: other requests are served, and attempts are throttled."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def login(client: httpx.Client, username: str, password: str = PASSWORD, address
 class TestReadsBesideLogins:
     @pytest.fixture
     def client(self, tmp_path: Path) -> Iterator[httpx.Client]:
-        """Alice, signed in on a server that counts no attempts."""
+        """A client of Alice on a server without a throttle."""
         with MaimServer(tmp_path, "maim_load", MAIM_AUTH_RATE="off") as maim, maim.client() as client:
             client.post("/api/v1/auth/register", json={"username": "alice", "password": PASSWORD})
             client.headers["Authorization"] = f"Bearer {login(client, 'alice').json()['access_token']}"
             yield client
 
-    def test_are_answered_while_logins_wait(self, client: httpx.Client) -> None:
+    def test_reads_are_answered_while_logins_wait(self, client: httpx.Client) -> None:
         with ThreadPoolExecutor(LOGINS) as pool:
             logins = [pool.submit(login, client, "alice") for _ in range(LOGINS)]
             reads_beside = 0
@@ -69,7 +69,7 @@ def all_done(futures: list[Future[httpx.Response]]) -> bool:
 
 
 class WaitingHasher(Argon2PasswordHasher):
-    """Hashes that end when they are told to, and know how many run."""
+    """A hasher that waits for the test, and counts running hashes."""
 
     memory_cost = 1024  # what is measured here is not the hash
 
@@ -91,11 +91,11 @@ class WaitingHasher(Argon2PasswordHasher):
 
 
 class Hasher(BoundedArgon2PasswordHasher, WaitingHasher):
-    """Ours, bounding those."""
+    """Our bounded hasher over the waiting one."""
 
 
 class TestHasher:
-    def test_runs_two_at_once_lets_some_wait_and_refuses_the_rest(self) -> None:
+    def test_two_hashes_run_some_wait_and_others_are_refused(self) -> None:
         hasher = Hasher()
         with ThreadPoolExecutor(hashers.ADMITTED + 1) as pool:
             hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
@@ -111,7 +111,7 @@ class TestHasher:
         assert hasher.verify(PASSWORD, encoded[0])
         assert not hasher.verify("password124", encoded[0])
 
-    def test_gives_its_place_back_when_a_hash_fails(self) -> None:
+    def test_failed_hash_gives_its_slot_back(self) -> None:
         hasher = Hasher()
         hasher.may_end.set()
 
@@ -124,7 +124,7 @@ class TestHasher:
 
 @pytest.fixture(scope="module")
 def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A server of one worker, or with Redis two; addresses are told by a proxy it trusts."""
+    """A server of one worker, or two with Redis, behind a trusted proxy that sends addresses."""
     directory = tmp_path_factory.mktemp("throttle")
     with (
         MaimServer(
@@ -140,7 +140,7 @@ def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client
 
 
 class TestThrottle:
-    """MAIM_AUTH_RATE, by accounts and addresses of each test's own: the counts are in the run's Redis."""
+    """MAIM_AUTH_RATE. Each test has its own accounts and addresses, because all share one Redis."""
 
     @pytest.fixture
     def address(self) -> str:
@@ -150,9 +150,7 @@ class TestThrottle:
     def account(self) -> str:
         return f"alice{secrets.token_hex(4)}"
 
-    def test_the_fourth_attempt_on_an_account_has_to_wait(
-        self, throttled: httpx.Client, account: str, address: str
-    ) -> None:
+    def test_fourth_attempt_on_an_account_is_429(self, throttled: httpx.Client, account: str, address: str) -> None:
         throttled.post(
             "/api/v1/auth/register",
             json={"username": account, "password": PASSWORD},
@@ -172,7 +170,7 @@ class TestThrottle:
         assert login(throttled, account, PASSWORD, "198.51.100.7").status_code == 429
         assert login(throttled, f"{account}2", PASSWORD, address).status_code == 400
 
-    def test_attempts_at_once_are_counted_together(self, throttled: httpx.Client, account: str) -> None:
+    def test_concurrent_attempts_are_counted_together(self, throttled: httpx.Client, account: str) -> None:
         with ThreadPoolExecutor(20) as pool:
             addresses = [f"2001:db8:1::{secrets.token_hex(2)}" for _ in range(20)]
             answers = list(pool.map(lambda address: login(throttled, account, address=address), addresses))

@@ -1,4 +1,4 @@
-"""The two surfaces over real sockets: what tells them apart, and how they take requests and refuse them."""
+"""The two surfaces over real sockets: separation by port, limits on requests, and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PUBLIC_PATHS, INTERNAL_PATHS = methods_of(PUBLIC), methods_of(INTERNAL)
 
 @pytest.fixture(scope="module")
 def bearer(server: MaimServer) -> dict[str, str]:
-    """The header of somebody who is signed in on the shared server."""
+    """Return the Authorization header of a new user on the shared server."""
     account = {"username": "surfaces", "password": "password123"}
     exchange(server.public_port, "POST", "/api/v1/auth/register", body=account)
     tokens = exchange(server.public_port, "POST", "/api/v1/auth/login", body=account).json
@@ -32,32 +32,32 @@ def bearer(server: MaimServer) -> dict[str, str]:
 # ---- the port decides
 
 
-def test_every_internal_path_is_nothing_to_the_public_port(server: MaimServer, bearer: dict[str, str]) -> None:
+def test_internal_path_is_404_on_the_public_port(server: MaimServer, bearer: dict[str, str]) -> None:
     for path in INTERNAL_PATHS.keys() - PUBLIC_PATHS.keys():
         for headers in ({}, bearer):
             answer = exchange(server.public_port, "GET", fill(path), headers=headers)
             assert (answer.status, answer.code, answer.is_plain_error) == (404, "NOT_FOUND", True), path
 
 
-def test_every_public_path_is_nothing_to_the_internal_port(server: MaimServer, bearer: dict[str, str]) -> None:
+def test_public_path_is_404_on_the_internal_port(server: MaimServer, bearer: dict[str, str]) -> None:
     for path in [*(PUBLIC_PATHS.keys() - INTERNAL_PATHS.keys()), "/admin/", "/admin/login/"]:
         for headers in ({}, bearer):
             answer = exchange(server.internal_port, "GET", fill(path), headers=headers)
             assert (answer.status, answer.code, answer.is_envelope) == (404, "NOT_FOUND", True), path
 
 
-def test_the_paths_that_both_have_are_these() -> None:
+def test_paths_of_both_surfaces_are_exactly_these() -> None:
     assert PUBLIC_PATHS.keys() & INTERNAL_PATHS.keys() == {"/", "/health", "/docs", "/api/v1/plugins/settings"}
 
 
-def test_a_path_of_both_is_each_surfaces_own(server: MaimServer) -> None:
-    """The internal one asks for a tenant, the public one for a token."""
+def test_path_of_both_surfaces_is_served_by_each(server: MaimServer) -> None:
+    """The internal surface requires a tenant, the public one a token."""
     assert exchange(server.internal_port, "GET", "/api/v1/plugins/settings").status == 400
     assert exchange(server.public_port, "GET", "/api/v1/plugins/settings").status == 401
 
 
-def test_only_the_admins_pages_have_sessions_and_forms(server: MaimServer) -> None:
-    """Whatever a browser has of the admin's cookies is nothing to the API."""
+def test_only_the_admin_uses_cookies(server: MaimServer) -> None:
+    """The API ignores the admin's cookies."""
     cookies = {"Cookie": f"csrftoken={'c' * 32}; sessionid={'s' * 32}"}
 
     assert "csrftoken=" in exchange(server.public_port, "GET", "/admin/login/").headers["set-cookie"]
@@ -79,7 +79,7 @@ def test_only_the_admins_pages_have_sessions_and_forms(server: MaimServer) -> No
     ],
     ids=lambda claim: next(iter(claim)),
 )
-def test_nothing_a_client_says_makes_the_public_port_internal(server: MaimServer, claim: dict[str, str]) -> None:
+def test_no_header_makes_the_public_port_internal(server: MaimServer, claim: dict[str, str]) -> None:
     other = server.internal_port
     headers = {name: value.format(other=other) for name, value in claim.items()}
     for host in ("x", f"x:{other}", f"127.0.0.1:{other}", "localhost:8000", None):
@@ -88,14 +88,14 @@ def test_nothing_a_client_says_makes_the_public_port_internal(server: MaimServer
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:{other}/api/v2/tenants", "//127.0.0.1:{other}/api/v2/tenants"])
-def test_nor_does_the_request_line(server: MaimServer, target: str) -> None:
+def test_no_request_line_makes_the_public_port_internal(server: MaimServer, target: str) -> None:
     other = server.internal_port
     answer = exchange(server.public_port, "GET", target.format(other=other), host=f"127.0.0.1:{other}")
 
     assert answer.status == 404
 
 
-def test_nothing_a_client_says_makes_the_internal_port_public(server: MaimServer, bearer: dict[str, str]) -> None:
+def test_no_header_makes_the_internal_port_public(server: MaimServer, bearer: dict[str, str]) -> None:
     other = server.public_port
     for host in (f"localhost:{other}", f"127.0.0.1:{other}"):
         headers = {**bearer, "X-Forwarded-Host": host, "X-Forwarded-Port": str(other)}
@@ -103,7 +103,7 @@ def test_nothing_a_client_says_makes_the_internal_port_public(server: MaimServer
         assert (answer.status, answer.is_envelope) == (404, True)
 
 
-def test_a_port_of_neither_serves_nothing() -> None:
+def test_other_port_serves_nothing() -> None:
     from maim.wsgi import application  # sets Django up, which pytest has done by now
 
     answers: list[str] = []
@@ -116,7 +116,7 @@ def test_a_port_of_neither_serves_nothing() -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])
-def test_two_surfaces_on_one_port_do_not_start(server: MaimServer, command: str) -> None:
+def test_two_surfaces_on_one_port_stop_the_start(server: MaimServer, command: str) -> None:
     port = server.public_port
     with pytest.raises(subprocess.CalledProcessError) as failure:
         server.manage(command, MAIM_PUBLIC_BIND=f"127.0.0.1:{port}", MAIM_INTERNAL_BIND=f"127.0.0.2:{port}")
@@ -130,8 +130,8 @@ def test_two_surfaces_on_one_port_do_not_start(server: MaimServer, command: str)
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
-def test_a_trailing_slash_changes_nothing(surface: Any, server: MaimServer, bearer: dict[str, str]) -> None:
-    """Asked of each route, with ids that name nothing and bodies that are refused, so that nothing changes."""
+def test_trailing_slash_is_optional(surface: Any, server: MaimServer, bearer: dict[str, str]) -> None:
+    """Each route gets unknown ids and invalid bodies, so that nothing changes."""
     port = server.public_port if surface == PUBLIC else server.internal_port
     nowhere = exchange(port, "GET", "/api/nowhere", headers=bearer)
     for route in routes(surface):
@@ -149,7 +149,7 @@ def test_a_trailing_slash_changes_nothing(surface: Any, server: MaimServer, bear
             assert with_slash.code == without.code, route
 
 
-def test_a_body_survives_the_slash(server: MaimServer, bearer: dict[str, str]) -> None:
+def test_body_is_read_with_a_trailing_slash(server: MaimServer, bearer: dict[str, str]) -> None:
     made = exchange(server.public_port, "POST", "/api/v1/agents/", headers=bearer, body={"name": "with a slash"})
     found = exchange(server.public_port, "GET", f"/api/v1/agents/{made.json['id']}/", headers=bearer)
 
@@ -159,7 +159,7 @@ def test_a_body_survives_the_slash(server: MaimServer, bearer: dict[str, str]) -
 # ---- bodies
 
 
-def test_chunked_bodies_arrive(server: MaimServer, bearer: dict[str, str]) -> None:
+def test_chunked_body_is_read(server: MaimServer, bearer: dict[str, str]) -> None:
     agent = {"name": "chunked", "description": "x" * 2000}
     tenant = {"tenant_name": "Chunked", "tenant_type": "enterprise"}
 
@@ -171,7 +171,7 @@ def test_chunked_bodies_arrive(server: MaimServer, bearer: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["plain", "chunked"])
-def test_a_body_may_have_one_mib_and_no_more(server: MaimServer, chunked: bool) -> None:
+def test_body_of_more_than_one_mib_is_413(server: MaimServer, chunked: bool) -> None:
     body = json.dumps({"api_key": "x"}).encode()
     enough, too_much = (body + b" " * (size - len(body)) for size in (MIB, MIB + 1))
     for port, path, enveloped in (
@@ -191,7 +191,7 @@ def test_a_body_may_have_one_mib_and_no_more(server: MaimServer, chunked: bool) 
 
 
 def ask(server: MaimServer, request: str, **sent: Any) -> Answer:
-    """Sends `<surface> <method> <path>`."""
+    """Send `<surface> <method> <path>`."""
     surface, method, path = request.split(" ")
     return exchange(getattr(server, f"{surface}_port"), method, path, **sent)
 
@@ -210,7 +210,7 @@ def ask(server: MaimServer, request: str, **sent: Any) -> Answer:
         ("internal GET /admin/", True),
     ],
 )
-def test_404(server: MaimServer, request_line: str, enveloped: bool) -> None:
+def test_unknown_path_is_404(server: MaimServer, request_line: str, enveloped: bool) -> None:
     answer = ask(server, request_line)
 
     assert (answer.status, answer.code) == (404, "NOT_FOUND")
@@ -230,7 +230,9 @@ def test_404(server: MaimServer, request_line: str, enveloped: bool) -> None:
         ("internal OPTIONS /api/v2/agents", {"get", "head", "post"}, True),
     ],
 )
-def test_405(server: MaimServer, bearer: dict[str, str], request_line: str, allowed: set[str], enveloped: bool) -> None:
+def test_unknown_method_is_405(
+    server: MaimServer, bearer: dict[str, str], request_line: str, allowed: set[str], enveloped: bool
+) -> None:
     answer = ask(server, request_line, headers=bearer)
 
     assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")
@@ -247,7 +249,9 @@ def test_405(server: MaimServer, bearer: dict[str, str], request_line: str, allo
         ("internal POST /api/v1/usage/log", True),
     ],
 )
-def test_415(server: MaimServer, bearer: dict[str, str], request_line: str, enveloped: bool) -> None:
+def test_other_media_type_is_415(
+    server: MaimServer, bearer: dict[str, str], request_line: str, enveloped: bool
+) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"):
         headers = {**bearer, "Content-Type": content_type}
         answer = ask(server, request_line, headers=headers, content=b'{"action": "x"}')
@@ -260,7 +264,7 @@ def test_415(server: MaimServer, bearer: dict[str, str], request_line: str, enve
 
 
 @pytest.mark.parametrize("sent", ["a", "Aa0._-" * 10, "x" * 64])
-def test_a_good_request_id_is_kept_everywhere(server: MaimServer, sent: str) -> None:
+def test_valid_request_id_is_kept_everywhere(server: MaimServer, sent: str) -> None:
     answer = exchange(server.internal_port, "GET", "/api/v2/tenants", headers={"X-Request-ID": sent})
 
     assert answer.headers["X-Request-ID"] == answer.json["request_id"] == sent
@@ -268,7 +272,7 @@ def test_a_good_request_id_is_kept_everywhere(server: MaimServer, sent: str) -> 
 
 
 @pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "ключ".encode().decode("latin-1"), "a\tb", "<script>"])
-def test_another_is_replaced_everywhere(server: MaimServer, sent: str | None) -> None:
+def test_invalid_request_id_is_replaced_everywhere(server: MaimServer, sent: str | None) -> None:
     headers = {} if sent is None else {"X-Request-ID": sent}
     answer = exchange(server.internal_port, "GET", "/api/v2/tenants/nothing", headers=headers)
 
@@ -279,7 +283,7 @@ def test_another_is_replaced_everywhere(server: MaimServer, sent: str | None) ->
 
 
 @pytest.mark.parametrize(("surface", "path"), [("public", "/health"), ("public", "/nothing"), ("internal", "/nothing")])
-def test_every_answer_names_its_request(server: MaimServer, surface: str, path: str) -> None:
+def test_every_response_has_its_request_id(server: MaimServer, surface: str, path: str) -> None:
     answer = exchange(getattr(server, f"{surface}_port"), "GET", path, headers={"X-Request-ID": "mine"})
 
     assert answer.headers["X-Request-ID"] == "mine"

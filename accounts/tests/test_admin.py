@@ -1,14 +1,12 @@
-"""Users in the operators' admin, and how the admin is entered."""
+"""Users in the operators' admin, and its login."""
 
 from __future__ import annotations
 
-from io import StringIO
 from typing import Any, ClassVar
 
 import pytest
 from django.contrib.admin.utils import quote
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
@@ -38,13 +36,13 @@ def password_page(user: User) -> str:
 # ---- the door
 
 
-def test_a_page_sends_a_visitor_to_the_login_page(public: SurfaceClient) -> None:
+def test_visitor_is_redirected_to_the_login_page(public: SurfaceClient) -> None:
     response = public.get("/admin/")
 
     assert (response.status_code, response["Location"]) == (302, "/admin/login/?next=/admin/")
 
 
-def test_a_user_who_is_no_operator_does_not_get_in(alice: Person) -> None:
+def test_user_without_is_staff_cannot_log_in(alice: Person) -> None:
     assert "correct username and password for a staff account" in log_in("alice").content.decode()
 
     client = SurfaceClient()
@@ -53,23 +51,23 @@ def test_a_user_who_is_no_operator_does_not_get_in(alice: Person) -> None:
     assert client.get(url(User))["Location"].startswith("/admin/login/")
 
 
-def test_a_token_of_the_api_opens_nothing(alice: Person, olivia: Operator) -> None:
+def test_access_token_does_not_authenticate(alice: Person, olivia: Operator) -> None:
     User.objects.filter(pk=alice.user.pk).update(is_staff=True, is_superuser=True)
 
     assert alice.client.get("/admin/").status_code == 302
 
 
-def test_a_wrong_password_is_an_error_of_the_form(olivia: Operator) -> None:
+def test_wrong_password_is_a_form_error(olivia: Operator) -> None:
     response = log_in("olivia", "wrong password")
 
     assert response.status_code == 200
     assert "correct username and password" in response.content.decode()
 
 
-def test_too_many_attempts_are_an_error_of_the_form(olivia: Operator, settings: Any) -> None:
+def test_too_many_attempts_are_a_form_error(olivia: Operator, settings: Any) -> None:
     settings.REDIS_URL = None
     settings.AUTH_RATE = AuthRate(2, 60)
-    throttle._alone().storage.reset()
+    throttle._memory_limiter().storage.reset()
 
     answers = [log_in("olivia", "wrong password") for _ in range(3)]
 
@@ -77,7 +75,7 @@ def test_too_many_attempts_are_an_error_of_the_form(olivia: Operator, settings: 
     assert ["Too many attempts" in answer.content.decode() for answer in answers] == [False, False, True]
 
 
-def test_a_full_hashing_queue_is_an_error_of_the_form(olivia: Operator, settings: Any) -> None:
+def test_full_hashing_queue_is_a_form_error(olivia: Operator, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["accounts.tests.test_admin.FullHasher"]
 
     response = log_in("nobody", "wrong password")
@@ -86,14 +84,14 @@ def test_a_full_hashing_queue_is_an_error_of_the_form(olivia: Operator, settings
     assert "Too many people are signing in" in response.content.decode()
 
 
-def test_the_name_on_the_door(public: SurfaceClient) -> None:
+def test_login_page_shows_the_site_header(public: SurfaceClient) -> None:
     assert "maim" in public.get(LOGIN).context["site_header"]
 
 
 # ---- users
 
 
-def test_an_operator_adds_a_user(olivia: Operator) -> None:
+def test_operator_adds_a_user(olivia: Operator) -> None:
     response = olivia.add(
         User, username="dora", email="dora@example.org", password=PASSWORD, password_again=PASSWORD, is_staff="on"
     )
@@ -119,7 +117,7 @@ def test_an_operator_adds_a_user(olivia: Operator) -> None:
         ({"password_again": "another password"}, "password_again", "The two passwords differ"),
     ],
 )
-def test_what_a_new_user_may_not_be(
+def test_invalid_new_user_is_refused(
     olivia: Operator, alice: Person, fields: dict[str, str], field: str, sentence: str
 ) -> None:
     before = AuditEntry.objects.count()
@@ -133,7 +131,7 @@ def test_what_a_new_user_may_not_be(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_transaction_waits_for_a_password_to_be_hashed(olivia: Operator, settings: Any) -> None:
+def test_password_is_hashed_outside_of_transactions(olivia: Operator, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["accounts.tests.test_admin.NoticingHasher"]
 
     olivia.add(User, username="dora", password=PASSWORD, password_again=PASSWORD)
@@ -143,7 +141,7 @@ def test_no_transaction_waits_for_a_password_to_be_hashed(olivia: Operator, sett
     assert NoticingHasher.in_transaction == [False, False]
 
 
-def test_an_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
+def test_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
     olivia.change(alice.user, email="alice@example.org", is_staff="on")
 
     alice.user.refresh_from_db()
@@ -153,14 +151,14 @@ def test_an_operator_changes_a_user(olivia: Operator, alice: Person) -> None:
     assert entry.after == {"email": "alice@example.org", "is_staff": True}
 
 
-def test_a_deactivated_user_is_signed_out(olivia: Operator, alice: Person) -> None:
+def test_deactivated_user_is_signed_out(olivia: Operator, alice: Person) -> None:
     olivia.change(alice.user, is_active=[])
 
     assert olivia.audit_of("user.update").after == {"is_active": False}
     assert alice.client.get("/api/v1/auth/me").status_code == 401
 
 
-def test_a_taken_address_is_an_error_of_the_form(olivia: Operator, alice: Person, charlie: Person) -> None:
+def test_taken_email_is_a_form_error(olivia: Operator, alice: Person, charlie: Person) -> None:
     olivia.change(alice.user, email="one@example.org")
 
     response = olivia.change(charlie.user, email="ONE@example.org")
@@ -169,14 +167,14 @@ def test_a_taken_address_is_an_error_of_the_form(olivia: Operator, alice: Person
     assert User.objects.get(pk=charlie.user.pk).email is None
 
 
-def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, alice: Person) -> None:
+def test_unchanged_form_changes_nothing(olivia: Operator, alice: Person) -> None:
     before = AuditEntry.objects.count()
 
     assert olivia.change(alice.user).status_code == 302
     assert AuditEntry.objects.count() == before
 
 
-def test_an_operator_sets_a_password(olivia: Operator, alice: Person) -> None:
+def test_operator_sets_a_password(olivia: Operator, alice: Person) -> None:
     page = password_page(alice.user)
     assert page in olivia.get(url(alice.user, "change")).content.decode()
 
@@ -189,7 +187,7 @@ def test_an_operator_sets_a_password(olivia: Operator, alice: Person) -> None:
     assert (entry.object_id, entry.before, entry.after) == (alice.user.pk, None, None)
 
 
-def test_a_weak_password_is_an_error_of_the_form(olivia: Operator, alice: Person) -> None:
+def test_weak_password_is_a_form_error(olivia: Operator, alice: Person) -> None:
     page = password_page(alice.user)
 
     response = olivia.submit(page, password="short", password_again="short")
@@ -198,7 +196,7 @@ def test_a_weak_password_is_an_error_of_the_form(olivia: Operator, alice: Person
     assert User.objects.get(pk=alice.user.pk).check_password(PASSWORD)
 
 
-def test_an_operator_changes_their_own_password_and_stays_signed_in(olivia: Operator) -> None:
+def test_operator_changes_their_own_password_and_stays_signed_in(olivia: Operator) -> None:
     response = olivia.submit(
         "/admin/password_change/", old_password=PASSWORD, new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD
     )
@@ -216,17 +214,17 @@ def test_an_operator_changes_their_own_password_and_stays_signed_in(olivia: Oper
         (PASSWORD, "short", "The password must have at least 8 characters"),
     ],
 )
-def test_an_own_password_that_is_refused(olivia: Operator, old: str, new: str, sentence: str) -> None:
+def test_refused_own_password_is_a_form_error(olivia: Operator, old: str, new: str, sentence: str) -> None:
     response = olivia.submit("/admin/password_change/", old_password=old, new_password1=new, new_password2=new)
 
     assert sentence in response.content.decode()
     assert User.objects.get(pk=olivia.user.pk).check_password(PASSWORD)
 
 
-def test_guesses_at_an_own_old_password_are_counted(olivia: Operator, settings: Any) -> None:
+def test_wrong_old_passwords_are_throttled(olivia: Operator, settings: Any) -> None:
     settings.REDIS_URL = None
     settings.AUTH_RATE = AuthRate(1, 60)
-    throttle._alone().storage.reset()
+    throttle._memory_limiter().storage.reset()
     fields = {"old_password": "wrong", "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
 
     answers = [olivia.submit("/admin/password_change/", **fields).content.decode() for _ in range(2)]
@@ -234,7 +232,7 @@ def test_guesses_at_an_own_old_password_are_counted(olivia: Operator, settings: 
     assert ["Too many attempts" in answer for answer in answers] == [False, True]
 
 
-def test_an_operator_deletes_a_user_who_owns_nothing(olivia: Operator, alice: Person) -> None:
+def test_operator_deletes_a_user_without_tenants(olivia: Operator, alice: Person) -> None:
     alice.tenant.delete()
 
     response = olivia.delete(alice.user)
@@ -250,7 +248,7 @@ def test_an_operator_deletes_a_user_who_owns_nothing(olivia: Operator, alice: Pe
     }
 
 
-def test_the_owner_of_a_tenant_cannot_be_deleted(olivia: Operator, alice: Person) -> None:
+def test_owner_of_a_tenant_cannot_be_deleted(olivia: Operator, alice: Person) -> None:
     page = olivia.get(url(alice.user, "delete")).content.decode()
     assert "would require deleting the following protected related objects" in page
     assert "alice&#x27;s Personal Tenant" in page
@@ -261,7 +259,7 @@ def test_the_owner_of_a_tenant_cannot_be_deleted(olivia: Operator, alice: Person
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_tenant_gained_after_the_page_was_made_refuses_the_deletion_too(
+def test_deletion_is_refused_if_the_user_got_a_tenant_meanwhile(
     olivia: Operator, alice: Person, charlie: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     charlie.tenant.delete()
@@ -294,7 +292,7 @@ def test_operators_delete_users_in_bulk(olivia: Operator, alice: Person, charlie
     assert sorted(deleted.values_list("object_id", flat=True)) == sorted(rows)
 
 
-def test_users_are_found_by_name_whatever_its_case(olivia: Operator, alice: Person, charlie: Person) -> None:
+def test_users_are_found_by_name_in_any_case(olivia: Operator, alice: Person, charlie: Person) -> None:
     sign_in("Ödön")
 
     def found(q: str) -> list[str]:
@@ -305,7 +303,7 @@ def test_users_are_found_by_name_whatever_its_case(olivia: Operator, alice: Pers
     assert found(alice.user.pk) == ["alice"]
 
 
-def test_who_may_only_look_sets_no_password(alice: Person) -> None:
+def test_operator_with_read_access_cannot_set_a_password(alice: Person) -> None:
     oscar = sign_in("oscar", is_superuser=False)
     page = password_page(alice.user)
 
@@ -315,45 +313,8 @@ def test_who_may_only_look_sets_no_password(alice: Person) -> None:
     assert User.objects.get(pk=alice.user.pk).check_password(PASSWORD)
 
 
-# ---- manage.py createsuperuser
-
-
-def test_createsuperuser_makes_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", "root")
-    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-    monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "root@example.org")
-
-    call_command("createsuperuser", interactive=False, stdout=StringIO())
-
-    root = User.objects.get()
-    assert (root.username, root.email, root.is_staff, root.is_superuser) == ("root", "root@example.org", True, True)
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.actor_kind, entry.actor_label) == (
-        "user.create",
-        "command",
-        "manage.py createsuperuser",
-    )
-    assert log_in("root").status_code == 302
-
-
-@pytest.mark.parametrize(
-    ("username", "password", "sentence"),
-    [
-        ("ALICE", PASSWORD, "This username is already taken"),
-        ("root", "short", "The password must have at least 8 characters"),
-    ],
-)
-def test_createsuperuser_says_what_is_wrong(
-    alice: Person, monkeypatch: pytest.MonkeyPatch, username: str, password: str, sentence: str
-) -> None:
-    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
-
-    with pytest.raises(CommandError, match=sentence):
-        call_command("createsuperuser", interactive=False, username=username, email="root@example.org")
-
-
 class NoticingHasher(MD5PasswordHasher):
-    """Notes whether a transaction is open while it hashes."""
+    """A hasher that records whether a transaction is open."""
 
     in_transaction: ClassVar[list[bool]] = []
 
@@ -363,7 +324,7 @@ class NoticingHasher(MD5PasswordHasher):
 
 
 class FullHasher:
-    """Stands in for a queue that eight others already wait in."""
+    """A hasher with a full queue."""
 
     algorithm = "full"
 
@@ -374,7 +335,7 @@ class FullHasher:
         return "salt"
 
 
-def test_the_login_page_works_on_a_real_server(server: MaimServer) -> None:
+def test_login_page_works_on_a_real_server(server: MaimServer) -> None:
     server.manage(
         "createsuperuser",
         "--noinput",
@@ -392,6 +353,6 @@ def test_the_login_page_works_on_a_real_server(server: MaimServer) -> None:
         assert client.get("/admin/").status_code == 200
 
 
-def test_the_slash_after_admin_may_be_left_out(public: SurfaceClient, olivia: Operator) -> None:
+def test_slash_after_admin_is_optional(public: SurfaceClient, olivia: Operator) -> None:
     assert public.send("GET", "/admin")["Location"].startswith("/admin/login/")
     assert olivia.client.send("GET", "/admin").status_code == 200

@@ -1,4 +1,4 @@
-"""`manage.py changepassword`: the operator's way to a new password, by the rules of all others."""
+"""`manage.py changepassword`, which follows the rules of the service."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.support.people import Person
 
 
 @pytest.fixture
-def types(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the operator types, in order; there is no terminal here to type at."""
+def passwords(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passwords that the operator types, in order, without a terminal."""
     typed: list[str] = []
     monkeypatch.setattr(getpass, "getpass", lambda prompt: typed.pop(0))
     return typed
 
 
-def test_the_new_password_holds_and_all_sessions_end(alice: Person, public: SurfaceClient, types: list[str]) -> None:
-    types += ["correct horse", "correct horse"]
+def test_new_password_is_valid_and_all_sessions_end(alice: Person, public: SurfaceClient, passwords: list[str]) -> None:
+    passwords += ["correct horse", "correct horse"]
 
     call_command("changepassword", "ALICE")
 
@@ -39,8 +39,8 @@ def test_the_new_password_holds_and_all_sessions_end(alice: Person, public: Surf
 @pytest.mark.parametrize(
     ("typed", "sentence"), [(["one password", "another one"], "differ"), (["short", "short"], "at least 8")]
 )
-def test_what_is_refused_changes_nothing(alice: Person, types: list[str], typed: list[str], sentence: str) -> None:
-    types += typed
+def test_refused_password_changes_nothing(alice: Person, passwords: list[str], typed: list[str], sentence: str) -> None:
+    passwords += typed
 
     with pytest.raises(CommandError, match=sentence):
         call_command("changepassword", "alice")
@@ -49,6 +49,6 @@ def test_what_is_refused_changes_nothing(alice: Person, types: list[str], typed:
 
 
 @pytest.mark.django_db
-def test_an_unknown_user_is_said_to_be_unknown() -> None:
+def test_unknown_user_is_refused() -> None:
     with pytest.raises(CommandError, match="no user 'nobody'"):
         call_command("changepassword", "nobody")

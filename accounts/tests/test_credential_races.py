@@ -1,6 +1,6 @@
-"""Sign-ins, refreshes and password changes under way while the password or the account changes.
+"""Sign-ins, refreshes and password changes that run while the password or the account changes.
 
-A test stops one request just after it has checked a password, makes the change, and lets the request go on.
+A test pauses one request just after it has checked a password, makes the change, and resumes the request.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts import services, tokens
-from accounts.bulk_import import adopt_users, former_password
+from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
 from core.actor import Actor, ActorKind
-from core.db import Wanted
+from core.db import RowUpdate
 from core.errors import NotFound
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
@@ -42,7 +42,7 @@ BCRYPT = "accounts.hashers.FormerPasswordHasher"
 
 
 class Pause:
-    """Where a request in another thread stops, until the test lets it go on."""
+    """A point at which a request in another thread waits for the test."""
 
     def __init__(self) -> None:
         self._is_mine = threading.local()
@@ -96,7 +96,7 @@ def at_once(*functions: Callable[[], Any]) -> list[Any]:
 
 @pytest.fixture
 def after_check(monkeypatch: pytest.MonkeyPatch) -> Pause:
-    """Stops a request that has just compared a password with its hash."""
+    """A pause of a request that has just compared a password with its hash."""
     pause = Pause()
     monkeypatch.setattr(hashers, "verify_password", pause.after(hashers.verify_password))
     return pause
@@ -104,7 +104,7 @@ def after_check(monkeypatch: pytest.MonkeyPatch) -> Pause:
 
 @pytest.fixture
 def checking_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has two requests compare their passwords before either goes on; later comparisons are free."""
+    """A barrier at which two requests wait after comparing their passwords. Later comparisons pass."""
     both, verify = threading.Barrier(2), hashers.verify_password
     seen = threading.local()
 
@@ -135,7 +135,7 @@ def is_refused(response: Any) -> bool:
 
 
 def is_signed_in(response: Any) -> bool:
-    """Tell whether the tokens of a login or refresh are good now."""
+    """Return whether the tokens of a login or refresh are valid."""
     if response.status_code != 200:
         return False
     me = SurfaceClient(token=response.json()["access_token"]).get("/api/v1/auth/me")
@@ -179,7 +179,7 @@ def _import(user: User, **fields: Any) -> None:
     wanted = copy(stored)
     for name, value in fields.items():
         setattr(wanted, name, value)
-    adopt_users(actor=OPERATOR, new=[], changed=[Wanted(stored, wanted)])
+    import_users(actor=OPERATOR, new=[], changed=[RowUpdate(stored, wanted)])
 
 
 def import_password(user: User) -> None:
@@ -309,7 +309,7 @@ class TestAdminSignIn:
         assert self.is_inside(olivia.client)
 
     def test_session_ends_for_good_under_a_former_secret_key(self, olivia: Operator, settings: Any) -> None:
-        """Django also takes sessions that were signed with a key of SECRET_KEY_FALLBACKS."""
+        """Django also accepts sessions signed with a key of SECRET_KEY_FALLBACKS."""
         settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
         settings.SECRET_KEY = "a new key, which is as long as they ought to be"
         user = User.objects.get(pk=olivia.user.pk)
@@ -324,7 +324,7 @@ class TestAdminSignIn:
 class TestHashUpgrade:
     @pytest.fixture(params=["bcrypt", "fewer iterations"])
     def alice_before(self, request: pytest.FixtureRequest, alice: Person, settings: Any) -> User:
-        """Alice, whose password is stored under an algorithm or parameters of earlier."""
+        """Alice, whose password has a hash with an older algorithm or older parameters."""
         settings.PASSWORD_HASHERS = [MD5, BCRYPT]
         encoded = str(former_password(bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()))
         if request.param == "fewer iterations":
@@ -360,7 +360,7 @@ class TestHashUpgrade:
         assert is_signed_in(login(NEW_PASSWORD))
 
     @pytest.mark.usefixtures("checking_together")
-    def test_two_sign_ins_at_once_both_succeed(self, alice_before: User) -> None:
+    def test_concurrent_sign_ins_both_succeed(self, alice_before: User) -> None:
         answers = at_once(login, login)
 
         assert [is_signed_in(answer) for answer in answers] == [True, True], [each.content for each in answers]
@@ -383,7 +383,7 @@ class TestPasswordChange:
         return post("password", {"old_password": PASSWORD, "new_password": new_password}, token)
 
     @pytest.mark.usefixtures("checking_together")
-    def test_of_two_at_once_with_the_same_old_password_one_wins(self, alice: Person) -> None:
+    def test_one_of_two_concurrent_changes_wins(self, alice: Person) -> None:
         other = login().json()["access_token"]
         wanted = (NEW_PASSWORD, LAST_PASSWORD)
 
@@ -427,7 +427,7 @@ class TestPasswordChange:
         assert User.objects.get(pk=olivia.user.pk).check_password(NEW_PASSWORD)
         assert olivia.client.get("/admin/").status_code == 302
 
-    def test_operator_sets_the_password_of_a_user_who_is_gone(self, db: None) -> None:
+    def test_operator_cannot_set_the_password_of_a_deleted_user(self, db: None) -> None:
         user = services.create_user(actor=OPERATOR, username="alice", password=PASSWORD)
         services.delete_user(actor=OPERATOR, user_id=user.pk)
 
@@ -459,7 +459,7 @@ class TestRefresh:
         assert under_way.result(WAIT).status_code == 401
 
     @pytest.mark.parametrize("change", CHANGES)
-    def test_pair_of_a_refresh_in_its_transaction_ends_with_the_change(
+    def test_tokens_of_a_concurrent_refresh_end_with_the_change(
         self, alice: Person, pair: tokens.TokenPair, change: Change, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pause = Pause()
@@ -475,7 +475,7 @@ class TestRefresh:
         assert not is_signed_in(under_way.result(WAIT))
 
 
-def test_of_two_sign_outs_at_once_one_wins(alice: Person) -> None:
+def test_one_of_two_concurrent_sign_outs_wins(alice: Person) -> None:
     pair = services.sign_in(actor=OPERATOR, user=alice.user)
 
     answers = at_once(*[lambda: post("logout", {"refresh_token": pair.refresh})] * 4)

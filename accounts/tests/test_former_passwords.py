@@ -1,4 +1,4 @@
-"""Passwords of the system before: they go on working, and are hashed anew at the first sign-in."""
+"""Imported passwords, which stay valid and are hashed anew at the first sign-in."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ ACROSS_THE_CUT = "a" + "密" * 40
 
 @pytest.fixture(autouse=True)
 def _hashed_as_shipped(_quick_and_unthrottled: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the algorithms as they ship, at the least that a hash can cost."""
+    """The real algorithms, with the lowest cost."""
     settings.PASSWORD_HASHERS = SHIPPED_HASHERS
     for name, least in (("time_cost", 1), ("memory_cost", 64), ("parallelism", 1)):
         monkeypatch.setattr(hashers.BoundedArgon2PasswordHasher, name, least)
 
 
 def hashed(password: str, prefix: str = "$2b$", *, cost: int = 4) -> str:
-    """A hash as the system before made it, which cut what was longer than 72 bytes."""
+    """Return a hash like the former system, which truncated passwords at 72 bytes."""
     salt = prefix.encode() + bcrypt.gensalt(cost)[4:]
     return bcrypt.hashpw(password.encode()[:72], salt).decode()
 
 
-def came_over(password: str = PASSWORD, prefix: str = "$2b$", **fields: Any) -> User:
-    """Alice, with a password from there."""
+def imported_alice(password: str = PASSWORD, prefix: str = "$2b$", **fields: Any) -> User:
+    """Alice with an imported password."""
     stored = former_password(hashed(password, prefix))
     assert stored is not None
     user = User(password=stored, **fields)
@@ -63,8 +63,8 @@ def stored(user: User) -> str:
 
 
 @contextmanager
-def all_places_taken() -> Iterator[None]:
-    """As many hash and wait as may."""
+def full_hash_queue() -> Iterator[None]:
+    """A queue with all slots taken."""
     for _ in range(hashers.ADMITTED):
         assert hashers._admitted.acquire(blocking=False)
     try:
@@ -74,10 +74,10 @@ def all_places_taken() -> Iterator[None]:
             hashers._admitted.release()
 
 
-class TestSigningIn:
+class TestSignIn:
     @pytest.mark.parametrize("prefix", PREFIXES)
-    def test_the_same_password_is_good(self, public: SurfaceClient, prefix: str) -> None:
-        came_over(prefix=prefix)
+    def test_same_password_is_valid(self, public: SurfaceClient, prefix: str) -> None:
+        imported_alice(prefix=prefix)
 
         response = login(public, PASSWORD)
 
@@ -86,8 +86,8 @@ class TestSigningIn:
         assert SurfaceClient(token=token).get("/api/v1/auth/me").json()["username"] == "alice"
 
     @pytest.mark.parametrize("prefix", PREFIXES)
-    def test_another_password_is_not(self, public: SurfaceClient, prefix: str) -> None:
-        user = came_over(prefix=prefix)
+    def test_other_password_is_refused(self, public: SurfaceClient, prefix: str) -> None:
+        user = imported_alice(prefix=prefix)
         before = stored(user)
 
         answers = [login(public, wrong) for wrong in ("correct hors", "correct horse ", "Correct horse", hashed("x"))]
@@ -96,8 +96,8 @@ class TestSigningIn:
         assert {answer.json()["detail"] for answer in answers} == {"Incorrect username or password"}
         assert stored(user) == before
 
-    def test_afterwards_it_is_hashed_as_new_ones_are(self, public: SurfaceClient) -> None:
-        user = came_over()
+    def test_sign_in_upgrades_the_hash(self, public: SurfaceClient) -> None:
+        user = imported_alice()
         assert is_former(stored(user))
 
         assert login(public, PASSWORD).status_code == 200
@@ -107,16 +107,16 @@ class TestSigningIn:
         assert login(public, PASSWORD).status_code == 200
         assert login(public, "wrong horse").status_code == 400
 
-    def test_somebody_inactive_is_refused_as_for_a_wrong_password(self, public: SurfaceClient) -> None:
-        came_over(is_active=False)
+    def test_inactive_user_gets_the_error_of_a_wrong_password(self, public: SurfaceClient) -> None:
+        imported_alice(is_active=False)
 
         right, wrong = login(public, PASSWORD), login(public, "wrong horse")
 
         assert (right.status_code, right.content) == (400, wrong.content)
 
-    def test_attempts_are_counted_as_anybodys(self, public: SurfaceClient, settings: Any) -> None:
+    def test_attempts_are_throttled(self, public: SurfaceClient, settings: Any) -> None:
         settings.AUTH_RATE = AuthRate(2, 100)
-        user = came_over()
+        user = imported_alice()
         user.set_username(f"alice of {user.id}")  # a count of its own, whatever ran before
         user.save()
 
@@ -128,8 +128,8 @@ class TestSigningIn:
 class TestLongPasswords:
     @pytest.mark.parametrize("password", ["x" * 72, "x" * 73, "x" * 500, CHINESE, ACROSS_THE_CUT])
     @pytest.mark.parametrize("prefix", PREFIXES)
-    def test_are_good_as_they_were_there(self, public: SurfaceClient, prefix: str, password: str) -> None:
-        came_over(password, prefix)
+    def test_long_password_is_valid(self, public: SurfaceClient, prefix: str, password: str) -> None:
+        imported_alice(password, prefix)
 
         assert login(public, password).status_code == 200
 
@@ -144,10 +144,10 @@ class TestLongPasswords:
             (ACROSS_THE_CUT, "a" + "密" * 23 + "寜"),  # another in its third byte, which is the 73rd
         ],
     )
-    def test_what_is_after_the_72nd_byte_counts_from_the_first_sign_in_on(
+    def test_bytes_after_the_72nd_count_after_the_first_sign_in(
         self, public: SurfaceClient, password: str, other: str
     ) -> None:
-        came_over(password)
+        imported_alice(password)
 
         assert login(public, other).status_code == 200
 
@@ -163,19 +163,19 @@ class TestLongPasswords:
             (ACROSS_THE_CUT, "a" + "密" * 23 + "宆" + "密" * 16),  # another in its second byte, which is the 72nd
         ],
     )
-    def test_what_is_before_counts(self, public: SurfaceClient, password: str, other: str) -> None:
-        came_over(password)
+    def test_bytes_before_the_72nd_count(self, public: SurfaceClient, password: str, other: str) -> None:
+        imported_alice(password)
 
         assert login(public, other).status_code == 400
 
 
-class TestPlaces:
+class TestHashSlots:
     @pytest.mark.parametrize("password", [PASSWORD, "wrong horse"])
-    def test_with_all_of_them_taken_a_sign_in_is_told_to_come_back(self, public: SurfaceClient, password: str) -> None:
-        user = came_over()
+    def test_sign_in_is_503_while_the_queue_is_full(self, public: SurfaceClient, password: str) -> None:
+        user = imported_alice()
         before = stored(user)
 
-        with all_places_taken():
+        with full_hash_queue():
             response = login(public, password)
 
         assert response.status_code == 503
@@ -184,13 +184,13 @@ class TestPlaces:
         assert stored(user) == before
         assert login(public, PASSWORD).status_code == 200
 
-    def test_each_check_takes_one(self) -> None:
+    def test_each_check_takes_a_slot(self) -> None:
         encoded = FormerPasswordHasher().encode(PASSWORD, bcrypt.gensalt(4))
 
-        with all_places_taken(), pytest.raises(Unavailable):
+        with full_hash_queue(), pytest.raises(Unavailable):
             FormerPasswordHasher().verify(PASSWORD, encoded)
 
-    def test_each_check_gives_its_own_back(self) -> None:
+    def test_each_check_gives_its_slot_back(self) -> None:
         hasher = FormerPasswordHasher()
         encoded = hasher.encode(PASSWORD, bcrypt.gensalt(4))
 
@@ -203,16 +203,16 @@ class TestPlaces:
             assert hasher.verify(PASSWORD, encoded)
 
 
-class TestWhatIsTakenOver:
+class TestImportedHashes:
     @pytest.mark.parametrize("prefix", PREFIXES)
     @pytest.mark.parametrize("cost", ["04", "10", "12", "15"])
-    def test_a_bcrypt_hash_is(self, prefix: str, cost: str) -> None:
+    def test_bcrypt_hash_is_accepted(self, prefix: str, cost: str) -> None:
         text = f"{prefix}{cost}${DIGITS}"
 
         assert former_password(text) == f"bcrypt${text}"
 
     @pytest.mark.parametrize("cost", ["16", "20", "31"])
-    def test_one_that_would_take_too_long_to_check_is_not(self, cost: str) -> None:
+    def test_too_costly_hash_is_refused(self, cost: str) -> None:
         assert former_password(f"$2b${cost}${DIGITS}") is None
 
     @pytest.mark.parametrize(
@@ -240,10 +240,10 @@ class TestWhatIsTakenOver:
             "5f4dcc3b5aa765d61d8327deb882cf99",
         ],
     )
-    def test_what_is_no_bcrypt_hash_is_not(self, text: str) -> None:
+    def test_other_text_is_refused(self, text: str) -> None:
         assert former_password(text) is None
 
-    def test_only_what_came_over_is_told_as_such(self) -> None:
+    def test_only_imported_hashes_are_recognised(self) -> None:
         user = User()
         user.set_password(PASSWORD)
         assert not is_former(user.password)

@@ -1,4 +1,4 @@
-"""POST /auth/login, and what a token is good for (docs/contract.md section 7)."""
+"""POST /auth/login, and access with its token (docs/contract.md section 7)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_signed_in(token: str) -> bool:
     return bool(response.status_code == 200)
 
 
-def test_a_user_signs_in_with_json(alice: Person, public: SurfaceClient) -> None:
+def test_user_signs_in_with_json(alice: Person, public: SurfaceClient) -> None:
     response = login(public)
 
     assert response.status_code == 200
@@ -38,7 +38,7 @@ def test_a_user_signs_in_with_json(alice: Person, public: SurfaceClient) -> None
     assert response["Cache-Control"] == "no-store"
 
 
-def test_a_user_signs_in_with_oauth2s_password_form(alice: Person, public: SurfaceClient) -> None:
+def test_user_signs_in_with_oauth2_password_form(alice: Person, public: SurfaceClient) -> None:
     form = {"grant_type": "password", "username": "alice", "password": PASSWORD, "scope": "", "client_id": "x"}
 
     response = public.generic(
@@ -86,18 +86,18 @@ def test_user_signs_in_with_form_data(alice: Person, public: SurfaceClient, file
         (part('username"; filename="alice.txt', b"alice") + part("password", b"x"), "multipart/form-data; boundary=x"),
     ],
 )
-def test_form_data_that_is_none_is_400(alice: Person, public: SurfaceClient, body: bytes, media_type: str) -> None:
+def test_malformed_form_data_is_400(alice: Person, public: SurfaceClient, body: bytes, media_type: str) -> None:
     response = public.generic("POST", "/api/v1/auth/login", body, media_type)
 
     assert response.status_code == 400, response.content
     assert response.json()["code"] == "VALIDATION_ERROR"
 
 
-def test_a_name_is_known_in_any_case(alice: Person, public: SurfaceClient) -> None:
+def test_username_is_accepted_in_any_case(alice: Person, public: SurfaceClient) -> None:
     assert login(public, "ALICE").status_code == 200
 
 
-def test_wrong_name_wrong_password_and_inactive_user_read_the_same(
+def test_wrong_name_wrong_password_and_inactive_user_get_the_same_error(
     alice: Person, charlie: Person, public: SurfaceClient
 ) -> None:
     User.objects.filter(pk=charlie.user.pk).update(is_active=False)
@@ -119,16 +119,14 @@ def test_wrong_name_wrong_password_and_inactive_user_read_the_same(
 @pytest.mark.parametrize(
     "body", [{}, {"username": "alice"}, {"password": PASSWORD}, {"username": 5, "password": PASSWORD}, []]
 )
-def test_an_incomplete_sign_in_is_400(alice: Person, public: SurfaceClient, body: Any) -> None:
+def test_incomplete_sign_in_is_400(alice: Person, public: SurfaceClient, body: Any) -> None:
     response = public.send("POST", "/api/v1/auth/login", body)
 
     assert response.status_code == 400
     assert response.json()["errors"]
 
 
-def test_too_many_attempts_on_an_account_are_refused_for_a_while(
-    alice: Person, public: SurfaceClient, settings: Any
-) -> None:
+def test_too_many_attempts_on_an_account_are_429(alice: Person, public: SurfaceClient, settings: Any) -> None:
     settings.AUTH_RATE = AuthRate(3, 100)
     name = f"guess at {alice.user.id}"  # a count of its own, whatever ran before
 
@@ -157,7 +155,7 @@ def test_too_many_attempts_on_an_account_are_refused_for_a_while(
         "Token abc",
     ],
 )
-def test_without_a_good_token_it_is_401(alice: Person, header: str | None) -> None:
+def test_missing_or_invalid_token_is_401(alice: Person, header: str | None) -> None:
     extra = {} if header is None else {"HTTP_AUTHORIZATION": header}
 
     response = SurfaceClient().send("GET", "/api/v1/auth/me", **extra)
@@ -167,21 +165,21 @@ def test_without_a_good_token_it_is_401(alice: Person, header: str | None) -> No
     assert response.json() == {"detail": "Sign in first", "code": "AUTHENTICATION_REQUIRED"}
 
 
-def test_the_scheme_is_read_in_any_case(alice: Person) -> None:
+def test_scheme_is_accepted_in_any_case(alice: Person) -> None:
     response = SurfaceClient().get("/api/v1/auth/me", HTTP_AUTHORIZATION=f"bearer {alice.token}")
 
     assert response.status_code == 200
 
 
-def test_a_changed_token_is_401(alice: Person) -> None:
-    """Every character of the signature counts, but for bits that base64 leaves unused at its end."""
+def test_changed_token_is_401(alice: Person) -> None:
+    """Every character of the signature counts, except for unused bits at the end of base64."""
     head, _, signature = alice.token.rpartition(".")
     for number in range(0, len(signature) - 1, 7):
         other = "A" if signature[number] != "A" else "B"
         assert not is_signed_in(f"{head}.{signature[:number]}{other}{signature[number + 1 :]}")
 
 
-def test_an_inactive_users_token_is_401_at_once(alice: Person) -> None:
+def test_token_of_a_deactivated_user_is_401_at_once(alice: Person) -> None:
     assert is_signed_in(alice.token)
 
     User.objects.filter(pk=alice.user.pk).update(is_active=False)
@@ -189,7 +187,7 @@ def test_an_inactive_users_token_is_401_at_once(alice: Person) -> None:
     assert not is_signed_in(alice.token)
 
 
-def test_a_deleted_users_token_is_401_at_once(alice: Person) -> None:
+def test_token_of_a_deleted_user_is_401_at_once(alice: Person) -> None:
     alice.tenant.delete()
 
     alice.user.delete()

@@ -11,8 +11,8 @@ from django.db.models import Model, Q
 from agents.access import agents_for
 from agents.models import Agent
 from core.actor import Actor
-from core.commands.exits import Exit
-from core.commands.tables import table
+from core.commands.exit_codes import ExitCode
+from core.commands.formatting import format_table
 from core.naming import is_called
 from tenants.access import tenants_for
 from tenants.models import Tenant
@@ -56,12 +56,12 @@ class Selection:
             rows = [shown(row) for row in candidates[:MAX_CANDIDATES]]
             more = f"\nand {len(candidates) - MAX_CANDIDATES} more" if len(candidates) > MAX_CANDIDATES else ""
             sentence = f"{text!r} names {len(candidates)} {kind}s; take the id:"
-            raise self._not_found(f"{sentence}\n\n{table(header, rows)}{more}")
+            raise self._not_found(f"{sentence}\n\n{format_table(header, rows)}{more}")
         return candidates[0]
 
     def _not_found(self, sentence: str) -> CommandError:
         """The end of a command that does not know what was meant."""
-        return CommandError(sentence, returncode=Exit.NOT_FOUND)
+        return CommandError(sentence, returncode=ExitCode.NOT_FOUND)
 
 
 def with_id(row: Any) -> str:

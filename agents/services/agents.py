@@ -18,8 +18,8 @@ from agents.services import config_versions
 from agents.services.config_versions import ConfigWrite, lock_agent
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.db import transactional, unique_or, upsert
-from core.models import Change
+from core.db import transactional, transactional_and_propagated, translate_unique_violation, upsert
+from core.models import FeedEntry
 from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
 
@@ -86,14 +86,14 @@ def add_agent(
     Part of a transactional service, which has locked the tenant. Raises AgentNameTaken.
     """
     agent.config_version = 1
-    with unique_or(_NAME_TAKEN):
+    with translate_unique_violation(_NAME_TAKEN):
         agent.save(force_insert=True)
     config_versions.add_version(agent, {}, actor=actor, note=note)
     after = {**audit_state(agent), "config": masked(agent.config), **(told or {})}
     audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
 
-@transactional
+@transactional_and_propagated
 def update_agent(
     *, actor: Actor, agent: Agent, changes: Mapping[str, Any], config_write: ConfigWrite | None = None
 ) -> Agent:
@@ -117,7 +117,7 @@ def update_agent(
     after = audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
-        with unique_or(_NAME_TAKEN):
+        with translate_unique_violation(_NAME_TAKEN):
             row.save(update_fields=["name", "name_folded", "config", "config_version", *fields, "updated_at"])
         audit.record(
             actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
@@ -125,14 +125,14 @@ def update_agent(
     if has_new_config:
         config_versions.add_version(row, config_before, actor=actor, note=write.note)
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
-        change_feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
+        change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
     if not _VERIFICATION_FIELDS.isdisjoint(changes):
         epoch.invalidate(row.id)
     return row
 
 
-@transactional
+@transactional_and_propagated
 def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None = None) -> None:
     """Removes an agent with its keys, settings and heartbeat; `expected` is as of `config_versions.expect`.
 
@@ -142,7 +142,7 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     config_versions.expect(row, expected)
     before = {**audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
-    change_feed.publish(Change.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
+    change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 

@@ -20,7 +20,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional
 from core.errors import PreconditionFailed
-from core.models import Change
+from core.models import FeedEntry
 
 
 class ConfigWrite(NamedTuple):
@@ -117,8 +117,8 @@ def add_version(row: Agent, before: Config, *, actor: Actor, note: str | None = 
     version_of(row, before, actor=actor, note=note).save(force_insert=True)
     if row.config_version > 1:  # else there is no verdict yet
         # Verdicts tell the version; nobody is let in or kept out by it, so that no change has to wait.
-        epoch.announce(row.id)
-    change_feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
+        epoch.invalidate(row.id, wait=False)
+    change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
 
 
 def version_of(row: Agent, before: Config, *, actor: Actor, note: str | None = None) -> ConfigVersion:

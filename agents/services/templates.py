@@ -17,9 +17,9 @@ from agents.errors import TemplateNameTaken, TemplateNotFound
 from agents.models import Agent, Template
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.db import transactional, unique_or
+from core.db import transactional, translate_unique_violation
 from core.errors import Forbidden, Invalid
-from core.models import Change
+from core.models import FeedEntry
 from core.revisions import check_revision
 from tenants.access import Access, get_tenant, tenants_for
 from tenants.errors import TenantNotFound
@@ -102,7 +102,7 @@ def create_template(
         template.id = template_id
     template.change_name(name)
     _change(template, config or {}, actor=actor, strict=strict)
-    with unique_or(_TAKEN):
+    with translate_unique_violation(_TAKEN):
         template.save(force_insert=True)
     _announce(template)
     audit.record(
@@ -143,7 +143,7 @@ def update_template(
     if not has_new_config and not audit.differ(before, after):
         return row
     row.updated_at = timezone.now()
-    with unique_or(_TAKEN):
+    with translate_unique_violation(_TAKEN):
         row.save(update_fields=["name", "name_folded", "description", "config", "updated_at"])
     if has_new_config:
         _announce(row)
@@ -162,7 +162,7 @@ def delete_template(*, actor: Actor, template: Template, expected: Container[int
     row = _lock(template)
     check_revision(row, expected)
     before = audit_state(row)
-    change_feed.publish(Change.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
+    change_feed.publish(FeedEntry.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(
         actor=actor, action="template.delete", object_id=template.id, tenant_id=template.tenant_id, before=before
@@ -191,8 +191,8 @@ def _change(template: Template, sent: Config, *, actor: Actor, replace: bool = F
 
 def _announce(template: Template) -> None:
     """Notes the epoch of the config's change, and tells those who follow the template's agents."""
-    epoch.numbered(lambda number: _set_config_epoch(template, number))
-    change_feed.publish(Change.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
+    epoch.on_epoch(lambda number: _set_config_epoch(template, number))
+    change_feed.publish(FeedEntry.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
 
 
 def _set_config_epoch(template: Template, number: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config
 from tests.support.people import Person
@@ -139,7 +139,7 @@ class Door:
         rows = [
             list(Agent.unscoped.filter(pk=self.agent_id).values()),
             list(ConfigVersion.unscoped.filter(agent_id=self.agent_id).order_by("pk").values()),
-            list(Change.objects.filter(subject=self.agent_id).order_by("pk").values()),
+            list(FeedEntry.objects.filter(subject=self.agent_id).order_by("pk").values()),
             list(AuditEntry.objects.filter(object_id=self.agent_id).order_by("pk").values()),
         ]
         return json.dumps(rows, default=str)

@@ -19,7 +19,7 @@ PAGE: Path = ROOT / "docs/config-fields.md"
 # The columns: a value of each JSON type, and those that may stand for another.
 SAMPLES: dict[str, Any] = {"text": "text", '"1"': "1", "1": 1, "2.5": 2.5, "true": True, "[ ]": [], "{ }": {}}
 TAKEN, WARNED, REFUSED = "taken", "**warned**", "refused"
-MEANINGS: dict[str, Any] = {"stored as 1": 1, "stored as true": True}
+EXIT_CODES: dict[str, Any] = {"stored as 1": 1, "stored as true": True}
 
 _TYPES: dict[Any, tuple[str, dict[str, str]]] = {
     str: ("text", {"text": TAKEN, '"1"': TAKEN}),

@@ -24,8 +24,8 @@ from agents.bulk_import import (
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins
 from agents.tests.config_doors import shown
-from core.db import Wanted
-from core.models import AuditEntry, Change, Invalidation
+from core.db import RowUpdate
+from core.models import AuditEntry, FeedEntry, Invalidation
 from tenants.models import Tenant
 from tests.support.configs import MASK, Config, model, provider
 from tests.support.people import OPERATOR, Person, make_agent, make_key
@@ -46,12 +46,12 @@ def from_there(tenant: Tenant, name: str, **fields: Any) -> Agent:
     return agent
 
 
-def adopt(*, new: Sequence[Agent] = (), rows: Sequence[Wanted[Agent]] = ()) -> None:
+def adopt(*, new: Sequence[Agent] = (), rows: Sequence[RowUpdate[Agent]] = ()) -> None:
     adopt_agents(actor=OPERATOR, new=new, changed=rows)
 
 
 def forget_what_was_told() -> None:
-    for told in (AuditEntry, Change, Invalidation):
+    for told in (AuditEntry, FeedEntry, Invalidation):
         told.objects.all().delete()
 
 
@@ -63,12 +63,12 @@ def here(tenant: Tenant, name: str, **fields: Any) -> Agent:
     return stored(agent)
 
 
-def changed(agent: Agent, **wanted: Any) -> Wanted[Agent]:
+def changed(agent: Agent, **wanted: Any) -> RowUpdate[Agent]:
     """A stored agent, and what it is to become: there, secrets are in clear."""
     row = stored(agent)
     same = {field: getattr(row, field) for field in FIELDS if not field.startswith("name")}
     name, config = wanted.pop("name", row.name), wanted.pop("config", opened(row.config))
-    return Wanted(row, from_there(row.tenant, name, id=row.id, config=config, **{**same, **wanted}))
+    return RowUpdate(row, from_there(row.tenant, name, id=row.id, config=config, **{**same, **wanted}))
 
 
 def stored(agent: Agent) -> Agent:
@@ -80,7 +80,7 @@ def versions(agent: Agent) -> list[ConfigVersion]:
 
 
 def feed() -> list[tuple[str, str, str | None]]:
-    return list(Change.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
+    return list(FeedEntry.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
 
 
 def invalidated() -> set[str]:
@@ -366,7 +366,7 @@ class TestPlugins:
         assert (masked(before)["apiKey"], opened(before)["apiKey"]) == (MASK, "sk-old")
 
         wanted = setting(alice.tenant, None, config={"apiKey": "sk-old", "city": "北京"})
-        adopt_plugins(actor=OPERATOR, new=[], changed=[Wanted(row, wanted)])
+        adopt_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
 
         assert PluginSetting.unscoped.get().config == {**before, "city": "北京"}
         assert "sk-old" not in str(audited())
@@ -395,8 +395,8 @@ class TestPlugins:
             actor=OPERATOR,
             new=[],
             changed=[
-                Wanted(tenants, setting(alice.tenant, None, config={"a": 2}, updated_at=later)),
-                Wanted(bots, setting(alice.tenant, bot, enabled=False)),
+                RowUpdate(tenants, setting(alice.tenant, None, config={"a": 2}, updated_at=later)),
+                RowUpdate(bots, setting(alice.tenant, bot, enabled=False)),
             ],
         )
 
@@ -485,7 +485,9 @@ class TestHeartbeats:
         bot = make_agent(alice.tenant)
         adopt_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
 
-        adopt_activity(new=[], changed=[Wanted(AgentActivity.unscoped.get(), heartbeat(bot, LONG_AGO + difference, 5))])
+        adopt_activity(
+            new=[], changed=[RowUpdate(AgentActivity.unscoped.get(), heartbeat(bot, LONG_AGO + difference, 5))]
+        )
 
         expected = heartbeat(bot, LONG_AGO + difference, 5) if counts else heartbeat(bot, LONG_AGO)
         found = AgentActivity.unscoped.get()

@@ -15,10 +15,10 @@ from django.core.management import CommandError, call_command
 
 from agent_config.secrets import opened
 from agents import services
-from agents.management.commands.agents import MEANINGS
+from agents.management.commands.agents import EXIT_CODES
 from agents.models import Agent
 from agents.services import plugins
-from core.commands.exits import Exit
+from core.commands.exit_codes import ExitCode
 from core.models import AuditEntry
 from tests.support.commands import Outcome, run
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -106,7 +106,7 @@ class TestExport:
 
         outcome = agents("export", "bot", "--output", tmp_path / "bot.toml")
 
-        assert outcome.status == Exit.REFUSED
+        assert outcome.status == ExitCode.REFUSED
         assert outcome.err.startswith("--format: ")
         assert not (tmp_path / "bot.toml").exists()
 
@@ -114,7 +114,7 @@ class TestExport:
         file = tmp_path / "missing" / "bot.json"
 
         assert agents("export", "bot", "--output", file) == Outcome(
-            Exit.REFUSED, "", f"{file}: No such file or directory"
+            ExitCode.REFUSED, "", f"{file}: No such file or directory"
         )
 
 
@@ -123,14 +123,14 @@ class TestNaming:
     def test_an_agent_that_is_not_there_is_not_found(self, agent: Agent, text: str) -> None:
         outcome = agents("export", text)
 
-        assert (outcome.status, outcome.err) == (Exit.NOT_FOUND, f"There is no agent {text!r}")
+        assert (outcome.status, outcome.err) == (ExitCode.NOT_FOUND, f"There is no agent {text!r}")
 
     def test_an_ambiguous_name_is_an_error_that_lists_who_is_meant(self, agent: Agent, charlie: Person) -> None:
         other = make_agent(charlie.tenant, "bot")
 
         outcome = agents("export", "bot")
 
-        assert outcome.status == Exit.NOT_FOUND
+        assert outcome.status == ExitCode.NOT_FOUND
         assert "names 2 agents; take the id:" in outcome.err
         assert {agent.id, other.id, agent.tenant_id, other.tenant_id} <= set(
             outcome.err.replace("(", " ").replace(")", " ").split()
@@ -198,7 +198,7 @@ class TestImport:
 
         outcome = agents("import", "-", "--tenant", agent.tenant_id, stdin=text)
 
-        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
         assert sentence in outcome.err
         assert changed_tables(before, tables()) == set()
 
@@ -211,7 +211,7 @@ class TestImport:
         refused = agents(*into, "--strict", stdin=text)
         rehearsed = agents(*into, "--dry-run", stdin=text)
 
-        assert (refused.status, rehearsed.status) == (Exit.REFUSED, 0)
+        assert (refused.status, rehearsed.status) == (ExitCode.REFUSED, 0)
         assert "persona.states[0]" in refused.err
         assert rehearsed.err.startswith("warning: persona.states[0]: ")
         assert changed_tables(before, tables()) == set()
@@ -224,18 +224,18 @@ class TestImport:
 
         for name in ("", "x" * 101, "\udcff", "BOT"):
             outcome = agents("import", "-", "--tenant", agent.tenant_id, "--name", name, stdin=text)
-            assert (outcome.status, outcome.out) == (Exit.REFUSED, ""), name
+            assert (outcome.status, outcome.out) == (ExitCode.REFUSED, ""), name
         assert Agent.unscoped.count() == 1
 
     def test_a_file_that_is_not_there_is_named(self, alice: Person, tmp_path: Path) -> None:
         file = tmp_path / "bot.json"
 
         assert agents("import", file, "--tenant", alice.tenant.id) == Outcome(
-            Exit.REFUSED, "", f"{file}: No such file or directory"
+            ExitCode.REFUSED, "", f"{file}: No such file or directory"
         )
 
     def test_a_tenant_that_is_not_there_is_not_found(self, agent: Agent) -> None:
-        assert agents("import", "-", "--tenant", "nobody").status == Exit.NOT_FOUND
+        assert agents("import", "-", "--tenant", "nobody").status == ExitCode.NOT_FOUND
 
 
 class TestDiffOfVersions:
@@ -261,13 +261,13 @@ class TestDiffOfVersions:
     ) -> None:
         outcome = agents("diff", "bot", *versions, "--json")
 
-        assert (outcome.status, outcome.err) == (Exit.NO, "")
+        assert (outcome.status, outcome.err) == (ExitCode.NO, "")
         assert json.loads(outcome.out) == {"agent_id": agent.id, "from": first, "to": second, "changes": changes}
 
     def test_people_read_it_as_a_table(self, agent: Agent) -> None:
         outcome = agents("diff", "bot", "3", "1")
 
-        assert outcome.status == Exit.NO
+        assert outcome.status == ExitCode.NO
         assert sorted(outcome.rows) == [["remove", "/y", "-"], ["replace", "/x", "1"]]
 
     @pytest.mark.parametrize("versions", [["2", "2"], ["3"]])
@@ -281,11 +281,11 @@ class TestDiffOfVersions:
         assert agents("diff", "new").status == 0
 
     def test_a_version_that_is_not_there_is_not_found(self, agent: Agent) -> None:
-        assert agents("diff", "bot", "1", "9").status == Exit.NOT_FOUND
+        assert agents("diff", "bot", "1", "9").status == ExitCode.NOT_FOUND
 
     @pytest.mark.parametrize("what", [["1", "2", "3"], ["1", "bot.json"]])
     def test_more_than_that_is_not_understood(self, agent: Agent, what: list[str]) -> None:
-        assert agents("diff", "bot", *what).status == Exit.USAGE
+        assert agents("diff", "bot", *what).status == ExitCode.USAGE
 
     def test_no_secret_is_shown(self, agent: Agent) -> None:
         change(agent, model(api_providers=[secret_provider()]))
@@ -324,7 +324,7 @@ class TestDiffWithAFile:
         config = {**CONFIG, "persona": "kinder"}
         told = agents("diff", "bot", self.edited(file, name="twin", tags=[], plugins=[], config=config), "--json")
 
-        assert told.status == Exit.NO
+        assert told.status == ExitCode.NO
         assert {(each["op"], each["path"]) for each in json.loads(told.out)["changes"]} == {
             ("replace", "/name"),
             ("remove", "/tags/0"),
@@ -355,7 +355,7 @@ class TestDiffWithAFile:
     def test_a_file_that_is_wrong_is_refused(self, agent: Agent, file: Path) -> None:
         file.write_text("{}")
 
-        assert agents("diff", "bot", file).status == Exit.REFUSED
+        assert agents("diff", "bot", file).status == ExitCode.REFUSED
 
 
 @pytest.mark.parametrize("subcommand", [(), ("export",), ("import",), ("diff",)])
@@ -363,7 +363,7 @@ def test_the_help_says_how_it_ends(subcommand: tuple[str, ...], capsys: pytest.C
     with pytest.raises(SystemExit):
         call_command("agents", *subcommand, "--help")
 
-    assert " ".join(MEANINGS.split()) in " ".join(capsys.readouterr().out.split())
+    assert " ".join(EXIT_CODES.split()) in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("arguments", [(), ("move",), ("export",), ("import", "x"), ("export", "x", "--format", "xml")])
@@ -385,5 +385,5 @@ def test_a_database_that_does_not_answer_has_a_status_of_its_own(tmp_path: Path)
         check=False,
     )
 
-    assert ended.returncode == Exit.UNAVAILABLE, ended.stderr
+    assert ended.returncode == ExitCode.UNAVAILABLE, ended.stderr
     assert "Traceback" not in ended.stderr

@@ -12,7 +12,7 @@ from time_machine import travel
 
 from agents.change_feed import Cursor
 from core import change_feed, epoch
-from core.models import Change, Epoch
+from core.models import Epoch, FeedEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 
@@ -282,11 +282,11 @@ class TestCursors:
         for number in range(3):
             make_agent(alice.tenant, f"kept {number}")
         kept = Follower(internal)
-        backup = list(Change.objects.values_list("pk", flat=True))
+        backup = list(FeedEntry.objects.values_list("pk", flat=True))
         agent = make_agent(alice.tenant, "lost")
         internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
         ahead = Follower(internal).cursor
-        Change.objects.exclude(pk__in=backup).delete()
+        FeedEntry.objects.exclude(pk__in=backup).delete()
         Epoch.objects.update(value=F("value") - 2)
         if has_happened_since:
             alice.client.send("PUT", f"/api/v1/agents/{agent.id}", {"config": {"a": 1}})
@@ -311,7 +311,9 @@ class TestCursors:
         make_agent(alice.tenant)
         follower = Follower(internal)
         young = make_agent(alice.tenant, "young")
-        Change.objects.exclude(subject=young.id).update(at=timezone.now() - change_feed.KEPT_FOR - timedelta(minutes=1))
+        FeedEntry.objects.exclude(subject=young.id).update(
+            at=timezone.now() - change_feed.KEPT_FOR - timedelta(minutes=1)
+        )
 
         change_feed.sweep()
 

@@ -22,7 +22,7 @@ from agent_config.tests.test_schema_validation import FOREIGN, placed, section, 
 from agents import services
 from agents.bulk_import import adopt_agents
 from agents.models import Agent, ConfigVersion
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from tests.support.config_fields import FIELDS
 from tests.support.config_strategies import configs, json_values
 from tests.support.configs import MASK, Config, model, provider
@@ -411,7 +411,7 @@ def state(agent: Agent) -> str:
     rows = [
         list(Agent.unscoped.filter(pk=agent.pk).values()),
         list(ConfigVersion.unscoped.filter(agent=agent).order_by("pk").values()),
-        list(Change.objects.filter(subject=agent.pk).order_by("pk").values()),
+        list(FeedEntry.objects.filter(subject=agent.pk).order_by("pk").values()),
         list(AuditEntry.objects.filter(object_id=agent.pk).order_by("pk").values()),
     ]
     return json.dumps(rows, default=str)

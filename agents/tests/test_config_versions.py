@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
 from agents.tests.config_doors import Door, shown
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from core.strict_json import MAX_DEPTH
 from tests.support.config_strategies import configs
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -262,14 +262,14 @@ class TestRestoring:
     def test_it_is_in_the_audit_log_and_in_the_feed(self, door: Door) -> None:
         door.create({"a": 1})
         door.put({"a": 2})
-        seen = Change.objects.count()
+        seen = FeedEntry.objects.count()
 
         door.data(door.restore(1))
 
         entry = AuditEntry.objects.get(action="agent.restore", object_id=door.agent_id)
         assert entry.before == {"config_version": 2, "restored": None}
         assert entry.after == {"config_version": 3, "restored": 1}
-        assert Change.objects.count() == seen + 1
+        assert FeedEntry.objects.count() == seen + 1
 
     def test_a_name_that_was_taken_since_is_refused(self, door: Door) -> None:
         door.create(model(api_providers=[provider("p")]))

@@ -14,7 +14,7 @@ import pytest
 
 from agents.tests import field_table
 from agents.tests.config_doors import Door
-from agents.tests.field_table import MEANINGS, PAGE, REFUSED, SAMPLES, WARNED, Row
+from agents.tests.field_table import EXIT_CODES, PAGE, REFUSED, SAMPLES, WARNED, Row
 from tests.support.configs import Config
 
 pytestmark = pytest.mark.embedded
@@ -37,7 +37,7 @@ def test_what_is_taken_is_stored_and_what_looks_odd_is_warned_of(door: Door, sam
     kept = [row for row in ROWS if row.outcomes[sample] != REFUSED]
     for bundle in bundles(kept):
         sent = config(bundle, {row.path: SAMPLES[sample] for row in bundle})
-        expected = config(bundle, {row.path: MEANINGS.get(row.outcomes[sample], SAMPLES[sample]) for row in bundle})
+        expected = config(bundle, {row.path: EXIT_CODES.get(row.outcomes[sample], SAMPLES[sample]) for row in bundle})
         odd = sorted(written(steps_of(row.path, as_stored=True)) for row in bundle if row.outcomes[sample] == WARNED)
 
         answer = door.create().try_put(sent)

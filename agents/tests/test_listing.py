@@ -36,12 +36,12 @@ def everything(person: Person, **filters: str) -> list[ListedAgent]:
 
 
 @pytest.fixture(scope="module")
-def alice(kept: None) -> Person:
+def alice(module_transaction: None) -> Person:
     return register("alice")
 
 
 @pytest.fixture(scope="module")
-def charlie(kept: None) -> Person:
+def charlie(module_transaction: None) -> Person:
     return register("charlie")
 
 

@@ -15,10 +15,10 @@ from django.db import connection
 from agent_config.document import SEALED
 from agent_config.secrets import opened
 from agents import effective_config, services
-from agents.management.commands.rotate_secrets import MEANINGS
+from agents.management.commands.rotate_secrets import EXIT_CODES
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import config_versions, plugins, resealing, templates, transfer
-from core.commands.exits import Exit
+from core.commands.exit_codes import ExitCode
 from core.sealing import Unsealable
 from core.tests.changes import at_once
 from tenants import services as tenants
@@ -206,7 +206,7 @@ class TestChecking:
 
         outcome = rotate("--check", "--json")
 
-        assert (outcome.status, outcome.err) == (Exit.NO, "")
+        assert (outcome.status, outcome.err) == (ExitCode.NO, "")
         assert told(outcome) == {
             "agents": (2, 0, 1),
             "config_versions": (3, 0, 2),
@@ -247,7 +247,7 @@ class TestWhatCannotBeOpened:
     def test_it_is_named(self, lost: Agent, options: tuple[str, ...]) -> None:
         outcome = rotate(*options)
 
-        assert outcome.status == Exit.REFUSED
+        assert outcome.status == ExitCode.REFUSED
         assert outcome.err.splitlines() == [
             f"no configured key opens agents {lost.id}: {self.PATH}",
             f"no configured key opens config_versions {lost.id}/3: {self.PATH}",
@@ -270,7 +270,7 @@ class TestWhatCannotBeOpened:
         use_keys(NEW, OTHER)
         providers = opened(Agent.unscoped.get(pk=lost.pk).config)["config_overrides"]["model"]["api_providers"]
         assert [each["api_key"] for each in providers] == [API_KEY, "sk-lost"]
-        assert rotate("--check", "--json").status == Exit.NO, "the other key opens what was lost"
+        assert rotate("--check", "--json").status == ExitCode.NO, "the other key opens what was lost"
 
 
 @pytest.mark.django_db
@@ -382,4 +382,4 @@ def test_the_help_says_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call_command("rotate_secrets", "--help")
 
-    assert " ".join(MEANINGS.split()) in " ".join(capsys.readouterr().out.split())
+    assert " ".join(EXIT_CODES.split()) in " ".join(capsys.readouterr().out.split())

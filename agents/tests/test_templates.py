@@ -8,7 +8,7 @@ import pytest
 
 from agents.models import Template
 from agents.tests.config_doors import Door, operators_template, shown
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import Person
@@ -127,14 +127,14 @@ class TestNaming:
     def test_a_change_of_it_is_a_change_of_the_agent(self, door: Door) -> None:
         template = door.make_template({"a": 1})
         door.create()
-        seen = Change.objects.count()
+        seen = FeedEntry.objects.count()
 
         door.change(template_id=template)
         assert door.effective()["a"] == 1
         door.change(template_id="")
         assert "a" not in door.effective()
 
-        changes = list(Change.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
+        changes = list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
         assert changes == [("agent", door.agent_id)] * 2
         assert door.numbers() == [1]
 
@@ -166,23 +166,23 @@ class TestChanging:
     @pytest.mark.parametrize("body", [{"name": "renamed"}, {"description": "described"}, {"config": {"a": 1}}])
     def test_what_leaves_the_config_as_it_is_tells_no_agent(self, door: Door, body: dict[str, Any]) -> None:
         template = door.make_template({"a": 1})
-        tag, seen = door.create(template_id=template).etag(), Change.objects.count()
+        tag, seen = door.create(template_id=template).etag(), FeedEntry.objects.count()
 
         door.data(put(door, template, body))
 
         assert door.etag() == tag
-        assert Change.objects.count() == seen
+        assert FeedEntry.objects.count() == seen
 
     def test_it_is_one_entry_of_the_feed_however_many_agents(self, door: Door) -> None:
         template = door.make_template({"a": 1})
         for _ in range(3):
             door.create(template_id=template)
-        seen = Change.objects.count()
+        seen = FeedEntry.objects.count()
 
         door.data(put(door, template, {"config": {"a": 2}}))
         door.data(door.send("DELETE", f"/templates/{template}"))
 
-        assert list(Change.objects.order_by("epoch").values_list("kind", "subject"))[seen:] == [
+        assert list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:] == [
             ("template", template),
             ("template", template),
         ]

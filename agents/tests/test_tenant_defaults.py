@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from agent_config.secrets import opened
 from agents.tests.config_doors import Door, shown
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.config_strategies import configs
@@ -118,14 +118,14 @@ class TestEffect:
 
     def test_a_change_is_one_entry_of_the_feed(self, door: Door) -> None:
         door.create()
-        seen = Change.objects.count()
+        seen = FeedEntry.objects.count()
 
         door.set_defaults({"a": 1})
         door.set_defaults({"a": 1})
         put(door, {"agent_defaults": {"a": 1}, "own": 1})
         put(door, {})
 
-        changes = list(Change.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
+        changes = list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
         assert changes == [("tenant", door.tenant_id)] * 2
 
     def test_another_tenants_agents_do_not(self, door: Door, charlie: Person, internal: SurfaceClient) -> None:

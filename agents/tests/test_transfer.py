@@ -13,7 +13,7 @@ from agent_config.secrets import opened
 from agents import services
 from agents.models import Agent, ConfigVersion, PluginSetting
 from agents.services import config_versions, plugins, transfer
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from core.tests.changes import at_once
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, secret_provider
@@ -162,7 +162,7 @@ def test_the_audit_log_has_one_row_for_it(duplicate: Duplicate, agent: Agent) ->
 def test_those_who_follow_changes_are_told_of_it(duplicate: Duplicate, agent: Agent) -> None:
     twin = made(duplicate(agent))
 
-    assert Change.objects.filter(kind=Change.Kind.AGENT, subject=twin.id).count() == 1
+    assert FeedEntry.objects.filter(kind=FeedEntry.Kind.AGENT, subject=twin.id).count() == 1
 
 
 def test_a_repeat_under_the_same_idempotency_key_duplicates_once(duplicate: Duplicate, agent: Agent) -> None:

@@ -14,7 +14,7 @@ from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.permissions import Requirement
 from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Room, Verdict
-from core.commands.tables import record, table
+from core.commands.formatting import format_record, format_table
 from core.http.responses import utc_text
 from core.limits import Period
 
@@ -22,12 +22,12 @@ from core.limits import Period
 def key_table(keys: Iterable[ApiKey]) -> str:
     """Keys, a line each."""
     header = ["ID", "NAME", "AGENT", "TENANT", "STATUS", "KEY", "USES", "LAST USED", "EXPIRES"]
-    return table(header, [_row(key) for key in keys])
+    return format_table(header, [_row(key) for key in keys])
 
 
 def key_record(key: ApiKey, secret: str | None = None) -> str:
     """All of a key; its secret masked, except once."""
-    return record(
+    return format_record(
         [
             ("id", key.id),
             ("name", key.name),
@@ -97,7 +97,7 @@ def verdict_record(document: Mapping[str, Any]) -> str:
             ("rate limit", _room_text(document["rate_limit"])),
             ("quota", _room_text(document["quota"])),
         ]
-    return record(members)
+    return format_record(members)
 
 
 def _room(room: Room | None, *, is_known: bool = True) -> dict[str, Any] | None:

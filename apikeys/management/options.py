@@ -16,7 +16,7 @@ from apikeys.serializers.keys import MAX_EXPIRES_WITHIN_DAYS
 from apikeys.services import MAX_GRACE_SECONDS
 from apikeys.verification import Address
 from core import strict_json
-from core.commands.options import add_json, whole
+from core.commands.options import add_json, integer_between
 from core.http.fields import UTCDateTimeField
 from core.http.responses import utc_text
 from core.limits import Period
@@ -46,7 +46,7 @@ def add_issue_options(parser: argparse.ArgumentParser) -> None:
     )
     expiry = parser.add_mutually_exclusive_group()
     expiry.add_argument("--expires-at", metavar="TIME", help="such as 2026-01-31T12:00:00Z")
-    expiry.add_argument("--expires-in-days", type=whole(1, MAX_EXPIRES_IN_DAYS), metavar="N")
+    expiry.add_argument("--expires-in-days", type=integer_between(1, MAX_EXPIRES_IN_DAYS), metavar="N")
     parser.add_argument("--rate-limit", type=rate_limit, metavar="N/SECONDS", help="such as 100/60")
     parser.add_argument("--quota", type=quota, metavar=f"N/{'|'.join(Period.values)}", help="such as 10000/day")
     parser.add_argument(
@@ -72,10 +72,12 @@ def add_list_options(parser: argparse.ArgumentParser) -> None:
     """What keys can be chosen by."""
     parser.add_argument("--status", choices=KeyStatus.values)
     parser.add_argument("--q", metavar="TEXT", help="part of the name, or the whole id")
-    parser.add_argument("--expires-within-days", type=whole(0, MAX_EXPIRES_WITHIN_DAYS), metavar="N")
+    parser.add_argument("--expires-within-days", type=integer_between(0, MAX_EXPIRES_WITHIN_DAYS), metavar="N")
     parser.add_argument("--never-used", action="store_true")
     parser.add_argument("--unused-since", type=moment, metavar="TIME", help="such as 2026-01-31T12:00:00Z")
-    parser.add_argument("--limit", type=whole(1, 1_000_000), default=100, metavar="N", help="show at most N (100)")
+    parser.add_argument(
+        "--limit", type=integer_between(1, 1_000_000), default=100, metavar="N", help="show at most N (100)"
+    )
 
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +103,7 @@ def add_grace(parser: argparse.ArgumentParser) -> None:
     """For how long the old secret stays good."""
     parser.add_argument(
         "--grace-seconds",
-        type=whole(0, MAX_GRACE_SECONDS),
+        type=integer_between(0, MAX_GRACE_SECONDS),
         default=0,
         metavar="N",
         help="how long the old secrets stay good (0)",

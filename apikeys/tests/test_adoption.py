@@ -143,13 +143,13 @@ class TestNewKeys:
         assert code_of(known.secret) == NOT_ACTIVE
 
     def test_have_one_secret_of_which_only_the_digest_and_a_hint_are_kept(self, agent: Agent, settings: Any) -> None:
-        settings.KEY_SECRETS = {2: NEW, 1: OLD}
+        settings.KEY_PEPPERS = {2: NEW, 1: OLD}
         known = from_there(agent, "old")
 
         adopt(new=[known])
 
         (secret,) = secrets_of(known)
-        assert (secret.secret_version, secret.created_at, secret.expires_at) == (2, LONG_AGO, None)
+        assert (secret.pepper_id, secret.created_at, secret.expires_at) == (2, LONG_AGO, None)
         assert secret.hint == keyformat.parse(known.secret).hint
         assert known.secret not in json.dumps(list(KeySecret.objects.values()), default=str)
 
@@ -330,13 +330,13 @@ class TestSecrets:
     def test_that_are_stored_under_an_older_secret_of_ours_are_not_stored_again(
         self, agent: Agent, settings: Any
     ) -> None:
-        settings.KEY_SECRETS = {1: OLD}
+        settings.KEY_PEPPERS = {1: OLD}
         known = here(agent)
-        settings.KEY_SECRETS = {2: NEW, 1: OLD}
+        settings.KEY_PEPPERS = {2: NEW, 1: OLD}
 
         adopt(rows=[changed(known, description="changed")])
 
-        assert [secret.secret_version for secret in secrets_of(known)] == [1]
+        assert [secret.pepper_id for secret in secrets_of(known)] == [1]
         assert code_of(known.secret) == VALID
 
     def test_that_were_rotated_out_here_stay_out(self, agent: Agent) -> None:
@@ -351,14 +351,14 @@ class TestSecrets:
         assert (code_of(known.secret), code_of(new)) == (EXPIRED, VALID)
 
     def test_of_a_key_are_known_by_it(self, agent: Agent, settings: Any) -> None:
-        settings.KEY_SECRETS = {1: OLD}
+        settings.KEY_PEPPERS = {1: OLD}
         known, other = here(agent, "one"), here(agent, "two")
-        settings.KEY_SECRETS = {2: NEW, 1: OLD}
+        settings.KEY_PEPPERS = {2: NEW, 1: OLD}
 
         assert has_secret(known.key, known.secret)
         assert not has_secret(known.key, other.secret)
         assert not has_secret(known.key, old_secret(agent))
-        settings.KEY_SECRETS = {2: NEW}
+        settings.KEY_PEPPERS = {2: NEW}
         assert not has_secret(known.key, known.secret)
 
 

@@ -167,8 +167,8 @@ class TestSecrets:
         assert current.last_used_at is None
 
     def test_under_several_hmac_secrets_each_key_is_found(self, worker: Worker, scene: Scene, settings: Any) -> None:
-        old_version, old = next(iter(settings.KEY_SECRETS.items()))
-        settings.KEY_SECRETS = {old_version + 1: "a newer secret of thirty-two or more", old_version: old}
+        old_version, old = next(iter(settings.KEY_PEPPERS.items()))
+        settings.KEY_PEPPERS = {old_version + 1: "a newer secret of thirty-two or more", old_version: old}
         newer = scene.another()
 
         with queries(1):

@@ -16,7 +16,7 @@ from agents.models import Agent
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.doors import KeyDoor
-from core.models import AuditEntry, IdempotentAnswer
+from core.models import AuditEntry, IdempotentResponse
 from tenants.models import Role
 from tests.support.people import Person, join, make_agent, register
 from tests.support.server import MaimServer
@@ -166,8 +166,8 @@ class TestWhoseKey:
 def test_what_is_kept_is_sealed(door: KeyDoor) -> None:
     secret = door.data(create(door, "my own header"))["api_key"]
 
-    kept = str(list(IdempotentAnswer.objects.values()))
-    assert IdempotentAnswer.objects.count() == 1
+    kept = str(list(IdempotentResponse.objects.values()))
+    assert IdempotentResponse.objects.count() == 1
     for text in (secret, secret[4:], "my own header", door.agent.id):
         assert text not in kept
 

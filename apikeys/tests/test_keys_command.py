@@ -22,7 +22,7 @@ from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
-from core.commands.exits import Exit, refusal
+from core.commands.exit_codes import ExitCode, command_error
 from core.models import AuditEntry, Epoch, Invalidation
 from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, Person, make_agent, make_key
@@ -121,7 +121,7 @@ class TestIssuing:
     ) -> None:
         outcome = keys("issue", agent.id, *arguments)
 
-        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
         assert outcome.err.startswith(blamed)
         assert not ApiKey.objects.in_tenants([agent.tenant_id]).exists()
 
@@ -156,13 +156,13 @@ class TestIssuing:
     def test_a_taken_name_is_refused(self, agent: Agent, issued: IssuedKey) -> None:
         outcome = keys("issue", agent.id, "--name", "PRODUCTION")
 
-        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
         assert "already exists" in outcome.err
 
     def test_an_archived_agent_gets_none(self, agent: Agent) -> None:
         agents.update_agent(actor=OPERATOR, agent=agent, changes={"status": AgentStatus.ARCHIVED})
 
-        assert keys("issue", agent.id, "--name", "x").status == Exit.REFUSED
+        assert keys("issue", agent.id, "--name", "x").status == ExitCode.REFUSED
 
 
 class TestChanging:
@@ -205,7 +205,7 @@ class TestChanging:
     def test_one_that_is_not_there_spares_the_others(self, three: list[IssuedKey], command: str) -> None:
         outcome = keys(command, "one", "nobody", "two", *(["--yes"] if command == "delete" else []))
 
-        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
         assert all(is_good(key.secret) for key in three)
 
     def test_one_that_is_refused_spares_the_others(self, three: list[IssuedKey], alice: Person) -> None:
@@ -215,7 +215,7 @@ class TestChanging:
 
         outcome = keys("rotate", "one", "two", "retired")
 
-        assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+        assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
         assert all(is_good(key.secret) for key in three)
 
     def test_a_key_named_twice_is_changed_once(self, three: list[IssuedKey]) -> None:
@@ -226,12 +226,13 @@ class TestChanging:
     def test_without_a_terminal_deleting_wants_to_be_told(self, three: list[IssuedKey]) -> None:
         outcome = keys("delete", "one", stdin=StringIO("y\n"))
 
-        assert outcome.status == Exit.REFUSED
+        assert outcome.status == ExitCode.REFUSED
         assert "--yes" in outcome.err
         assert is_good(three[0].secret)
 
     @pytest.mark.parametrize(
-        ("answer", "status"), [("y", 0), ("YES", 0), ("n", Exit.REFUSED), ("", Exit.REFUSED), ("yolo", Exit.REFUSED)]
+        ("answer", "status"),
+        [("y", 0), ("YES", 0), ("n", ExitCode.REFUSED), ("", ExitCode.REFUSED), ("yolo", ExitCode.REFUSED)],
     )
     def test_at_a_terminal_deleting_asks(self, three: list[IssuedKey], answer: str, status: int) -> None:
         outcome = keys("delete", "one", "two", stdin=Terminal(f"{answer}\n"))
@@ -295,14 +296,14 @@ def test_nothing_but_issue_and_rotate_writes_a_secret(agent: Agent, caplog: pyte
 
 
 def test_what_goes_away_while_it_is_being_changed_is_not_found() -> None:
-    assert refusal(KeyNotFound()).returncode == Exit.NOT_FOUND
+    assert command_error(KeyNotFound()).returncode == ExitCode.NOT_FOUND
 
 
 def test_the_documented_exit_statuses_are_all_there_are() -> None:
     section = (ROOT / "docs/operations.md").read_text().partition("\n## Keys from the command line\n")[2]
     table = section.partition("\n| exit status | meaning |\n")[2].partition("\n\n")[0]
 
-    assert [int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [0, *Exit]
+    assert [int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [0, *ExitCode]
 
 
 @pytest.fixture(scope="module")
@@ -361,12 +362,12 @@ class TestAsAProcess:
         (secret,) = secrets_in(issued.out)
         assert issued.status == 0
 
-        assert run(maim, "issue", "bot", "--name", "production").status == Exit.REFUSED
-        assert run(maim, "issue", "bot").status == Exit.USAGE
-        assert run(maim, "show", "nobody").status == Exit.NOT_FOUND
+        assert run(maim, "issue", "bot", "--name", "production").status == ExitCode.REFUSED
+        assert run(maim, "issue", "bot").status == ExitCode.USAGE
+        assert run(maim, "show", "nobody").status == ExitCode.NOT_FOUND
         assert run(maim, "disable", "production").status == 0
         refused = run(maim, "verify", typed=secret)
-        assert (refused.status, refused.err) == (Exit.NO, "")
+        assert (refused.status, refused.err) == (ExitCode.NO, "")
 
     def test_without_its_database_it_says_so(self, maim: MaimServer, tmp_path: Path) -> None:
         nowhere = f"sqlite:///{tmp_path / 'missing' / 'maim.sqlite3'}"
@@ -374,6 +375,6 @@ class TestAsAProcess:
 
         for command in (["list"], ["verify"]):
             outcome = run(maim, *command, typed=secret, DATABASE_URL=nowhere)
-            assert (outcome.status, outcome.out) == (Exit.UNAVAILABLE, "")
+            assert (outcome.status, outcome.out) == (ExitCode.UNAVAILABLE, "")
             assert "Traceback" not in outcome.err
             assert secrets_in(outcome.err) == []

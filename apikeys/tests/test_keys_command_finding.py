@@ -14,8 +14,8 @@ from apikeys.models import ApiKey, KeySecret
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
 from apikeys.tests.doors import V2_FIELDS
-from core.commands.exits import Exit
-from core.commands.tables import width
+from core.commands.exit_codes import ExitCode
+from core.commands.formatting import width
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.commands import Outcome
@@ -58,13 +58,13 @@ class TestNaming:
 
         for name in ("r/d/a/b", f"{tenant_id}/a/b"):
             assert keys("list", "--agent", name, "--json").document["total"] == 0
-        assert keys("list", "--agent", "a/b").status == Exit.NOT_FOUND
+        assert keys("list", "--agent", "a/b").status == ExitCode.NOT_FOUND
         assert self.issue("R/D/A/B").document["agent_id"] == agent.id
 
     def test_an_ambiguous_agent_is_refused_with_its_candidates(self, bots: tuple[Agent, Agent]) -> None:
         outcome = self.issue("bot")
 
-        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
         assert all(bot.id in outcome.err and bot.tenant_id in outcome.err for bot in bots)
         assert not ApiKey.objects.in_tenants([bot.tenant_id for bot in bots]).exists()
 
@@ -73,7 +73,7 @@ class TestNaming:
 
         outcome = keys("disable", "production")
 
-        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
         assert all(key.id in outcome.err for key in both)
         assert set(ApiKey.objects.in_tenants([bot.tenant_id for bot in bots]).values_list("status", flat=True)) == {
             "active"
@@ -87,7 +87,7 @@ class TestNaming:
 
         outcome = keys("list", "--tenant", "acme")
 
-        assert outcome.status == Exit.NOT_FOUND
+        assert outcome.status == ExitCode.NOT_FOUND
         assert all(twin.json()["data"]["id"] in outcome.err for twin in twins)
 
     @pytest.mark.parametrize("by", ["tenant", "agent", "both", "id"])
@@ -110,7 +110,7 @@ class TestNaming:
         assert keys("show", meant.id, "--json").document["api_key_id"] == meant.id
 
     def test_a_key_of_somebody_else_is_not_there(self, issued: IssuedKey, charlie: Person) -> None:
-        assert keys("show", issued.key.id, "--tenant", charlie.tenant.id).status == Exit.NOT_FOUND
+        assert keys("show", issued.key.id, "--tenant", charlie.tenant.id).status == ExitCode.NOT_FOUND
 
     @pytest.mark.parametrize(
         "arguments",
@@ -128,13 +128,13 @@ class TestNaming:
     def test_what_is_not_there_is_said_not_to_be(self, issued: IssuedKey, arguments: list[str]) -> None:
         outcome = keys(*arguments)
 
-        assert (outcome.status, outcome.out) == (Exit.NOT_FOUND, "")
+        assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
         assert "'nobody'" in outcome.err
 
     def test_a_key_in_clear_is_no_name_and_is_not_repeated(self, issued: IssuedKey) -> None:
         outcome = keys("show", issued.secret)
 
-        assert outcome.status == Exit.NOT_FOUND
+        assert outcome.status == ExitCode.NOT_FOUND
         assert secrets_in(outcome.err) == []
 
 

@@ -17,7 +17,7 @@ from apikeys import keyformat, services, verification
 from apikeys.models import ApiKey, DailyUse
 from apikeys.services import IssuedKey
 from apikeys.tests.commands import keys, secrets_in
-from core.commands.exits import Exit
+from core.commands.exit_codes import ExitCode
 from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, make_key
 
@@ -71,7 +71,7 @@ def test_no_use_is_counted(agent: Agent, issued: IssuedKey) -> None:
     [
         ("chat", 0, "VALID"),
         ("chat and (config.read or admin)", 0, "VALID"),
-        ("chat and admin", Exit.NO, "AUTH_003"),
+        ("chat and admin", ExitCode.NO, "AUTH_003"),
     ],
 )
 def test_the_permission(issued: IssuedKey, expression: str, status: int, code: str) -> None:
@@ -85,7 +85,7 @@ def test_the_permission(issued: IssuedKey, expression: str, status: int, code: s
 def test_an_expression_that_makes_no_sense_is_refused(issued: IssuedKey) -> None:
     outcome = verify(issued.secret, "--permission", "chat and")
 
-    assert (outcome.status, outcome.out) == (Exit.REFUSED, "")
+    assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
     assert outcome.err.startswith("--permission: ")
 
 
@@ -94,9 +94,9 @@ def test_an_expression_that_makes_no_sense_is_refused(issued: IssuedKey) -> None
     [
         ("10.1.2.3", 0),
         ("::ffff:10.1.2.3", 0),
-        ("192.0.2.1", Exit.NO),
-        ("2001:db8::1", Exit.NO),
-        (None, Exit.NO),
+        ("192.0.2.1", ExitCode.NO),
+        ("2001:db8::1", ExitCode.NO),
+        (None, ExitCode.NO),
     ],
 )
 def test_the_address(agent: Agent, address: str | None, status: int) -> None:
@@ -125,7 +125,7 @@ def test_a_key_that_is_not_good_is_explained(agent: Agent, issued: IssuedKey, co
 
     people, programs = verify(secret), verify(secret, "--json")
 
-    assert people.status == programs.status == Exit.NO
+    assert people.status == programs.status == ExitCode.NO
     told = json.loads(programs.out)
     assert (told["valid"], told["code"], told["api_key_id"]) == (False, code, whose)
     assert f"{code}: {told['explanation']}" in people.out
@@ -161,12 +161,12 @@ def test_at_a_terminal_it_is_typed_unseen(issued: IssuedKey, monkeypatch: pytest
 
 @pytest.mark.parametrize("nothing", ["", "   "])
 def test_no_key_is_refused(nothing: str, db: None) -> None:
-    assert verify(nothing).status == Exit.REFUSED
+    assert verify(nothing).status == ExitCode.REFUSED
 
 
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(issued: IssuedKey) -> None:
     outcome = keys("verify", issued.secret)
 
-    assert (outcome.status, outcome.out) == (Exit.USAGE, "")
+    assert (outcome.status, outcome.out) == (ExitCode.USAGE, "")
     assert "standard input" in outcome.err
     assert secrets_in(outcome.err) == []

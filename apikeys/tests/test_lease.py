@@ -12,7 +12,7 @@ from apikeys.tests.facts import StoppedClock
 from apikeys.verification import lease as lease_module
 from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
 from core import epoch, primary
-from core.db import transactional
+from core.db import transactional, transactional_and_propagated
 from core.epoch import LEASE_SECONDS
 from core.models import Epoch, Invalidation
 
@@ -50,7 +50,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     return Worker(monkeypatch)
 
 
-@transactional
+@transactional_and_propagated
 def change(*subjects: str) -> None:
     epoch.invalidate(*subjects)
 
@@ -155,11 +155,11 @@ class TestForgetting:
 
     def test_what_was_announced_as_what_was_invalidated(self, worker: Worker) -> None:
         @transactional
-        def announce(*subjects: str) -> None:
-            epoch.announce(*subjects)
+        def invalidate_without_wait(*subjects: str) -> None:
+            epoch.invalidate(*subjects, wait=False)
 
         worker.renew()
-        announce("agent_1", "tenant_1")
+        invalidate_without_wait("agent_1", "tenant_1")
         worker.renew()
 
         assert worker.forgotten == [None, {"agent_1", "tenant_1"}]
@@ -167,7 +167,7 @@ class TestForgetting:
     def test_nothing_for_an_epoch_that_was_only_to_have_a_number(self, worker: Worker) -> None:
         @transactional
         def write() -> None:
-            epoch.numbered(lambda number: None)
+            epoch.on_epoch(lambda number: None)
 
         worker.renew()
         write()

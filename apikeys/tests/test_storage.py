@@ -52,27 +52,27 @@ def test_the_secret_is_in_no_table(alice: Person, internal: SurfaceClient) -> No
 
 
 def test_what_is_stored_is_an_hmac_under_the_newest_secret(alice: Person, settings: Any) -> None:
-    settings.KEY_SECRETS = {2: NEW, 1: OLD}
+    settings.KEY_PEPPERS = {2: NEW, 1: OLD}
 
     secret = make_key(make_agent(alice.tenant)).secret
 
     row = KeySecret.objects.get()
     assert row.digest == hmac.new(NEW.encode(), secret.encode(), hashlib.sha256).hexdigest()
-    assert row.secret_version == 2
+    assert row.pepper_id == 2
     assert row.hint == keyformat.parse(secret).random[-4:]
 
 
 def test_a_key_stays_good_while_its_secret_is_configured(alice: Person, internal: SurfaceClient, settings: Any) -> None:
     agent = make_agent(alice.tenant)
-    settings.KEY_SECRETS = {1: OLD}
+    settings.KEY_PEPPERS = {1: OLD}
     old = make_key(agent).secret
 
-    settings.KEY_SECRETS = {2: NEW, 1: OLD}
+    settings.KEY_PEPPERS = {2: NEW, 1: OLD}
     new = make_key(agent).secret
     assert is_good(internal, old)
     assert is_good(internal, new)
 
-    settings.KEY_SECRETS = {2: NEW}
+    settings.KEY_PEPPERS = {2: NEW}
     assert not is_good(internal, old)
     assert is_good(internal, new)
 
@@ -90,8 +90,8 @@ def test_an_old_key_that_was_imported_is_good_beside_newer_ones(alice: Person, i
     old = "mmc_" + base64.b64encode(payload.encode()).decode()
     assert not is_good(internal, old)
 
-    version = digests.current_version()
-    KeySecret.objects.create(key=issued.key, digest=digests.digest(old, version), secret_version=version, hint="cdef")
+    pepper_id = digests.current_pepper_id()
+    KeySecret.objects.create(key=issued.key, digest=digests.digest(old, pepper_id), pepper_id=pepper_id, hint="cdef")
 
     assert is_good(internal, old)
     assert is_good(internal, issued.secret)

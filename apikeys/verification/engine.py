@@ -29,7 +29,7 @@ from apikeys.verification.verdicts import (
     Verdict,
 )
 from core import primary
-from core.db import DATABASE_ERRORS, reconnecting
+from core.db import DATABASE_ERRORS, retry_if_disconnected
 
 _MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(UNAVAILABLE)
 
@@ -112,7 +112,9 @@ class Engine:
         generation = self._memory.generation
         candidates = {ask.secret: digests.all_digests(ask.secret) for ask in asks}
         try:
-            found = reconnecting(records.find)([digest for several in candidates.values() for digest in several])
+            found = retry_if_disconnected(records.find)(
+                [digest for several in candidates.values() for digest in several]
+            )
         except DATABASE_ERRORS:
             return [self._stale(ask) for ask in asks]
         facts = {

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
-    """Output for programs."""
+    """Add `--json`, for programs that read the output."""
     parser.add_argument("--json", action="store_true", help="write one JSON document")
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number between two others."""
+def integer_between(least: int, most: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `least` to `most`."""
 
     def number(text: str) -> int:
         if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:

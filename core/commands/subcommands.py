@@ -1,4 +1,4 @@
-"""Commands that have subcommands."""
+"""A base class for commands with subcommands."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from typing import Any, ClassVar
 from django.core.management.base import BaseCommand, CommandParser
 
 Options = dict[str, Any]
-Add = Callable[[str, Callable[[Options], None], str], CommandParser]
+AddSubcommand = Callable[[str, Callable[[Options], None], str], CommandParser]
 
 
 class SubcommandsCommand(BaseCommand):
-    """A command whose subcommands are methods; which one it is to be is in the options, as `act`."""
+    """A command whose subcommands are methods. The chosen one is the option `handler`."""
 
-    # What the exit statuses mean, at the end of every help.
-    meanings: ClassVar[str]
+    # The text about exit codes at the end of every help.
+    exit_codes: ClassVar[str]
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=self.meanings, **kwargs)
+        return super().create_parser(prog_name, subcommand, epilog=self.exit_codes, **kwargs)
 
-    def adding(self, parser: CommandParser) -> Add:
-        """What adds a subcommand, by name, method, and what it does."""
+    def subcommand_adder(self, parser: CommandParser) -> AddSubcommand:
+        """Return a function that adds a subcommand by its name, method and description."""
         subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
-        def add(name: str, act: Callable[[Options], None], does: str) -> CommandParser:
-            added: CommandParser = subcommands.add_parser(name, help=does, description=f"{does}.", epilog=self.meanings)
-            added.set_defaults(act=act)
-            return added
+        def add(name: str, handler: Callable[[Options], None], description: str) -> CommandParser:
+            subparser: CommandParser = subcommands.add_parser(
+                name, help=description, description=f"{description}.", epilog=self.exit_codes
+            )
+            subparser.set_defaults(handler=handler)
+            return subparser
 
         return add

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core import primary
-from core.db import reconnecting
+from core.db import retry_if_disconnected
 from core.http import metrics
 from core.http.openapi import operation
 from core.http.problems import NOT_REACHABLE
@@ -88,7 +88,7 @@ def database_works(seconds: float) -> bool:
 
 def _probe_database() -> bool:
     try:
-        reconnecting(primary.current_value)("SELECT 1")
+        retry_if_disconnected(primary.current_value)("SELECT 1")
     except NOT_REACHABLE as error:
         log.warning("the database does not answer or takes no writes: %s", error)
         return False

@@ -35,7 +35,7 @@ PUBLIC = Surface(
     bind=settings.ENV.public_bind,
     urlconf=settings.ROOT_URLCONF,
     middleware=tuple(settings.PUBLIC_MIDDLEWARE),
-    # Password hashing may hold twenty of them (accounts.hashers), changes that wait out a lease eight.
+    # Password hashing may hold twenty of them (accounts.hashers), and waiting changes eight (core.epoch).
     threads=32,
 )
 INTERNAL = Surface(
@@ -43,7 +43,7 @@ INTERNAL = Surface(
     bind=settings.ENV.internal_bind,
     urlconf=settings.INTERNAL_URLCONF,
     middleware=tuple(settings.INTERNAL_MIDDLEWARE),
-    # Eight may wait out a lease (core.epoch); the others keep serving.
+    # Waiting changes may hold eight (core.epoch); the others keep serving.
     threads=12,
 )
 SURFACES = (PUBLIC, INTERNAL)

@@ -80,7 +80,7 @@ class BaseView(APIView):
         if key is None:
             return act()
         request = f"{self.request.method} {self.request.path.rstrip('/')}"
-        return idempotency.once(actor=self.actor, key=key, request=request, body=self.raw_data, act=act)
+        return idempotency.run_once(actor=self.actor, key=key, request=request, body=self.raw_data, operation=act)
 
     @staticmethod
     def _checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:

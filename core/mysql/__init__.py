@@ -1,1 +1,1 @@
-"""Django's backend for MySQL and MariaDB, with connections that are only ever to a server that takes writes."""
+"""Django's backend for MySQL and MariaDB, which connects only to servers that take writes."""

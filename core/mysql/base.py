@@ -1,14 +1,14 @@
-"""The backend's DatabaseWrapper, by the name under which Django looks for it.
+"""The backend's DatabaseWrapper, under the name that Django looks for.
 
-After a failover, connections to the server that was the primary may live on, where a proxy or a virtual IP
-address leads only new ones to the server that took over. What such a server says may be long untrue. So a
-connection is closed, and made anew, where its server takes no writes, where another connection of this
-process met another server, and where it is older than CONN_MAX_AGE.
+After a failover, connections to the former primary may stay open where a proxy or a virtual IP address leads only
+new ones to the server that took over. The former primary's data may be old. So a connection is closed and reopened
+if its server takes no writes, if another connection of this process met another server, or if it is older than
+CONN_MAX_AGE.
 
-On Galera (several MariaDB servers as one) a commit on one node is applied on the others a moment later. A
-session that reads right after must see it all the same, or the promise of core.epoch would hold on
-one node only: `wsrep_sync_wait` makes its reads wait for what was committed anywhere before. Without
-`wsrep_dirty_reads` a node that lost the others answers none.
+On Galera (several MariaDB servers as one) a commit on one node is applied on the others a moment later. A session
+that reads right after must see it, or the guarantee of core.epoch would hold on one node only. `wsrep_sync_wait`
+makes its reads wait for everything committed before. With `wsrep_dirty_reads` off, a node that lost the others
+answers no reads.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from core.primary import READ_ONLY
 
 _READS = 1  # wsrep_sync_wait's bit for SELECT
 
-# MariaDB has announced names in place of 0 and 1.
+# MariaDB has announced that names will replace 0 and 1.
 _IS_WRITABLE = "CAST(@@global.read_only AS CHAR) IN ('0', 'OFF')"
-# Of a Galera node: MariaDB keeps its status in another schema than MySQL.
+# For a Galera node. MariaDB and MySQL keep its status in different schemas.
 _IS_IN_CLUSTER = (
     "@@global.wsrep_on AND 'ON' = (SELECT VARIABLE_VALUE FROM {}.GLOBAL_STATUS WHERE VARIABLE_NAME = 'wsrep_ready')"
 )
-_ASKED = "'hostname', 'port', 'server_id', 'server_uid', 'server_uuid', 'wsrep_provider'"
+_IDENTITY_VARIABLES = "'hostname', 'port', 'server_id', 'server_uid', 'server_uuid', 'wsrep_provider'"
 
 Server = tuple[str, ...]
 
@@ -37,19 +37,19 @@ Server = tuple[str, ...]
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection that follows the primary."""
 
-    # The server that the last new connection of this process was to.
+    # The server of this process's newest connection.
     newest: ClassVar[Server] = ()
 
-    server: Server = ()  # what tells the server from others; the nodes of a Galera cluster are one
+    server: Server = ()  # an identity of the server; the nodes of a Galera cluster have the same
     is_writable_sql = _IS_WRITABLE  # an expression that is 1 where the server takes writes
-    proven_at = float("-inf")  # when it was last asked whether it does, and did
+    proven_at = float("-inf")  # when the server last proved that it takes writes
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Raise OperationalError where the server takes no writes."""
+        """Return a new connection. Raise OperationalError if its server takes no writes."""
         connection = super().get_new_connection(conn_params)
         sent = time.monotonic()
         try:
-            self._meet(connection)
+            self._identify(connection)
         except BaseException:
             connection.close()
             raise
@@ -58,22 +58,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def is_usable(self) -> bool:
-        """Return whether the server answers and takes writes, in the round trip that a ping would take."""
+        """Return whether the server answers and takes writes, in one round trip, as a ping takes."""
         try:
             return _takes_writes(self.connection, self.is_writable_sql)
         except MySQLdb.Error:
             return False
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Close the connection also where a newer one is to another server."""
+        """Close the connection also if a newer one is to another server."""
         if self.connection is not None and self.server != self.newest:
             self.close()
         super().close_if_unusable_or_obsolete()
 
-    def _meet(self, connection: Any) -> None:
-        """Find out what server this is, and make the session's reads as true as they can be there."""
+    def _identify(self, connection: Any) -> None:
+        """Store the identity of the server, and make the session's reads wait for the cluster on Galera."""
         with connection.cursor() as cursor:
-            cursor.execute(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({_ASKED})")
+            cursor.execute(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({_IDENTITY_VARIABLES})")
             found: dict[str, str] = dict(cursor.fetchall())
             if found.pop("wsrep_provider", "none") in ("none", ""):
                 self.server, self.is_writable_sql = tuple(found.values()), _IS_WRITABLE

@@ -1,4 +1,4 @@
-"""Changes that move the epoch, from any thread, and what their answers wait for."""
+"""Services that move the epoch, run from any thread, with a replaced wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from core import epoch
-from core.db import transactional
+from core.db import transactional_and_propagated
 from core.errors import Conflict
 from core.models import Invalidation
 from core.tests.models import Thing
@@ -19,7 +19,7 @@ WAIT = 30
 
 
 class Waits:
-    """In place of `time`: keeps what is waited for, and can hold the waiting up."""
+    """A replacement of `time` that records each sleep, and can block it."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -33,9 +33,8 @@ class Waits:
         assert self.go_on.wait(WAIT)
 
 
-@transactional
+@transactional_and_propagated
 def change(*subjects: str, name: str | None = None, fail: bool = False) -> None:
-    """A service that invalidates, and then writes a row."""
     if subjects:
         epoch.invalidate(*subjects)
     if name is not None:
@@ -45,12 +44,12 @@ def change(*subjects: str, name: str | None = None, fail: bool = False) -> None:
 
 
 def invalidated() -> list[tuple[int, str]]:
-    """Every invalidation that was committed."""
+    """Return every committed invalidation."""
     return sorted(Invalidation.objects.values_list("epoch", "subject"))
 
 
 def at_once(threads: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Runs a function on a thread and a connection of its own."""
+    """Run a function in a thread with a connection of its own."""
 
     def run() -> Any:
         try:

@@ -13,7 +13,7 @@ from core.tests.models import Thing
 
 @pytest.fixture(scope="package")
 def _table(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Outside any transaction: MariaDB commits one to make a table."""
+    """The table of Things, made outside any transaction, because MariaDB commits one to make a table."""
     with django_db_blocker.unblock(), connection.schema_editor() as schema:
         schema.create_model(Thing)
     yield
@@ -35,7 +35,7 @@ def committed_things(_table: None, transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """What changes wait for, without the waiting."""
+    """The waits of all changes, recorded without waiting."""
     waits = Waits()
     monkeypatch.setattr(epoch, "time", waits)
     monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)

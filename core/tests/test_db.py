@@ -1,4 +1,4 @@
-"""What Django's ORM leaves to the caller: domain errors for constraints, upserts, retried transactions."""
+"""Helpers around Django's ORM: domain errors for constraints, upserts, retried reads and transactions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
-from core.db import reconnecting, transactional, unique_or, upsert
+from core.db import retry_if_disconnected, transactional, translate_unique_violation, upsert
 from core.errors import Conflict
 from core.tests.models import Thing
 
@@ -27,7 +27,7 @@ def names() -> list[str]:
 
 
 def in_threads(*functions: Callable[[], Any]) -> list[Any]:
-    """Runs the functions at once, each on a connection of its own; their results."""
+    """Run the functions at once, each on a connection of its own, and return their results."""
 
     def run(function: Callable[[], Any]) -> Any:
         try:
@@ -39,47 +39,47 @@ def in_threads(*functions: Callable[[], Any]) -> list[Any]:
         return [future.result(WAIT) for future in [threads.submit(run, function) for function in functions]]
 
 
-class TestUniqueOr:
-    def test_a_taken_name_becomes_the_domains_error(self) -> None:
+class TestTranslateUniqueViolation:
+    def test_taken_name_raises_the_domain_error(self) -> None:
         Thing.objects.create(id="1", name="bot")
 
-        with pytest.raises(Conflict) as refusal, unique_or(ERRORS):
+        with pytest.raises(Conflict) as refusal, translate_unique_violation(ERRORS):
             Thing.objects.create(id="2", name="bot")
 
         assert refusal.value is TAKEN
         assert isinstance(refusal.value.__cause__, IntegrityError)
 
-    def test_the_surrounding_transaction_goes_on(self) -> None:
+    def test_surrounding_transaction_stays_usable(self) -> None:
         Thing.objects.create(id="1", name="bot")
 
         with transaction.atomic():
             Thing.objects.create(id="2", name="before")
-            with pytest.raises(Conflict), unique_or(ERRORS):
+            with pytest.raises(Conflict), translate_unique_violation(ERRORS):
                 Thing.objects.create(id="3", name="bot")
             Thing.objects.create(id="4", name="after")
 
         assert names() == ["after", "before", "bot"]
 
-    def test_another_violation_is_a_bug_and_passes_through(self) -> None:
+    def test_other_violation_passes_through(self) -> None:
         Thing.objects.create(id="1", name="bot")
 
-        with pytest.raises(IntegrityError), unique_or(ERRORS):
+        with pytest.raises(IntegrityError), translate_unique_violation(ERRORS):
             Thing.objects.create(id="1", name="other")
 
-    def test_without_a_violation_nothing_happens(self) -> None:
-        with unique_or(ERRORS):
+    def test_block_without_violation_passes(self) -> None:
+        with translate_unique_violation(ERRORS):
             Thing.objects.create(id="1", name="bot")
 
         assert names() == ["bot"]
 
-    def test_of_many_who_insert_one_name_at_once_one_succeeds(self) -> None:
+    def test_one_of_several_concurrent_inserts_succeeds(self) -> None:
         ready = threading.Barrier(8)
 
         def insert(number: int) -> Callable[[], bool]:
             def attempt() -> bool:
                 ready.wait(WAIT)
                 try:
-                    with unique_or(ERRORS):
+                    with translate_unique_violation(ERRORS):
                         Thing.objects.create(id=str(number), name="bot")
                 except Conflict:
                     return False
@@ -94,12 +94,12 @@ class TestUniqueOr:
 
 
 class TestUpsert:
-    def test_it_inserts_what_is_new(self) -> None:
+    def test_new_row_is_inserted(self) -> None:
         upsert(Thing(id="1", name="bot", number=1), unique_fields=["id"], update_fields=["number"])
 
         assert list(Thing.objects.values_list("id", "name", "number")) == [("1", "bot", 1)]
 
-    def test_it_updates_what_is_there_and_only_the_fields_named(self) -> None:
+    def test_existing_row_is_updated_in_the_named_fields(self) -> None:
         Thing.objects.create(id="1", name="bot", number=1, document={"a": 1})
 
         upsert(Thing(id="1", name="other", number=2), unique_fields=["id"], update_fields=["number"])
@@ -107,7 +107,7 @@ class TestUpsert:
         row = Thing.objects.get()
         assert (row.name, row.number, row.document) == ("bot", 2, {"a": 1})
 
-    def test_many_at_once_make_one_row(self) -> None:
+    def test_concurrent_upserts_make_one_row(self) -> None:
         ready = threading.Barrier(8)
 
         def put(number: int) -> Callable[[], None]:
@@ -122,12 +122,12 @@ class TestUpsert:
         assert Thing.objects.get().number in range(8)
 
 
-class TestReconnecting:
+class TestRetryIfDisconnected:
     @staticmethod
     def reading(*errors: Exception) -> Callable[[], str]:
         left = list(errors)
 
-        @reconnecting
+        @retry_if_disconnected
         def read() -> str:
             if left:
                 raise left.pop()
@@ -137,29 +137,29 @@ class TestReconnecting:
 
         return read
 
-    def test_a_broken_connection_is_replaced_and_read_again(self) -> None:
+    def test_read_is_retried_on_a_new_connection(self) -> None:
         connection.ensure_connection()
         broken = connection.connection
 
         assert self.reading(OperationalError())() == "found"
         assert connection.connection is not broken
 
-    def test_what_is_broken_twice_is_given_up_and_left_closed(self) -> None:
+    def test_second_failure_raises_and_closes_the_connection(self) -> None:
         with pytest.raises(OperationalError):
             self.reading(OperationalError(), OperationalError())()
 
         assert connection.connection is None
 
-    def test_inside_a_transaction_nothing_is_read_again(self) -> None:
+    def test_inside_a_transaction_nothing_is_retried(self) -> None:
         with pytest.raises(OperationalError), transaction.atomic():
             self.reading(OperationalError())()
 
-    def test_another_error_is_raised_as_it_is(self) -> None:
+    def test_other_error_is_not_retried(self) -> None:
         with pytest.raises(ValueError, match="mine"):
             self.reading(ValueError("mine"))()
 
-    def test_it_does_not_ask_first_whether_the_connection_is_usable(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Which Django does before a request's first query."""
+    def test_connection_is_not_pinged_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Django pings it before the first query of a request."""
         connection.ensure_connection()
         is_usable = Mock(return_value=True)
         monkeypatch.setattr(connection, "health_check_enabled", True)
@@ -171,7 +171,7 @@ class TestReconnecting:
 
 
 class TestTransactional:
-    def test_all_of_it_or_nothing_is_written(self) -> None:
+    def test_failed_service_is_rolled_back(self) -> None:
         @transactional
         def write() -> None:
             Thing.objects.create(id="1", name="bot")
@@ -182,7 +182,7 @@ class TestTransactional:
 
         assert names() == []
 
-    def test_it_answers_what_the_function_answers(self) -> None:
+    def test_result_is_returned(self) -> None:
         @transactional
         def answer(number: int, *, text: str) -> tuple[int, str]:
             """Says it back."""
@@ -192,7 +192,7 @@ class TestTransactional:
         assert answer(1, text="x") == (1, "x")
         assert (answer.__name__, answer.__doc__) == ("answer", "Says it back.")
 
-    def test_an_inner_one_is_part_of_the_outer_one(self) -> None:
+    def test_inner_service_joins_the_outer_transaction(self) -> None:
         @transactional
         def inner() -> None:
             Thing.objects.create(id="1", name="bot")
@@ -207,7 +207,7 @@ class TestTransactional:
 
         assert names() == []
 
-    def test_another_error_of_the_database_is_not_tried_again(self) -> None:
+    def test_other_database_error_is_not_retried(self) -> None:
         calls = []
 
         @transactional
@@ -221,7 +221,7 @@ class TestTransactional:
 
         assert len(calls) == 1
 
-    def test_a_deadlock_is_tried_again_and_then_given_up(self) -> None:
+    def test_deadlock_is_given_up_after_five_attempts(self) -> None:
         calls: list[Thing] = []
 
         @transactional
@@ -236,8 +236,8 @@ class TestTransactional:
         assert names() == []
 
     @pytest.mark.skipif("connection.vendor != 'mysql'", reason="SQLite has one writer and knows no deadlocks")
-    def test_two_that_lock_each_other_out_both_succeed(self) -> None:
-        """MariaDB makes one the victim of a real deadlock, which is run again from its start."""
+    def test_two_services_in_a_deadlock_both_succeed(self) -> None:
+        """MariaDB chooses a victim of the real deadlock, which runs again from its start."""
         for row_id in ("1", "2"):
             Thing.objects.create(id=row_id, name=row_id)
         both_hold_one = threading.Barrier(2)

@@ -1,4 +1,4 @@
-"""The epoch: what a change says is untrue, when that is written, and how long its answer waits."""
+"""The epoch: what a change invalidates, when that is written, and how long the service waits for workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from time_machine import travel
 
 from core import epoch
-from core.db import transactional
+from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict, Unavailable
 from core.models import Epoch, Invalidation
 from core.tests.changes import WAIT, Waits, at_once, change, invalidated
@@ -21,11 +21,11 @@ from core.tests.models import Thing
 from tests.support.instances import wait_until
 
 pytestmark = pytest.mark.usefixtures("things")
-for_real = pytest.mark.usefixtures("committed_things")  # where other connections have to see it
+for_real = pytest.mark.usefixtures("committed_things")  # other connections have to see the changes
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-class TestInvalidating:
+class TestInvalidate:
     def test_each_change_is_one_epoch_with_all_its_subjects(self) -> None:
         change("key_1", "agent_1")
         change("key_2")
@@ -34,12 +34,12 @@ class TestInvalidating:
         assert epoch.current() == 3
         assert invalidated() == [(1, "agent_1"), (1, "key_1"), (2, "key_2"), (3, "key_2")]
 
-    def test_before_the_first_the_epoch_is_nought(self) -> None:
+    def test_epoch_is_zero_before_the_first_change(self) -> None:
         assert epoch.current() == 0
         assert epoch.invalidated_between(0, 0) == []
 
     def test_a_subject_named_twice_is_written_once(self) -> None:
-        @transactional
+        @transactional_and_propagated
         def twice() -> None:
             epoch.invalidate("key_1", "key_1")
             epoch.invalidate("key_1")
@@ -48,14 +48,14 @@ class TestInvalidating:
 
         assert invalidated() == [(1, "key_1")]
 
-    def test_a_change_that_invalidates_nothing_moves_no_epoch_and_does_not_wait(self, waits: Waits) -> None:
+    def test_change_without_invalidation_leaves_the_epoch_and_does_not_wait(self, waits: Waits) -> None:
         change(name="a thing")
 
         assert (epoch.current(), waits.seconds) == (0, [])
         assert Thing.objects.exists()
 
     @for_real
-    def test_the_invalidation_is_written_last_in_the_changes_own_transaction(self) -> None:
+    def test_invalidation_is_written_last_in_the_transaction_of_its_change(self) -> None:
         with CaptureQueriesContext(connection) as captured:
             change("key_1", name="a thing")
 
@@ -67,24 +67,24 @@ class TestInvalidating:
         assert statements[statements.index(writes[-1]) + 1 :] == ["COMMIT"]
         assert statements.count("COMMIT") == 1
 
-    def test_after_a_refusal_there_is_nothing_of_it(self, waits: Waits) -> None:
+    def test_refused_change_writes_nothing(self, waits: Waits) -> None:
         with pytest.raises(Conflict):
             change("key_1", name="a thing", fail=True)
 
         assert (epoch.current(), invalidated(), waits.seconds) == (0, [], [])
         assert not Thing.objects.exists()
 
-    def test_a_refused_change_leaves_nothing_to_the_next(self) -> None:
+    def test_refused_change_leaves_no_subjects_to_the_next(self) -> None:
         with pytest.raises(Conflict):
             change("key_1", fail=True)
         change("key_2")
 
         assert invalidated() == [(1, "key_2")]
 
-    def test_a_retry_does_not_keep_what_the_failed_attempt_named(self) -> None:
+    def test_retry_drops_the_subjects_of_the_failed_attempt(self) -> None:
         attempts: list[int] = []
 
-        @transactional
+        @transactional_and_propagated
         def deadlock_once() -> None:
             attempts.append(1)
             epoch.invalidate(f"attempt_{len(attempts)}")
@@ -95,13 +95,13 @@ class TestInvalidating:
 
         assert invalidated() == [(1, "attempt_2")]
 
-    def test_outside_of_a_service_it_is_a_bug(self) -> None:
+    def test_outside_of_a_service_it_raises(self) -> None:
         with pytest.raises(RuntimeError, match="transactional"):
             epoch.invalidate("key_1")
         with transaction.atomic(), pytest.raises(RuntimeError, match="transactional"):
             epoch.invalidate("key_1")
 
-    def test_more_subjects_than_are_worth_naming_are_everything(self) -> None:
+    def test_more_than_500_subjects_invalidate_everything(self) -> None:
         change(*(f"key_{number}" for number in range(500)))
         change(*(f"key_{number}" for number in range(501)))
 
@@ -109,11 +109,11 @@ class TestInvalidating:
         assert invalidated()[-1] == (2, epoch.EVERYTHING)
 
     @for_real
-    def test_the_first_ever_may_be_two_at_once(self) -> None:
+    def test_first_two_changes_may_come_at_once(self) -> None:
         ready = threading.Barrier(2, timeout=WAIT)
         holds_rows_apart = connection.features.has_select_for_update  # SQLite lets one in at a time
 
-        @transactional
+        @transactional_and_propagated
         def first(subject: str) -> None:
             epoch.invalidate(subject)
             if holds_rows_apart:
@@ -128,8 +128,8 @@ class TestInvalidating:
         assert [number for number, _subject in invalidated()] == [1, 2]
 
 
-class TestLookingBack:
-    def test_at_what_was_invalidated_since(self) -> None:
+class TestInvalidatedBetween:
+    def test_returns_the_subjects_of_later_epochs(self) -> None:
         for subject in ("key_1", "key_2", "key_3"):
             change(subject)
 
@@ -138,7 +138,7 @@ class TestLookingBack:
         assert epoch.invalidated_between(3, 3) == []
 
     @pytest.mark.parametrize("lost", [1, 2, 3])
-    def test_with_a_gap_anything_may_be_untrue(self, lost: int) -> None:
+    def test_returns_none_where_an_epoch_is_missing(self, lost: int) -> None:
         for subject in ("key_1", "key_2", "key_3"):
             change(subject)
 
@@ -147,14 +147,14 @@ class TestLookingBack:
         assert epoch.invalidated_between(0, 3) is None
         assert epoch.invalidated_between(lost, 3) is not None
 
-    def test_everything_is_everything(self) -> None:
+    def test_returns_none_where_everything_was_invalidated(self) -> None:
         change("key_1")
         change(*(f"key_{number}" for number in range(501)))
 
         assert epoch.invalidated_between(0, 1) == ["key_1"]
         assert epoch.invalidated_between(0, 2) is None
 
-    def test_what_every_worker_has_long_seen_is_swept(self) -> None:
+    def test_old_invalidations_are_swept(self) -> None:
         with travel(NOON, tick=False):
             change("key_1")
         with travel(NOON + timedelta(minutes=30), tick=False):
@@ -167,18 +167,18 @@ class TestLookingBack:
         assert epoch.invalidated_between(0, 2) is None
 
 
-class TestSettling:
+class TestWaitForWorkers:
     @for_real
-    def test_a_change_is_answered_a_lease_after_its_commit(self, waits: Waits) -> None:
+    def test_service_returns_one_lease_after_its_commit(self, waits: Waits) -> None:
         change("key_1", name="a thing")
 
         assert waits.seconds == [epoch.PROPAGATION_SECONDS]
         assert waits.inside_a_transaction == [False]
 
-    def test_several_changes_wait_once(self, waits: Waits) -> None:
-        with epoch.settling():
+    def test_changes_in_one_block_wait_once(self, waits: Waits) -> None:
+        with epoch.wait_for_workers():
             change("key_1")
-            with epoch.settling():
+            with epoch.wait_for_workers():
                 change("key_2")
             change("key_3")
             assert waits.seconds == []
@@ -186,10 +186,9 @@ class TestSettling:
         assert len(waits.seconds) == 1
         assert epoch.current() == 3
 
-    def test_one_that_names_nothing_writes_nothing_and_waits(self, waits: Waits) -> None:
-        """What it answers may be another's change, which is still waiting."""
+    def test_invalidation_without_subjects_waits_and_writes_nothing(self, waits: Waits) -> None:
 
-        @transactional
+        @transactional_and_propagated
         def repeat() -> None:
             epoch.invalidate()
 
@@ -197,9 +196,9 @@ class TestSettling:
 
         assert (epoch.current(), len(waits.seconds)) == (0, 1)
 
-    def test_a_failure_waits_for_what_was_committed_before_it(self, waits: Waits) -> None:
+    def test_failed_block_waits_for_the_changes_committed_before(self, waits: Waits) -> None:
         def fails_midway() -> None:
-            with epoch.settling():
+            with epoch.wait_for_workers():
                 change("key_1")
                 change("key_2", fail=True)
 
@@ -209,8 +208,8 @@ class TestSettling:
         assert len(waits.seconds) == 1
         assert invalidated() == [(1, "key_1")]
 
-    def test_a_service_inside_another_is_part_of_it(self, waits: Waits) -> None:
-        @transactional
+    def test_inner_service_joins_the_outer_one(self, waits: Waits) -> None:
+        @transactional_and_propagated
         def outer() -> None:
             change("key_1", name="a thing")
             change("key_2")
@@ -222,8 +221,8 @@ class TestSettling:
         assert invalidated() == [(1, "key_1"), (1, "key_2"), (1, "key_3")]
         assert len(waits.seconds) == 1
 
-    def test_what_an_inner_service_invalidated_goes_with_the_outer_ones_failure(self, waits: Waits) -> None:
-        @transactional
+    def test_failed_outer_service_drops_what_the_inner_one_invalidated(self, waits: Waits) -> None:
+        @transactional_and_propagated
         def outer() -> None:
             change("key_1", name="a thing")
             raise Conflict
@@ -233,9 +232,43 @@ class TestSettling:
 
         assert (invalidated(), waits.seconds) == ([], [])
 
+    def test_inside_a_service_that_never_waits_invalidating_raises(self) -> None:
+        @transactional
+        def plain() -> None:
+            epoch.invalidate("key_1")
+
+        with pytest.raises(RuntimeError, match="transactional_and_propagated"):
+            plain()
+
+        assert invalidated() == []
+
+    def test_inside_a_service_that_never_waits_a_propagated_service_raises(self) -> None:
+        @transactional
+        def plain() -> None:
+            change(name="a thing")
+
+        with pytest.raises(RuntimeError, match="change is called by a service that is not propagated"):
+            plain()
+
+        assert not Thing.objects.exists()
+
+    def test_inside_a_propagated_service_one_that_never_waits_may_invalidate(self, waits: Waits) -> None:
+        @transactional
+        def plain() -> None:
+            epoch.invalidate("key_1")
+
+        @transactional_and_propagated
+        def outer() -> None:
+            plain()
+
+        outer()
+
+        assert invalidated() == [(1, "key_1")]
+        assert len(waits.seconds) == 1
+
     @for_real
-    def test_it_does_not_wait_inside_a_plain_transaction_but_refuses(self) -> None:
-        """It would wait before the commit, and promise what is not yet so."""
+    def test_inside_atomic_it_raises(self) -> None:
+        """It would wait before the commit."""
         with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
             change("key_1")
 
@@ -244,12 +277,12 @@ class TestSettling:
         assert invalidated() == [(1, "key_2")]
 
 
-class TestHowManyMayWait:
+class TestMaxWaitingChanges:
     @for_real
-    def test_the_ninth_is_refused_and_writes_nothing(self, waits: Waits) -> None:
+    def test_ninth_change_is_refused_and_writes_nothing(self, waits: Waits) -> None:
         waits.go_on.clear()
-        with ThreadPoolExecutor(epoch.MAX_SETTLING) as threads:
-            settling = [at_once(threads, partial(change, f"key_{number}", name=str(number))) for number in range(8)]
+        with ThreadPoolExecutor(epoch.MAX_WAITING_CHANGES) as threads:
+            waiting = [at_once(threads, partial(change, f"key_{number}", name=str(number))) for number in range(8)]
             wait_until(lambda: len(waits.seconds) == 8, "eight changes wait")
 
             with pytest.raises(Unavailable) as refusal:
@@ -261,28 +294,28 @@ class TestHowManyMayWait:
 
             change(name="invalidates nothing")  # has nothing to wait for
             waits.go_on.set()
-            for done in settling:
+            for done in waiting:
                 done.result(WAIT)
 
         assert Thing.objects.count() == 9
         change("key_8", name="the ninth")
 
-    def test_changes_made_together_take_one_place(self, waits: Waits) -> None:
-        with epoch.settling():
-            for number in range(2 * epoch.MAX_SETTLING):
+    def test_changes_in_one_block_take_one_slot(self, waits: Waits) -> None:
+        with epoch.wait_for_workers():
+            for number in range(2 * epoch.MAX_WAITING_CHANGES):
                 change(f"key_{number}")
 
-        assert epoch.current() == 2 * epoch.MAX_SETTLING
+        assert epoch.current() == 2 * epoch.MAX_WAITING_CHANGES
 
-    def test_a_refused_change_gives_its_place_back(self) -> None:
-        for _ in range(2 * epoch.MAX_SETTLING):
+    def test_refused_change_gives_its_slot_back(self) -> None:
+        for _ in range(2 * epoch.MAX_WAITING_CHANGES):
             with pytest.raises(Conflict):
                 change("key_1", fail=True)
 
         change("key_1")
 
-    def test_a_change_gives_its_place_back(self) -> None:
-        for _ in range(2 * epoch.MAX_SETTLING):
+    def test_change_gives_its_slot_back(self) -> None:
+        for _ in range(2 * epoch.MAX_WAITING_CHANGES):
             change("key_1")
 
-        assert epoch.current() == 2 * epoch.MAX_SETTLING
+        assert epoch.current() == 2 * epoch.MAX_WAITING_CHANGES

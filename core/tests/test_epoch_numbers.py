@@ -1,4 +1,4 @@
-"""What a transaction announces, and the numbers that transactions have in the order of their commits."""
+"""Invalidations that wait for nothing, and epochs as numbers in the order of commits."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ import pytest
 from django.db import OperationalError, transaction
 
 from core import epoch
-from core.db import transactional
+from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict
 from core.tests.changes import WAIT, Waits, at_once, change, invalidated
 from core.tests.models import Thing
 from tests.support.instances import wait_until
 
 pytestmark = pytest.mark.usefixtures("things")
-for_real = pytest.mark.usefixtures("committed_things")  # where other connections have to see it
+for_real = pytest.mark.usefixtures("committed_things")  # other connections have to see the changes
 
 
 @transactional
-def announce(*subjects: str, fail: bool = False) -> None:
-    """A service that announces what it changes."""
-    epoch.announce(*subjects)
+def invalidate_without_wait(*subjects: str, fail: bool = False) -> None:
+    epoch.invalidate(*subjects, wait=False)
     if fail:
         raise Conflict
 
 
-@transactional
+@transactional_and_propagated
 def write(name: str, *subjects: str, fail: bool = False) -> None:
-    """A service that writes a row with its number; and invalidates, where it is given subjects."""
-    epoch.numbered(lambda number: Thing.objects.create(id=name, name=name, number=number))
+    """Write a row with the epoch of its transaction, and invalidate the subjects."""
+    epoch.on_epoch(lambda number: Thing.objects.create(id=name, name=name, number=number))
     if subjects:
         epoch.invalidate(*subjects)
     if fail:
@@ -37,30 +36,30 @@ def write(name: str, *subjects: str, fail: bool = False) -> None:
 
 
 def numbers() -> dict[str, int]:
-    """Every row that was written, with its number."""
+    """Return the number of every row by its name."""
     return dict(Thing.objects.values_list("name", "number"))
 
 
-class TestAnnouncing:
-    def test_workers_are_told_as_of_an_invalidation(self) -> None:
-        announce("agent_1", "tenant_1")
+class TestInvalidateWithoutWait:
+    def test_subjects_are_stored_like_others(self) -> None:
+        invalidate_without_wait("agent_1", "tenant_1")
         change("key_1")
-        announce("agent_2")
+        invalidate_without_wait("agent_2")
 
         assert invalidated() == [(1, "agent_1"), (1, "tenant_1"), (2, "key_1"), (3, "agent_2")]
         assert sorted(epoch.invalidated_between(0, 3) or ()) == ["agent_1", "agent_2", "key_1", "tenant_1"]
 
-    def test_it_waits_for_nothing(self, waits: Waits) -> None:
-        announce("agent_1")
+    def test_service_does_not_wait(self, waits: Waits) -> None:
+        invalidate_without_wait("agent_1")
 
         assert waits.seconds == []
 
-    def test_an_invalidation_beside_it_waits(self, waits: Waits) -> None:
-        @transactional
+    def test_service_waits_for_another_invalidation(self, waits: Waits) -> None:
+        @transactional_and_propagated
         def both() -> None:
-            epoch.announce("agent_1")
+            epoch.invalidate("agent_1", wait=False)
             epoch.invalidate("key_1")
-            epoch.announce("agent_2")
+            epoch.invalidate("agent_2", wait=False)
 
         both()
 
@@ -68,34 +67,34 @@ class TestAnnouncing:
         assert invalidated() == [(1, "agent_1"), (1, "agent_2"), (1, "key_1")]
 
     @for_real
-    def test_it_takes_no_place_among_those_who_wait(self, waits: Waits) -> None:
+    def test_it_takes_no_slot(self, waits: Waits) -> None:
         waits.go_on.clear()
-        with ThreadPoolExecutor(epoch.MAX_SETTLING) as threads:
-            settling = [at_once(threads, change, f"key_{number}") for number in range(epoch.MAX_SETTLING)]
-            wait_until(lambda: len(waits.seconds) == epoch.MAX_SETTLING, "all places are taken")
+        with ThreadPoolExecutor(epoch.MAX_WAITING_CHANGES) as threads:
+            waiting = [at_once(threads, change, f"key_{number}") for number in range(epoch.MAX_WAITING_CHANGES)]
+            wait_until(lambda: len(waits.seconds) == epoch.MAX_WAITING_CHANGES, "all slots are taken")
 
-            announce("agent_1")
+            invalidate_without_wait("agent_1")
 
             waits.go_on.set()
-            for done in settling:
+            for done in waiting:
                 done.result(WAIT)
 
-        assert (epoch.MAX_SETTLING + 1, "agent_1") in invalidated()
+        assert (epoch.MAX_WAITING_CHANGES + 1, "agent_1") in invalidated()
 
-    def test_after_a_refusal_there_is_nothing_of_it(self) -> None:
+    def test_refused_change_writes_nothing(self) -> None:
         with pytest.raises(Conflict):
-            announce("agent_1", fail=True)
-        announce("agent_2")
+            invalidate_without_wait("agent_1", fail=True)
+        invalidate_without_wait("agent_2")
 
         assert invalidated() == [(1, "agent_2")]
 
-    def test_outside_of_a_service_it_is_a_bug(self) -> None:
+    def test_outside_of_a_service_it_raises(self) -> None:
         with transaction.atomic(), pytest.raises(RuntimeError, match="transactional"):
-            epoch.announce("agent_1")
+            epoch.invalidate("agent_1", wait=False)
 
 
-class TestNumbers:
-    def test_are_the_epochs_of_their_transactions(self) -> None:
+class TestOnEpoch:
+    def test_callback_gets_the_epoch_of_its_transaction(self) -> None:
         write("first", "key_1")
         change("key_2")
         write("second", "key_3")
@@ -104,8 +103,8 @@ class TestNumbers:
         assert invalidated() == [(1, "key_1"), (2, "key_2"), (3, "key_3")]
         assert epoch.current() == 3
 
-    def test_are_one_for_all_that_is_written_together(self) -> None:
-        @transactional
+    def test_rows_of_one_transaction_have_one_epoch(self) -> None:
+        @transactional_and_propagated
         def several() -> None:
             write("first")
             write("second", "key_1")
@@ -115,12 +114,12 @@ class TestNumbers:
 
         assert numbers() == {"before": 1, "first": 2, "second": 2}
 
-    def test_of_what_invalidates_nothing_wait_for_nothing(self, waits: Waits) -> None:
+    def test_service_does_not_wait_without_invalidation(self, waits: Waits) -> None:
         write("first")
 
         assert (numbers(), waits.seconds) == ({"first": 1}, [])
 
-    def test_leave_no_gap_for_which_workers_would_forget_everything(self) -> None:
+    def test_epoch_without_subjects_leaves_no_gap(self) -> None:
         change("key_1")
         write("a row")
         write("another")
@@ -131,19 +130,19 @@ class TestNumbers:
         assert {"key_1", "key_2"} <= set(known)
         assert set(known) <= {"key_1", "key_2", epoch.NOTHING}
 
-    def test_are_given_out_when_all_else_is_done(self) -> None:
+    def test_callback_runs_after_the_service(self) -> None:
         steps: list[str] = []
 
         @transactional
         def change() -> None:
-            epoch.numbered(lambda number: steps.append(f"number {number}"))
+            epoch.on_epoch(lambda number: steps.append(f"number {number}"))
             steps.append("the rest")
 
         change()
 
         assert steps == ["the rest", "number 1"]
 
-    def test_of_what_is_refused_are_nobodys(self, waits: Waits) -> None:
+    def test_refused_change_has_no_epoch(self, waits: Waits) -> None:
         with pytest.raises(Conflict):
             write("refused", "key_1", fail=True)
         assert (numbers(), epoch.current(), invalidated(), waits.seconds) == ({}, 0, [], [])
@@ -151,13 +150,13 @@ class TestNumbers:
         write("made")
         assert numbers() == {"made": 1}
 
-    def test_that_cannot_be_written_take_the_whole_change_with_them(self) -> None:
+    def test_failing_callback_rolls_the_change_back(self) -> None:
         write("taken")
 
         @transactional
         def fails_at_the_end() -> None:
             Thing.objects.create(id="change", name="change")
-            epoch.numbered(refuse)
+            epoch.on_epoch(refuse)
 
         def refuse(number: int) -> None:
             raise Conflict
@@ -167,10 +166,10 @@ class TestNumbers:
 
         assert (numbers(), epoch.current()) == ({"taken": 1}, 1)
 
-    def test_of_a_failed_attempt_are_not_written_at_the_next(self) -> None:
+    def test_retry_drops_the_callbacks_of_the_failed_attempt(self) -> None:
         attempts: list[int] = []
 
-        @transactional
+        @transactional_and_propagated
         def deadlock_once() -> None:
             attempts.append(1)
             write(f"attempt {len(attempts)}")
@@ -181,19 +180,17 @@ class TestNumbers:
 
         assert numbers() == {"attempt 2": 1}
 
-    def test_outside_of_a_service_are_a_bug(self) -> None:
+    def test_outside_of_a_service_it_raises(self) -> None:
         with transaction.atomic(), pytest.raises(RuntimeError, match="transactional"):
-            epoch.numbered(lambda number: None)
+            epoch.on_epoch(lambda number: None)
 
 
-class TestTheOrderOfCommits:
+class TestOrderOfCommits:
     WRITERS, WRITES = 6, 12  # of which every fourth is refused
     ROWS = WRITERS * WRITES * 3 // 4
 
     @for_real
-    def test_whoever_has_seen_a_number_has_seen_all_before_it(self) -> None:
-        """Looked at while several write, and some are refused."""
-
+    def test_reader_who_sees_an_epoch_sees_all_before_it(self) -> None:
         def write_many(writer: int) -> None:
             for number in range(self.WRITES):
                 if number % 4 == 3:
@@ -212,6 +209,6 @@ class TestTheOrderOfCommits:
             for done in writing:
                 done.result(WAIT)
 
-        assert has_seen_some, "and others were still to come"
+        assert has_seen_some, "the reader looked while rows were still to come"
         assert sorted(numbers().values()) == list(range(1, self.ROWS + 1))
         assert invalidated() == [(number, epoch.NOTHING) for number in range(1, self.ROWS + 1)]

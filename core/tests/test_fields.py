@@ -1,4 +1,4 @@
-"""Columns that mean the same on SQLite and on MariaDB (docs/decisions/0005-text-and-folded-columns.md)."""
+"""Model fields that behave alike on SQLite and MariaDB (docs/decisions/0005-text-and-folded-columns.md)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def stored_text() -> str:
     return text
 
 
-class TestExactText:
+class TestExactCharField:
     DIFFERENT = ("bot", "Bot", " bot", "bót", "bo\u0301t", "bot 🤖", "bot 😀", "ｂot", "ß", "ss", "")
 
-    def test_a_unique_column_holds_whatever_differs_in_a_byte(self) -> None:
+    def test_unique_column_accepts_texts_that_differ_in_a_byte(self) -> None:
         for number, name in enumerate(self.DIFFERENT):
             Thing.objects.create(id=str(number), name=name)
 
@@ -31,7 +31,7 @@ class TestExactText:
             with pytest.raises(IntegrityError), transaction.atomic():
                 Thing.objects.create(id="again", name=name)
 
-    def test_a_query_finds_what_is_the_same_in_every_byte(self) -> None:
+    def test_query_compares_every_byte(self) -> None:
         for number, name in enumerate(self.DIFFERENT):
             Thing.objects.create(id=str(number), name=name)
 
@@ -51,7 +51,7 @@ class TestExactText:
         assert Thing.objects.get(pk="agent_AB").name == "2"
 
 
-class TestJSONText:
+class TestJSONTextField:
     @pytest.mark.parametrize(
         "document",
         [
@@ -68,12 +68,12 @@ class TestJSONText:
             {"quotes": "'\"\\`", "controls": "\n\t\x01", "percent": "%s %(x)s"},
         ],
     )
-    def test_a_document_comes_back_as_it_was_key_order_included(self, document: Any) -> None:
+    def test_document_keeps_its_order_of_keys(self, document: Any) -> None:
         Thing.objects.create(id="1", name="1", document=document)
 
         assert json.dumps(Thing.objects.get().document) == json.dumps(document)
 
-    def test_it_may_be_nested_deeper_than_mariadbs_own_json(self) -> None:
+    def test_document_may_be_nested_deeper_than_mariadb_json(self) -> None:
         deep: Any = 1
         for _ in range(100):
             deep = {"a": deep}
@@ -82,7 +82,7 @@ class TestJSONText:
 
         assert Thing.objects.get().document == deep
 
-    def test_it_is_stored_as_compact_readable_text(self) -> None:
+    def test_document_is_stored_as_compact_text(self) -> None:
         Thing.objects.create(id="1", name="1", document={"小": ["明", 1]})
 
         assert stored_text() == '{"小":["明",1]}'

@@ -16,10 +16,10 @@ from time_machine import travel
 
 from core import epoch, idempotency
 from core.actor import Actor, ActorKind
-from core.db import transactional
+from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict, Invalid
-from core.idempotency import AnswerLost, KeyReused
-from core.models import IdempotentAnswer
+from core.idempotency import KeyReused, ResponseLost
+from core.models import IdempotentResponse
 from core.tests.models import Thing
 
 pytestmark = pytest.mark.usefixtures("things")
@@ -31,7 +31,7 @@ SECRET = "mmc_a secret shown once"
 
 
 class Service:
-    """A service that makes a thing each time it is called, and answers with a secret."""
+    """A service that creates a thing on each call, and returns a secret."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -47,7 +47,9 @@ class Service:
         return {"number": number, "secret": SECRET, "nested": [{"name": "小明"}, None]}
 
     def once(self, actor: Actor = ALICE, key: str = "a key", request: str = "POST /things", body: Any = None) -> Any:
-        return idempotency.once(actor=actor, key=key, request=request, body=body or {"name": "x"}, act=self.act)
+        return idempotency.run_once(
+            actor=actor, key=key, request=request, body=body or {"name": "x"}, operation=self.act
+        )
 
 
 @pytest.fixture
@@ -55,14 +57,14 @@ def service() -> Service:
     return Service()
 
 
-class TestARepeat:
-    def test_gets_the_same_answer_and_does_nothing(self, service: Service) -> None:
+class TestRepeat:
+    def test_repeat_gets_the_same_response_and_does_nothing(self, service: Service) -> None:
         first, second, third = (service.once() for _ in range(3))
 
         assert first == second == third == {"number": 1, "secret": SECRET, "nested": [{"name": "小明"}, None]}
         assert (service.calls, Thing.objects.count()) == (1, 1)
 
-    def test_need_not_have_the_bodys_keys_in_the_same_order(self, service: Service) -> None:
+    def test_order_of_keys_in_the_body_does_not_matter(self, service: Service) -> None:
         service.once(body={"a": 1, "b": {"c": 2, "d": 3}})
         service.once(body={"b": {"d": 3, "c": 2}, "a": 1})
 
@@ -78,7 +80,7 @@ class TestARepeat:
             {"request": "PUT /things"},
         ],
     )
-    def test_that_is_none_is_refused(self, service: Service, other: dict[str, Any]) -> None:
+    def test_different_request_with_the_same_key_is_refused(self, service: Service, other: dict[str, Any]) -> None:
         service.once()
 
         with pytest.raises(KeyReused):
@@ -90,84 +92,82 @@ class TestARepeat:
         ("actor", "key"),
         [(BOB, "a key"), (ALICE, "another key"), (ALICE, "A key"), (ALICE, "a key ")],
     )
-    def test_by_another_or_under_another_key_is_a_request_of_its_own(
-        self, service: Service, actor: Actor, key: str
-    ) -> None:
+    def test_other_actor_or_key_is_a_new_request(self, service: Service, actor: Actor, key: str) -> None:
         service.once()
 
         assert service.once(actor, key)["number"] == 2
 
-    def test_kinds_of_actors_are_told_apart(self, service: Service) -> None:
+    def test_kinds_of_actors_are_distinguished(self, service: Service) -> None:
         for kind in (ActorKind.INTERNAL, ActorKind.ANONYMOUS):
             service.once(Actor(kind=kind))
 
         assert service.calls == 2
 
-    def test_comes_too_late_after_ten_minutes(self, service: Service) -> None:
+    def test_repeat_after_ten_minutes_is_a_new_request(self, service: Service) -> None:
         for minutes, number in ((0, 1), (9.99, 1), (10.01, 2), (20, 2)):
             with travel(NOON + timedelta(minutes=minutes), tick=False):
                 assert service.once()["number"] == number
 
-    def test_whose_answer_can_no_longer_be_read_is_not_carried_out_again(self, service: Service) -> None:
+    def test_unreadable_response_is_an_error_and_does_not_run_again(self, service: Service) -> None:
         service.once()
 
-        with override_settings(ENCRYPTION_KEYS=(Fernet.generate_key().decode(),)), pytest.raises(AnswerLost):
+        with override_settings(ENCRYPTION_KEYS=(Fernet.generate_key().decode(),)), pytest.raises(ResponseLost):
             service.once()
 
         assert service.calls == 1
 
 
-class TestAFailure:
-    def test_leaves_no_answer_so_that_a_repeat_is_carried_out(self, service: Service) -> None:
+class TestFailure:
+    def test_failed_operation_stores_nothing_and_can_be_repeated(self, service: Service) -> None:
         def fail() -> None:
             service.act()
             raise Conflict("not now")
 
         with pytest.raises(Conflict, match="not now"):
-            idempotency.once(actor=ALICE, key="a key", request="POST /things", body={"name": "x"}, act=fail)
-        assert (IdempotentAnswer.objects.count(), Thing.objects.count()) == (0, 0)
+            idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={"name": "x"}, operation=fail)
+        assert (IdempotentResponse.objects.count(), Thing.objects.count()) == (0, 0)
 
         assert service.once()["number"] == 2
 
-    def test_to_keep_the_answer_undoes_the_change(self, service: Service) -> None:
-        """Never a change whose secret nobody can be told again."""
+    def test_failure_to_store_the_response_rolls_back(self, service: Service) -> None:
+        """There is no change whose secret cannot be returned again."""
         with pytest.raises(TypeError):
-            idempotency.once(
-                actor=ALICE, key="a key", request="POST /things", body={}, act=lambda: [service.act(), object()]
+            idempotency.run_once(
+                actor=ALICE, key="a key", request="POST /things", body={}, operation=lambda: [service.act(), object()]
             )
 
-        assert (IdempotentAnswer.objects.count(), Thing.objects.count()) == (0, 0)
+        assert (IdempotentResponse.objects.count(), Thing.objects.count()) == (0, 0)
 
 
-class TestTheKey:
+class TestIdempotencyKey:
     @pytest.mark.parametrize("key", ["x", "x" * 255, "8e03978e-40d5-43dd-bc93-6894a57f9324", "a b", "~!{}"])
-    def test_may_be_any_printable_ascii(self, service: Service, key: str) -> None:
+    def test_printable_ascii_is_accepted(self, service: Service, key: str) -> None:
         assert service.once(key=key) == service.once(key=key)
 
     @pytest.mark.parametrize("key", ["", "x" * 256, "小明", "a\nb", "a\x00", "a\x7f", "\xa0"])
-    def test_may_be_nothing_else(self, service: Service, key: str) -> None:
+    def test_other_text_is_refused(self, service: Service, key: str) -> None:
         with pytest.raises(Invalid) as refusal:
             service.once(key=key)
 
         assert list(refusal.value.errors) == ["Idempotency-Key"]
         assert service.calls == 0
 
-    def test_and_actor_run_together_only_in_our_eyes(self, service: Service) -> None:
-        """What tells two requests apart is not one text that two pairs could make."""
+    def test_key_and_actor_are_not_concatenated(self, service: Service) -> None:
+        """Two pairs with the same concatenation are different requests."""
         service.once(Actor(kind=ActorKind.USER, id="user_1"), key="2key")
         service.once(Actor(kind=ActorKind.USER, id="user_12"), key="key")
 
         assert service.calls == 2
 
 
-class TestAtRest:
-    def test_nothing_of_it_can_be_read(self, service: Service) -> None:
+class TestStorage:
+    def test_stored_row_reveals_nothing(self, service: Service) -> None:
         service.once(body={"name": "a name"})
 
-        row = str(IdempotentAnswer.objects.values().get())
+        row = str(IdempotentResponse.objects.values().get())
         assert not any(text in row for text in (SECRET, "a key", "a name", "user_1", "things"))
 
-    def test_what_is_kept_no_longer_is_swept(self, service: Service) -> None:
+    def test_expired_responses_are_swept(self, service: Service) -> None:
         with travel(NOON, tick=False):
             service.once(key="old")
         with travel(NOON + KEPT, tick=False):
@@ -177,17 +177,17 @@ class TestAtRest:
             assert service.once(key="new")["number"] == 2
 
 
-class TestItsWait:
+class TestWait:
     @pytest.fixture
     def waits(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        """What changes wait for, without the waiting."""
+        """The waits of all changes, recorded without waiting."""
         waits: list[float] = []
         monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
         monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
         return waits
 
-    def test_changes_inside_wait_for_their_lease_once(self, waits: list[float]) -> None:
-        @transactional
+    def test_changes_inside_wait_once(self, waits: list[float]) -> None:
+        @transactional_and_propagated
         def invalidate() -> None:
             epoch.invalidate("key_1")
 
@@ -195,12 +195,12 @@ class TestItsWait:
             invalidate()
             invalidate()
 
-        idempotency.once(actor=ALICE, key="a key", request="POST /things", body={}, act=act)
+        idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={}, operation=act)
 
         assert waits == [0.26]
 
-    def test_a_repeat_waits_too(self, service: Service, waits: list[float]) -> None:
-        """The first may be committed, and not yet in force everywhere."""
+    def test_repeat_waits_too(self, service: Service, waits: list[float]) -> None:
+        """The first request may be committed and still wait for workers."""
         service.once()
         assert waits == []
 
@@ -210,8 +210,8 @@ class TestItsWait:
 
 
 @pytest.mark.usefixtures("committed_things")
-class TestAtOnce:
-    def test_of_many_who_send_it_one_acts_and_all_get_its_answer(self, service: Service) -> None:
+class TestConcurrency:
+    def test_one_of_several_concurrent_requests_runs_and_all_get_its_response(self, service: Service) -> None:
         ready = threading.Barrier(6, timeout=30)
 
         def send() -> Any:
@@ -223,7 +223,7 @@ class TestAtOnce:
         assert answers == [answers[0]] * 6
         assert (service.calls, Thing.objects.count()) == (1, 1)
 
-    def test_one_whose_twin_failed_acts_itself(self, service: Service) -> None:
+    def test_request_runs_if_the_concurrent_one_failed(self, service: Service) -> None:
         ready, numbers = threading.Barrier(2, timeout=30), iter((1, 2))
 
         def act() -> Any:
@@ -234,7 +234,7 @@ class TestAtOnce:
         def send() -> Any:
             ready.wait()
             try:
-                return idempotency.once(actor=ALICE, key="a key", request="POST /things", body={}, act=act)
+                return idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={}, operation=act)
             except Conflict:
                 return None
 
@@ -245,7 +245,7 @@ class TestAtOnce:
 
 
 def in_threads(number: int, function: Callable[[], Any]) -> list[Any]:
-    """Runs the function in so many threads, each on a connection of its own; the results."""
+    """Run the function in several threads, each on a connection of its own, and return the results."""
 
     def run() -> Any:
         try:

@@ -22,9 +22,9 @@ pytestmark = pytest.mark.embedded
         (ids.key_id, "key"),
     ],
 )
-def test_an_id_says_what_it_is_of(make: Callable[[], str], prefix: str) -> None:
+def test_id_begins_with_its_kind(make: Callable[[], str], prefix: str) -> None:
     assert re.fullmatch(rf"{prefix}_[0-9a-f]{{12}}", make())
 
 
-def test_no_two_are_the_same() -> None:
+def test_ids_differ() -> None:
     assert len({ids.agent_id() for _ in range(10_000)}) == 10_000

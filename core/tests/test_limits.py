@@ -29,13 +29,13 @@ def utc(year: int, month: int, day: int, *time: int) -> datetime:
         (Period.MONTH, utc(2026, 12, 1), utc(2027, 1, 1)),
     ],
 )
-def test_a_period_is_the_same_from_its_first_moment_to_its_last(period: Period, start: datetime, end: datetime) -> None:
+def test_period_has_the_same_start_and_end_at_all_its_moments(period: Period, start: datetime, end: datetime) -> None:
     for moment in (start, start + (end - start) / 2, end - A_MOMENT):
         assert (period.start(moment), period.end(moment)) == (start, end)
     assert period.start(end) == end
     assert period.end(start - A_MOMENT) == start
 
 
-def test_in_all_has_neither_beginning_nor_end() -> None:
+def test_total_has_no_start_and_no_end() -> None:
     assert Period.TOTAL.start(utc(2026, 1, 31, 12)) is None
     assert Period.TOTAL.end(utc(2026, 1, 31, 12)) is None

@@ -1,4 +1,4 @@
-"""One process at a time holds a lock, and one that is gone holds it no longer."""
+"""Locks between processes."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def held_by(holder: str, *, since: timedelta = timedelta(0)) -> None:
     Lock.objects.create(name="work", holder=holder, since=now - since, renewed_at=now - since)
 
 
-def test_a_lock_is_free_again_after_its_block() -> None:
+def test_lock_is_released_after_the_block() -> None:
     for _ in range(2):
         with locked("work"):
             assert Lock.objects.get().holder.endswith(f" process {os.getpid()}")
     assert not Lock.objects.exists()
 
 
-def test_a_lock_is_free_again_after_an_error() -> None:
+def test_lock_is_released_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), locked("work"):
         raise ZeroDivisionError
     assert not Lock.objects.exists()
 
 
-def test_a_lock_of_a_living_process_is_refused_and_says_whose_it_is() -> None:
+def test_lock_of_a_running_process_is_refused_with_its_holder() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         held_by(f"{locks._HOST} process {other.pid}")
 
@@ -50,7 +50,7 @@ def test_a_lock_of_a_living_process_is_refused_and_says_whose_it_is() -> None:
         assert Lock.objects.get().holder.endswith(f" process {os.getpid()}")
 
 
-def test_a_lock_of_another_machine_is_taken_over_after_its_lease() -> None:
+def test_lock_of_another_machine_is_taken_over_after_its_lease() -> None:
     held_by("elsewhere process 1", since=LEASE - timedelta(seconds=5))
     with pytest.raises(Locked), locked("work"):
         pass
@@ -59,7 +59,7 @@ def test_a_lock_of_another_machine_is_taken_over_after_its_lease() -> None:
         assert Lock.objects.get().holder.endswith(f" process {os.getpid()}")
 
 
-def test_who_lost_the_lock_is_told_when_renewing() -> None:
+def test_renewing_a_lost_lock_raises() -> None:
     with locked("work"):
         locks.renew("work")
         Lock.objects.update(holder="elsewhere process 1")
@@ -70,7 +70,7 @@ def test_who_lost_the_lock_is_told_when_renewing() -> None:
     assert Lock.objects.get().holder == "elsewhere process 1", "and does not release another's"
 
 
-def test_locks_of_other_names_are_no_hindrance() -> None:
+def test_locks_of_other_names_are_independent() -> None:
     held_by("elsewhere process 1")
 
     with locked("other work"):

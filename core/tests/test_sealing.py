@@ -1,4 +1,4 @@
-"""Secrets that have to be read again: sealed under the newest key, readable under any that is configured."""
+"""Sealed secrets: under the newest key, readable under every configured one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
 def keys(*given: str) -> override_settings:
-    """These Fernet keys, newest first."""
+    """Configure these Fernet keys, newest first."""
     return override_settings(ENCRYPTION_KEYS=given)
 
 
 @pytest.mark.parametrize("text", ["", "a secret", "小明 🤖", "x" * 100_000])
-def test_what_is_sealed_can_be_read_again(text: str) -> None:
+def test_sealed_text_can_be_unsealed(text: str) -> None:
     sealed = sealing.seal(text)
 
     assert sealing.unseal(sealed) == text
@@ -27,11 +27,11 @@ def test_what_is_sealed_can_be_read_again(text: str) -> None:
     assert not text or text not in sealed
 
 
-def test_the_same_is_never_sealed_alike() -> None:
+def test_same_text_is_sealed_differently_each_time() -> None:
     assert sealing.seal("a secret") != sealing.seal("a secret")
 
 
-def test_an_older_key_still_opens_and_the_newest_seals() -> None:
+def test_older_key_unseals_and_newest_key_seals() -> None:
     with keys(OLD):
         old = sealing.seal("a secret")
     with keys(NEW, OLD):
@@ -41,7 +41,7 @@ def test_an_older_key_still_opens_and_the_newest_seals() -> None:
         assert sealing.unseal(new) == "a secret"
 
 
-def test_without_its_key_it_cannot_be_read() -> None:
+def test_missing_key_raises_unsealable() -> None:
     with keys(OLD):
         sealed = sealing.seal("a secret")
 
@@ -52,14 +52,14 @@ def test_without_its_key_it_cannot_be_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a secret in clear", "gAAAAA", "小明"])
-def test_what_was_never_sealed_cannot_be_read(text: str) -> None:
+def test_unsealed_text_raises_unsealable(text: str) -> None:
     with pytest.raises(sealing.Unsealable) as refusal:
         sealing.unseal(text)
 
     assert not text or text not in str(refusal.value)
 
 
-def test_what_was_tampered_with_cannot_be_read() -> None:
+def test_tampered_text_raises_unsealable() -> None:
     sealed = sealing.seal("a secret")
     middle = len(sealed) // 2
     other = "A" if sealed[middle] != "A" else "B"

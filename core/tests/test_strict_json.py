@@ -1,4 +1,4 @@
-"""JSON as we accept it: what is read, what is refused, and why."""
+"""The strict JSON parser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _english() -> Iterator[None]:
 
 
 def nested(depth: int) -> Any:
-    """Objects and lists in turn, `depth` of them."""
+    """Return nested objects and lists of this depth."""
     value: Any = {}
     for level in range(depth - 1):
         value = [value] if level % 2 else {"a": value}
@@ -47,7 +47,7 @@ def nested(depth: int) -> Any:
         ' {"a" : 1 } \n',
     ],
 )
-def test_json_is_read_as_it_is_written(text: str) -> None:
+def test_valid_json_is_parsed(text: str) -> None:
     assert strict_json.loads(text.encode()) == json.loads(text)
 
 
@@ -80,26 +80,26 @@ def test_json_is_read_as_it_is_written(text: str) -> None:
     ],
     ids=range(23),
 )
-def test_what_two_readers_could_read_differently_is_refused(raw: bytes, reason: str) -> None:
+def test_ambiguous_json_is_refused(raw: bytes, reason: str) -> None:
     with pytest.raises(NotAcceptable, match=re.escape(reason)):
         strict_json.loads(raw)
 
 
 class TestDepth:
-    """A document may be one level deeper than what of it is stored."""
+    """A document may be one level deeper than its stored members."""
 
-    def test_a_document_may_be_29_deep(self) -> None:
+    def test_document_may_be_29_deep(self) -> None:
         document = nested(MAX_DEPTH + 1)
 
         assert strict_json.loads(json.dumps(document).encode()) == document
 
-    def test_a_document_may_not_be_30_deep(self) -> None:
+    def test_document_may_not_be_30_deep(self) -> None:
         with pytest.raises(NotAcceptable, match="28"):
             strict_json.loads(json.dumps(nested(MAX_DEPTH + 2)).encode())
 
-    def test_a_value_may_be_28_deep(self) -> None:
+    def test_value_may_be_28_deep(self) -> None:
         strict_json.check(nested(MAX_DEPTH))
 
-    def test_a_value_may_not_be_29_deep(self) -> None:
+    def test_value_may_not_be_29_deep(self) -> None:
         with pytest.raises(NotAcceptable, match="28"):
             strict_json.check(nested(MAX_DEPTH + 1))

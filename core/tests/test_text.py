@@ -1,4 +1,4 @@
-"""The form in which two names count as the same (docs/contract.md section 6)."""
+"""Folded forms and allowed characters of names (docs/contract.md section 6)."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ pytestmark = pytest.mark.embedded
         ("小明", "小明"),
     ],
 )
-def test_case_and_composition_make_no_difference(one: str, other: str) -> None:
+def test_case_and_composition_are_folded(one: str, other: str) -> None:
     assert fold(one) == fold(other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("🤖", "😀"), ("e", "é"), ("a", "а"), ("a", "ａ"), ("a", "a "), ("ss", "s")]
 )
-def test_what_people_tell_apart_stays_apart(one: str, other: str) -> None:
+def test_different_letters_stay_different(one: str, other: str) -> None:
     assert fold(one) != fold(other)
 
 
 @given(st.text())
-def test_a_folded_text_stays_as_it_is(text: str) -> None:
+def test_folding_twice_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
 @given(st.text())
-def test_a_folded_text_is_at_most_three_times_as_long(text: str) -> None:
-    """So that the columns of folded names hold what the columns of names do."""
+def test_folded_text_is_at_most_three_times_as_long(text: str) -> None:
+    """So every name fits into the column of folded names."""
     assert len(fold(text)) <= 3 * len(text)
 
 
@@ -64,18 +64,18 @@ def test_a_folded_text_is_at_most_three_times_as_long(text: str) -> None:
         ("\u0345", "ι"),
     ],
 )
-def test_names_that_look_alike_are_one(one: str, other: str) -> None:
+def test_names_that_look_alike_fold_alike(one: str, other: str) -> None:
     assert fold_name(one) == fold_name(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("🤖", "😀"), ("e", "é"), ("a", "а"), ("ss", "s"), ("a b", "ab")])
-def test_names_that_people_tell_apart_are_two(one: str, other: str) -> None:
+def test_different_names_fold_differently(one: str, other: str) -> None:
     assert fold_name(one) != fold_name(other)
 
 
 @given(st.text())
-def test_a_folded_name_stays_as_it_is(text: str) -> None:
-    """And without the blanks at its end, which MariaDB would ignore, and without capitals."""
+def test_folding_a_name_twice_changes_nothing(text: str) -> None:
+    """It also has no blanks at its end, which MariaDB would ignore, and no capital letters."""
     folded = fold_name(text)
 
     assert fold_name(folded) == fold_name(fold(text)) == folded
@@ -83,7 +83,7 @@ def test_a_folded_name_stays_as_it_is(text: str) -> None:
 
 
 @given(st.text())
-def test_a_name_that_is_folded_is_at_most_eighteen_times_as_long(text: str) -> None:
+def test_folded_name_is_at_most_eighteen_times_as_long(text: str) -> None:
     assert len(fold_name(text)) <= 18 * len(text)
 
 
@@ -96,7 +96,7 @@ INVISIBLE = (
 
 @pytest.mark.parametrize("char", INVISIBLE, ids=ascii)
 @pytest.mark.parametrize("text", ["{}eman", "na{}me", "eman{}", "{}", "名{}", "{}字"])
-def test_no_name_holds_an_invisible_character(char: str, text: str) -> None:
+def test_invisible_character_is_an_error(char: str, text: str) -> None:
     name = text.format(char)
 
     assert str(name_error(name)).startswith(f"May not contain U+{ord(char):04X}: ")
@@ -126,7 +126,7 @@ def test_no_name_holds_an_invisible_character(char: str, text: str) -> None:
         "\U0001fae9",  # of a later version of Unicode than some Pythons know
     ],
 )
-def test_a_name_holds_what_people_write(name: str) -> None:
+def test_usual_text_is_no_error(name: str) -> None:
     assert name_error(name) is None
     assert visible(name) == name
 
@@ -145,17 +145,17 @@ def test_a_name_holds_what_people_write(name: str) -> None:
         "a\ufe0f\u200d👨",
     ],
 )
-def test_what_joins_emoji_joins_nothing_else(name: str) -> None:
+def test_joiners_are_allowed_between_emoji_only(name: str) -> None:
     assert name_error(name) is not None
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u3000\u00a0", "\u0301", " \u0301\u20dd"])
-def test_a_name_has_something_that_can_be_seen(name: str) -> None:
+def test_name_without_a_visible_character_is_an_error(name: str) -> None:
     assert str(name_error(name)) == "Must have a character that can be seen"
 
 
 @given(st.text())
-def test_what_is_left_of_a_name_may_be_one(text: str) -> None:
+def test_visible_part_of_a_name_is_a_valid_name(text: str) -> None:
     left = visible(text)
 
     assert visible(left) == left
@@ -163,7 +163,7 @@ def test_what_is_left_of_a_name_may_be_one(text: str) -> None:
 
 
 @given(st.text(), st.integers(1, 20), st.integers(1, 60))
-def test_a_name_is_cut_to_what_its_columns_hold(text: str, most: int, most_folded: int) -> None:
+def test_name_is_cut_to_the_length_of_its_columns(text: str, most: int, most_folded: int) -> None:
     short = cut(text, most, fold=fold_name, most_folded=most_folded)
 
     assert text.startswith(short)

@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from agents import bulk_import
 from agents.models import Agent, AgentActivity, AgentStatus
-from core.db import Wanted
+from core.db import RowUpdate
 from legacy.bridge.target import Target
 from legacy.importers.activity import activity_of, now_text
 from legacy.reports import Report
@@ -41,8 +41,8 @@ class Heartbeats:
         ).values_list("pk", "tenant_id")
         wanted = [by_agent[agent_id] for agent_id, tenant_id in agents if by_agent[agent_id].tenant_id == tenant_id]
         here = {row.pk: row for row in AgentActivity.unscoped.filter(pk__in=[row.agent_id for row in wanted])}
-        changed = [Wanted(here[row.agent_id], row) for row in wanted if row.agent_id in here]
-        later = [row for row in changed if row.wanted.last_seen_at > row.stored.last_seen_at]
+        changed = [RowUpdate(here[row.agent_id], row) for row in wanted if row.agent_id in here]
+        later = [row for row in changed if row.target.last_seen_at > row.existing.last_seen_at]
         new = [row for row in wanted if row.agent_id not in here]
         if new or later:
             try:

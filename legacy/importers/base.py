@@ -14,7 +14,7 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 
 from core.actor import Actor
-from core.db import Wanted
+from core.db import RowUpdate
 from core.text import fold_name
 from legacy import names, values
 from legacy.reports import Notes, Reason, Report
@@ -143,9 +143,9 @@ class Kind(ABC, Generic[S, W]):
         """Reports those of no tenant."""
 
 
-def rows_wanted(changed: Sequence[Changed[S, S]]) -> list[Wanted[S]]:
+def rows_wanted(changed: Sequence[Changed[S, S]]) -> list[RowUpdate[S]]:
     """Pairs for the services, of a kind whose wanted objects are rows."""
-    return [Wanted(one.stored, one.found.wanted) for one in changed]
+    return [RowUpdate(one.stored, one.found.wanted) for one in changed]
 
 
 def _hmac(salt: str, text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from core.commands.tables import table
+from core.commands.formatting import format_table
 from legacy.checks import Comparison, Judged
 from legacy.removals import Plan
 from legacy.reports import Finding, Report
@@ -35,7 +35,7 @@ def report_document(
 def report_text(report: Report, kinds: Sequence[str], *, is_applied: bool) -> str:
     """The counts, what was found how often, and the first of each."""
     rows = [[kind, *report.counts(kind).values()] for kind in kinds]
-    parts = [table(["KIND", *(name.upper() for name in report.counts(""))], rows)]
+    parts = [format_table(["KIND", *(name.upper() for name in report.counts(""))], rows)]
     by_reason = Counter((finding.kind, finding.reason, finding.is_refused) for finding in report.findings)
     for (kind, reason, is_refused), number in sorted(by_reason.items()):
         heading = f"{kind}, {'refused' if is_refused else 'taken over, but'}: {reason} ({number})"
@@ -57,7 +57,7 @@ def removals_document(plan: Plan) -> dict[str, Any]:
 def removals_text(plan: Plan) -> str:
     """Return how much would be removed of each kind, and the first of what was made or changed here since."""
     rows = [[kind, number, plan.imported.get(kind, "-")] for kind, number in plan.by_kind.items()]
-    parts = [table(["KIND", "WOULD BE REMOVED", "CAME OVER"], rows)]
+    parts = [format_table(["KIND", "WOULD BE REMOVED", "CAME OVER"], rows)]
     if plan.touched:
         parts.append("\n".join(["made or changed here since:", *_some([f"  {line}" for line in plan.lines()])]))
     return "\n\n".join(parts)
@@ -67,7 +67,7 @@ def comparison_text(found: Comparison) -> str:
     """How many objects are the same, and which are not."""
     different = Counter(difference.kind for difference in found.differences)
     rows = [[kind, number, number - different[kind], different[kind]] for kind, number in found.compared.items()]
-    parts = [table(["KIND", "COMPARED", "SAME", "DIFFERENT"], rows)]
+    parts = [format_table(["KIND", "COMPARED", "SAME", "DIFFERENT"], rows)]
     if found.differences:
         lines = [f"{one.kind} {one.object_id}: {', '.join(one.fields)}" for one in found.differences]
         parts.append("\n".join(_some(lines)))
@@ -77,7 +77,7 @@ def comparison_text(found: Comparison) -> str:
 def judged_text(judged: Sequence[Judged]) -> str:
     """What both systems say of each key."""
     rows = [[one.masked, one.key_id, one.there, one.here, "same" if one.is_same else "DIFFERENT"] for one in judged]
-    return table(["KEY", "ID", "THERE", "HERE", ""], rows)
+    return format_table(["KEY", "ID", "THERE", "HERE", ""], rows)
 
 
 def _finding_line(finding: Finding) -> str:

@@ -6,7 +6,7 @@ import os
 
 from django.core.management.base import CommandError
 
-from core.commands.exits import Exit
+from core.commands.exit_codes import ExitCode
 from legacy.sources import Source
 
 ENV = "env:"
@@ -18,5 +18,5 @@ def source_named(text: str) -> Source:
         return Source(text)
     name = text.removeprefix(ENV)
     if name not in os.environ:
-        raise CommandError(f"There is no environment variable {name}", returncode=Exit.USAGE)
+        raise CommandError(f"There is no environment variable {name}", returncode=ExitCode.USAGE)
     return Source(os.environ[name])

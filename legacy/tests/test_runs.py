@@ -15,7 +15,7 @@ from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from apikeys import services as apikeys
 from apikeys.models import ApiKey, KeySecret
 from core.http.surfaces import INTERNAL, PUBLIC
-from core.models import AuditEntry, Change
+from core.models import AuditEntry, FeedEntry
 from legacy.models import Imported
 from legacy.tests.importing import Run, import_from, verify
 from legacy.tests.old_databases import PASSWORD, OldDatabase, secret_of
@@ -68,7 +68,7 @@ def test_everything_is_there_afterwards(old: OldDatabase, secret: str, tmp_path:
     assert ConfigVersion.unscoped.get().author == "manage.py import_maim_db"
     assert PluginSetting.unscoped.get().config == {"city": "上海"}
     assert AgentActivity.unscoped.get().agent_id == A
-    assert Change.objects.filter(kind=Change.Kind.AGENT, subject=A).exists(), "bots that follow the feed are told"
+    assert FeedEntry.objects.filter(kind=FeedEntry.Kind.AGENT, subject=A).exists(), "bots that follow the feed are told"
 
 
 def test_every_object_has_its_audit_row(old: OldDatabase, secret: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Deletes what has had its time."""
+"""The deletion of expired rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("maim.server")
 
 
 def sweep() -> dict[str, int]:
-    """Deletes everything that is over; how much of each there was. Safe to run anywhere, any time."""
+    """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time."""
     swept = {
         "sessions": sweep_sessions(),
         "heartbeats": sweep_activity(),

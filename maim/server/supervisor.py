@@ -1,11 +1,11 @@
-"""Keeps both surfaces up: one Granian process group each, and the hourly sweep.
+"""The supervisor: one Granian process group for each surface, and the hourly sweep.
 
     serve ─┬─ public group  ── workers
            ├─ internal group ─ workers
            └─ sweep, once an hour
 
-Granian brings a dead worker back; a group that ends is started again by us; whatever is left when we
-are killed notices that its parent is gone.
+Granian restarts a dead worker. The supervisor restarts a group that ends. If the supervisor is killed, its children
+notice that their parent is gone.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _fork = multiprocessing.get_context("fork")
 
 
 def require_free(surface: Surface) -> None:
-    """Raises OSError if the surface cannot listen where it is told to.
+    """Raise OSError if the surface's address is not free.
 
-    Granian would share a port with another Granian in silence, each getting some of the connections.
+    Granian would silently share a port with another Granian, and each would get some of the connections.
     """
     with socket.socket(socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,15 +54,15 @@ def require_free(surface: Surface) -> None:
 
 
 class Supervisor:
-    """Runs the surfaces until SIGTERM or SIGINT."""
+    """The process that runs both surfaces until SIGTERM or SIGINT."""
 
     def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
         self._surfaces = surfaces
         self._groups: dict[Surface, BaseProcess] = {}
-        self._stopping = False  # no Event: set by a signal handler while waited for, it locks up
+        self._stopping = False  # no Event, which deadlocks when a signal handler sets it during a wait
 
     def run(self) -> None:
-        """Starts everything, watches it, and returns when all of it has ended."""
+        """Start the surfaces, watch them, and return when all have ended."""
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.count_together(metrics_dir)
         for signum in STOP_SIGNALS:
@@ -80,16 +80,16 @@ class Supervisor:
         self._stopping = True
 
     def _start(self, surface: Surface) -> None:
-        connections.close_all()  # no connection may be shared across a fork
+        connections.close_all()  # forked processes must not share a connection
         process = _fork.Process(target=_run_group, args=(surface,), name=f"maim-{surface.name}")
-        # Signals wait until either process is ready for them.
+        # Block signals until each process is ready for them.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         self._groups[surface] = process
 
     def _watch(self) -> None:
-        announced = False
+        is_ready = False
         swept = float("-inf")
         while not self._stopping:
             for surface, process in list(self._groups.items()):
@@ -98,14 +98,14 @@ class Supervisor:
                     time.sleep(RESTART_PAUSE_SECONDS)
                     if not self._stopping:
                         self._start(surface)
-            if not announced and all(_accepts(surface) for surface in self._surfaces):
-                announced = True
-                _announce()
-            if announced and time.monotonic() - swept > SWEEP_EVERY_SECONDS:
+            if not is_ready and all(_accepts(surface) for surface in self._surfaces):
+                is_ready = True
+                _log_ready()
+            if is_ready and time.monotonic() - swept > SWEEP_EVERY_SECONDS:
                 swept = time.monotonic()
                 connections.close_all()
                 _fork.Process(target=_sweep, name="maim-sweep", daemon=True).start()
-            multiprocessing.active_children()  # reaps a finished sweep
+            multiprocessing.active_children()  # joins a finished sweep
             time.sleep(POLL_SECONDS)
 
     def _end_groups(self) -> None:
@@ -120,7 +120,7 @@ class Supervisor:
 
 
 def _run_group(surface: Surface) -> None:
-    """A process group: Granian's master, whose workers it forks."""
+    """Run a process group: Granian's main process, which forks the workers."""
     answer_sigterm_once()
     end_with_parent()
     Server(
@@ -136,7 +136,7 @@ def _run_group(surface: Surface) -> None:
         loop=Loops.uvloop,
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,
-        log_level=LogLevels.error,  # takes the place of the level in LOGGING; our own lines tell of starts and stops
+        log_level=LogLevels.error,  # overrides the level in LOGGING; the supervisor logs starts and stops itself
         log_dictconfig=settings.LOGGING,
     ).serve()
 
@@ -156,12 +156,12 @@ def _accepts(surface: Surface) -> bool:
 
 
 def _reachable(surface: Surface) -> tuple[str, int]:
-    """Where this machine reaches a surface that may listen on all of its addresses."""
+    """Return an address of this machine at which the surface can be reached."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(surface.bind.host, surface.bind.host)  # noqa: S104  # compared, not bound
     return host, surface.bind.port
 
 
-def _announce() -> None:
+def _log_ready() -> None:
     public, internal = (
         f"http://{f'[{host}]' if ':' in host else host}:{port}" for host, port in map(_reachable, SURFACES)
     )

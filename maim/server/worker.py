@@ -1,4 +1,4 @@
-"""What a Granian worker loads: the application, and what makes the worker end when it should."""
+"""The applications that Granian's workers load, and the handling of signals and of a dead parent."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from maim.wsgi import application, static_files
 
 log = logging.getLogger("maim.server")
 
-# More allocations than by Python's default, which a busy worker reaches every few requests.
+# Higher than Python's default, which a busy worker reaches every few requests.
 GC_THRESHOLD = 50_000
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def end_with_parent() -> None:
-    """Ends this process when its parent is gone: a worker would outlive a master that was killed.
+    """End this process when its parent is gone, because a worker outlives a killed main process.
 
-    Checked once a second by a thread; SIGTERM, so that requests in flight are still answered.
+    A thread checks once a second. It sends SIGTERM, so that requests under way are still answered.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -38,54 +38,53 @@ def end_with_parent() -> None:
 
 
 def answer_sigterm_once() -> None:
-    """Has the SIGTERM handler, which Granian sets later, called once, by a thread that waits for the signal.
+    """Call the SIGTERM handler, which Granian sets later, once from a thread that waits for the signal.
 
-    Python runs handlers in the main thread, and neither suits Granian's, which sleeps without end there. A
-    thread that is just being created may take the signal (Argon2 creates dozens for a hash), and nothing
-    wakes the sleeper. And a second signal while its handler runs locks it up. Ctrl-C, which reaches every
-    process of a terminal, is for the supervisor to answer.
+    Python runs handlers in the main thread, where Granian sleeps without end. A thread that is just being created may
+    take the signal (Argon2 creates dozens for a hash), and then nothing wakes the main thread. A second signal while
+    the handler runs deadlocks. Ctrl-C reaches every process of a terminal and is handled by the supervisor.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Threads and processes started from here on inherit this.
+    # Later threads and processes inherit this mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     def answer() -> None:
         signum = signal.sigwait({signal.SIGTERM})
         handler = signal.getsignal(signum)
         if not callable(handler):
-            os._exit(0)  # Granian has not begun: there is nothing to finish
+            os._exit(0)  # Granian has not started, so there is nothing to finish
         handler(signum, None)
 
     threading.Thread(target=answer, name="sigterm", daemon=True).start()
 
 
 def leave_sigterm_to_the_loop() -> None:
-    """Undoes, for a worker with an event loop, what it inherited of `answer_sigterm_once`.
+    """Undo the inherited effects of `answer_sigterm_once`, for a worker with an event loop.
 
-    A loop is woken by a signal whichever thread takes it, and answers one at a time.
+    A signal wakes an event loop whichever thread takes it, and the loop handles one at a time.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def public() -> object:
-    """The application factory of the public surface's workers."""
+    """Return the application of the public surface's workers."""
     answer_sigterm_once()
-    _begin(PUBLIC)
+    _start(PUBLIC)
     return application
 
 
 def internal() -> object:
-    """The application factory of the internal surface's workers."""
+    """Return the application of the internal surface's workers."""
     leave_sigterm_to_the_loop()
-    _begin(INTERNAL)
+    _start(INTERNAL)
     return InternalApplication(INTERNAL)
 
 
-def _begin(surface: Surface) -> None:
+def _start(surface: Surface) -> None:
     end_with_parent()
     static_files()
-    # What is there now is there to stay: the collector need not look at it again and again.
+    # Objects from before now stay forever, so the collector need not look at them.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

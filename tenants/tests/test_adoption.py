@@ -13,8 +13,8 @@ from django.db import IntegrityError
 from accounts.models import User
 from agent_config.secrets import opened
 from core import epoch
-from core.db import Wanted
-from core.models import AuditEntry, Change, Invalidation
+from core.db import RowUpdate
+from core.models import AuditEntry, FeedEntry, Invalidation
 from tenants import services
 from tenants.bulk_import import FIELDS, adopt_tenants
 from tenants.models import Membership, Role, Tenant
@@ -44,7 +44,7 @@ def from_there(name: str, *, owner: User | None = None, **fields: Any) -> Tenant
     return tenant
 
 
-def adopt(*, new: Sequence[Tenant] = (), rows: Sequence[Wanted[Tenant]] = ()) -> None:
+def adopt(*, new: Sequence[Tenant] = (), rows: Sequence[RowUpdate[Tenant]] = ()) -> None:
     adopt_tenants(actor=OPERATOR, new=new, changed=rows)
 
 
@@ -52,12 +52,12 @@ def here(name: str, **fields: Any) -> Tenant:
     """A tenant that was taken over before, of which nothing is told any more."""
     tenant = from_there(name, **fields)
     adopt(new=[tenant])
-    for told in (AuditEntry, Change, Invalidation):
+    for told in (AuditEntry, FeedEntry, Invalidation):
         told.objects.all().delete()
     return Tenant.objects.get(pk=tenant.pk)
 
 
-def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
+def changed(tenant: Tenant, **wanted: Any) -> RowUpdate[Tenant]:
     """A stored tenant, and what it is to become: there, secrets are in clear."""
     row = Tenant.objects.select_related("owner").get(pk=tenant.pk)
     same: dict[str, Any] = {
@@ -66,7 +66,7 @@ def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
     if row.tenant_config and "agent_defaults" in row.tenant_config:
         same["tenant_config"] = {**row.tenant_config, "agent_defaults": opened(row.tenant_config["agent_defaults"])}
     name, owner = wanted.pop("name", row.tenant_name), wanted.pop("owner", row.owner)
-    return Wanted(row, from_there(name, owner=owner, id=row.id, **{**same, **wanted}))
+    return RowUpdate(row, from_there(name, owner=owner, id=row.id, **{**same, **wanted}))
 
 
 def opened_config(tenant: Tenant) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def roles(tenant: Tenant) -> dict[str, str]:
 
 
 def feed() -> list[tuple[str, str, str | None]]:
-    return list(Change.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
+    return list(FeedEntry.objects.order_by("pk").values_list("kind", "subject", "tenant_id"))
 
 
 def audited() -> list[tuple[str, str, Any, Any]]:
@@ -290,7 +290,7 @@ class TestAgentDefaults:
         assert "sk-new" not in json.dumps(acme.tenant_config)
         assert acme.defaults_revision == epoch.current() > 0
         assert feed() == [("tenant", acme.id, acme.id)]
-        assert [entry.epoch for entry in Change.objects.all()] == [acme.defaults_revision]
+        assert [entry.epoch for entry in FeedEntry.objects.all()] == [acme.defaults_revision]
 
     def test_that_changed_leave_no_secret_in_the_audit_log(self) -> None:
         acme = here("Acme", tenant_config=defaults("sk-old"))

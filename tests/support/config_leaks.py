@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from agent_config.secret_rule import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
-from core.commands.exits import Exit
+from core.commands.exit_codes import ExitCode
 from core.http import toml
 from tests.support.leaks import Site
 from tests.support.operators import form_of
@@ -279,7 +279,7 @@ def _said(maim: MaimServer, *arguments: str) -> str:
     try:
         return maim.manage(*arguments)
     except subprocess.CalledProcessError as error:
-        if error.returncode != Exit.NO:
+        if error.returncode != ExitCode.NO:
             raise
         return f"{error.stdout}{error.stderr}"
 

@@ -1,4 +1,4 @@
-"""A MariaDB and a Redis of a test's own, to be taken away from the servers that use them."""
+"""A MariaDB and a Redis of one test, which can stop them while servers use them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.support.instances import MariaDB, Redis
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What a deployment depends on, and a directory for the rest of it."""
+    """The database and Redis of a deployment, and a directory."""
 
     directory: Path
     mariadb: MariaDB
     redis: Redis
 
     def environment(self) -> dict[str, str]:
-        """What servers on an empty database there are told."""
+        """Return the environment of servers on an empty database."""
         return {"DATABASE_URL": self.mariadb.create_database("maim"), "REDIS_URL": self.redis.url}
 
 
 @contextmanager
 def own_dependencies() -> Iterator[Dependencies]:
-    """Starts them; skips the test where something is not installed."""
+    """Start both. Skip the test if a package is missing."""
     missing = [*MariaDB.missing(), *Redis.missing(), *([] if find_spec("MySQLdb") else ["mysqlclient"])]
     if missing:
         pytest.skip(f"needs {' and '.join(missing)}")

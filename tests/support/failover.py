@@ -1,6 +1,6 @@
-"""Two MariaDB and two Redis servers, a primary and its replica each, behind proxies that follow the primary.
+"""Two MariaDB and two Redis servers, a primary and a replica each, behind proxies that follow the primary.
 
-The proxies close no connection: what was open to a server that was demoted lives on.
+The proxies close no connection, so connections to a demoted server stay open.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ APP = "app"
 
 @dataclass
 class MariaDBPair:
-    """A primary and its replica. The application's user may not write to a server that is read-only."""
+    """A primary and its replica. The application's user may not write to a read-only server."""
 
     primary: MariaDB
     replica: MariaDB
@@ -31,16 +31,16 @@ class MariaDBPair:
 
     @property
     def url(self) -> str:
-        """The database's address through the proxy."""
+        """The URL of the database through the proxy."""
         return f"mysql://{APP}:{APP}@127.0.0.1:{self.switch.port}/maim"
 
     @property
     def primary_url(self) -> str:
-        """The primary's own address."""
+        """The URL of the primary itself."""
         return f"mysql://{APP}:{APP}@127.0.0.1:{self.primary.port}/maim"
 
     def attach(self) -> None:
-        """Has the replica follow the primary; returns when it has all of it."""
+        """Make the replica follow the primary, and wait until it has everything."""
         _run(
             self.replica,
             "STOP SLAVE; SET GLOBAL read_only = 1; "
@@ -50,20 +50,20 @@ class MariaDBPair:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Waits until the replica has what the primary has."""
+        """Wait until the replica has everything from the primary."""
         position = _run(self.primary, "SELECT @@gtid_binlog_pos")
         assert _run(self.replica, f"SELECT MASTER_GTID_WAIT('{position}', 20)") == "0"
 
     def demote(self) -> None:
-        """Makes the primary read-only."""
+        """Make the primary read-only."""
         _run(self.primary, "SET GLOBAL read_only = 1")
 
     def undo(self) -> None:
-        """Lets the primary take writes again."""
+        """Make the primary writable again."""
         _run(self.primary, "SET GLOBAL read_only = 0")
 
     def promote(self) -> None:
-        """Cuts the replica off, lets it take writes, and leads to it whoever connects from now on."""
+        """Stop the replication, make the replica writable, and send new connections to it."""
         self.catch_up()
         _run(self.replica, "STOP SLAVE; SET GLOBAL read_only = 0")
         self.primary, self.replica = self.replica, self.primary
@@ -80,33 +80,33 @@ class RedisPair:
 
     @property
     def url(self) -> str:
-        """The address through the proxy."""
+        """The URL through the proxy."""
         return f"redis://127.0.0.1:{self.switch.port}/0"
 
     def attach(self) -> None:
-        """Has the replica follow the primary."""
+        """Make the replica follow the primary."""
         with _client(self.replica) as replica:
             replica.replicaof("127.0.0.1", self.primary.port)
             wait_until(lambda: replica.info("replication")["master_link_status"] == "up", "the replica follows")
 
     def swap(self) -> None:
-        """Makes the replica the primary and the primary its replica; the proxy still leads to who was it."""
+        """Swap the primary and the replica, while the proxy still leads to the former primary."""
         wait_until(lambda: _position(self.replica) >= _position(self.primary), "the replica has all of it")
         self.cut_off()
         self.primary, self.replica = self.replica, self.primary
         self.attach()
 
     def cut_off(self) -> None:
-        """Lets the replica take writes, while the primary does not hear of it."""
+        """Make the replica writable without telling the primary."""
         with _client(self.replica) as replica:
             replica.replicaof("NO", "ONE")
 
     def follow(self) -> None:
-        """Leads to the primary whoever connects from now on."""
+        """Send new connections to the primary."""
         self.switch.target = self.primary.port
 
     def keys(self, pattern: str) -> list[bytes]:
-        """The keys of the primary."""
+        """Return the keys of the primary."""
         with _client(self.primary) as primary:
             found: list[bytes] = primary.keys(pattern)
             return found
@@ -114,7 +114,7 @@ class RedisPair:
 
 @contextmanager
 def mariadb_pair() -> Iterator[MariaDBPair]:
-    """Starts one, with an empty database `maim`; skips the test where something is not installed."""
+    """Start a pair with an empty database `maim`. Skip the test if a package is missing."""
     missing = [*MariaDB.missing(), *([] if find_spec("MySQLdb") else ["mysqlclient"])]
     if missing:
         pytest.skip(f"needs {' and '.join(missing)}")
@@ -137,7 +137,7 @@ def mariadb_pair() -> Iterator[MariaDBPair]:
 
 @contextmanager
 def redis_pair() -> Iterator[RedisPair]:
-    """Starts one; skips the test where Redis is not installed."""
+    """Start a pair. Skip the test if Redis is not installed."""
     if missing := Redis.missing():
         pytest.skip(f"needs {' and '.join(missing)}")
     with ExitStack() as stack:
@@ -158,7 +158,7 @@ def _run(mariadb: MariaDB, statements: str) -> str:
 
 
 def _position(redis: Redis) -> int:
-    """Return how far a server is in what a primary wrote."""
+    """Return the replication position of a server."""
     with _client(redis) as client:
         replication = client.info("replication")
     number: int = replication.get("slave_repl_offset", replication["master_repl_offset"])

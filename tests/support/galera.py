@@ -1,4 +1,4 @@
-"""Three Galera nodes on loopback, which take part in one cluster."""
+"""A Galera cluster of three nodes on loopback."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from tests.support.instances import MariaDB, free_port, wait_until
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
-# So that a node that is gone is missed after two seconds.
+# A dead node is detected after two seconds.
 TIMES = (
     "evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT5S;evs.inactive_check_period=PT0.5S"
 )
 
 
 class Node(MariaDB):
-    """One of the nodes."""
+    """A node of the cluster."""
 
     def status(self, name: str) -> str:
         return self.ask(f"SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'")
@@ -37,7 +37,7 @@ class Node(MariaDB):
 
 @contextmanager
 def galera_nodes() -> Iterator[list[Node]]:
-    """Starts them one after the other; skips the test where something is not installed."""
+    """Start the nodes one after the other. Skip the test if a package is missing."""
     if MariaDB.missing() or not PROVIDER.exists():
         pytest.skip("needs mariadb-server and galera-4")
     with ExitStack() as stack:
@@ -58,7 +58,7 @@ def galera_nodes() -> Iterator[list[Node]]:
 
 @contextmanager
 def standing_still(*nodes: Node) -> Iterator[None]:
-    """Holds nodes still, as machines that hang do."""
+    """Stop nodes like machines that hang."""
     for node in nodes:
         os.kill(node.pid, signal.SIGSTOP)
     try:

@@ -6,21 +6,21 @@ import httpx
 
 
 def http_client(url: str = "") -> httpx.Client:
-    """A client with up to a hundred connections at once.
+    """Return a client with up to a hundred connections.
 
-    It trusts no certificates: to read all that there are takes httpx longer than most tests take.
+    It trusts no certificates, because loading them takes httpx longer than most tests take.
     """
     return httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_connections=100), verify=False)
 
 
 def get(url: str) -> httpx.Response:
-    """One answer, on a connection of its own."""
+    """Send a GET request on a new connection."""
     with http_client() as client:
         return client.get(url)
 
 
 def answers(url: str) -> bool:
-    """Whether a surface of a server is well."""
+    """Return whether a surface of a server is healthy."""
     try:
         return get(f"{url}/health").status_code == 200
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""Throw-away MariaDB and Redis on free loopback ports, each with its own data directory."""
+"""Temporary MariaDB and Redis servers on free loopback ports, each with its own data directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ USER = PASSWORD = "maim"
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Polls `condition`; raises TimeoutError that says `what` did not come about."""
+    """Poll `condition` until it is true. Raise TimeoutError that names `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -35,7 +35,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) ->
 
 @contextmanager
 def frozen(instance: MariaDB | Redis) -> Iterator[None]:
-    """Holds a server still, as a machine that hangs does: it takes connections and answers nothing."""
+    """Stop a server like a machine that hangs: it accepts connections and answers nothing."""
     os.kill(instance.pid, signal.SIGSTOP)
     try:
         wait_until(lambda: _is_stopped(instance.pid), "every thread stands still")
@@ -56,7 +56,7 @@ def _can_connect(port: int) -> bool:
 
 
 class MariaDB:
-    """A MariaDB server; `url(name)` is that of one of its databases."""
+    """A MariaDB server. `url(name)` is the URL of one of its databases."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
@@ -66,7 +66,7 @@ class MariaDB:
 
     @staticmethod
     def missing() -> list[str]:
-        """The Debian packages that are not installed."""
+        """Return the missing Debian packages."""
         return [] if shutil.which("mariadbd") and shutil.which("mariadb-install-db") else ["mariadb-server"]
 
     @property
@@ -75,7 +75,7 @@ class MariaDB:
         return self._process.pid
 
     def install(self) -> None:
-        """Makes the data directory."""
+        """Create the data directory."""
         data, owner = self._data, self._owner()
         data.mkdir(parents=True)
         if owner:
@@ -97,13 +97,13 @@ class MariaDB:
         )
 
     def copy(self, directory: Path, *options: str) -> MariaDB:
-        """Another server, with a copy of this one's data directory; before this one is started."""
-        # In a fraction of the time that an installation takes.
+        """Return another server with a copy of this one's data directory, before this one is started."""
+        # A copy takes a fraction of the time of an installation.
         subprocess.run(["cp", "--archive", self.directory, directory], check=True)
         return MariaDB(directory, *options)
 
     def start(self) -> None:
-        """Makes the data directory if there is none, starts the server, and waits until it answers."""
+        """Create the data directory if it is missing, start the server, and wait until it answers."""
         data = self._data
         if not data.exists():
             self.install()
@@ -113,7 +113,7 @@ class MariaDB:
                 "mariadbd",
                 "--no-defaults",
                 f"--datadir={data}",
-                # Of its own: a server that starts deletes whatever temporary tables it finds there.
+                # Its own directory, because a starting server deletes all temporary tables in it.
                 f"--tmpdir={self.directory}",
                 f"--socket={self._socket}",
                 f"--port={self.port}",
@@ -135,7 +135,7 @@ class MariaDB:
         self.sql(f"GRANT ALL ON *.* TO '{USER}'@'%'")
 
     def create_database(self, name: str) -> str:
-        """Makes an empty database; its URL."""
+        """Create an empty database, and return its URL."""
         self.sql(f"DROP DATABASE IF EXISTS `{name}`; CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
         return self.url(name)
 
@@ -148,7 +148,7 @@ class MariaDB:
             self._process.wait(30)
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the server, like a power cut."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(30)
@@ -163,7 +163,7 @@ class MariaDB:
 
     @staticmethod
     def _owner() -> tuple[str, str] | None:
-        """mariadbd refuses to run as root; Debian's package brings a user for it."""
+        """Return the user to run as, because mariadbd refuses root. Debian's package has a user for it."""
         if os.geteuid() != 0:
             return None
         try:
@@ -176,7 +176,7 @@ class MariaDB:
         return ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"] if self._owner() else []
 
     def sql(self, statement: str) -> subprocess.CompletedProcess[bytes]:
-        """Runs statements as root; the completed client, whose output has no headings."""
+        """Run statements as root, and return the completed client, whose output has no headings."""
         return subprocess.run(
             ["mariadb", "--no-defaults", "-S", str(self._socket), "-uroot", "-N", "-e", statement],
             check=False,
@@ -194,7 +194,7 @@ class Redis:
 
     @staticmethod
     def missing() -> list[str]:
-        """The Debian packages that are not installed."""
+        """Return the missing Debian packages."""
         return [] if shutil.which("redis-server") else ["redis-server"]
 
     @property
@@ -221,7 +221,7 @@ class Redis:
                 "",
                 "--appendonly",
                 "no",
-                # A replica need not wait for others that may come.
+                # A replica need not wait for others.
                 "--repl-diskless-sync-delay",
                 "0",
             ],

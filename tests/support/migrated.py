@@ -1,4 +1,4 @@
-"""Migrated databases for real servers: the first of each kind is migrated, the others are made like it."""
+"""Migrated databases for real servers: the first of each kind is migrated, the others are copies."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _sqlite: list[bytes] = []
-_mysql: dict[str, list[Table]] = {}  # by the server's version, since another one may know other collations
+_mysql: dict[str, list[Table]] = {}  # by the server's version, because versions differ in collations
 
 Table = tuple[str, str, list[tuple[Any, ...]]]  # its name, its definition, its rows
 
 
 def make_migrated(url: str, migrate: Callable[[], object]) -> None:
-    """Fills an empty database as `migrate` does, which takes a process two seconds and this a fraction of one.
+    """Fill an empty database like `migrate`, in a fraction of its two seconds.
 
-    One that has tables already is left to `migrate`.
+    A database with tables is left to `migrate`.
     """
     if url.startswith("sqlite"):
         _make_file(Path(url.removeprefix("sqlite:///")), migrate)
@@ -32,7 +32,7 @@ def _make_file(file: Path, migrate: Callable[[], object]) -> None:
         file.write_bytes(_sqlite[0])
     else:
         migrate()
-        _sqlite.append(file.read_bytes())  # whole: the last to close it has written its log back
+        _sqlite.append(file.read_bytes())  # complete, because the last connection has written the log back
 
 
 def _make_database(url: str, migrate: Callable[[], object]) -> None:
@@ -68,7 +68,7 @@ def _tables(cursor: Any) -> Iterable[Table]:
 
 
 def _write(cursor: Any, tables: list[Table]) -> None:
-    cursor.execute("SET foreign_key_checks = 0")  # a table may refer to one that comes later
+    cursor.execute("SET foreign_key_checks = 0")  # a table may refer to a later one
     for name, definition, rows in tables:
         cursor.execute(definition)
         if rows:

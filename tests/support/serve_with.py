@@ -1,7 +1,7 @@
 """`manage.py serve` with other numbers in core.epoch: `python -m tests.support.serve_with PROPAGATION_SECONDS=2`.
 
-The product has no such option. Tests need them: to see that the guarantee's test can fail, and to make
-what takes a moment take long. Workers are forked from this process, so they have the numbers too.
+The product has no such option. Tests use it to show that the test of the guarantee can fail, and to make waits
+longer. Workers are forked from this process, so they have the numbers too.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import sys
 import django
 from django.core.management import call_command
 
-# Memory that is believed whatever happens, and changes that wait for nobody.
+# A cache that never expires, and changes that do not wait.
 WITHOUT_LEASE = ("PROPAGATION_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=3600")
 
 
 def main(assignments: list[str]) -> None:
-    """Serves with each NAME=SECONDS in place."""
+    """Run `serve` with each NAME=SECONDS in place."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "maim.settings"
     django.setup()
-    from core import epoch  # whose models need the setup
+    from core import epoch  # after django.setup(), which its models need
 
     for assignment in assignments:
         name, _, seconds = assignment.partition("=")

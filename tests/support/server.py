@@ -1,4 +1,4 @@
-"""A real `manage.py serve`, with a database of its own."""
+"""A real `manage.py serve` with a database of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HAS_REDIS = bool(os.environ.get("REDIS_URL"))
 
 
 def fresh_database_url(directory: Path, name: str) -> str:
-    """An empty database of the kind this run is on: SQLite, or MariaDB beside the one in DATABASE_URL."""
+    """Return the URL of an empty database: SQLite, or on MariaDB one beside that in DATABASE_URL."""
     if not ON_MARIADB:
         return f"sqlite:///{directory / f'{name}.sqlite3'}"
     import MySQLdb  # only where the run is on MariaDB
@@ -43,7 +43,7 @@ def fresh_database_url(directory: Path, name: str) -> str:
 
 
 class MaimServer:
-    """`manage.py serve` on free ports, its log in a file; `serve` are other arguments for Python than these."""
+    """`manage.py serve` on free ports with its log in a file. `serve` replaces these arguments for Python."""
 
     def __init__(
         self, directory: Path, name: str, *, serve: Sequence[str] = ("manage.py", "serve"), **environment: str
@@ -57,7 +57,7 @@ class MaimServer:
             "MAIM_INTERNAL_BIND": f"127.0.0.1:{self.internal_port}",
             "MAIM_DATA_DIR": str(directory),
             "MAIM_SECRET_KEY": "a secret key for tests, thirty-two or more",
-            "MAIM_KEY_SECRETS": "1:a key secret for tests of thirty-two or more",
+            "MAIM_KEY_PEPPERS": "1:a key secret for tests of thirty-two or more",
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             "MAIM_AUTH_RATE": "off",
             **environment,
@@ -86,11 +86,11 @@ class MaimServer:
         return self.log_path.read_text()
 
     def workers(self, surface: str) -> list[int]:
-        """The workers that said they serve a surface, oldest first; also those that are no more."""
+        """Return the ids of a surface's workers from the log, oldest first, including dead ones."""
         return [int(pid) for pid in re.findall(rf"{surface} worker (\d+) serves", self.log)]
 
     def manage(self, *arguments: str, **environment: str) -> str:
-        """Runs a management command against the server's database; its standard output."""
+        """Run a management command on the server's database, and return its standard output."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -101,17 +101,17 @@ class MaimServer:
         ).stdout
 
     def migrate(self) -> None:
-        """Makes the tables of an empty database."""
+        """Create the tables of an empty database."""
         make_migrated(self.environment["DATABASE_URL"], lambda: self.manage("migrate", "-v0"))
 
     def start(self) -> None:
-        """Migrates, starts, and waits until both surfaces answer."""
+        """Migrate, start, and wait until both surfaces answer."""
         self.migrate()
         self.launch()
         self.wait_until_ready()
 
     def launch(self) -> None:
-        """Starts on a database that is migrated."""
+        """Start on a migrated database."""
         self._starts += 1
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -119,7 +119,7 @@ class MaimServer:
             )
 
     def wait_until_ready(self) -> None:
-        """Returns when both surfaces answer."""
+        """Wait until both surfaces answer."""
         try:
             wait_until(lambda: self.log.count("maim is ready") == self._starts or self._ended(), "maim is ready")
         except TimeoutError as error:
@@ -128,14 +128,14 @@ class MaimServer:
             raise RuntimeError(f"maim did not start:\n{self.log}")
 
     def stop(self, signum: int = signal.SIGTERM, seconds: float = 12) -> int:
-        """Stops the server; its exit code."""
+        """Stop the server, and return its exit code."""
         assert self._process is not None
         if not self._ended():
             self._process.send_signal(signum)
         return self._process.wait(seconds)
 
     def client(self, surface: str = "public") -> httpx.Client:
-        """An HTTP client of one surface."""
+        """Return an HTTP client of one surface."""
         return http_client(getattr(self, surface))
 
     def _ended(self) -> bool:
@@ -154,7 +154,7 @@ class MaimServer:
 
 @contextmanager
 def cluster(directory: Path, name: str, number: int, **environment: str) -> Iterator[list[MaimServer]]:
-    """Servers on one database, started together, as machines behind a load balancer are."""
+    """Start servers on one database together, like machines behind a load balancer."""
     first = MaimServer(directory, name, **environment)
     shared = {**environment, "DATABASE_URL": first.environment["DATABASE_URL"]}
     servers = [first, *(MaimServer(directory, f"{name}_{each}", **shared) for each in range(1, number))]

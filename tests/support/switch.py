@@ -1,6 +1,6 @@
-"""A TCP proxy that can be led to another server while the connections it has live on.
+"""A TCP proxy that can switch to another server and keeps its open connections.
 
-So do a virtual IP address and a balancer that does not close the sessions of a server that was demoted.
+A virtual IP address does the same, and a balancer that does not close the sessions of a demoted server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Self
 
 
 class Switch:
-    """Listens on `port` of loopback; what connects from now on is led to the port `target`."""
+    """A proxy on `port` of loopback. New connections go to the port `target`."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -60,7 +60,7 @@ class Switch:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Passes on what comes, until either side closes."""
+    """Forward bytes until either side closes."""
     try:
         while data := await reader.read(65536):
             writer.write(data)

@@ -1,4 +1,4 @@
-"""HTTP as it is on the wire: any Host, any header, any framing, which no polite client would send."""
+"""Raw HTTP on a socket, with any Host, header and framing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: HTTPMessage
@@ -23,21 +23,21 @@ class Answer:
 
     @property
     def code(self) -> Any:
-        """The error code, in whichever shape."""
+        """The error code, in the shape of either surface."""
         return self.json["error_code"] if self.is_envelope else self.json.get("code")
 
     @property
     def sentence(self) -> Any:
-        """What an error says is wrong, in whichever shape."""
+        """The sentence of an error, in the shape of either surface."""
         return self.json["error"] if self.is_envelope else self.json.get("detail")
 
     def listed(self, header: str) -> set[str]:
-        """The members of a header that is a list, lower-cased."""
+        """Return the lower-case members of a list header."""
         return {name.strip().lower() for name in (self.headers[header] or "").split(",") if name.strip()}
 
     @property
     def is_envelope(self) -> bool:
-        """Whether it is v2's envelope, which has exactly these keys in this order."""
+        """Return whether the body is v2's envelope, which has exactly these keys in this order."""
         return isinstance(self.json, dict) and list(self.json) == [
             "success",
             "message",
@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def is_plain_error(self) -> bool:
-        """Whether it is v1's error object."""
+        """Return whether the body is v1's error object."""
         return isinstance(self.json, dict) and {"detail", "code"} <= set(self.json) <= {"detail", "code", "errors"}
 
 
@@ -67,7 +67,7 @@ def exchange(
     content: bytes | None = None,
     chunked: bool = False,
 ) -> Answer:
-    """One request on a connection of its own: `body` as JSON, or `content` as it is; `host` None sends no Host."""
+    """Send a request on a new connection: `body` as JSON, or `content` as it is. `host` None sends no Host."""
     if body is not None:
         content = json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} if content is not None else {}
@@ -91,7 +91,7 @@ def exchange(
             if chunked:
                 connection.send(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the server may refuse a body before it has read all of it
+            pass  # the server may refuse a body before reading all of it
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read())
     finally:

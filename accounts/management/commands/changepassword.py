@@ -12,7 +12,7 @@ from core.errors import Invalid
 
 
 class Command(BaseCommand):
-    """Django's command of this name, by our rules: all sessions end, and the audit log has it."""
+    """Django's command of this name on our service: it ends all sessions and writes the audit log."""
 
     help = "Sets a user's password; asks for it twice, and ends all their sessions."
 

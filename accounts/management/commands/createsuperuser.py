@@ -14,7 +14,7 @@ from core.errors import Invalid
 
 
 class Command(BaseCommand):
-    """Django's command of this name, by our rules: the audit log has it, and the e-mail address may be left out."""
+    """Django's command of this name on our service: it writes the audit log, and the e-mail address is optional."""
 
     help = "Creates an operator who may change everything in the admin."
 
@@ -31,7 +31,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         create = self._ask_and_create if options["interactive"] else self._create_from_environment
-        user = create(options["username"], options["email"])
+        try:
+            user = create(options["username"], options["email"])
+        except (EOFError, KeyboardInterrupt) as error:
+            raise CommandError("Cancelled; nobody was created") from error
         self.stdout.write(f"The operator {user} is created")
         if not user.has_usable_password():
             self.stdout.write(f"They have no password yet: manage.py changepassword {user}")
@@ -47,7 +50,7 @@ class Command(BaseCommand):
             raise CommandError(str(error.detail)) from error
 
     def _ask_and_create(self, username: str | None, email: str | None) -> User:
-        """Ask for what is missing, and again for what is refused."""
+        """Ask for the missing values, and again for each one that is refused."""
         if not sys.stdin.isatty():
             raise CommandError("There is no terminal to ask on: use --noinput (see --help)")
         password: str | None = None

@@ -15,12 +15,12 @@ from agents.models import Agent
 from agents.serializers.transfer import FORMATS, InternalImportResponse
 from agents.services import config_versions, transfer
 from core.actor import Actor, command_actor
-from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
+from core.commands.formatting import format_json, format_record, format_table
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
-from core.commands.tables import document, record, table
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, it is done, or there is no difference; 1, a rule or the input forbids it, and nothing has "
     "changed; 2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
     "4, what was compared differs; 5, the database does not answer."
@@ -34,12 +34,12 @@ class Command(SubcommandsCommand):
     """Moves agents between tenants and installations, and compares them, by the services that the API calls."""
 
     help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
-    meanings = MEANINGS
+    exit_codes = EXIT_CODES
     actor: Actor
     selection: Selection
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add = self.adding(parser)
+        add = self.subcommand_adder(parser)
         out = add("export", self.export, "Writes an agent as a file, which has neither keys nor limits")
         _add_agent(out)
         _add_format(out)
@@ -72,9 +72,9 @@ class Command(SubcommandsCommand):
         self.actor = command_actor(f"agents {options['subcommand']}")
         self.selection = Selection(self.actor)
         try:
-            options["act"](options)
-        except EXPECTED as error:
-            raise refusal(error, OPTIONS) from error
+            options["handler"](options)
+        except EXPECTED_ERRORS as error:
+            raise command_error(error, OPTIONS) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
 
@@ -105,11 +105,11 @@ class Command(SubcommandsCommand):
             warnings = agent.config_warnings
         if options["json"]:
             answer = {"dry_run": options["dry_run"], "agent": agent, "config_warnings": warnings}
-            self.stdout.write(document(InternalImportResponse(answer).data))
+            self.stdout.write(format_json(InternalImportResponse(answer).data))
         elif agent is None:
             self.stdout.write("Nothing is wrong with it; nothing was imported")
         else:
-            self.stdout.write(record([("id", agent.id), ("name", agent.name), ("tenant", tenant)]))
+            self.stdout.write(format_record([("id", agent.id), ("name", agent.name), ("tenant", tenant)]))
         for warning in () if options["json"] else warnings:
             self.stderr.write(f"warning: {warning.path}: {warning.message}")
 
@@ -118,11 +118,11 @@ class Command(SubcommandsCommand):
         first, second, changes = self._compared(agent, options)
         if options["json"]:
             told = {"agent_id": agent.id, "from": first, "to": second, "changes": changes}
-            self.stdout.write(document(told))
+            self.stdout.write(format_json(told))
         elif changes:
-            self.stdout.write(table(["CHANGE", "WHERE", "TO"], [_row(change) for change in changes]))
+            self.stdout.write(format_table(["CHANGE", "WHERE", "TO"], [_row(change) for change in changes]))
         if changes:
-            sys.exit(Exit.NO)
+            sys.exit(ExitCode.NO)
 
     # ---- what they share
 
@@ -133,7 +133,7 @@ class Command(SubcommandsCommand):
         if len(what) == 1 and not _is_version(what[0]):
             return current, what[0], transfer.difference(agent, _read(what[0], options))
         if len(what) > 2 or not all(map(_is_version, what)):
-            raise CommandError("Name at most two versions, or one file", returncode=Exit.USAGE)
+            raise CommandError("Name at most two versions, or one file", returncode=ExitCode.USAGE)
         versions = [int(number) for number in what]
         first = versions[0] if versions else max(current - 1, 1)
         second = versions[1] if len(versions) > 1 else current

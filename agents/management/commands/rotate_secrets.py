@@ -7,11 +7,11 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from agents.services import resealing
 from agents.services.resealing import Report
-from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
+from core.commands.formatting import format_json, format_table
 from core.commands.options import add_json
-from core.commands.tables import document, table
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, everything is sealed under the newest key, and older keys can be dropped; 1, something is sealed "
     "under none of the configured keys, and stays as it is; 2, the command line is wrong; 4, something is in "
     "clear, or sealed under an older key; 5, the database does not answer. It can be interrupted and run again at any "
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+        return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -38,18 +38,18 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             report = resealing.check() if options["check"] else resealing.reseal()
-        except EXPECTED as error:
-            raise refusal(error) from error
+        except EXPECTED_ERRORS as error:
+            raise command_error(error) from error
         if options["json"]:
-            self.stdout.write(document(_document(report)))
+            self.stdout.write(format_json(_document(report)))
         else:
             self.stdout.write(_table(report))
             for lost in report.lost:
                 self.stderr.write(f"no configured key opens {lost.kind} {lost.row}: {lost.path}")
         if report.lost:
-            sys.exit(Exit.REFUSED)
+            sys.exit(ExitCode.REFUSED)
         if report.left:
-            sys.exit(Exit.NO)
+            sys.exit(ExitCode.NO)
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -62,4 +62,4 @@ def _document(report: Report) -> dict[str, Any]:
 
 def _table(report: Report) -> str:
     rows = [[kind, rows, report.resealed[kind], report.left[kind]] for kind, rows in report.rows.items()]
-    return table(["KIND", "ROWS", "RESEALED", "LEFT"], rows)
+    return format_table(["KIND", "ROWS", "RESEALED", "LEFT"], rows)

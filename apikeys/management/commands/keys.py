@@ -17,15 +17,15 @@ from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, DeletedKey, KeyResponse, with_secret
 from apikeys.services import IssuedKey
 from core.actor import Actor, command_actor
-from core.commands.exits import EXPECTED, Exit, refusal
+from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
+from core.commands.formatting import format_json
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
-from core.commands.tables import document
-from core.db import transactional
+from core.db import transactional_and_propagated
 from core.errors import Unavailable
 from tenants.models import Tenant
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, it is done, or the key is good; 1, a rule or the input forbids it, and nothing has changed; "
     "2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
     "4, the key that was verified is not good, or lacks the permission; 5, the database does not answer."
@@ -43,12 +43,12 @@ class Command(SubcommandsCommand):
     """
 
     help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
-    meanings = MEANINGS
+    exit_codes = EXIT_CODES
     actor: Actor
     selection: KeySelection
 
     def add_arguments(self, parser: CommandParser) -> None:
-        add = self.adding(parser)
+        add = self.subcommand_adder(parser)
         issue = add("issue", self.issue, "Issues a key; its secret is shown this once")
         issue.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
         spelling.add_issue_options(issue)
@@ -84,9 +84,9 @@ class Command(SubcommandsCommand):
         self.actor = command_actor(f"keys {options['subcommand']}")
         self.selection = KeySelection(self.actor)
         try:
-            options["act"](options)
-        except EXPECTED as error:
-            raise refusal(error, spelling.OPTIONS) from error
+            options["handler"](options)
+        except EXPECTED_ERRORS as error:
+            raise command_error(error, spelling.OPTIONS) from error
 
     # ---- the subcommands
 
@@ -96,7 +96,7 @@ class Command(SubcommandsCommand):
         body.is_valid(raise_exception=True)
         issued = services.issue_key(actor=self.actor, agent=agent, **body.validated_data)
         if options["json"]:
-            self.stdout.write(document(with_secret(KeyResponse, issued)))
+            self.stdout.write(format_json(with_secret(KeyResponse, issued)))
         else:
             self._write_secrets([issued], options)
 
@@ -114,7 +114,7 @@ class Command(SubcommandsCommand):
         )
         total, keys = rows.count(), rows[: options["limit"]]
         if options["json"]:
-            self.stdout.write(document({"items": KeyResponse(keys, many=True).data, "total": total}))
+            self.stdout.write(format_json({"items": KeyResponse(keys, many=True).data, "total": total}))
             return
         self.stdout.write(key_table(keys))
         if total > len(keys):
@@ -122,7 +122,7 @@ class Command(SubcommandsCommand):
 
     def show(self, options: Options) -> None:
         (key,) = self._keys(options)
-        self.stdout.write(document(KeyResponse(key).data) if options["json"] else key_record(key))
+        self.stdout.write(format_json(KeyResponse(key).data) if options["json"] else key_record(key))
 
     def rotate(self, options: Options) -> None:
         def rotated(key: ApiKey) -> IssuedKey:
@@ -130,7 +130,7 @@ class Command(SubcommandsCommand):
 
         issued = _for_all(self._keys(options), rotated)
         if options["json"]:
-            self.stdout.write(document({"items": [with_secret(KeyResponse, one) for one in issued]}))
+            self.stdout.write(format_json({"items": [with_secret(KeyResponse, one) for one in issued]}))
         else:
             self._write_secrets(issued, options)
 
@@ -147,23 +147,24 @@ class Command(SubcommandsCommand):
         _for_all(keys, lambda key: services.delete_key(actor=self.actor, key=key))
         if options["json"]:
             deleted = DeletedKey([{"api_key_id": key.id} for key in keys], many=True)
-            self.stdout.write(document({"items": deleted.data}))
+            self.stdout.write(format_json({"items": deleted.data}))
         else:
             self.stdout.write("\n".join(f"deleted {key.id}" for key in keys))
 
     def verify(self, options: Options) -> None:
         if options["typed"]:
             raise CommandError(
-                "The key is read from standard input: on the command line others could see it", returncode=Exit.USAGE
+                "The key is read from standard input: on the command line others could see it",
+                returncode=ExitCode.USAGE,
             )
         requirement = None if options["permission"] is None else permissions.parse(options["permission"])
         verdict = verification.verify(_read_secret(), options["client_ip"])
         if verdict.code == verification.UNAVAILABLE:
             raise Unavailable
         told = verdict_document(verdict, requirement)
-        self.stdout.write(document(told) if options["json"] else verdict_record(told))
+        self.stdout.write(format_json(told) if options["json"] else verdict_record(told))
         if told["code"] != verification.VALID:
-            sys.exit(Exit.NO)  # the answer is no, which is not an error
+            sys.exit(ExitCode.NO)  # the answer is no, which is not an error
 
     # ---- what they share
 
@@ -181,7 +182,7 @@ class Command(SubcommandsCommand):
     def _change(self, options: Options, change: Callable[[ApiKey], ApiKey]) -> None:
         changed = _for_all(self._keys(options), change)
         if options["json"]:
-            self.stdout.write(document({"items": KeyResponse(changed, many=True).data}))
+            self.stdout.write(format_json({"items": KeyResponse(changed, many=True).data}))
         else:
             self.stdout.write(key_table(changed))
 
@@ -207,7 +208,7 @@ class Command(SubcommandsCommand):
         self.stderr.flush()
 
 
-@transactional
+@transactional_and_propagated
 def _for_all(keys: Sequence[ApiKey], change: Callable[[ApiKey], R]) -> Sequence[R]:
     """The same change of several keys: of all or of none, and one wait for the lease."""
     return [change(key) for key in keys]

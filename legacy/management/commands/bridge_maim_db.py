@@ -11,8 +11,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from core.commands.exits import EXPECTED, Exit, refusal
-from core.commands.tables import table
+from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
+from core.commands.formatting import format_table
 from core.locks import locked
 from legacy.bridge import records
 from legacy.bridge.runner import Runner, compare_once, lock_name
@@ -22,7 +22,7 @@ from legacy.sources import Source, SourceError
 
 log = logging.getLogger("maim.bridge")
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, it was stopped, or one pass is done; 1, it cannot run, and the sentence says why; 2, the command "
     "line is wrong; 4, the old database does not take some objects; 5, with --once or --dry-run, a database does not "
     "answer. It may be killed at any moment. See docs/moving.md."
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+        return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -73,9 +73,9 @@ class Command(BaseCommand):
         except SourceError as error:
             raise CommandError(str(error)) from error
         except Unavailable as error:
-            raise CommandError(f"{source} does not answer: {error}", returncode=Exit.UNAVAILABLE) from error
-        except EXPECTED as error:
-            raise refusal(error) from error
+            raise CommandError(f"{source} does not answer: {error}", returncode=ExitCode.UNAVAILABLE) from error
+        except EXPECTED_ERRORS as error:
+            raise command_error(error) from error
 
     def _forget(self, source: Source) -> None:
         with locked(lock_name(source)):
@@ -90,12 +90,12 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"\n{done['heartbeats', 'taken']} heartbeats were taken over.")
         if any(done[kind, "refused"] for kind in _KINDS):
-            sys.exit(Exit.NO)
+            sys.exit(ExitCode.NO)
 
 
 def _table(done: Counter[tuple[str, str]]) -> str:
     rows = [[kind, *(done[kind, outcome] for outcome in _OUTCOMES)] for kind in _KINDS]
-    return table(["KIND", *(outcome.upper() for outcome in _OUTCOMES)], rows)
+    return format_table(["KIND", *(outcome.upper() for outcome in _OUTCOMES)], rows)
 
 
 def _run_until_stopped(source: Source, *, with_secrets: bool) -> None:
@@ -106,7 +106,7 @@ def _run_until_stopped(source: Source, *, with_secrets: bool) -> None:
     def run() -> None:
         try:
             runner.run()
-        except (SourceError, *EXPECTED) as error:
+        except (SourceError, *EXPECTED_ERRORS) as error:
             failed.append(error)
 
     signals = list[int]()  # no Event: set by a signal handler while waited for, it locks up

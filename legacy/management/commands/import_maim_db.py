@@ -12,8 +12,8 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from core.actor import command_actor
-from core.commands.exits import EXPECTED, Exit, refusal
-from core.commands.tables import document
+from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
+from core.commands.formatting import format_json
 from legacy import checks, imports
 from legacy.bridge import records
 from legacy.grouping import Progress
@@ -31,7 +31,7 @@ from legacy.removals import RemovalsRefused
 from legacy.snapshot import Snapshot, snapshot_of
 from legacy.sources import Source, SourceError
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, it is done, or nothing differs; 1, it cannot be done, and the sentence says why; 2, the command "
     "line is wrong; 4, what was compared differs; 5, the database does not answer. It can be interrupted and run "
     "again at any time, while both systems serve. See docs/moving.md."
@@ -45,7 +45,7 @@ class Command(BaseCommand):
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+        return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -100,8 +100,8 @@ class Command(BaseCommand):
                 "Somebody made an object of the same name or id at the same moment, perhaps another import. What was "
                 f"brought over stays; run it again ({error})"
             ) from error
-        except EXPECTED as error:
-            raise refusal(error) from error
+        except EXPECTED_ERRORS as error:
+            raise command_error(error) from error
 
     def _import(self, old: Snapshot, sources: list[Source], options: dict[str, Any]) -> None:
         started = timezone.now()
@@ -131,7 +131,7 @@ class Command(BaseCommand):
         )
         self.stdout.write(comparison_text(found))
         if found.differences:
-            sys.exit(Exit.NO)
+            sys.exit(ExitCode.NO)
 
     def _verify_keys(self, old: Snapshot, options: dict[str, Any]) -> None:
         name = options["verify_keys"]
@@ -141,7 +141,7 @@ class Command(BaseCommand):
         _write(options["report"], {"keys": [{**one._asdict(), "is_same": one.is_same} for one in judged]})
         self.stdout.write(judged_text(judged))
         if not all(one.is_same for one in judged):
-            sys.exit(Exit.NO)
+            sys.exit(ExitCode.NO)
 
 
 def _refuse_bridged(sources: list[Source]) -> None:
@@ -166,4 +166,4 @@ def _progress(old: Snapshot) -> Iterator[Progress]:
 
 def _write(name: str | None, told: dict[str, Any]) -> None:
     if name is not None:
-        Path(name).write_text(document(told) + "\n", encoding="utf-8")
+        Path(name).write_text(format_json(told) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""People of another system, taken over as they are there."""
+"""Bulk import of users from another system."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from django.db import IntegrityError
 
 from accounts import services
-from accounts.bulk_import import adopt_users, former_password
+from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
-from core.db import Wanted
+from core.db import RowUpdate
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person
@@ -25,7 +25,7 @@ ANOTHER_HASH = former_password(f"$2b$12${'e' * 53}")
 
 
 def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
-    """Somebody as they are to be here, not stored."""
+    """Return an unsaved user as imported."""
     user = User(**{"password": HASH, "created_at": LONG_AGO, **fields})
     user.set_username(name)
     user.set_email(email)
@@ -33,26 +33,26 @@ def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
 
 
 def here(name: str, **fields: Any) -> User:
-    """Somebody who was taken over before."""
+    """Store a user who was imported before."""
     user = from_there(name, **fields)
     adopt(new=[user])
     AuditEntry.objects.all().delete()
     return User.objects.get(pk=user.pk)
 
 
-def changed(stored: User, **wanted: Any) -> Wanted[User]:
-    """Somebody who is stored, and what they are to become."""
+def changed(stored: User, **wanted: Any) -> RowUpdate[User]:
+    """Return an update of a stored user."""
     row = User.objects.get(pk=stored.pk)
     same = {"email": row.email, "password": row.password, "is_active": row.is_active, "created_at": row.created_at}
-    return Wanted(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
+    return RowUpdate(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
 
 
-def adopt(*, new: Sequence[User] = (), rows: Sequence[Wanted[User]] = ()) -> None:
-    adopt_users(actor=OPERATOR, new=new, changed=rows)
+def adopt(*, new: Sequence[User] = (), rows: Sequence[RowUpdate[User]] = ()) -> None:
+    import_users(actor=OPERATOR, new=new, changed=rows)
 
 
 def signed_in(user: User) -> str:
-    """An access token of theirs."""
+    """Sign a user in, and return the access token."""
     return services.sign_in(actor=OPERATOR, user=user).access
 
 
@@ -68,8 +68,8 @@ def audited() -> list[tuple[str, str, Any, Any]]:
     return [(row.action, row.object_id, row.before, row.after) for row in rows]
 
 
-class TestNewPeople:
-    def test_are_stored_as_they_are(self) -> None:
+class TestNewUsers:
+    def test_user_is_stored_as_given(self) -> None:
         alice = from_there("Alice", email="Alice@Example.org", is_active=False, id="u-1")
         bob = from_there("bob")
 
@@ -82,7 +82,7 @@ class TestNewPeople:
         assert (stored.is_staff, stored.is_superuser) == (False, False)
         assert User.objects.get(username="bob").email is None
 
-    def test_leave_an_audit_row_each_without_the_password(self) -> None:
+    def test_each_user_has_an_audit_entry_without_the_password(self) -> None:
         adopt(new=[from_there("alice", id="u-1"), from_there("bob", id="u-2", email="bob@example.org")])
 
         kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False}
@@ -91,13 +91,13 @@ class TestNewPeople:
             ("user.import", "u-2", None, {**kept, "username": "bob", "email": "bob@example.org"}),
         ]
 
-    def test_of_a_name_that_somebody_has_are_refused_with_all_the_others(self, alice: Person) -> None:
+    def test_taken_name_refuses_the_whole_import(self, alice: Person) -> None:
         with pytest.raises(IntegrityError):
             adopt(new=[from_there("bob"), from_there("ALICE")])
 
 
-class TestChangedPeople:
-    def test_become_what_they_are_to_be(self) -> None:
+class TestChangedUsers:
+    def test_user_gets_the_values_of_the_target(self) -> None:
         alice = here("alice", email="alice@example.org")
 
         earlier = LONG_AGO - timedelta(days=1)
@@ -114,7 +114,7 @@ class TestChangedPeople:
         )
         assert (alice.password, alice.is_active, alice.created_at) == (ANOTHER_HASH, False, earlier)
 
-    def test_keep_what_is_not_told_of_them_there(self) -> None:
+    def test_user_keeps_fields_that_are_not_imported(self) -> None:
         alice = here("alice")
         services.update_user(actor=OPERATOR, user_id=alice.id, changes={"is_staff": True, "is_superuser": True})
         seen_at = LONG_AGO + timedelta(days=1)
@@ -125,7 +125,7 @@ class TestChangedPeople:
         alice.refresh_from_db()
         assert (alice.is_staff, alice.is_superuser, alice.last_login) == (True, True, seen_at)
 
-    def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
+    def test_audit_entry_has_only_the_changed_fields(self) -> None:
         alice, bob = here("alice", email="alice@example.org"), here("bob")
 
         adopt(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
@@ -135,7 +135,7 @@ class TestChangedPeople:
             ("user.import", bob.id, {"username": "bob", "is_active": True}, {"username": "Bob", "is_active": False}),
         ]
 
-    def test_leave_no_password_in_the_audit_log(self) -> None:
+    def test_audit_log_has_no_password(self) -> None:
         alice = here("alice")
 
         adopt(new=[from_there("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
@@ -143,7 +143,7 @@ class TestChangedPeople:
         assert [action for action, *_rest in audited()] == ["user.import", "user.import", "user.password"]
         assert "$2b$" not in json.dumps(audited())
 
-    def test_may_swap_their_names_and_addresses(self) -> None:
+    def test_users_may_swap_names_and_addresses(self) -> None:
         alice, bob = here("alice", email="alice@example.org"), here("bob", email="bob@example.org")
 
         adopt(
@@ -159,7 +159,7 @@ class TestChangedPeople:
             (bob.id, "alice", "alice", "alice@example.org"),
         }
 
-    def test_keep_a_password_that_was_changed_since_they_were_read(self) -> None:
+    def test_password_changed_meanwhile_is_kept(self) -> None:
         alice = here("alice")
         row = changed(alice, email="new@example.org")
         services.set_password(actor=OPERATOR, user=alice, password="chosen meanwhile")
@@ -170,7 +170,7 @@ class TestChangedPeople:
         assert stored.email == "new@example.org"
         assert stored.check_password("chosen meanwhile")
 
-    def test_are_left_out_where_they_were_deleted_since_they_were_read(self) -> None:
+    def test_user_deleted_meanwhile_is_left_out(self) -> None:
         alice, bob = here("alice"), here("bob")
         rows = [changed(alice, name="Alicia"), changed(bob, name="Robert")]
         services.delete_user(actor=OPERATOR, user_id=alice.pk)
@@ -179,7 +179,7 @@ class TestChangedPeople:
 
         assert [user.username for user in User.objects.all()] == ["Robert"]
 
-    def test_may_pass_their_addresses_on(self) -> None:
+    def test_address_may_pass_to_another_user(self) -> None:
         alice, bob = here("alice", email="a@example.org"), here("bob")
 
         adopt(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
@@ -189,7 +189,7 @@ class TestChangedPeople:
 
 class TestSessions:
     @pytest.mark.parametrize("what", [{"password": ANOTHER_HASH}, {"is_active": False}])
-    def test_end_with_the_old_password_and_with_deactivation(self, what: dict[str, Any]) -> None:
+    def test_sessions_end_with_a_new_password_and_with_a_deactivation(self, what: dict[str, Any]) -> None:
         alice, bob = here("alice"), here("bob")
         tokens = [signed_in(alice), signed_in(alice)]
         bobs = signed_in(bob)
@@ -201,7 +201,7 @@ class TestSessions:
         assert list(TokenSession.objects.values_list("user", flat=True)) == [bob.id]
 
     @pytest.mark.parametrize("what", [{"name": "Alicia"}, {"email": "new@example.org"}, {"created_at": LONG_AGO}, {}])
-    def test_go_on_with_any_other_change(self, what: dict[str, Any]) -> None:
+    def test_sessions_survive_other_changes(self, what: dict[str, Any]) -> None:
         alice = here("alice")
         token = signed_in(alice)
 
@@ -209,7 +209,7 @@ class TestSessions:
 
         assert is_signed_in(token)
 
-    def test_do_not_come_back_when_somebody_becomes_active_again(self) -> None:
+    def test_sessions_stay_ended_after_reactivation(self) -> None:
         alice = here("alice", is_active=False)
 
         adopt(rows=[changed(alice, is_active=True)])

@@ -1,4 +1,4 @@
-"""Whom an access token stands for: looked up anew at every request, in one query."""
+"""`authenticate_token`, which reads the user and the session of every request in one query."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ pytestmark = pytest.mark.django_db
 ME = "/api/v1/auth/me"
 
 
-def test_it_is_the_person_and_the_session(alice: Person, charlie: Person) -> None:
-    found = services.signed_in(alice.token)
+def test_token_returns_its_user_and_session(alice: Person, charlie: Person) -> None:
+    found = services.authenticate_token(alice.token)
 
     assert found.user == alice.user
     assert TokenSession.objects.get(pk=found.session_id).user == alice.user
-    assert services.signed_in(charlie.token).user == charlie.user
+    assert services.authenticate_token(charlie.token).user == charlie.user
 
 
-def test_the_person_is_as_the_orm_has_them(alice: Person) -> None:
-    """Whether a field was read with the session or is read now."""
+def test_user_has_the_fields_of_the_database(alice: Person) -> None:
+    """Fields are equal whether they were read with the session or are deferred."""
     services.update_user(
         actor=OPERATOR, user_id=alice.user.id, changes={"email": "Alice@example.com", "is_staff": True}
     )
     names = [field.attname for field in User._meta.concrete_fields]
 
-    found = services.signed_in(alice.token).user
+    found = services.authenticate_token(alice.token).user
 
     stored = User.objects.get(pk=alice.user.pk)
     assert [(name, getattr(found, name)) for name in names] == [(name, getattr(stored, name)) for name in names]
@@ -42,31 +42,31 @@ def test_the_person_is_as_the_orm_has_them(alice: Person) -> None:
 
 def test_it_takes_one_query(alice: Person) -> None:
     with CaptureQueriesContext(connection) as captured:
-        user = services.signed_in(alice.token).user
+        user = services.authenticate_token(alice.token).user
         assert (user.id, user.username, user.email) == (alice.user.id, "alice", None)
 
     assert len(captured) == 1
 
 
-def test_nobody_is_signed_in_once_the_session_is_over(alice: Person) -> None:
+def test_token_of_an_ended_session_is_refused(alice: Person) -> None:
     TokenSession.objects.filter(user=alice.user).delete()
 
     with pytest.raises(Unauthenticated):
-        services.signed_in(alice.token)
+        services.authenticate_token(alice.token)
     assert alice.client.get(ME).status_code == 401
 
 
-def test_nobody_is_signed_in_once_they_are_deactivated(alice: Person) -> None:
+def test_token_of_a_deactivated_user_is_refused(alice: Person) -> None:
     User.objects.filter(pk=alice.user.pk).update(is_active=False)
 
     with pytest.raises(Unauthenticated):
-        services.signed_in(alice.token)
+        services.authenticate_token(alice.token)
     assert alice.client.get(ME).status_code == 401
 
 
 @pytest.mark.django_db(transaction=True)
-class TestABrokenConnection:
-    """As one is that the database closed while nobody used it."""
+class TestBrokenConnection:
+    """A connection that the database closed while it was idle."""
 
     @staticmethod
     def breaks(times: int) -> Callable[..., Any]:
@@ -80,13 +80,13 @@ class TestABrokenConnection:
 
         return run
 
-    def test_costs_a_signed_in_person_nothing(self, alice: Person) -> None:
+    def test_request_succeeds_on_a_new_connection(self, alice: Person) -> None:
         with connection.execute_wrapper(self.breaks(1)):
             answer = alice.client.get(ME)
 
         assert answer.status_code == 200
 
-    def test_that_stays_broken_is_503(self, alice: Person) -> None:
+    def test_connection_that_stays_broken_is_503(self, alice: Person) -> None:
         with connection.execute_wrapper(self.breaks(2)):
             answer = alice.client.get(ME)
 

@@ -1,4 +1,4 @@
-"""One change of many objects: a row of the audit log for each, in the transaction that makes it."""
+"""Audit entries of one change of many objects."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ ALICE = Actor(kind=ActorKind.USER, id="user_alice", label="alice", request_id="r
 
 
 def record(*changes: AuditChange) -> list[AuditEntry]:
-    """The rows of these changes, in the order of them."""
+    """Record these changes, and return their entries in order."""
     with transaction.atomic():
         audit.record_all(actor=ALICE, action="thing.import", changes=changes)
     return list(AuditEntry.objects.order_by("pk"))
 
 
 @pytest.mark.django_db
-class TestRows:
-    def test_there_is_one_for_each_object_in_order(self) -> None:
+class TestEntries:
+    def test_each_object_has_an_entry_in_order(self) -> None:
         found = record(
             AuditChange("thing_1", "tenant_1", after={"a": 1}), AuditChange("thing_2", None, before={"a": 2})
         )
@@ -39,7 +39,7 @@ class TestRows:
             ("thing_2", None, {"a": 2}, None),
         ]
 
-    def test_each_says_who_did_what_when_and_from_where(self) -> None:
+    def test_entry_has_actor_action_time_and_address(self) -> None:
         with travel(NOON, tick=False):
             found = record(AuditChange("thing_1", None), AuditChange("thing_2", None))
 
@@ -58,7 +58,7 @@ class TestRows:
             ({}, {"a": 1}, ({"a": None}, {"a": 1})),
         ],
     )
-    def test_of_a_changed_object_only_what_differs_is_kept(self, before: Any, after: Any, kept: Any) -> None:
+    def test_entry_has_only_the_fields_that_differ(self, before: Any, after: Any, kept: Any) -> None:
         (row,) = record(AuditChange("thing_1", None, before, after))
 
         assert (row.before, row.after) == kept
@@ -70,27 +70,27 @@ class TestRows:
 
         assert (row.before, row.after) == ({"user": "u", "role": 1}, {"user": "u", "role": 2})
 
-    def test_a_thousand_take_few_statements(self) -> None:
+    def test_thousand_entries_take_few_statements(self) -> None:
         with CaptureQueriesContext(connection) as captured:
             found = record(*(AuditChange(f"thing_{number}", None) for number in range(1000)))
 
         assert len(found) == 1000
         assert sum(query["sql"].startswith("INSERT") for query in captured.captured_queries) <= 20
 
-    def test_of_nothing_there_are_none(self) -> None:
+    def test_no_changes_write_no_entries(self) -> None:
         assert record() == []
 
 
 @pytest.mark.django_db(transaction=True)
 class TestTransactions:
     @pytest.mark.parametrize("changes", [[], [AuditChange("thing_1", None)]])
-    def test_outside_of_one_it_refuses(self, changes: list[AuditChange]) -> None:
+    def test_outside_of_a_transaction_it_raises(self, changes: list[AuditChange]) -> None:
         with pytest.raises(RuntimeError, match=r"thing\.import outside a transaction"):
             audit.record_all(actor=ALICE, action="thing.import", changes=changes)
 
         assert not AuditEntry.objects.exists()
 
-    def test_the_rows_go_with_the_change(self) -> None:
+    def test_entries_are_rolled_back_with_the_change(self) -> None:
         def fails() -> None:
             with transaction.atomic():
                 audit.record_all(actor=ALICE, action="thing.import", changes=[AuditChange("thing_1", None)])

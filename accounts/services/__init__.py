@@ -1,0 +1,42 @@
+"""The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
+
+from accounts.services.passwords import change_password, set_password
+from accounts.services.sessions import (
+    AuthenticatedSession,
+    BadCredentials,
+    authenticate,
+    authenticate_token,
+    refresh,
+    sign_in,
+    sign_out,
+    sweep_sessions,
+)
+from accounts.services.users import (
+    add_user,
+    audit_state,
+    check_registration,
+    create_user,
+    delete_user,
+    new_user,
+    update_user,
+)
+
+__all__ = [
+    "AuthenticatedSession",
+    "BadCredentials",
+    "add_user",
+    "audit_state",
+    "authenticate",
+    "authenticate_token",
+    "change_password",
+    "check_registration",
+    "create_user",
+    "delete_user",
+    "new_user",
+    "refresh",
+    "set_password",
+    "sign_in",
+    "sign_out",
+    "sweep_sessions",
+    "update_user",
+]

@@ -1,0 +1,72 @@
+"""Changes of passwords, which end sessions."""
+
+from __future__ import annotations
+
+from django.contrib.auth.hashers import make_password
+from django.utils.translation import gettext_lazy as _
+
+from accounts import throttle
+from accounts.models import User
+from accounts.services.sessions import end_sessions, lock_unchanged
+from accounts.services.users import lock_user
+from accounts.validators import password_errors
+from core import audit
+from core.actor import Actor
+from core.db import transactional
+from core.errors import Invalid
+
+
+def change_password(
+    *, actor: Actor, user: User, old_password: str, new_password: str, keep_session: str | None
+) -> None:
+    """Set a new password and end every session but `keep_session`.
+
+    If several requests with the same old password come at once, one succeeds. Raise Invalid for a wrong old or a
+    weak new password, TooMany, and Unavailable.
+    """
+    throttle.attempt(account=user.username, address=actor.address)
+    if not user.check_password(old_password):
+        raise _wrong_old_password()
+    hashed = _hash_password(new_password, user, field="new_password")
+    _replace_password(actor=actor, user=user, hashed=hashed, keep_session=keep_session)
+
+
+def set_password(*, actor: Actor, user: User, password: str) -> None:
+    """Set a password without checking the old one, and end every session.
+
+    Raise Invalid for a weak password, NotFound for a deleted user, and Unavailable.
+    """
+    _force_password(actor=actor, user=user, hashed=_hash_password(password, user, field="password"))
+
+
+def _wrong_old_password() -> Invalid:
+    return Invalid({"old_password": [_("The old password is not correct")]})
+
+
+def _hash_password(password: str, user: User, *, field: str) -> str:
+    """Hash a new password, outside of any transaction. Raise Invalid for a weak one, and Unavailable."""
+    if errors := password_errors(password, user.username, field=field):
+        raise Invalid(errors)
+    return make_password(password)
+
+
+@transactional
+def _replace_password(*, actor: Actor, user: User, hashed: str, keep_session: str | None) -> None:
+    stored = lock_unchanged(user)
+    if stored is None:
+        raise _wrong_old_password()
+    _store_password(actor, stored, hashed, keep_session=keep_session)
+    user.password = hashed
+
+
+@transactional
+def _force_password(*, actor: Actor, user: User, hashed: str) -> None:
+    _store_password(actor, lock_user(user.pk), hashed)
+    user.password = hashed
+
+
+def _store_password(actor: Actor, locked: User, hashed: str, *, keep_session: str | None = None) -> None:
+    locked.password = hashed
+    locked.save(update_fields=["password"])
+    end_sessions(locked, keep=keep_session)
+    audit.record(actor=actor, action="user.password", object_id=locked.id, tenant_id=None)

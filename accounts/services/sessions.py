@@ -1,0 +1,174 @@
+"""Sign-in, sessions and their tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import NamedTuple
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.db import DEFAULT_DB_ALIAS
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import throttle, tokens
+from accounts.models import TokenSession, User
+from accounts.tokens import BadToken, TokenPair
+from core import audit, primary
+from core.actor import Actor
+from core.db import retry_if_disconnected, transactional
+from core.errors import Invalid, Unauthenticated
+from core.text import fold
+
+REFRESH_RACE = timedelta(seconds=10)
+
+
+class BadCredentials(Invalid):
+    """The same error for a wrong name, a wrong password and an inactive user, so that they cannot be told apart."""
+
+    def __init__(self) -> None:
+        sentence = _("Incorrect username or password")
+        super().__init__({"body": [sentence]}, detail=sentence)
+
+
+def authenticate(*, username: str, password: str, address: str) -> User:
+    """Return the active user with this name and password, as stored when the password was verified.
+
+    Pass the user to `sign_in`, which checks that they are unchanged, or to Django's `login`, whose session hash
+    does. Raise BadCredentials, TooMany, or Unavailable when too many sign in at once.
+    """
+    throttle.attempt(account=username, address=address)
+    user = User.objects.filter(username_folded=fold(username)).first()
+    if user is None:
+        make_password(password)  # as long as a wrong password takes, so that names cannot be probed
+        raise BadCredentials
+    if not user.check_password(password) or not user.is_active:
+        raise BadCredentials
+    return user
+
+
+@transactional
+def sign_in(*, actor: Actor, user: User) -> TokenPair:
+    """Open a session for a user whose password was verified, and return its tokens.
+
+    Raise BadCredentials if the password was changed or the user deactivated since `user` was read.
+    """
+    if lock_unchanged(user) is None:
+        raise BadCredentials
+    refresh = tokens.new_refresh_token()
+    session = TokenSession(
+        user=user, refresh_id=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
+    )
+    session.save(force_insert=True)
+    audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
+    return tokens.issue(refresh, session)
+
+
+class AuthenticatedSession(NamedTuple):
+    """The user and the session of a valid access token."""
+
+    user: User
+    session_id: str
+
+
+def authenticate_token(access_token: str) -> AuthenticatedSession:
+    """Return the active user and the session of an access token, in one query. Raise Unauthenticated."""
+    try:
+        claims = tokens.read_access_token(access_token)
+    except BadToken as error:
+        raise Unauthenticated from error
+    user = _user_of_session(claims.session_id)
+    if user is None or not user.is_active:
+        raise Unauthenticated
+    return AuthenticatedSession(user, claims.session_id)
+
+
+# The fields that requests of a signed-in user need, in the model's order. The others are deferred.
+_USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivations")
+
+
+@retry_if_disconnected
+def _user_of_session(session_id: str) -> User | None:
+    rows = primary.fetch_all(_user_of_session_sql(), [session_id])
+    if not rows:
+        return None
+    *texts, is_active, deactivations = rows[0]
+    # `is_active` is a number in MariaDB.
+    return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
+
+
+@cache
+def _user_of_session_sql() -> str:
+    """Return the SQL as the ORM writes it, cached because every request of a signed-in user runs it."""
+    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS).query.sql_with_params()[0]
+
+
+def refresh(*, refresh_token: str) -> TokenPair:
+    """Return new tokens for a refresh token, which can be used once.
+
+    A used token that comes back was copied, so its session ends (RFC 9700 section 4.14.2); unless it comes back
+    within REFRESH_RACE, because two windows of one browser may refresh together. Raise Unauthenticated.
+    """
+    session_id, token_id = _refresh_claims(refresh_token)
+    pair = _rotate(session_id, token_id)
+    if pair is None:
+        race_began = timezone.now() - REFRESH_RACE
+        TokenSession.objects.filter(pk=session_id, refreshed_at__lt=race_began).delete()
+        raise Unauthenticated(_("The refresh token is not good, sign in again"))
+    return pair
+
+
+@transactional
+def _rotate(session_id: str, token_id: str) -> TokenPair | None:
+    session = TokenSession.objects.select_related("user").filter(pk=session_id).first()
+    if session is None or not session.user.is_active:
+        return None
+    fresh = tokens.new_refresh_token()
+    # Compare and swap: if two requests present the same token at once, one wins.
+    swapped = TokenSession.objects.filter(pk=session_id, refresh_id=token_id).update(
+        refresh_id=fresh["jti"],
+        refreshed_at=timezone.now(),
+        expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
+    )
+    return tokens.issue(fresh, session) if swapped else None
+
+
+@transactional
+def sign_out(*, actor: Actor, refresh_token: str) -> None:
+    """End the session of a refresh token, and with it the access token. Raise Unauthenticated."""
+    session_id, _token_id = _refresh_claims(refresh_token)
+    session = TokenSession.objects.select_for_update().filter(pk=session_id).first()
+    if session is None:
+        raise Unauthenticated
+    session.delete()
+    audit.record(
+        actor=actor, action="session.delete", object_id=session_id, tenant_id=None, before={"user": session.user_id}
+    )
+
+
+def sweep_sessions() -> int:
+    """Delete the sessions whose refresh token has expired, and return their number."""
+    return TokenSession.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+
+
+def end_sessions(user: User, keep: str | None = None) -> None:
+    """Delete the sessions of a user, but for the one to keep."""
+    TokenSession.objects.filter(user=user).exclude(pk=keep or "").delete()
+
+
+def lock_unchanged(user: User) -> User | None:
+    """Lock and return the row of a user if they are active with the same password since `user` was read, else None."""
+    stored = User.objects.select_for_update().filter(pk=user.pk).first()
+    if stored is None or not stored.is_active:
+        return None
+    is_unchanged = (stored.password, stored.deactivations) == (user.password, user.deactivations)
+    return stored if is_unchanged else None
+
+
+def _refresh_claims(refresh_token: str) -> tuple[str, str]:
+    try:
+        claims = tokens.read_refresh_token(refresh_token)
+    except BadToken as error:
+        raise Unauthenticated(_("The refresh token is not good, sign in again")) from error
+    return claims.session_id, claims.token_id

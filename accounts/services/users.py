@@ -1,0 +1,152 @@
+"""Creating, changing and deleting users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts import throttle
+from accounts.models import User
+from accounts.services.sessions import end_sessions
+from accounts.validators import email_errors, password_errors, username_errors
+from core import audit
+from core.actor import Actor
+from core.db import transactional, translate_unique_violation
+from core.errors import Forbidden, Invalid, NotFound
+
+_DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
+_DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
+_DUPLICATES = {
+    "user_username_unique": _DUPLICATE_USERNAME,
+    "username_folded": _DUPLICATE_USERNAME,
+    "user_email_unique": _DUPLICATE_EMAIL,
+    "email_folded": _DUPLICATE_EMAIL,
+}
+
+
+def audit_state(user: User) -> dict[str, Any]:
+    """Return the fields of a user for the audit log."""
+    return {
+        "username": user.username,
+        "email": user.email,
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+    }
+
+
+def check_registration(*, username: str, address: str) -> None:
+    """Count an attempt to register.
+
+    Raise TooManyRequests after too many of them, Forbidden where only operators create users (MAIM_REGISTRATION).
+    """
+    throttle.attempt(account=username, address=address)
+    if not settings.REGISTRATION_OPEN:
+        raise Forbidden(_("Registration is closed; ask an operator for an account"))
+
+
+def create_user(
+    *,
+    actor: Actor,
+    username: str,
+    password: str | None,
+    email: str | None = None,
+    is_active: bool = True,
+    superuser: bool = False,
+    is_staff: bool = False,
+) -> User:
+    """Create a user. Without a password nobody can sign in as them yet.
+
+    Raise Invalid for a bad or taken username or e-mail address, or a weak password, and Unavailable.
+    """
+    user = new_user(
+        username=username,
+        password=password,
+        email=email,
+        is_active=is_active,
+        superuser=superuser,
+        is_staff=is_staff,
+    )
+    add_user(actor=actor, user=user)
+    return user
+
+
+def new_user(
+    *,
+    username: str,
+    password: str | None,
+    email: str | None = None,
+    is_active: bool = True,
+    superuser: bool = False,
+    is_staff: bool = False,
+) -> User:
+    """Return an unsaved user with a valid name and a hashed password, for `add_user`.
+
+    The two are separate because a hash takes long: inside a transaction it would block other writers, which on
+    SQLite means everybody. Raise Invalid and Unavailable.
+    """
+    errors: dict[str, Any] = {**username_errors(username), **email_errors(email)}
+    if password is not None:
+        errors.update(password_errors(password, username, field="password"))
+    if errors:
+        raise Invalid(errors)
+    user = User(is_active=is_active, is_staff=is_staff or superuser, is_superuser=superuser)
+    user.set_username(username)
+    user.set_email(email)
+    user.set_password(password)
+    return user
+
+
+@transactional
+def add_user(*, actor: Actor, user: User) -> None:
+    """Store a user made by `new_user`. Raise Invalid for a taken username or e-mail address."""
+    with translate_unique_violation(_DUPLICATES):
+        user.save(force_insert=True)
+    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=audit_state(user))
+
+
+@transactional
+def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> User:
+    """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions.
+
+    Raise NotFound, and Invalid for a bad or taken e-mail address.
+    """
+    user = lock_user(user_id)
+    before = audit_state(user)
+    if "email" in changes and changes["email"] != user.email:
+        if errors := email_errors(changes["email"]):
+            raise Invalid(errors)
+        user.set_email(changes["email"])
+    for flag in ("is_active", "is_staff", "is_superuser"):
+        setattr(user, flag, changes.get(flag, getattr(user, flag)))
+    after = audit_state(user)
+    if after == before:
+        return user
+    if before["is_active"] and not user.is_active:
+        user.deactivations += 1
+    with translate_unique_violation(_DUPLICATES):
+        user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser", "deactivations"])
+    if not user.is_active:
+        end_sessions(user)
+    audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
+    return user
+
+
+@transactional
+def delete_user(*, actor: Actor, user_id: str) -> None:
+    """Delete a user. Raise NotFound, and django.db.models.ProtectedError if they own a tenant."""
+    user = lock_user(user_id)
+    before = audit_state(user)
+    user.delete()
+    audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
+
+
+def lock_user(user_id: str) -> User:
+    """Lock and return a user. Raise NotFound."""
+    user = User.objects.select_for_update().filter(pk=user_id).first()
+    if user is None:
+        raise NotFound(_("There is no user with this id"))
+    return user

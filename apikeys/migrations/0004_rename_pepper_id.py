@@ -1,0 +1,18 @@
+"""Rename of a field in the code only: the column keeps its name."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("apikeys", "0003_revision"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="keysecret",
+            name="secret_version",
+            field=models.PositiveSmallIntegerField(db_column="secret_version"),
+        ),
+        migrations.RenameField(model_name="keysecret", old_name="secret_version", new_name="pepper_id"),
+    ]

@@ -1,0 +1,44 @@
+"""Output of commands: aligned text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows under a header, with each column as wide as its widest value."""
+    lines = [list(header), *([format_value(value) for value in row] for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(pad, line, widths)).rstrip() for line in lines)
+
+
+def format_record(members: Sequence[tuple[str, Any]]) -> str:
+    """Return one object, with a line for each of its members."""
+    widest = max(width(name) for name, _value in members)
+    return "\n".join(f"{pad(name, widest)}  {format_value(value)}" for name, value in members)
+
+
+def format_json(value: Any) -> str:
+    """Return a JSON document for programs. It is ASCII, so that it survives every terminal and encoding."""
+    return json.dumps(value, indent=2)
+
+
+def format_value(value: Any) -> str:
+    """Return a value in one line, with escapes for control characters, because tenants choose names."""
+    if value is None or value == "":
+        return "-"
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(value))
+
+
+def width(text: str) -> int:
+    """Return the columns that a text takes at a terminal: two for a wide character, none for a combining one."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def pad(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
