@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +23,7 @@ from core.actor import Actor
 from core.db import reconnecting, transactional, unique_or
 from core.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from core.naming import folded_length_error
+from core.prepared import prepared_sql
 from core.text import fold, fold_name, name_error
 
 MIN_PASSWORD_LENGTH = 8
@@ -224,7 +225,7 @@ _USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivatio
 
 @reconnecting
 def _user_of_session(session_id: str) -> User | None:
-    rows = primary.fetch_all(_user_of_session_sql(), [session_id])
+    rows = primary.fetch_all(_select_by_session(), [session_id])
     if not rows:
         return None
     *texts, is_active, deactivations = rows[0]
@@ -232,10 +233,9 @@ def _user_of_session(session_id: str) -> User | None:
     return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
 
 
-@cache
-def _user_of_session_sql() -> str:
-    """The ORM writes it, once: every request of a signed-in person begins with it."""
-    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS).query.sql_with_params()[0]
+@prepared_sql
+def _select_by_session() -> QuerySet[User, Any]:
+    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS)
 
 
 def refresh(*, refresh_token: str) -> TokenPair:
