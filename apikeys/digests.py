@@ -1,7 +1,7 @@
-"""How keys are stored: as HMAC-SHA256 under a secret that is not in the database.
+"""Digests, as which keys are stored: HMAC-SHA256 under a pepper that is not in the database.
 
-Secrets have versions (MAIM_KEY_SECRETS). New keys use the newest; a key stored under an older one stays
-good as long as that secret is configured.
+Peppers have versions (MAIM_KEY_SECRETS). New keys use the newest. A key stored under an older pepper stays valid as
+long as that one is configured.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from django.conf import settings
 
 
 def current_version() -> int:
-    """The version of the secret that new keys are stored under."""
+    """Return the version of the pepper for new keys."""
     return next(iter(settings.KEY_SECRETS))
 
 
-def digest(key: str, version: int) -> str:
-    """The key's digest under a secret, as 64 hex digits."""
-    return hmac.digest(_encoded(settings.KEY_SECRETS[version]), key.encode(), "sha256").hex()
+def digest(secret: str, version: int) -> str:
+    """Return the digest of a secret under a pepper, as 64 hex digits."""
+    return hmac.digest(_encoded(settings.KEY_SECRETS[version]), secret.encode(), "sha256").hex()
 
 
-def all_digests(key: str) -> list[str]:
-    """What the key may be stored as: one digest for each configured secret, newest first."""
-    return [digest(key, version) for version in settings.KEY_SECRETS]
+def all_digests(secret: str) -> list[str]:
+    """Return the digests of a secret under every configured pepper, newest first."""
+    return [digest(secret, version) for version in settings.KEY_SECRETS]
 
 
 @cache
-def _encoded(secret: str) -> bytes:
-    return secret.encode()
+def _encoded(pepper: str) -> bytes:
+    return pepper.encode()

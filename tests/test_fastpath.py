@@ -1,4 +1,4 @@
-"""Below Django and in Django, the bots' questions get the same answers (internal_api.fastpath.keys)."""
+"""Requests about keys get the same responses on the fast path and from Django (internal_api.fastpath.keys)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from apikeys import keyformat
 from apikeys.models import ApiKey
 from core.http.responses import ENVELOPE_LANGUAGE
 from core.http.surfaces import INTERNAL, PUBLIC, handler_of
-from internal_api.fastpath import keys as shortcut
+from internal_api import fastpath
+from internal_api.fastpath import Handler, Request
 from maim.wsgi import application
+from tests.support.fastpath import Headers, reply_to
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
 
@@ -29,11 +31,8 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 VALIDATE, CHECK, PARSE = (f"/api/v2/auth/{name}" for name in ("validate-api-key", "check-permission", "parse-api-key"))
 JSON = "application/json"
-# These say when and how fast the answer was made, and are told apart by nobody else.
+# These differ from moment to moment.
 OF_THE_MOMENT = ("timestamp", "execution_time", "request_id")
-
-
-DJANGO = object()
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +42,8 @@ def _one_connection() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back; `body` without what differs from moment to moment."""
+class Response:
+    """A response, without what differs from moment to moment."""
 
     status: int
     headers: dict[str, str]
@@ -52,8 +51,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as the server hands it on. `{good}` and the like in its body are the scene's keys."""
+class Sent:
+    """A request as the server receives it. `{good}` and the like in its body stand for secrets."""
 
     body: Any
     path: str = VALIDATE
@@ -63,8 +62,25 @@ class Asked:
     port: int = INTERNAL.bind.port
     headers: dict[str, str] = field(default_factory=dict)
 
-    def environ(self, keys: dict[str, str]) -> dict[str, Any]:
-        body = self.content(keys)
+    def content(self, secrets: dict[str, str]) -> bytes:
+        if isinstance(self.body, bytes):
+            return self.body
+        text = json.dumps(self.body)
+        for name, secret in secrets.items():
+            text = text.replace(f"{{{name}}}", secret)
+        return text.encode()
+
+    def all_headers(self, secrets: dict[str, str]) -> dict[str, str]:
+        """Return the headers by their lower-case names."""
+        given = {"host": "localhost:8000", "content-type": self.content_type}
+        if self.length is not None:
+            given["content-length"] = self.length or str(len(self.content(secrets)))
+        return given | {name.lower(): value for name, value in self.headers.items()}
+
+    def environ(self, secrets: dict[str, str]) -> dict[str, Any]:
+        """Return the request for a WSGI application."""
+        headers = self.all_headers(secrets)
+        variables = {name.upper().replace("-", "_"): value for name, value in headers.items()}
         environ = {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
@@ -73,43 +89,30 @@ class Asked:
             "SERVER_NAME": "127.0.0.1",
             "SERVER_PORT": str(self.port),
             "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": self.content_type,
-            "HTTP_HOST": "localhost:8000",
             "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
-            **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in self.headers.items()},
+            "wsgi.input": io.BytesIO(self.content(secrets)),
+            **{name if name.startswith("CONTENT_") else f"HTTP_{name}": value for name, value in variables.items()},
         }
-        if self.length is None:
-            return {**environ, "wsgi.input_terminated": True}
-        return {**environ, "CONTENT_LENGTH": self.length or str(len(body))}
-
-    def content(self, keys: dict[str, str]) -> bytes:
-        if isinstance(self.body, bytes):
-            return self.body
-        text = json.dumps(self.body)
-        for name, secret in keys.items():
-            text = text.replace(f"{{{name}}}", secret)
-        return text.encode()
+        return environ | {"wsgi.input_terminated": True} if self.length is None else environ
 
 
-def answer_of(app: Any, asked: Asked, keys: dict[str, str]) -> Answer:
-    """What an application answers."""
-    begun: list[Any] = []
-    environ = asked.environ(keys)
-    if app is DJANGO:
-        app = handler_of(INTERNAL, environ["PATH_INFO"])
-        if asked.length is None:  # as maim.wsgi does before it
-            environ["CONTENT_LENGTH"] = str(len(asked.content(keys)))
-    chunks = app(environ, lambda status, headers, exc_info=None: begun.append((status, headers)))
-    body = b"".join(chunks)
-    ((status, headers),) = begun
+def response_of(app: Any, environ: dict[str, Any]) -> Response:
+    """Return the response of a WSGI application."""
+    started: list[Any] = []
+    chunks = app(environ, lambda status, headers, exc_info=None: started.append((status, headers)))
+    ((status, headers),) = started
+    return compared(int(status.partition(" ")[0]), headers, b"".join(chunks))
+
+
+def compared(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
+    """Return what two ways to answer have to agree on."""
     named = {name.lower(): value for name, value in headers}
     assert len(named) == len(headers), "a header is there twice"
     if "content-length" in named:
         assert int(named.pop("content-length")) == len(body)
     request_id = named.pop("x-request-id")
-    if not begun[0][0].startswith("405"):
-        named.pop("allow", None)  # DRF says it in every answer, where it means nothing
+    if status != 405:
+        named.pop("allow", None)  # DRF sends it in every response, where it means nothing
     parsed = json.loads(body)
     if isinstance(parsed, dict) and "request_id" in parsed:
         assert parsed["request_id"] == request_id
@@ -117,7 +120,7 @@ def answer_of(app: Any, asked: Asked, keys: dict[str, str]) -> Answer:
             assert parsed[name] is not None
             parsed[name] = None
         parsed = list(parsed.items())  # the order counts
-    return Answer(int(status.partition(" ")[0]), named, parsed)
+    return Response(status, named, parsed)
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -131,208 +134,210 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-class Scene:
-    """Keys of every kind, and both ways to ask about them."""
+class Data:
+    """Keys of every kind, and both ways to answer requests about them."""
 
     def __init__(self, alice: Person) -> None:
         agent = make_agent(alice.tenant)
         issued = {kind: make_key(agent, **fields) for kind, fields in KINDS.items()}
-        self.keys = {kind: each.secret for kind, each in issued.items()} | {"unknown": UNKNOWN}
+        self.secrets = {kind: each.secret for kind, each in issued.items()} | {"unknown": UNKNOWN}
         ApiKey.unscoped.filter(pk=issued["disabled"].key.id).update(status="disabled")
-        assert self.django(Asked({"api_key": "{used up}"})).status == 200
+        assert self.django(Sent({"api_key": "{used up}"})).status == 200
 
-    def served(self, asked: Asked) -> Answer:
-        """As `serve` and everybody else answers it."""
-        return answer_of(application, asked, self.keys)
+    def match(self, sent: Sent) -> Handler | None:
+        """Return the request's handler on the fast path."""
+        content = sent.content(self.secrets)
+        headers = Headers(list(sent.all_headers(self.secrets).items()))
+        return fastpath.match(Request(sent.method, sent.path, "", str(sent.port), headers, content))
 
-    def django(self, asked: Asked) -> Answer:
-        """As the view alone answers it."""
-        return answer_of(DJANGO, asked, self.keys)
+    def served(self, sent: Sent) -> Response:
+        """Respond as the server does: by the fast path if it matches, else by the WSGI application."""
+        handler = self.match(sent)
+        if handler is None:
+            return response_of(application, sent.environ(self.secrets))
+        reply = reply_to(handler)
+        return compared(reply.status, reply.headers, reply.body)
 
-    def is_plain(self, asked: Asked) -> bool:
-        """Whether it is answered below Django."""
-        environ = asked.environ(self.keys)
-
-        def header(name: str) -> str | None:
-            variable = name.upper().replace("-", "_")
-            found: str | None = environ.get(variable, environ.get(f"HTTP_{variable}"))
-            return found
-
-        read = shortcut.request(asked.method, asked.path, str(asked.port), header, lambda: asked.content(self.keys))
-        return read is not None
+    def django(self, sent: Sent) -> Response:
+        """Respond as Django does."""
+        environ = sent.environ(self.secrets)
+        if sent.length is None:  # as maim.wsgi does
+            environ["CONTENT_LENGTH"] = str(len(sent.content(self.secrets)))
+        return response_of(handler_of(INTERNAL, sent.path), environ)
 
     def uses(self) -> dict[str, int]:
         return dict(ApiKey.unscoped.values_list("id", "usage_count"))
 
 
 @pytest.fixture
-def scene(alice: Person) -> Scene:
-    return Scene(alice)
+def data(alice: Person) -> Data:
+    return Data(alice)
 
 
 def key(kind: str, **more: Any) -> dict[str, Any]:
-    """A body that asks about a key of the scene."""
+    """Return a body about a key."""
     return {"api_key": f"{{{kind}}}", **more}
 
 
-PLAIN: dict[str, Asked] = {
-    "a good key": Asked(key("good")),
-    "one that nobody knows": Asked(key("unknown")),
-    "a disabled one": Asked(key("disabled")),
-    "one that ends later": Asked(key("ends")),
-    "a malformed one": Asked(key("good", api_key="nonsense")),
-    "an empty one": Asked({"api_key": ""}),
-    "one with a blank before it": Asked({"api_key": " {good}"}),
-    "one in other letters": Asked({"api_key": "小明 🤖"}),
-    "without a check of limits": Asked(key("limited", check_rate_limit=False)),
-    "one that is used up, without a check": Asked(key("used up", check_rate_limit=False)),
-    "a permission it has": Asked(key("good", required_permission="chat")),
-    "a permission it has not": Asked(key("good", required_permission="write")),
-    "a permission with blanks around it": Asked(key("good", required_permission=" \u3000chat\n")),
-    "a permission that is blank": Asked(key("good", required_permission=" \u3000")),
-    "no permission, as an empty text": Asked(key("good", required_permission="")),
-    "a permission by wildcard": Asked(key("wild", required_permission="config.read")),
-    "not its wildcard's": Asked(key("wild", required_permission="config")),
-    "an expression": Asked(key("good", required_permission="chat and (config_read or read)")),
-    "an expression it does not meet": Asked(key("good", required_permission="chat and (config_read or admin)")),
-    "nulls": Asked(key("good", required_permission=None, check_rate_limit=None, client_ip=None)),
-    "keys that nobody knows": Asked(key("good", more=[{"x": 1}], api_keys="x")),
-    "from inside": Asked(key("inside", client_ip="10.1.2.3")),
-    "from inside, as IPv6 writes it": Asked(key("inside", client_ip="::ffff:10.1.2.3")),
-    "from inside by IPv6": Asked(key("inside", client_ip="2001:DB8::7")),
-    "from outside": Asked(key("inside", client_ip="11.1.2.3")),
-    "from who knows where": Asked(key("inside")),
-    "from anywhere": Asked(key("good", client_ip="11.1.2.3")),
-    "with a trailing slash": Asked(key("good"), path=VALIDATE + "/"),
-    "with a charset": Asked(key("good"), content_type="application/json; charset=utf-8"),
-    "with its media type in capitals": Asked(key("good"), content_type="Application/JSON;charset=UTF-8"),
-    "with a parameter that is not there": Asked(key("good"), content_type="application/json ; "),
-    "with a request id": Asked(key("good"), headers={"X-Request-ID": "from.the-client_1"}),
-    "with a request id that is none": Asked(key("good"), headers={"X-Request-ID": "a b"}),
-    "with headers that say nothing": Asked(key("good"), headers={"Accept": "text/html", "Accept-Language": "en"}),
-    "of 4 KiB": Asked(b'{"api_key": "x"}'.ljust(4096)),
-    "check: it has it": Asked(key("good", permission="chat"), path=CHECK),
-    "check: it has it not": Asked(key("good", permission="write"), path=CHECK),
-    "check: by wildcard": Asked(key("wild", permission="config.a.b"), path=CHECK),
-    "check: blanks around it": Asked(key("good", permission=" chat "), path=CHECK),
-    "check: an expression is a name": Asked(key("good", permission="chat and read"), path=CHECK),
-    "check: of a disabled key": Asked(key("disabled", permission="chat"), path=CHECK),
-    "check: of one that is used up": Asked(key("used up", permission="chat"), path=CHECK),
-    "check: of one with limits": Asked(key("limited", permission="chat"), path=CHECK),
-    "check: with a slash": Asked(key("good", permission="chat"), path=CHECK + "/"),
-    "parse: a key": Asked(key("good"), path=PARSE),
-    "parse: nonsense": Asked({"api_key": "nonsense"}, path=PARSE),
-    "parse: a key with a line feed": Asked({"api_key": "{good}\n"}, path=PARSE),
+# Requests that the fast path answers.
+PLAIN: dict[str, Sent] = {
+    "a good key": Sent(key("good")),
+    "one that nobody knows": Sent(key("unknown")),
+    "a disabled one": Sent(key("disabled")),
+    "one that ends later": Sent(key("ends")),
+    "a malformed one": Sent(key("good", api_key="nonsense")),
+    "an empty one": Sent({"api_key": ""}),
+    "one with a blank before it": Sent({"api_key": " {good}"}),
+    "one in other letters": Sent({"api_key": "小明 🤖"}),
+    "without a check of limits": Sent(key("limited", check_rate_limit=False)),
+    "one that is used up, without a check": Sent(key("used up", check_rate_limit=False)),
+    "a permission it has": Sent(key("good", required_permission="chat")),
+    "a permission it has not": Sent(key("good", required_permission="write")),
+    "a permission with blanks around it": Sent(key("good", required_permission=" \u3000chat\n")),
+    "a permission that is blank": Sent(key("good", required_permission=" \u3000")),
+    "no permission, as an empty text": Sent(key("good", required_permission="")),
+    "a permission by wildcard": Sent(key("wild", required_permission="config.read")),
+    "not its wildcard's": Sent(key("wild", required_permission="config")),
+    "an expression": Sent(key("good", required_permission="chat and (config_read or read)")),
+    "an expression it does not meet": Sent(key("good", required_permission="chat and (config_read or admin)")),
+    "nulls": Sent(key("good", required_permission=None, check_rate_limit=None, client_ip=None)),
+    "keys that nobody knows": Sent(key("good", more=[{"x": 1}], api_keys="x")),
+    "from inside": Sent(key("inside", client_ip="10.1.2.3")),
+    "from inside, as IPv6 writes it": Sent(key("inside", client_ip="::ffff:10.1.2.3")),
+    "from inside by IPv6": Sent(key("inside", client_ip="2001:DB8::7")),
+    "from outside": Sent(key("inside", client_ip="11.1.2.3")),
+    "from who knows where": Sent(key("inside")),
+    "from anywhere": Sent(key("good", client_ip="11.1.2.3")),
+    "with a trailing slash": Sent(key("good"), path=VALIDATE + "/"),
+    "with a charset": Sent(key("good"), content_type="application/json; charset=utf-8"),
+    "with its media type in capitals": Sent(key("good"), content_type="Application/JSON;charset=UTF-8"),
+    "with a parameter that is not there": Sent(key("good"), content_type="application/json ; "),
+    "with a request id": Sent(key("good"), headers={"X-Request-ID": "from.the-client_1"}),
+    "with a request id that is none": Sent(key("good"), headers={"X-Request-ID": "a b"}),
+    "with headers that say nothing": Sent(key("good"), headers={"Accept": "text/html", "Accept-Language": "en"}),
+    "in chunks": Sent(key("good"), length=None),
+    "of 4 KiB": Sent(b'{"api_key": "x"}'.ljust(4096)),
+    "check: it has it": Sent(key("good", permission="chat"), path=CHECK),
+    "check: it has it not": Sent(key("good", permission="write"), path=CHECK),
+    "check: by wildcard": Sent(key("wild", permission="config.a.b"), path=CHECK),
+    "check: blanks around it": Sent(key("good", permission=" chat "), path=CHECK),
+    "check: an expression is a name": Sent(key("good", permission="chat and read"), path=CHECK),
+    "check: of a disabled key": Sent(key("disabled", permission="chat"), path=CHECK),
+    "check: of one that is used up": Sent(key("used up", permission="chat"), path=CHECK),
+    "check: of one with limits": Sent(key("limited", permission="chat"), path=CHECK),
+    "check: with a slash": Sent(key("good", permission="chat"), path=CHECK + "/"),
+    "parse: a key": Sent(key("good"), path=PARSE),
+    "parse: nonsense": Sent({"api_key": "nonsense"}, path=PARSE),
+    "parse: a key with a line feed": Sent({"api_key": "{good}\n"}, path=PARSE),
 }
 
-# What the views have to see to.
-OTHERS: dict[str, Asked] = {
-    "GET": Asked(b"", method="GET"),
-    "HEAD": Asked(b"", method="HEAD"),
-    "PUT": Asked(key("good"), method="PUT"),
-    "OPTIONS": Asked(b"", method="OPTIONS"),
-    "nothing": Asked(b"", content_type=""),
-    "an empty body": Asked(b""),
-    "no object": Asked(b"[]"),
-    "half a document": Asked(b'{"api_key": "x"'),
-    "a key twice": Asked(b'{"api_key": "x", "api_key": "y"}'),
-    "invalid UTF-8": Asked(b'{"api_key": "\xff"}'),
-    "a lone surrogate": Asked(b'{"api_key": "\\ud800"}'),
-    "a NUL": Asked(b'{"api_key": "\\u0000"}'),
-    "no key": Asked({}),
-    "a key that is null": Asked({"api_key": None}),
-    "a key that is a number": Asked({"api_key": 5}),
-    "a key that is a list": Asked({"api_key": ["{good}"]}),
-    "a permission that is a number": Asked(key("good", required_permission=5)),
-    "a permission that is too long": Asked(key("good", required_permission="x" * 501)),
-    "an expression that makes no sense": Asked(key("good", required_permission="chat and")),
-    "a part that makes no sense": Asked(key("good", required_permission="chat read")),
-    "a parenthesis that is not closed": Asked(key("good", required_permission="(chat")),
-    "parentheses too deep": Asked(key("good", required_permission="(" * 9 + "chat" + ")" * 9)),
-    "a bad expression about a bad key": Asked({"api_key": "nonsense", "required_permission": "and"}),
-    "a check that is a text": Asked(key("good", check_rate_limit="yes")),
-    "a check that is a number": Asked(key("good", check_rate_limit=1)),
-    "an address that is none": Asked(key("good", client_ip="10.0.0.256")),
-    "an address that is a network": Asked(key("good", client_ip="10.0.0.0/8")),
-    "an address that is a number": Asked(key("good", client_ip=167772161)),
-    "an address that is empty": Asked(key("good", client_ip="")),
-    "check: no permission": Asked(key("good"), path=CHECK),
-    "check: a permission that is null": Asked(key("good", permission=None), path=CHECK),
-    "check: a permission that is blank": Asked(key("good", permission=" "), path=CHECK),
-    "check: from an address": Asked(key("inside", permission="chat", client_ip="10.0.0.1"), path=CHECK),
-    "parse: no key": Asked({}, path=PARSE),
-    "more than 4 KiB": Asked(b'{"api_key": "x"}'.ljust(4097)),
-    "a key of 100,000": Asked({"api_key": "x" * 100_000}),
-    "more than 1 MiB": Asked(b'{"api_key": "x"}'.ljust(1024 * 1024 + 1)),
-    "in chunks": Asked(key("good"), length=None),
-    "in chunks, more than 1 MiB": Asked(b'{"api_key": "x"}'.ljust(1024 * 1024 + 1), length=None),
-    "a form": Asked(b"api_key=x", content_type="application/x-www-form-urlencoded"),
-    "plain text": Asked(key("good"), content_type="text/plain"),
-    "no media type": Asked(key("good"), content_type=""),
-    "a media type that is longer": Asked(key("good"), content_type="application/json+x"),
-    "a media type with a blank in it": Asked(key("good"), content_type="appli cation/json"),
-    "a charset with a blank in it": Asked(key("good"), content_type="application/json; charset=ut f-8"),
-    "a charset that is none": Asked(key("good"), content_type="application/json; a*=no-such''%ff"),
-    "a page's own origin": Asked(key("good"), headers={"Origin": "http://localhost:8000"}),
-    "another page's origin": Asked(key("good"), headers={"Origin": "http://evil.example"}),
-    "a browser from another site": Asked(key("good"), headers={"Sec-Fetch-Site": "cross-site"}),
-    "a browser from this site": Asked(key("good"), headers={"Sec-Fetch-Site": "same-origin"}),
-    "a host of the internet": Asked(key("good"), headers={"Host": "evil.example"}),
-    "a host that is none": Asked(key("good"), headers={"Host": "a b"}),
-    "a path that goes on": Asked(key("good"), path=VALIDATE + "/x"),
-    "two slashes": Asked(key("good"), path=VALIDATE + "//"),
-    "the many at once": Asked({"items": [key("good")]}, path="/api/v2/auth/validate-api-keys"),
+# Requests that only the views can answer.
+OTHERS: dict[str, Sent] = {
+    "GET": Sent(b"", method="GET"),
+    "HEAD": Sent(b"", method="HEAD"),
+    "PUT": Sent(key("good"), method="PUT"),
+    "OPTIONS": Sent(b"", method="OPTIONS"),
+    "nothing": Sent(b"", content_type=""),
+    "an empty body": Sent(b""),
+    "no object": Sent(b"[]"),
+    "half a document": Sent(b'{"api_key": "x"'),
+    "a key twice": Sent(b'{"api_key": "x", "api_key": "y"}'),
+    "invalid UTF-8": Sent(b'{"api_key": "\xff"}'),
+    "a lone surrogate": Sent(b'{"api_key": "\\ud800"}'),
+    "a NUL": Sent(b'{"api_key": "\\u0000"}'),
+    "no key": Sent({}),
+    "a key that is null": Sent({"api_key": None}),
+    "a key that is a number": Sent({"api_key": 5}),
+    "a key that is a list": Sent({"api_key": ["{good}"]}),
+    "a permission that is a number": Sent(key("good", required_permission=5)),
+    "a permission that is too long": Sent(key("good", required_permission="x" * 501)),
+    "an expression that makes no sense": Sent(key("good", required_permission="chat and")),
+    "a part that makes no sense": Sent(key("good", required_permission="chat read")),
+    "a parenthesis that is not closed": Sent(key("good", required_permission="(chat")),
+    "parentheses too deep": Sent(key("good", required_permission="(" * 9 + "chat" + ")" * 9)),
+    "a bad expression about a bad key": Sent({"api_key": "nonsense", "required_permission": "and"}),
+    "a check that is a text": Sent(key("good", check_rate_limit="yes")),
+    "a check that is a number": Sent(key("good", check_rate_limit=1)),
+    "an address that is none": Sent(key("good", client_ip="10.0.0.256")),
+    "an address that is a network": Sent(key("good", client_ip="10.0.0.0/8")),
+    "an address that is a number": Sent(key("good", client_ip=167772161)),
+    "an address that is empty": Sent(key("good", client_ip="")),
+    "check: no permission": Sent(key("good"), path=CHECK),
+    "check: a permission that is null": Sent(key("good", permission=None), path=CHECK),
+    "check: a permission that is blank": Sent(key("good", permission=" "), path=CHECK),
+    "check: from an address": Sent(key("inside", permission="chat", client_ip="10.0.0.1"), path=CHECK),
+    "parse: no key": Sent({}, path=PARSE),
+    "more than 4 KiB": Sent(b'{"api_key": "x"}'.ljust(4097)),
+    "a key of 100,000": Sent({"api_key": "x" * 100_000}),
+    "more than 1 MiB": Sent(b'{"api_key": "x"}'.ljust(1024 * 1024 + 1)),
+    "in chunks, more than 1 MiB": Sent(b'{"api_key": "x"}'.ljust(1024 * 1024 + 1), length=None),
+    "a form": Sent(b"api_key=x", content_type="application/x-www-form-urlencoded"),
+    "plain text": Sent(key("good"), content_type="text/plain"),
+    "no media type": Sent(key("good"), content_type=""),
+    "a media type that is longer": Sent(key("good"), content_type="application/json+x"),
+    "a media type with a blank in it": Sent(key("good"), content_type="appli cation/json"),
+    "a charset with a blank in it": Sent(key("good"), content_type="application/json; charset=ut f-8"),
+    "a charset that is none": Sent(key("good"), content_type="application/json; a*=no-such''%ff"),
+    "a page's own origin": Sent(key("good"), headers={"Origin": "http://localhost:8000"}),
+    "another page's origin": Sent(key("good"), headers={"Origin": "http://evil.example"}),
+    "a browser from another site": Sent(key("good"), headers={"Sec-Fetch-Site": "cross-site"}),
+    "a browser from this site": Sent(key("good"), headers={"Sec-Fetch-Site": "same-origin"}),
+    "a host of the internet": Sent(key("good"), headers={"Host": "evil.example"}),
+    "a host that is none": Sent(key("good"), headers={"Host": "a b"}),
+    "a path that goes on": Sent(key("good"), path=VALIDATE + "/x"),
+    "two slashes": Sent(key("good"), path=VALIDATE + "//"),
+    "the many at once": Sent({"items": [key("good")]}, path="/api/v2/auth/validate-api-keys"),
 }
 
 
 @pytest.mark.parametrize("title", PLAIN)
-def test_what_is_plain_is_answered_below_django_as_in_django(scene: Scene, title: str) -> None:
-    asked = PLAIN[title]
+def test_plain_request_gets_the_same_response_on_both_ways(data: Data, title: str) -> None:
+    sent = PLAIN[title]
 
-    assert scene.is_plain(asked)
-    assert scene.served(asked) == scene.django(asked)
+    assert data.match(sent) is not None
+    assert data.served(sent) == data.django(sent)
 
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("title", OTHERS)
-def test_what_is_not_plain_is_left_to_django(scene: Scene, title: str) -> None:
-    asked = OTHERS[title]
+def test_unusual_request_is_left_to_django(data: Data, title: str) -> None:
+    sent = OTHERS[title]
 
-    assert not scene.is_plain(asked)
-    assert scene.served(asked) == scene.django(asked)
+    assert data.match(sent) is None
+    assert data.served(sent) == data.django(sent)
 
 
-def test_the_two_tables_show_every_kind_of_answer(scene: Scene) -> None:
-    """Else they could all be the same refusal."""
-    seen = {scene.served(asked).status for asked in OTHERS.values()}
+def test_requests_above_cover_every_kind_of_response(data: Data) -> None:
+    """Otherwise they could all be rejected for the same reason."""
+    seen = {data.served(sent).status for sent in OTHERS.values()}
     assert seen >= {200, 400, 403, 404, 405, 413, 415}
     codes = {
-        code for asked in PLAIN.values() if isinstance(code := dict(scene.served(asked).body)["error_code"], str | None)
+        code for sent in PLAIN.values() if isinstance(code := dict(data.served(sent).body)["error_code"], str | None)
     }
     assert codes == {None, "AUTH_001", "AUTH_004", "AUTH_005", "AUTH_008"}
 
 
 @pytest.mark.parametrize(("moment", "code"), [(NOON.replace(hour=11), None), (NOON, "AUTH_002")])
-def test_time_passes_alike(scene: Scene, moment: datetime, code: str | None) -> None:
+def test_key_expires_at_the_same_time_on_both_ways(data: Data, moment: datetime, code: str | None) -> None:
     with travel(moment, tick=False):
-        served, django = scene.served(PLAIN["one that ends later"]), scene.django(PLAIN["one that ends later"])
+        served, django = data.served(PLAIN["one that ends later"]), data.django(PLAIN["one that ends later"])
 
     assert served == django
     assert dict(served.body)["error_code"] == code
 
 
-def test_limits_are_consumed_and_refused_alike(scene: Scene) -> None:
-    """Both take from one: in turn, each sees one less than the other did."""
-    asked = Asked(key("limited"))
+def test_limits_are_shared_by_both_ways(data: Data) -> None:
+    """They take turns, and each sees one use less than the other did."""
+    sent = Sent(key("limited"))
     with travel(timezone.now(), tick=False):  # no day ends meanwhile
-        answers = [ask(asked) for ask in [scene.served, scene.django] * 4]
+        answers = [ask(sent) for ask in [data.served, data.django] * 4]
 
     bodies = [dict(answer.body) for answer in answers]
-    rooms = [body["data"].get("rate_limit") for body in bodies[:5]]
+    rate_limits = [body["data"].get("rate_limit") for body in bodies[:5]]
     quotas = [body["data"].get("quota") for body in bodies[:5]]
-    assert [room["remaining"] for room in rooms] == [4, 3, 2, 1, 0]
+    assert [rate_limit["remaining"] for rate_limit in rate_limits] == [4, 3, 2, 1, 0]
     assert [quota["remaining"] for quota in quotas] == [8, 7, 6, 5, 4]
-    assert len({room["reset"] for room in rooms}) == 1
+    assert len({rate_limit["reset"] for rate_limit in rate_limits}) == 1
     over = bodies[-2:]
     for each in over:
         assert 0 < each["data"].pop("retry_after") <= 86_400
@@ -341,24 +346,24 @@ def test_limits_are_consumed_and_refused_alike(scene: Scene) -> None:
     assert over[0]["data"] == {"valid": False, "code": "AUTH_006"}
 
 
-def test_where_no_wait_helps_both_say_so(scene: Scene) -> None:
-    served, django = scene.served(Asked(key("used up"))), scene.django(Asked(key("used up")))
+def test_used_up_total_quota_has_no_retry_after_on_both_ways(data: Data) -> None:
+    served, django = data.served(Sent(key("used up"))), data.django(Sent(key("used up")))
 
     assert served == django
     assert dict(served.body)["data"] == {"valid": False, "code": "AUTH_006", "retry_after": None}
 
 
-def test_uses_are_counted_alike(scene: Scene) -> None:
-    before = scene.uses()
+def test_uses_are_counted_on_both_ways(data: Data) -> None:
+    before = data.uses()
 
-    for ask, expected in ((scene.served, 2), (scene.django, 4)):
-        ask(Asked(key("good")))
-        ask(Asked(key("good", required_permission="no_such")))
-        ask(Asked(key("good", check_rate_limit=False)))
-        ask(Asked(key("good", permission="chat"), path=CHECK))
-        ask(Asked(key("good", required_permission="(")))
-        ask(Asked(key("disabled")))
-        assert sum(scene.uses().values()) - sum(before.values()) == expected
+    for ask, expected in ((data.served, 2), (data.django, 4)):
+        ask(Sent(key("good")))
+        ask(Sent(key("good", required_permission="no_such")))
+        ask(Sent(key("good", check_rate_limit=False)))
+        ask(Sent(key("good", permission="chat"), path=CHECK))
+        ask(Sent(key("good", required_permission="(")))
+        ask(Sent(key("disabled")))
+        assert sum(data.uses().values()) - sum(before.values()) == expected
 
 
 @contextmanager
@@ -370,27 +375,27 @@ def database_away() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("asked", [PLAIN["a good key"], PLAIN["check: it has it"]], ids=["validate", "check"])
-def test_a_database_that_is_away_is_told_alike(scene: Scene, asked: Asked) -> None:
+@pytest.mark.parametrize("sent", [PLAIN["a good key"], PLAIN["check: it has it"]], ids=["validate", "check"])
+def test_unavailable_database_gets_the_same_response_on_both_ways(data: Data, sent: Sent) -> None:
     with database_away():
-        served, django = scene.served(asked), scene.django(asked)
+        served, django = data.served(sent), data.django(sent)
 
     assert served == django
     assert (served.status, served.headers["retry-after"]) == (503, "1")
     assert dict(served.body)["error_code"] == "SYS_002"
 
 
-@pytest.mark.parametrize("where", ["apikeys.verification.records.find", "internal_api.key_auth.Validate.answer"])
-def test_a_fault_is_told_alike_and_logged_with_its_request(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
+@pytest.mark.parametrize("where", ["apikeys.verification.records.find", "internal_api.key_auth.ValidateKey.response"])
+def test_unexpected_exception_gets_the_same_response_and_is_logged_on_both_ways(
+    data: Data, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr(where, fail)
-    asked = Asked(key("good"), headers={"X-Request-ID": "the-request"})
+    sent = Sent(key("good"), headers={"X-Request-ID": "the-request"})
 
-    served, django = scene.served(asked), scene.django(asked)
+    served, django = data.served(sent), data.django(sent)
 
     assert served == django
     assert served.status == 500
@@ -398,14 +403,14 @@ def test_a_fault_is_told_alike_and_logged_with_its_request(
     assert "a secret" not in str(served)
     (record,) = [record for record in caplog.records if record.name == "core.http"]
     assert record.exc_info is not None
-    assert scene.keys["good"] not in caplog.text
+    assert data.secrets["good"] not in caplog.text
 
 
-def test_the_answers_are_in_chinese_whatever_the_thread_last_spoke(scene: Scene) -> None:
+def test_responses_are_chinese_whatever_language_the_thread_has_active(data: Data) -> None:
     with translation.override("en"):
-        served = scene.served(Asked(key("disabled")))
+        served = data.served(Sent(key("disabled")))
     with translation.override(ENVELOPE_LANGUAGE):
-        assert served == scene.django(Asked(key("disabled")))
+        assert served == data.django(Sent(key("disabled")))
     assert "密钥" in dict(served.body)["message"]
 
 
@@ -417,13 +422,13 @@ def test_the_answers_are_in_chinese_whatever_the_thread_last_spoke(scene: Scene)
         ("a host of the internet", "此处不服务该主机名；参见 MAIM_INTERNAL_HOSTS"),
     ],
 )
-def test_refusals_before_any_view_are_in_chinese_as_well(scene: Scene, title: str, sentence: str) -> None:
+def test_refusals_of_middleware_are_chinese(data: Data, title: str, sentence: str) -> None:
     with translation.override("en"):
-        assert dict(scene.served(OTHERS[title]).body)["error"] == sentence
+        assert dict(data.served(OTHERS[title]).body)["error"] == sentence
 
 
-def test_the_public_surface_has_no_shortcut(scene: Scene) -> None:
-    """Which port it came in on decides, whatever it says of itself."""
-    asked = Asked(key("good"), port=PUBLIC.bind.port, headers={"Host": f"localhost:{INTERNAL.bind.port}"})
+def test_public_surface_verifies_no_keys(data: Data) -> None:
+    """The port decides which surface it is, and not the Host header."""
+    sent = Sent(key("good"), port=PUBLIC.bind.port, headers={"Host": f"localhost:{INTERNAL.bind.port}"})
 
-    assert scene.served(asked).status == 404
+    assert response_of(application, sent.environ(data.secrets)).status == 404

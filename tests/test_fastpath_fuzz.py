@@ -27,13 +27,13 @@ from time_machine import travel
 
 from apikeys import keyformat, verification
 from apikeys.models import ApiKey, KeySecret
-from apikeys.verification.limits import LocalLimiter
+from apikeys.verification.limits import InMemoryLimiter
 from core.http.surfaces import INTERNAL, handler_of
-from internal_api.fastpath import agents as readings
-from internal_api.fastpath import keys as shortcut
-from internal_api.fastpath.responses import Reply
-from maim.server.rsgi import Batches, InternalApplication
+from internal_api import fastpath
+from internal_api.fastpath import Batches, Reply, Request
+from maim.server.rsgi import InternalApplication
 from tests.support.client import SurfaceClient
+from tests.support.fastpath import Headers
 from tests.support.odd_requests import OddRequest, OddRequests, Site, smallest
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
@@ -46,25 +46,6 @@ PARSE_HEADERS = (("content-type", "application/json"), ("content-length", "38"))
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 OF_THE_MOMENT = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
 MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
-
-
-class Headers:
-    """Granian's: names in lower case; a value that is no ASCII is there, and cannot be read."""
-
-    def __init__(self, request: OddRequest) -> None:
-        self._headers = request.headers
-
-    def keys(self) -> list[str]:
-        return list(dict(self._headers))
-
-    def get_all(self, name: str) -> list[str]:
-        return [value for each, value in self._headers if each == name and value.isascii()]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return next(iter(self.get_all(name)), default)
-
-    def __contains__(self, name: str) -> bool:
-        return name in dict(self._headers)
 
 
 class Protocol:
@@ -118,9 +99,9 @@ class TwoWays:
         self._application = InternalApplication(INTERNAL)
         self._application._threads = self.served_by_django
         self._application._loop = self.loop
-        self._application._questions = Batches(self.loop, shortcut.answered)
-        self._application._readings = Batches(self.loop, readings.answered)
-        self._application._questions._threads = self._application._readings._threads = self._batches
+        self._application._batches = {kind: Batches(self.loop, kind) for kind in fastpath.HANDLERS}
+        for batches in self._application._batches.values():
+            batches._threads = self._batches
 
     def close(self) -> None:
         self.served_by_django.shutdown()
@@ -161,7 +142,7 @@ class TwoWays:
             method=request.method,
             path=request.path,
             query_string=request.query,
-            headers=Headers(request),
+            headers=Headers(request.headers),
             client="127.0.0.1:54321",
             http_version="1.1",
         )
@@ -171,7 +152,7 @@ class TwoWays:
         """Take the answer, and undo what it changed: rows, and what limits have left."""
         if request.method == "GET":
             return compared(respond(), 0)
-        verification._engine._limiter = LocalLimiter()
+        verification._engine._limiter = InMemoryLimiter()
         atomic = transaction.atomic()
         atomic._from_testcase = True  # type: ignore[attr-defined]  # as the tests' own, in which services may begin theirs
         with atomic:
@@ -204,10 +185,10 @@ def remembering(is_on: bool) -> Iterator[None]:
     """Have keys remembered from one question to the next, as a worker that serves does."""
     with pytest.MonkeyPatch.context() as patch:
         if is_on:
-            patch.setattr(verification._engine._lease, "_good_until", float("inf"))
+            patch.setattr(verification._engine._lease, "_valid_until", float("inf"))
             patch.setattr(verification._engine, "_is_started", True)
         yield
-        verification._engine._memory.forget(None)
+        verification._engine._cache.invalidate(None)
 
 
 @pytest.fixture
@@ -284,7 +265,7 @@ def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bo
 def test_difference_is_shown_by_the_least_request_that_has_it(
     site: Site, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortcut, "is_plain", lambda header: True)
+    monkeypatch.setattr(Request, "is_plain", lambda request: True)
     asked = OddRequest(
         "POST",
         "/api/v2/auth/parse-api-key",

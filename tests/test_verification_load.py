@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from maim.server.rsgi import MAX_BATCHES
+from internal_api.fastpath.batches import MAX_CONCURRENT_BATCHES
 from tests.support.bots import Bot, Told
 from tests.support.http import answers
 from tests.support.instances import wait_until
@@ -212,7 +212,7 @@ class TestColdKey:
 
         assert Counter(each.code for each in told) == {"VALID": self.CLIENTS}
         # Two, when a second question went its own way before the first was answered.
-        assert 1 <= read() <= MAX_BATCHES
+        assert 1 <= read() <= MAX_CONCURRENT_BATCHES
 
 
 @contextmanager

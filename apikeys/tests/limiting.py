@@ -19,7 +19,7 @@ from django.utils import timezone
 from time_machine import travel
 
 from apikeys.verification.limits import Limiter, RedisLimiter, Use
-from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Standing
+from apikeys.verification.verdicts import Limits, LimitStatus, Quota, RateLimit
 from core.limits import Period
 
 WAIT = 30
@@ -69,39 +69,39 @@ def fresh(kind: str = "key") -> str:
     return f"{kind}_{uuid4().hex[:12]}"
 
 
-def rate(limit: int, window_seconds: int = MINUTE, subject: str | None = None) -> RatePool:
-    return RatePool(subject or fresh(), limit, window_seconds)
+def rate(limit: int, window_seconds: int = MINUTE, subject: str | None = None) -> RateLimit:
+    return RateLimit(subject or fresh(), limit, window_seconds)
 
 
-def quota(limit: int, period: Period = Period.DAY, subject: str | None = None) -> QuotaPool:
-    return QuotaPool(subject or fresh(), limit, period)
+def quota(limit: int, period: Period = Period.DAY, subject: str | None = None) -> Quota:
+    return Quota(subject or fresh(), limit, period)
 
 
-def pools(*limits: RatePool | QuotaPool, tenant_id: str = "tenant_1") -> Pools:
-    """What a key's use counts against."""
-    return Pools(
+def limits(*several: RateLimit | Quota, tenant_id: str = "tenant_1") -> Limits:
+    """Return the limits of a key."""
+    return Limits(
         tenant_id,
-        tuple(limit for limit in limits if isinstance(limit, RatePool)),
-        tuple(limit for limit in limits if isinstance(limit, QuotaPool)),
+        tuple(limit for limit in several if isinstance(limit, RateLimit)),
+        tuple(limit for limit in several if isinstance(limit, Quota)),
     )
 
 
-def take(limiter: Limiter, *limits: RatePool | QuotaPool, consume: bool = True) -> Standing:
+def take(limiter: Limiter, *several: RateLimit | Quota, consume: bool = True) -> LimitStatus:
     """One use."""
-    (standing,) = limiter.take([Use(pools(*limits), consume)])
-    return standing
+    (status,) = limiter.take([Use(limits(*several), consume)])
+    return status
 
 
-def passes(limiter: Limiter, *limits: RatePool | QuotaPool, of: int) -> int:
+def passes(limiter: Limiter, *several: RateLimit | Quota, of: int) -> int:
     """How many of so many uses pass."""
-    return sum(not take(limiter, *limits).is_over for _ in range(of))
+    return sum(not take(limiter, *several).is_exceeded for _ in range(of))
 
 
-def left(standing: Standing) -> tuple[int | None, int | None]:
+def left(status: LimitStatus) -> tuple[int | None, int | None]:
     """What is left of the strictest rate limit and quota."""
     return (
-        None if standing.rate_limit is None else standing.rate_limit.remaining,
-        None if standing.quota is None else standing.quota.remaining,
+        None if status.rate_limit is None else status.rate_limit.remaining,
+        None if status.quota is None else status.quota.remaining,
     )
 
 

@@ -124,7 +124,7 @@ class TestSums:
     def test_more_keys_than_go_at_once_are_all_written(
         self, counter: UseCounter, alice: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counting, "KEYS_AT_ONCE", 2)
+        monkeypatch.setattr(counting, "MAX_BATCH_SIZE", 2)
         agent = make_agent(alice.tenant)
         keys = [known(make_key(agent).key) for _ in range(5)]
 
@@ -221,7 +221,7 @@ class TestADatabaseThatRefuses:
     def test_what_was_taken_before_it_refused_is_not_written_again(
         self, counter: UseCounter, alice: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counting, "KEYS_AT_ONCE", 2)
+        monkeypatch.setattr(counting, "MAX_BATCH_SIZE", 2)
         agent = make_agent(alice.tenant)
         keys = [known(make_key(agent).key) for _ in range(6)]
         for key in keys:
@@ -277,7 +277,7 @@ class TestADatabaseThatRefuses:
                 counter.count(key, MIDNIGHT)
                 counter.write()
 
-        assert len(counter._waiting) == 2
+        assert len(counter._queue) == 2
         counter.write()
         assert by_day(key.key_id) == {NOON.date(): 50, MIDNIGHT.date(): 50}
 
@@ -331,7 +331,7 @@ class TestThreads:
             counter.count(key, NOON)
             wait_until(lambda: count_of(key)[0] == 1, "the use is written")
         finally:
-            counter.end()
+            counter.stop()
 
     def test_the_end_writes_the_rest(self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 600)
@@ -340,7 +340,7 @@ class TestThreads:
         for _ in range(3):
             counter.count(key, NOON)
 
-        counter.end()
+        counter.stop()
 
         assert count_of(key) == (3, NOON)
 
@@ -364,7 +364,7 @@ class TestThreads:
             counter.count(key, MIDNIGHT)
             wait_until(lambda: count_of(key)[0] == 2, "both uses are written")
         finally:
-            counter.end()
+            counter.stop()
 
         assert by_day(key.key_id) == {NOON.date(): 1, MIDNIGHT.date(): 1}
         (record,) = caplog.records

@@ -15,16 +15,16 @@ from apikeys import keyformat, services
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.tests.worker import Scene, Worker, database_away, queries
 from apikeys.verification import (
+    ADDRESS_NOT_ALLOWED,
     DISABLED,
     EXPIRED,
+    LIMIT_EXCEEDED,
     MALFORMED,
     NOT_ACTIVE,
-    NOT_FROM_HERE,
-    OVER_LIMIT,
     UNKNOWN,
     VALID,
-    Ask,
     Verdict,
+    VerificationRequest,
     records,
 )
 from apikeys.verification.engine import Engine
@@ -44,7 +44,7 @@ class TestMemory:
         with queries(1):
             first = worker.engine.verify(scene.secret)
         with queries(0):
-            again = [worker.engine.verify(scene.secret), worker.engine.recall(Ask(scene.secret))]
+            again = [worker.engine.verify(scene.secret), worker.engine.verify_cached(VerificationRequest(scene.secret))]
 
         assert first.code == VALID
         assert first.facts is not None
@@ -55,7 +55,7 @@ class TestMemory:
         worker.code(scene.secret)
         worker.clock.now += LEASE_SECONDS
 
-        assert worker.engine.recall(Ask(scene.secret)) is None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is None
         with queries(1):
             assert worker.code(scene.secret) == VALID
 
@@ -84,7 +84,7 @@ class TestMemory:
             patch.setattr(records, "find", and_then_it_changes)
             assert worker.code(scene.secret) == VALID
 
-        assert worker.engine.recall(Ask(scene.secret)) is None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is None
         assert worker.code(scene.secret) == DISABLED
 
     def test_a_key_that_is_not_known_is_remembered_too(self, worker: Worker) -> None:
@@ -92,7 +92,7 @@ class TestMemory:
             assert worker.code(NEVER_ISSUED) == UNKNOWN
         with queries(0):
             assert worker.code(NEVER_ISSUED) == UNKNOWN
-            assert worker.engine.recall(Ask(NEVER_ISSUED)) == Verdict(UNKNOWN)
+            assert worker.engine.verify_cached(VerificationRequest(NEVER_ISSUED)) == Verdict(UNKNOWN)
 
     def test_without_a_start_nothing_is_remembered_and_uses_are_written_at_once(self, scene: Scene) -> None:
         engine = Engine()
@@ -101,7 +101,7 @@ class TestMemory:
             assert engine.verify(scene.secret, use=True).code == VALID
             assert ApiKey.unscoped.get(pk=scene.key.id).usage_count == number
 
-        assert engine.recall(Ask(scene.secret)) is None
+        assert engine.verify_cached(VerificationRequest(scene.secret)) is None
 
     def test_is_as_large_as_the_setting(self, scene: Scene, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         settings.REMEMBERED_KEYS = 2
@@ -109,9 +109,13 @@ class TestMemory:
         worker.renew()
         secrets = [scene.secret, scene.another(), scene.another()]
 
-        worker.engine.verify_all([Ask(secret) for secret in secrets])
+        worker.engine.verify_all([VerificationRequest(secret) for secret in secrets])
 
-        assert [worker.engine.recall(Ask(secret)) is None for secret in secrets] == [True, False, False]
+        assert [worker.engine.verify_cached(VerificationRequest(secret)) is None for secret in secrets] == [
+            True,
+            False,
+            False,
+        ]
 
 
 class TestSecrets:
@@ -133,7 +137,7 @@ class TestSecrets:
             facts = worker.engine.verify(scene.secret).facts
 
         assert facts is not None
-        assert (facts.expires_at, facts.good_until) == (None, NOON + timedelta(seconds=60))
+        assert (facts.expires_at, facts.valid_until) == (None, NOON + timedelta(seconds=60))
 
     def test_the_keys_own_end_comes_before_a_longer_grace(self, worker: Worker, scene: Scene) -> None:
         with travel(NOON, tick=False):
@@ -172,9 +176,13 @@ class TestSecrets:
         newer = scene.another()
 
         with queries(1):
-            found = worker.engine.verify_all([Ask(scene.secret), Ask(newer), Ask(NEVER_ISSUED)])
+            found = worker.engine.verify_all(
+                [VerificationRequest(scene.secret), VerificationRequest(newer), VerificationRequest(NEVER_ISSUED)]
+            )
         with queries(0):
-            again = worker.engine.verify_all([Ask(scene.secret), Ask(newer), Ask(NEVER_ISSUED)])
+            again = worker.engine.verify_all(
+                [VerificationRequest(scene.secret), VerificationRequest(newer), VerificationRequest(NEVER_ISSUED)]
+            )
 
         assert [verdict.code for verdict in found] == [VALID, VALID, UNKNOWN]
         assert again == found
@@ -183,7 +191,7 @@ class TestSecrets:
 class TestManyAtOnce:
     def test_one_query_for_many_who_ask_for_one_key(self, worker: Worker, scene: Scene) -> None:
         with queries(1):
-            verdicts = worker.engine.verify_all([Ask(scene.secret, use=True)] * 50)
+            verdicts = worker.engine.verify_all([VerificationRequest(scene.secret, use=True)] * 50)
 
         assert [verdict.code for verdict in verdicts] == [VALID] * 50
         assert worker.uses() == 50
@@ -197,7 +205,7 @@ class TestManyAtOnce:
         asked = [NEVER_ISSUED, scene.secret, "nonsense", disabled.secret, remembered, scene.secret, NEVER_ISSUED]
 
         with queries(1):
-            verdicts = worker.engine.verify_all([Ask(secret) for secret in asked])
+            verdicts = worker.engine.verify_all([VerificationRequest(secret) for secret in asked])
 
         assert [verdict.code for verdict in verdicts] == [
             UNKNOWN, VALID, MALFORMED, DISABLED, VALID, VALID, UNKNOWN,
@@ -215,7 +223,7 @@ class TestManyAtOnce:
             assert worker.code(junk) == MALFORMED
             worker.clock.now += LEASE_SECONDS
             assert worker.code(junk) == MALFORMED
-            assert worker.engine.recall(Ask(junk)) == Verdict(MALFORMED)
+            assert worker.engine.verify_cached(VerificationRequest(junk)) == Verdict(MALFORMED)
             worker.lose()
             assert worker.code(junk) == MALFORMED
 
@@ -241,12 +249,12 @@ class TestJudging:
             worker.code(scene.secret, address=None if caller is None else ip_address(caller)) for caller in callers
         ]
 
-        assert codes == [VALID, NOT_FROM_HERE, VALID, NOT_FROM_HERE, NOT_FROM_HERE]
+        assert codes == [VALID, ADDRESS_NOT_ALLOWED, VALID, ADDRESS_NOT_ALLOWED, ADDRESS_NOT_ALLOWED]
 
     def test_the_gravest_is_said_first(self, worker: Worker, scene: Scene) -> None:
         with travel(NOON, tick=False):
             for code, change in [
-                (NOT_FROM_HERE, {"allowed_networks": ["10.0.0.0/8"]}),
+                (ADDRESS_NOT_ALLOWED, {"allowed_networks": ["10.0.0.0/8"]}),
                 (EXPIRED, {"expires_at": NOON}),
                 (DISABLED, {"status": "disabled"}),
             ]:
@@ -268,21 +276,21 @@ class TestRecall:
     def test_makes_no_query_whatever_it_is_asked(self, worker: Worker, scene: Scene) -> None:
         limited = scene.another(rate_limit={"limit": 5, "window_seconds": 60})
         secrets = [scene.secret, limited, NEVER_ISSUED, scene.another(), "nonsense"]
-        worker.engine.verify_all([Ask(secret) for secret in secrets[:3]])
+        worker.engine.verify_all([VerificationRequest(secret) for secret in secrets[:3]])
 
         with database_away() as asked:
             for seconds in (0.0, LEASE_SECONDS, 2.0):
                 worker.clock.now += seconds
                 for secret in secrets:
-                    worker.engine.recall(Ask(secret, use=True))
+                    worker.engine.verify_cached(VerificationRequest(secret, use=True))
 
         assert asked == []
 
     def test_counts_what_it_answers(self, worker: Worker, scene: Scene) -> None:
         worker.code(scene.secret)
 
-        worker.engine.recall(Ask(scene.secret, use=True))
-        worker.engine.recall(Ask(scene.secret, use=False))
+        worker.engine.verify_cached(VerificationRequest(scene.secret, use=True))
+        worker.engine.verify_cached(VerificationRequest(scene.secret, use=False))
 
         assert worker.uses() == 1
 
@@ -290,8 +298,8 @@ class TestRecall:
         limited = scene.another(quota=A_DAY)
         worker.code(limited)
 
-        assert worker.engine.recall(Ask(scene.secret, use=True)) is None
-        assert worker.engine.recall(Ask(limited, use=True)) is None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret, use=True)) is None
+        assert worker.engine.verify_cached(VerificationRequest(limited, use=True)) is None
 
         assert worker.uses() == 0
 
@@ -308,14 +316,14 @@ class TestRecall:
 
         assert worker.code(scene.secret) == VALID
 
-        assert worker.engine.recall(Ask(scene.secret)) is None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is None
 
     def test_answers_for_a_key_with_limits_that_is_not_good_anyway(self, worker: Worker, scene: Scene) -> None:
         scene.change(quota=A_DAY, status="disabled")
         worker.renew()
         worker.code(scene.secret)
 
-        found = worker.engine.recall(Ask(scene.secret, use=True))
+        found = worker.engine.verify_cached(VerificationRequest(scene.secret, use=True))
 
         assert found is not None
         assert found.code == DISABLED
@@ -331,7 +339,7 @@ class TestUses:
         worker.renew()
         assert worker.uses() == 1
 
-        assert worker.code(scene.secret, use=True) in (DISABLED, EXPIRED, OVER_LIMIT)
+        assert worker.code(scene.secret, use=True) in (DISABLED, EXPIRED, LIMIT_EXCEEDED)
 
         assert worker.uses() == 1
 

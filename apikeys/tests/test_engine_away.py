@@ -13,7 +13,15 @@ from time_machine import travel
 from apikeys import keyformat
 from apikeys.models import ApiKey
 from apikeys.tests.worker import Scene, Worker, counts_away, database_away, queries
-from apikeys.verification import DISABLED, EXPIRED, NOT_FROM_HERE, UNAVAILABLE, VALID, Ask, Verdict
+from apikeys.verification import (
+    ADDRESS_NOT_ALLOWED,
+    DISABLED,
+    EXPIRED,
+    UNAVAILABLE,
+    VALID,
+    Verdict,
+    VerificationRequest,
+)
 from core.epoch import LEASE_SECONDS
 from tests.support.instances import free_port
 
@@ -45,7 +53,7 @@ class TestDatabaseAway:
         with queries(0):
             assert worker.code(scene.secret) == UNAVAILABLE
             assert worker.code(NEVER_ISSUED) == UNAVAILABLE
-            assert worker.engine.recall(Ask(scene.secret)) == Verdict(UNAVAILABLE)
+            assert worker.engine.verify_cached(VerificationRequest(scene.secret)) == Verdict(UNAVAILABLE)
         worker.renew()
         assert worker.code(scene.secret) == VALID
 
@@ -57,8 +65,8 @@ class TestDatabaseAway:
         fresh = worker.engine.verify(scene.secret)
 
         def verdict() -> Verdict | None:
-            ask = Ask(scene.secret)
-            return worker.engine.recall(ask) if how == "recall" else worker.engine.verify_all([ask])[0]
+            ask = VerificationRequest(scene.secret)
+            return worker.engine.verify_cached(ask) if how == "recall" else worker.engine.verify_all([ask])[0]
 
         worker.lose(59.9)
         assert verdict() == fresh._replace(stale=True)
@@ -83,7 +91,7 @@ class TestDatabaseAway:
 
         with travel(NOON - timedelta(seconds=1), tick=False):
             assert worker.engine.verify(scene.secret, inside)[0::3] == (VALID, True)
-            assert worker.engine.verify(scene.secret)[0::3] == (NOT_FROM_HERE, True)
+            assert worker.engine.verify(scene.secret)[0::3] == (ADDRESS_NOT_ALLOWED, True)
         with travel(NOON, tick=False):
             assert worker.engine.verify(scene.secret, inside)[0::3] == (EXPIRED, True)
 
@@ -101,7 +109,7 @@ class TestDatabaseAway:
         worker.lose()
 
         worker.code(scene.secret, use=True)
-        worker.engine.recall(Ask(scene.secret, use=True))
+        worker.engine.verify_cached(VerificationRequest(scene.secret, use=True))
 
         assert worker.uses() == 2
 
@@ -126,22 +134,22 @@ class TestLastKnown:
     def test_under_a_good_lease_it_is_the_truth(self, worker: Worker, scene: Scene) -> None:
         fresh = worker.engine.verify(scene.secret)
 
-        assert worker.engine.last_known(Ask(scene.secret, use=True)) == fresh
+        assert worker.engine.verify_stale(VerificationRequest(scene.secret, use=True)) == fresh
 
     def test_then_it_is_stale_for_as_long_as_that_is_granted(self, worker: Worker, scene: Scene, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
         fresh = worker.engine.verify(scene.secret)
 
         worker.lose(59.9)
-        assert worker.engine.last_known(Ask(scene.secret)) == fresh._replace(stale=True)
+        assert worker.engine.verify_stale(VerificationRequest(scene.secret)) == fresh._replace(stale=True)
         worker.clock.now += 0.1
-        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(UNAVAILABLE)
+        assert worker.engine.verify_stale(VerificationRequest(scene.secret)) == Verdict(UNAVAILABLE)
 
     def test_or_nothing_where_nothing_is_granted(self, worker: Worker, scene: Scene) -> None:
         worker.code(scene.secret)
         worker.clock.now += LEASE_SECONDS
 
-        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(UNAVAILABLE)
+        assert worker.engine.verify_stale(VerificationRequest(scene.secret)) == Verdict(UNAVAILABLE)
 
     @pytest.mark.parametrize("lease", ["good", "over"])
     def test_a_use_of_a_key_with_limits_follows_their_setting(
@@ -150,33 +158,33 @@ class TestLastKnown:
         settings.SERVE_STALE_SECONDS = 60
         worker.code(limited)
         worker.lose(0 if lease == "over" else -LEASE_SECONDS)
-        used, asked = Ask(limited, use=True), Ask(limited)
+        used, asked = VerificationRequest(limited, use=True), VerificationRequest(limited)
 
-        assert worker.engine.last_known(used) == Verdict(UNAVAILABLE)
-        assert worker.engine.last_known(asked).code == VALID
+        assert worker.engine.verify_stale(used) == Verdict(UNAVAILABLE)
+        assert worker.engine.verify_stale(asked).code == VALID
         settings.LIMITS_FAIL_OPEN = True
-        found = worker.engine.last_known(used)
-        assert (found.code, found.standing.quota, found.stale) == (VALID, None, lease == "over")
+        found = worker.engine.verify_stale(used)
+        assert (found.code, found.limit_status.quota, found.stale) == (VALID, None, lease == "over")
 
     def test_that_a_key_is_not_good_is_told_whatever_its_limits(self, worker: Worker, scene: Scene) -> None:
         scene.change(quota=A_DAY, status="disabled")
         worker.renew()
         worker.code(scene.secret)
 
-        assert worker.engine.last_known(Ask(scene.secret, use=True)).code == DISABLED
+        assert worker.engine.verify_stale(VerificationRequest(scene.secret, use=True)).code == DISABLED
 
     def test_nothing_is_asked_and_nothing_counted(
         self, worker: Worker, scene: Scene, limited: str, settings: Any
     ) -> None:
         settings.LIMITS_FAIL_OPEN = True
-        worker.engine.verify_all([Ask(scene.secret), Ask(limited)])
+        worker.engine.verify_all([VerificationRequest(scene.secret), VerificationRequest(limited)])
 
         with queries(0):
             for secret in (scene.secret, limited, NEVER_ISSUED):
-                worker.engine.last_known(Ask(secret, use=True))
+                worker.engine.verify_stale(VerificationRequest(secret, use=True))
 
         assert worker.uses() == 0
-        quota = worker.engine.verify(limited).standing.quota
+        quota = worker.engine.verify(limited).limit_status.quota
         assert quota is not None
         assert quota.remaining == A_DAY["limit"]
 
@@ -228,7 +236,9 @@ class TestLimitsAway:
         return scene.another(rate_limit={"limit": 1, "window_seconds": 60})
 
     def test_keys_without_limits_are_unaffected(self, worker: Worker, scene: Scene, limited: str) -> None:
-        verdicts = worker.engine.verify_all([Ask(limited, use=True), Ask(scene.secret, use=True)])
+        verdicts = worker.engine.verify_all(
+            [VerificationRequest(limited, use=True), VerificationRequest(scene.secret, use=True)]
+        )
 
         assert [verdict.code for verdict in verdicts] == [UNAVAILABLE, VALID]
         assert worker.uses() == 1
@@ -242,13 +252,13 @@ class TestLimitsAway:
 
         verdicts = [worker.engine.verify(limited, use=True) for _ in range(3)]
 
-        assert [(verdict.code, verdict.standing.rate_limit) for verdict in verdicts] == [(VALID, None)] * 3
+        assert [(verdict.code, verdict.limit_status.rate_limit) for verdict in verdicts] == [(VALID, None)] * 3
         assert worker.uses() == 3
 
     def test_who_consumes_nothing_is_told_without_them(self, worker: Worker, limited: str) -> None:
         verdict = worker.engine.verify(limited)
 
-        assert (verdict.code, verdict.standing.rate_limit) == (VALID, None)
+        assert (verdict.code, verdict.limit_status.rate_limit) == (VALID, None)
 
     def test_that_a_key_is_not_good_is_told_all_the_same(self, worker: Worker, scene: Scene, limited: str) -> None:
         ApiKey.unscoped.update(status="disabled")

@@ -11,13 +11,13 @@ from agents import services as agents
 from apikeys import services
 from apikeys.tests.worker import Scene, Worker
 from apikeys.verification import (
+    ADDRESS_NOT_ALLOWED,
     DISABLED,
     EXPIRED,
     NOT_ACTIVE,
-    NOT_FROM_HERE,
     UNKNOWN,
     VALID,
-    Ask,
+    VerificationRequest,
 )
 from core import epoch, primary
 from tenants import services as tenants
@@ -35,7 +35,10 @@ CHANGES: dict[str, tuple[Callable[[Scene], object], str]] = {
         lambda scene: services.rotate_key(actor=OPERATOR, key=scene.key, grace_seconds=0),
         EXPIRED,
     ),
-    "the key is limited to a network": (lambda scene: scene.change(allowed_networks=["10.0.0.0/8"]), NOT_FROM_HERE),
+    "the key is limited to a network": (
+        lambda scene: scene.change(allowed_networks=["10.0.0.0/8"]),
+        ADDRESS_NOT_ALLOWED,
+    ),
     "the key ended": (lambda scene: scene.change(expires_at=NOON - timedelta(days=9)), EXPIRED),
     "its secret leaked": (lambda scene: scene.report_leak(), DISABLED),
     "the agent is inactive": (
@@ -59,11 +62,11 @@ class TestAnotherServer:
     ) -> None:
         monkeypatch.setattr(primary, "server", lambda: "another")
         assert worker.code(scene.secret) == VALID
-        assert worker.engine.recall(Ask(scene.secret)) is None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is None
 
         worker.renew()
         assert worker.code(scene.secret) == VALID
-        assert worker.engine.recall(Ask(scene.secret)) is not None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is not None
 
 
 class TestChanges:
@@ -76,7 +79,7 @@ class TestChanges:
         change(scene)
         worker.renew()
 
-        assert worker.engine.recall(Ask(scene.secret)) is None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is None
         assert worker.code(scene.secret) == code
         assert worker.code(neighbour) == (VALID if what.startswith(("the key", "its secret")) else code)
 
@@ -109,7 +112,7 @@ class TestChanges:
         services.disable_key(actor=OPERATOR, key=other)
         worker.renew()
 
-        assert worker.engine.recall(Ask(scene.secret)) is not None
+        assert worker.engine.verify_cached(VerificationRequest(scene.secret)) is not None
 
     @pytest.mark.parametrize("what", ["the key is disabled", "the agent is inactive", "the tenant is suspended"])
     def test_that_were_made_a_moment_ago_are_waited_for_by_their_repeats(

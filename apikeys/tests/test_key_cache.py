@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from apikeys.tests.facts import StoppedClock, facts
 from apikeys.verification import KeyFacts
-from apikeys.verification import cache as memory
-from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, Memory
+from apikeys.verification import cache as cache_module
+from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache
 
 pytestmark = pytest.mark.embedded
 
@@ -20,143 +20,143 @@ pytestmark = pytest.mark.embedded
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
     clock = StoppedClock()
-    monkeypatch.setattr(memory, "time", clock)
+    monkeypatch.setattr(cache_module, "time", clock)
     return clock
 
 
-def remembering(**entries: KeyFacts | None) -> Memory:
+def remembering(**entries: KeyFacts | None) -> KeyCache:
     """A memory of these facts by digest."""
-    made = Memory(100)
+    cache = KeyCache(100)
     for digest, known in entries.items():
-        made.remember(digest, known, made.generation)
-    return made
+        cache.set(digest, known, cache.generation)
+    return cache
 
 
 class TestFacts:
     def test_are_found_by_their_digest(self) -> None:
         one, two = facts("key_1"), facts("key_2")
 
-        made = remembering(one=one, two=two)
+        cache = remembering(one=one, two=two)
 
-        assert (made.get("one"), made.get("two"), made.get("three")) == (one, two, None)
-        assert not made.is_unknown("one")
+        assert (cache.get("one"), cache.get("two"), cache.get("three")) == (one, two, None)
+        assert not cache.is_unknown("one")
 
     def test_are_replaced_by_newer_ones(self) -> None:
-        made = remembering(one=facts(key_name="old"))
+        cache = remembering(one=facts(key_name="old"))
 
-        made.remember("one", facts(key_name="new"), made.generation)
+        cache.set("one", facts(key_name="new"), cache.generation)
 
-        found = made.get("one")
+        found = cache.get("one")
         assert found is not None
-        assert (found.key_name, len(made)) == ("new", 1)
+        assert (found.key_name, len(cache)) == ("new", 1)
 
     @pytest.mark.parametrize(
         ("subject", "left"),
         [("key_1", ["two", "three"]), ("agent_1", ["three"]), ("tenant_1", []), ("key_9", ["one", "two", "three"])],
     )
     def test_are_forgotten_by_key_agent_and_tenant(self, subject: str, left: list[str]) -> None:
-        made = remembering(one=facts("key_1"), two=facts("key_2"), three=facts("key_3", "agent_2"))
+        cache = remembering(one=facts("key_1"), two=facts("key_2"), three=facts("key_3", "agent_2"))
 
-        made.forget([subject])
+        cache.invalidate([subject])
 
-        assert [digest for digest in ("one", "two", "three") if made.get(digest)] == left
-        assert len(made) == len(left)
+        assert [digest for digest in ("one", "two", "three") if cache.get(digest)] == left
+        assert len(cache) == len(left)
 
     def test_of_every_secret_of_a_key_are_forgotten(self) -> None:
-        made = remembering(old=facts(rotated_secret_id=7), new=facts())
+        cache = remembering(old=facts(rotated_secret_id=7), new=facts())
 
-        made.forget(["key_1"])
+        cache.invalidate(["key_1"])
 
-        assert (made.get("old"), made.get("new")) == (None, None)
+        assert (cache.get("old"), cache.get("new")) == (None, None)
 
     def test_are_forgotten_once_when_several_of_their_subjects_are_named(self) -> None:
-        made = remembering(one=facts())
+        cache = remembering(one=facts())
 
-        made.forget(["key_1", "agent_1", "tenant_1", "key_1"])
+        cache.invalidate(["key_1", "agent_1", "tenant_1", "key_1"])
 
-        assert len(made) == 0
+        assert len(cache) == 0
 
     def test_that_took_the_place_of_others_can_be_forgotten_by_both(self) -> None:
-        made = remembering(one=facts("key_1", "agent_1"))
-        made.remember("one", facts("key_2", "agent_2"), made.generation)
+        cache = remembering(one=facts("key_1", "agent_1"))
+        cache.set("one", facts("key_2", "agent_2"), cache.generation)
 
-        made.forget(["key_2"])
-        made.forget(["key_1", "agent_1"])
+        cache.invalidate(["key_2"])
+        cache.invalidate(["key_1", "agent_1"])
 
-        assert (made.get("one"), len(made)) == (None, 0)
+        assert (cache.get("one"), len(cache)) == (None, 0)
 
     def test_are_all_forgotten_at_once(self) -> None:
-        made = remembering(one=facts("key_1"), two=facts("key_2"), three=None)
+        cache = remembering(one=facts("key_1"), two=facts("key_2"), three=None)
 
-        made.forget(None)
+        cache.invalidate(None)
 
-        assert (len(made), made.get("one"), made.is_unknown("three")) == (0, None, False)
+        assert (len(cache), cache.get("one"), cache.is_unknown("three")) == (0, None, False)
 
     def test_beyond_the_bound_the_oldest_goes(self) -> None:
-        made = Memory(3)
+        cache = KeyCache(3)
         for number in range(5):
-            made.remember(f"digest {number}", facts(f"key_{number}"), made.generation)
+            cache.set(f"digest {number}", facts(f"key_{number}"), cache.generation)
 
-        assert [number for number in range(5) if made.get(f"digest {number}")] == [2, 3, 4]
-        assert len(made) == 3
+        assert [number for number in range(5) if cache.get(f"digest {number}")] == [2, 3, 4]
+        assert len(cache) == 3
 
     def test_what_had_to_go_can_still_be_invalidated(self) -> None:
-        made = Memory(1)
-        made.remember("one", facts("key_1"), made.generation)
-        made.remember("two", facts("key_2"), made.generation)
+        cache = KeyCache(1)
+        cache.set("one", facts("key_1"), cache.generation)
+        cache.set("two", facts("key_2"), cache.generation)
 
-        made.forget(["key_1", "key_2", "agent_1"])
+        cache.invalidate(["key_1", "key_2", "agent_1"])
 
-        assert len(made) == 0
+        assert len(cache) == 0
 
     @pytest.mark.parametrize("forgotten", [["key_1"], ["key_9"], [], None])
     def test_read_before_a_forgetting_are_not_kept_after_it(self, forgotten: list[str] | None) -> None:
         """The row may be what was to be forgotten: a look-up that raced the change."""
-        made = remembering()
-        before = made.generation
+        cache = remembering()
+        before = cache.generation
 
-        made.forget(forgotten)
-        made.remember("one", facts(), before)
-        made.remember("two", None, before)
+        cache.invalidate(forgotten)
+        cache.set("one", facts(), before)
+        cache.set("two", None, before)
 
-        assert (made.get("one"), made.is_unknown("two")) == (None, False)
-        made.remember("one", facts(), made.generation)
-        assert made.get("one") is not None
+        assert (cache.get("one"), cache.is_unknown("two")) == (None, False)
+        cache.set("one", facts(), cache.generation)
+        assert cache.get("one") is not None
 
 
 class TestUnknown:
     def test_is_remembered_briefly(self, clock: StoppedClock) -> None:
-        made = remembering(one=None)
+        cache = remembering(one=None)
 
         clock.now += UNKNOWN_SECONDS - 0.01
-        assert made.is_unknown("one")
+        assert cache.is_unknown("one")
         clock.now += 0.01
-        assert not made.is_unknown("one")
+        assert not cache.is_unknown("one")
 
     def test_takes_no_room_from_facts(self) -> None:
-        made = Memory(2)
-        made.remember("one", facts("key_1"), made.generation)
-        made.remember("two", facts("key_2"), made.generation)
+        cache = KeyCache(2)
+        cache.set("one", facts("key_1"), cache.generation)
+        cache.set("two", facts("key_2"), cache.generation)
         for number in range(10):
-            made.remember(f"unknown {number}", None, made.generation)
+            cache.set(f"unknown {number}", None, cache.generation)
 
-        assert (len(made), made.get("one") is None) == (2, False)
+        assert (len(cache), cache.get("one") is None) == (2, False)
 
     def test_is_bounded_and_the_oldest_goes(self) -> None:
-        made = Memory(1)
+        cache = KeyCache(1)
         for number in range(MAX_UNKNOWN + 2):
-            made.remember(str(number), None, made.generation)
+            cache.set(str(number), None, cache.generation)
 
-        assert [made.is_unknown(str(number)) for number in (0, 1, 2, MAX_UNKNOWN + 1)] == [False, False, True, True]
+        assert [cache.is_unknown(str(number)) for number in (0, 1, 2, MAX_UNKNOWN + 1)] == [False, False, True, True]
 
     def test_counts_again_from_when_it_was_last_seen(self, clock: StoppedClock) -> None:
-        made = remembering(one=None)
+        cache = remembering(one=None)
         clock.now += UNKNOWN_SECONDS - 1
-        made.remember("one", None, made.generation)
+        cache.set("one", None, cache.generation)
 
         clock.now += UNKNOWN_SECONDS - 1
 
-        assert made.is_unknown("one")
+        assert cache.is_unknown("one")
 
 
 DIGESTS = st.sampled_from([f"digest {number}" for number in range(6)])
@@ -177,41 +177,41 @@ class Remembering(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = Memory(ROOM)
+        self.cache = KeyCache(ROOM)
         self.expected: OrderedDict[str, KeyFacts] = OrderedDict()
         self.outdated = -1
 
     @rule(digest=DIGESTS, found=KEYS)
     def remember(self, digest: str, found: KeyFacts) -> None:
-        self.memory.remember(digest, found, self.memory.generation)
+        self.cache.set(digest, found, self.cache.generation)
         if self.expected.pop(digest, None) is None and len(self.expected) == ROOM:
             self.expected.popitem(last=False)
         self.expected[digest] = found
 
     @rule(digest=DIGESTS, found=st.none() | KEYS)
     def remember_what_was_outdated(self, digest: str, found: KeyFacts | None) -> None:
-        self.memory.remember(digest, found, self.outdated)
+        self.cache.set(digest, found, self.outdated)
 
     @rule(subjects=SUBJECTS)
     def forget(self, subjects: list[str]) -> None:
-        self.outdated = self.memory.generation
-        self.memory.forget(subjects)
+        self.outdated = self.cache.generation
+        self.cache.invalidate(subjects)
         for digest, found in list(self.expected.items()):
             if {*subjects} & {*found.subjects}:
                 del self.expected[digest]
 
     @rule()
     def forget_everything(self) -> None:
-        self.outdated = self.memory.generation
-        self.memory.forget(None)
+        self.outdated = self.cache.generation
+        self.cache.invalidate(None)
         self.expected.clear()
 
     @invariant()
     def remembers_exactly_that(self) -> None:
-        assert {f"digest {number}": self.memory.get(f"digest {number}") for number in range(6)} == {
+        assert {f"digest {number}": self.cache.get(f"digest {number}") for number in range(6)} == {
             f"digest {number}": self.expected.get(f"digest {number}") for number in range(6)
         }
-        assert len(self.memory) == len(self.expected) <= ROOM
+        assert len(self.cache) == len(self.expected) <= ROOM
 
 
 TestRemembering = Remembering.TestCase

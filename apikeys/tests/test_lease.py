@@ -10,6 +10,7 @@ from django.db import DatabaseError, OperationalError, connection
 
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import lease as lease_module
+from apikeys.verification.cache import KeyCache
 from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
 from core import epoch, primary
 from core.db import transactional
@@ -24,25 +25,34 @@ class Enough(Exception):
     """Ends the lease's thread, which otherwise goes on as long as the process."""
 
 
+class RecordingCache(KeyCache):
+    """A cache that keeps what was invalidated, and whether the lease was valid then."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.lease = Lease(self)
+        self.invalidated: list[set[str] | None] = []
+        self.was_valid: list[bool] = []
+        self.refuses = False
+
+    def invalidate(self, subjects: Iterable[str] | None) -> None:
+        if self.refuses:
+            raise OperationalError(2013, "Lost connection to server during query")
+        self.invalidated.append(None if subjects is None else set(subjects))
+        self.was_valid.append(self.lease.is_valid)
+
+
 class Worker:
-    """A lease whose readings the test makes, and what it had its worker forget."""
+    """A lease that is renewed by the test, and its cache."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = StoppedClock()
         monkeypatch.setattr(lease_module, "time", self.clock)
-        self.lease = Lease(self._forget)
-        self.forgotten: list[set[str] | None] = []
-        self.was_good: list[bool] = []
-        self.refuses = False
+        self.cache = RecordingCache()
+        self.lease = self.cache.lease
 
     def renew(self) -> None:
         self.lease.renew()
-
-    def _forget(self, subjects: Iterable[str] | None) -> None:
-        if self.refuses:
-            raise OperationalError(2013, "Lost connection to server during query")
-        self.forgotten.append(None if subjects is None else set(subjects))
-        self.was_good.append(self.lease.is_good)
 
 
 @pytest.fixture
@@ -57,16 +67,16 @@ def change(*subjects: str) -> None:
 
 class TestIsGood:
     def test_not_before_the_first_reading(self, worker: Worker) -> None:
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
     def test_for_its_term_after_a_reading(self, worker: Worker) -> None:
         worker.renew()
 
-        assert worker.lease.is_good
+        assert worker.lease.is_valid
         worker.clock.now += LEASE_SECONDS - A_MOMENT
-        assert worker.lease.is_good
+        assert worker.lease.is_valid
         worker.clock.now += A_MOMENT
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
     def test_the_term_begins_when_the_reading_was_sent(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
         """A change may be committed right after the database has answered, and long before we hear the answer."""
@@ -80,9 +90,9 @@ class TestIsGood:
         monkeypatch.setattr(epoch, "current", slowly)
         worker.renew()
 
-        assert worker.lease.is_good
+        assert worker.lease.is_valid
         worker.clock.now += A_MOMENT
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
     def test_a_reading_that_took_longer_than_a_term_gives_none(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
@@ -96,13 +106,13 @@ class TestIsGood:
         monkeypatch.setattr(epoch, "current", slowly)
         worker.renew()
 
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
     def test_each_reading_renews_it(self, worker: Worker) -> None:
         for _ in range(5):
             worker.renew()
             worker.clock.now += LEASE_SECONDS * 0.9
-            assert worker.lease.is_good
+            assert worker.lease.is_valid
 
     def test_a_reading_that_fails_does_not(self, worker: Worker) -> None:
         worker.renew()
@@ -111,9 +121,9 @@ class TestIsGood:
         fails(worker)
 
         worker.clock.now += LEASE_SECONDS / 2 - A_MOMENT
-        assert worker.lease.is_good, "what was read is still true"
+        assert worker.lease.is_valid, "what was read is still true"
         worker.clock.now += A_MOMENT
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
     def test_what_cannot_be_looked_up_ends_it_too(self, worker: Worker) -> None:
         """The epoch was read, but not what it invalidated: nothing may be believed on that."""
@@ -123,22 +133,22 @@ class TestIsGood:
 
         fails(worker, table=Invalidation._meta.db_table)
 
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
         worker.renew()
-        assert worker.forgotten == [None, {"key_1"}]
+        assert worker.cache.invalidated == [None, {"key_1"}]
 
 
 class TestForgetting:
     def test_the_first_reading_forgets_everything(self, worker: Worker) -> None:
         worker.renew()
 
-        assert worker.forgotten == [None]
+        assert worker.cache.invalidated == [None]
 
     def test_nothing_while_nothing_changes(self, worker: Worker) -> None:
         for _ in range(3):
             worker.renew()
 
-        assert worker.forgotten == [None]
+        assert worker.cache.invalidated == [None]
 
     def test_what_changed_since_the_last_reading(self, worker: Worker) -> None:
         change("key_0")
@@ -151,7 +161,7 @@ class TestForgetting:
         change("key_3")
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1", "agent_1", "key_2"}, {"key_3"}]
+        assert worker.cache.invalidated == [None, {"key_1", "agent_1", "key_2"}, {"key_3"}]
 
     def test_what_was_announced_as_what_was_invalidated(self, worker: Worker) -> None:
         @transactional
@@ -162,7 +172,7 @@ class TestForgetting:
         announce("agent_1", "tenant_1")
         worker.renew()
 
-        assert worker.forgotten == [None, {"agent_1", "tenant_1"}]
+        assert worker.cache.invalidated == [None, {"agent_1", "tenant_1"}]
 
     def test_nothing_for_an_epoch_that_was_only_to_have_a_number(self, worker: Worker) -> None:
         @transactional
@@ -175,7 +185,7 @@ class TestForgetting:
         write()
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1", epoch.NOTHING}]
+        assert worker.cache.invalidated == [None, {"key_1", epoch.NOTHING}]
 
     def test_everything_where_it_is_not_known_what_changed(self, worker: Worker) -> None:
         worker.renew()
@@ -185,7 +195,7 @@ class TestForgetting:
 
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
 
     def test_everything_when_the_epoch_went_backwards(self, worker: Worker) -> None:
         """As after the database was put back to an earlier state."""
@@ -197,7 +207,7 @@ class TestForgetting:
         worker.renew()
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
 
     def test_everything_when_another_server_answers(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
         """It may have the same epoch, and never have heard of what the one before had committed."""
@@ -207,7 +217,7 @@ class TestForgetting:
         worker.renew()
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
         assert worker.lease.server == "another"
 
     def test_everything_when_another_server_answers_and_fails_at_once(
@@ -216,14 +226,14 @@ class TestForgetting:
         worker.renew()
         change("key_1")
         monkeypatch.setattr(primary, "server", lambda: "another")
-        monkeypatch.setattr(worker, "refuses", True)
+        monkeypatch.setattr(worker.cache, "refuses", True)
 
         with pytest.raises(OperationalError):
             worker.renew()
-        monkeypatch.setattr(worker, "refuses", False)
+        monkeypatch.setattr(worker.cache, "refuses", False)
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
 
     def test_comes_before_the_new_term(self, worker: Worker) -> None:
         worker.renew()
@@ -232,9 +242,9 @@ class TestForgetting:
 
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1"}]
-        assert worker.was_good == [False, False]
-        assert worker.lease.is_good
+        assert worker.cache.invalidated == [None, {"key_1"}]
+        assert worker.cache.was_valid == [False, False]
+        assert worker.lease.is_valid
 
     def test_a_change_seen_twice_is_forgotten_once(self, worker: Worker) -> None:
         worker.renew()
@@ -244,7 +254,7 @@ class TestForgetting:
         fails(worker)
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1"}]
+        assert worker.cache.invalidated == [None, {"key_1"}]
 
 
 class TestIsLost:
@@ -351,7 +361,7 @@ class TestItsThread:
 
         self.run(worker, monkeypatch, rounds=5)
 
-        assert worker.forgotten == [None, None], "at the first reading, and at the first after the failure"
+        assert worker.cache.invalidated == [None, None], "at the first reading, and at the first after the failure"
 
     @staticmethod
     def fail_in_rounds(monkeypatch: pytest.MonkeyPatch, rounds: set[int], error: Exception) -> None:
@@ -372,7 +382,7 @@ class TestItsThread:
 
         def sleep(seconds: float) -> None:
             assert 0 <= seconds <= epoch.POLL_SECONDS
-            goodness.append(worker.lease.is_good)
+            goodness.append(worker.lease.is_valid)
             worker.clock.now += seconds
             if len(goodness) == rounds:
                 raise Enough

@@ -23,16 +23,16 @@ from apikeys.tests.limiting import (
     in_threads,
     later,
     left,
+    limits,
     needs_redis,
     passes,
-    pools,
     quota,
     rate,
     redis_limiter,
     take,
 )
-from apikeys.verification.limits import Limiter, LocalLimiter, Use
-from apikeys.verification.verdicts import RatePool
+from apikeys.verification.limits import InMemoryLimiter, Limiter, Use
+from apikeys.verification.verdicts import RateLimit
 from core.limits import Period
 
 pytestmark = pytest.mark.django_db
@@ -42,18 +42,18 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 @pytest.fixture(params=["local", pytest.param("redis", marks=needs_redis)])
 def limiter(request: pytest.FixtureRequest) -> Limiter:
     """Each limiter in turn."""
-    return LocalLimiter() if request.param == "local" else redis_limiter()
+    return InMemoryLimiter() if request.param == "local" else redis_limiter()
 
 
 class TestRateLimits:
     def test_so_many_pass_and_no_more(self, limiter: Limiter) -> None:
         limit = rate(3)
 
-        standings = [take(limiter, limit) for _ in range(5)]
+        statuses = [take(limiter, limit) for _ in range(5)]
 
-        assert [standing.is_over for standing in standings] == [False] * 3 + [True] * 2
-        assert [left(standing) for standing in standings] == [(2, None), (1, None), (0, None), (0, None), (0, None)]
-        assert all(standing.rate_limit and standing.rate_limit.limit == 3 for standing in standings)
+        assert [status.is_exceeded for status in statuses] == [False] * 3 + [True] * 2
+        assert [left(status) for status in statuses] == [(2, None), (1, None), (0, None), (0, None), (0, None)]
+        assert all(status.rate_limit and status.rate_limit.limit == 3 for status in statuses)
 
     def test_each_subject_has_its_own(self, limiter: Limiter) -> None:
         one, two = rate(2), rate(2)
@@ -66,7 +66,7 @@ class TestRateLimits:
 
         asked = [take(limiter, limit, consume=False) for _ in range(5)]
 
-        assert [left(standing) for standing in asked] == [(2, None)] * 5
+        assert [left(status) for status in asked] == [(2, None)] * 5
         assert asked[0].rate_limit is not None
         assert asked[0].rate_limit.reset is None, "there is nothing to wait for"
         assert passes(limiter, limit, of=5) == 2
@@ -75,27 +75,27 @@ class TestRateLimits:
         limit = rate(1)
         take(limiter, limit)
 
-        standing = take(limiter, limit, consume=False)
+        status = take(limiter, limit, consume=False)
 
-        assert (standing.is_over, standing.retry_after, left(standing)) == (False, None, (0, None))
+        assert (status.is_exceeded, status.retry_after, left(status)) == (False, None, (0, None))
 
     def test_a_refused_use_is_not_one(self, limiter: Limiter) -> None:
         """Else whoever keeps asking would never be let in again."""
         limit = rate(1, window_seconds=1)
         take(limiter, limit)
         with later(limiter, seconds=0.6):
-            assert take(limiter, limit).is_over
+            assert take(limiter, limit).is_exceeded
         with later(limiter, seconds=1.1):
-            assert not take(limiter, limit).is_over
+            assert not take(limiter, limit).is_exceeded
 
     def test_a_lowered_limit_counts_at_once(self, limiter: Limiter) -> None:
         subject = fresh()
         assert passes(limiter, rate(10, subject=subject), of=8) == 8
 
-        standing = take(limiter, rate(3, subject=subject))
+        status = take(limiter, rate(3, subject=subject))
 
-        assert (standing.is_over, left(standing)) == (True, (0, None))
-        assert take(limiter, rate(10, subject=subject)).is_over is False
+        assert (status.is_exceeded, left(status)) == (True, (0, None))
+        assert take(limiter, rate(10, subject=subject)).is_exceeded is False
 
     def test_a_raised_limit_counts_at_once(self, limiter: Limiter) -> None:
         subject = fresh()
@@ -104,40 +104,40 @@ class TestRateLimits:
         assert passes(limiter, rate(5, subject=subject), of=5) == 3
 
     def test_when_it_was_lowered_one_waits_for_as_many_to_leave(self) -> None:
-        limiter, subject = LocalLimiter(), fresh()
+        limiter, subject = InMemoryLimiter(), fresh()
         for second in range(5):
             with travel(NOON + timedelta(seconds=second), tick=False):
                 take(limiter, rate(5, subject=subject))
 
         with travel(NOON + timedelta(seconds=10), tick=False):
-            standing = take(limiter, rate(2, subject=subject))
+            status = take(limiter, rate(2, subject=subject))
         # The fourth of the five, of 3 s after noon, is to leave first.
-        assert standing.retry_after == MINUTE + 3 - 10
-        assert standing.rate_limit is not None
-        assert standing.rate_limit.reset == NOON + timedelta(seconds=MINUTE + 3)
+        assert status.retry_after == MINUTE + 3 - 10
+        assert status.rate_limit is not None
+        assert status.rate_limit.reset == NOON + timedelta(seconds=MINUTE + 3)
 
         with travel(NOON + timedelta(seconds=MINUTE + 2.9), tick=False):
-            assert take(limiter, rate(2, subject=subject)).is_over
+            assert take(limiter, rate(2, subject=subject)).is_exceeded
         with travel(NOON + timedelta(seconds=MINUTE + 3), tick=False):
-            assert not take(limiter, rate(2, subject=subject)).is_over
+            assert not take(limiter, rate(2, subject=subject)).is_exceeded
 
     def test_how_long_to_wait_and_when_there_is_more(self) -> None:
-        limiter, limit = LocalLimiter(), rate(2)
+        limiter, limit = InMemoryLimiter(), rate(2)
         for seconds in (0.0, 10.5):
             with travel(NOON + timedelta(seconds=seconds), tick=False):
-                standing = take(limiter, limit)
-                assert standing.retry_after is None
-                assert standing.rate_limit is not None
-                assert standing.rate_limit.reset == NOON + timedelta(seconds=MINUTE)
+                status = take(limiter, limit)
+                assert status.retry_after is None
+                assert status.rate_limit is not None
+                assert status.rate_limit.reset == NOON + timedelta(seconds=MINUTE)
 
         for seconds, retry_after in ((10.5, 50), (59.001, 1), (59.999, 1)):
             with travel(NOON + timedelta(seconds=seconds), tick=False):
                 assert take(limiter, limit).retry_after == retry_after
         with travel(NOON + timedelta(seconds=MINUTE), tick=False):
-            standing = take(limiter, limit)
-            assert (standing.is_over, left(standing)) == (False, (0, None))
-            assert standing.rate_limit is not None
-            assert standing.rate_limit.reset == NOON + timedelta(seconds=71), "in whole seconds, and not too early"
+            status = take(limiter, limit)
+            assert (status.is_exceeded, left(status)) == (False, (0, None))
+            assert status.rate_limit is not None
+            assert status.rate_limit.reset == NOON + timedelta(seconds=71), "in whole seconds, and not too early"
 
 
 class TestSeveralPools:
@@ -160,12 +160,12 @@ class TestSeveralPools:
         key, agent, tenant = rate(5), rate(3), rate(4)
         day, month = quota(9, Period.DAY), quota(8, Period.MONTH)
 
-        standing = take(limiter, key, agent, tenant, day, month)
+        status = take(limiter, key, agent, tenant, day, month)
 
-        assert left(standing) == (2, 7)
-        assert standing.rate_limit is not None
-        assert standing.quota is not None
-        assert (standing.rate_limit.limit, standing.quota.limit) == (3, 8)
+        assert left(status) == (2, 7)
+        assert status.rate_limit is not None
+        assert status.quota is not None
+        assert (status.rate_limit.limit, status.quota.limit) == (3, 8)
 
     def test_keys_of_one_agent_share_its_pool(self, limiter: Limiter) -> None:
         agent, one, two = rate(3, subject=fresh("agent")), rate(2), rate(2)
@@ -176,7 +176,7 @@ class TestSeveralPools:
         assert left(take(limiter, two, consume=False)) == (1, None), "what the agent refused, the key did not use"
 
     def test_one_waits_for_the_longest(self) -> None:
-        limiter, minute, ten_minutes = LocalLimiter(), rate(1, MINUTE), rate(1, 600)
+        limiter, minute, ten_minutes = InMemoryLimiter(), rate(1, MINUTE), rate(1, 600)
         with travel(NOON, tick=False):
             take(limiter, minute)
             take(limiter, ten_minutes)
@@ -186,7 +186,7 @@ class TestSeveralPools:
             assert take(limiter, minute, rate(5)).retry_after == 30
 
     def test_many_uses_are_taken_in_their_order(self, limiter: Limiter) -> None:
-        limit, other = pools(rate(2), quota(5)), pools(rate(1))
+        limit, other = limits(rate(2), quota(5)), limits(rate(1))
         uses = [
             Use(limit, True),
             Use(other, True),
@@ -196,10 +196,10 @@ class TestSeveralPools:
             Use(other, True),
         ]
 
-        standings = limiter.take(uses)
+        statuses = limiter.take(uses)
 
-        assert [standing.is_over for standing in standings] == [False, False, False, False, True, True]
-        assert [left(standing) for standing in standings] == [(1, 4), (0, None), (1, 4), (0, 3), (0, 3), (0, None)]
+        assert [status.is_exceeded for status in statuses] == [False, False, False, False, True, True]
+        assert [left(status) for status in statuses] == [(1, 4), (0, None), (1, 4), (0, 3), (0, 3), (0, None)]
 
     def test_no_uses_are_no_standings(self, limiter: Limiter) -> None:
         assert limiter.take([]) == []
@@ -209,10 +209,10 @@ class TestQuotas:
     def test_so_many_pass_and_no_more(self, limiter: Limiter) -> None:
         day = quota(3)
 
-        standings = [take(limiter, day) for _ in range(5)]
+        statuses = [take(limiter, day) for _ in range(5)]
 
-        assert [standing.is_over for standing in standings] == [False] * 3 + [True] * 2
-        assert [left(standing)[1] for standing in standings] == [2, 1, 0, 0, 0]
+        assert [status.is_exceeded for status in statuses] == [False] * 3 + [True] * 2
+        assert [left(status)[1] for status in statuses] == [2, 1, 0, 0, 0]
 
     @pytest.mark.parametrize(
         ("period", "moment", "refill"),
@@ -230,7 +230,7 @@ class TestQuotas:
         with travel(moment, tick=False):
             assert passes(limiter, limit, of=5) == 2
         with travel(refill - timedelta(microseconds=1), tick=False):
-            assert take(limiter, limit).is_over
+            assert take(limiter, limit).is_exceeded
         with travel(refill, tick=False):
             assert passes(limiter, limit, of=5) == 2
 
@@ -239,14 +239,14 @@ class TestQuotas:
         with travel(NOON, tick=False):
             assert passes(limiter, limit, of=5) == 2
         with travel(NOON + timedelta(days=365), tick=False):
-            standing = take(limiter, limit)
+            status = take(limiter, limit)
 
-        assert (standing.is_over, standing.retry_after) == (True, None), "to wait does not help"
-        assert standing.quota is not None
-        assert standing.quota.reset is None
+        assert (status.is_exceeded, status.retry_after) == (True, None), "to wait does not help"
+        assert status.quota is not None
+        assert status.quota.reset is None
 
     def test_how_long_to_wait_and_when_it_refills(self) -> None:
-        limiter, day = LocalLimiter(), quota(1)
+        limiter, day = InMemoryLimiter(), quota(1)
         with travel(NOON, tick=False):
             first, second = take(limiter, day), take(limiter, day)
 
@@ -257,7 +257,7 @@ class TestQuotas:
         assert (first.retry_after, second.retry_after) == (None, 12 * 3600)
 
     def test_with_a_total_that_is_used_up_no_wait_helps(self) -> None:
-        limiter, minute, total = LocalLimiter(), rate(1), quota(1, Period.TOTAL)
+        limiter, minute, total = InMemoryLimiter(), rate(1), quota(1, Period.TOTAL)
 
         assert passes(limiter, minute, total, of=2) == 1
         assert take(limiter, minute, total).retry_after is None
@@ -288,9 +288,9 @@ class TestQuotas:
         limit = quota(10)
         passes(limiter, limit, of=8)
 
-        standing = take(limiter, quota(5, subject=limit.subject))
+        status = take(limiter, quota(5, subject=limit.subject))
 
-        assert (standing.is_over, left(standing)) == (True, (None, 0))
+        assert (status.is_exceeded, left(status)) == (True, (None, 0))
 
     def test_where_there_are_several_each_begins_for_itself(self, limiter: Limiter) -> None:
         key, agent = quota(10), quota(20, Period.MONTH)
@@ -318,7 +318,7 @@ class TestAtOnce:
 
     def test_a_period_may_begin_while_another_thread_is_in_the_last(self) -> None:
         """Between two look-ups of one use, at midnight."""
-        limiter, key, agent = LocalLimiter(), quota(5), quota(5)
+        limiter, key, agent = InMemoryLimiter(), quota(5), quota(5)
         midnight = datetime(2026, 2, 1, tzinfo=UTC)
         with travel(midnight - timedelta(seconds=1), tick=False):
             take(limiter, key)
@@ -339,10 +339,10 @@ class TestAtOnce:
                 connection.close()
 
         with travel(midnight - timedelta(seconds=1), tick=False) as clock, connection.execute_wrapper(midnight_passes):
-            standing = take(limiter, key, agent)
+            status = take(limiter, key, agent)
             others[0].join(WAIT)
 
-        assert not standing.is_over
+        assert not status.is_exceeded
 
 
 TIMES = st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=60)
@@ -354,8 +354,8 @@ def test_in_no_window_are_there_more_nor_fewer_than_the_limit(
     steps: list[tuple[int, bool]], limits: list[tuple[int, int]]
 ) -> None:
     """Against the plainest way to count: the times of all uses that passed, and how many are in each window."""
-    limiter = LocalLimiter()
-    rates = [RatePool(f"subject_{number}", limit, window) for number, (limit, window) in enumerate(limits)]
+    limiter = InMemoryLimiter()
+    rates = [RateLimit(f"subject_{number}", limit, window) for number, (limit, window) in enumerate(limits)]
     passed: list[datetime] = []
     moment = NOON
     for tenths, consume in steps:
@@ -365,19 +365,19 @@ def test_in_no_window_are_there_more_nor_fewer_than_the_limit(
             for pool in rates
         ]
         with travel(moment, tick=False):
-            standing = take(limiter, *rates, consume=consume)
-        assert standing.is_over == (consume and min(rooms) == 0)
-        if consume and not standing.is_over:
+            status = take(limiter, *rates, consume=consume)
+        assert status.is_exceeded == (consume and min(rooms) == 0)
+        if consume and not status.is_exceeded:
             passed.append(moment)
             rooms = [room - 1 for room in rooms]
-        assert standing.rate_limit is not None
-        assert standing.rate_limit.remaining == min(rooms)
-        if standing.is_over:
-            assert standing.retry_after is not None
-            assert standing.retry_after == max(1, math.ceil(seconds_until_room(rates, passed, moment)))
+        assert status.rate_limit is not None
+        assert status.rate_limit.remaining == min(rooms)
+        if status.is_exceeded:
+            assert status.retry_after is not None
+            assert status.retry_after == max(1, math.ceil(seconds_until_room(rates, passed, moment)))
 
 
-def seconds_until_room(rates: list[RatePool], passed: list[datetime], moment: datetime) -> float:
+def seconds_until_room(rates: list[RateLimit], passed: list[datetime], moment: datetime) -> float:
     """How long until there is room in every window at once."""
     leaving = sorted({used + timedelta(seconds=pool.window_seconds) for pool in rates for used in passed})
     return next(

@@ -22,17 +22,17 @@ from apikeys.tests.limiting import (
     fresh,
     in_threads,
     left,
+    limits,
     needs_redis,
     passes,
-    pools,
     quota,
     rate,
     redis_limiter,
     take,
 )
 from apikeys.verification.limits import LimiterUnavailable, RedisLimiter, Use
-from apikeys.verification.limits import redis as together
-from apikeys.verification.verdicts import QuotaPool, RatePool
+from apikeys.verification.limits import redis as redis_limits
+from apikeys.verification.verdicts import Quota, RateLimit
 from core import redis as connections
 from core.limits import Period
 from tests.support.failover import RedisPair, redis_pair
@@ -67,11 +67,11 @@ class TestRedis:
         until = time.monotonic() + 2.5
         while time.monotonic() < until:
             sent = time.monotonic()
-            is_over = take(limiter, limit).is_over
+            is_exceeded = take(limiter, limit).is_exceeded
             answered = time.monotonic()
             surely_in = sum(answered - before < 1 for before, _after in passed)
             maybe_in = sum(sent - after < 1 for _before, after in passed)
-            if is_over:
+            if is_exceeded:
                 assert maybe_in >= 5, "refused though there was room"
             else:
                 assert surely_in < 5, "let through though there was none"
@@ -84,12 +84,12 @@ class TestRedis:
         take(limiter, rate(5, subject=subject))
         Stored(limiter, subject).add_an_older_use(seconds=30)
 
-        standing = take(limiter, rate(1, subject=subject))
+        status = take(limiter, rate(1, subject=subject))
 
-        assert standing.retry_after in (MINUTE, MINUTE - 1)
-        assert standing.rate_limit is not None
-        assert standing.rate_limit.reset is not None
-        assert (standing.rate_limit.reset - datetime.now(UTC)).total_seconds() > MINUTE - 10
+        assert status.retry_after in (MINUTE, MINUTE - 1)
+        assert status.rate_limit is not None
+        assert status.rate_limit.reset is not None
+        assert (status.rate_limit.reset - datetime.now(UTC)).total_seconds() > MINUTE - 10
 
     def test_workers_count_together(self) -> None:
         limit, day = rate(20), quota(30)
@@ -112,10 +112,10 @@ class TestRedis:
         take(limiter, limit)
         limiter._redis.script_flush()
 
-        standings = limiter.take([Use(pools(limit), True)] * 3)
+        statuses = limiter.take([Use(limits(limit), True)] * 3)
 
-        assert [left(standing) for standing in standings] == [(1, None), (0, None), (0, None)]
-        assert standings[-1].is_over
+        assert [left(status) for status in statuses] == [(1, None), (0, None), (0, None)]
+        assert statuses[-1].is_exceeded
 
     def test_a_connection_that_broke_while_it_was_idle_is_made_again(self, limiter: RedisLimiter) -> None:
         limit = rate(3)
@@ -138,7 +138,7 @@ class TestRedisAway:
     @pytest.fixture
     def stopped_clock(self, monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
         clock = StoppedClock()
-        monkeypatch.setattr(together, "time", clock)
+        monkeypatch.setattr(redis_limits, "time", clock)
         return clock
 
     def test_limits_are_away(self) -> None:
@@ -165,7 +165,7 @@ class TestRedisAway:
             with pytest.raises(LimiterUnavailable):
                 take(limiter, rate(1))
 
-            assert time.monotonic() - began < 4 * together.TIMEOUT_SECONDS
+            assert time.monotonic() - began < 4 * redis_limits.TIMEOUT_SECONDS
 
     @pytest.mark.skipif(bool(Redis.missing()), reason="no redis-server")
     def test_it_recovers_by_itself(self, tmp_path: Path, stopped_clock: StoppedClock) -> None:
@@ -180,7 +180,7 @@ class TestRedisAway:
             redis.start()
             with pytest.raises(LimiterUnavailable):
                 take(limiter, limit)
-            stopped_clock.now += together.TRY_AGAIN_SECONDS
+            stopped_clock.now += redis_limits.RETRY_SECONDS
 
             assert left(take(limiter, limit)) == (4, None)
         finally:
@@ -220,15 +220,15 @@ class TestFailover:
     @pytest.mark.parametrize("limit", [rate(9), quota(9)])
     @pytest.mark.parametrize("consume", [True, False])
     def test_what_a_replica_refused_is_taken_to_the_primary(
-        self, pair: RedisPair, limiter: RedisLimiter, limit: RatePool | QuotaPool, consume: bool
+        self, pair: RedisPair, limiter: RedisLimiter, limit: RateLimit | Quota, consume: bool
     ) -> None:
-        standings = limiter.take([Use(pools(limit), True)] * 3)
+        statuses = limiter.take([Use(limits(limit), True)] * 3)
         pair.swap()
         pair.follow()
 
-        standings += limiter.take([Use(pools(limit), consume)] * 2)
+        statuses += limiter.take([Use(limits(limit), consume)] * 2)
 
-        assert [max(left(each), key=lambda number: number or 0) for each in standings] == (
+        assert [max(left(each), key=lambda number: number or 0) for each in statuses] == (
             [8, 7, 6, 5, 4] if consume else [8, 7, 6, 6, 6]
         )
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.embedded
 
 def meets(granted: str, required: str) -> bool:
     """Whether a key with these permissions, blank-separated, has what is required."""
-    return Grants(granted.split()).meet(parse(required))
+    return Grants(granted.split()).satisfy(parse(required))
 
 
 def complaint(expression: str) -> str:
@@ -179,7 +179,7 @@ def test_an_expression_means_what_it_means_in_python(expression: tuple[str, str]
     ours, pythons = expression
     has = [name in granted or (name.startswith("c.") and "c.*" in granted) for name in NAMES]
 
-    assert Grants(granted).meet(parse(ours)) == bool(eval(pythons, {"has": has}))
+    assert Grants(granted).satisfy(parse(ours)) == bool(eval(pythons, {"has": has}))
 
 
 TOKENS = st.sampled_from(["a", "b", "and", "or", "(", ")", "c.*", "AND"])

@@ -35,9 +35,9 @@ class Worker:
 
     def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Has this engine asked wherever the process' own is."""
-        for name in ("recall", "last_known", "verify", "verify_all"):
+        for name in ("verify", "verify_all", "verify_cached", "verify_stale"):
             monkeypatch.setattr(verification, name, getattr(self.engine, name))
-        for name in ("start", "end"):
+        for name in ("start", "stop"):
             monkeypatch.setattr(verification, name, lambda: None)
 
     def renew(self) -> None:

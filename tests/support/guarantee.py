@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, NOT_FROM_HERE, PERMISSION_MISSING, UNKNOWN, VALID
+from apikeys.verification import ADDRESS_NOT_ALLOWED, DISABLED, EXPIRED, NOT_ACTIVE, PERMISSION_MISSING, UNKNOWN, VALID
 from tests.support.bots import Bot, Told, bot_of_each_worker
 from tests.support.doors import NETWORKS, Admin, Commands, Console, Door
 from tests.support.instances import wait_until
@@ -79,7 +79,7 @@ KEY = (
     Change("limit set", lambda door: door.change_key(rate_limit={"limit": 10_000, **RATE}), Seen(limit=10_000)),
     Change("limit changed", lambda door: door.change_key(rate_limit={"limit": 9_999, **RATE}), Seen(limit=9_999)),
     Change("limit cleared", lambda door: door.change_key(rate_limit=None)),
-    Change("network closed", lambda door: door.change_key(allowed_networks=NETWORKS), refused(NOT_FROM_HERE)),
+    Change("network closed", lambda door: door.change_key(allowed_networks=NETWORKS), refused(ADDRESS_NOT_ALLOWED)),
     Change("network opened", lambda door: door.change_key(allowed_networks=[])),
     Change("key renamed", lambda door: door.change_key(name="other"), Seen(key_name="other")),
     Change("key named back", lambda door: door.change_key(name="key")),

@@ -1,9 +1,8 @@
-"""The metrics of verifications: each verdict that is told is counted once, by whichever door it was asked for."""
+"""The metrics of verifications: each verdict is counted once, on the fast path and in Django."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import threading
 from collections import Counter
@@ -21,10 +20,10 @@ from apikeys.verification import KeyFacts, records
 from core.epoch import LEASE_SECONDS
 from core.http import metrics
 from core.http.surfaces import INTERNAL
-from internal_api.fastpath import keys as shortcut
+from internal_api.fastpath import batches
+from internal_api.fastpath.keys import KeyAuthHandler
 from maim.server import rsgi
 from maim.server.rsgi import InternalApplication
-from maim.wsgi import application
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
 
@@ -119,31 +118,13 @@ def on_the_event_loop(questions: Sequence[Question], *, meanwhile: Callable[[], 
     return asyncio.run(serve())
 
 
-def below_django(questions: Sequence[Question]) -> list[int]:
-    """As any other WSGI server answers."""
-    statuses: list[int] = []
-    for path, body in questions:
-        content = json.dumps(body).encode()
-        environ = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": path,
-            "SERVER_PORT": str(INTERNAL.bind.port),
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(content)),
-            "HTTP_HOST": "localhost",
-            "wsgi.input": io.BytesIO(content),
-        }
-        application(environ, lambda status, headers: statuses.append(int(status.partition(" ")[0])))
-    return statuses
-
-
 def in_views(questions: Sequence[Question]) -> list[int]:
     """As Django answers what is left to it."""
     client = SurfaceClient(INTERNAL)
     return [client.send("POST", path, body).status_code for path, body in questions]
 
 
-@pytest.fixture(params=[on_the_event_loop, below_django, in_views])
+@pytest.fixture(params=[on_the_event_loop, in_views])
 def door(request: pytest.FixtureRequest) -> Door:
     """Each door in turn."""
     chosen: Door = request.param
@@ -163,18 +144,18 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 def _connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the event loop's threads, as the end of a worker's process does."""
 
-    def closing(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def answer_and_close(asked: Any) -> Any:
+    def closing(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call_and_close(argument: Any) -> Any:
             try:
-                return answer(asked)
+                return function(argument)
             finally:
                 if threading.current_thread() is not threading.main_thread():
                     connection.close()
 
-        return answer_and_close
+        return call_and_close
 
-    monkeypatch.setattr(shortcut, "answered", closing(shortcut.answered))
-    monkeypatch.setattr(rsgi, "_answer", closing(rsgi._answer))
+    monkeypatch.setattr(KeyAuthHandler, "reply_all", closing(KeyAuthHandler.reply_all))
+    monkeypatch.setattr(rsgi, "_run_wsgi", closing(rsgi._run_wsgi))
 
 
 @pytest.fixture
@@ -251,7 +232,7 @@ def database_that_hangs() -> Iterator[threading.Event]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(records, "find", find)
-        patched.setattr(rsgi, "ANSWER_SECONDS", 0.05)
+        patched.setattr(batches, "TIMEOUT_SECONDS", 0.05)
         yield go_on
         go_on.set()
 
