@@ -121,7 +121,7 @@ def total_since(subject: str, tenant_id: str, first: date | None) -> int:
 
 
 def sweep() -> int:
-    """Deletes the counts of what no longer exists; how many there were."""
+    """Delete the counts of keys, agents and tenants that no longer exist, and return their number."""
     rows = DailyUse.unscoped.all()
     for model in (ApiKey.unscoped, Agent.unscoped, Tenant.objects):
         rows = rows.filter(~Exists(model.filter(pk=OuterRef("subject"))))

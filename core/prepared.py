@@ -23,4 +23,4 @@ def prepared_sql(build: Callable[P, QuerySet[Any, Any]]) -> Callable[P, str]:
     def sql(*args: P.args, **kwargs: P.kwargs) -> str:
         return build(*args, **kwargs).query.sql_with_params()[0]
 
-    return sql
+    return sql  # type: ignore[return-value]  # the arguments have to be hashable

@@ -114,7 +114,7 @@ class LeakRequest(ParseKeyRequest):
 
 
 class LeakResponse(RefusalResponse):
-    """Which key it is, and whether it now has no good secret left but those in their grace."""
+    """The key, and whether it has no valid secret left except those in their grace."""
 
     api_key_id = serializers.CharField(required=False)
     tenant_id = serializers.CharField(required=False)
@@ -123,7 +123,7 @@ class LeakResponse(RefusalResponse):
 
 
 class RemainingResponse(serializers.Serializer[Any]):
-    """What is left of the strictest limit."""
+    """The uses that the strictest limit has left."""
 
     limit = serializers.IntegerField()
     remaining = serializers.IntegerField()
@@ -155,7 +155,7 @@ class VerdictResponse(RefusalResponse):
 
 
 class VerdictItem(serializers.Serializer[Any]):
-    """What validate-api-key would have answered."""
+    """The response that validate-api-key would have given."""
 
     success = serializers.BooleanField()
     error = serializers.CharField(allow_null=True)

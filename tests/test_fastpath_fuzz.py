@@ -1,4 +1,4 @@
-"""The fast path and the views give one answer, to whatever odd request (internal_api.fastpath).
+"""The fast path and the views give the same responses, to any odd request (internal_api.fastpath).
 
 Requests come from a seed, which the environment variable FUZZ_SEED replaces.
 """
@@ -49,7 +49,7 @@ MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
 
 
 class Protocol:
-    """Granian's: gives the body, keeps the response."""
+    """Granian's protocol: gives the body and keeps the response."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -81,8 +81,8 @@ class OneThread(ThreadPoolExecutor):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was answered, without what is of the moment, and how many uses of keys were counted."""
+class Response:
+    """A response, without what differs from moment to moment, and the number of uses that were counted."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -108,7 +108,7 @@ class TwoWays:
         self._batches.shutdown()
         self.loop.close()
 
-    def served(self, request: OddRequest) -> Answer:
+    def served(self, request: OddRequest) -> Response:
         protocol = Protocol(request.body)
 
         def serve() -> Reply:
@@ -118,7 +118,7 @@ class TwoWays:
 
         return self._undone(serve, request)
 
-    def django(self, request: OddRequest) -> Answer:
+    def django(self, request: OddRequest) -> Response:
         environ = self._application._environ(self._scope(request), request.body)
         begun: list[Any] = []
 
@@ -148,8 +148,8 @@ class TwoWays:
         )
 
     @staticmethod
-    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Answer:
-        """Take the answer, and undo what it changed: rows, and what limits have left."""
+    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Response:
+        """Take the response and undo its changes to rows and limits."""
         if request.method == "GET":
             return compared(respond(), 0)
         verification._engine._limiter = InMemoryLimiter()
@@ -165,8 +165,8 @@ class TwoWays:
         return compared(reply, uses)
 
 
-def compared(reply: Reply, uses: int) -> Answer:
-    """Return what two ways have to agree on."""
+def compared(reply: Reply, uses: int) -> Response:
+    """Return the part of a reply on which both ways have to agree."""
     headers: list[tuple[str, str]] = []
     body = OF_THE_MOMENT.sub(rb"\1\2", reply.body)
     for name, value in ((name.lower(), value) for name, value in reply.headers):
@@ -177,12 +177,12 @@ def compared(reply: Reply, uses: int) -> Answer:
             headers.append((name, "(made)"))
         elif name != "allow" or reply.status == 405:  # DRF says it in every answer, where it means nothing
             headers.append((name, value))
-    return Answer(reply.status, tuple(sorted(headers)), body, uses)
+    return Response(reply.status, tuple(sorted(headers)), body, uses)
 
 
 @contextmanager
-def remembering(is_on: bool) -> Iterator[None]:
-    """Have keys remembered from one question to the next, as a worker that serves does."""
+def caching(is_on: bool) -> Iterator[None]:
+    """Cache keys from one request to the next, as a worker that serves does."""
     with pytest.MonkeyPatch.context() as patch:
         if is_on:
             patch.setattr(verification._engine._lease, "_valid_until", float("inf"))
@@ -243,10 +243,10 @@ def two_ways() -> Iterator[TwoWays]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("is_on", [False, True], ids=["asking the database", "remembering"])
-def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bool) -> None:
+@pytest.mark.parametrize("is_on", [False, True], ids=["database", "cache"])
+def test_both_ways_give_the_same_response(site: Site, two_ways: TwoWays, is_on: bool) -> None:
     statuses = Counter[int]()
-    with travel(NOON.replace(hour=11), tick=False), remembering(is_on):
+    with travel(NOON.replace(hour=11), tick=False), caching(is_on):
         for number in range(PAIRS):
             request = OddRequests(site, Random(f"{SEED} {is_on} {number}")).make()
             served, django = two_ways.served(request), two_ways.django(request)
@@ -262,7 +262,7 @@ def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bo
     assert 0.3 < 1 - two_ways.served_by_django.runs / statuses.total() < 0.9, "too few for the one way or the other"
 
 
-def test_difference_is_shown_by_the_least_request_that_has_it(
+def test_difference_is_reported_with_the_smallest_request(
     site: Site, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Request, "is_plain", lambda request: True)

@@ -1,4 +1,4 @@
-"""What a worker remembers of keys: bounded, forgotten by what it is about, and never what was outdated."""
+"""The cache of key facts: bounded, invalidated by subject, and never outdated."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
     return clock
 
 
-def remembering(**entries: KeyFacts | None) -> KeyCache:
-    """A memory of these facts by digest."""
+def cache_with(**entries: KeyFacts | None) -> KeyCache:
+    """Return a cache with these facts by digest."""
     cache = KeyCache(100)
     for digest, known in entries.items():
         cache.set(digest, known, cache.generation)
@@ -33,16 +33,16 @@ def remembering(**entries: KeyFacts | None) -> KeyCache:
 
 
 class TestFacts:
-    def test_are_found_by_their_digest(self) -> None:
+    def test_facts_are_found_by_digest(self) -> None:
         one, two = facts("key_1"), facts("key_2")
 
-        cache = remembering(one=one, two=two)
+        cache = cache_with(one=one, two=two)
 
         assert (cache.get("one"), cache.get("two"), cache.get("three")) == (one, two, None)
         assert not cache.is_unknown("one")
 
-    def test_are_replaced_by_newer_ones(self) -> None:
-        cache = remembering(one=facts(key_name="old"))
+    def test_facts_are_replaced_by_newer_ones(self) -> None:
+        cache = cache_with(one=facts(key_name="old"))
 
         cache.set("one", facts(key_name="new"), cache.generation)
 
@@ -54,30 +54,30 @@ class TestFacts:
         ("subject", "left"),
         [("key_1", ["two", "three"]), ("agent_1", ["three"]), ("tenant_1", []), ("key_9", ["one", "two", "three"])],
     )
-    def test_are_forgotten_by_key_agent_and_tenant(self, subject: str, left: list[str]) -> None:
-        cache = remembering(one=facts("key_1"), two=facts("key_2"), three=facts("key_3", "agent_2"))
+    def test_facts_are_invalidated_by_key_agent_and_tenant(self, subject: str, left: list[str]) -> None:
+        cache = cache_with(one=facts("key_1"), two=facts("key_2"), three=facts("key_3", "agent_2"))
 
         cache.invalidate([subject])
 
         assert [digest for digest in ("one", "two", "three") if cache.get(digest)] == left
         assert len(cache) == len(left)
 
-    def test_of_every_secret_of_a_key_are_forgotten(self) -> None:
-        cache = remembering(old=facts(rotated_secret_id=7), new=facts())
+    def test_facts_of_every_secret_of_a_key_are_invalidated(self) -> None:
+        cache = cache_with(old=facts(rotated_secret_id=7), new=facts())
 
         cache.invalidate(["key_1"])
 
         assert (cache.get("old"), cache.get("new")) == (None, None)
 
-    def test_are_forgotten_once_when_several_of_their_subjects_are_named(self) -> None:
-        cache = remembering(one=facts())
+    def test_facts_are_invalidated_by_several_of_their_subjects_at_once(self) -> None:
+        cache = cache_with(one=facts())
 
         cache.invalidate(["key_1", "agent_1", "tenant_1", "key_1"])
 
         assert len(cache) == 0
 
-    def test_that_took_the_place_of_others_can_be_forgotten_by_both(self) -> None:
-        cache = remembering(one=facts("key_1", "agent_1"))
+    def test_replaced_facts_are_invalidated_by_old_and_new_subjects(self) -> None:
+        cache = cache_with(one=facts("key_1", "agent_1"))
         cache.set("one", facts("key_2", "agent_2"), cache.generation)
 
         cache.invalidate(["key_2"])
@@ -85,14 +85,14 @@ class TestFacts:
 
         assert (cache.get("one"), len(cache)) == (None, 0)
 
-    def test_are_all_forgotten_at_once(self) -> None:
-        cache = remembering(one=facts("key_1"), two=facts("key_2"), three=None)
+    def test_everything_is_invalidated_at_once(self) -> None:
+        cache = cache_with(one=facts("key_1"), two=facts("key_2"), three=None)
 
         cache.invalidate(None)
 
         assert (len(cache), cache.get("one"), cache.is_unknown("three")) == (0, None, False)
 
-    def test_beyond_the_bound_the_oldest_goes(self) -> None:
+    def test_oldest_facts_are_evicted_beyond_the_maximum(self) -> None:
         cache = KeyCache(3)
         for number in range(5):
             cache.set(f"digest {number}", facts(f"key_{number}"), cache.generation)
@@ -100,7 +100,7 @@ class TestFacts:
         assert [number for number in range(5) if cache.get(f"digest {number}")] == [2, 3, 4]
         assert len(cache) == 3
 
-    def test_what_had_to_go_can_still_be_invalidated(self) -> None:
+    def test_evicted_facts_can_be_invalidated(self) -> None:
         cache = KeyCache(1)
         cache.set("one", facts("key_1"), cache.generation)
         cache.set("two", facts("key_2"), cache.generation)
@@ -110,9 +110,9 @@ class TestFacts:
         assert len(cache) == 0
 
     @pytest.mark.parametrize("forgotten", [["key_1"], ["key_9"], [], None])
-    def test_read_before_a_forgetting_are_not_kept_after_it(self, forgotten: list[str] | None) -> None:
-        """The row may be what was to be forgotten: a look-up that raced the change."""
-        cache = remembering()
+    def test_facts_read_before_an_invalidation_are_not_cached(self, forgotten: list[str] | None) -> None:
+        """The row may be outdated, because the look-up raced the change."""
+        cache = cache_with()
         before = cache.generation
 
         cache.invalidate(forgotten)
@@ -125,15 +125,15 @@ class TestFacts:
 
 
 class TestUnknown:
-    def test_is_remembered_briefly(self, clock: StoppedClock) -> None:
-        cache = remembering(one=None)
+    def test_unknown_key_is_cached_briefly(self, clock: StoppedClock) -> None:
+        cache = cache_with(one=None)
 
         clock.now += UNKNOWN_SECONDS - 0.01
         assert cache.is_unknown("one")
         clock.now += 0.01
         assert not cache.is_unknown("one")
 
-    def test_takes_no_room_from_facts(self) -> None:
+    def test_unknown_keys_evict_no_facts(self) -> None:
         cache = KeyCache(2)
         cache.set("one", facts("key_1"), cache.generation)
         cache.set("two", facts("key_2"), cache.generation)
@@ -142,15 +142,15 @@ class TestUnknown:
 
         assert (len(cache), cache.get("one") is None) == (2, False)
 
-    def test_is_bounded_and_the_oldest_goes(self) -> None:
+    def test_oldest_unknown_key_is_evicted_beyond_the_maximum(self) -> None:
         cache = KeyCache(1)
         for number in range(MAX_UNKNOWN + 2):
             cache.set(str(number), None, cache.generation)
 
         assert [cache.is_unknown(str(number)) for number in (0, 1, 2, MAX_UNKNOWN + 1)] == [False, False, True, True]
 
-    def test_counts_again_from_when_it_was_last_seen(self, clock: StoppedClock) -> None:
-        cache = remembering(one=None)
+    def test_unknown_key_is_cached_anew_when_it_is_seen_again(self, clock: StoppedClock) -> None:
+        cache = cache_with(one=None)
         clock.now += UNKNOWN_SECONDS - 1
         cache.set("one", None, cache.generation)
 
@@ -172,8 +172,8 @@ SUBJECTS = st.lists(
 ROOM = 4
 
 
-class Remembering(RuleBasedStateMachine):
-    """Whatever is remembered and forgotten in whatever order, the memory is as a plain dict would be."""
+class CacheMachine(RuleBasedStateMachine):
+    """Compares the cache with a plain dict, for any order of writes and invalidations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,18 +182,18 @@ class Remembering(RuleBasedStateMachine):
         self.outdated = -1
 
     @rule(digest=DIGESTS, found=KEYS)
-    def remember(self, digest: str, found: KeyFacts) -> None:
+    def set(self, digest: str, found: KeyFacts) -> None:
         self.cache.set(digest, found, self.cache.generation)
         if self.expected.pop(digest, None) is None and len(self.expected) == ROOM:
             self.expected.popitem(last=False)
         self.expected[digest] = found
 
     @rule(digest=DIGESTS, found=st.none() | KEYS)
-    def remember_what_was_outdated(self, digest: str, found: KeyFacts | None) -> None:
+    def set_outdated(self, digest: str, found: KeyFacts | None) -> None:
         self.cache.set(digest, found, self.outdated)
 
     @rule(subjects=SUBJECTS)
-    def forget(self, subjects: list[str]) -> None:
+    def invalidate(self, subjects: list[str]) -> None:
         self.outdated = self.cache.generation
         self.cache.invalidate(subjects)
         for digest, found in list(self.expected.items()):
@@ -201,20 +201,20 @@ class Remembering(RuleBasedStateMachine):
                 del self.expected[digest]
 
     @rule()
-    def forget_everything(self) -> None:
+    def invalidate_everything(self) -> None:
         self.outdated = self.cache.generation
         self.cache.invalidate(None)
         self.expected.clear()
 
     @invariant()
-    def remembers_exactly_that(self) -> None:
+    def equals_the_dict(self) -> None:
         assert {f"digest {number}": self.cache.get(f"digest {number}") for number in range(6)} == {
             f"digest {number}": self.expected.get(f"digest {number}") for number in range(6)
         }
         assert len(self.cache) == len(self.expected) <= ROOM
 
 
-TestRemembering = Remembering.TestCase
-TestRemembering.settings = settings(
+TestAnyOrder = CacheMachine.TestCase
+TestAnyOrder.settings = settings(
     max_examples=100, stateful_step_count=40, deadline=None, derandomize=True, database=None
 )

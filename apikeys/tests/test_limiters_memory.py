@@ -1,4 +1,4 @@
-"""Limits in one worker's memory: of keys that are no more nobody asks again, and their windows go all the same."""
+"""The limiter in memory removes windows that nobody uses any more, such as those of deleted keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.embedded
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def test_windows_that_nobody_looks_at_are_forgotten_once_they_are_empty() -> None:
+def test_unused_windows_are_removed_once_they_are_empty() -> None:
     limiter, asked = InMemoryLimiter(), rate(5)
     with travel(NOON, tick=False):
         for _ in range(20):
@@ -28,7 +28,7 @@ def test_windows_that_nobody_looks_at_are_forgotten_once_they_are_empty() -> Non
     assert list(limiter._windows) == [asked.subject]
 
 
-def test_what_still_counts_is_kept() -> None:
+def test_uses_within_the_window_are_kept() -> None:
     limiter, hour = InMemoryLimiter(), rate(5, 3600)
     for minutes in (0, 50):
         with travel(NOON + timedelta(minutes=minutes), tick=False):
@@ -42,7 +42,7 @@ def test_what_still_counts_is_kept() -> None:
         assert hour.subject not in limiter._windows
 
 
-def test_a_window_that_was_made_longer_is_kept_as_long() -> None:
+def test_extended_window_is_kept_longer() -> None:
     limiter, subject = InMemoryLimiter(), fresh()
     with travel(NOON, tick=False):
         take(limiter, rate(5, MINUTE, subject))
@@ -54,7 +54,7 @@ def test_a_window_that_was_made_longer_is_kept_as_long() -> None:
         assert left(take(limiter, rate(5, 3600, subject), consume=False)) == (3, None)
 
 
-def test_a_clock_that_was_set_back_does_not_put_it_off() -> None:
+def test_clock_that_is_set_back_does_not_delay_the_sweep() -> None:
     limiter, gone = InMemoryLimiter(), rate(5)
     with travel(NOON + timedelta(days=300), tick=False):
         take(limiter, rate(5))

@@ -31,7 +31,7 @@ class Lease:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the cache may be used at this moment."""
+        """True while the cache may be used."""
         return time.monotonic() < self._valid_until
 
     @property
@@ -41,7 +41,7 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the epoch has not been readable for so long that the database counts as unavailable."""
+        """True if the epoch has not been readable for so long that the database counts as unavailable."""
         return self._started is not None and self.seconds_over > LOST_AFTER_SECONDS
 
     @property

@@ -116,13 +116,12 @@ def _parse(request: Request, route: str, body: dict[str, Any]) -> Handler | None
 def _validate(request: Request, route: str, body: dict[str, Any]) -> Handler | None:
     secret, counts_use = body.get("api_key"), body.get("check_rate_limit")
     permission, client_ip = body.get("required_permission"), body.get("client_ip")
-    is_plain = (
+    if not (
         isinstance(secret, str)
         and (counts_use is None or isinstance(counts_use, bool))
         and (permission is None or _is_expression(permission))
         and (client_ip is None or isinstance(client_ip, str))  # `ip_address` would take a number
-    )
-    if not is_plain:
+    ):
         return None
     try:
         address = None if client_ip is None else client_address(client_ip)

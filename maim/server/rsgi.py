@@ -56,7 +56,14 @@ class InternalApplication:
         except ProtocolClosed:
             protocol.response_empty(400, [])  # half a request, whose client has most likely gone
             return
-        request = fastpath.Request(scope.method, scope.path, scope.query_string, self._port, scope.headers, body)
+        request = fastpath.Request(
+            scope.method,
+            scope.path,
+            scope.query_string,
+            self._port,
+            scope.headers,  # type: ignore[arg-type]  # `get_all` is not in the stubs
+            body,
+        )
         handler = fastpath.match(request)
         if handler is None:
             reply = await self._loop.run_in_executor(self._threads, _run_wsgi, self._environ(scope, body))
