@@ -10,11 +10,11 @@ import hashlib
 import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -31,6 +31,7 @@ from core import audit, primary
 from core.actor import Actor
 from core.db import transactional
 from core.errors import Unavailable
+from core.prepared import prepared_sql
 from core.sealing import Unsealable
 from tenants.models import Tenant
 
@@ -86,15 +87,13 @@ def heads(agent_ids: Sequence[str]) -> dict[str, Head]:
     if not agent_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_heads_sql(len(agent_ids)), agent_ids)
+        cursor.execute(_select_heads(len(agent_ids)), agent_ids)
         return {row[0]: Head(*row) for row in cursor.fetchall()}
 
 
-@cache
-def _heads_sql(number: int) -> str:
-    """The query for so many agents. The ORM writes it, once: to have it do so each time costs more than the query."""
-    rows = Agent.unscoped.filter(pk__in=map(str, range(number))).values_list(*HEAD_FIELDS)
-    return rows.query.sql_with_params()[0]
+@prepared_sql
+def _select_heads(number: int) -> QuerySet[Agent, Any]:
+    return Agent.unscoped.filter(pk__in=map(str, range(number))).values_list(*HEAD_FIELDS)
 
 
 def head_of(agent_id: str) -> Head:

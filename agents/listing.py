@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +20,7 @@ from agents.config_warnings import Row, listed_warnings
 from agents.effective_config import HEAD_FIELDS, Head
 from agents.models import Agent
 from core.actor import Actor, ActorKind
+from core.prepared import prepared_sql
 from core.text import fold_name
 
 NEWEST_FIRST = "-created_at"
@@ -72,7 +72,7 @@ class AgentList:
         """Return the agents from `start` to before `stop`, with what looks odd in their configs."""
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
-            cursor.execute(_slice_sql(self._names, self._sort), values)
+            cursor.execute(f"{_select_rows(self._names, self._sort)} LIMIT %s OFFSET %s", values)
             found = cursor.fetchall()
         agents = [_converted(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
         heads = [Head(*row[len(_COLUMNS) :]) for row in found]
@@ -88,21 +88,21 @@ class AgentList:
     def count(self) -> int:
         """How many agents there are."""
         with connection.cursor() as cursor:
-            cursor.execute(_count_sql(self._names), self._values)
+            cursor.execute(f"SELECT COUNT(*) FROM ({_select_ids(self._names)}) AS matching", self._values)  # noqa: S608  # of the ORM's own text
             number: int = cursor.fetchone()[0]
             return number
 
 
-@cache
-def _slice_sql(names: tuple[str, ...], sort: str) -> str:
+@prepared_sql
+def _select_rows(names: tuple[str, ...], sort: str) -> QuerySet[Agent, Any]:
     sign = "-" if sort.startswith("-") else ""
     order = (f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")])
-    return f"{_sql(_matching(names).order_by(*order).values_list(*_COLUMNS, *HEAD_FIELDS))} LIMIT %s OFFSET %s"
+    return _matching(names).order_by(*order).values_list(*_COLUMNS, *HEAD_FIELDS)
 
 
-@cache
-def _count_sql(names: tuple[str, ...]) -> str:
-    return f"SELECT COUNT(*) FROM ({_sql(_matching(names).order_by().values_list('pk'))}) AS matching"  # noqa: S608  # of the ORM's own text
+@prepared_sql
+def _select_ids(names: tuple[str, ...]) -> QuerySet[Agent, Any]:
+    return _matching(names).order_by().values_list("pk")
 
 
 def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
@@ -110,11 +110,6 @@ def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
     for name in names:
         rows = rows.filter(**{_FILTERS[name]: ""})
     return rows
-
-
-def _sql(rows: QuerySet[Any, Any]) -> str:
-    """The query, for other values than those it was made with."""
-    return rows.query.sql_with_params()[0]
 
 
 def _value(name: str, sent: str) -> str:

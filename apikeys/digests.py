@@ -17,14 +17,14 @@ def current_pepper_id() -> int:
     return next(iter(settings.KEY_PEPPERS))
 
 
-def digest(key: str, pepper_id: int) -> str:
-    """Return the key's digest under a pepper, as 64 hex digits."""
-    return hmac.digest(_encoded(settings.KEY_PEPPERS[pepper_id]), key.encode(), "sha256").hex()
+def digest(secret: str, pepper_id: int) -> str:
+    """Return the digest of a secret under a pepper, as 64 hex digits."""
+    return hmac.digest(_encoded(settings.KEY_PEPPERS[pepper_id]), secret.encode(), "sha256").hex()
 
 
-def all_digests(key: str) -> list[str]:
-    """Return the digests that the key may be stored as: one for each configured pepper, newest first."""
-    return [digest(key, pepper_id) for pepper_id in settings.KEY_PEPPERS]
+def all_digests(secret: str) -> list[str]:
+    """Return the digests of a secret under every configured pepper, newest first."""
+    return [digest(secret, pepper_id) for pepper_id in settings.KEY_PEPPERS]
 
 
 @cache

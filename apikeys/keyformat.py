@@ -1,12 +1,14 @@
-"""What an API key looks like (docs/contract.md section 5).
+"""The format of API keys (docs/contract.md section 5).
 
 `mmc_` and the standard base64 of `{tenant_id}_{agent_id}_{random}_{version}`.
 
-- version v1, of the old system: 16 hex digits of random, no checksum. Its first revisions had UUIDs for ids, and
+- Version v1, of the old system: 16 hex digits of random, no checksum. Its first revisions had UUIDs for ids, and
   random parts of other lengths. Only the HMAC tells such a key from an invented one.
-- version v2, ours: 34 hex digits of random and 8 of CRC-32 over all that comes before them. The payload
-  is 84 bytes, so the key has no padding and is always 116 characters. The checksum is no secret: it lets
-  us refuse mistyped and invented keys without asking the database, and scanners tell a key from noise.
+- Version v2, the current one: 34 hex digits of random and 8 of CRC-32 over everything before them. The payload is
+  84 bytes, so the key has no padding and always has 116 characters. The checksum is no secret: with it, mistyped and
+  invented keys are rejected without a query, and scanners tell a key from noise.
+
+A key in clear is called its secret, because the key itself is a row that has one secret after another.
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ _IN_TEXT = re.compile(re.escape(PREFIX) + "[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class MalformedKey(ValueError):
-    """Not an API key of any version we know. The text never repeats the key."""
+    """The text is not an API key of any known version. The message never repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedKey:
-    """What a key says of itself. Whether it is good is another question."""
+    """The parts of a secret. They say nothing about its validity."""
 
     tenant_id: str
     agent_id: str
@@ -49,27 +51,27 @@ class ParsedKey:
 
 
 def generate(tenant_id: str, agent_id: str) -> str:
-    """A new key of the current version, with 136 random bits."""
+    """Return a new secret of the current version, with 136 random bits."""
     unchecked = f"{tenant_id}_{agent_id}_{secrets.token_hex(17)}"
     payload = f"{unchecked}{_checksum(unchecked)}_v2"
     return PREFIX + base64.b64encode(payload.encode()).decode()
 
 
-def parse(key: str) -> ParsedKey:
-    """Reads a key without asking anybody.
+def parse(secret: str) -> ParsedKey:
+    """Return the parts of a secret, without a query.
 
-    Raises MalformedKey for whatever does not decode exactly: junk after it, blanks, another alphabet,
-    a wrong checksum.
+    Raise MalformedKey if it does not decode exactly, e.g. for trailing characters, blanks, another alphabet or a wrong
+    checksum.
     """
-    if not key.startswith(PREFIX) or len(key) > _MAX_LENGTH:
+    if not secret.startswith(PREFIX) or len(secret) > _MAX_LENGTH:
         raise MalformedKey(f"a key starts with {PREFIX} and has at most {_MAX_LENGTH} characters")
-    encoded = key[len(PREFIX) :]
+    encoded = secret[len(PREFIX) :]
     try:
         raw = base64.b64decode(encoded, validate=True)
         payload = raw.decode("ascii")
     except (binascii.Error, ValueError) as error:
         raise MalformedKey("what follows the prefix is not base64 of a key") from error
-    # b64decode ignores the unused bits of the last character; two texts must not be one key.
+    # b64decode ignores the unused bits of the last character, but two texts must not be the same key.
     if base64.b64encode(raw).decode() != encoded:
         raise MalformedKey("what follows the prefix is not exact base64")
     match = _PAYLOAD.fullmatch(payload)
@@ -92,22 +94,21 @@ def _parse_uuid_payload(payload: str) -> ParsedKey:
     return ParsedKey(match["tenant_id"], match["agent_id"], match["random"], "v1")
 
 
-def is_well_formed(key: str) -> bool:
-    """Whether it could be a key."""
+def is_well_formed(secret: str) -> bool:
     try:
-        parse(key)
+        parse(secret)
     except MalformedKey:
         return False
     return True
 
 
 def masked(hint: str) -> str:
-    """How a key is shown after its first time."""
+    """Return the text that stands for a key wherever its secret must not be shown."""
     return f"{PREFIX}…{hint}"
 
 
 def scrubbed(text: str) -> str:
-    """The text without the secrets of any keys that it quotes."""
+    """Return the text with the secrets in it masked."""
     return _IN_TEXT.sub(f"{PREFIX}…", text)
 
 

@@ -1,4 +1,4 @@
-"""Keeps secrets out of the log."""
+"""A log filter that keeps secrets out of the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apikeys.keyformat import PREFIX, scrubbed
 
 
 class SecretsFilter(logging.Filter):
-    """Masks the API keys in log lines: a key that is sent where a path has an id would stand in the access log."""
+    """Masks API keys in log lines, because one that is sent in place of an id in a path would be in the access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()

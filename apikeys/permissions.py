@@ -1,8 +1,8 @@
-"""Permissions: what a key has, and what is asked of it.
+"""Permissions that a key has, and expressions of those that a caller requires.
 
-A permission is a name such as `chat` or `config.read`; a key's may end in `.*`, which grants every name
-that goes on from there. What is asked for is one name, or an expression of names, `and`, `or` and
-parentheses, in which `and` binds tighter.
+A permission is a name such as `chat` or `config.read`. One of a key's may end in `.*`, which grants every name that
+starts with the part before the `*`. A requirement is one name, or an expression of names, `and`, `or` and parentheses,
+in which `and` binds tighter.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TOKENS = re.compile(r"[()]|[^\s()]+")
 
 
 class BadExpression(Invalid):
-    """What is required makes no sense; that is not the same as a permission that is missing."""
+    """The required permission is not a valid expression. This is an error of the caller, not a missing permission."""
 
     def __init__(self, sentence: Text) -> None:
         super().__init__({"required_permission": [sentence]})
 
 
 class Grants:
-    """The permissions of a key, made for asking."""
+    """The permissions of a key, prepared for quick lookup."""
 
     __slots__ = ("_names", "_prefixes")
 
@@ -43,17 +43,17 @@ class Grants:
     def __contains__(self, name: object) -> bool:
         return name in self._names or (isinstance(name, str) and name.startswith(self._prefixes))
 
-    def meet(self, requirement: Requirement) -> bool:
-        """Whether the requirement is fulfilled."""
+    def satisfy(self, requirement: Requirement) -> bool:
+        """Return whether these permissions satisfy a requirement."""
         if isinstance(requirement, str):
             return requirement in self
         combine = all if requirement.every else any
-        return combine(self.meet(part) for part in requirement.parts)
+        return combine(self.satisfy(part) for part in requirement.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """Requirements of which every one, or any one, is to be met."""
+    """Requirements of which all, or any one, must be satisfied."""
 
     every: bool
     parts: tuple[Requirement, ...]
@@ -64,7 +64,7 @@ Requirement = str | Combination
 
 @lru_cache(maxsize=1024)
 def parse(expression: str) -> Requirement:
-    """The requirement that an expression states; raises BadExpression."""
+    """Return the requirement that an expression states. Raise BadExpression if it is not valid."""
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise BadExpression(_("An expression may have at most 500 characters"))
     parser = _Parser(_TOKENS.findall(expression))
@@ -73,8 +73,13 @@ def parse(expression: str) -> Requirement:
     return requirement
 
 
+def parse_optional(expression: str | None) -> Requirement | None:
+    """Return the requirement that an expression states, or None if it is blank. Raise BadExpression as `parse` does."""
+    return None if expression is None or not expression.strip() else parse(expression)
+
+
 class _Parser:
-    """Recursive descent: alternatives of conjunctions of names or parentheses."""
+    """A recursive descent parser: alternatives of conjunctions of names or parentheses."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens

@@ -1,6 +1,6 @@
-"""How often keys are used: in all, by day, and by whom still by an old secret.
+"""Uses of keys as the database has them: in total, by day, and by secrets that were rotated out.
 
-Uses are counted by `apikeys.verification` and written here; a quota is what is left of what stands here.
+`apikeys.verification` counts them in memory and writes them here. Quotas start at these numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tenants.models import Tenant
 
 
 class Uses(NamedTuple):
-    """Uses of one key, by one of its secrets, on one day: how many, and when the last was."""
+    """The number of uses of one key, by one of its secrets, on one day, and the time of the last."""
 
     key_id: str
     day: date
@@ -32,8 +32,8 @@ class Uses(NamedTuple):
     last: datetime
 
 
-# One statement for a thousand keys, the numbers in one JSON document: written row by row, or even
-# escaped row by row, the counting would cost more than the verifying.
+# One statement for a thousand keys, with the numbers in one JSON document. Written row by row, or even escaped row by
+# row, counting would cost more than verification.
 _ADD_TO_KEYS = {
     "mysql": """
         UPDATE apikeys_apikey AS stored
@@ -72,14 +72,14 @@ _ADD_TO_DAYS = {
 
 @transactional
 def add(uses: Sequence[Uses], batch: Batch | None = None) -> None:
-    """Adds uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
+    """Add uses to their keys, and to the days of their keys, agents and tenants: all of them or none.
 
-    Uses of a batch that was written already are not added again. Rows are touched in one order, so that two
-    writers do not deadlock. A measurement: no audit row.
+    Do nothing for a batch that was written already. Rows are locked in one order, so that two writers do not deadlock.
+    There is no audit row, because uses are measurements and not changes.
     """
     if batch is not None and is_repeat(batch):
         return
-    # A key may be here more than once, for two days or two secrets; its row is updated once for each statement.
+    # A key may occur more than once, for two days or two secrets, but a statement updates a row only once.
     keys: dict[str, tuple[int, datetime]] = {}
     days: dict[tuple[str, date, str], int] = {}
     last_of_secrets: dict[int, datetime] = {}
@@ -104,7 +104,7 @@ def add(uses: Sequence[Uses], batch: Batch | None = None) -> None:
 
 
 def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[date, int]]:
-    """The uses of a key, an agent or a tenant on each day from `first` to `last`, zeros included."""
+    """Return the uses of a key, an agent or a tenant on each day from `first` to `last`, including zeros."""
     rows = DailyUse.objects.in_tenants([tenant_id]).filter(subject=subject, day__range=(first, last))
     counted = dict(rows.values_list("day", "uses"))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -112,7 +112,7 @@ def by_day(subject: str, tenant_id: str, first: date, last: date) -> list[tuple[
 
 
 def total_since(subject: str, tenant_id: str, first: date | None) -> int:
-    """The uses of a key, an agent or a tenant from a day on, or of all time."""
+    """Return the uses of a key, an agent or a tenant since a day, or of all time."""
     rows = DailyUse.objects.in_tenants([tenant_id]).filter(subject=subject)
     if first is not None:
         rows = rows.filter(day__gte=first)
@@ -121,7 +121,7 @@ def total_since(subject: str, tenant_id: str, first: date | None) -> int:
 
 
 def sweep() -> int:
-    """Deletes the counts of what no longer exists; how many there were."""
+    """Delete the counts of keys, agents and tenants that no longer exist, and return their number."""
     rows = DailyUse.unscoped.all()
     for model in (ApiKey.unscoped, Agent.unscoped, Tenant.objects):
         rows = rows.filter(~Exists(model.filter(pk=OuterRef("subject"))))

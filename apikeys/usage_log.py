@@ -1,4 +1,4 @@
-"""What bots report of their use: stored as sent, for operators, for a limited time."""
+"""Entries that bots send about their use, stored for operators for a limited time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log_usage(
     platform: str | None = None,
     details: Any = None,
 ) -> UsageLogEntry:
-    """Stores an entry; without a timestamp it happened now. A measurement: no audit row."""
+    """Store an entry, of now if it has no timestamp. There is no audit row, because entries are measurements."""
     return UsageLogEntry.objects.create(
         action=action,
         timestamp=timestamp or timezone.now(),
@@ -34,6 +34,6 @@ def log_usage(
 
 
 def sweep_usage_log() -> int:
-    """Deletes entries older than MAIM_USAGE_LOG_DAYS; how many there were."""
+    """Delete entries older than MAIM_USAGE_LOG_DAYS and return their number."""
     oldest = timezone.now() - settings.USAGE_LOG_RETENTION
     return UsageLogEntry.objects.filter(created_at__lt=oldest).delete()[0]

@@ -1,11 +1,11 @@
-"""The bots' question, and what they are told: one place for the views and for the shortcut below Django.
+"""Requests that verify a key, and the responses to them, for the views and for the fast path.
 
-A key that is not good is an answer, not an error: 200 with `success: false` (RFC 7662 section 2.2).
+A key that is not valid is no error of the request: the response is 200 with `success: false` (RFC 7662 section 2.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -18,14 +18,15 @@ from apikeys.keyformat import MalformedKey
 from apikeys.permissions import BadExpression, Requirement
 from apikeys.verification import (
     EXPLANATIONS,
+    LIMIT_EXCEEDED,
     MALFORMED,
-    OVER_LIMIT,
     PERMISSION_MISSING,
     UNAVAILABLE,
+    VALID,
     Address,
-    Ask,
-    Room,
+    Remaining,
     Verdict,
+    VerificationRequest,
 )
 from core.errors import Invalid, Text, Unavailable
 from core.http import metrics
@@ -33,8 +34,8 @@ from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, utc_text
 
 
-class Answer(NamedTuple):
-    """What goes into the envelope."""
+class KeyAuthResponse(NamedTuple):
+    """The fields of the envelope that depend on the key."""
 
     success: bool
     message: str
@@ -43,10 +44,10 @@ class Answer(NamedTuple):
     error: str | None = None
     error_code: str | None = None
 
-    def enveloped(self, scope: RequestContext) -> dict[str, Any]:
-        """The whole body of the answer."""
+    def envelope(self, context: RequestContext) -> dict[str, Any]:
+        """Return the whole body of the response."""
         return envelope(
-            scope,
+            context,
             success=self.success,
             message=self.message,
             data=self.data,
@@ -69,23 +70,23 @@ _SENTENCES: dict[str, Text] = {
 
 @cache
 def _sentence(name: str) -> str:
-    """A sentence in the envelope's language; the same each time, so translated once."""
+    """Return a sentence in the envelope's language. It is always the same, so it is translated once."""
     with translation.override(ENVELOPE_LANGUAGE):
         return str(_SENTENCES[name])
 
 
 def client_address(text: str) -> Address:
-    """A caller's address; an IPv4 one written as IPv6 counts as IPv4. Raises ValueError."""
+    """Return a caller's address, with an IPv4 address that is written as IPv6 made IPv4. Raise ValueError."""
     address = ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def parsed(api_key: str) -> Answer:
-    """What a key says of itself, offline."""
+def parse_key(secret: str) -> KeyAuthResponse:
+    """Respond with the parts of a key, without a query."""
     try:
-        key = keyformat.parse(api_key)
+        key = keyformat.parse(secret)
     except MalformedKey:
-        return _refused(Verdict(MALFORMED))
+        return rejection(Verdict(MALFORMED))
     data = {
         "tenant_id": key.tenant_id,
         "agent_id": key.agent_id,
@@ -93,29 +94,37 @@ def parsed(api_key: str) -> Answer:
         "version": key.version,
         "format_valid": True,
     }
-    return Answer(True, _sentence("parsed"), data, key.tenant_id)
+    return KeyAuthResponse(True, _sentence("parsed"), data, key.tenant_id)
 
 
-class Validate(NamedTuple):
-    """Is the key good, and has it what is required? With `check_rate_limit`, a good key's use is counted."""
+class ValidateKey(NamedTuple):
+    """A request to verify a key, and to tell whether it has a required permission."""
 
-    api_key: str
-    required_permission: str | None = None
-    check_rate_limit: bool = True
-    client_ip: Address | None = None
+    verification: VerificationRequest
+    requirement: Requirement | None
 
-    def ask(self) -> Ask:
-        """What the answer takes a verdict on; raises BadExpression where what is required makes no sense."""
-        self._requirement()
-        return Ask(self.api_key, self.client_ip, self.check_rate_limit)
+    @staticmethod
+    def of(secret: str, required_permission: str | None, counts_use: bool, address: Address | None) -> ValidateKey:
+        """Make a request. Raise BadExpression if the required permission is not a valid expression."""
+        requirement = permissions.parse_optional(required_permission)
+        return ValidateKey(VerificationRequest(secret, address, counts_use), requirement)
 
-    def answer(self, verdict: Verdict) -> Answer:
-        """The answer that follows from the verdict; raises Unavailable if there is none."""
+    @staticmethod
+    def of_body(body: Mapping[str, Any]) -> ValidateKey:
+        """Make a request from a validated body. Raise as `of` does."""
+        return ValidateKey.of(
+            body["api_key"],
+            body.get("required_permission"),
+            body.get("check_rate_limit", True),
+            body.get("client_ip"),
+        )
+
+    def response(self, verdict: Verdict) -> KeyAuthResponse:
+        """Return the response that follows from the verdict. Raise Unavailable if there is no verdict."""
         facts = verdict.facts
-        if facts is None or not verdict.is_good:
-            return _refused(verdict)
-        requirement = self._requirement()
-        has_permission = requirement is None or facts.grants.meet(requirement)
+        if facts is None or not verdict.is_valid:
+            return rejection(verdict)
+        has_permission = self.requirement is None or facts.grants.satisfy(self.requirement)
         data = {
             "valid": True,
             "tenant_id": facts.tenant_id,
@@ -128,36 +137,35 @@ class Validate(NamedTuple):
             "expires_at": None if facts.expires_at is None else utc_text(facts.expires_at),
             "agent_name": facts.agent_name,
             "config_version": facts.config_version or None,
-            "rate_limit": _room(verdict.standing.rate_limit),
-            "quota": _room(verdict.standing.quota),
-            "code": verification.VALID if has_permission else PERMISSION_MISSING,
+            "rate_limit": _remaining(verdict.limit_status.rate_limit),
+            "quota": _remaining(verdict.limit_status.quota),
+            "code": VALID if has_permission else PERMISSION_MISSING,
         }
         if verdict.stale:
             data["stale"] = True
-        return Answer(True, _sentence("valid"), data, facts.tenant_id)
-
-    def _requirement(self) -> Requirement | None:
-        """Return what the key has to grant; None where nothing is required, which a blank text says, too."""
-        required = self.required_permission
-        return None if required is None or not required.strip() else permissions.parse(required)
+        return KeyAuthResponse(True, _sentence("valid"), data, facts.tenant_id)
 
 
-class Check(NamedTuple):
-    """Has the key one permission? Nothing is counted."""
+class CheckPermission(NamedTuple):
+    """A request to tell whether a key has one permission. No use is counted."""
 
-    api_key: str
+    verification: VerificationRequest
     permission: str
-    client_ip: Address | None = None
 
-    def ask(self) -> Ask:
-        """What the answer takes a verdict on."""
-        return Ask(self.api_key, self.client_ip)
+    @staticmethod
+    def of(secret: str, permission: str, address: Address | None = None) -> CheckPermission:
+        return CheckPermission(VerificationRequest(secret, address), permission)
 
-    def answer(self, verdict: Verdict) -> Answer:
-        """The answer that follows from the verdict; raises Unavailable if there is none."""
+    @staticmethod
+    def of_body(body: Mapping[str, Any]) -> CheckPermission:
+        """Make a request from a validated body."""
+        return CheckPermission.of(body["api_key"], body["permission"], body.get("client_ip"))
+
+    def response(self, verdict: Verdict) -> KeyAuthResponse:
+        """Return the response that follows from the verdict. Raise Unavailable if there is no verdict."""
         facts = verdict.facts
-        if facts is None or not verdict.is_good:
-            return _refused(verdict)
+        if facts is None or not verdict.is_valid:
+            return rejection(verdict)
         has_permission = self.permission in facts.grants
         data = {
             "has_permission": has_permission,
@@ -166,67 +174,75 @@ class Check(NamedTuple):
             "tenant_id": facts.tenant_id,
             "agent_id": facts.agent_id,
             "api_key_status": facts.key_status,
-            "code": verification.VALID if has_permission else PERMISSION_MISSING,
+            "code": VALID if has_permission else PERMISSION_MISSING,
         }
         if verdict.stale:
             data["stale"] = True
-        return Answer(True, _sentence("checked"), data, facts.tenant_id)
+        return KeyAuthResponse(True, _sentence("checked"), data, facts.tenant_id)
 
 
-Question = Validate | Check
+KeyAuthRequest = ValidateKey | CheckPermission
 
 
-def answered(question: Question) -> Answer:
-    """The answer to one question; raises BadExpression and Unavailable."""
-    verdict = verification.verify_all([question.ask()])[0]
-    if isinstance(question, Validate):
-        metrics.verified(verdict.code)
-    return question.answer(verdict)
+def respond(request: KeyAuthRequest) -> KeyAuthResponse:
+    """Respond to one request. Raise Unavailable if there is no verdict."""
+    verdict = verification.verify_all([request.verification])[0]
+    if isinstance(request, ValidateKey):
+        metrics.record_verification(verdict.code)
+    return request.response(verdict)
 
 
-def all_answered(questions: Sequence[Validate]) -> Answer:
-    """The answers to several questions, in their order. Raises Invalid before any use is counted."""
-    asks = [_numbered_ask(number, question) for number, question in enumerate(questions)]
-    verdicts = verification.verify_all(asks)
+def respond_to_all(bodies: Sequence[Mapping[str, Any]]) -> KeyAuthResponse:
+    """Respond to several validated bodies, in their order. Raise Invalid before any use is counted."""
+    requests = [_numbered_request(number, body) for number, body in enumerate(bodies)]
+    verdicts = verification.verify_all([request.verification for request in requests])
     for verdict in verdicts:
-        metrics.verified(verdict.code)
-    items = [_item(question, verdict) for question, verdict in zip(questions, verdicts, strict=True)]
-    return Answer(True, _sentence("all validated"), {"items": items})
+        metrics.record_verification(verdict.code)
+    items = [_item(request, verdict) for request, verdict in zip(requests, verdicts, strict=True)]
+    return KeyAuthResponse(True, _sentence("all validated"), {"items": items})
 
 
-def _numbered_ask(number: int, question: Validate) -> Ask:
-    """What one of several questions takes a verdict on; raises Invalid, which says of which it speaks."""
+def _numbered_request(number: int, body: Mapping[str, Any]) -> ValidateKey:
+    """Make one of several requests. Raise Invalid with the number of the item in the field's path."""
     try:
-        return question.ask()
+        return ValidateKey.of_body(body)
     except BadExpression as error:
         raise Invalid({f"items.{number}.{field}": sentences for field, sentences in error.errors.items()}) from error
 
 
-def _item(question: Validate, verdict: Verdict) -> dict[str, Any]:
-    """One of several answers: what would be the envelope's, were it alone."""
+def _item(request: ValidateKey, verdict: Verdict) -> dict[str, Any]:
+    """Return one of several responses, with the fields that depend on the key."""
     if verdict.code == UNAVAILABLE:
         return {"success": False, "error": _sentence(UNAVAILABLE), "error_code": UNAVAILABLE, "data": None}
-    answer = question.answer(verdict)
-    return {"success": answer.success, "error": answer.error, "error_code": answer.error_code, "data": answer.data}
+    response = request.response(verdict)
+    return {
+        "success": response.success,
+        "error": response.error,
+        "error_code": response.error_code,
+        "data": response.data,
+    }
 
 
-def _refused(verdict: Verdict) -> Answer:
-    """That a key is not good, and no more about it than why; raises Unavailable if nobody can tell."""
+def rejection(verdict: Verdict) -> KeyAuthResponse:
+    """Respond that a key is not valid, with nothing about it but the reason.
+
+    Raise Unavailable if there is no verdict.
+    """
     if verdict.code == UNAVAILABLE:
         raise Unavailable
     data: dict[str, Any] = {"valid": False, "code": verdict.code}
-    if verdict.code == OVER_LIMIT:
-        data["retry_after"] = verdict.standing.retry_after
+    if verdict.code == LIMIT_EXCEEDED:
+        data["retry_after"] = verdict.limit_status.retry_after
     if verdict.stale:
         data["stale"] = True
-    return Answer(False, _sentence("refused"), data, None, _sentence(verdict.code), verdict.code)
+    return KeyAuthResponse(False, _sentence("refused"), data, None, _sentence(verdict.code), verdict.code)
 
 
-def _room(room: Room | None) -> dict[str, Any] | None:
-    if room is None:
+def _remaining(left: Remaining | None) -> dict[str, Any] | None:
+    if left is None:
         return None
     return {
-        "limit": room.limit,
-        "remaining": room.remaining,
-        "reset": None if room.reset is None else utc_text(room.reset),
+        "limit": left.limit,
+        "remaining": left.remaining,
+        "reset": None if left.reset is None else utc_text(left.reset),
     }

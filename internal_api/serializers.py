@@ -1,4 +1,4 @@
-"""Shapes that only the internal surface has."""
+"""Serializers of the internal surface alone."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DeletedAgent(serializers.Serializer[Any]):
 
 @extend_schema_field({"type": "string", "format": "ip", "example": "2001:db8::7"})
 class AddressField(StrictCharField):
-    """An IPv4 or IPv6 address; a blank text stands for none."""
+    """An IPv4 or IPv6 address. A blank text means none."""
 
     default_error_messages = {"address": _("Write an address as 203.0.113.7 or 2001:db8::7.")}
 
@@ -74,7 +74,7 @@ class AddressField(StrictCharField):
 
 
 class ParseKeyRequest(RequestSerializer):
-    # Malformed keys of any length are a question with an answer (AUTH_001), not bad input.
+    # A malformed key of any length is no invalid input, because there is a verdict for it (AUTH_001).
     api_key = StrictCharField(trim_whitespace=False, allow_blank=True)
 
 
@@ -114,7 +114,7 @@ class LeakRequest(ParseKeyRequest):
 
 
 class LeakResponse(RefusalResponse):
-    """Which key it is, and whether it now has no good secret left but those in their grace."""
+    """The key, and whether it has no valid secret left except those in their grace."""
 
     api_key_id = serializers.CharField(required=False)
     tenant_id = serializers.CharField(required=False)
@@ -122,8 +122,8 @@ class LeakResponse(RefusalResponse):
     was_current = serializers.BooleanField(required=False, help_text="false: it had been rotated out.")
 
 
-class RoomResponse(serializers.Serializer[Any]):
-    """What is left of the strictest limit."""
+class RemainingResponse(serializers.Serializer[Any]):
+    """The uses that the strictest limit has left."""
 
     limit = serializers.IntegerField()
     remaining = serializers.IntegerField()
@@ -150,12 +150,12 @@ class VerdictResponse(RefusalResponse):
     expires_at = UTCDateTimeField(required=False, allow_null=True)
     agent_name = serializers.CharField(required=False)
     config_version = serializers.IntegerField(required=False, allow_null=True)
-    rate_limit = RoomResponse(required=False, allow_null=True)
-    quota = RoomResponse(required=False, allow_null=True)
+    rate_limit = RemainingResponse(required=False, allow_null=True)
+    quota = RemainingResponse(required=False, allow_null=True)
 
 
 class VerdictItem(serializers.Serializer[Any]):
-    """What validate-api-key would have answered."""
+    """The response that validate-api-key would have given."""
 
     success = serializers.BooleanField()
     error = serializers.CharField(allow_null=True)

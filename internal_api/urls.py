@@ -1,4 +1,4 @@
-"""v2, and the two old paths that carry v1 in their name (docs/contract.md section 8)."""
+"""The URLs of v2, and two old paths that have v1 in their name (docs/contract.md section 8)."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ urlpatterns = [
     path("v2/agents/<str:agent_id>/config/diff", views.ConfigDiff.as_view()),
     path("v2/agents/<str:agent_id>/config/restore", views.ConfigRestoring.as_view()),
     path("v2/agents/<str:agent_id>/usage", views.AgentUsage.as_view()),
-    path("v2/api-keys", views.Keys.as_view()),
-    path("v2/api-keys/search", views.KeyFinding.as_view()),
-    path("v2/api-keys/<str:key_id>", views.Key.as_view()),
-    path("v2/api-keys/<str:key_id>/disable", views.KeyDisabling.as_view()),
-    path("v2/api-keys/<str:key_id>/enable", views.KeyEnabling.as_view()),
-    path("v2/api-keys/<str:key_id>/rotate", views.KeyRotation.as_view()),
+    path("v2/api-keys", views.KeyListView.as_view()),
+    path("v2/api-keys/search", views.KeySearchView.as_view()),
+    path("v2/api-keys/<str:key_id>", views.KeyDetailView.as_view()),
+    path("v2/api-keys/<str:key_id>/disable", views.KeyDisableView.as_view()),
+    path("v2/api-keys/<str:key_id>/enable", views.KeyEnableView.as_view()),
+    path("v2/api-keys/<str:key_id>/rotate", views.KeyRotateView.as_view()),
     path("v2/api-keys/<str:key_id>/usage", views.KeyUsage.as_view()),
-    path("v2/auth/parse-api-key", views.ParseKey.as_view()),
-    path("v2/auth/validate-api-key", views.ValidateKey.as_view()),
-    path("v2/auth/validate-api-keys", views.ValidateKeys.as_view()),
-    path("v2/auth/check-permission", views.CheckPermission.as_view()),
-    path("v2/auth/report-leaked-key", views.LeakReport.as_view()),
+    path("v2/auth/parse-api-key", views.ParseKeyView.as_view()),
+    path("v2/auth/validate-api-key", views.ValidateKeyView.as_view()),
+    path("v2/auth/validate-api-keys", views.ValidateKeysView.as_view()),
+    path("v2/auth/check-permission", views.CheckPermissionView.as_view()),
+    path("v2/auth/report-leaked-key", views.LeakReportView.as_view()),
     path("v2/agent-activity", views.Activity.as_view()),
     path("v2/config-changes", views.ConfigChanges.as_view()),
     path("v2/templates", views.Templates.as_view()),

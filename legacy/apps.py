@@ -10,4 +10,4 @@ class LegacyConfig(AppConfig):
         from core.http import metrics
         from legacy.bridge.gauges import BridgeCollector  # it has models, which are loaded by now
 
-        metrics.expose(BridgeCollector())
+        metrics.register(BridgeCollector())

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from apikeys.tests.facts import facts
-from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, NOT_FROM_HERE, VALID, Verdict, VerdictCode
+from apikeys.verification import ADDRESS_NOT_ALLOWED, DISABLED, EXPIRED, NOT_ACTIVE, VALID, Verdict, VerdictCode
 from core.actor import Actor, ActorKind
 from core.errors import NotFound
 from tenants.access import Access, get_tenant
@@ -39,7 +39,6 @@ SENTINELS = {
     "_NOTHING",  # agent_config.patches and rules
     "OMITTED",  # agent_config.secret_places
     "_ENDED",  # legacy.bridge.following
-    "DJANGO",  # tests.test_shortcut
     "TAKEN",  # core.tests.test_db
 }
 # Comparisons of which object it is that somebody holds, where equal ones would be different.
@@ -133,19 +132,19 @@ class TestVerdictCodes:
     ) -> None:
         caller = None if address is None else ip_address(address)
         networks = (ip_network("10.0.0.0/8"),)
-        ours = facts(lasting_code=code, networks=networks, good_until=end)
-        theirs = facts(lasting_code=distinct(code), networks=networks, good_until=end)
+        ours = facts(static_code=code, networks=networks, valid_until=end)
+        theirs = facts(static_code=distinct(code), networks=networks, valid_until=end)
 
         for moment in (NOON.replace(hour=11), NOON):
             assert theirs.code_at(moment, caller) == ours.code_at(moment, caller)
         assert theirs.code_at(NOON.replace(hour=11), ip_address("11.1.2.3")) != VALID
 
     def test_network_is_checked_whatever_object_the_code_is(self) -> None:
-        key = facts(lasting_code=distinct(VALID), networks=(ip_network("10.0.0.0/8"),))
+        key = facts(static_code=distinct(VALID), networks=(ip_network("10.0.0.0/8"),))
 
-        assert key.code_at(NOON, ip_address("11.1.2.3")) == NOT_FROM_HERE
+        assert key.code_at(NOON, ip_address("11.1.2.3")) == ADDRESS_NOT_ALLOWED
         assert key.code_at(NOON, ip_address("10.1.2.3")) == VALID
-        assert Verdict(distinct(VALID), key).is_good
+        assert Verdict(distinct(VALID), key).is_valid
 
     def test_codes_are_texts_in_every_response(self) -> None:
         for code in VerdictCode:

@@ -1,4 +1,4 @@
-"""The fast path and the views give one answer, to whatever odd request (internal_api.fastpath).
+"""The fast path and the views give the same responses, to any odd request (internal_api.fastpath).
 
 Requests come from a seed, which the environment variable FUZZ_SEED replaces.
 """
@@ -27,13 +27,13 @@ from time_machine import travel
 
 from apikeys import keyformat, verification
 from apikeys.models import ApiKey, KeySecret
-from apikeys.verification.limits import LocalLimiter
+from apikeys.verification.limits import InMemoryLimiter
 from core.http.surfaces import INTERNAL, handler_of
-from internal_api.fastpath import agents as readings
-from internal_api.fastpath import keys as shortcut
-from internal_api.fastpath.responses import Reply
-from maim.server.rsgi import Batches, InternalApplication
+from internal_api import fastpath
+from internal_api.fastpath import Batches, Reply, Request
+from maim.server.rsgi import InternalApplication
 from tests.support.client import SurfaceClient
+from tests.support.fastpath import Headers
 from tests.support.odd_requests import OddRequest, OddRequests, Site, smallest
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
@@ -48,27 +48,8 @@ OF_THE_MOMENT = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.
 MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
 
 
-class Headers:
-    """Granian's: names in lower case; a value that is no ASCII is there, and cannot be read."""
-
-    def __init__(self, request: OddRequest) -> None:
-        self._headers = request.headers
-
-    def keys(self) -> list[str]:
-        return list(dict(self._headers))
-
-    def get_all(self, name: str) -> list[str]:
-        return [value for each, value in self._headers if each == name and value.isascii()]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return next(iter(self.get_all(name)), default)
-
-    def __contains__(self, name: str) -> bool:
-        return name in dict(self._headers)
-
-
 class Protocol:
-    """Granian's: gives the body, keeps the response."""
+    """Granian's protocol: gives the body and keeps the response."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -100,8 +81,8 @@ class OneThread(ThreadPoolExecutor):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was answered, without what is of the moment, and how many uses of keys were counted."""
+class Response:
+    """A response, without what differs from moment to moment, and the number of uses that were counted."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -118,16 +99,16 @@ class TwoWays:
         self._application = InternalApplication(INTERNAL)
         self._application._threads = self.served_by_django
         self._application._loop = self.loop
-        self._application._questions = Batches(self.loop, shortcut.answered)
-        self._application._readings = Batches(self.loop, readings.answered)
-        self._application._questions._threads = self._application._readings._threads = self._batches
+        self._application._batches = {kind: Batches(self.loop, kind) for kind in fastpath.HANDLERS}
+        for batches in self._application._batches.values():
+            batches._threads = self._batches
 
     def close(self) -> None:
         self.served_by_django.shutdown()
         self._batches.shutdown()
         self.loop.close()
 
-    def served(self, request: OddRequest) -> Answer:
+    def served(self, request: OddRequest) -> Response:
         protocol = Protocol(request.body)
 
         def serve() -> Reply:
@@ -137,7 +118,7 @@ class TwoWays:
 
         return self._undone(serve, request)
 
-    def django(self, request: OddRequest) -> Answer:
+    def django(self, request: OddRequest) -> Response:
         environ = self._application._environ(self._scope(request), request.body)
         begun: list[Any] = []
 
@@ -161,17 +142,17 @@ class TwoWays:
             method=request.method,
             path=request.path,
             query_string=request.query,
-            headers=Headers(request),
+            headers=Headers(request.headers),
             client="127.0.0.1:54321",
             http_version="1.1",
         )
 
     @staticmethod
-    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Answer:
-        """Take the answer, and undo what it changed: rows, and what limits have left."""
+    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Response:
+        """Take the response and undo its changes to rows and limits."""
         if request.method == "GET":
             return compared(respond(), 0)
-        verification._engine._limiter = LocalLimiter()
+        verification._engine._limiter = InMemoryLimiter()
         atomic = transaction.atomic()
         atomic._from_testcase = True  # type: ignore[attr-defined]  # as the tests' own, in which services may begin theirs
         with atomic:
@@ -184,8 +165,8 @@ class TwoWays:
         return compared(reply, uses)
 
 
-def compared(reply: Reply, uses: int) -> Answer:
-    """Return what two ways have to agree on."""
+def compared(reply: Reply, uses: int) -> Response:
+    """Return the part of a reply on which both ways have to agree."""
     headers: list[tuple[str, str]] = []
     body = OF_THE_MOMENT.sub(rb"\1\2", reply.body)
     for name, value in ((name.lower(), value) for name, value in reply.headers):
@@ -196,18 +177,18 @@ def compared(reply: Reply, uses: int) -> Answer:
             headers.append((name, "(made)"))
         elif name != "allow" or reply.status == 405:  # DRF says it in every answer, where it means nothing
             headers.append((name, value))
-    return Answer(reply.status, tuple(sorted(headers)), body, uses)
+    return Response(reply.status, tuple(sorted(headers)), body, uses)
 
 
 @contextmanager
-def remembering(is_on: bool) -> Iterator[None]:
-    """Have keys remembered from one question to the next, as a worker that serves does."""
+def caching(is_on: bool) -> Iterator[None]:
+    """Cache keys from one request to the next, as a worker that serves does."""
     with pytest.MonkeyPatch.context() as patch:
         if is_on:
-            patch.setattr(verification._engine._lease, "_good_until", float("inf"))
+            patch.setattr(verification._engine._lease, "_valid_until", float("inf"))
             patch.setattr(verification._engine, "_is_started", True)
         yield
-        verification._engine._memory.forget(None)
+        verification._engine._cache.invalidate(None)
 
 
 @pytest.fixture
@@ -262,10 +243,10 @@ def two_ways() -> Iterator[TwoWays]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("is_on", [False, True], ids=["asking the database", "remembering"])
-def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bool) -> None:
+@pytest.mark.parametrize("is_on", [False, True], ids=["database", "cache"])
+def test_both_ways_give_the_same_response(site: Site, two_ways: TwoWays, is_on: bool) -> None:
     statuses = Counter[int]()
-    with travel(NOON.replace(hour=11), tick=False), remembering(is_on):
+    with travel(NOON.replace(hour=11), tick=False), caching(is_on):
         for number in range(PAIRS):
             request = OddRequests(site, Random(f"{SEED} {is_on} {number}")).make()
             served, django = two_ways.served(request), two_ways.django(request)
@@ -281,10 +262,10 @@ def test_both_ways_give_the_same_answer(site: Site, two_ways: TwoWays, is_on: bo
     assert 0.3 < 1 - two_ways.served_by_django.runs / statuses.total() < 0.9, "too few for the one way or the other"
 
 
-def test_difference_is_shown_by_the_least_request_that_has_it(
+def test_difference_is_reported_with_the_smallest_request(
     site: Site, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortcut, "is_plain", lambda header: True)
+    monkeypatch.setattr(Request, "is_plain", lambda request: True)
     asked = OddRequest(
         "POST",
         "/api/v2/auth/parse-api-key",

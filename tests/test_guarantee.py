@@ -34,7 +34,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServe
         yield servers
 
 
-def test_no_worker_answers_from_before_a_change(servers: list[MaimServer]) -> None:
+def test_no_worker_serves_a_verdict_from_before_a_change(servers: list[MaimServer]) -> None:
     findings = experiments(servers)
 
     assert findings.violations == {}, findings.examples[:20]
@@ -43,8 +43,8 @@ def test_no_worker_answers_from_before_a_change(servers: list[MaimServer]) -> No
     assert min(findings.checks.values()) >= MACHINES * WORKERS * ASKED_OF_EACH / 2
 
 
-def test_without_the_lease_every_change_is_missed(servers: list[MaimServer], tmp_path: Path) -> None:
-    """That the test above can fail, and for each kind of change."""
+def test_without_the_lease_outdated_verdicts_are_served(servers: list[MaimServer], tmp_path: Path) -> None:
+    """The test above can fail, for each kind of change."""
     _door, script = SCRIPTS[0]
     with beside(servers[0], tmp_path, *WITHOUT_LEASE) as careless:
         findings = experiment(Door([careless]), [careless], script)
@@ -60,7 +60,7 @@ SECONDS = 1.5
 
 @pytest.fixture(scope="module")
 def slow(servers: list[MaimServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A server whose changes wait for seconds, in place of a quarter of one."""
+    """Start a server whose changes wait for seconds, in place of a quarter of one."""
     with beside(servers[0], tmp_path_factory.mktemp("slow"), f"PROPAGATION_SECONDS={SECONDS}") as slow:
         yield slow
 
@@ -77,7 +77,7 @@ def keys(slow: MaimServer) -> list[dict[str, Any]]:
 
 
 class TestWaitingChanges:
-    def test_eight_wait_in_a_worker_and_more_are_refused(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
+    def test_ninth_waiting_change_is_refused(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
         keys = keys[:12]
         with ThreadPoolExecutor(len(keys)) as pool, slow.client("internal") as v2, Bot(slow.internal_port) as bot:
             changes = [pool.submit(v2.post, f"/api/v2/api-keys/{key['api_key_id']}/disable") for key in keys]
@@ -126,7 +126,7 @@ class TestWaitingChanges:
 
 @contextmanager
 def beside(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServer]:
-    """A server on the database of another, with other numbers in core.epoch."""
+    """Start a server on the database of another, with other numbers in core.epoch."""
     url = maim.environment["DATABASE_URL"]
     serve = ("-m", "tests.support.serve_with", *epoch)
     with MaimServer(directory, "beside", serve=serve, DATABASE_URL=url) as other:
@@ -134,7 +134,7 @@ def beside(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServe
 
 
 def audited(maim: MaimServer, object_ids: list[str]) -> list[str]:
-    """What the audit log says was done to objects."""
+    """Return the audited actions on objects."""
     code = f"""
 from core.models import AuditEntry
 print(*AuditEntry.objects.filter(object_id__in={object_ids!r}).values_list("action", flat=True))

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apikeys import keyformat, verification
 from apikeys.keyformat import PREFIX, MalformedKey
-from apikeys.verification import MALFORMED, UNKNOWN, Ask
+from apikeys.verification import MALFORMED, UNKNOWN, VerificationRequest
 from tests.support.bots import Bot
 from tests.support.people import Person, make_agent, make_key
 from tests.support.server import MaimServer
@@ -200,7 +200,9 @@ class TestInProcess:
         texts = list(islice(mutated(random.Random(seed), originals, MUTATIONS), NUMBER))
 
         with CaptureQueriesContext(connection) as queries:
-            found = Counter(verdict.code for verdict in verification.verify_all([Ask(text) for text in texts]))
+            found = Counter(
+                verdict.code for verdict in verification.verify_all([VerificationRequest(text) for text in texts])
+            )
 
         assert found == {MALFORMED: NUMBER}, f"seed {seed}"
         assert len(queries) == 0
@@ -210,16 +212,18 @@ class TestInProcess:
 
         for start in range(0, len(texts), AT_ONCE):
             with CaptureQueriesContext(connection) as queries:
-                verdicts = verification.verify_all([Ask(text) for text in texts[start : start + AT_ONCE]])
+                verdicts = verification.verify_all(
+                    [VerificationRequest(text) for text in texts[start : start + AT_ONCE]]
+                )
             assert {verdict.code for verdict in verdicts} == {UNKNOWN}, f"seed {seed}"
             assert len(queries) == 1
 
     def test_the_real_ones_are_good_among_them(self, originals: list[str], seed: int) -> None:
         texts = [*islice(mutated(random.Random(seed), originals, MUTATIONS + WELL_FORMED), 100), *originals]
 
-        verdicts = verification.verify_all([Ask(text) for text in texts])
+        verdicts = verification.verify_all([VerificationRequest(text) for text in texts])
 
-        assert [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.is_good] == originals
+        assert [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.is_valid] == originals
 
     @pytest.mark.parametrize("mutate", MUTATIONS)
     def test_every_mutation_makes_texts_that_are_no_keys(

@@ -19,10 +19,10 @@ from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
 
 from core.http.surfaces import INTERNAL, PUBLIC
-from internal_api.fastpath import agents as readings
 from tests.support.client import SurfaceClient
 from tests.support.commands import run
 from tests.support.deletions import DELETIONS, Objects, make_objects
+from tests.support.fastpath import match, reply_to
 from tests.support.interleaving import AfterQuery, other_thread
 from tests.support.operators import sign_in
 from tests.support.routes import fill
@@ -90,9 +90,9 @@ def fast_path_reads(objects: Objects) -> Iterator[Read]:
 
 
 def _read_below_django(path: str) -> int:
-    reading = readings.reading("GET", path, "", str(INTERNAL.bind.port), {"host": "localhost"}.get)
-    assert reading is not None
-    return readings.answered([reading])[0].status
+    handler = match("GET", path)
+    assert handler is not None
+    return reply_to(handler).status
 
 
 def admin_reads(objects: Objects, client: SurfaceClient) -> Iterator[Read]:

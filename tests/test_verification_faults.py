@@ -99,7 +99,7 @@ class TestRedis:
 
 
 def assert_changes_are_seen(servers: Deployment) -> None:
-    """A key that was good all the time is disabled, and the answer to that is the end of it on both servers."""
+    """Assert that a key is invalid on both servers once the response to its being disabled has arrived."""
     with (
         servers.strict.client("internal") as v2,
         Bot(servers.strict.internal_port) as strict,

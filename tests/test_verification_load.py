@@ -1,4 +1,4 @@
-"""What thousands of verifications at once add up to: uses, day counts, limits and quotas, to the last one."""
+"""Thousands of verifications at once: uses, day counts, limits and quotas are exact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from maim.server.rsgi import MAX_BATCHES
+from internal_api.fastpath.batches import MAX_CONCURRENT_BATCHES
 from tests.support.bots import Bot, Told
 from tests.support.http import answers
 from tests.support.instances import wait_until
@@ -56,7 +56,7 @@ class Made:
 
 
 def make(v2: httpx.Client, *, keys: int = 1, agent: dict[str, Any] | None = None, **key: Any) -> Made:
-    """Makes an agent and its keys, with these fields."""
+    """Make an agent and its keys, with these fields."""
     tenant = {"tenant_name": f"tenant {secrets.token_hex(4)}", "tenant_type": "enterprise"}
     owner = {"tenant_id": v2.post("/api/v2/tenants", json=tenant).json()["data"]["id"]}
     made_agent = v2.post("/api/v2/agents", json={**owner, "name": "agent", **(agent or {})}).json()["data"]
@@ -67,7 +67,7 @@ def make(v2: httpx.Client, *, keys: int = 1, agent: dict[str, Any] | None = None
 
 
 def validate_at_once(servers: Sequence[MaimServer], asked: Sequence[str]) -> list[Told]:
-    """Validates all of these secrets, THREADS at a time, each thread on a connection to one of the servers."""
+    """Validate all of these secrets, THREADS at a time, each thread on a connection to one of the servers."""
     ready = threading.Barrier(THREADS)
 
     def run(number: int) -> list[Told]:
@@ -85,7 +85,7 @@ def usage_count(v2: httpx.Client, key_id: str) -> int:
 
 
 def uses_of_days(v2: httpx.Client, path: str) -> int:
-    """The sum of the day counts of yesterday and today, since a test may run into the next day."""
+    """Return the sum of the day counts of yesterday and today, since a test may run into the next day."""
     now = datetime.now(UTC)
     days = {"from": f"{now - timedelta(days=1):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
     usage: dict[str, Any] = v2.get(f"{path}/usage", params=days).json()["data"]
@@ -93,7 +93,7 @@ def uses_of_days(v2: httpx.Client, path: str) -> int:
 
 
 class TestUses:
-    def test_ten_thousand_at_once_are_ten_thousand(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+    def test_ten_thousand_concurrent_uses_are_all_counted(self, servers: list[MaimServer], v2: httpx.Client) -> None:
         made = make(v2)
         (key_id,) = made.key_ids
         began = datetime.now(UTC)
@@ -107,7 +107,7 @@ class TestUses:
         for path in (f"api-keys/{key_id}", f"agents/{made.agent_id}", f"tenants/{made.tenant_id}"):
             assert uses_of_days(v2, f"/api/v2/{path}") == 10_000, path
 
-    def test_sigterm_loses_none(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+    def test_sigterm_loses_no_use(self, servers: list[MaimServer], v2: httpx.Client) -> None:
         made = make(v2)
         stopped = servers[-1]
 
@@ -165,7 +165,7 @@ def asking(maim: MaimServer, secret: str) -> Iterator[list[float]]:
 
 
 class TestLimits:
-    def test_a_hundred_a_minute_are_a_hundred(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+    def test_exactly_a_hundred_uses_a_minute_pass(self, servers: list[MaimServer], v2: httpx.Client) -> None:
         made = make(v2, rate_limit={"limit": 100, "window_seconds": 60})
 
         told = validate_at_once(servers, made.secrets * 1000)
@@ -198,7 +198,9 @@ class TestLimits:
 class TestColdKey:
     CLIENTS = 50
 
-    def test_is_looked_up_once_for_all_who_ask(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+    def test_uncached_key_is_read_once_for_concurrent_requests(
+        self, servers: list[MaimServer], v2: httpx.Client
+    ) -> None:
         made = make(v2)
         ready = threading.Barrier(self.CLIENTS)
 
@@ -212,12 +214,12 @@ class TestColdKey:
 
         assert Counter(each.code for each in told) == {"VALID": self.CLIENTS}
         # Two, when a second question went its own way before the first was answered.
-        assert 1 <= read() <= MAX_BATCHES
+        assert 1 <= read() <= MAX_CONCURRENT_BATCHES
 
 
 @contextmanager
 def rows_read(maim: MaimServer, table: str) -> Iterator[Any]:
-    """How many rows of a table MariaDB reads meanwhile, as a function to call when it is over."""
+    """Yield a function that returns the number of a table's rows that MariaDB has read in the block."""
     import MySQLdb
 
     parts = urlsplit(maim.environment["DATABASE_URL"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +19,7 @@ from core import audit, primary
 from core.actor import Actor
 from core.db import retry_if_disconnected, transactional
 from core.errors import Invalid, Unauthenticated
+from core.prepared import prepared_sql
 from core.text import fold
 
 REFRESH_RACE = timedelta(seconds=10)
@@ -90,7 +91,7 @@ _USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivatio
 
 @retry_if_disconnected
 def _user_of_session(session_id: str) -> User | None:
-    rows = primary.fetch_all(_user_of_session_sql(), [session_id])
+    rows = primary.fetch_all(_select_by_session(), [session_id])
     if not rows:
         return None
     *texts, is_active, deactivations = rows[0]
@@ -98,10 +99,9 @@ def _user_of_session(session_id: str) -> User | None:
     return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
 
 
-@cache
-def _user_of_session_sql() -> str:
-    """Return the SQL as the ORM writes it, cached because every request of a signed-in user runs it."""
-    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS).query.sql_with_params()[0]
+@prepared_sql
+def _select_by_session() -> QuerySet[User, Any]:
+    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS)
 
 
 def refresh(*, refresh_token: str) -> TokenPair:

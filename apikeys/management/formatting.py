@@ -13,7 +13,7 @@ from django.utils import timezone
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
 from apikeys.permissions import Requirement
-from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Room, Verdict
+from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Remaining, Verdict
 from core.commands.formatting import format_record, format_table
 from core.http.responses import utc_text
 from core.limits import Period
@@ -58,10 +58,10 @@ def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[
     reached: how much is left tells.
     """
     facts = verdict.facts
-    has_permission = facts.grants.meet(requirement) if verdict.is_good and facts and requirement else None
+    has_permission = facts.grants.satisfy(requirement) if verdict.is_valid and facts and requirement else None
     code = PERMISSION_MISSING if has_permission is False else verdict.code
     return {
-        "valid": verdict.is_good,
+        "valid": verdict.is_valid,
         "code": code,
         "explanation": None if code == VALID else str(EXPLANATIONS[code]),
         "has_permission": has_permission,
@@ -73,9 +73,9 @@ def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[
         "permissions": facts and list(facts.permissions),
         "status": facts and facts.key_status,
         "expires_at": utc_text(facts.expires_at) if facts and facts.expires_at else None,
-        "good_until": utc_text(facts.good_until) if facts and facts.good_until else None,
-        "rate_limit": _room(verdict.standing.rate_limit, is_known=bool(settings.REDIS_URL)),
-        "quota": _room(verdict.standing.quota),
+        "good_until": utc_text(facts.valid_until) if facts and facts.valid_until else None,
+        "rate_limit": _room(verdict.limit_status.rate_limit, is_known=bool(settings.REDIS_URL)),
+        "quota": _room(verdict.limit_status.quota),
     }
 
 
@@ -100,7 +100,7 @@ def verdict_record(document: Mapping[str, Any]) -> str:
     return format_record(members)
 
 
-def _room(room: Room | None, *, is_known: bool = True) -> dict[str, Any] | None:
+def _room(room: Remaining | None, *, is_known: bool = True) -> dict[str, Any] | None:
     """What is left of a limit; without Redis, rate limits are counted where no command can see it."""
     if room is None:
         return None

@@ -1,4 +1,4 @@
-"""What a bot is told of a key."""
+"""Requests about a key, as bots send them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.client import SurfaceClient
 
 
 def validate(api_key: str, **fields: Any) -> dict[str, Any]:
-    """The data of validate-api-key's answer."""
+    """Return the data of a response of validate-api-key."""
     response = SurfaceClient(INTERNAL).send("POST", "/api/v2/auth/validate-api-key", {"api_key": api_key, **fields})
     assert response.status_code == 200, response.content
     data: dict[str, Any] = response.json()["data"]
@@ -17,12 +17,12 @@ def validate(api_key: str, **fields: Any) -> dict[str, Any]:
 
 
 def code_of(api_key: str, **fields: Any) -> str:
-    """VALID, or why the key is not good."""
+    """Return VALID, or the code of the reason why the key is not valid."""
     return str(validate(api_key, **fields)["code"])
 
 
 def report_leak(api_key: str, **fields: Any) -> dict[str, Any]:
-    """The whole answer to a report of a leak."""
+    """Report a leak and return the whole response."""
     response = SurfaceClient(INTERNAL).send("POST", "/api/v2/auth/report-leaked-key", {"api_key": api_key, **fields})
     assert response.status_code == 200, response.content
     answer: dict[str, Any] = response.json()

@@ -5,7 +5,7 @@ import pytest
 from agents.models import Agent
 from apikeys.services import IssuedKey
 from apikeys.tests.doors import DOORS, ENVELOPED, KeyDoor
-from apikeys.tests.worker import Scene, Worker
+from apikeys.tests.worker import Data, Worker
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, make_key
 
@@ -43,5 +43,5 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 
 @pytest.fixture
-def scene(alice: Person) -> Scene:
-    return Scene(alice)
+def data(alice: Person) -> Data:
+    return Data(alice)

@@ -1,4 +1,4 @@
-"""Facts of keys that are in no database, and a monotonic clock that stands still."""
+"""Facts of keys that are in no database, and a clock that stands still."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apikeys.verification import VALID, KeyFacts
 
 
 class StoppedClock:
-    """In place of `time` in a module: `monotonic` moves when told to, and `sleep` moves it."""
+    """A substitute for the module `time`, whose clock only a test or `sleep` moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -22,7 +22,7 @@ class StoppedClock:
 
 
 def facts(key_id: str = "key_1", agent_id: str = "agent_1", tenant_id: str = "tenant_1", **fields: Any) -> KeyFacts:
-    """Facts of a good key without limits."""
+    """Return the facts of a valid key without limits."""
     given: dict[str, Any] = {
         "key_id": key_id,
         "key_name": "key",
@@ -33,11 +33,11 @@ def facts(key_id: str = "key_1", agent_id: str = "agent_1", tenant_id: str = "te
         "permissions": (),
         "grants": Grants(()),
         "networks": (),
-        "pools": None,
+        "limits": None,
         "key_status": "active",
-        "lasting_code": VALID,
+        "static_code": VALID,
         "expires_at": None,
-        "good_until": None,
+        "valid_until": None,
         "rotated_secret_id": None,
         **fields,
     }

@@ -1,4 +1,4 @@
-"""Limits, uses of them, and what limiters are tested with."""
+"""Limits, and helpers for tests of limiters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django.utils import timezone
 from time_machine import travel
 
 from apikeys.verification.limits import Limiter, RedisLimiter, Use
-from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Standing
+from apikeys.verification.verdicts import Limits, LimitStatus, Quota, RateLimit
 from core.limits import Period
 
 WAIT = 30
@@ -28,86 +28,86 @@ needs_redis = pytest.mark.skipif(not django_settings.REDIS_URL, reason="no REDIS
 
 
 def redis_limiter() -> RedisLimiter:
-    """A limiter in the Redis of this run, with a connection of its own."""
+    """Return a limiter in the Redis of this run, with a connection of its own."""
     assert django_settings.REDIS_URL
     return RedisLimiter(django_settings.REDIS_URL)
 
 
 class Stored:
-    """What a limiter keeps in Redis of one subject."""
+    """The keys in Redis that a limiter has for one subject."""
 
     def __init__(self, limiter: RedisLimiter, subject: str) -> None:
         self._redis = _commands(limiter)
         self._keys: list[bytes] = self._redis.keys(f"*{subject}*")
 
     def seconds_left(self) -> list[int]:
-        """How much longer each of its keys is kept, the shortest first."""
+        """Return the seconds until each key expires, in ascending order."""
         return sorted(self._redis.ttl(key) for key in self._keys)
 
     def add_an_older_use(self, *, seconds: int) -> None:
-        """Adds a use to its window, so long before the oldest that is there."""
+        """Add a use to its window, so long before the oldest that is there."""
         (window,) = self._keys
         self._redis.lpush(window, int(self._redis.lindex(window, 0)) - seconds * 1_000_000)
 
     def lose(self) -> None:
-        """Loses all of it."""
+        """Delete all of them."""
         self._redis.delete(*self._keys)
 
 
 def break_connection(limiter: RedisLimiter) -> None:
-    """Has Redis close the connection that a limiter holds."""
+    """Make Redis close the connection that a limiter holds."""
     _commands(redis_limiter()).client_kill_filter(_id=_commands(limiter).client_id())
 
 
 def _commands(limiter: RedisLimiter) -> Any:
-    """The commands of a limiter's Redis. redis-py's types say of each that its answer may have to be awaited."""
+    """Return a limiter's Redis client as Any, because redis-py's types say that its replies may have to be awaited."""
     return limiter._redis
 
 
 def fresh(kind: str = "key") -> str:
-    """The id of something that no limiter has seen."""
+    """Return the id of something that no limiter has seen."""
     return f"{kind}_{uuid4().hex[:12]}"
 
 
-def rate(limit: int, window_seconds: int = MINUTE, subject: str | None = None) -> RatePool:
-    return RatePool(subject or fresh(), limit, window_seconds)
+def rate(limit: int, window_seconds: int = MINUTE, subject: str | None = None) -> RateLimit:
+    return RateLimit(subject or fresh(), limit, window_seconds)
 
 
-def quota(limit: int, period: Period = Period.DAY, subject: str | None = None) -> QuotaPool:
-    return QuotaPool(subject or fresh(), limit, period)
+def quota(limit: int, period: Period = Period.DAY, subject: str | None = None) -> Quota:
+    return Quota(subject or fresh(), limit, period)
 
 
-def pools(*limits: RatePool | QuotaPool, tenant_id: str = "tenant_1") -> Pools:
-    """What a key's use counts against."""
-    return Pools(
+def limits(*several: RateLimit | Quota, tenant_id: str = "tenant_1") -> Limits:
+    """Return the limits of a key."""
+    return Limits(
         tenant_id,
-        tuple(limit for limit in limits if isinstance(limit, RatePool)),
-        tuple(limit for limit in limits if isinstance(limit, QuotaPool)),
+        tuple(limit for limit in several if isinstance(limit, RateLimit)),
+        tuple(limit for limit in several if isinstance(limit, Quota)),
     )
 
 
-def take(limiter: Limiter, *limits: RatePool | QuotaPool, consume: bool = True) -> Standing:
-    """One use."""
-    (standing,) = limiter.take([Use(pools(*limits), consume)])
-    return standing
+def take(limiter: Limiter, *several: RateLimit | Quota, consume: bool = True) -> LimitStatus:
+    """Count one use."""
+    (status,) = limiter.take([Use(limits(*several), consume)])
+    return status
 
 
-def passes(limiter: Limiter, *limits: RatePool | QuotaPool, of: int) -> int:
-    """How many of so many uses pass."""
-    return sum(not take(limiter, *limits).is_over for _ in range(of))
+def passes(limiter: Limiter, *several: RateLimit | Quota, of: int) -> int:
+    """Return how many of so many uses pass."""
+    return sum(not take(limiter, *several).is_exceeded for _ in range(of))
 
 
-def left(standing: Standing) -> tuple[int | None, int | None]:
-    """What is left of the strictest rate limit and quota."""
+def left(status: LimitStatus) -> tuple[int | None, int | None]:
+    """Return the remaining uses of the strictest rate limit and quota."""
     return (
-        None if standing.rate_limit is None else standing.rate_limit.remaining,
-        None if standing.quota is None else standing.quota.remaining,
+        None if status.rate_limit is None else status.rate_limit.remaining,
+        None if status.quota is None else status.quota.remaining,
     )
 
 
 @contextmanager
 def later(limiter: Limiter, *, seconds: float) -> Iterator[None]:
-    """So long after now: at once where our clock counts, and in real time where Redis' does."""
+    """Run the block so many seconds later: at once by our clock, or in real time if Redis' clock counts."""
     if isinstance(limiter, RedisLimiter):
         time.sleep(seconds)
     with travel(timezone.now() + timedelta(seconds=seconds), tick=False):
@@ -115,7 +115,7 @@ def later(limiter: Limiter, *, seconds: float) -> Iterator[None]:
 
 
 def in_threads(number: int, function: Callable[[], Any]) -> list[Any]:
-    """Runs the function in so many threads at once, each on a connection of its own; the results."""
+    """Run the function in so many threads at once, each with a connection of its own, and return the results."""
     ready = threading.Barrier(number, timeout=WAIT)
 
     def run() -> Any:
@@ -130,8 +130,8 @@ def in_threads(number: int, function: Callable[[], Any]) -> list[Any]:
 
 
 @contextmanager
-def a_deaf_server() -> Iterator[tuple[int, list[socket.socket]]]:
-    """A port that takes connections and says nothing; its number, and the connections so far."""
+def silent_server() -> Iterator[tuple[int, list[socket.socket]]]:
+    """Open a port that accepts connections and never answers. Yield its number and the connections so far."""
     connections: list[socket.socket] = []
 
     def accept() -> None:

@@ -18,8 +18,8 @@ from apikeys import keyformat, services, verification
 from apikeys.bulk_import import MEASURED_FIELDS, SAID_FIELDS, KnownKey, adopt_keys, forget_unknown, has_secret
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
-from apikeys.tests.worker import Scene, Worker, queries
-from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, UNKNOWN, VALID, Ask
+from apikeys.tests.worker import Data, Worker, queries
+from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, UNKNOWN, VALID, VerificationRequest
 from core import epoch
 from core.models import AuditEntry, Invalidation
 from tests.support.people import OPERATOR, Person, make_agent
@@ -265,9 +265,9 @@ class TestChangedKeys:
         worker.renew()
 
         assert invalidated() == [known.key.id]
-        assert worker.engine.recall(Ask(known.secret)) is None
+        assert worker.engine.verify_cached(VerificationRequest(known.secret)) is None
         assert worker.engine.verify(known.secret) != before
-        assert worker.engine.recall(Ask(other.secret)) is not None
+        assert worker.engine.verify_cached(VerificationRequest(other.secret)) is not None
 
     def test_that_are_the_same_are_no_change(self, agent: Agent) -> None:
         known = here(agent, permissions=["chat"], expires_at=NOON)
@@ -376,14 +376,14 @@ class TestForgettingTheUnknown:
 
         assert worker.code(known.secret) == VALID
 
-    def test_all_else_is_looked_up_again_too(self, worker: Worker, scene: Scene) -> None:
-        assert worker.code(scene.secret) == VALID
+    def test_all_else_is_looked_up_again_too(self, worker: Worker, data: Data) -> None:
+        assert worker.code(data.secret) == VALID
 
         forget_unknown()
         worker.renew()
 
-        assert worker.engine.recall(Ask(scene.secret)) is None
-        assert worker.code(scene.secret) == VALID
+        assert worker.engine.verify_cached(VerificationRequest(data.secret)) is None
+        assert worker.code(data.secret) == VALID
 
     def test_it_returns_when_no_worker_answers_from_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[float] = []

@@ -1,4 +1,4 @@
-"""Uses summed in memory: none lost and none twice, whatever the threads, the days and the database do."""
+"""The counter of uses: none is lost and none counted twice, whatever threads, days and the database do."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def counter() -> UseCounter:
 
 @pytest.fixture
 def key(alice: Person) -> KeyFacts:
-    """A key of Alice's."""
+    """The facts of a key of Alice's."""
     return known(make_key(make_agent(alice.tenant)).key)
 
 
 def known(key: ApiKey, secret: KeySecret | None = None) -> KeyFacts:
-    """What the engine knows of a key, by its current secret or by one that was rotated out."""
+    """Return the facts of a key, by its current secret or by one that was rotated out."""
     return facts(key.id, key.agent_id, key.tenant_id, rotated_secret_id=secret.pk if secret else None)
 
 
 def count_of(key: KeyFacts) -> tuple[int, datetime | None]:
-    """A key's uses, and its last."""
+    """Return the number of a key's uses, and the time of the last."""
     row = ApiKey.unscoped.get(pk=key.key_id)
     return row.usage_count, row.last_used_at
 
@@ -60,7 +60,7 @@ def by_day(subject: str) -> dict[date, int]:
 def refusing(
     refused: list[str], *, when: Callable[[str], bool], error: Exception | None = None
 ) -> AbstractContextManager[None]:
-    """The database does not take these statements, which are kept in `refused`."""
+    """Make the database refuse some statements, and append them to `refused`."""
 
     def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
         if when(sql):
@@ -74,7 +74,7 @@ def refusing(
 
 @contextmanager
 def committing_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The database carries out each commit, and breaks off before it says so."""
+    """Make the database carry out each commit and then break the connection."""
     commit = BaseDatabaseWrapper.commit
 
     def commit_and_break_off(wrapper: BaseDatabaseWrapper) -> None:
@@ -98,7 +98,7 @@ class TestSums:
         for subject in (key.key_id, key.agent_id, key.tenant_id):
             assert by_day(subject) == {NOON.date(): 4}
 
-    def test_nothing_is_written_before_it_is_time(self, counter: UseCounter, key: KeyFacts) -> None:
+    def test_counting_makes_no_query(self, counter: UseCounter, key: KeyFacts) -> None:
         with CaptureQueriesContext(connection) as captured:
             for _ in range(100):
                 counter.count(key, NOON)
@@ -106,7 +106,7 @@ class TestSums:
         assert len(captured) == 0
         assert count_of(key) == (0, None)
 
-    def test_many_keys_take_few_statements(self, counter: UseCounter, alice: Person) -> None:
+    def test_many_keys_are_written_in_as_few_statements_as_one(self, counter: UseCounter, alice: Person) -> None:
         agent = make_agent(alice.tenant)
         keys = [known(make_key(agent).key) for _ in range(20)]
         with CaptureQueriesContext(connection) as few:
@@ -121,10 +121,10 @@ class TestSums:
         assert len(many) == len(few)
         assert [count_of(key)[0] for key in keys] == [2] + [1] * 19
 
-    def test_more_keys_than_go_at_once_are_all_written(
+    def test_more_keys_than_a_batch_holds_are_all_written(
         self, counter: UseCounter, alice: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counting, "KEYS_AT_ONCE", 2)
+        monkeypatch.setattr(counting, "MAX_BATCH_SIZE", 2)
         agent = make_agent(alice.tenant)
         keys = [known(make_key(agent).key) for _ in range(5)]
 
@@ -135,13 +135,13 @@ class TestSums:
         assert [count_of(key)[0] for key in keys] == [1] * 5
         assert by_day(agent.id) == {NOON.date(): 5}
 
-    def test_nothing_to_write_is_no_query(self, counter: UseCounter) -> None:
+    def test_writing_nothing_makes_no_query(self, counter: UseCounter) -> None:
         with CaptureQueriesContext(connection) as captured:
             counter.write()
 
         assert len(captured) == 0
 
-    def test_uses_of_what_is_gone_hold_up_nobody(self, counter: UseCounter, key: KeyFacts) -> None:
+    def test_uses_of_deleted_keys_do_not_block_others(self, counter: UseCounter, key: KeyFacts) -> None:
         counter.count(facts("key_gone", "agent_gone", "tenant_gone", rotated_secret_id=12345), NOON)
         counter.count(key, NOON)
 
@@ -151,7 +151,7 @@ class TestSums:
 
 
 class TestDays:
-    def test_are_those_of_utc_to_the_microsecond(self, counter: UseCounter, key: KeyFacts) -> None:
+    def test_days_begin_at_midnight_in_utc(self, counter: UseCounter, key: KeyFacts) -> None:
         for moment in (NOON, MIDNIGHT - A_MOMENT, MIDNIGHT, MIDNIGHT + timedelta(hours=1)):
             counter.count(key, moment)
         counter.write()
@@ -159,8 +159,8 @@ class TestDays:
         assert by_day(key.key_id) == {date(2026, 1, 31): 2, date(2026, 2, 1): 2}
         assert count_of(key) == (4, MIDNIGHT + timedelta(hours=1))
 
-    def test_threads_may_disagree_about_which_it_is(self, counter: UseCounter, key: KeyFacts) -> None:
-        """Who looked at the clock first need not count first."""
+    def test_uses_around_midnight_count_for_their_days_in_any_order(self, counter: UseCounter, key: KeyFacts) -> None:
+        """The thread that read the clock first need not count first."""
         for moment in (MIDNIGHT, MIDNIGHT - A_MOMENT, MIDNIGHT, MIDNIGHT - A_MOMENT):
             counter.count(key, moment)
         counter.write()
@@ -170,7 +170,7 @@ class TestDays:
 
 
 class TestSecrets:
-    def test_uses_of_one_that_was_rotated_out_are_its_and_the_keys(self, counter: UseCounter, key: KeyFacts) -> None:
+    def test_use_of_rotated_secret_counts_for_the_secret_and_the_key(self, counter: UseCounter, key: KeyFacts) -> None:
         row = ApiKey.unscoped.get(pk=key.key_id)
         current = KeySecret.objects.get(key=row)
         old = KeySecret.objects.create(key=row, digest="old", pepper_id=1, hint="0000", expires_at=MIDNIGHT)
@@ -188,9 +188,9 @@ class TestSecrets:
 
 @pytest.mark.django_db(transaction=True)
 class TestADatabaseThatRefuses:
-    """What it does not take is kept, and written once."""
+    """Uses that the database refuses are kept, and written once."""
 
-    def test_all_is_written_when_it_takes_it_again(
+    def test_kept_uses_are_written_when_the_database_is_back(
         self, counter: UseCounter, key: KeyFacts, caplog: pytest.LogCaptureFixture
     ) -> None:
         refused: list[str] = []
@@ -208,7 +208,7 @@ class TestADatabaseThatRefuses:
         assert by_day(key.key_id) == {NOON.date(): 3, MIDNIGHT.date(): 1}
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
 
-    def test_none_of_a_write_that_failed_midway_is_there(self, counter: UseCounter, key: KeyFacts) -> None:
+    def test_failed_write_leaves_nothing_behind(self, counter: UseCounter, key: KeyFacts) -> None:
         counter.count(key, NOON)
 
         with refusing([], when=lambda sql: "apikeys_dailyuse" in sql):
@@ -218,10 +218,10 @@ class TestADatabaseThatRefuses:
         counter.write()
         assert (count_of(key), by_day(key.key_id)) == ((1, NOON), {NOON.date(): 1})
 
-    def test_what_was_taken_before_it_refused_is_not_written_again(
+    def test_batches_before_the_failed_one_are_not_written_again(
         self, counter: UseCounter, alice: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(counting, "KEYS_AT_ONCE", 2)
+        monkeypatch.setattr(counting, "MAX_BATCH_SIZE", 2)
         agent = make_agent(alice.tenant)
         keys = [known(make_key(agent).key) for _ in range(6)]
         for key in keys:
@@ -240,7 +240,7 @@ class TestADatabaseThatRefuses:
         assert [count_of(key) for key in keys] == [(1, NOON)] * 6
         assert by_day(agent.id) == {NOON.date(): 6}
 
-    def test_what_it_took_is_not_written_again_though_its_answer_was_lost(
+    def test_commit_without_an_answer_is_not_repeated(
         self, counter: UseCounter, key: KeyFacts, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         counter.count(key, NOON)
@@ -253,7 +253,7 @@ class TestADatabaseThatRefuses:
         assert count_of(key) == (2, MIDNIGHT)
         assert by_day(key.key_id) == {NOON.date(): 1, MIDNIGHT.date(): 1}
 
-    def test_what_it_refused_as_read_only_is_written_on_a_fresh_connection(
+    def test_uses_refused_as_read_only_are_written_on_a_new_connection(
         self, counter: UseCounter, key: KeyFacts, caplog: pytest.LogCaptureFixture
     ) -> None:
         refused: list[str] = []
@@ -268,16 +268,14 @@ class TestADatabaseThatRefuses:
 
         assert (count_of(key), len(refused), caplog.records) == ((1, NOON), 1, [])
 
-    def test_however_long_it_refuses_memory_holds_one_sum_for_a_key_and_day(
-        self, counter: UseCounter, key: KeyFacts
-    ) -> None:
+    def test_kept_uses_are_merged_by_key_and_day(self, counter: UseCounter, key: KeyFacts) -> None:
         with refusing([], when=lambda sql: True):
             for _ in range(50):
                 counter.count(key, NOON)
                 counter.count(key, MIDNIGHT)
                 counter.write()
 
-        assert len(counter._waiting) == 2
+        assert len(counter._queue) == 2
         counter.write()
         assert by_day(key.key_id) == {NOON.date(): 50, MIDNIGHT.date(): 50}
 
@@ -312,7 +310,7 @@ class TestThreads:
 
     @pytest.fixture(autouse=True)
     def _connections_are_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As the end of a worker's process does."""
+        """Close connections, as the end of a worker's process does."""
         run = UseCounter._run
 
         def run_and_close(counter: UseCounter) -> None:
@@ -323,7 +321,7 @@ class TestThreads:
 
         monkeypatch.setattr(UseCounter, "_run", run_and_close)
 
-    def test_what_is_counted_is_written_while_it_runs(self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_started_counter_writes_by_itself(self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 0.01)
         counter = UseCounter()
         counter.start()
@@ -331,20 +329,20 @@ class TestThreads:
             counter.count(key, NOON)
             wait_until(lambda: count_of(key)[0] == 1, "the use is written")
         finally:
-            counter.end()
+            counter.stop()
 
-    def test_the_end_writes_the_rest(self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_stop_writes_the_rest(self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 600)
         counter = UseCounter()
         counter.start()
         for _ in range(3):
             counter.count(key, NOON)
 
-        counter.end()
+        counter.stop()
 
         assert count_of(key) == (3, NOON)
 
-    def test_whatever_goes_wrong_is_logged_once_and_the_next_write_takes_it_all(
+    def test_unexpected_exception_is_logged_and_the_next_write_has_all_uses(
         self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         add, faults = usage.add, iter([ZeroDivisionError("one of ours")])
@@ -364,12 +362,12 @@ class TestThreads:
             counter.count(key, MIDNIGHT)
             wait_until(lambda: count_of(key)[0] == 2, "both uses are written")
         finally:
-            counter.end()
+            counter.stop()
 
         assert by_day(key.key_id) == {NOON.date(): 1, MIDNIGHT.date(): 1}
         (record,) = caplog.records
         assert (record.levelno, record.name) == (logging.ERROR, "maim.keys")
         assert record.exc_info is not None
 
-    def test_less_than_a_second_is_lost_with_a_process(self) -> None:
+    def test_killed_process_loses_less_than_a_second(self) -> None:
         assert counting.WRITE_EVERY_SECONDS < 1

@@ -1,4 +1,4 @@
-"""What the judge says when nobody can tell: the database or Redis is away."""
+"""Verification while the database or Redis is unavailable."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from time_machine import travel
 
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from apikeys.tests.worker import Scene, Worker, counts_away, database_away, queries
-from apikeys.verification import DISABLED, EXPIRED, NOT_FROM_HERE, UNAVAILABLE, VALID, Ask, Verdict
+from apikeys.tests.worker import Data, Worker, counts_away, database_away, queries
+from apikeys.verification import (
+    ADDRESS_NOT_ALLOWED,
+    DISABLED,
+    EXPIRED,
+    UNAVAILABLE,
+    VALID,
+    Verdict,
+    VerificationRequest,
+)
 from core.epoch import LEASE_SECONDS
 from tests.support.instances import free_port
 
@@ -23,188 +31,190 @@ NEVER_ISSUED = keyformat.generate("tenant_000000000000", "agent_000000000000")
 A_DAY = {"limit": 100, "period": "day"}
 
 
-class TestDatabaseAway:
-    def test_nobody_can_tell(self, worker: Worker, scene: Scene) -> None:
+class TestDatabaseUnavailable:
+    def test_verdict_is_unavailable_until_the_database_answers(self, worker: Worker, data: Data) -> None:
         with database_away():
-            assert worker.code(scene.secret) == UNAVAILABLE
+            assert worker.code(data.secret) == UNAVAILABLE
             assert worker.code(NEVER_ISSUED) == UNAVAILABLE, "not that it is unknown"
-        assert worker.code(scene.secret) == VALID
+        assert worker.code(data.secret) == VALID
 
-    def test_what_is_remembered_is_told_as_long_as_the_lease_is_good(self, worker: Worker, scene: Scene) -> None:
-        worker.code(scene.secret)
+    def test_cached_verdict_is_served_until_the_lease_expires(self, worker: Worker, data: Data) -> None:
+        worker.code(data.secret)
 
         with database_away():
-            assert worker.code(scene.secret) == VALID
+            assert worker.code(data.secret) == VALID
             worker.clock.now += LEASE_SECONDS
-            assert worker.code(scene.secret) == UNAVAILABLE
+            assert worker.code(data.secret) == UNAVAILABLE
 
-    def test_it_is_not_asked_any_more_once_the_lease_is_lost(self, worker: Worker, scene: Scene) -> None:
-        worker.code(scene.secret)
+    def test_database_is_not_queried_once_the_lease_is_lost(self, worker: Worker, data: Data) -> None:
+        worker.code(data.secret)
         worker.lose()
 
         with queries(0):
-            assert worker.code(scene.secret) == UNAVAILABLE
+            assert worker.code(data.secret) == UNAVAILABLE
             assert worker.code(NEVER_ISSUED) == UNAVAILABLE
-            assert worker.engine.recall(Ask(scene.secret)) == Verdict(UNAVAILABLE)
+            assert worker.engine.verify_cached(VerificationRequest(data.secret)) == Verdict(UNAVAILABLE)
         worker.renew()
-        assert worker.code(scene.secret) == VALID
+        assert worker.code(data.secret) == VALID
 
     @pytest.mark.parametrize("how", ["verify", "recall"])
-    def test_within_the_time_that_is_granted_the_last_verdict_is_served_as_stale(
-        self, worker: Worker, scene: Scene, settings: Any, how: str
+    def test_last_verdict_is_served_as_stale_within_the_setting(
+        self, worker: Worker, data: Data, settings: Any, how: str
     ) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        fresh = worker.engine.verify(scene.secret)
+        fresh = worker.engine.verify(data.secret)
 
         def verdict() -> Verdict | None:
-            ask = Ask(scene.secret)
-            return worker.engine.recall(ask) if how == "recall" else worker.engine.verify_all([ask])[0]
+            ask = VerificationRequest(data.secret)
+            return worker.engine.verify_cached(ask) if how == "recall" else worker.engine.verify_all([ask])[0]
 
         worker.lose(59.9)
         assert verdict() == fresh._replace(stale=True)
         worker.clock.now += 0.1
         assert verdict() == Verdict(UNAVAILABLE)
 
-    def test_in_the_first_second_too_where_asking_failed(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_last_verdict_is_served_as_stale_when_a_query_fails(
+        self, worker: Worker, data: Data, settings: Any
+    ) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        fresh = worker.engine.verify(scene.secret)
+        fresh = worker.engine.verify(data.secret)
         worker.clock.now += LEASE_SECONDS
 
         with database_away():
-            assert worker.engine.verify(scene.secret) == fresh._replace(stale=True)
+            assert worker.engine.verify(data.secret) == fresh._replace(stale=True)
 
-    def test_a_stale_verdict_is_judged_as_of_now(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_stale_verdict_checks_expiry_and_address_as_of_now(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        scene.change(expires_at=NOON, allowed_networks=["10.0.0.0/8"])
+        data.change(expires_at=NOON, allowed_networks=["10.0.0.0/8"])
         worker.renew()
         inside = ip_address("10.0.0.1")
-        worker.code(scene.secret)
+        worker.code(data.secret)
         worker.lose()
 
         with travel(NOON - timedelta(seconds=1), tick=False):
-            assert worker.engine.verify(scene.secret, inside)[0::3] == (VALID, True)
-            assert worker.engine.verify(scene.secret)[0::3] == (NOT_FROM_HERE, True)
+            assert worker.engine.verify(data.secret, inside)[0::3] == (VALID, True)
+            assert worker.engine.verify(data.secret)[0::3] == (ADDRESS_NOT_ALLOWED, True)
         with travel(NOON, tick=False):
-            assert worker.engine.verify(scene.secret, inside)[0::3] == (EXPIRED, True)
+            assert worker.engine.verify(data.secret, inside)[0::3] == (EXPIRED, True)
 
-    def test_who_was_never_seen_has_no_last_verdict(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_key_that_was_never_cached_has_no_stale_verdict(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
         worker.code(NEVER_ISSUED)
         worker.lose()
 
-        assert worker.code(scene.secret) == UNAVAILABLE
+        assert worker.code(data.secret) == UNAVAILABLE
         assert worker.code(NEVER_ISSUED) == UNAVAILABLE, "it may have been issued since"
 
-    def test_uses_are_counted_and_written_when_it_is_back(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_uses_are_written_when_the_database_is_back(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        worker.code(scene.secret)
+        worker.code(data.secret)
         worker.lose()
 
-        worker.code(scene.secret, use=True)
-        worker.engine.recall(Ask(scene.secret, use=True))
+        worker.code(data.secret, use=True)
+        worker.engine.verify_cached(VerificationRequest(data.secret, use=True))
 
         assert worker.uses() == 2
 
-    def test_a_quota_that_cannot_begin_fails_as_limits_do(self, worker: Worker, scene: Scene, settings: Any) -> None:
-        """Its number begins with what the database has counted."""
-        scene.change(quota=A_DAY)
+    def test_quota_that_cannot_start_fails_as_the_setting_says(self, worker: Worker, data: Data, settings: Any) -> None:
+        """The quota starts at what the database has counted."""
+        data.change(quota=A_DAY)
         worker.renew()
         with counts_away():
-            assert worker.code(scene.secret, use=True) == UNAVAILABLE
+            assert worker.code(data.secret, use=True) == UNAVAILABLE
             settings.LIMITS_FAIL_OPEN = True
-            assert worker.code(scene.secret, use=True) == VALID
-        assert worker.code(scene.secret, use=True) == VALID
+            assert worker.code(data.secret, use=True) == VALID
+        assert worker.code(data.secret, use=True) == VALID
 
 
-class TestLastKnown:
-    """What is said without asking anybody, where nobody has answered in time."""
+class TestVerifyStale:
+    """`verify_stale` is for requests that have timed out."""
 
     @pytest.fixture
-    def limited(self, scene: Scene) -> str:
-        return scene.another(quota=A_DAY)
+    def limited(self, data: Data) -> str:
+        return data.another(quota=A_DAY)
 
-    def test_under_a_good_lease_it_is_the_truth(self, worker: Worker, scene: Scene) -> None:
-        fresh = worker.engine.verify(scene.secret)
+    def test_verdict_is_not_stale_under_a_valid_lease(self, worker: Worker, data: Data) -> None:
+        fresh = worker.engine.verify(data.secret)
 
-        assert worker.engine.last_known(Ask(scene.secret, use=True)) == fresh
+        assert worker.engine.verify_stale(VerificationRequest(data.secret, use=True)) == fresh
 
-    def test_then_it_is_stale_for_as_long_as_that_is_granted(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_verdict_is_stale_within_the_setting(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        fresh = worker.engine.verify(scene.secret)
+        fresh = worker.engine.verify(data.secret)
 
         worker.lose(59.9)
-        assert worker.engine.last_known(Ask(scene.secret)) == fresh._replace(stale=True)
+        assert worker.engine.verify_stale(VerificationRequest(data.secret)) == fresh._replace(stale=True)
         worker.clock.now += 0.1
-        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(UNAVAILABLE)
+        assert worker.engine.verify_stale(VerificationRequest(data.secret)) == Verdict(UNAVAILABLE)
 
-    def test_or_nothing_where_nothing_is_granted(self, worker: Worker, scene: Scene) -> None:
-        worker.code(scene.secret)
+    def test_verdict_is_unavailable_where_the_setting_is_zero(self, worker: Worker, data: Data) -> None:
+        worker.code(data.secret)
         worker.clock.now += LEASE_SECONDS
 
-        assert worker.engine.last_known(Ask(scene.secret)) == Verdict(UNAVAILABLE)
+        assert worker.engine.verify_stale(VerificationRequest(data.secret)) == Verdict(UNAVAILABLE)
 
     @pytest.mark.parametrize("lease", ["good", "over"])
-    def test_a_use_of_a_key_with_limits_follows_their_setting(
+    def test_use_of_key_with_limits_follows_limits_fail(
         self, worker: Worker, limited: str, settings: Any, lease: str
     ) -> None:
         settings.SERVE_STALE_SECONDS = 60
         worker.code(limited)
         worker.lose(0 if lease == "over" else -LEASE_SECONDS)
-        used, asked = Ask(limited, use=True), Ask(limited)
+        used, asked = VerificationRequest(limited, use=True), VerificationRequest(limited)
 
-        assert worker.engine.last_known(used) == Verdict(UNAVAILABLE)
-        assert worker.engine.last_known(asked).code == VALID
+        assert worker.engine.verify_stale(used) == Verdict(UNAVAILABLE)
+        assert worker.engine.verify_stale(asked).code == VALID
         settings.LIMITS_FAIL_OPEN = True
-        found = worker.engine.last_known(used)
-        assert (found.code, found.standing.quota, found.stale) == (VALID, None, lease == "over")
+        found = worker.engine.verify_stale(used)
+        assert (found.code, found.limit_status.quota, found.stale) == (VALID, None, lease == "over")
 
-    def test_that_a_key_is_not_good_is_told_whatever_its_limits(self, worker: Worker, scene: Scene) -> None:
-        scene.change(quota=A_DAY, status="disabled")
+    def test_invalid_key_is_rejected_whatever_its_limits(self, worker: Worker, data: Data) -> None:
+        data.change(quota=A_DAY, status="disabled")
         worker.renew()
-        worker.code(scene.secret)
+        worker.code(data.secret)
 
-        assert worker.engine.last_known(Ask(scene.secret, use=True)).code == DISABLED
+        assert worker.engine.verify_stale(VerificationRequest(data.secret, use=True)).code == DISABLED
 
-    def test_nothing_is_asked_and_nothing_counted(
-        self, worker: Worker, scene: Scene, limited: str, settings: Any
+    def test_stale_verdict_takes_no_query_and_counts_nothing(
+        self, worker: Worker, data: Data, limited: str, settings: Any
     ) -> None:
         settings.LIMITS_FAIL_OPEN = True
-        worker.engine.verify_all([Ask(scene.secret), Ask(limited)])
+        worker.engine.verify_all([VerificationRequest(data.secret), VerificationRequest(limited)])
 
         with queries(0):
-            for secret in (scene.secret, limited, NEVER_ISSUED):
-                worker.engine.last_known(Ask(secret, use=True))
+            for secret in (data.secret, limited, NEVER_ISSUED):
+                worker.engine.verify_stale(VerificationRequest(secret, use=True))
 
         assert worker.uses() == 0
-        quota = worker.engine.verify(limited).standing.quota
+        quota = worker.engine.verify(limited).limit_status.quota
         assert quota is not None
         assert quota.remaining == A_DAY["limit"]
 
 
 @pytest.mark.django_db(transaction=True)
 class TestBrokenConnections:
-    """One that broke while it was idle says nothing of the database."""
+    """A connection that broke while it was idle says nothing about the database."""
 
-    def test_the_question_is_put_once_more_on_a_fresh_one(self, scene: Scene, worker: Worker) -> None:
+    def test_query_is_repeated_once_on_a_new_connection(self, data: Data, worker: Worker) -> None:
         connection.ensure_connection()
         before = connection.connection
 
         with database_away(times=1) as refused:
-            assert worker.code(scene.secret) == VALID
+            assert worker.code(data.secret) == VALID
 
         assert len(refused) == 1
         assert connection.connection is not before
 
-    def test_but_no_oftener(self, scene: Scene, worker: Worker) -> None:
+    def test_query_is_not_repeated_twice(self, data: Data, worker: Worker) -> None:
         with database_away() as refused:
-            assert worker.code(scene.secret) == UNAVAILABLE
+            assert worker.code(data.secret) == UNAVAILABLE
 
         assert len(refused) == 2
         assert connection.connection is None, "the next one begins afresh"
-        assert worker.code(scene.secret) == VALID
+        assert worker.code(data.secret) == VALID
 
     @pytest.mark.skipif("connection.vendor != 'mysql'", reason="SQLite has no connections to lose")
-    def test_a_connection_that_the_server_has_really_closed(self, scene: Scene, worker: Worker) -> None:
+    def test_connection_closed_by_the_server_is_replaced(self, data: Data, worker: Worker) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT CONNECTION_ID()")
             (number,) = cursor.fetchone()
@@ -213,10 +223,10 @@ class TestBrokenConnections:
             cursor.execute(f"KILL {number}")
         killer.close()
 
-        assert worker.code(scene.secret) == VALID
+        assert worker.code(data.secret) == VALID
 
 
-class TestLimitsAway:
+class TestLimiterUnavailable:
     """Redis is configured and does not answer."""
 
     @pytest.fixture(autouse=True)
@@ -224,33 +234,37 @@ class TestLimitsAway:
         settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
 
     @pytest.fixture
-    def limited(self, scene: Scene) -> str:
-        return scene.another(rate_limit={"limit": 1, "window_seconds": 60})
+    def limited(self, data: Data) -> str:
+        return data.another(rate_limit={"limit": 1, "window_seconds": 60})
 
-    def test_keys_without_limits_are_unaffected(self, worker: Worker, scene: Scene, limited: str) -> None:
-        verdicts = worker.engine.verify_all([Ask(limited, use=True), Ask(scene.secret, use=True)])
+    def test_key_without_limits_is_valid(self, worker: Worker, data: Data, limited: str) -> None:
+        verdicts = worker.engine.verify_all(
+            [VerificationRequest(limited, use=True), VerificationRequest(data.secret, use=True)]
+        )
 
         assert [verdict.code for verdict in verdicts] == [UNAVAILABLE, VALID]
         assert worker.uses() == 1
 
-    def test_closed_keys_with_limits_are_not_answered(self, worker: Worker, limited: str) -> None:
+    def test_limited_key_is_unavailable_when_limits_fail_closed(self, worker: Worker, limited: str) -> None:
         assert worker.code(limited, use=True) == UNAVAILABLE
         assert worker.uses() == 0
 
-    def test_open_they_pass_and_are_counted(self, worker: Worker, limited: str, settings: Any) -> None:
+    def test_limited_key_is_valid_and_counted_when_limits_fail_open(
+        self, worker: Worker, limited: str, settings: Any
+    ) -> None:
         settings.LIMITS_FAIL_OPEN = True
 
         verdicts = [worker.engine.verify(limited, use=True) for _ in range(3)]
 
-        assert [(verdict.code, verdict.standing.rate_limit) for verdict in verdicts] == [(VALID, None)] * 3
+        assert [(verdict.code, verdict.limit_status.rate_limit) for verdict in verdicts] == [(VALID, None)] * 3
         assert worker.uses() == 3
 
-    def test_who_consumes_nothing_is_told_without_them(self, worker: Worker, limited: str) -> None:
+    def test_request_without_a_use_is_answered_without_limits(self, worker: Worker, limited: str) -> None:
         verdict = worker.engine.verify(limited)
 
-        assert (verdict.code, verdict.standing.rate_limit) == (VALID, None)
+        assert (verdict.code, verdict.limit_status.rate_limit) == (VALID, None)
 
-    def test_that_a_key_is_not_good_is_told_all_the_same(self, worker: Worker, scene: Scene, limited: str) -> None:
+    def test_disabled_key_with_limits_is_rejected(self, worker: Worker, data: Data, limited: str) -> None:
         ApiKey.unscoped.update(status="disabled")
 
         assert worker.code(limited, use=True) == DISABLED

@@ -1,4 +1,4 @@
-"""Changes, and when a worker's verdicts know of them."""
+"""Changes, and the moment when a worker's verdicts reflect them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 from agents import services as agents
 from apikeys import services
-from apikeys.tests.worker import Scene, Worker
+from apikeys.tests.worker import Data, Worker
 from apikeys.verification import (
+    ADDRESS_NOT_ALLOWED,
     DISABLED,
     EXPIRED,
     NOT_ACTIVE,
-    NOT_FROM_HERE,
     UNKNOWN,
     VALID,
-    Ask,
+    VerificationRequest,
 )
 from core import epoch, primary
 from tenants import services as tenants
@@ -28,100 +28,101 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 A_DAY = {"limit": 100, "period": "day"}
 
 
-CHANGES: dict[str, tuple[Callable[[Scene], object], str]] = {
-    "the key is disabled": (lambda scene: services.disable_key(actor=OPERATOR, key=scene.key), DISABLED),
-    "the key is deleted": (lambda scene: services.delete_key(actor=OPERATOR, key=scene.key), UNKNOWN),
+CHANGES: dict[str, tuple[Callable[[Data], object], str]] = {
+    "the key is disabled": (lambda data: services.disable_key(actor=OPERATOR, key=data.key), DISABLED),
+    "the key is deleted": (lambda data: services.delete_key(actor=OPERATOR, key=data.key), UNKNOWN),
     "the key is rotated at once": (
-        lambda scene: services.rotate_key(actor=OPERATOR, key=scene.key, grace_seconds=0),
+        lambda data: services.rotate_key(actor=OPERATOR, key=data.key, grace_seconds=0),
         EXPIRED,
     ),
-    "the key is limited to a network": (lambda scene: scene.change(allowed_networks=["10.0.0.0/8"]), NOT_FROM_HERE),
-    "the key ended": (lambda scene: scene.change(expires_at=NOON - timedelta(days=9)), EXPIRED),
-    "its secret leaked": (lambda scene: scene.report_leak(), DISABLED),
+    "the key is limited to a network": (
+        lambda data: data.change(allowed_networks=["10.0.0.0/8"]),
+        ADDRESS_NOT_ALLOWED,
+    ),
+    "the key ended": (lambda data: data.change(expires_at=NOON - timedelta(days=9)), EXPIRED),
+    "its secret leaked": (lambda data: data.report_leak(), DISABLED),
     "the agent is inactive": (
-        lambda scene: agents.update_agent(actor=OPERATOR, agent=scene.agent, changes={"status": "inactive"}),
+        lambda data: agents.update_agent(actor=OPERATOR, agent=data.agent, changes={"status": "inactive"}),
         NOT_ACTIVE,
     ),
-    "the agent is deleted": (lambda scene: agents.delete_agent(actor=OPERATOR, agent=scene.agent), UNKNOWN),
+    "the agent is deleted": (lambda data: agents.delete_agent(actor=OPERATOR, agent=data.agent), UNKNOWN),
     "the tenant is suspended": (
-        lambda scene: tenants.update_tenant(actor=OPERATOR, tenant=scene.tenant, changes={"status": "suspended"}),
+        lambda data: tenants.update_tenant(actor=OPERATOR, tenant=data.tenant, changes={"status": "suspended"}),
         NOT_ACTIVE,
     ),
-    "the tenant is deleted": (lambda scene: tenants.delete_tenant(actor=OPERATOR, tenant=scene.tenant), UNKNOWN),
+    "the tenant is deleted": (lambda data: tenants.delete_tenant(actor=OPERATOR, tenant=data.tenant), UNKNOWN),
 }
 
 
 class TestAnotherServer:
-    """Of the database: a thread's connection is to another than the lease's, which a proxy has led to since."""
+    """A thread's connection is to another database server than the lease's, after a proxy has switched."""
 
-    def test_what_it_says_is_not_remembered(
-        self, worker: Worker, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    def test_facts_from_another_server_are_not_cached(
+        self, worker: Worker, data: Data, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(primary, "server", lambda: "another")
-        assert worker.code(scene.secret) == VALID
-        assert worker.engine.recall(Ask(scene.secret)) is None
+        assert worker.code(data.secret) == VALID
+        assert worker.engine.verify_cached(VerificationRequest(data.secret)) is None
 
         worker.renew()
-        assert worker.code(scene.secret) == VALID
-        assert worker.engine.recall(Ask(scene.secret)) is not None
+        assert worker.code(data.secret) == VALID
+        assert worker.engine.verify_cached(VerificationRequest(data.secret)) is not None
 
 
 class TestChanges:
     @pytest.mark.parametrize("what", CHANGES)
-    def test_take_effect_with_the_next_reading(self, worker: Worker, scene: Scene, what: str) -> None:
+    def test_change_takes_effect_when_the_lease_is_renewed(self, worker: Worker, data: Data, what: str) -> None:
         change, code = CHANGES[what]
-        assert worker.code(scene.secret) == VALID
-        neighbour = scene.another()
+        assert worker.code(data.secret) == VALID
+        neighbour = data.another()
 
-        change(scene)
+        change(data)
         worker.renew()
 
-        assert worker.engine.recall(Ask(scene.secret)) is None
-        assert worker.code(scene.secret) == code
+        assert worker.engine.verify_cached(VerificationRequest(data.secret)) is None
+        assert worker.code(data.secret) == code
         assert worker.code(neighbour) == (VALID if what.startswith(("the key", "its secret")) else code)
 
     @pytest.mark.parametrize(
         "change",
         [
-            lambda scene: scene.change(name="renamed"),
-            lambda scene: scene.change(permissions=["read"]),
-            lambda scene: scene.change(rate_limit={"limit": 5, "window_seconds": 60}),
-            lambda scene: scene.change(quota=A_DAY),
-            lambda scene: agents.update_agent(actor=OPERATOR, agent=scene.agent, changes={"name": "renamed"}),
-            lambda scene: agents.update_agent(actor=OPERATOR, agent=scene.agent, changes={"quota": A_DAY}),
-            lambda scene: tenants.update_tenant(actor=OPERATOR, tenant=scene.tenant, changes={"quota": A_DAY}),
+            lambda data: data.change(name="renamed"),
+            lambda data: data.change(permissions=["read"]),
+            lambda data: data.change(rate_limit={"limit": 5, "window_seconds": 60}),
+            lambda data: data.change(quota=A_DAY),
+            lambda data: agents.update_agent(actor=OPERATOR, agent=data.agent, changes={"name": "renamed"}),
+            lambda data: agents.update_agent(actor=OPERATOR, agent=data.agent, changes={"quota": A_DAY}),
+            lambda data: tenants.update_tenant(actor=OPERATOR, tenant=data.tenant, changes={"quota": A_DAY}),
         ],
     )
-    def test_of_whatever_an_answer_shows_are_seen(
-        self, worker: Worker, scene: Scene, change: Callable[[Scene], object]
+    def test_change_of_anything_that_a_response_shows_is_seen(
+        self, worker: Worker, data: Data, change: Callable[[Data], object]
     ) -> None:
-        before = worker.engine.verify(scene.secret).facts
+        before = worker.engine.verify(data.secret).facts
 
-        change(scene)
+        change(data)
         worker.renew()
 
-        assert worker.engine.verify(scene.secret).facts != before
+        assert worker.engine.verify(data.secret).facts != before
 
-    def test_of_other_keys_leave_what_is_remembered(self, worker: Worker, scene: Scene, charlie: Person) -> None:
-        worker.code(scene.secret)
+    def test_change_of_another_key_keeps_cached_facts(self, worker: Worker, data: Data, charlie: Person) -> None:
+        worker.code(data.secret)
         other = make_key(make_agent(charlie.tenant)).key
 
         services.disable_key(actor=OPERATOR, key=other)
         worker.renew()
 
-        assert worker.engine.recall(Ask(scene.secret)) is not None
+        assert worker.engine.verify_cached(VerificationRequest(data.secret)) is not None
 
     @pytest.mark.parametrize("what", ["the key is disabled", "the agent is inactive", "the tenant is suspended"])
-    def test_that_were_made_a_moment_ago_are_waited_for_by_their_repeats(
-        self, scene: Scene, what: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The first may be committed, and not yet in force everywhere; the repeat's answer says that it is."""
+    def test_repeated_change_waits_for_the_first(self, data: Data, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first may not be in force everywhere yet, but the response to the repeat says that it is."""
         change, _code = CHANGES[what]
-        change(scene)
+        change(data)
         waits: list[float] = []
         monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
         monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
 
-        change(scene)
+        change(data)
 
         assert waits == [0.26]

@@ -1,4 +1,4 @@
-"""What an API key looks like (docs/contract.md section 5)."""
+"""The format of API keys (docs/contract.md section 5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def encoded(payload: str) -> str:
 
 
 def old_key(random: str = OLD_RANDOM, tenant_id: str = TENANT_ID, agent_id: str = AGENT_ID) -> str:
-    """A key as the old system made them."""
+    """Return a key as the old system made them."""
     return encoded(f"{tenant_id}_{agent_id}_{random}_v1")
 
 
@@ -44,7 +44,7 @@ def test_a_new_key_is_always_116_characters_without_padding() -> None:
         assert set(key[4:]) <= set(ALPHABET)
 
 
-def test_a_new_key_says_whose_it_is() -> None:
+def test_new_key_contains_its_tenant_and_agent() -> None:
     parsed = keyformat.parse(keyformat.generate(TENANT_ID, AGENT_ID))
 
     assert (parsed.tenant_id, parsed.agent_id, parsed.version) == (TENANT_ID, AGENT_ID, "v2")
@@ -62,7 +62,7 @@ def test_no_two_keys_are_the_same() -> None:
     assert len({keyformat.generate(TENANT_ID, AGENT_ID) for _ in range(1000)}) == 1000
 
 
-def test_an_old_key_is_good_without_a_checksum() -> None:
+def test_old_key_is_well_formed_without_a_checksum() -> None:
     key = old_key()
 
     assert key.endswith("==")
@@ -92,7 +92,7 @@ def test_a_key_of_an_earlier_revision_with_uuids_is_read(random: str) -> None:
         f"{TENANT_ID}_{UUIDS[1]}_{OLD_RANDOM}_v1",
     ],
 )
-def test_what_only_resembles_a_key_with_uuids_is_no_key(payload: str) -> None:
+def test_similar_text_with_uuids_is_malformed(payload: str) -> None:
     assert not is_key(encoded(payload))
 
 
@@ -121,7 +121,7 @@ def test_every_missing_doubled_or_swapped_character_of_a_new_key_is_noticed() ->
 
 @pytest.mark.parametrize("make", [old_key, lambda: keyformat.generate(TENANT_ID, AGENT_ID)])
 @pytest.mark.parametrize("change", ["{}x", "{}=", "{} ", " {}", "{}\n", "\n{}", "{}\x00", "{}mmc_", "{}{}", "mmc_{}"])
-def test_what_stands_around_a_key_is_not_overlooked(make: Callable[[], str], change: str) -> None:
+def test_text_around_a_key_makes_it_malformed(make: Callable[[], str], change: str) -> None:
     key = make()
     assert is_key(key)
 
@@ -143,7 +143,7 @@ def test_the_unused_bits_of_an_old_keys_last_character_do_not_make_a_second_key(
 
 @pytest.mark.parametrize("place", [4, 20, 60])
 @pytest.mark.parametrize("junk", ["\n", " ", "\t", "-", "_", "=", "é", "小"])
-def test_junk_inside_is_not_overlooked(place: int, junk: str) -> None:
+def test_text_inside_a_key_makes_it_malformed(place: int, junk: str) -> None:
     key = keyformat.generate(TENANT_ID, AGENT_ID)
 
     assert not is_key(key[:place] + junk + key[place:])
@@ -172,12 +172,12 @@ def test_junk_inside_is_not_overlooked(place: int, junk: str) -> None:
         f"{TENANT_ID}_{AGENT_ID}_{'0' * 42}_v1",
     ],
 )
-def test_other_content_is_no_key(payload: str) -> None:
+def test_other_payload_is_malformed(payload: str) -> None:
     assert not is_key(encoded(payload))
 
 
 @pytest.mark.parametrize("text", ["", "mmc_", "mmc_=", "mmc_====", "MMC_", "sk-123", "小明", "mmc_" + "A" * 1_000_000])
-def test_other_texts_are_no_keys(text: str) -> None:
+def test_other_text_is_malformed(text: str) -> None:
     assert not is_key(text)
 
 
@@ -190,7 +190,7 @@ def test_another_alphabet_of_base64_is_refused() -> None:
     assert not is_key(old_key().swapcase().replace("MMC_", "mmc_"))
 
 
-def test_a_refusal_never_repeats_the_key() -> None:
+def test_error_never_repeats_the_key() -> None:
     key = keyformat.generate(TENANT_ID, AGENT_ID)
 
     with pytest.raises(MalformedKey) as refusal:

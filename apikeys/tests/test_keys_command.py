@@ -32,7 +32,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def is_good(secret: str) -> bool:
-    return verification.verify(secret).is_good
+    return verification.verify(secret).is_valid
 
 
 class TestIssuing:

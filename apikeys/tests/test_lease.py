@@ -10,6 +10,7 @@ from django.db import DatabaseError, OperationalError, connection
 
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import lease as lease_module
+from apikeys.verification.cache import KeyCache
 from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
 from core import epoch, primary
 from core.db import transactional, transactional_and_propagated
@@ -24,25 +25,34 @@ class Enough(Exception):
     """Ends the lease's thread, which otherwise goes on as long as the process."""
 
 
+class RecordingCache(KeyCache):
+    """A cache that keeps what was invalidated, and whether the lease was valid then."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.lease = Lease(self)
+        self.invalidated: list[set[str] | None] = []
+        self.was_valid: list[bool] = []
+        self.refuses = False
+
+    def invalidate(self, subjects: Iterable[str] | None) -> None:
+        if self.refuses:
+            raise OperationalError(2013, "Lost connection to server during query")
+        self.invalidated.append(None if subjects is None else set(subjects))
+        self.was_valid.append(self.lease.is_valid)
+
+
 class Worker:
-    """A lease whose readings the test makes, and what it had its worker forget."""
+    """A lease that is renewed by the test, and its cache."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = StoppedClock()
         monkeypatch.setattr(lease_module, "time", self.clock)
-        self.lease = Lease(self._forget)
-        self.forgotten: list[set[str] | None] = []
-        self.was_good: list[bool] = []
-        self.refuses = False
+        self.cache = RecordingCache()
+        self.lease = self.cache.lease
 
     def renew(self) -> None:
         self.lease.renew()
-
-    def _forget(self, subjects: Iterable[str] | None) -> None:
-        if self.refuses:
-            raise OperationalError(2013, "Lost connection to server during query")
-        self.forgotten.append(None if subjects is None else set(subjects))
-        self.was_good.append(self.lease.is_good)
 
 
 @pytest.fixture
@@ -56,19 +66,19 @@ def change(*subjects: str) -> None:
 
 
 class TestIsGood:
-    def test_not_before_the_first_reading(self, worker: Worker) -> None:
-        assert not worker.lease.is_good
+    def test_lease_is_not_valid_before_the_first_reading(self, worker: Worker) -> None:
+        assert not worker.lease.is_valid
 
-    def test_for_its_term_after_a_reading(self, worker: Worker) -> None:
+    def test_lease_is_valid_for_its_term_after_a_reading(self, worker: Worker) -> None:
         worker.renew()
 
-        assert worker.lease.is_good
+        assert worker.lease.is_valid
         worker.clock.now += LEASE_SECONDS - A_MOMENT
-        assert worker.lease.is_good
+        assert worker.lease.is_valid
         worker.clock.now += A_MOMENT
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
-    def test_the_term_begins_when_the_reading_was_sent(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_term_begins_when_the_reading_is_sent(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
         """A change may be committed right after the database has answered, and long before we hear the answer."""
         read = epoch.current
 
@@ -80,11 +90,11 @@ class TestIsGood:
         monkeypatch.setattr(epoch, "current", slowly)
         worker.renew()
 
-        assert worker.lease.is_good
+        assert worker.lease.is_valid
         worker.clock.now += A_MOMENT
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
-    def test_a_reading_that_took_longer_than_a_term_gives_none(
+    def test_reading_that_takes_longer_than_the_term_gives_no_lease(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         read = epoch.current
@@ -96,24 +106,24 @@ class TestIsGood:
         monkeypatch.setattr(epoch, "current", slowly)
         worker.renew()
 
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
-    def test_each_reading_renews_it(self, worker: Worker) -> None:
+    def test_each_reading_renews_the_lease(self, worker: Worker) -> None:
         for _ in range(5):
             worker.renew()
             worker.clock.now += LEASE_SECONDS * 0.9
-            assert worker.lease.is_good
+            assert worker.lease.is_valid
 
-    def test_a_reading_that_fails_does_not(self, worker: Worker) -> None:
+    def test_failed_reading_does_not_renew_the_lease(self, worker: Worker) -> None:
         worker.renew()
         worker.clock.now += LEASE_SECONDS / 2
 
         fails(worker)
 
         worker.clock.now += LEASE_SECONDS / 2 - A_MOMENT
-        assert worker.lease.is_good, "what was read is still true"
+        assert worker.lease.is_valid, "what was read is still true"
         worker.clock.now += A_MOMENT
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
 
     def test_what_cannot_be_looked_up_ends_it_too(self, worker: Worker) -> None:
         """The epoch was read, but not what it invalidated: nothing may be believed on that."""
@@ -123,22 +133,22 @@ class TestIsGood:
 
         fails(worker, table=Invalidation._meta.db_table)
 
-        assert not worker.lease.is_good
+        assert not worker.lease.is_valid
         worker.renew()
-        assert worker.forgotten == [None, {"key_1"}]
+        assert worker.cache.invalidated == [None, {"key_1"}]
 
 
 class TestForgetting:
     def test_the_first_reading_forgets_everything(self, worker: Worker) -> None:
         worker.renew()
 
-        assert worker.forgotten == [None]
+        assert worker.cache.invalidated == [None]
 
     def test_nothing_while_nothing_changes(self, worker: Worker) -> None:
         for _ in range(3):
             worker.renew()
 
-        assert worker.forgotten == [None]
+        assert worker.cache.invalidated == [None]
 
     def test_what_changed_since_the_last_reading(self, worker: Worker) -> None:
         change("key_0")
@@ -151,7 +161,7 @@ class TestForgetting:
         change("key_3")
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1", "agent_1", "key_2"}, {"key_3"}]
+        assert worker.cache.invalidated == [None, {"key_1", "agent_1", "key_2"}, {"key_3"}]
 
     def test_what_was_announced_as_what_was_invalidated(self, worker: Worker) -> None:
         @transactional
@@ -162,7 +172,7 @@ class TestForgetting:
         invalidate_without_wait("agent_1", "tenant_1")
         worker.renew()
 
-        assert worker.forgotten == [None, {"agent_1", "tenant_1"}]
+        assert worker.cache.invalidated == [None, {"agent_1", "tenant_1"}]
 
     def test_nothing_for_an_epoch_that_was_only_to_have_a_number(self, worker: Worker) -> None:
         @transactional
@@ -175,7 +185,7 @@ class TestForgetting:
         write()
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1", epoch.NOTHING}]
+        assert worker.cache.invalidated == [None, {"key_1", epoch.NOTHING}]
 
     def test_everything_where_it_is_not_known_what_changed(self, worker: Worker) -> None:
         worker.renew()
@@ -185,10 +195,10 @@ class TestForgetting:
 
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
 
-    def test_everything_when_the_epoch_went_backwards(self, worker: Worker) -> None:
-        """As after the database was put back to an earlier state."""
+    def test_everything_is_invalidated_when_the_epoch_goes_backwards(self, worker: Worker) -> None:
+        """This happens when the database is restored to an earlier state."""
         change("key_1")
         change("key_2")
         worker.renew()
@@ -197,46 +207,48 @@ class TestForgetting:
         worker.renew()
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
 
-    def test_everything_when_another_server_answers(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It may have the same epoch, and never have heard of what the one before had committed."""
+    def test_everything_is_invalidated_when_another_server_answers(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may have the same epoch, and lack what the previous one had committed."""
         worker.renew()
         monkeypatch.setattr(primary, "server", lambda: "another")
 
         worker.renew()
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
         assert worker.lease.server == "another"
 
-    def test_everything_when_another_server_answers_and_fails_at_once(
+    def test_everything_is_invalidated_after_another_server_answers_and_fails(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         worker.renew()
         change("key_1")
         monkeypatch.setattr(primary, "server", lambda: "another")
-        monkeypatch.setattr(worker, "refuses", True)
+        monkeypatch.setattr(worker.cache, "refuses", True)
 
         with pytest.raises(OperationalError):
             worker.renew()
-        monkeypatch.setattr(worker, "refuses", False)
+        monkeypatch.setattr(worker.cache, "refuses", False)
         worker.renew()
 
-        assert worker.forgotten == [None, None]
+        assert worker.cache.invalidated == [None, None]
 
-    def test_comes_before_the_new_term(self, worker: Worker) -> None:
+    def test_invalidation_comes_before_the_new_term(self, worker: Worker) -> None:
         worker.renew()
         change("key_1")
         worker.clock.now += LEASE_SECONDS
 
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1"}]
-        assert worker.was_good == [False, False]
-        assert worker.lease.is_good
+        assert worker.cache.invalidated == [None, {"key_1"}]
+        assert worker.cache.was_valid == [False, False]
+        assert worker.lease.is_valid
 
-    def test_a_change_seen_twice_is_forgotten_once(self, worker: Worker) -> None:
+    def test_change_is_invalidated_once(self, worker: Worker) -> None:
         worker.renew()
         change("key_1")
         worker.renew()
@@ -244,7 +256,7 @@ class TestForgetting:
         fails(worker)
         worker.renew()
 
-        assert worker.forgotten == [None, {"key_1"}]
+        assert worker.cache.invalidated == [None, {"key_1"}]
 
 
 class TestIsLost:
@@ -252,12 +264,12 @@ class TestIsLost:
     def _no_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Lease, "_run", lambda self: None)
 
-    def test_never_where_none_was_begun(self, worker: Worker) -> None:
+    def test_lease_that_was_never_started_is_not_lost(self, worker: Worker) -> None:
         worker.clock.now += 1000
 
         assert not worker.lease.is_lost
 
-    def test_a_second_after_it_was_over(self, worker: Worker) -> None:
+    def test_lease_is_lost_a_second_after_it_expired(self, worker: Worker) -> None:
         worker.lease.start()
         worker.renew()
 
@@ -266,7 +278,7 @@ class TestIsLost:
         worker.clock.now += A_MOMENT
         assert worker.lease.is_lost
 
-    def test_a_second_after_the_start_where_nothing_could_ever_be_read(self, worker: Worker) -> None:
+    def test_lease_is_lost_a_second_after_start_without_a_reading(self, worker: Worker) -> None:
         worker.lease.start()
 
         worker.clock.now += LOST_AFTER_SECONDS
@@ -274,7 +286,7 @@ class TestIsLost:
         worker.clock.now += A_MOMENT
         assert worker.lease.is_lost
 
-    def test_a_reading_finds_it_again(self, worker: Worker) -> None:
+    def test_lease_is_not_lost_after_a_reading(self, worker: Worker) -> None:
         worker.lease.start()
         worker.clock.now += 1000
         assert worker.lease.is_lost
@@ -287,15 +299,15 @@ class TestIsLost:
 
 @pytest.mark.django_db(transaction=True)
 class TestItsThread:
-    """As it runs in a worker, with a clock that its own pauses move."""
+    """The thread as it runs in a worker, with a clock that its own pauses move."""
 
-    def test_reads_often_enough(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-        goodness = self.run(worker, monkeypatch, rounds=5)
+    def test_thread_keeps_the_lease_valid(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        validity = self.run(worker, monkeypatch, rounds=5)
 
-        assert goodness == [True] * 5
+        assert validity == [True] * 5
         assert worker.clock.now == pytest.approx(1000 + 5 * epoch.POLL_SECONDS)
 
-    def test_goes_on_after_errors_on_a_connection_of_its_own(
+    def test_thread_continues_on_a_new_connection_after_errors(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         attempts: list[object] = []
@@ -310,28 +322,28 @@ class TestItsThread:
 
         monkeypatch.setattr(epoch, "current", fails_four_times)
 
-        goodness = self.run(worker, monkeypatch, rounds=7)
+        validity = self.run(worker, monkeypatch, rounds=7)
 
-        assert goodness == [True, True, True, False, False, True, True]
+        assert validity == [True, True, True, False, False, True, True]
         assert attempts[2:6] == [None] * 4, "each attempt after an error has a fresh connection"
         assert [record.message.partition(":")[0] for record in caplog.records] == [
             "the epoch cannot be read",
             "the epoch can be read again",
         ]
 
-    def test_goes_on_after_whatever_goes_wrong_and_logs_it_once(
+    def test_thread_continues_after_unexpected_exceptions_and_logs_them_once(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         self.fail_in_rounds(monkeypatch, {2, 3, 4}, ZeroDivisionError("one of ours"))
 
-        goodness = self.run(worker, monkeypatch, rounds=5)
+        validity = self.run(worker, monkeypatch, rounds=5)
 
-        assert goodness == [True, True, True, False, True]
+        assert validity == [True, True, True, False, True]
         failed, recovered = caplog.records
         assert failed.exc_info is not None, "where it went wrong is to be found"
         assert recovered.message == "the epoch can be read again"
 
-    def test_of_a_database_that_is_away_no_trace_is_logged(
+    def test_unavailable_database_is_logged_without_traceback(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         self.fail_in_rounds(monkeypatch, {1}, OperationalError(2006, "Server has gone away"))
@@ -343,19 +355,19 @@ class TestItsThread:
     @pytest.mark.parametrize(
         "error", [OperationalError(2006, "Server has gone away"), ZeroDivisionError("one of ours")]
     )
-    def test_forgets_everything_after_a_failure(
+    def test_everything_is_invalidated_after_a_failure(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
-        """Who answers next may be another database, which never heard of what this one had committed."""
+        """The next answer may come from another database, which lacks what this one had committed."""
         self.fail_in_rounds(monkeypatch, {3}, error)
 
         self.run(worker, monkeypatch, rounds=5)
 
-        assert worker.forgotten == [None, None], "at the first reading, and at the first after the failure"
+        assert worker.cache.invalidated == [None, None], "at the first reading, and at the first after the failure"
 
     @staticmethod
     def fail_in_rounds(monkeypatch: pytest.MonkeyPatch, rounds: set[int], error: Exception) -> None:
-        """Has the readings of these rounds fail."""
+        """Make the readings of these rounds fail."""
         read, attempts = epoch.current, itertools.count(1)
 
         def fails_now_and_then() -> int:
@@ -367,24 +379,24 @@ class TestItsThread:
 
     @staticmethod
     def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:
-        """Lets the thread's loop go round so often; whether the lease was good after each round."""
-        goodness: list[bool] = []
+        """Let the thread's loop run so many times. Return whether the lease was valid after each round."""
+        validity: list[bool] = []
 
         def sleep(seconds: float) -> None:
             assert 0 <= seconds <= epoch.POLL_SECONDS
-            goodness.append(worker.lease.is_good)
+            validity.append(worker.lease.is_valid)
             worker.clock.now += seconds
-            if len(goodness) == rounds:
+            if len(validity) == rounds:
                 raise Enough
 
         monkeypatch.setattr(worker.clock, "sleep", sleep)
         with pytest.raises(Enough):
             worker.lease._run()
-        return goodness
+        return validity
 
 
 def fails(worker: Worker, table: str = Epoch._meta.db_table) -> None:
-    """A reading during which the database does not answer for a table."""
+    """Renew the lease while the database does not answer for a table."""
 
     def refuse(execute: object, sql: str, *_: object) -> object:
         if table in sql:

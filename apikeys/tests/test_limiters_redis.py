@@ -1,4 +1,4 @@
-"""Limits in Redis: by its time, over all workers, and when it is away."""
+"""The limiter in Redis: by Redis' clock, over all workers, and while it is unavailable."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from apikeys.tests.facts import StoppedClock
 from apikeys.tests.limiting import (
     MINUTE,
     Stored,
-    a_deaf_server,
     break_connection,
     fresh,
     in_threads,
     left,
+    limits,
     needs_redis,
     passes,
-    pools,
     quota,
     rate,
     redis_limiter,
+    silent_server,
     take,
 )
 from apikeys.verification.limits import LimiterUnavailable, RedisLimiter, Use
-from apikeys.verification.limits import redis as together
-from apikeys.verification.verdicts import QuotaPool, RatePool
+from apikeys.verification.limits import redis as redis_limits
+from apikeys.verification.verdicts import Quota, RateLimit
 from core import redis as connections
 from core.limits import Period
 from tests.support.failover import RedisPair, redis_pair
@@ -49,7 +49,7 @@ def limiter() -> RedisLimiter:
 
 @needs_redis
 class TestRedis:
-    def test_how_long_to_wait_and_when_there_is_more(self, limiter: RedisLimiter) -> None:
+    def test_retry_after_and_reset_follow_the_oldest_use(self, limiter: RedisLimiter) -> None:
         limit = rate(1, window_seconds=MINUTE)
         before = datetime.now(UTC)
 
@@ -60,18 +60,18 @@ class TestRedis:
         assert first.rate_limit.reset is not None
         assert timedelta(0) <= first.rate_limit.reset - before - timedelta(seconds=MINUTE) < timedelta(seconds=3)
 
-    def test_in_no_window_are_there_more_nor_fewer_than_the_limit(self, limiter: RedisLimiter) -> None:
-        """By Redis' own time: a use that passed cannot be one too many, one that was refused cannot be one too few."""
+    def test_every_window_has_exactly_the_limit(self, limiter: RedisLimiter) -> None:
+        """By Redis' clock: no use passes beyond the limit, and none is rejected below it."""
         limit = rate(5, window_seconds=1)
         passed: list[tuple[float, float]] = []
         until = time.monotonic() + 2.5
         while time.monotonic() < until:
             sent = time.monotonic()
-            is_over = take(limiter, limit).is_over
+            is_exceeded = take(limiter, limit).is_exceeded
             answered = time.monotonic()
             surely_in = sum(answered - before < 1 for before, _after in passed)
             maybe_in = sum(sent - after < 1 for _before, after in passed)
-            if is_over:
+            if is_exceeded:
                 assert maybe_in >= 5, "refused though there was room"
             else:
                 assert surely_in < 5, "let through though there was none"
@@ -79,19 +79,19 @@ class TestRedis:
             time.sleep(0.003)
         assert 10 <= len(passed) <= 15
 
-    def test_when_it_was_lowered_one_waits_for_as_many_to_leave(self, limiter: RedisLimiter) -> None:
+    def test_retry_after_a_lowered_limit_waits_for_enough_uses_to_leave(self, limiter: RedisLimiter) -> None:
         subject = fresh()
         take(limiter, rate(5, subject=subject))
         Stored(limiter, subject).add_an_older_use(seconds=30)
 
-        standing = take(limiter, rate(1, subject=subject))
+        status = take(limiter, rate(1, subject=subject))
 
-        assert standing.retry_after in (MINUTE, MINUTE - 1)
-        assert standing.rate_limit is not None
-        assert standing.rate_limit.reset is not None
-        assert (standing.rate_limit.reset - datetime.now(UTC)).total_seconds() > MINUTE - 10
+        assert status.retry_after in (MINUTE, MINUTE - 1)
+        assert status.rate_limit is not None
+        assert status.rate_limit.reset is not None
+        assert (status.rate_limit.reset - datetime.now(UTC)).total_seconds() > MINUTE - 10
 
-    def test_workers_count_together(self) -> None:
+    def test_workers_share_limits(self) -> None:
         limit, day = rate(20), quota(30)
         workers = [redis_limiter() for _ in range(4)]
 
@@ -99,7 +99,7 @@ class TestRedis:
 
         assert sum(passed) == 20
 
-    def test_it_keeps_nothing_longer_than_it_counts(self, limiter: RedisLimiter) -> None:
+    def test_keys_expire_with_their_window_and_period(self, limiter: RedisLimiter) -> None:
         subject = fresh()
         take(limiter, rate(5, MINUTE, subject), quota(5, Period.DAY, subject), quota(5, Period.TOTAL, fresh()))
 
@@ -107,24 +107,24 @@ class TestRedis:
         assert of_a_window in (MINUTE, MINUTE - 1)
         assert 86_400 < of_a_day <= 2 * 86_400 + 1
 
-    def test_a_script_that_redis_has_lost_is_sent_again(self, limiter: RedisLimiter) -> None:
+    def test_script_that_redis_lost_is_loaded_again(self, limiter: RedisLimiter) -> None:
         limit = rate(3)
         take(limiter, limit)
         limiter._redis.script_flush()
 
-        standings = limiter.take([Use(pools(limit), True)] * 3)
+        statuses = limiter.take([Use(limits(limit), True)] * 3)
 
-        assert [left(standing) for standing in standings] == [(1, None), (0, None), (0, None)]
-        assert standings[-1].is_over
+        assert [left(status) for status in statuses] == [(1, None), (0, None), (0, None)]
+        assert statuses[-1].is_exceeded
 
-    def test_a_connection_that_broke_while_it_was_idle_is_made_again(self, limiter: RedisLimiter) -> None:
+    def test_broken_idle_connection_is_replaced(self, limiter: RedisLimiter) -> None:
         limit = rate(3)
         take(limiter, limit)
         break_connection(limiter)
 
         assert left(take(limiter, limit)) == (1, None)
 
-    def test_a_quota_whose_number_is_lost_begins_again_with_what_the_database_has(self, limiter: RedisLimiter) -> None:
+    def test_lost_quota_starts_again_at_what_the_database_has_counted(self, limiter: RedisLimiter) -> None:
         limit = quota(10)
         with travel(NOON, tick=False):
             passes(limiter, limit, of=4)
@@ -134,21 +134,21 @@ class TestRedis:
             assert left(take(limiter, limit)) == (None, 5)
 
 
-class TestRedisAway:
+class TestRedisUnavailable:
     @pytest.fixture
     def stopped_clock(self, monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
         clock = StoppedClock()
-        monkeypatch.setattr(together, "time", clock)
+        monkeypatch.setattr(redis_limits, "time", clock)
         return clock
 
-    def test_limits_are_away(self) -> None:
+    def test_limiter_is_unavailable(self) -> None:
         limiter = RedisLimiter(f"redis://127.0.0.1:{free_port()}/0")
 
         with pytest.raises(LimiterUnavailable):
             take(limiter, rate(1))
 
-    def test_it_is_not_tried_again_within_a_second(self, stopped_clock: StoppedClock) -> None:
-        with a_deaf_server() as (port, connections):
+    def test_redis_is_not_tried_again_within_a_second(self, stopped_clock: StoppedClock) -> None:
+        with silent_server() as (port, connections):
             limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0")
             for moment, tried in ((0.0, 1), (0.5, 1), (0.999, 1), (1.0, 2), (1.5, 2), (2.0, 3)):
                 stopped_clock.now = 1000 + moment
@@ -157,18 +157,18 @@ class TestRedisAway:
                 wait_until(lambda tried=tried: len(connections) >= tried, "a connection")  # type: ignore[misc]
                 assert len(connections) == tried, moment
 
-    def test_one_that_does_not_answer_holds_nobody_for_long(self) -> None:
-        with a_deaf_server() as (port, _connections):
+    def test_silent_redis_blocks_only_briefly(self) -> None:
+        with silent_server() as (port, _connections):
             limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0")
             began = time.monotonic()
 
             with pytest.raises(LimiterUnavailable):
                 take(limiter, rate(1))
 
-            assert time.monotonic() - began < 4 * together.TIMEOUT_SECONDS
+            assert time.monotonic() - began < 4 * redis_limits.TIMEOUT_SECONDS
 
     @pytest.mark.skipif(bool(Redis.missing()), reason="no redis-server")
-    def test_it_recovers_by_itself(self, tmp_path: Path, stopped_clock: StoppedClock) -> None:
+    def test_limiter_recovers_by_itself(self, tmp_path: Path, stopped_clock: StoppedClock) -> None:
         redis = Redis(tmp_path)
         redis.start()
         try:
@@ -180,7 +180,7 @@ class TestRedisAway:
             redis.start()
             with pytest.raises(LimiterUnavailable):
                 take(limiter, limit)
-            stopped_clock.now += together.TRY_AGAIN_SECONDS
+            stopped_clock.now += redis_limits.RETRY_SECONDS
 
             assert left(take(limiter, limit)) == (4, None)
         finally:
@@ -190,7 +190,7 @@ class TestRedisAway:
 @pytest.mark.skipif(bool(Redis.missing()), reason="no redis-server")
 @pytest.mark.embedded
 class TestFailover:
-    """The server that a limiter's connections are to becomes a replica of another, which takes over."""
+    """The server that a limiter is connected to becomes a replica of another, which takes over."""
 
     @pytest.fixture
     def pair(self) -> Iterator[RedisPair]:
@@ -209,7 +209,7 @@ class TestFailover:
         return limiters[0]
 
     @pytest.mark.parametrize("consume", [True, False])
-    def test_a_replica_is_not_counted_with(self, pair: RedisPair, limiter: RedisLimiter, consume: bool) -> None:
+    def test_replica_is_not_used(self, pair: RedisPair, limiter: RedisLimiter, consume: bool) -> None:
         limit = rate(5)
         take(limiter, limit)
         pair.swap()
@@ -219,20 +219,20 @@ class TestFailover:
 
     @pytest.mark.parametrize("limit", [rate(9), quota(9)])
     @pytest.mark.parametrize("consume", [True, False])
-    def test_what_a_replica_refused_is_taken_to_the_primary(
-        self, pair: RedisPair, limiter: RedisLimiter, limit: RatePool | QuotaPool, consume: bool
+    def test_use_refused_by_a_replica_is_taken_to_the_primary(
+        self, pair: RedisPair, limiter: RedisLimiter, limit: RateLimit | Quota, consume: bool
     ) -> None:
-        standings = limiter.take([Use(pools(limit), True)] * 3)
+        statuses = limiter.take([Use(limits(limit), True)] * 3)
         pair.swap()
         pair.follow()
 
-        standings += limiter.take([Use(pools(limit), consume)] * 2)
+        statuses += limiter.take([Use(limits(limit), consume)] * 2)
 
-        assert [max(left(each), key=lambda number: number or 0) for each in standings] == (
+        assert [max(left(each), key=lambda number: number or 0) for each in statuses] == (
             [8, 7, 6, 5, 4] if consume else [8, 7, 6, 6, 6]
         )
 
-    def test_every_pool_of_the_process_makes_its_connections_anew(
+    def test_every_connection_pool_of_the_process_reconnects(
         self, pair: RedisPair, limiters: list[RedisLimiter]
     ) -> None:
         limit = rate(9)
@@ -245,10 +245,10 @@ class TestFailover:
 
         assert refused_by(pair.replica) == 1
 
-    def test_a_connection_that_is_as_old_as_is_allowed_is_made_anew(
+    def test_connection_is_replaced_at_its_maximum_age(
         self, pair: RedisPair, limiter: RedisLimiter, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
-        """Which finds the primary that a proxy has led to since, though the other would take writes still."""
+        """A proxy has switched to another primary since, although the old one still takes writes."""
         stopped = StoppedClock()
         monkeypatch.setattr(connections, "time", stopped)
         limit = rate(9)

@@ -14,12 +14,12 @@ pytestmark = pytest.mark.embedded
 
 
 def meets(granted: str, required: str) -> bool:
-    """Whether a key with these permissions, blank-separated, has what is required."""
-    return Grants(granted.split()).meet(parse(required))
+    """Return whether a key with these blank-separated permissions satisfies an expression."""
+    return Grants(granted.split()).satisfy(parse(required))
 
 
 def complaint(expression: str) -> str:
-    """What is said of an expression that is none."""
+    """Return the error of an invalid expression."""
     with pytest.raises(BadExpression) as refusal:
         parse(expression)
     ((field, sentences),) = refusal.value.errors.items()
@@ -52,7 +52,7 @@ class TestGrants:
             ("my.config.read", False),
         ],
     )
-    def test_a_wildcard_grants_what_goes_on_from_it(self, asked: str, has: bool) -> None:
+    def test_wildcard_grants_names_that_start_with_it(self, asked: str, has: bool) -> None:
         assert (asked in Grants(["config.*"])) == has
 
     @pytest.mark.parametrize("name", ["*", "config*", "config.*.read", "con.*fig"])
@@ -160,7 +160,7 @@ _PYTHON = {name: f"has[{number}]" for number, name in enumerate(NAMES)}
 
 
 def expressions(depth: int = 3) -> st.SearchStrategy[tuple[str, str]]:
-    """An expression, and the same in Python, whose `and` and `or` bind alike."""
+    """Return an expression, and the same in Python, where `and` and `or` bind alike."""
     names = st.sampled_from(NAMES).map(lambda name: (name, _PYTHON[name]))
     if depth == 0:
         return names
@@ -179,7 +179,7 @@ def test_an_expression_means_what_it_means_in_python(expression: tuple[str, str]
     ours, pythons = expression
     has = [name in granted or (name.startswith("c.") and "c.*" in granted) for name in NAMES]
 
-    assert Grants(granted).meet(parse(ours)) == bool(eval(pythons, {"has": has}))
+    assert Grants(granted).satisfy(parse(ours)) == bool(eval(pythons, {"has": has}))
 
 
 TOKENS = st.sampled_from(["a", "b", "and", "or", "(", ")", "c.*", "AND"])
@@ -188,7 +188,7 @@ TOKENS = st.sampled_from(["a", "b", "and", "or", "(", ")", "c.*", "AND"])
 @given(tokens=st.lists(TOKENS, max_size=12))
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
 def test_whatever_is_sent_is_parsed_or_refused(tokens: list[str]) -> None:
-    """As Python judges the same tokens; nothing else is ever raised."""
+    """Python accepts and rejects the same tokens, and nothing else is ever raised."""
     as_python = " ".join({"c.*": "c", "AND": "d"}.get(token, token) for token in tokens)
     try:
         compile(as_python.strip(), "expression", "eval")
@@ -205,7 +205,7 @@ def test_whatever_is_sent_is_parsed_or_refused(tokens: list[str]) -> None:
 
 
 def _has_what_python_means_otherwise(tokens: list[str]) -> bool:
-    """Whether Python would take something for a call or for an empty tuple, which are no mistakes there."""
+    """Return whether Python would read a call or an empty tuple, which are valid there."""
     return any(
         (second == "(" and first not in ("and", "or", "(")) or (first, second) == ("(", ")")
         for first, second in pairwise(tokens)

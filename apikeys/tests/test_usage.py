@@ -1,4 +1,4 @@
-"""How often keys are used: counted by day for a key, its agent and its tenant, and shown on both surfaces."""
+"""Uses of keys: counted by day for a key, its agent and its tenant, and shown on both surfaces."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ everywhere = pytest.mark.parametrize("place", PLACES, ids=str)
 ONE_EACH = {place.of: place for place in PLACES}
 
 
-class Scene:
+class Data:
     """Alice's tenant with two agents, the first of which has two keys, the second one."""
 
     def __init__(self, alice: Person, internal: SurfaceClient) -> None:
@@ -81,7 +81,7 @@ class Scene:
         return client.get(self.url(place, query))
 
     def read(self, place: Place, query: str = "", *, person: Person | None = None) -> dict[str, Any]:
-        """What a good answer carries."""
+        """Return the data of a successful response."""
         response = self.ask(place, query, person=person)
         assert response.status_code == 200, response.content
         body: dict[str, Any] = response.json()
@@ -102,12 +102,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(alice: Person, internal: SurfaceClient) -> Scene:
-    return Scene(alice, internal)
+def data(alice: Person, internal: SurfaceClient) -> Data:
+    return Data(alice, internal)
 
 
 def problem(place: Place, response: Any, status: int) -> tuple[str, list[str]]:
-    """The code of a refusal, and the names of the fields that are to blame."""
+    """Return the code of an error, and the names of its fields."""
     assert response.status_code == status, response.content
     body = response.json()
     if place.is_bare:
@@ -117,99 +117,99 @@ def problem(place: Place, response: Any, status: int) -> tuple[str, list[str]]:
 
 class TestCounting:
     @everywhere
-    def test_uses_are_told_with_every_day_of_the_last_thirty(self, scene: Scene, place: Place) -> None:
+    def test_uses_are_told_with_every_day_of_the_last_thirty(self, data: Data, place: Place) -> None:
         with travel(NOON, tick=False):
-            scene.validate(scene.key, scene.key)
-            found = scene.read(place)
+            data.validate(data.key, data.key)
+            found = data.read(place)
 
         assert list(found) == FIELDS
         assert (found["from"], found["to"], found["total"]) == ("2026-01-02", "2026-01-31", 2)
         days = [(TODAY - timedelta(days=ago)).isoformat() for ago in reversed(range(30))]
         assert found["days"] == [{"date": day, "uses": 2 if day == "2026-01-31" else 0} for day in days]
 
-    def test_what_has_many_keys_has_the_uses_of_all(self, scene: Scene) -> None:
-        scene.validate(scene.key, scene.sibling, scene.sibling, scene.other_key, scene.other_key)
+    def test_what_has_many_keys_has_the_uses_of_all(self, data: Data) -> None:
+        data.validate(data.key, data.sibling, data.sibling, data.other_key, data.other_key)
 
-        assert scene.totals() == {"key": 1, "agent": 3, "tenant": 5}
+        assert data.totals() == {"key": 1, "agent": 3, "tenant": 5}
 
     @everywhere
-    def test_each_day_has_its_own_uses(self, scene: Scene, place: Place) -> None:
+    def test_each_day_has_its_own_uses(self, data: Data, place: Place) -> None:
         before_midnight = datetime(2026, 1, 30, 23, 59, 59, 999_999, tzinfo=UTC)
         for moment, times in ((before_midnight, 1), (before_midnight + timedelta(microseconds=1), 2), (NOON, 1)):
             with travel(moment, tick=False):
-                scene.validate(*[scene.key] * times)
+                data.validate(*[data.key] * times)
 
-        found = scene.read(place, "from=2026-01-29&to=2026-02-01")
+        found = data.read(place, "from=2026-01-29&to=2026-02-01")
 
         assert [day["uses"] for day in found["days"]] == [0, 1, 3, 0]
         assert found["total"] == 4
 
-    def test_what_is_no_use_is_not_counted(self, scene: Scene) -> None:
-        scene.validate(scene.key, check_rate_limit=False)
-        scene.validate(scene.key, question="check-permission", permission="chat")
-        scene.validate(scene.key, question="parse-api-key")
-        services.disable_key(actor=OPERATOR, key=scene.key.key)
-        scene.validate(scene.key)
+    def test_what_is_no_use_is_not_counted(self, data: Data) -> None:
+        data.validate(data.key, check_rate_limit=False)
+        data.validate(data.key, question="check-permission", permission="chat")
+        data.validate(data.key, question="parse-api-key")
+        services.disable_key(actor=OPERATOR, key=data.key.key)
+        data.validate(data.key)
 
-        assert scene.totals() == {"key": 0, "agent": 0, "tenant": 0}
+        assert data.totals() == {"key": 0, "agent": 0, "tenant": 0}
         assert not DailyUse.unscoped.exists()
 
-    def test_a_use_past_a_limit_is_not_counted(self, scene: Scene) -> None:
+    def test_a_use_past_a_limit_is_not_counted(self, data: Data) -> None:
         limit = {"limit": 2, "window_seconds": 3600}
-        agents.update_agent(actor=OPERATOR, agent=scene.agent, changes={"rate_limit": limit})
+        agents.update_agent(actor=OPERATOR, agent=data.agent, changes={"rate_limit": limit})
 
-        answers = scene.validate(*[scene.key] * 4)
+        answers = data.validate(*[data.key] * 4)
 
         assert [answer["error_code"] for answer in answers] == [None, None, "AUTH_006", "AUTH_006"]
-        assert scene.totals() == {"key": 2, "agent": 2, "tenant": 2}
+        assert data.totals() == {"key": 2, "agent": 2, "tenant": 2}
 
-    def test_the_key_itself_says_the_same(self, scene: Scene) -> None:
+    def test_the_key_itself_says_the_same(self, data: Data) -> None:
         for hours in range(3):
             with travel(NOON - timedelta(days=1) + timedelta(hours=8 * hours), tick=False):
-                scene.validate(scene.key)
+                data.validate(data.key)
 
         with travel(NOON, tick=False):
-            found = scene.read(ONE_EACH["key"])
-        key = scene.internal.get(f"/api/v2/api-keys/{scene.key.key.id}").json()["data"]
+            found = data.read(ONE_EACH["key"])
+        key = data.internal.get(f"/api/v2/api-keys/{data.key.key.id}").json()["data"]
         assert (key["usage_count"], key["last_used_at"]) == (3, "2026-01-31T04:00:00Z")
         assert found["total"] == 3
         assert [day["date"] for day in found["days"] if day["uses"]] == ["2026-01-30", "2026-01-31"]
 
 
 class TestWhatIsGone:
-    def test_the_uses_of_a_deleted_key_stay_with_its_agent_and_tenant(self, scene: Scene) -> None:
-        scene.validate(scene.key, scene.sibling)
-        services.delete_key(actor=OPERATOR, key=scene.key.key)
+    def test_the_uses_of_a_deleted_key_stay_with_its_agent_and_tenant(self, data: Data) -> None:
+        data.validate(data.key, data.sibling)
+        services.delete_key(actor=OPERATOR, key=data.key.key)
 
-        assert (scene.total("agent"), scene.total("tenant")) == (2, 2)
-        assert problem(ONE_EACH["key"], scene.ask(ONE_EACH["key"]), 404) == ("KEY_001", [])
+        assert (data.total("agent"), data.total("tenant")) == (2, 2)
+        assert problem(ONE_EACH["key"], data.ask(ONE_EACH["key"]), 404) == ("KEY_001", [])
 
-    def test_the_uses_of_a_deleted_agent_stay_with_its_tenant(self, scene: Scene) -> None:
-        scene.validate(scene.key, scene.other_key)
-        agents.delete_agent(actor=OPERATOR, agent=scene.agent)
+    def test_the_uses_of_a_deleted_agent_stay_with_its_tenant(self, data: Data) -> None:
+        data.validate(data.key, data.other_key)
+        agents.delete_agent(actor=OPERATOR, agent=data.agent)
 
-        assert scene.total("tenant") == 2
-        assert problem(ONE_EACH["agent"], scene.ask(ONE_EACH["agent"]), 404) == ("AGENT_001", [])
+        assert data.total("tenant") == 2
+        assert problem(ONE_EACH["agent"], data.ask(ONE_EACH["agent"]), 404) == ("AGENT_001", [])
 
-    def test_the_sweep_removes_the_counts_of_nothing_else(self, scene: Scene, charlie: Person) -> None:
+    def test_the_sweep_removes_the_counts_of_nothing_else(self, data: Data, charlie: Person) -> None:
         strangers = make_key(make_agent(charlie.tenant))
-        scene.validate(scene.key, scene.sibling, scene.other_key, strangers)
-        services.delete_key(actor=OPERATOR, key=scene.sibling.key)
-        agents.delete_agent(actor=OPERATOR, agent=scene.other_agent)
+        data.validate(data.key, data.sibling, data.other_key, strangers)
+        services.delete_key(actor=OPERATOR, key=data.sibling.key)
+        agents.delete_agent(actor=OPERATOR, agent=data.other_agent)
         kept = {
-            *(scene.key.key.id, scene.agent.id, scene.agent.tenant_id),
+            *(data.key.key.id, data.agent.id, data.agent.tenant_id),
             *(strangers.key.id, strangers.key.agent_id, charlie.tenant.id),
         }
 
         assert usage.sweep() == 3
 
         assert set(DailyUse.unscoped.values_list("subject", flat=True)) == kept
-        assert scene.totals() == {"key": 1, "agent": 2, "tenant": 3}
+        assert data.totals() == {"key": 1, "agent": 2, "tenant": 3}
         assert usage.sweep() == 0
 
-    def test_a_deleted_tenant_leaves_no_counts(self, scene: Scene, charlie: Person) -> None:
-        scene.validate(scene.key, make_key(make_agent(charlie.tenant)))
-        tenants.delete_tenant(actor=OPERATOR, tenant=scene.alice.tenant)
+    def test_a_deleted_tenant_leaves_no_counts(self, data: Data, charlie: Person) -> None:
+        data.validate(data.key, make_key(make_agent(charlie.tenant)))
+        tenants.delete_tenant(actor=OPERATOR, tenant=data.alice.tenant)
 
         assert set(DailyUse.unscoped.values_list("tenant_id", flat=True)) == {charlie.tenant.id}
 
@@ -233,9 +233,9 @@ class TestRange:
             ("from=9999-12-31&to=9999-12-31", "9999-12-31", "9999-12-31"),
         ],
     )
-    def test_both_ends_are_in_it(self, scene: Scene, query: str, first: str, last: str) -> None:
+    def test_both_ends_are_in_it(self, data: Data, query: str, first: str, last: str) -> None:
         for place in PLACES:
-            found = scene.read(place, query)
+            found = data.read(place, query)
 
             assert (found["from"], found["to"]) == (first, last), place
             days = [date.fromisoformat(day["date"]) for day in found["days"]]
@@ -243,12 +243,12 @@ class TestRange:
             assert len(days) == (days[-1] - days[0]).days + 1, place
             assert days == sorted(set(days)), place
 
-    def test_uses_at_both_ends_count_and_those_beside_it_do_not(self, scene: Scene) -> None:
+    def test_uses_at_both_ends_count_and_those_beside_it_do_not(self, data: Data) -> None:
         for ago in range(5):
             with travel(NOON - timedelta(days=ago), tick=False):
-                scene.validate(scene.key)
+                data.validate(data.key)
 
-        found = scene.read(ONE_EACH["key"], "from=2026-01-28&to=2026-01-30")
+        found = data.read(ONE_EACH["key"], "from=2026-01-28&to=2026-01-30")
 
         assert [day["uses"] for day in found["days"]] == [1, 1, 1]
         assert found["total"] == 3
@@ -275,15 +275,15 @@ class TestRange:
             ("to=2026-01-31%0A", "to"),
         ],
     )
-    def test_what_is_no_range_is_refused_by_the_name_of_the_field(self, scene: Scene, query: str, field: str) -> None:
+    def test_what_is_no_range_is_refused_by_the_name_of_the_field(self, data: Data, query: str, field: str) -> None:
         for place in PLACES:
-            assert problem(place, scene.ask(place, query), 400) == ("VALIDATION_ERROR", [field]), place
+            assert problem(place, data.ask(place, query), 400) == ("VALIDATION_ERROR", [field]), place
 
     @everywhere
-    def test_a_year_takes_one_query_for_the_counts(self, scene: Scene, place: Place) -> None:
-        scene.validate(scene.key)
+    def test_a_year_takes_one_query_for_the_counts(self, data: Data, place: Place) -> None:
+        data.validate(data.key)
         with CaptureQueriesContext(connection) as captured:
-            scene.read(place, "from=2025-01-31")
+            data.read(place, "from=2025-01-31")
 
         assert sum("apikeys_dailyuse" in query["sql"] for query in captured.captured_queries) == 1
 
@@ -294,24 +294,24 @@ class TestAccess:
     public = pytest.mark.parametrize("place", [place for place in PLACES if not place.is_internal], ids=str)
 
     @public
-    def test_every_member_may_look(self, scene: Scene, bob: Person, place: Place) -> None:
-        scene.validate(scene.key)
+    def test_every_member_may_look(self, data: Data, bob: Person, place: Place) -> None:
+        data.validate(data.key)
 
-        assert scene.read(place, person=bob) == scene.read(place)
-        assert scene.read(place)["total"] == 1
+        assert data.read(place, person=bob) == data.read(place)
+        assert data.read(place)["total"] == 1
 
     @public
-    def test_to_a_stranger_it_does_not_exist(self, scene: Scene, charlie: Person, place: Place) -> None:
-        assert problem(place, scene.ask(place, person=charlie), 404) == (self.CODES[place.of], [])
+    def test_to_a_stranger_it_does_not_exist(self, data: Data, charlie: Person, place: Place) -> None:
+        assert problem(place, data.ask(place, person=charlie), 404) == (self.CODES[place.of], [])
 
     @everywhere
-    def test_what_does_not_exist_is_told_alike(self, scene: Scene, place: Place) -> None:
-        client = scene.internal if place.is_internal else scene.alice.client
+    def test_what_does_not_exist_is_told_alike(self, data: Data, place: Place) -> None:
+        client = data.internal if place.is_internal else data.alice.client
         response = client.get(place.path.format(tenant="none", agent="none", key="none"))
 
         assert problem(place, response, 404) == (self.CODES[place.of], [])
 
-    def test_a_key_is_not_under_another_agent(self, scene: Scene) -> None:
-        path = f"/api/v1/agents/{scene.other_agent.id}/api_keys/{scene.key.key.id}/usage"
+    def test_a_key_is_not_under_another_agent(self, data: Data) -> None:
+        path = f"/api/v1/agents/{data.other_agent.id}/api_keys/{data.key.key.id}/usage"
 
-        assert scene.alice.client.get(path).json()["code"] == "KEY_001"
+        assert data.alice.client.get(path).json()["code"] == "KEY_001"

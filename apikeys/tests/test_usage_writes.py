@@ -21,7 +21,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TODAY = NOON.date()
 
 
-class Scene:
+class Data:
     """Alice's tenant with two agents, the first of which has two keys, the second one."""
 
     def __init__(self, alice: Person) -> None:
@@ -31,12 +31,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(alice: Person) -> Scene:
-    return Scene(alice)
+def data(alice: Person) -> Data:
+    return Data(alice)
 
 
 def uses(key: ApiKey, number: int, last: datetime = NOON, secret: KeySecret | None = None) -> Uses:
-    """Uses of a key, as they are counted."""
+    """Return uses of a key, as the counter makes them."""
     return Uses(key.id, last.date(), key.agent_id, key.tenant_id, secret.pk if secret else None, number, last)
 
 
@@ -46,13 +46,13 @@ def counts() -> dict[tuple[str, date], int]:
 
 
 def rotated_out(key: ApiKey) -> KeySecret:
-    """An old secret of a key, within its grace."""
+    """Make an old secret of a key, within its grace."""
     return KeySecret.objects.create(key=key, digest=f"old one of {key.id}", pepper_id=1, hint="0000", expires_at=NOON)
 
 
-def test_keys_agents_and_tenants_get_what_is_theirs(scene: Scene, charlie: Person) -> None:
+def test_keys_agents_and_tenants_get_what_is_theirs(data: Data, charlie: Person) -> None:
     yesterday = NOON - timedelta(days=1)
-    mine, sibling, other = scene.key, scene.sibling, scene.other_key
+    mine, sibling, other = data.key, data.sibling, data.other_key
     strangers = make_key(make_agent(charlie.tenant)).key
 
     usage.add([uses(mine, 1), uses(sibling, 20), uses(other, 300), uses(strangers, 4000)])
@@ -64,21 +64,21 @@ def test_keys_agents_and_tenants_get_what_is_theirs(scene: Scene, charlie: Perso
         (sibling.id, TODAY): 20,
         (other.id, TODAY): 300,
         (strangers.id, TODAY): 4000,
-        (scene.agent.id, TODAY): 21,
-        (scene.agent.id, yesterday.date()): 5,
-        (scene.other_agent.id, TODAY): 300,
+        (data.agent.id, TODAY): 21,
+        (data.agent.id, yesterday.date()): 5,
+        (data.other_agent.id, TODAY): 300,
         (strangers.agent_id, TODAY): 4000,
-        (scene.agent.tenant_id, TODAY): 321,
-        (scene.agent.tenant_id, yesterday.date()): 5,
+        (data.agent.tenant_id, TODAY): 321,
+        (data.agent.tenant_id, yesterday.date()): 5,
         (charlie.tenant.id, TODAY): 4000,
     }
     numbers = dict(ApiKey.unscoped.values_list("id", "usage_count"))
     assert numbers == {mine.id: 6, sibling.id: 20, other.id: 300, strangers.id: 4000}
 
 
-def test_one_key_on_two_days_by_two_secrets_at_once(scene: Scene) -> None:
-    """As it is written when midnight falls, or a key is rotated, between two writes."""
-    key, old = scene.key, rotated_out(scene.key)
+def test_one_key_on_two_days_by_two_secrets_at_once(data: Data) -> None:
+    """This is written when it becomes midnight, or a key is rotated, between two writes."""
+    key, old = data.key, rotated_out(data.key)
     midnight = datetime(2026, 1, 31, tzinfo=UTC)
     late = midnight - timedelta(microseconds=1)
 
@@ -93,8 +93,8 @@ def test_one_key_on_two_days_by_two_secrets_at_once(scene: Scene) -> None:
         assert usage.total_since(subject, key.tenant_id, None) == 4321
 
 
-def test_last_used_is_the_latest_in_whatever_order_it_is_written(scene: Scene) -> None:
-    key, old = scene.key, rotated_out(scene.key)
+def test_last_used_is_the_latest_in_whatever_order_it_is_written(data: Data) -> None:
+    key, old = data.key, rotated_out(data.key)
     for seconds in (1, 3, 2):
         usage.add([uses(key, 1, NOON + timedelta(seconds=seconds), old)])
 
@@ -103,29 +103,29 @@ def test_last_used_is_the_latest_in_whatever_order_it_is_written(scene: Scene) -
     assert key.last_used_at == old.last_used_at == NOON + timedelta(seconds=3)
 
 
-def test_a_use_by_an_old_secret_is_one_of_the_key(scene: Scene) -> None:
-    old = rotated_out(scene.key)
+def test_a_use_by_an_old_secret_is_one_of_the_key(data: Data) -> None:
+    old = rotated_out(data.key)
 
-    usage.add([uses(scene.key, 7, NOON, old)])
+    usage.add([uses(data.key, 7, NOON, old)])
 
-    new = KeySecret.objects.filter(key=scene.key).exclude(pk=old.pk).get()
+    new = KeySecret.objects.filter(key=data.key).exclude(pk=old.pk).get()
     assert new.last_used_at is None
-    assert counts()[scene.key.id, TODAY] == 7
+    assert counts()[data.key.id, TODAY] == 7
     assert KeySecret.objects.get(pk=old.pk).last_used_at == NOON
 
 
-def test_a_key_that_is_gone_meanwhile_does_not_keep_the_others_from_theirs(scene: Scene) -> None:
-    services.delete_key(actor=OPERATOR, key=scene.key)
+def test_a_key_that_is_gone_meanwhile_does_not_keep_the_others_from_theirs(data: Data) -> None:
+    services.delete_key(actor=OPERATOR, key=data.key)
 
-    usage.add([uses(scene.key, 2), uses(scene.sibling, 3)])
+    usage.add([uses(data.key, 2), uses(data.sibling, 3)])
 
-    assert ApiKey.unscoped.get(pk=scene.sibling.id).usage_count == 3
-    assert counts()[scene.agent.id, TODAY] == 5
+    assert ApiKey.unscoped.get(pk=data.sibling.id).usage_count == 3
+    assert counts()[data.agent.id, TODAY] == 5
 
 
-def test_ids_that_differ_in_case_alone_are_counted_apart(scene: Scene) -> None:
+def test_ids_that_differ_in_case_alone_are_counted_apart(data: Data) -> None:
     def imported(key_id: str) -> ApiKey:
-        key = ApiKey(id=key_id, tenant_id=scene.agent.tenant_id, agent=scene.agent)
+        key = ApiKey(id=key_id, tenant_id=data.agent.tenant_id, agent=data.agent)
         key.set_name(f"imported {ord(key_id[0])}")
         key.save(force_insert=True)
         return key
@@ -139,9 +139,9 @@ def test_ids_that_differ_in_case_alone_are_counted_apart(scene: Scene) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_writers_lose_nothing(scene: Scene) -> None:
+def test_many_writers_lose_nothing(data: Data) -> None:
     writers, rounds = 6, 15
-    keys = [scene.key, scene.sibling, scene.other_key]
+    keys = [data.key, data.sibling, data.other_key]
     rows = [uses(key, 1, secret=secret) for key in keys for secret in (None, rotated_out(key))]
     start = Barrier(writers)
 
@@ -161,17 +161,17 @@ def test_many_writers_lose_nothing(scene: Scene) -> None:
     assert set(ApiKey.unscoped.values_list("usage_count", flat=True)) == {each}
     assert counts() == {
         **{(key.id, TODAY): each for key in keys},
-        (scene.agent.id, TODAY): 2 * each,
-        (scene.other_agent.id, TODAY): each,
-        (scene.agent.tenant_id, TODAY): 3 * each,
+        (data.agent.id, TODAY): 2 * each,
+        (data.other_agent.id, TODAY): each,
+        (data.agent.tenant_id, TODAY): 3 * each,
     }
 
 
-def test_uses_of_a_tenant_that_is_gone_are_taken_and_swept(scene: Scene, alice: Person) -> None:
+def test_uses_of_a_tenant_that_is_gone_are_taken_and_swept(data: Data, alice: Person) -> None:
     """They may have been counted a moment before it was deleted."""
     tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
 
-    usage.add([uses(scene.key, 2)])
+    usage.add([uses(data.key, 2)])
 
     assert usage.sweep() == 3
     assert counts() == {}

@@ -1,4 +1,4 @@
-"""A worker's engine, which the test drives, and a database that is there or away."""
+"""A worker's engine under the control of a test, and a database that may be unavailable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 
 class Worker:
-    """A worker that serves, with a clock of its own; the test reads the epoch and writes the uses for it."""
+    """A worker that serves, with a clock of its own. The test renews its lease and writes its uses."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = StoppedClock()
@@ -34,30 +34,30 @@ class Worker:
         self.engine.start()
 
     def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Has this engine asked wherever the process' own is."""
-        for name in ("recall", "last_known", "verify", "verify_all"):
+        """Use this engine in place of the process' own."""
+        for name in ("verify", "verify_all", "verify_cached", "verify_stale"):
             monkeypatch.setattr(verification, name, getattr(self.engine, name))
-        for name in ("start", "end"):
+        for name in ("start", "stop"):
             monkeypatch.setattr(verification, name, lambda: None)
 
     def renew(self) -> None:
-        """Reads the epoch: the lease is good, and what was changed is forgotten."""
+        """Renew the lease, so that it is valid and changes are invalidated."""
         self.engine._lease.renew()
 
     def lose(self, seconds: float = 2.0) -> None:
-        """Lets the lease be over for so long."""
+        """Let the lease have expired so many seconds ago."""
         self.clock.now += LEASE_SECONDS + seconds
 
     def code(self, secret: str, **how: Any) -> str:
         return self.engine.verify(secret, **how).code
 
     def uses(self) -> int:
-        """How many uses were counted, of all keys."""
+        """Return the number of uses of all keys."""
         self.engine._counter.write()
         return sum(ApiKey.unscoped.values_list("usage_count", flat=True))
 
 
-class Scene:
+class Data:
     """A key of an agent in Alice's tenant."""
 
     def __init__(self, alice: Person) -> None:
@@ -66,17 +66,17 @@ class Scene:
         self.key, self.secret = issued.key, issued.secret
 
     def another(self, **fields: Any) -> str:
-        """The secret of one more key."""
+        """Make another key and return its secret."""
         return make_key(self.agent, **fields).secret
 
     def another_disabled(self) -> str:
-        """The secret of a key that is disabled."""
+        """Make a disabled key and return its secret."""
         issued = make_key(self.agent)
         services.disable_key(actor=OPERATOR, key=issued.key)
         return issued.secret
 
     def report_leak(self) -> None:
-        """Reports the key's first secret."""
+        """Report the key's first secret as leaked."""
         secret = access.get_secret(OPERATOR, self.secret, Access.MANAGE)
         services.report_leak(actor=OPERATOR, secret=secret)
 
@@ -86,7 +86,7 @@ class Scene:
 
 @contextmanager
 def queries(number: int) -> Iterator[None]:
-    """The block must make exactly so many queries."""
+    """Assert that the block makes exactly so many queries."""
     with CaptureQueriesContext(connection) as captured:
         yield
     assert len(captured) == number, "\n".join(query["sql"] for query in captured.captured_queries)
@@ -94,7 +94,7 @@ def queries(number: int) -> Iterator[None]:
 
 @contextmanager
 def database_away(times: int | None = None) -> Iterator[list[str]]:
-    """The next so many statements, or all in the block, find no database; those that did not."""
+    """Make the next so many statements fail, or all in the block. Yield those that failed."""
     refused: list[str] = []
 
     def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
@@ -109,7 +109,7 @@ def database_away(times: int | None = None) -> Iterator[list[str]]:
 
 @contextmanager
 def counts_away() -> Iterator[None]:
-    """The database answers for keys, but not for what was counted of them."""
+    """Make the database fail for the counted uses of keys, but not for keys."""
 
     def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
         if "apikeys_dailyuse" in sql:

@@ -1,72 +1,73 @@
-"""Is this key good, whose is it, and what may it do?
+"""Verification of API keys: is a key valid, whose is it, and what may it do?
 
-The one place that answers; nothing else compares keys. A worker that has called `start` answers from
-memory, under a guarantee: a verification that is sent after the answer to a change has arrived is never
-answered from before that change, by any worker on any machine (core.epoch says how). Data flows
-down this list:
+This is the only place that compares keys. A worker that has called `start` answers from its cache, under a
+guarantee: a verification that is sent after the response to a change has arrived is never answered from before
+that change, by any worker on any machine (core.epoch explains how). Data flows down this list:
 
-    engine    the judge: memory first, else one query for all who wait
-    lease     whether memory may be believed
-    memory    what is remembered
-    records   what the database knows
+    engine    the verdict: from the cache first, else by one query for all requests that wait
+    lease     the right to answer from the cache
+    cache     facts of keys, bounded, invalidated by key, agent and tenant
+    records   facts of keys from the database
     limits    rate limits and quotas
-    counting  how often a key was used
-    verdicts  what can be said of a key
+    counting  the number of uses of each key
+    verdicts  the types that these modules exchange
 """
 
 from __future__ import annotations
 
 from apikeys.verification.engine import Engine
 from apikeys.verification.verdicts import (
+    ADDRESS_NOT_ALLOWED,
     DISABLED,
     EXPIRED,
     EXPLANATIONS,
+    LIMIT_EXCEEDED,
     MALFORMED,
     NOT_ACTIVE,
-    NOT_FROM_HERE,
-    OVER_LIMIT,
     PERMISSION_MISSING,
     UNAVAILABLE,
     UNKNOWN,
     VALID,
     Address,
-    Ask,
     KeyFacts,
-    Room,
+    LimitStatus,
+    Remaining,
     Verdict,
     VerdictCode,
+    VerificationRequest,
 )
 
 __all__ = [
+    "ADDRESS_NOT_ALLOWED",
     "DISABLED",
     "EXPIRED",
     "EXPLANATIONS",
+    "LIMIT_EXCEEDED",
     "MALFORMED",
     "NOT_ACTIVE",
-    "NOT_FROM_HERE",
-    "OVER_LIMIT",
     "PERMISSION_MISSING",
     "UNAVAILABLE",
     "UNKNOWN",
     "VALID",
     "Address",
-    "Ask",
     "KeyFacts",
-    "Room",
+    "LimitStatus",
+    "Remaining",
     "Verdict",
     "VerdictCode",
-    "end",
-    "last_known",
-    "recall",
+    "VerificationRequest",
     "start",
+    "stop",
     "verify",
     "verify_all",
+    "verify_cached",
+    "verify_stale",
 ]
 
 _engine = Engine()
-recall = _engine.recall
-last_known = _engine.last_known
 verify = _engine.verify
 verify_all = _engine.verify_all
+verify_cached = _engine.verify_cached
+verify_stale = _engine.verify_stale
 start = _engine.start
-end = _engine.end
+stop = _engine.stop

@@ -1,4 +1,4 @@
-"""What a worker remembers of keys, bounded, and forgotten by what it is about."""
+"""A worker's cache of key facts, bounded, and invalidated by key, agent and tenant."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import threading
 import time
 from collections.abc import Hashable, Iterable
 
+from cachetools import FIFOCache, TTLCache
+
 from apikeys.verification.verdicts import KeyFacts
 
 UNKNOWN_SECONDS = 5.0
 MAX_UNKNOWN = 10_000
 
 
-class Memory:
-    """Facts by fingerprint, which is whatever the caller tells secrets apart by. Reading takes no lock; writing and
-    forgetting do.
+class KeyCache:
+    """Facts by fingerprint, which stands for a secret. Reading takes no lock; writing and invalidating do.
 
-    When there are `max_entries`, the oldest goes. A fingerprint that names no key is remembered apart, and
-    only briefly: there is no end of them.
+    Beyond `max_entries` the oldest entry is evicted: a least recently used one could only be known if reading took the
+    lock. Fingerprints that name no key are cached apart and only briefly, because there is no end of them.
     """
 
     def __init__(self, max_entries: int) -> None:
-        self._max_entries = max_entries
-        self._facts: dict[Hashable, KeyFacts] = {}
-        self._unknown: dict[Hashable, float] = {}
-        self._fingerprints_of: dict[str, set[Hashable]] = {}
+        self._facts = _IndexedFacts(max_entries)
+        self._unknown = TTLCache[Hashable, None](MAX_UNKNOWN, UNKNOWN_SECONDS, timer=time.monotonic)
         self._generation = 0
         self._lock = threading.Lock()
 
@@ -33,53 +32,72 @@ class Memory:
 
     @property
     def generation(self) -> int:
-        """Counts the forgettings. To be read before the row that is to be remembered."""
+        """The number of invalidations so far. Read it before the row whose facts are to be cached."""
         return self._generation
 
     def get(self, fingerprint: Hashable) -> KeyFacts | None:
-        """What is remembered of a fingerprint."""
-        return self._facts.get(fingerprint)
+        try:
+            return self._facts[fingerprint]
+        except KeyError:  # the mapping's `get` would look twice, and another thread may invalidate in between
+            return None
 
     def is_unknown(self, fingerprint: Hashable) -> bool:
-        """Whether the fingerprint is remembered to name no key."""
-        return self._unknown.get(fingerprint, 0.0) > time.monotonic()
+        """Return whether the fingerprint is cached as that of no key."""
+        return fingerprint in self._unknown
 
-    def remember(self, fingerprint: Hashable, facts: KeyFacts | None, generation: int) -> None:
-        """Keeps facts (None: that there are none) that were read after `generation` was.
+    def set(self, fingerprint: Hashable, facts: KeyFacts | None, generation: int) -> None:
+        """Cache facts that were read after `generation` was, or None for no key.
 
-        Not if anything was forgotten since: what was read may be what was to be forgotten.
+        Do nothing if anything was invalidated since, because the facts may be among it.
         """
         with self._lock:
             if generation != self._generation:
                 return
             if facts is None:
-                if len(self._unknown) >= MAX_UNKNOWN:
-                    self._unknown.pop(next(iter(self._unknown)))
-                self._unknown[fingerprint] = time.monotonic() + UNKNOWN_SECONDS
-                return
-            if fingerprint in self._facts:
-                self._drop(fingerprint)
-            elif len(self._facts) >= self._max_entries:
-                self._drop(next(iter(self._facts)))
-            self._facts[fingerprint] = facts
-            for subject in facts.subjects:
-                self._fingerprints_of.setdefault(subject, set()).add(fingerprint)
+                self._unknown[fingerprint] = None
+            else:
+                self._facts[fingerprint] = facts
 
-    def forget(self, subjects: Iterable[str] | None) -> None:
-        """Forgets all that is about these keys, agents or tenants; with None, everything."""
+    def invalidate(self, subjects: Iterable[str] | None) -> None:
+        """Remove the facts about these keys, agents or tenants; with None, remove everything."""
         with self._lock:
             self._generation += 1
             if subjects is None:
-                self._facts, self._unknown, self._fingerprints_of = {}, {}, {}
+                self._facts.clear()
+                self._unknown.clear()
                 return
             for subject in subjects:
-                for fingerprint in list(self._fingerprints_of.get(subject, ())):
-                    self._drop(fingerprint)
+                self._facts.remove_all_of(subject)
 
-    def _drop(self, fingerprint: Hashable) -> None:
-        facts = self._facts.pop(fingerprint)
+
+class _IndexedFacts(FIFOCache[Hashable, KeyFacts]):
+    """Facts by fingerprint, with an index of the fingerprints of each key, agent and tenant."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._fingerprints_of: dict[str, set[Hashable]] = {}
+
+    def __setitem__(self, fingerprint: Hashable, facts: KeyFacts) -> None:
+        if fingerprint in self:
+            del self[fingerprint]
+        super().__setitem__(fingerprint, facts)
+        for subject in facts.subjects:
+            self._fingerprints_of.setdefault(subject, set()).add(fingerprint)
+
+    def __delitem__(self, fingerprint: Hashable) -> None:
+        """Remove an entry; evictions come here, too."""
+        facts = self[fingerprint]
+        super().__delitem__(fingerprint)
         for subject in facts.subjects:
             fingerprints = self._fingerprints_of[subject]
             fingerprints.discard(fingerprint)
             if not fingerprints:
                 del self._fingerprints_of[subject]
+
+    def clear(self) -> None:
+        super().clear()
+        self._fingerprints_of.clear()
+
+    def remove_all_of(self, subject: str) -> None:
+        for fingerprint in list(self._fingerprints_of.get(subject, ())):
+            del self[fingerprint]

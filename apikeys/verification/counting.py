@@ -1,10 +1,10 @@
 """Uses of keys, counted in memory and written together.
 
-A use costs an addition; every WRITE_EVERY_SECONDS the sums become a few statements, however many keys
-were used. A counter that is ended writes what it holds; one that is killed loses less than a second.
+A use costs an addition. Every WRITE_EVERY_SECONDS the sums are written in a few statements, however many keys were
+used. A counter that is stopped writes what it holds; one that is killed loses less than a second.
 
-Where a database breaks off, nobody knows whether it has carried out the commit. So what is written is
-numbered, and the number is noted with it: repeated under the same number it is written once.
+When the connection breaks during a commit, nobody knows whether the database has carried it out. So each batch has a
+number, which is stored in the same transaction: a batch that is repeated under its number is written once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from core.idempotency import Batch
 log = logging.getLogger("maim.keys")
 
 WRITE_EVERY_SECONDS = 0.8
-KEYS_AT_ONCE = 2000
+MAX_BATCH_SIZE = 2000
 
 
 class _Sum:
@@ -45,20 +45,20 @@ class _Sum:
 
 
 class UseCounter:
-    """Counts uses from any thread; `start` begins to write them."""
+    """A counter of uses, for any number of threads. `start` begins to write them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._batch = Batch(secrets.token_hex(16), 0)  # the last that was begun
-        self._under_way: list[Uses] = []  # what is in it, until it is known to be written
+        self._write_lock = threading.Lock()
         self._sums: dict[tuple[str, int | None], _Sum] = {}
-        self._waiting: list[Uses] = []  # sums of days that are over, and what the database did not take
-        self._ending = threading.Event()
+        self._queue: list[Uses] = []  # sums of past days, and those that could not be written
+        self._batch = Batch(secrets.token_hex(16), 0)  # the latest batch
+        self._unconfirmed: list[Uses] = []  # the content of the latest batch, until it is known to be written
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="use-counter", daemon=True)
 
     def count(self, facts: KeyFacts, moment: datetime) -> None:
-        """Adds one use."""
+        """Add one use."""
         by = facts.key_id, facts.rotated_secret_id
         with self._lock:
             found = self._sums.get(by)
@@ -67,57 +67,57 @@ class UseCounter:
                 found.last = moment
                 return
             if found is not None:
-                self._waiting.append(found.uses())
+                self._queue.append(found.uses())
             self._sums[by] = _Sum(facts, moment)
 
     def start(self) -> None:
-        """Begins to write what is counted, until `end`."""
+        """Begin to write what is counted, until `stop`."""
         self._thread.start()
 
-    def end(self) -> None:
-        """Writes what is left and stops; returns when it is written, or after five seconds."""
-        self._ending.set()
+    def stop(self) -> None:
+        """Write what is left and stop. Return when it is written, or after five seconds."""
+        self._stopping.set()
         self._thread.join(5)
 
     def write(self) -> None:
-        """Writes what was counted so far. What the database does not take is kept for the next time."""
-        with self._writing:
+        """Write what was counted so far. Keep what the database does not accept for the next time."""
+        with self._write_lock:
             self._write()
 
     def _write(self) -> None:
         with self._lock:
             sums, self._sums = self._sums, {}
-            waiting, self._waiting = self._waiting, []
-        # What waits may be of the same keys, and there is to be no end of it while the database is away.
+            queue, self._queue = self._queue, []
+        # Queued uses are merged with those of the same keys, or the queue would grow as long as the database is away.
         counted = [each.uses() for each in sums.values()]
-        waiting = _merged([*waiting, *counted]) if waiting else counted
+        queue = _merged([*queue, *counted]) if queue else counted
         primary.drop_obsolete_connection()
         try:
-            while self._under_way or waiting:
-                if not self._under_way:
-                    self._under_way, waiting = waiting[:KEYS_AT_ONCE], waiting[KEYS_AT_ONCE:]
+            while self._unconfirmed or queue:
+                if not self._unconfirmed:
+                    self._unconfirmed, queue = queue[:MAX_BATCH_SIZE], queue[MAX_BATCH_SIZE:]
                     self._batch = self._batch._replace(number=self._batch.number + 1)
-                usage.add(self._under_way, self._batch)
-                self._under_way = []
+                usage.add(self._unconfirmed, self._batch)
+                self._unconfirmed = []
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
             connection.close()
         finally:
-            # After a fault of ours too, or its uses would be lost.
+            # Also after an unexpected exception, or the uses would be lost.
             with self._lock:
-                self._waiting += waiting
+                self._queue += queue
 
     def _run(self) -> None:
-        while not self._ending.wait(WRITE_EVERY_SECONDS):
+        while not self._stopping.wait(WRITE_EVERY_SECONDS):
             try:
                 self.write()
-            except Exception:  # the thread's outermost frame: ended, it would end all counting
+            except Exception:  # the thread's outermost frame: its end would be the end of all counting
                 log.exception("a fault in the writing of uses")
         self.write()
 
 
 def _merged(several: Iterable[Uses]) -> list[Uses]:
-    """One entry for each key, secret and day."""
+    """Return one entry for each key, secret and day."""
     merged: dict[tuple[str, date, int | None], Uses] = {}
     for uses in several:
         by = uses.key_id, uses.day, uses.rotated_secret_id

@@ -1,4 +1,4 @@
-"""The judge: from memory while the lease is good, else from the database."""
+"""Verdicts on keys: from the cache while the lease is valid, else from the database."""
 
 from __future__ import annotations
 
@@ -12,174 +12,177 @@ from django.utils import timezone
 from apikeys import digests, keyformat
 from apikeys.keyformat import MalformedKey
 from apikeys.verification import records
-from apikeys.verification.cache import Memory
+from apikeys.verification.cache import KeyCache
 from apikeys.verification.counting import UseCounter
 from apikeys.verification.lease import Lease
-from apikeys.verification.limits import Limiter, LimiterUnavailable, LocalLimiter, RedisLimiter, Use
+from apikeys.verification.limits import InMemoryLimiter, Limiter, LimiterUnavailable, RedisLimiter, Use
 from apikeys.verification.verdicts import (
+    LIMIT_EXCEEDED,
     MALFORMED,
-    OVER_LIMIT,
     UNAVAILABLE,
     UNKNOWN,
     VALID,
     Address,
-    Ask,
     KeyFacts,
-    Pools,
+    Limits,
     Verdict,
+    VerificationRequest,
 )
 from core import primary
 from core.db import DATABASE_ERRORS, retry_if_disconnected
 
-_MALFORMED, _UNKNOWN, _AWAY = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(UNAVAILABLE)
+_MALFORMED, _UNKNOWN, _UNAVAILABLE = Verdict(MALFORMED), Verdict(UNKNOWN), Verdict(UNAVAILABLE)
 
 
 class Engine:
-    """Judges keys. Without `start` it remembers nothing: it asks the database and writes uses at once."""
+    """Verifies keys. Before `start` it caches nothing: it queries the database and writes uses at once."""
 
     def __init__(self) -> None:
-        self._memory = Memory(settings.REMEMBERED_KEYS)
-        self._lease = Lease(self._memory.forget)
+        self._cache = KeyCache(settings.REMEMBERED_KEYS)
+        self._lease = Lease(self._cache)
         self._counter = UseCounter()
-        self._limiter: Limiter = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else LocalLimiter()
+        self._limiter: Limiter = RedisLimiter(settings.REDIS_URL) if settings.REDIS_URL else InMemoryLimiter()
         self._is_started = False
 
     def start(self) -> None:
-        """Begins to remember, and to count in memory; for a process that serves until `end`."""
+        """Begin to cache keys and to count uses in memory. A process that serves does this, until `stop`."""
         self._is_started = True
         self._lease.start()
         self._counter.start()
 
-    def end(self) -> None:
-        """Writes what was counted."""
-        self._counter.end()
+    def stop(self) -> None:
+        """Write the uses that were counted."""
+        self._counter.stop()
 
-    def recall(self, ask: Ask) -> Verdict | None:
-        """The verdict, as `verify` gives it, where it takes no I/O at all; else None, and nothing is counted."""
-        verdict = self._recalled(ask)
-        if verdict is None or _pools(verdict) is not None:
+    def verify_cached(self, request: VerificationRequest) -> Verdict | None:
+        """Return what `verify` would if that takes no I/O. Otherwise return None and count nothing."""
+        verdict = self._cached_verdict(request)
+        if verdict is None or _limits(verdict) is not None:
             return None
-        self._count(ask, verdict)
+        self._count(request, verdict)
         return verdict
 
     def verify(self, secret: str, address: Address | None = None, *, use: bool = False) -> Verdict:
-        """Judges one key as of now."""
-        return self.verify_all([Ask(secret, address, use)])[0]
+        """Verify one key as of now."""
+        return self.verify_all([VerificationRequest(secret, address, use)])[0]
 
-    def verify_all(self, asks: Sequence[Ask]) -> list[Verdict]:
-        """Judges keys as of now, with one query for all that are not remembered.
+    def verify_all(self, requests: Sequence[VerificationRequest]) -> list[Verdict]:
+        """Verify keys as of now, with one query for all that are not cached.
 
-        A use counts against every limit of its key; when one is reached, the key is not good (OVER_LIMIT).
-        The verdict is UNAVAILABLE where only the database knows and it does not answer, and where limits cannot be
-        counted and MAIM_LIMITS_FAIL is `closed`.
+        A use counts against every limit of its key. When one is reached, the verdict is LIMIT_EXCEEDED. The verdict is
+        UNAVAILABLE if the database is needed and does not answer, and if limits cannot be counted and MAIM_LIMITS_FAIL
+        is `closed`.
         """
-        recalled = [self._recalled(ask) for ask in asks]
-        missed = iter(self._looked_up([ask for ask, verdict in zip(asks, recalled, strict=True) if verdict is None]))
-        verdicts = self._limited(asks, [verdict or next(missed) for verdict in recalled])
-        for ask, verdict in zip(asks, verdicts, strict=True):
-            self._count(ask, verdict)
+        cached = [self._cached_verdict(request) for request in requests]
+        missing = [request for request, verdict in zip(requests, cached, strict=True) if verdict is None]
+        read = iter(self._read_verdicts(missing))
+        verdicts = self._apply_limits(requests, [verdict or next(read) for verdict in cached])
+        for request, verdict in zip(requests, verdicts, strict=True):
+            self._count(request, verdict)
         return verdicts
 
-    def last_known(self, ask: Ask) -> Verdict:
-        """Judge without asking anybody, as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL grant; else UNAVAILABLE.
-
-        Nothing is counted.
+    def verify_stale(self, request: VerificationRequest) -> Verdict:
+        """Verify a key from the cache alone, however old it is, as far as MAIM_SERVE_STALE_SECONDS and MAIM_LIMITS_FAIL
+        allow. Otherwise return UNAVAILABLE. Count nothing.
         """
-        verdict = self._stale(ask)
-        return _AWAY if ask.use and _pools(verdict) is not None and not settings.LIMITS_FAIL_OPEN else verdict
+        verdict = self._stale_verdict(request)
+        if request.use and _limits(verdict) is not None and not settings.LIMITS_FAIL_OPEN:
+            return _UNAVAILABLE
+        return verdict
 
-    def _recalled(self, ask: Ask) -> Verdict | None:
-        """The verdict on a key that is malformed, or remembered under a good lease; and on any, while the
-        database is known to be away."""
-        if self._lease.is_good:
-            # What is remembered was well formed: to see that again would take longer than to remember it.
-            fingerprint = _fingerprint(ask.secret)
-            facts = self._memory.get(fingerprint)
+    def _cached_verdict(self, request: VerificationRequest) -> Verdict | None:
+        """Return the verdict on a key that is malformed, or cached under a valid lease.
+
+        While the database counts as unavailable, return a verdict on any key.
+        """
+        if self._lease.is_valid:
+            # The cache comes before the format, because only well-formed keys are in it and parsing takes longer.
+            fingerprint = _fingerprint(request.secret)
+            facts = self._cache.get(fingerprint)
             if facts is not None:
-                return Verdict(facts.code_at(timezone.now(), ask.address), facts)
-            if self._memory.is_unknown(fingerprint):
+                return Verdict(facts.code_at(timezone.now(), request.address), facts)
+            if self._cache.is_unknown(fingerprint):
                 return _UNKNOWN
         try:
-            keyformat.parse(ask.secret)
+            keyformat.parse(request.secret)
         except MalformedKey:
             return _MALFORMED
-        return self._stale(ask) if self._lease.is_lost else None
+        return self._stale_verdict(request) if self._lease.is_lost else None
 
-    def _looked_up(self, asks: Sequence[Ask]) -> list[Verdict]:
-        """The verdicts as the database has them, or as they were when it last answered."""
-        if not asks:
+    def _read_verdicts(self, requests: Sequence[VerificationRequest]) -> list[Verdict]:
+        """Return verdicts from the database, or stale ones if it does not answer."""
+        if not requests:
             return []
-        generation = self._memory.generation
-        candidates = {ask.secret: digests.all_digests(ask.secret) for ask in asks}
+        generation = self._cache.generation
+        candidates = {request.secret: digests.all_digests(request.secret) for request in requests}
         try:
             found = retry_if_disconnected(records.find)(
                 [digest for several in candidates.values() for digest in several]
             )
         except DATABASE_ERRORS:
-            return [self._stale(ask) for ask in asks]
+            return [self._stale_verdict(request) for request in requests]
         facts = {
             secret: next((found[digest] for digest in several if digest in found), None)
             for secret, several in candidates.items()
         }
-        # What another server said may be untrue by the time that this one's lease begins.
-        if self._lease.is_good and self._lease.server == primary.server():
+        # An answer of another server may be outdated by the time that this server's lease begins.
+        if self._lease.is_valid and self._lease.server == primary.server():
             for secret in candidates:
-                self._memory.remember(_fingerprint(secret), facts[secret], generation)
-        return [_verdict(facts[ask.secret], ask) for ask in asks]
+                self._cache.set(_fingerprint(secret), facts[secret], generation)
+        return [_verdict(facts[request.secret], request) for request in requests]
 
-    def _stale(self, ask: Ask) -> Verdict:
-        """What was last known of a key, within MAIM_SERVE_STALE_SECONDS; else UNAVAILABLE."""
-        is_good = self._lease.is_good
-        facts = self._memory.get(_fingerprint(ask.secret))
-        if facts is None or not (is_good or self._lease.seconds_over < settings.SERVE_STALE_SECONDS):
-            return _AWAY
-        # The lease may have become good since the database was asked in vain: then memory is the truth.
-        return _verdict(facts, ask)._replace(stale=not is_good)
+    def _stale_verdict(self, request: VerificationRequest) -> Verdict:
+        """Return the last known verdict on a key, within MAIM_SERVE_STALE_SECONDS, else UNAVAILABLE."""
+        is_valid = self._lease.is_valid
+        facts = self._cache.get(_fingerprint(request.secret))
+        if facts is None or not (is_valid or self._lease.seconds_over < settings.SERVE_STALE_SECONDS):
+            return _UNAVAILABLE
+        # The lease may have become valid since the database failed to answer. Then the cache is not stale.
+        return _verdict(facts, request)._replace(stale=not is_valid)
 
-    def _limited(self, asks: Sequence[Ask], verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """The verdicts with how their keys stand with their limits, after a use where one is asked for."""
+    def _apply_limits(self, requests: Sequence[VerificationRequest], verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Return the verdicts with the state of their keys' limits, after a use where one is requested."""
         limited = list(verdicts)
         uses = {
-            number: Use(pools, ask.use)
-            for number, (ask, verdict) in enumerate(zip(asks, verdicts, strict=True))
-            if (pools := _pools(verdict)) is not None
+            number: Use(limits, request.use)
+            for number, (request, verdict) in enumerate(zip(requests, verdicts, strict=True))
+            if (limits := _limits(verdict)) is not None
         }
         if not uses:
             return limited
         try:
-            standings = self._limiter.take(list(uses.values()))
-        except (LimiterUnavailable, *DATABASE_ERRORS):  # a quota begins as what the database has counted
+            statuses = self._limiter.take(list(uses.values()))
+        except (LimiterUnavailable, *DATABASE_ERRORS):  # a quota starts at what the database has counted
             for number, use in uses.items():
                 if use.consume and not settings.LIMITS_FAIL_OPEN:
-                    limited[number] = _AWAY
+                    limited[number] = _UNAVAILABLE
             return limited
-        for number, standing in zip(uses, standings, strict=True):
-            code = OVER_LIMIT if standing.is_over else VALID
-            limited[number] = verdicts[number]._replace(code=code, standing=standing)
+        for number, status in zip(uses, statuses, strict=True):
+            code = LIMIT_EXCEEDED if status.is_exceeded else VALID
+            limited[number] = verdicts[number]._replace(code=code, limit_status=status)
         return limited
 
-    def _count(self, ask: Ask, verdict: Verdict) -> None:
-        if ask.use and verdict.is_good and verdict.facts is not None:
+    def _count(self, request: VerificationRequest, verdict: Verdict) -> None:
+        if request.use and verdict.is_valid and verdict.facts is not None:
             self._counter.count(verdict.facts, timezone.now())
             if not self._is_started:
                 self._counter.write()
 
 
-_fingerprints = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
+_keyed_hash = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
 
 
 def _fingerprint(secret: str) -> bytes:
-    """What a secret is remembered under: made in a fraction of the time of a digest, and of no use to any
-    other process."""
-    mine = _fingerprints.copy()
-    mine.update(secret.encode())
-    return mine.digest()
+    """Return the cache key of a secret. It is faster to make than a digest, and useless to any other process."""
+    fingerprint = _keyed_hash.copy()
+    fingerprint.update(secret.encode())
+    return fingerprint.digest()
 
 
-def _verdict(facts: KeyFacts | None, ask: Ask) -> Verdict:
-    return _UNKNOWN if facts is None else Verdict(facts.code_at(timezone.now(), ask.address), facts)
+def _verdict(facts: KeyFacts | None, request: VerificationRequest) -> Verdict:
+    return _UNKNOWN if facts is None else Verdict(facts.code_at(timezone.now(), request.address), facts)
 
 
-def _pools(verdict: Verdict) -> Pools | None:
-    """What a use of a good key counts against."""
-    return verdict.facts.pools if verdict.is_good and verdict.facts is not None else None
+def _limits(verdict: Verdict) -> Limits | None:
+    """Return the limits of a valid key."""
+    return verdict.facts.limits if verdict.is_valid and verdict.facts is not None else None

@@ -1,13 +1,14 @@
-"""The facts of a key, from the database."""
+"""The facts of keys, from the database."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
 from ipaddress import ip_network
 from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
 
 from agents.models import AgentStatus
 from apikeys.models import KeySecret, KeyStatus
@@ -18,20 +19,21 @@ from apikeys.verification.verdicts import (
     NOT_ACTIVE,
     VALID,
     KeyFacts,
-    Pools,
-    QuotaPool,
-    RatePool,
+    Limits,
+    Quota,
+    RateLimit,
     VerdictCode,
 )
 from core import primary
 from core.limits import Period
+from core.prepared import prepared_sql
 from tenants.models import TenantStatus
 
 
 class _Row(NamedTuple):
-    """What is read of a secret, its key, the key's agent and tenant, as it comes from the database.
+    """A secret with its key, and the key's agent and tenant, as the database returns them.
 
-    The names are those of the ORM. MariaDB's and SQLite's times are naive, and UTC.
+    The names are the ORM's. Times are naive, and in UTC.
     """
 
     pk: int
@@ -58,19 +60,17 @@ class _Row(NamedTuple):
     key__tenant__quota: str | None
 
 
-@cache
-def _sql(number: int) -> str:
-    """The query for so many digests. The ORM writes it, once: to have it do so each time costs ten queries."""
-    rows = KeySecret.objects.filter(digest__in=map(str, range(number))).values_list(*_Row._fields)
-    return rows.query.sql_with_params()[0]
+@prepared_sql
+def _select_by_digests(number: int) -> QuerySet[KeySecret, Any]:
+    return KeySecret.objects.filter(digest__in=map(str, range(number))).values_list(*_Row._fields)
 
 
 def find(digests: Sequence[str]) -> dict[str, KeyFacts]:
-    """The facts of the keys that have a secret stored under these digests, by digest; one query.
+    """Return the facts of the keys that have a secret with one of these digests, by digest; one query.
 
-    Raises OperationalError where the server takes no writes: what it says of a key may be long untrue.
+    Raise OperationalError where the server takes no writes, because its rows may be outdated.
     """
-    found = primary.fetch_all(_sql(len(digests)), digests)
+    found = primary.fetch_all(_select_by_digests(len(digests)), digests)
     rows = [_Row(*values) for values in found]
     return {row.digest: _facts(row) for row in rows}
 
@@ -87,16 +87,16 @@ def _facts(row: _Row) -> KeyFacts:
         permissions=permissions,
         grants=Grants(permissions),
         networks=tuple(ip_network(network) for network in json.loads(row.key__allowed_networks)),
-        pools=_pools(row),
+        limits=_limits(row),
         key_status=row.key__status,
-        lasting_code=_lasting_code(row),
-        expires_at=_moment(row.key__expires_at),
-        good_until=_moment(min(filter(None, (row.key__expires_at, row.expires_at)), default=None)),
+        static_code=_static_code(row),
+        expires_at=_in_utc(row.key__expires_at),
+        valid_until=_in_utc(min(filter(None, (row.key__expires_at, row.expires_at)), default=None)),
         rotated_secret_id=None if row.expires_at is None else row.pk,
     )
 
 
-def _lasting_code(row: _Row) -> VerdictCode:
+def _static_code(row: _Row) -> VerdictCode:
     if row.leaked_at is not None or row.key__status == KeyStatus.DISABLED:
         return DISABLED
     if row.key__status == KeyStatus.EXPIRED:
@@ -106,23 +106,25 @@ def _lasting_code(row: _Row) -> VerdictCode:
     return VALID
 
 
-def _pools(row: _Row) -> Pools | None:
+def _limits(row: _Row) -> Limits | None:
     limited = (
-        (row.key_id, _limit(row.key__rate_limit), _limit(row.key__quota)),
-        (row.key__agent_id, _limit(row.key__agent__rate_limit), _limit(row.key__agent__quota)),
-        (row.key__tenant_id, _limit(row.key__tenant__rate_limit), _limit(row.key__tenant__quota)),
+        (row.key_id, _parsed(row.key__rate_limit), _parsed(row.key__quota)),
+        (row.key__agent_id, _parsed(row.key__agent__rate_limit), _parsed(row.key__agent__quota)),
+        (row.key__tenant_id, _parsed(row.key__tenant__rate_limit), _parsed(row.key__tenant__quota)),
     )
-    rates = tuple(RatePool(subject, rate["limit"], rate["window_seconds"]) for subject, rate, _quota in limited if rate)
+    rate_limits = tuple(
+        RateLimit(subject, rate["limit"], rate["window_seconds"]) for subject, rate, _quota in limited if rate
+    )
     quotas = tuple(
-        QuotaPool(subject, quota["limit"], Period(quota["period"])) for subject, _rate, quota in limited if quota
+        Quota(subject, quota["limit"], Period(quota["period"])) for subject, _rate, quota in limited if quota
     )
-    return Pools(row.key__tenant_id, rates, quotas) if rates or quotas else None
+    return Limits(row.key__tenant_id, rate_limits, quotas) if rate_limits or quotas else None
 
 
-def _limit(stored: str | None) -> dict[str, Any] | None:
+def _parsed(stored: str | None) -> dict[str, Any] | None:
     limit: dict[str, Any] | None = None if stored is None else json.loads(stored)
     return limit
 
 
-def _moment(naive: datetime | None) -> datetime | None:
+def _in_utc(naive: datetime | None) -> datetime | None:
     return None if naive is None else naive.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What can be said of a key."""
+"""The requests and verdicts of verification, and the facts and limits that a verdict rests on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.limits import Period
 
 
 class VerdictCode(StrEnum):
-    """A verdict on a key in one word, as the wire has it. Equal text is the same code, so compare with `==`."""
+    """A verdict on a key, as it is on the wire. Two members may have equal text, so compare with `==`."""
 
     VALID = "VALID"
     MALFORMED = "AUTH_001"
@@ -24,9 +24,9 @@ class VerdictCode(StrEnum):
     PERMISSION_MISSING = "AUTH_003"
     DISABLED = "AUTH_004"
     UNKNOWN = "AUTH_005"
-    OVER_LIMIT = "AUTH_006"
+    LIMIT_EXCEEDED = "AUTH_006"
     NOT_ACTIVE = "AUTH_007"
-    NOT_FROM_HERE = "AUTH_008"
+    ADDRESS_NOT_ALLOWED = "AUTH_008"
     UNAVAILABLE = "SYS_002"
 
 
@@ -36,9 +36,9 @@ EXPIRED = VerdictCode.EXPIRED
 PERMISSION_MISSING = VerdictCode.PERMISSION_MISSING
 DISABLED = VerdictCode.DISABLED
 UNKNOWN = VerdictCode.UNKNOWN
-OVER_LIMIT = VerdictCode.OVER_LIMIT
+LIMIT_EXCEEDED = VerdictCode.LIMIT_EXCEEDED
 NOT_ACTIVE = VerdictCode.NOT_ACTIVE
-NOT_FROM_HERE = VerdictCode.NOT_FROM_HERE
+ADDRESS_NOT_ALLOWED = VerdictCode.ADDRESS_NOT_ALLOWED
 UNAVAILABLE = VerdictCode.UNAVAILABLE
 
 EXPLANATIONS: dict[str, Text] = {
@@ -47,9 +47,9 @@ EXPLANATIONS: dict[str, Text] = {
     PERMISSION_MISSING: _("The API key does not have this permission"),
     DISABLED: _("The API key is disabled"),
     UNKNOWN: _("There is no such API key"),
-    OVER_LIMIT: _("The API key has reached its rate limit or quota"),
+    LIMIT_EXCEEDED: _("The API key has reached its rate limit or quota"),
     NOT_ACTIVE: _("The API key's tenant or agent is not active"),
-    NOT_FROM_HERE: _("The API key may not be used from this address"),
+    ADDRESS_NOT_ALLOWED: _("The API key may not be used from this address"),
 }
 
 Address = IPv4Address | IPv6Address
@@ -57,8 +57,8 @@ Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class RatePool:
-    """n uses in any `window_seconds`, by all the keys of `subject`: a key itself, an agent or a tenant."""
+class RateLimit:
+    """At most `limit` uses in any `window_seconds`, by all keys of `subject`: a key itself, an agent or a tenant."""
 
     subject: str
     limit: int
@@ -66,8 +66,8 @@ class RatePool:
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaPool:
-    """n uses in a period, by all the keys of `subject`."""
+class Quota:
+    """At most `limit` uses in a period, by all keys of `subject`."""
 
     subject: str
     limit: int
@@ -75,17 +75,17 @@ class QuotaPool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pools:
-    """Every limit that a use of a key counts against."""
+class Limits:
+    """Every rate limit and quota that a use of a key counts against."""
 
     tenant_id: str
-    rates: tuple[RatePool, ...]
-    quotas: tuple[QuotaPool, ...]
+    rate_limits: tuple[RateLimit, ...]
+    quotas: tuple[Quota, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """All that a verdict on one secret of a key rests on, besides the moment and the caller."""
+    """Everything that a verdict on one secret of a key rests on, except the time and the caller's address."""
 
     key_id: str
     key_name: str
@@ -96,37 +96,37 @@ class KeyFacts:
     permissions: tuple[str, ...]
     grants: Grants
     networks: tuple[Network, ...]
-    pools: Pools | None
+    limits: Limits | None
     key_status: str
-    # What is the case whenever and from wherever the key is used: VALID, DISABLED, EXPIRED or NOT_ACTIVE.
-    lasting_code: VerdictCode
+    # The part of the verdict that depends on neither time nor address: VALID, DISABLED, EXPIRED or NOT_ACTIVE.
+    static_code: VerdictCode
     expires_at: datetime | None
-    # When the key, or this secret of it, ends.
-    good_until: datetime | None
-    # Of a secret that was rotated out: its id, under which its uses are noted.
+    # The end of the key or of this secret, whichever comes first.
+    valid_until: datetime | None
+    # The id of a secret that was rotated out, because its uses are recorded under it; None for the current secret.
     rotated_secret_id: int | None
 
     @property
     def subjects(self) -> tuple[str, str, str]:
-        """The ids whose invalidation makes these facts untrue."""
+        """The ids whose invalidation makes these facts outdated."""
         return self.key_id, self.agent_id, self.tenant_id
 
     def code_at(self, moment: datetime, address: Address | None) -> VerdictCode:
-        """VALID, or why the key is not good at a moment, for a caller from `address`."""
-        if self.lasting_code == DISABLED:
+        """Return VALID, or the reason why a caller from `address` may not use the key at a moment."""
+        if self.static_code == DISABLED:
             return DISABLED
-        if self.good_until is not None and self.good_until <= moment:
+        if self.valid_until is not None and self.valid_until <= moment:
             return EXPIRED
-        if self.lasting_code != VALID:
-            return self.lasting_code
+        if self.static_code != VALID:
+            return self.static_code
         if self.networks and (address is None or not any(address in network for network in self.networks)):
-            return NOT_FROM_HERE
+            return ADDRESS_NOT_ALLOWED
         return VALID
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What is left of a limit; `reset` is when there will be more, None for never."""
+class Remaining:
+    """The uses that a limit has left. `reset` is when there will be more, None for never."""
 
     limit: int
     remaining: int
@@ -134,23 +134,23 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a key stands with the strictest of its rate limits and quotas.
+class LimitStatus:
+    """The state of the strictest rate limit and the strictest quota of a key.
 
-    `retry_after` is in seconds; it is None where nothing is over, and where waiting does not help.
+    `retry_after` is in seconds; it is None where no limit is exceeded, and where waiting does not help.
     """
 
-    rate_limit: Room | None
-    quota: Room | None
-    is_over: bool = False
+    rate_limit: Remaining | None
+    quota: Remaining | None
+    is_exceeded: bool = False
     retry_after: int | None = None
 
 
-NO_LIMITS = Standing(None, None)
+NO_LIMITS = LimitStatus(None, None)
 
 
-class Ask(NamedTuple):
-    """A key to judge, for a caller from `address`; with `use`, a good key's use is counted."""
+class VerificationRequest(NamedTuple):
+    """A key to verify for a caller from `address`. With `use`, a use of a valid key is counted."""
 
     secret: str
     address: Address | None = None
@@ -158,18 +158,17 @@ class Ask(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a caller is told. `facts` are those of a good key, and of one that is over its limits.
+    """The result of a verification. A valid key has `facts`, and so does one that has exceeded its limits.
 
-    `code` says why a key is not good, to us more than to whoever holds it; UNAVAILABLE is no verdict, but that
-    none is to be had, because what it takes does not answer. A `stale` verdict is from
-    memory, of a time when the database still answered (MAIM_SERVE_STALE_SECONDS).
+    UNAVAILABLE means the database or Redis did not answer, so there is no verdict. A `stale` verdict comes from the
+    cache, as of a time when the database still answered (MAIM_SERVE_STALE_SECONDS).
     """
 
     code: VerdictCode
     facts: KeyFacts | None = None
-    standing: Standing = NO_LIMITS
+    limit_status: LimitStatus = NO_LIMITS
     stale: bool = False
 
     @property
-    def is_good(self) -> bool:
+    def is_valid(self) -> bool:
         return self.code == VALID

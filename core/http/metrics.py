@@ -1,6 +1,6 @@
 """Prometheus metrics, summed over the workers of this machine.
 
-`manage.py serve` has its workers count in files of one fresh directory (`count_together`).
+`manage.py serve` makes its workers count in files of one new directory (`use_shared_directory`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _seconds = Histogram(
 )
 _verifications = Counter("maim_key_verifications_total", "Verdicts on API keys", ["code"])
 
-_below_django = Counter(
+_fastpath_seconds = Counter(
     "maim_verification_seconds_total",
     "Time spent on what is answered below Django, which maim_http_request_seconds leaves out",
     ["route"],
@@ -41,18 +41,18 @@ _below_django = Counter(
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def count_together(directory: str) -> None:
-    """Makes this process, and those forked from it, keep their counts in files of `directory`.
+def use_shared_directory(directory: str) -> None:
+    """Make this process, and those forked from it, keep their counts in files of `directory`.
 
-    The variable alone comes too late: prometheus_client reads it when it is imported, and the system
-    checks have done that by the time `serve` has a directory.
+    Setting the variable is not enough: prometheus_client reads it when it is imported, and the system checks have done
+    that before `serve` has a directory.
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
 
 
-def request_served(request: HttpRequest, status: int, seconds: float) -> None:
-    """Counts an answered request. Labels come from closed sets, so that no client can make them grow."""
+def record_request(request: HttpRequest, status: int, seconds: float) -> None:
+    """Record a request served by Django. Labels come from closed sets, so that no client can make them grow."""
     match = request.resolver_match
     port = str(request.META["SERVER_PORT"])
     method = request.method if request.method in _METHODS else "other"
@@ -60,63 +60,63 @@ def request_served(request: HttpRequest, status: int, seconds: float) -> None:
     _seconds.labels(port).observe(seconds)
 
 
-def answered_below_django(  # noqa: PLR0917  # thousands of times a second, and keywords take time
-    port: str, method: str, route: str, status: int, seconds: float, code: str | None = None
+def record_fastpath_request(  # noqa: PLR0917  # thousands of times a second, and keywords take time
+    port: str, method: str, route: str, status: int, seconds: float, verdict: str | None = None
 ) -> None:
-    """Counts a request that never became Django's; `route` as `request_served` would name it.
+    """Record a request served by the fast path. `route` is labelled as in `record_request`.
 
-    `code` is the verdict, where there was one.
+    `verdict` is its code, if the request was a verification.
     """
-    _tally.add((port, method, route, status, code), seconds)
+    _fastpath_requests.add((port, method, route, status, verdict), seconds)
 
 
-def verified(code: str) -> None:
-    """Counts a verdict on a key."""
+def record_verification(code: str) -> None:
+    """Record a verdict on a key."""
     _verifications.labels(code).inc()
 
 
-class _Tally:
-    """Counts that come too often for a lock and a write to a shared file each: summed here, written now and then."""
+class _FastpathRequests:
+    """Sums of requests that are too frequent for a write to a shared file each. They are written now and then."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sums: dict[tuple[str, str, str, int, str | None], tuple[int, float]] = {}
 
-    def add(self, what: tuple[str, str, str, int, str | None], seconds: float) -> None:
+    def add(self, labels: tuple[str, str, str, int, str | None], seconds: float) -> None:
         with self._lock:
-            number, total = self._sums.get(what, (0, 0.0))
-            self._sums[what] = number + 1, total + seconds
+            number, total = self._sums.get(labels, (0, 0.0))
+            self._sums[labels] = number + 1, total + seconds
 
-    def write(self) -> None:
+    def flush(self) -> None:
         with self._lock:
             sums, self._sums = self._sums, {}
-        for (port, method, route, status, code), (number, seconds) in sums.items():
+        for (port, method, route, status, verdict), (number, seconds) in sums.items():
             _requests.labels(port, method, route, str(status)).inc(number)
-            _below_django.labels(route).inc(seconds)
-            if code is not None:
-                _verifications.labels(code).inc(number)
+            _fastpath_seconds.labels(route).inc(seconds)
+            if verdict is not None:
+                _verifications.labels(verdict).inc(number)
 
 
-_tally = _Tally()
+_fastpath_requests = _FastpathRequests()
 
 
-def write_tally() -> None:
-    """Makes what was counted in this process' memory visible to `exposition` in any."""
-    _tally.write()
+def flush() -> None:
+    """Make the counts in this process' memory visible to `exposition` in any process."""
+    _fastpath_requests.flush()
 
 
-# What no worker counts: it is read anew for each exposition.
+# Metrics that no worker counts, because they are read for each exposition.
 _read_registry = CollectorRegistry()
 
 
-def expose(collector: Collector) -> None:
-    """Add to all expositions of this process what a collector finds at that moment."""
+def register(collector: Collector) -> None:
+    """Add a collector to all expositions of this process. It is called for each."""
     _read_registry.register(collector)
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus' text format."""
-    write_tally()
+    """Return all metrics in Prometheus' text format."""
+    flush()
     registry = PROCESS_REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

@@ -47,7 +47,7 @@ class RequestContextMiddleware:
 
         seconds = time.perf_counter() - scope.started
         response["X-Request-ID"] = scope.request_id
-        metrics.request_served(request, response.status_code, seconds)
+        metrics.record_request(request, response.status_code, seconds)
         access_log.info(
             "%s %s %s %.1f ms",
             request.method,

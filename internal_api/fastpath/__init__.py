@@ -1,1 +1,28 @@
-"""The fast path: plain requests of bots, answered below Django."""
+"""The fast path of the internal surface: plain requests of bots, answered without Django's handler and DRF.
+
+Bots verify keys and read agents thousands of times a second. Such a request is answered on the event loop, if that
+takes no I/O, or in a batch with others, with one query for all of them. The responses are those of the views, over the
+same functions, and tests compare the two. Anything unusual is left to Django: another method or media type, a
+browser's headers, a body that the views would refuse.
+
+    base      a request as the server receives it, and the interface of handlers
+    keys      handlers of validate-api-key, check-permission and parse-api-key
+    agents    handlers of an agent, its config, and its effective config
+    replies   HTTP responses, written without Django
+    batches   the queue of requests that need the database
+"""
+
+from internal_api.fastpath.agents import AgentHandler, match_agent_request
+from internal_api.fastpath.base import Handler, Request
+from internal_api.fastpath.batches import Batches
+from internal_api.fastpath.keys import KeyAuthHandler, ParseKeyHandler, match_key_request
+from internal_api.fastpath.replies import Reply
+
+__all__ = ["HANDLERS", "Batches", "Handler", "Reply", "Request", "match"]
+
+HANDLERS: tuple[type[Handler], ...] = (KeyAuthHandler, ParseKeyHandler, AgentHandler)
+
+
+def match(request: Request) -> Handler | None:
+    """Return the handler of a plain request. Return None for any other, which is for Django to answer."""
+    return match_key_request(request) or match_agent_request(request)

@@ -1,16 +1,13 @@
-"""What bots read again and again, answered below Django: an agent, its config, and its effective config.
+"""Handlers of the reads that bots repeat: an agent, its config, and its effective config.
 
-As with the bots' questions (internal_api.fastpath.keys), plain requests are answered in the words of the views,
-those that come together with one query for all of them; everything else is left to Django. Nothing is
-answered from memory alone: a reading is as true as the database.
+Nothing is answered from memory alone, so a response is as current as the database.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import orjson
 from django.utils import translation
@@ -25,134 +22,114 @@ from agents.errors import AgentNotFound
 from agents.models import Agent
 from agents.serializers.agents import internal_agent, with_warnings
 from core.db import DATABASE_ERRORS, from_primary
-from core.errors import DomainError, Unavailable
-from core.http import conditional, metrics, request_id
-from core.http.request_context import RequestContext
+from core.errors import DomainError
+from core.http import conditional
 from core.http.responses import ENVELOPE_LANGUAGE, envelope
-from internal_api.fastpath import responses
-from internal_api.fastpath.keys import Headers, is_plain
-from internal_api.fastpath.responses import Reply
+from internal_api.fastpath.base import Handler, Request
+from internal_api.fastpath.replies import Reply, error_reply, fault_reply, json_reply
 
 _PATH = re.compile(r"/api/v2/agents/(?!import/?$)(?P<id>[A-Za-z0-9_.-]{1,50})(?P<part>/config(/effective)?)?/?")
 
 CONFIG, EFFECTIVE = "/config", "/config/effective"
 
 
-class Reading(NamedTuple):
-    """A plain request to read an agent, or a part of it: `/config` or `/config/effective`."""
-
-    agent_id: str
-    part: str | None
-    if_none_match: str | None
-    port: str
-    scope: RequestContext
-
-    def unanswered(self) -> Reply:
-        """The reply when nobody has answered in time."""
-        return responses.refusal(self.scope, Unavailable())
-
-    def tally(self, reply: Reply) -> None:
-        """Counts the reply that is sent."""
-        route = f"api/v2/agents/<str:agent_id>{self.part or ''}"
-        seconds = time.perf_counter() - self.scope.started
-        metrics.answered_below_django(self.port, "GET", route, reply.status, seconds)
-
-
-def reading(method: str, path: str, query: str, port: str, header: Headers) -> Reading | None:
-    """A request read as a plain reading; None where it is none, and Django is to answer."""
-    if method != "GET" or query or (match := _PATH.fullmatch(path)) is None:
+def match_agent_request(request: Request) -> AgentHandler | None:
+    """Return the handler of a plain request for an agent or a part of it, else None."""
+    if request.method != "GET" or request.query or (match := _PATH.fullmatch(request.path)) is None:
         return None
-    if _has_content(header) or not is_plain(header):
+    if _has_body(request) or not request.is_plain():
         return None
-    scope = RequestContext(time.perf_counter(), request_id.choose(header("x-request-id")), address="")
-    return Reading(match["id"], match["part"], header("if-none-match"), port, scope)
+    return AgentHandler(request, match["id"], match["part"])
 
 
-def _has_content(header: Headers) -> bool:
+def _has_body(request: Request) -> bool:
     """Return whether a body is announced, which Django refuses if it is too large."""
-    return header("content-length") not in (None, "0") or header("transfer-encoding") is not None
+    return request.header("content-length") not in (None, "0") or request.header("transfer-encoding") is not None
 
 
-def answered(readings: Sequence[Reading]) -> list[Reply]:
-    """The replies, with one query for all readings of a kind, and one for each effective config not yet remembered."""
-    try:
-        agents = from_primary(_agents)([each.agent_id for each in readings if each.part != EFFECTIVE])
-        heads = from_primary(effective_config.heads)([each.agent_id for each in readings if _needs_head(each, agents)])
-    except DATABASE_ERRORS:
-        return [each.unanswered() for each in readings]
-    with translation.override(ENVELOPE_LANGUAGE):
-        return [_answered(each, heads, agents) for each in readings]
+class AgentHandler(Handler):
+    """A request for an agent, or for a part of it: `/config` or `/config/effective`."""
 
+    __slots__ = ("_agent_id", "_if_none_match", "_part")
+    method = "GET"
 
-def _needs_head(each: Reading, agents: Mapping[str, Agent]) -> bool:
-    """Return whether the answer depends on the layers below an agent: its warnings do, where they are answered."""
-    if each.part is not None:
-        return each.part == EFFECTIVE
-    agent = agents.get(each.agent_id)
-    return agent is not None and not conditional.matches(each.if_none_match, str(agent.revision))
+    def __init__(self, request: Request, agent_id: str, part: str | None) -> None:
+        super().__init__(request, f"api/v2/agents/<str:agent_id>{part or ''}")
+        self._agent_id, self._part = agent_id, part
+        self._if_none_match = request.header("if-none-match")
+
+    @classmethod
+    def reply_all(cls, handlers: Sequence[Self]) -> list[Reply]:
+        """Reply with one query for all parts of a kind, and one for each effective config that is not cached."""
+        try:
+            agents = from_primary(_agents)([each._agent_id for each in handlers if each._part != EFFECTIVE])
+            heads = from_primary(effective_config.heads)(
+                [each._agent_id for each in handlers if each._needs_head(agents)]
+            )
+        except DATABASE_ERRORS:
+            return [each.timeout_reply() for each in handlers]
+        with translation.override(ENVELOPE_LANGUAGE):
+            return [each._reply(heads, agents) for each in handlers]
+
+    def _needs_head(self, agents: Mapping[str, Agent]) -> bool:
+        """Return whether the reply depends on the layers below the agent, as the warnings about its config do."""
+        if self._part is not None:
+            return self._part == EFFECTIVE
+        agent = agents.get(self._agent_id)
+        return agent is not None and not conditional.matches(self._if_none_match, str(agent.revision))
+
+    def _reply(self, heads: Mapping[str, Head], agents: Mapping[str, Agent]) -> Reply:
+        try:
+            if self._part == EFFECTIVE:
+                return self._effective_config(heads.get(self._agent_id))
+            agent = agents.get(self._agent_id)
+            return self._config(agent) if self._part == CONFIG else self._agent(agent, heads)
+        except DATABASE_ERRORS:
+            return self.timeout_reply()
+        except DomainError as error:
+            return error_reply(self.context, error)
+        except Exception:  # noqa: BLE001  # the outermost frame, like Django's handler around a view
+            return fault_reply(self.context)
+
+    def _effective_config(self, head: Head | None) -> Reply:
+        if head is None:
+            raise AgentNotFound
+        if conditional.matches(self._if_none_match, head.etag):
+            return self._not_modified(head.etag)
+        found = from_primary(effective_config.effective)(head)
+        return self._ok(orjson.Fragment(found.document), _("Effective config found"), head.tenant_id, found.etag)
+
+    def _config(self, agent: Agent | None) -> Reply:
+        if agent is None:
+            raise AgentNotFound
+        etag = str(agent.config_version)
+        if conditional.matches(self._if_none_match, etag):
+            return self._not_modified(etag)
+        return self._ok(masked(agent.config), _("Agent config found"), agent.tenant_id, etag)
+
+    def _agent(self, agent: Agent | None, heads: Mapping[str, Head]) -> Reply:
+        if agent is None:
+            raise AgentNotFound
+        etag = str(agent.revision)
+        if conditional.matches(self._if_none_match, etag):
+            return self._not_modified(etag)
+        warnings = from_primary(_warnings)(agent, heads)
+        return self._ok(with_warnings(internal_agent(agent), warnings), _("Agent found"), agent.tenant_id, etag)
+
+    def _ok(self, data: Any, message: str, tenant_id: str, etag: str) -> Reply:
+        document = envelope(self.context, success=True, message=message, data=data, tenant_id=tenant_id)
+        return json_reply(self.context, 200, document, {"ETag": conditional.quoted(etag)})
+
+    def _not_modified(self, etag: str) -> Reply:
+        headers = [("ETag", conditional.quoted(etag)), ("X-Request-ID", self.context.request_id)]
+        return Reply(304, headers, b"")
 
 
 def _agents(agent_ids: Sequence[str]) -> dict[str, Agent]:
     return {agent.id: agent for agent in Agent.unscoped.filter(pk__in=agent_ids)} if agent_ids else {}
 
 
-def _answered(each: Reading, heads: Mapping[str, Head], agents: Mapping[str, Agent]) -> Reply:
-    try:
-        if each.part == EFFECTIVE:
-            return _effective(each, heads)
-        return _config(each, agents) if each.part == CONFIG else _agent(each, agents, heads)
-    except DATABASE_ERRORS:
-        return each.unanswered()
-    except DomainError as error:
-        return responses.refusal(each.scope, error)
-    except Exception:  # noqa: BLE001  # the outermost frame here, as Django's handler is of a view
-        return responses.fault(each.scope)
-
-
-def _effective(each: Reading, heads: Mapping[str, Head]) -> Reply:
-    head = heads.get(each.agent_id)
-    if head is None:
-        raise AgentNotFound
-    if conditional.matches(each.if_none_match, head.etag):
-        return _not_modified(each, head.etag)
-    found = from_primary(effective_config.effective)(head)
-    return _shown(each, orjson.Fragment(found.document), _("Effective config found"), head.tenant_id, found.etag)
-
-
-def _config(each: Reading, agents: Mapping[str, Agent]) -> Reply:
-    agent = _found(each, agents)
-    etag = str(agent.config_version)
-    if conditional.matches(each.if_none_match, etag):
-        return _not_modified(each, etag)
-    return _shown(each, masked(agent.config), _("Agent config found"), agent.tenant_id, etag)
-
-
-def _agent(each: Reading, agents: Mapping[str, Agent], heads: Mapping[str, Head]) -> Reply:
-    agent = _found(each, agents)
-    etag = str(agent.revision)
-    if conditional.matches(each.if_none_match, etag):
-        return _not_modified(each, etag)
-    shown = with_warnings(internal_agent(agent), from_primary(_warnings)(agent, heads))
-    return _shown(each, shown, _("Agent found"), agent.tenant_id, etag)
-
-
 def _warnings(agent: Agent, heads: Mapping[str, Head]) -> Sequence[Notice]:
-    """Return what looks odd in the config of an agent; nothing of one that was deleted since it was read."""
+    """Return what looks odd in the config of an agent; nothing if it was deleted since it was read."""
     head = heads.get(agent.id)
     return [] if head is None else warnings_of(Row(head, agent.revision, agent.config))
-
-
-def _found(each: Reading, agents: Mapping[str, Agent]) -> Agent:
-    agent = agents.get(each.agent_id)
-    if agent is None:
-        raise AgentNotFound
-    return agent
-
-
-def _shown(each: Reading, data: Any, message: str, tenant_id: str, etag: str) -> Reply:
-    document = envelope(each.scope, success=True, message=message, data=data, tenant_id=tenant_id)
-    return responses.written(each.scope, 200, document, {"ETag": conditional.quoted(etag)})
-
-
-def _not_modified(each: Reading, etag: str) -> Reply:
-    return Reply(304, [("ETag", conditional.quoted(etag)), ("X-Request-ID", each.scope.request_id)], b"")

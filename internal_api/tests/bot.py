@@ -1,4 +1,4 @@
-"""A bot with its key, and what it may ask."""
+"""A bot with a key, and the requests it sends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.client import SurfaceClient
 from tests.support.envelope import ENVELOPE
 from tests.support.people import Person, make_agent, make_key
 
-QUESTIONS = ["validate-api-key", "check-permission"]
+REQUESTS = ["validate-api-key", "check-permission"]
 
 
 class Bot:
@@ -21,17 +21,19 @@ class Bot:
         self.key_id, self.secret = issued.key.id, issued.secret
         self.internal = internal
 
-    def ask(self, question: str, **body: Any) -> dict[str, Any]:
-        """The envelope of an answer, which is always 200."""
-        needed = {"permission": "chat"} if question == "check-permission" else {}
-        response = self.internal.send("POST", f"/api/v2/auth/{question}", {"api_key": self.secret, **needed, **body})
+    def send(self, request_name: str, **body: Any) -> dict[str, Any]:
+        """Send a request about the key, and return the envelope of the response, which is always 200."""
+        needed = {"permission": "chat"} if request_name == "check-permission" else {}
+        response = self.internal.send(
+            "POST", f"/api/v2/auth/{request_name}", {"api_key": self.secret, **needed, **body}
+        )
         assert response.status_code == 200, response.content
         envelope: dict[str, Any] = response.json()
         assert list(envelope) == ENVELOPE
         return envelope
 
     def change(self, **changes: Any) -> None:
-        """Changes the key, as an operator would."""
+        """Change the key, as an operator would."""
         response = self.internal.send("PUT", f"/api/v2/api-keys/{self.key_id}", changes)
         assert response.status_code == 200, response.content
 
@@ -40,8 +42,8 @@ class Bot:
         return key
 
 
-def is_refused(envelope: dict[str, Any], code: str) -> None:
-    """The answer about a key that is not good: its code, and no more about it."""
+def assert_rejected(envelope: dict[str, Any], code: str) -> None:
+    """Assert that a response rejects the key, with its code and nothing else about it."""
     assert envelope["success"] is False
     assert envelope["data"] == {"valid": False, "code": code}
     assert envelope["error_code"] == code

@@ -48,7 +48,7 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def test_a_heartbeat_says_until_when_it_counts(internal: SurfaceClient, agent: Agent) -> None:
+def test_heartbeat_response_shows_its_expiry(internal: SurfaceClient, agent: Agent) -> None:
     with travel(NOON, tick=False):
         response = beat(internal, agent, 90)
 
@@ -64,7 +64,7 @@ def test_a_heartbeat_says_until_when_it_counts(internal: SurfaceClient, agent: A
     }
 
 
-def test_only_what_still_counts_is_listed(internal: SurfaceClient, agent: Agent) -> None:
+def test_only_live_agents_are_listed(internal: SurfaceClient, agent: Agent) -> None:
     with travel(NOON, tick=False):
         beat(internal, agent, 60)
 
@@ -97,7 +97,7 @@ def test_the_list_is_latest_first_and_of_one_tenant_or_of_all(internal: SurfaceC
 
 
 @pytest.mark.parametrize("ids", [{"agent_id": "agent_000000000000"}, {"tenant_id": "tenant_000000000000"}])
-def test_what_does_not_exist_is_404(internal: SurfaceClient, agent: Agent, ids: dict[str, str]) -> None:
+def test_unknown_tenant_or_agent_is_404(internal: SurfaceClient, agent: Agent, ids: dict[str, str]) -> None:
     refused(beat(internal, agent, **ids), 404, "ACTIVITY_002")
 
 
@@ -110,7 +110,7 @@ def test_an_agent_of_another_tenant_is_404(internal: SurfaceClient, agent: Agent
     ("kind", "status"),
     [("agents", "inactive"), ("agents", "archived"), ("tenants", "inactive"), ("tenants", "suspended")],
 )
-def test_what_is_not_active_is_409(internal: SurfaceClient, agent: Agent, kind: str, status: str) -> None:
+def test_inactive_agent_or_tenant_is_409(internal: SurfaceClient, agent: Agent, kind: str, status: str) -> None:
     path = f"/api/v2/{kind}/{agent.id if kind == 'agents' else agent.tenant_id}"
     internal.send("PUT", path, {"status": status})
 
@@ -126,19 +126,19 @@ def test_a_heartbeat_counts_for_a_second_to_a_year(internal: SurfaceClient, agen
 
 
 @pytest.mark.parametrize("ttl", [0, -1, YEAR + 1, 2**63 - 1, 1.5, "60", True, None])
-def test_any_other_time_is_400(internal: SurfaceClient, agent: Agent, ttl: Any) -> None:
+def test_other_ttl_is_400(internal: SurfaceClient, agent: Agent, ttl: Any) -> None:
     body = refused(beat(internal, agent, ttl), 400, "VALIDATION_ERROR")
 
     assert list(body["data"]["errors"]) == ["ttl_seconds"]
 
 
-def test_what_is_missing_is_named(internal: SurfaceClient) -> None:
+def test_missing_fields_are_named(internal: SurfaceClient) -> None:
     body = refused(internal.send("PUT", PATH, {}), 400, "VALIDATION_ERROR")
 
     assert set(body["data"]["errors"]) == {"tenant_id", "agent_id", "ttl_seconds"}
 
 
-def test_a_heartbeat_is_no_change_and_leaves_no_audit_row(internal: SurfaceClient, agent: Agent) -> None:
+def test_heartbeat_leaves_no_audit_row(internal: SurfaceClient, agent: Agent) -> None:
     written = AuditEntry.objects.count()
 
     beat(internal, agent)
@@ -164,7 +164,7 @@ def test_an_agent_that_is_deleted_meanwhile_is_404(
     assert not AgentActivity.unscoped.exists()
 
 
-def test_the_sweep_deletes_what_no_longer_counts(internal: SurfaceClient, alice: Person, agent: Agent) -> None:
+def test_sweep_deletes_expired_heartbeats(internal: SurfaceClient, alice: Person, agent: Agent) -> None:
     other = make_agent(alice.tenant)
     with travel(NOON, tick=False):
         beat(internal, agent, 60)

@@ -183,7 +183,7 @@ class TestListing:
             ("&status=x", "status"),
         ],
     )
-    def test_a_bad_query_is_400(self, internal: SurfaceClient, alice: Person, query: str, field: str) -> None:
+    def test_invalid_query_is_400(self, internal: SurfaceClient, alice: Person, query: str, field: str) -> None:
         path = AGENTS if field == "tenant_id" else f"{AGENTS}?tenant_id={alice.tenant.id}{query}"
 
         assert list(refused(internal.get(path), 400, "VALIDATION_ERROR")["data"]["errors"]) == [field]

@@ -1,4 +1,4 @@
-"""Below Django, when something fails: a question that nobody answers in time, and one whose row cannot be read."""
+"""Faults on the fast path: a request that times out, and a key whose row cannot be read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.db import connection
 from time_machine import travel
 
 from apikeys import keyformat
-from apikeys.tests.worker import Scene, Worker, queries
+from apikeys.tests.worker import Data, Worker, queries
 from core.epoch import LEASE_SECONDS
-from core.http.surfaces import INTERNAL
-from internal_api.fastpath import keys as shortcut
-from internal_api.fastpath.responses import Reply
+from internal_api.fastpath import Reply
+from internal_api.fastpath.keys import KeyAuthHandler
 from tests.support.envelope import ENVELOPE
+from tests.support.fastpath import match
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ A_MINUTE = {"limit": 2, "window_seconds": 60}
 
 @pytest.fixture(autouse=True)
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker with a good lease, whom everybody asks."""
+    """A worker with a valid lease, in place of the process' own."""
     worker = Worker(monkeypatch)
     worker.renew()
     worker.take_over(monkeypatch)
@@ -36,21 +36,19 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 
 @pytest.fixture
-def scene(alice: Person) -> Scene:
-    return Scene(alice)
+def data(alice: Person) -> Data:
+    return Data(alice)
 
 
-def question(secret: str, path: str = VALIDATE, **body: Any) -> shortcut.Request:
-    """A question that has come in."""
-    content = json.dumps({"api_key": secret, **body}).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(content)), "host": "localhost"}
-    asked = shortcut.request("POST", path, str(INTERNAL.bind.port), headers.get, lambda: content)
-    assert asked is not None
-    return asked
+def handler(secret: str, path: str = VALIDATE, **body: Any) -> KeyAuthHandler:
+    """Return the handler of a request about a key."""
+    found = match("POST", path, json.dumps({"api_key": secret, **body}).encode())
+    assert isinstance(found, KeyAuthHandler)
+    return found
 
 
-def told(reply: Reply) -> dict[str, Any]:
-    """The envelope of an answer, whose data is the verdict."""
+def envelope_of(reply: Reply) -> dict[str, Any]:
+    """Return the envelope of a reply that has a verdict."""
     envelope: dict[str, Any] = json.loads(reply.body)
     assert reply.status == 200, envelope
     assert list(envelope) == ENVELOPE
@@ -65,131 +63,133 @@ def assert_unavailable(reply: Reply) -> None:
     assert int(dict(reply.headers)["Retry-After"]) > 0
 
 
-class TestUnanswered:
-    """Nobody has answered in time."""
+class TestTimeout:
+    """The request has timed out."""
 
     @pytest.mark.parametrize(
         ("path", "body"), [(VALIDATE, {"required_permission": "chat"}), (CHECK, {"permission": "chat"})]
     )
-    def test_the_last_verdict_is_told_as_long_as_that_is_granted(
-        self, worker: Worker, scene: Scene, settings: Any, path: str, body: dict[str, Any]
+    def test_last_verdict_is_served_within_the_setting(
+        self, worker: Worker, data: Data, settings: Any, path: str, body: dict[str, Any]
     ) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        asked = question(scene.secret, path, **body)
-        fresh = told(shortcut.answered([asked])[0])
+        asked = handler(data.secret, path, **body)
+        fresh = envelope_of(KeyAuthHandler.reply_all([asked])[0])
 
         worker.lose(59.9)
-        stale = told(asked.unanswered())
+        stale = envelope_of(asked.timeout_reply())
         assert stale["data"] == {**fresh["data"], "stale": True}
-        assert (stale["success"], stale["tenant_id"]) == (True, scene.tenant.id)
+        assert (stale["success"], stale["tenant_id"]) == (True, data.tenant.id)
         assert "stale" not in fresh["data"]
 
         worker.clock.now += 0.1
-        assert_unavailable(asked.unanswered())
+        assert_unavailable(asked.timeout_reply())
 
     @pytest.mark.parametrize("path", [VALIDATE, CHECK])
-    def test_where_nothing_is_granted_there_is_no_answer(self, worker: Worker, scene: Scene, path: str) -> None:
-        asked = question(scene.secret, path, permission="chat")
-        told(shortcut.answered([asked])[0])
+    def test_timeout_is_503_where_the_setting_is_zero(self, worker: Worker, data: Data, path: str) -> None:
+        asked = handler(data.secret, path, permission="chat")
+        envelope_of(KeyAuthHandler.reply_all([asked])[0])
         worker.clock.now += LEASE_SECONDS
 
-        assert_unavailable(asked.unanswered())
+        assert_unavailable(asked.timeout_reply())
 
-    def test_who_was_never_seen_has_no_last_verdict(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_key_that_was_never_cached_has_no_stale_verdict(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        shortcut.answered([question(UNKNOWN)])
+        KeyAuthHandler.reply_all([handler(UNKNOWN)])
         worker.clock.now += LEASE_SECONDS
 
-        assert_unavailable(question(scene.secret).unanswered())
-        assert_unavailable(question(UNKNOWN).unanswered())
+        assert_unavailable(handler(data.secret).timeout_reply())
+        assert_unavailable(handler(UNKNOWN).timeout_reply())
 
-    def test_the_last_verdict_is_judged_as_of_now(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_last_verdict_checks_expiry_as_of_now(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        scene.change(expires_at=NOON)
+        data.change(expires_at=NOON)
         worker.renew()
-        shortcut.answered([question(scene.secret)])
+        KeyAuthHandler.reply_all([handler(data.secret)])
         worker.lose()
 
         with travel(NOON - timedelta(seconds=1), tick=False):
-            assert told(question(scene.secret).unanswered())["data"]["valid"] is True
+            assert envelope_of(handler(data.secret).timeout_reply())["data"]["valid"] is True
         with travel(NOON, tick=False):
-            assert told(question(scene.secret).unanswered())["data"] == {
+            assert envelope_of(handler(data.secret).timeout_reply())["data"] == {
                 "valid": False,
                 "code": "AUTH_002",
                 "stale": True,
             }
 
-    def test_a_key_with_limits_is_answered_as_limits_may_fail(self, scene: Scene, settings: Any) -> None:
-        """What does not answer is Redis then: the lease is good, and the verdict not stale."""
-        limited = scene.another(rate_limit=A_MINUTE)
-        shortcut.answered([question(limited)])
+    def test_key_with_limits_follows_limits_fail(self, data: Data, settings: Any) -> None:
+        """Redis does not answer then, so the lease is valid and the verdict not stale."""
+        limited = data.another(rate_limit=A_MINUTE)
+        KeyAuthHandler.reply_all([handler(limited)])
 
-        assert_unavailable(question(limited).unanswered())
+        assert_unavailable(handler(limited).timeout_reply())
         settings.LIMITS_FAIL_OPEN = True
-        data = told(question(limited).unanswered())["data"]
-        assert (data["code"], data["rate_limit"], "stale" in data) == ("VALID", None, False)
+        found = envelope_of(handler(limited).timeout_reply())["data"]
+        assert (found["code"], found["rate_limit"], "stale" in found) == ("VALID", None, False)
 
-    def test_who_uses_none_of_its_limits_is_told_without_them(self, scene: Scene) -> None:
-        limited = scene.another(rate_limit=A_MINUTE)
-        shortcut.answered([question(limited)])
+    def test_request_without_a_use_is_answered_without_limits(self, data: Data) -> None:
+        limited = data.another(rate_limit=A_MINUTE)
+        KeyAuthHandler.reply_all([handler(limited)])
 
-        assert told(question(limited, check_rate_limit=False).unanswered())["data"]["rate_limit"] is None
-        assert told(question(limited, CHECK, permission="chat").unanswered())["data"]["has_permission"] is False
+        assert envelope_of(handler(limited, check_rate_limit=False).timeout_reply())["data"]["rate_limit"] is None
+        assert (
+            envelope_of(handler(limited, CHECK, permission="chat").timeout_reply())["data"]["has_permission"] is False
+        )
 
-    def test_nobody_is_asked_and_nothing_is_counted(self, worker: Worker, scene: Scene, settings: Any) -> None:
+    def test_timeout_takes_no_query_and_counts_nothing(self, worker: Worker, data: Data, settings: Any) -> None:
         settings.LIMITS_FAIL_OPEN, settings.SERVE_STALE_SECONDS = True, 60
-        limited = scene.another(rate_limit=A_MINUTE)
-        shortcut.answered([question(scene.secret), question(limited)])
+        limited = data.another(rate_limit=A_MINUTE)
+        KeyAuthHandler.reply_all([handler(data.secret), handler(limited)])
 
         with queries(0):
             for _ in range(3):
-                told(question(scene.secret).unanswered())
-                told(question(limited).unanswered())
+                envelope_of(handler(data.secret).timeout_reply())
+                envelope_of(handler(limited).timeout_reply())
 
         assert worker.uses() == 2
-        (reply,) = shortcut.answered([question(limited)])
-        assert told(reply)["data"]["rate_limit"]["remaining"] == 0
+        (reply,) = KeyAuthHandler.reply_all([handler(limited)])
+        assert envelope_of(reply)["data"]["rate_limit"]["remaining"] == 0
 
 
-class TestARowThatCannotBeRead:
-    """It is a fault of its own question, and of no other."""
+class TestUnreadableRow:
+    """Only the request about that key fails."""
 
     @pytest.fixture(
         params=[("permissions", "["), ("allowed_networks", '["nowhere"]')],
         ids=["no JSON", "no network"],
     )
-    def unreadable(self, scene: Scene, request: pytest.FixtureRequest) -> str:
-        """The secret of a key whose row somebody has spoilt."""
+    def unreadable(self, data: Data, request: pytest.FixtureRequest) -> str:
+        """The secret of a key whose row is corrupt."""
         column, junk = request.param
-        secret = scene.another(name="spoilt")
+        secret = data.another(name="spoilt")
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE apikeys_apikey SET {column} = %s WHERE name = 'spoilt'", [junk])
             assert cursor.rowcount == 1
         return secret
 
-    def test_the_others_of_its_batch_are_answered(self, worker: Worker, scene: Scene, unreadable: str) -> None:
-        asked = [scene.secret, unreadable, UNKNOWN, scene.another_disabled(), unreadable, scene.another()]
+    def test_other_requests_of_the_batch_are_answered(self, worker: Worker, data: Data, unreadable: str) -> None:
+        asked = [data.secret, unreadable, UNKNOWN, data.another_disabled(), unreadable, data.another()]
         worker.renew()
 
-        replies = shortcut.answered([question(secret) for secret in asked])
+        replies = KeyAuthHandler.reply_all([handler(secret) for secret in asked])
 
         assert [reply.status for reply in replies] == [200, 500, 200, 200, 500, 200]
         codes = [json.loads(reply.body)["error_code"] for reply in replies]
         assert codes == [None, "SYS_001", "AUTH_005", "AUTH_004", "SYS_001", None]
         assert worker.uses() == 2, "each good key is used once"
 
-    def test_alone_it_is_a_fault_too(self, unreadable: str) -> None:
-        (reply,) = shortcut.answered([question(unreadable)])
+    def test_request_alone_in_its_batch_fails(self, unreadable: str) -> None:
+        (reply,) = KeyAuthHandler.reply_all([handler(unreadable)])
 
         assert reply.status == 500
         assert list(json.loads(reply.body)) == ENVELOPE
         assert b"nowhere" not in reply.body
 
-    def test_it_is_answered_again_when_it_is_mended(self, scene: Scene, unreadable: str) -> None:
-        shortcut.answered([question(unreadable)])
+    def test_request_is_answered_after_the_row_is_repaired(self, data: Data, unreadable: str) -> None:
+        KeyAuthHandler.reply_all([handler(unreadable)])
         with connection.cursor() as cursor:
             cursor.execute("UPDATE apikeys_apikey SET permissions = '[]', allowed_networks = '[]'")
 
-        (reply,) = shortcut.answered([question(unreadable)])
+        (reply,) = KeyAuthHandler.reply_all([handler(unreadable)])
 
-        assert told(reply)["data"]["valid"] is True
+        assert envelope_of(reply)["data"]["valid"] is True

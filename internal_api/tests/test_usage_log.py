@@ -126,7 +126,7 @@ def test_a_time_is_text_or_a_number_of_seconds_or_milliseconds(
     "timestamp",
     ["2026-01-31", "yesterday", "", "1969-12-31T23:59:59Z", -1, -1e300, 1e300, 2**63 - 1, True, [], {}],
 )
-def test_anything_else_is_no_time(internal: SurfaceClient, timestamp: Any) -> None:
+def test_invalid_timestamp_is_400(internal: SurfaceClient, timestamp: Any) -> None:
     refused(log(internal, timestamp=timestamp), "timestamp")
 
 
@@ -161,17 +161,17 @@ def test_details_are_at_most_8_kib_of_json(internal: SurfaceClient, letter: str)
         ("platform", "x" * 101),
     ],
 )
-def test_bad_input_is_named(internal: SurfaceClient, field: str, value: Any) -> None:
+def test_invalid_fields_are_named(internal: SurfaceClient, field: str, value: Any) -> None:
     refused(log(internal, **{field: value}), field)
 
 
-def test_an_entry_is_a_measurement_and_leaves_no_audit_row(internal: SurfaceClient) -> None:
+def test_entry_leaves_no_audit_row(internal: SurfaceClient) -> None:
     logged(internal)
 
     assert not AuditEntry.objects.exists()
 
 
-def test_the_sweep_deletes_what_has_been_kept_long_enough(internal: SurfaceClient, settings: Any) -> None:
+def test_sweep_deletes_entries_older_than_the_setting(internal: SurfaceClient, settings: Any) -> None:
     """By the time it was stored, whatever time the bot gave."""
     settings.USAGE_LOG_RETENTION = timedelta(days=30)
     for action, age in (("old", timedelta(days=30, seconds=1)), ("young", timedelta(days=30))):

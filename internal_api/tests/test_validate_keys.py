@@ -35,7 +35,7 @@ class Bots:
         return self._internal.send("POST", PATH, {"items": items})
 
     def ask(self, *items: dict[str, Any]) -> list[dict[str, Any]]:
-        """The answers to these questions."""
+        """Return the responses to these items."""
         response = self.send(list(items))
         assert response.status_code == 200, response.content
         envelope = response.json()
@@ -47,7 +47,7 @@ class Bots:
         return answers
 
     def alone(self, item: dict[str, Any]) -> dict[str, Any]:
-        """What the question is answered by itself."""
+        """Return the response to an item that is sent alone."""
         envelope = self._internal.send("POST", "/api/v2/auth/validate-api-key", item).json()
         return {name: envelope[name] for name in ITEM}
 
@@ -65,7 +65,7 @@ def uses() -> int:
     return sum(ApiKey.unscoped.values_list("usage_count", flat=True))
 
 
-def test_each_is_answered_as_if_it_were_alone_in_their_order(bots: Bots) -> None:
+def test_responses_are_in_order_and_as_if_each_were_alone(bots: Bots) -> None:
     good, inside = bots.key(permissions=["chat"]), bots.key(allowed_networks=["10.0.0.0/8"])
     items: list[dict[str, Any]] = [
         {"api_key": UNKNOWN},
@@ -84,7 +84,7 @@ def test_each_is_answered_as_if_it_were_alone_in_their_order(bots: Bots) -> None
     assert [answer["data"].get("has_permission") for answer in answers] == [None, True, None, False, True, None, True]
 
 
-def test_each_good_one_is_a_use(bots: Bots) -> None:
+def test_each_valid_key_counts_a_use(bots: Bots) -> None:
     secret = bots.key()
 
     bots.ask({"api_key": secret}, {"api_key": secret}, {"api_key": secret, "check_rate_limit": False})
@@ -104,7 +104,7 @@ def test_limits_are_consumed_one_after_the_other(bots: Bots) -> None:
     assert uses() == 4
 
 
-def test_a_hundred_take_no_more_look_ups_than_one(bots: Bots) -> None:
+def test_a_hundred_keys_take_one_query(bots: Bots) -> None:
     secrets = [bots.key() for _ in range(10)]
     with CaptureQueriesContext(connection) as one:
         bots.ask({"api_key": secrets[0], "check_rate_limit": False})
@@ -132,7 +132,7 @@ def test_a_hundred_take_no_more_look_ups_than_one(bots: Bots) -> None:
         ([{"api_key": "x", "check_rate_limit": "no"}], "items.0.check_rate_limit"),
     ],
 )
-def test_what_is_no_question_refuses_all(bots: Bots, items: Any, field: str) -> None:
+def test_invalid_body_is_400(bots: Bots, items: Any, field: str) -> None:
     response = bots.send(items)
 
     assert response.status_code == 400
@@ -140,7 +140,7 @@ def test_what_is_no_question_refuses_all(bots: Bots, items: Any, field: str) -> 
     assert list(response.json()["data"]["errors"]) == [field]
 
 
-def test_each_item_that_is_no_question_is_named(bots: Bots) -> None:
+def test_error_names_each_invalid_item(bots: Bots) -> None:
     response = bots.send([{"api_key": 7}, {"api_key": "x"}, {}, {"api_key": "x", "client_ip": "nowhere"}])
 
     assert response.status_code == 400
@@ -149,7 +149,7 @@ def test_each_item_that_is_no_question_is_named(bots: Bots) -> None:
     assert all(isinstance(sentence, str) for sentences in errors.values() for sentence in sentences)
 
 
-def test_a_bad_expression_refuses_all_before_any_is_counted(bots: Bots) -> None:
+def test_invalid_expression_is_400_before_any_use_is_counted(bots: Bots) -> None:
     secret = bots.key(rate_limit=A_MINUTE)
 
     response = bots.send([{"api_key": secret}, {"api_key": secret, "required_permission": "chat and"}])
@@ -160,7 +160,7 @@ def test_a_bad_expression_refuses_all_before_any_is_counted(bots: Bots) -> None:
     assert answer["data"]["rate_limit"]["remaining"] == 1
 
 
-def test_those_that_nobody_can_tell_of_say_so_and_the_others_are_answered(bots: Bots) -> None:
+def test_unavailable_verdicts_do_not_fail_the_other_items(bots: Bots) -> None:
     """The database is away: what it takes no database to say is said."""
 
     def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:

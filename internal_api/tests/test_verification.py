@@ -1,4 +1,4 @@
-"""The bots' question: is this key good, and for what? (docs/contract.md section 4)"""
+"""Verification of keys on the internal surface (docs/contract.md section 4, /auth/*)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from time_machine import travel
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey
-from internal_api.tests.bot import QUESTIONS, Bot, is_refused
+from internal_api.tests.bot import REQUESTS, Bot, assert_rejected
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
@@ -25,7 +25,7 @@ VALIDATE = "/api/v2/auth/validate-api-key"
 
 class TestValidate:
     def test_a_good_key(self, bot: Bot) -> None:
-        envelope = bot.ask("validate-api-key")
+        envelope = bot.send("validate-api-key")
 
         assert envelope["success"] is True
         assert (envelope["error"], envelope["error_code"]) == (None, None)
@@ -70,7 +70,7 @@ class TestValidate:
         ],
     )
     def test_a_missing_permission_leaves_the_key_valid(self, bot: Bot, asked: dict[str, Any], has: bool) -> None:
-        envelope = bot.ask("validate-api-key", **asked)
+        envelope = bot.send("validate-api-key", **asked)
 
         assert envelope["success"] is True
         assert envelope["error_code"] is None
@@ -85,7 +85,7 @@ class TestValidate:
         self, bot: Bot, asked: dict[str, Any], uses: int, has: bool
     ) -> None:
         with travel(NOON, tick=False):
-            bot.ask("validate-api-key", required_permission="chat" if has else "write", **asked)
+            bot.send("validate-api-key", required_permission="chat" if has else "write", **asked)
 
         row = bot.row()
         assert row.usage_count == uses
@@ -93,7 +93,7 @@ class TestValidate:
 
     def test_uses_add_up(self, bot: Bot, alice: Person) -> None:
         for _ in range(3):
-            bot.ask("validate-api-key")
+            bot.send("validate-api-key")
 
         path = f"/api/v1/agents/{bot.agent.id}/api_keys/{bot.key_id}"
         assert alice.client.get(path).json()["usage_count"] == 3
@@ -101,21 +101,21 @@ class TestValidate:
     def test_a_key_that_is_not_good_is_not_used(self, bot: Bot) -> None:
         ApiKey.unscoped.update(status="disabled")
 
-        is_refused(bot.ask("validate-api-key"), "AUTH_004")
+        assert_rejected(bot.send("validate-api-key"), "AUTH_004")
 
         assert (bot.row().usage_count, bot.row().last_used_at) == (0, None)
 
-    def test_a_wildcard_grants_what_goes_on_from_it(self, bot: Bot) -> None:
+    def test_wildcard_grants_names_that_start_with_it(self, bot: Bot) -> None:
         bot.change(permissions=["config.*"])
 
         for required, has in [("config.read", True), ("config.a.b", True), ("config", False), ("configx", False)]:
-            data = bot.ask("validate-api-key", required_permission=required)["data"]
+            data = bot.send("validate-api-key", required_permission=required)["data"]
             assert (data["has_permission"], data["permissions"]) == (has, ["config.*"])
 
     @pytest.mark.parametrize(
         "expression", ["chat and", "chat read", "(chat", "and", "()", "chat && read", "(" * 9 + "chat" + ")" * 9]
     )
-    def test_an_expression_that_makes_no_sense_is_400_and_no_use(self, bot: Bot, expression: str) -> None:
+    def test_invalid_expression_is_400_and_counts_no_use(self, bot: Bot, expression: str) -> None:
         response = bot.internal.send("POST", VALIDATE, {"api_key": bot.secret, "required_permission": expression})
 
         assert response.status_code == 400
@@ -124,11 +124,11 @@ class TestValidate:
         assert list(envelope["data"]["errors"]) == ["required_permission"]
         assert bot.row().usage_count == 0
 
-    def test_what_it_is_called_and_until_when_it_is_good(self, bot: Bot) -> None:
+    def test_response_shows_name_and_expiry(self, bot: Bot) -> None:
         bot.change(name="renamed", expires_at="2030-01-31T12:00:00+01:00")
         bot.internal.send("PUT", f"/api/v2/agents/{bot.agent.id}", {"name": "小明"})
 
-        data = bot.ask("validate-api-key")["data"]
+        data = bot.send("validate-api-key")["data"]
 
         assert (data["key_name"], data["expires_at"], data["agent_name"]) == ("renamed", "2030-01-31T11:00:00Z", "小明")
 
@@ -136,8 +136,8 @@ class TestValidate:
 @pytest.mark.embedded
 class TestCheckPermission:
     @pytest.mark.parametrize(("permission", "has"), [("chat", True), ("write", False), ("Chat", False)])
-    def test_it_says_whether_the_key_has_it(self, bot: Bot, permission: str, has: bool) -> None:
-        envelope = bot.ask("check-permission", permission=permission)
+    def test_response_tells_whether_the_key_has_the_permission(self, bot: Bot, permission: str, has: bool) -> None:
+        envelope = bot.send("check-permission", permission=permission)
 
         assert envelope["success"] is True
         assert envelope["error_code"] is None
@@ -155,118 +155,118 @@ class TestCheckPermission:
     @pytest.mark.parametrize(
         ("permission", "has"), [("config.read", True), ("config", False), ("chat and config.read", False)]
     )
-    def test_it_is_one_name_and_no_expression(self, bot: Bot, permission: str, has: bool) -> None:
+    def test_permission_is_one_name_and_no_expression(self, bot: Bot, permission: str, has: bool) -> None:
         bot.change(permissions=["chat", "config.*"])
 
-        data = bot.ask("check-permission", permission=permission)["data"]
+        data = bot.send("check-permission", permission=permission)["data"]
 
         assert (data["permission"], data["has_permission"]) == (permission, has)
 
-    def test_it_counts_nothing(self, bot: Bot) -> None:
-        bot.ask("check-permission")
+    def test_check_permission_counts_no_use(self, bot: Bot) -> None:
+        bot.send("check-permission")
 
         assert (bot.row().usage_count, bot.row().last_used_at) == (0, None)
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("request_name", REQUESTS)
 class TestKeysThatAreNotGood:
     @pytest.mark.embedded
     @pytest.mark.parametrize("key", ["", "nonsense", "mmc_", "小明", "mmc_" + "A" * 112, "x" * 100_000])
-    def test_malformed(self, bot: Bot, question: str, key: str) -> None:
-        is_refused(bot.ask(question, api_key=key), "AUTH_001")
+    def test_malformed(self, bot: Bot, request_name: str, key: str) -> None:
+        assert_rejected(bot.send(request_name, api_key=key), "AUTH_001")
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("around", ["{} ", " {}", "{}\n", "{}="])
-    def test_a_good_key_with_something_around_it_is_malformed(self, bot: Bot, question: str, around: str) -> None:
-        is_refused(bot.ask(question, api_key=around.format(bot.secret)), "AUTH_001")
+    def test_a_good_key_with_something_around_it_is_malformed(self, bot: Bot, request_name: str, around: str) -> None:
+        assert_rejected(bot.send(request_name, api_key=around.format(bot.secret)), "AUTH_001")
 
-    def test_expired(self, bot: Bot, question: str) -> None:
+    def test_expired(self, bot: Bot, request_name: str) -> None:
         """Judged at each call, to the microsecond."""
         ApiKey.unscoped.update(expires_at=NOON)
 
         with travel(NOON - timedelta(microseconds=1), tick=False):
-            assert bot.ask(question)["success"] is True
+            assert bot.send(request_name)["success"] is True
         with travel(NOON, tick=False):
-            is_refused(bot.ask(question), "AUTH_002")
+            assert_rejected(bot.send(request_name), "AUTH_002")
         with travel(NOON - timedelta(microseconds=1), tick=False):
-            assert bot.ask(question)["success"] is True
+            assert bot.send(request_name)["success"] is True
 
-    def test_marked_as_expired(self, bot: Bot, question: str) -> None:
+    def test_marked_as_expired(self, bot: Bot, request_name: str) -> None:
         ApiKey.unscoped.update(status="expired")
 
-        is_refused(bot.ask(question), "AUTH_002")
+        assert_rejected(bot.send(request_name), "AUTH_002")
 
-    def test_disabled_and_enabled_again(self, bot: Bot, question: str) -> None:
+    def test_disabled_and_enabled_again(self, bot: Bot, request_name: str) -> None:
         path = f"/api/v2/api-keys/{bot.key_id}"
 
         bot.internal.send("POST", f"{path}/disable")
-        is_refused(bot.ask(question), "AUTH_004")
+        assert_rejected(bot.send(request_name), "AUTH_004")
         bot.internal.send("POST", f"{path}/enable")
-        assert bot.ask(question)["success"] is True
+        assert bot.send(request_name)["success"] is True
 
-    def test_disabled_is_said_before_expired(self, bot: Bot, question: str) -> None:
+    def test_disabled_comes_before_expired(self, bot: Bot, request_name: str) -> None:
         ApiKey.unscoped.update(status="disabled", expires_at=NOON - timedelta(days=3650))
 
-        is_refused(bot.ask(question), "AUTH_004")
+        assert_rejected(bot.send(request_name), "AUTH_004")
 
-    def test_unknown(self, bot: Bot, question: str) -> None:
-        is_refused(bot.ask(question, api_key=UNKNOWN), "AUTH_005")
+    def test_unknown(self, bot: Bot, request_name: str) -> None:
+        assert_rejected(bot.send(request_name, api_key=UNKNOWN), "AUTH_005")
 
-    def test_of_the_same_agent_but_never_issued(self, bot: Bot, question: str) -> None:
+    def test_of_the_same_agent_but_never_issued(self, bot: Bot, request_name: str) -> None:
         invented = keyformat.generate(bot.agent.tenant_id, bot.agent.id)
 
-        is_refused(bot.ask(question, api_key=invented), "AUTH_005")
+        assert_rejected(bot.send(request_name, api_key=invented), "AUTH_005")
 
-    def test_deleted(self, bot: Bot, question: str) -> None:
+    def test_deleted(self, bot: Bot, request_name: str) -> None:
         bot.internal.delete(f"/api/v2/api-keys/{bot.key_id}")
 
-        is_refused(bot.ask(question), "AUTH_005")
+        assert_rejected(bot.send(request_name), "AUTH_005")
 
     @pytest.mark.parametrize("status", ["inactive", "archived"])
-    def test_its_agent_is_not_active(self, bot: Bot, question: str, status: str) -> None:
+    def test_its_agent_is_not_active(self, bot: Bot, request_name: str, status: str) -> None:
         path = f"/api/v2/agents/{bot.agent.id}"
 
         bot.internal.send("PUT", path, {"status": status})
-        is_refused(bot.ask(question), "AUTH_007")
+        assert_rejected(bot.send(request_name), "AUTH_007")
         bot.internal.send("PUT", path, {"status": "active"})
-        assert bot.ask(question)["success"] is True
+        assert bot.send(request_name)["success"] is True
 
     @pytest.mark.parametrize("status", ["inactive", "suspended"])
-    def test_its_tenant_is_not_active(self, bot: Bot, question: str, status: str) -> None:
+    def test_its_tenant_is_not_active(self, bot: Bot, request_name: str, status: str) -> None:
         path = f"/api/v2/tenants/{bot.agent.tenant_id}"
 
         bot.internal.send("PUT", path, {"status": status})
-        is_refused(bot.ask(question), "AUTH_007")
+        assert_rejected(bot.send(request_name), "AUTH_007")
         bot.internal.send("PUT", path, {"status": "active"})
-        assert bot.ask(question)["success"] is True
+        assert bot.send(request_name)["success"] is True
 
     @pytest.mark.parametrize("path", ["/api/v2/agents/{agent}", "/api/v2/tenants/{tenant}"])
-    def test_its_agent_or_tenant_is_deleted(self, bot: Bot, question: str, path: str) -> None:
+    def test_its_agent_or_tenant_is_deleted(self, bot: Bot, request_name: str, path: str) -> None:
         bot.internal.delete(path.format(agent=bot.agent.id, tenant=bot.agent.tenant_id))
 
-        is_refused(bot.ask(question), "AUTH_005")
+        assert_rejected(bot.send(request_name), "AUTH_005")
 
-    def test_the_answer_says_nothing_of_the_key(self, bot: Bot, question: str) -> None:
+    def test_rejection_shows_nothing_of_the_key(self, bot: Bot, request_name: str) -> None:
         ApiKey.unscoped.update(status="disabled")
 
-        text = str(bot.ask(question))
+        text = str(bot.send(request_name))
 
         assert not any(part in text for part in (bot.agent.tenant_id, bot.agent.id, bot.key_id, "chat"))
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_a_changed_permission_counts_at_once(bot: Bot, question: str) -> None:
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_a_changed_permission_counts_at_once(bot: Bot, request_name: str) -> None:
     for permissions in ([], ["chat"], ["read"]):
         bot.internal.send("PUT", f"/api/v2/api-keys/{bot.key_id}", {"permissions": permissions})
-        data = bot.ask(question, required_permission="chat", permission="chat")["data"]
+        data = bot.send(request_name, required_permission="chat", permission="chat")["data"]
         assert data["has_permission"] == ("chat" in permissions)
 
 
 @pytest.mark.embedded
 class TestParse:
-    def test_a_key_is_read_without_asking_anybody(self, bot: Bot, django_assert_num_queries: Any) -> None:
+    def test_key_is_parsed_without_a_query(self, bot: Bot, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(0):
-            envelope = bot.ask("parse-api-key", api_key=UNKNOWN)
+            envelope = bot.send("parse-api-key", api_key=UNKNOWN)
 
         assert envelope["success"] is True
         assert envelope["tenant_id"] == "tenant_000000000000"
@@ -281,7 +281,7 @@ class TestParse:
     def test_an_old_key(self, bot: Bot) -> None:
         payload = "tenant_3f0c9a71b2de_agent_0123456789ab_0123456789abcdef_v1"
 
-        data = bot.ask("parse-api-key", api_key="mmc_" + base64.b64encode(payload.encode()).decode())["data"]
+        data = bot.send("parse-api-key", api_key="mmc_" + base64.b64encode(payload.encode()).decode())["data"]
 
         assert data == {
             "tenant_id": "tenant_3f0c9a71b2de",
@@ -295,7 +295,7 @@ class TestParse:
         "key", ["", "nonsense", "mmc_", UNKNOWN + "x", UNKNOWN + "\n", " " + UNKNOWN, "x" * 100_000]
     )
     def test_a_malformed_key_is_200_without_success(self, bot: Bot, key: str) -> None:
-        envelope = bot.ask("parse-api-key", api_key=key)
+        envelope = bot.send("parse-api-key", api_key=key)
 
         assert envelope["success"] is False
         assert envelope["data"] == {"valid": False, "code": "AUTH_001"}
@@ -305,7 +305,7 @@ class TestParse:
 
 @pytest.mark.embedded
 @pytest.mark.parametrize(
-    ("question", "body", "field"),
+    ("request_name", "body", "field"),
     [
         ("parse-api-key", {}, "api_key"),
         ("parse-api-key", {"api_key": None}, "api_key"),
@@ -326,20 +326,18 @@ class TestParse:
         ("check-permission", {"api_key": "x", "permission": ""}, "permission"),
     ],
 )
-def test_a_question_that_is_none_is_400(
-    internal: SurfaceClient, question: str, body: dict[str, Any], field: str
-) -> None:
-    response = internal.send("POST", f"/api/v2/auth/{question}", body)
+def test_invalid_body_is_400(internal: SurfaceClient, request_name: str, body: dict[str, Any], field: str) -> None:
+    response = internal.send("POST", f"/api/v2/auth/{request_name}", body)
 
     assert response.status_code == 400
     assert response.json()["error_code"] == "VALIDATION_ERROR"
     assert list(response.json()["data"]["errors"]) == [field]
 
 
-def test_deleting_everything_else_leaves_a_good_key_good(bot: Bot, charlie: Person) -> None:
+def test_key_stays_valid_when_everything_else_is_deleted(bot: Bot, charlie: Person) -> None:
     bot.internal.delete(f"/api/v2/tenants/{charlie.tenant.id}")
     other = make_agent(Tenant.objects.get(pk=bot.agent.tenant_id))
     bot.internal.delete(f"/api/v2/agents/{other.id}")
 
-    assert bot.ask("validate-api-key")["success"] is True
+    assert bot.send("validate-api-key")["success"] is True
     assert list(Agent.unscoped.values_list("id", flat=True)) == [bot.agent.id]

@@ -1,4 +1,4 @@
-"""What a key is limited to: so many uses, and some networks (docs/contract.md sections 4 and 15)."""
+"""Limits and networks of keys (docs/contract.md sections 4 and 15, AUTH_006 and AUTH_008)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from time_machine import travel
 
 from core.http.responses import utc_text
 from core.limits import Period
-from internal_api.tests.bot import QUESTIONS, Bot, is_refused
+from internal_api.tests.bot import REQUESTS, Bot, assert_rejected
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -19,12 +19,12 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
 class TestLimits:
-    def test_what_is_left_is_shown(self, bot: Bot) -> None:
+    def test_response_shows_remaining_uses(self, bot: Bot) -> None:
         bot.change(rate_limit={"limit": 3, "window_seconds": 60}, quota={"limit": 10, "period": "month"})
 
         now = timezone.now()
         with travel(now, tick=False):
-            data = bot.ask("validate-api-key")["data"]
+            data = bot.send("validate-api-key")["data"]
 
         assert (data["rate_limit"]["limit"], data["rate_limit"]["remaining"]) == (3, 2)
         assert 50 <= (parse_datetime(data["rate_limit"]["reset"]) - now).total_seconds() <= 70  # type: ignore[operator]
@@ -33,69 +33,69 @@ class TestLimits:
     def test_over_a_rate_limit(self, bot: Bot) -> None:
         bot.change(rate_limit={"limit": 2, "window_seconds": 3600})
 
-        answers = [bot.ask("validate-api-key") for _ in range(4)]
+        answers = [bot.send("validate-api-key") for _ in range(4)]
 
         assert [answer["success"] for answer in answers] == [True, True, False, False]
         assert bot.row().usage_count == 2
         over = answers[-1]
         assert list(over["data"]) == ["valid", "code", "retry_after"]
         assert 3590 <= over["data"].pop("retry_after") <= 3600
-        is_refused(over, "AUTH_006")
+        assert_rejected(over, "AUTH_006")
 
     def test_over_a_quota(self, bot: Bot) -> None:
         bot.change(quota={"limit": 1, "period": "day"})
         with travel(NOON, tick=False):
-            assert bot.ask("validate-api-key")["data"]["quota"]["remaining"] == 0
-            over = bot.ask("validate-api-key")
+            assert bot.send("validate-api-key")["data"]["quota"]["remaining"] == 0
+            over = bot.send("validate-api-key")
         with travel(NOON + timedelta(hours=12), tick=False):
-            assert bot.ask("validate-api-key")["success"] is True, "the next day"
+            assert bot.send("validate-api-key")["success"] is True, "the next day"
 
         assert over["data"].pop("retry_after") > 0
-        is_refused(over, "AUTH_006")
+        assert_rejected(over, "AUTH_006")
 
-    def test_over_a_quota_that_never_refills_no_wait_helps(self, bot: Bot) -> None:
+    def test_used_up_total_quota_has_no_retry_after(self, bot: Bot) -> None:
         bot.change(quota={"limit": 1, "period": "total"})
-        assert bot.ask("validate-api-key")["data"]["quota"] == {"limit": 1, "remaining": 0, "reset": None}
+        assert bot.send("validate-api-key")["data"]["quota"] == {"limit": 1, "remaining": 0, "reset": None}
 
-        assert bot.ask("validate-api-key")["data"]["retry_after"] is None
+        assert bot.send("validate-api-key")["data"]["retry_after"] is None
 
-    def test_without_a_check_nothing_is_consumed_nor_refused(self, bot: Bot) -> None:
+    def test_request_without_a_check_consumes_nothing_and_is_not_rejected(self, bot: Bot) -> None:
         bot.change(rate_limit={"limit": 1, "window_seconds": 3600})
 
-        asked = [bot.ask("validate-api-key", check_rate_limit=False) for _ in range(3)]
+        asked = [bot.send("validate-api-key", check_rate_limit=False) for _ in range(3)]
         assert [answer["data"]["rate_limit"]["remaining"] for answer in asked] == [1, 1, 1]
         assert asked[0]["data"]["rate_limit"]["reset"] is None
 
-        bot.ask("validate-api-key")
-        assert bot.ask("validate-api-key", check_rate_limit=False)["success"] is True
-        assert bot.ask("check-permission")["success"] is True
+        bot.send("validate-api-key")
+        assert bot.send("validate-api-key", check_rate_limit=False)["success"] is True
+        assert bot.send("check-permission")["success"] is True
 
-    def test_the_pools_of_its_agent_and_tenant_are_limits_too(self, bot: Bot, alice: Person) -> None:
+    def test_limits_of_agent_and_tenant_apply_to_their_keys(self, bot: Bot, alice: Person) -> None:
         """The strictest counts, and who else uses them uses them up."""
         sibling = make_key(bot.agent).secret
         cousin = make_key(make_agent(alice.tenant)).secret
         bot.internal.send("PUT", f"/api/v2/agents/{bot.agent.id}", {"rate_limit": {"limit": 3, "window_seconds": 3600}})
         bot.internal.send("PUT", f"/api/v2/tenants/{alice.tenant.id}", {"quota": {"limit": 4, "period": "total"}})
 
-        rooms = [bot.ask("validate-api-key", api_key=key)["data"] for key in (bot.secret, sibling, bot.secret)]
+        rooms = [bot.send("validate-api-key", api_key=key)["data"] for key in (bot.secret, sibling, bot.secret)]
         assert [(room["rate_limit"]["remaining"], room["quota"]["remaining"]) for room in rooms] == [
             (2, 3), (1, 2), (0, 1),
         ]  # fmt: skip
-        assert bot.ask("validate-api-key")["error_code"] == "AUTH_006"
-        assert bot.ask("validate-api-key", api_key=cousin)["data"]["quota"]["remaining"] == 0
-        assert bot.ask("validate-api-key", api_key=cousin)["error_code"] == "AUTH_006"
+        assert bot.send("validate-api-key")["error_code"] == "AUTH_006"
+        assert bot.send("validate-api-key", api_key=cousin)["data"]["quota"]["remaining"] == 0
+        assert bot.send("validate-api-key", api_key=cousin)["error_code"] == "AUTH_006"
 
-    def test_the_quota_of_a_used_key_begins_with_what_it_has_used(self, bot: Bot) -> None:
+    def test_new_quota_starts_at_the_uses_so_far(self, bot: Bot) -> None:
         with travel(NOON, tick=False):
             for _ in range(3):
-                bot.ask("validate-api-key")
+                bot.send("validate-api-key")
             bot.change(quota={"limit": 5, "period": "day"})
 
-            assert bot.ask("validate-api-key")["data"]["quota"]["remaining"] == 1
+            assert bot.send("validate-api-key")["data"]["quota"]["remaining"] == 1
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("request_name", REQUESTS)
 class TestNetworks:
     @pytest.mark.parametrize(
         ("client_ip", "is_inside"),
@@ -110,32 +110,32 @@ class TestNetworks:
             ("192.0.2.2", False),
         ],
     )
-    def test_a_key_for_some_networks_is_good_there_alone(
-        self, bot: Bot, question: str, client_ip: str, is_inside: bool
+    def test_key_is_valid_in_its_networks_only(
+        self, bot: Bot, request_name: str, client_ip: str, is_inside: bool
     ) -> None:
         bot.change(allowed_networks=["10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"])
 
-        envelope = bot.ask(question, client_ip=client_ip)
+        envelope = bot.send(request_name, client_ip=client_ip)
 
         if is_inside:
             assert envelope["success"] is True
         else:
-            is_refused(envelope, "AUTH_008")
+            assert_rejected(envelope, "AUTH_008")
 
-    def test_who_does_not_say_from_where_is_not_from_there(self, bot: Bot, question: str) -> None:
+    def test_request_without_an_address_is_rejected(self, bot: Bot, request_name: str) -> None:
         bot.change(allowed_networks=["0.0.0.0/0", "::/0"])
 
-        is_refused(bot.ask(question), "AUTH_008")
-        is_refused(bot.ask(question, client_ip=None), "AUTH_008")
-        assert bot.ask(question, client_ip="203.0.113.7")["success"] is True
+        assert_rejected(bot.send(request_name), "AUTH_008")
+        assert_rejected(bot.send(request_name, client_ip=None), "AUTH_008")
+        assert bot.send(request_name, client_ip="203.0.113.7")["success"] is True
 
-    def test_a_key_for_everywhere_does_not_care(self, bot: Bot, question: str) -> None:
-        assert bot.ask(question, client_ip="203.0.113.7")["success"] is True
+    def test_key_without_networks_is_valid_everywhere(self, bot: Bot, request_name: str) -> None:
+        assert bot.send(request_name, client_ip="203.0.113.7")["success"] is True
 
-    def test_who_was_not_let_in_used_nothing(self, bot: Bot, question: str) -> None:
+    def test_request_from_another_network_counts_no_use(self, bot: Bot, request_name: str) -> None:
         bot.change(allowed_networks=["10.0.0.0/8"], rate_limit={"limit": 1, "window_seconds": 3600})
         for _ in range(3):
-            is_refused(bot.ask(question, client_ip="11.0.0.1"), "AUTH_008")
+            assert_rejected(bot.send(request_name, client_ip="11.0.0.1"), "AUTH_008")
 
         assert bot.row().usage_count == 0
-        assert bot.ask(question, client_ip="10.0.0.1")["success"] is True
+        assert bot.send(request_name, client_ip="10.0.0.1")["success"] is True

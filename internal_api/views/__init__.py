@@ -1,8 +1,8 @@
-"""The views of the internal surface. They translate; the rules are in the apps' services."""
+"""The views of the internal surface. They only translate, because the rules are in the apps' services."""
 
 from internal_api.views.activity import Activity, UsageLog
 from internal_api.views.agents import Agent, Agents, PluginSettings
-from internal_api.views.auth import CheckPermission, ParseKey, ValidateKey, ValidateKeys
+from internal_api.views.auth import CheckPermissionView, ParseKeyView, ValidateKeysView, ValidateKeyView
 from internal_api.views.config import (
     AgentConfig,
     ConfigChanges,
@@ -15,7 +15,15 @@ from internal_api.views.config import (
     Template,
     Templates,
 )
-from internal_api.views.keys import Key, KeyDisabling, KeyEnabling, KeyFinding, KeyRotation, Keys, LeakReport
+from internal_api.views.keys import (
+    KeyDetailView,
+    KeyDisableView,
+    KeyEnableView,
+    KeyListView,
+    KeyRotateView,
+    KeySearchView,
+    LeakReportView,
+)
 from internal_api.views.system import BotDefaults, Models
 from internal_api.views.tenants import Tenant, Tenants
 from internal_api.views.transfer import AgentDuplication, AgentExport, AgentImport
@@ -31,7 +39,7 @@ __all__ = [
     "AgentUsage",
     "Agents",
     "BotDefaults",
-    "CheckPermission",
+    "CheckPermissionView",
     "ConfigChanges",
     "ConfigDiff",
     "ConfigRestoring",
@@ -39,16 +47,16 @@ __all__ = [
     "ConfigVersion",
     "ConfigVersions",
     "EffectiveConfig",
-    "Key",
-    "KeyDisabling",
-    "KeyEnabling",
-    "KeyFinding",
-    "KeyRotation",
+    "KeyDetailView",
+    "KeyDisableView",
+    "KeyEnableView",
+    "KeyListView",
+    "KeyRotateView",
+    "KeySearchView",
     "KeyUsage",
-    "Keys",
-    "LeakReport",
+    "LeakReportView",
     "Models",
-    "ParseKey",
+    "ParseKeyView",
     "PluginSettings",
     "Template",
     "Templates",
@@ -56,6 +64,6 @@ __all__ = [
     "TenantUsage",
     "Tenants",
     "UsageLog",
-    "ValidateKey",
-    "ValidateKeys",
+    "ValidateKeyView",
+    "ValidateKeysView",
 ]

@@ -1,4 +1,4 @@
-"""The bots' question: is this key good, and for what?"""
+"""Views that verify keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.http.openapi import operation
 from core.http.request_context import RequestContext
 from core.http.views import InternalV2View
 from internal_api import key_auth
-from internal_api.key_auth import Answer, Check, Validate
+from internal_api.key_auth import CheckPermission, KeyAuthResponse, ValidateKey
 from internal_api.serializers import (
     CheckPermissionRequest,
     ParsedKeyResponse,
@@ -22,12 +22,14 @@ from internal_api.serializers import (
 )
 
 
-class _KeyQuestion(InternalV2View):
-    def say(self, answer: Answer) -> Response:
-        return Response(answer.enveloped(RequestContext.of(self.request)))
+class KeyAuthView(InternalV2View):
+    """The base of views whose responses come from `internal_api.key_auth`."""
+
+    def respond_with(self, response: KeyAuthResponse) -> Response:
+        return Response(response.envelope(RequestContext.of(self.request)))
 
 
-class ParseKey(_KeyQuestion):
+class ParseKeyView(KeyAuthView):
     @operation(
         "Read what a key says of itself, offline",
         tag="auth",
@@ -36,16 +38,16 @@ class ParseKey(_KeyQuestion):
         offline=True,
     )
     def post(self, request: Request) -> Response:
-        return self.say(key_auth.parsed(**self.validated_data(ParseKeyRequest)))
+        return self.respond_with(key_auth.parse_key(self.validated_data(ParseKeyRequest)["api_key"]))
 
 
-class ValidateKey(_KeyQuestion):
+class ValidateKeyView(KeyAuthView):
     @operation("Is this key good?", tag="auth", request=ValidateKeyRequest, response=VerdictResponse)
     def post(self, request: Request) -> Response:
-        return self.say(key_auth.answered(Validate(**self.validated_data(ValidateKeyRequest))))
+        return self.respond_with(key_auth.respond(ValidateKey.of_body(self.validated_data(ValidateKeyRequest))))
 
 
-class ValidateKeys(_KeyQuestion):
+class ValidateKeysView(KeyAuthView):
     @operation(
         "Are these keys good? Up to 100, answered in order",
         tag="auth",
@@ -53,13 +55,12 @@ class ValidateKeys(_KeyQuestion):
         response=VerdictsResponse,
     )
     def post(self, request: Request) -> Response:
-        items = [Validate(**item) for item in self.validated_data(ValidateKeysRequest)["items"]]
-        return self.say(key_auth.all_answered(items))
+        return self.respond_with(key_auth.respond_to_all(self.validated_data(ValidateKeysRequest)["items"]))
 
 
-class CheckPermission(_KeyQuestion):
+class CheckPermissionView(KeyAuthView):
     @operation(
         "Does this key have a permission?", tag="auth", request=CheckPermissionRequest, response=PermissionResponse
     )
     def post(self, request: Request) -> Response:
-        return self.say(key_auth.answered(Check(**self.validated_data(CheckPermissionRequest))))
+        return self.respond_with(key_auth.respond(CheckPermission.of_body(self.validated_data(CheckPermissionRequest))))

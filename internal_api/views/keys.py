@@ -1,4 +1,4 @@
-"""API keys behind the internal door: the views of `apikeys`, open to every tenant, and reports of leaks."""
+"""API keys on the internal surface: the views of `apikeys` for every tenant, and reports of leaks."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from apikeys.access import get_secret
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
 from apikeys.services import report_leak
-from apikeys.verification import EXPLANATIONS, MALFORMED, UNKNOWN
-from apikeys.views.keys import DisableKey, EnableKey, KeyCollection, KeyResource, KeySearch, RotateKey
+from apikeys.verification import MALFORMED, UNKNOWN, Verdict
+from apikeys.views import keys
 from core.http.openapi import operation
-from core.http.request_context import RequestContext
-from core.http.views import InternalAccessMixin, InternalV2View
-from internal_api.key_auth import Answer
+from core.http.views import InternalAccessMixin
+from internal_api.key_auth import rejection
 from internal_api.serializers import LeakRequest, LeakResponse
+from internal_api.views.auth import KeyAuthView
 from tenants.access import Access
 
 
-class Keys(InternalAccessMixin, KeyCollection):
+class KeyListView(InternalAccessMixin, keys.KeyCollection):
     pass
 
 
-class Key(InternalAccessMixin, KeyResource):
+class KeyDetailView(InternalAccessMixin, keys.KeyResource):
     pass
 
 
-class KeyDisabling(InternalAccessMixin, DisableKey):
+class KeyDisableView(InternalAccessMixin, keys.DisableKey):
     pass
 
 
-class KeyEnabling(InternalAccessMixin, EnableKey):
+class KeyEnableView(InternalAccessMixin, keys.EnableKey):
     pass
 
 
-class KeyFinding(InternalAccessMixin, KeySearch):
+class KeySearchView(InternalAccessMixin, keys.KeySearch):
     pass
 
 
-class KeyRotation(InternalAccessMixin, RotateKey):
+class KeyRotateView(InternalAccessMixin, keys.RotateKey):
     pass
 
 
-class LeakReport(InternalV2View):
+class LeakReportView(KeyAuthView):
     @operation(
         "Report that a key has leaked: the secret ends at once, a rotated-out one without its successor",
         tag="auth",
@@ -52,29 +52,19 @@ class LeakReport(InternalV2View):
         response=LeakResponse,
     )
     def post(self, request: Request) -> Response:
+        """Report a leak. A key that does not exist is rejected as in a verification: 200 with `success: false`."""
         body = self.validated_data(LeakRequest)
         try:
-            secret = get_secret(self.actor, body["api_key"], Access.MANAGE)
+            stored = get_secret(self.actor, body["api_key"], Access.MANAGE)
         except MalformedKey:
-            return self._refuse(MALFORMED)
+            return self.respond_with(rejection(Verdict(MALFORMED)))
         except KeyNotFound:
-            return self._refuse(UNKNOWN)
-        leaked = report_leak(actor=self.actor, secret=secret, where=body.get("where"))
+            return self.respond_with(rejection(Verdict(UNKNOWN)))
+        leaked = report_leak(actor=self.actor, secret=stored, where=body.get("where"))
         data = {
-            "api_key_id": secret.key.id,
-            "tenant_id": secret.key.tenant_id,
-            "agent_id": secret.key.agent_id,
+            "api_key_id": stored.key.id,
+            "tenant_id": stored.key.tenant_id,
+            "agent_id": stored.key.agent_id,
             "was_current": leaked.expires_at is None,
         }
-        return self.respond(data, message=_("The secret is no longer good"), tenant_id=secret.key.tenant_id)
-
-    def _refuse(self, code: str) -> Response:
-        """As the other questions about keys are answered for one that is not good: 200, and no."""
-        answer = Answer(
-            False,
-            str(_("The API key is not valid")),
-            {"valid": False, "code": code},
-            error=str(EXPLANATIONS[code]),
-            error_code=code,
-        )
-        return Response(answer.enveloped(RequestContext.of(self.request)))
+        return self.respond(data, message=_("The secret is no longer good"), tenant_id=stored.key.tenant_id)

@@ -1,9 +1,9 @@
-"""The internal surface as Granian serves it: what memory can answer on the event loop, the rest in threads.
+"""The internal surface as Granian serves it: the fast path on the event loop, and Django in threads.
 
-The bots' questions come thousands of times a second, and most take some microseconds. To hand each to a
-thread would cost more than to answer it: threads that all want the interpreter take turns at several
-times that price. So the loop answers them itself, and whatever may wait (the database, Redis, a change
-that waits out a lease) is the WSGI application's, in one of the surface's threads.
+Bots verify keys thousands of times a second, and most verifications take some microseconds. To hand each to a thread
+would cost more than the verification, because threads that compete for the interpreter wait for each other. So the
+event loop answers those itself (internal_api.fastpath). Everything else, which may wait for the database, Redis or a
+lease, is for the WSGI application, in one of the surface's threads.
 """
 
 from __future__ import annotations
@@ -11,31 +11,22 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from django.conf import settings
-from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
 from apikeys import verification
 from core.http import metrics
 from core.http.surfaces import Surface
-from internal_api.fastpath import agents as readings
-from internal_api.fastpath import keys as shortcut
-from internal_api.fastpath.responses import Reply
+from internal_api import fastpath
+from internal_api.fastpath import Batches, Handler, Reply
 from maim.wsgi import application
 
-ANSWER_SECONDS = 2.0
-MAX_BATCH = 64
-# The second, for the questions that come while the database or Redis holds up the first.
-MAX_BATCHES = 2
-# Of one body. Each takes the loop some 20 microseconds: one that came byte by byte would hold it up for half a minute.
+# Of one body. A chunk takes the event loop some 20 microseconds: a body byte by byte would block it for half a minute.
 MAX_CHUNKS = 10_000
-# More than are ever at work: some may hang with the database, until its driver gives up.
-BATCH_THREADS = 8
 
 
 class InternalApplication:
@@ -47,40 +38,42 @@ class InternalApplication:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._questions = Batches(loop, shortcut.answered)
-        self._readings = Batches(loop, readings.answered)
-        self._tally = loop.create_task(_write_tally())
+        self._batches: dict[type[Handler], Batches] = {kind: Batches(loop, kind) for kind in fastpath.HANDLERS}
+        self._flushing = loop.create_task(_flush_metrics())
         verification.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._tally.cancel()
-        self._questions.end()
-        self._readings.end()
+        self._flushing.cancel()
+        for batches in self._batches.values():
+            batches.close()
         self._threads.shutdown()
-        verification.end()
-        metrics.write_tally()
+        verification.stop()
+        metrics.flush()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         try:
             body = await _read(scope, protocol)
         except ProtocolClosed:
-            protocol.response_empty(400, [])  # there was half a request, whose sender has most likely gone
+            protocol.response_empty(400, [])  # half a request, whose client has most likely gone
             return
-        header = partial(_header, scope.headers)
-        reply: Reply
-        if (asked := shortcut.request(scope.method, scope.path, self._port, header, lambda: body)) is not None:
-            reply = asked.recalled() or await self._questions.reply(asked)
-            asked.tally(reply)
-        elif (read := readings.reading(scope.method, scope.path, scope.query_string, self._port, header)) is not None:
-            reply = await self._readings.reply(read)
-            read.tally(reply)
+        request = fastpath.Request(
+            scope.method,
+            scope.path,
+            scope.query_string,
+            self._port,
+            scope.headers,  # type: ignore[arg-type]  # `get_all` is not in the stubs
+            body,
+        )
+        handler = fastpath.match(request)
+        if handler is None:
+            reply = await self._loop.run_in_executor(self._threads, _run_wsgi, self._environ(scope, body))
         else:
-            environ = self._environ(scope, body)
-            reply = await self._loop.run_in_executor(self._threads, _answer, environ)
+            reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
+            handler.record(reply)
         protocol.response_bytes(reply.status, reply.headers, reply.body)
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
-        """The request as PEP 3333 wants it."""
+        """Return the request as PEP 3333 specifies it."""
         client, _, client_port = scope.client.rpartition(":")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": scope.method,
@@ -101,9 +94,9 @@ class InternalApplication:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        for name in scope.headers.keys():  # noqa: SIM118  # Granian's, no mapping
+        for name in scope.headers.keys():  # noqa: SIM118  # Granian's headers are no mapping
             if "_" in name:
-                continue  # CGI's variables are the same for it and for the name with hyphens, which may be trusted
+                continue  # in CGI it cannot be told from the name with hyphens, which a proxy may vouch for
             variable = name.upper().replace("-", "_")
             if variable != "CONTENT_LENGTH":
                 environ[variable if variable == "CONTENT_TYPE" else f"HTTP_{variable}"] = ",".join(
@@ -112,88 +105,18 @@ class InternalApplication:
         return environ
 
 
-class Asked(Protocol):
-    """What can be answered together with others of its kind."""
-
-    def unanswered(self) -> Reply:
-        """The reply when nobody has answered in time."""
-
-
-A = TypeVar("A", bound=Asked)
-
-
-class Batches(Generic[A]):
-    """Requests that need the database: those that come while others are being answered go together."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, answered: Callable[[Sequence[A]], list[Reply]]) -> None:
-        self._loop = loop
-        self._answered = answered
-        self._threads = ThreadPoolExecutor(BATCH_THREADS, thread_name_prefix="batches")
-        self._waiting: deque[tuple[A, asyncio.Future[Reply]]] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
-
-    async def reply(self, asked: A) -> Reply:
-        """The reply; or what can be said without one, when it takes too long."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting.append((asked, future))
-        self._begin()
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await future
-        except TimeoutError:
-            return asked.unanswered()
-
-    def end(self) -> None:
-        """Answers what is under way."""
-        self._threads.shutdown()
-
-    def _begin(self) -> None:
-        if not self._waiting or len(self._under_way) == MAX_BATCHES:
-            return
-        batch: list[tuple[A, asyncio.Future[Reply]]] = []
-        while self._waiting and len(batch) < MAX_BATCH:
-            asked, future = self._waiting.popleft()
-            if not future.done():  # else nobody waits for it any more
-                batch.append((asked, future))
-        if batch:
-            task = self._loop.create_task(self._answer(batch))
-            self._under_way.add(task)
-            task.add_done_callback(self._over)
-
-    async def _answer(self, batch: list[tuple[A, asyncio.Future[Reply]]]) -> None:
-        """Has a batch answered; over, too, when that takes so long that nobody waits for it any more."""
-        asked = [request for request, _future in batch]
-        replies = self._loop.run_in_executor(self._threads, self._answered, asked)
-        done, _pending = await asyncio.wait([replies], timeout=ANSWER_SECONDS)
-        for answered in done:
-            for (_asked, future), reply in zip(batch, answered.result(), strict=True):
-                if not future.done():
-                    future.set_result(reply)
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._begin()
-
-
-async def _write_tally() -> None:
+async def _flush_metrics() -> None:
     while True:
         await asyncio.sleep(1)
-        metrics.write_tally()
+        metrics.flush()
 
 
-def _header(headers: Headers, name: str) -> str | None:
-    """A header, as PEP 3333 has it where it is there twice; "" for one that is no ASCII, which Granian will not
-    read out."""
-    values: list[str] = headers.get_all(name)  # type: ignore[attr-defined]  # not in the stubs
-    return ",".join(values) if values or name in headers else None
-
-
-def _answer(environ: dict[str, Any]) -> Reply:
-    """The whole of what the WSGI application answers."""
-    begun: list[tuple[str, list[tuple[str, str]]]] = []
+def _run_wsgi(environ: dict[str, Any]) -> Reply:
+    """Return the whole response of the WSGI application."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
-        begun[:] = [(status, headers)]
+        started[:] = [(status, headers)]
 
     chunks = application(environ, start_response)
     try:
@@ -202,19 +125,19 @@ def _answer(environ: dict[str, Any]) -> Reply:
         close: Callable[[], None] | None = getattr(chunks, "close", None)
         if close is not None:
             close()
-    ((status, headers),) = begun
+    ((status, headers),) = started
     return Reply(int(status.partition(" ")[0]), headers, body)
 
 
 async def _read(scope: Scope, protocol: HTTPProtocol) -> bytes:
-    """The body; of one that is too large, or in too many chunks, nothing or one byte more than is allowed: the surface
-    refuses either.
+    """Return the body. Raise ProtocolClosed if it ends early.
 
-    Raises ProtocolClosed where it ends early.
+    Of a body that is too large or in too many chunks, return nothing or one byte more than is allowed, because the
+    surface refuses either.
     """
     length = scope.headers.get("content-length")
     if length is not None:
-        # Too much of it is not waited for: its sender may be waiting for our refusal.
+        # Do not wait for one that is too large: its sender may be waiting for the refusal.
         whole: bytes = b"" if int(length) > settings.MAX_BODY_BYTES else await protocol()
         return whole
     body, chunks = bytearray(), 0

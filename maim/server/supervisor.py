@@ -64,7 +64,7 @@ class Supervisor:
     def run(self) -> None:
         """Start the surfaces, watch them, and return when all have ended."""
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
-        metrics.count_together(metrics_dir)
+        metrics.use_shared_directory(metrics_dir)
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         try:

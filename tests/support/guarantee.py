@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from apikeys.verification import DISABLED, EXPIRED, NOT_ACTIVE, NOT_FROM_HERE, PERMISSION_MISSING, UNKNOWN, VALID
+from apikeys.verification import ADDRESS_NOT_ALLOWED, DISABLED, EXPIRED, NOT_ACTIVE, PERMISSION_MISSING, UNKNOWN, VALID
 from tests.support.bots import Bot, Told, bot_of_each_worker
 from tests.support.doors import NETWORKS, Admin, Commands, Console, Door
 from tests.support.instances import wait_until
@@ -29,7 +29,7 @@ CLIENT_IP = "198.51.100.7"
 
 
 class Seen(NamedTuple):
-    """What a bot sees of a key; of one that is not good, only why."""
+    """The verdict on a key as a bot sees it."""
 
     code: str = VALID
     key_name: str | None = "key"
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
 
 
 def refused(code: str) -> Seen:
-    """What is seen of a key that is not good."""
+    """Return the verdict on a key that is not valid."""
     return Seen(code, None, None)
 
 
@@ -79,7 +79,7 @@ KEY = (
     Change("limit set", lambda door: door.change_key(rate_limit={"limit": 10_000, **RATE}), Seen(limit=10_000)),
     Change("limit changed", lambda door: door.change_key(rate_limit={"limit": 9_999, **RATE}), Seen(limit=9_999)),
     Change("limit cleared", lambda door: door.change_key(rate_limit=None)),
-    Change("network closed", lambda door: door.change_key(allowed_networks=NETWORKS), refused(NOT_FROM_HERE)),
+    Change("network closed", lambda door: door.change_key(allowed_networks=NETWORKS), refused(ADDRESS_NOT_ALLOWED)),
     Change("network opened", lambda door: door.change_key(allowed_networks=[])),
     Change("key renamed", lambda door: door.change_key(name="other"), Seen(key_name="other")),
     Change("key named back", lambda door: door.change_key(name="key")),
@@ -123,7 +123,7 @@ SCRIPTS: Sequence[tuple[type[Door], Sequence[Change]]] = (
 
 @dataclass
 class Findings:
-    """How many answers were held against each kind of change, and those that were from before it."""
+    """The number of responses compared with each kind of change, and those that were outdated."""
 
     checks: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
@@ -171,14 +171,14 @@ class _Asking(threading.Thread):
         self._hurried.set()
 
     def has_asked_since(self, moment: float) -> bool:
-        """Whether enough questions of after a moment are answered."""
+        """Return whether enough requests that were sent after a moment are answered."""
         if self.error is not None:
             raise self.error
         since = [1 for sent, *_ in self.asked[-ASKED_OF_EACH * len(self.secrets) :] if sent > moment]
         return len(since) == ASKED_OF_EACH * len(self.secrets)
 
     def take(self) -> list[tuple[float, float, str, Told]]:
-        """What was asked since the last time."""
+        """Return the requests since the last call."""
         asked, self.asked = self.asked, []
         return asked
 
@@ -189,7 +189,7 @@ class _Asking(threading.Thread):
 
 
 def experiment(door: Door, servers: Sequence[MaimServer], script: Sequence[Change]) -> Findings:
-    """Makes these changes through a door, one after the other, while every worker of every server is asked."""
+    """Make these changes one after the other, while every worker of every server is asked."""
     findings = Findings()
     door.make_tenant()
     asking = [_Asking(bot, maim.internal_port, (door.secret,)) for maim in servers for bot in bot_of_each_worker(maim)]

@@ -25,7 +25,7 @@ class OddRequest:
     body: bytes = b""
 
     def __str__(self) -> str:
-        """The request in bytes, as Python writes them."""
+        """Return the request in bytes, as Python writes them."""
         target = self.path.encode() + (f"?{self.query}".encode() if self.query else b"")
         lines = [b"%s %s HTTP/1.1" % (self.method.encode(), target)]
         lines += [f"{name}: {value}".encode() for name, value in self.headers]
@@ -61,7 +61,7 @@ def smallest(request: OddRequest, fails: Callable[[OddRequest], bool], *, tries:
 
 @dataclass(frozen=True)
 class Site:
-    """What requests can name: secrets of keys of several kinds, ids of agents, and ETags."""
+    """The data that requests can name: secrets of keys of several kinds, ids of agents, and ETags."""
 
     secrets: Sequence[str]
     agents: Sequence[str]
@@ -77,11 +77,11 @@ class OddRequests:
     _headers: list[Header] = field(default_factory=list)
 
     def make(self) -> OddRequest:
-        return self._question() if self.random.random() < 0.7 else self._reading()
+        return self._key_request() if self.random.random() < 0.7 else self._agent_request()
 
-    # ---- questions about keys
+    # ---- requests about keys
 
-    def _question(self) -> OddRequest:
+    def _key_request(self) -> OddRequest:
         name = self.random.choice(("validate-api-key", "validate-api-key", "check-permission", "parse-api-key"))
         body = self._body(name)
         headers = [("host", self._host()), *self._media_type()]
@@ -91,7 +91,7 @@ class OddRequests:
         return OddRequest(method, path, self._query(), self._odd_headers(headers), body)
 
     def _body(self, name: str) -> bytes:
-        sent: dict[str, Any] = {"api_key": self._api_key()}
+        sent: dict[str, Any] = {"api_key": self._secret()}
         if name == "validate-api-key":
             self._maybe(sent, "required_permission", self._permission)
             self._maybe(sent, "check_rate_limit", lambda: self.random.choice((True, False, None) * 20 + JUNK))
@@ -110,7 +110,7 @@ class OddRequests:
         if self.random.random() < 0.4:
             sent[name] = value()
 
-    def _api_key(self) -> Any:
+    def _secret(self) -> Any:
         secret = self.random.choice(self.site.secrets)
         if self.random.random() < 0.7:
             return secret
@@ -140,9 +140,9 @@ class OddRequests:
             return content
         return self.random.choice(REWRITTEN)(content)
 
-    # ---- readings of agents
+    # ---- reads of agents
 
-    def _reading(self) -> OddRequest:
+    def _agent_request(self) -> OddRequest:
         agent = self.random.choice(self.site.agents)
         if self._rarely():
             agent = self.random.choice(ODD_IDS)(agent)

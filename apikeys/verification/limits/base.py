@@ -1,4 +1,4 @@
-"""What a limiter is asked and says: uses, and how things stand after them."""
+"""The interface of limiters, and what they have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from apikeys import usage
-from apikeys.verification.verdicts import Pools, QuotaPool, RatePool, Room, Standing
+from apikeys.verification.verdicts import Limits, LimitStatus, Quota, RateLimit, Remaining
 from core.db import from_primary
 
 
@@ -19,82 +19,90 @@ class LimiterUnavailable(Exception):
 
 
 class Use(NamedTuple):
-    """A use to count against pools; without `consume`, only how things stand is asked."""
+    """A use to count against limits. Without `consume` only their state is requested."""
 
-    pools: Pools
+    limits: Limits
     consume: bool
 
 
 class Limiter(Protocol):
     """Counts uses against limits."""
 
-    def take(self, uses: Sequence[Use]) -> list[Standing]:
-        """How things stand after each use, one after the other; what would be over is not consumed.
+    def take(self, uses: Sequence[Use]) -> list[LimitStatus]:
+        """Consume uses one after the other, and return the state of the limits after each.
 
-        Raises LimitsAway, and then some may have been consumed.
+        A use that would exceed a limit is not consumed. Raise LimiterUnavailable, possibly after consuming some.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class RateState:
-    """A rate limit's window: how many uses are in it, the oldest of them, and the one that must leave first
-    before there is room. Times are in seconds; None where there is none."""
+class RateLimitState:
+    """A rate limit's window: the number of uses in it, the oldest, and the one that must leave before the next use.
 
-    pool: RatePool
+    Times are in seconds. They are None where there is no such use.
+    """
+
+    rate_limit: RateLimit
     used: int
     oldest: float | None
     blocking: float | None
 
     @property
-    def left(self) -> int:
-        """How many more uses there is room for."""
-        return max(0, self.pool.limit - self.used)
+    def remaining(self) -> int:
+        return max(0, self.rate_limit.limit - self.used)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """A quota's period: how many uses are in it."""
+    """A quota's period: the number of uses in it."""
 
-    pool: QuotaPool
+    quota: Quota
     used: int
 
     @property
-    def left(self) -> int:
-        """How many more uses there is room for."""
-        return max(0, self.pool.limit - self.used)
+    def remaining(self) -> int:
+        return max(0, self.quota.limit - self.used)
 
 
-def standing(rates: Sequence[RateState], quotas: Sequence[QuotaState], now: float, *, is_over: bool) -> Standing:
-    """The strictest of each kind, and how long until none is over."""
+def limit_status(
+    rate_limits: Sequence[RateLimitState], quotas: Sequence[QuotaState], now: float, *, is_exceeded: bool
+) -> LimitStatus:
+    """Return the strictest limit of each kind, and the time until none is exceeded."""
     moment = datetime.fromtimestamp(now, UTC)
-    rate = min(rates, key=attrgetter("left"), default=None)
-    quota = min(quotas, key=attrgetter("left"), default=None)
-    waits = [state.blocking + state.pool.window_seconds - now for state in rates if state.blocking is not None]
+    rate_limit = min(rate_limits, key=attrgetter("remaining"), default=None)
+    quota = min(quotas, key=attrgetter("remaining"), default=None)
+    waits = [
+        state.blocking + state.rate_limit.window_seconds - now for state in rate_limits if state.blocking is not None
+    ]
     for state in quotas:
-        if not state.left:
-            end = state.pool.period.end(moment)
+        if not state.remaining:
+            end = state.quota.period.end(moment)
             waits.append(math.inf if end is None else end.timestamp() - now)
     longest = max(waits, default=0.0)
-    return Standing(
-        rate_limit=None if rate is None else Room(rate.pool.limit, rate.left, _reset(rate)),
-        quota=None if quota is None else Room(quota.pool.limit, quota.left, quota.pool.period.end(moment)),
-        is_over=is_over,
-        retry_after=max(1, math.ceil(longest)) if is_over and not math.isinf(longest) else None,
+    return LimitStatus(
+        rate_limit=None
+        if rate_limit is None
+        else Remaining(rate_limit.rate_limit.limit, rate_limit.remaining, _reset(rate_limit)),
+        quota=None if quota is None else Remaining(quota.quota.limit, quota.remaining, quota.quota.period.end(moment)),
+        is_exceeded=is_exceeded,
+        retry_after=max(1, math.ceil(longest)) if is_exceeded and not math.isinf(longest) else None,
     )
 
 
-def _reset(rate: RateState) -> datetime | None:
-    leaving = rate.oldest if rate.blocking is None else rate.blocking
-    return None if leaving is None else datetime.fromtimestamp(math.ceil(leaving + rate.pool.window_seconds), UTC)
+def _reset(state: RateLimitState) -> datetime | None:
+    leaving = state.oldest if state.blocking is None else state.blocking
+    return (
+        None if leaving is None else datetime.fromtimestamp(math.ceil(leaving + state.rate_limit.window_seconds), UTC)
+    )
 
 
-def period_name(pool: QuotaPool, now: float) -> str:
-    """The quota's period around a Unix time, as a part of a key."""
-    start = pool.period.start(datetime.fromtimestamp(now, UTC))
-    return "all" if start is None else f"{pool.period.value}-{start:%Y%m%d}"
+def period_name(quota: Quota, now: float) -> str:
+    """Return a name of the quota's period around a Unix time, for use in a key."""
+    start = quota.period.start(datetime.fromtimestamp(now, UTC))
+    return "all" if start is None else f"{quota.period.value}-{start:%Y%m%d}"
 
 
-def counted_so_far(pool: QuotaPool, tenant_id: str, now: float) -> int:
-    """What the database has counted in the quota's period; raises a database error."""
-    start = pool.period.start(datetime.fromtimestamp(now, UTC))
-    return from_primary(usage.total_since)(pool.subject, tenant_id, None if start is None else start.date())
+def counted_so_far(quota: Quota, tenant_id: str, now: float) -> int:
+    """Return the uses that the database has counted in the quota's period. Raise database errors."""
+    start = quota.period.start(datetime.fromtimestamp(now, UTC))
+    return from_primary(usage.total_since)(quota.subject, tenant_id, None if start is None else start.date())

@@ -1,4 +1,4 @@
-"""The internal surface as it is served: the event loop answers what it can and never waits for anybody."""
+"""The internal surface as it is served: the event loop answers what it can and never waits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def before(server: MaimServer) -> int:
-    """How much the shared server had logged before these tests, other tests' faults included."""
+    """The length of the shared server's log before these tests, because other tests cause faults."""
     return len(server.log)
 
 
@@ -39,7 +39,7 @@ def port(server: MaimServer) -> int:
 
 @contextmanager
 def slow_requests(port: int, number: int, path: str) -> Iterator[list[socket.socket]]:
-    """So many POSTs that have sent their headers and not their bodies."""
+    """Open so many connections that have sent the headers of a POST and not its body."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(QUESTION)}\r\nConnection: close\r\n\r\n"
@@ -54,7 +54,7 @@ def slow_requests(port: int, number: int, path: str) -> Iterator[list[socket.soc
 
 
 def answer_on(connection: socket.socket) -> tuple[int, Any]:
-    """The status and JSON of the answer that comes on a socket."""
+    """Read the response from a socket, and return its status and JSON."""
     with closing(HTTPResponse(connection)) as response:
         response.begin()
         return response.status, json.loads(response.read())
@@ -62,7 +62,7 @@ def answer_on(connection: socket.socket) -> tuple[int, Any]:
 
 class TestNobodyHoldsUpOthers:
     @pytest.mark.parametrize("path", [VALIDATE, "/api/v2/tenants"])
-    def test_who_sends_a_body_slowly(self, port: int, path: str) -> None:
+    def test_slow_body_blocks_nobody(self, port: int, path: str) -> None:
         with slow_requests(port, 3 * INTERNAL.threads, path) as sockets:
             assert exchange(port, "POST", VALIDATE, content=QUESTION).code == "AUTH_005"
             assert exchange(port, "GET", "/health").status == 200
@@ -75,7 +75,7 @@ class TestNobodyHoldsUpOthers:
                 status, body = answer_on(each)
                 assert (status, body["error_code"]) == expected
 
-    def test_who_hangs_up_midway(self, server: MaimServer, port: int, before: int) -> None:
+    def test_client_that_hangs_up_blocks_nobody(self, server: MaimServer, port: int, before: int) -> None:
         with slow_requests(port, 20, VALIDATE) as sockets:
             for each in sockets:
                 each.sendall(QUESTION[:10])
@@ -83,7 +83,7 @@ class TestNobodyHoldsUpOthers:
         assert exchange(port, "POST", VALIDATE, content=QUESTION).code == "AUTH_005"
         assert "Traceback" not in server.log[before:]
 
-    def test_who_says_that_no_more_will_come(self, server: MaimServer, port: int, before: int) -> None:
+    def test_half_closed_connection_gets_400(self, server: MaimServer, port: int, before: int) -> None:
         with slow_requests(port, 1, VALIDATE) as (half,):
             half.sendall(QUESTION[:10])
             half.shutdown(socket.SHUT_WR)
@@ -94,7 +94,7 @@ class TestNobodyHoldsUpOthers:
         assert "Traceback" not in server.log[before:]
 
     def test_many_at_once(self, port: int) -> None:
-        """Each gets the answer to its own question."""
+        """Each client gets the responses to its own requests."""
 
         def ask(number: int) -> None:
             connection = HTTPConnection("127.0.0.1", port, timeout=30)
@@ -117,21 +117,21 @@ class TestNobodyHoldsUpOthers:
 class TestBodies:
     @pytest.mark.parametrize("chunked", [False, True])
     @pytest.mark.parametrize(("size", "status"), [(MEBIBYTE, 200), (MEBIBYTE + 1, 413), (3 * MEBIBYTE, 413)])
-    def test_may_have_a_mebibyte(self, port: int, chunked: bool, size: int, status: int) -> None:
+    def test_body_may_have_a_mebibyte(self, port: int, chunked: bool, size: int, status: int) -> None:
         answer = exchange(port, "POST", VALIDATE, content=b'{"api_key": "x"}'.ljust(size), chunked=chunked)
 
         assert answer.status == status
         assert answer.is_envelope
         assert answer.code == ("AUTH_001" if status == 200 else "PAYLOAD_TOO_LARGE")
 
-    def test_that_are_announced_too_large_are_not_waited_for(self, port: int) -> None:
+    def test_too_large_body_is_refused_before_it_arrives(self, port: int) -> None:
         head = f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MEBIBYTE + 1}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
             connection.sendall(head.encode())
 
             assert answer_on(connection)[0] == 413
 
-    def test_in_chunks_are_not_measured_by_what_else_is_announced(self, port: int) -> None:
+    def test_chunked_body_ignores_other_lengths(self, port: int) -> None:
         chunk = b"%x\r\n%s\r\n" % (MEBIBYTE, b" " * MEBIBYTE)
         head = (
             f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -145,12 +145,12 @@ class TestBodies:
                 return  # refused while it was sent
         assert status in (400, 413)
 
-    def test_in_chunks_are_questions_like_others(self, port: int) -> None:
+    def test_chunked_body_is_answered(self, port: int) -> None:
         answer = exchange(port, "POST", VALIDATE, content=QUESTION, chunked=True)
 
         assert (answer.status, answer.code) == (200, "AUTH_005")
 
-    def test_of_actions_may_be_missing(self, port: int) -> None:
+    def test_action_may_have_no_body(self, port: int) -> None:
         assert exchange(port, "POST", "/api/v2/api-keys/key_none/disable").code == "KEY_001"
 
 
@@ -170,13 +170,13 @@ class TestPaths:
             ("/api/v1/auth/login", 404),
         ],
     )
-    def test_are_read_as_they_are_meant(self, port: int, target: str, status: int) -> None:
+    def test_paths_are_decoded(self, port: int, target: str, status: int) -> None:
         answer = exchange(port, "POST", target, content=QUESTION)
 
         assert answer.status == status
         assert answer.is_envelope
 
-    def test_and_queries_reach_the_views_as_they_were_sent(self, port: int) -> None:
+    def test_paths_and_queries_reach_the_views_unchanged(self, port: int) -> None:
         answer = exchange(port, "GET", "/api/v2/agents?tenant_id=%E5%B0%8F%26x&page=2")
 
         assert (answer.status, answer.code) == (404, "TENANT_001")
@@ -186,24 +186,24 @@ class TestPaths:
 class TestHeaders:
     @staticmethod
     def send(port: int, *lines: str, path: str = VALIDATE) -> tuple[int, Any]:
-        """A question with just these headers."""
+        """Send a request with just these headers."""
         head = [f"POST {path} HTTP/1.1", f"Content-Length: {len(QUESTION)}", *lines, "", ""]
         with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
             connection.sendall("\r\n".join(head).encode("latin-1") + QUESTION)
             return answer_on(connection)
 
     @pytest.mark.parametrize("hosts", [("localhost", "evil.example"), ("evil.example", "localhost")])
-    def test_two_hosts_are_as_bad_as_the_worse(self, port: int, hosts: tuple[str, str]) -> None:
+    def test_two_hosts_are_refused_if_one_is(self, port: int, hosts: tuple[str, str]) -> None:
         lines = [f"Host: {host}" for host in hosts]
 
         assert self.send(port, *lines, "Content-Type: application/json")[0] in (400, 403)
 
-    def test_two_media_types_are_none(self, port: int) -> None:
+    def test_two_media_types_are_refused(self, port: int) -> None:
         lines = ["Host: localhost", "Content-Type: application/json", "Content-Type: text/plain"]
 
         assert self.send(port, *lines)[0] in (400, 415)
 
-    def test_two_request_ids_are_none(self, port: int) -> None:
+    def test_two_request_ids_are_replaced(self, port: int) -> None:
         lines = ["Host: localhost", "Content-Type: application/json", "X-Request-ID: one", "X-Request-ID: two"]
 
         status, body = self.send(port, *lines)
@@ -215,8 +215,8 @@ class TestHeaders:
     def test_a_page_of_another_site_is_refused(self, port: int, line: str) -> None:
         assert self.send(port, "Host: localhost", "Content-Type: application/json", line)[0] == 403
 
-    def test_with_underscores_are_not_taken_for_those_with_hyphens(self, port: int) -> None:
-        """A proxy that guards a header guards the one with hyphens; CGI's variables are the same for both."""
+    def test_header_with_underscores_is_ignored(self, port: int) -> None:
+        """A proxy that guards a header guards the one with hyphens, but CGI's variables are the same for both."""
         headers = {"x_request_id": "with.underscores", "sec_fetch_site": "cross-site", "content_type": "text/plain"}
 
         answer = exchange(port, "POST", "/api/v2/tenants", content=b"{}", headers={**JSON, **headers})
@@ -224,7 +224,7 @@ class TestHeaders:
         assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
         assert answer.headers["X-Request-ID"] != "with.underscores"
 
-    def test_what_is_no_ascii_is_none_of_ours(self, port: int) -> None:
+    def test_header_that_is_not_ascii_is_ignored(self, port: int) -> None:
         lines = ["Host: localhost", "Content-Type: application/json", "X-Request-ID: \xe9", "User-Agent: \xff\xfe"]
 
         status, body = self.send(port, *lines)
@@ -234,7 +234,7 @@ class TestHeaders:
 
 
 class TestConnections:
-    def test_are_kept_through_errors_of_every_kind(self, port: int) -> None:
+    def test_connection_is_kept_through_errors(self, port: int) -> None:
         wrong: list[tuple[str, str, bytes | None, str, int]] = [
             ("POST", VALIDATE, b"{", "application/json", 400),
             ("POST", VALIDATE, QUESTION, "text/plain", 415),
@@ -273,7 +273,7 @@ class TestConnections:
         assert [has_body for _status, _type, has_body in answers] == [False, True, False]
         assert connection.sock is first or connection.sock is None
 
-    def test_uses_are_written_and_shown_soon(self, port: int) -> None:
+    def test_uses_are_shown_within_seconds(self, port: int) -> None:
         tenant = exchange(port, "POST", "/api/v2/tenants", body={"tenant_name": "counted", "tenant_type": "personal"})
         ids = {"tenant_id": tenant.json["data"]["tenant_id"]}
         agent = exchange(port, "POST", "/api/v2/agents", body={**ids, "name": "agent"}).json["data"]
@@ -291,5 +291,5 @@ class TestConnections:
         wait_until(lambda: uses() == 25, "25 uses are shown", seconds=5)
 
 
-def test_nothing_of_all_this_was_a_fault(server: MaimServer, before: int) -> None:
+def test_log_has_no_traceback(server: MaimServer, before: int) -> None:
     assert "Traceback" not in server.log[before:]

@@ -1,9 +1,8 @@
-"""The metrics of verifications: each verdict that is told is counted once, by whichever door it was asked for."""
+"""The metrics of verifications: each verdict is counted once, on the fast path and in Django."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import threading
 from collections import Counter
@@ -16,15 +15,15 @@ from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from apikeys import keyformat
-from apikeys.tests.worker import Scene, Worker
+from apikeys.tests.worker import Data, Worker
 from apikeys.verification import KeyFacts, records
 from core.epoch import LEASE_SECONDS
 from core.http import metrics
 from core.http.surfaces import INTERNAL
-from internal_api.fastpath import keys as shortcut
+from internal_api.fastpath import batches
+from internal_api.fastpath.keys import KeyAuthHandler
 from maim.server import rsgi
 from maim.server.rsgi import InternalApplication
-from maim.wsgi import application
 from tests.support.client import SurfaceClient
 from tests.support.people import Person
 
@@ -39,21 +38,21 @@ UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 WAIT = 10
 
 Question = tuple[str, dict[str, Any]]
-Door = Callable[[Sequence[Question]], list[int]]
+Answer = Callable[[Sequence[Question]], list[int]]
 
 
 class Counts:
-    """What was counted since this was made."""
+    """The counts since this object was made."""
 
     def __init__(self) -> None:
         self._before = self._all()
 
     def verdicts(self) -> dict[str, int]:
-        """By code."""
+        """Return the number of verdicts by code."""
         return {code: number for (name, code), number in self._since().items() if name == "maim_key_verifications"}
 
     def requests(self) -> dict[str, int]:
-        """By status."""
+        """Return the number of requests by status."""
         return {status: number for (name, status), number in self._since().items() if name == "maim_http_requests"}
 
     def _since(self) -> Counter[tuple[str, str]]:
@@ -71,7 +70,7 @@ class Counts:
 
 
 class Exchange:
-    """A question as Granian hands it on, which is the request, its headers and the way to answer it."""
+    """A request as Granian hands it over: the scope, its headers and the protocol in one."""
 
     method, query_string, http_version, client = "POST", "", "1.1", "127.0.0.1:50000"
 
@@ -104,7 +103,7 @@ class Exchange:
 
 
 def on_the_event_loop(questions: Sequence[Question], *, meanwhile: Callable[[], None] = lambda: None) -> list[int]:
-    """As `serve` answers; the statuses. `meanwhile` is called when all are answered and before the server ends."""
+    """Answer as `serve` does, and return the statuses. Call `meanwhile` after the last and before the server stops."""
 
     async def serve() -> list[int]:
         app: Any = InternalApplication(INTERNAL)
@@ -119,40 +118,22 @@ def on_the_event_loop(questions: Sequence[Question], *, meanwhile: Callable[[], 
     return asyncio.run(serve())
 
 
-def below_django(questions: Sequence[Question]) -> list[int]:
-    """As any other WSGI server answers."""
-    statuses: list[int] = []
-    for path, body in questions:
-        content = json.dumps(body).encode()
-        environ = {
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": path,
-            "SERVER_PORT": str(INTERNAL.bind.port),
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(content)),
-            "HTTP_HOST": "localhost",
-            "wsgi.input": io.BytesIO(content),
-        }
-        application(environ, lambda status, headers: statuses.append(int(status.partition(" ")[0])))
-    return statuses
-
-
 def in_views(questions: Sequence[Question]) -> list[int]:
-    """As Django answers what is left to it."""
+    """Answer as Django does, and return the statuses."""
     client = SurfaceClient(INTERNAL)
     return [client.send("POST", path, body).status_code for path, body in questions]
 
 
-@pytest.fixture(params=[on_the_event_loop, below_django, in_views])
-def door(request: pytest.FixtureRequest) -> Door:
-    """Each door in turn."""
-    chosen: Door = request.param
+@pytest.fixture(params=[on_the_event_loop, in_views])
+def answer(request: pytest.FixtureRequest) -> Answer:
+    """Each way to answer in turn."""
+    chosen: Answer = request.param
     return chosen
 
 
 @pytest.fixture(autouse=True)
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker with a good lease, whom all doors ask."""
+    """A worker with a valid lease, in place of the process' own."""
     worker = Worker(monkeypatch)
     worker.renew()
     worker.take_over(monkeypatch)
@@ -161,33 +142,33 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 @pytest.fixture(autouse=True)
 def _connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the event loop's threads, as the end of a worker's process does."""
+    """Close the connections of the event loop's threads, as the end of a worker's process does."""
 
-    def closing(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def answer_and_close(asked: Any) -> Any:
+    def closing(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call_and_close(argument: Any) -> Any:
             try:
-                return answer(asked)
+                return function(argument)
             finally:
                 if threading.current_thread() is not threading.main_thread():
                     connection.close()
 
-        return answer_and_close
+        return call_and_close
 
-    monkeypatch.setattr(shortcut, "answered", closing(shortcut.answered))
-    monkeypatch.setattr(rsgi, "_answer", closing(rsgi._answer))
+    monkeypatch.setattr(KeyAuthHandler, "reply_all", closing(KeyAuthHandler.reply_all))
+    monkeypatch.setattr(rsgi, "_run_wsgi", closing(rsgi._run_wsgi))
 
 
 @pytest.fixture
-def scene(alice: Person) -> Scene:
-    return Scene(alice)
+def data(alice: Person) -> Data:
+    return Data(alice)
 
 
-def test_each_verdict_is_counted_once_by_its_code(door: Door, scene: Scene) -> None:
-    disabled = scene.another_disabled()
+def test_each_verdict_is_counted_once_by_its_code(answer: Answer, data: Data) -> None:
+    disabled = data.another_disabled()
     asked: list[dict[str, Any]] = [
-        {"api_key": scene.secret},
-        {"api_key": scene.secret},  # remembered
-        {"api_key": scene.secret, "required_permission": "admin"},
+        {"api_key": data.secret},
+        {"api_key": data.secret},  # remembered
+        {"api_key": data.secret, "required_permission": "admin"},
         {"api_key": disabled},
         {"api_key": UNKNOWN},
         {"api_key": UNKNOWN},
@@ -195,46 +176,48 @@ def test_each_verdict_is_counted_once_by_its_code(door: Door, scene: Scene) -> N
     ]
     counts = Counts()
 
-    assert door([(VALIDATE, body) for body in asked]) == [200] * len(asked)
+    assert answer([(VALIDATE, body) for body in asked]) == [200] * len(asked)
 
     assert counts.verdicts() == {"VALID": 3, "AUTH_004": 1, "AUTH_005": 2, "AUTH_001": 1}
     assert counts.requests() == {"200": len(asked)}
 
 
-def test_that_there_is_none_to_be_had_is_counted_once(door: Door, scene: Scene, worker: Worker) -> None:
+def test_unavailable_verdict_is_counted_once(answer: Answer, data: Data, worker: Worker) -> None:
     worker.lose()
     counts = Counts()
 
-    assert door([(VALIDATE, {"api_key": scene.secret})]) == [503]
+    assert answer([(VALIDATE, {"api_key": data.secret})]) == [503]
 
     assert (counts.verdicts(), counts.requests()) == ({"SYS_002": 1}, {"503": 1})
 
 
-def test_a_fault_is_a_request_and_no_verdict(door: Door, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_counts_as_request_without_verdict(
+    answer: Answer, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(records, "find", fail)
     counts = Counts()
 
-    assert door([(VALIDATE, {"api_key": scene.secret})]) == [500]
+    assert answer([(VALIDATE, {"api_key": data.secret})]) == [500]
 
     assert (counts.verdicts(), counts.requests()) == ({}, {"500": 1})
 
 
-def test_questions_that_are_no_verification_are_requests_alone(door: Door, scene: Scene) -> None:
+def test_other_key_requests_count_without_verdict(answer: Answer, data: Data) -> None:
     counts = Counts()
 
-    door([(CHECK, {"api_key": scene.secret, "permission": "chat"}), (PARSE, {"api_key": scene.secret})])
+    answer([(CHECK, {"api_key": data.secret, "permission": "chat"}), (PARSE, {"api_key": data.secret})])
 
     assert (counts.verdicts(), counts.requests()) == ({}, {"200": 2})
 
 
-def test_of_many_at_once_each_is_counted_once(door: Door, scene: Scene) -> None:
-    keys = [scene.secret, UNKNOWN, scene.secret, "nonsense", scene.secret]
+def test_each_verdict_of_a_bulk_request_is_counted_once(answer: Answer, data: Data) -> None:
+    keys = [data.secret, UNKNOWN, data.secret, "nonsense", data.secret]
     counts = Counts()
 
-    door([(MANY, {"items": [{"api_key": key} for key in keys]})])
+    answer([(MANY, {"items": [{"api_key": key} for key in keys]})])
 
     assert counts.verdicts() == {"VALID": 3, "AUTH_005": 1, "AUTH_001": 1}
     assert counts.requests() == {"200": 1}
@@ -242,7 +225,7 @@ def test_of_many_at_once_each_is_counted_once(door: Door, scene: Scene) -> None:
 
 @contextmanager
 def database_that_hangs() -> Iterator[threading.Event]:
-    """Questions are taken, and answered once the event is set; nobody waits for that long."""
+    """Make queries wait for the event, longer than requests do."""
     go_on = threading.Event()
 
     def find(digests: Sequence[str]) -> dict[str, KeyFacts]:
@@ -251,29 +234,29 @@ def database_that_hangs() -> Iterator[threading.Event]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(records, "find", find)
-        patched.setattr(rsgi, "ANSWER_SECONDS", 0.05)
+        patched.setattr(batches, "TIMEOUT_SECONDS", 0.05)
         yield go_on
         go_on.set()
 
 
-class TestAnAnswerThatComesTooLate:
-    """It is not counted beside the one that was given instead."""
+class TestLateReply:
+    """A reply that comes too late is not counted, beside the one that was sent instead."""
 
-    def test_where_there_was_none(self, scene: Scene) -> None:
+    def test_late_reply_after_503_is_not_counted(self, data: Data) -> None:
         counts = Counts()
 
         with database_that_hangs() as go_on:
-            assert on_the_event_loop([(VALIDATE, {"api_key": scene.secret})], meanwhile=go_on.set) == [503]
+            assert on_the_event_loop([(VALIDATE, {"api_key": data.secret})], meanwhile=go_on.set) == [503]
 
         assert (counts.verdicts(), counts.requests()) == ({"SYS_002": 1}, {"503": 1})
 
-    def test_where_it_was_what_was_last_known(self, scene: Scene, worker: Worker, settings: Any) -> None:
+    def test_late_reply_after_a_stale_verdict_is_not_counted(self, data: Data, worker: Worker, settings: Any) -> None:
         settings.SERVE_STALE_SECONDS = 60
-        worker.code(scene.secret)
+        worker.code(data.secret)
         worker.clock.now += LEASE_SECONDS
         counts = Counts()
 
         with database_that_hangs() as go_on:
-            assert on_the_event_loop([(VALIDATE, {"api_key": scene.secret})], meanwhile=go_on.set) == [200]
+            assert on_the_event_loop([(VALIDATE, {"api_key": data.secret})], meanwhile=go_on.set) == [200]
 
         assert (counts.verdicts(), counts.requests()) == ({"VALID": 1}, {"200": 1})

@@ -1,4 +1,4 @@
-"""Limits in one worker's memory: of keys that are no more nobody asks again, and their windows go all the same."""
+"""The limiter in memory removes windows that nobody uses any more, such as those of deleted keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from time_machine import travel
 
 from apikeys.tests.limiting import MINUTE, fresh, left, rate, take
-from apikeys.verification.limits import LocalLimiter
+from apikeys.verification.limits import InMemoryLimiter
 from apikeys.verification.limits.memory import SWEEP_EVERY_SECONDS
 
 pytestmark = pytest.mark.embedded
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.embedded
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def test_windows_that_nobody_looks_at_are_forgotten_once_they_are_empty() -> None:
-    limiter, asked = LocalLimiter(), rate(5)
+def test_unused_windows_are_removed_once_they_are_empty() -> None:
+    limiter, asked = InMemoryLimiter(), rate(5)
     with travel(NOON, tick=False):
         for _ in range(20):
             take(limiter, rate(5), rate(5, subject=fresh("agent")))
@@ -25,11 +25,11 @@ def test_windows_that_nobody_looks_at_are_forgotten_once_they_are_empty() -> Non
     with travel(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS), tick=False):
         take(limiter, asked)
 
-    assert list(limiter._uses) == [asked.subject]
+    assert list(limiter._windows) == [asked.subject]
 
 
-def test_what_still_counts_is_kept() -> None:
-    limiter, hour = LocalLimiter(), rate(5, 3600)
+def test_uses_within_the_window_are_kept() -> None:
+    limiter, hour = InMemoryLimiter(), rate(5, 3600)
     for minutes in (0, 50):
         with travel(NOON + timedelta(minutes=minutes), tick=False):
             take(limiter, hour)
@@ -39,11 +39,11 @@ def test_what_still_counts_is_kept() -> None:
         assert left(take(limiter, hour, consume=False)) == (4, None), "the second is still in the window"
     with travel(NOON + timedelta(minutes=120), tick=False):
         take(limiter, rate(1))
-        assert hour.subject not in limiter._uses
+        assert hour.subject not in limiter._windows
 
 
-def test_a_window_that_was_made_longer_is_kept_as_long() -> None:
-    limiter, subject = LocalLimiter(), fresh()
+def test_extended_window_is_kept_longer() -> None:
+    limiter, subject = InMemoryLimiter(), fresh()
     with travel(NOON, tick=False):
         take(limiter, rate(5, MINUTE, subject))
     with travel(NOON + timedelta(seconds=MINUTE - 1), tick=False):
@@ -54,8 +54,8 @@ def test_a_window_that_was_made_longer_is_kept_as_long() -> None:
         assert left(take(limiter, rate(5, 3600, subject), consume=False)) == (3, None)
 
 
-def test_a_clock_that_was_set_back_does_not_put_it_off() -> None:
-    limiter, gone = LocalLimiter(), rate(5)
+def test_clock_that_is_set_back_does_not_delay_the_sweep() -> None:
+    limiter, gone = InMemoryLimiter(), rate(5)
     with travel(NOON + timedelta(days=300), tick=False):
         take(limiter, rate(5))
     with travel(NOON, tick=False):
@@ -63,4 +63,4 @@ def test_a_clock_that_was_set_back_does_not_put_it_off() -> None:
     with travel(NOON + timedelta(seconds=SWEEP_EVERY_SECONDS), tick=False):
         take(limiter, rate(5))
 
-    assert gone.subject not in limiter._uses
+    assert gone.subject not in limiter._windows

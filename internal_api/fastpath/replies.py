@@ -1,4 +1,4 @@
-"""Whole HTTP answers, made below Django in the words of the views."""
+"""HTTP responses, written without Django as the views would write them."""
 
 from __future__ import annotations
 
@@ -19,41 +19,40 @@ log = logging.getLogger("maim.http")
 
 
 class Reply(NamedTuple):
-    """A whole HTTP answer; `code` is the verdict in it, where one was asked for."""
+    """A whole HTTP response. `verdict` is the code to count in the metrics of verifications, if it is one."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-    code: str | None = None
+    verdict: str | None = None
 
 
-def written(
-    scope: RequestContext,
+def json_reply(
+    context: RequestContext,
     status: int,
     document: Mapping[str, Any],
     headers: Mapping[str, str] | None = None,
-    code: str | None = None,
+    verdict: str | None = None,
 ) -> Reply:
-    """A document as JSON."""
     body = orjson.dumps(document)
     always = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
-        ("X-Request-ID", scope.request_id),
+        ("X-Request-ID", context.request_id),
     ]
-    return Reply(status, [*always, *headers.items()] if headers else always, body, code)
+    return Reply(status, [*always, *headers.items()] if headers else always, body, verdict)
 
 
-def refusal(scope: RequestContext, error: DomainError, code: str | None = None) -> Reply:
-    """What a view would make of the error."""
+def error_reply(context: RequestContext, error: DomainError, verdict: str | None = None) -> Reply:
+    """Return the response that a view would make of the error."""
     with translation.override(ENVELOPE_LANGUAGE):
         problem = problem_of(error)
         assert problem is not None
-        return written(scope, problem.status, problem_envelope(scope, problem), problem.headers, code)
+        return json_reply(context, problem.status, problem_envelope(context, problem), problem.headers, verdict)
 
 
-def fault(scope: RequestContext) -> Reply:
-    """A bug of ours, whose exception is being handled: the log has it."""
-    request_id.enter(scope.request_id)
+def fault_reply(context: RequestContext) -> Reply:
+    """Log the exception that is being handled, which is a bug, and return the response to it."""
+    request_id.enter(context.request_id)
     log.exception("a fault below Django")
-    return refusal(scope, Fault())
+    return error_reply(context, Fault())

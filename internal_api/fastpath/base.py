@@ -1,0 +1,86 @@
+"""Requests as the server receives them, and the interface of their handlers."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, Self
+
+from core.errors import Unavailable
+from core.http import hosts, metrics, request_id
+from core.http.request_context import RequestContext
+from internal_api.fastpath.replies import Reply, error_reply
+
+
+class Headers(Protocol):
+    """The headers of a request by their lower-case names, as Granian has them."""
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the values of a header, without those that are not ASCII."""
+
+    def __contains__(self, name: str) -> bool: ...
+
+
+@dataclass(slots=True)
+class Request:
+    """A request on a port of the internal surface, with its whole body."""
+
+    method: str
+    path: str
+    query: str
+    port: str
+    headers: Headers
+    body: bytes
+    started: float = field(default_factory=time.perf_counter)
+
+    def header(self, name: str) -> str | None:
+        """Return a header by its lower-case name. Several values are joined by commas, as PEP 3333 does.
+
+        Return an empty text for a value that is not ASCII.
+        """
+        values = self.headers.get_all(name)
+        return ",".join(values) if values or name in self.headers else None
+
+    def is_plain(self) -> bool:
+        """Return whether no middleware would refuse the request because of its headers."""
+        return (
+            self.header("origin") is None
+            and self.header("sec-fetch-site") is None
+            and hosts.is_private(self.header("host") or "")
+        )
+
+    def context(self) -> RequestContext:
+        return RequestContext(self.started, request_id.choose(self.header("x-request-id")), address="")
+
+
+class Handler(ABC):
+    """One request on the fast path, and the ways to reply to it."""
+
+    __slots__ = ("context", "port", "route")
+    method: ClassVar[str]
+
+    def __init__(self, request: Request, route: str) -> None:
+        """Handle a request. `route` is the label in metrics, as Django names it."""
+        self.context = request.context()
+        self.port = request.port
+        self.route = route
+
+    def cached_reply(self) -> Reply | None:
+        """Return the reply if that takes no I/O, else None."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def reply_all(cls, handlers: Sequence[Self]) -> list[Reply]:
+        """Return the replies to several requests of this kind, with as few queries as possible."""
+
+    def timeout_reply(self) -> Reply:
+        """Return the reply for when `reply_all` takes too long."""
+        return error_reply(self.context, Unavailable())
+
+    def record(self, reply: Reply) -> None:
+        """Count the reply that is sent. Another one, which came too late, is not counted."""
+        seconds = time.perf_counter() - self.context.started
+        metrics.record_fastpath_request(self.port, self.method, self.route, reply.status, seconds, reply.verdict)
