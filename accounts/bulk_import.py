@@ -37,7 +37,7 @@ def is_former(password: str) -> bool:
 
 
 @transactional
-def adopt_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[User]]) -> None:
+def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[User]]) -> None:
     """Stores users whose names were made distinct, and makes others what they are to be.
 
     A changed password, and deactivation, end all sessions.

@@ -25,7 +25,7 @@ ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
 
 
 @transactional
-def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted[Agent]]) -> None:
+def import_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted[Agent]]) -> None:
     """Stores agents whose names were made distinct, and makes others what they are to be.
 
     Their configs went through `agent_config.bulk_import`, and are sealed here; one that is new is version 1.
@@ -67,7 +67,7 @@ def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
 
 
 @transactional
-def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
+def import_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[Wanted[PluginSetting]]) -> None:
     """Store plugin settings, and make others what they are to be. Their secrets are sealed here."""
     for row in new:
         row.config = secrets.sealed(row.config, {})
@@ -105,7 +105,7 @@ def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> No
 
 
 @transactional
-def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[Wanted[AgentActivity]]) -> None:
+def import_activity(*, new: Sequence[AgentActivity], changed: Sequence[Wanted[AgentActivity]]) -> None:
     """Stores heartbeats; of two of one agent the later counts. Measurements: no audit rows."""
     AgentActivity.unscoped.bulk_create(new)
     overwrite([row for row in changed if row.wanted.last_seen_at > row.stored.last_seen_at], ACTIVITY_FIELDS)

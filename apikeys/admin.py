@@ -50,7 +50,7 @@ class StatusFilter(admin.SimpleListFilter):
         return list(KeyStatus.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
-        return queries.matching(queryset, status=self.value()) if self.value() in KeyStatus else queryset
+        return queries.filter_keys(queryset, status=self.value()) if self.value() in KeyStatus else queryset
 
 
 class ExpiryFilter(admin.SimpleListFilter):
@@ -65,7 +65,7 @@ class ExpiryFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
         asked = [days for days in self.days if str(days) == self.value()]
-        return queries.matching(queryset, expires_within_days=asked[0]) if asked else queryset
+        return queries.filter_keys(queryset, expires_within_days=asked[0]) if asked else queryset
 
 
 class UseFilter(admin.SimpleListFilter):
@@ -82,9 +82,9 @@ class UseFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
         if self.value() == self.never:
-            return queries.matching(queryset, never_used=True)
+            return queries.filter_keys(queryset, never_used=True)
         asked = [timedelta(days=days) for days in self.days if str(days) == self.value()]
-        return queries.matching(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
+        return queries.filter_keys(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
 
 
 class AgentIdWidget(ForeignKeyRawIdWidget):

@@ -17,29 +17,29 @@ from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 from core.revisions import raise_revisions
 
-SAID_FIELDS = (
+IMPORTED_FIELDS = (
     "name", "name_folded", "agent_id", "description", "permissions", "status", "expires_at", "created_at",
 )  # fmt: skip
-MEASURED_FIELDS = ("last_used_at", "usage_count", "updated_at")
+USAGE_FIELDS = ("last_used_at", "usage_count", "updated_at")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownKey:
+class ImportedKey:
     """A key as another system has it, which knows its secret in clear."""
 
     key: ApiKey
     secret: str
 
     def __repr__(self) -> str:
-        return f"KnownKey({self.key.id}, …)"
+        return f"ImportedKey({self.key.id}, …)"
 
 
 @transactional
-def adopt_keys(
+def import_keys(
     *,
     actor: Actor,
-    new: Sequence[KnownKey],
-    changed: Sequence[tuple[ApiKey, KnownKey]],
+    new: Sequence[ImportedKey],
+    changed: Sequence[tuple[ApiKey, ImportedKey]],
     renewed: Collection[str] = (),
 ) -> None:
     """Stores keys whose names were made distinct, and makes others what they are to be; of two counts of their uses
@@ -54,13 +54,13 @@ def adopt_keys(
         row = Wanted(stored, known.key)
         _keep_larger_counts(row)
         measured.append(row)
-        if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in SAID_FIELDS):
+        if any(getattr(row.stored, field) != getattr(row.wanted, field) for field in IMPORTED_FIELDS):
             said.append(row)
     before = [audit_state(stored) for stored, _wanted in said]
     has_changed = {stored.pk for stored, _wanted in said} | set(renewed)
     raise_revisions([stored for stored, _known in changed if stored.pk in has_changed])
-    overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
-    overwrite(measured, MEASURED_FIELDS)
+    overwrite(said, IMPORTED_FIELDS, unique=[["name_folded"]])
+    overwrite(measured, USAGE_FIELDS)
     # Later, for they may have names that others give up.
     ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
     recorded = [AuditChange(known.key.id, known.key.tenant_id, after=audit_state(known.key)) for known in new]
@@ -106,7 +106,7 @@ def _keep_larger_counts(row: Wanted[ApiKey]) -> None:
         wanted.last_used_at = max(stored.last_used_at, wanted.last_used_at or stored.last_used_at)
 
 
-def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
+def _renew(keys: Sequence[ImportedKey], *, actor: Actor) -> None:
     for known in keys:
         others = known.key.secrets.exclude(digest__in=digests.all_digests(known.secret))
         others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).update(expires_at=timezone.now())
@@ -121,7 +121,7 @@ def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
     audit.record_all(actor=actor, action="key.rotate", changes=recorded)
 
 
-def _take_from_others(keys: Sequence[KnownKey]) -> None:
+def _take_from_others(keys: Sequence[ImportedKey]) -> None:
     owners = {digest: known.key.pk for known in keys for digest in digests.all_digests(known.secret)}
     others = [row for row in KeySecret.objects.filter(digest__in=owners) if row.key_id != owners[row.digest]]
     KeySecret.objects.filter(pk__in=[row.pk for row in others]).delete()
@@ -129,7 +129,7 @@ def _take_from_others(keys: Sequence[KnownKey]) -> None:
         epoch.invalidate(row.key_id)
 
 
-def _store_secrets(keys: Sequence[KnownKey]) -> None:
+def _store_secrets(keys: Sequence[ImportedKey]) -> None:
     _take_from_others(keys)
     version = digests.current_version()
     KeySecret.objects.bulk_create(

@@ -11,7 +11,7 @@ from apikeys.models import ApiKey, KeyStatus
 from core.text import fold_name
 
 
-def matching(
+def filter_keys(
     rows: QuerySet[ApiKey],
     *,
     tenant_id: str | None = None,

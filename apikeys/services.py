@@ -83,12 +83,12 @@ def issue_key(
         tenant_id=row.tenant_id,
         agent=row,
         description=description,
-        permissions=validators.checked_permissions(permissions or []),
+        permissions=validators.clean_permissions(permissions or []),
         expires_at=expires_at,
         rate_limit=rate_limit,
         quota=quota,
-        allowed_networks=validators.checked_networks(allowed_networks or []),
-        metadata=validators.checked_metadata(metadata or {}),
+        allowed_networks=validators.clean_networks(allowed_networks or []),
+        metadata=validators.clean_metadata(metadata or {}),
     )
     key.change_name(name)
     with unique_or(_NAME_TAKEN):
@@ -116,11 +116,11 @@ def update_key(
     if "name" in changes:
         row.change_name(changes["name"])
     if "permissions" in changes:
-        row.permissions = validators.checked_permissions(changes["permissions"])
+        row.permissions = validators.clean_permissions(changes["permissions"])
     if "allowed_networks" in changes:
-        row.allowed_networks = validators.checked_networks(changes["allowed_networks"])
+        row.allowed_networks = validators.clean_networks(changes["allowed_networks"])
     if "metadata" in changes:
-        row.metadata = validators.checked_metadata(changes["metadata"] or {})
+        row.metadata = validators.clean_metadata(changes["metadata"] or {})
     fields = ["description", "expires_at", "status", "rate_limit", "quota"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))

@@ -20,7 +20,7 @@ MAX_METADATA_BYTES = 8 * 1024
 _IPV4_AS_IPV6 = IPv6Network("::ffff:0:0/96")
 
 
-def checked_permissions(names: list[str]) -> list[str]:
+def clean_permissions(names: list[str]) -> list[str]:
     """The permissions, each once; raises BadPermissions."""
     if len(names) > MAX_PERMISSIONS:
         raise BadPermissions(_("A key may have at most 100 permissions"))
@@ -32,7 +32,7 @@ def checked_permissions(names: list[str]) -> list[str]:
     return _each_once(names)
 
 
-def checked_networks(texts: list[str]) -> list[str]:
+def clean_networks(texts: list[str]) -> list[str]:
     """The networks, each once, in the one way in which it is stored; an address is a network of one.
 
     Raises Invalid.
@@ -42,7 +42,7 @@ def checked_networks(texts: list[str]) -> list[str]:
     return _each_once(_normal_network(text) for text in texts)
 
 
-def checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+def clean_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """The metadata; raises Invalid."""
     if len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
         raise Invalid({"metadata": [_("The metadata may have at most 8 KiB of JSON")]})

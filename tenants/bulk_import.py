@@ -22,7 +22,7 @@ FIELDS = (
 
 
 @transactional
-def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Wanted[Tenant]]) -> None:
+def import_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Wanted[Tenant]]) -> None:
     """Stores tenants whose names were made distinct, and makes others what they are to be; who owns one is a member.
 
     The secrets in their configs are sealed here.

@@ -20,7 +20,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts import services, tokens
-from accounts.bulk_import import adopt_users, former_password
+from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
 from core.actor import Actor, ActorKind
 from core.db import Wanted
@@ -179,7 +179,7 @@ def _import(user: User, **fields: Any) -> None:
     wanted = copy(stored)
     for name, value in fields.items():
         setattr(wanted, name, value)
-    adopt_users(actor=OPERATOR, new=[], changed=[Wanted(stored, wanted)])
+    import_users(actor=OPERATOR, new=[], changed=[Wanted(stored, wanted)])
 
 
 def import_password(user: User) -> None:

@@ -22,7 +22,7 @@ MAX_CANDIDATES = 20
 M = TypeVar("M", bound=Model)
 
 
-class Selection:
+class Lookup:
     """Finds what is meant. An id is never taken for a name, and an ambiguous name is never guessed at.
 
     What is not found, or found more than once, is a CommandError of its own exit status.
@@ -44,7 +44,7 @@ class Selection:
             rows = rows.filter(tenant=tenant)
         found = rows.filter(pk=text) or rows.filter(_is_called(text))
         header = ["ID", "NAME", "TENANT"]
-        return self._only(found, "agent", text, header, lambda row: [row.id, row, with_id(row.tenant)])
+        return self._only(found, "agent", text, header, lambda row: [row.id, row, name_and_id(row.tenant)])
 
     def _only(
         self, found: Iterable[M], kind: str, text: str, header: list[str], shown: Callable[[Any], list[Any]]
@@ -64,7 +64,7 @@ class Selection:
         return CommandError(sentence, returncode=Exit.NOT_FOUND)
 
 
-def with_id(row: Any) -> str:
+def name_and_id(row: Any) -> str:
     """A row by its name, and by what is never ambiguous."""
     return f"{row} ({row.pk})"
 

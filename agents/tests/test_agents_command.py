@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 
 from agent_config.secrets import opened
 from agents import services
-from agents.management.commands.agents import MEANINGS
+from agents.management.commands.agents import EXIT_CODES
 from agents.models import Agent
 from agents.services import plugins
 from core.commands.exits import Exit
@@ -363,7 +363,7 @@ def test_the_help_says_how_it_ends(subcommand: tuple[str, ...], capsys: pytest.C
     with pytest.raises(SystemExit):
         call_command("agents", *subcommand, "--help")
 
-    assert " ".join(MEANINGS.split()) in " ".join(capsys.readouterr().out.split())
+    assert " ".join(EXIT_CODES.split()) in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("arguments", [(), ("move",), ("export",), ("import", "x"), ("export", "x", "--format", "xml")])

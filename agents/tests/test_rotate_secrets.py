@@ -15,7 +15,7 @@ from django.db import connection
 from agent_config.document import SEALED
 from agent_config.secrets import opened
 from agents import effective_config, services
-from agents.management.commands.rotate_secrets import MEANINGS
+from agents.management.commands.rotate_secrets import EXIT_CODES
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import config_versions, plugins, resealing, templates, transfer
 from core.commands.exits import Exit
@@ -382,4 +382,4 @@ def test_the_help_says_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call_command("rotate_secrets", "--help")
 
-    assert " ".join(MEANINGS.split()) in " ".join(capsys.readouterr().out.split())
+    assert " ".join(EXIT_CODES.split()) in " ".join(capsys.readouterr().out.split())

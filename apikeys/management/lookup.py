@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.management.base import CommandError
 
-from agents.management.lookup import Selection, with_id
+from agents.management.lookup import Lookup, name_and_id
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.access import keys_for
@@ -13,7 +13,7 @@ from core.naming import is_called
 from tenants.models import Tenant
 
 
-class KeySelection(Selection):
+class KeyLookup(Lookup):
     """Finds keys, too; and repeats none that was given in clear."""
 
     def key(self, text: str, tenant: Tenant | None = None, agent: Agent | None = None) -> ApiKey:
@@ -29,7 +29,7 @@ class KeySelection(Selection):
             "key",
             text,
             ["ID", "NAME", "AGENT", "TENANT"],
-            lambda row: [row.id, row, with_id(row.agent), with_id(row.tenant)],
+            lambda row: [row.id, row, name_and_id(row.agent), name_and_id(row.tenant)],
         )
 
     def _not_found(self, sentence: str) -> CommandError:

@@ -88,7 +88,7 @@ class Users(Kind[User, User]):
         for one in changed:
             if not one.has_new_secret:  # it may have been changed here, or hashed anew
                 one.found.wanted.password = one.stored.password
-        bulk_import.adopt_users(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+        bulk_import.import_users(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
         give_to_owners(actor=actor, user_ids=[one.object_id for one in new])
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from agent_config.patches import Patch
 from agents import transfer_files
-from agents.management.lookup import Selection
+from agents.management.lookup import Lookup
 from agents.models import Agent
 from agents.serializers.transfer import FORMATS, InternalImportResponse
 from agents.services import config_versions, transfer
@@ -20,7 +20,7 @@ from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
 from core.commands.tables import document, record, table
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, it is done, or there is no difference; 1, a rule or the input forbids it, and nothing has "
     "changed; 2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
     "4, what was compared differs; 5, the database does not answer."
@@ -34,9 +34,9 @@ class Command(SubcommandsCommand):
     """Moves agents between tenants and installations, and compares them, by the services that the API calls."""
 
     help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
-    meanings = MEANINGS
+    meanings = EXIT_CODES
     actor: Actor
-    selection: Selection
+    lookup: Lookup
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.adding(parser)
@@ -70,7 +70,7 @@ class Command(SubcommandsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.actor = command_actor(f"agents {options['subcommand']}")
-        self.selection = Selection(self.actor)
+        self.lookup = Lookup(self.actor)
         try:
             options["act"](options)
         except EXPECTED as error:
@@ -81,7 +81,7 @@ class Command(SubcommandsCommand):
     # ---- the subcommands
 
     def export(self, options: Options) -> None:
-        agent, output = self.selection.agent(options["agent"]), options["output"]
+        agent, output = self.lookup.agent(options["agent"]), options["output"]
         is_private = options["reveal_secrets"]
         found = (
             transfer.exported_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.exported(agent)
@@ -93,7 +93,7 @@ class Command(SubcommandsCommand):
             _write(text, output, is_private=is_private)
 
     def import_(self, options: Options) -> None:
-        tenant = self.selection.tenant(options["tenant"])
+        tenant = self.lookup.tenant(options["tenant"])
         found = _read(options["file"], options, **({} if options["name"] is None else {"name": options["name"]}))
         del found["maim_export"]
         found["strict"] = options["strict"]
@@ -114,7 +114,7 @@ class Command(SubcommandsCommand):
             self.stderr.write(f"warning: {warning.path}: {warning.message}")
 
     def diff(self, options: Options) -> None:
-        agent = self.selection.agent(options["agent"])
+        agent = self.lookup.agent(options["agent"])
         first, second, changes = self._compared(agent, options)
         if options["json"]:
             told = {"agent_id": agent.id, "from": first, "to": second, "changes": changes}

@@ -11,7 +11,7 @@ from core.commands.exits import EXPECTED, Exit, refusal
 from core.commands.options import add_json
 from core.commands.tables import document, table
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, everything is sealed under the newest key, and older keys can be dropped; 1, something is sealed "
     "under none of the configured keys, and stays as it is; 2, the command line is wrong; 4, something is in "
     "clear, or sealed under an older key; 5, the database does not answer. It can be interrupted and run again at any "
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, epilog=MEANINGS, **kwargs)
+        return super().create_parser(prog_name, subcommand, epilog=EXIT_CODES, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -10,9 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 from agents.models import Agent
 from apikeys import permissions, queries, services, verification
 from apikeys.access import keys_for
-from apikeys.management import options as spelling
+from apikeys.management import options as arguments
 from apikeys.management.formatting import key_record, key_table, verdict_document, verdict_record
-from apikeys.management.lookup import KeySelection
+from apikeys.management.lookup import KeyLookup
 from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, DeletedKey, KeyResponse, with_secret
 from apikeys.services import IssuedKey
@@ -25,7 +25,7 @@ from core.db import transactional
 from core.errors import Unavailable
 from tenants.models import Tenant
 
-MEANINGS = (
+EXIT_CODES = (
     "Exit status: 0, it is done, or the key is good; 1, a rule or the input forbids it, and nothing has changed; "
     "2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
     "4, the key that was verified is not good, or lacks the permission; 5, the database does not answer."
@@ -43,56 +43,56 @@ class Command(SubcommandsCommand):
     """
 
     help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
-    meanings = MEANINGS
+    meanings = EXIT_CODES
     actor: Actor
-    selection: KeySelection
+    lookup: KeyLookup
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.adding(parser)
         issue = add("issue", self.issue, "Issues a key; its secret is shown this once")
         issue.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
-        spelling.add_issue_options(issue)
-        spelling.add_secret_output(issue)
+        arguments.add_issue_options(issue)
+        arguments.add_secret_output(issue)
 
         found = add("list", self.list, "Lists keys, newest first")
-        spelling.add_owners(found)
-        spelling.add_list_options(found)
+        arguments.add_owners(found)
+        arguments.add_list_options(found)
         add_json(found)
 
         show = add("show", self.show, "Shows a key")
-        spelling.add_keys(show, several=False)
+        arguments.add_keys(show, several=False)
         add_json(show)
 
         rotate = add("rotate", self.rotate, "Gives keys new secrets, which are shown this once")
-        spelling.add_keys(rotate)
-        spelling.add_grace(rotate)
-        spelling.add_secret_output(rotate)
+        arguments.add_keys(rotate)
+        arguments.add_grace(rotate)
+        arguments.add_secret_output(rotate)
 
         disable = add("disable", self.disable, "Disables keys: no verification of them succeeds any more")
         enable = add("enable", self.enable, "Enables keys that were disabled")
         delete = add("delete", self.delete, "Deletes keys for good")
         for change in (disable, enable, delete):
-            spelling.add_keys(change)
+            arguments.add_keys(change)
             add_json(change)
         delete.add_argument("--yes", action="store_true", help="do not ask")
 
         verify = add("verify", self.verify, "Judges a key, which is read from standard input; counts no use")
-        spelling.add_verify_options(verify)
+        arguments.add_verify_options(verify)
         add_json(verify)
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.actor = command_actor(f"keys {options['subcommand']}")
-        self.selection = KeySelection(self.actor)
+        self.lookup = KeyLookup(self.actor)
         try:
             options["act"](options)
         except EXPECTED as error:
-            raise refusal(error, spelling.OPTIONS) from error
+            raise refusal(error, arguments.OPTIONS) from error
 
     # ---- the subcommands
 
     def issue(self, options: Options) -> None:
-        agent = self.selection.agent(options["agent"])
-        body = AgentKeyCreateRequest(data=spelling.issue_body(options))
+        agent = self.lookup.agent(options["agent"])
+        body = AgentKeyCreateRequest(data=arguments.issue_body(options))
         body.is_valid(raise_exception=True)
         issued = services.issue_key(actor=self.actor, agent=agent, **body.validated_data)
         if options["json"]:
@@ -102,7 +102,7 @@ class Command(SubcommandsCommand):
 
     def list(self, options: Options) -> None:
         tenant, agent = self._owners(options)
-        rows = queries.matching(
+        rows = queries.filter_keys(
             keys_for(self.actor).select_related("tenant", "agent"),
             tenant_id=tenant.id if tenant else None,
             agent_id=agent.id if agent else None,
@@ -168,14 +168,14 @@ class Command(SubcommandsCommand):
     # ---- what they share
 
     def _owners(self, options: Options) -> tuple[Tenant | None, Agent | None]:
-        tenant = None if options["tenant"] is None else self.selection.tenant(options["tenant"])
-        agent = None if options["agent"] is None else self.selection.agent(options["agent"], tenant)
+        tenant = None if options["tenant"] is None else self.lookup.tenant(options["tenant"])
+        agent = None if options["agent"] is None else self.lookup.agent(options["agent"], tenant)
         return tenant, agent
 
     def _keys(self, options: Options) -> Sequence[ApiKey]:
         """The keys that are named, each once."""
         owners = self._owners(options)
-        found = [self.selection.key(text, *owners) for text in options["keys"]]
+        found = [self.lookup.key(text, *owners) for text in options["keys"]]
         return list({key.id: key for key in found}.values())
 
     def _change(self, options: Options, change: Callable[[ApiKey], ApiKey]) -> None:

@@ -16,9 +16,9 @@ from agents.bulk_import import (
     ACTIVITY_FIELDS,
     FIELDS,
     PLUGIN_FIELDS,
-    adopt_activity,
-    adopt_agents,
-    adopt_plugins,
+    import_activity,
+    import_agents,
+    import_plugins,
     remove_plugins,
 )
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
@@ -46,8 +46,8 @@ def from_there(tenant: Tenant, name: str, **fields: Any) -> Agent:
     return agent
 
 
-def adopt(*, new: Sequence[Agent] = (), rows: Sequence[Wanted[Agent]] = ()) -> None:
-    adopt_agents(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[Agent] = (), rows: Sequence[Wanted[Agent]] = ()) -> None:
+    import_agents(actor=OPERATOR, new=new, changed=rows)
 
 
 def forget_what_was_told() -> None:
@@ -58,7 +58,7 @@ def forget_what_was_told() -> None:
 def here(tenant: Tenant, name: str, **fields: Any) -> Agent:
     """An agent that was taken over before, of which nothing is told any more."""
     agent = from_there(tenant, name, **fields)
-    adopt(new=[agent])
+    import_rows(new=[agent])
     forget_what_was_told()
     return stored(agent)
 
@@ -102,7 +102,7 @@ class TestNewAgents:
             "updated_at": LONG_AGO + A_MINUTE,
         }
 
-        adopt(new=[from_there(alice.tenant, "Bot", id="a-1", config={"a": 1}, **fields)])
+        import_rows(new=[from_there(alice.tenant, "Bot", id="a-1", config={"a": 1}, **fields)])
 
         agent = Agent.unscoped.get(pk="a-1")
         assert (agent.tenant_id, agent.name, agent.name_folded) == (alice.tenant.id, "Bot", "bot")
@@ -112,7 +112,7 @@ class TestNewAgents:
     def test_have_the_first_version_of_their_config(self, alice: Person) -> None:
         bot, empty = from_there(alice.tenant, "bot", config=with_secret(a=1)), from_there(alice.tenant, "empty")
 
-        adopt(new=[bot, empty])
+        import_rows(new=[bot, empty])
 
         (version,) = versions(bot)
         assert (version.number, stored(bot).config_version) == (1, 1)
@@ -124,7 +124,7 @@ class TestNewAgents:
     def test_have_their_secrets_sealed_and_tell_none(self, alice: Person) -> None:
         bot = from_there(alice.tenant, "bot", config=with_secret("sk-old"))
 
-        adopt(new=[bot])
+        import_rows(new=[bot])
 
         (version,) = versions(bot)
         assert opened(stored(bot).config) == opened(version.config) == with_secret("sk-old")
@@ -135,7 +135,7 @@ class TestNewAgents:
     def test_read_back_as_they_were_there(self, alice: Person) -> None:
         bot = from_there(alice.tenant, "bot", config=with_secret(persona="kind"))
 
-        adopt(new=[bot])
+        import_rows(new=[bot])
 
         agent = alice.client.get(f"/api/v1/agents/{bot.id}").json()
         assert agent["config"] == shown(with_secret(persona="kind"))
@@ -143,7 +143,7 @@ class TestNewAgents:
     def test_are_told_to_those_who_follow(self, alice: Person, charlie: Person) -> None:
         hers, his = from_there(alice.tenant, "bot"), from_there(charlie.tenant, "bot")
 
-        adopt(new=[hers, his])
+        import_rows(new=[hers, his])
 
         assert sorted(feed()) == sorted([("agent", bot.id, bot.tenant_id) for bot in (hers, his)])
         assert invalidated() == set(), "there is nothing to remember of them yet"
@@ -151,7 +151,7 @@ class TestNewAgents:
     def test_leave_an_audit_row_each(self, alice: Person) -> None:
         bot = from_there(alice.tenant, "bot", status="inactive")
 
-        adopt(new=[bot, from_there(alice.tenant, "other")])
+        import_rows(new=[bot, from_there(alice.tenant, "other")])
 
         rows = [row for row in AuditEntry.objects.order_by("pk") if row.action == "agent.import"]
         assert [(row.object_type, row.tenant_id, row.before) for row in rows] == [("agent", alice.tenant.id, None)] * 2
@@ -173,7 +173,7 @@ class TestNewAgents:
         here(alice.tenant, "bot")
 
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there(alice.tenant, "BOT")])
+            import_rows(new=[from_there(alice.tenant, "BOT")])
 
 
 class TestChangedAgents:
@@ -187,7 +187,7 @@ class TestChangedAgents:
             "updated_at": LONG_AGO + A_MINUTE,
         }
 
-        adopt(rows=[changed(bot, name="Robot", config={"b": 2}, **fields)])
+        import_rows(rows=[changed(bot, name="Robot", config={"b": 2}, **fields)])
 
         row = stored(bot)
         assert (row.name, row.name_folded, row.config) == ("Robot", "robot", {"b": 2})
@@ -199,7 +199,7 @@ class TestChangedAgents:
             actor=OPERATOR, agent=bot, changes={"tags": ["mine"], "quota": {"limit": 1, "period": "day"}}
         )
 
-        adopt(rows=[changed(bot, description="Helps")])
+        import_rows(rows=[changed(bot, description="Helps")])
 
         row = stored(bot)
         assert (row.tags, row.quota, row.description) == (["mine"], {"limit": 1, "period": "day"}, "Helps")
@@ -207,7 +207,7 @@ class TestChangedAgents:
     def test_leave_an_audit_row_of_what_changed_alone(self, alice: Person) -> None:
         bot, other = here(alice.tenant, "bot", config={"a": 1}), here(alice.tenant, "other")
 
-        adopt(rows=[changed(bot, config={"a": 2}, status="inactive"), changed(other, name="Another")])
+        import_rows(rows=[changed(bot, config={"a": 2}, status="inactive"), changed(other, name="Another")])
 
         assert audited() == [
             (
@@ -222,7 +222,9 @@ class TestChangedAgents:
     def test_may_swap_their_names(self, alice: Person) -> None:
         one, two, three = (here(alice.tenant, name) for name in ("one", "two", "three"))
 
-        adopt(rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one", config={"a": 1})])
+        import_rows(
+            rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one", config={"a": 1})]
+        )
 
         assert [stored(agent).name_folded for agent in (one, two, three)] == ["two", "three", "one"]
 
@@ -233,7 +235,7 @@ class TestChangedAgents:
     def test_are_told_of_where_bots_would_notice(self, alice: Person, what: dict[str, Any], is_told: bool) -> None:
         bot = here(alice.tenant, "bot")
 
-        adopt(rows=[changed(bot, **what)])
+        import_rows(rows=[changed(bot, **what)])
 
         assert feed() == ([("agent", bot.id, alice.tenant.id)] if is_told else [])
         assert invalidated() == {bot.id}
@@ -242,7 +244,7 @@ class TestChangedAgents:
         bot = here(alice.tenant, "bot")
         secret = make_key(bot).secret
 
-        adopt(rows=[changed(bot, status="inactive")])
+        import_rows(rows=[changed(bot, status="inactive")])
 
         answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": secret}).json()
         assert answer["error_code"] == "AUTH_007"
@@ -252,7 +254,7 @@ class TestChangedConfigs:
     def test_are_a_second_version_that_shows_no_secret(self, alice: Person) -> None:
         bot = here(alice.tenant, "bot", config=with_secret("sk-old", a=1))
 
-        adopt(rows=[changed(bot, config=with_secret("sk-new", a=1, b=2))])
+        import_rows(rows=[changed(bot, config=with_secret("sk-new", a=1, b=2))])
 
         first, second = versions(bot)
         assert (first.number, second.number, stored(bot).config_version) == (1, 2, 2)
@@ -270,7 +272,7 @@ class TestChangedConfigs:
     def test_are_told_to_those_who_follow_once(self, alice: Person) -> None:
         bot = here(alice.tenant, "bot", config={"a": 1})
 
-        adopt(rows=[changed(bot, config={"a": 2}, status="inactive")])
+        import_rows(rows=[changed(bot, config={"a": 2}, status="inactive")])
 
         assert feed() == [("agent", bot.id, alice.tenant.id)]
         assert invalidated() == {bot.id}
@@ -279,7 +281,7 @@ class TestChangedConfigs:
         bot = here(alice.tenant, "bot", config=with_secret(a=1))
         before = stored(bot).config["config_overrides"]
 
-        adopt(rows=[changed(bot, config=with_secret(a=2))])
+        import_rows(rows=[changed(bot, config=with_secret(a=2))])
 
         assert stored(bot).config == {"config_overrides": before, "a": 2}
         assert versions(bot)[1].patch == [{"op": "replace", "path": "/a", "value": 2}]
@@ -288,7 +290,7 @@ class TestChangedConfigs:
         bot = here(alice.tenant, "bot", config=with_secret(a=1))
         before = stored(bot).config
 
-        adopt(rows=[changed(bot, name="Robot", config=with_secret(a=1))])
+        import_rows(rows=[changed(bot, name="Robot", config=with_secret(a=1))])
 
         row = stored(bot)
         assert (row.name, row.config, row.config_version) == ("Robot", before, 1)
@@ -298,7 +300,7 @@ class TestChangedConfigs:
     def test_of_another_type_are_one(self, alice: Person) -> None:
         bot = here(alice.tenant, "bot", config={"a": 1})
 
-        adopt(rows=[changed(bot, config={"a": True})])
+        import_rows(rows=[changed(bot, config={"a": True})])
 
         assert json.dumps([version.config for version in versions(bot)]) == '[{"a": 1}, {"a": true}]'
 
@@ -306,7 +308,7 @@ class TestChangedConfigs:
         bot = here(alice.tenant, "bot", config={"a": 1})
         services.update_agent(actor=OPERATOR, agent=bot, changes={"config": {"b": 2}})
 
-        adopt(rows=[changed(bot, config={"a": 3})])
+        import_rows(rows=[changed(bot, config={"a": 3})])
 
         assert [version.config for version in versions(bot)] == [{"a": 1}, {"a": 1, "b": 2}, {"a": 3}]
         assert stored(bot).config_version == 3
@@ -314,7 +316,7 @@ class TestChangedConfigs:
     def test_of_several_are_each_their_own(self, alice: Person) -> None:
         one, two = here(alice.tenant, "one", config={"a": 1}), here(alice.tenant, "two", config={"b": 1})
 
-        adopt(rows=[changed(one, config={"a": 2}), changed(two, config={"b": 2})])
+        import_rows(rows=[changed(one, config={"a": 2}), changed(two, config={"b": 2})])
 
         assert [versions(one)[-1].patch, versions(two)[-1].patch] == [
             [{"op": "replace", "path": "/a", "value": 2}],
@@ -336,7 +338,7 @@ def setting(tenant: Tenant, agent: Agent | None, name: str = "news", **fields: A
 def set_here(tenant: Tenant, agent: Agent | None, name: str = "news", **fields: Any) -> PluginSetting:
     """A setting that was taken over before."""
     row = setting(tenant, agent, name, **fields)
-    adopt_plugins(actor=OPERATOR, new=[row], changed=[])
+    import_plugins(actor=OPERATOR, new=[row], changed=[])
     forget_what_was_told()
     return PluginSetting.unscoped.get(pk=row.pk)
 
@@ -350,7 +352,7 @@ class TestPlugins:
     def test_new_settings_are_stored_as_they_are(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)
 
-        adopt_plugins(
+        import_plugins(
             actor=OPERATOR,
             new=[setting(alice.tenant, None, config={"a": 1}), setting(alice.tenant, bot, enabled=False)],
             changed=[],
@@ -366,7 +368,7 @@ class TestPlugins:
         assert (masked(before)["apiKey"], opened(before)["apiKey"]) == (MASK, "sk-old")
 
         wanted = setting(alice.tenant, None, config={"apiKey": "sk-old", "city": "北京"})
-        adopt_plugins(actor=OPERATOR, new=[], changed=[Wanted(row, wanted)])
+        import_plugins(actor=OPERATOR, new=[], changed=[Wanted(row, wanted)])
 
         assert PluginSetting.unscoped.get().config == {**before, "city": "北京"}
         assert "sk-old" not in str(audited())
@@ -375,7 +377,7 @@ class TestPlugins:
         bot = make_agent(alice.tenant)
         forget_what_was_told()
 
-        adopt_plugins(
+        import_plugins(
             actor=OPERATOR, new=[setting(alice.tenant, None, config={"a": 1}), setting(alice.tenant, bot)], changed=[]
         )
 
@@ -391,7 +393,7 @@ class TestPlugins:
         tenants, bots = set_here(alice.tenant, None, config={"a": 1}), set_here(alice.tenant, bot)
         later = LONG_AGO + A_MINUTE
 
-        adopt_plugins(
+        import_plugins(
             actor=OPERATOR,
             new=[],
             changed=[
@@ -463,7 +465,7 @@ class TestHeartbeats:
         bot = make_agent(alice.tenant)
         forget_what_was_told()
 
-        adopt_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
+        import_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
 
         row = AgentActivity.unscoped.get()
         assert (row.agent_id, row.tenant_id, row.last_seen_at) == (bot.id, alice.tenant.id, LONG_AGO)
@@ -473,9 +475,11 @@ class TestHeartbeats:
     @pytest.mark.parametrize(("difference", "counts"), [(A_MINUTE, True), (timedelta(0), False), (-A_MINUTE, False)])
     def test_of_two_the_later_counts(self, alice: Person, difference: timedelta, counts: bool) -> None:
         bot = make_agent(alice.tenant)
-        adopt_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
+        import_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
 
-        adopt_activity(new=[], changed=[Wanted(AgentActivity.unscoped.get(), heartbeat(bot, LONG_AGO + difference, 5))])
+        import_activity(
+            new=[], changed=[Wanted(AgentActivity.unscoped.get(), heartbeat(bot, LONG_AGO + difference, 5))]
+        )
 
         expected = heartbeat(bot, LONG_AGO + difference, 5) if counts else heartbeat(bot, LONG_AGO)
         found = AgentActivity.unscoped.get()

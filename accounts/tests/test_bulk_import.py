@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError
 
 from accounts import services
-from accounts.bulk_import import adopt_users, former_password
+from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
 from core.db import Wanted
 from core.models import AuditEntry
@@ -35,7 +35,7 @@ def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
 def here(name: str, **fields: Any) -> User:
     """Somebody who was taken over before."""
     user = from_there(name, **fields)
-    adopt(new=[user])
+    import_rows(new=[user])
     AuditEntry.objects.all().delete()
     return User.objects.get(pk=user.pk)
 
@@ -47,8 +47,8 @@ def changed(stored: User, **wanted: Any) -> Wanted[User]:
     return Wanted(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
 
 
-def adopt(*, new: Sequence[User] = (), rows: Sequence[Wanted[User]] = ()) -> None:
-    adopt_users(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[User] = (), rows: Sequence[Wanted[User]] = ()) -> None:
+    import_users(actor=OPERATOR, new=new, changed=rows)
 
 
 def signed_in(user: User) -> str:
@@ -73,7 +73,7 @@ class TestNewPeople:
         alice = from_there("Alice", email="Alice@Example.org", is_active=False, id="u-1")
         bob = from_there("bob")
 
-        adopt(new=[alice, bob])
+        import_rows(new=[alice, bob])
 
         stored = User.objects.get(pk="u-1")
         assert (stored.username, stored.username_folded) == ("Alice", "alice")
@@ -83,7 +83,7 @@ class TestNewPeople:
         assert User.objects.get(username="bob").email is None
 
     def test_leave_an_audit_row_each_without_the_password(self) -> None:
-        adopt(new=[from_there("alice", id="u-1"), from_there("bob", id="u-2", email="bob@example.org")])
+        import_rows(new=[from_there("alice", id="u-1"), from_there("bob", id="u-2", email="bob@example.org")])
 
         kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False}
         assert audited() == [
@@ -93,7 +93,7 @@ class TestNewPeople:
 
     def test_of_a_name_that_somebody_has_are_refused_with_all_the_others(self, alice: Person) -> None:
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there("bob"), from_there("ALICE")])
+            import_rows(new=[from_there("bob"), from_there("ALICE")])
 
 
 class TestChangedPeople:
@@ -101,7 +101,7 @@ class TestChangedPeople:
         alice = here("alice", email="alice@example.org")
 
         earlier = LONG_AGO - timedelta(days=1)
-        adopt(
+        import_rows(
             rows=[changed(alice, name="Alicia", email=None, password=ANOTHER_HASH, is_active=False, created_at=earlier)]
         )
 
@@ -120,7 +120,7 @@ class TestChangedPeople:
         seen_at = LONG_AGO + timedelta(days=1)
         User.objects.update(last_login=seen_at)
 
-        adopt(rows=[changed(alice, name="Alicia")])
+        import_rows(rows=[changed(alice, name="Alicia")])
 
         alice.refresh_from_db()
         assert (alice.is_staff, alice.is_superuser, alice.last_login) == (True, True, seen_at)
@@ -128,7 +128,7 @@ class TestChangedPeople:
     def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
         alice, bob = here("alice", email="alice@example.org"), here("bob")
 
-        adopt(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
+        import_rows(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
 
         assert audited() == [
             ("user.import", alice.id, {"email": "alice@example.org"}, {"email": "alicia@example.org"}),
@@ -138,7 +138,7 @@ class TestChangedPeople:
     def test_leave_no_password_in_the_audit_log(self) -> None:
         alice = here("alice")
 
-        adopt(new=[from_there("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
+        import_rows(new=[from_there("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
 
         assert [action for action, *_rest in audited()] == ["user.import", "user.import", "user.password"]
         assert "$2b$" not in json.dumps(audited())
@@ -146,7 +146,7 @@ class TestChangedPeople:
     def test_may_swap_their_names_and_addresses(self) -> None:
         alice, bob = here("alice", email="alice@example.org"), here("bob", email="bob@example.org")
 
-        adopt(
+        import_rows(
             rows=[
                 changed(alice, name="Bob", email="bob@example.org"),
                 changed(bob, name="alice", email="alice@example.org"),
@@ -164,7 +164,7 @@ class TestChangedPeople:
         row = changed(alice, email="new@example.org")
         services.set_password(actor=OPERATOR, user=alice, password="chosen meanwhile")
 
-        adopt(rows=[row])
+        import_rows(rows=[row])
 
         stored = User.objects.get(pk=alice.pk)
         assert stored.email == "new@example.org"
@@ -175,14 +175,14 @@ class TestChangedPeople:
         rows = [changed(alice, name="Alicia"), changed(bob, name="Robert")]
         services.delete_user(actor=OPERATOR, user_id=alice.pk)
 
-        adopt(rows=rows)
+        import_rows(rows=rows)
 
         assert [user.username for user in User.objects.all()] == ["Robert"]
 
     def test_may_pass_their_addresses_on(self) -> None:
         alice, bob = here("alice", email="a@example.org"), here("bob")
 
-        adopt(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
+        import_rows(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
 
         assert dict(User.objects.values_list("id", "email_folded")) == {alice.id: None, bob.id: "a@example.org"}
 
@@ -194,7 +194,7 @@ class TestSessions:
         tokens = [signed_in(alice), signed_in(alice)]
         bobs = signed_in(bob)
 
-        adopt(rows=[changed(alice, **what), changed(bob, name="Robert")])
+        import_rows(rows=[changed(alice, **what), changed(bob, name="Robert")])
 
         assert [is_signed_in(token) for token in tokens] == [False, False]
         assert is_signed_in(bobs)
@@ -205,14 +205,14 @@ class TestSessions:
         alice = here("alice")
         token = signed_in(alice)
 
-        adopt(rows=[changed(alice, **what)])
+        import_rows(rows=[changed(alice, **what)])
 
         assert is_signed_in(token)
 
     def test_do_not_come_back_when_somebody_becomes_active_again(self) -> None:
         alice = here("alice", is_active=False)
 
-        adopt(rows=[changed(alice, is_active=True)])
+        import_rows(rows=[changed(alice, is_active=True)])
 
         assert User.objects.get(pk=alice.pk).is_active
         assert not TokenSession.objects.exists()

@@ -16,7 +16,7 @@ from core import epoch
 from core.db import Wanted
 from core.models import AuditEntry, Change, Invalidation
 from tenants import services
-from tenants.bulk_import import FIELDS, adopt_tenants
+from tenants.bulk_import import FIELDS, import_tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 
@@ -44,14 +44,14 @@ def from_there(name: str, *, owner: User | None = None, **fields: Any) -> Tenant
     return tenant
 
 
-def adopt(*, new: Sequence[Tenant] = (), rows: Sequence[Wanted[Tenant]] = ()) -> None:
-    adopt_tenants(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[Tenant] = (), rows: Sequence[Wanted[Tenant]] = ()) -> None:
+    import_tenants(actor=OPERATOR, new=new, changed=rows)
 
 
 def here(name: str, **fields: Any) -> Tenant:
     """A tenant that was taken over before, of which nothing is told any more."""
     tenant = from_there(name, **fields)
-    adopt(new=[tenant])
+    import_rows(new=[tenant])
     for told in (AuditEntry, Change, Invalidation):
         told.objects.all().delete()
     return Tenant.objects.get(pk=tenant.pk)
@@ -100,7 +100,7 @@ class TestNewTenants:
             "updated_at": LONG_AGO + timedelta(days=1),
         }
 
-        adopt(new=[from_there("ACME", owner=alice.user, id="t-1", **fields), from_there("Other")])
+        import_rows(new=[from_there("ACME", owner=alice.user, id="t-1", **fields), from_there("Other")])
 
         stored = Tenant.objects.get(pk="t-1")
         assert (stored.tenant_name, stored.name_folded) == ("ACME", "acme")
@@ -113,14 +113,14 @@ class TestNewTenants:
     def test_have_their_owners_for_members(self, alice: Person) -> None:
         acme, nobodys = from_there("Acme", owner=alice.user), from_there("Nobody's")
 
-        adopt(new=[acme, nobodys])
+        import_rows(new=[acme, nobodys])
 
         assert (roles(acme), roles(nobodys)) == ({"alice": "owner"}, {})
         assert Membership.objects.get(tenant=acme).created_at == LONG_AGO
         assert alice.client.get(f"/api/v1/tenants/{acme.id}").status_code == 200
 
     def test_leave_an_audit_row_each(self) -> None:
-        adopt(new=[from_there("Acme", id="t-1"), from_there("Other", id="t-2", status="inactive")])
+        import_rows(new=[from_there("Acme", id="t-1"), from_there("Other", id="t-2", status="inactive")])
 
         (acme, other) = audited()
         assert acme[:3] == ("tenant.import", "t-1", None)
@@ -140,7 +140,7 @@ class TestNewTenants:
     def test_have_their_secrets_sealed_and_tell_none(self) -> None:
         acme = from_there("Acme", tenant_config=defaults(plan="gold"))
 
-        adopt(new=[acme])
+        import_rows(new=[acme])
 
         stored = Tenant.objects.get(pk=acme.id)
         assert SECRET not in json.dumps(stored.tenant_config)
@@ -151,7 +151,7 @@ class TestNewTenants:
         here("Acme", owner=alice.user)
 
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there("acme", owner=alice.user)])
+            import_rows(new=[from_there("acme", owner=alice.user)])
 
 
 class TestChangedTenants:
@@ -167,7 +167,7 @@ class TestChangedTenants:
             "updated_at": LONG_AGO + timedelta(days=1),
         }
 
-        adopt(rows=[changed(acme, name="ACME Inc.", **fields)])
+        import_rows(rows=[changed(acme, name="ACME Inc.", **fields)])
 
         stored = Tenant.objects.get(pk=acme.id)
         assert {field: getattr(stored, field) for field in fields} == fields
@@ -178,7 +178,7 @@ class TestChangedTenants:
         quota = {"limit": 100, "period": "day"}
         services.update_tenant(actor=OPERATOR, tenant=acme, changes={"quota": quota})
 
-        adopt(rows=[changed(acme, description="Rockets")])
+        import_rows(rows=[changed(acme, description="Rockets")])
 
         acme.refresh_from_db()
         assert (acme.quota, acme.description) == (quota, "Rockets")
@@ -186,7 +186,7 @@ class TestChangedTenants:
     def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
         acme, other = here("Acme"), here("Other", tenant_config={"plan": "gold"})
 
-        adopt(rows=[changed(acme, status="suspended"), changed(other, name="Another", tenant_config=None)])
+        import_rows(rows=[changed(acme, status="suspended"), changed(other, name="Another", tenant_config=None)])
 
         assert audited() == [
             ("tenant.import", acme.id, {"status": "active"}, {"status": "suspended"}),
@@ -201,7 +201,7 @@ class TestChangedTenants:
     def test_may_swap_their_names(self, alice: Person) -> None:
         acme, other = here("Acme", owner=alice.user), here("Other", owner=alice.user)
 
-        adopt(rows=[changed(acme, name="OTHER"), changed(other, name="Acme")])
+        import_rows(rows=[changed(acme, name="OTHER"), changed(other, name="Acme")])
 
         names = dict(Tenant.objects.filter(pk__in=[acme.id, other.id]).values_list("id", "name_folded"))
         assert names == {acme.id: "other", other.id: "acme"}
@@ -209,7 +209,7 @@ class TestChangedTenants:
     def test_of_one_name_may_swap_their_owners(self, alice: Person, charlie: Person) -> None:
         hers, his = here("Acme", owner=alice.user), here("ACME", owner=charlie.user)
 
-        adopt(rows=[changed(hers, owner=charlie.user), changed(his, owner=alice.user)])
+        import_rows(rows=[changed(hers, owner=charlie.user), changed(his, owner=alice.user)])
 
         owners = dict(Tenant.objects.filter(pk__in=[hers.id, his.id]).values_list("id", "owner_scope"))
         assert owners == {hers.id: charlie.user.id, his.id: alice.user.id}
@@ -217,7 +217,7 @@ class TestChangedTenants:
     def test_are_told_to_whoever_remembers_their_keys(self) -> None:
         acme, other = here("Acme"), here("Other")
 
-        adopt(rows=[changed(acme, status="suspended")])
+        import_rows(rows=[changed(acme, status="suspended")])
 
         assert [subject for _epoch, subject in Invalidation.objects.values_list("epoch", "subject")] == [acme.id]
         assert other.id not in [subject for _kind, subject, _tenant in feed()]
@@ -225,7 +225,7 @@ class TestChangedTenants:
     def test_that_are_suspended_let_none_of_their_keys_in(self, alice: Person, internal: Any) -> None:
         secret = make_key(make_agent(alice.tenant)).secret
 
-        adopt(rows=[changed(alice.tenant, status="suspended")])
+        import_rows(rows=[changed(alice.tenant, status="suspended")])
 
         answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": secret}).json()
         assert answer["error_code"] == "AUTH_007"
@@ -235,7 +235,7 @@ class TestOwners:
     def test_a_new_one_is_an_owner_and_the_former_no_member_any_more(self, alice: Person, charlie: Person) -> None:
         acme = here("Acme", owner=alice.user)
 
-        adopt(rows=[changed(acme, owner=charlie.user)])
+        import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"charlie": "owner"}
         acme.refresh_from_db()
@@ -248,7 +248,7 @@ class TestOwners:
         acme = here("Acme", owner=alice.user)
         join(charlie, acme)
 
-        adopt(rows=[changed(acme, owner=charlie.user)])
+        import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"charlie": "owner"}
 
@@ -256,14 +256,14 @@ class TestOwners:
         acme = here("Acme", owner=alice.user)
         join(bob, acme)
 
-        adopt(rows=[changed(acme, owner=charlie.user)])
+        import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"bob": "member", "charlie": "owner"}
 
     def test_without_one_nobody_is_left(self, alice: Person) -> None:
         acme = here("Acme", owner=alice.user)
 
-        adopt(rows=[changed(acme, owner=None)])
+        import_rows(rows=[changed(acme, owner=None)])
 
         assert roles(acme) == {}
         acme.refresh_from_db()
@@ -273,7 +273,7 @@ class TestOwners:
         acme = here("Acme", owner=alice.user)
         join(bob, acme, Role.OWNER)
 
-        adopt(rows=[changed(acme, name="ACME Inc.")])
+        import_rows(rows=[changed(acme, name="ACME Inc.")])
 
         assert roles(acme) == {"alice": "owner", "bob": "owner"}
         assert Membership.objects.filter(tenant=acme).count() == 2
@@ -283,7 +283,7 @@ class TestAgentDefaults:
     def test_that_changed_are_sealed_numbered_and_told_of(self) -> None:
         acme = here("Acme", tenant_config=defaults("sk-old"))
 
-        adopt(rows=[changed(acme, tenant_config=defaults("sk-new"))])
+        import_rows(rows=[changed(acme, tenant_config=defaults("sk-new"))])
 
         acme.refresh_from_db()
         assert opened_config(acme) == defaults("sk-new")
@@ -295,7 +295,7 @@ class TestAgentDefaults:
     def test_that_changed_leave_no_secret_in_the_audit_log(self) -> None:
         acme = here("Acme", tenant_config=defaults("sk-old"))
 
-        adopt(rows=[changed(acme, tenant_config=defaults("sk-new", plan="gold"))])
+        import_rows(rows=[changed(acme, tenant_config=defaults("sk-new", plan="gold"))])
 
         ((_action, _id, before, after),) = audited()
         assert (before, after) == (
@@ -307,7 +307,7 @@ class TestAgentDefaults:
         acme = here("Acme", tenant_config=defaults())
         before = Tenant.objects.get(pk=acme.id)
 
-        adopt(rows=[changed(acme, description="Rockets", tenant_config=defaults())])
+        import_rows(rows=[changed(acme, description="Rockets", tenant_config=defaults())])
 
         after = Tenant.objects.get(pk=acme.id)
         assert (after.tenant_config, after.defaults_revision) == (before.tenant_config, before.defaults_revision)
@@ -317,7 +317,7 @@ class TestAgentDefaults:
     def test_that_are_gone_are_told_of(self) -> None:
         acme = here("Acme", tenant_config=defaults())
 
-        adopt(rows=[changed(acme, tenant_config={"plan": "gold"})])
+        import_rows(rows=[changed(acme, tenant_config={"plan": "gold"})])
 
         acme.refresh_from_db()
         assert acme.tenant_config == {"plan": "gold"}
@@ -327,7 +327,7 @@ class TestAgentDefaults:
     def test_several_changed_tenants_have_the_epoch_of_their_change(self) -> None:
         acme, other, third = here("Acme"), here("Other"), here("Third")
 
-        adopt(
+        import_rows(
             rows=[
                 changed(acme, tenant_config=defaults("sk-1")),
                 changed(other, tenant_config=defaults("sk-2")),

@@ -15,7 +15,7 @@ from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat, services, verification
-from apikeys.bulk_import import MEASURED_FIELDS, SAID_FIELDS, KnownKey, adopt_keys, forget_unknown, has_secret
+from apikeys.bulk_import import IMPORTED_FIELDS, USAGE_FIELDS, ImportedKey, forget_unknown, has_secret, import_keys
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.worker import Scene, Worker, queries
@@ -38,16 +38,16 @@ def old_secret(agent: Agent) -> str:
     return keyformat.PREFIX + base64.b64encode(payload.encode()).decode()
 
 
-def from_there(agent: Agent, name: str, *, secret: str | None = None, **fields: Any) -> KnownKey:
+def from_there(agent: Agent, name: str, *, secret: str | None = None, **fields: Any) -> ImportedKey:
     """A key as it is to be here, not stored."""
     given = {"created_at": LONG_AGO, "updated_at": LONG_AGO, **fields}
     key = ApiKey(tenant_id=agent.tenant_id, agent_id=agent.id, **given)
     key.set_name(name)
-    return KnownKey(key, secret or old_secret(agent))
+    return ImportedKey(key, secret or old_secret(agent))
 
 
-def adopt(*, new: Sequence[KnownKey] = (), rows: Sequence[tuple[ApiKey, KnownKey]] = ()) -> None:
-    adopt_keys(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[ImportedKey] = (), rows: Sequence[tuple[ApiKey, ImportedKey]] = ()) -> None:
+    import_keys(actor=OPERATOR, new=new, changed=rows)
 
 
 def forget_what_was_told() -> None:
@@ -55,28 +55,28 @@ def forget_what_was_told() -> None:
         told.objects.all().delete()
 
 
-def here(agent: Agent, name: str = "old", **fields: Any) -> KnownKey:
+def here(agent: Agent, name: str = "old", **fields: Any) -> ImportedKey:
     """A key that was taken over before, of which nothing is told any more."""
     known = from_there(agent, name, **fields)
-    adopt(new=[known])
+    import_rows(new=[known])
     forget_what_was_told()
     return known
 
 
-def changed(known: KnownKey, **wanted: Any) -> tuple[ApiKey, KnownKey]:
+def changed(known: ImportedKey, **wanted: Any) -> tuple[ApiKey, ImportedKey]:
     """A stored key, and what it is to become."""
     row = stored(known)
     own = {"name", "name_folded", "agent_id"}
-    same = {field: getattr(row, field) for field in (*SAID_FIELDS, *MEASURED_FIELDS) if field not in own}
+    same = {field: getattr(row, field) for field in (*IMPORTED_FIELDS, *USAGE_FIELDS) if field not in own}
     name, secret = wanted.pop("name", row.name), wanted.pop("secret", known.secret)
     return row, from_there(row.agent, name, secret=secret, id=row.id, **{**same, **wanted})
 
 
-def stored(known: KnownKey) -> ApiKey:
+def stored(known: ImportedKey) -> ApiKey:
     return ApiKey.unscoped.select_related("agent").get(pk=known.key.pk)
 
 
-def secrets_of(known: KnownKey) -> list[KeySecret]:
+def secrets_of(known: ImportedKey) -> list[KeySecret]:
     return list(KeySecret.objects.filter(key=known.key).order_by("id"))
 
 
@@ -103,7 +103,7 @@ class TestNewKeys:
             "updated_at": LONG_AGO + A_DAY,
         }
 
-        adopt(new=[from_there(agent, "Production", id="k-1", **fields)])
+        import_rows(new=[from_there(agent, "Production", id="k-1", **fields)])
 
         key = ApiKey.unscoped.get(pk="k-1")
         assert (key.tenant_id, key.agent_id) == (agent.tenant_id, agent.id)
@@ -114,7 +114,7 @@ class TestNewKeys:
         known = from_there(agent, "old", permissions=["chat"])
         assert code_of(known.secret) == UNKNOWN
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         verdict = verification.verify(known.secret)
         assert verdict.code == VALID
@@ -130,7 +130,7 @@ class TestNewKeys:
     def test_are_no_better_than_they_were_there(self, agent: Agent, fields: dict[str, Any], code: str) -> None:
         known = from_there(agent, "old", **fields)
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         assert code_of(known.secret) == code
 
@@ -138,7 +138,7 @@ class TestNewKeys:
         known = from_there(make_agent(alice.tenant), "old")
         Agent.unscoped.update(status="inactive")
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         assert code_of(known.secret) == NOT_ACTIVE
 
@@ -146,7 +146,7 @@ class TestNewKeys:
         settings.KEY_SECRETS = {2: NEW, 1: OLD}
         known = from_there(agent, "old")
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         (secret,) = secrets_of(known)
         assert (secret.secret_version, secret.created_at, secret.expires_at) == (2, LONG_AGO, None)
@@ -155,7 +155,7 @@ class TestNewKeys:
 
     def test_can_be_found_and_rotated_by_their_owner(self, alice: Person, agent: Agent) -> None:
         known = from_there(agent, "old")
-        adopt(new=[known])
+        import_rows(new=[known])
 
         response = alice.client.send("POST", f"/api/v1/api-keys/{known.key.id}/rotate", {})
 
@@ -166,7 +166,7 @@ class TestNewKeys:
         one, two = from_there(agent, "one", permissions=["chat"], expires_at=NOON), from_there(agent, "two")
         forget_what_was_told()
 
-        adopt(new=[one, two])
+        import_rows(new=[one, two])
 
         kept = {
             "description": None,
@@ -201,7 +201,7 @@ class TestNewKeys:
         here(agent, "old")
 
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there(agent, "OLD")])
+            import_rows(new=[from_there(agent, "OLD")])
 
 
 class TestChangedKeys:
@@ -216,7 +216,7 @@ class TestChangedKeys:
             "updated_at": LONG_AGO + A_DAY,
         }
 
-        adopt(rows=[changed(known, name="New", **fields)])
+        import_rows(rows=[changed(known, name="New", **fields)])
 
         key = stored(known)
         assert (key.name, key.name_folded) == ("New", "new")
@@ -228,14 +228,16 @@ class TestChangedKeys:
         key = stored(known)
         services.update_key(actor=OPERATOR, key=key, changes=given)
 
-        adopt(rows=[changed(known, description="Old")])
+        import_rows(rows=[changed(known, description="Old")])
 
         assert {field: getattr(stored(known), field) for field in given} == given
 
     def test_leave_an_audit_row_of_what_changed_alone(self, agent: Agent) -> None:
         one, two = here(agent, "one"), here(agent, "two", permissions=["chat"])
 
-        adopt(rows=[changed(one, status="disabled", usage_count=5), changed(two, permissions=[], expires_at=NOON)])
+        import_rows(
+            rows=[changed(one, status="disabled", usage_count=5), changed(two, permissions=[], expires_at=NOON)]
+        )
 
         assert audited() == [
             ("key.import", one.key.id, {"status": "active"}, {"status": "disabled"}),
@@ -250,7 +252,7 @@ class TestChangedKeys:
     def test_may_swap_their_names(self, agent: Agent) -> None:
         one, two, three = (here(agent, name) for name in ("one", "two", "three"))
 
-        adopt(rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one")])
+        import_rows(rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one")])
 
         assert [stored(known).name_folded for known in (one, two, three)] == ["two", "three", "one"]
 
@@ -261,7 +263,7 @@ class TestChangedKeys:
         before = worker.engine.verify(known.secret)
         assert (before.code, worker.code(other.secret)) == (VALID, VALID)
 
-        adopt(rows=[changed(known, **what), changed(other, usage_count=9)])
+        import_rows(rows=[changed(known, **what), changed(other, usage_count=9)])
         worker.renew()
 
         assert invalidated() == [known.key.id]
@@ -272,7 +274,7 @@ class TestChangedKeys:
     def test_that_are_the_same_are_no_change(self, agent: Agent) -> None:
         known = here(agent, permissions=["chat"], expires_at=NOON)
 
-        adopt(rows=[changed(known)])
+        import_rows(rows=[changed(known)])
 
         assert (audited(), invalidated()) == ([], [])
 
@@ -293,7 +295,7 @@ class TestUses:
     def test_never_go_down(self, agent: Agent, here_so_far: Any, there: Any, kept: Any) -> None:
         known = here(agent, usage_count=here_so_far[0], last_used_at=here_so_far[1])
 
-        adopt(rows=[changed(known, usage_count=there[0], last_used_at=there[1])])
+        import_rows(rows=[changed(known, usage_count=there[0], last_used_at=there[1])])
 
         assert (stored(known).usage_count, stored(known).last_used_at) == kept
 
@@ -301,7 +303,7 @@ class TestUses:
         known = here(agent, usage_count=5)
         before = epoch.current()
 
-        adopt(rows=[changed(known, usage_count=7, last_used_at=NOON, updated_at=NOON)])
+        import_rows(rows=[changed(known, usage_count=7, last_used_at=NOON, updated_at=NOON)])
 
         assert (stored(known).usage_count, stored(known).updated_at) == (7, NOON)
         assert (audited(), invalidated(), epoch.current()) == ([], [], before)
@@ -313,7 +315,7 @@ class TestUses:
             for _ in range(3):
                 assert verification.verify(known.secret, use=True).code == VALID
 
-        adopt(rows=[row])
+        import_rows(rows=[row])
 
         key = stored(known)
         assert (key.name, key.usage_count, key.last_used_at) == ("new", 8, NOON)
@@ -323,7 +325,7 @@ class TestSecrets:
     def test_that_are_stored_are_not_stored_again(self, agent: Agent) -> None:
         known = here(agent)
 
-        adopt(rows=[changed(known, description="changed")])
+        import_rows(rows=[changed(known, description="changed")])
 
         assert len(secrets_of(known)) == 1
 
@@ -334,7 +336,7 @@ class TestSecrets:
         known = here(agent)
         settings.KEY_SECRETS = {2: NEW, 1: OLD}
 
-        adopt(rows=[changed(known, description="changed")])
+        import_rows(rows=[changed(known, description="changed")])
 
         assert [secret.secret_version for secret in secrets_of(known)] == [1]
         assert code_of(known.secret) == VALID
@@ -345,7 +347,7 @@ class TestSecrets:
         new = services.rotate_key(actor=OPERATOR, key=key).secret
         before = [(secret.pk, secret.digest, secret.expires_at) for secret in secrets_of(known)]
 
-        adopt(rows=[changed(known, description="changed")])
+        import_rows(rows=[changed(known, description="changed")])
 
         assert [(secret.pk, secret.digest, secret.expires_at) for secret in secrets_of(known)] == before
         assert (code_of(known.secret), code_of(new)) == (EXPIRED, VALID)
@@ -366,7 +368,7 @@ class TestForgettingTheUnknown:
     def test_a_key_that_was_asked_for_too_early_is_good_afterwards(self, worker: Worker, agent: Agent) -> None:
         known = from_there(agent, "old")
         assert worker.code(known.secret) == UNKNOWN
-        adopt(new=[known])
+        import_rows(new=[known])
         worker.renew()
         with queries(0):
             assert worker.code(known.secret) == UNKNOWN, "a worker may still hold it for that"
