@@ -51,7 +51,7 @@ class Case:
     """A kind of row: `change` is its service, `elsewhere` every field of its form, `here` one and what is sent."""
 
     make: Callable[[Person], Model]
-    change: Callable[[Any, dict[str, Any]], object]
+    change: Callable[[Any, Any], object]
     elsewhere: dict[str, Any]
     here: tuple[str, Any]
 

@@ -1,4 +1,4 @@
-"""What an operator means: keys, by their ids or by their names."""
+"""Lookup of keys by id or name, for management commands."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tenants.models import Tenant
 
 
 class KeyLookup(Lookup):
-    """Finds keys, too; and repeats none that was given in clear."""
+    """Lookup of tenants, agents and keys, whose errors repeat no secret that was given in place of an id."""
 
     def key(self, text: str, tenant: Tenant | None = None, agent: Agent | None = None) -> ApiKey:
-        """A key, by its id or name."""
+        """Return the key with this id or name. Raise CommandError."""
         rows = keys_for(self._actor).select_related("tenant", "agent")
         if tenant is not None:
             rows = rows.filter(tenant=tenant)
         if agent is not None:
             rows = rows.filter(agent=agent)
         found = rows.filter(pk=text) or rows.filter(is_called(text))
-        return self._only(
+        return self._get_only(
             found,
             "key",
             text,

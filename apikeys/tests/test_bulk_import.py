@@ -16,6 +16,7 @@ from time_machine import travel
 from agents.models import Agent
 from apikeys import keyformat, services, verification
 from apikeys.bulk_import import IMPORTED_FIELDS, USAGE_FIELDS, ImportedKey, forget_unknown, has_secret, import_keys
+from apikeys.fields import KeyChanges
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.worker import Scene, Worker, queries
@@ -224,7 +225,11 @@ class TestChangedKeys:
 
     def test_keep_what_they_were_given_here(self, agent: Agent) -> None:
         known = here(agent)
-        given = {"quota": {"limit": 1, "period": "day"}, "allowed_networks": ["10.0.0.0/8"], "metadata": {"a": "b"}}
+        given: KeyChanges = {
+            "quota": {"limit": 1, "period": "day"},
+            "allowed_networks": ["10.0.0.0/8"],
+            "metadata": {"a": "b"},
+        }
         key = stored(known)
         services.update_key(actor=OPERATOR, key=key, changes=given)
 

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from time_machine import travel
 
@@ -262,3 +264,43 @@ def test_the_secret_of_a_key_that_was_deleted_meanwhile_is_not_found(alice: Pers
 
     with pytest.raises(KeyNotFound):
         _ = ApiKey(pk=key.pk).current_secret
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: services.update_key(actor=OPERATOR, key=key, changes={"name": "renamed"}),
+        lambda key: services.disable_key(actor=OPERATOR, key=key),
+        lambda key: services.enable_key(actor=OPERATOR, key=key),
+        lambda key: services.rotate_key(actor=OPERATOR, key=key).key,
+        lambda key: services.report_leak(actor=OPERATOR, secret=key.current_secret).key,
+    ],
+    ids=["update", "disable", "enable", "rotate", "report leak"],
+)
+def test_every_service_takes_a_key_that_was_read_without_its_secrets(
+    alice: Person, change: Callable[[ApiKey], ApiKey]
+) -> None:
+    key = make_key(make_agent(alice.tenant)).key
+
+    changed = change(ApiKey.unscoped.get())
+
+    newest, *older = KeySecret.objects.order_by("-pk")
+    assert (changed.pk, changed.current_secret, changed.previous_secrets) == (key.pk, newest, older)
+
+
+def test_a_key_that_was_read_without_its_secrets_can_be_deleted(alice: Person) -> None:
+    make_key(make_agent(alice.tenant))
+
+    services.delete_key(actor=OPERATOR, key=ApiKey.unscoped.get())
+
+    assert not ApiKey.unscoped.exists()
+
+
+def test_a_change_of_a_key_reads_no_secrets_again(alice: Person) -> None:
+    make_key(make_agent(alice.tenant))
+    key = keys_for(OPERATOR).get()
+
+    with CaptureQueriesContext(connection) as captured:
+        services.disable_key(actor=OPERATOR, key=key)
+
+    assert not [query["sql"] for query in captured if "apikeys_keysecret" in query["sql"]]

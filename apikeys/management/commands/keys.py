@@ -36,10 +36,10 @@ R = TypeVar("R")
 
 
 class Command(SubcommandsCommand):
-    """The whole life of API keys, by the services that the API calls.
+    """Management of API keys, through the services that the API calls.
 
-    A secret is written to standard output by `issue` and `rotate` alone, and none is read from the command
-    line, where other people on the machine can see it.
+    Only `issue` and `rotate` write a secret to standard output. None is read from the command line, where other people
+    on the machine can see it.
     """
 
     help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
@@ -92,9 +92,9 @@ class Command(SubcommandsCommand):
 
     def issue(self, options: Options) -> None:
         agent = self.lookup.agent(options["agent"])
-        body = AgentKeyCreateRequest(data=arguments.issue_body(options))
-        body.is_valid(raise_exception=True)
-        issued = services.issue_key(actor=self.actor, agent=agent, **body.validated_data)
+        request = AgentKeyCreateRequest(data=arguments.issue_data(options))
+        request.is_valid(raise_exception=True)
+        issued = services.issue_key(actor=self.actor, agent=agent, **request.validated_data)
         if options["json"]:
             self.stdout.write(document(with_secret(KeyResponse, issued)))
         else:
@@ -125,10 +125,10 @@ class Command(SubcommandsCommand):
         self.stdout.write(document(KeyResponse(key).data) if options["json"] else key_record(key))
 
     def rotate(self, options: Options) -> None:
-        def rotated(key: ApiKey) -> IssuedKey:
+        def rotate(key: ApiKey) -> IssuedKey:
             return services.rotate_key(actor=self.actor, key=key, grace_seconds=options["grace_seconds"])
 
-        issued = _for_all(self._keys(options), rotated)
+        issued = _for_all(self._keys(options), rotate)
         if options["json"]:
             self.stdout.write(document({"items": [with_secret(KeyResponse, one) for one in issued]}))
         else:
@@ -160,12 +160,12 @@ class Command(SubcommandsCommand):
         verdict = verification.verify(_read_secret(), options["client_ip"])
         if verdict.code == verification.UNAVAILABLE:
             raise Unavailable
-        told = verdict_document(verdict, requirement)
-        self.stdout.write(document(told) if options["json"] else verdict_record(told))
-        if told["code"] != verification.VALID:
+        shown = verdict_document(verdict, requirement)
+        self.stdout.write(document(shown) if options["json"] else verdict_record(shown))
+        if shown["code"] != verification.VALID:
             sys.exit(Exit.NO)  # the answer is no, which is not an error
 
-    # ---- what they share
+    # ---- shared steps
 
     def _owners(self, options: Options) -> tuple[Tenant | None, Agent | None]:
         tenant = None if options["tenant"] is None else self.lookup.tenant(options["tenant"])
@@ -173,7 +173,7 @@ class Command(SubcommandsCommand):
         return tenant, agent
 
     def _keys(self, options: Options) -> Sequence[ApiKey]:
-        """The keys that are named, each once."""
+        """Return the keys that are named, without duplicates."""
         owners = self._owners(options)
         found = [self.lookup.key(text, *owners) for text in options["keys"]]
         return list({key.id: key for key in found}.values())
@@ -193,7 +193,7 @@ class Command(SubcommandsCommand):
         self._tell("A key is shown in full this one time.")
 
     def _confirm_deleting(self, keys: Sequence[ApiKey]) -> None:
-        """Asks at a terminal; the question is no output of the command."""
+        """Ask at the terminal, on standard error. Raise CommandError unless the answer is yes."""
         if not sys.stdin.isatty():
             raise CommandError("Deleting wants --yes where there is no terminal to ask at")
         self._tell(key_table(keys))
@@ -202,19 +202,19 @@ class Command(SubcommandsCommand):
             raise CommandError("Nothing was deleted")
 
     def _tell(self, text: str, ending: str = "\n") -> None:
-        """Writes to people what is neither output nor an error."""
+        """Write a message to people, which is neither output nor an error, to standard error."""
         self.stderr.write(text, ending=ending, style_func=str)
         self.stderr.flush()
 
 
 @transactional
 def _for_all(keys: Sequence[ApiKey], change: Callable[[ApiKey], R]) -> Sequence[R]:
-    """The same change of several keys: of all or of none, and one wait for the lease."""
+    """Change all the keys or none, in one transaction, which waits for the lease only once."""
     return [change(key) for key in keys]
 
 
 def _read_secret() -> str:
-    """The key to verify: typed unseen at a terminal, else a line of standard input."""
+    """Return the secret to verify, typed unseen at a terminal, or else a line of standard input."""
     secret = getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline(LONGEST_LINE)
     if not secret.strip():
         raise CommandError("There is no key on standard input")
