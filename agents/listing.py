@@ -1,7 +1,7 @@
-"""The list of a person's agents, which consoles read again and again.
+"""The list of a person's agents, which consoles poll.
 
-The ORM writes its query once for each set of filters, and makes no models of what is found: either takes several
-times as long as the database does.
+The SQL is compiled once for each set of filters, and the rows do not become models, because either would take several
+times as long as the query itself.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from django.db import IntegrityError
 from agent_config.secrets import masked, opened
 from agents import services
 from agents.bulk_import import (
-    ACTIVITY_FIELDS,
-    FIELDS,
-    PLUGIN_FIELDS,
+    IMPORTED_ACTIVITY_FIELDS,
+    IMPORTED_FIELDS,
+    IMPORTED_PLUGIN_FIELDS,
     import_activity,
     import_agents,
     import_plugins,
@@ -66,7 +66,7 @@ def here(tenant: Tenant, name: str, **fields: Any) -> Agent:
 def changed(agent: Agent, **wanted: Any) -> Wanted[Agent]:
     """A stored agent, and what it is to become: there, secrets are in clear."""
     row = stored(agent)
-    same = {field: getattr(row, field) for field in FIELDS if not field.startswith("name")}
+    same = {field: getattr(row, field) for field in IMPORTED_FIELDS if not field.startswith("name")}
     name, config = wanted.pop("name", row.name), wanted.pop("config", opened(row.config))
     return Wanted(row, from_there(row.tenant, name, id=row.id, config=config, **{**same, **wanted}))
 
@@ -447,7 +447,7 @@ class TestPlugins:
         fields = {field.attname for field in PluginSetting._meta.concrete_fields}
 
         kept = {"id", "tenant_id", "agent_id", "agent_scope", "plugin_name"}
-        assert fields - set(PLUGIN_FIELDS) == kept | {"revision"}  # which every change raises
+        assert fields - set(IMPORTED_PLUGIN_FIELDS) == kept | {"revision"}  # which every change raises
 
 
 def heartbeat(agent: Agent, at: datetime, ttl_seconds: int = 60) -> AgentActivity:
@@ -483,7 +483,7 @@ class TestHeartbeats:
 
         expected = heartbeat(bot, LONG_AGO + difference, 5) if counts else heartbeat(bot, LONG_AGO)
         found = AgentActivity.unscoped.get()
-        assert {field: getattr(found, field) for field in ACTIVITY_FIELDS} == {
-            field: getattr(expected, field) for field in ACTIVITY_FIELDS
+        assert {field: getattr(found, field) for field in IMPORTED_ACTIVITY_FIELDS} == {
+            field: getattr(expected, field) for field in IMPORTED_ACTIVITY_FIELDS
         }
         assert "import" not in " ".join(row[0] for row in audited())

@@ -297,13 +297,13 @@ class TestRecall:
 
     @pytest.mark.parametrize("where", ["key", "agent", "tenant"])
     def test_does_not_answer_for_keys_with_limits(self, worker: Worker, scene: Scene, where: str) -> None:
-        change = {"rate_limit": {"limit": 5, "window_seconds": 60}}
+        limit = {"limit": 5, "window_seconds": 60}
         if where == "key":
-            scene.change(**change)
+            scene.change(rate_limit=limit)
         elif where == "agent":
-            agents.update_agent(actor=OPERATOR, agent=scene.agent, changes=change)
+            agents.update_agent(actor=OPERATOR, agent=scene.agent, changes={"rate_limit": limit})
         else:
-            tenants.update_tenant(actor=OPERATOR, tenant=scene.tenant, changes=change)
+            tenants.update_tenant(actor=OPERATOR, tenant=scene.tenant, changes={"rate_limit": limit})
         worker.renew()
 
         assert worker.code(scene.secret) == VALID

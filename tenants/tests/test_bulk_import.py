@@ -16,7 +16,7 @@ from core import epoch
 from core.db import Wanted
 from core.models import AuditEntry, Change, Invalidation
 from tenants import services
-from tenants.bulk_import import FIELDS, import_tenants
+from tenants.bulk_import import IMPORTED_FIELDS, import_tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 
@@ -61,7 +61,9 @@ def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
     """A stored tenant, and what it is to become: there, secrets are in clear."""
     row = Tenant.objects.select_related("owner").get(pk=tenant.pk)
     same: dict[str, Any] = {
-        field: getattr(row, field) for field in FIELDS if not field.startswith(("tenant_name", "name_folded", "owner_"))
+        field: getattr(row, field)
+        for field in IMPORTED_FIELDS
+        if not field.startswith(("tenant_name", "name_folded", "owner_"))
     }
     if row.tenant_config and "agent_defaults" in row.tenant_config:
         same["tenant_config"] = {**row.tenant_config, "agent_defaults": opened(row.tenant_config["agent_defaults"])}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
 from core.models import AuditEntry
 from tenants import services
+from tenants.fields import TenantChanges
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, errors_of, form_of, url
@@ -48,7 +49,7 @@ def limits(tenant: Mapping[str, Any]) -> dict[str, Any]:
     return {field: tenant[field] for field in NONE}
 
 
-def give(tenant: Tenant, **given: Any) -> None:
+def give(tenant: Tenant, **given: Unpack[TenantChanges]) -> None:
     services.update_tenant(actor=OPERATOR, tenant=tenant, changes=given)
 
 
