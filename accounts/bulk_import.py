@@ -1,4 +1,4 @@
-"""Taking over the people of another system, as they are there, with the passwords that they have there."""
+"""Bulk import of users from another system, with their passwords."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.actor import Actor
 from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 
-FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
+IMPORTED_FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
 # Each step of the cost doubles the time of a sign-in; the systems before used 12.
 _MAX_COST = 15
 # Of a salt's last character only two bits count; one with others set, bcrypt refuses to hash with.
@@ -24,7 +24,7 @@ _BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]
 
 
 def former_password(text: str) -> str | None:
-    """How a bcrypt hash is stored, so that the same password signs in; None for what is none, or costs too much."""
+    """Return a bcrypt hash in the form in which it is stored, or None if it is malformed or costs too much."""
     match = _BCRYPT.fullmatch(text)
     if match is None or int(match["cost"]) > _MAX_COST:
         return None
@@ -32,15 +32,15 @@ def former_password(text: str) -> str | None:
 
 
 def is_former(password: str) -> bool:
-    """Whether a stored password is still the one that came over."""
+    """Return whether a stored password is still the imported one."""
     return password.startswith(f"{FormerPasswordHasher.algorithm}$")
 
 
 @transactional
 def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[User]]) -> None:
-    """Stores users whose names were made distinct, and makes others what they are to be.
+    """Insert the new users, whose names are distinct, and update the changed ones.
 
-    A changed password, and deactivation, end all sessions.
+    A changed password and a deactivation end all sessions of the user.
     """
     rows = _locked(changed)
     changing = [stored.pk for stored, wanted in rows if stored.password != wanted.password]
@@ -48,8 +48,8 @@ def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[
     User.objects.filter(pk__in=leaving).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
     before = [audit_state(stored) for stored, _wanted in rows]
-    overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
-    User.objects.bulk_create(new, batch_size=500)  # later, for they may have what others give up
+    overwrite(rows, IMPORTED_FIELDS, unique=[["username_folded"], ["email_folded"]])
+    User.objects.bulk_create(new, batch_size=500)  # after updating: a new row may reuse a name that an update freed
     recorded = [AuditChange(user.id, None, after=audit_state(user)) for user in new]
     recorded += [
         AuditChange(row.stored.id, None, was, audit_state(row.stored)) for row, was in zip(rows, before, strict=True)
@@ -59,10 +59,10 @@ def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[
 
 
 def _locked(changed: Sequence[Wanted[User]]) -> list[Wanted[User]]:
-    """Lock the rows, and return them as they are by now; those that are gone are left out.
+    """Lock the rows and read them again; leave out those that are gone.
 
-    A sign-in at this moment waits, and is then refused. Where no other password is wanted, one that was set
-    since the rows were read is kept.
+    A sign-in at this moment waits, and is then refused. A password that was set since the rows were read is kept unless
+    the import changes it.
     """
     ids = [stored.pk for stored, _wanted in changed]
     stored_now = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=ids)}

@@ -13,7 +13,7 @@ from core.resource_fields import ResourceField, ResourceFields
 
 
 class AgentSettings(TypedDict, total=False):
-    """What an agent may be created with, besides its name."""
+    """The fields that an agent may be created with, besides its name."""
 
     description: str | None
     template_id: str | None
@@ -24,7 +24,7 @@ class AgentSettings(TypedDict, total=False):
 
 
 class AgentChanges(AgentSettings, total=False):
-    """What an update of an agent may change."""
+    """The fields that an update of an agent may change."""
 
     name: str
     status: str
@@ -46,7 +46,7 @@ AGENT_FIELDS = ResourceFields(
 
 
 class TemplateChanges(TypedDict, total=False):
-    """What an update of a template may change."""
+    """The fields that an update of a template may change."""
 
     name: str
     description: str | None

@@ -22,13 +22,13 @@ from core.text import fold_name
 
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
-# Their values follow the person's id among a query's parameters, in this order.
+# Their values come after the person's id in the parameters of the SQL, in this order.
 _FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id", "after": "id__gt"}
 _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
 class ListedAgent(NamedTuple):
-    """An agent as far as a list shows it; names and values are the model's."""
+    """The fields of an agent that a list shows, with the model's names and values."""
 
     id: str
     tenant_id: str
@@ -46,11 +46,10 @@ class ListedAgent(NamedTuple):
 
 
 class AgentList:
-    """A person's agents, of all their tenants: those that match the filters.
+    """The agents of all of a person's tenants that match the filters.
 
-    `filters` may have `q`, a part of the name, `status` and `tenant_id`, and `after`, an id that those of the agents
-    come after; `sort` is a key of SORT_COLUMNS, after a `-` for the other direction. Every question to it is one to
-    the database.
+    `filters` may have `q` (a part of the name), `status`, `tenant_id`, and `after` (only agents with greater ids).
+    `sort` is a key of SORT_COLUMNS, with a `-` before it for descending. Each method costs one query.
     """
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
@@ -62,18 +61,18 @@ class AgentList:
         self._sort = sort
 
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
-        """The agents from `start` to before `stop`."""
+        """Return the agents of a slice."""
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
             cursor.execute(_slice_sql(self._names, self._sort), values)
-            return [_converted(ListedAgent(*row)) for row in cursor.fetchall()]
+            return [_convert(ListedAgent(*row)) for row in cursor.fetchall()]
 
     def after(self, cursor: str) -> AgentList:
         """Return the agents whose ids come after this one, in the order of ids."""
         return AgentList(self._actor, sort="id", filters={**self._filters, "after": cursor})
 
     def count(self) -> int:
-        """How many agents there are."""
+        """Return the number of agents."""
         with connection.cursor() as cursor:
             cursor.execute(_count_sql(self._names), self._values)
             number: int = cursor.fetchone()[0]
@@ -100,17 +99,17 @@ def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
 
 
 def _sql(rows: QuerySet[Any, Any]) -> str:
-    """The query, for other values than those it was made with."""
+    """Return the SQL of a query, to be executed with other parameters."""
     return rows.query.sql_with_params()[0]
 
 
 def _value(name: str, sent: str) -> str:
-    """A filter's value as the database is to have it."""
+    """Return a filter's value as a parameter of the SQL."""
     return f"%{connection.ops.prep_for_like_query(fold_name(sent))}%" if name == "q" else sent
 
 
-def _converted(row: ListedAgent) -> ListedAgent:
-    """What the database has as text, or without a zone."""
+def _convert(row: ListedAgent) -> ListedAgent:
+    """Parse the JSON columns, and add the time zone that the database does not store."""
     return row._replace(
         config=orjson.loads(row.config),
         tags=orjson.loads(row.tags),

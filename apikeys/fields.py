@@ -10,7 +10,7 @@ from core.resource_fields import ResourceField, ResourceFields
 
 
 class KeySettings(TypedDict, total=False):
-    """What a key may be issued with, besides its name."""
+    """The fields that a key may be issued with, besides its name."""
 
     description: str | None
     permissions: list[str]
@@ -22,7 +22,7 @@ class KeySettings(TypedDict, total=False):
 
 
 class KeyChanges(KeySettings, total=False):
-    """What an update of a key may change, each field as a whole."""
+    """The fields that an update of a key may change, each as a whole."""
 
     name: str
     status: str

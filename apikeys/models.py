@@ -59,7 +59,7 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
 
     @cached_property
     def current_secret(self) -> KeySecret:
-        """The newest secret. Raise KeyNotFound if the key was deleted meanwhile."""
+        """The newest secret, queried unless apikeys.access prefetched it. Raise KeyNotFound if the key is deleted."""
         secret = self.secrets.order_by("id").last()
         if secret is None:
             raise KeyNotFound

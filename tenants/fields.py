@@ -9,7 +9,7 @@ from core.resource_fields import ResourceField, ResourceFields
 
 
 class TenantSettings(TypedDict, total=False):
-    """What a tenant may be created with, besides its name, type and owner."""
+    """The fields that a tenant may be created with, besides its name, type and owner."""
 
     description: str | None
     contact_email: str | None
@@ -19,7 +19,7 @@ class TenantSettings(TypedDict, total=False):
 
 
 class TenantChanges(TenantSettings, total=False):
-    """What an update of a tenant may change."""
+    """The fields that an update of a tenant may change."""
 
     tenant_name: str
     tenant_type: str

@@ -24,7 +24,7 @@ HASH = former_password(f"$2b$12${'u' * 53}")
 ANOTHER_HASH = former_password(f"$2b$12${'e' * 53}")
 
 
-def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
+def unsaved(name: str, *, email: str | None = None, **fields: Any) -> User:
     """Somebody as they are to be here, not stored."""
     user = User(**{"password": HASH, "created_at": LONG_AGO, **fields})
     user.set_username(name)
@@ -32,9 +32,9 @@ def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
     return user
 
 
-def here(name: str, **fields: Any) -> User:
+def imported(name: str, **fields: Any) -> User:
     """Somebody who was taken over before."""
-    user = from_there(name, **fields)
+    user = unsaved(name, **fields)
     import_rows(new=[user])
     AuditEntry.objects.all().delete()
     return User.objects.get(pk=user.pk)
@@ -44,7 +44,7 @@ def changed(stored: User, **wanted: Any) -> Wanted[User]:
     """Somebody who is stored, and what they are to become."""
     row = User.objects.get(pk=stored.pk)
     same = {"email": row.email, "password": row.password, "is_active": row.is_active, "created_at": row.created_at}
-    return Wanted(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
+    return Wanted(row, unsaved(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
 
 
 def import_rows(*, new: Sequence[User] = (), rows: Sequence[Wanted[User]] = ()) -> None:
@@ -70,8 +70,8 @@ def audited() -> list[tuple[str, str, Any, Any]]:
 
 class TestNewPeople:
     def test_are_stored_as_they_are(self) -> None:
-        alice = from_there("Alice", email="Alice@Example.org", is_active=False, id="u-1")
-        bob = from_there("bob")
+        alice = unsaved("Alice", email="Alice@Example.org", is_active=False, id="u-1")
+        bob = unsaved("bob")
 
         import_rows(new=[alice, bob])
 
@@ -83,7 +83,7 @@ class TestNewPeople:
         assert User.objects.get(username="bob").email is None
 
     def test_leave_an_audit_row_each_without_the_password(self) -> None:
-        import_rows(new=[from_there("alice", id="u-1"), from_there("bob", id="u-2", email="bob@example.org")])
+        import_rows(new=[unsaved("alice", id="u-1"), unsaved("bob", id="u-2", email="bob@example.org")])
 
         kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False}
         assert audited() == [
@@ -93,12 +93,12 @@ class TestNewPeople:
 
     def test_of_a_name_that_somebody_has_are_refused_with_all_the_others(self, alice: Person) -> None:
         with pytest.raises(IntegrityError):
-            import_rows(new=[from_there("bob"), from_there("ALICE")])
+            import_rows(new=[unsaved("bob"), unsaved("ALICE")])
 
 
 class TestChangedPeople:
     def test_become_what_they_are_to_be(self) -> None:
-        alice = here("alice", email="alice@example.org")
+        alice = imported("alice", email="alice@example.org")
 
         earlier = LONG_AGO - timedelta(days=1)
         import_rows(
@@ -115,7 +115,7 @@ class TestChangedPeople:
         assert (alice.password, alice.is_active, alice.created_at) == (ANOTHER_HASH, False, earlier)
 
     def test_keep_what_is_not_told_of_them_there(self) -> None:
-        alice = here("alice")
+        alice = imported("alice")
         services.update_user(actor=OPERATOR, user_id=alice.id, changes={"is_staff": True, "is_superuser": True})
         seen_at = LONG_AGO + timedelta(days=1)
         User.objects.update(last_login=seen_at)
@@ -126,7 +126,7 @@ class TestChangedPeople:
         assert (alice.is_staff, alice.is_superuser, alice.last_login) == (True, True, seen_at)
 
     def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
-        alice, bob = here("alice", email="alice@example.org"), here("bob")
+        alice, bob = imported("alice", email="alice@example.org"), imported("bob")
 
         import_rows(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
 
@@ -136,15 +136,15 @@ class TestChangedPeople:
         ]
 
     def test_leave_no_password_in_the_audit_log(self) -> None:
-        alice = here("alice")
+        alice = imported("alice")
 
-        import_rows(new=[from_there("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
+        import_rows(new=[unsaved("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
 
         assert [action for action, *_rest in audited()] == ["user.import", "user.import", "user.password"]
         assert "$2b$" not in json.dumps(audited())
 
     def test_may_swap_their_names_and_addresses(self) -> None:
-        alice, bob = here("alice", email="alice@example.org"), here("bob", email="bob@example.org")
+        alice, bob = imported("alice", email="alice@example.org"), imported("bob", email="bob@example.org")
 
         import_rows(
             rows=[
@@ -160,7 +160,7 @@ class TestChangedPeople:
         }
 
     def test_keep_a_password_that_was_changed_since_they_were_read(self) -> None:
-        alice = here("alice")
+        alice = imported("alice")
         row = changed(alice, email="new@example.org")
         services.set_password(actor=OPERATOR, user=alice, password="chosen meanwhile")
 
@@ -171,7 +171,7 @@ class TestChangedPeople:
         assert stored.check_password("chosen meanwhile")
 
     def test_are_left_out_where_they_were_deleted_since_they_were_read(self) -> None:
-        alice, bob = here("alice"), here("bob")
+        alice, bob = imported("alice"), imported("bob")
         rows = [changed(alice, name="Alicia"), changed(bob, name="Robert")]
         services.delete_user(actor=OPERATOR, user_id=alice.pk)
 
@@ -180,7 +180,7 @@ class TestChangedPeople:
         assert [user.username for user in User.objects.all()] == ["Robert"]
 
     def test_may_pass_their_addresses_on(self) -> None:
-        alice, bob = here("alice", email="a@example.org"), here("bob")
+        alice, bob = imported("alice", email="a@example.org"), imported("bob")
 
         import_rows(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
 
@@ -190,7 +190,7 @@ class TestChangedPeople:
 class TestSessions:
     @pytest.mark.parametrize("what", [{"password": ANOTHER_HASH}, {"is_active": False}])
     def test_end_with_the_old_password_and_with_deactivation(self, what: dict[str, Any]) -> None:
-        alice, bob = here("alice"), here("bob")
+        alice, bob = imported("alice"), imported("bob")
         tokens = [signed_in(alice), signed_in(alice)]
         bobs = signed_in(bob)
 
@@ -202,7 +202,7 @@ class TestSessions:
 
     @pytest.mark.parametrize("what", [{"name": "Alicia"}, {"email": "new@example.org"}, {"created_at": LONG_AGO}, {}])
     def test_go_on_with_any_other_change(self, what: dict[str, Any]) -> None:
-        alice = here("alice")
+        alice = imported("alice")
         token = signed_in(alice)
 
         import_rows(rows=[changed(alice, **what)])
@@ -210,7 +210,7 @@ class TestSessions:
         assert is_signed_in(token)
 
     def test_do_not_come_back_when_somebody_becomes_active_again(self) -> None:
-        alice = here("alice", is_active=False)
+        alice = imported("alice", is_active=False)
 
         import_rows(rows=[changed(alice, is_active=True)])
 

@@ -1,4 +1,4 @@
-"""Whose keys one gets to see, and in which order (CONTRACT.md sections 2 and 3)."""
+"""Access to keys, and their order in lists (CONTRACT.md sections 2 and 3)."""
 
 from __future__ import annotations
 

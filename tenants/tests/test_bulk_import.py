@@ -27,7 +27,7 @@ SECRET = "sk-of-the-tenant"
 
 
 def defaults(api_key: str = SECRET, **others: Any) -> dict[str, Any]:
-    """A tenant config whose defaults for agents hold a secret."""
+    """Return a tenant config with a secret in its agent defaults."""
     provider = {"name": "mine", "api_key": api_key}
     return {
         "agent_defaults": {"config_overrides": {"model": {"api_providers": [provider]}}},
@@ -35,8 +35,8 @@ def defaults(api_key: str = SECRET, **others: Any) -> dict[str, Any]:
     }
 
 
-def from_there(name: str, *, owner: User | None = None, **fields: Any) -> Tenant:
-    """A tenant as it is to be here, not stored."""
+def unsaved(name: str, *, owner: User | None = None, **fields: Any) -> Tenant:
+    """Return an unsaved tenant to import."""
     owner_id = None if owner is None else owner.pk
     given = {"tenant_type": "enterprise", "created_at": LONG_AGO, "updated_at": LONG_AGO, **fields}
     tenant = Tenant(owner_id=owner_id, owner_scope=owner_id or "", **given)
@@ -48,9 +48,9 @@ def import_rows(*, new: Sequence[Tenant] = (), rows: Sequence[Wanted[Tenant]] = 
     import_tenants(actor=OPERATOR, new=new, changed=rows)
 
 
-def here(name: str, **fields: Any) -> Tenant:
-    """A tenant that was taken over before, of which nothing is told any more."""
-    tenant = from_there(name, **fields)
+def imported(name: str, **fields: Any) -> Tenant:
+    """Import a tenant, and clear the audit log, feed and invalidations."""
+    tenant = unsaved(name, **fields)
     import_rows(new=[tenant])
     for told in (AuditEntry, Change, Invalidation):
         told.objects.all().delete()
@@ -58,7 +58,7 @@ def here(name: str, **fields: Any) -> Tenant:
 
 
 def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
-    """A stored tenant, and what it is to become: there, secrets are in clear."""
+    """Return a stored tenant with its target, whose secrets are in clear."""
     row = Tenant.objects.select_related("owner").get(pk=tenant.pk)
     same: dict[str, Any] = {
         field: getattr(row, field)
@@ -68,7 +68,7 @@ def changed(tenant: Tenant, **wanted: Any) -> Wanted[Tenant]:
     if row.tenant_config and "agent_defaults" in row.tenant_config:
         same["tenant_config"] = {**row.tenant_config, "agent_defaults": opened(row.tenant_config["agent_defaults"])}
     name, owner = wanted.pop("name", row.tenant_name), wanted.pop("owner", row.owner)
-    return Wanted(row, from_there(name, owner=owner, id=row.id, **{**same, **wanted}))
+    return Wanted(row, unsaved(name, owner=owner, id=row.id, **{**same, **wanted}))
 
 
 def opened_config(tenant: Tenant) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def audited() -> list[tuple[str, str, Any, Any]]:
 
 
 class TestNewTenants:
-    def test_are_stored_as_they_are(self, alice: Person) -> None:
+    def test_new_rows_are_stored_unchanged(self, alice: Person) -> None:
         fields = {
             "description": "Rockets",
             "contact_email": "info@acme.example",
@@ -102,7 +102,7 @@ class TestNewTenants:
             "updated_at": LONG_AGO + timedelta(days=1),
         }
 
-        import_rows(new=[from_there("ACME", owner=alice.user, id="t-1", **fields), from_there("Other")])
+        import_rows(new=[unsaved("ACME", owner=alice.user, id="t-1", **fields), unsaved("Other")])
 
         stored = Tenant.objects.get(pk="t-1")
         assert (stored.tenant_name, stored.name_folded) == ("ACME", "acme")
@@ -112,8 +112,8 @@ class TestNewTenants:
         other = Tenant.objects.get(tenant_name="Other")
         assert (other.owner_id, other.owner_scope, other.tenant_config) == (None, "", None)
 
-    def test_have_their_owners_for_members(self, alice: Person) -> None:
-        acme, nobodys = from_there("Acme", owner=alice.user), from_there("Nobody's")
+    def test_owners_of_new_tenants_become_members(self, alice: Person) -> None:
+        acme, nobodys = unsaved("Acme", owner=alice.user), unsaved("Nobody's")
 
         import_rows(new=[acme, nobodys])
 
@@ -121,8 +121,8 @@ class TestNewTenants:
         assert Membership.objects.get(tenant=acme).created_at == LONG_AGO
         assert alice.client.get(f"/api/v1/tenants/{acme.id}").status_code == 200
 
-    def test_leave_an_audit_row_each(self) -> None:
-        import_rows(new=[from_there("Acme", id="t-1"), from_there("Other", id="t-2", status="inactive")])
+    def test_each_new_row_is_audited(self) -> None:
+        import_rows(new=[unsaved("Acme", id="t-1"), unsaved("Other", id="t-2", status="inactive")])
 
         (acme, other) = audited()
         assert acme[:3] == ("tenant.import", "t-1", None)
@@ -139,8 +139,8 @@ class TestNewTenants:
         }
         assert (other[1], other[3]["status"]) == ("t-2", "inactive")
 
-    def test_have_their_secrets_sealed_and_tell_none(self) -> None:
-        acme = from_there("Acme", tenant_config=defaults(plan="gold"))
+    def test_secrets_of_new_rows_are_sealed_and_not_audited(self) -> None:
+        acme = unsaved("Acme", tenant_config=defaults(plan="gold"))
 
         import_rows(new=[acme])
 
@@ -149,16 +149,16 @@ class TestNewTenants:
         assert opened_config(acme) == defaults(plan="gold")
         assert audited()[0][3]["tenant_config"] == defaults(MASK, plan="gold")
 
-    def test_of_a_name_that_the_owner_has_already_are_refused(self, alice: Person) -> None:
-        here("Acme", owner=alice.user)
+    def test_new_tenant_with_a_taken_name_is_refused(self, alice: Person) -> None:
+        imported("Acme", owner=alice.user)
 
         with pytest.raises(IntegrityError):
-            import_rows(new=[from_there("acme", owner=alice.user)])
+            import_rows(new=[unsaved("acme", owner=alice.user)])
 
 
 class TestChangedTenants:
-    def test_become_what_they_are_to_be(self, alice: Person) -> None:
-        acme = here("Acme", owner=alice.user, tenant_config={"plan": "gold"}, contact_email="info@acme.example")
+    def test_changed_rows_are_updated(self, alice: Person) -> None:
+        acme = imported("Acme", owner=alice.user, tenant_config={"plan": "gold"}, contact_email="info@acme.example")
         fields: dict[str, Any] = {
             "description": "Rockets",
             "contact_email": None,
@@ -175,8 +175,8 @@ class TestChangedTenants:
         assert {field: getattr(stored, field) for field in fields} == fields
         assert (stored.tenant_name, stored.name_folded, stored.owner_id) == ("ACME Inc.", "acme inc.", alice.user.id)
 
-    def test_keep_the_limits_that_they_were_given_here(self) -> None:
-        acme = here("Acme")
+    def test_limits_set_here_are_kept(self) -> None:
+        acme = imported("Acme")
         quota = {"limit": 100, "period": "day"}
         services.update_tenant(actor=OPERATOR, tenant=acme, changes={"quota": quota})
 
@@ -185,8 +185,8 @@ class TestChangedTenants:
         acme.refresh_from_db()
         assert (acme.quota, acme.description) == (quota, "Rockets")
 
-    def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
-        acme, other = here("Acme"), here("Other", tenant_config={"plan": "gold"})
+    def test_audit_row_has_only_the_changed_fields(self) -> None:
+        acme, other = imported("Acme"), imported("Other", tenant_config={"plan": "gold"})
 
         import_rows(rows=[changed(acme, status="suspended"), changed(other, name="Another", tenant_config=None)])
 
@@ -200,31 +200,31 @@ class TestChangedTenants:
             ),
         ]
 
-    def test_may_swap_their_names(self, alice: Person) -> None:
-        acme, other = here("Acme", owner=alice.user), here("Other", owner=alice.user)
+    def test_changed_rows_may_swap_their_names(self, alice: Person) -> None:
+        acme, other = imported("Acme", owner=alice.user), imported("Other", owner=alice.user)
 
         import_rows(rows=[changed(acme, name="OTHER"), changed(other, name="Acme")])
 
         names = dict(Tenant.objects.filter(pk__in=[acme.id, other.id]).values_list("id", "name_folded"))
         assert names == {acme.id: "other", other.id: "acme"}
 
-    def test_of_one_name_may_swap_their_owners(self, alice: Person, charlie: Person) -> None:
-        hers, his = here("Acme", owner=alice.user), here("ACME", owner=charlie.user)
+    def test_tenants_of_one_name_may_swap_their_owners(self, alice: Person, charlie: Person) -> None:
+        hers, his = imported("Acme", owner=alice.user), imported("ACME", owner=charlie.user)
 
         import_rows(rows=[changed(hers, owner=charlie.user), changed(his, owner=alice.user)])
 
         owners = dict(Tenant.objects.filter(pk__in=[hers.id, his.id]).values_list("id", "owner_scope"))
         assert owners == {hers.id: charlie.user.id, his.id: alice.user.id}
 
-    def test_are_told_to_whoever_remembers_their_keys(self) -> None:
-        acme, other = here("Acme"), here("Other")
+    def test_changed_tenants_are_invalidated(self) -> None:
+        acme, other = imported("Acme"), imported("Other")
 
         import_rows(rows=[changed(acme, status="suspended")])
 
         assert [subject for _epoch, subject in Invalidation.objects.values_list("epoch", "subject")] == [acme.id]
         assert other.id not in [subject for _kind, subject, _tenant in feed()]
 
-    def test_that_are_suspended_let_none_of_their_keys_in(self, alice: Person, internal: Any) -> None:
+    def test_keys_of_a_suspended_tenant_are_refused(self, alice: Person, internal: Any) -> None:
         secret = make_key(make_agent(alice.tenant)).secret
 
         import_rows(rows=[changed(alice.tenant, status="suspended")])
@@ -234,8 +234,8 @@ class TestChangedTenants:
 
 
 class TestOwners:
-    def test_a_new_one_is_an_owner_and_the_former_no_member_any_more(self, alice: Person, charlie: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_new_owner_replaces_the_former_owners_membership(self, alice: Person, charlie: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
 
         import_rows(rows=[changed(acme, owner=charlie.user)])
 
@@ -246,8 +246,8 @@ class TestOwners:
             ("tenant.import", acme.id, {"owner_id": alice.user.id}, {"owner_id": charlie.user.id}),
         ]
 
-    def test_one_who_was_a_member_becomes_an_owner(self, alice: Person, charlie: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_member_who_becomes_the_owner_gets_the_role(self, alice: Person, charlie: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
         join(charlie, acme)
 
         import_rows(rows=[changed(acme, owner=charlie.user)])
@@ -255,15 +255,15 @@ class TestOwners:
         assert roles(acme) == {"charlie": "owner"}
 
     def test_other_members_stay(self, alice: Person, bob: Person, charlie: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+        acme = imported("Acme", owner=alice.user)
         join(bob, acme)
 
         import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"bob": "member", "charlie": "owner"}
 
-    def test_without_one_nobody_is_left(self, alice: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_removed_owner_is_no_member(self, alice: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
 
         import_rows(rows=[changed(acme, owner=None)])
 
@@ -271,8 +271,8 @@ class TestOwners:
         acme.refresh_from_db()
         assert (acme.owner_id, acme.owner_scope) == (None, "")
 
-    def test_with_any_other_change_they_stay_with_what_they_were_made_here(self, alice: Person, bob: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_other_changes_keep_the_memberships(self, alice: Person, bob: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
         join(bob, acme, Role.OWNER)
 
         import_rows(rows=[changed(acme, name="ACME Inc.")])
@@ -282,8 +282,8 @@ class TestOwners:
 
 
 class TestAgentDefaults:
-    def test_that_changed_are_sealed_numbered_and_told_of(self) -> None:
-        acme = here("Acme", tenant_config=defaults("sk-old"))
+    def test_changed_defaults_are_sealed_numbered_and_published(self) -> None:
+        acme = imported("Acme", tenant_config=defaults("sk-old"))
 
         import_rows(rows=[changed(acme, tenant_config=defaults("sk-new"))])
 
@@ -294,8 +294,8 @@ class TestAgentDefaults:
         assert feed() == [("tenant", acme.id, acme.id)]
         assert [entry.epoch for entry in Change.objects.all()] == [acme.defaults_revision]
 
-    def test_that_changed_leave_no_secret_in_the_audit_log(self) -> None:
-        acme = here("Acme", tenant_config=defaults("sk-old"))
+    def test_changed_defaults_leave_no_secret_in_the_audit_log(self) -> None:
+        acme = imported("Acme", tenant_config=defaults("sk-old"))
 
         import_rows(rows=[changed(acme, tenant_config=defaults("sk-new", plan="gold"))])
 
@@ -305,8 +305,8 @@ class TestAgentDefaults:
             {"tenant_config": defaults(MASK, plan="gold")},
         )
 
-    def test_that_are_the_same_stay_sealed_as_they_were(self) -> None:
-        acme = here("Acme", tenant_config=defaults())
+    def test_unchanged_defaults_keep_their_seal(self) -> None:
+        acme = imported("Acme", tenant_config=defaults())
         before = Tenant.objects.get(pk=acme.id)
 
         import_rows(rows=[changed(acme, description="Rockets", tenant_config=defaults())])
@@ -316,8 +316,8 @@ class TestAgentDefaults:
         assert feed() == []
         assert audited() == [("tenant.import", acme.id, {"description": None}, {"description": "Rockets"})]
 
-    def test_that_are_gone_are_told_of(self) -> None:
-        acme = here("Acme", tenant_config=defaults())
+    def test_removed_defaults_are_published(self) -> None:
+        acme = imported("Acme", tenant_config=defaults())
 
         import_rows(rows=[changed(acme, tenant_config={"plan": "gold"})])
 
@@ -326,8 +326,8 @@ class TestAgentDefaults:
         assert acme.defaults_revision == epoch.current()
         assert feed() == [("tenant", acme.id, acme.id)]
 
-    def test_several_changed_tenants_have_the_epoch_of_their_change(self) -> None:
-        acme, other, third = here("Acme"), here("Other"), here("Third")
+    def test_changed_tenants_store_the_epoch_of_their_change(self) -> None:
+        acme, other, third = imported("Acme"), imported("Other"), imported("Third")
 
         import_rows(
             rows=[
