@@ -135,13 +135,13 @@ def _remove_from_others(keys: Sequence[ImportedKey]) -> None:
 
 def _store_secrets(keys: Sequence[ImportedKey]) -> None:
     _remove_from_others(keys)
-    version = digests.current_version()
+    pepper_id = digests.current_version()
     KeySecret.objects.bulk_create(
         (
             KeySecret(
                 key_id=imported.key.pk,
-                digest=digests.digest(imported.secret, version),
-                secret_version=version,
+                digest=digests.digest(imported.secret, pepper_id),
+                pepper_id=pepper_id,
                 hint=keyformat.parse(imported.secret).hint,
                 created_at=imported.key.created_at,
             )

@@ -108,7 +108,8 @@ class KeySecret(models.Model):
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
     digest = ExactCharField(max_length=64)
-    secret_version = models.PositiveSmallIntegerField()
+    # Which of the configured peppers the digest is under. The column keeps its name for the previous version of maim.
+    pepper_id = models.PositiveSmallIntegerField(db_column="secret_version")
     hint = ExactCharField(max_length=4)
     created_at = models.DateTimeField(default=timezone.now)
     # For a secret that was rotated out: the end of its grace period, and its last use.

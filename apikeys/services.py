@@ -173,11 +173,11 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
 def _add_secret(key: ApiKey) -> str:
     """Store a new secret of the key, as a digest, and return it in clear."""
     secret = keyformat.generate(key.tenant_id, key.agent_id)
-    version = digests.current_version()
+    pepper_id = digests.current_version()
     row = KeySecret.objects.create(
         key=key,
-        digest=digests.digest(secret, version),
-        secret_version=version,
+        digest=digests.digest(secret, pepper_id),
+        pepper_id=pepper_id,
         hint=keyformat.parse(secret).hint,
     )
     key.current_secret, key.previous_secrets = row, []

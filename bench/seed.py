@@ -52,7 +52,7 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
             KeySecret(
                 key=key,
                 digest=digests.digest(secret, version),
-                secret_version=version,
+                pepper_id=version,
                 hint=keyformat.parse(secret).hint,
             )
         )

@@ -150,7 +150,7 @@ class TestNewKeys:
         import_rows(new=[known])
 
         (secret,) = secrets_of(known)
-        assert (secret.secret_version, secret.created_at, secret.expires_at) == (2, LONG_AGO, None)
+        assert (secret.pepper_id, secret.created_at, secret.expires_at) == (2, LONG_AGO, None)
         assert secret.hint == keyformat.parse(known.secret).hint
         assert known.secret not in json.dumps(list(KeySecret.objects.values()), default=str)
 
@@ -343,7 +343,7 @@ class TestSecrets:
 
         import_rows(rows=[changed(known, description="changed")])
 
-        assert [secret.secret_version for secret in secrets_of(known)] == [1]
+        assert [secret.pepper_id for secret in secrets_of(known)] == [1]
         assert code_of(known.secret) == VALID
 
     def test_that_were_rotated_out_here_stay_out(self, agent: Agent) -> None:

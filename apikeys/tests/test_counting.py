@@ -173,7 +173,7 @@ class TestSecrets:
     def test_uses_of_one_that_was_rotated_out_are_its_and_the_keys(self, counter: UseCounter, key: KeyFacts) -> None:
         row = ApiKey.unscoped.get(pk=key.key_id)
         current = KeySecret.objects.get(key=row)
-        old = KeySecret.objects.create(key=row, digest="old", secret_version=1, hint="0000", expires_at=MIDNIGHT)
+        old = KeySecret.objects.create(key=row, digest="old", pepper_id=1, hint="0000", expires_at=MIDNIGHT)
 
         counter.count(known(row, old), NOON)
         counter.count(key, NOON + timedelta(seconds=5))

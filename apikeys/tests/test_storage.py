@@ -58,7 +58,7 @@ def test_digest_is_an_hmac_under_the_newest_pepper(alice: Person, settings: Any)
 
     row = KeySecret.objects.get()
     assert row.digest == hmac.new(NEW.encode(), secret.encode(), hashlib.sha256).hexdigest()
-    assert row.secret_version == 2
+    assert row.pepper_id == 2
     assert row.hint == keyformat.parse(secret).random[-4:]
 
 
@@ -91,7 +91,7 @@ def test_imported_key_is_good_beside_newer_ones(alice: Person, internal: Surface
     assert not is_good(internal, old)
 
     version = digests.current_version()
-    KeySecret.objects.create(key=issued.key, digest=digests.digest(old, version), secret_version=version, hint="cdef")
+    KeySecret.objects.create(key=issued.key, digest=digests.digest(old, version), pepper_id=version, hint="cdef")
 
     assert is_good(internal, old)
     assert is_good(internal, issued.secret)

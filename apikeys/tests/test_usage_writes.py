@@ -47,9 +47,7 @@ def counts() -> dict[tuple[str, date], int]:
 
 def rotated_out(key: ApiKey) -> KeySecret:
     """An old secret of a key, within its grace."""
-    return KeySecret.objects.create(
-        key=key, digest=f"old one of {key.id}", secret_version=1, hint="0000", expires_at=NOON
-    )
+    return KeySecret.objects.create(key=key, digest=f"old one of {key.id}", pepper_id=1, hint="0000", expires_at=NOON)
 
 
 def test_keys_agents_and_tenants_get_what_is_theirs(scene: Scene, charlie: Person) -> None:
