@@ -8,9 +8,9 @@ from copy import copy
 
 from django.db.models import F
 
+from accounts.fields import USER_FIELDS
 from accounts.hashers import FormerPasswordHasher
 from accounts.models import TokenSession, User
-from accounts.services import audit_state
 from core import audit
 from core.actor import Actor
 from core.audit import AuditChange
@@ -47,12 +47,13 @@ def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[Wanted[
     leaving = [stored.pk for stored, wanted in rows if stored.is_active and not wanted.is_active]
     User.objects.filter(pk__in=leaving).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*changing, *leaving]).delete()
-    before = [audit_state(stored) for stored, _wanted in rows]
+    before = [USER_FIELDS.audit_state(stored) for stored, _wanted in rows]
     overwrite(rows, IMPORTED_FIELDS, unique=[["username_folded"], ["email_folded"]])
     User.objects.bulk_create(new, batch_size=500)  # after updating: a new row may reuse a name that an update freed
-    recorded = [AuditChange(user.id, None, after=audit_state(user)) for user in new]
+    recorded = [AuditChange(user.id, None, after=USER_FIELDS.audit_state(user)) for user in new]
     recorded += [
-        AuditChange(row.stored.id, None, was, audit_state(row.stored)) for row, was in zip(rows, before, strict=True)
+        AuditChange(row.stored.id, None, was, USER_FIELDS.audit_state(row.stored))
+        for row, was in zip(rows, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)
     audit.record_all(actor=actor, action="user.password", changes=[AuditChange(user_id, None) for user_id in changing])

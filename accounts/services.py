@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle, tokens
+from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import TokenSession, User
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
@@ -44,17 +44,6 @@ class BadCredentials(Invalid):
     def __init__(self) -> None:
         sentence = _("Incorrect username or password")
         super().__init__({"body": [sentence]}, detail=sentence)
-
-
-def audit_state(user: User) -> dict[str, Any]:
-    """What the audit log keeps of a user."""
-    return {
-        "username": user.username,
-        "email": user.email,
-        "is_active": user.is_active,
-        "is_staff": user.is_staff,
-        "is_superuser": user.is_superuser,
-    }
 
 
 def check_registration(*, username: str, address: str) -> None:
@@ -124,30 +113,31 @@ def add_user(*, actor: Actor, user: User) -> None:
     """Stores what `new_user` made; raises Invalid for a taken username or e-mail."""
     with unique_or(_DUPLICATES):
         user.save(force_insert=True)
-    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=audit_state(user))
+    audit.record(
+        actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=USER_FIELDS.audit_state(user)
+    )
 
 
 @transactional
-def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> User:
+def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     """Changes any of `email`, `is_active`, `is_staff`, `is_superuser`; deactivation ends all sessions.
 
     Raises Invalid for a bad or taken e-mail.
     """
     user = _lock_user(user_id)
-    before = audit_state(user)
+    before = USER_FIELDS.audit_state(user)
     if "email" in changes and changes["email"] != user.email:
         if errors := _email_errors(changes["email"]):
             raise Invalid(errors)
         user.set_email(changes["email"])
-    for flag in ("is_active", "is_staff", "is_superuser"):
-        setattr(user, flag, changes.get(flag, getattr(user, flag)))
-    after = audit_state(user)
+    USER_FIELDS.assign(user, changes, skip=("email",))
+    after = USER_FIELDS.audit_state(user)
     if after == before:
         return user
     if before["is_active"] and not user.is_active:
         user.deactivations += 1
     with unique_or(_DUPLICATES):
-        user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser", "deactivations"])
+        user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "deactivations"])
     if not user.is_active:
         _end_sessions(user)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
@@ -158,7 +148,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
 def delete_user(*, actor: Actor, user_id: str) -> None:
     """Removes a user who owns no tenant; raises django.db.models.ProtectedError for one who does."""
     user = _lock_user(user_id)
-    before = audit_state(user)
+    before = USER_FIELDS.audit_state(user)
     user.delete()
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
 

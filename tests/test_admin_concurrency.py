@@ -56,7 +56,7 @@ class Case:
     here: tuple[str, Any]
 
 
-def change_user(row: User, changes: dict[str, Any]) -> object:
+def change_user(row: User, changes: Any) -> object:
     return accounts.update_user(actor=OPERATOR, user_id=row.pk, changes=changes)
 
 
