@@ -17,9 +17,9 @@ from core.audit import AuditChange
 from core.db import Wanted, overwrite, transactional
 
 IMPORTED_FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
-# Each step of the cost doubles the time of a sign-in; the systems before used 12.
+# Each step of the cost doubles the time of a sign-in; the old systems used 12.
 _MAX_COST = 15
-# Of a salt's last character only two bits count; one with others set, bcrypt refuses to hash with.
+# Only two bits of a salt's last character count; bcrypt refuses a hash in which others are set.
 _BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 
 

@@ -1,4 +1,4 @@
-"""Taking over the agents of another system, with their config, plugin settings and heartbeats."""
+"""Bulk import of agents from another system, with their config, plugin settings and heartbeats."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
 def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:
     """Return the tenant if the actor has this access to it.
 
-    Raise TenantNotFound, Forbidden if the person's role does not allow it, and TenantReadOnly if the tenant is
-    suspended.
+    Raise TenantNotFound, Forbidden if the person's role does not allow it, and TenantReadOnly for a person's write to
+    a suspended tenant.
     """
     if actor.is_trusted:
         tenant = Tenant.objects.filter(pk=tenant_id).first()

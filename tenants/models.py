@@ -30,9 +30,9 @@ class TenantStatus(models.TextChoices):
 
 
 class Tenant(NamedModel, Limited, Revised):
-    """An owner of agents and keys. Names are unique per owner, and among tenants without one.
+    """The person or organisation that agents and API keys belong to.
 
-    Its fields are declared in tenants.fields.
+    Names are unique per owner, and among tenants without one. Its fields are declared in tenants.fields.
     """
 
     name_field = "tenant_name"
