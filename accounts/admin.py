@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services
+from accounts.fields import USER_FIELDS
 from accounts.models import User
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
@@ -60,7 +61,7 @@ class UserAdmin(OperatorAdmin):
     search_fields = ("username_folded", "email_folded", "id")
     add_form = NewUserForm
     add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
-    fields = ("id", "username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
+    fields = ("id", *USER_FIELDS.names, "created_at", "last_login")
     readonly_fields = ("id", "username", "created_at", "last_login")
     exclude = ("password",)  # the model's hash is never shown nor overwritten with plain text
     change_form_template = "accounts/admin/user.html"
@@ -76,7 +77,7 @@ class UserAdmin(OperatorAdmin):
             superuser=values["is_superuser"],
         )
 
-    def change(self, actor: Actor, row: User, changes: dict[str, Any]) -> None:
+    def change(self, actor: Actor, row: User, changes: Any) -> None:
         services.update_user(actor=actor, user_id=row.pk, changes=changes)
 
     def delete(self, actor: Actor, row: User) -> None:

@@ -8,16 +8,16 @@ from copy import copy
 
 from django.db.models import F
 
+from accounts.fields import USER_FIELDS
 from accounts.hashers import FormerPasswordHasher
 from accounts.models import TokenSession, User
-from accounts.services import audit_state
 from core import audit
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional
 
-FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
-# Each step of the cost doubles the time of a sign-in; the systems before used 12.
+IMPORTED_FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
+# Each step of the cost doubles the time of a sign-in; the old systems used 12.
 _MAX_COST = 15
 # Only two bits of a salt's last character count. bcrypt refuses a salt in which others are set.
 _BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
@@ -40,20 +40,20 @@ def is_former(password: str) -> bool:
 def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpdate[User]]) -> None:
     """Store new users, whose names must be free by then, and overwrite existing ones.
 
-    A changed password and a deactivation end all sessions.
+    A changed password and a deactivation end all sessions of the user.
     """
     rows = _lock(changed)
     with_new_password = [existing.pk for existing, target in rows if existing.password != target.password]
     deactivated = [existing.pk for existing, target in rows if existing.is_active and not target.is_active]
     User.objects.filter(pk__in=deactivated).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*with_new_password, *deactivated]).delete()
-    before = [audit_state(existing) for existing, _target in rows]
-    bulk_overwrite(rows, FIELDS, unique=[["username_folded"], ["email_folded"]])
+    before = [USER_FIELDS.audit_state(existing) for existing, _target in rows]
+    bulk_overwrite(rows, IMPORTED_FIELDS, unique=[["username_folded"], ["email_folded"]])
     # Insert after updating: a new row may reuse a name that an update freed.
     User.objects.bulk_create(new, batch_size=500)
-    recorded = [AuditChange(user.id, None, after=audit_state(user)) for user in new]
+    recorded = [AuditChange(user.id, None, after=USER_FIELDS.audit_state(user)) for user in new]
     recorded += [
-        AuditChange(row.existing.id, None, was, audit_state(row.existing))
+        AuditChange(row.existing.id, None, was, USER_FIELDS.audit_state(row.existing))
         for row, was in zip(rows, before, strict=True)
     ]
     audit.record_all(actor=actor, action="user.import", changes=recorded)

@@ -1,4 +1,4 @@
-"""The one gate to agents. A stranger's agent and a missing one are the same AgentNotFound."""
+"""Access to agents. An agent in another person's tenant and a missing one both raise AgentNotFound."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tenants.models import Tenant
 
 
 def agents_for(actor: Actor) -> QuerySet[Agent]:
-    """The agents the actor may see, newest first."""
+    """Return the agents that the actor may read, newest first."""
     rows = Agent.unscoped.all() if actor.is_trusted else Agent.objects.in_tenants(tenant_ids_for(actor))
     return rows.order_by("-created_at", "-id")
 
 
 def get_agent(actor: Actor, agent_id: str, access: Access) -> Agent:
-    """The agent, with its tenant, if the actor has `access` in its tenant.
+    """Return the agent with its tenant, if the actor has this access to the tenant.
 
-    Raises AgentNotFound, Forbidden, TenantReadOnly.
+    Raise AgentNotFound, Forbidden, and TenantReadOnly.
     """
     rows = Agent.unscoped.select_related("tenant") if actor.is_trusted else Agent.unscoped.all()
     agent = rows.filter(pk=agent_id).first()
@@ -33,8 +33,10 @@ def get_agent(actor: Actor, agent_id: str, access: Access) -> Agent:
 
 
 def check_agent(actor: Actor, tenant_id: str, access: Access) -> None:
-    """Raises as `get_agent` for an agent of this tenant, of which its caller needs no more; without a query for
-    whom every tenant is open to."""
+    """Raise what `get_agent` would for an agent of this tenant, without loading it.
+
+    Cost no query for trusted actors.
+    """
     if not actor.is_trusted:
         _tenant_of_agent(actor, tenant_id, access)
 

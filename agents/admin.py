@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from agent_config.secrets import masked
 from agents import services
 from agents.access import agents_for
+from agents.fields import AGENT_FIELDS, TEMPLATE_FIELDS, AgentSettings
 from agents.models import Agent, ConfigVersion, Template
 from agents.serializers.agents import AgentUpdateRequest
 from agents.serializers.configs import TemplateUpdateRequest
@@ -44,7 +45,7 @@ def _template_id_field(label: Any, help_text: Any) -> forms.CharField:
 
 
 class AgentForm(ServiceForm):
-    # Not the foreign key's own field, which takes no id that names nothing.
+    # The foreign key's own form field would refuse an id that names no template.
     template_id = _template_id_field(_("Template"), _("An id that names no template is kept and means nothing."))
     strict = StrictField()
 
@@ -61,7 +62,7 @@ class AgentForm(ServiceForm):
 
 
 class AgentChangeForm(AgentForm, ChangeForm):
-    # The config itself is in the versions.
+    # The audit log has the version's number; the config itself is in the versions.
     audit_keys = {"config": "config_version"}
 
 
@@ -74,22 +75,8 @@ class AgentAdmin(ConfigAdmin):
     raw_id_fields = ("tenant",)
     add_form = AgentForm
     form = AgentChangeForm
-    add_fields = ("tenant", "name", "description", "template_id", "config", "tags", "rate_limit", "quota")
-    fields = (
-        "id",
-        "tenant",
-        "name",
-        "description",
-        "template_id",
-        "status",
-        "config",
-        "config_version",
-        "tags",
-        "rate_limit",
-        "quota",
-        "created_at",
-        "updated_at",
-    )
+    add_fields = ("tenant", "name", *AgentSettings.__annotations__)
+    fields = ("id", "tenant", *AGENT_FIELDS.names, "created_at", "updated_at")
     readonly_fields = ("id", "tenant", "config_version", "created_at", "updated_at")
     change_form_template = "agents/admin/agent.html"
     body = AgentUpdateRequest
@@ -101,7 +88,7 @@ class AgentAdmin(ConfigAdmin):
     def create(self, actor: Actor, values: dict[str, Any]) -> Agent:
         return services.create_agent(actor=actor, **values)
 
-    def change(self, actor: Actor, row: Agent, changes: dict[str, Any]) -> Agent:
+    def change(self, actor: Actor, row: Agent, changes: Any) -> Agent:
         write = ConfigWrite(strict=changes.pop(STRICT))
         return services.update_agent(actor=actor, agent=row, changes=changes, config_write=write)
 
@@ -110,7 +97,7 @@ class AgentAdmin(ConfigAdmin):
 
 
 class _VersionList(ChangeList):
-    """The list of versions, which needs none of the documents; they are large."""
+    """The list of versions, without the documents, because they are large."""
 
     def get_queryset(self, *args: Any, **options: Any) -> QuerySet[ConfigVersion]:
         return super().get_queryset(*args, **options).defer("config", "patch")
@@ -118,7 +105,7 @@ class _VersionList(ChangeList):
 
 @admin.register(ConfigVersion)
 class ConfigVersionAdmin(ReadOnlyAdmin):
-    """What agents' configs were after each change, and the way back to one of them."""
+    """The versions of agents' configs, with an action to restore one."""
 
     list_display = ("number", "agent", "agent_id", "author", "note", "created_at")
     list_select_related = ("agent",)
@@ -176,15 +163,15 @@ class TemplateAdmin(ConfigAdmin):
     raw_id_fields = ("tenant",)
     add_form = NewTemplateForm
     form = TemplateChangeForm
-    add_fields = ("template_id", "tenant", "name", "description", "config")
-    fields = ("id", "tenant", "name", "description", "followers", "config", "created_at", "updated_at")
+    add_fields = ("template_id", "tenant", *TEMPLATE_FIELDS.changeable)
+    fields = ("id", "tenant", *TEMPLATE_FIELDS.changeable, "followers", "created_at", "updated_at")
     readonly_fields = ("id", "tenant", "followers", "created_at", "updated_at")
     body = TemplateUpdateRequest
     masks = {"config": masked}
 
     @admin.display(description=_("agents that use it"))
     def followers(self, template: Template) -> int:
-        """How many agents a change of the template changes."""
+        """Return how many agents use the template."""
         return templates.agents_of(template).count()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Template]:
@@ -193,7 +180,7 @@ class TemplateAdmin(ConfigAdmin):
     def create(self, actor: Actor, values: dict[str, Any]) -> Template:
         return templates.create_template(actor=actor, **values)
 
-    def change(self, actor: Actor, row: Template, changes: dict[str, Any]) -> Template:
+    def change(self, actor: Actor, row: Template, changes: Any) -> Template:
         strict = changes.pop(STRICT)
         return templates.update_template(actor=actor, template=row, changes=changes, strict=strict)
 

@@ -1,4 +1,4 @@
-"""Taking over the agents of another system, with their config, plugin settings and heartbeats."""
+"""Bulk import of agents from another system, with their config, plugin settings and heartbeats."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.db.models import Q, QuerySet
 
 from agent_config import secrets
 from agent_config.document import Config
+from agents.fields import AGENT_FIELDS, PLUGIN_FIELDS
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
-from agents.services import audit_state, config_versions
-from agents.services.plugins import audit_state as plugin_audit_state
+from agents.services import config_versions
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
@@ -19,30 +19,30 @@ from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_
 from core.models import FeedEntry
 from core.revisions import raise_revisions
 
-FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
-PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
-ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
+IMPORTED_FIELDS = ("name", "name_folded", "description", "template_id", "status", "created_at", "updated_at")
+IMPORTED_PLUGIN_FIELDS = ("enabled", "config", "created_at", "updated_at")
+IMPORTED_ACTIVITY_FIELDS = ("last_seen_at", "ttl_seconds", "expires_at")
 
 
 @transactional_and_propagated
-def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUpdate[Agent]]) -> None:
-    """Stores agents whose names were made distinct, and makes others what they are to be.
+def import_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUpdate[Agent]]) -> None:
+    """Insert the new agents, whose names are distinct, and update the changed ones.
 
-    Their configs went through `agent_config.bulk_import`, and are sealed here; one that is new is version 1.
+    Seal their configs, which went through `agent_config.bulk_import`. A new agent's config becomes version 1.
     """
-    before = [audit_state(stored) for stored, _wanted in changed]
+    before = [AGENT_FIELDS.audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
-    bulk_overwrite(changed, FIELDS, unique=[["name_folded"]])
+    bulk_overwrite(changed, IMPORTED_FIELDS, unique=[["name_folded"]])
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
-    Agent.unscoped.bulk_create(new)  # later, for they may have names that others give up
+    Agent.unscoped.bulk_create(new)  # after updating: a new row may reuse a name that an update freed
     ConfigVersion.unscoped.bulk_create(config_versions.version_of(agent, {}, actor=actor) for agent in new)
     by_tenant = defaultdict[str, list[str]](list)
     for agent in new:
         by_tenant[agent.tenant_id].append(agent.id)
     for tenant_id, ids in by_tenant.items():
         change_feed.publish(FeedEntry.Kind.AGENT, ids, tenant_id=tenant_id)
-    recorded = [AuditChange(agent.id, agent.tenant_id, after=audit_state(agent)) for agent in new]
+    recorded = [AuditChange(agent.id, agent.tenant_id, after=AGENT_FIELDS.audit_state(agent)) for agent in new]
     for (stored, wanted), was in zip(changed, before, strict=True):
         if not _set_config(stored, wanted.config, actor=actor) and (stored.template_id, stored.status) != (
             was["template_id"],
@@ -50,12 +50,12 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUpd
         ):
             change_feed.publish(FeedEntry.Kind.AGENT, [stored.id], tenant_id=stored.tenant_id)
         epoch.invalidate(stored.id)
-        recorded.append(AuditChange(stored.id, stored.tenant_id, was, audit_state(stored)))
+        recorded.append(AuditChange(stored.id, stored.tenant_id, was, AGENT_FIELDS.audit_state(stored)))
     audit.record_all(actor=actor, action="agent.import", changes=recorded)
 
 
 def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
-    """Gives an agent another config, as a new version; whether it is another."""
+    """Store a changed config as a new version, and return whether it changed."""
     before = stored.config
     config = secrets.sealed(wanted, before)
     if not audit.differ(secrets.comparable(before), secrets.comparable(config)):
@@ -67,23 +67,25 @@ def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
 
 
 @transactional
-def adopt_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[RowUpdate[PluginSetting]]) -> None:
-    """Store plugin settings, and make others what they are to be. Their secrets are sealed here."""
+def import_plugins(*, actor: Actor, new: Sequence[PluginSetting], changed: Sequence[RowUpdate[PluginSetting]]) -> None:
+    """Insert the new plugin settings, and update the changed ones. Seal their secrets."""
     for row in new:
         row.config = secrets.sealed(row.config, {})
     for stored, wanted in changed:
         wanted.config = secrets.sealed(wanted.config, stored.config)
     PluginSetting.unscoped.bulk_create(new)
-    before = [plugin_audit_state(stored) for stored, _wanted in changed]
+    before = [PLUGIN_FIELDS.audit_state(stored) for stored, _wanted in changed]
     raise_revisions([stored for stored, _wanted in changed])
-    bulk_overwrite(changed, PLUGIN_FIELDS)
-    recorded = [AuditChange(row.agent_id or row.tenant_id, row.tenant_id, after=plugin_audit_state(row)) for row in new]
+    bulk_overwrite(changed, IMPORTED_PLUGIN_FIELDS)
+    recorded = [
+        AuditChange(row.agent_id or row.tenant_id, row.tenant_id, after=PLUGIN_FIELDS.audit_state(row)) for row in new
+    ]
     recorded += [
         AuditChange(
             row.existing.agent_id or row.existing.tenant_id,
             row.existing.tenant_id,
             was,
-            plugin_audit_state(row.existing),
+            PLUGIN_FIELDS.audit_state(row.existing),
             identity=("agent_id", "plugin_name"),
         )
         for row, was in zip(changed, before, strict=True)
@@ -99,17 +101,17 @@ def plugins_of(owner: str, name: str) -> QuerySet[PluginSetting]:
 
 @transactional
 def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> None:
-    """Removes plugin settings by whose they are, an agent's or a tenant's id, and the plugin's name."""
+    """Delete plugin settings, each named by the id of its agent or tenant and the plugin's name."""
     recorded = []
     for owner, name in settings:
         for row in plugins_of(owner, name):
-            recorded.append(AuditChange(owner, row.tenant_id, before=plugin_audit_state(row)))
+            recorded.append(AuditChange(owner, row.tenant_id, before=PLUGIN_FIELDS.audit_state(row)))
             row.delete()
     audit.record_all(actor=actor, action="plugin.remove", changes=recorded)
 
 
 @transactional
-def adopt_activity(*, new: Sequence[AgentActivity], changed: Sequence[RowUpdate[AgentActivity]]) -> None:
-    """Stores heartbeats; of two of one agent the later counts. Measurements: no audit rows."""
+def import_activity(*, new: Sequence[AgentActivity], changed: Sequence[RowUpdate[AgentActivity]]) -> None:
+    """Store heartbeats, of each agent the latest. Write no audit rows, because these are measurements."""
     AgentActivity.unscoped.bulk_create(new)
-    bulk_overwrite([row for row in changed if row.target.last_seen_at > row.existing.last_seen_at], ACTIVITY_FIELDS)
+    bulk_overwrite([row for row in changed if row.target.last_seen_at > row.existing.last_seen_at], IMPORTED_ACTIVITY_FIELDS)

@@ -16,7 +16,7 @@ class AgentNameTaken(Conflict):
 
 
 class ForeignTemplate(Invalid):
-    """The template that is named is another tenant's."""
+    """The error for a template of another tenant."""
 
     def __init__(self) -> None:
         super().__init__({"template_id": [_("This template belongs to another tenant")]}, code="AGENT_003")

@@ -1,7 +1,7 @@
-"""The list of a person's agents, which consoles read again and again.
+"""The list of a person's agents, which consoles poll.
 
-The ORM writes its query once for each set of filters, and makes no models of what is found: either takes several
-times as long as the database does.
+The SQL is compiled once for each set of filters, and the rows do not become models, because either would take several
+times as long as the query itself.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from core.text import fold_name
 
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
-# Their values follow the person's id among a query's parameters, in this order.
+# Their values come after the person's id in the parameters of the SQL, in this order.
 _FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id", "after": "id__gt"}
 _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
 class ListedAgent(NamedTuple):
-    """An agent as far as a list shows it; names and values are the model's."""
+    """The fields of an agent that a list shows, with the model's names and values."""
 
     id: str
     tenant_id: str
@@ -53,11 +53,10 @@ _COLUMNS = ListedAgent._fields[:-1]
 
 
 class AgentList:
-    """A person's agents, of all their tenants: those that match the filters.
+    """The agents of all of a person's tenants that match the filters.
 
-    `filters` may have `q`, a part of the name, `status` and `tenant_id`, and `after`, an id that those of the agents
-    come after; `sort` is a key of SORT_COLUMNS, after a `-` for the other direction. Every question to it is one to
-    the database.
+    `filters` may have `q` (a part of the name), `status`, `tenant_id`, and `after` (only agents with greater ids).
+    `sort` is a key of SORT_COLUMNS, with a `-` before it for descending. Each method costs one query.
     """
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
@@ -74,7 +73,7 @@ class AgentList:
         with connection.cursor() as cursor:
             cursor.execute(f"{_select_rows(self._names, self._sort)} LIMIT %s OFFSET %s", values)
             found = cursor.fetchall()
-        agents = [_converted(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
+        agents = [_convert(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
         heads = [Head(*row[len(_COLUMNS) :]) for row in found]
         warnings = listed_warnings(
             [Row(head, agent.revision, agent.config) for head, agent in zip(heads, agents, strict=True)]
@@ -86,7 +85,7 @@ class AgentList:
         return AgentList(self._actor, sort="id", filters={**self._filters, "after": cursor})
 
     def count(self) -> int:
-        """How many agents there are."""
+        """Return the number of agents."""
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM ({_select_ids(self._names)}) AS matching", self._values)  # noqa: S608  # of the ORM's own text
             number: int = cursor.fetchone()[0]
@@ -113,12 +112,12 @@ def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
 
 
 def _value(name: str, sent: str) -> str:
-    """A filter's value as the database is to have it."""
+    """Return a filter's value as a parameter of the SQL."""
     return f"%{connection.ops.prep_for_like_query(fold_name(sent))}%" if name == "q" else sent
 
 
-def _converted(row: ListedAgent) -> ListedAgent:
-    """What the database has as text, or without a zone."""
+def _convert(row: ListedAgent) -> ListedAgent:
+    """Parse the JSON columns, and add the time zone that the database does not store."""
     return row._replace(
         config=orjson.loads(row.config),
         tags=orjson.loads(row.tags),

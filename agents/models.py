@@ -24,22 +24,22 @@ class AgentStatus(models.TextChoices):
 
 
 class Configured:
-    """A row with a config."""
+    """A mixin for rows with a config."""
 
     config: Any
-    # What looks odd in the config, on an instance that a service has written, or agents.config_warnings looked at.
+    # Warnings about the config, set by the service that wrote the instance, or by agents.config_warnings.
     found_warnings: Sequence[Notice] | None = None
 
     @property
     def config_warnings(self) -> Sequence[Notice]:
-        """Return what looks odd in the config. Raise ValueError where nobody has looked."""
+        """The warnings about the config. Raise ValueError if nobody has looked for them."""
         if self.found_warnings is None:
             raise ValueError(f"nobody has looked at the config of {self}")
         return self.found_warnings
 
 
 class Template(NamedModel, Configured, Revised, TenantOwned):
-    """A config that many agents start from: an operator's (without a tenant), or a tenant's own."""
+    """A config that agents are based on: an operator's (without a tenant), or a tenant's own."""
 
     id = IdField(primary_key=True, default=ids.template_id)
     tenant = models.ForeignKey(
@@ -50,14 +50,14 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
         on_delete=models.CASCADE,
         related_name="templates",
     )
-    # The tenant's id or "", because a unique constraint holds no two NULLs for equal.
+    # The tenant's id or "", because NULLs do not collide in a unique constraint.
     tenant_scope = IdField(editable=False, default="")
     name = models.CharField(_("name"), max_length=100)
     name_folded = ExactCharField(max_length=300, editable=False)
     description = models.TextField(_("description"), null=True, blank=True)
     config = JSONTextField(_("config"), default=dict, blank=True)
-    # The epoch of the config's last change, which no other state of any template has. The column has kept its former
-    # name, under which the version before reads and writes it; so the revision has another.
+    # The epoch of the config's last change, unique to this state of this template. The column keeps its former name,
+    # because the previous version of maim reads and writes it; so `revision` has a column of another name.
     config_epoch = models.PositiveBigIntegerField(default=0, editable=False, db_column="revision")
     revision = revision_field(db_column="template_revision")
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -70,7 +70,7 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
 
 
 class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
-    """A bot: its name, and the config that was set for it (docs/contract.md section 13)."""
+    """A bot: its name and its own config (docs/contract.md section 13). Its fields are declared in agents.fields."""
 
     id = IdField(primary_key=True, default=ids.agent_id, editable=False)
     tenant = models.ForeignKey(
@@ -79,7 +79,7 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
     name = models.CharField(_("name"), max_length=100)
     name_folded = ExactCharField(max_length=300, editable=False)
     description = models.TextField(_("description"), null=True, blank=True)
-    # Free text: an id that names no template is kept and resolves to nothing.
+    # Without a constraint, because an id that names no template is kept and resolves to nothing.
     template = models.ForeignKey(
         Template,
         verbose_name=_("template"),
@@ -104,13 +104,13 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
 
 
 class ConfigVersion(TenantOwned):
-    """An agent's config as it was after one change of it; never changed afterwards."""
+    """An agent's config after one change. A version is never changed."""
 
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="config_versions")
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
     number = models.PositiveBigIntegerField(_("version"))
     config = JSONTextField(_("config"))
-    # What changed, as a JSON patch (RFC 6902) without secrets.
+    # The change as a JSON patch (RFC 6902) without secrets.
     patch = JSONTextField(_("changes"))
     author_kind = ExactCharField(_("author kind"), max_length=20)
     author_id = IdField(_("author id"), null=True)
@@ -128,11 +128,11 @@ class ConfigVersion(TenantOwned):
 
 
 class PluginSetting(Revised, TenantOwned):
-    """Whether and how a plugin runs: for a whole tenant, or for one agent, whose setting wins."""
+    """The settings of a plugin for a tenant, or for one agent, whose setting overrides the tenant's."""
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="plugin_settings")
     agent = models.ForeignKey(Agent, null=True, on_delete=models.CASCADE, related_name="plugin_settings")
-    # The agent's id or "", because a unique constraint holds no two NULLs for equal.
+    # The agent's id or "", because NULLs do not collide in a unique constraint.
     agent_scope = IdField(default="")
     plugin_name = ExactCharField(max_length=100)
     enabled = models.BooleanField(default=True)
@@ -155,12 +155,12 @@ class PluginSetting(Revised, TenantOwned):
 
     @staticmethod
     def id_prefix(tenant_id: str, agent_id: str | None) -> str:
-        """Return what the ids of an agent's settings begin with, or with None those of a tenant."""
+        """Return the prefix of the ids of an agent's settings, or with None of the tenant's."""
         return f"ps_{tenant_id}_{agent_id or 'global'}_"
 
 
 class AgentActivity(TenantOwned):
-    """An agent's last heartbeat, and until when it counts."""
+    """An agent's last heartbeat, and when it expires."""
 
     agent = models.OneToOneField(Agent, primary_key=True, on_delete=models.CASCADE, related_name="activity")
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")

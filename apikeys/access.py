@@ -1,4 +1,4 @@
-"""The one gate to API keys. A stranger's key and a missing one are the same KeyNotFound."""
+"""Access to API keys. A key in another person's tenant and a missing one both raise KeyNotFound."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tenants.errors import TenantNotFound
 
 
 def keys_for(actor: Actor) -> QuerySet[ApiKey]:
-    """The keys the actor may see, newest first, with what showing them needs."""
+    """Return the keys that the actor may read, newest first, with their secrets loaded."""
     rows = ApiKey.unscoped.all() if actor.is_trusted else ApiKey.objects.in_tenants(tenants_for(actor))
     return _with_secrets(rows).order_by("-created_at", "-id")
 
 
 def get_key(actor: Actor, key_id: str, access: Access, *, agent_id: str | None = None) -> ApiKey:
-    """The key, if the actor has `access` in its tenant and, where given, it is this agent's.
+    """Return the key, with its tenant and secrets. If `agent_id` is given, the key must be this agent's.
 
-    Raises KeyNotFound, Forbidden, TenantReadOnly.
+    Raise KeyNotFound, and as `get_tenant` Forbidden and TenantReadOnly.
     """
     key = _with_secrets(ApiKey.unscoped.all()).filter(pk=key_id).first()
     if key is None or (agent_id is not None and key.agent_id != agent_id):
@@ -33,24 +33,24 @@ def get_key(actor: Actor, key_id: str, access: Access, *, agent_id: str | None =
     return key
 
 
-def get_secret(actor: Actor, text: str, access: Access) -> KeySecret:
-    """The secret that an API key in clear is, with its key; also a leaked one, and one that was rotated out.
+def get_secret(actor: Actor, secret: str, access: Access) -> KeySecret:
+    """Return the stored row of a secret in clear, with its key; it may have leaked, or been rotated out.
 
-    Raises MalformedKey, and as `get_key`.
+    Raise MalformedKey, and as `get_key`.
     """
-    keyformat.parse(text)
-    secret = KeySecret.objects.filter(digest__in=digests.all_digests(text)).first()
-    if secret is None:
+    keyformat.parse(secret)
+    row = KeySecret.objects.filter(digest__in=digests.all_digests(secret)).first()
+    if row is None:
         raise KeyNotFound
-    secret.key = get_key(actor, secret.key_id, access)
-    return secret
+    row.key = get_key(actor, row.key_id, access)
+    return row
 
 
 def _with_secrets(rows: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
-    """Load the keys with their secrets.
+    """Load `current_secret` and `previous_secrets` with the keys.
 
-    The current one comes in the key's own query, so that a key that is deleted meanwhile is never without it; of the
-    previous ones, in a second query, there may be none.
+    The current secret comes in the same query as the key, so that it is there even if the key is deleted before the
+    second query, which loads the previous ones.
     """
     newest = KeySecret.objects.filter(key=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     current = FilteredRelation("secrets", condition=Q(secrets__pk=Subquery(newest)))

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from agents.models import Agent
 from apikeys import keyformat, queries, services
 from apikeys.access import keys_for
+from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS
 from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
 from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
@@ -41,7 +42,7 @@ from core.http.fields import FIRST_YEAR
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By the status people see, in which an active key whose time is over has expired."""
+    """A filter by the status that is shown: an active key past its expiry date is expired."""
 
     title = _("status")
     parameter_name = "status"
@@ -50,11 +51,11 @@ class StatusFilter(admin.SimpleListFilter):
         return list(KeyStatus.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
-        return queries.matching(queryset, status=self.value()) if self.value() in KeyStatus else queryset
+        return queries.filter_keys(queryset, status=self.value()) if self.value() in KeyStatus else queryset
 
 
 class ExpiryFilter(admin.SimpleListFilter):
-    """Keys that are good now and soon will not be."""
+    """A filter for active keys that expire soon."""
 
     title = _("expiry")
     parameter_name = "expires_within_days"
@@ -65,11 +66,11 @@ class ExpiryFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
         asked = [days for days in self.days if str(days) == self.value()]
-        return queries.matching(queryset, expires_within_days=asked[0]) if asked else queryset
+        return queries.filter_keys(queryset, expires_within_days=asked[0]) if asked else queryset
 
 
 class UseFilter(admin.SimpleListFilter):
-    """Keys that nobody seems to need."""
+    """A filter for keys that are not in use."""
 
     title = _("use")
     parameter_name = "unused"
@@ -82,13 +83,13 @@ class UseFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
         if self.value() == self.never:
-            return queries.matching(queryset, never_used=True)
+            return queries.filter_keys(queryset, never_used=True)
         asked = [timedelta(days=days) for days in self.days if str(days) == self.value()]
-        return queries.matching(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
+        return queries.filter_keys(queryset, unused_since=timezone.now() - asked[0]) if asked else queryset
 
 
 class AgentIdWidget(ForeignKeyRawIdWidget):
-    """An agent by its id, with its name and tenant beside it."""
+    """An input for an agent's id, with the agent's name and tenant beside it."""
 
     def label_and_url_for_value(self, value: Any) -> tuple[str, str]:
         agent = Agent.unscoped.select_related("tenant").filter(pk=value).first()
@@ -118,7 +119,7 @@ class KeyForm(ServiceForm):
 
 
 class KeyChangeForm(KeyForm, ChangeForm):
-    """The form of a key that was issued."""
+    """The form of an existing key."""
 
 
 class RotationForm(forms.Form):
@@ -130,6 +131,18 @@ class RotationForm(forms.Form):
     )
 
 
+_IDENTITY = ("id", "api_key", "agent", "tenant")
+_HISTORY = (
+    "last_used_at",
+    "usage_count",
+    "old_secret_last_used_at",
+    "leaked_at",
+    "leaked_where",
+    "created_at",
+    "updated_at",
+)
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(OperatorAdmin):
     list_display = ("name", "api_key", "current_status", "agent", "tenant", "tenant_id", "expires_at", "last_used_at")
@@ -139,67 +152,24 @@ class ApiKeyAdmin(OperatorAdmin):
     actions = ("disable", "enable")
     add_form = KeyForm
     form = KeyChangeForm
-    add_fields = (
-        "agent",
-        "name",
-        "description",
-        "permissions",
-        "expires_at",
-        "rate_limit",
-        "quota",
-        "allowed_networks",
-        "metadata",
-    )
-    fields = (
-        "id",
-        "api_key",
-        "agent",
-        "tenant",
-        "name",
-        "description",
-        "permissions",
-        "status",
-        "expires_at",
-        "rate_limit",
-        "quota",
-        "allowed_networks",
-        "metadata",
-        "last_used_at",
-        "usage_count",
-        "old_secret_last_used_at",
-        "leaked_at",
-        "leaked_where",
-        "created_at",
-        "updated_at",
-    )
-    readonly_fields = (
-        "id",
-        "api_key",
-        "agent",
-        "tenant",
-        "last_used_at",
-        "usage_count",
-        "old_secret_last_used_at",
-        "leaked_at",
-        "leaked_where",
-        "created_at",
-        "updated_at",
-    )
+    add_fields = ("agent", *ISSUE_FIELDS)
+    fields = (*_IDENTITY, *KEY_FIELDS.changeable, *_HISTORY)
+    readonly_fields = (*_IDENTITY, *_HISTORY)
     change_form_template = "apikeys/admin/key.html"
     body = KeyUpdateRequest
 
     @admin.display(description=_("API key"))
     def api_key(self, key: ApiKey) -> str:
-        """The masked form: the key itself is stored nowhere."""
+        """Return the masked secret; the secret itself is stored nowhere."""
         return keyformat.masked(key.current_secret.hint)
 
     @admin.display(description=_("old secret last used"))
     def old_secret_last_used_at(self, key: ApiKey) -> str:
-        return self._moment(key.old_secret_last_used_at(timezone.now()))
+        return self._format_time(key.old_secret_last_used_at(timezone.now()))
 
     @admin.display(description=_("leaked"))
     def leaked_at(self, key: ApiKey) -> str:
-        return self._moment(key.current_secret.leaked_at)
+        return self._format_time(key.current_secret.leaked_at)
 
     @admin.display(description=_("leaked where"))
     def leaked_where(self, key: ApiKey) -> str | None:
@@ -225,7 +195,7 @@ class ApiKeyAdmin(OperatorAdmin):
         return keys_for(actor_of(request)).select_related("agent", "tenant")
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        # The model's own form field would ask Agent's default manager, which refuses.
+        # The model's own form field would use Agent's default manager, which raises without a tenant.
         return forms.ModelChoiceField(
             queryset=Agent.unscoped.all(),
             label=capfirst(db_field.verbose_name),
@@ -236,7 +206,7 @@ class ApiKeyAdmin(OperatorAdmin):
         if change:
             super().save_model(request, obj, form, change)
         else:
-            # For response_add, which this very object is handed to.
+            # Django passes the same object to response_add.
             obj.issued = services.issue_key(actor=actor_of(request), **form.cleaned_data)
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
@@ -247,7 +217,7 @@ class ApiKeyAdmin(OperatorAdmin):
         return [path("<path:object_id>/rotate/", view, name="apikeys_apikey_rotate"), *super().get_urls()]
 
     def rotation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Gives a key a new secret, once it is said how long the old one stays good."""
+        """Ask for the grace period of the old secret, and rotate the key."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
@@ -264,11 +234,11 @@ class ApiKeyAdmin(OperatorAdmin):
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": key, "form": form}
         return TemplateResponse(request, "apikeys/admin/rotation.html", {**context, "title": gettext("Rotate")})
 
-    def _moment(self, moment: datetime | None) -> str:
+    def _format_time(self, moment: datetime | None) -> str:
         return str(display_for_value(moment, self.get_empty_value_display()))
 
     def _secret_page(self, request: HttpRequest, issued: IssuedKey, title: str) -> HttpResponse:
-        """The one page with the secret: an answer, not a redirect, which would have to keep it somewhere."""
+        """Return the page that shows a secret once. No redirect, because that would have to store the secret."""
         context = {
             **self.admin_site.each_context(request),
             "title": title,
@@ -279,7 +249,7 @@ class ApiKeyAdmin(OperatorAdmin):
         }
         return TemplateResponse(request, "apikeys/admin/issued_key.html", context)
 
-    def change(self, actor: Actor, row: ApiKey, changes: dict[str, Any]) -> None:
+    def change(self, actor: Actor, row: ApiKey, changes: Any) -> None:
         services.update_key(actor=actor, key=row, changes=changes)
 
     def delete(self, actor: Actor, row: ApiKey) -> None:

@@ -1,4 +1,4 @@
-"""Taking over the API keys of another system: the same secret goes on working."""
+"""Bulk import of API keys from another system, with the secrets that they have there."""
 
 from __future__ import annotations
 
@@ -9,89 +9,91 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apikeys import digests, keyformat
+from apikeys.fields import KEY_FIELDS
 from apikeys.models import ApiKey, KeySecret
-from apikeys.services import audit_state
 from core import audit, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
 from core.revisions import raise_revisions
 
-SAID_FIELDS = (
+IMPORTED_FIELDS = (
     "name", "name_folded", "agent_id", "description", "permissions", "status", "expires_at", "created_at",
 )  # fmt: skip
-MEASURED_FIELDS = ("last_used_at", "usage_count", "updated_at")
+USAGE_FIELDS = ("last_used_at", "usage_count", "updated_at")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownKey:
-    """A key as another system has it, which knows its secret in clear."""
+class ImportedKey:
+    """A key of another system, with its secret in clear."""
 
     key: ApiKey
     secret: str
 
     def __repr__(self) -> str:
-        return f"KnownKey({self.key.id}, …)"
+        return f"ImportedKey({self.key.id}, …)"
 
 
 @transactional_and_propagated
-def adopt_keys(
+def import_keys(
     *,
     actor: Actor,
-    new: Sequence[KnownKey],
-    changed: Sequence[tuple[ApiKey, KnownKey]],
+    new: Sequence[ImportedKey],
+    changed: Sequence[tuple[ApiKey, ImportedKey]],
     renewed: Collection[str] = (),
 ) -> None:
-    """Stores keys whose names were made distinct, and makes others what they are to be; of two counts of their uses
-    the larger stays. Those in `renewed`, by id, have another secret now: whatever they had before ends. A secret that
-    another key has here becomes theirs.
+    """Insert the new keys, whose names are distinct, and update the changed ones. Of two usage counts keep the larger.
 
-    A worker that was asked for a new key before may hold it for unknown a little longer, until `forget_unknown`.
+    The keys in `renewed`, by id, have got another secret: end those that they had. A secret that belongs to another key
+    here moves to the imported one. A worker may go on refusing a new key as unknown until `forget_unknown`.
     """
-    _read_counts_again([stored for stored, _known in changed])
-    said, measured = list[RowUpdate[ApiKey]](), list[RowUpdate[ApiKey]]()
-    for stored, known in changed:
-        row = RowUpdate(stored, known.key)
+    _refresh_counts([stored for stored, _imported in changed])
+    edited, used = list[RowUpdate[ApiKey]](), list[RowUpdate[ApiKey]]()
+    for stored, imported in changed:
+        row = RowUpdate(stored, imported.key)
         _keep_larger_counts(row)
-        measured.append(row)
-        if any(getattr(row.existing, field) != getattr(row.target, field) for field in SAID_FIELDS):
-            said.append(row)
-    before = [audit_state(stored) for stored, _wanted in said]
-    has_changed = {stored.pk for stored, _wanted in said} | set(renewed)
-    raise_revisions([stored for stored, _known in changed if stored.pk in has_changed])
-    bulk_overwrite(said, SAID_FIELDS, unique=[["name_folded"]])
-    bulk_overwrite(measured, MEASURED_FIELDS)
-    # Later, for they may have names that others give up.
-    ApiKey.unscoped.bulk_create([known.key for known in new], batch_size=500)
-    recorded = [AuditChange(known.key.id, known.key.tenant_id, after=audit_state(known.key)) for known in new]
-    for (stored, _wanted), was in zip(said, before, strict=True):
+        used.append(row)
+        if any(getattr(row.existing, field) != getattr(row.target, field) for field in IMPORTED_FIELDS):
+            edited.append(row)
+    before = [KEY_FIELDS.audit_state(stored) for stored, _wanted in edited]
+    has_changed = {stored.pk for stored, _wanted in edited} | set(renewed)
+    raise_revisions([stored for stored, _imported in changed if stored.pk in has_changed])
+    bulk_overwrite(edited, IMPORTED_FIELDS, unique=[["name_folded"]])
+    bulk_overwrite(used, USAGE_FIELDS)
+    # Insert after updating: a new row may reuse a name that an update freed.
+    ApiKey.unscoped.bulk_create([imported.key for imported in new], batch_size=500)
+    recorded = [
+        AuditChange(imported.key.id, imported.key.tenant_id, after=KEY_FIELDS.audit_state(imported.key))
+        for imported in new
+    ]
+    for (stored, _wanted), was in zip(edited, before, strict=True):
         epoch.invalidate(stored.id)
-        recorded.append(AuditChange(stored.id, stored.tenant_id, was, audit_state(stored)))
+        recorded.append(AuditChange(stored.id, stored.tenant_id, was, KEY_FIELDS.audit_state(stored)))
     _store_secrets(new)
     audit.record_all(actor=actor, action="key.import", changes=recorded)
-    _renew([known for stored, known in changed if stored.pk in renewed], actor=actor)
+    _renew([imported for stored, imported in changed if stored.pk in renewed], actor=actor)
 
 
 @transactional_and_propagated
 def forget_unknown() -> None:
-    """Returns when no worker holds a key that is stored for unknown any more."""
+    """Wait until no worker refuses a stored key as unknown."""
     epoch.invalidate(epoch.EVERYTHING)
 
 
 def has_secret(key: ApiKey, secret: str) -> bool:
-    """Whether this is a secret of the key, whose `secrets` may have been prefetched."""
+    """Return whether the key has this secret. Cost no query if `secrets` was prefetched."""
     stored = digests.all_digests(secret)
     return any(row.digest in stored for row in key.secrets.all())
 
 
 def has_live_secret(key: ApiKey, secret: str) -> bool:
-    """Tell whether this is a secret of the key that is still good; the key's `secrets` may have been prefetched."""
+    """Return whether the key has this secret and it is still good. Cost no query if `secrets` was prefetched."""
     stored, now = digests.all_digests(secret), timezone.now()
     return any(row.digest in stored and row.leaked_at is None and row.ends_after(now) for row in key.secrets.all())
 
 
-def _read_counts_again(keys: Sequence[ApiKey]) -> None:
-    """The keys are being used meanwhile; from here to the commit, what is counted of them waits."""
+def _refresh_counts(keys: Sequence[ApiKey]) -> None:
+    """Lock the keys and read their usage counts again, because the keys are in use meanwhile."""
     counted = ApiKey.unscoped.select_for_update().only("usage_count", "last_used_at")
     now = {row.pk: row for row in counted.filter(pk__in=[key.pk for key in keys]).order_by("pk")}
     for key in keys:
@@ -106,42 +108,44 @@ def _keep_larger_counts(row: RowUpdate[ApiKey]) -> None:
         wanted.last_used_at = max(stored.last_used_at, wanted.last_used_at or stored.last_used_at)
 
 
-def _renew(keys: Sequence[KnownKey], *, actor: Actor) -> None:
-    for known in keys:
-        others = known.key.secrets.exclude(digest__in=digests.all_digests(known.secret))
+def _renew(keys: Sequence[ImportedKey], *, actor: Actor) -> None:
+    for imported in keys:
+        others = imported.key.secrets.exclude(digest__in=digests.all_digests(imported.secret))
         others.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).update(expires_at=timezone.now())
-        epoch.invalidate(known.key.pk)
-    _store_secrets([known for known in keys if not has_secret(known.key, known.secret)])
+        epoch.invalidate(imported.key.pk)
+    _store_secrets([imported for imported in keys if not has_secret(imported.key, imported.secret)])
     recorded = [
         AuditChange(
-            known.key.pk, known.key.tenant_id, after={"hint": keyformat.parse(known.secret).hint, "grace_seconds": 0}
+            imported.key.pk,
+            imported.key.tenant_id,
+            after={"hint": keyformat.parse(imported.secret).hint, "grace_seconds": 0},
         )
-        for known in keys
+        for imported in keys
     ]
     audit.record_all(actor=actor, action="key.rotate", changes=recorded)
 
 
-def _take_from_others(keys: Sequence[KnownKey]) -> None:
-    owners = {digest: known.key.pk for known in keys for digest in digests.all_digests(known.secret)}
+def _remove_from_others(keys: Sequence[ImportedKey]) -> None:
+    owners = {digest: imported.key.pk for imported in keys for digest in digests.all_digests(imported.secret)}
     others = [row for row in KeySecret.objects.filter(digest__in=owners) if row.key_id != owners[row.digest]]
     KeySecret.objects.filter(pk__in=[row.pk for row in others]).delete()
     for row in others:
         epoch.invalidate(row.key_id)
 
 
-def _store_secrets(keys: Sequence[KnownKey]) -> None:
-    _take_from_others(keys)
+def _store_secrets(keys: Sequence[ImportedKey]) -> None:
+    _remove_from_others(keys)
     pepper_id = digests.current_pepper_id()
     KeySecret.objects.bulk_create(
         (
             KeySecret(
-                key_id=known.key.pk,
-                digest=digests.digest(known.secret, pepper_id),
+                key_id=imported.key.pk,
+                digest=digests.digest(imported.secret, pepper_id),
                 pepper_id=pepper_id,
-                hint=keyformat.parse(known.secret).hint,
-                created_at=known.key.created_at,
+                hint=keyformat.parse(imported.secret).hint,
+                created_at=imported.key.created_at,
             )
-            for known in keys
+            for imported in keys
         ),
         batch_size=500,
     )

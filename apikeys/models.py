@@ -26,7 +26,10 @@ class KeyStatus(models.TextChoices):
 
 
 class ApiKey(NamedModel, Limited, Revised, TenantOwned):
-    """A key as people know it: what it is called, what it may do, until when, how often and from where."""
+    """An API key: its name, and what it may do, until when, how often, and from where.
+
+    Its fields are declared in apikeys.fields. Its secrets are rows of KeySecret.
+    """
 
     id = IdField(primary_key=True, default=ids.key_id, editable=False)
     tenant = models.ForeignKey(
@@ -56,7 +59,7 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
 
     @cached_property
     def current_secret(self) -> KeySecret:
-        """The key's own secret, the newest. Raise KeyNotFound if the key was deleted meanwhile."""
+        """The newest secret, queried unless apikeys.access prefetched it. Raise KeyNotFound if the key is deleted."""
         secret = self.secrets.order_by("id").last()
         if secret is None:
             raise KeyNotFound
@@ -64,24 +67,24 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
 
     @cached_property
     def previous_secrets(self) -> list[KeySecret]:
-        """The secrets that were rotated out and are still good, and those that ended last; newest first."""
+        """The rotated-out secrets that are still good, and those that ended last; newest first."""
         return list(self.secrets.previous())
 
     def old_secret_last_used_at(self, moment: datetime) -> datetime | None:
-        """Return the latest use of the old secrets that are good at the moment, by those who have yet to change over.
+        """Return when a client that has yet to change over last used an old secret, or None.
 
-        Where none is good any more, tell of those that ended last: this is how far the change got. A rotation that
-        ended all of them at once leaves nothing to tell.
+        Count the old secrets that are good at the moment; if there are none, those that ended last. A rotation without
+        a grace period leaves none of either.
         """
-        outlived = [secret for secret in self.previous_secrets if secret.ends_after(self.current_secret.created_at)]
-        told = [secret for secret in outlived if secret.ends_after(moment) and secret.leaked_at is None]
-        if not told:
-            ends = [secret.expires_at for secret in outlived if secret.expires_at is not None]
-            told = [secret for secret in outlived if secret.expires_at == max(ends)]
-        return max((secret.last_used_at for secret in told if secret.last_used_at is not None), default=None)
+        graced = [secret for secret in self.previous_secrets if secret.ends_after(self.current_secret.created_at)]
+        counted = [secret for secret in graced if secret.ends_after(moment) and secret.leaked_at is None]
+        if not counted:
+            ends = [secret.expires_at for secret in graced if secret.expires_at is not None]
+            counted = [secret for secret in graced if secret.expires_at == max(ends)]
+        return max((secret.last_used_at for secret in counted if secret.last_used_at is not None), default=None)
 
     def status_at(self, moment: datetime) -> KeyStatus:
-        """The status people see: an active key whose time is over has expired."""
+        """Return the status that is shown: an active key past its expiry date shows `expired`."""
         if self.status == KeyStatus.ACTIVE and self.expires_at is not None and self.expires_at <= moment:
             return KeyStatus.EXPIRED
         return KeyStatus(self.status)
@@ -89,7 +92,7 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
 
 class KeySecretQuerySet(models.QuerySet["KeySecret"]):
     def previous(self) -> Self:
-        """Leave those that were rotated out and are still good, and those that ended last, newest first."""
+        """Filter to rotated-out secrets that are still good, and those that ended last; newest first."""
         of_the_key = KeySecret.objects.filter(key=OuterRef("key"))
         is_rotated_out = Exists(of_the_key.filter(pk__gt=OuterRef("pk")))
         others_end_later = Exists(of_the_key.filter(expires_at__gt=OuterRef("expires_at")))
@@ -97,22 +100,22 @@ class KeySecretQuerySet(models.QuerySet["KeySecret"]):
 
 
 class KeySecret(models.Model):
-    """One secret of a key, as a digest; the secret itself is stored nowhere.
+    """The digest of a key's secret; the secret itself is stored nowhere.
 
-    Apart from the key because a key outlives its secrets: the newest is the key's own, older ones were
-    rotated out. Reached by its digest alone, which is why it is not tenant-scoped: who knows a secret is
-    whom it belongs to.
+    A key outlives its secrets: the newest is the current one, older ones were rotated out. Secrets are looked up by
+    their digest, before the tenant is known, so the model is not tenant-scoped.
     """
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
     digest = ExactCharField(max_length=64)
+    # Which of the configured peppers the digest is under. The column keeps its name for the previous version of maim.
     pepper_id = models.PositiveSmallIntegerField(db_column="secret_version")
     hint = ExactCharField(max_length=4)
     created_at = models.DateTimeField(default=timezone.now)
-    # Of a secret that was rotated out: when its grace ends, and who still uses it.
+    # For a secret that was rotated out: the end of its grace period, and its last use.
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
-    # A leaked secret is dead, whatever becomes of the key.
+    # A leaked secret is refused for good, even if the key is enabled again.
     leaked_at = models.DateTimeField(null=True)
     leaked_where = models.CharField(max_length=2000, null=True)
 
@@ -125,17 +128,17 @@ class KeySecret(models.Model):
         return f"{self.key_id} …{self.hint}"
 
     def ends_after(self, moment: datetime) -> bool:
-        """Return whether the secret is still good after the moment, for all that its key and its leaks have to say."""
+        """Return whether the grace period lasts beyond the moment. The key's status and leaks do not count here."""
         return self.expires_at is None or self.expires_at > moment
 
 
 class DailyUse(TenantOwned):
-    """How often a key, an agent or a tenant was used on a UTC day."""
+    """The number of uses of a key, an agent or a tenant on a UTC day."""
 
     pk = models.CompositePrimaryKey("subject", "day")
     subject = IdField()  # the id of a key, an agent or a tenant
     day = models.DateField()
-    # Without a constraint of the database: its check would lock the tenant's row at every write.
+    # No constraint in the database, because its check would lock the tenant's row at every write.
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False)
     uses = models.PositiveBigIntegerField()
 
@@ -144,7 +147,7 @@ class DailyUse(TenantOwned):
 
 
 class UsageLogEntry(ShownByName):
-    """What a bot says it did. Ids are kept as sent, whether or not they name anything."""
+    """An action that a bot reported. Ids are stored as sent, even if they name nothing here."""
 
     tenant_id = IdField(_("tenant"), null=True, db_index=True)
     agent_id = IdField(_("agent"), null=True, db_index=True)

@@ -1,4 +1,4 @@
-"""Choosing among keys."""
+"""Filters of lists of keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apikeys.models import ApiKey, KeyStatus
 from core.text import fold_name
 
 
-def matching(
+def filter_keys(
     rows: QuerySet[ApiKey],
     *,
     tenant_id: str | None = None,
@@ -22,11 +22,11 @@ def matching(
     never_used: bool | None = None,
     unused_since: datetime | None = None,
 ) -> QuerySet[ApiKey]:
-    """The rows that fit all that is given.
+    """Return the rows that match every filter given.
 
-    `status` is the one people see, and `q` a part of the name, or the whole id. A key that
-    `expires_within_days` is still good now. Unused since a time is what was last used before it, and what
-    was never used though it is older.
+    `status` is the one that people see; `q` is a part of the name, or the whole id. A key that `expires_within_days`
+    is still active now. A key is `unused_since` a time if its last use was before it, or if it was issued before it
+    and never used.
     """
     if tenant_id is not None:
         rows = rows.filter(tenant_id=tenant_id)
@@ -47,6 +47,7 @@ def matching(
 
 
 def _has_status(status: KeyStatus) -> Q:
+    """Return the condition for keys that show this status: an active key past its time shows `expired`."""
     over = Q(expires_at__isnull=False, expires_at__lte=timezone.now())
     if status == KeyStatus.ACTIVE:
         return Q(status=KeyStatus.ACTIVE) & ~over

@@ -1,11 +1,11 @@
-"""The rules about API keys: their making, changing and end."""
+"""The rules about API keys: issuing, changing, rotating and deleting them."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Unpack
 
 from django.db.models import Q
 from django.utils import timezone
@@ -14,26 +14,23 @@ from django.utils.translation import gettext_lazy as _
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
 from agents.services.config_versions import lock_agent
-from apikeys import digests, keyformat, validators
+from apikeys import digests, keyformat
 from apikeys.errors import KeyNameTaken, KeyNotFound
+from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges, KeySettings
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from core import audit, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
+from core.resource_fields import check_names
 from core.revisions import check_revision
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600
 
 
-_VERIFICATION_FIELDS = {
-    "name", "permissions", "status", "expires_at", "rate_limit", "quota", "allowed_networks",
-}  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key with its new secret, which exists nowhere else: show it once, log it never."""
+    """A key with its new secret, which is stored nowhere: show it once, and never log it."""
 
     key: ApiKey
     secret: str
@@ -42,121 +39,74 @@ class IssuedKey:
         return f"IssuedKey({self.key.id}, …)"
 
 
-def audit_state(key: ApiKey) -> dict[str, Any]:
-    """What the audit log keeps of a key."""
-    return {
-        "name": key.name,
-        "description": key.description,
-        "agent_id": key.agent_id,
-        "permissions": key.permissions,
-        "status": key.status,
-        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
-        "rate_limit": key.rate_limit,
-        "quota": key.quota,
-        "allowed_networks": key.allowed_networks,
-        "metadata": key.metadata,
-    }
-
-
 @transactional
-def issue_key(
-    *,
-    actor: Actor,
-    agent: Agent,
-    name: str,
-    description: str | None = None,
-    permissions: list[str] | None = None,
-    expires_at: datetime | None = None,
-    rate_limit: dict[str, Any] | None = None,
-    quota: dict[str, Any] | None = None,
-    allowed_networks: list[str] | None = None,
-    metadata: dict[str, Any] | None = None,
-) -> IssuedKey:
-    """A new key for an agent.
+def issue_key(*, actor: Actor, agent: Agent, name: str, **settings: Unpack[KeySettings]) -> IssuedKey:
+    """Create a key for an agent, and return it with its secret.
 
-    Raises KeyNameTaken, BadPermissions, Invalid, AgentNotFound, AgentStatusForbids for an archived agent.
+    Raise KeyNameTaken, BadPermissions, Invalid, AgentNotFound, and AgentStatusForbids for an archived agent.
     """
+    check_names(settings, ISSUE_FIELDS)
     row = lock_agent(agent.id)
     if row.status == AgentStatus.ARCHIVED:
         raise AgentStatusForbids(_("An archived agent gets no new keys"))
-    key = ApiKey(
-        tenant_id=row.tenant_id,
-        agent=row,
-        description=description,
-        permissions=validators.checked_permissions(permissions or []),
-        expires_at=expires_at,
-        rate_limit=rate_limit,
-        quota=quota,
-        allowed_networks=validators.checked_networks(allowed_networks or []),
-        metadata=validators.checked_metadata(metadata or {}),
-    )
+    key = ApiKey(tenant_id=row.tenant_id, agent=row)
+    KEY_FIELDS.assign(key, settings)
     key.change_name(name)
     with translate_unique_violation(_NAME_TAKEN):
         key.save(force_insert=True)
-    secret = _new_secret(key)
-    audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=audit_state(key))
+    secret = _add_secret(key)
+    after = KEY_FIELDS.audit_state(key)
+    audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=after)
     return IssuedKey(key, secret)
 
 
 @transactional_and_propagated
-def update_key(
-    *, actor: Actor, key: ApiKey, changes: Mapping[str, Any], expected: Container[int] | None = None
-) -> ApiKey:
-    """Changes any of `name, description, permissions, expires_at, status, rate_limit, quota,
-    allowed_networks, metadata`, each as a whole; only while the key's revision is an `expected` one (None: any).
-    The status that the key shows is no change: of an active key whose time is over, `expired` is not stored.
+def update_key(*, actor: Actor, key: ApiKey, changes: KeyChanges, expected: Container[int] | None = None) -> ApiKey:
+    """Change some fields of a key, each as a whole, and return the changed row.
 
-    Raises KeyNameTaken, BadPermissions, Invalid, KeyNotFound, PreconditionFailed.
+    With `expected`, the key's revision must be among these. To set the status `expired`, which an active key past its
+    time shows, changes nothing. Raise KeyNameTaken, BadPermissions, Invalid, KeyNotFound, and PreconditionFailed.
     """
     row = _lock_key(key)
-    # For whoever shows the key after the transaction, when it may have been deleted.
+    # Loaded before the transaction ends, because the key may be deleted before it is shown.
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     check_revision(row, expected)
-    before, shown = audit_state(row), row.status_at(timezone.now())
+    before, shown_status = KEY_FIELDS.audit_state(row), row.status_at(timezone.now())
     if "name" in changes:
         row.change_name(changes["name"])
-    if "permissions" in changes:
-        row.permissions = validators.checked_permissions(changes["permissions"])
-    if "allowed_networks" in changes:
-        row.allowed_networks = validators.checked_networks(changes["allowed_networks"])
-    if "metadata" in changes:
-        row.metadata = validators.checked_metadata(changes["metadata"] or {})
-    fields = ["description", "expires_at", "status", "rate_limit", "quota"]
-    for field in fields:
-        setattr(row, field, changes.get(field, getattr(row, field)))
-    if changes.get("status") == shown:
+    KEY_FIELDS.assign(row, changes, skip=("name",))
+    if changes.get("status") == shown_status:
         row.status = before["status"]
-    after = audit_state(row)
+    after = KEY_FIELDS.audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
-        fields += ["name", "name_folded", "permissions", "allowed_networks", "metadata", "updated_at"]
         with translate_unique_violation(_NAME_TAKEN):
-            row.save(update_fields=fields)
+            row.save(update_fields=[*KEY_FIELDS.changeable, "name_folded", "updated_at"])
         audit.record(
             actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
-    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
-    if not _VERIFICATION_FIELDS.isdisjoint(changes):
+    # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
+    if KEY_FIELDS.affect_verdicts(changes):
         epoch.invalidate(row.id)
     return row
 
 
 def disable_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> ApiKey:
-    """No verification succeeds any more until the key is enabled again."""
+    """Refuse every verification of a key until it is enabled again."""
     return update_key(actor=actor, key=key, changes={"status": KeyStatus.DISABLED}, expected=expected)
 
 
 def enable_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> ApiKey:
-    """Undoes `disable_key`; a key whose time is over stays expired until that is changed."""
+    """Undo `disable_key`. A key past its expiry date stays expired until that is changed."""
     return update_key(actor=actor, key=key, changes={"status": KeyStatus.ACTIVE}, expected=expected)
 
 
 @transactional_and_propagated
 def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = None) -> None:
-    """Removes a key for good; raises KeyNotFound if it is gone, PreconditionFailed."""
+    """Delete a key. Raise KeyNotFound if it is gone, and PreconditionFailed."""
     row = _lock_key(key)
     check_revision(row, expected)
-    before = audit_state(row)
+    before = KEY_FIELDS.audit_state(row)
     epoch.invalidate(row.id)
     row.delete()
     audit.record(actor=actor, action="key.delete", object_id=key.id, tenant_id=key.tenant_id, before=before)
@@ -166,10 +116,10 @@ def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = N
 def rotate_key(
     *, actor: Actor, key: ApiKey, grace_seconds: int = 0, expected: Container[int] | None = None
 ) -> IssuedKey:
-    """Gives a key a new secret; every older one that is still good ends with the grace, 0 for at once. Only while the
-    key's revision is an `expected` one (None: any).
+    """Give a key a new secret, and return it. The older secrets that are still good end after the grace period.
 
-    Raises KeyNotFound, PreconditionFailed, AgentNotFound, AgentStatusForbids for an archived agent.
+    With `expected`, the key's revision must be among these. Raise KeyNotFound, PreconditionFailed, AgentNotFound, and
+    AgentStatusForbids for an archived agent.
     """
     if lock_agent(key.agent_id).status == AgentStatus.ARCHIVED:
         raise AgentStatusForbids(_("The keys of an archived agent get no new secrets"))
@@ -177,9 +127,9 @@ def rotate_key(
     check_revision(row, expected)
     now = timezone.now()
     end = now + timedelta(seconds=grace_seconds)
-    former = row.secrets.latest("id")
+    old = row.secrets.latest("id")
     row.secrets.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=end)).update(expires_at=end)
-    text = _new_secret(row)
+    secret = _add_secret(row)
     row.updated_at = now
     row.save(update_fields=["updated_at"])
     row.previous_secrets = list(row.secrets.previous())
@@ -189,16 +139,16 @@ def rotate_key(
         action="key.rotate",
         object_id=row.id,
         tenant_id=row.tenant_id,
-        after={"hint": row.current_secret.hint, "old_hint": former.hint, "grace_seconds": grace_seconds},
+        after={"hint": row.current_secret.hint, "old_hint": old.hint, "grace_seconds": grace_seconds},
     )
-    return IssuedKey(row, text)
+    return IssuedKey(row, secret)
 
 
 @transactional_and_propagated
 def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) -> KeySecret:
-    """Ends one secret for good, and neither its key nor the key's other secrets.
+    """End one leaked secret for good. Its key and the key's other secrets stay good.
 
-    `where` it was seen is kept of the first report; the audit log has them all. Raises KeyNotFound.
+    The row keeps `where` the first report saw it; the audit log has every report. Raise KeyNotFound.
     """
     key = _lock_key(secret.key)
     row = key.secrets.get(pk=secret.pk)
@@ -208,7 +158,7 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
         row.save(update_fields=["leaked_at", "leaked_where"])
         key.updated_at = row.leaked_at
         key.save(update_fields=["updated_at"])
-    # Also for a later report: it is not to be answered before the first one has taken effect.
+    # Also for a later report, so that it is not answered before the first one has taken effect.
     epoch.invalidate(key.id)
     audit.record(
         actor=actor,
@@ -220,7 +170,8 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     return row
 
 
-def _new_secret(key: ApiKey) -> str:
+def _add_secret(key: ApiKey) -> str:
+    """Store a new secret of the key, as a digest, and return it in clear."""
     secret = keyformat.generate(key.tenant_id, key.agent_id)
     pepper_id = digests.current_pepper_id()
     row = KeySecret.objects.create(
@@ -234,6 +185,7 @@ def _new_secret(key: ApiKey) -> str:
 
 
 def _lock_key(key: ApiKey) -> ApiKey:
+    """Return the row of a key, locked until the transaction ends. Raise KeyNotFound."""
     row = ApiKey.objects.in_tenants([key.tenant_id]).select_for_update().filter(pk=key.pk).first()
     if row is None:
         raise KeyNotFound

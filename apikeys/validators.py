@@ -1,4 +1,4 @@
-"""What a key's fields may hold."""
+"""Validation of a key's fields."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MAX_METADATA_BYTES = 8 * 1024
 _IPV4_AS_IPV6 = IPv6Network("::ffff:0:0/96")
 
 
-def checked_permissions(names: list[str]) -> list[str]:
-    """The permissions, each once; raises BadPermissions."""
+def clean_permissions(names: list[str]) -> list[str]:
+    """Return the permissions without duplicates. Raise BadPermissions."""
     if len(names) > MAX_PERMISSIONS:
         raise BadPermissions(_("A key may have at most 100 permissions"))
     for name in names:
@@ -29,30 +29,31 @@ def checked_permissions(names: list[str]) -> list[str]:
             raise BadPermissions(
                 _('A permission is 1 to 64 characters without blanks or parentheses, and neither "and" nor "or"')
             )
-    return _each_once(names)
+    return _unique(names)
 
 
-def checked_networks(texts: list[str]) -> list[str]:
-    """The networks, each once, in the one way in which it is stored; an address is a network of one.
+def clean_networks(texts: list[str]) -> list[str]:
+    """Return the networks without duplicates, in the form in which they are stored. An address is a network of one.
 
-    Raises Invalid.
+    Raise Invalid.
     """
     if len(texts) > MAX_NETWORKS:
         raise _bad_networks(_("A key may have at most 100 allowed networks"))
-    return _each_once(_normal_network(text) for text in texts)
+    return _unique(_normalize_network(text) for text in texts)
 
 
-def checked_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata; raises Invalid."""
+def clean_metadata(metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the metadata, for None an empty object. Raise Invalid if it is too long."""
+    metadata = metadata or {}
     if len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA_BYTES:
         raise Invalid({"metadata": [_("The metadata may have at most 8 KiB of JSON")]})
     return metadata
 
 
-def _normal_network(text: str) -> str:
+def _normalize_network(text: str) -> str:
     address, slash, prefix = text.partition("/")
     try:
-        # Python reads netmasks too, and an IPv6 zone, which says nothing to anyone but one machine.
+        # Python also reads netmasks, and IPv6 zones, which mean something on one machine only.
         if "%" in address or (slash and not (prefix.isascii() and prefix.isdigit())):
             raise ValueError("not in CIDR notation")
         network = ip_network(text, strict=False)
@@ -66,7 +67,7 @@ def _normal_network(text: str) -> str:
             % {"text": text, "network": network}
         )
     if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_AS_IPV6):
-        # As callers' addresses are compared, an IPv4 one written as IPv6 is IPv4.
+        # A caller's IPv4 address written as IPv6 is compared as IPv4.
         mapped = network.network_address.ipv4_mapped
         return f"{mapped}/{network.prefixlen - _IPV4_AS_IPV6.prefixlen}"
     return str(network)
@@ -76,5 +77,5 @@ def _bad_networks(sentence: Text) -> Invalid:
     return Invalid({"allowed_networks": [sentence]})
 
 
-def _each_once(texts: Iterable[str]) -> list[str]:
+def _unique(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))

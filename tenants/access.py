@@ -1,7 +1,7 @@
-"""The one gate to tenants, and through them to everything that lives in one.
+"""Access to tenants, and through them to everything that belongs to one.
 
-Missing and somebody else's are the same TenantNotFound. What a person may do follows from the role;
-the internal surface, operators and commands are trusted with every tenant.
+A missing tenant and another person's both raise TenantNotFound. A person's role decides what they may do; the internal
+surface, operators and commands are trusted with every tenant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tenants.models import Membership, Role, Tenant, TenantStatus
 
 
 class Access(Enum):
-    """What the caller is about to do in the tenant."""
+    """A kind of access to a tenant."""
 
     READ = auto()
     WRITE_AGENTS = auto()  # agents, their config and plugin settings
@@ -33,7 +33,7 @@ _ALLOWED = {
 
 
 def tenants_for(actor: Actor) -> QuerySet[Tenant]:
-    """The tenants the actor may see, newest first."""
+    """Return the tenants that the actor may read, newest first."""
     rows = Tenant.objects.order_by("-created_at", "-id")
     if actor.is_trusted:
         return rows
@@ -41,16 +41,16 @@ def tenants_for(actor: Actor) -> QuerySet[Tenant]:
 
 
 def tenant_ids_for(actor: Actor) -> QuerySet[Any, Any]:
-    """The ids of the tenants a person may see."""
+    """Return the ids of the tenants that a person may read."""
     ids = Membership.objects.filter(user_id=actor.id).values("tenant_id")
     return ids if actor.kind == ActorKind.USER else ids.none()
 
 
 def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:
-    """The tenant, if the actor has `access` in it.
+    """Return the tenant if the actor has this access to it.
 
-    Raises TenantNotFound, Forbidden for a role that does not allow it, and TenantReadOnly for the
-    people of a suspended tenant.
+    Raise TenantNotFound, Forbidden if the person's role does not allow it, and TenantReadOnly for a person's write to
+    a suspended tenant.
     """
     if actor.is_trusted:
         tenant = Tenant.objects.filter(pk=tenant_id).first()
@@ -72,7 +72,7 @@ def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:
 
 
 def default_tenant(actor: Actor, access: Access) -> Tenant:
-    """The tenant a person means who names none: the first they got; raises as `get_tenant`."""
+    """Return the tenant of a person who names none: the first they joined. Raise as `get_tenant`."""
     first = Membership.objects.filter(user_id=actor.id).order_by("created_at", "id").first()
     if actor.kind != ActorKind.USER or first is None:
         raise TenantNotFound(_("You belong to no tenant yet"))

@@ -18,6 +18,7 @@ from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceF
 from core.errors import Conflict
 from core.models import AuditEntry
 from tenants import services
+from tenants.fields import TENANT_FIELDS, TenantSettings
 from tenants.models import Membership, Tenant
 from tenants.serializers import InternalTenantUpdateRequest
 
@@ -31,19 +32,19 @@ class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 class MemberForm(ConcurrentForm):
-    """The role of a member, whose changes are in the audit log of the tenant."""
+    """The form of a member's role, whose changes are in the tenant's audit log."""
 
     def audit_trail(self) -> QuerySet[AuditEntry]:
         return AuditEntry.objects.filter(object_id=self.instance.tenant_id)
 
     def tells_of(self, entry: AuditEntry, name: str) -> bool:
-        after = entry.after or {}  # of old changes of a role, without the member
+        after = entry.after or {}  # old changes of a role do not name the member
         may_be_this_one = after.get("user", self.instance.user_id) == self.instance.user_id
         return may_be_this_one and after.get(name) == self.current_values[name]
 
 
 class Members(_MembershipInline):
-    """Who belongs to the tenant. The people are text, not choice fields that would each ask for theirs."""
+    """The tenant's members. Users are shown as text, because each choice field would cost a query."""
 
     verbose_name_plural = _("Members")
     form = MemberForm
@@ -61,7 +62,7 @@ class Members(_MembershipInline):
 
 
 class NewMembers(_MembershipInline):
-    """Who is to belong to it."""
+    """The members to add."""
 
     verbose_name = _("member")
     verbose_name_plural = _("New members")
@@ -74,7 +75,7 @@ class NewMembers(_MembershipInline):
 
 
 def _check_unchanged(form: forms.ModelForm, current: Membership | None, shown_at: datetime) -> None:  # type: ignore[type-arg]
-    """Raise Conflict for a new member who has become one since, and for one to be removed who got another role."""
+    """Raise Conflict if the member was added, or got another role, after the form was opened."""
     if not isinstance(form, MemberForm):
         is_changed = current is not None and current.created_at > shown_at
     else:
@@ -100,30 +101,8 @@ class TenantAdmin(ConfigAdmin):
     autocomplete_fields = ("owner",)
     add_form = TenantForm
     form = TenantChangeForm
-    add_fields = (
-        "tenant_name",
-        "tenant_type",
-        "owner",
-        "description",
-        "contact_email",
-        "tenant_config",
-        "rate_limit",
-        "quota",
-    )
-    fields = (
-        "id",
-        "tenant_name",
-        "tenant_type",
-        "status",
-        "owner",
-        "description",
-        "contact_email",
-        "tenant_config",
-        "rate_limit",
-        "quota",
-        "created_at",
-        "updated_at",
-    )
+    add_fields = ("tenant_name", "tenant_type", "owner", *TenantSettings.__annotations__)
+    fields = ("id", "owner", *TENANT_FIELDS.changeable, "created_at", "updated_at")
     readonly_fields = ("id", "owner", "created_at", "updated_at")
     inlines = (Members, NewMembers)
     body = InternalTenantUpdateRequest
@@ -136,7 +115,7 @@ class TenantAdmin(ConfigAdmin):
         owner = values.pop("owner")
         return services.create_tenant(actor=actor, owner_id=owner and owner.pk, **values)
 
-    def change(self, actor: Actor, row: Tenant, changes: dict[str, Any]) -> Tenant:
+    def change(self, actor: Actor, row: Tenant, changes: Any) -> Tenant:
         strict = changes.pop(STRICT)
         return services.update_tenant(actor=actor, tenant=row, changes=changes, strict=strict)
 

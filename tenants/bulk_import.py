@@ -1,4 +1,4 @@
-"""Taking over the tenants of another system, as they are there."""
+"""Bulk import of tenants from another system."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
 from core.models import FeedEntry
 from core.revisions import raise_revisions
+from tenants.fields import TENANT_FIELDS
 from tenants.models import Membership, Role, Tenant
-from tenants.services import audit_state, set_revision
+from tenants.services import set_revision
 
-FIELDS = (
+IMPORTED_FIELDS = (
     "tenant_name", "name_folded", "owner_id", "owner_scope", "tenant_type", "description", "contact_email",
     "tenant_config", "status", "created_at", "updated_at",
 )  # fmt: skip
 
 
 @transactional_and_propagated
-def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[RowUpdate[Tenant]]) -> None:
-    """Stores tenants whose names were made distinct, and makes others what they are to be; who owns one is a member.
+def import_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[RowUpdate[Tenant]]) -> None:
+    """Insert the new tenants, whose names are distinct, and update the changed ones. Make the owners members.
 
-    The secrets in their configs are sealed here.
+    Seal the secrets in their configs.
     """
-    before = [(audit_state(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
+    before = [(TENANT_FIELDS.audit_state(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
         wanted.tenant_config, _warnings = changed_tenant_config(
             stored.tenant_config, wanted.tenant_config, may_move_secrets=True
         )
     raise_revisions([stored for stored, _wanted in changed])
-    bulk_overwrite(changed, FIELDS, unique=[["name_folded", "owner_scope"]])
+    bulk_overwrite(changed, IMPORTED_FIELDS, unique=[["name_folded", "owner_scope"]])
     for tenant in new:
         tenant.tenant_config, _warnings = changed_tenant_config(None, tenant.tenant_config)
-    Tenant.objects.bulk_create(new, batch_size=500)  # later, for they may have names that others give up
-    recorded = [AuditChange(tenant.id, tenant.id, after=audit_state(tenant)) for tenant in new]
+    Tenant.objects.bulk_create(new, batch_size=500)  # after updating: a new row may reuse a name that an update freed
+    recorded = [AuditChange(tenant.id, tenant.id, after=TENANT_FIELDS.audit_state(tenant)) for tenant in new]
     for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))
         if has_new_defaults:
@@ -48,7 +49,7 @@ def adopt_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[RowU
         epoch.invalidate(stored.id)
         if stored.owner_id != owner_id:
             Membership.objects.filter(tenant=stored, user_id=owner_id).delete()
-        recorded.append(AuditChange(stored.id, stored.id, was, audit_state(stored)))
+        recorded.append(AuditChange(stored.id, stored.id, was, TENANT_FIELDS.audit_state(stored)))
     _make_owners([*new, *(stored for stored, _wanted in changed)])
     audit.record_all(actor=actor, action="tenant.import", changes=recorded)
 
@@ -72,7 +73,7 @@ def give_to_owners(*, actor: Actor, user_ids: Sequence[str]) -> None:
 
 
 def _make_owners(tenants: Sequence[Tenant]) -> None:
-    there = {
+    memberships = {
         (row.tenant_id, row.user_id): row
         for row in Membership.objects.filter(tenant__in=[tenant.pk for tenant in tenants])
     }
@@ -80,7 +81,7 @@ def _make_owners(tenants: Sequence[Tenant]) -> None:
     for tenant in tenants:
         if tenant.owner_id is None:
             continue
-        membership = there.get((tenant.id, tenant.owner_id))
+        membership = memberships.get((tenant.id, tenant.owner_id))
         if membership is None:
             missing.append(
                 Membership(tenant=tenant, user_id=tenant.owner_id, role=Role.OWNER, created_at=tenant.created_at)

@@ -30,17 +30,20 @@ class TenantStatus(models.TextChoices):
 
 
 class Tenant(NamedModel, Limited, Revised):
-    """Whose agents and keys they are. Names are unique for an owner, and among those without one."""
+    """The person or organisation that agents and API keys belong to.
+
+    Names are unique per owner, and among tenants without one. Its fields are declared in tenants.fields.
+    """
 
     name_field = "tenant_name"
     longest_folded = 700
-    # What its last write found odd in the agents' defaults, on the instance that the service returned.
+    # Warnings about the agents' defaults, set by the service on the instance that it returns.
     config_warnings: Sequence[Notice] = ()
 
     id = IdField(primary_key=True, default=ids.tenant_id, editable=False)
     tenant_name = models.CharField(_("name"), max_length=255)
     name_folded = ExactCharField(max_length=700, editable=False)
-    # The owner's id, also one that names no user here, or "": a unique constraint holds no two NULLs for equal.
+    # The owner's id even if it names no user here, or "", because NULLs do not collide in a unique constraint.
     owner_scope = IdField(editable=False, default="")
     tenant_type = ExactCharField(_("type"), max_length=20, choices=TenantType.choices)
     description = models.TextField(_("description"), null=True, blank=True)
@@ -68,7 +71,7 @@ class Tenant(NamedModel, Limited, Revised):
 
     @property
     def named_owner_id(self) -> str | None:
-        """The owner's id as it was sent; where it names no user here, nobody has an owner's rights."""
+        """The owner's id as it was sent. If it names no user here, nobody has an owner's rights."""
         return self.owner_scope or None
 
 
@@ -78,7 +81,7 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """What a person may do in a tenant: an owner everything, a member reads all and writes agents."""
+    """The role of a person in a tenant: an owner may do everything, a member reads all and writes agents."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")

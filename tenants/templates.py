@@ -13,7 +13,7 @@ from tenants.models import Tenant
 
 def templates_below(tenant: Tenant) -> Iterator[Layer]:
     """Yield every operators' template, and each of the tenant's own that an agent of it uses."""
-    # By its name: the app `agents` is built on this one.
+    # By its name, because the app `agents` depends on this one.
     template = apps.get_model("agents", "Template")
     used = Q(tenant=tenant, pk__in=tenant.agents(manager="unscoped").values("template_id"))
     rows = template.unscoped.filter(Q(tenant=None) | used).values_list("tenant_id", "config")

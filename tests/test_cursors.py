@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, unquote
 import pytest
 
 from agents import services
+from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
 from apikeys.models import ApiKey
@@ -105,7 +106,7 @@ def _template(scene: Scene) -> Any:
 
 
 def _version(scene: Scene) -> Any:
-    changes = {"config": {"name": scene.name}}
+    changes: AgentChanges = {"config": {"name": scene.name}}
     return services.update_agent(actor=OPERATOR, agent=scene.agent, changes=changes).config_version
 
 

@@ -35,7 +35,7 @@ FULL_WIDTH, PLAIN = "客服Ａ", "客服a"
 LONGEST_FOLDED = "\ufdfa" * 100  # each stands for 18 letters and blanks
 
 Make = Callable[[Person, str], Model]
-Rename = Callable[[Any, dict[str, Any]], Model]
+Rename = Callable[[Any, Any], Model]
 
 
 def _make_agent(alice: Person, name: str) -> Model:

@@ -10,13 +10,13 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from agents import bulk_import as agent_adoption
+from agents import bulk_import as agent_import
 from agents import services
 from agents.models import Agent, PluginSetting, Template
 from agents.services import config_versions, plugins
-from apikeys import bulk_import as key_adoption
+from apikeys import bulk_import as key_import
 from apikeys import keyformat
-from apikeys.bulk_import import KnownKey
+from apikeys.bulk_import import ImportedKey
 from apikeys.models import ApiKey
 from core import revisions
 from core.db import RowUpdate
@@ -24,7 +24,7 @@ from core.errors import PreconditionFailed
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
 from core.revisions import Revised
-from tenants import bulk_import as tenant_adoption
+from tenants import bulk_import as tenant_import
 from tenants.models import Tenant
 from tests.audit_changes import CHANGES, MEASUREMENTS, NEW, Change
 from tests.support.client import SurfaceClient
@@ -142,7 +142,7 @@ class TestImports:
         wanted.tenant_config = {"agent_defaults": {"persona": "calm"}}
         before = stored()
 
-        tenant_adoption.adopt_tenants(actor=OPERATOR, new=[], changed=[RowUpdate(scene.alice.tenant, wanted)])
+        tenant_import.import_tenants(actor=OPERATOR, new=[], changed=[RowUpdate(scene.alice.tenant, wanted)])
 
         assert raised(before) == {("Tenant", scene.alice.tenant.pk): 1}
 
@@ -155,7 +155,7 @@ class TestImports:
         services.update_agent(actor=OPERATOR, agent=agents[0], changes={"tags": ["a"]})
         before = stored()
 
-        agent_adoption.adopt_agents(actor=OPERATOR, new=[], changed=pairs)
+        agent_import.import_agents(actor=OPERATOR, new=[], changed=pairs)
 
         assert raised(before) == {("Agent", agent.pk): 1 for agent in agents}
 
@@ -167,7 +167,7 @@ class TestImports:
         wanted.enabled = False
         before = stored()
 
-        agent_adoption.adopt_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
+        agent_import.import_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
 
         assert raised(before) == {("PluginSetting", row.pk): 1}
 
@@ -176,7 +176,7 @@ class TestImports:
         renamed, used, renewed = (make_key(agent) for _ in range(3))
         new_secret = keyformat.generate(agent.tenant_id, agent.id)
         wanted = {
-            issued.key.pk: KnownKey(ApiKey.unscoped.get(pk=issued.key.pk), secret)
+            issued.key.pk: ImportedKey(ApiKey.unscoped.get(pk=issued.key.pk), secret)
             for issued, secret in ((renamed, renamed.secret), (used, used.secret), (renewed, new_secret))
         }
         wanted[renamed.key.pk].key.set_name("another name")
@@ -184,7 +184,7 @@ class TestImports:
         before = stored()
 
         changed = [(issued.key, wanted[issued.key.pk]) for issued in (renamed, used, renewed)]
-        key_adoption.adopt_keys(actor=OPERATOR, new=[], changed=changed, renewed={renewed.key.pk})
+        key_import.import_keys(actor=OPERATOR, new=[], changed=changed, renewed={renewed.key.pk})
 
         assert raised(before) == {("ApiKey", issued.key.pk): 1 for issued in (renamed, renewed)}
 

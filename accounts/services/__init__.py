@@ -13,7 +13,6 @@ from accounts.services.sessions import (
 )
 from accounts.services.users import (
     add_user,
-    audit_state,
     check_registration,
     create_user,
     delete_user,
@@ -25,7 +24,6 @@ __all__ = [
     "AuthenticatedSession",
     "BadCredentials",
     "add_user",
-    "audit_state",
     "authenticate",
     "authenticate_token",
     "change_password",

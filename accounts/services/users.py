@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
+from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import User
 from accounts.services.sessions import end_sessions
 from accounts.validators import email_errors, password_errors, username_errors
@@ -25,17 +25,6 @@ _DUPLICATES = {
     "user_email_unique": _DUPLICATE_EMAIL,
     "email_folded": _DUPLICATE_EMAIL,
 }
-
-
-def audit_state(user: User) -> dict[str, Any]:
-    """Return the fields of a user for the audit log."""
-    return {
-        "username": user.username,
-        "email": user.email,
-        "is_active": user.is_active,
-        "is_staff": user.is_staff,
-        "is_superuser": user.is_superuser,
-    }
 
 
 def check_registration(*, username: str, address: str) -> None:
@@ -105,30 +94,29 @@ def add_user(*, actor: Actor, user: User) -> None:
     """Store a user made by `new_user`. Raise Invalid for a taken username or e-mail address."""
     with translate_unique_violation(_DUPLICATES):
         user.save(force_insert=True)
-    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=audit_state(user))
+    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=USER_FIELDS.audit_state(user))
 
 
 @transactional
-def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> User:
+def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions.
 
     Raise NotFound, and Invalid for a bad or taken e-mail address.
     """
     user = lock_user(user_id)
-    before = audit_state(user)
+    before = USER_FIELDS.audit_state(user)
     if "email" in changes and changes["email"] != user.email:
         if errors := email_errors(changes["email"]):
             raise Invalid(errors)
         user.set_email(changes["email"])
-    for flag in ("is_active", "is_staff", "is_superuser"):
-        setattr(user, flag, changes.get(flag, getattr(user, flag)))
-    after = audit_state(user)
+    USER_FIELDS.assign(user, changes, skip=("email",))
+    after = USER_FIELDS.audit_state(user)
     if after == before:
         return user
     if before["is_active"] and not user.is_active:
         user.deactivations += 1
     with translate_unique_violation(_DUPLICATES):
-        user.save(update_fields=["email", "email_folded", "is_active", "is_staff", "is_superuser", "deactivations"])
+        user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "deactivations"])
     if not user.is_active:
         end_sessions(user)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
@@ -139,7 +127,7 @@ def update_user(*, actor: Actor, user_id: str, changes: Mapping[str, Any]) -> Us
 def delete_user(*, actor: Actor, user_id: str) -> None:
     """Delete a user. Raise NotFound, and django.db.models.ProtectedError if they own a tenant."""
     user = lock_user(user_id)
-    before = audit_state(user)
+    before = USER_FIELDS.audit_state(user)
     user.delete()
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
 

@@ -24,7 +24,7 @@ HASH = former_password(f"$2b$12${'u' * 53}")
 ANOTHER_HASH = former_password(f"$2b$12${'e' * 53}")
 
 
-def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
+def unsaved(name: str, *, email: str | None = None, **fields: Any) -> User:
     """Return an unsaved user as imported."""
     user = User(**{"password": HASH, "created_at": LONG_AGO, **fields})
     user.set_username(name)
@@ -32,10 +32,10 @@ def from_there(name: str, *, email: str | None = None, **fields: Any) -> User:
     return user
 
 
-def here(name: str, **fields: Any) -> User:
+def imported(name: str, **fields: Any) -> User:
     """Store a user who was imported before."""
-    user = from_there(name, **fields)
-    adopt(new=[user])
+    user = unsaved(name, **fields)
+    import_rows(new=[user])
     AuditEntry.objects.all().delete()
     return User.objects.get(pk=user.pk)
 
@@ -44,10 +44,10 @@ def changed(stored: User, **wanted: Any) -> RowUpdate[User]:
     """Return an update of a stored user."""
     row = User.objects.get(pk=stored.pk)
     same = {"email": row.email, "password": row.password, "is_active": row.is_active, "created_at": row.created_at}
-    return RowUpdate(row, from_there(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
+    return RowUpdate(row, unsaved(wanted.pop("name", row.username), id=row.id, **{**same, **wanted}))
 
 
-def adopt(*, new: Sequence[User] = (), rows: Sequence[RowUpdate[User]] = ()) -> None:
+def import_rows(*, new: Sequence[User] = (), rows: Sequence[RowUpdate[User]] = ()) -> None:
     import_users(actor=OPERATOR, new=new, changed=rows)
 
 
@@ -70,10 +70,10 @@ def audited() -> list[tuple[str, str, Any, Any]]:
 
 class TestNewUsers:
     def test_user_is_stored_as_given(self) -> None:
-        alice = from_there("Alice", email="Alice@Example.org", is_active=False, id="u-1")
-        bob = from_there("bob")
+        alice = unsaved("Alice", email="Alice@Example.org", is_active=False, id="u-1")
+        bob = unsaved("bob")
 
-        adopt(new=[alice, bob])
+        import_rows(new=[alice, bob])
 
         stored = User.objects.get(pk="u-1")
         assert (stored.username, stored.username_folded) == ("Alice", "alice")
@@ -83,7 +83,7 @@ class TestNewUsers:
         assert User.objects.get(username="bob").email is None
 
     def test_each_user_has_an_audit_entry_without_the_password(self) -> None:
-        adopt(new=[from_there("alice", id="u-1"), from_there("bob", id="u-2", email="bob@example.org")])
+        import_rows(new=[unsaved("alice", id="u-1"), unsaved("bob", id="u-2", email="bob@example.org")])
 
         kept = {"email": None, "is_active": True, "is_staff": False, "is_superuser": False}
         assert audited() == [
@@ -93,15 +93,15 @@ class TestNewUsers:
 
     def test_taken_name_refuses_the_whole_import(self, alice: Person) -> None:
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there("bob"), from_there("ALICE")])
+            import_rows(new=[unsaved("bob"), unsaved("ALICE")])
 
 
 class TestChangedUsers:
     def test_user_gets_the_values_of_the_target(self) -> None:
-        alice = here("alice", email="alice@example.org")
+        alice = imported("alice", email="alice@example.org")
 
         earlier = LONG_AGO - timedelta(days=1)
-        adopt(
+        import_rows(
             rows=[changed(alice, name="Alicia", email=None, password=ANOTHER_HASH, is_active=False, created_at=earlier)]
         )
 
@@ -115,20 +115,20 @@ class TestChangedUsers:
         assert (alice.password, alice.is_active, alice.created_at) == (ANOTHER_HASH, False, earlier)
 
     def test_user_keeps_fields_that_are_not_imported(self) -> None:
-        alice = here("alice")
+        alice = imported("alice")
         services.update_user(actor=OPERATOR, user_id=alice.id, changes={"is_staff": True, "is_superuser": True})
         seen_at = LONG_AGO + timedelta(days=1)
         User.objects.update(last_login=seen_at)
 
-        adopt(rows=[changed(alice, name="Alicia")])
+        import_rows(rows=[changed(alice, name="Alicia")])
 
         alice.refresh_from_db()
         assert (alice.is_staff, alice.is_superuser, alice.last_login) == (True, True, seen_at)
 
     def test_audit_entry_has_only_the_changed_fields(self) -> None:
-        alice, bob = here("alice", email="alice@example.org"), here("bob")
+        alice, bob = imported("alice", email="alice@example.org"), imported("bob")
 
-        adopt(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
+        import_rows(rows=[changed(alice, email="alicia@example.org"), changed(bob, name="Bob", is_active=False)])
 
         assert audited() == [
             ("user.import", alice.id, {"email": "alice@example.org"}, {"email": "alicia@example.org"}),
@@ -136,17 +136,17 @@ class TestChangedUsers:
         ]
 
     def test_audit_log_has_no_password(self) -> None:
-        alice = here("alice")
+        alice = imported("alice")
 
-        adopt(new=[from_there("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
+        import_rows(new=[unsaved("bob")], rows=[changed(alice, password=ANOTHER_HASH)])
 
         assert [action for action, *_rest in audited()] == ["user.import", "user.import", "user.password"]
         assert "$2b$" not in json.dumps(audited())
 
     def test_users_may_swap_names_and_addresses(self) -> None:
-        alice, bob = here("alice", email="alice@example.org"), here("bob", email="bob@example.org")
+        alice, bob = imported("alice", email="alice@example.org"), imported("bob", email="bob@example.org")
 
-        adopt(
+        import_rows(
             rows=[
                 changed(alice, name="Bob", email="bob@example.org"),
                 changed(bob, name="alice", email="alice@example.org"),
@@ -160,29 +160,29 @@ class TestChangedUsers:
         }
 
     def test_password_changed_meanwhile_is_kept(self) -> None:
-        alice = here("alice")
+        alice = imported("alice")
         row = changed(alice, email="new@example.org")
         services.set_password(actor=OPERATOR, user=alice, password="chosen meanwhile")
 
-        adopt(rows=[row])
+        import_rows(rows=[row])
 
         stored = User.objects.get(pk=alice.pk)
         assert stored.email == "new@example.org"
         assert stored.check_password("chosen meanwhile")
 
     def test_user_deleted_meanwhile_is_left_out(self) -> None:
-        alice, bob = here("alice"), here("bob")
+        alice, bob = imported("alice"), imported("bob")
         rows = [changed(alice, name="Alicia"), changed(bob, name="Robert")]
         services.delete_user(actor=OPERATOR, user_id=alice.pk)
 
-        adopt(rows=rows)
+        import_rows(rows=rows)
 
         assert [user.username for user in User.objects.all()] == ["Robert"]
 
     def test_address_may_pass_to_another_user(self) -> None:
-        alice, bob = here("alice", email="a@example.org"), here("bob")
+        alice, bob = imported("alice", email="a@example.org"), imported("bob")
 
-        adopt(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
+        import_rows(rows=[changed(bob, email="a@example.org"), changed(alice, email=None)])
 
         assert dict(User.objects.values_list("id", "email_folded")) == {alice.id: None, bob.id: "a@example.org"}
 
@@ -190,11 +190,11 @@ class TestChangedUsers:
 class TestSessions:
     @pytest.mark.parametrize("what", [{"password": ANOTHER_HASH}, {"is_active": False}])
     def test_sessions_end_with_a_new_password_and_with_a_deactivation(self, what: dict[str, Any]) -> None:
-        alice, bob = here("alice"), here("bob")
+        alice, bob = imported("alice"), imported("bob")
         tokens = [signed_in(alice), signed_in(alice)]
         bobs = signed_in(bob)
 
-        adopt(rows=[changed(alice, **what), changed(bob, name="Robert")])
+        import_rows(rows=[changed(alice, **what), changed(bob, name="Robert")])
 
         assert [is_signed_in(token) for token in tokens] == [False, False]
         assert is_signed_in(bobs)
@@ -202,17 +202,17 @@ class TestSessions:
 
     @pytest.mark.parametrize("what", [{"name": "Alicia"}, {"email": "new@example.org"}, {"created_at": LONG_AGO}, {}])
     def test_sessions_survive_other_changes(self, what: dict[str, Any]) -> None:
-        alice = here("alice")
+        alice = imported("alice")
         token = signed_in(alice)
 
-        adopt(rows=[changed(alice, **what)])
+        import_rows(rows=[changed(alice, **what)])
 
         assert is_signed_in(token)
 
     def test_sessions_stay_ended_after_reactivation(self) -> None:
-        alice = here("alice", is_active=False)
+        alice = imported("alice", is_active=False)
 
-        adopt(rows=[changed(alice, is_active=True)])
+        import_rows(rows=[changed(alice, is_active=True)])
 
         assert User.objects.get(pk=alice.pk).is_active
         assert not TokenSession.objects.exists()

@@ -1,4 +1,4 @@
-"""What an operator means: tenants and agents, by their ids or by their names."""
+"""Lookup of tenants and agents by id or name, for management commands."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ MAX_CANDIDATES = 20
 M = TypeVar("M", bound=Model)
 
 
-class Selection:
-    """Finds what is meant. An id is never taken for a name, and an ambiguous name is never guessed at.
+class Lookup:
+    """Lookup of rows that an operator names. An id wins over a name, and an ambiguous name is an error.
 
-    What is not found, or found more than once, is a CommandError of its own exit status.
+    What is not found, or found more than once, raises CommandError with the exit status NOT_FOUND.
     """
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
 
     def tenant(self, text: str) -> Tenant:
-        """A tenant, by its id or name."""
+        """Return the tenant with this id or name. Raise CommandError."""
         rows = tenants_for(self._actor)
         found = rows.filter(pk=text) or rows.filter(is_called(text))
-        return self._only(found, "tenant", text, ["ID", "NAME", "STATUS"], lambda row: [row.id, row, row.status])
+        return self._get_only(found, "tenant", text, ["ID", "NAME", "STATUS"], lambda row: [row.id, row, row.status])
 
     def agent(self, text: str, tenant: Tenant | None = None) -> Agent:
-        """An agent, by its id, its name, or TENANT/AGENT."""
+        """Return the agent with this id or name, or named TENANT/AGENT. Raise CommandError."""
         rows = agents_for(self._actor).select_related("tenant")
         if tenant is not None:
             rows = rows.filter(tenant=tenant)
         found = rows.filter(pk=text) or rows.filter(_is_called(text))
         header = ["ID", "NAME", "TENANT"]
-        return self._only(found, "agent", text, header, lambda row: [row.id, row, with_id(row.tenant)])
+        return self._get_only(found, "agent", text, header, lambda row: [row.id, row, name_and_id(row.tenant)])
 
-    def _only(
+    def _get_only(
         self, found: Iterable[M], kind: str, text: str, header: list[str], shown: Callable[[Any], list[Any]]
     ) -> M:
         candidates = list(found)
@@ -60,17 +60,17 @@ class Selection:
         return candidates[0]
 
     def _not_found(self, sentence: str) -> CommandError:
-        """The end of a command that does not know what was meant."""
+        """Return the error for a row that is not found, or ambiguous."""
         return CommandError(sentence, returncode=ExitCode.NOT_FOUND)
 
 
-def with_id(row: Any) -> str:
-    """A row by its name, and by what is never ambiguous."""
+def name_and_id(row: Any) -> str:
+    """Return a row's name with its id, which is never ambiguous."""
     return f"{row} ({row.pk})"
 
 
 def _is_called(text: str) -> Q:
-    """The agents that a text may name; either name may have a slash in it."""
+    """Return the condition for agents that a text may name; either name may contain a slash."""
     called = is_called(text)
     for place, char in enumerate(text):
         if char == "/":

@@ -1,18 +1,18 @@
-"""The rules about agents, their config, and whether they are alive."""
+"""The rules about agents, their config, and their activity."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from agent_config.document import Config
 from agent_config.secrets import masked
 from agents.errors import AgentNameTaken, NoActivityFor, NotActive
+from agents.fields import AGENT_FIELDS, AgentChanges, AgentSettings
 from agents.models import Agent, AgentActivity, AgentStatus
 from agents.services import config_versions
 from agents.services.config_versions import ConfigWrite, lock_agent
@@ -20,26 +20,12 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation, upsert
 from core.models import FeedEntry
+from core.resource_fields import check_names
 from tenants.models import Tenant, TenantStatus
 from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"agent_name_unique": AgentNameTaken(), "name_folded": AgentNameTaken()}
-_VERIFICATION_FIELDS = {"name", "status", "rate_limit", "quota"}
 NEW_AGENT_ACTIVE_FOR = timedelta(hours=12)
-
-
-def audit_state(agent: Agent) -> dict[str, Any]:
-    """What the audit log keeps of an agent; what became of its config is in the versions of that."""
-    return {
-        "name": agent.name,
-        "description": agent.description,
-        "template_id": agent.template_id,
-        "config_version": agent.config_version,
-        "status": agent.status,
-        "tags": agent.tags,
-        "rate_limit": agent.rate_limit,
-        "quota": agent.quota,
-    }
 
 
 @transactional
@@ -48,30 +34,20 @@ def create_agent(
     actor: Actor,
     tenant: Tenant,
     name: str,
-    description: str | None = None,
-    template_id: str | None = None,
-    config: Config | None = None,
-    tags: list[str] | None = None,
-    rate_limit: dict[str, Any] | None = None,
-    quota: dict[str, Any] | None = None,
     active_for: timedelta | None = None,
     strict: bool = False,
+    **settings: Unpack[AgentSettings],
 ) -> Agent:
-    """A new agent, marked active for `active_for` if that is given. Its config is version 1, also when it is empty.
+    """Create an agent, active for `active_for` if that is given. Its config becomes version 1 even if it is empty.
 
-    Raises AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, TenantNotFound.
+    Raise AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, and TenantNotFound.
     """
-    agent = Agent(
-        tenant=lock_tenant(tenant.id),
-        description=description,
-        template_id=template_id,
-        tags=tags or [],
-        rate_limit=rate_limit,
-        quota=quota,
-    )
+    check_names(settings, AgentSettings.__annotations__)
+    agent = Agent(tenant=lock_tenant(tenant.id))
+    AGENT_FIELDS.assign(agent, settings, skip=("config",))
     agent.change_name(name)
     config_versions.check_template(agent, {})
-    config_versions.change(agent, config or {}, ConfigWrite(strict=strict), actor=actor)
+    config_versions.change(agent, settings.get("config", {}), ConfigWrite(strict=strict), actor=actor)
     add_agent(agent, actor=actor, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
@@ -79,46 +55,43 @@ def create_agent(
 
 
 def add_agent(
-    agent: Agent, *, actor: Actor, action: str, note: str | None = None, told: Mapping[str, Any] | None = None
+    agent: Agent, *, actor: Actor, action: str, note: str | None = None, extra: Mapping[str, Any] | None = None
 ) -> None:
-    """Stores a new agent with version 1 of its config; the audit row has what else is `told`.
+    """Store a new agent with version 1 of its config, and audit it with the `extra` members.
 
-    Part of a transactional service, which has locked the tenant. Raises AgentNameTaken.
+    Call this inside a transactional service that has locked the tenant. Raise AgentNameTaken.
     """
     agent.config_version = 1
     with translate_unique_violation(_NAME_TAKEN):
         agent.save(force_insert=True)
     config_versions.add_version(agent, {}, actor=actor, note=note)
-    after = {**audit_state(agent), "config": masked(agent.config), **(told or {})}
+    after = {**AGENT_FIELDS.audit_state(agent), "config": masked(agent.config), **(extra or {})}
     audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
 
 @transactional_and_propagated
 def update_agent(
-    *, actor: Actor, agent: Agent, changes: Mapping[str, Any], config_write: ConfigWrite | None = None
+    *, actor: Actor, agent: Agent, changes: AgentChanges, config_write: ConfigWrite | None = None
 ) -> Agent:
-    """Changes any of `name, description, template_id, status, tags, rate_limit, quota`, and `config`, which is merged
-    unless `config_write` says otherwise.
+    """Change some fields of an agent, and return the changed row. Merge `config` unless `config_write` replaces it.
 
-    Raises AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, PreconditionFailed, AgentNotFound.
+    Raise AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, PreconditionFailed, and AgentNotFound.
     """
     write = config_write or ConfigWrite()
     row = lock_agent(agent.pk)
     config_versions.expect(row, write.expected)
-    before, config_before = audit_state(row), row.config
+    before, config_before = AGENT_FIELDS.audit_state(row), row.config
     if "name" in changes:
         row.change_name(changes["name"])
-    fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
-    for field in fields:
-        setattr(row, field, changes.get(field, getattr(row, field)))
+    AGENT_FIELDS.assign(row, changes, skip=("name", "config"))
     has_new_config = "config" in changes and config_versions.change(row, changes["config"], write, actor=actor)
     if row.template_id != before["template_id"]:
         config_versions.check_template(row, config_before)
-    after = audit_state(row)
+    after = AGENT_FIELDS.audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
         with translate_unique_violation(_NAME_TAKEN):
-            row.save(update_fields=["name", "name_folded", "config", "config_version", *fields, "updated_at"])
+            row.save(update_fields=[*AGENT_FIELDS.changeable, "name_folded", "config_version", "updated_at"])
         audit.record(
             actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
@@ -126,21 +99,21 @@ def update_agent(
         config_versions.add_version(row, config_before, actor=actor, note=write.note)
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
         change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
-    # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
-    if not _VERIFICATION_FIELDS.isdisjoint(changes):
+    # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
+    if AGENT_FIELDS.affect_verdicts(changes):
         epoch.invalidate(row.id)
     return row
 
 
 @transactional_and_propagated
 def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None = None) -> None:
-    """Removes an agent with its keys, settings and heartbeat; `expected` is as of `config_versions.expect`.
+    """Delete an agent with its keys, settings and heartbeat. Check `expected` as `config_versions.expect` does.
 
-    Raises AgentNotFound if it is gone, PreconditionFailed.
+    Raise AgentNotFound if it is gone, and PreconditionFailed.
     """
     row = lock_agent(agent.pk)
     config_versions.expect(row, expected)
-    before = {**audit_state(row), "config": masked(row.config)}
+    before = {**AGENT_FIELDS.audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
     row.delete()
@@ -148,9 +121,9 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
 
 
 def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> AgentActivity:
-    """Notes that an agent is alive, for `ttl_seconds` from now. A measurement: no audit row.
+    """Record that an agent is alive for `ttl_seconds` from now. Write no audit row, because this is a measurement.
 
-    Raises NoActivityFor, NotActive.
+    Raise NoActivityFor and NotActive.
     """
     agent = Agent.objects.in_tenants([tenant_id]).select_related("tenant").filter(pk=agent_id).first()
     if agent is None:
@@ -164,13 +137,13 @@ def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> Agent
 
 
 def active_agents(tenant_id: str | None = None) -> QuerySet[AgentActivity]:
-    """The heartbeats that still count, latest first; of one tenant, or of all."""
+    """Return the heartbeats that have not expired, latest first, of one tenant or of all."""
     rows = AgentActivity.unscoped if tenant_id is None else AgentActivity.objects.in_tenants([tenant_id])
     return rows.filter(expires_at__gt=timezone.now()).order_by("-last_seen_at", "agent_id")
 
 
 def sweep_activity() -> int:
-    """Deletes heartbeats that no longer count; how many there were."""
+    """Delete expired heartbeats, and return how many there were."""
     return AgentActivity.unscoped.filter(expires_at__lte=timezone.now()).delete()[0]
 
 

@@ -1,4 +1,4 @@
-"""The rules about plugin settings: a tenant's, and an agent's own, which wins."""
+"""The rules about plugin settings: a tenant's, and an agent's own, which override them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agent_config import addresses, secrets
 from agent_config.errors import BadConfig
+from agents.fields import PLUGIN_FIELDS
 from agents.models import Agent, PluginSetting
 from agents.services.config_versions import lock_agent
 from core import audit
@@ -26,19 +27,9 @@ from core.text import name_error
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
-# Of an agent, or of a tenant for all of its agents; a file with as many can be imported again.
+# For an agent, or for a tenant; an exported file with as many can be imported again.
 MAX_PLUGINS = 1000
 MAX_TOTAL_LENGTH = 1024 * 1024  # characters of JSON
-
-
-def audit_state(row: PluginSetting) -> dict[str, Any]:
-    """Return what the audit log keeps of a setting."""
-    return {
-        "agent_id": row.agent_id,
-        "plugin_name": row.plugin_name,
-        "enabled": row.enabled,
-        "config": secrets.masked(row.config),
-    }
 
 
 @transactional
@@ -52,16 +43,18 @@ def set_plugin(
     config: dict[str, Any],
     expected: Container[int] | None = None,
 ) -> PluginSetting:
-    """Set a plugin's setting for an agent, or with None for the whole tenant; only over a setting whose revision is an
-    `expected` one (None: over any, or none).
+    """Set a plugin's setting for an agent, or with None for the whole tenant.
 
-    A mask keeps the stored secret; in an agent's first setting, the tenant's, which is what the agent had so far.
-    Raise TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid for a mask where nothing is stored, for a kept
-    secret beside another address (operators and the internal surface may), for a bad name of a plugin that has no
-    setting yet, or where the settings would be more than MAX_PLUGINS, or together longer than MAX_TOTAL_LENGTH. Those
-    that are already may be changed, but do not grow.
+    With `expected`, the stored setting must have one of these revisions. A mask keeps the stored secret; in an agent's
+    first setting it keeps the tenant's. Raise TenantNotFound, AgentNotFound, PreconditionFailed, and Invalid:
+
+    - for a mask where nothing is stored;
+    - for a kept secret beside another address, unless the actor is trusted;
+    - for a bad plugin name, if the plugin has no setting yet;
+    - for more than MAX_PLUGINS settings, or more than MAX_TOTAL_LENGTH in all. Settings over these limits can still
+      be changed if they do not grow.
     """
-    # One row at a time in a tenant: two first settings of one plugin become an insert and an update.
+    # Locked so that of two first settings of a plugin one is an insert and the other an update.
     lock_tenant(tenant.id)
     if agent is not None:
         lock_agent(agent.id)
@@ -70,7 +63,7 @@ def set_plugin(
     of_scope = {row.agent_scope: row for row in settings.filter(plugin_name=plugin_name, agent_scope__in=["", scope])}
     row, shown = of_scope.get(scope), of_scope.get(scope, of_scope.get(""))
     check_revision(row, expected)
-    before, config_before = (None, None) if row is None else (audit_state(row), row.config)
+    before, config_before = (None, None) if row is None else (PLUGIN_FIELDS.audit_state(row), row.config)
     config = _sealed(config, {} if shown is None else shown.config, may_move_secrets=actor.is_trusted)
     _check_room(settings.filter(agent_scope=scope).exclude(plugin_name=plugin_name), config_before, config)
     if row is None:
@@ -78,7 +71,7 @@ def set_plugin(
             raise Invalid({"plugin_name": [error]})
         row = PluginSetting(tenant=tenant, agent=agent, agent_scope=scope, plugin_name=plugin_name)
     row.enabled, row.config = enabled, config
-    after = audit_state(row)
+    after = PLUGIN_FIELDS.audit_state(row)
     if audit.differ([before, config_before], [after, config]):
         row.updated_at = timezone.now()
         row.save()
@@ -94,7 +87,7 @@ def set_plugin(
 
 
 def _check_room(others: QuerySet[PluginSetting], before: dict[str, Any] | None, config: dict[str, Any]) -> None:
-    """Raise Invalid if a setting's config, which was `before`, has no room beside the others."""
+    """Raise Invalid if a setting that changes from `before` exceeds the limits together with the others."""
     found = others.aggregate(number=Count("pk"), length=Sum(Length("config")))
     if before is None and found["number"] >= MAX_PLUGINS:
         raise Invalid({"plugin_name": [_("There may be at most 1,000 plugin settings")]})
@@ -110,15 +103,15 @@ def _length(config: dict[str, Any]) -> int:
 
 @transactional
 def add_plugins(*, actor: Actor, agent: Agent, settings: Iterable[Mapping[str, Any]]) -> None:
-    """Store the settings of a new agent, which has none, as `set_plugin` would; in few statements, however many.
+    """Store the settings of a new agent as `set_plugin` would, in few statements.
 
     Raise Invalid, whose paths begin with `plugins.` and the setting's number.
     """
     rows = PluginSetting.objects.in_tenants([agent.tenant_id])
     rows.bulk_create((_new_setting(agent, number, setting) for number, setting in enumerate(settings)), batch_size=500)
-    # Read again, because not every database tells the ids of several new rows.
+    # Read again, because not every database returns the ids of several new rows.
     stored = rows.filter(agent=agent).order_by("pk")
-    changes = [AuditChange(str(row.pk), agent.tenant_id, after=audit_state(row)) for row in stored]
+    changes = [AuditChange(str(row.pk), agent.tenant_id, after=PLUGIN_FIELDS.audit_state(row)) for row in stored]
     audit.record_all(actor=actor, action="plugin.set", changes=changes)
 
 
@@ -129,7 +122,7 @@ def _new_setting(agent: Agent, number: int, setting: Mapping[str, Any]) -> Plugi
             raise Invalid({"plugin_name": [error]})
         row.config = _sealed(row.config, {}, may_move_secrets=False)
     except Invalid as error:
-        raise Invalid({f"plugins.{number}.{place}": told for place, told in error.errors.items()}) from error
+        raise Invalid({f"plugins.{number}.{path}": sentences for path, sentences in error.errors.items()}) from error
     return row
 
 
@@ -140,7 +133,7 @@ def _sealed(sent: dict[str, Any], stored: dict[str, Any], *, may_move_secrets: b
             addresses.check_plugin_moved(sent, stored, meant)
         return secrets.sealed(meant, stored)
     except BadConfig as error:
-        raise Invalid({f"config.{place}": sentences for place, sentences in error.errors.items()}) from error
+        raise Invalid({f"config.{path}": sentences for path, sentences in error.errors.items()}) from error
 
 
 def revealed(config: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +156,7 @@ def merged_plugins(*, tenant: Tenant, agent: Agent | None) -> list[PluginSetting
 
 
 class PluginList:
-    """The settings of `merged_plugins`, to be read part by part."""
+    """The settings of `merged_plugins`, for paginated lists."""
 
     def __init__(self, *, tenant: Tenant, agent: Agent | None) -> None:
         self._rows = merged_plugins(tenant=tenant, agent=agent)
@@ -178,9 +171,9 @@ class PluginList:
         return len(self._rows)
 
     def after(self, cursor: str) -> list[PluginSetting]:
-        """Return the settings after the one that has this id, or had it: an agent's own may since stand in its place.
+        """Return the settings after the one with this id, even if an agent's own has replaced it since.
 
-        Raise Invalid for what is no id of such a setting.
+        Raise Invalid for an id that cannot be in this list.
         """
         if not cursor:
             return self._rows

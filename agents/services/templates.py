@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Container
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -11,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from agent_config import system
 from agent_config.document import Config
-from agent_config.secrets import masked
 from agent_config.updates import changed
 from agents.errors import TemplateNameTaken, TemplateNotFound
+from agents.fields import TEMPLATE_FIELDS, TemplateChanges
 from agents.models import Agent, Template
 from core import audit, change_feed, epoch
 from core.actor import Actor
@@ -28,16 +27,6 @@ from tenants.models import Tenant
 _TAKEN = {
     name: TemplateNameTaken() for name in ("template_name_unique", "name_folded", "agents_template.id", "PRIMARY")
 }
-
-
-def audit_state(template: Template) -> dict[str, Any]:
-    """What the audit log keeps of a template."""
-    return {
-        "name": template.name,
-        "description": template.description,
-        "tenant_id": template.tenant_id,
-        "config": masked(template.config),
-    }
 
 
 def templates_for(actor: Actor) -> QuerySet[Template]:
@@ -110,7 +99,7 @@ def create_template(
         action="template.create",
         object_id=template.id,
         tenant_id=template.tenant_id,
-        after=audit_state(template),
+        after=TEMPLATE_FIELDS.audit_state(template),
     )
     return template
 
@@ -120,7 +109,7 @@ def update_template(
     *,
     actor: Actor,
     template: Template,
-    changes: Mapping[str, Any],
+    changes: TemplateChanges,
     replace: bool = False,
     expected: Container[int] | None = None,
     strict: bool = False,
@@ -132,19 +121,19 @@ def update_template(
     """
     row = _lock(template)
     check_revision(row, expected)
-    before, config_before = audit_state(row), row.config
+    before, config_before = TEMPLATE_FIELDS.audit_state(row), row.config
     if "name" in changes:
         row.change_name(changes["name"])
-    row.description = changes.get("description", row.description)
+    TEMPLATE_FIELDS.assign(row, changes, skip=("name", "config"))
     if "config" in changes:
         _change(row, changes["config"], actor=actor, replace=replace, strict=strict)
     has_new_config = audit.differ(config_before, row.config)
-    after = audit_state(row)
+    after = TEMPLATE_FIELDS.audit_state(row)
     if not has_new_config and not audit.differ(before, after):
         return row
     row.updated_at = timezone.now()
     with translate_unique_violation(_TAKEN):
-        row.save(update_fields=["name", "name_folded", "description", "config", "updated_at"])
+        row.save(update_fields=[*TEMPLATE_FIELDS.changeable, "name_folded", "updated_at"])
     if has_new_config:
         _announce(row)
     audit.record(
@@ -161,7 +150,7 @@ def delete_template(*, actor: Actor, template: Template, expected: Container[int
     """
     row = _lock(template)
     check_revision(row, expected)
-    before = audit_state(row)
+    before = TEMPLATE_FIELDS.audit_state(row)
     change_feed.publish(FeedEntry.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
     row.delete()
     audit.record(

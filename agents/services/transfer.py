@@ -47,7 +47,7 @@ def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note
     duplicate.change_name(name or _name_of_duplicate(row))
     settings = _settings_of(row)
     told = {"duplicate_of": row.id, "plugins": [setting.plugin_name for setting in settings]}
-    services.add_agent(duplicate, actor=actor, action="agent.duplicate", note=note, told=told)
+    services.add_agent(duplicate, actor=actor, action="agent.duplicate", note=note, extra=told)
     PluginSetting.objects.in_tenants([tenant.id]).bulk_create(
         PluginSetting(
             tenant=tenant,
@@ -106,9 +106,9 @@ def import_agent(
         tenant=tenant,
         name=name,
         description=description,
-        tags=tags,
+        tags=tags or [],
         template_id=template_id,
-        config=config,
+        config=config or {},
         strict=strict,
     )
     add_plugins(actor=actor, agent=agent, settings=plugins)

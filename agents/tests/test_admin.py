@@ -73,7 +73,7 @@ def test_an_agent_needs_no_config(olivia: Operator, alice: Person) -> None:
         ({"tags": '["a", 5]'}, {"tags": ["1: Not a valid string."]}),
     ],
 )
-def test_what_a_new_agent_may_not_be(
+def test_invalid_new_agent_is_refused(
     olivia: Operator, alice: Person, agent: Agent, fields: dict[str, str], errors: dict[str, list[str]]
 ) -> None:
     before = AuditEntry.objects.count()
@@ -114,7 +114,7 @@ def test_saving_a_form_unchanged_changes_nothing(olivia: Operator, agent: Agent)
 
 
 @pytest.mark.parametrize("nothing", ["", "null", "{}"])
-def test_an_emptied_config_is_one_that_changes_nothing(olivia: Operator, agent: Agent, nothing: str) -> None:
+def test_emptied_config_changes_nothing(olivia: Operator, agent: Agent, nothing: str) -> None:
     assert olivia.change(agent, config=nothing).status_code == 302
 
     agent.refresh_from_db()
@@ -132,7 +132,7 @@ def test_a_changed_config_is_merged_and_a_mask_keeps_its_secret(olivia: Operator
     assert SECRET not in f"{entry.before} {entry.after}"
 
 
-def test_a_config_that_the_rules_refuse_is_shown_again(olivia: Operator, agent: Agent) -> None:
+def test_refused_config_is_shown_again(olivia: Operator, agent: Agent) -> None:
     sent = '{"bot_overrides": []}'
 
     response = olivia.change(agent, config=sent, name="Aide")
@@ -148,7 +148,7 @@ def test_no_secret_can_be_guessed_by_filtering(olivia: Operator, agent: Agent) -
         assert olivia.client.get(url(Agent), {lookup: "s"}).status_code == 400
 
 
-def test_who_may_only_look_sees_the_config_masked(agent: Agent) -> None:
+def test_operator_with_read_access_sees_the_config_masked(agent: Agent) -> None:
     oscar = sign_in("oscar", is_superuser=False)
 
     page = oscar.get(url(agent, "change")).content.decode()
@@ -197,7 +197,7 @@ def test_operators_delete_agents_in_bulk(olivia: Operator, agent: Agent, charlie
     assert AuditEntry.objects.filter(action="agent.delete", actor_id=olivia.user.pk).count() == 2
 
 
-def test_the_tenant_is_chosen_from_a_list_in_a_window_of_its_own(olivia: Operator, alice: Person) -> None:
+def test_tenant_is_chosen_in_a_popup_list(olivia: Operator, alice: Person) -> None:
     assert "/admin/tenants/tenant/?_to_field=id" in olivia.get(url(Agent, "add")).content.decode()
 
     popup = olivia.get("/admin/tenants/tenant/", _to_field="id", _popup="1").content.decode()
@@ -205,7 +205,7 @@ def test_the_tenant_is_chosen_from_a_list_in_a_window_of_its_own(olivia: Operato
     assert f'data-popup-opener="{alice.tenant.pk}"' in popup
 
 
-class TestWhatLooksOdd:
+class TestWarnings:
     """It is saved with a warning, or refused at the operator's wish."""
 
     ODD = json.dumps({"persona": {"states": [{"name": "正常"}]}})
@@ -216,14 +216,14 @@ class TestWhatLooksOdd:
         assert Agent.unscoped.get(name="Scout").config == json.loads(self.ODD)
         assert "persona.states[0]: must be a text" in olivia.get(response["Location"]).content.decode()
 
-    def test_a_changed_agent_is_too(self, olivia: Operator, agent: Agent) -> None:
+    def test_changed_agent_is_saved_with_a_warning(self, olivia: Operator, agent: Agent) -> None:
         response = olivia.change(agent, config=self.ODD)
 
         assert "persona.states[0]: must be a text" in olivia.get(response["Location"]).content.decode()
         response = olivia.change(agent, name="Another")
         assert "persona.states[0]" not in olivia.get(response["Location"]).content.decode()
 
-    def test_both_are_refused_where_the_box_is_ticked(self, olivia: Operator, agent: Agent, alice: Person) -> None:
+    def test_agent_with_warnings_is_refused_with_strict(self, olivia: Operator, agent: Agent, alice: Person) -> None:
         errors = {"__all__": ["persona.states[0]: must be a text"]}
 
         assert errors_of(olivia.add(Agent, tenant=alice.tenant.pk, name="S", config=self.ODD, strict="on")) == errors

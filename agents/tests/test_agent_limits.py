@@ -58,12 +58,12 @@ class Door:
         self.tenant_id = alice.tenant.id
 
     def data(self, response: Any) -> Any:
-        """What a good answer carries."""
+        """Return the data of a successful response."""
         assert response.status_code == 200, response.content
         return response.json() if self.is_bare else response.json()["data"]
 
     def blamed(self, response: Any) -> list[str]:
-        """The paths that a refusal is about."""
+        """Return the paths that an error response names."""
         assert response.status_code == 400, response.content
         body = response.json()
         assert body["code" if self.is_bare else "error_code"] == "VALIDATION_ERROR"
@@ -128,7 +128,7 @@ class TestGiving:
     def test_they_come_after_the_other_fields(self, door: Door) -> None:
         assert list(door.create())[-4:] == ["rate_limit", "quota", "revision", "config_warnings"]
 
-    def test_patch_gives_them_too(self, alice: Person) -> None:
+    def test_patch_sets_limits(self, alice: Person) -> None:
         agent = make_agent(alice.tenant)
 
         response = alice.client.send("PATCH", f"/api/v1/agents/{agent.id}", {"quota": QUOTA})
@@ -167,19 +167,19 @@ class TestGiving:
         assert door.listed() == [agent]
 
     def test_an_agent_is_not_created_with_an_empty_limit(self, door: Door) -> None:
-        """In a change `{}` takes a limit off; a new agent without a limit says so by sending none."""
+        """`{}` removes a limit in an update only; a new agent without a limit sends none."""
         assert "rate_limit.limit" in door.blamed(door.try_create(rate_limit={}))
 
 
 class TestAccess:
-    def test_a_member_gives_limits(self, alice: Person, bob: Person) -> None:
+    def test_member_may_set_limits(self, alice: Person, bob: Person) -> None:
         agent = make_agent(alice.tenant)
 
         response = bob.client.send("PUT", f"/api/v1/agents/{agent.id}", {"rate_limit": RATE})
 
         assert response.json()["rate_limit"] == RATE
 
-    def test_a_stranger_does_not(self, alice: Person, charlie: Person) -> None:
+    def test_stranger_may_not_set_limits(self, alice: Person, charlie: Person) -> None:
         agent = make_agent(alice.tenant, rate_limit=RATE)
 
         response = charlie.client.send("PUT", f"/api/v1/agents/{agent.id}", {"rate_limit": None})
@@ -209,7 +209,7 @@ class TestAudit:
 
 
 class TestEffect:
-    """What validate says at once after a change."""
+    """The verdicts of validate right after a change."""
 
     def test_all_keys_of_an_agent_share_its_limits(self, door: Door, alice: Person, internal: SurfaceClient) -> None:
         agent = make_agent(alice.tenant)
@@ -252,7 +252,7 @@ class TestAdmin:
         agent = Agent.unscoped.get(name="Scout")
         assert (agent.rate_limit, agent.quota) == (RATE, QUOTA)
 
-    def test_an_operator_changes_and_empties_them(self, olivia: Operator, alice: Person) -> None:
+    def test_operator_changes_and_removes_limits(self, olivia: Operator, alice: Person) -> None:
         agent = make_agent(alice.tenant, rate_limit=RATE)
         assert json.loads(form_of(olivia.get(url(agent, "change")))["rate_limit"][0]) == RATE
 
@@ -282,7 +282,7 @@ class TestAdmin:
             ("quota", "{"),
         ],
     )
-    def test_what_is_no_limit_is_shown_again(self, olivia: Operator, alice: Person, field: str, text: str) -> None:
+    def test_invalid_limit_is_shown_again(self, olivia: Operator, alice: Person, field: str, text: str) -> None:
         agent = make_agent(alice.tenant)
 
         response = olivia.change(agent, **{field: text})

@@ -16,14 +16,14 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def listed(person: Person, query: str = "") -> tuple[list[str], int]:
-    """The names of a list, and how many there are in all."""
+    """Return the names in a list, and the total count."""
     response = person.client.get(f"{AGENTS}{query}")
     assert response.status_code == 200, response.content
     assert isinstance(response.json(), list)
     return [agent["name"] for agent in response.json()], int(response["X-Total-Count"])
 
 
-def test_it_is_a_bare_list_over_all_ones_tenants(
+def test_list_has_the_agents_of_all_the_persons_tenants(
     alice: Person, bob: Person, charlie: Person, other_tenant: Tenant
 ) -> None:
     mine, theirs = created(alice, "mine"), created(alice, "other", tenant_id=other_tenant.id)
@@ -39,20 +39,20 @@ def test_it_is_a_bare_list_over_all_ones_tenants(
     assert listed(charlie) == (["charlie's"], 1)
 
 
-def test_a_slash_at_the_end_makes_no_difference(alice: Person) -> None:
+def test_trailing_slash_makes_no_difference(alice: Person) -> None:
     created(alice)
 
     assert alice.client.get(f"{AGENTS}/").json() == alice.client.get(AGENTS).json()
 
 
-def test_nobody_sees_a_secret(alice: Person) -> None:
+def test_list_shows_no_secrets(alice: Person) -> None:
     provider = {"name": "mine", "api_key": "sk-secret", "base_url": "https://secret.example"}
     created(alice, config={"config_overrides": {"model": {"api_providers": [provider]}}})
 
     assert b"secret" not in alice.client.get(AGENTS).content
 
 
-def test_skip_and_limit_cut_a_slice_out_of_it(alice: Person) -> None:
+def test_skip_and_limit_select_a_slice(alice: Person) -> None:
     for number in range(5):
         with travel(NOON + timedelta(hours=number), tick=False):
             created(alice, f"bot {number}")
@@ -63,7 +63,7 @@ def test_skip_and_limit_cut_a_slice_out_of_it(alice: Person) -> None:
     assert listed(alice, "?skip=2147483647") == ([], 5)
 
 
-def test_no_more_than_100_come_at_once(alice: Person) -> None:
+def test_at_most_100_agents_are_listed_at_once(alice: Person) -> None:
     for number in range(101):
         make_agent(alice.tenant, f"bot {number}")
 
@@ -92,8 +92,8 @@ def test_a_bad_query_is_400(alice: Person, query: str, field: str) -> None:
     assert list(body["errors"]) == [field]
 
 
-def test_a_refused_query_leaves_nothing_to_the_next(alice: Person) -> None:
-    """Though one serializer checks them all."""
+def test_refused_query_does_not_affect_the_next(alice: Person) -> None:
+    """One serializer instance validates all queries."""
     for name in ("a", "b"):
         created(alice, name)
     refused(alice.client.get(f"{AGENTS}?sort=name&limit=1&status=gone"), 400, "VALIDATION_ERROR")
@@ -119,7 +119,7 @@ def test_q_finds_a_part_of_the_name_in_any_case(alice: Person) -> None:
     assert listed(alice, "?q=nothing") == ([], 0)
 
 
-def test_status_and_tenant_narrow_it_down(alice: Person, charlie: Person, other_tenant: Tenant) -> None:
+def test_list_is_filtered_by_status_and_tenant(alice: Person, charlie: Person, other_tenant: Tenant) -> None:
     created(alice, "mine")
     archived = created(alice, "archived", tenant_id=other_tenant.id)
     alice.client.send("PUT", f"{AGENTS}/{archived['id']}", {"status": "archived"})
@@ -132,7 +132,7 @@ def test_status_and_tenant_narrow_it_down(alice: Person, charlie: Person, other_
     assert listed(alice, f"?tenant_id={charlie.tenant.id}") == ([], 0)
 
 
-def test_it_is_sorted_as_asked(alice: Person) -> None:
+def test_list_is_sorted_as_requested(alice: Person) -> None:
     for number, name in enumerate(("b", "C", "a")):
         with travel(NOON + timedelta(hours=number), tick=False):
             created(alice, name)

@@ -37,7 +37,7 @@ FIELDS = [
 
 
 class TestCreating:
-    def test_the_answer_is_the_agent(self, alice: Person) -> None:
+    def test_response_is_the_agent(self, alice: Person) -> None:
         with travel(NOON, tick=False):
             response = create(
                 alice,
@@ -69,7 +69,7 @@ class TestCreating:
         }
         assert alice.client.get(f"{AGENTS}/{body['id']}").json() == body
 
-    def test_a_name_is_all_it_takes(self, alice: Person) -> None:
+    def test_only_a_name_is_required(self, alice: Person) -> None:
         agent = created(alice)
 
         assert (agent["description"], agent["config"], agent["template_id"], agent["tags"]) == (None, {}, None, [])
@@ -87,25 +87,27 @@ class TestCreating:
         assert agent["id"] != "agent_mine"
         assert not agent["created_at"].startswith("2000")
 
-    def test_it_goes_into_the_users_first_tenant(self, alice: Person, bob: Person, other_tenant: Tenant) -> None:
+    def test_agent_is_created_in_the_persons_first_tenant_by_default(
+        self, alice: Person, bob: Person, other_tenant: Tenant
+    ) -> None:
         assert created(alice)["tenant_id"] == alice.tenant.id
         assert created(bob)["tenant_id"] == bob.tenant.id
 
-    def test_it_goes_into_the_tenant_that_is_named(self, alice: Person, bob: Person, other_tenant: Tenant) -> None:
+    def test_agent_is_created_in_the_named_tenant(self, alice: Person, bob: Person, other_tenant: Tenant) -> None:
         assert created(alice, tenant_id=other_tenant.id)["tenant_id"] == other_tenant.id
         assert created(bob, tenant_id=alice.tenant.id)["tenant_id"] == alice.tenant.id, "members write agents"
 
-    def test_anothers_tenant_is_404(self, alice: Person, charlie: Person) -> None:
+    def test_another_persons_tenant_gives_404(self, alice: Person, charlie: Person) -> None:
         refused(create(charlie, tenant_id=alice.tenant.id), 404, "TENANT_001")
         refused(create(charlie, tenant_id="tenant_000000000000"), 404, "TENANT_001")
         assert not Agent.unscoped.exists()
 
-    def test_without_any_tenant_it_is_404(self, charlie: Person) -> None:
+    def test_person_without_a_tenant_gets_404(self, charlie: Person) -> None:
         charlie.client.delete(f"/api/v1/tenants/{charlie.tenant.id}")
 
         refused(create(charlie), 404, "TENANT_001")
 
-    def test_it_is_not_marked_as_alive(self, alice: Person) -> None:
+    def test_new_agent_is_not_active(self, alice: Person) -> None:
         created(alice)
 
         assert not AgentActivity.unscoped.exists()
@@ -140,7 +142,7 @@ class TestCreating:
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("tag", [5, None, "", "x" * 65, ["a"]])
-    def test_a_tag_is_a_short_text(self, alice: Person, tag: Any) -> None:
+    def test_too_long_tag_is_refused(self, alice: Person, tag: Any) -> None:
         body = refused(create(alice, tags=["good", tag]), 400, "VALIDATION_ERROR")
 
         assert list(body["errors"]) == ["tags.1"]
@@ -160,7 +162,7 @@ class TestNames:
         refused(create(bob, second, tenant_id=alice.tenant.id), 409, "AGENT_002")
         assert Agent.unscoped.count() == 1
 
-    def test_another_tenant_may_use_it(self, alice: Person, charlie: Person, other_tenant: Tenant) -> None:
+    def test_two_tenants_may_use_the_same_name(self, alice: Person, charlie: Person, other_tenant: Tenant) -> None:
         for person, tenant_id in ((alice, None), (alice, other_tenant.id), (charlie, None)):
             created(person, "bot", tenant_id=tenant_id)
 
@@ -235,7 +237,7 @@ class TestChanging:
         assert after == {**before, "description": "", "template_id": None, "tags": [], **moved}
 
     @pytest.mark.parametrize("body", [{}, {"name": "bot", "config": {"a": 1}}, {"id": "x", "tenant_id": "tenant_x"}])
-    def test_what_changes_nothing_leaves_no_trace(self, alice: Person, method: str, body: dict[str, Any]) -> None:
+    def test_update_without_a_change_writes_nothing(self, alice: Person, method: str, body: dict[str, Any]) -> None:
         before = created(alice, config={"a": 1})
         written = AuditEntry.objects.count()
 
@@ -258,7 +260,7 @@ class TestChanging:
         assert list(refused(response, 400, "VALIDATION_ERROR")["errors"]) == [field]
         assert alice.client.get(f"{AGENTS}/{before['id']}").json() == before
 
-    def test_a_member_may_change_it(self, alice: Person, bob: Person, method: str) -> None:
+    def test_member_may_change_an_agent(self, alice: Person, bob: Person, method: str) -> None:
         agent = created(alice)
 
         response = bob.client.send(method, f"{AGENTS}/{agent['id']}", {"description": "Bob's"})
@@ -267,7 +269,7 @@ class TestChanging:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_anothers_agent_and_none_are_the_same_404(alice: Person, charlie: Person, method: str) -> None:
+def test_another_persons_agent_and_a_missing_one_give_the_same_404(alice: Person, charlie: Person, method: str) -> None:
     agent = created(alice)
 
     foreign = charlie.client.send(method, f"{AGENTS}/{agent['id']}", {"description": "Charlie's"})
@@ -284,7 +286,7 @@ def test_ids_compare_byte_by_byte(alice: Person) -> None:
         refused(alice.client.get(f"{AGENTS}/{other}"), 404, "AGENT_001")
 
 
-def test_deleting_an_agent_takes_its_keys_settings_and_heartbeat(alice: Person, internal: SurfaceClient) -> None:
+def test_deleting_an_agent_deletes_its_keys_settings_and_heartbeat(alice: Person, internal: SurfaceClient) -> None:
     doomed, kept = make_agent(alice.tenant), make_agent(alice.tenant)
     for agent in (doomed, kept):
         make_key(agent)

@@ -33,7 +33,7 @@ FORMS = ("json", "toml")
 
 
 def agents(*arguments: str | Path, stdin: str = "") -> Outcome:
-    """Runs `manage.py agents`."""
+    """Run `manage.py agents`."""
     return run("agents", *map(str, arguments), stdin=io.TextIOWrapper(io.BytesIO(stdin.encode())))
 
 
@@ -77,7 +77,7 @@ class TestExport:
         assert outcome == Outcome(0, "", "")
         assert parsed((tmp_path / name).read_text(), form)["name"] == "bot"
 
-    def test_secrets_are_revealed_to_who_asks_and_the_audit_log_tells(self, agent: Agent) -> None:
+    def test_secrets_are_revealed_on_request_and_audited(self, agent: Agent) -> None:
         outcome = agents("export", agent.id, "--reveal-secrets")
 
         assert json.loads(outcome.out)["config"] == CONFIG
@@ -89,7 +89,7 @@ class TestExport:
             "manage.py agents export",
         )
 
-    def test_a_file_with_secrets_is_for_its_owner_alone(self, agent: Agent, tmp_path: Path) -> None:
+    def test_file_with_secrets_is_readable_by_its_owner_only(self, agent: Agent, tmp_path: Path) -> None:
         file = tmp_path / "bot.json"
         file.write_text("an older file that is longer than the new one" * 100)
         file.chmod(0o644)
@@ -99,7 +99,7 @@ class TestExport:
         assert file.stat().st_mode & 0o777 == 0o600
         assert json.loads(file.read_text())["config"] == CONFIG
 
-    def test_toml_that_cannot_hold_it_is_refused(self, agent: Agent, tmp_path: Path) -> None:
+    def test_agent_that_toml_cannot_hold_is_refused(self, agent: Agent, tmp_path: Path) -> None:
         plugins.set_plugin(
             actor=OPERATOR, tenant=agent.tenant, agent=agent, plugin_name="odd", enabled=True, config={"x": None}
         )
@@ -120,12 +120,12 @@ class TestExport:
 
 class TestNaming:
     @pytest.mark.parametrize("text", ["nobody", "agent_000000000000", "acme/bot"])
-    def test_an_agent_that_is_not_there_is_not_found(self, agent: Agent, text: str) -> None:
+    def test_missing_agent_is_not_found(self, agent: Agent, text: str) -> None:
         outcome = agents("export", text)
 
         assert (outcome.status, outcome.err) == (ExitCode.NOT_FOUND, f"There is no agent {text!r}")
 
-    def test_an_ambiguous_name_is_an_error_that_lists_who_is_meant(self, agent: Agent, charlie: Person) -> None:
+    def test_ambiguous_name_is_an_error_that_lists_the_candidates(self, agent: Agent, charlie: Person) -> None:
         other = make_agent(charlie.tenant, "bot")
 
         outcome = agents("export", "bot")
@@ -136,7 +136,7 @@ class TestNaming:
             outcome.err.replace("(", " ").replace(")", " ").split()
         )
 
-    def test_its_tenant_makes_a_name_clear(self, agent: Agent, charlie: Person) -> None:
+    def test_tenant_makes_a_name_unambiguous(self, agent: Agent, charlie: Person) -> None:
         make_agent(charlie.tenant, "bot", description="another")
 
         assert json.loads(agents("export", f"{agent.tenant}/bot").out)["description"] == "helps"
@@ -144,7 +144,9 @@ class TestNaming:
 
 class TestImport:
     @pytest.mark.parametrize("form", FORMS)
-    def test_a_file_becomes_an_agent_elsewhere(self, agent: Agent, charlie: Person, tmp_path: Path, form: str) -> None:
+    def test_exported_agent_is_imported_into_another_tenant(
+        self, agent: Agent, charlie: Person, tmp_path: Path, form: str
+    ) -> None:
         file = tmp_path / f"bot.{form}"
         agents("export", "bot", "--reveal-secrets", "--output", file)
 
@@ -156,7 +158,7 @@ class TestImport:
         assert agents("export", twin.id).out == agents("export", agent.id).out
         assert "sk-mine" not in json.dumps(answer)
 
-    def test_people_are_told_what_it_has_become(self, agent: Agent, charlie: Person, tmp_path: Path) -> None:
+    def test_import_prints_the_new_agent(self, agent: Agent, charlie: Person, tmp_path: Path) -> None:
         agents("export", "bot", "--output", tmp_path / "bot.json")
 
         outcome = agents("import", tmp_path / "bot.json", "--tenant", charlie.tenant.id, "--name", "twin")
@@ -165,7 +167,7 @@ class TestImport:
         assert outcome.out.split() == ["id", twin.id, "name", "twin", "tenant", *charlie.tenant.tenant_name.split()]
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_it_may_come_from_standard_input(self, agent: Agent, charlie: Person, form: str) -> None:
+    def test_file_is_read_from_standard_input(self, agent: Agent, charlie: Person, form: str) -> None:
         text = agents("export", "bot", "--format", form).out
 
         outcome = agents("import", "-", "--format", form, "--tenant", charlie.tenant.id, stdin=text)
@@ -193,7 +195,7 @@ class TestImport:
             ('{"maim_export": 1, "name": "bot"}', "An agent of this name already exists in the tenant"),
         ],
     )
-    def test_what_is_wrong_is_told_and_nothing_made(self, agent: Agent, text: str, sentence: str) -> None:
+    def test_invalid_file_is_refused_and_nothing_created(self, agent: Agent, text: str, sentence: str) -> None:
         before = tables()
 
         outcome = agents("import", "-", "--tenant", agent.tenant_id, stdin=text)
@@ -202,7 +204,7 @@ class TestImport:
         assert sentence in outcome.err
         assert changed_tables(before, tables()) == set()
 
-    def test_what_looks_odd_is_told_and_with_strict_refused(self, alice: Person) -> None:
+    def test_warnings_are_printed_and_refused_with_strict(self, alice: Person) -> None:
         odd = {"persona": {"states": [{"name": "正常"}]}}
         text = json.dumps({"maim_export": 1, "name": "bot", "config": odd})
         into = ("import", "-", "--tenant", alice.tenant.id)
@@ -219,7 +221,7 @@ class TestImport:
         assert [warning["path"] for warning in answer["config_warnings"]] == ["persona.states[0]"]
         assert answer["agent"]["config"] == odd
 
-    def test_a_name_in_place_of_the_files_obeys_the_same_rules(self, agent: Agent) -> None:
+    def test_name_option_is_validated_like_the_files_name(self, agent: Agent) -> None:
         text = agents("export", "bot").out
 
         for name in ("", "x" * 101, "\udcff", "BOT"):
@@ -227,14 +229,14 @@ class TestImport:
             assert (outcome.status, outcome.out) == (ExitCode.REFUSED, ""), name
         assert Agent.unscoped.count() == 1
 
-    def test_a_file_that_is_not_there_is_named(self, alice: Person, tmp_path: Path) -> None:
+    def test_missing_file_is_named(self, alice: Person, tmp_path: Path) -> None:
         file = tmp_path / "bot.json"
 
         assert agents("import", file, "--tenant", alice.tenant.id) == Outcome(
             ExitCode.REFUSED, "", f"{file}: No such file or directory"
         )
 
-    def test_a_tenant_that_is_not_there_is_not_found(self, agent: Agent) -> None:
+    def test_missing_tenant_is_not_found(self, agent: Agent) -> None:
         assert agents("import", "-", "--tenant", "nobody").status == ExitCode.NOT_FOUND
 
 
@@ -256,7 +258,7 @@ class TestDiffOfVersions:
             (["3", "2"], 3, 2, [{"op": "remove", "path": "/y"}]),
         ],
     )
-    def test_what_changed_is_told_as_a_patch(
+    def test_difference_is_a_json_patch(
         self, agent: Agent, versions: list[str], first: int, second: int, changes: Any
     ) -> None:
         outcome = agents("diff", "bot", *versions, "--json")
@@ -264,27 +266,27 @@ class TestDiffOfVersions:
         assert (outcome.status, outcome.err) == (ExitCode.NO, "")
         assert json.loads(outcome.out) == {"agent_id": agent.id, "from": first, "to": second, "changes": changes}
 
-    def test_people_read_it_as_a_table(self, agent: Agent) -> None:
+    def test_difference_is_printed_as_a_table(self, agent: Agent) -> None:
         outcome = agents("diff", "bot", "3", "1")
 
         assert outcome.status == ExitCode.NO
         assert sorted(outcome.rows) == [["remove", "/y", "-"], ["replace", "/x", "1"]]
 
     @pytest.mark.parametrize("versions", [["2", "2"], ["3"]])
-    def test_no_difference_is_a_success_that_says_nothing(self, agent: Agent, versions: list[str]) -> None:
+    def test_no_difference_prints_nothing_and_succeeds(self, agent: Agent, versions: list[str]) -> None:
         assert agents("diff", "bot", *versions).out == ""
         assert agents("diff", "bot", *versions, "--json").document["changes"] == []
 
-    def test_the_first_version_alone_has_no_last_change(self, alice: Person) -> None:
+    def test_only_version_has_no_difference(self, alice: Person) -> None:
         make_agent(alice.tenant, "new")
 
         assert agents("diff", "new").status == 0
 
-    def test_a_version_that_is_not_there_is_not_found(self, agent: Agent) -> None:
+    def test_missing_version_is_not_found(self, agent: Agent) -> None:
         assert agents("diff", "bot", "1", "9").status == ExitCode.NOT_FOUND
 
     @pytest.mark.parametrize("what", [["1", "2", "3"], ["1", "bot.json"]])
-    def test_more_than_that_is_not_understood(self, agent: Agent, what: list[str]) -> None:
+    def test_too_many_arguments_are_a_usage_error(self, agent: Agent, what: list[str]) -> None:
         assert agents("diff", "bot", *what).status == ExitCode.USAGE
 
     def test_no_secret_is_shown(self, agent: Agent) -> None:
@@ -310,7 +312,7 @@ class TestDiffWithAFile:
 
     @pytest.mark.parametrize("form", FORMS)
     @pytest.mark.parametrize("secrets", [(), ("--reveal-secrets",)])
-    def test_an_agent_is_as_it_was_exported(
+    def test_agent_does_not_differ_from_its_export(
         self, agent: Agent, tmp_path: Path, form: str, secrets: tuple[str, ...]
     ) -> None:
         file = tmp_path / f"bot.{form}"
@@ -320,7 +322,7 @@ class TestDiffWithAFile:
 
         assert told == {"agent_id": agent.id, "from": agent.config_version, "to": str(file), "changes": []}
 
-    def test_all_that_differs_is_told(self, agent: Agent, file: Path) -> None:
+    def test_every_difference_is_listed(self, agent: Agent, file: Path) -> None:
         config = {**CONFIG, "persona": "kinder"}
         told = agents("diff", "bot", self.edited(file, name="twin", tags=[], plugins=[], config=config), "--json")
 
@@ -332,14 +334,14 @@ class TestDiffWithAFile:
             ("replace", "/config/persona"),
         }
 
-    def test_what_a_file_leaves_out_is_empty(self, alice: Person, tmp_path: Path) -> None:
+    def test_missing_members_of_a_file_count_as_empty(self, alice: Person, tmp_path: Path) -> None:
         make_agent(alice.tenant, "bare")
         file = tmp_path / "bare.json"
         file.write_text('{"maim_export": 1, "name": "bare"}')
 
         assert agents("diff", "bare", file).status == 0
 
-    def test_another_secret_is_told_of_and_not_shown(self, agent: Agent, file: Path) -> None:
+    def test_different_secret_is_listed_without_its_value(self, agent: Agent, file: Path) -> None:
         config = model(api_providers=[{**secret_provider(), "api_key": "sk-new"}])
 
         outcome = agents("diff", "bot", self.edited(file, config={"persona": "kind", **config}), "--json")
@@ -347,19 +349,19 @@ class TestDiffWithAFile:
         path = "/config/config_overrides/model/api_providers/0/api_key"
         assert json.loads(outcome.out)["changes"] == [{"op": "replace", "path": path, "value": MASK}]
 
-    def test_a_mask_stands_for_what_is_stored(self, agent: Agent, file: Path) -> None:
+    def test_mask_equals_the_stored_secret(self, agent: Agent, file: Path) -> None:
         masked = {"persona": "kind", **model(api_providers=[provider(base_url=MASK, api_key=MASK)])}
 
         assert agents("diff", "bot", self.edited(file, config=masked)).status == 0
 
-    def test_a_file_that_is_wrong_is_refused(self, agent: Agent, file: Path) -> None:
+    def test_invalid_file_is_refused(self, agent: Agent, file: Path) -> None:
         file.write_text("{}")
 
         assert agents("diff", "bot", file).status == ExitCode.REFUSED
 
 
 @pytest.mark.parametrize("subcommand", [(), ("export",), ("import",), ("diff",)])
-def test_the_help_says_how_it_ends(subcommand: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_explains_the_exit_codes(subcommand: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call_command("agents", *subcommand, "--help")
 

@@ -20,7 +20,7 @@ from agent_config.schema import Place
 from agent_config.secrets import masked, opened
 from agent_config.tests.test_schema_validation import FOREIGN, placed, section, shown
 from agents import services
-from agents.bulk_import import adopt_agents
+from agents.bulk_import import import_agents
 from agents.models import Agent, ConfigVersion
 from core.models import AuditEntry, FeedEntry
 from tests.support.config_fields import FIELDS
@@ -396,7 +396,7 @@ def can_be_sent_back(alice: Person, found: Adopted) -> None:
     agent = Agent(tenant=alice.tenant, config=found.config)
     agent.set_name(f"adopted {next(_numbers)}")
     config = copy.deepcopy(agent.config)
-    adopt_agents(actor=OPERATOR, new=[agent], changed=[])
+    import_agents(actor=OPERATOR, new=[agent], changed=[])
     before = state(agent)
     read = masked(Agent.unscoped.get(pk=agent.pk).config)
 

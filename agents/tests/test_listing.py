@@ -1,4 +1,4 @@
-"""AgentList finds what the gate and the ORM find, and shows what the model would."""
+"""Tests of AgentList: it finds the same agents as the ORM, with the same values."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def charlie(module_transaction: None) -> Person:
 
 @pytest.fixture(scope="module")
 def other_tenant(alice: Person) -> Tenant:
-    """A second tenant of Alice's."""
+    """The second tenant of Alice."""
     return create_tenant(actor=OPERATOR, tenant_name="Acme", tenant_type="enterprise", owner_id=alice.user.id)
 
 
@@ -71,8 +71,8 @@ def agents(alice: Person, charlie: Person, other_tenant: Tenant) -> None:
     )
 
 
-def through_the_orm(person: Person, sort: str, filters: Mapping[str, str]) -> QuerySet[Agent]:
-    """What AgentList is to find."""
+def orm_list(person: Person, sort: str, filters: Mapping[str, str]) -> QuerySet[Agent]:
+    """Return the agents that AgentList must find."""
     sign = "-" if sort.startswith("-") else ""
     found = agents_for(person.actor).filter(**{LOOKUPS[name]: value for name, value in filters.items()})
     return found.order_by(*(f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")]))
@@ -81,10 +81,10 @@ def through_the_orm(person: Person, sort: str, filters: Mapping[str, str]) -> Qu
 @pytest.mark.usefixtures("agents")
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("names", FILTERS, ids=str)
-def test_it_finds_what_the_orm_finds(names: tuple[str, ...], sort: str, alice: Person, other_tenant: Tenant) -> None:
+def test_list_equals_the_orms_result(names: tuple[str, ...], sort: str, alice: Person, other_tenant: Tenant) -> None:
     values = {"q": "bot 100%_", "status": "active", "tenant_id": other_tenant.id}
     filters = {name: values[name] for name in names}
-    expected = [public_agent(agent) for agent in through_the_orm(alice, sort, filters)]
+    expected = [public_agent(agent) for agent in orm_list(alice, sort, filters)]
     assert expected, "something must be there to be found"
 
     found = AgentList(alice.actor, sort=sort, filters=filters)
@@ -95,7 +95,7 @@ def test_it_finds_what_the_orm_finds(names: tuple[str, ...], sort: str, alice: P
 
 
 @pytest.mark.usefixtures("agents")
-def test_its_values_are_the_models(alice: Person) -> None:
+def test_values_equal_the_models(alice: Person) -> None:
     models = {agent.id: agent for agent in agents_for(alice.actor)}
 
     for listed in everything(alice):
@@ -104,22 +104,22 @@ def test_its_values_are_the_models(alice: Person) -> None:
         assert listed._asdict() == {name: getattr(model, name) for name in ListedAgent._fields}
 
 
-def test_it_has_what_is_documented() -> None:
+def test_fields_equal_the_documented_ones() -> None:
     assert set(ListedAgent._fields) == set(ListedAgentResponse().fields)
 
 
 @pytest.mark.usefixtures("agents")
 @pytest.mark.parametrize("value", ["' OR 1=1 -- ", '" OR "" = "', "%", "\\", "%s", "?"])
 @pytest.mark.parametrize("name", ["status", "tenant_id"])
-def test_a_filters_value_is_only_a_value(name: str, value: str, alice: Person) -> None:
+def test_filter_value_is_escaped(name: str, value: str, alice: Person) -> None:
     assert everything(alice, **{name: value}) == []
 
 
 @pytest.mark.usefixtures("agents")
 class TestScoping:
-    """It fails closed, as every query of people does."""
+    """Queries of people fail closed."""
 
-    def test_each_sees_their_own_tenants_agents(self, alice: Person, bob: Person, charlie: Person) -> None:
+    def test_person_sees_only_agents_of_their_tenants(self, alice: Person, bob: Person, charlie: Person) -> None:
         assert {agent.tenant_id for agent in everything(bob)} == {alice.tenant.id}
         assert {agent.tenant_id for agent in everything(charlie)} == {charlie.tenant.id}
 
@@ -127,7 +127,7 @@ class TestScoping:
         assert everything(charlie, tenant_id=alice.tenant.id) == []
         assert everything(charlie, q="limited") == []
 
-    def test_who_is_no_member_any_more_sees_nothing_at_once(self, bob: Person) -> None:
+    def test_former_member_sees_nothing_at_once(self, bob: Person) -> None:
         assert everything(bob)
 
         Membership.objects.filter(user=bob.user).delete()
@@ -137,12 +137,12 @@ class TestScoping:
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("kind", sorted(set(ActorKind) - {ActorKind.USER}))
-    def test_it_is_for_people_alone(self, kind: ActorKind) -> None:
+    def test_list_is_only_for_people(self, kind: ActorKind) -> None:
         with pytest.raises(ValueError, match=kind):
             AgentList(Actor(kind=kind), sort="name", filters={})
 
 
-def test_a_signed_in_person_whose_agents_fill_the_page_is_told_how_many_there_are(db: None) -> None:
+def test_full_page_has_the_total_count(db: None) -> None:
     dora = register("dora")
     for number in range(3):
         make_agent(dora.tenant, f"bot {number}")

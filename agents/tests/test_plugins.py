@@ -141,7 +141,7 @@ def test_each_change_leaves_an_audit_row(door: Door, agent: Agent, alice: Person
 
 
 class TestSecrets:
-    """They rest sealed; people read a mask, and bots what they need."""
+    """Secrets are stored sealed; people read a mask, and bots the secret."""
 
     CONFIG = {"apiKey": "sk-mine", "servers": [{"name": "a", "headers": {"X": "sk-mine"}}], "city": "上海", "n": 5}
     SHOWN = {"apiKey": MASK, "servers": [{"name": "a", "headers": {"X": MASK}}], "city": "上海", "n": 5}

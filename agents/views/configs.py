@@ -105,8 +105,9 @@ class ConfigDocument(_ConfigView):
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         write = self.config_write(self.validated_query(ConfigWriteQuerySerializer))
-        changes = {"config": self.sent_object()}
-        agent = services.update_agent(actor=self.actor, agent=agent, changes=changes, config_write=write)
+        agent = services.update_agent(
+            actor=self.actor, agent=agent, changes={"config": self.sent_object()}, config_write=write
+        )
         return self.respond(
             masked(agent.config),
             message=_("Agent config changed"),

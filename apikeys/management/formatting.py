@@ -1,8 +1,8 @@
-"""How keys and verdicts are shown: as JSON to programs, as text to people."""
+"""Output of keys and verdicts: JSON for programs, text for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apikeys import keyformat
+from apikeys.fields import KEY_FIELDS
 from apikeys.models import ApiKey, KeySecret
 from apikeys.permissions import Requirement
 from apikeys.verification import EXPLANATIONS, PERMISSION_MISSING, VALID, Remaining, Verdict
@@ -20,42 +21,40 @@ from core.limits import Period
 
 
 def key_table(keys: Iterable[ApiKey]) -> str:
-    """Keys, a line each."""
+    """Return keys as a table, a line each."""
     header = ["ID", "NAME", "AGENT", "TENANT", "STATUS", "KEY", "USES", "LAST USED", "EXPIRES"]
-    return format_table(header, [_row(key) for key in keys])
+    return format_table(header, [_table_row(key) for key in keys])
 
 
 def key_record(key: ApiKey, secret: str | None = None) -> str:
-    """All of a key; its secret masked, except once."""
+    """Return all of a key as lines. Show its secret masked unless it is given."""
     return format_record(
         [
             ("id", key.id),
-            ("name", key.name),
-            ("description", key.description),
             ("agent", f"{key.agent} ({key.agent_id})"),
             ("tenant", f"{key.tenant} ({key.tenant_id})"),
-            ("status", key.status_at(timezone.now()).value),
-            ("permissions", ", ".join(key.permissions)),
-            ("rate limit", _rate_limit_text(key.rate_limit)),
-            ("quota", _quota_text(key.quota)),
-            ("networks", ", ".join(key.allowed_networks)),
-            ("metadata", orjson.dumps(key.metadata).decode() if key.metadata else None),
+            *(_labelled(key, field) for field in KEY_FIELDS.changeable),
             ("uses", key.usage_count),
             ("last used", _time_text(key.last_used_at)),
-            ("expires", _time_text(key.expires_at)),
             ("created", _time_text(key.created_at)),
             ("updated", _time_text(key.updated_at)),
-            *_noteworthy(key.secrets.order_by("-id")),
+            *_secret_notes(key.secrets.order_by("-id")),
             ("key", secret or keyformat.masked(key.current_secret.hint)),
         ]
     )
 
 
-def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[str, Any]:
-    """A verdict in the words of validate-api-key, all of them always there; null is what is not known.
+def _labelled(key: ApiKey, field: str) -> tuple[str, Any]:
+    value = key.status_at(timezone.now()).value if field == "status" else getattr(key, field)
+    text = _TEXTS[field](value) if field in _TEXTS else value
+    return field.removesuffix("_at").replace("_", " "), text
 
-    Operators are told whose a key is also where it is not good. A look consumes no limit, so it finds none
-    reached: how much is left tells.
+
+def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[str, Any]:
+    """Return a verdict with the members of a validate-api-key response, all always present; null means unknown.
+
+    Operators see the owners of a key that is refused, too. Verifying here consumes no limit, so the verdict never says
+    that one is reached; its remaining uses do.
     """
     facts = verdict.facts
     has_permission = facts.grants.satisfy(requirement) if verdict.is_valid and facts and requirement else None
@@ -80,7 +79,7 @@ def verdict_document(verdict: Verdict, requirement: Requirement | None) -> dict[
 
 
 def verdict_record(document: Mapping[str, Any]) -> str:
-    """The same for people."""
+    """Return a document of `verdict_document` as lines for people."""
     explanation = document["explanation"]
     members: list[tuple[str, Any]] = [
         ("verdict", "VALID" if explanation is None else f"{document['code']}: {explanation}")
@@ -101,7 +100,7 @@ def verdict_record(document: Mapping[str, Any]) -> str:
 
 
 def _room(room: Remaining | None, *, is_known: bool = True) -> dict[str, Any] | None:
-    """What is left of a limit; without Redis, rate limits are counted where no command can see it."""
+    """Return what remains of a limit; without Redis, rate limits are counted in the server, where no command sees."""
     if room is None:
         return None
     return {
@@ -132,11 +131,24 @@ def _quota_text(quota: Mapping[str, Any] | None) -> str | None:
 
 
 def _time_text(moment: datetime | None) -> str | None:
-    """A time to the second."""
     return None if moment is None else utc_text(moment.replace(microsecond=0))
 
 
-def _row(key: ApiKey) -> Sequence[Any]:
+def _json_text(value: Any) -> str | None:
+    return orjson.dumps(value).decode() if value else None
+
+
+_TEXTS: Mapping[str, Callable[[Any], str | None]] = {
+    "permissions": ", ".join,
+    "expires_at": _time_text,
+    "rate_limit": _rate_limit_text,
+    "quota": _quota_text,
+    "allowed_networks": ", ".join,
+    "metadata": _json_text,
+}
+
+
+def _table_row(key: ApiKey) -> Sequence[Any]:
     return [
         key.id,
         key.name,
@@ -150,8 +162,8 @@ def _row(key: ApiKey) -> Sequence[Any]:
     ]
 
 
-def _noteworthy(secrets: Iterable[KeySecret]) -> Iterator[tuple[str, str]]:
-    """The secrets of a key that were rotated out and are still good, and those that leaked."""
+def _secret_notes(secrets: Iterable[KeySecret]) -> Iterator[tuple[str, str]]:
+    """Yield a line for each secret that was rotated out and is still good, or that leaked."""
     now = timezone.now()
     for secret in secrets:
         mask = keyformat.masked(secret.hint)

@@ -1,10 +1,10 @@
-"""What an operator means: keys, by their ids or by their names."""
+"""Lookup of keys by id or name, for management commands."""
 
 from __future__ import annotations
 
 from django.core.management.base import CommandError
 
-from agents.management.lookup import Selection, with_id
+from agents.management.lookup import Lookup, name_and_id
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.access import keys_for
@@ -13,23 +13,23 @@ from core.naming import is_called
 from tenants.models import Tenant
 
 
-class KeySelection(Selection):
-    """Finds keys, too; and repeats none that was given in clear."""
+class KeyLookup(Lookup):
+    """Lookup of tenants, agents and keys, whose errors repeat no secret that was given in place of an id."""
 
     def key(self, text: str, tenant: Tenant | None = None, agent: Agent | None = None) -> ApiKey:
-        """A key, by its id or name."""
+        """Return the key with this id or name. Raise CommandError."""
         rows = keys_for(self._actor).select_related("tenant", "agent")
         if tenant is not None:
             rows = rows.filter(tenant=tenant)
         if agent is not None:
             rows = rows.filter(agent=agent)
         found = rows.filter(pk=text) or rows.filter(is_called(text))
-        return self._only(
+        return self._get_only(
             found,
             "key",
             text,
             ["ID", "NAME", "AGENT", "TENANT"],
-            lambda row: [row.id, row, with_id(row.agent), with_id(row.tenant)],
+            lambda row: [row.id, row, name_and_id(row.agent), name_and_id(row.tenant)],
         )
 
     def _not_found(self, sentence: str) -> CommandError:

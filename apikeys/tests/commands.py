@@ -11,10 +11,10 @@ SECRET = re.compile(r"mmc_[A-Za-z0-9+/]{112}")
 
 
 def keys(*arguments: str, stdin: StringIO | None = None) -> Outcome:
-    """Runs `manage.py keys`."""
+    """Run `manage.py keys`."""
     return run("keys", *arguments, stdin=stdin)
 
 
 def secrets_in(text: str) -> list[str]:
-    """The secrets that a text has in clear."""
+    """Return the secrets in clear in a text."""
     return SECRET.findall(text)

@@ -303,13 +303,13 @@ class TestVerifyCached:
 
     @pytest.mark.parametrize("where", ["key", "agent", "tenant"])
     def test_key_with_limits_has_no_cached_verdict(self, worker: Worker, data: Data, where: str) -> None:
-        change = {"rate_limit": {"limit": 5, "window_seconds": 60}}
+        limit = {"limit": 5, "window_seconds": 60}
         if where == "key":
-            data.change(**change)
+            data.change(rate_limit=limit)
         elif where == "agent":
-            agents.update_agent(actor=OPERATOR, agent=data.agent, changes=change)
+            agents.update_agent(actor=OPERATOR, agent=data.agent, changes={"rate_limit": limit})
         else:
-            tenants.update_tenant(actor=OPERATOR, tenant=data.tenant, changes=change)
+            tenants.update_tenant(actor=OPERATOR, tenant=data.tenant, changes={"rate_limit": limit})
         worker.renew()
 
         assert worker.code(data.secret) == VALID

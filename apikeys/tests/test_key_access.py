@@ -1,4 +1,4 @@
-"""Whose keys one gets to see, and in which order (docs/contract.md sections 7 and 10)."""
+"""Access to keys, and their order in lists (docs/contract.md sections 7 and 10)."""
 
 from __future__ import annotations
 

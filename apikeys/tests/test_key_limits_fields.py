@@ -54,7 +54,7 @@ class TestSetting:
         assert shown(door.put(key, **{field: FIELDS[field]})) == FIELDS
 
     def test_null_clears_all_but_the_networks(self, door: KeyDoor) -> None:
-        """A list of networks that is forgotten must not open the key to everywhere."""
+        """A null by mistake must not open the key to every network."""
         key = door.create(**FIELDS)
 
         changed = door.put(key, **dict.fromkeys(FIELDS))
@@ -130,7 +130,7 @@ class TestLimits:
             ("quota", False, ["quota"]),
         ],
     )
-    def test_anything_else_is_named_and_changes_nothing(
+    def test_invalid_value_is_named_and_changes_nothing(
         self, door: KeyDoor, field: str, value: Any, blamed: list[str]
     ) -> None:
         assert door.refused(door.try_create(**{field: value}), 400, "VALIDATION_ERROR") == blamed

@@ -36,7 +36,7 @@ def is_good(secret: str) -> bool:
 
 
 class TestIssuing:
-    def test_a_key_gets_all_that_it_is_given(self, agent: Agent) -> None:
+    def test_key_is_issued_with_every_option(self, agent: Agent) -> None:
         with travel(NOON, tick=False):
             outcome = keys(
                 "issue",
@@ -70,14 +70,14 @@ class TestIssuing:
         assert {field: key[field] for field in rest} == rest
         assert keyformat.parse(key["api_key"]).agent_id == agent.id
 
-    def test_the_audit_log_says_that_a_command_did_it(self, agent: Agent) -> None:
+    def test_audit_row_names_the_command(self, agent: Agent) -> None:
         key = keys("issue", agent.id, "--name", "production", "--json").document
 
         entry = AuditEntry.objects.get(action="key.create")
         assert (entry.actor_kind, entry.actor_label) == ("command", "manage.py keys issue")
         assert (entry.object_id, entry.tenant_id) == (key["api_key_id"], agent.tenant_id)
 
-    def test_people_see_the_secret_once_and_a_note_apart_from_it(self, agent: Agent) -> None:
+    def test_text_output_has_the_secret_once_and_a_note_on_stderr(self, agent: Agent) -> None:
         outcome = keys("issue", agent.id, "--name", "production", "--rate-limit", "100/60", "--quota", "5/total")
 
         (secret,) = secrets_in(outcome.out)
@@ -88,7 +88,7 @@ class TestIssuing:
         assert "one time" in outcome.err
         assert secrets_in(outcome.err) == []
 
-    def test_quietly_the_secret_is_all_there_is(self, agent: Agent) -> None:
+    def test_quiet_output_is_the_secret_alone(self, agent: Agent) -> None:
         outcome = keys("issue", agent.id, "--name", "production", "--quiet")
 
         assert is_good(outcome.out.removesuffix("\n"))
@@ -116,7 +116,7 @@ class TestIssuing:
             (["--name", "x", "--metadata", json.dumps({"x": "y" * 9000})], "--metadata: "),
         ],
     )
-    def test_what_the_api_refuses_is_refused_with_the_option_to_blame(
+    def test_invalid_value_is_refused_and_its_option_named(
         self, agent: Agent, arguments: list[str], blamed: str
     ) -> None:
         outcome = keys("issue", agent.id, *arguments)
@@ -125,7 +125,7 @@ class TestIssuing:
         assert outcome.err.startswith(blamed)
         assert not ApiKey.objects.in_tenants([agent.tenant_id]).exists()
 
-    def test_every_option_that_is_wrong_is_told_at_once(self, agent: Agent) -> None:
+    def test_all_invalid_options_are_named_at_once(self, agent: Agent) -> None:
         outcome = keys("issue", agent.id, "--name", "", "--expires-at", "x", "--quota", "0/day")
 
         assert {line.split(" ")[0].rstrip(":") for line in outcome.err.splitlines()} == {
@@ -149,7 +149,7 @@ class TestIssuing:
             ["--json", "--quiet"],
         ],
     )
-    def test_what_has_no_shape_is_no_command_line(self, agent: Agent, arguments: list[str]) -> None:
+    def test_malformed_option_is_a_usage_error(self, agent: Agent, arguments: list[str]) -> None:
         with pytest.raises(CommandError, match=arguments[0] if len(arguments) == 2 else "not allowed with"):
             call_command("keys", "issue", agent.id, "--name", "x", *arguments)
 
@@ -159,7 +159,7 @@ class TestIssuing:
         assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
         assert "already exists" in outcome.err
 
-    def test_an_archived_agent_gets_none(self, agent: Agent) -> None:
+    def test_archived_agent_gets_no_key(self, agent: Agent) -> None:
         agents.update_agent(actor=OPERATOR, agent=agent, changes={"status": AgentStatus.ARCHIVED})
 
         assert keys("issue", agent.id, "--name", "x").status == ExitCode.REFUSED
@@ -189,7 +189,7 @@ class TestChanging:
         assert keys("delete", "three", "--yes").out == f"deleted {three[2].key.id}\n"
 
     @pytest.mark.parametrize("command", ["disable", "rotate", "delete"])
-    def test_several_keys_are_one_change_to_wait_for(self, three: list[IssuedKey], command: str) -> None:
+    def test_several_keys_wait_for_workers_once(self, three: list[IssuedKey], command: str) -> None:
         before = Epoch.objects.values_list("value", flat=True).first() or 0
         AuditEntry.objects.all().delete()
 
@@ -202,13 +202,13 @@ class TestChanging:
         assert set(entries) == {("command", f"manage.py keys {command}", key_id) for key_id in ids}
 
     @pytest.mark.parametrize("command", ["disable", "rotate", "delete"])
-    def test_one_that_is_not_there_spares_the_others(self, three: list[IssuedKey], command: str) -> None:
+    def test_missing_key_leaves_the_others_unchanged(self, three: list[IssuedKey], command: str) -> None:
         outcome = keys(command, "one", "nobody", "two", *(["--yes"] if command == "delete" else []))
 
         assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
         assert all(is_good(key.secret) for key in three)
 
-    def test_one_that_is_refused_spares_the_others(self, three: list[IssuedKey], alice: Person) -> None:
+    def test_refused_key_leaves_the_others_unchanged(self, three: list[IssuedKey], alice: Person) -> None:
         retired = make_agent(alice.tenant)
         make_key(retired, "retired")
         agents.update_agent(actor=OPERATOR, agent=retired, changes={"status": AgentStatus.ARCHIVED})
@@ -223,7 +223,7 @@ class TestChanging:
 
         assert (outcome.status, outcome.out) == (0, f"deleted {three[0].key.id}\n")
 
-    def test_without_a_terminal_deleting_wants_to_be_told(self, three: list[IssuedKey]) -> None:
+    def test_deleting_without_a_terminal_requires_yes(self, three: list[IssuedKey]) -> None:
         outcome = keys("delete", "one", stdin=StringIO("y\n"))
 
         assert outcome.status == ExitCode.REFUSED
@@ -234,7 +234,7 @@ class TestChanging:
         ("answer", "status"),
         [("y", 0), ("YES", 0), ("n", ExitCode.REFUSED), ("", ExitCode.REFUSED), ("yolo", ExitCode.REFUSED)],
     )
-    def test_at_a_terminal_deleting_asks(self, three: list[IssuedKey], answer: str, status: int) -> None:
+    def test_deleting_at_a_terminal_asks(self, three: list[IssuedKey], answer: str, status: int) -> None:
         outcome = keys("delete", "one", "two", stdin=Terminal(f"{answer}\n"))
 
         assert outcome.status == status
@@ -244,7 +244,7 @@ class TestChanging:
 
 
 class TestRotating:
-    def test_the_new_secret_is_good_and_the_old_one_at_once_not(self, issued: IssuedKey) -> None:
+    def test_rotation_replaces_the_old_secret_at_once(self, issued: IssuedKey) -> None:
         rotated = keys("rotate", "production", "--json").document
 
         (key,) = rotated["items"]
@@ -252,7 +252,7 @@ class TestRotating:
         assert is_good(key["api_key"])
         assert not is_good(issued.secret)
 
-    def test_the_old_one_is_good_until_its_grace_is_over(self, issued: IssuedKey) -> None:
+    def test_old_secret_is_good_during_the_grace_period(self, issued: IssuedKey) -> None:
         now = timezone.now()
         with travel(now, tick=False):
             keys("rotate", "production", "--grace-seconds", "60")
@@ -261,7 +261,7 @@ class TestRotating:
             with travel(now + timedelta(seconds=seconds), tick=False):
                 assert is_good(issued.secret) == good
 
-    def test_people_see_each_secret_once(self, agent: Agent, issued: IssuedKey) -> None:
+    def test_text_output_has_each_secret_once(self, agent: Agent, issued: IssuedKey) -> None:
         make_key(agent, "staging")
 
         outcome = keys("rotate", "production", "staging")
@@ -271,7 +271,7 @@ class TestRotating:
         assert all(map(is_good, both))
         assert secrets_in(outcome.err) == []
 
-    def test_quietly_there_is_a_secret_on_each_line(self, agent: Agent, issued: IssuedKey) -> None:
+    def test_quiet_output_has_one_secret_a_line(self, agent: Agent, issued: IssuedKey) -> None:
         staging = make_key(agent, "staging").key
 
         outcome = keys("rotate", "staging", "production", "--quiet")
@@ -281,7 +281,7 @@ class TestRotating:
         assert outcome.err == ""
 
 
-def test_nothing_but_issue_and_rotate_writes_a_secret(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_issue_and_rotate_print_a_secret(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     secret = keys("issue", agent.id, "--name", "production", "--quiet").out.strip()
     commands = [["list"], ["show", "production"], ["disable", "production"], ["enable", "production"], ["verify"]]
@@ -295,11 +295,11 @@ def test_nothing_but_issue_and_rotate_writes_a_secret(agent: Agent, caplog: pyte
     assert secrets_in(str(list(AuditEntry.objects.values()))) == []
 
 
-def test_what_goes_away_while_it_is_being_changed_is_not_found() -> None:
+def test_key_deleted_during_a_change_is_not_found() -> None:
     assert command_error(KeyNotFound()).returncode == ExitCode.NOT_FOUND
 
 
-def test_the_documented_exit_statuses_are_all_there_are() -> None:
+def test_exit_codes_are_the_documented_ones() -> None:
     section = (ROOT / "docs/operations.md").read_text().partition("\n## Keys from the command line\n")[2]
     table = section.partition("\n| exit status | meaning |\n")[2].partition("\n\n")[0]
 
@@ -308,7 +308,7 @@ def test_the_documented_exit_statuses_are_all_there_are() -> None:
 
 @pytest.fixture(scope="module")
 def maim(tmp_path_factory: pytest.TempPathFactory) -> MaimServer:
-    """A database with one agent, `bot`, on which nobody serves."""
+    """The settings of a database with one agent, `bot`, and no server."""
     maim = MaimServer(tmp_path_factory.mktemp("keys"), "maim_keys")
     maim.migrate()
     maim.manage(
@@ -321,7 +321,7 @@ def maim(tmp_path_factory: pytest.TempPathFactory) -> MaimServer:
 
 
 def run(maim: MaimServer, *arguments: str, typed: str = "", **environment: str) -> Outcome:
-    """Runs `manage.py keys` as a process of its own."""
+    """Run `manage.py keys` in a process of its own."""
     ended = subprocess.run(
         [sys.executable, "manage.py", "keys", *arguments],
         cwd=ROOT,
@@ -337,9 +337,9 @@ def run(maim: MaimServer, *arguments: str, typed: str = "", **environment: str) 
 
 @pytest.mark.single
 class TestAsAProcess:
-    """What only a real process has: exit statuses, and streams that a shell tells apart."""
+    """Tests that need a real process: exit codes and separate streams."""
 
-    def test_a_shell_can_keep_the_key_and_verify_it(self, maim: MaimServer) -> None:
+    def test_shell_can_capture_a_key_and_verify_it(self, maim: MaimServer) -> None:
         script = """
             KEY=$("$PYTHON" manage.py keys issue bot --name "from a shell" --quiet) || exit
             printf %s "$KEY" | "$PYTHON" manage.py keys verify --json
@@ -357,7 +357,7 @@ class TestAsAProcess:
         assert (ended.returncode, ended.stderr) == (0, "")
         assert json.loads(ended.stdout)["key_name"] == "from a shell"
 
-    def test_the_exit_status_says_how_it_ended(self, maim: MaimServer) -> None:
+    def test_exit_code_tells_the_outcome(self, maim: MaimServer) -> None:
         issued = run(maim, "issue", "bot", "--name", "production")
         (secret,) = secrets_in(issued.out)
         assert issued.status == 0
@@ -369,7 +369,7 @@ class TestAsAProcess:
         refused = run(maim, "verify", typed=secret)
         assert (refused.status, refused.err) == (ExitCode.NO, "")
 
-    def test_without_its_database_it_says_so(self, maim: MaimServer, tmp_path: Path) -> None:
+    def test_missing_database_is_reported(self, maim: MaimServer, tmp_path: Path) -> None:
         nowhere = f"sqlite:///{tmp_path / 'missing' / 'maim.sqlite3'}"
         secret = keyformat.generate("tenant_000000000000", "agent_000000000000")
 

@@ -25,7 +25,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 class TestNaming:
-    """Ids or names everywhere; what is ambiguous is never guessed at."""
+    """Objects are named by id or name; an ambiguous name is an error."""
 
     @pytest.fixture
     def bots(self, alice: Person, charlie: Person) -> tuple[Agent, Agent]:
@@ -35,15 +35,15 @@ class TestNaming:
     def issue(self, agent: str) -> Outcome:
         return keys("issue", agent, "--name", "a key", "--json")
 
-    def test_an_agent_goes_by_its_id(self, bots: tuple[Agent, Agent]) -> None:
+    def test_agent_is_found_by_its_id(self, bots: tuple[Agent, Agent]) -> None:
         assert self.issue(bots[1].id).document["agent_id"] == bots[1].id
 
-    def test_an_agent_goes_by_a_name_that_nobody_else_has(self, alice: Person) -> None:
+    def test_agent_is_found_by_a_unique_name(self, alice: Person) -> None:
         agent = make_agent(alice.tenant, "Straße 🤖")
 
         assert self.issue("STRASSE 🤖").document["agent_id"] == agent.id
 
-    def test_a_tenant_tells_two_of_one_name_apart(self, bots: tuple[Agent, Agent], charlie: Person) -> None:
+    def test_tenant_makes_an_agents_name_unambiguous(self, bots: tuple[Agent, Agent], charlie: Person) -> None:
         by_name = self.issue("charlie's personal tenant/BOT").document
         ApiKey.objects.in_tenants([charlie.tenant.id]).all().delete()
         by_id = self.issue(f"{charlie.tenant.id}/bot").document
@@ -91,7 +91,7 @@ class TestNaming:
         assert all(twin.json()["data"]["id"] in outcome.err for twin in twins)
 
     @pytest.mark.parametrize("by", ["tenant", "agent", "both", "id"])
-    def test_owners_tell_keys_of_one_name_apart(self, bots: tuple[Agent, Agent], by: str) -> None:
+    def test_tenant_or_agent_makes_a_keys_name_unambiguous(self, bots: tuple[Agent, Agent], by: str) -> None:
         make_key(bots[0], "production")
         meant = make_key(bots[1], "production").key
         arguments = {
@@ -103,13 +103,13 @@ class TestNaming:
 
         assert keys("show", *arguments, "--json").document["api_key_id"] == meant.id
 
-    def test_an_id_is_of_one_key_whatever_others_are_called(self, agent: Agent, charlie: Person) -> None:
+    def test_id_wins_over_the_name_of_another_key(self, agent: Agent, charlie: Person) -> None:
         meant = make_key(agent).key
         make_key(make_agent(charlie.tenant), meant.id)
 
         assert keys("show", meant.id, "--json").document["api_key_id"] == meant.id
 
-    def test_a_key_of_somebody_else_is_not_there(self, issued: IssuedKey, charlie: Person) -> None:
+    def test_key_outside_the_given_tenant_is_not_found(self, issued: IssuedKey, charlie: Person) -> None:
         assert keys("show", issued.key.id, "--tenant", charlie.tenant.id).status == ExitCode.NOT_FOUND
 
     @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ class TestNaming:
             ["delete", "nobody", "--yes"],
         ],
     )
-    def test_what_is_not_there_is_said_not_to_be(self, issued: IssuedKey, arguments: list[str]) -> None:
+    def test_missing_object_is_named_as_not_found(self, issued: IssuedKey, arguments: list[str]) -> None:
         outcome = keys(*arguments)
 
         assert (outcome.status, outcome.out) == (ExitCode.NOT_FOUND, "")
         assert "'nobody'" in outcome.err
 
-    def test_a_key_in_clear_is_no_name_and_is_not_repeated(self, issued: IssuedKey) -> None:
+    def test_secret_in_place_of_a_name_is_not_repeated(self, issued: IssuedKey) -> None:
         outcome = keys("show", issued.secret)
 
         assert outcome.status == ExitCode.NOT_FOUND
@@ -175,7 +175,7 @@ class TestListing:
             (["--never-used", "--status", "active", "--tenant", "alice's personal tenant"], {"old", "soon"}),
         ],
     )
-    def test_keys_are_chosen_by(
+    def test_list_is_filtered_by(
         self, several: dict[str, ApiKey], agent: Agent, arguments: list[str], names: set[str]
     ) -> None:
         with travel(NOON, tick=False):
@@ -184,7 +184,7 @@ class TestListing:
         assert {key["name"] for key in listed["items"]} == names
         assert listed["total"] == len(names)
 
-    def test_programs_get_keys_as_the_api_shows_them(
+    def test_json_output_equals_the_apis_response(
         self, several: dict[str, ApiKey], agent: Agent, internal: SurfaceClient
     ) -> None:
         answer = internal.get(f"/api/v2/api-keys?tenant_id={agent.tenant_id}").json()["data"]["items"]
@@ -196,7 +196,7 @@ class TestListing:
         assert list(listed["items"][0])[: len(V2_FIELDS)] == V2_FIELDS
         assert [keys("show", key["name"], "--json").document for key in answer] == answer
 
-    def test_people_get_a_line_for_each(self, several: dict[str, ApiKey], agent: Agent) -> None:
+    def test_text_output_has_a_line_for_each_key(self, several: dict[str, ApiKey], agent: Agent) -> None:
         with travel(NOON, tick=False):
             outcome = keys("list", "--agent", agent.id, "--status", "active")
 
@@ -211,14 +211,14 @@ class TestListing:
         assert old[0] == several["old"].id
         assert outcome.err == ""
 
-    def test_more_than_the_limit_are_only_counted(self, several: dict[str, ApiKey], agent: Agent) -> None:
+    def test_keys_beyond_the_limit_are_only_counted(self, several: dict[str, ApiKey], agent: Agent) -> None:
         outcome = keys("list", "--limit", "2")
 
         assert len(outcome.rows) == 2
         assert outcome.err == "2 of 6 keys; --limit shows more\n"
         assert keys("list", "--limit", "2", "--json").document["total"] == 6
 
-    def test_columns_are_aligned_also_for_wide_characters(self, agent: Agent) -> None:
+    def test_columns_are_aligned_for_wide_characters(self, agent: Agent) -> None:
         for name in ("ascii", "中文密钥", "e\N{COMBINING ACUTE ACCENT}te\N{COMBINING ACUTE ACCENT}"):
             make_key(agent, name)
 
@@ -240,7 +240,7 @@ class TestListing:
 
 
 class TestShowing:
-    def test_who_still_uses_an_old_secret_and_what_leaked(self, issued: IssuedKey, internal: SurfaceClient) -> None:
+    def test_old_and_leaked_secrets_are_shown(self, issued: IssuedKey, internal: SurfaceClient) -> None:
         with travel(NOON, tick=False):
             current = services.rotate_key(actor=OPERATOR, key=issued.key, grace_seconds=3600).secret
             verification.verify(issued.secret, use=True)
@@ -255,7 +255,7 @@ class TestShowing:
         leak = f"mmc_…{keyformat.parse(current).hint} reported 2026-01-31T12:00:00Z, seen at: https://example.com/paste"
         assert re.search(f"^leaked +{leak}$", out, re.MULTILINE)
 
-    def test_an_old_secret_after_its_grace_is_history(self, issued: IssuedKey) -> None:
+    def test_old_secret_is_not_shown_after_its_grace_period(self, issued: IssuedKey) -> None:
         services.rotate_key(actor=OPERATOR, key=issued.key)
 
         assert "old secret" not in keys("show", "production").out

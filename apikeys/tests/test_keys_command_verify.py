@@ -25,13 +25,13 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def verify(secret: str, *arguments: str) -> Outcome:
-    """Verifies a key that comes from standard input; it is never written anywhere."""
+    """Run `keys verify` with the secret on standard input, and check that it prints no secret."""
     outcome = keys("verify", *arguments, stdin=StringIO(f"{secret}\n"))
     assert secrets_in(outcome.out + outcome.err) == []
     return outcome
 
 
-def test_whose_a_good_key_is_and_what_it_may(agent: Agent, issued: IssuedKey) -> None:
+def test_good_key_is_shown_with_its_owners_and_permissions(agent: Agent, issued: IssuedKey) -> None:
     assert verify(issued.secret, "--json").document == {
         "valid": True,
         "code": "VALID",
@@ -74,7 +74,7 @@ def test_no_use_is_counted(agent: Agent, issued: IssuedKey) -> None:
         ("chat and admin", ExitCode.NO, "AUTH_003"),
     ],
 )
-def test_the_permission(issued: IssuedKey, expression: str, status: int, code: str) -> None:
+def test_required_permission_is_checked(issued: IssuedKey, expression: str, status: int, code: str) -> None:
     outcome = verify(issued.secret, "--permission", expression, "--json")
 
     told = json.loads(outcome.out)
@@ -82,7 +82,7 @@ def test_the_permission(issued: IssuedKey, expression: str, status: int, code: s
     assert (told["valid"], told["has_permission"], told["code"]) == (True, status == 0, code)
 
 
-def test_an_expression_that_makes_no_sense_is_refused(issued: IssuedKey) -> None:
+def test_invalid_expression_is_refused(issued: IssuedKey) -> None:
     outcome = verify(issued.secret, "--permission", "chat and")
 
     assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
@@ -99,7 +99,7 @@ def test_an_expression_that_makes_no_sense_is_refused(issued: IssuedKey) -> None
         (None, ExitCode.NO),
     ],
 )
-def test_the_address(agent: Agent, address: str | None, status: int) -> None:
+def test_client_address_is_checked(agent: Agent, address: str | None, status: int) -> None:
     secret = make_key(agent, allowed_networks=["10.0.0.0/8"]).secret
 
     outcome = verify(secret, *(["--client-ip", address] if address else []))
@@ -109,7 +109,7 @@ def test_the_address(agent: Agent, address: str | None, status: int) -> None:
 
 
 @pytest.mark.parametrize("code", ["AUTH_001", "AUTH_002", "AUTH_004", "AUTH_005", "AUTH_007"])
-def test_a_key_that_is_not_good_is_explained(agent: Agent, issued: IssuedKey, code: str) -> None:
+def test_refused_key_is_explained(agent: Agent, issued: IssuedKey, code: str) -> None:
     secret, whose = issued.secret, issued.key.id
     match code:
         case "AUTH_001":
@@ -132,7 +132,7 @@ def test_a_key_that_is_not_good_is_explained(agent: Agent, issued: IssuedKey, co
     assert people.err == programs.err == ""
 
 
-def test_what_is_left_of_its_limits(agent: Agent) -> None:
+def test_remaining_uses_are_shown(agent: Agent) -> None:
     secret = make_key(
         agent, rate_limit={"limit": 100, "window_seconds": 86_400}, quota={"limit": 2, "period": "month"}
     ).secret
@@ -153,7 +153,7 @@ def test_what_is_left_of_its_limits(agent: Agent) -> None:
         assert re.search("^rate limit +100; only the server knows", people, re.MULTILINE)
 
 
-def test_at_a_terminal_it_is_typed_unseen(issued: IssuedKey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_typed_unseen_at_a_terminal(issued: IssuedKey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(getpass, "getpass", lambda prompt: f" {issued.secret}")
 
     assert keys("verify", stdin=Terminal()).status == 0
@@ -164,7 +164,7 @@ def test_no_key_is_refused(nothing: str, db: None) -> None:
     assert verify(nothing).status == ExitCode.REFUSED
 
 
-def test_a_key_on_the_command_line_is_refused_and_not_repeated(issued: IssuedKey) -> None:
+def test_key_as_an_argument_is_refused_and_not_repeated(issued: IssuedKey) -> None:
     outcome = keys("verify", issued.secret)
 
     assert (outcome.status, outcome.out) == (ExitCode.USAGE, "")

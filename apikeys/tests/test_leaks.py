@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def test_the_answer_says_whose_key_it_is(agent: Agent) -> None:
+def test_response_names_the_key(agent: Agent) -> None:
     issued = make_key(agent)
 
     answer = report_leak(issued.secret, where="https://example.com/paste/1")
@@ -89,7 +89,7 @@ def test_one_that_was_rotated_out_dies_without_its_successor(door: KeyDoor) -> N
     assert door.get(first)["leaked_at"] is None
 
 
-def test_other_keys_of_the_agent_live_on(agent: Agent) -> None:
+def test_leak_spares_other_keys_of_the_agent(agent: Agent) -> None:
     leaked, other = make_key(agent), make_key(agent)
 
     report_leak(leaked.secret)
@@ -97,7 +97,7 @@ def test_other_keys_of_the_agent_live_on(agent: Agent) -> None:
     assert (code_of(leaked.secret), code_of(other.secret)) == ("AUTH_004", "VALID")
 
 
-def test_the_first_report_is_kept_and_every_one_is_audited(agent: Agent) -> None:
+def test_first_report_is_stored_and_every_report_audited(agent: Agent) -> None:
     issued = make_key(agent)
     for minutes, where in enumerate(("a public repository", "a forum", None)):
         with travel(NOON + timedelta(minutes=minutes), tick=False):
@@ -115,8 +115,8 @@ def test_the_first_report_is_kept_and_every_one_is_audited(agent: Agent) -> None
     assert {row.tenant_id for row in rows} == {agent.tenant_id}
 
 
-def test_every_worker_is_told_of_every_report(agent: Agent) -> None:
-    """A later one too is only answered when the secret is dead everywhere."""
+def test_every_report_invalidates_the_key(agent: Agent) -> None:
+    """A later report, too, is answered only when every worker refuses the secret."""
     issued = make_key(agent)
 
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_every_worker_is_told_of_every_report(agent: Agent) -> None:
     assert [row.subject for row in Invalidation.objects.exclude(subject=epoch.NOTHING)] == [issued.key.id] * 2
 
 
-def test_where_it_was_seen_does_not_tell_the_secret(agent: Agent) -> None:
+def test_where_is_stored_without_the_secret(agent: Agent) -> None:
     issued, other = make_key(agent), make_key(agent)
 
     report_leak(issued.secret, where=f"https://example.com/?key={issued.secret}&other={other.secret}#top")
@@ -137,7 +137,7 @@ def test_where_it_was_seen_does_not_tell_the_secret(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("where", ["🤖" * 2000, "on a forum, page 5", "https://example.com/a b?c=d#e", None])
-def test_where_is_a_text(agent: Agent, where: str | None) -> None:
+def test_where_must_be_a_text(agent: Agent, where: str | None) -> None:
     report_leak(make_key(agent).secret, where=where)
 
     assert KeySecret.objects.get().leaked_where == where
@@ -160,7 +160,7 @@ def test_bad_input_is_400(internal: SurfaceClient, body: dict[str, Any], field: 
     assert list(response.json()["data"]["errors"]) == [field]
 
 
-def test_what_is_no_key_of_ours_is_answered_as_every_question_about_it(internal: SurfaceClient, agent: Agent) -> None:
+def test_unknown_and_malformed_keys_get_the_usual_errors(internal: SurfaceClient, agent: Agent) -> None:
     make_key(agent)
     unknown = keyformat.generate(agent.tenant_id, agent.id)
     before = tables()
@@ -191,5 +191,5 @@ def test_no_secret_is_logged(agent: Agent, caplog: pytest.LogCaptureFixture) -> 
     assert issued.secret[4:] not in caplog.text
 
 
-def test_it_is_no_route_of_the_public_surface(public: SurfaceClient) -> None:
+def test_leak_reports_are_internal_only(public: SurfaceClient) -> None:
     assert public.send("POST", "/api/v2/auth/report-leaked-key", {"api_key": "mmc_"}).status_code == 404

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from time_machine import travel
 
@@ -233,7 +235,7 @@ def test_the_audit_row_tells_the_secrets_apart_and_none_of_them(door: KeyDoor) -
 
 
 @pytest.mark.parametrize("rows", [ApiKey.unscoped.all, lambda: keys_for(OPERATOR)], ids=["as it is", "by the gate"])
-def test_a_keys_secrets_are_reached_however_it_was_read(alice: Person, rows: Callable[[], QuerySet[ApiKey]]) -> None:
+def test_secrets_are_loaded_with_and_without_prefetching(alice: Person, rows: Callable[[], QuerySet[ApiKey]]) -> None:
     first = make_key(make_agent(alice.tenant))
     services.rotate_key(actor=OPERATOR, key=first.key, grace_seconds=60)
 
@@ -245,7 +247,7 @@ def test_a_keys_secrets_are_reached_however_it_was_read(alice: Person, rows: Cal
     assert services.rotate_key(actor=OPERATOR, key=rows().get()).key.previous_secrets == [newest, oldest]
 
 
-def test_secrets_that_ended_before_others_are_not_read(alice: Person) -> None:
+def test_only_the_last_ended_secrets_are_read(alice: Person) -> None:
     key = make_key(make_agent(alice.tenant)).key
     for hour in range(3):
         with travel(NOON + timedelta(hours=hour), tick=False):
@@ -262,3 +264,41 @@ def test_the_secret_of_a_key_that_was_deleted_meanwhile_is_not_found(alice: Pers
 
     with pytest.raises(KeyNotFound):
         _ = ApiKey(pk=key.pk).current_secret
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: services.update_key(actor=OPERATOR, key=key, changes={"name": "renamed"}),
+        lambda key: services.disable_key(actor=OPERATOR, key=key),
+        lambda key: services.enable_key(actor=OPERATOR, key=key),
+        lambda key: services.rotate_key(actor=OPERATOR, key=key).key,
+        lambda key: services.report_leak(actor=OPERATOR, secret=key.current_secret).key,
+    ],
+    ids=["update", "disable", "enable", "rotate", "report leak"],
+)
+def test_services_take_a_key_without_prefetched_secrets(alice: Person, change: Callable[[ApiKey], ApiKey]) -> None:
+    key = make_key(make_agent(alice.tenant)).key
+
+    changed = change(ApiKey.unscoped.get())
+
+    newest, *older = KeySecret.objects.order_by("-pk")
+    assert (changed.pk, changed.current_secret, changed.previous_secrets) == (key.pk, newest, older)
+
+
+def test_key_without_prefetched_secrets_can_be_deleted(alice: Person) -> None:
+    make_key(make_agent(alice.tenant))
+
+    services.delete_key(actor=OPERATOR, key=ApiKey.unscoped.get())
+
+    assert not ApiKey.unscoped.exists()
+
+
+def test_update_of_a_key_with_prefetched_secrets_reads_no_secrets(alice: Person) -> None:
+    make_key(make_agent(alice.tenant))
+    key = keys_for(OPERATOR).get()
+
+    with CaptureQueriesContext(connection) as captured:
+        services.disable_key(actor=OPERATOR, key=key)
+
+    assert not [query["sql"] for query in captured if "apikeys_keysecret" in query["sql"]]

@@ -27,7 +27,7 @@ def is_good(internal: SurfaceClient, secret: str) -> bool:
 
 
 def everything_stored() -> str:
-    """Every value of every row of every table, as one text."""
+    """Return every value of every row of every table as one text."""
     texts = []
     with connection.cursor() as cursor:
         for model in apps.get_models(include_auto_created=True):
@@ -36,7 +36,7 @@ def everything_stored() -> str:
     return "\n".join(texts)
 
 
-def test_the_secret_is_in_no_table(alice: Person, internal: SurfaceClient) -> None:
+def test_secret_is_in_no_table(alice: Person, internal: SurfaceClient) -> None:
     agent = make_agent(alice.tenant)
     key = alice.client.send("POST", f"/api/v1/agents/{agent.id}/api_keys", {"name": "a key"}).json()
     secret = key["api_key"]
@@ -51,7 +51,7 @@ def test_the_secret_is_in_no_table(alice: Person, internal: SurfaceClient) -> No
     assert keyformat.parse(secret).random[:34] not in stored
 
 
-def test_what_is_stored_is_an_hmac_under_the_newest_secret(alice: Person, settings: Any) -> None:
+def test_digest_is_an_hmac_under_the_newest_pepper(alice: Person, settings: Any) -> None:
     settings.KEY_PEPPERS = {2: NEW, 1: OLD}
 
     secret = make_key(make_agent(alice.tenant)).secret
@@ -62,7 +62,7 @@ def test_what_is_stored_is_an_hmac_under_the_newest_secret(alice: Person, settin
     assert row.hint == keyformat.parse(secret).random[-4:]
 
 
-def test_a_key_stays_good_while_its_secret_is_configured(alice: Person, internal: SurfaceClient, settings: Any) -> None:
+def test_key_stays_good_while_its_pepper_is_configured(alice: Person, internal: SurfaceClient, settings: Any) -> None:
     agent = make_agent(alice.tenant)
     settings.KEY_PEPPERS = {1: OLD}
     old = make_key(agent).secret
@@ -77,13 +77,13 @@ def test_a_key_stays_good_while_its_secret_is_configured(alice: Person, internal
     assert is_good(internal, new)
 
 
-def test_an_issued_key_does_not_show_its_secret_in_a_log(alice: Person) -> None:
+def test_repr_of_an_issued_key_hides_the_secret(alice: Person) -> None:
     issued = make_key(make_agent(alice.tenant))
 
     assert issued.secret not in f"{issued} {issued!r}"
 
 
-def test_an_old_key_that_was_imported_is_good_beside_newer_ones(alice: Person, internal: SurfaceClient) -> None:
+def test_imported_key_is_good_beside_newer_ones(alice: Person, internal: SurfaceClient) -> None:
     agent = make_agent(alice.tenant)
     issued = make_key(agent)
     payload = f"{agent.tenant_id}_{agent.id}_0123456789abcdef_v1"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from apikeys import access, services, verification
+from apikeys.fields import KeyChanges
 from apikeys.models import ApiKey
 from apikeys.tests.facts import StoppedClock
 from apikeys.verification import lease as lease_module
@@ -80,7 +81,7 @@ class Data:
         secret = access.get_secret(OPERATOR, self.secret, Access.MANAGE)
         services.report_leak(actor=OPERATOR, secret=secret)
 
-    def change(self, **changes: Any) -> None:
+    def change(self, **changes: Unpack[KeyChanges]) -> None:
         services.update_key(actor=OPERATOR, key=self.key, changes=changes)
 
 

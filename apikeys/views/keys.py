@@ -58,7 +58,7 @@ class AgentKeys(KeyView, V1View):
         query = self.validated_query(AgentKeyListQuerySerializer)
         agent = get_agent(self.actor, agent_id, Access.READ)
         part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
-        rows = queries.matching(keys_for(self.actor), agent_id=agent.id, **query)
+        rows = queries.filter_keys(keys_for(self.actor), agent_id=agent.id, **query)
         return bare_list(rows, AgentKeyResponse, **part)
 
     @operation(
@@ -138,7 +138,7 @@ class KeyCollection(KeyView, V2View):
         query = self.validated_query(KeyPageQuerySerializer)
         part = {name: query.pop(name) for name in ("page", "page_size", "after") if name in query}
         tenant = get_tenant(self.actor, query.pop("tenant_id"), Access.READ)
-        rows = queries.matching(keys_for(self.actor), tenant_id=tenant.id, **query)
+        rows = queries.filter_keys(keys_for(self.actor), tenant_id=tenant.id, **query)
         found = key_page(rows, KeyResponse, **part)
         return self.respond(found, message=_("API keys listed"), tenant_id=tenant.id)
 

@@ -65,7 +65,7 @@ class BaseView(APIView):
             raise ParseError(_("The body is missing"))
         return data
 
-    def validated_data(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+    def validated_data(self, serializer: type[Serializer[Any]]) -> Any:
         """The checked body; fields that were not sent are absent."""
         return self._checked(serializer, self.raw_data)
 

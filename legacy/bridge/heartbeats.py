@@ -46,7 +46,7 @@ class Heartbeats:
         new = [row for row in wanted if row.agent_id not in here]
         if new or later:
             try:
-                bulk_import.adopt_activity(new=new, changed=later)
+                bulk_import.import_activity(new=new, changed=later)
             except IntegrityError:
                 return 0  # an agent was deleted, or sent one here, since it was read; the next look finds out
         self._taken |= {row.agent_id: row.last_seen_at for row in wanted}

@@ -58,7 +58,7 @@ class Activity(Kind[AgentActivity, AgentActivity]):
         new: Sequence[Found[AgentActivity]],
         changed: Sequence[Changed[AgentActivity, AgentActivity]],
     ) -> None:
-        bulk_import.adopt_activity(new=[one.wanted for one in new], changed=rows_wanted(changed))
+        bulk_import.import_activity(new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         """Nothing: they end by themselves."""

@@ -81,7 +81,7 @@ class Agents(Kind[Agent, Agent]):
         rename_taken([one.wanted for one in found], self.name, report, leaving=leaving, most=MOST)
 
     def adopt(self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[Changed[Agent, Agent]]) -> None:
-        bulk_import.adopt_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+        bulk_import.import_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         for agent in Agent.unscoped.filter(pk__in=object_ids):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from apikeys import bulk_import, keyformat, permissions, validators
 from apikeys import services as apikeys
-from apikeys.bulk_import import KnownKey
+from apikeys.bulk_import import ImportedKey
 from apikeys.errors import BadPermissions
 from apikeys.keyformat import MalformedKey
 from apikeys.models import ApiKey, KeyStatus
@@ -37,15 +37,15 @@ from legacy.values import Row, Unreadable
 _MOST = 100
 
 
-class Keys(Kind[ApiKey, KnownKey]):
+class Keys(Kind[ApiKey, ImportedKey]):
     name = "keys"
     model = ApiKey
     goes_with_agent = True
 
-    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[KnownKey]]]:
+    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[ImportedKey]]]:
         namesakes = names_of_later_namesakes(old, "api_keys", tenants, most=_MOST)
 
-        def convert(row: Row) -> Found[KnownKey] | None:
+        def convert(row: Row) -> Found[ImportedKey] | None:
             notes = report.about(self.name, row["id"], row["tenant_id"])
             return _key(row, notes, other_name=namesakes.get(row["id"]))
 
@@ -73,20 +73,20 @@ class Keys(Kind[ApiKey, KnownKey]):
     def number(self, old: Snapshot) -> int:
         return old.number("SELECT count(*) FROM api_keys")
 
-    def stored(self, found: Sequence[Found[KnownKey]]) -> dict[str, ApiKey]:
+    def stored(self, found: Sequence[Found[ImportedKey]]) -> dict[str, ApiKey]:
         rows = ApiKey.unscoped.filter(pk__in=[one.object_id for one in found]).prefetch_related("secrets")
         return {row.pk: row for row in rows}
 
-    def name_holders(self, found: Sequence[Found[KnownKey]]) -> set[str]:
+    def name_holders(self, found: Sequence[Found[ImportedKey]]) -> set[str]:
         return set(holders_of_names([one.wanted.key for one in found]).values())
 
-    def fit_in(self, found: Sequence[Found[KnownKey]], report: Report, *, leaving: Collection[str]) -> None:
+    def fit_in(self, found: Sequence[Found[ImportedKey]], report: Report, *, leaving: Collection[str]) -> None:
         rename_taken([one.wanted.key for one in found], self.name, report, leaving=leaving, most=_MOST)
 
     def adopt(
-        self, *, actor: Actor, new: Sequence[Found[KnownKey]], changed: Sequence[Changed[ApiKey, KnownKey]]
+        self, *, actor: Actor, new: Sequence[Found[ImportedKey]], changed: Sequence[Changed[ApiKey, ImportedKey]]
     ) -> None:
-        bulk_import.adopt_keys(
+        bulk_import.import_keys(
             actor=actor,
             new=[one.wanted for one in new],
             changed=[(one.stored, one.found.wanted) for one in changed],
@@ -97,7 +97,7 @@ class Keys(Kind[ApiKey, KnownKey]):
         for key in ApiKey.unscoped.filter(pk__in=object_ids):
             apikeys.delete_key(actor=actor, key=key)
 
-    def differences(self, stored: ApiKey, found: Found[KnownKey]) -> list[str]:
+    def differences(self, stored: ApiKey, found: Found[ImportedKey]) -> list[str]:
         """More uses than there are no difference: they were made here."""
         key = found.wanted.key
         fields = ("tenant_id", "agent_id", "name", "description", "permissions", "status", "expires_at", "created_at")
@@ -118,7 +118,7 @@ class Keys(Kind[ApiKey, KnownKey]):
             notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
 
 
-def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[KnownKey] | None:
+def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[ImportedKey] | None:
     if not is_good_id(row["id"], notes):
         return None
     if row["tenant_of_agent"] != row["tenant_id"]:
@@ -162,7 +162,7 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> Found[KnownKey] |
         "created_at",
     )  # fmt: skip
     told = {field: getattr(key, field) for field in fields}
-    return Found(key.id, key.tenant_id, KnownKey(key, secret), told, agent_id=key.agent_id, secret=secret)
+    return Found(key.id, key.tenant_id, ImportedKey(key, secret), told, agent_id=key.agent_id, secret=secret)
 
 
 def _permissions(row: Row, notes: Notes) -> list[str]:
@@ -177,10 +177,10 @@ def _permissions(row: Row, notes: Notes) -> list[str]:
     if len(good) < len(said):
         notes.found(Reason.BAD_PERMISSION, f"{len(said) - len(good)} of {len(said)} are no names, and were left out")
     try:
-        return validators.checked_permissions(good)
+        return validators.clean_permissions(good)
     except BadPermissions as error:
         notes.found(Reason.BAD_PERMISSION, f"{error.detail}; only the first {validators.MAX_PERMISSIONS} were kept")
-        return validators.checked_permissions(good[: validators.MAX_PERMISSIONS])
+        return validators.clean_permissions(good[: validators.MAX_PERMISSIONS])
 
 
 def _time_or_none(row: Row, column: str, notes: Notes) -> datetime | None:

@@ -77,7 +77,7 @@ class Plugins(Kind[PluginSetting, PluginSetting]):
         new: Sequence[Found[PluginSetting]],
         changed: Sequence[Changed[PluginSetting, PluginSetting]],
     ) -> None:
-        bulk_import.adopt_plugins(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+        bulk_import.import_plugins(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         bulk_import.remove_plugins(actor=actor, settings=[_parts(object_id) for object_id in object_ids])

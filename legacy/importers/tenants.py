@@ -104,7 +104,7 @@ class Tenants(Kind[Tenant, Tenant]):
                 _rename(one.wanted, other_name, "the owner has another tenant of this name here", notes)
 
     def adopt(self, *, actor: Actor, new: Sequence[Found[Tenant]], changed: Sequence[Changed[Tenant, Tenant]]) -> None:
-        bulk_import.adopt_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+        bulk_import.import_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         for tenant in Tenant.objects.filter(pk__in=object_ids):

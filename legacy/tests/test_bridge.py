@@ -13,6 +13,7 @@ from django.utils import timezone
 from time_machine import travel
 
 from agents import services as agents
+from agents.fields import AgentChanges
 from agents.models import Agent, AgentActivity
 from agents.services import plugins, templates
 from apikeys import services as apikeys
@@ -279,7 +280,7 @@ def test_an_agents_fields_are_kept_in_step(shared: OldDatabase, bot: OldBot, ten
     agent = make_agent(tenant)
     bridge(shared)
 
-    changes = {"name": "重命名", "description": "new", "status": "inactive"}
+    changes: AgentChanges = {"name": "重命名", "description": "new", "status": "inactive"}
     agents.update_agent(actor=OPERATOR, agent=agent, changes=changes)
     bridge(shared)
 

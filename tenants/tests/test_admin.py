@@ -71,7 +71,7 @@ def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, alice: Person, c
         ('"text"', 'Expected a dictionary of items but got type "str".'),
     ],
 )
-def test_a_config_that_the_api_would_refuse(olivia: Operator, text: str, sentence: str) -> None:
+def test_invalid_config_is_refused(olivia: Operator, text: str, sentence: str) -> None:
     response = olivia.add(Tenant, tenant_name="Acme", tenant_type="enterprise", tenant_config=text)
 
     assert errors_of(response) == {"tenant_config": [sentence]}
@@ -89,7 +89,7 @@ def test_an_operator_changes_a_tenant(olivia: Operator, alice: Person) -> None:
     assert entry.after == {"tenant_name": "Alice & Co", "tenant_config": {"seats": 1}, "status": "suspended"}
 
 
-def test_true_and_one_are_two_configs(olivia: Operator, alice: Person) -> None:
+def test_true_and_one_are_different_configs(olivia: Operator, alice: Person) -> None:
     olivia.change(alice.tenant, tenant_config='{"on": 1}')
     olivia.change(alice.tenant, tenant_config='{"on": true}')
 
@@ -112,7 +112,7 @@ def test_a_too_long_description_is_an_error_of_the_form(olivia: Operator, alice:
 
 
 def member_field(olivia: Operator, tenant: Tenant, username: str, field: str) -> str:
-    """The name of a field in a member's line."""
+    """Return the name of a field in a member's row of the form."""
     formset = olivia.get(url(tenant, "change")).context["inline_admin_formsets"][0].formset
     return next(str(form.add_prefix(field)) for form in formset.forms if form.instance.user.username == username)
 
@@ -156,7 +156,9 @@ def test_an_operator_removes_a_member(olivia: Operator, alice: Person, bob: Pers
         ("DELETE", "on", "user: The tenant's owner cannot be removed"),
     ],
 )
-def test_the_owner_stays(olivia: Operator, alice: Person, field: str, value: str, sentence: str) -> None:
+def test_owner_cannot_be_removed_or_demoted(
+    olivia: Operator, alice: Person, field: str, value: str, sentence: str
+) -> None:
     changes: dict[str, Any] = {member_field(olivia, alice.tenant, "alice", field): value, "tenant_name": "Other"}
 
     response = olivia.change(alice.tenant, **changes)
@@ -174,7 +176,7 @@ def test_adding_a_member_again_gives_the_new_role(olivia: Operator, alice: Perso
     assert Membership.objects.filter(tenant=alice.tenant).count() == 2
 
 
-def test_the_choice_of_people_is_a_search(olivia: Operator, alice: Person, charlie: Person) -> None:
+def test_new_members_are_found_by_search(olivia: Operator, alice: Person, charlie: Person) -> None:
     found = olivia.get(
         "/admin/autocomplete/", app_label="tenants", model_name="membership", field_name="user", term="CHAR"
     )
@@ -185,7 +187,7 @@ def test_the_choice_of_people_is_a_search(olivia: Operator, alice: Person, charl
 # ---- the end of a tenant
 
 
-def test_an_operator_deletes_a_tenant_and_all_it_holds(olivia: Operator, alice: Person) -> None:
+def test_operator_deletes_a_tenant_with_everything_in_it(olivia: Operator, alice: Person) -> None:
     secret = make_key(make_agent(alice.tenant, "Helper"), "First").secret
     page = olivia.get(url(alice.tenant, "delete")).content.decode()
     assert "Helper" in page

@@ -48,7 +48,7 @@ def test_memberships_are_oldest_first_and_show_the_tenants_status(alice: Person,
     ]
 
 
-def test_nobody_sees_anothers_memberships(alice: Person, bob: Person, charlie: Person) -> None:
+def test_person_sees_only_their_own_memberships(alice: Person, bob: Person, charlie: Person) -> None:
     assert [row["tenant_id"] for row in charlie.client.get(ME).json()["memberships"]] == [charlie.tenant.id]
 
 
@@ -118,7 +118,7 @@ def test_put_is_not_allowed(alice: Person) -> None:
     assert "PATCH" in response["Allow"]
 
 
-def test_a_membership_that_was_given_shows_up(alice: Person) -> None:
+def test_new_membership_is_listed(alice: Person) -> None:
     dora = register("dora")
 
     join(dora, alice.tenant, Role.OWNER)

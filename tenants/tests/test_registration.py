@@ -20,7 +20,7 @@ def register(public: SurfaceClient, username: Any = "dora", password: Any = "pas
 
 
 def refused(response: Any, field: str) -> str:
-    """The sentence about a field that was refused; nobody was registered."""
+    """Return the message about a refused field, and check that nobody was registered."""
     assert response.status_code == 400, response.content
     body = response.json()
     assert set(body) == {"detail", "code", "errors"}
@@ -31,7 +31,7 @@ def refused(response: Any, field: str) -> str:
     return sentence
 
 
-def test_a_new_user_is_answered_with_200(public: SurfaceClient) -> None:
+def test_registration_returns_200(public: SurfaceClient) -> None:
     response = register(public, email="dora@example.com")
 
     assert response.status_code == 200
@@ -69,7 +69,7 @@ def test_unknown_keys_are_ignored(public: SurfaceClient) -> None:
 
 
 @pytest.mark.parametrize("username", ["o'brien", "小明", "x", "a b", "🤖", "Ünï-cödé", "x" * 100, "小" * 100])
-def test_any_printable_name_of_up_to_100_characters_may_be_had(public: SurfaceClient, username: str) -> None:
+def test_printable_name_of_up_to_100_characters_is_accepted(public: SurfaceClient, username: str) -> None:
     assert register(public, username).json()["username"] == username
     assert Tenant.objects.get().tenant_name == f"{username}'s Personal Tenant"
     login = public.send("POST", "/api/v1/auth/login", {"username": username, "password": "password123"})
@@ -80,7 +80,7 @@ def test_any_printable_name_of_up_to_100_characters_may_be_had(public: SurfaceCl
     "username",
     ["", "   ", "x" * 101, "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\u200bb", "a\u2028b", 5, True, None, ["x"], {}],
 )
-def test_other_names_are_refused(public: SurfaceClient, username: Any) -> None:
+def test_invalid_names_are_refused(public: SurfaceClient, username: Any) -> None:
     refused(register(public, username), "username")
     assert not User.objects.exists()
     assert not Tenant.objects.exists()
@@ -110,7 +110,7 @@ def test_names_that_only_look_alike_are_different(public: SurfaceClient, first: 
 
 
 @pytest.mark.parametrize("password", ["password123", "12345678", "        ", "小" * 8, "x" * 1024, " password "])
-def test_a_password_of_8_characters_will_do(public: SurfaceClient, password: str) -> None:
+def test_password_of_8_characters_is_accepted(public: SurfaceClient, password: str) -> None:
     assert register(public, "dora", password).status_code == 200
     login = public.send("POST", "/api/v1/auth/login", {"username": "dora", "password": password})
     assert login.status_code == 200
@@ -141,7 +141,7 @@ def test_any_number_of_users_have_no_email_address(public: SurfaceClient) -> Non
     assert register(public, "emil").status_code == 200
 
 
-def test_what_is_missing_is_named(public: SurfaceClient) -> None:
+def test_missing_fields_are_named(public: SurfaceClient) -> None:
     response = public.send("POST", "/api/v1/auth/register", {})
 
     assert response.status_code == 400
@@ -156,14 +156,14 @@ def test_a_body_that_is_no_object_is_refused(public: SurfaceClient, body: bytes)
     assert response.json()["code"] == "VALIDATION_ERROR"
 
 
-def test_a_form_is_not_taken(public: SurfaceClient) -> None:
+def test_form_encoding_is_refused(public: SurfaceClient) -> None:
     response = public.post("/api/v1/auth/register", {"username": "dora", "password": "password123"})
 
     assert response.status_code == 415
     assert response.json()["code"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
-def test_where_registration_is_closed_nobody_registers(public: SurfaceClient, settings: Any) -> None:
+def test_registration_is_refused_when_closed(public: SurfaceClient, settings: Any) -> None:
     settings.REGISTRATION_OPEN = False
 
     response = register(public)
@@ -185,7 +185,7 @@ def test_details_follow_accept_language(public: SurfaceClient) -> None:
 
 
 def test_the_personal_tenants_name_cannot_be_taken_by_another(alice: Person, public: SurfaceClient) -> None:
-    """Alice names a tenant of hers as Dora's will be; Dora can still register."""
+    """Alice takes the name of the tenant that Dora will get; Dora can still register."""
     response = alice.client.send(
         "POST", "/api/v1/tenants", {"tenant_name": "dora's Personal Tenant", "tenant_type": "personal"}
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
 from core.models import AuditEntry
 from tenants import services
+from tenants.fields import TenantChanges
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, errors_of, form_of, url
@@ -34,7 +35,7 @@ BAD = [
 
 
 def data(response: Any) -> dict[str, Any]:
-    """What a good answer carries."""
+    """Return the data of a successful response."""
     assert response.status_code == 200, response.content
     found: dict[str, Any] = response.json()["data"]
     return found
@@ -48,7 +49,7 @@ def limits(tenant: Mapping[str, Any]) -> dict[str, Any]:
     return {field: tenant[field] for field in NONE}
 
 
-def give(tenant: Tenant, **given: Any) -> None:
+def give(tenant: Tenant, **given: Unpack[TenantChanges]) -> None:
     services.update_tenant(actor=OPERATOR, tenant=tenant, changes=given)
 
 
@@ -61,13 +62,13 @@ class TestOnV2:
         assert data(internal.get(V2))["items"] == [tenant]
 
     @pytest.mark.parametrize("nothing", [{}, NONE])
-    def test_without_any_it_has_none(self, internal: SurfaceClient, nothing: dict[str, None]) -> None:
+    def test_new_object_has_no_limits_by_default(self, internal: SurfaceClient, nothing: dict[str, None]) -> None:
         tenant = data(try_create(internal, V2, **nothing))
 
         assert limits(tenant) == NONE
         assert list(tenant)[-3:] == ["rate_limit", "quota", "revision"]
 
-    def test_they_are_changed_and_an_empty_object_takes_them_away(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_empty_object_removes_a_limit(self, alice: Person, internal: SurfaceClient) -> None:
         def put(**changes: Any) -> dict[str, Any]:
             return limits(data(internal.send("PUT", f"{V2}/{alice.tenant.id}", changes)))
 
@@ -89,7 +90,7 @@ class TestOnV2:
 
     @pytest.mark.embedded
     @pytest.mark.parametrize(("field", "value", "path"), BAD)
-    def test_what_is_no_limit_is_refused(
+    def test_invalid_limit_is_refused(
         self, alice: Person, internal: SurfaceClient, field: str, value: Any, path: str
     ) -> None:
         give(alice.tenant, rate_limit=RATE, quota=QUOTA)
@@ -118,9 +119,9 @@ class TestOnV2:
 
 
 class TestOnV1:
-    """What plan a tenant has is not for its people to say."""
+    """People see a tenant's limits, and cannot change them."""
 
-    def test_people_see_them(self, alice: Person, bob: Person) -> None:
+    def test_people_see_the_limits(self, alice: Person, bob: Person) -> None:
         give(alice.tenant, rate_limit=RATE, quota=QUOTA)
 
         for person in (alice, bob):
@@ -129,11 +130,11 @@ class TestOnV1:
             assert tenant in data(person.client.get(V1))["items"]
 
     @pytest.mark.parametrize("sent", [{"rate_limit": RATE, "quota": QUOTA}, {"rate_limit": 5, "quota": "much"}])
-    def test_what_they_send_for_a_new_tenant_is_ignored(self, alice: Person, sent: dict[str, Any]) -> None:
+    def test_limits_in_a_persons_new_tenant_are_ignored(self, alice: Person, sent: dict[str, Any]) -> None:
         assert limits(data(try_create(alice.client, V1, **sent))) == NONE
 
     @pytest.mark.parametrize("sent", [NONE, {"rate_limit": {"limit": 10_000, "window_seconds": 1}}, {"quota": 5}])
-    def test_what_they_send_for_their_tenant_is_ignored(self, alice: Person, sent: dict[str, Any]) -> None:
+    def test_limits_in_a_persons_update_are_ignored(self, alice: Person, sent: dict[str, Any]) -> None:
         give(alice.tenant, rate_limit=RATE, quota=QUOTA)
 
         tenant = data(alice.client.send("PUT", f"{V1}/{alice.tenant.id}", {**sent, "description": "new"}))
@@ -144,7 +145,7 @@ class TestOnV1:
 
 
 class TestEffect:
-    def test_all_keys_of_all_its_agents_share_them(
+    def test_all_keys_of_a_tenant_share_its_limits(
         self, alice: Person, charlie: Person, internal: SurfaceClient
     ) -> None:
         keys = [make_key(make_agent(alice.tenant)), make_key(make_agent(alice.tenant))]
@@ -169,7 +170,7 @@ class TestEffect:
         put(quota={})
         assert codes(*keys) == ["VALID", "VALID"]
 
-    def test_the_strictest_counts(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_strictest_limit_applies(self, alice: Person, internal: SurfaceClient) -> None:
         agent = make_agent(alice.tenant, rate_limit={"limit": 5, "window_seconds": 3600}, quota=QUOTA)
         key = make_key(agent)
         give(alice.tenant, rate_limit={"limit": 3, "window_seconds": 60}, quota={"limit": 10**12, "period": "day"})
@@ -193,7 +194,7 @@ class TestAdmin:
         tenant = Tenant.objects.get(tenant_name="Acme")
         assert (tenant.rate_limit, tenant.quota) == (RATE, QUOTA)
 
-    def test_an_operator_changes_and_empties_them(self, olivia: Operator, alice: Person) -> None:
+    def test_operator_changes_and_removes_limits(self, olivia: Operator, alice: Person) -> None:
         give(alice.tenant, rate_limit=RATE)
         assert json.loads(form_of(olivia.get(url(alice.tenant, "change")))["rate_limit"][0]) == RATE
 
@@ -218,7 +219,7 @@ class TestAdmin:
     @pytest.mark.parametrize(
         ("field", "text"), [("rate_limit", '{"limit": 0, "window_seconds": 60}'), ("quota", '{"limit": 5}')]
     )
-    def test_what_is_no_limit_is_shown_again(self, olivia: Operator, alice: Person, field: str, text: str) -> None:
+    def test_invalid_limit_is_shown_again(self, olivia: Operator, alice: Person, field: str, text: str) -> None:
         response = olivia.change(alice.tenant, **{field: text})
 
         assert list(errors_of(response)) == [field]

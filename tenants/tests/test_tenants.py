@@ -49,7 +49,7 @@ def created(person: Person, name: str = "Acme", **fields: Any) -> dict[str, Any]
 
 
 def refused(response: Any, status: int, code: str) -> dict[str, Any]:
-    """The envelope of a refusal."""
+    """Return the envelope of an error response."""
     assert response.status_code == status, response.content
     body: dict[str, Any] = response.json()
     assert list(body) == ENVELOPE
@@ -60,7 +60,7 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 class TestCreating:
-    def test_the_answer_is_the_tenant_in_an_envelope(self, alice: Person) -> None:
+    def test_response_is_the_tenant_in_an_envelope(self, alice: Person) -> None:
         with travel(NOON, tick=False):
             response = create(alice, description="Makers", contact_email="the front desk", tenant_config={"a": [1]})
 
@@ -88,7 +88,7 @@ class TestCreating:
             "revision": NOON.timestamp() * 1000,
         }
 
-    def test_who_makes_a_tenant_owns_it(self, alice: Person) -> None:
+    def test_creator_owns_the_tenant(self, alice: Person) -> None:
         tenant_id = created(alice)["id"]
 
         membership = Membership.objects.get(tenant_id=tenant_id)
@@ -199,7 +199,7 @@ class TestListing:
         assert list(data) == ["items", "total", "page", "size", "pages", "next_after"]
         return data
 
-    def test_only_ones_own(self, alice: Person, bob: Person, charlie: Person) -> None:
+    def test_person_sees_only_their_own_tenants(self, alice: Person, bob: Person, charlie: Person) -> None:
         created(charlie, "Charlie's other")
 
         assert {row["id"] for row in self.listed(alice)["items"]} == {alice.tenant.id}
@@ -263,7 +263,7 @@ class TestListing:
 
 
 class TestReading:
-    def test_an_owner_and_a_member_read_the_tenant(self, alice: Person, bob: Person) -> None:
+    def test_owner_and_member_may_read_the_tenant(self, alice: Person, bob: Person) -> None:
         for person in (alice, bob):
             response = person.client.get(f"{TENANTS}/{alice.tenant.id}")
             assert response.status_code == 200
@@ -271,7 +271,9 @@ class TestReading:
             assert response.json()["tenant_id"] == alice.tenant.id
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-    def test_anothers_and_none_are_the_same_404(self, alice: Person, charlie: Person, method: str) -> None:
+    def test_another_persons_tenant_and_a_missing_one_give_the_same_404(
+        self, alice: Person, charlie: Person, method: str
+    ) -> None:
         foreign = refused(charlie.client.send(method, f"{TENANTS}/{alice.tenant.id}", {}), 404, "TENANT_001")
         missing = refused(charlie.client.send(method, f"{TENANTS}/tenant_000000000000", {}), 404, "TENANT_001")
 
@@ -361,7 +363,7 @@ class TestChanging:
         assert alice.client.get(path).json()["data"]["tenant_name"] == "alice's Personal Tenant"
 
 
-def test_a_suspended_tenant_is_read_only_to_its_people(alice: Person) -> None:
+def test_suspended_tenant_is_read_only_for_people(alice: Person) -> None:
     Tenant.objects.filter(pk=alice.tenant.pk).update(status=TenantStatus.SUSPENDED)
     path = f"{TENANTS}/{alice.tenant.id}"
 
@@ -373,8 +375,8 @@ def test_a_suspended_tenant_is_read_only_to_its_people(alice: Person) -> None:
     assert alice.client.get(path).json()["data"]["status"] == "suspended"
 
 
-def test_deleting_a_tenant_takes_all_it_holds(alice: Person, charlie: Person, internal: SurfaceClient) -> None:
-    """Agents, keys and their secrets, plugin settings, heartbeats and memberships; nobody else's."""
+def test_deleting_a_tenant_deletes_everything_in_it(alice: Person, charlie: Person, internal: SurfaceClient) -> None:
+    """These are agents, keys and their secrets, plugin settings, heartbeats and memberships."""
     for person in (alice, charlie):
         agent = make_agent(person.tenant)
         make_key(agent)

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from agent_config.patches import Patch
 from agents import transfer_files
-from agents.management.lookup import Selection
+from agents.management.lookup import Lookup
 from agents.models import Agent
 from agents.serializers.transfer import FORMATS, InternalImportResponse
 from agents.services import config_versions, transfer
@@ -25,18 +25,18 @@ EXIT_CODES = (
     "changed; 2, the command line is wrong; 3, what was named does not exist or is ambiguous, and nothing has changed; "
     "4, what was compared differs; 5, the database does not answer."
 )
-# The API's fields, by the options that set them here.
+# The options that set the API's fields; errors name them in place of the fields.
 OPTIONS = {"name": "--name", "format": "--format", "file": "FILE"}
 STREAM = "-"
 
 
 class Command(SubcommandsCommand):
-    """Moves agents between tenants and installations, and compares them, by the services that the API calls."""
+    """Export, import and comparison of agents, through the services that the API calls."""
 
     help = "Exports, imports and compares agents. Agents and tenants go by their id or their name."
     exit_codes = EXIT_CODES
     actor: Actor
-    selection: Selection
+    lookup: Lookup
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
@@ -70,7 +70,7 @@ class Command(SubcommandsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.actor = command_actor(f"agents {options['subcommand']}")
-        self.selection = Selection(self.actor)
+        self.lookup = Lookup(self.actor)
         try:
             options["handler"](options)
         except EXPECTED_ERRORS as error:
@@ -81,7 +81,7 @@ class Command(SubcommandsCommand):
     # ---- the subcommands
 
     def export(self, options: Options) -> None:
-        agent, output = self.selection.agent(options["agent"]), options["output"]
+        agent, output = self.lookup.agent(options["agent"]), options["output"]
         is_private = options["reveal_secrets"]
         found = (
             transfer.exported_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.exported(agent)
@@ -93,7 +93,7 @@ class Command(SubcommandsCommand):
             _write(text, output, is_private=is_private)
 
     def import_(self, options: Options) -> None:
-        tenant = self.selection.tenant(options["tenant"])
+        tenant = self.lookup.tenant(options["tenant"])
         found = _read(options["file"], options, **({} if options["name"] is None else {"name": options["name"]}))
         del found["maim_export"]
         found["strict"] = options["strict"]
@@ -114,8 +114,8 @@ class Command(SubcommandsCommand):
             self.stderr.write(f"warning: {warning.path}: {warning.message}")
 
     def diff(self, options: Options) -> None:
-        agent = self.selection.agent(options["agent"])
-        first, second, changes = self._compared(agent, options)
+        agent = self.lookup.agent(options["agent"])
+        first, second, changes = self._compare(agent, options)
         if options["json"]:
             told = {"agent_id": agent.id, "from": first, "to": second, "changes": changes}
             self.stdout.write(format_json(told))
@@ -124,10 +124,10 @@ class Command(SubcommandsCommand):
         if changes:
             sys.exit(ExitCode.NO)
 
-    # ---- what they share
+    # ---- shared steps
 
-    def _compared(self, agent: Agent, options: Options) -> tuple[int, int | str, Patch]:
-        """What is compared with what, and what is between them."""
+    def _compare(self, agent: Agent, options: Options) -> tuple[int, int | str, Patch]:
+        """Return the two things that are compared, and the patch from one to the other."""
         what: list[str] = options["what"]
         current = agent.config_version
         if len(what) == 1 and not _is_version(what[0]):
@@ -159,7 +159,7 @@ def _read(file: str, options: Options, **instead: Any) -> dict[str, Any]:
 
 
 def _write(text: str, file: str, *, is_private: bool) -> None:
-    """Puts the text into a file, which others on the machine cannot read if it is private."""
+    """Write the text to a file. Make it unreadable for other users of the machine if it is private."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if is_private else 0o666)
     with open(descriptor, "w", encoding="utf-8") as opened:
         if is_private:

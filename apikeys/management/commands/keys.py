@@ -10,9 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 from agents.models import Agent
 from apikeys import permissions, queries, services, verification
 from apikeys.access import keys_for
-from apikeys.management import options as spelling
+from apikeys.management import options as arguments
 from apikeys.management.formatting import key_record, key_table, verdict_document, verdict_record
-from apikeys.management.lookup import KeySelection
+from apikeys.management.lookup import KeyLookup
 from apikeys.models import ApiKey
 from apikeys.serializers.keys import AgentKeyCreateRequest, DeletedKey, KeyResponse, with_secret
 from apikeys.services import IssuedKey
@@ -36,65 +36,65 @@ R = TypeVar("R")
 
 
 class Command(SubcommandsCommand):
-    """The whole life of API keys, by the services that the API calls.
+    """Management of API keys, through the services that the API calls.
 
-    A secret is written to standard output by `issue` and `rotate` alone, and none is read from the command
-    line, where other people on the machine can see it.
+    Only `issue` and `rotate` write a secret to standard output. None is read from the command line, where other people
+    on the machine can see it.
     """
 
     help = "Issues, finds, changes and verifies API keys. Agents, tenants and keys go by their id or their name."
     exit_codes = EXIT_CODES
     actor: Actor
-    selection: KeySelection
+    lookup: KeyLookup
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = self.subcommand_adder(parser)
         issue = add("issue", self.issue, "Issues a key; its secret is shown this once")
         issue.add_argument("agent", metavar="AGENT", help="id, name, or TENANT/AGENT")
-        spelling.add_issue_options(issue)
-        spelling.add_secret_output(issue)
+        arguments.add_issue_options(issue)
+        arguments.add_secret_output(issue)
 
         found = add("list", self.list, "Lists keys, newest first")
-        spelling.add_owners(found)
-        spelling.add_list_options(found)
+        arguments.add_owners(found)
+        arguments.add_list_options(found)
         add_json(found)
 
         show = add("show", self.show, "Shows a key")
-        spelling.add_keys(show, several=False)
+        arguments.add_keys(show, several=False)
         add_json(show)
 
         rotate = add("rotate", self.rotate, "Gives keys new secrets, which are shown this once")
-        spelling.add_keys(rotate)
-        spelling.add_grace(rotate)
-        spelling.add_secret_output(rotate)
+        arguments.add_keys(rotate)
+        arguments.add_grace(rotate)
+        arguments.add_secret_output(rotate)
 
         disable = add("disable", self.disable, "Disables keys: no verification of them succeeds any more")
         enable = add("enable", self.enable, "Enables keys that were disabled")
         delete = add("delete", self.delete, "Deletes keys for good")
         for change in (disable, enable, delete):
-            spelling.add_keys(change)
+            arguments.add_keys(change)
             add_json(change)
         delete.add_argument("--yes", action="store_true", help="do not ask")
 
         verify = add("verify", self.verify, "Judges a key, which is read from standard input; counts no use")
-        spelling.add_verify_options(verify)
+        arguments.add_verify_options(verify)
         add_json(verify)
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.actor = command_actor(f"keys {options['subcommand']}")
-        self.selection = KeySelection(self.actor)
+        self.lookup = KeyLookup(self.actor)
         try:
             options["handler"](options)
         except EXPECTED_ERRORS as error:
-            raise command_error(error, spelling.OPTIONS) from error
+            raise command_error(error, arguments.OPTIONS) from error
 
     # ---- the subcommands
 
     def issue(self, options: Options) -> None:
-        agent = self.selection.agent(options["agent"])
-        body = AgentKeyCreateRequest(data=spelling.issue_body(options))
-        body.is_valid(raise_exception=True)
-        issued = services.issue_key(actor=self.actor, agent=agent, **body.validated_data)
+        agent = self.lookup.agent(options["agent"])
+        request = AgentKeyCreateRequest(data=arguments.issue_data(options))
+        request.is_valid(raise_exception=True)
+        issued = services.issue_key(actor=self.actor, agent=agent, **request.validated_data)
         if options["json"]:
             self.stdout.write(format_json(with_secret(KeyResponse, issued)))
         else:
@@ -102,7 +102,7 @@ class Command(SubcommandsCommand):
 
     def list(self, options: Options) -> None:
         tenant, agent = self._owners(options)
-        rows = queries.matching(
+        rows = queries.filter_keys(
             keys_for(self.actor).select_related("tenant", "agent"),
             tenant_id=tenant.id if tenant else None,
             agent_id=agent.id if agent else None,
@@ -125,10 +125,10 @@ class Command(SubcommandsCommand):
         self.stdout.write(format_json(KeyResponse(key).data) if options["json"] else key_record(key))
 
     def rotate(self, options: Options) -> None:
-        def rotated(key: ApiKey) -> IssuedKey:
+        def rotate(key: ApiKey) -> IssuedKey:
             return services.rotate_key(actor=self.actor, key=key, grace_seconds=options["grace_seconds"])
 
-        issued = _for_all(self._keys(options), rotated)
+        issued = _for_all(self._keys(options), rotate)
         if options["json"]:
             self.stdout.write(format_json({"items": [with_secret(KeyResponse, one) for one in issued]}))
         else:
@@ -161,22 +161,22 @@ class Command(SubcommandsCommand):
         verdict = verification.verify(_read_secret(), options["client_ip"])
         if verdict.code == verification.UNAVAILABLE:
             raise Unavailable
-        told = verdict_document(verdict, requirement)
-        self.stdout.write(format_json(told) if options["json"] else verdict_record(told))
-        if told["code"] != verification.VALID:
+        shown = verdict_document(verdict, requirement)
+        self.stdout.write(format_json(shown) if options["json"] else verdict_record(shown))
+        if shown["code"] != verification.VALID:
             sys.exit(ExitCode.NO)  # the answer is no, which is not an error
 
-    # ---- what they share
+    # ---- shared steps
 
     def _owners(self, options: Options) -> tuple[Tenant | None, Agent | None]:
-        tenant = None if options["tenant"] is None else self.selection.tenant(options["tenant"])
-        agent = None if options["agent"] is None else self.selection.agent(options["agent"], tenant)
+        tenant = None if options["tenant"] is None else self.lookup.tenant(options["tenant"])
+        agent = None if options["agent"] is None else self.lookup.agent(options["agent"], tenant)
         return tenant, agent
 
     def _keys(self, options: Options) -> Sequence[ApiKey]:
-        """The keys that are named, each once."""
+        """Return the keys that are named, without duplicates."""
         owners = self._owners(options)
-        found = [self.selection.key(text, *owners) for text in options["keys"]]
+        found = [self.lookup.key(text, *owners) for text in options["keys"]]
         return list({key.id: key for key in found}.values())
 
     def _change(self, options: Options, change: Callable[[ApiKey], ApiKey]) -> None:
@@ -194,7 +194,7 @@ class Command(SubcommandsCommand):
         self._tell("A key is shown in full this one time.")
 
     def _confirm_deleting(self, keys: Sequence[ApiKey]) -> None:
-        """Asks at a terminal; the question is no output of the command."""
+        """Ask at the terminal, on standard error. Raise CommandError unless the answer is yes."""
         if not sys.stdin.isatty():
             raise CommandError("Deleting wants --yes where there is no terminal to ask at")
         self._tell(key_table(keys))
@@ -203,19 +203,19 @@ class Command(SubcommandsCommand):
             raise CommandError("Nothing was deleted")
 
     def _tell(self, text: str, ending: str = "\n") -> None:
-        """Writes to people what is neither output nor an error."""
+        """Write a message to people, which is neither output nor an error, to standard error."""
         self.stderr.write(text, ending=ending, style_func=str)
         self.stderr.flush()
 
 
 @transactional_and_propagated
 def _for_all(keys: Sequence[ApiKey], change: Callable[[ApiKey], R]) -> Sequence[R]:
-    """The same change of several keys: of all or of none, and one wait for the lease."""
+    """Change all the keys or none, in one transaction, which waits for the lease only once."""
     return [change(key) for key in keys]
 
 
 def _read_secret() -> str:
-    """The key to verify: typed unseen at a terminal, else a line of standard input."""
+    """Return the secret to verify, typed unseen at a terminal, or else a line of standard input."""
     secret = getpass.getpass("Key: ") if sys.stdin.isatty() else sys.stdin.readline(LONGEST_LINE)
     if not secret.strip():
         raise CommandError("There is no key on standard input")

@@ -16,7 +16,7 @@ from core import epoch
 from core.db import RowUpdate
 from core.models import AuditEntry, FeedEntry, Invalidation
 from tenants import services
-from tenants.bulk_import import FIELDS, adopt_tenants
+from tenants.bulk_import import IMPORTED_FIELDS, import_tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 
@@ -27,7 +27,7 @@ SECRET = "sk-of-the-tenant"
 
 
 def defaults(api_key: str = SECRET, **others: Any) -> dict[str, Any]:
-    """A tenant config whose defaults for agents hold a secret."""
+    """Return a tenant config with a secret in its agent defaults."""
     provider = {"name": "mine", "api_key": api_key}
     return {
         "agent_defaults": {"config_overrides": {"model": {"api_providers": [provider]}}},
@@ -35,8 +35,8 @@ def defaults(api_key: str = SECRET, **others: Any) -> dict[str, Any]:
     }
 
 
-def from_there(name: str, *, owner: User | None = None, **fields: Any) -> Tenant:
-    """A tenant as it is to be here, not stored."""
+def unsaved(name: str, *, owner: User | None = None, **fields: Any) -> Tenant:
+    """Return an unsaved tenant to import."""
     owner_id = None if owner is None else owner.pk
     given = {"tenant_type": "enterprise", "created_at": LONG_AGO, "updated_at": LONG_AGO, **fields}
     tenant = Tenant(owner_id=owner_id, owner_scope=owner_id or "", **given)
@@ -44,29 +44,31 @@ def from_there(name: str, *, owner: User | None = None, **fields: Any) -> Tenant
     return tenant
 
 
-def adopt(*, new: Sequence[Tenant] = (), rows: Sequence[RowUpdate[Tenant]] = ()) -> None:
-    adopt_tenants(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[Tenant] = (), rows: Sequence[RowUpdate[Tenant]] = ()) -> None:
+    import_tenants(actor=OPERATOR, new=new, changed=rows)
 
 
-def here(name: str, **fields: Any) -> Tenant:
-    """A tenant that was taken over before, of which nothing is told any more."""
-    tenant = from_there(name, **fields)
-    adopt(new=[tenant])
+def imported(name: str, **fields: Any) -> Tenant:
+    """Import a tenant, and clear the audit log, feed and invalidations."""
+    tenant = unsaved(name, **fields)
+    import_rows(new=[tenant])
     for told in (AuditEntry, FeedEntry, Invalidation):
         told.objects.all().delete()
     return Tenant.objects.get(pk=tenant.pk)
 
 
 def changed(tenant: Tenant, **wanted: Any) -> RowUpdate[Tenant]:
-    """A stored tenant, and what it is to become: there, secrets are in clear."""
+    """Return a stored tenant with its target, whose secrets are in clear."""
     row = Tenant.objects.select_related("owner").get(pk=tenant.pk)
     same: dict[str, Any] = {
-        field: getattr(row, field) for field in FIELDS if not field.startswith(("tenant_name", "name_folded", "owner_"))
+        field: getattr(row, field)
+        for field in IMPORTED_FIELDS
+        if not field.startswith(("tenant_name", "name_folded", "owner_"))
     }
     if row.tenant_config and "agent_defaults" in row.tenant_config:
         same["tenant_config"] = {**row.tenant_config, "agent_defaults": opened(row.tenant_config["agent_defaults"])}
     name, owner = wanted.pop("name", row.tenant_name), wanted.pop("owner", row.owner)
-    return RowUpdate(row, from_there(name, owner=owner, id=row.id, **{**same, **wanted}))
+    return RowUpdate(row, unsaved(name, owner=owner, id=row.id, **{**same, **wanted}))
 
 
 def opened_config(tenant: Tenant) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def audited() -> list[tuple[str, str, Any, Any]]:
 
 
 class TestNewTenants:
-    def test_are_stored_as_they_are(self, alice: Person) -> None:
+    def test_new_rows_are_stored_unchanged(self, alice: Person) -> None:
         fields = {
             "description": "Rockets",
             "contact_email": "info@acme.example",
@@ -100,7 +102,7 @@ class TestNewTenants:
             "updated_at": LONG_AGO + timedelta(days=1),
         }
 
-        adopt(new=[from_there("ACME", owner=alice.user, id="t-1", **fields), from_there("Other")])
+        import_rows(new=[unsaved("ACME", owner=alice.user, id="t-1", **fields), unsaved("Other")])
 
         stored = Tenant.objects.get(pk="t-1")
         assert (stored.tenant_name, stored.name_folded) == ("ACME", "acme")
@@ -110,17 +112,17 @@ class TestNewTenants:
         other = Tenant.objects.get(tenant_name="Other")
         assert (other.owner_id, other.owner_scope, other.tenant_config) == (None, "", None)
 
-    def test_have_their_owners_for_members(self, alice: Person) -> None:
-        acme, nobodys = from_there("Acme", owner=alice.user), from_there("Nobody's")
+    def test_owners_of_new_tenants_become_members(self, alice: Person) -> None:
+        acme, nobodys = unsaved("Acme", owner=alice.user), unsaved("Nobody's")
 
-        adopt(new=[acme, nobodys])
+        import_rows(new=[acme, nobodys])
 
         assert (roles(acme), roles(nobodys)) == ({"alice": "owner"}, {})
         assert Membership.objects.get(tenant=acme).created_at == LONG_AGO
         assert alice.client.get(f"/api/v1/tenants/{acme.id}").status_code == 200
 
-    def test_leave_an_audit_row_each(self) -> None:
-        adopt(new=[from_there("Acme", id="t-1"), from_there("Other", id="t-2", status="inactive")])
+    def test_each_new_row_is_audited(self) -> None:
+        import_rows(new=[unsaved("Acme", id="t-1"), unsaved("Other", id="t-2", status="inactive")])
 
         (acme, other) = audited()
         assert acme[:3] == ("tenant.import", "t-1", None)
@@ -137,26 +139,26 @@ class TestNewTenants:
         }
         assert (other[1], other[3]["status"]) == ("t-2", "inactive")
 
-    def test_have_their_secrets_sealed_and_tell_none(self) -> None:
-        acme = from_there("Acme", tenant_config=defaults(plan="gold"))
+    def test_secrets_of_new_rows_are_sealed_and_not_audited(self) -> None:
+        acme = unsaved("Acme", tenant_config=defaults(plan="gold"))
 
-        adopt(new=[acme])
+        import_rows(new=[acme])
 
         stored = Tenant.objects.get(pk=acme.id)
         assert SECRET not in json.dumps(stored.tenant_config)
         assert opened_config(acme) == defaults(plan="gold")
         assert audited()[0][3]["tenant_config"] == defaults(MASK, plan="gold")
 
-    def test_of_a_name_that_the_owner_has_already_are_refused(self, alice: Person) -> None:
-        here("Acme", owner=alice.user)
+    def test_new_tenant_with_a_taken_name_is_refused(self, alice: Person) -> None:
+        imported("Acme", owner=alice.user)
 
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there("acme", owner=alice.user)])
+            import_rows(new=[unsaved("acme", owner=alice.user)])
 
 
 class TestChangedTenants:
-    def test_become_what_they_are_to_be(self, alice: Person) -> None:
-        acme = here("Acme", owner=alice.user, tenant_config={"plan": "gold"}, contact_email="info@acme.example")
+    def test_changed_rows_are_updated(self, alice: Person) -> None:
+        acme = imported("Acme", owner=alice.user, tenant_config={"plan": "gold"}, contact_email="info@acme.example")
         fields: dict[str, Any] = {
             "description": "Rockets",
             "contact_email": None,
@@ -167,26 +169,26 @@ class TestChangedTenants:
             "updated_at": LONG_AGO + timedelta(days=1),
         }
 
-        adopt(rows=[changed(acme, name="ACME Inc.", **fields)])
+        import_rows(rows=[changed(acme, name="ACME Inc.", **fields)])
 
         stored = Tenant.objects.get(pk=acme.id)
         assert {field: getattr(stored, field) for field in fields} == fields
         assert (stored.tenant_name, stored.name_folded, stored.owner_id) == ("ACME Inc.", "acme inc.", alice.user.id)
 
-    def test_keep_the_limits_that_they_were_given_here(self) -> None:
-        acme = here("Acme")
+    def test_limits_set_here_are_kept(self) -> None:
+        acme = imported("Acme")
         quota = {"limit": 100, "period": "day"}
         services.update_tenant(actor=OPERATOR, tenant=acme, changes={"quota": quota})
 
-        adopt(rows=[changed(acme, description="Rockets")])
+        import_rows(rows=[changed(acme, description="Rockets")])
 
         acme.refresh_from_db()
         assert (acme.quota, acme.description) == (quota, "Rockets")
 
-    def test_leave_an_audit_row_of_what_changed_alone(self) -> None:
-        acme, other = here("Acme"), here("Other", tenant_config={"plan": "gold"})
+    def test_audit_row_has_only_the_changed_fields(self) -> None:
+        acme, other = imported("Acme"), imported("Other", tenant_config={"plan": "gold"})
 
-        adopt(rows=[changed(acme, status="suspended"), changed(other, name="Another", tenant_config=None)])
+        import_rows(rows=[changed(acme, status="suspended"), changed(other, name="Another", tenant_config=None)])
 
         assert audited() == [
             ("tenant.import", acme.id, {"status": "active"}, {"status": "suspended"}),
@@ -198,44 +200,44 @@ class TestChangedTenants:
             ),
         ]
 
-    def test_may_swap_their_names(self, alice: Person) -> None:
-        acme, other = here("Acme", owner=alice.user), here("Other", owner=alice.user)
+    def test_changed_rows_may_swap_their_names(self, alice: Person) -> None:
+        acme, other = imported("Acme", owner=alice.user), imported("Other", owner=alice.user)
 
-        adopt(rows=[changed(acme, name="OTHER"), changed(other, name="Acme")])
+        import_rows(rows=[changed(acme, name="OTHER"), changed(other, name="Acme")])
 
         names = dict(Tenant.objects.filter(pk__in=[acme.id, other.id]).values_list("id", "name_folded"))
         assert names == {acme.id: "other", other.id: "acme"}
 
-    def test_of_one_name_may_swap_their_owners(self, alice: Person, charlie: Person) -> None:
-        hers, his = here("Acme", owner=alice.user), here("ACME", owner=charlie.user)
+    def test_tenants_of_one_name_may_swap_their_owners(self, alice: Person, charlie: Person) -> None:
+        hers, his = imported("Acme", owner=alice.user), imported("ACME", owner=charlie.user)
 
-        adopt(rows=[changed(hers, owner=charlie.user), changed(his, owner=alice.user)])
+        import_rows(rows=[changed(hers, owner=charlie.user), changed(his, owner=alice.user)])
 
         owners = dict(Tenant.objects.filter(pk__in=[hers.id, his.id]).values_list("id", "owner_scope"))
         assert owners == {hers.id: charlie.user.id, his.id: alice.user.id}
 
-    def test_are_told_to_whoever_remembers_their_keys(self) -> None:
-        acme, other = here("Acme"), here("Other")
+    def test_changed_tenants_are_invalidated(self) -> None:
+        acme, other = imported("Acme"), imported("Other")
 
-        adopt(rows=[changed(acme, status="suspended")])
+        import_rows(rows=[changed(acme, status="suspended")])
 
         assert [subject for _epoch, subject in Invalidation.objects.values_list("epoch", "subject")] == [acme.id]
         assert other.id not in [subject for _kind, subject, _tenant in feed()]
 
-    def test_that_are_suspended_let_none_of_their_keys_in(self, alice: Person, internal: Any) -> None:
+    def test_keys_of_a_suspended_tenant_are_refused(self, alice: Person, internal: Any) -> None:
         secret = make_key(make_agent(alice.tenant)).secret
 
-        adopt(rows=[changed(alice.tenant, status="suspended")])
+        import_rows(rows=[changed(alice.tenant, status="suspended")])
 
         answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": secret}).json()
         assert answer["error_code"] == "AUTH_007"
 
 
 class TestOwners:
-    def test_a_new_one_is_an_owner_and_the_former_no_member_any_more(self, alice: Person, charlie: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_new_owner_replaces_the_former_owners_membership(self, alice: Person, charlie: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
 
-        adopt(rows=[changed(acme, owner=charlie.user)])
+        import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"charlie": "owner"}
         acme.refresh_from_db()
@@ -244,46 +246,46 @@ class TestOwners:
             ("tenant.import", acme.id, {"owner_id": alice.user.id}, {"owner_id": charlie.user.id}),
         ]
 
-    def test_one_who_was_a_member_becomes_an_owner(self, alice: Person, charlie: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_member_who_becomes_the_owner_gets_the_role(self, alice: Person, charlie: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
         join(charlie, acme)
 
-        adopt(rows=[changed(acme, owner=charlie.user)])
+        import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"charlie": "owner"}
 
     def test_other_members_stay(self, alice: Person, bob: Person, charlie: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+        acme = imported("Acme", owner=alice.user)
         join(bob, acme)
 
-        adopt(rows=[changed(acme, owner=charlie.user)])
+        import_rows(rows=[changed(acme, owner=charlie.user)])
 
         assert roles(acme) == {"bob": "member", "charlie": "owner"}
 
-    def test_without_one_nobody_is_left(self, alice: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_removed_owner_is_no_member(self, alice: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
 
-        adopt(rows=[changed(acme, owner=None)])
+        import_rows(rows=[changed(acme, owner=None)])
 
         assert roles(acme) == {}
         acme.refresh_from_db()
         assert (acme.owner_id, acme.owner_scope) == (None, "")
 
-    def test_with_any_other_change_they_stay_with_what_they_were_made_here(self, alice: Person, bob: Person) -> None:
-        acme = here("Acme", owner=alice.user)
+    def test_other_changes_keep_the_memberships(self, alice: Person, bob: Person) -> None:
+        acme = imported("Acme", owner=alice.user)
         join(bob, acme, Role.OWNER)
 
-        adopt(rows=[changed(acme, name="ACME Inc.")])
+        import_rows(rows=[changed(acme, name="ACME Inc.")])
 
         assert roles(acme) == {"alice": "owner", "bob": "owner"}
         assert Membership.objects.filter(tenant=acme).count() == 2
 
 
 class TestAgentDefaults:
-    def test_that_changed_are_sealed_numbered_and_told_of(self) -> None:
-        acme = here("Acme", tenant_config=defaults("sk-old"))
+    def test_changed_defaults_are_sealed_numbered_and_published(self) -> None:
+        acme = imported("Acme", tenant_config=defaults("sk-old"))
 
-        adopt(rows=[changed(acme, tenant_config=defaults("sk-new"))])
+        import_rows(rows=[changed(acme, tenant_config=defaults("sk-new"))])
 
         acme.refresh_from_db()
         assert opened_config(acme) == defaults("sk-new")
@@ -292,10 +294,10 @@ class TestAgentDefaults:
         assert feed() == [("tenant", acme.id, acme.id)]
         assert [entry.epoch for entry in FeedEntry.objects.all()] == [acme.defaults_revision]
 
-    def test_that_changed_leave_no_secret_in_the_audit_log(self) -> None:
-        acme = here("Acme", tenant_config=defaults("sk-old"))
+    def test_changed_defaults_leave_no_secret_in_the_audit_log(self) -> None:
+        acme = imported("Acme", tenant_config=defaults("sk-old"))
 
-        adopt(rows=[changed(acme, tenant_config=defaults("sk-new", plan="gold"))])
+        import_rows(rows=[changed(acme, tenant_config=defaults("sk-new", plan="gold"))])
 
         ((_action, _id, before, after),) = audited()
         assert (before, after) == (
@@ -303,31 +305,31 @@ class TestAgentDefaults:
             {"tenant_config": defaults(MASK, plan="gold")},
         )
 
-    def test_that_are_the_same_stay_sealed_as_they_were(self) -> None:
-        acme = here("Acme", tenant_config=defaults())
+    def test_unchanged_defaults_keep_their_seal(self) -> None:
+        acme = imported("Acme", tenant_config=defaults())
         before = Tenant.objects.get(pk=acme.id)
 
-        adopt(rows=[changed(acme, description="Rockets", tenant_config=defaults())])
+        import_rows(rows=[changed(acme, description="Rockets", tenant_config=defaults())])
 
         after = Tenant.objects.get(pk=acme.id)
         assert (after.tenant_config, after.defaults_revision) == (before.tenant_config, before.defaults_revision)
         assert feed() == []
         assert audited() == [("tenant.import", acme.id, {"description": None}, {"description": "Rockets"})]
 
-    def test_that_are_gone_are_told_of(self) -> None:
-        acme = here("Acme", tenant_config=defaults())
+    def test_removed_defaults_are_published(self) -> None:
+        acme = imported("Acme", tenant_config=defaults())
 
-        adopt(rows=[changed(acme, tenant_config={"plan": "gold"})])
+        import_rows(rows=[changed(acme, tenant_config={"plan": "gold"})])
 
         acme.refresh_from_db()
         assert acme.tenant_config == {"plan": "gold"}
         assert acme.defaults_revision == epoch.current()
         assert feed() == [("tenant", acme.id, acme.id)]
 
-    def test_several_changed_tenants_have_the_epoch_of_their_change(self) -> None:
-        acme, other, third = here("Acme"), here("Other"), here("Third")
+    def test_changed_tenants_store_the_epoch_of_their_change(self) -> None:
+        acme, other, third = imported("Acme"), imported("Other"), imported("Third")
 
-        adopt(
+        import_rows(
             rows=[
                 changed(acme, tenant_config=defaults("sk-1")),
                 changed(other, tenant_config=defaults("sk-2")),

@@ -1,4 +1,4 @@
-"""API keys of another system, taken over with the secrets that they have there."""
+"""Bulk import of API keys from another system, with their secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from time_machine import travel
 
 from agents.models import Agent
 from apikeys import keyformat, services, verification
-from apikeys.bulk_import import MEASURED_FIELDS, SAID_FIELDS, KnownKey, adopt_keys, forget_unknown, has_secret
+from apikeys.bulk_import import IMPORTED_FIELDS, USAGE_FIELDS, ImportedKey, forget_unknown, has_secret, import_keys
+from apikeys.fields import KeyChanges
 from apikeys.models import ApiKey, KeySecret
 from apikeys.tests.asking import code_of
 from apikeys.tests.worker import Data, Worker, queries
@@ -33,50 +34,50 @@ _numbers = itertools.count(1)
 
 
 def old_secret(agent: Agent) -> str:
-    """A key as the old system made it."""
+    """Return a secret in the format of the old system."""
     payload = f"{agent.tenant_id}_{agent.id}_{next(_numbers):016x}_v1"
     return keyformat.PREFIX + base64.b64encode(payload.encode()).decode()
 
 
-def from_there(agent: Agent, name: str, *, secret: str | None = None, **fields: Any) -> KnownKey:
-    """A key as it is to be here, not stored."""
+def unsaved(agent: Agent, name: str, *, secret: str | None = None, **fields: Any) -> ImportedKey:
+    """Return an unsaved key to import."""
     given = {"created_at": LONG_AGO, "updated_at": LONG_AGO, **fields}
     key = ApiKey(tenant_id=agent.tenant_id, agent_id=agent.id, **given)
     key.set_name(name)
-    return KnownKey(key, secret or old_secret(agent))
+    return ImportedKey(key, secret or old_secret(agent))
 
 
-def adopt(*, new: Sequence[KnownKey] = (), rows: Sequence[tuple[ApiKey, KnownKey]] = ()) -> None:
-    adopt_keys(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[ImportedKey] = (), rows: Sequence[tuple[ApiKey, ImportedKey]] = ()) -> None:
+    import_keys(actor=OPERATOR, new=new, changed=rows)
 
 
-def forget_what_was_told() -> None:
+def clear_records() -> None:
     for told in (AuditEntry, Invalidation):
         told.objects.all().delete()
 
 
-def here(agent: Agent, name: str = "old", **fields: Any) -> KnownKey:
-    """A key that was taken over before, of which nothing is told any more."""
-    known = from_there(agent, name, **fields)
-    adopt(new=[known])
-    forget_what_was_told()
+def imported(agent: Agent, name: str = "old", **fields: Any) -> ImportedKey:
+    """Import a key, and clear the audit log and invalidations."""
+    known = unsaved(agent, name, **fields)
+    import_rows(new=[known])
+    clear_records()
     return known
 
 
-def changed(known: KnownKey, **wanted: Any) -> tuple[ApiKey, KnownKey]:
-    """A stored key, and what it is to become."""
+def changed(known: ImportedKey, **wanted: Any) -> tuple[ApiKey, ImportedKey]:
+    """Return a stored key with its target."""
     row = stored(known)
     own = {"name", "name_folded", "agent_id"}
-    same = {field: getattr(row, field) for field in (*SAID_FIELDS, *MEASURED_FIELDS) if field not in own}
+    same = {field: getattr(row, field) for field in (*IMPORTED_FIELDS, *USAGE_FIELDS) if field not in own}
     name, secret = wanted.pop("name", row.name), wanted.pop("secret", known.secret)
-    return row, from_there(row.agent, name, secret=secret, id=row.id, **{**same, **wanted})
+    return row, unsaved(row.agent, name, secret=secret, id=row.id, **{**same, **wanted})
 
 
-def stored(known: KnownKey) -> ApiKey:
+def stored(known: ImportedKey) -> ApiKey:
     return ApiKey.unscoped.select_related("agent").get(pk=known.key.pk)
 
 
-def secrets_of(known: KnownKey) -> list[KeySecret]:
+def secrets_of(known: ImportedKey) -> list[KeySecret]:
     return list(KeySecret.objects.filter(key=known.key).order_by("id"))
 
 
@@ -91,7 +92,7 @@ def audited() -> list[tuple[str, str, Any, Any]]:
 
 
 class TestNewKeys:
-    def test_are_stored_as_they_are(self, agent: Agent) -> None:
+    def test_new_rows_are_stored_unchanged(self, agent: Agent) -> None:
         fields: dict[str, Any] = {
             "description": "For production",
             "permissions": ["chat", "config.*"],
@@ -103,7 +104,7 @@ class TestNewKeys:
             "updated_at": LONG_AGO + A_DAY,
         }
 
-        adopt(new=[from_there(agent, "Production", id="k-1", **fields)])
+        import_rows(new=[unsaved(agent, "Production", id="k-1", **fields)])
 
         key = ApiKey.unscoped.get(pk="k-1")
         assert (key.tenant_id, key.agent_id) == (agent.tenant_id, agent.id)
@@ -111,10 +112,10 @@ class TestNewKeys:
         assert {field: getattr(key, field) for field in fields} == fields
 
     def test_are_good_with_the_secret_that_they_have_there(self, agent: Agent) -> None:
-        known = from_there(agent, "old", permissions=["chat"])
+        known = unsaved(agent, "old", permissions=["chat"])
         assert code_of(known.secret) == UNKNOWN
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         verdict = verification.verify(known.secret)
         assert verdict.code == VALID
@@ -128,25 +129,25 @@ class TestNewKeys:
         ("fields", "code"), [({"status": "disabled"}, DISABLED), ({"expires_at": LONG_AGO}, EXPIRED), ({}, VALID)]
     )
     def test_are_no_better_than_they_were_there(self, agent: Agent, fields: dict[str, Any], code: str) -> None:
-        known = from_there(agent, "old", **fields)
+        known = unsaved(agent, "old", **fields)
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         assert code_of(known.secret) == code
 
     def test_of_an_inactive_agent_are_not_good(self, alice: Person) -> None:
-        known = from_there(make_agent(alice.tenant), "old")
+        known = unsaved(make_agent(alice.tenant), "old")
         Agent.unscoped.update(status="inactive")
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         assert code_of(known.secret) == NOT_ACTIVE
 
     def test_have_one_secret_of_which_only_the_digest_and_a_hint_are_kept(self, agent: Agent, settings: Any) -> None:
         settings.KEY_PEPPERS = {2: NEW, 1: OLD}
-        known = from_there(agent, "old")
+        known = unsaved(agent, "old")
 
-        adopt(new=[known])
+        import_rows(new=[known])
 
         (secret,) = secrets_of(known)
         assert (secret.pepper_id, secret.created_at, secret.expires_at) == (2, LONG_AGO, None)
@@ -154,8 +155,8 @@ class TestNewKeys:
         assert known.secret not in json.dumps(list(KeySecret.objects.values()), default=str)
 
     def test_can_be_found_and_rotated_by_their_owner(self, alice: Person, agent: Agent) -> None:
-        known = from_there(agent, "old")
-        adopt(new=[known])
+        known = unsaved(agent, "old")
+        import_rows(new=[known])
 
         response = alice.client.send("POST", f"/api/v1/api-keys/{known.key.id}/rotate", {})
 
@@ -163,10 +164,10 @@ class TestNewKeys:
         assert code_of(known.secret) != VALID
 
     def test_leave_an_audit_row_each_without_the_secret(self, agent: Agent) -> None:
-        one, two = from_there(agent, "one", permissions=["chat"], expires_at=NOON), from_there(agent, "two")
-        forget_what_was_told()
+        one, two = unsaved(agent, "one", permissions=["chat"], expires_at=NOON), unsaved(agent, "two")
+        clear_records()
 
-        adopt(new=[one, two])
+        import_rows(new=[one, two])
 
         kept = {
             "description": None,
@@ -190,23 +191,23 @@ class TestNewKeys:
         assert invalidated() == []
 
     def test_show_no_secret_in_a_log(self, agent: Agent) -> None:
-        known = from_there(agent, "old")
+        known = unsaved(agent, "old")
 
         shown = f"{known} {known!r} {[known]}"
 
         assert known.secret not in shown
         assert known.key.id in shown
 
-    def test_of_a_name_that_the_tenant_has_already_are_refused(self, agent: Agent) -> None:
-        here(agent, "old")
+    def test_new_row_with_a_taken_name_is_refused(self, agent: Agent) -> None:
+        imported(agent, "old")
 
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there(agent, "OLD")])
+            import_rows(new=[unsaved(agent, "OLD")])
 
 
 class TestChangedKeys:
-    def test_become_what_they_are_to_be(self, agent: Agent) -> None:
-        known = here(agent, description="For production", permissions=["chat"])
+    def test_changed_rows_are_updated(self, agent: Agent) -> None:
+        known = imported(agent, description="For production", permissions=["chat"])
         fields: dict[str, Any] = {
             "description": None,
             "permissions": ["config.read"],
@@ -216,26 +217,32 @@ class TestChangedKeys:
             "updated_at": LONG_AGO + A_DAY,
         }
 
-        adopt(rows=[changed(known, name="New", **fields)])
+        import_rows(rows=[changed(known, name="New", **fields)])
 
         key = stored(known)
         assert (key.name, key.name_folded) == ("New", "new")
         assert {field: getattr(key, field) for field in fields} == fields
 
-    def test_keep_what_they_were_given_here(self, agent: Agent) -> None:
-        known = here(agent)
-        given = {"quota": {"limit": 1, "period": "day"}, "allowed_networks": ["10.0.0.0/8"], "metadata": {"a": "b"}}
+    def test_fields_that_are_not_imported_are_kept(self, agent: Agent) -> None:
+        known = imported(agent)
+        given: KeyChanges = {
+            "quota": {"limit": 1, "period": "day"},
+            "allowed_networks": ["10.0.0.0/8"],
+            "metadata": {"a": "b"},
+        }
         key = stored(known)
         services.update_key(actor=OPERATOR, key=key, changes=given)
 
-        adopt(rows=[changed(known, description="Old")])
+        import_rows(rows=[changed(known, description="Old")])
 
         assert {field: getattr(stored(known), field) for field in given} == given
 
-    def test_leave_an_audit_row_of_what_changed_alone(self, agent: Agent) -> None:
-        one, two = here(agent, "one"), here(agent, "two", permissions=["chat"])
+    def test_audit_row_has_only_the_changed_fields(self, agent: Agent) -> None:
+        one, two = imported(agent, "one"), imported(agent, "two", permissions=["chat"])
 
-        adopt(rows=[changed(one, status="disabled", usage_count=5), changed(two, permissions=[], expires_at=NOON)])
+        import_rows(
+            rows=[changed(one, status="disabled", usage_count=5), changed(two, permissions=[], expires_at=NOON)]
+        )
 
         assert audited() == [
             ("key.import", one.key.id, {"status": "active"}, {"status": "disabled"}),
@@ -247,21 +254,21 @@ class TestChangedKeys:
             ),
         ]
 
-    def test_may_swap_their_names(self, agent: Agent) -> None:
-        one, two, three = (here(agent, name) for name in ("one", "two", "three"))
+    def test_changed_rows_may_swap_their_names(self, agent: Agent) -> None:
+        one, two, three = (imported(agent, name) for name in ("one", "two", "three"))
 
-        adopt(rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one")])
+        import_rows(rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one")])
 
         assert [stored(known).name_folded for known in (one, two, three)] == ["two", "three", "one"]
 
     @pytest.mark.parametrize("what", [{"status": "disabled"}, {"expires_at": LONG_AGO}, {"permissions": ["chat"]}])
     def test_are_forgotten_by_whoever_remembers_them(self, worker: Worker, agent: Agent, what: dict[str, Any]) -> None:
-        known, other = here(agent, "one"), here(agent, "two")
+        known, other = imported(agent, "one"), imported(agent, "two")
         worker.renew()
         before = worker.engine.verify(known.secret)
         assert (before.code, worker.code(other.secret)) == (VALID, VALID)
 
-        adopt(rows=[changed(known, **what), changed(other, usage_count=9)])
+        import_rows(rows=[changed(known, **what), changed(other, usage_count=9)])
         worker.renew()
 
         assert invalidated() == [known.key.id]
@@ -270,9 +277,9 @@ class TestChangedKeys:
         assert worker.engine.verify_cached(VerificationRequest(other.secret)) is not None
 
     def test_that_are_the_same_are_no_change(self, agent: Agent) -> None:
-        known = here(agent, permissions=["chat"], expires_at=NOON)
+        known = imported(agent, permissions=["chat"], expires_at=NOON)
 
-        adopt(rows=[changed(known)])
+        import_rows(rows=[changed(known)])
 
         assert (audited(), invalidated()) == ([], [])
 
@@ -291,29 +298,29 @@ class TestUses:
         ],
     )
     def test_never_go_down(self, agent: Agent, here_so_far: Any, there: Any, kept: Any) -> None:
-        known = here(agent, usage_count=here_so_far[0], last_used_at=here_so_far[1])
+        known = imported(agent, usage_count=here_so_far[0], last_used_at=here_so_far[1])
 
-        adopt(rows=[changed(known, usage_count=there[0], last_used_at=there[1])])
+        import_rows(rows=[changed(known, usage_count=there[0], last_used_at=there[1])])
 
         assert (stored(known).usage_count, stored(known).last_used_at) == kept
 
     def test_are_no_change(self, agent: Agent) -> None:
-        known = here(agent, usage_count=5)
+        known = imported(agent, usage_count=5)
         before = epoch.current()
 
-        adopt(rows=[changed(known, usage_count=7, last_used_at=NOON, updated_at=NOON)])
+        import_rows(rows=[changed(known, usage_count=7, last_used_at=NOON, updated_at=NOON)])
 
         assert (stored(known).usage_count, stored(known).updated_at) == (7, NOON)
         assert (audited(), invalidated(), epoch.current()) == ([], [], before)
 
     def test_that_are_counted_since_the_key_was_read_are_kept(self, agent: Agent) -> None:
-        known = here(agent, usage_count=5)
+        known = imported(agent, usage_count=5)
         row = changed(known, name="new", usage_count=6)
         with travel(NOON, tick=False):
             for _ in range(3):
                 assert verification.verify(known.secret, use=True).code == VALID
 
-        adopt(rows=[row])
+        import_rows(rows=[row])
 
         key = stored(known)
         assert (key.name, key.usage_count, key.last_used_at) == ("new", 8, NOON)
@@ -321,9 +328,9 @@ class TestUses:
 
 class TestSecrets:
     def test_that_are_stored_are_not_stored_again(self, agent: Agent) -> None:
-        known = here(agent)
+        known = imported(agent)
 
-        adopt(rows=[changed(known, description="changed")])
+        import_rows(rows=[changed(known, description="changed")])
 
         assert len(secrets_of(known)) == 1
 
@@ -331,28 +338,28 @@ class TestSecrets:
         self, agent: Agent, settings: Any
     ) -> None:
         settings.KEY_PEPPERS = {1: OLD}
-        known = here(agent)
+        known = imported(agent)
         settings.KEY_PEPPERS = {2: NEW, 1: OLD}
 
-        adopt(rows=[changed(known, description="changed")])
+        import_rows(rows=[changed(known, description="changed")])
 
         assert [secret.pepper_id for secret in secrets_of(known)] == [1]
         assert code_of(known.secret) == VALID
 
     def test_that_were_rotated_out_here_stay_out(self, agent: Agent) -> None:
-        known = here(agent)
+        known = imported(agent)
         key = stored(known)
         new = services.rotate_key(actor=OPERATOR, key=key).secret
         before = [(secret.pk, secret.digest, secret.expires_at) for secret in secrets_of(known)]
 
-        adopt(rows=[changed(known, description="changed")])
+        import_rows(rows=[changed(known, description="changed")])
 
         assert [(secret.pk, secret.digest, secret.expires_at) for secret in secrets_of(known)] == before
         assert (code_of(known.secret), code_of(new)) == (EXPIRED, VALID)
 
     def test_of_a_key_are_known_by_it(self, agent: Agent, settings: Any) -> None:
         settings.KEY_PEPPERS = {1: OLD}
-        known, other = here(agent, "one"), here(agent, "two")
+        known, other = imported(agent, "one"), imported(agent, "two")
         settings.KEY_PEPPERS = {2: NEW, 1: OLD}
 
         assert has_secret(known.key, known.secret)
@@ -364,9 +371,9 @@ class TestSecrets:
 
 class TestForgettingTheUnknown:
     def test_a_key_that_was_asked_for_too_early_is_good_afterwards(self, worker: Worker, agent: Agent) -> None:
-        known = from_there(agent, "old")
+        known = unsaved(agent, "old")
         assert worker.code(known.secret) == UNKNOWN
-        adopt(new=[known])
+        import_rows(new=[known])
         worker.renew()
         with queries(0):
             assert worker.code(known.secret) == UNKNOWN, "a worker may still hold it for that"

@@ -13,12 +13,12 @@ from django.db import IntegrityError
 from agent_config.secrets import masked, opened
 from agents import services
 from agents.bulk_import import (
-    ACTIVITY_FIELDS,
-    FIELDS,
-    PLUGIN_FIELDS,
-    adopt_activity,
-    adopt_agents,
-    adopt_plugins,
+    IMPORTED_ACTIVITY_FIELDS,
+    IMPORTED_FIELDS,
+    IMPORTED_PLUGIN_FIELDS,
+    import_activity,
+    import_agents,
+    import_plugins,
     remove_plugins,
 )
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
@@ -39,36 +39,36 @@ def with_secret(api_key: str = "sk-old", **others: Any) -> Config:
     return {**model(api_providers=[provider(api_key=api_key)]), **others}
 
 
-def from_there(tenant: Tenant, name: str, **fields: Any) -> Agent:
-    """An agent as it is to be here, not stored."""
+def unsaved(tenant: Tenant, name: str, **fields: Any) -> Agent:
+    """Return an unsaved agent to import."""
     agent = Agent(**{"tenant_id": tenant.id, "created_at": LONG_AGO, "updated_at": LONG_AGO, **fields})
     agent.set_name(name)
     return agent
 
 
-def adopt(*, new: Sequence[Agent] = (), rows: Sequence[RowUpdate[Agent]] = ()) -> None:
-    adopt_agents(actor=OPERATOR, new=new, changed=rows)
+def import_rows(*, new: Sequence[Agent] = (), rows: Sequence[RowUpdate[Agent]] = ()) -> None:
+    import_agents(actor=OPERATOR, new=new, changed=rows)
 
 
-def forget_what_was_told() -> None:
+def clear_records() -> None:
     for told in (AuditEntry, FeedEntry, Invalidation):
         told.objects.all().delete()
 
 
-def here(tenant: Tenant, name: str, **fields: Any) -> Agent:
-    """An agent that was taken over before, of which nothing is told any more."""
-    agent = from_there(tenant, name, **fields)
-    adopt(new=[agent])
-    forget_what_was_told()
+def imported(tenant: Tenant, name: str, **fields: Any) -> Agent:
+    """Import an agent, and clear the audit log, feed and invalidations."""
+    agent = unsaved(tenant, name, **fields)
+    import_rows(new=[agent])
+    clear_records()
     return stored(agent)
 
 
 def changed(agent: Agent, **wanted: Any) -> RowUpdate[Agent]:
-    """A stored agent, and what it is to become: there, secrets are in clear."""
+    """Return a stored agent with its target, whose secrets are in clear."""
     row = stored(agent)
-    same = {field: getattr(row, field) for field in FIELDS if not field.startswith("name")}
+    same = {field: getattr(row, field) for field in IMPORTED_FIELDS if not field.startswith("name")}
     name, config = wanted.pop("name", row.name), wanted.pop("config", opened(row.config))
-    return RowUpdate(row, from_there(row.tenant, name, id=row.id, config=config, **{**same, **wanted}))
+    return RowUpdate(row, unsaved(row.tenant, name, id=row.id, config=config, **{**same, **wanted}))
 
 
 def stored(agent: Agent) -> Agent:
@@ -94,7 +94,7 @@ def audited() -> list[tuple[str, str, Any, Any]]:
 
 
 class TestNewAgents:
-    def test_are_stored_as_they_are(self, alice: Person) -> None:
+    def test_new_rows_are_stored_unchanged(self, alice: Person) -> None:
         fields = {
             "description": "Helps",
             "template_id": "of the old system",
@@ -102,17 +102,17 @@ class TestNewAgents:
             "updated_at": LONG_AGO + A_MINUTE,
         }
 
-        adopt(new=[from_there(alice.tenant, "Bot", id="a-1", config={"a": 1}, **fields)])
+        import_rows(new=[unsaved(alice.tenant, "Bot", id="a-1", config={"a": 1}, **fields)])
 
         agent = Agent.unscoped.get(pk="a-1")
         assert (agent.tenant_id, agent.name, agent.name_folded) == (alice.tenant.id, "Bot", "bot")
         assert {field: getattr(agent, field) for field in fields} == fields
         assert (agent.created_at, agent.config, agent.tags) == (LONG_AGO, {"a": 1}, [])
 
-    def test_have_the_first_version_of_their_config(self, alice: Person) -> None:
-        bot, empty = from_there(alice.tenant, "bot", config=with_secret(a=1)), from_there(alice.tenant, "empty")
+    def test_new_agents_get_version_1_of_their_config(self, alice: Person) -> None:
+        bot, empty = unsaved(alice.tenant, "bot", config=with_secret(a=1)), unsaved(alice.tenant, "empty")
 
-        adopt(new=[bot, empty])
+        import_rows(new=[bot, empty])
 
         (version,) = versions(bot)
         assert (version.number, stored(bot).config_version) == (1, 1)
@@ -121,10 +121,10 @@ class TestNewAgents:
         assert [(each["op"], each["path"]) for each in version.patch] == [("add", "/config_overrides"), ("add", "/a")]
         assert [(each.number, each.config, each.patch) for each in versions(empty)] == [(1, {}, [])]
 
-    def test_have_their_secrets_sealed_and_tell_none(self, alice: Person) -> None:
-        bot = from_there(alice.tenant, "bot", config=with_secret("sk-old"))
+    def test_secrets_of_new_rows_are_sealed_and_not_audited(self, alice: Person) -> None:
+        bot = unsaved(alice.tenant, "bot", config=with_secret("sk-old"))
 
-        adopt(new=[bot])
+        import_rows(new=[bot])
 
         (version,) = versions(bot)
         assert opened(stored(bot).config) == opened(version.config) == with_secret("sk-old")
@@ -132,26 +132,26 @@ class TestNewAgents:
             assert "sk-old" not in json.dumps(kept)
         assert MASK in json.dumps(version.patch)
 
-    def test_read_back_as_they_were_there(self, alice: Person) -> None:
-        bot = from_there(alice.tenant, "bot", config=with_secret(persona="kind"))
+    def test_new_agents_are_read_back_as_exported(self, alice: Person) -> None:
+        bot = unsaved(alice.tenant, "bot", config=with_secret(persona="kind"))
 
-        adopt(new=[bot])
+        import_rows(new=[bot])
 
         agent = alice.client.get(f"/api/v1/agents/{bot.id}").json()
         assert agent["config"] == shown(with_secret(persona="kind"))
 
-    def test_are_told_to_those_who_follow(self, alice: Person, charlie: Person) -> None:
-        hers, his = from_there(alice.tenant, "bot"), from_there(charlie.tenant, "bot")
+    def test_new_agents_are_published_in_the_change_feed(self, alice: Person, charlie: Person) -> None:
+        hers, his = unsaved(alice.tenant, "bot"), unsaved(charlie.tenant, "bot")
 
-        adopt(new=[hers, his])
+        import_rows(new=[hers, his])
 
         assert sorted(feed()) == sorted([("agent", bot.id, bot.tenant_id) for bot in (hers, his)])
         assert invalidated() == set(), "there is nothing to remember of them yet"
 
-    def test_leave_an_audit_row_each(self, alice: Person) -> None:
-        bot = from_there(alice.tenant, "bot", status="inactive")
+    def test_each_new_row_is_audited(self, alice: Person) -> None:
+        bot = unsaved(alice.tenant, "bot", status="inactive")
 
-        adopt(new=[bot, from_there(alice.tenant, "other")])
+        import_rows(new=[bot, unsaved(alice.tenant, "other")])
 
         rows = [row for row in AuditEntry.objects.order_by("pk") if row.action == "agent.import"]
         assert [(row.object_type, row.tenant_id, row.before) for row in rows] == [("agent", alice.tenant.id, None)] * 2
@@ -169,16 +169,16 @@ class TestNewAgents:
             },
         )
 
-    def test_of_a_name_that_the_tenant_has_already_are_refused(self, alice: Person) -> None:
-        here(alice.tenant, "bot")
+    def test_new_row_with_a_taken_name_is_refused(self, alice: Person) -> None:
+        imported(alice.tenant, "bot")
 
         with pytest.raises(IntegrityError):
-            adopt(new=[from_there(alice.tenant, "BOT")])
+            import_rows(new=[unsaved(alice.tenant, "BOT")])
 
 
 class TestChangedAgents:
-    def test_become_what_they_are_to_be(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", description="Helps", config={"a": 1})
+    def test_changed_rows_are_updated(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", description="Helps", config={"a": 1})
         fields = {
             "description": None,
             "template_id": "another",
@@ -187,27 +187,27 @@ class TestChangedAgents:
             "updated_at": LONG_AGO + A_MINUTE,
         }
 
-        adopt(rows=[changed(bot, name="Robot", config={"b": 2}, **fields)])
+        import_rows(rows=[changed(bot, name="Robot", config={"b": 2}, **fields)])
 
         row = stored(bot)
         assert (row.name, row.name_folded, row.config) == ("Robot", "robot", {"b": 2})
         assert {field: getattr(row, field) for field in fields} == fields
 
-    def test_keep_what_they_were_given_here(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot")
+    def test_fields_that_are_not_imported_are_kept(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot")
         services.update_agent(
             actor=OPERATOR, agent=bot, changes={"tags": ["mine"], "quota": {"limit": 1, "period": "day"}}
         )
 
-        adopt(rows=[changed(bot, description="Helps")])
+        import_rows(rows=[changed(bot, description="Helps")])
 
         row = stored(bot)
         assert (row.tags, row.quota, row.description) == (["mine"], {"limit": 1, "period": "day"}, "Helps")
 
-    def test_leave_an_audit_row_of_what_changed_alone(self, alice: Person) -> None:
-        bot, other = here(alice.tenant, "bot", config={"a": 1}), here(alice.tenant, "other")
+    def test_audit_row_has_only_the_changed_fields(self, alice: Person) -> None:
+        bot, other = imported(alice.tenant, "bot", config={"a": 1}), imported(alice.tenant, "other")
 
-        adopt(rows=[changed(bot, config={"a": 2}, status="inactive"), changed(other, name="Another")])
+        import_rows(rows=[changed(bot, config={"a": 2}, status="inactive"), changed(other, name="Another")])
 
         assert audited() == [
             (
@@ -219,10 +219,12 @@ class TestChangedAgents:
             ("agent.import", other.id, {"name": "other"}, {"name": "Another"}),
         ]
 
-    def test_may_swap_their_names(self, alice: Person) -> None:
-        one, two, three = (here(alice.tenant, name) for name in ("one", "two", "three"))
+    def test_changed_rows_may_swap_their_names(self, alice: Person) -> None:
+        one, two, three = (imported(alice.tenant, name) for name in ("one", "two", "three"))
 
-        adopt(rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one", config={"a": 1})])
+        import_rows(
+            rows=[changed(one, name="TWO"), changed(two, name="three"), changed(three, name="one", config={"a": 1})]
+        )
 
         assert [stored(agent).name_folded for agent in (one, two, three)] == ["two", "three", "one"]
 
@@ -230,29 +232,31 @@ class TestChangedAgents:
         ("what", "is_told"),
         [({"status": "inactive"}, True), ({"template_id": "x"}, True), ({"description": "x"}, False), ({}, False)],
     )
-    def test_are_told_of_where_bots_would_notice(self, alice: Person, what: dict[str, Any], is_told: bool) -> None:
-        bot = here(alice.tenant, "bot")
+    def test_change_is_published_only_if_bots_notice_it(
+        self, alice: Person, what: dict[str, Any], is_told: bool
+    ) -> None:
+        bot = imported(alice.tenant, "bot")
 
-        adopt(rows=[changed(bot, **what)])
+        import_rows(rows=[changed(bot, **what)])
 
         assert feed() == ([("agent", bot.id, alice.tenant.id)] if is_told else [])
         assert invalidated() == {bot.id}
 
-    def test_that_are_inactive_let_none_of_their_keys_in(self, alice: Person, internal: Any) -> None:
-        bot = here(alice.tenant, "bot")
+    def test_keys_of_a_deactivated_agent_are_refused(self, alice: Person, internal: Any) -> None:
+        bot = imported(alice.tenant, "bot")
         secret = make_key(bot).secret
 
-        adopt(rows=[changed(bot, status="inactive")])
+        import_rows(rows=[changed(bot, status="inactive")])
 
         answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": secret}).json()
         assert answer["error_code"] == "AUTH_007"
 
 
 class TestChangedConfigs:
-    def test_are_a_second_version_that_shows_no_secret(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", config=with_secret("sk-old", a=1))
+    def test_changed_config_becomes_version_2_without_secrets_in_the_patch(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", config=with_secret("sk-old", a=1))
 
-        adopt(rows=[changed(bot, config=with_secret("sk-new", a=1, b=2))])
+        import_rows(rows=[changed(bot, config=with_secret("sk-new", a=1, b=2))])
 
         first, second = versions(bot)
         assert (first.number, second.number, stored(bot).config_version) == (1, 2, 2)
@@ -267,54 +271,54 @@ class TestChangedConfigs:
             assert "sk-" not in json.dumps(kept)
         assert (second.author_kind, second.author) == ("command", OPERATOR.label)
 
-    def test_are_told_to_those_who_follow_once(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", config={"a": 1})
+    def test_changed_config_is_published_once(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", config={"a": 1})
 
-        adopt(rows=[changed(bot, config={"a": 2}, status="inactive")])
+        import_rows(rows=[changed(bot, config={"a": 2}, status="inactive")])
 
         assert feed() == [("agent", bot.id, alice.tenant.id)]
         assert invalidated() == {bot.id}
 
-    def test_keep_the_secrets_that_did_not_change_as_they_are_sealed(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", config=with_secret(a=1))
+    def test_unchanged_secrets_stay_sealed_as_they_are(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", config=with_secret(a=1))
         before = stored(bot).config["config_overrides"]
 
-        adopt(rows=[changed(bot, config=with_secret(a=2))])
+        import_rows(rows=[changed(bot, config=with_secret(a=2))])
 
         assert stored(bot).config == {"config_overrides": before, "a": 2}
         assert versions(bot)[1].patch == [{"op": "replace", "path": "/a", "value": 2}]
 
-    def test_that_are_the_same_are_no_version(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", config=with_secret(a=1))
+    def test_unchanged_config_creates_no_version(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", config=with_secret(a=1))
         before = stored(bot).config
 
-        adopt(rows=[changed(bot, name="Robot", config=with_secret(a=1))])
+        import_rows(rows=[changed(bot, name="Robot", config=with_secret(a=1))])
 
         row = stored(bot)
         assert (row.name, row.config, row.config_version) == ("Robot", before, 1)
         assert [version.number for version in versions(bot)] == [1]
         assert feed() == []
 
-    def test_of_another_type_are_one(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", config={"a": 1})
+    def test_value_of_another_type_creates_a_version(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", config={"a": 1})
 
-        adopt(rows=[changed(bot, config={"a": True})])
+        import_rows(rows=[changed(bot, config={"a": True})])
 
         assert json.dumps([version.config for version in versions(bot)]) == '[{"a": 1}, {"a": true}]'
 
-    def test_go_on_from_the_version_that_was_made_here(self, alice: Person) -> None:
-        bot = here(alice.tenant, "bot", config={"a": 1})
+    def test_new_version_follows_the_latest_one_here(self, alice: Person) -> None:
+        bot = imported(alice.tenant, "bot", config={"a": 1})
         services.update_agent(actor=OPERATOR, agent=bot, changes={"config": {"b": 2}})
 
-        adopt(rows=[changed(bot, config={"a": 3})])
+        import_rows(rows=[changed(bot, config={"a": 3})])
 
         assert [version.config for version in versions(bot)] == [{"a": 1}, {"a": 1, "b": 2}, {"a": 3}]
         assert stored(bot).config_version == 3
 
-    def test_of_several_are_each_their_own(self, alice: Person) -> None:
-        one, two = here(alice.tenant, "one", config={"a": 1}), here(alice.tenant, "two", config={"b": 1})
+    def test_each_changed_agent_gets_its_own_version(self, alice: Person) -> None:
+        one, two = imported(alice.tenant, "one", config={"a": 1}), imported(alice.tenant, "two", config={"b": 1})
 
-        adopt(rows=[changed(one, config={"a": 2}), changed(two, config={"b": 2})])
+        import_rows(rows=[changed(one, config={"a": 2}), changed(two, config={"b": 2})])
 
         assert [versions(one)[-1].patch, versions(two)[-1].patch] == [
             [{"op": "replace", "path": "/a", "value": 2}],
@@ -323,7 +327,7 @@ class TestChangedConfigs:
 
 
 def setting(tenant: Tenant, agent: Agent | None, name: str = "news", **fields: Any) -> PluginSetting:
-    """A plugin's setting as it is to be here, not stored."""
+    """Return an unsaved plugin setting to import."""
     return PluginSetting(
         tenant_id=tenant.id,
         agent_id=agent.id if agent else None,
@@ -333,11 +337,11 @@ def setting(tenant: Tenant, agent: Agent | None, name: str = "news", **fields: A
     )
 
 
-def set_here(tenant: Tenant, agent: Agent | None, name: str = "news", **fields: Any) -> PluginSetting:
-    """A setting that was taken over before."""
+def imported_setting(tenant: Tenant, agent: Agent | None, name: str = "news", **fields: Any) -> PluginSetting:
+    """Import a plugin setting."""
     row = setting(tenant, agent, name, **fields)
-    adopt_plugins(actor=OPERATOR, new=[row], changed=[])
-    forget_what_was_told()
+    import_plugins(actor=OPERATOR, new=[row], changed=[])
+    clear_records()
     return PluginSetting.unscoped.get(pk=row.pk)
 
 
@@ -347,10 +351,10 @@ def settings_of(tenant: Tenant) -> dict[tuple[str | None, str], tuple[bool, Any]
 
 
 class TestPlugins:
-    def test_new_settings_are_stored_as_they_are(self, alice: Person) -> None:
+    def test_new_settings_are_stored_unchanged(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)
 
-        adopt_plugins(
+        import_plugins(
             actor=OPERATOR,
             new=[setting(alice.tenant, None, config={"a": 1}), setting(alice.tenant, bot, enabled=False)],
             changed=[],
@@ -360,22 +364,22 @@ class TestPlugins:
         (merged,) = plugins.merged_plugins(tenant=alice.tenant, agent=bot)
         assert (merged.enabled, merged.created_at, merged.updated_at) == (False, LONG_AGO, LONG_AGO)
 
-    def test_their_secrets_are_sealed_and_what_stays_the_same_stays_sealed_as_it_was(self, alice: Person) -> None:
-        row = set_here(alice.tenant, None, config={"apiKey": "sk-old", "city": "上海"})
+    def test_secrets_are_sealed_and_unchanged_ones_keep_their_seal(self, alice: Person) -> None:
+        row = imported_setting(alice.tenant, None, config={"apiKey": "sk-old", "city": "上海"})
         before = row.config
         assert (masked(before)["apiKey"], opened(before)["apiKey"]) == (MASK, "sk-old")
 
         wanted = setting(alice.tenant, None, config={"apiKey": "sk-old", "city": "北京"})
-        adopt_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
+        import_plugins(actor=OPERATOR, new=[], changed=[RowUpdate(row, wanted)])
 
         assert PluginSetting.unscoped.get().config == {**before, "city": "北京"}
         assert "sk-old" not in str(audited())
 
-    def test_new_settings_leave_an_audit_row_each_about_whose_they_are(self, alice: Person) -> None:
+    def test_each_new_setting_is_audited_under_its_agent_or_tenant(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)
-        forget_what_was_told()
+        clear_records()
 
-        adopt_plugins(
+        import_plugins(
             actor=OPERATOR, new=[setting(alice.tenant, None, config={"a": 1}), setting(alice.tenant, bot)], changed=[]
         )
 
@@ -386,12 +390,12 @@ class TestPlugins:
         ]
         assert {row.tenant_id for row in AuditEntry.objects.all()} == {alice.tenant.id}
 
-    def test_changed_settings_become_what_they_are_to_be(self, alice: Person) -> None:
+    def test_changed_settings_are_updated(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)
-        tenants, bots = set_here(alice.tenant, None, config={"a": 1}), set_here(alice.tenant, bot)
+        tenants, bots = imported_setting(alice.tenant, None, config={"a": 1}), imported_setting(alice.tenant, bot)
         later = LONG_AGO + A_MINUTE
 
-        adopt_plugins(
+        import_plugins(
             actor=OPERATOR,
             new=[],
             changed=[
@@ -417,12 +421,12 @@ class TestPlugins:
             ),
         ]
 
-    def test_what_is_removed_is_named_by_whose_it_is(self, alice: Person, charlie: Person) -> None:
+    def test_setting_is_removed_by_its_agent_or_tenant(self, alice: Person, charlie: Person) -> None:
         bot, other = make_agent(alice.tenant), make_agent(alice.tenant)
         for agent in (None, bot, other):
-            set_here(alice.tenant, agent)
-        set_here(alice.tenant, bot, "weather", config={"a": 1})
-        set_here(charlie.tenant, None)
+            imported_setting(alice.tenant, agent)
+        imported_setting(alice.tenant, bot, "weather", config={"a": 1})
+        imported_setting(charlie.tenant, None)
 
         remove_plugins(actor=OPERATOR, settings=[(bot.id, "weather"), (alice.tenant.id, "news")])
 
@@ -443,19 +447,19 @@ class TestPlugins:
             ),
         ]
 
-    def test_what_is_not_there_any_more_is_not_removed_again(self, alice: Person) -> None:
+    def test_removing_a_missing_setting_does_nothing(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)
-        set_here(alice.tenant, None)
+        imported_setting(alice.tenant, None)
 
         remove_plugins(actor=OPERATOR, settings=[(bot.id, "news"), (alice.tenant.id, "weather"), ("x", "y")])
 
         assert (audited(), len(settings_of(alice.tenant))) == ([], 1)
 
-    def test_the_fields_that_change_are_all_but_whose_it_is(self) -> None:
+    def test_every_field_but_the_owner_is_updated(self) -> None:
         fields = {field.attname for field in PluginSetting._meta.concrete_fields}
 
         kept = {"id", "tenant_id", "agent_id", "agent_scope", "plugin_name"}
-        assert fields - set(PLUGIN_FIELDS) == kept | {"revision"}  # which every change raises
+        assert fields - set(IMPORTED_PLUGIN_FIELDS) == kept | {"revision"}  # which every change raises
 
 
 def heartbeat(agent: Agent, at: datetime, ttl_seconds: int = 60) -> AgentActivity:
@@ -469,11 +473,11 @@ def heartbeat(agent: Agent, at: datetime, ttl_seconds: int = 60) -> AgentActivit
 
 
 class TestHeartbeats:
-    def test_are_stored_and_leave_no_audit_row(self, alice: Person) -> None:
+    def test_heartbeats_are_stored_without_an_audit_row(self, alice: Person) -> None:
         bot = make_agent(alice.tenant)
-        forget_what_was_told()
+        clear_records()
 
-        adopt_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
+        import_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
 
         row = AgentActivity.unscoped.get()
         assert (row.agent_id, row.tenant_id, row.last_seen_at) == (bot.id, alice.tenant.id, LONG_AGO)
@@ -481,17 +485,17 @@ class TestHeartbeats:
         assert audited() == []
 
     @pytest.mark.parametrize(("difference", "counts"), [(A_MINUTE, True), (timedelta(0), False), (-A_MINUTE, False)])
-    def test_of_two_the_later_counts(self, alice: Person, difference: timedelta, counts: bool) -> None:
+    def test_the_later_of_two_heartbeats_is_kept(self, alice: Person, difference: timedelta, counts: bool) -> None:
         bot = make_agent(alice.tenant)
-        adopt_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
+        import_activity(new=[heartbeat(bot, LONG_AGO)], changed=[])
 
-        adopt_activity(
+        import_activity(
             new=[], changed=[RowUpdate(AgentActivity.unscoped.get(), heartbeat(bot, LONG_AGO + difference, 5))]
         )
 
         expected = heartbeat(bot, LONG_AGO + difference, 5) if counts else heartbeat(bot, LONG_AGO)
         found = AgentActivity.unscoped.get()
-        assert {field: getattr(found, field) for field in ACTIVITY_FIELDS} == {
-            field: getattr(expected, field) for field in ACTIVITY_FIELDS
+        assert {field: getattr(found, field) for field in IMPORTED_ACTIVITY_FIELDS} == {
+            field: getattr(expected, field) for field in IMPORTED_ACTIVITY_FIELDS
         }
         assert "import" not in " ".join(row[0] for row in audited())

@@ -1,0 +1,42 @@
+"""The fields of a tenant: a new one is added here, in the model, and in the serializers."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from agent_config.updates import masked_tenant_config
+from core.resource_fields import ResourceField, ResourceFields
+
+
+class TenantSettings(TypedDict, total=False):
+    """The fields that a tenant may be created with, besides its name, type and owner."""
+
+    description: str | None
+    contact_email: str | None
+    tenant_config: dict[str, Any] | None
+    rate_limit: dict[str, Any] | None
+    quota: dict[str, Any] | None
+
+
+class TenantChanges(TenantSettings, total=False):
+    """The fields that an update of a tenant may change."""
+
+    tenant_name: str
+    tenant_type: str
+    status: str
+
+
+TENANT_FIELDS = ResourceFields(
+    ResourceField("tenant_name"),
+    ResourceField("tenant_type"),
+    ResourceField("status", in_verdicts=True),
+    ResourceField("owner_id", source="named_owner_id"),
+    ResourceField("description"),
+    ResourceField("contact_email"),
+    ResourceField("tenant_config", mask=masked_tenant_config),
+    ResourceField("rate_limit", in_verdicts=True),
+    ResourceField("quota", in_verdicts=True),
+    changes=TenantChanges,
+)
+# Only operators change these; of a person's update they are ignored.
+OPERATOR_FIELDS = ("status", "rate_limit", "quota")
