@@ -16,7 +16,7 @@ from accounts.serializers import (
     TokenResponse,
 )
 from accounts.tokens import TokenPair
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
@@ -26,7 +26,7 @@ def _token_answer(pair: TokenPair) -> Response:
     )
 
 
-class Login(AnonymousView):
+class LoginView(AnonymousView):
     parser_classes = FORM_OR_JSON
 
     @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
@@ -35,7 +35,7 @@ class Login(AnonymousView):
         return _token_answer(services.sign_in(actor=self.actor, user=user))
 
 
-class Refresh(AnonymousView):
+class TokenRefreshView(AnonymousView):
     @operation(
         "Trade a refresh token for new tokens",
         tag="auth",
@@ -47,14 +47,14 @@ class Refresh(AnonymousView):
         return _token_answer(services.refresh(**self.validated_data(RefreshRequest)))
 
 
-class Logout(AnonymousView):
+class LogoutView(AnonymousView):
     @operation("Sign out", tag="auth", request=RefreshRequest, response=None, status=204, errors=(401,))
     def post(self, request: Request) -> Response:
         services.sign_out(actor=self.actor, **self.validated_data(RefreshRequest))
         return Response(status=204)
 
 
-class Password(V1View):
+class PasswordChangeView(V1View):
     @operation(
         "Change the password; all other sessions end",
         tag="auth",

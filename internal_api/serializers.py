@@ -13,20 +13,19 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from agents.models import AgentStatus
-from agents.serializers.agents import ListedInternalAgentResponse
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
 from core.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
     BoundedListField,
     ChoiceField,
+    OptionalCursorQuerySerializer,
     PageQuerySerializer,
     RequestSerializer,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
-    WalkQuerySerializer,
     id_field,
 )
 from internal_api.key_auth import client_address
@@ -39,19 +38,6 @@ MAX_WHERE_LENGTH = 2000
 class AgentPageQuerySerializer(PageQuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
     status = ChoiceField(AgentStatus.choices, required=False)
-
-
-class AgentPage(serializers.Serializer[Any]):
-    items = ListedInternalAgentResponse(many=True)
-    total = serializers.IntegerField()
-    page = serializers.IntegerField()
-    size = serializers.IntegerField()
-    pages = serializers.IntegerField()
-    next_after = serializers.CharField(allow_null=True)
-
-
-class DeletedAgent(serializers.Serializer[Any]):
-    id = serializers.CharField()
 
 
 @extend_schema_field({"type": "string", "format": "ip", "example": "2001:db8::7"})
@@ -122,7 +108,7 @@ class LeakResponse(RefusalResponse):
     was_current = serializers.BooleanField(required=False, help_text="false: it had been rotated out.")
 
 
-class RoomResponse(serializers.Serializer[Any]):
+class RemainingResponse(serializers.Serializer[Any]):
     """What is left of the strictest limit."""
 
     limit = serializers.IntegerField()
@@ -150,8 +136,8 @@ class VerdictResponse(RefusalResponse):
     expires_at = UTCDateTimeField(required=False, allow_null=True)
     agent_name = serializers.CharField(required=False)
     config_version = serializers.IntegerField(required=False, allow_null=True)
-    rate_limit = RoomResponse(required=False, allow_null=True)
-    quota = RoomResponse(required=False, allow_null=True)
+    rate_limit = RemainingResponse(required=False, allow_null=True)
+    quota = RemainingResponse(required=False, allow_null=True)
 
 
 class VerdictItem(serializers.Serializer[Any]):
@@ -182,7 +168,7 @@ class ActivityRequest(RequestSerializer):
     ttl_seconds = StrictIntegerField(min_value=1, max_value=ONE_YEAR)
 
 
-class ActivityQuerySerializer(WalkQuerySerializer):
+class ActivityQuerySerializer(OptionalCursorQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 

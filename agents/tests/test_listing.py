@@ -15,7 +15,7 @@ from agents import services
 from agents.access import agents_for
 from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
 from agents.models import Agent
-from agents.serializers.agents import ListedAgentResponse, public_agent
+from agents.serializers.agents import AgentListItemResponse, public_agent
 from agents.tests.wire import AGENTS
 from core.actor import Actor, ActorKind
 from tenants.models import Membership, Tenant
@@ -103,7 +103,7 @@ def test_its_values_are_the_models(alice: Person) -> None:
 
 
 def test_it_has_what_is_documented() -> None:
-    assert set(ListedAgent._fields) == set(ListedAgentResponse().fields)
+    assert set(ListedAgent._fields) == set(AgentListItemResponse().fields)
 
 
 @pytest.mark.usefixtures("agents")

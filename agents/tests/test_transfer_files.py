@@ -395,7 +395,7 @@ class TestTOML:
         document = {**MINIMAL, "tags": [], "config": config, "plugins": []}
 
         for form in FORMS:
-            found = transfer_files.read(transfer_files.written(document, form).encode(), form)
+            found = transfer_files.loads(transfer_files.dumps(document, form).encode(), form)
             assert _typed(found) == _typed(document), form
 
     @pytest.mark.parametrize(

@@ -43,19 +43,19 @@ def document(surface: Surface) -> dict[str, Any]:
     return schema
 
 
-class _About(AnonymousView):
+class _DocsView(AnonymousView):
     """Open to all, and not itself in a document."""
 
     surface: Surface = PUBLIC
     schema = None
 
 
-class OpenAPIDocument(_About):
+class OpenAPIView(_DocsView):
     def get(self, request: Request) -> Response:
         return Response(document(self.surface))
 
 
-class _Page(_About):
+class _PageView(_DocsView):
     template: str
 
     def get(self, request: Request) -> HttpResponse:
@@ -63,9 +63,9 @@ class _Page(_About):
         return HttpResponse(page, headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
 
 
-class SwaggerPage(_Page):
+class SwaggerView(_PageView):
     template = "maim/swagger.html"
 
 
-class RedocPage(_Page):
+class RedocView(_PageView):
     template = "maim/redoc.html"

@@ -222,7 +222,7 @@ class CursorQuerySerializer(QuerySerializer):
         return attrs
 
 
-class WalkQuerySerializer(CursorQuerySerializer):
+class OptionalCursorQuerySerializer(CursorQuerySerializer):
     """A list that is whole unless it is read with `after`."""
 
     limit = NumberParameter(min_value=1, max_value=100, default=100, help_text="With `after`.")

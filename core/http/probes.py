@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from core import primary
 from core.db import reconnecting
 from core.http import metrics
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.problems import NOT_REACHABLE
 from core.http.views import AnonymousView, InternalV1View
 
@@ -113,13 +113,13 @@ def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
     }
 
 
-class Welcome(AnonymousView):
+class WelcomeView(AnonymousView):
     @operation("Welcome", tag="service", response=WelcomeResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response({"message": "Welcome to MaimWebBackend API"})
 
 
-class About(InternalV1View):
+class AboutView(InternalV1View):
     @operation("What this is", tag="service", response=AboutResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
@@ -140,7 +140,7 @@ class About(InternalV1View):
         )
 
 
-class Info(InternalV1View):
+class InfoView(InternalV1View):
     @operation("Name, version, features", tag="service", response=InfoResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
@@ -154,7 +154,7 @@ class Info(InternalV1View):
         )
 
 
-class Health(AnonymousView):
+class HealthView(AnonymousView):
     """The process lives and says so quickly; what it depends on is told, and no reason to be restarted."""
 
     @operation("The process lives", tag="service", response=HealthResponse, offline=True)
@@ -163,11 +163,11 @@ class Health(AnonymousView):
         return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
 
 
-class InternalHealth(InternalV1View, Health):
+class InternalHealthView(InternalV1View, HealthView):
     """The same on the internal surface."""
 
 
-class Ready(InternalV1View):
+class ReadyView(InternalV1View):
     """Whether traffic should come here: everything that is configured answers and takes writes.
 
     `warn` finds what is no reason to stay away and still to be told to operators.
@@ -194,7 +194,7 @@ class Ready(InternalV1View):
         return Response(answer) if is_ready else Response(answer, status=503, headers={"Retry-After": "1"})
 
 
-class Metrics(InternalV1View):
+class MetricsView(InternalV1View):
     """Metrics in Prometheus' text format."""
 
     @operation(

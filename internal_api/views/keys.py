@@ -1,4 +1,4 @@
-"""API keys behind the internal door: the views of `apikeys`, open to every tenant, and reports of leaks."""
+"""Views of API keys on the internal surface, and of reports of leaks."""
 
 from __future__ import annotations
 
@@ -9,42 +9,50 @@ from rest_framework.response import Response
 from apikeys.access import get_secret
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
+from apikeys.serializers.keys import KeyResponse
 from apikeys.services import report_leak
 from apikeys.verification import EXPLANATIONS, MALFORMED, UNKNOWN
-from apikeys.views.keys import DisableKey, EnableKey, KeyCollection, KeyResource, KeySearch, RotateKey
-from core.http.openapi import operation
+from apikeys.views.keys import (
+    BaseKeyDetailView,
+    BaseKeyDisableView,
+    BaseKeyEnableView,
+    BaseKeyListView,
+    BaseKeyRotateView,
+    BaseKeySearchView,
+)
+from core.http.operations import operation
 from core.http.request_context import RequestContext
-from core.http.views import InternalAccessMixin, InternalV2View
+from core.http.views import InternalV2View
 from internal_api.key_auth import Answer
 from internal_api.serializers import LeakRequest, LeakResponse
 from tenants.access import Access
 
 
-class Keys(InternalAccessMixin, KeyCollection):
+class KeyListView(BaseKeyListView, InternalV2View):
     pass
 
 
-class Key(InternalAccessMixin, KeyResource):
+class KeyDetailView(BaseKeyDetailView, InternalV2View):
+    response_class = KeyResponse
+
+
+class KeyDisableView(BaseKeyDisableView, InternalV2View):
     pass
 
 
-class KeyDisabling(InternalAccessMixin, DisableKey):
+class KeyEnableView(BaseKeyEnableView, InternalV2View):
     pass
 
 
-class KeyEnabling(InternalAccessMixin, EnableKey):
+class KeySearchView(BaseKeySearchView, InternalV2View):
     pass
 
 
-class KeyFinding(InternalAccessMixin, KeySearch):
-    pass
+class KeyRotateView(BaseKeyRotateView, InternalV2View):
+    response_class = KeyResponse
 
 
-class KeyRotation(InternalAccessMixin, RotateKey):
-    pass
-
-
-class LeakReport(InternalV2View):
+class LeakReportView(InternalV2View):
     @operation(
         "Report that a key has leaked: the secret ends at once, a rotated-out one without its successor",
         tag="auth",

@@ -10,13 +10,13 @@ from rest_framework.response import Response
 from accounts import services as accounts
 from accounts.models import User
 from accounts.serializers import ProfileRequest, RegisterRequest, UserResponse
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.views import AnonymousView, V1View
 from tenants import services
 from tenants.serializers import ProfileResponse
 
 
-class Register(AnonymousView):
+class RegisterView(AnonymousView):
     @operation(
         "Register, with a personal tenant", tag="auth", request=RegisterRequest, response=UserResponse, errors=(429,)
     )
@@ -25,7 +25,7 @@ class Register(AnonymousView):
         return Response(UserResponse(user).data)
 
 
-class Me(V1View):
+class ProfileView(V1View):
     @operation("Who is signed in", tag="auth", response=ProfileResponse)
     def get(self, request: Request) -> Response:
         return _profile(request.user)
