@@ -1,4 +1,4 @@
-"""v1: sign-in and one's own password."""
+"""Views of sign-in and of the password."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core.http.operations import operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
-def _token_answer(pair: TokenPair) -> Response:
+def _token_response(pair: TokenPair) -> Response:
     return Response(
         {**TokenResponse({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
     )
@@ -32,7 +32,7 @@ class LoginView(AnonymousView):
     @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
-        return _token_answer(services.sign_in(actor=self.actor, user=user))
+        return _token_response(services.sign_in(actor=self.actor, user=user))
 
 
 class TokenRefreshView(AnonymousView):
@@ -44,7 +44,7 @@ class TokenRefreshView(AnonymousView):
         errors=(401,),
     )
     def post(self, request: Request) -> Response:
-        return _token_answer(services.refresh(**self.validated_data(RefreshRequest)))
+        return _token_response(services.refresh(**self.validated_data(RefreshRequest)))
 
 
 class LogoutView(AnonymousView):

@@ -35,7 +35,7 @@ def password_page(user: User) -> str:
     return reverse("admin:accounts_user_password", args=[quote(user.pk)])
 
 
-# ---- the door
+# ---- signing in
 
 
 def test_a_page_sends_a_visitor_to_the_login_page(public: SurfaceClient) -> None:
@@ -86,7 +86,7 @@ def test_a_full_hashing_queue_is_an_error_of_the_form(olivia: Operator, settings
     assert "Too many people are signing in" in response.content.decode()
 
 
-def test_the_name_on_the_door(public: SurfaceClient) -> None:
+def test_the_sign_in_page_has_the_name_of_the_site(public: SurfaceClient) -> None:
     assert "maim" in public.get(LOGIN).context["site_header"]
 
 

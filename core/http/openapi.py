@@ -90,18 +90,18 @@ def _page_of(item: type[serializers.Serializer[Any]]) -> Any:
 _MEANING = {
     200: "Done.",
     204: "Done; no body.",
-    304: "As `If-None-Match` has it; no body.",
+    304: "Not changed since the state that `If-None-Match` names; no body.",
     400: "The input is not valid.",
     401: "The token is missing, malformed, expired, or no longer good.",
     403: "Not allowed: by role, or because of the Host or Origin the request names.",
     404: "Unknown, or somebody else's.",
     409: "A name is taken, or a status forbids it.",
-    410: "Kept no longer; begin anew.",
+    410: "No longer available; start again without a cursor.",
     412: "Changed since the state that `If-Match` names.",
     413: "The body is larger than 1 MiB.",
     415: "The body is of another media type.",
-    429: "Too many attempts; Retry-After says when to come back.",
-    503: "A dependency does not answer; Retry-After says when to come back.",
+    429: "Too many attempts; Retry-After says when to try again.",
+    503: "The database or Redis does not respond; Retry-After says when to try again.",
 }
 _MEANING_WITH_IDEMPOTENCY_KEY = {
     **_MEANING,
@@ -121,31 +121,31 @@ _TOTAL_COUNT = OpenApiParameter(
     OpenApiParameter.HEADER,
     response=[200],
     required=True,
-    description="How many there are in all.",
+    description="The number of all items.",
 )
 _NEXT_CURSOR = OpenApiParameter(
     "X-Next-Cursor",
     str,
     OpenApiParameter.HEADER,
     response=[200],
-    description="In a list read with `after` that goes on: its next `after`, percent-encoded as a URL has it.",
+    description="The next `after`, percent-encoded, if the list is read with `after` and goes on.",
 )
 _IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
-    description="Chosen by the sender: the same request again, within ten minutes, is answered the same and acts once.",
+    description="Chosen by the sender. The same request again within ten minutes acts once and gets the same response.",
 )
 
 
 _IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="ETags of states that the client has already."
+    "If-None-Match", str, OpenApiParameter.HEADER, description="ETags of the states that the client has."
 )
 _IF_MATCH = OpenApiParameter(
     "If-Match",
     {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
     OpenApiParameter.HEADER,
-    description="The ETag of the state that the change is meant for; for another it is refused. `*`: for any.",
+    description="The ETag of the state that the change is meant for; in another state it fails. `*`: any state.",
 )
 _CONTENT_DISPOSITION = OpenApiParameter(
     "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], required=True, description="A file name."
@@ -159,14 +159,14 @@ _STRICT = (
         "Prefer",
         str,
         OpenApiParameter.HEADER,
-        description="`handling=strict`: what looks odd in the config that is sent is refused, and not only warned of.",
+        description="`handling=strict`: warnings about the config are errors.",
     ),
     OpenApiParameter(
         "Preference-Applied",
         str,
         OpenApiParameter.HEADER,
         response=[200, 400],
-        description="`handling=strict`, where that was asked for.",
+        description="`handling=strict`, if it was requested.",
     ),
     OpenApiParameter(
         "X-Config-Warnings",
@@ -174,7 +174,7 @@ _STRICT = (
         OpenApiParameter.HEADER,
         response=[200],
         required=True,
-        description="How much looks odd in the config as it is now.",
+        description="The number of warnings about the config as it is now.",
     ),
 )
 

@@ -157,11 +157,11 @@ class BaseView(APIView):
 
     @property
     def is_strict(self) -> bool:
-        """Whether the request prefers that warnings are errors. If so, the response says that this was applied."""
-        found = preferences.is_strict(self.request._request)
-        if found:
+        """The preference of the request that warnings are errors. Reading it makes the response say it was applied."""
+        is_strict = preferences.is_strict(self.request._request)
+        if is_strict:
             self.headers[preferences.APPLIED] = preferences.STRICT
-        return found
+        return is_strict
 
     def respond_revised(
         self,

@@ -77,7 +77,7 @@ class LeakReportView(InternalV2View):
         return self.respond(data, message=_("The secret is no longer good"), tenant_id=secret.key.tenant_id)
 
     def _refuse(self, code: str) -> Response:
-        """As the other questions about keys are answered for one that is not good: 200, and no."""
+        """Respond with 200 and `valid: false`, as the other requests about keys do for an invalid one."""
         answer = Answer(
             False,
             str(_("The API key is not valid")),

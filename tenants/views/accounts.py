@@ -1,4 +1,4 @@
-"""v1: registration and one's own account, with its personal tenant and its memberships."""
+"""Views of registration with a personal tenant, and of the profile with its memberships."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RegisterView(AnonymousView):
 class ProfileView(V1View):
     @operation("Who is signed in", tag="auth", response=ProfileResponse)
     def get(self, request: Request) -> Response:
-        return _profile(request.user)
+        return _profile_response(request.user)
 
     @operation("Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse)
     def patch(self, request: Request) -> Response:
@@ -36,9 +36,9 @@ class ProfileView(V1View):
         user = accounts.update_user(
             actor=self.actor, user_id=request.user.id, changes=self.validated_data(ProfileRequest)
         )
-        return _profile(user)
+        return _profile_response(user)
 
 
-def _profile(user: Any) -> Response:
+def _profile_response(user: Any) -> Response:
     data = {**UserResponse(user).data, "memberships": services.memberships_of(user.pk)}
     return Response(ProfileResponse(data).data)

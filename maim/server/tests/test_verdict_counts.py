@@ -1,4 +1,4 @@
-"""The metrics of verifications: each verdict that is told is counted once, by whichever door it was asked for."""
+"""The metrics of verifications: each verdict that is told is counted once, however it is asked for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 WAIT = 10
 
 Question = tuple[str, dict[str, Any]]
-Door = Callable[[Sequence[Question]], list[int]]
+Sender = Callable[[Sequence[Question]], list[int]]
 
 
 class Counts:
@@ -144,15 +144,15 @@ def in_views(questions: Sequence[Question]) -> list[int]:
 
 
 @pytest.fixture(params=[on_the_event_loop, below_django, in_views])
-def door(request: pytest.FixtureRequest) -> Door:
-    """Each door in turn."""
-    chosen: Door = request.param
+def send(request: pytest.FixtureRequest) -> Sender:
+    """Each way to send requests in turn."""
+    chosen: Sender = request.param
     return chosen
 
 
 @pytest.fixture(autouse=True)
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker with a good lease, whom all doors ask."""
+    """A worker with a good lease, which answers all requests."""
     worker = Worker(monkeypatch)
     worker.renew()
     worker.take_over(monkeypatch)
@@ -182,7 +182,7 @@ def scene(alice: Person) -> Scene:
     return Scene(alice)
 
 
-def test_each_verdict_is_counted_once_by_its_code(door: Door, scene: Scene) -> None:
+def test_each_verdict_is_counted_once_by_its_code(send: Sender, scene: Scene) -> None:
     disabled = scene.another_disabled()
     asked: list[dict[str, Any]] = [
         {"api_key": scene.secret},
@@ -195,46 +195,46 @@ def test_each_verdict_is_counted_once_by_its_code(door: Door, scene: Scene) -> N
     ]
     counts = Counts()
 
-    assert door([(VALIDATE, body) for body in asked]) == [200] * len(asked)
+    assert send([(VALIDATE, body) for body in asked]) == [200] * len(asked)
 
     assert counts.verdicts() == {"VALID": 3, "AUTH_004": 1, "AUTH_005": 2, "AUTH_001": 1}
     assert counts.requests() == {"200": len(asked)}
 
 
-def test_that_there_is_none_to_be_had_is_counted_once(door: Door, scene: Scene, worker: Worker) -> None:
+def test_that_there_is_none_to_be_had_is_counted_once(send: Sender, scene: Scene, worker: Worker) -> None:
     worker.lose()
     counts = Counts()
 
-    assert door([(VALIDATE, {"api_key": scene.secret})]) == [503]
+    assert send([(VALIDATE, {"api_key": scene.secret})]) == [503]
 
     assert (counts.verdicts(), counts.requests()) == ({"SYS_002": 1}, {"503": 1})
 
 
-def test_a_fault_is_a_request_and_no_verdict(door: Door, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_is_a_request_and_no_verdict(send: Sender, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(records, "find", fail)
     counts = Counts()
 
-    assert door([(VALIDATE, {"api_key": scene.secret})]) == [500]
+    assert send([(VALIDATE, {"api_key": scene.secret})]) == [500]
 
     assert (counts.verdicts(), counts.requests()) == ({}, {"500": 1})
 
 
-def test_questions_that_are_no_verification_are_requests_alone(door: Door, scene: Scene) -> None:
+def test_questions_that_are_no_verification_are_requests_alone(send: Sender, scene: Scene) -> None:
     counts = Counts()
 
-    door([(CHECK, {"api_key": scene.secret, "permission": "chat"}), (PARSE, {"api_key": scene.secret})])
+    send([(CHECK, {"api_key": scene.secret, "permission": "chat"}), (PARSE, {"api_key": scene.secret})])
 
     assert (counts.verdicts(), counts.requests()) == ({}, {"200": 2})
 
 
-def test_of_many_at_once_each_is_counted_once(door: Door, scene: Scene) -> None:
+def test_of_many_at_once_each_is_counted_once(send: Sender, scene: Scene) -> None:
     keys = [scene.secret, UNKNOWN, scene.secret, "nonsense", scene.secret]
     counts = Counts()
 
-    door([(MANY, {"items": [{"api_key": key} for key in keys]})])
+    send([(MANY, {"items": [{"api_key": key} for key in keys]})])
 
     assert counts.verdicts() == {"VALID": 3, "AUTH_005": 1, "AUTH_001": 1}
     assert counts.requests() == {"200": 1}
