@@ -34,7 +34,6 @@ from agents.services import plugins
 from agents.services.config_versions import ConfigWrite
 from agents.views.tenants import get_chosen_tenant
 from core.http.operations import FromView, ListOf, operation
-from core.http.pagination import list_response
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
 from tenants.access import Access
@@ -126,7 +125,8 @@ class BasePluginSettingsView(V1View):
         rows = plugins.PluginList(tenant=tenant, agent=agent)
         if "after" not in query:
             return Response(self.response_class(rows[:], many=True).data)
-        return list_response(rows, self.response_class, limit=query["limit"], after=query["after"], key="public_id")
+        page = self.paginate(rows, self.response_class, limit=query["limit"], after=query["after"], key="public_id")
+        return Response(page.data, headers=page.headers)
 
     def set_plugin(self, tenant: Tenant, agent: Agent | None) -> Response:
         """Set the plugin that the body names."""

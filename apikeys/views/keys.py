@@ -33,7 +33,7 @@ from apikeys.serializers.keys import (
 )
 from core.errors import Text
 from core.http.operations import FromView, ListOf, operation
-from core.http.pagination import key_page_data
+from core.http.pagination import key_page
 from core.http.views import BaseView, V1View, V2View
 from tenants.access import Access, get_tenant
 
@@ -122,7 +122,7 @@ class BaseKeyListView(_KeyView):
         tenant = get_tenant(self.actor, filters.pop("tenant_id"), Access.READ)
         rows = queries.matching(keys_for(self.actor), tenant_id=tenant.id, **filters)
         return self.respond(
-            key_page_data(rows, self.response_class, **part), message=_("API keys listed"), tenant_id=tenant.id
+            key_page(rows, self.response_class, **part), message=_("API keys listed"), tenant_id=tenant.id
         )
 
     @operation(

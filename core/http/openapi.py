@@ -74,7 +74,7 @@ def _response_envelope(shape: type[serializers.Field[Any, Any, Any, Any]]) -> An
 
 @cache
 def _page_of(item: type[serializers.Serializer[Any]]) -> Any:
-    """Return v2's page of such items (`core.http.pagination.page_data`)."""
+    """Return v2's page of such items (`core.http.pagination.numbered_page`)."""
     name = item.__name__.removesuffix("Response").removesuffix("ListItem")
     fields = {
         "items": item(many=True),

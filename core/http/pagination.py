@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from django.db.models import QuerySet
-from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 PARAMETERS = frozenset({"skip", "limit", "page", "size", "page_size", "after"})
@@ -39,6 +38,13 @@ class Slice(NamedTuple):
     next_after: str | None
 
 
+class Page(NamedTuple):
+    """The data and the headers of a response with a part of a list."""
+
+    data: Any
+    headers: dict[str, str]
+
+
 def slice_rows(
     rows: QuerySet[Any] | Rows, *, limit: int, skip: int = 0, after: Cursor | None = None, key: str = "id"
 ) -> Slice:
@@ -60,7 +66,7 @@ def _ordered(rows: QuerySet[Any] | Rows, after: Cursor | None, key: str) -> Any:
     return rows.after(after)
 
 
-def page_data(
+def numbered_page(
     rows: QuerySet[Any] | Rows,
     serializer: type[Serializer[Any]],
     *,
@@ -68,11 +74,11 @@ def page_data(
     size: int,
     after: Cursor | None = None,
     key: str = "id",
-) -> dict[str, Any]:
+) -> Page:
     """Return v2's page of any objects but API keys."""
     total = rows.count()
     part = slice_rows(rows, skip=(page - 1) * size, limit=size, after=after, key=key)
-    return {
+    data = {
         "items": serializer(part.rows, many=True).data,
         "total": total,
         "page": page,
@@ -80,9 +86,10 @@ def page_data(
         "pages": -(-total // size),
         "next_after": part.next_after,
     }
+    return Page(data, {})
 
 
-def key_page_data(
+def key_page(
     rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, page_size: int, after: Cursor | None = None
 ) -> dict[str, Any]:
     """Return v2's page of API keys."""
@@ -103,7 +110,7 @@ def key_page_data(
     }
 
 
-def list_response(
+def list_page(
     rows: QuerySet[Any] | Rows,
     serializer: type[Serializer[Any]],
     *,
@@ -111,7 +118,7 @@ def list_response(
     skip: int = 0,
     after: Cursor | None = None,
     key: str = "id",
-) -> Response:
+) -> Page:
     """Return v1's list: an array, with its full length in `X-Total-Count` and the next cursor in `X-Next-Cursor`.
 
     The cursor is percent-encoded, because not every id fits into a header.
@@ -124,4 +131,4 @@ def list_response(
     if part.next_after is not None:
         headers["X-Next-Cursor"] = quote(part.next_after, safe="")
     shown = serializer().to_representation
-    return Response([shown(row) for row in part.rows], headers=headers)
+    return Page([shown(row) for row in part.rows], headers)

@@ -53,7 +53,7 @@ from core import idempotency
 from core.actor import Actor, ActorKind
 from core.errors import Text
 from core.http import conditional, pagination, preferences
-from core.http.pagination import Rows
+from core.http.pagination import Page, Rows
 from core.http.problems import Problem, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
@@ -144,6 +144,11 @@ class BaseView(APIView):
         key: str = "id",
     ) -> Response:
         """Respond with the part of a list that `validated_list_query` returned. `key` is the attribute with the id."""
+        page = self.paginate(rows, serializer, key=key, **part)
+        return self.respond(page.data, message=message, tenant_id=tenant_id, headers=page.headers)
+
+    def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
+        """Return the part of a list in the surface's shape."""
         raise NotImplementedError
 
     def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
@@ -212,17 +217,8 @@ class V1View(BaseView):
     ) -> Response:
         return Response(data, headers=headers)
 
-    def respond_list(
-        self,
-        rows: QuerySet[Any] | Rows,
-        serializer: type[Serializer[Any]],
-        part: Mapping[str, Any],
-        *,
-        message: Text,
-        tenant_id: str | None = None,
-        key: str = "id",
-    ) -> Response:
-        return pagination.list_response(rows, serializer, key=key, **part)
+    def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
+        return pagination.list_page(rows, serializer, **part)
 
     def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
         return Response(status=204)
@@ -258,18 +254,8 @@ class V2View(BaseView):
         body = envelope(context, success=True, message=message, data=data, tenant_id=tenant_id)
         return Response(body, headers=headers)
 
-    def respond_list(
-        self,
-        rows: QuerySet[Any] | Rows,
-        serializer: type[Serializer[Any]],
-        part: Mapping[str, Any],
-        *,
-        message: Text,
-        tenant_id: str | None = None,
-        key: str = "id",
-    ) -> Response:
-        page = pagination.page_data(rows, serializer, key=key, **part)
-        return self.respond(page, message=message, tenant_id=tenant_id)
+    def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
+        return pagination.numbered_page(rows, serializer, **part)
 
     def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
         return self.respond(data, message=message, tenant_id=tenant_id)
