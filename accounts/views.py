@@ -1,4 +1,4 @@
-"""v1: sign-in and one's own password."""
+"""Views of sign-in and of the password."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from accounts.serializers import (
     TokenResponse,
 )
 from accounts.tokens import TokenPair
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
-def _token_answer(pair: TokenPair) -> Response:
+def _token_response(pair: TokenPair) -> Response:
     return Response(
         {**TokenResponse({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
     )
 
 
-class Login(AnonymousView):
+class LoginView(AnonymousView):
     parser_classes = FORM_OR_JSON
 
     @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
-        return _token_answer(services.sign_in(actor=self.actor, user=user))
+        return _token_response(services.sign_in(actor=self.actor, user=user))
 
 
-class Refresh(AnonymousView):
+class TokenRefreshView(AnonymousView):
     @operation(
         "Trade a refresh token for new tokens",
         tag="auth",
@@ -44,17 +44,17 @@ class Refresh(AnonymousView):
         errors=(401,),
     )
     def post(self, request: Request) -> Response:
-        return _token_answer(services.refresh(**self.validated_data(RefreshRequest)))
+        return _token_response(services.refresh(**self.validated_data(RefreshRequest)))
 
 
-class Logout(AnonymousView):
+class LogoutView(AnonymousView):
     @operation("Sign out", tag="auth", request=RefreshRequest, response=None, status=204, errors=(401,))
     def post(self, request: Request) -> Response:
         services.sign_out(actor=self.actor, **self.validated_data(RefreshRequest))
         return Response(status=204)
 
 
-class Password(V1View):
+class PasswordChangeView(V1View):
     @operation(
         "Change the password; all other sessions end",
         tag="auth",

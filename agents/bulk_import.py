@@ -114,4 +114,6 @@ def remove_plugins(*, actor: Actor, settings: Collection[tuple[str, str]]) -> No
 def import_activity(*, new: Sequence[AgentActivity], changed: Sequence[RowUpdate[AgentActivity]]) -> None:
     """Store heartbeats, of each agent the latest. Write no audit rows, because these are measurements."""
     AgentActivity.unscoped.bulk_create(new)
-    bulk_overwrite([row for row in changed if row.target.last_seen_at > row.existing.last_seen_at], IMPORTED_ACTIVITY_FIELDS)
+    bulk_overwrite(
+        [row for row in changed if row.target.last_seen_at > row.existing.last_seen_at], IMPORTED_ACTIVITY_FIELDS
+    )

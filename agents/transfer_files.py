@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agents.serializers.transfer import ExportDocument
+from agents.serializers.transfer import AgentExportDocument
 from agents.services.transfer import Document
 from core import strict_json
 from core.errors import Invalid
 from core.http import toml
 
 
-def written(document: Document, form: str) -> str:
-    """What a file of the format holds; raises Invalid for what TOML cannot hold."""
-    if form == "json":
+def dumps(document: Document, file_format: str) -> str:
+    """Return the content of a file. Raise Invalid if the format is TOML and the document has a null."""
+    if file_format == "json":
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     try:
         return toml.dumps(document)
@@ -22,16 +22,16 @@ def written(document: Document, form: str) -> str:
         raise Invalid({"format": [str(error)]}) from error
 
 
-def read(raw: bytes, form: str, **instead: Any) -> dict[str, Any]:
-    """What a file of the format says, in shape, with other values in place of its own.
+def loads(raw: bytes, file_format: str, **overrides: Any) -> dict[str, Any]:
+    """Return the validated document in a file, with these values in place of its own.
 
-    Raises Invalid, and ValidationError.
+    Raise Invalid if the file is malformed, and ValidationError if the document is not valid.
     """
     try:
-        document = strict_json.loads(raw) if form == "json" else toml.loads(raw)
-        strict_json.check(instead)
+        document = strict_json.loads(raw) if file_format == "json" else toml.loads(raw)
+        strict_json.check(overrides)
     except strict_json.NotAcceptable as error:
         raise Invalid({"file": [str(error)]}) from error
-    body = ExportDocument(data={**document, **instead} if isinstance(document, dict) else document)
+    body = AgentExportDocument(data={**document, **overrides} if isinstance(document, dict) else document)
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)

@@ -13,20 +13,19 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from agents.models import AgentStatus
-from agents.serializers.agents import ListedInternalAgentResponse
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
 from core.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
     BoundedListField,
     ChoiceField,
+    OptionalCursorQuerySerializer,
     PageQuerySerializer,
     RequestSerializer,
     StrictBooleanField,
     StrictCharField,
     StrictIntegerField,
     UTCDateTimeField,
-    WalkQuerySerializer,
     id_field,
 )
 from internal_api.key_auth import client_address
@@ -39,19 +38,6 @@ MAX_WHERE_LENGTH = 2000
 class AgentPageQuerySerializer(PageQuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
     status = ChoiceField(AgentStatus.choices, required=False)
-
-
-class AgentPage(serializers.Serializer[Any]):
-    items = ListedInternalAgentResponse(many=True)
-    total = serializers.IntegerField()
-    page = serializers.IntegerField()
-    size = serializers.IntegerField()
-    pages = serializers.IntegerField()
-    next_after = serializers.CharField(allow_null=True)
-
-
-class DeletedAgent(serializers.Serializer[Any]):
-    id = serializers.CharField()
 
 
 @extend_schema_field({"type": "string", "format": "ip", "example": "2001:db8::7"})
@@ -182,7 +168,7 @@ class ActivityRequest(RequestSerializer):
     ttl_seconds = StrictIntegerField(min_value=1, max_value=ONE_YEAR)
 
 
-class ActivityQuerySerializer(WalkQuerySerializer):
+class ActivityQuerySerializer(OptionalCursorQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 

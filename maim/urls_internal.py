@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from agent_config import system
 from core.http import handlers, probes
-from core.http.docs import OpenAPIDocument, RedocPage, SwaggerPage
+from core.http.docs import OpenAPIView, RedocView, SwaggerView
 from core.http.surfaces import INTERNAL
 
 handler400 = handlers.bad_request
@@ -15,13 +15,13 @@ handler404 = handlers.not_found
 handler500 = handlers.server_error
 
 urlpatterns = [
-    path("", probes.About.as_view()),
-    path("health", probes.InternalHealth.as_view()),
-    path("ready", probes.Ready.as_view(warn=system.problems)),
-    path("info", probes.Info.as_view()),
-    path("metrics", probes.Metrics.as_view()),
-    path("openapi.json", OpenAPIDocument.as_view(surface=INTERNAL), name="openapi"),
-    path("docs", SwaggerPage.as_view(surface=INTERNAL)),
-    path("redoc", RedocPage.as_view(surface=INTERNAL)),
+    path("", probes.AboutView.as_view()),
+    path("health", probes.InternalHealthView.as_view()),
+    path("ready", probes.ReadyView.as_view(warn=system.problems)),
+    path("info", probes.InfoView.as_view()),
+    path("metrics", probes.MetricsView.as_view()),
+    path("openapi.json", OpenAPIView.as_view(surface=INTERNAL), name="openapi"),
+    path("docs", SwaggerView.as_view(surface=INTERNAL)),
+    path("redoc", RedocView.as_view(surface=INTERNAL)),
     path("api/", include("internal_api.urls")),
 ]

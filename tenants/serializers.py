@@ -21,7 +21,7 @@ from tenants.models import TenantStatus, TenantType
 
 
 class TenantCreateRequest(RequestSerializer):
-    """v1's; a person's tenant is their own."""
+    """The body that creates a tenant in v1, whose owner is the caller."""
 
     tenant_name = name_field(255)
     tenant_type = ChoiceField(TenantType.choices)
@@ -31,7 +31,7 @@ class TenantCreateRequest(RequestSerializer):
 
 
 class InternalTenantCreateRequest(TenantCreateRequest):
-    """v2's."""
+    """The body that creates a tenant in v2."""
 
     owner_id = id_field(
         required=False, allow_blank=True, help_text="One that names no user here is kept, and gives nobody rights."
@@ -41,7 +41,7 @@ class InternalTenantCreateRequest(TenantCreateRequest):
 
 
 class TenantUpdateRequest(RequestSerializer):
-    """v1's changes: null leaves a field alone; `""` and `{}` empty it. People give no status and no limits."""
+    """Changes of a tenant in v1, without status and limits. Null leaves a field as it is; `""` and `{}` empty it."""
 
     tenant_name = name_field(255, required=False)
     description = description_field()
@@ -50,7 +50,7 @@ class TenantUpdateRequest(RequestSerializer):
 
 
 class InternalTenantUpdateRequest(TenantUpdateRequest):
-    """v2's."""
+    """Changes of a tenant in v2."""
 
     status = ChoiceField(TenantStatus.choices, required=False)
     rate_limit = RateLimitField(required=False, empties=True, help_text="`{}` takes it off.")
@@ -58,7 +58,7 @@ class InternalTenantUpdateRequest(TenantUpdateRequest):
 
 
 class MaskedTenantConfigField(JSONObjectField):
-    """A tenant's config as it may be shown."""
+    """A tenant's config with its secrets masked."""
 
     def to_representation(self, value: Any) -> Any:
         return masked_tenant_config(value)
@@ -82,28 +82,19 @@ class TenantResponse(serializers.Serializer[Any]):
 
 
 class InternalTenantConfigField(JSONObjectField):
-    """A tenant's config as services may see it."""
+    """A tenant's config as other services see it."""
 
     def to_representation(self, value: Any) -> Any:
         return internal_tenant_config(value)
 
 
 class InternalTenantResponse(TenantResponse):
-    """v2's."""
+    """A tenant in v2."""
 
     tenant_config = InternalTenantConfigField(allow_null=True)  # type: ignore[assignment]  # the same with another representation
 
 
-class TenantPage(serializers.Serializer[Any]):
-    items = TenantResponse(many=True)
-    total = serializers.IntegerField()
-    page = serializers.IntegerField()
-    size = serializers.IntegerField()
-    pages = serializers.IntegerField()
-    next_after = serializers.CharField(allow_null=True)
-
-
-class DeletedTenant(serializers.Serializer[Any]):
+class TenantDeletionResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _

@@ -1,12 +1,11 @@
-"""Who may do what: one row for each route and method, as `tests/test_permissions.py` proves it.
+"""The permissions: one row for each route and method, which `tests/test_permissions.py` tests.
 
-`owner`, `member` and `stranger` are Alice, Bob and Charlie; what the paths name is Alice's, her agent's config having
-two versions. `inactive`
-is a deactivated owner of her tenant who still holds a token, so that nothing but the deactivation keeps
-them out. The last two columns are Alice and Bob while her tenant is suspended.
+`owner`, `member` and `stranger` are Alice, Bob and Charlie. The objects in the paths are Alice's; her agent's config
+has two versions. `inactive` is a deactivated owner of her tenant who still holds a token, so that only the deactivation
+keeps them out. The last two columns are Alice and Bob while her tenant is suspended.
 
-A path may be followed by a member of the body. A request that names no tenant is about one's own first
-one, which Bob and Charlie have too.
+A path may be followed by a member of the body. A request that names no tenant is about the caller's own first one,
+which Bob and Charlie have too.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ GET     /api/v1/system/bot-defaults                           401   200    200  
 GET     /api/v1/system/config-schema                          401   200    200      200      401      200    200
 """
 
-# Behind the internal door there are no people: whoever reaches the port is answered, token or not.
+# On the internal surface there are no people: whoever reaches the port gets a response, token or not.
 INTERNAL = """
                                                                anybody
 GET     /                                                          200

@@ -1,7 +1,7 @@
-"""Whatever a client sends: an answer in the surface's own shape, and nothing half-written.
+"""Malformed requests: each gets an error in the surface's own shape, and nothing is half written.
 
-What is tried on each endpoint comes from the OpenAPI documents, so that a new field or parameter is
-tried as soon as it exists. Refusals are compared with the tables once for each endpoint.
+The requests are made from the OpenAPI documents, so that a new field or parameter is tested as soon as it exists. The
+tables are compared once for each endpoint.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ WITH_PARAMETERS = [route for route in all_routes() if "{" in route.path]
 
 
 @dataclass(frozen=True)
-class World:
-    """Alice, her agent, its key and her template: what well-formed requests are about."""
+class Data:
+    """Alice, her agent, its key and her template, for well-formed requests."""
 
     alice: Person
     agent: Agent
@@ -68,12 +68,12 @@ class World:
         )
 
     def url(self, operation: Described) -> str:
-        """The path, with the query parameters that are required."""
+        """Return the path with the required query parameters."""
         query = [f"{name}={self.value(name, {})}" for name, it in operation.query.items() if it.get("required")]
         return self.path(operation.path) + ("?" + "&".join(query) if query else "")
 
     def body(self, operation: Described) -> dict[str, Any]:
-        """A body that the endpoint accepts, with every field that it knows."""
+        """Return a body that the endpoint accepts, with every field that it knows."""
         body = {name: self.value(name, schema) for name, schema in operation.fields.items()}
         if operation.path == "/api/v2/templates":
             del body["tenant_id"]  # a tenant's has no id of the sender's choice
@@ -115,20 +115,20 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def first_world(module_transaction: None) -> World:
+def module_data(module_transaction: None) -> Data:
     alice = register("alice")
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
-    return World(alice, agent, make_key(agent), template)
+    return Data(alice, agent, make_key(agent), template)
 
 
 @pytest.fixture
-def world(first_world: World, db: None) -> World:
-    return deepcopy(first_world)
+def data(module_data: Data, db: None) -> Data:
+    return deepcopy(module_data)
 
 
 def problem(response: Any, *, enveloped: bool) -> dict[str, Any]:
-    """The error of an answer, whose shape must be right to the last key: its `code` and `errors`."""
+    """Return the `code` and `errors` of an error, whose shape must be exact."""
     text = response.content.decode()
     for leak in ("Traceback", "SELECT ", "INSERT ", "sqlite", "MySQL", "django", 'File "'):
         assert leak not in text
@@ -148,15 +148,15 @@ def problem(response: Any, *, enveloped: bool) -> dict[str, Any]:
 
 
 def is_enveloped(route: Route) -> bool:
-    """Whether the errors of a route come in v2's envelope."""
+    """Return whether the errors of a route have v2's envelope."""
     shapes = {str(operation): operation.is_enveloped for operation in OPERATIONS}
     return shapes.get(str(route), False)
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=str)
 class TestBodies:
-    def test_every_field_refuses_what_it_is_not(self, operation: Described, world: World) -> None:
-        client, url, good = world.client(operation.surface), world.url(operation), world.body(operation)
+    def test_field_of_a_wrong_type_is_rejected(self, operation: Described, data: Data) -> None:
+        client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         for name, schema in operation.fields.items():
             for value in hostile.wrong_values(schema, required=name in operation.required):
@@ -168,8 +168,8 @@ class TestBodies:
                 assert any(key.split(".")[0] == name for key in found["errors"] or {name: []}), (case, found)
         assert not changed_tables(before, tables())
 
-    def test_every_required_field_is_missed(self, operation: Described, world: World) -> None:
-        client, url, good = world.client(operation.surface), world.url(operation), world.body(operation)
+    def test_missing_required_field_is_rejected(self, operation: Described, data: Data) -> None:
+        client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         for name in operation.required:
             response = client.send(operation.method, url, {key: good[key] for key in good if key != name})
@@ -177,8 +177,8 @@ class TestBodies:
             assert name in problem(response, enveloped=operation.is_enveloped)["errors"]
         assert not changed_tables(before, tables())
 
-    def test_what_is_not_a_json_object_is_refused(self, operation: Described, world: World) -> None:
-        client, url = world.client(operation.surface), world.url(operation)
+    def test_body_that_is_no_json_object_is_rejected(self, operation: Described, data: Data) -> None:
+        client, url = data.client(operation.surface), data.url(operation)
         before = tables()
         for title, body in hostile.BODIES.items():
             response = client.generic(operation.method, url, body, JSON)
@@ -186,9 +186,9 @@ class TestBodies:
             assert problem(response, enveloped=operation.is_enveloped)["errors"], title
         assert not changed_tables(before, tables())
 
-    def test_another_media_type_is_refused(self, operation: Described, world: World) -> None:
-        client, url = world.client(operation.surface), world.url(operation)
-        good = json.dumps(world.body(operation)).encode()
+    def test_other_media_type_is_rejected(self, operation: Described, data: Data) -> None:
+        client, url = data.client(operation.surface), data.url(operation)
+        good = json.dumps(data.body(operation)).encode()
         before = tables()
         forms = () if "login" in operation.path else hostile.FORM_TYPES
         for content_type in (*hostile.CONTENT_TYPES, *forms):
@@ -197,18 +197,18 @@ class TestBodies:
             assert problem(response, enveloped=operation.is_enveloped)["code"] == "UNSUPPORTED_MEDIA_TYPE"
         assert not changed_tables(before, tables())
 
-    def test_a_body_past_one_mebibyte_is_refused(self, operation: Described, world: World) -> None:
-        client, url, good = world.client(operation.surface), world.url(operation), world.body(operation)
+    def test_body_over_one_mebibyte_is_rejected(self, operation: Described, data: Data) -> None:
+        client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         response = client.send(operation.method, url, {**good, "unknown": hostile.TOO_LONG})
         assert response.status_code == 413
         assert problem(response, enveloped=operation.is_enveloped)["code"] == "PAYLOAD_TOO_LARGE"
         assert not changed_tables(before, tables())
 
-    def test_a_whole_body_is_accepted_and_its_text_comes_back(self, operation: Described, world: World) -> None:
-        """Which also shows that each refusal above was for the one thing that was wrong."""
-        good = world.body(operation)
-        response = world.client(operation.surface).send(operation.method, world.url(operation), good)
+    def test_valid_body_is_accepted_and_its_text_is_returned(self, operation: Described, data: Data) -> None:
+        """This shows also that each error above was for the one wrong value."""
+        good = data.body(operation)
+        response = data.client(operation.surface).send(operation.method, data.url(operation), good)
         assert response.status_code in (200, 204), response.content
         answer = response.json() if response.content else {}
         shown = answer.get("data", answer)
@@ -216,12 +216,12 @@ class TestBodies:
             if name not in ("expires_at", "timestamp", "api_key", "refresh_token", "items"):
                 assert shown[name] == good[name], name
 
-    def test_text_of_full_length_is_accepted(self, operation: Described, world: World) -> None:
-        """Counted in characters, and stored whole on every database."""
-        good = world.body(operation)
+    def test_text_of_full_length_is_accepted(self, operation: Described, data: Data) -> None:
+        """The length is counted in characters, and every database stores them all."""
+        good = data.body(operation)
         lengths = {name: schema["maxLength"] for name, schema in operation.fields.items() if "maxLength" in schema}
         longest = {name: "🤖" * length for name, length in lengths.items() if good.get(name) == "text 🤖"}
-        response = world.client(operation.surface).send(operation.method, world.url(operation), {**good, **longest})
+        response = data.client(operation.surface).send(operation.method, data.url(operation), {**good, **longest})
         assert response.status_code in (200, 204), response.content
         answer = response.json() if response.content else {}
         shown = answer.get("data", answer)
@@ -232,9 +232,9 @@ class TestBodies:
 
 @pytest.mark.parametrize("operation", WITH_QUERY, ids=str)
 class TestQueries:
-    def test_every_parameter_refuses_what_it_is_not(self, operation: Described, world: World) -> None:
-        client, url = world.client(operation.surface), world.url(operation)
-        good = world.body(operation) if operation.has_body else None
+    def test_invalid_query_parameter_is_rejected(self, operation: Described, data: Data) -> None:
+        client, url = data.client(operation.surface), data.url(operation)
+        good = data.body(operation) if operation.has_body else None
         before = tables()
         for name, parameter in operation.query.items():
             for value in hostile.wrong_parameters(parameter["schema"]):
@@ -245,9 +245,9 @@ class TestQueries:
                 assert list(problem(response, enveloped=operation.is_enveloped)["errors"]) == [name], case
         assert not changed_tables(before, tables())
 
-    def test_a_query_of_garbage_harms_nothing(self, operation: Described, world: World) -> None:
-        client, path = world.client(operation.surface), world.path(operation.path)
-        good = world.body(operation) if operation.has_body else None
+    def test_garbage_in_the_query_causes_no_fault(self, operation: Described, data: Data) -> None:
+        client, path = data.client(operation.surface), data.path(operation.path)
+        good = data.body(operation) if operation.has_body else None
         names = "".join(f"&{name}=%ff%fe" for name in operation.query)
         for query in ("%", "&&&=", "=", "%00=%00", "%ff=%ff", "a" * 50_000, "a&" * 5000, "page[]=1", names):
             response = client.send(operation.method, f"{path}?{query}", good)
@@ -255,27 +255,27 @@ class TestQueries:
             if response.status_code >= 400:
                 problem(response, enveloped=operation.is_enveloped)
 
-    def test_a_far_page_is_empty(self, operation: Described, world: World) -> None:
+    def test_page_after_the_last_is_empty(self, operation: Described, data: Data) -> None:
         far = {"page": 2**31 - 1, "skip": 2**31 - 1}
         sent = [f"{name}={value}" for name, value in far.items() if name in operation.query]
         for parameter in sent:
-            url = world.url(operation)
-            response = world.client(operation.surface).get(f"{url}{'&' if '?' in url else '?'}{parameter}")
+            url = data.url(operation)
+            response = data.client(operation.surface).get(f"{url}{'&' if '?' in url else '?'}{parameter}")
             assert response.status_code == 200
             found = response.json()
             assert (found if isinstance(found, list) else found["data"]["items"]) == []
 
 
 @pytest.mark.parametrize("route", WITH_PARAMETERS, ids=str)
-def test_a_path_of_garbage_is_not_found(route: Route, world: World) -> None:
+def test_garbage_in_the_path_gets_404(route: Route, data: Data) -> None:
     surface = next(surface for surface in SURFACES if surface.name == route.surface)
-    client = world.client(surface)
+    client = data.client(surface)
     operation = next(each for each in OPERATIONS if str(each) == str(route))
-    good = world.body(operation) if operation.has_body else None
+    good = data.body(operation) if operation.has_body else None
     before = tables()
     for name in ("tenant_id", "agent_id", "key_id", "template_id", "number"):
         for title, segment in hostile.SEGMENTS.items():
-            path = world.path(route.path.replace(f"{{{name}}}", segment))
+            path = data.path(route.path.replace(f"{{{name}}}", segment))
             if f"{{{name}}}" in route.path:
                 response = client.send(route.method, path, good)
                 assert response.status_code == 404, f"{title}: {response.status_code} {response.content!r:.300}"
@@ -285,14 +285,14 @@ def test_a_path_of_garbage_is_not_found(route: Route, world: World) -> None:
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 class TestMethods:
-    def test_a_wrong_method_is_refused_and_the_right_ones_named(self, surface: Surface, world: World) -> None:
-        client = world.client(surface)
+    def test_wrong_method_gets_405_with_the_allowed_ones(self, surface: Surface, data: Data) -> None:
+        client = data.client(surface)
         before = tables()
         for template, allowed in methods_of(surface).items():
             there = {*allowed, *(["HEAD"] if "GET" in allowed else [])}
             known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW"}
             for method in sorted(known - there):
-                response = client.send(method, world.path(template))
+                response = client.send(method, data.path(template))
                 assert response.status_code == 405, f"{method} {template}: {response.status_code}"
                 assert set(response["Allow"].split(", ")) - {"HEAD"} == set(allowed), f"{method} {template}"
                 if method != "HEAD":
@@ -300,15 +300,15 @@ class TestMethods:
                     assert problem(response, enveloped=is_enveloped(route))["code"] == "METHOD_NOT_ALLOWED"
         assert not changed_tables(before, tables())
 
-    def test_an_unknown_path_is_not_found(self, surface: Surface, world: World) -> None:
-        client = world.client(surface)
+    def test_unknown_path_gets_404(self, surface: Surface, data: Data) -> None:
+        client = data.client(surface)
         for path in ("/x", "/api", "/api/", "/api/v1", "/api/v3/tenants", "/%00", "/%ff", "/..", "/x" * 5000):
             response = client.send("GET", path)
             assert response.status_code == 404, path
             problem(response, enveloped=surface == INTERNAL)
 
-    def test_garbage_in_other_headers_harms_nothing(self, surface: Surface, world: World) -> None:
-        client = world.client(surface)
+    def test_garbage_in_headers_causes_no_fault(self, surface: Surface, data: Data) -> None:
+        client = data.client(surface)
         garbage = ("", "\x00", "\xff", "http://[", "null", "x" * 20_000, "%00", "-1", "🤖".encode().decode("latin-1"))
         names = ("ORIGIN", "HOST", "ACCEPT", "ACCEPT_LANGUAGE", "ACCEPT_ENCODING", "COOKIE", "REFERER", "X_REQUEST_ID")
         others = ("X_FORWARDED_FOR", "X_FORWARDED_PROTO", "IF_MATCH", "IF_NONE_MATCH", "RANGE", "TRANSFER_ENCODING")
@@ -317,22 +317,20 @@ class TestMethods:
                 response = client.send("GET", "/health", **{f"HTTP_{name}": value})
                 assert response.status_code in (200, 403), f"{name}: {value:.60}: {response.content!r:.300}"
         for length in ("", "x", "-1", "1e3", "\xff"):
-            response = client.generic(
-                "POST", world.path("/api/v1/plugins/settings"), b"{}", JSON, CONTENT_LENGTH=length
-            )
+            response = client.generic("POST", data.path("/api/v1/plugins/settings"), b"{}", JSON, CONTENT_LENGTH=length)
             assert response.status_code == 400, length
 
 
 class TestTokens:
     @pytest.mark.parametrize("title", hostile.AUTHORIZATIONS)
-    def test_a_bad_authorization_is_refused_everywhere(self, title: str, world: World) -> None:
+    def test_malformed_authorization_gets_401(self, title: str, data: Data) -> None:
         client = SurfaceClient(PUBLIC)
         before = tables()
         for route in routes(PUBLIC):
             operation = next((each for each in OPERATIONS if str(each) == str(route)), None)
             if operation is not None and "security" in operation.operation:
                 response = client.send(
-                    route.method, world.path(route.path), {}, HTTP_AUTHORIZATION=hostile.AUTHORIZATIONS[title]
+                    route.method, data.path(route.path), {}, HTTP_AUTHORIZATION=hostile.AUTHORIZATIONS[title]
                 )
                 assert response.status_code == 401, f"{route}: {response.content!r:.300}"
                 assert response["WWW-Authenticate"] == "Bearer"
@@ -341,7 +339,7 @@ class TestTokens:
 
     @pytest.mark.parametrize("title", hostile.AUTHORIZATIONS)
     @pytest.mark.parametrize("path", ["/api/v1/auth/refresh", "/api/v1/auth/logout"])
-    def test_a_bad_refresh_token_is_refused(self, path: str, title: str, world: World) -> None:
+    def test_malformed_refresh_token_is_rejected(self, path: str, title: str, data: Data) -> None:
         token = hostile.AUTHORIZATIONS[title].removeprefix("Bearer ")[:4096]
         response = SurfaceClient(PUBLIC).send("POST", path, {"refresh_token": token})
         assert response.status_code in (400, 401), response.content
@@ -354,7 +352,7 @@ class TestForms:
         [b"", b"&", b"=", b"%", b"username=%00&password=x", b"username=%ff&password=%ff", b"x=1&" * 5000, b"\xff" * 99],
         ids=lambda form: form[:20].decode("latin-1"),
     )
-    def test_a_bad_form_is_refused_at_login(self, form: bytes, world: World) -> None:
+    def test_malformed_form_is_rejected_at_login(self, form: bytes, data: Data) -> None:
         content_type = "application/x-www-form-urlencoded"
         response = SurfaceClient(PUBLIC).generic("POST", "/api/v1/auth/login", form, content_type)
         assert response.status_code == 400, response.content
@@ -362,53 +360,53 @@ class TestForms:
 
 
 class TestConfigs:
-    """The deepest and largest of what may be stored (docs/contract.md sections 2 and 13)."""
+    """The deepest and largest configs that may be stored (docs/contract.md sections 2 and 13)."""
 
     @staticmethod
-    def places(world: World) -> list[tuple[SurfaceClient, str, str, str | None]]:
-        """Where a config is sent: client, method, path, and the member of the body that holds it."""
-        public, internal = world.client(PUBLIC), world.client(INTERNAL)
+    def places(data: Data) -> list[tuple[SurfaceClient, str, str, str | None]]:
+        """Return the ways to send a config: client, method, path, and the member of the body that holds it."""
+        public, internal = data.client(PUBLIC), data.client(INTERNAL)
         return [
-            (internal, "PUT", f"/api/v2/agents/{world.agent.id}/config", None),
-            (internal, "PUT", f"/api/v2/agents/{world.agent.id}", "config"),
-            (public, "PUT", f"/api/v1/agents/{world.agent.id}", "config"),
-            (public, "PATCH", f"/api/v1/agents/{world.agent.id}", "config"),
-            (public, "PUT", f"/api/v1/agents/{world.agent.id}/config", None),
+            (internal, "PUT", f"/api/v2/agents/{data.agent.id}/config", None),
+            (internal, "PUT", f"/api/v2/agents/{data.agent.id}", "config"),
+            (public, "PUT", f"/api/v1/agents/{data.agent.id}", "config"),
+            (public, "PATCH", f"/api/v1/agents/{data.agent.id}", "config"),
+            (public, "PUT", f"/api/v1/agents/{data.agent.id}/config", None),
         ]
 
     @pytest.mark.parametrize("kind", ["object", "list"])
-    def test_28_levels_are_stored_and_read_back_unchanged(self, kind: str, world: World) -> None:
+    def test_28_levels_are_stored_and_read_back_unchanged(self, kind: str, data: Data) -> None:
         deepest = {f"{kind}s": json.loads(hostile.nested(27, kind)), "text 🤖": ["\x7f", "\u2028", 0.1, -(2**63)]}
-        for client, method, path, inside in self.places(world):
+        for client, method, path, inside in self.places(data):
             before = {**deepest, "sent": f"{method} {path}"}
             response = client.send(method, path, before if inside is None else {inside: before})
             assert response.status_code == 200, response.content
-            read = world.client(INTERNAL).get(f"/api/v2/agents/{world.agent.id}/config").json()["data"]
+            read = data.client(INTERNAL).get(f"/api/v2/agents/{data.agent.id}/config").json()["data"]
             assert json.dumps(read) == json.dumps(before)
-            assert world.client(PUBLIC).get(f"/api/v1/agents/{world.agent.id}").json()["config"] == before
+            assert data.client(PUBLIC).get(f"/api/v1/agents/{data.agent.id}").json()["config"] == before
 
     @pytest.mark.parametrize("kind", ["object", "list"])
-    def test_29_levels_are_refused(self, kind: str, world: World) -> None:
+    def test_29_levels_are_rejected(self, kind: str, data: Data) -> None:
         too_deep = {"any": json.loads(hostile.nested(28, kind))}
         before = tables()
-        for client, method, path, inside in self.places(world):
+        for client, method, path, inside in self.places(data):
             response = client.send(method, path, too_deep if inside is None else {inside: too_deep})
             assert response.status_code == 400, f"{method} {path}"
             found = problem(response, enveloped="v2" in path)
             assert "28" in json.dumps(found["errors"], ensure_ascii=False)
         assert not changed_tables(before, tables())
 
-    def test_a_config_past_256_kib_is_refused(self, world: World) -> None:
+    def test_config_over_256_kib_is_rejected(self, data: Data) -> None:
         before = tables()
-        for client, method, path, inside in self.places(world):
+        for client, method, path, inside in self.places(data):
             too_large = {"any": "é" * (128 * 1024)}
             response = client.send(method, path, too_large if inside is None else {inside: too_large})
             assert response.status_code == 400, f"{method} {path}"
             assert problem(response, enveloped="v2" in path)["code"] == "AGENT_004"
         assert not changed_tables(before, tables())
 
-    def test_no_config_grows_past_256_kib_by_merging(self, world: World) -> None:
-        client, method, path, _inside = self.places(world)[0]
+    def test_merged_config_over_256_kib_is_rejected(self, data: Data) -> None:
+        client, method, path, _inside = self.places(data)[0]
         assert client.send(method, path, {"one": "x" * 200_000}).status_code == 200
         before = tables()
         response = client.send(method, path, {"two": "x" * 100_000})
@@ -429,7 +427,7 @@ class TestConfigs:
         ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
     ],
 )
-def test_times_at_the_edge_are_read_exactly(sent: str, stored: str, world: World) -> None:
-    client, path = world.client(INTERNAL), f"/api/v2/api-keys/{world.key.key.id}"
+def test_times_at_the_limits_are_stored_exactly(sent: str, stored: str, data: Data) -> None:
+    client, path = data.client(INTERNAL), f"/api/v2/api-keys/{data.key.key.id}"
     assert client.send("PUT", path, {"expires_at": sent}).status_code == 200
     assert client.get(path).json()["data"]["expires_at"] == stored

@@ -1,4 +1,4 @@
-"""Bad input that only a socket can show: what the HTTP parser sees, and what comes before any handler."""
+"""Malformed requests that only a socket can send: the HTTP parser's errors, and those before any handler."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNFINISHED = b"unfinished"  # after which the client says that nothing more will
 
 
 def post(path: str, *headers: str, body: bytes = BODY, length: bool = True) -> bytes:
-    """A POST request as it goes over the wire."""
+    """Return a POST request as bytes."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
     if length:
         lines.append(f"Content-Length: {len(body)}")
@@ -29,14 +29,14 @@ def post(path: str, *headers: str, body: bytes = BODY, length: bool = True) -> b
 
 
 def get(target: str, *headers: str, method: str = "GET") -> bytes:
-    """A request without a body."""
+    """Return a request without a body as bytes."""
     return "\r\n".join(
         [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]
     ).encode("latin-1")
 
 
 def ask(server: MaimServer, surface: str, request: bytes) -> tuple[int, bytes]:
-    """The status (or CLOSED) and body of the answer to raw bytes."""
+    """Return the status (or CLOSED) and the body of the response to raw bytes."""
     port = server.public_port if surface == "public" else server.internal_port
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         answer = HTTPResponse(connection)
@@ -55,7 +55,7 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 def requests(path: str) -> dict[str, tuple[bytes, set[int]]]:
-    """What is sent, and the statuses that are right for it."""
+    """Return requests and the statuses that are right for them."""
     answered = {200, 400}  # login with a wrong password, or a verdict on a malformed key
     many = "&".join(["a"] * 2000)
     return {
@@ -129,7 +129,7 @@ def requests(path: str) -> dict[str, tuple[bytes, set[int]]]:
 
 @pytest.mark.parametrize("surface", ["public", "internal"])
 @pytest.mark.parametrize("title", requests(""))
-def test_raw_bytes_are_answered_or_hung_up_on(server: MaimServer, surface: str, title: str) -> None:
+def test_malformed_request_gets_an_error_or_a_closed_connection(server: MaimServer, surface: str, title: str) -> None:
     request, right = requests(PATH[surface])[title]
 
     status, body = ask(server, surface, request)
@@ -142,6 +142,6 @@ def test_raw_bytes_are_answered_or_hung_up_on(server: MaimServer, surface: str, 
     assert ask(server, surface, get("/health"))[0] == 200
 
 
-def test_none_of_it_was_a_fault(server: MaimServer) -> None:
-    """The log shows no traceback of whatever came before."""
+def test_log_has_no_traceback(server: MaimServer) -> None:
+    """The log has no traceback of any request above."""
     assert "Traceback" not in server.log

@@ -19,8 +19,8 @@ MAY_WAIT = {200, 503}  # 503 says when to try again
 _numbers = itertools.count(1)
 
 
-class Doors:
-    """One agent, behind both surfaces of two servers on one database."""
+class SharedAgent:
+    """One agent on both surfaces of two servers with one database."""
 
     def __init__(self, servers: Sequence[MaimServer], stack: ExitStack) -> None:
         self.v2 = [stack.enter_context(maim.client("internal")) for maim in servers]
@@ -34,14 +34,14 @@ class Doors:
         self.agent_id, self.tenant_id = made["id"], made["tenant_id"]
 
     def all(self, path: str) -> Iterator[tuple[httpx.Client, str]]:
-        """The doors in turn, each with where a path of the agent is behind it."""
+        """Yield each client in turn with the URL of a path of the agent."""
         v1, v2 = f"/api/v1/agents/{self.agent_id}{path}", f"/api/v2/agents/{self.agent_id}{path}"
         return itertools.cycle([(self.v1[0], v1), (self.v2[0], v2), (self.v2[1], v2), (self.v1[1], v1)])
 
     def puts(self, configs: Sequence[Any], **headers: str) -> list[Send]:
-        """A write of each config, each through the next door."""
-        doors = self.all("/config")
-        return [_put(*next(doors), config, headers) for config in configs]
+        """Return a write of each config, each through the next client."""
+        targets = self.all("/config")
+        return [_put(*next(targets), config, headers) for config in configs]
 
     def get(self, path: str) -> Any:
         answer = self.v2[0].get(f"/api/v2/agents/{self.agent_id}/config{path}")
@@ -66,9 +66,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServe
 
 
 @pytest.fixture
-def doors(servers: list[MaimServer]) -> Iterator[Doors]:
+def shared_agent(servers: list[MaimServer]) -> Iterator[SharedAgent]:
     with ExitStack() as stack:
-        yield Doors(servers, stack)
+        yield SharedAgent(servers, stack)
 
 
 def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
@@ -78,16 +78,16 @@ def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response
     return [answer for answer in answers if answer.status_code == 200]
 
 
-def test_each_of_50_writers_leaves_its_key_and_one_version(doors: Doors) -> None:
+def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
-    answers = at_once(doors.puts(configs))
+    answers = at_once(shared_agent.puts(configs))
 
     done = made(answers)
     kept = [config for config, answer in zip(configs, answers, strict=True) if answer.status_code == 200]
     assert len(done) > WRITERS / 2
-    assert doors.get("") == {key: value for config in kept for key, value in config.items()}
-    versions = doors.versions()
+    assert shared_agent.get("") == {key: value for config in kept for key, value in config.items()}
+    versions = shared_agent.versions()
     assert [row["version"] for row in versions] == list(range(1, len(done) + 2))
     assert sorted(int(answer.headers["ETag"].strip('"')) for answer in done) == list(range(2, len(done) + 2))
     for before, after in itertools.pairwise(versions):
@@ -95,37 +95,41 @@ def test_each_of_50_writers_leaves_its_key_and_one_version(doors: Doors) -> None
         assert after["config"] == {**before["config"], change["path"][1:]: change["value"]}
 
 
-def test_of_50_that_name_the_same_version_one_wins(doors: Doors) -> None:
+def test_of_50_that_name_the_same_version_one_wins(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
-    answers = at_once(doors.puts(configs, **{"If-Match": '"1"'}))
+    answers = at_once(shared_agent.puts(configs, **{"If-Match": '"1"'}))
 
     (winner,) = made(answers, 412)
     assert statuses(answers)[412] > WRITERS / 2
-    assert doors.get("") == configs[answers.index(winner)]
-    assert [row["version"] for row in doors.versions()] == [1, 2]
+    assert shared_agent.get("") == configs[answers.index(winner)]
+    assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
 @pytest.mark.parametrize("kind", ["tenants", "agents", "api-keys", "templates"])
-def test_of_20_that_name_the_same_revision_one_wins(doors: Doors, kind: str) -> None:
-    of_tenant = {"tenant_id": doors.tenant_id, "name": "contested"}
-    key = doors.v2[0].post("/api/v2/api-keys", json={**of_tenant, "agent_id": doors.agent_id}).json()["data"]
-    template = doors.v2[0].post("/api/v2/templates", json=of_tenant).json()["data"]
-    ids = {"tenants": doors.tenant_id, "agents": doors.agent_id, "api-keys": key["api_key_id"]}
+def test_of_20_that_name_the_same_revision_one_wins(shared_agent: SharedAgent, kind: str) -> None:
+    of_tenant = {"tenant_id": shared_agent.tenant_id, "name": "contested"}
+    key = (
+        shared_agent.v2[0]
+        .post("/api/v2/api-keys", json={**of_tenant, "agent_id": shared_agent.agent_id})
+        .json()["data"]
+    )
+    template = shared_agent.v2[0].post("/api/v2/templates", json=of_tenant).json()["data"]
+    ids = {"tenants": shared_agent.tenant_id, "agents": shared_agent.agent_id, "api-keys": key["api_key_id"]}
     url = f"/api/v2/{kind}/{ids.get(kind, template['id'])}"
-    before = doors.v2[0].get(url)
+    before = shared_agent.v2[0].get(url)
     seen = {"If-Match": before.headers["ETag"]}
 
-    clients = itertools.cycle(doors.v2)
+    clients = itertools.cycle(shared_agent.v2)
     answers = at_once([_put(next(clients), url, {"description": f"writer {n}"}, seen) for n in range(20)])
 
     (winner,) = made(answers, 412)
-    after = doors.v2[0].get(url).json()["data"]
+    after = shared_agent.v2[0].get(url).json()["data"]
     assert after["description"] == f"writer {answers.index(winner)}"
     assert after["revision"] == before.json()["data"]["revision"] + 1
 
 
-def test_who_reads_again_after_412_loses_nothing(doors: Doors) -> None:
+def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> None:
     """Ten count up one number, each five times."""
 
     def count_up(client: httpx.Client, url: str) -> Callable[[], httpx.Response]:
@@ -144,26 +148,26 @@ def test_who_reads_again_after_412_loses_nothing(doors: Doors) -> None:
 
         return five_times
 
-    at_once([count_up(*door) for door in itertools.islice(doors.all("/config"), 10)])
+    at_once([count_up(*target) for target in itertools.islice(shared_agent.all("/config"), 10)])
 
-    assert doors.get("") == {"n": 50}
-    assert [row["config"].get("n", 0) for row in doors.versions()] == list(range(51))
+    assert shared_agent.get("") == {"n": 50}
+    assert [row["config"].get("n", 0) for row in shared_agent.versions()] == list(range(51))
 
 
-def test_equal_writes_are_one_version(doors: Doors) -> None:
-    answers = at_once(doors.puts([{"a": 1}] * WRITERS))
+def test_equal_writes_are_one_version(shared_agent: SharedAgent) -> None:
+    answers = at_once(shared_agent.puts([{"a": 1}] * WRITERS))
 
     assert {answer.headers["ETag"] for answer in made(answers)} == {'"2"'}
-    assert [row["version"] for row in doors.versions()] == [1, 2]
+    assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
-def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(doors: Doors) -> None:
-    v2 = doors.v2
-    body = {"name": "theirs", "tenant_id": doors.tenant_id, "config": {"layer": 0}}
+def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(shared_agent: SharedAgent) -> None:
+    v2 = shared_agent.v2
+    body = {"name": "theirs", "tenant_id": shared_agent.tenant_id, "config": {"layer": 0}}
     template = v2[0].post("/api/v2/templates", json=body).json()["data"]["id"]
-    at_once(doors.puts([{"template": 1}]))
-    agent, tenant = f"/api/v2/agents/{doors.agent_id}", f"/api/v2/tenants/{doors.tenant_id}"
-    sends = doors.puts([{f"key {number}": number} for number in range(15)])
+    at_once(shared_agent.puts([{"template": 1}]))
+    agent, tenant = f"/api/v2/agents/{shared_agent.agent_id}", f"/api/v2/tenants/{shared_agent.tenant_id}"
+    sends = shared_agent.puts([{f"key {number}": number} for number in range(15)])
     for number in range(8):
         client, other = v2[number % 2], v2[(number + 1) % 2]
         defaults = {"tenant_config": {"agent_defaults": {"tenant": number}}}
@@ -178,10 +182,10 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(doors
     answers = at_once(sends)
 
     assert len(made(answers)) > len(sends) / 2
-    versions = doors.versions()
+    versions = shared_agent.versions()
     assert [row["version"] for row in versions] == list(range(1, len(versions) + 1))
-    assert doors.get("") == versions[-1]["config"]
-    effective = doors.get("/effective")
+    assert shared_agent.get("") == versions[-1]["config"]
+    effective = shared_agent.get("/effective")
     assert effective["version"] == len(versions)
     assert effective["config"] == {**effective["config"], **versions[-1]["config"]}
 

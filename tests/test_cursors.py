@@ -1,4 +1,4 @@
-"""Lists read with `after` meet each object that exists throughout once, whatever is created and deleted meanwhile."""
+"""Lists read by cursor return every object that exists throughout once, whatever is created and deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_list(route: Route, operation: dict[str, Any]) -> bool:
-    """Return whether it answers a list, bare or as `items`."""
+    """Return whether an operation returns a list, bare or as `items`."""
     content = operation["responses"].get("200", {}).get("content", {}).get("application/json")
     if route.method != "GET" or content is None:
         return False
@@ -64,8 +64,8 @@ LISTS = sorted(route for route, operation in operations().items() if _is_list(ro
 
 
 @dataclass
-class Scene:
-    """Alice's tenant and an agent in it, and what the tests make and unmake beside each other."""
+class Data:
+    """Alice's tenant with an agent, and the objects that the tests create and delete."""
 
     alice: Person
     agent: Agent
@@ -73,67 +73,67 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """Another one each time, no two of which are in the order of their making."""
+        """Return a new name each time. They do not sort in the order of their creation."""
         return f"{random.Random(next(self.numbers)).getrandbits(64):x} 天气"
 
     def client(self, route: Route) -> SurfaceClient:
         return SurfaceClient(INTERNAL) if route.surface == "internal" else self.alice.client
 
 
-def _tenant(scene: Scene) -> Any:
-    actor = scene.alice.actor
-    return tenants.create_tenant(actor=actor, tenant_name=scene.name, tenant_type="enterprise").id
+def _tenant(data: Data) -> Any:
+    actor = data.alice.actor
+    return tenants.create_tenant(actor=actor, tenant_name=data.name, tenant_type="enterprise").id
 
 
-def _agent(scene: Scene) -> Any:
-    return make_agent(scene.alice.tenant, scene.name).id
+def _agent(data: Data) -> Any:
+    return make_agent(data.alice.tenant, data.name).id
 
 
-def _live_agent(scene: Scene) -> Any:
-    agent = make_agent(scene.alice.tenant, scene.name)
+def _live_agent(data: Data) -> Any:
+    agent = make_agent(data.alice.tenant, data.name)
     services.record_activity(tenant_id=agent.tenant_id, agent_id=agent.id, ttl_seconds=60)
     return agent.id
 
 
-def _key(scene: Scene) -> Any:
-    return make_key(scene.agent, scene.name).key.id
+def _key(data: Data) -> Any:
+    return make_key(data.agent, data.name).key.id
 
 
-def _template(scene: Scene) -> Any:
+def _template(data: Data) -> Any:
     # Ids of people's choice, in every script.
-    name = scene.name
+    name = data.name
     return templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name).id
 
 
-def _version(scene: Scene) -> Any:
-    changes: AgentChanges = {"config": {"name": scene.name}}
-    return services.update_agent(actor=OPERATOR, agent=scene.agent, changes=changes).config_version
+def _version(data: Data) -> Any:
+    changes: AgentChanges = {"config": {"name": data.name}}
+    return services.update_agent(actor=OPERATOR, agent=data.agent, changes=changes).config_version
 
 
-def _plugin(scene: Scene) -> Any:
-    agent = random.Random(next(scene.numbers)).choice([scene.agent, None])
+def _plugin(data: Data) -> Any:
+    agent = random.Random(next(data.numbers)).choice([data.agent, None])
     setting = plugins.set_plugin(
-        actor=OPERATOR, tenant=scene.alice.tenant, agent=agent, plugin_name=scene.name, enabled=True, config={}
+        actor=OPERATOR, tenant=data.alice.tenant, agent=agent, plugin_name=data.name, enabled=True, config={}
     )
     return setting.public_id
 
 
-def _delete_plugin(scene: Scene, public_id: str) -> None:
-    rows = PluginSetting.objects.in_tenants([scene.alice.tenant.id])
+def _delete_plugin(data: Data, public_id: str) -> None:
+    rows = PluginSetting.objects.in_tenants([data.alice.tenant.id])
     next(row for row in rows if row.public_id == public_id).delete()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How to make one of a kind, what to call it in a list, and how to delete it."""
+    """A kind of objects: how to create one, its name in a list, and how to delete it."""
 
-    make: Callable[[Scene], Any]
+    make: Callable[[Data], Any]
     id: str
-    delete: Callable[[Scene, Any], object]
+    delete: Callable[[Data, Any], object]
     query: str = ""
 
 
-def _deleted(model: Any, column: str, _scene: Scene, value: Any) -> None:
+def _deleted(model: Any, column: str, _scene: Data, value: Any) -> None:
     getattr(model, "unscoped", model.objects).filter(**{column: value}).delete()
 
 
@@ -163,16 +163,16 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def scene(module_transaction: None) -> Scene:
+def data(module_transaction: None) -> Data:
     alice = register("alice")
-    return Scene(alice, make_agent(alice.tenant, "first 天气"))
+    return Data(alice, make_agent(alice.tenant, "first 天气"))
 
 
 @dataclass
 class Walk:
-    """Somebody who reads a list part by part."""
+    """A client that reads a list part by part."""
 
-    scene: Scene
+    data: Data
     route: Route
     size: int = 3
     after: str | None = ""
@@ -183,14 +183,14 @@ class Walk:
         return KINDS[str(self.route)]
 
     def get(self, **query: Any) -> Any:
-        """The answer to one request."""
-        path = fill(self.route.path, agent_id=self.scene.agent.id)
-        filters = fill(self.kind.query, tenant_id=self.scene.alice.tenant.id, agent_id=self.scene.agent.id)
+        """Return the response to one request."""
+        path = fill(self.route.path, agent_id=self.data.agent.id)
+        filters = fill(self.kind.query, tenant_id=self.data.alice.tenant.id, agent_id=self.data.agent.id)
         sent = {name: values[0] for name, values in parse_qs(filters).items()} | query
-        return self.scene.client(self.route).get(path, sent)
+        return self.data.client(self.route).get(path, sent)
 
     def part(self) -> list[Any]:
-        """The ids of the next part."""
+        """Return the ids of the next part."""
         # Every name that a list has for its size; the others are ignored.
         response = self.get(after=self.after, size=self.size, page_size=self.size, limit=self.size)
         assert response.status_code == 200, response.content
@@ -208,19 +208,19 @@ class Walk:
         return [row[self.kind.id] for row in rows]
 
     def rest(self) -> list[Any]:
-        """The ids of all parts from here on."""
+        """Return the ids of all parts from here on."""
         found: list[Any] = []
         while self.after is not None:
             found += self.part()
         return found
 
 
-def test_every_list_is_known_here() -> None:
+def test_all_lists_are_tested() -> None:
     assert set(map(str, LISTS)) == set(KINDS), "say above how to make and delete what a new list is of"
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_every_list_takes_after_and_says_so(route: Route) -> None:
+def test_every_list_documents_after(route: Route) -> None:
     operation = operations()[route]
 
     assert "after" in {parameter["name"] for parameter in operation["parameters"]}
@@ -229,11 +229,11 @@ def test_every_list_takes_after_and_says_so(route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_what_exists_throughout_is_met_once_whatever_is_created_and_deleted(route: Route, scene: Scene) -> None:
-    walk = Walk(scene, route)
+def test_object_that_exists_throughout_is_returned_once(route: Route, data: Data) -> None:
+    walk = Walk(data, route)
     kind, draw = walk.kind, random.Random(7)
-    throughout = [kind.make(scene) for _ in range(7)]
-    passing = [kind.make(scene) for _ in range(7)]
+    throughout = [kind.make(data) for _ in range(7)]
+    passing = [kind.make(data) for _ in range(7)]
     met: list[Any] = []
 
     while walk.after is not None:
@@ -241,9 +241,9 @@ def test_what_exists_throughout_is_met_once_whatever_is_created_and_deleted(rout
         # The one that the cursor names goes first of all, if it may.
         passing.sort(key=lambda each: each not in met[-1:])
         for each in (passing.pop(0), passing.pop(draw.randrange(len(passing)))):
-            kind.delete(scene, each)
+            kind.delete(data, each)
         if len(passing) < 4:
-            passing += [kind.make(scene) for _ in range(3)]
+            passing += [kind.make(data) for _ in range(3)]
         if len(met) > 60:
             break
 
@@ -252,11 +252,11 @@ def test_what_exists_throughout_is_met_once_whatever_is_created_and_deleted(rout
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_undisturbed_it_is_the_whole_list_in_the_order_of_ids(route: Route, scene: Scene) -> None:
+def test_unchanged_list_is_returned_whole_ordered_by_id(route: Route, data: Data) -> None:
     for _ in range(7):
-        Walk(scene, route).kind.make(scene)
-    walk = Walk(scene, route)
-    whole = Walk(scene, route, size=100)
+        Walk(data, route).kind.make(data)
+    walk = Walk(data, route)
+    whole = Walk(data, route, size=100)
 
     found = walk.rest()
 
@@ -267,29 +267,29 @@ def test_undisturbed_it_is_the_whole_list_in_the_order_of_ids(route: Route, scen
 
 
 def _order(public_id: str) -> str:
-    """By code points, and of plugins by the name: an agent's own is in the place of its tenant's."""
+    """Return the order by code points; of plugins by name, because an agent's own is in the place of its tenant's."""
     return public_id.split("_", 5)[-1] if public_id.startswith("ps_") else public_id
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_a_part_that_ends_the_list_has_no_next(route: Route, scene: Scene) -> None:
-    kind = Walk(scene, route).kind
+def test_last_part_has_no_next_cursor(route: Route, data: Data) -> None:
+    kind = Walk(data, route).kind
     for _ in range(4):
-        kind.make(scene)
-    whole = Walk(scene, route, size=100).rest()
+        kind.make(data)
+    whole = Walk(data, route, size=100).rest()
 
-    exact = Walk(scene, route, size=len(whole))
+    exact = Walk(data, route, size=len(whole))
     assert (exact.part(), exact.after) == (whole, None)
-    end = Walk(scene, route, after=str(whole[-1]))
+    end = Walk(data, route, after=str(whole[-1]))
     assert (end.part(), end.after, end.total) == ([], None, len(whole))
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_another_order_or_place_beside_after_is_refused(route: Route, scene: Scene) -> None:
+def test_order_or_offset_beside_after_is_rejected(route: Route, data: Data) -> None:
     taken = {parameter["name"] for parameter in operations()[route]["parameters"]}
 
     for name, value in (("page", 2), ("skip", 1), ("sort", "name"), ("sort", "-created_at")):
-        response = Walk(scene, route).get(after="", **{name: value})
+        response = Walk(data, route).get(after="", **{name: value})
         assert response.status_code == (400 if name in taken else 200), response.content
         if name in taken:
             body = response.json()
@@ -298,11 +298,11 @@ def test_another_order_or_place_beside_after_is_refused(route: Route, scene: Sce
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_without_after_no_cursor_is_given(route: Route, scene: Scene) -> None:
+def test_without_after_no_cursor_is_returned(route: Route, data: Data) -> None:
     for _ in range(2):
-        Walk(scene, route).kind.make(scene)
+        Walk(data, route).kind.make(data)
 
-    response = Walk(scene, route).get(size=1, page_size=1, limit=1)
+    response = Walk(data, route).get(size=1, page_size=1, limit=1)
 
     body = response.json()
     assert "X-Next-Cursor" not in response
@@ -312,17 +312,17 @@ def test_without_after_no_cursor_is_given(route: Route, scene: Scene) -> None:
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
 @pytest.mark.parametrize("after", ["x" * 300, "\x00"])
-def test_what_is_no_id_is_refused(route: Route, scene: Scene, after: str) -> None:
-    assert Walk(scene, route).get(after=after).status_code == 400
+def test_malformed_cursor_is_rejected(route: Route, data: Data, after: str) -> None:
+    assert Walk(data, route).get(after=after).status_code == 400
 
 
-def test_a_cursor_of_any_script_goes_into_the_header_as_a_url_has_it(scene: Scene) -> None:
+def test_cursor_in_the_header_is_percent_encoded(data: Data) -> None:
     route = Route("public", "/api/v1/templates", "GET")
     for name in ("a %41&b", "天气", "é"):
         templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name)
 
     cursors = []
-    walk = Walk(scene, route, size=1)
+    walk = Walk(data, route, size=1)
     while (response := walk.get(after=walk.after, limit=1)).get("X-Next-Cursor") is not None:
         cursors.append(response["X-Next-Cursor"])
         walk.after = unquote(cursors[-1])
@@ -330,21 +330,21 @@ def test_a_cursor_of_any_script_goes_into_the_header_as_a_url_has_it(scene: Scen
     assert cursors == [quote(name, safe="") for name in ("a %41&b", "é")]
 
 
-def test_an_agents_own_setting_that_takes_the_place_of_its_tenants_is_not_met_again(scene: Scene) -> None:
+def test_setting_that_replaces_a_returned_one_is_not_returned_again(data: Data) -> None:
     for name in ("a", "b", "c"):
         plugins.set_plugin(
-            actor=OPERATOR, tenant=scene.alice.tenant, agent=None, plugin_name=name, enabled=True, config={}
+            actor=OPERATOR, tenant=data.alice.tenant, agent=None, plugin_name=name, enabled=True, config={}
         )
-    walk = Walk(scene, Route("public", "/api/v1/plugins/settings", "GET"), size=2)
+    walk = Walk(data, Route("public", "/api/v1/plugins/settings", "GET"), size=2)
     first = walk.part()
     plugins.set_plugin(
-        actor=OPERATOR, tenant=scene.alice.tenant, agent=scene.agent, plugin_name="b", enabled=True, config={}
+        actor=OPERATOR, tenant=data.alice.tenant, agent=data.agent, plugin_name="b", enabled=True, config={}
     )
 
     assert [setting.rpartition("_")[2] for setting in first + walk.rest()] == ["a", "b", "c"]
 
 
-def test_a_cursor_of_another_list_of_settings_is_refused(scene: Scene) -> None:
-    response = scene.alice.client.get(f"/api/v1/plugins/settings?agent_id={scene.agent.id}&after=ps_tenant_x_global_a")
+def test_cursor_of_another_plugin_list_is_rejected(data: Data) -> None:
+    response = data.alice.client.get(f"/api/v1/plugins/settings?agent_id={data.agent.id}&after=ps_tenant_x_global_a")
 
     assert (response.status_code, list(response.json()["errors"])) == (400, ["after"])

@@ -34,7 +34,7 @@ from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges
 from apikeys.management.options import OPTIONS, add_issue_options, issue_data
 from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
-from core.models import AuditEntry, Change, Epoch, IdempotentAnswer, Invalidation, Lock
+from core.models import AuditEntry, Epoch, FeedEntry, IdempotentResponse, Invalidation, Lock
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported
 from tenants import services as tenants
@@ -190,9 +190,9 @@ NOT_DECLARED: dict[type[Model], str] = {
     AuditEntry: "is written once",
     Epoch: "is a counter",
     Invalidation: "is written once",
-    Change: "is written once",
+    FeedEntry: "is written once",
     Lock: "is held by processes",
-    IdempotentAnswer: "is written once",
+    IdempotentResponse: "is written once",
     Imported: "is the state of an import",
     Bridge: "is the state of a bridge",
     Bridged: "is the state of a bridge",

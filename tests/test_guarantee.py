@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.bots import Bot
-from tests.support.doors import Door, make_operator, run_action, signed_in
 from tests.support.guarantee import ASKED_OF_EACH, SCRIPTS, Seen, experiment, experiments
+from tests.support.interfaces import InternalApi, make_operator, run_action, signed_in
 from tests.support.serve_with import WITHOUT_LEASE
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
@@ -38,21 +38,21 @@ def test_no_worker_serves_a_verdict_from_before_a_change(servers: list[MaimServe
     findings = experiments(servers)
 
     assert findings.violations == {}, findings.examples[:20]
-    kinds = {f"{door.__name__}: {change.kind}" for door, script in SCRIPTS for change in script}
+    kinds = {f"{interface.__name__}: {change.kind}" for interface, script in SCRIPTS for change in script}
     assert set(findings.checks) == kinds
     assert min(findings.checks.values()) >= MACHINES * WORKERS * ASKED_OF_EACH / 2
 
 
 def test_without_the_lease_outdated_verdicts_are_served(servers: list[MaimServer], tmp_path: Path) -> None:
     """The test above can fail, for each kind of change."""
-    _door, script = SCRIPTS[0]
+    _interface, script = SCRIPTS[0]
     with beside(servers[0], tmp_path, *WITHOUT_LEASE) as careless:
-        findings = experiment(Door([careless]), [careless], script)
+        findings = experiment(InternalApi([careless]), [careless], script)
 
     # What was remembered first, that the key is good, is said for ever; so only what is good again is right.
     missed = {change.kind for change in script if change.seen != Seen() or change.seen_of_former}
     assert missed >= {"key disabled", "key rotated", "permission taken", "expiry past", "limit set", "key deleted"}
-    assert {kind.removeprefix("Door: ") for kind in findings.violations} == missed
+    assert {kind.removeprefix("InternalApi: ") for kind in findings.violations} == missed
 
 
 SECONDS = 1.5

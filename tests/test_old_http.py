@@ -1,4 +1,4 @@
-"""HTTP as the clients of the replaced services speak it: what those took, maim takes."""
+"""HTTP as the clients of the replaced services speak it: maim accepts what those services did."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def bearer(server: MaimServer) -> dict[str, str]:
 
 
 def send(port: int, head: str, body: bytes = b"", *, wait_to_send: bool = False) -> tuple[int, Any]:
-    """Return the status and the JSON of the answer to a request in bytes; with `wait_to_send`, to the interim one."""
+    """Return the status and the JSON of the response. With `wait_to_send`, send the body after the interim one."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
         if wait_to_send:

@@ -1,6 +1,6 @@
-"""The OpenAPI documents: complete, true, as committed, and shown without any outside host.
+"""The OpenAPI documents: complete, correct, as committed, and shown without any outside host.
 
-After a change that is meant: `make openapi`, and read the difference.
+After an intended change: run `make openapi` and read the difference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surfac
 
 
 def operations(surface: Surface) -> dict[str, dict[str, Any]]:
-    """The document's operations by `METHOD /path`."""
+    """Return the document's operations by `METHOD /path`."""
     return {
         f"{method.upper()} {path}": operation
         for path, methods in document(surface)["paths"].items()
@@ -42,30 +42,30 @@ def operations(surface: Surface) -> dict[str, dict[str, Any]]:
 
 @on_each_surface
 class TestDocument:
-    def test_it_is_what_is_committed(self, surface: Surface, write_snapshots: bool) -> None:
-        audit_state = SNAPSHOTS / f"{surface.name}.json"
+    def test_document_matches_the_committed_one(self, surface: Surface, write_snapshots: bool) -> None:
+        snapshot = SNAPSHOTS / f"{surface.name}.json"
         text = json.dumps(document(surface), indent=2, ensure_ascii=False) + "\n"
         if write_snapshots:
-            audit_state.write_text(text, encoding="utf-8")
-        assert audit_state.read_text(encoding="utf-8") == text, "if the change is meant, run: make openapi"
+            snapshot.write_text(text, encoding="utf-8")
+        assert snapshot.read_text(encoding="utf-8") == text, "if the change is meant, run: make openapi"
 
-    def test_it_is_made_without_warnings_and_keeps_the_standard(self, surface: Surface) -> None:
+    def test_document_is_generated_without_warnings_and_is_valid(self, surface: Surface) -> None:
         document.cache_clear()
         made = document(surface)
         assert not GENERATOR_STATS._warn_cache
         assert not GENERATOR_STATS._error_cache
         validate_schema(made)  # type: ignore[no-untyped-call]
 
-    def test_it_has_every_route_and_no_other(self, surface: Surface) -> None:
+    def test_document_has_exactly_the_served_routes(self, surface: Surface) -> None:
         served = {f"{route.method} {route.path}" for route in routes(surface) if route.path not in PAGES}
         assert set(operations(surface)) == served
 
-    def test_it_is_served(self, surface: Surface) -> None:
+    def test_document_is_served(self, surface: Surface) -> None:
         path = "/api/v1/openapi.json" if surface == PUBLIC else "/openapi.json"
         response = SurfaceClient(surface).get(path)
         assert response.json() == document(surface)
 
-    def test_it_says_what_it_is(self, surface: Surface) -> None:
+    def test_document_has_titles_summaries_and_tags(self, surface: Surface) -> None:
         info = document(surface)["info"]
         assert surface.name in info["title"]
         assert info["description"].endswith(".")
@@ -76,12 +76,12 @@ class TestDocument:
         assert len(set(ids)) == len(ids)
         assert all(re.fullmatch("(get|post|put|patch|delete)([A-Z][a-z0-9]+)+", id) for id in ids)
 
-    def test_parameters_of_the_path_are_described(self, surface: Surface) -> None:
+    def test_path_parameters_are_described(self, surface: Surface) -> None:
         for title, operation in operations(surface).items():
             described = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
             assert described == set(re.findall(r"{(\w+)}", title)), title
 
-    def test_errors_have_the_shape_of_their_place(self, surface: Surface) -> None:
+    def test_errors_have_the_shape_of_their_surface(self, surface: Surface) -> None:
         for title, operation in operations(surface).items():
             enveloped = re.search("/v2/|/usage/|/v1/tenants|/v1/api-keys", title)
             expected = "ErrorEnvelope" if enveloped else "ErrorResponse"
@@ -90,7 +90,7 @@ class TestDocument:
                     shape = response["content"]["application/json"]["schema"]["$ref"]
                     assert shape == f"#/components/schemas/{expected}", (title, status)
 
-    def test_errors_are_declared_where_they_can_happen_and_nowhere_else(self, surface: Surface) -> None:
+    def test_errors_are_declared_only_where_they_can_happen(self, surface: Surface) -> None:
         for title, operation in operations(surface).items():
             declared = {int(status) for status in operation["responses"]}
             has_body = "requestBody" in operation
@@ -104,7 +104,7 @@ class TestDocument:
             for status in {429, 503} & declared:
                 assert "Retry-After" in operation["responses"][str(status)]["headers"], title
 
-    def test_envelopes_have_nine_keys_in_order_all_required(self, surface: Surface) -> None:
+    def test_envelopes_have_nine_required_keys_in_order(self, surface: Surface) -> None:
         schemas = document(surface)["components"]["schemas"]
         envelopes = {name: schema for name, schema in schemas.items() if name.endswith("Envelope")}
         assert len(envelopes) > 5
@@ -112,12 +112,12 @@ class TestDocument:
             assert list(schema["properties"]) == ENVELOPE, name
             assert sorted(schema["required"]) == sorted(ENVELOPE), name
 
-    def test_no_text_for_developers_is_shown_to_readers(self, surface: Surface) -> None:
+    def test_document_has_no_text_for_developers(self, surface: Surface) -> None:
         text = json.dumps(document(surface))
         assert not re.search(r"contract\.md|decisions/|clearable|x-spec|\bpk\b", text)
 
 
-def test_only_the_public_surface_asks_for_tokens_and_only_where_one_is_needed() -> None:
+def test_only_public_operations_that_need_a_token_declare_one() -> None:
     assert "securitySchemes" not in document(INTERNAL)["components"]
     assert not [title for title, operation in operations(INTERNAL).items() if "security" in operation]
     open_to_all = {title for title, operation in operations(PUBLIC).items() if "security" not in operation}
@@ -126,7 +126,7 @@ def test_only_the_public_surface_asks_for_tokens_and_only_where_one_is_needed() 
 
 
 class _References(HTMLParser):
-    """What a page loads: scripts, styles, images, and the document it shows."""
+    """The URLs that a page loads: scripts, styles, images, and the document that it shows."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class _References(HTMLParser):
 
 @pytest.mark.parametrize(("surface", "path"), [("public", "/docs"), ("internal", "/docs"), ("internal", "/redoc")])
 class TestPages:
-    def test_all_that_a_page_loads_is_here(self, server: MaimServer, surface: str, path: str) -> None:
+    def test_page_loads_only_files_of_this_server(self, server: MaimServer, surface: str, path: str) -> None:
         with server.client(surface) as client:
             page = client.get(path)
             assert page.status_code == 200
@@ -158,14 +158,12 @@ class TestPages:
                 if reference.endswith(".css"):
                     assert not re.search(r"url\(['\"]?(https?:)?//", loaded.text)
 
-    def test_a_page_names_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
+    def test_page_names_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
         with server.client(surface) as client:
             assert not re.findall(r"(?:https?:)?//[\w.]", client.get(path).text)
 
-    def test_a_browser_is_told_to_load_nothing_from_elsewhere(
-        self, server: MaimServer, surface: str, path: str
-    ) -> None:
-        """The pages' code would fetch a logo from its makers; with this policy no browser does."""
+    def test_content_security_policy_forbids_other_hosts(self, server: MaimServer, surface: str, path: str) -> None:
+        """The pages' code would load a logo from another host, which this policy prevents."""
         with server.client(surface) as client:
             page = client.get(path)
         directives = dict(

@@ -1,4 +1,4 @@
-"""Every route and method of both surfaces, for everybody who may come: see `tests/permission_matrix.py`."""
+"""Every route and method of both surfaces for every kind of caller, as listed in `tests/permission_matrix.py`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CODES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the matrix: a request, and the status for each who sends it."""
+    """A row of the matrix: a request, and the expected status for each caller."""
 
     method: str
     target: str
@@ -65,7 +65,7 @@ class Row:
 
 
 def rows(table: str, columns: int) -> Iterator[Row]:
-    """The rows of a table of the matrix; its heading is what starts with no method."""
+    """Yield the rows of a table of the matrix. Lines that start with no method are headings."""
     for words in (line.split() for line in table.splitlines()):
         if words and words[0] in METHODS:
             method, target, *members = words[:-columns]
@@ -78,8 +78,8 @@ INTERNAL_ROWS = list(rows(matrix.INTERNAL, 1))
 
 
 @dataclass(frozen=True)
-class World:
-    """Alice's tenant with an agent, its key and a template, and everybody who may ask for them."""
+class Data:
+    """Alice's tenant with an agent, its key and a template, and all callers."""
 
     tenant: Tenant
     agent: Agent
@@ -89,14 +89,14 @@ class World:
 
     @property
     def secrets(self) -> list[str]:
-        """What no stranger may be told."""
+        """The texts that no stranger may receive."""
         return [self.tenant.id, self.agent.name, self.key.key.id, self.template.id, self.template.name]
 
     def suspend(self) -> None:
         Tenant.objects.filter(pk=self.tenant.pk).update(status=TenantStatus.SUSPENDED)
 
     def send(self, row: Row, surface: Surface, person: Person | None) -> Any:
-        """The answer to a row's request, sent by somebody, or by nobody in particular."""
+        """Return a function that sends a row's request as a person, or as nobody."""
         values = {
             "tenant_id": self.tenant.id,
             "agent_id": self.agent.id,
@@ -116,7 +116,7 @@ class World:
 
 
 def _refresh_token(person: Person) -> str:
-    """Sign a person in; whoever is not active signed in before that."""
+    """Sign a person in. An inactive person signed in before the deactivation."""
     row = User.objects.filter(pk=person.user.pk)
     is_active = row.values_list("is_active", flat=True).get()
     row.update(is_active=True)
@@ -126,14 +126,14 @@ def _refresh_token(person: Person) -> str:
 
 
 @pytest.fixture(scope="module")
-def first_world(module_transaction: None) -> World:
+def module_data(module_transaction: None) -> Data:
     alice, bob, charlie = register("alice"), register("bob"), register("charlie")
     inactive = register("eve", is_active=False)
     join(bob, alice.tenant)
     join(inactive, alice.tenant, Role.OWNER)
     agent = make_agent(alice.tenant)
     agent = agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
-    return World(
+    return Data(
         tenant=alice.tenant,
         agent=agent,
         key=make_key(agent, permissions=["chat"]),
@@ -143,17 +143,17 @@ def first_world(module_transaction: None) -> World:
 
 
 @pytest.fixture
-def world(first_world: World, db: None) -> World:
-    return deepcopy(first_world)
+def data(module_data: Data, db: None) -> Data:
+    return deepcopy(module_data)
 
 
 def code_of(response: Any) -> str:
-    """The error code of either shape."""
+    """Return the error code of either shape."""
     body = response.json()
     return str(body["error_code"] if "success" in body else body["code"])
 
 
-def test_the_matrix_names_every_route_and_none_that_does_not_exist() -> None:
+def test_matrix_has_exactly_the_served_routes() -> None:
     named = {Route(PUBLIC.name, row.path, row.method) for row in PUBLIC_ROWS}
     named |= {Route(INTERNAL.name, row.path, row.method) for row in INTERNAL_ROWS}
     assert sorted(map(str, set(all_routes()) - named)) == [], "served, but not in the matrix"
@@ -166,12 +166,12 @@ def test_every_body_belongs_to_a_row() -> None:
 
 @pytest.mark.parametrize("column", matrix.COLUMNS)
 @pytest.mark.parametrize("row", PUBLIC_ROWS, ids=str)
-def test_public(row: Row, column: str, world: World) -> None:
-    """Each gets the status of the matrix; a refusal changes nothing, and tells strangers nothing."""
+def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: Data) -> None:
+    """Each caller gets the status of the matrix. An error changes nothing and tells strangers nothing."""
     state, _, role = column.rpartition(" ")
     if state == "suspended":
-        world.suspend()
-    send = world.send(row, PUBLIC, world.people.get(role))
+        data.suspend()
+    send = data.send(row, PUBLIC, data.people.get(role))
     before = tables()
 
     response = send()
@@ -183,38 +183,40 @@ def test_public(row: Row, column: str, world: World) -> None:
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
     if role in ("stranger", "inactive", "nobody"):
         told = response.content.decode()
-        assert not [secret for secret in world.secrets if secret in told]
+        assert not [secret for secret in data.secrets if secret in told]
 
 
 @pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])
 @pytest.mark.parametrize("row", INTERNAL_ROWS, ids=str)
-def test_internal(row: Row, caller: str, world: World) -> None:
-    """The door has no token: everybody who reaches the port gets the same answer, whatever they carry."""
-    response = world.send(row, INTERNAL, world.people.get(caller))()
+def test_internal_route_has_the_status_of_the_matrix(row: Row, caller: str, data: Data) -> None:
+    """The surface has no tokens. Everybody who reaches the port gets the same response, whatever they send."""
+    response = data.send(row, INTERNAL, data.people.get(caller))()
 
     assert (response.status_code,) == row.statuses, response.content
 
 
 @pytest.mark.parametrize("gate", [tenants_for, agents_for, templates_for, keys_for], ids=lambda gate: gate.__name__)
-def test_a_gate_lists_what_is_ones_own(gate: Callable[[Actor], QuerySet[Any]], world: World) -> None:
-    """Of lists, the routes ask for one tenant at a time; the gates behind them do not rely on it."""
+def test_access_function_lists_only_rows_of_ones_own_tenants(
+    gate: Callable[[Actor], QuerySet[Any]], data: Data
+) -> None:
+    """The routes list one tenant at a time, but the access functions do not rely on that."""
     everything = set(gate(OPERATOR))
-    of_alice = {row for row in everything if world.tenant.id in (row.pk, getattr(row, "tenant_id", None))}
+    of_alice = {row for row in everything if data.tenant.id in (row.pk, getattr(row, "tenant_id", None))}
 
-    assert of_alice <= set(gate(world.people["owner"].actor))
-    assert of_alice <= set(gate(world.people["member"].actor))
-    assert not of_alice & set(gate(world.people["stranger"].actor))
+    assert of_alice <= set(gate(data.people["owner"].actor))
+    assert of_alice <= set(gate(data.people["member"].actor))
+    assert not of_alice & set(gate(data.people["stranger"].actor))
     assert not set(gate(Actor(kind=ActorKind.ANONYMOUS)))
     assert of_alice
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_a_key_is_found_under_its_own_agent_only(method: str, world: World) -> None:
-    other = make_agent(world.tenant)
+def test_key_is_found_under_its_own_agent_only(method: str, data: Data) -> None:
+    other = make_agent(data.tenant)
     before = tables()
 
-    response = world.people["owner"].client.send(
-        method, f"/api/v1/agents/{other.id}/api_keys/{world.key.key.id}", {"name": "taken over"}
+    response = data.people["owner"].client.send(
+        method, f"/api/v1/agents/{other.id}/api_keys/{data.key.key.id}", {"name": "taken over"}
     )
 
     assert (response.status_code, code_of(response)) == (404, "KEY_001")
@@ -223,36 +225,36 @@ def test_a_key_is_found_under_its_own_agent_only(method: str, world: World) -> N
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("role", ["owner", "member", "stranger"])
-def test_an_operators_template_is_read_by_all_and_changed_by_none(role: str, method: str, world: World) -> None:
+def test_template_for_everybody_is_read_by_all_and_changed_by_none(role: str, method: str, data: Data) -> None:
     template = templates.create_template(actor=OPERATOR, tenant=None, name="for everybody")
     before = tables()
 
-    response = world.people[role].client.send(method, f"/api/v1/templates/{template.id}", {"name": "taken over"})
+    response = data.people[role].client.send(method, f"/api/v1/templates/{template.id}", {"name": "taken over"})
 
     assert response.status_code == (200 if method == "GET" else 403), response.content
     assert changed_tables(before, tables()) == set()
 
 
 @pytest.mark.parametrize("role", ["owner", "member"])
-def test_another_tenants_template_is_not_used(role: str, world: World) -> None:
-    """Its id, which is known, gives away nothing of what it holds."""
-    foreign = templates.create_template(actor=OPERATOR, tenant=world.people["stranger"].tenant, name="foreign")
+def test_template_of_another_tenant_cannot_be_used(role: str, data: Data) -> None:
+    """Its id is known, which reveals nothing of its content."""
+    foreign = templates.create_template(actor=OPERATOR, tenant=data.people["stranger"].tenant, name="foreign")
     before = tables()
 
-    response = world.people[role].client.send("PATCH", f"/api/v1/agents/{world.agent.id}", {"template_id": foreign.id})
+    response = data.people[role].client.send("PATCH", f"/api/v1/agents/{data.agent.id}", {"template_id": foreign.id})
 
     assert (response.status_code, code_of(response)) == (400, "AGENT_003")
     assert changed_tables(before, tables()) == set()
 
 
-def test_a_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(world: World) -> None:
-    alice = world.people["owner"]
+def test_a_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(data: Data) -> None:
+    alice = data.people["owner"]
     second = alice.client.send("POST", "/api/v1/tenants", {"tenant_name": "Second", "tenant_type": "enterprise"})
     second_id = second.json()["data"]["tenant_id"]
     before = tables()
 
     response = alice.client.send(
-        "POST", "/api/v1/api-keys", {"tenant_id": second_id, "agent_id": world.agent.id, "name": "crossing"}
+        "POST", "/api/v1/api-keys", {"tenant_id": second_id, "agent_id": data.agent.id, "name": "crossing"}
     )
 
     assert (response.status_code, code_of(response)) == (404, "AGENT_001")
@@ -260,21 +262,21 @@ def test_a_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(world
 
 
 @pytest.mark.parametrize("scheme", ["", "Bearer", "Bearer ", "Basic YWxpY2U6cGFzc3dvcmQxMjM=", "Token x", "Bearer é"])
-def test_what_is_no_bearer_token_is_nobody(scheme: str, public: SurfaceClient, db: None) -> None:
+def test_malformed_bearer_token_gets_401(scheme: str, public: SurfaceClient, db: None) -> None:
     response = public.send("GET", "/api/v1/agents", HTTP_AUTHORIZATION=scheme)
 
     assert (response.status_code, response["WWW-Authenticate"]) == (401, "Bearer")
 
 
-def test_a_refresh_token_opens_nothing(world: World) -> None:
-    response = SurfaceClient(PUBLIC, _refresh_token(world.people["owner"])).send("GET", "/api/v1/agents")
+def test_refresh_token_gets_401(data: Data) -> None:
+    response = SurfaceClient(PUBLIC, _refresh_token(data.people["owner"])).send("GET", "/api/v1/agents")
 
     assert response.status_code == 401
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
-def test_a_method_that_a_path_does_not_have_is_405_and_says_which_it_has(surface: Surface, world: World) -> None:
-    client = SurfaceClient(surface, world.people["owner"].token)
+def test_unknown_method_gets_405_with_the_allowed_ones(surface: Surface, data: Data) -> None:
+    client = SurfaceClient(surface, data.people["owner"].token)
     for path, methods in methods_of(surface).items():
         for method in {*METHODS, "OPTIONS", "TRACE"} - set(methods):
             response = client.send(method, fill(path))

@@ -1,6 +1,6 @@
-"""How many SQL statements each route takes, and that a list's number does not grow with its length.
+"""The number of SQL statements of each route, which of a list does not grow with its length.
 
-`make query-counts` rewrites the committed numbers; a change that raises one has to say why.
+`make query-counts` rewrites the committed numbers. A change that raises one has to say why.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHANGES = Route("internal", "/api/v2/config-changes", "GET")
 
 
 def _unchanged(route: Route) -> str:
-    """The name of the number of statements of a poll that finds nothing new."""
+    """Return the name of the number of statements of a poll that finds nothing new."""
     return f"{route}, unchanged"
 
 
@@ -67,14 +67,14 @@ REQUIRED_QUERIES = {
 
 
 @dataclass(frozen=True)
-class World:
-    """Alice's tenant, a template and an agent in it, which has two versions of its config, and the agent's key."""
+class Data:
+    """Alice's tenant with a template, an agent whose config has two versions, and the agent's key."""
 
     alice: Person
     values: dict[str, str]
 
     def send(self, route: Route) -> int:
-        """Sends a request that succeeds; how many statements it took."""
+        """Send a request that succeeds, and return its number of statements."""
         response, taken = self.ask(route)
         assert response.status_code in (200, 204), response.content
         if response.headers.get("Content-Type", "").startswith("application/json"):
@@ -83,7 +83,7 @@ class World:
         return taken
 
     def ask(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
-        """The answer to a request, and how many statements it took."""
+        """Return the response to a request and its number of statements."""
         surface = SURFACE_OF[route.surface]
         client = SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
         path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **self.values)
@@ -97,13 +97,13 @@ class World:
 
 
 @pytest.fixture
-def world(alice: Person) -> World:
+def data(alice: Person) -> Data:
     agent = make_agent(alice.tenant)
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     key = make_key(agent, permissions=["chat"])
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
-    return World(
+    return Data(
         alice,
         {
             "username": alice.user.username,
@@ -119,13 +119,13 @@ def world(alice: Person) -> World:
 
 
 def change_config(agent: Agent, number: int) -> None:
-    """Makes a version of the agent's config."""
+    """Create a version of the agent's config."""
     agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"number": number}})
 
 
 @pytest.fixture(scope="module")
 def counts(write_snapshots: bool) -> Iterator[dict[str, int]]:
-    """The committed numbers; where they are to be rewritten, what is put here is committed."""
+    """The committed numbers. With --write-snapshots, the numbers that are put here get committed."""
     committed: dict[str, int] = json.loads(SNAPSHOT.read_text()) if SNAPSHOT.exists() else {}
     yield committed
     if write_snapshots:
@@ -134,10 +134,10 @@ def counts(write_snapshots: bool) -> Iterator[dict[str, int]]:
 
 
 @pytest.mark.parametrize("route", all_routes(), ids=str)
-def test_a_route_takes_as_many_statements_as_are_committed(
-    route: Route, world: World, counts: dict[str, int], write_snapshots: bool
+def test_route_takes_the_committed_number_of_statements(
+    route: Route, data: Data, counts: dict[str, int], write_snapshots: bool
 ) -> None:
-    taken = world.send(route)
+    taken = data.send(route)
 
     if write_snapshots:
         counts[str(route)] = taken
@@ -145,15 +145,15 @@ def test_a_route_takes_as_many_statements_as_are_committed(
 
 
 @pytest.mark.parametrize("route", POLLED, ids=str)
-def test_a_poll_that_finds_nothing_new_takes_as_many_as_are_committed(
-    route: Route, world: World, counts: dict[str, int], write_snapshots: bool
+def test_poll_without_changes_takes_the_committed_number_of_statements(
+    route: Route, data: Data, counts: dict[str, int], write_snapshots: bool
 ) -> None:
-    first, _ = world.ask(route)
+    first, _ = data.ask(route)
     if route == CHANGES:
-        answer, taken = world.ask(route, f"?after={first.json()['data']['cursor']}")
+        answer, taken = data.ask(route, f"?after={first.json()['data']['cursor']}")
         assert answer.json()["data"]["items"] == []
     else:
-        answer, taken = world.ask(route, HTTP_IF_NONE_MATCH=first["ETag"])
+        answer, taken = data.ask(route, HTTP_IF_NONE_MATCH=first["ETag"])
         assert (answer.status_code, answer.content) == (304, b"")
 
     if write_snapshots:
@@ -161,8 +161,8 @@ def test_a_poll_that_finds_nothing_new_takes_as_many_as_are_committed(
     assert taken == counts.get(_unchanged(route))
 
 
-def test_what_bots_poll_is_cheap(counts: dict[str, int]) -> None:
-    """Whatever is committed: these numbers are promised."""
+def test_polls_of_bots_take_few_statements(counts: dict[str, int]) -> None:
+    """These numbers are promised, whatever is committed."""
     effective = "internal: GET /api/v2/agents/{agent_id}/config/effective"
 
     assert counts[effective] <= 3
@@ -170,62 +170,60 @@ def test_what_bots_poll_is_cheap(counts: dict[str, int]) -> None:
 
 
 @pytest.mark.skipif("config.getoption('--write-snapshots')", reason="such a number is being removed")
-def test_no_number_is_of_a_route_that_is_gone(counts: dict[str, int]) -> None:
+def test_committed_numbers_are_of_existing_routes(counts: dict[str, int]) -> None:
     assert set(counts) <= MEASURED
 
 
-def add_tenants(world: World) -> None:
+def add_tenants(data: Data) -> None:
     for number in range(19):
         tenants.create_tenant(
-            actor=world.alice.actor, tenant_name=f"tenant {number}", tenant_type="enterprise", owner_id=None
+            actor=data.alice.actor, tenant_name=f"tenant {number}", tenant_type="enterprise", owner_id=None
         )
 
 
-def add_agents(world: World) -> None:
+def add_agents(data: Data) -> None:
     for _ in range(19):
-        make_agent(world.alice.tenant)
+        make_agent(data.alice.tenant)
 
 
-def add_agents_in_other_tenants(world: World) -> None:
+def add_agents_in_other_tenants(data: Data) -> None:
     for number in range(19):
-        tenant = tenants.create_tenant(
-            actor=world.alice.actor, tenant_name=f"tenant {number}", tenant_type="enterprise"
-        )
+        tenant = tenants.create_tenant(actor=data.alice.actor, tenant_name=f"tenant {number}", tenant_type="enterprise")
         make_agent(tenant)
 
 
-def add_keys(world: World) -> None:
-    agent = Agent.unscoped.get(pk=world.values["agent_id"])
+def add_keys(data: Data) -> None:
+    agent = Agent.unscoped.get(pk=data.values["agent_id"])
     for _ in range(19):
         make_key(agent)
 
 
-def add_templates(world: World) -> None:
+def add_templates(data: Data) -> None:
     for number in range(19):
-        templates.create_template(actor=OPERATOR, tenant=world.alice.tenant, name=f"template {number}")
+        templates.create_template(actor=OPERATOR, tenant=data.alice.tenant, name=f"template {number}")
 
 
-def add_versions(world: World) -> None:
-    agent = Agent.unscoped.get(pk=world.values["agent_id"])
+def add_versions(data: Data) -> None:
+    agent = Agent.unscoped.get(pk=data.values["agent_id"])
     for number in range(3, 22):
         change_config(agent, number)
 
 
-def add_plugins(world: World) -> None:
+def add_plugins(data: Data) -> None:
     for number in range(19):
         body = {"plugin_name": f"plugin {number}", "enabled": True}
-        path = fill("/api/v1/plugins/settings?agent_id={agent_id}", **world.values)
-        assert world.alice.client.send("POST", path, body).status_code == 200
+        path = fill("/api/v1/plugins/settings?agent_id={agent_id}", **data.values)
+        assert data.alice.client.send("POST", path, body).status_code == 200
 
 
-def add_heartbeats(world: World) -> None:
+def add_heartbeats(data: Data) -> None:
     internal = SurfaceClient(INTERNAL)
     for _ in range(19):
-        ids = {"tenant_id": world.alice.tenant.id, "agent_id": make_agent(world.alice.tenant).id}
+        ids = {"tenant_id": data.alice.tenant.id, "agent_id": make_agent(data.alice.tenant).id}
         assert internal.send("PUT", "/api/v2/agent-activity", {**ids, "ttl_seconds": 60}).status_code == 200
 
 
-GROWING: list[tuple[str, str, Callable[[World], None]]] = [
+GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/agents", add_agents),
@@ -249,19 +247,19 @@ GROWING: list[tuple[str, str, Callable[[World], None]]] = [
 @pytest.mark.parametrize(
     ("surface", "path", "grow"), GROWING, ids=lambda value: getattr(value, "__name__", None) or str(value)
 )
-def test_a_list_of_20_takes_as_many_statements_as_one_of_1(
-    surface: str, path: str, grow: Callable[[World], None], world: World
+def test_list_of_20_takes_as_many_statements_as_one_of_1(
+    surface: str, path: str, grow: Callable[[Data], None], data: Data
 ) -> None:
     route = Route(surface, path, "GET")
-    short = world.send(route)
+    short = data.send(route)
 
-    grow(world)
+    grow(data)
 
-    assert world.send(route) == short
+    assert data.send(route) == short
 
 
-def test_the_lists_that_are_tested_are_all_there_are() -> None:
-    """Of the paths that can be read, those that also take a new item, and those that only list."""
+def test_all_lists_are_tested() -> None:
+    """The paths that can be read and also take a new item, and those that only list."""
     methods: dict[tuple[str, str], set[str]] = {}
     for route in all_routes():
         methods.setdefault((route.surface, route.path), set()).add(route.method)

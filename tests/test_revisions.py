@@ -1,4 +1,4 @@
-"""Revisions: every change of an object raises its own by one, and writes heed the one that `If-Match` names."""
+"""Revisions: every change of an object raises its own by one, and writes heed the one in `If-Match`."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ Revisions = dict[tuple[str, Any], int]
 
 
 @pytest.fixture(scope="module")
-def scene(module_transaction: None) -> Scene:
+def data(module_transaction: None) -> Scene:
     return make_data(register("alice"))
 
 
 def stored() -> Revisions:
-    """The revision of every object that has one."""
+    """Return the revision of every object that has one."""
     return {
         (model.__name__, pk): revision
         for model in REVISED
@@ -58,33 +58,33 @@ def stored() -> Revisions:
 
 
 def raised(before: Revisions) -> Revisions:
-    """By how much the revision of each object that was there before, and still is, has risen."""
+    """Return by how much the revision of each object rose that existed before and still does."""
     return {key: number - before[key] for key, number in stored().items() if before.get(key, number) != number}
 
 
-def object_of(scene: Scene, change: Change) -> tuple[str, Any] | None:
-    """The object that a change is of, if it is one with a revision and not new."""
+def object_of(data: Scene, change: Change) -> tuple[str, Any] | None:
+    """Return the object that a change is of, if it has a revision and is not new."""
     kind = KINDS.get(change.action.partition(".")[0])
     if kind is None or change.object_id == NEW:
         return None
-    object_id = scene.filled(change.object_id)
+    object_id = data.filled(change.object_id)
     return kind.__name__, int(object_id) if kind is PluginSetting else object_id
 
 
 # ---- what raises it
 
 
-def test_the_kinds_of_objects_with_revisions_are_all_there_are() -> None:
+def test_all_models_with_revisions_are_tested() -> None:
     assert set(KINDS.values()) == set(REVISED)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_a_change_raises_the_revision_of_its_object_by_one_and_of_no_other(change: Change, scene: Scene) -> None:
+def test_change_raises_the_revision_of_its_object_by_one_and_of_no_other(change: Change, data: Scene) -> None:
     before = stored()
-    response = scene.send(change)
+    response = data.send(change)
 
     assert response.status_code in (200, 204), response.content
-    its_object = object_of(scene, change)
+    its_object = object_of(data, change)
     is_deleted = change.request.startswith("DELETE")
     assert raised(before) == ({} if its_object is None or is_deleted else {its_object: 1})
     assert (its_object is None) or is_deleted == (its_object not in stored())
@@ -94,37 +94,37 @@ CONSTANT = [change for change in CHANGES if change.action.endswith((".update", "
 
 
 @pytest.mark.parametrize("change", CONSTANT, ids=str)
-def test_a_change_that_changes_nothing_raises_none(change: Change, scene: Scene) -> None:
-    scene.send(change)
+def test_change_without_effect_raises_no_revision(change: Change, data: Scene) -> None:
+    data.send(change)
     before = stored()
 
-    assert scene.send(change).status_code == 200
+    assert data.send(change).status_code == 200
     assert raised(before) == {}
 
 
-def test_measurements_raise_none(scene: Scene, internal: SurfaceClient) -> None:
+def test_measurements_raise_no_revision(data: Scene, internal: SurfaceClient) -> None:
     body = {
-        "api_key": scene.key.secret,
+        "api_key": data.key.secret,
         "permission": "chat",
-        "items": [{"api_key": scene.key.secret}],
-        "tenant_id": scene.alice.tenant.id,
-        "agent_id": scene.agent.id,
+        "items": [{"api_key": data.key.secret}],
+        "tenant_id": data.alice.tenant.id,
+        "agent_id": data.agent.id,
         "ttl_seconds": 60,
         "action": "chat",
-        "refresh_token": scene.ids["refresh_token"],
+        "refresh_token": data.ids["refresh_token"],
     }
     before = stored()
     for measurement in MEASUREMENTS:
         surface_name, method, path = measurement.replace(":", "").split(" ")
         surface = next(surface for surface in SURFACES if surface.name == surface_name)
-        response = SurfaceClient(surface, scene.alice.token).send(method, path, body)
+        response = SurfaceClient(surface, data.alice.token).send(method, path, body)
         assert response.status_code == 200, response.content
 
     assert raised(before) == {}
 
 
-def test_a_report_that_came_before_raises_none(scene: Scene, internal: SurfaceClient) -> None:
-    report = {"api_key": scene.key.secret}
+def test_repeated_leak_report_raises_no_revision(data: Scene, internal: SurfaceClient) -> None:
+    report = {"api_key": data.key.secret}
     internal.send("POST", "/api/v2/auth/report-leaked-key", report)
     before = stored()
 
@@ -134,20 +134,20 @@ def test_a_report_that_came_before_raises_none(scene: Scene, internal: SurfaceCl
 
 
 class TestImports:
-    """What an import changes is changed, too."""
+    """Imports raise revisions like any other change."""
 
-    def test_tenants(self, scene: Scene) -> None:
-        wanted = Tenant.objects.get(pk=scene.alice.tenant.pk)
+    def test_tenants(self, data: Scene) -> None:
+        wanted = Tenant.objects.get(pk=data.alice.tenant.pk)
         wanted.description = "imported"
         wanted.tenant_config = {"agent_defaults": {"persona": "calm"}}
         before = stored()
 
-        tenant_import.import_tenants(actor=OPERATOR, new=[], changed=[RowUpdate(scene.alice.tenant, wanted)])
+        tenant_import.import_tenants(actor=OPERATOR, new=[], changed=[RowUpdate(data.alice.tenant, wanted)])
 
-        assert raised(before) == {("Tenant", scene.alice.tenant.pk): 1}
+        assert raised(before) == {("Tenant", data.alice.tenant.pk): 1}
 
-    def test_agents(self, scene: Scene) -> None:
-        agents = [make_agent(scene.alice.tenant), make_agent(scene.alice.tenant)]
+    def test_agents(self, data: Scene) -> None:
+        agents = [make_agent(data.alice.tenant), make_agent(data.alice.tenant)]
         wanted = [Agent.unscoped.get(pk=agent.pk) for agent in agents]
         wanted[0].description, wanted[1].config = "imported", {"imported": True}
         pairs = [RowUpdate(*pair) for pair in zip(agents, wanted, strict=True)]
@@ -159,9 +159,9 @@ class TestImports:
 
         assert raised(before) == {("Agent", agent.pk): 1 for agent in agents}
 
-    def test_plugins(self, scene: Scene) -> None:
+    def test_plugins(self, data: Scene) -> None:
         row = plugins.set_plugin(
-            actor=OPERATOR, tenant=scene.alice.tenant, agent=None, plugin_name="dice", enabled=True, config={}
+            actor=OPERATOR, tenant=data.alice.tenant, agent=None, plugin_name="dice", enabled=True, config={}
         )
         wanted = PluginSetting.unscoped.get(pk=row.pk)
         wanted.enabled = False
@@ -171,8 +171,8 @@ class TestImports:
 
         assert raised(before) == {("PluginSetting", row.pk): 1}
 
-    def test_keys_but_for_their_uses(self, scene: Scene) -> None:
-        agent = make_agent(scene.alice.tenant)
+    def test_keys_but_for_their_uses(self, data: Scene) -> None:
+        agent = make_agent(data.alice.tenant)
         renamed, used, renewed = (make_key(agent) for _ in range(3))
         new_secret = keyformat.generate(agent.tenant_id, agent.id)
         wanted = {
@@ -189,7 +189,7 @@ class TestImports:
         assert raised(before) == {("ApiKey", issued.key.pk): 1 for issued in (renamed, renewed)}
 
 
-def test_an_object_that_is_made_again_under_its_id_has_no_revision_that_it_had(internal: SurfaceClient) -> None:
+def test_recreated_object_has_a_new_revision(internal: SurfaceClient) -> None:
     seen: list[int] = []
     for number in range(3):
         made = internal.send("POST", "/api/v2/templates", {"name": "calm", "template_id": "calm"})
@@ -200,17 +200,17 @@ def test_an_object_that_is_made_again_under_its_id_has_no_revision_that_it_had(i
     assert seen == sorted(set(seen))
 
 
-def test_an_object_that_was_stored_without_a_revision_has_one(scene: Scene) -> None:
-    """As the version before stores it, which does not know the column."""
+def test_row_stored_without_a_revision_has_one(data: Scene) -> None:
+    """The previous version, which does not know the column, stores objects without it."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO agents_pluginsetting (tenant_id, agent_scope, plugin_name, enabled, config, created_at, "
             "updated_at) VALUES (%s, '', 'dice', 1, '{}', %s, %s)",
-            [scene.alice.tenant.pk, "2026-01-31 12:00:00", "2026-01-31 12:00:00"],
+            [data.alice.tenant.pk, "2026-01-31 12:00:00", "2026-01-31 12:00:00"],
         )
 
     row = PluginSetting.unscoped.get(plugin_name="dice")
-    assert row.revision == revisions.UNKNOWN_REVISION < scene.alice.tenant.revision
+    assert row.revision == revisions.UNKNOWN_REVISION < data.alice.tenant.revision
 
 
 # ---- reads
@@ -229,21 +229,21 @@ READ = [
 ]
 
 
-def client_of(scene: Scene, surface_name: str) -> SurfaceClient:
-    return SurfaceClient(INTERNAL) if surface_name == "internal" else scene.alice.client
+def client_of(data: Scene, surface_name: str) -> SurfaceClient:
+    return SurfaceClient(INTERNAL) if surface_name == "internal" else data.alice.client
 
 
 def shown(response: Any) -> Any:
-    """The object in an answer, whatever is around it."""
+    """Return the object in a response, without what is around it."""
     body = response.json()
     data = body.get("data", body)
     return data.get("template", data)
 
 
 @pytest.mark.parametrize("read", READ)
-def test_a_read_tells_the_revision_and_has_it_as_its_etag(read: str, scene: Scene) -> None:
+def test_read_has_the_revision_as_its_etag(read: str, data: Scene) -> None:
     surface, path = read.split(": ")
-    client, path = client_of(scene, surface), scene.filled(path)
+    client, path = client_of(data, surface), data.filled(path)
 
     response = client.get(path)
 
@@ -253,9 +253,9 @@ def test_a_read_tells_the_revision_and_has_it_as_its_etag(read: str, scene: Scen
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("read", [read for read in READ if "{key_id}" not in read])
-def test_who_has_this_state_is_told_so_whatever_a_proxy_made_of_the_etag(read: str, scene: Scene) -> None:
+def test_if_none_match_with_the_etag_of_a_proxy_gets_304(read: str, data: Scene) -> None:
     surface, path = read.split(": ")
-    client, path = client_of(scene, surface), scene.filled(path)
+    client, path = client_of(data, surface), data.filled(path)
     revision = shown(client.get(path))["revision"]
 
     for etag in PROXIES:
@@ -265,9 +265,9 @@ def test_who_has_this_state_is_told_so_whatever_a_proxy_made_of_the_etag(read: s
 
 
 @pytest.mark.parametrize("read", [read for read in READ if "{key_id}" in read])
-def test_a_key_is_shown_in_any_case_because_its_uses_do_not_raise_its_revision(read: str, scene: Scene) -> None:
+def test_key_never_gets_304_because_its_uses_do_not_raise_its_revision(read: str, data: Scene) -> None:
     surface, path = read.split(": ")
-    client, path = client_of(scene, surface), scene.filled(path)
+    client, path = client_of(data, surface), data.filled(path)
     first = client.get(path)
     ApiKey.unscoped.update(usage_count=5)
 
@@ -283,7 +283,7 @@ UNCONDITIONAL = {"internal: POST /api/v2/auth/report-leaked-key"}
 
 
 def heeds_if_match(change: Change) -> bool:
-    """Return whether the document says so of a change's operation."""
+    """Return whether the document says that an operation heeds `If-Match`."""
     method, path = re.sub(r"\{disabled_key_id\}", "{key_id}", change.request.partition("?")[0]).split(" ")
     operation = document(change.surface)["paths"][path][method.lower()]
     return any(each["name"] == "If-Match" for each in operation["parameters"])
@@ -301,70 +301,68 @@ def test_every_write_of_an_object_heeds_if_match() -> None:
     assert [str(change) for change in CONDITIONAL if not heeds_if_match(change)] == []
 
 
-def send(scene: Scene, change: Change, if_match: str) -> Any:
-    method, path = scene.filled(change.request).split(" ")
-    client = client_of(scene, change.surface.name)
-    return client.send(method, path, scene.filled(change.body), HTTP_IF_MATCH=if_match)
+def send(data: Scene, change: Change, if_match: str) -> Any:
+    method, path = data.filled(change.request).split(" ")
+    client = client_of(data, change.surface.name)
+    return client.send(method, path, data.filled(change.body), HTTP_IF_MATCH=if_match)
 
 
-def expected(scene: Scene, change: Change) -> int:
-    """The version that the ETag of a change's resource tells: of an agent's config its own."""
+def expected(data: Scene, change: Change) -> int:
+    """Return the version in the ETag of a change's resource; of an agent's config its own."""
     if "/config" in change.request:
-        return Agent.unscoped.get(pk=scene.agent.pk).config_version
-    its_object = object_of(scene, change)
+        return Agent.unscoped.get(pk=data.agent.pk).config_version
+    its_object = object_of(data, change)
     assert its_object is not None
     return stored()[its_object]
 
 
 @pytest.mark.parametrize("change", CONDITIONAL, ids=str)
-def test_a_write_on_another_state_is_refused_and_nothing_is_written(change: Change, scene: Scene) -> None:
-    before, another = tables(), expected(scene, change) - 1
+def test_write_with_a_stale_if_match_gets_412_and_writes_nothing(change: Change, data: Scene) -> None:
+    before, another = tables(), expected(data, change) - 1
 
     for if_match in (f'"{another}"', f'W/"{another}-gzip"', '"1000000000000"', '"another"'):
-        response = send(scene, change, if_match)
+        response = send(data, change, if_match)
         assert response.status_code == 412, response.content
         body = response.json()
         assert (body.get("code") or body["error_code"]) == "PRECONDITION_FAILED"
-    assert send(scene, change, "3").status_code == 400
+    assert send(data, change, "3").status_code == 400
     assert changed_tables(before, tables()) == set()
 
 
 @pytest.mark.parametrize(("change", "if_match"), list(zip(CONDITIONAL, cycle(PROXIES))), ids=str)
-def test_a_write_on_the_state_that_was_seen_is_made_whatever_a_proxy_made_of_the_etag(
-    change: Change, if_match: str, scene: Scene
-) -> None:
-    response = send(scene, change, if_match.format(expected(scene, change)))
+def test_write_with_the_etag_of_a_proxy_succeeds(change: Change, if_match: str, data: Scene) -> None:
+    response = send(data, change, if_match.format(expected(data, change)))
 
     assert response.status_code in (200, 204), response.content
     if "/config" not in change.request and not change.request.startswith("DELETE"):
         assert response["ETag"] == f'"{shown(response)["revision"]}"'
-        assert shown(response)["revision"] == expected(scene, change)
+        assert shown(response)["revision"] == expected(data, change)
 
 
 MADE = [change for change in CHANGES if change.action.partition(".")[0] in KINDS and change.object_id == NEW]
 
 
 @pytest.mark.parametrize("change", [change for change in MADE if "/import" not in change.request], ids=str)
-def test_what_is_made_is_answered_under_its_etag(change: Change, scene: Scene) -> None:
-    response = scene.send(change)
+def test_created_object_has_an_etag(change: Change, data: Scene) -> None:
+    response = data.send(change)
 
     assert response["ETag"] == f'"{shown(response)["revision"]}"'
 
 
 class TestAgents:
-    """An agent's revision, and beside it the version of its config."""
+    """An agent's revision, and the version of its config beside it."""
 
-    def test_the_version_of_its_config_is_taken_for_its_state_as_before(self, scene: Scene) -> None:
-        path = f"/api/v1/agents/{scene.agent.id}"
-        client = scene.alice.client
+    def test_if_match_takes_the_version_of_the_config_too(self, data: Scene) -> None:
+        path = f"/api/v1/agents/{data.agent.id}"
+        client = data.alice.client
         version = client.get(f"{path}/config")["ETag"]
 
         assert client.send("PATCH", path, {"config": {"a": 1}}, HTTP_IF_MATCH=version).status_code == 200
         assert client.send("PATCH", path, {"config": {"a": 2}}, HTTP_IF_MATCH=version).status_code == 412
 
-    def test_what_leaves_its_config_alone_leaves_its_version(self, scene: Scene) -> None:
-        path = f"/api/v1/agents/{scene.agent.id}"
-        client = scene.alice.client
+    def test_change_of_another_field_keeps_the_version_of_the_config(self, data: Scene) -> None:
+        path = f"/api/v1/agents/{data.agent.id}"
+        client = data.alice.client
         revision, version = client.get(path)["ETag"], client.get(f"{path}/config")["ETag"]
 
         client.send("PATCH", path, {"description": "new"})
@@ -373,8 +371,8 @@ class TestAgents:
         assert client.send("PUT", f"{path}/config", {"a": 1}, HTTP_IF_MATCH=revision).status_code == 412
         assert client.send("PUT", f"{path}/config", {"a": 1}, HTTP_IF_MATCH=version).status_code == 200
 
-    def test_a_version_is_no_revision_by_chance(self, scene: Scene) -> None:
-        agent = Agent.unscoped.get(pk=scene.agent.pk)
+    def test_version_never_equals_a_revision(self, data: Scene) -> None:
+        agent = Agent.unscoped.get(pk=data.agent.pk)
 
         assert agent.config_version < revisions.UNKNOWN_REVISION < agent.revision
         with pytest.raises(PreconditionFailed):
@@ -385,17 +383,17 @@ class TestPlugins:
     PATH = "/api/v1/plugins/settings?tenant_id={tenant_id}"
 
     @pytest.mark.parametrize("if_match", ["*", '"3"'])
-    def test_where_there_is_no_setting_none_is_replaced(self, scene: Scene, if_match: str) -> None:
+    def test_if_match_without_a_setting_gets_412(self, data: Scene, if_match: str) -> None:
         before = tables()
         body = {"plugin_name": "weather", "enabled": True}
 
-        response = scene.alice.client.send("POST", scene.filled(self.PATH), body, HTTP_IF_MATCH=if_match)
+        response = data.alice.client.send("POST", data.filled(self.PATH), body, HTTP_IF_MATCH=if_match)
 
         assert response.status_code == 412
         assert changed_tables(before, tables()) == set()
 
-    def test_an_agents_own_is_another_than_its_tenants(self, scene: Scene) -> None:
-        client, agents = scene.alice.client, scene.filled(self.PATH) + f"&agent_id={scene.agent.id}"
+    def test_if_match_of_the_tenants_setting_does_not_match_the_agents(self, data: Scene) -> None:
+        client, agents = data.alice.client, data.filled(self.PATH) + f"&agent_id={data.agent.id}"
         (listed,) = client.get(agents).json()
         body = {"plugin_name": listed["plugin_name"], "enabled": True}
         etag = f'"{listed["revision"]}"'
@@ -404,19 +402,19 @@ class TestPlugins:
         assert client.send("POST", agents, body, HTTP_IF_MATCH=etag).status_code == 412
 
 
-def test_a_rehearsal_is_refused_as_the_change_would_be(scene: Scene, internal: SurfaceClient) -> None:
-    path = scene.filled("/api/v2/templates/{template_id}?dry_run=1")
+def test_dry_run_heeds_if_match(data: Scene, internal: SurfaceClient) -> None:
+    path = data.filled("/api/v2/templates/{template_id}?dry_run=1")
 
     for method in ("PUT", "DELETE"):
         assert internal.send(method, path, {}, HTTP_IF_MATCH='"1"').status_code == 412
         assert internal.send(method, path, {}, HTTP_IF_MATCH="*").status_code == 200
 
 
-def test_a_repeat_under_an_idempotency_key_is_answered_the_same(scene: Scene) -> None:
-    path = scene.filled("/api/v1/api-keys/{key_id}")
-    headers = {"HTTP_IF_MATCH": scene.alice.client.get(path)["ETag"], "HTTP_IDEMPOTENCY_KEY": "once"}
+def test_repeat_with_an_idempotency_key_gets_the_same_response(data: Scene) -> None:
+    path = data.filled("/api/v1/api-keys/{key_id}")
+    headers = {"HTTP_IF_MATCH": data.alice.client.get(path)["ETag"], "HTTP_IDEMPOTENCY_KEY": "once"}
 
-    first, second = (scene.alice.client.send("POST", f"{path}/rotate", {}, **headers) for _ in range(2))
+    first, second = (data.alice.client.send("POST", f"{path}/rotate", {}, **headers) for _ in range(2))
 
     assert (first.status_code, first["ETag"]) == (second.status_code, second["ETag"]) == (200, second["ETag"])
     assert first.json()["data"] == second.json()["data"]

@@ -1,4 +1,4 @@
-"""Clients that send objects back whole, as they read them: nothing changes, and no revision is raised."""
+"""Clients that send objects back as they read them change nothing and raise no revision."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def owner(module_transaction: None) -> Person:
 
 @pytest.fixture(params=["full", "bare"], scope="module")
 def ids(request: pytest.FixtureRequest, owner: Person) -> dict[str, str]:
-    """The ids of one object of each kind in a tenant of Alice's, with all of its fields or with as few as can be."""
+    """The ids of one object of each kind in a tenant of Alice's, with all of its fields or as few as possible."""
     fields = FULL if request.param == "full" else BARE
     tenant = create("tenants", tenant_name=request.param, owner_id=owner.user.id, **fields["tenants"])
     in_tenant = {"tenant_id": tenant["id"], "name": request.param}
@@ -100,7 +100,7 @@ def client_of(surface: Surface, owner: Person) -> SurfaceClient:
 
 
 def read(client: SurfaceClient, url: str) -> Any:
-    """Return what a read tells, out of its envelope."""
+    """Return the data of a read, without the envelope."""
     response = client.send("GET", url)
     assert response.status_code == 200, response.content
     found = response.json()

@@ -1,4 +1,4 @@
-"""Both surfaces do what their OpenAPI documents say (tests/support/documents.py tells what is checked)."""
+"""Both surfaces do what their OpenAPI documents say (tests/support/documents.py says what is checked)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.single
 
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A server whose changes wait for nobody, since nothing is asked meanwhile."""
+    """A server whose changes do not wait for workers, because nothing is verified meanwhile."""
     serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path_factory.mktemp("documents"), "maim_documents", serve=serve) as running:
         yield running

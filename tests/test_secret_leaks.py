@@ -16,7 +16,7 @@ import pytest
 
 from apikeys import keyformat
 from tests.support.config_leaks import read_as_others, system_files, use_configs
-from tests.support.doors import make_operator, signed_in
+from tests.support.interfaces import make_operator, signed_in
 from tests.support.leaks import SECRET, Site
 from tests.support.people import PASSWORD
 from tests.support.server import ON_MARIADB, MaimServer

@@ -94,7 +94,9 @@ def add_user(*, actor: Actor, user: User) -> None:
     """Store a user made by `new_user`. Raise Invalid for a taken username or e-mail address."""
     with translate_unique_violation(_DUPLICATES):
         user.save(force_insert=True)
-    audit.record(actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=USER_FIELDS.audit_state(user))
+    audit.record(
+        actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=USER_FIELDS.audit_state(user)
+    )
 
 
 @transactional

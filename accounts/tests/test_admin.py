@@ -33,7 +33,7 @@ def password_page(user: User) -> str:
     return reverse("admin:accounts_user_password", args=[quote(user.pk)])
 
 
-# ---- the door
+# ---- signing in
 
 
 def test_visitor_is_redirected_to_the_login_page(public: SurfaceClient) -> None:
@@ -84,7 +84,7 @@ def test_full_hashing_queue_is_a_form_error(olivia: Operator, settings: Any) -> 
     assert "Too many people are signing in" in response.content.decode()
 
 
-def test_login_page_shows_the_site_header(public: SurfaceClient) -> None:
+def test_the_sign_in_page_has_the_name_of_the_site(public: SurfaceClient) -> None:
     assert "maim" in public.get(LOGIN).context["site_header"]
 
 

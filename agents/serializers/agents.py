@@ -19,13 +19,13 @@ from core.http.fields import (
     BoundedListField,
     ChoiceField,
     JSONObjectField,
+    OptionalCursorQuerySerializer,
     QuerySerializer,
     RequestSerializer,
     SliceQuerySerializer,
     StrictBooleanField,
     StrictCharField,
     UTCDateTimeField,
-    WalkQuerySerializer,
     description_field,
     id_field,
     name_field,
@@ -41,7 +41,7 @@ def tags_field() -> serializers.ListField:
 
 
 class TemplateIdField(StrictCharField):
-    """The id of a template; a blank text stands for none, so that a change can detach the template."""
+    """The id of a template. A blank text means none, so that a change can detach the template."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=ID_LENGTH, required=False, allow_blank=True, **options)
@@ -52,7 +52,7 @@ class TemplateIdField(StrictCharField):
 
 
 class AgentCreateRequest(RequestSerializer):
-    """v1's; without a `tenant_id` it is the caller's first tenant."""
+    """The body that creates an agent in v1, by default in the caller's first tenant."""
 
     name = name_field()
     description = description_field()
@@ -64,14 +64,14 @@ class AgentCreateRequest(RequestSerializer):
     quota = QuotaField(required=False)
 
 
-class TenantAgentCreateRequest(AgentCreateRequest):
-    """v2's."""
+class InternalAgentCreateRequest(AgentCreateRequest):
+    """The body that creates an agent in v2."""
 
     tenant_id = id_field()
 
 
 class AgentUpdateRequest(RequestSerializer):
-    """Changes of an agent: null leaves a field alone; `""`, `[]` and `{}` empty it."""
+    """Changes of an agent. Null leaves a field as it is; `""`, `[]` and `{}` empty it."""
 
     name = name_field(required=False)
     description = description_field()
@@ -93,14 +93,14 @@ class AgentListQuerySerializer(SliceQuerySerializer):
 
 
 class MaskedConfigField(JSONObjectField):
-    """A config as it may be shown."""
+    """A config with its secrets masked."""
 
     def to_representation(self, value: Any) -> Any:
         return masked(value)
 
 
 def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
-    """An agent as v1 shows it."""
+    """Return v1's representation of an agent."""
     return {
         "id": agent.id,
         "tenant_id": agent.tenant_id,
@@ -119,7 +119,7 @@ def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
 
 
 def internal_agent(agent: Agent) -> dict[str, Any]:
-    """An agent as v2 shows it."""
+    """Return v2's representation of an agent."""
     return {
         "id": agent.id,
         "agent_id": agent.id,
@@ -138,13 +138,13 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
     }
 
 
-class NoticeResponse(serializers.Serializer[Any]):
+class ConfigWarningResponse(serializers.Serializer[Any]):
     path = serializers.CharField()
     message = serializers.CharField()
 
 
 def with_warnings(shown: dict[str, Any], warnings: Sequence[Notice] | None) -> dict[str, Any]:
-    """Return a row as it is shown, with what looks odd in its config."""
+    """Return a row's representation with the warnings about its config."""
     return {**shown, "config_warnings": notices_shown(warnings)}
 
 
@@ -153,16 +153,18 @@ def notices_shown(notices: Sequence[Notice] | None) -> list[dict[str, str]] | No
     return None if notices is None else [notice._asdict() for notice in notices]
 
 
-def listed_warnings_field() -> NoticeResponse:
-    return NoticeResponse(
+def listed_warnings_field() -> ConfigWarningResponse:
+    return ConfigWarningResponse(
         many=True,
         allow_null=True,
         help_text=f"Null where the config is too large for a list, of more than {MAX_LISTED_VALUES} values.",
     )
 
 
-class ListedAgentResponse(serializers.Serializer[Any]):
-    """v1's agent in a list. The fields describe; twenty agents field by field would take DRF milliseconds."""
+class AgentListItemResponse(serializers.Serializer[Any]):
+    """An agent in v1's list."""
+
+    # The fields are for the OpenAPI document only, because DRF takes milliseconds to serialize twenty agents by them.
 
     id = serializers.CharField()
     tenant_id = serializers.CharField()
@@ -183,10 +185,10 @@ class ListedAgentResponse(serializers.Serializer[Any]):
         return with_warnings(public_agent(instance), instance.config_warnings)
 
 
-class AgentResponse(ListedAgentResponse):
-    """v1's agent."""
+class AgentResponse(AgentListItemResponse):
+    """An agent in v1."""
 
-    config_warnings = NoticeResponse(many=True)
+    config_warnings = ConfigWarningResponse(many=True)
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         find_warnings(instance)
@@ -203,8 +205,10 @@ class _AgentsWithWarnings(serializers.ListSerializer[Any]):
         return [with_warnings(internal_agent(agent), each) for agent, each in zip(there, warnings, strict=True)]
 
 
-class ListedInternalAgentResponse(serializers.Serializer[Any]):
-    """v2's agent in a list. The fields describe, as ListedAgentResponse's do."""
+class InternalAgentListItemResponse(serializers.Serializer[Any]):
+    """An agent in v2's list."""
+
+    # The fields are for the OpenAPI document only, as in AgentListItemResponse.
 
     id = serializers.CharField()
     agent_id = serializers.CharField(source="id")
@@ -226,14 +230,18 @@ class ListedInternalAgentResponse(serializers.Serializer[Any]):
         list_serializer_class = _AgentsWithWarnings
 
 
-class InternalAgentResponse(ListedInternalAgentResponse):
-    """v2's agent."""
+class InternalAgentResponse(InternalAgentListItemResponse):
+    """An agent in v2."""
 
-    config_warnings = NoticeResponse(many=True)
+    config_warnings = ConfigWarningResponse(many=True)
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         find_warnings(instance)
         return with_warnings(internal_agent(instance), instance.config_warnings)
+
+
+class AgentDeletionResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
 
 
 class PluginRequest(RequestSerializer):
@@ -242,7 +250,7 @@ class PluginRequest(RequestSerializer):
     config = JSONObjectField(required=False)
 
 
-class PluginCursorQuerySerializer(WalkQuerySerializer):
+class PluginCursorQuerySerializer(OptionalCursorQuerySerializer):
     after = serializers.CharField(
         required=False,
         allow_blank=True,
@@ -285,7 +293,7 @@ class PluginResponse(serializers.Serializer[Any]):
 
 
 class RevealedConfigField(JSONObjectField):
-    """A plugin setting's config as the bots that run by it need it."""
+    """A plugin setting's config with its secrets, which the bots need."""
 
     def to_representation(self, value: Any) -> Any:
         return revealed(value)

@@ -1,4 +1,4 @@
-"""The shapes around an agent's config: versions, layers, templates, the feed of changes."""
+"""Serializers of configs: versions, layers, templates and the change feed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from agents.config_warnings import find_template_warnings, listed_template_warnings
 from agents.models import Template
-from agents.serializers.agents import MaskedConfigField, NoticeResponse, listed_warnings_field, notices_shown
+from agents.serializers.agents import ConfigWarningResponse, MaskedConfigField, listed_warnings_field, notices_shown
 from core.http.fields import (
     FlagParameter,
     JSONObjectField,
@@ -37,18 +37,18 @@ class ConfigWriteQuerySerializer(QuerySerializer):
     replace = FlagParameter(help_text="1: in place of the stored config, not merged into it.")
 
 
-class EffectiveQuerySerializer(QuerySerializer):
+class EffectiveConfigQuerySerializer(QuerySerializer):
     explain = FlagParameter(help_text="1: also `sources`, the layer that each leaf comes from.")
 
 
-class InternalEffectiveQuerySerializer(EffectiveQuerySerializer):
+class InternalEffectiveConfigQuerySerializer(EffectiveConfigQuerySerializer):
     reveal_secrets = FlagParameter(help_text="1: with the secrets themselves; the audit log tells of it.")
 
 
-class EffectiveResponse(serializers.Serializer[Any]):
+class EffectiveConfigResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="The agent's own.")
     config = JSONObjectField()
-    warnings = NoticeResponse(many=True)
+    warnings = ConfigWarningResponse(many=True)
     sources = serializers.DictField(
         child=serializers.ChoiceField(["default", "template", "tenant", "agent"]),
         required=False,
@@ -65,7 +65,7 @@ class PatchOperationField(serializers.Field):  # type: ignore[type-arg]
 
 
 class PatchField(serializers.ListField):
-    """A JSON patch (RFC 6902), kept as it is: a page of patches has hundreds of thousands of operations."""
+    """A JSON patch (RFC 6902), not copied, because a page of patches has hundreds of thousands of operations."""
 
     child = PatchOperationField()
 
@@ -73,7 +73,7 @@ class PatchField(serializers.ListField):
         return value
 
 
-class VersionResponse(serializers.Serializer[Any]):
+class ConfigVersionResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="number")
     created_at = UTCDateTimeField()
     author = serializers.CharField()
@@ -81,13 +81,13 @@ class VersionResponse(serializers.Serializer[Any]):
     changes = PatchField(source="patch", help_text="What changed, as a JSON patch without secrets.")
 
 
-class WholeVersionResponse(VersionResponse):
+class ConfigVersionDetailResponse(ConfigVersionResponse):
     config = MaskedConfigField()
 
 
 @extend_schema_field({"type": "string", "pattern": "^[0-9]*$"})
 class VersionCursor(NumberParameter):
-    """A version, or nothing to begin before the first."""
+    """The number of a version, or an empty text for the beginning."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -102,24 +102,15 @@ class VersionCursor(NumberParameter):
         return 0 if data == "" else super().to_internal_value(data)
 
 
-class VersionListQuerySerializer(SliceQuerySerializer):
+class ConfigVersionListQuerySerializer(SliceQuerySerializer):
     after = VersionCursor()
 
 
-class VersionPageQuerySerializer(PageQuerySerializer):
+class ConfigVersionPageQuerySerializer(PageQuerySerializer):
     after = VersionCursor()
 
 
-class VersionPage(serializers.Serializer[Any]):
-    items = VersionResponse(many=True)
-    total = serializers.IntegerField()
-    page = serializers.IntegerField()
-    size = serializers.IntegerField()
-    pages = serializers.IntegerField()
-    next_after = serializers.CharField(allow_null=True)
-
-
-class DiffQuerySerializer(QuerySerializer):
+class ConfigDiffQuerySerializer(QuerySerializer):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         # Not as attributes of the class, because `from` is a word of Python's own.
         return {
@@ -128,7 +119,7 @@ class DiffQuerySerializer(QuerySerializer):
         }
 
 
-class DiffResponse(serializers.Serializer[Any]):
+class ConfigDiffResponse(serializers.Serializer[Any]):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
             "from": serializers.IntegerField(),
@@ -137,24 +128,24 @@ class DiffResponse(serializers.Serializer[Any]):
         }
 
 
-class RestoreRequest(RequestSerializer):
+class ConfigRestoreRequest(RequestSerializer):
     version = StrictIntegerField(min_value=1, max_value=MAX_VERSION)
     note = StrictCharField(max_length=MAX_NOTE_LENGTH, required=False, allow_blank=True)
 
 
-class RestoredResponse(serializers.Serializer[Any]):
+class ConfigRestoreResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="config_version")
     config = MaskedConfigField()
 
 
-class ChangesQuerySerializer(QuerySerializer):
+class ConfigChangeListQuerySerializer(QuerySerializer):
     after = serializers.CharField(
         required=False, max_length=100, help_text="The last cursor; without one, the answer is where to begin."
     )
     limit = NumberParameter(min_value=1, max_value=MAX_CHANGES, default=100)
 
 
-class ChangeResponse(serializers.Serializer[Any]):
+class ConfigChangeResponse(serializers.Serializer[Any]):
     agent_id = serializers.CharField()
     tenant_id = serializers.CharField(allow_null=True)
     deleted = serializers.BooleanField()
@@ -162,14 +153,14 @@ class ChangeResponse(serializers.Serializer[Any]):
     config_version = serializers.IntegerField(allow_null=True)
 
 
-class ChangesResponse(serializers.Serializer[Any]):
-    items = ChangeResponse(many=True)
+class ConfigChangeListResponse(serializers.Serializer[Any]):
+    items = ConfigChangeResponse(many=True)
     cursor = serializers.CharField()
     has_more = serializers.BooleanField()
 
 
 class TemplateCreateRequest(RequestSerializer):
-    """v1's; a tenant's own template, by default of the caller's first tenant."""
+    """The body that creates a template of a tenant in v1, by default of the caller's first tenant."""
 
     name = name_field()
     description = description_field()
@@ -178,7 +169,7 @@ class TemplateCreateRequest(RequestSerializer):
 
 
 class InternalTemplateCreateRequest(TemplateCreateRequest):
-    """v2's; without a `tenant_id` it is a template for everybody, whose id may be chosen."""
+    """The body that creates a template in v2: without a `tenant_id` one for everybody, whose id may be chosen."""
 
     template_id = id_field(required=False)
 
@@ -208,7 +199,7 @@ class TemplatePageQuerySerializer(PageQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
-class ListedTemplateResponse(serializers.Serializer[Any]):
+class TemplateListItemResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
     template_id = serializers.CharField(source="id")
     tenant_id = serializers.CharField(allow_null=True, help_text="Null: an operator's, for everybody.")
@@ -225,25 +216,16 @@ class ListedTemplateResponse(serializers.Serializer[Any]):
         return notices_shown(listed_template_warnings(template))
 
 
-class TemplateResponse(ListedTemplateResponse):
-    config_warnings = NoticeResponse(many=True)  # type: ignore[assignment]  # the same, and never null
+class TemplateResponse(TemplateListItemResponse):
+    config_warnings = ConfigWarningResponse(many=True)  # type: ignore[assignment]  # the same, and never null
 
     def to_representation(self, instance: Template) -> dict[str, Any]:
         find_template_warnings(instance)
         return super().to_representation(instance)
 
 
-class TemplatePage(serializers.Serializer[Any]):
-    items = ListedTemplateResponse(many=True)
-    total = serializers.IntegerField()
-    page = serializers.IntegerField()
-    size = serializers.IntegerField()
-    pages = serializers.IntegerField()
-    next_after = serializers.CharField(allow_null=True)
-
-
 class TemplateWriteResponse(serializers.Serializer[Any]):
-    """The template after a change, or that would be changed; and how many agents follow it."""
+    """The template that was changed, or would be, and the number of agents that use it."""
 
     template = TemplateResponse()
     agents = serializers.IntegerField()

@@ -1,4 +1,4 @@
-"""The shapes in which agents are duplicated, exported and imported."""
+"""Serializers of duplicated, exported and imported agents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.serializers.agents import AgentResponse, InternalAgentResponse, NoticeResponse, PluginRequest, tags_field
+from agents.serializers.agents import (
+    AgentResponse,
+    ConfigWarningResponse,
+    InternalAgentResponse,
+    PluginRequest,
+    tags_field,
+)
 from agents.serializers.configs import MAX_NOTE_LENGTH
 from agents.services.plugins import MAX_PLUGINS
 from agents.services.transfer import FORMAT
@@ -25,25 +31,26 @@ from core.http.fields import (
 )
 
 FORMATS = ("json", "toml")
+_AGENT_HELP = "Null for a dry run, in which nothing was found wrong."
 
 
-class DuplicateRequest(RequestSerializer):
+class AgentDuplicateRequest(RequestSerializer):
     name = name_field(required=False, help_text="By default the agent's own, and (copy).")
     note = StrictCharField(
         max_length=MAX_NOTE_LENGTH, required=False, allow_blank=True, help_text="Why; kept with the first version."
     )
 
 
-class ExportQuerySerializer(QuerySerializer):
+class AgentExportQuerySerializer(QuerySerializer):
     format = ChoiceField(FORMATS, default="json")
 
 
-class InternalExportQuerySerializer(ExportQuerySerializer):
+class InternalAgentExportQuerySerializer(AgentExportQuerySerializer):
     reveal_secrets = FlagParameter(help_text="1: with the secrets themselves; the audit log tells of it.")
 
 
-class ExportDocument(RequestSerializer):
-    """An agent as a file holds it: what it was set up with, but for its keys and limits."""
+class AgentExportDocument(RequestSerializer):
+    """An exported agent: all of its settings except its keys and limits."""
 
     maim_export = StrictIntegerField(min_value=FORMAT, max_value=FORMAT, help_text="The format of this file.")
     name = name_field()
@@ -54,30 +61,26 @@ class ExportDocument(RequestSerializer):
     plugins = BoundedListField(child=PluginRequest(), max_length=MAX_PLUGINS, required=False)
 
 
-class ImportQuerySerializer(QuerySerializer):
+class AgentImportQuerySerializer(QuerySerializer):
     dry_run = FlagParameter(help_text="1: only say whether it would work.")
     tenant_id = serializers.CharField(
         required=False, max_length=50, help_text="Whose agent it becomes; by default the caller's first tenant's."
     )
 
 
-class InternalImportQuerySerializer(ImportQuerySerializer):
+class InternalAgentImportQuerySerializer(AgentImportQuerySerializer):
     tenant_id = serializers.CharField(max_length=50)
 
 
-class ImportResponse(serializers.Serializer[Any]):
-    """v1's."""
+class AgentImportResponse(serializers.Serializer[Any]):
+    """The result of an import in v1."""
 
     dry_run = serializers.BooleanField()
-    agent = AgentResponse(allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong.")
-    config_warnings = NoticeResponse(many=True)
+    agent: serializers.Serializer[Any] = AgentResponse(allow_null=True, help_text=_AGENT_HELP)
+    config_warnings = ConfigWarningResponse(many=True)
 
 
-class InternalImportResponse(serializers.Serializer[Any]):
-    """v2's."""
+class InternalAgentImportResponse(AgentImportResponse):
+    """The result of an import in v2."""
 
-    dry_run = serializers.BooleanField()
-    agent = InternalAgentResponse(
-        allow_null=True, help_text="Null where it was a dry run, in which nothing was found wrong."
-    )
-    config_warnings = NoticeResponse(many=True)
+    agent = InternalAgentResponse(allow_null=True, help_text=_AGENT_HELP)

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from agents.tests.config_doors import SURFACES, Door
+from agents.tests.api import AgentApi, ConfigApi
 from tenants.models import Tenant
-from tests.support.client import SurfaceClient
-from tests.support.configs import DOORS, ConfigDoor
+from tests.support.api import VERSIONS
 from tests.support.people import Person
 
 
@@ -31,18 +30,16 @@ def system_models(tmp_path: Path, settings: Any) -> None:
     settings.MODEL_CONFIG_PATH = path
 
 
-@pytest.fixture(params=DOORS)
-def config_door(
-    request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient, system_models: None
-) -> ConfigDoor:
-    """Each door in turn."""
-    return ConfigDoor(request.param, alice, internal)
+@pytest.fixture(params=["v1", "v2", "v2 config"])
+def config_api(request: pytest.FixtureRequest, alice: Person, system_models: None) -> ConfigApi:
+    """The config of an agent of Alice's in each API that can write it."""
+    return ConfigApi(request.param[:2], alice, is_document=request.param.endswith("config"))
 
 
-@pytest.fixture(params=SURFACES)
-def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
-    """Alice's agents on each surface in turn."""
-    return Door(request.param, alice.client if request.param == "v1" else internal, alice)
+@pytest.fixture(params=VERSIONS)
+def api(request: pytest.FixtureRequest, alice: Person) -> AgentApi:
+    """An agent of Alice's in each API."""
+    return AgentApi(request.param, alice)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from agents.models import Agent
 from core.models import AuditEntry
+from tests.support.api import VERSIONS, ApiClient
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, errors_of, form_of, url
 from tests.support.people import Person, make_agent, make_key
@@ -48,55 +49,39 @@ BAD = [
 good = pytest.mark.parametrize(("field", "limit"), GOOD)
 
 
-class Door:
-    """One way to Alice's agents."""
+class AgentLimitsApi(ApiClient):
+    """The limits of Alice's agents in one API."""
 
-    def __init__(self, kind: str, alice: Person, internal: SurfaceClient) -> None:
-        self.is_bare = kind == "v1"
-        self.client = alice.client if self.is_bare else internal
-        self.path = f"/api/{kind}/agents"
-        self.tenant_id = alice.tenant.id
-
-    def data(self, response: Any) -> Any:
-        """Return the data of a successful response."""
-        assert response.status_code == 200, response.content
-        return response.json() if self.is_bare else response.json()["data"]
-
-    def blamed(self, response: Any) -> list[str]:
-        """Return the paths that an error response names."""
-        assert response.status_code == 400, response.content
-        body = response.json()
-        assert body["code" if self.is_bare else "error_code"] == "VALIDATION_ERROR"
-        return list((body if self.is_bare else body["data"])["errors"])
+    def invalid_fields(self, response: Any) -> list[str]:
+        """Return the paths that a rejected request names."""
+        return self.error_fields(response, 400, "VALIDATION_ERROR")
 
     def try_create(self, **fields: Any) -> Any:
-        return self.client.send("POST", self.path, {"tenant_id": self.tenant_id, "name": "bot", **fields})
+        return self.send("POST", "/agents", {"tenant_id": self.person.tenant.id, "name": "bot", **fields})
 
     def create(self, **fields: Any) -> dict[str, Any]:
         agent: dict[str, Any] = self.data(self.try_create(**fields))
         return agent
 
     def try_put(self, agent_id: str, **changes: Any) -> Any:
-        return self.client.send("PUT", f"{self.path}/{agent_id}", changes)
+        return self.send("PUT", f"/agents/{agent_id}", changes)
 
     def put(self, agent_id: str, **changes: Any) -> dict[str, Any]:
         agent: dict[str, Any] = self.data(self.try_put(agent_id, **changes))
         return agent
 
     def get(self, agent_id: str) -> dict[str, Any]:
-        agent: dict[str, Any] = self.data(self.client.get(f"{self.path}/{agent_id}"))
+        agent: dict[str, Any] = self.data(self.send("GET", f"/agents/{agent_id}"))
         return agent
 
     def listed(self) -> list[dict[str, Any]]:
-        data = self.data(self.client.get(f"{self.path}?tenant_id={self.tenant_id}"))
-        found: list[dict[str, Any]] = data if self.is_bare else data["items"]
-        return found
+        return self.items(f"/agents?tenant_id={self.person.tenant.id}")
 
 
-@pytest.fixture(params=["v1", "v2"])
-def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
-    """Each door in turn."""
-    return Door(request.param, alice, internal)
+@pytest.fixture(params=VERSIONS)
+def api(request: pytest.FixtureRequest, alice: Person) -> AgentLimitsApi:
+    """Alice's agents in each API."""
+    return AgentLimitsApi(request.param, alice)
 
 
 def limits(agent: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,28 +90,28 @@ def limits(agent: Mapping[str, Any]) -> dict[str, Any]:
 
 class TestGiving:
     @good
-    def test_a_new_agent_has_what_it_is_given(self, door: Door, field: str, limit: Any) -> None:
-        agent = door.create(**{field: limit})
+    def test_a_new_agent_has_what_it_is_given(self, api: AgentLimitsApi, field: str, limit: Any) -> None:
+        agent = api.create(**{field: limit})
 
         assert limits(agent) == {**NONE, field: limit}
-        assert door.get(agent["id"]) == agent
-        assert door.listed() == [agent]
+        assert api.get(agent["id"]) == agent
+        assert api.listed() == [agent]
 
     @good
-    def test_an_agent_is_given_one_later(self, door: Door, field: str, limit: Any) -> None:
-        agent = door.create()
+    def test_an_agent_is_given_one_later(self, api: AgentLimitsApi, field: str, limit: Any) -> None:
+        agent = api.create()
 
-        changed = door.put(agent["id"], **{field: limit})
+        changed = api.put(agent["id"], **{field: limit})
 
         assert limits(changed) == {**NONE, field: limit}
-        assert door.get(agent["id"]) == changed
+        assert api.get(agent["id"]) == changed
 
     @pytest.mark.parametrize("nothing", [{}, NONE])
-    def test_without_any_it_has_none(self, door: Door, nothing: dict[str, None]) -> None:
-        assert limits(door.create(**nothing)) == NONE
+    def test_without_any_it_has_none(self, api: AgentLimitsApi, nothing: dict[str, None]) -> None:
+        assert limits(api.create(**nothing)) == NONE
 
-    def test_they_come_after_the_other_fields(self, door: Door) -> None:
-        assert list(door.create())[-4:] == ["rate_limit", "quota", "revision", "config_warnings"]
+    def test_they_come_after_the_other_fields(self, api: AgentLimitsApi) -> None:
+        assert list(api.create())[-4:] == ["rate_limit", "quota", "revision", "config_warnings"]
 
     def test_patch_sets_limits(self, alice: Person) -> None:
         agent = make_agent(alice.tenant)
@@ -135,40 +120,40 @@ class TestGiving:
 
         assert limits(response.json()) == {"rate_limit": None, "quota": QUOTA}
 
-    def test_null_takes_one_away_and_what_is_not_sent_stays(self, door: Door) -> None:
-        agent = door.create(rate_limit=RATE, quota=QUOTA)
+    def test_null_takes_one_away_and_what_is_not_sent_stays(self, api: AgentLimitsApi) -> None:
+        agent = api.create(rate_limit=RATE, quota=QUOTA)
 
-        assert limits(door.put(agent["id"], rate_limit={})) == {"rate_limit": None, "quota": QUOTA}
-        assert limits(door.put(agent["id"], description="new")) == {"rate_limit": None, "quota": QUOTA}
-        assert limits(door.put(agent["id"], quota={})) == NONE
+        assert limits(api.put(agent["id"], rate_limit={})) == {"rate_limit": None, "quota": QUOTA}
+        assert limits(api.put(agent["id"], description="new")) == {"rate_limit": None, "quota": QUOTA}
+        assert limits(api.put(agent["id"], quota={})) == NONE
 
-    def test_a_limit_is_replaced_whole(self, door: Door) -> None:
-        agent = door.create(rate_limit=RATE)
+    def test_a_limit_is_replaced_whole(self, api: AgentLimitsApi) -> None:
+        agent = api.create(rate_limit=RATE)
 
-        assert door.blamed(door.try_put(agent["id"], rate_limit={"limit": 5})) == ["rate_limit.window_seconds"]
-        changed = door.put(agent["id"], rate_limit={"limit": 5, "window_seconds": 1})
+        assert api.invalid_fields(api.try_put(agent["id"], rate_limit={"limit": 5})) == ["rate_limit.window_seconds"]
+        changed = api.put(agent["id"], rate_limit={"limit": 5, "window_seconds": 1})
 
         assert changed["rate_limit"] == {"limit": 5, "window_seconds": 1}
 
-    def test_unknown_keys_are_ignored(self, door: Door) -> None:
-        agent = door.create(rate_limit={"burst": 5, **RATE}, quota={**QUOTA, "refill": {"day": 1}})
+    def test_unknown_keys_are_ignored(self, api: AgentLimitsApi) -> None:
+        agent = api.create(rate_limit={"burst": 5, **RATE}, quota={**QUOTA, "refill": {"day": 1}})
 
         assert limits(agent) == {"rate_limit": RATE, "quota": QUOTA}
         assert Agent.unscoped.get().quota == QUOTA
 
     @pytest.mark.embedded
     @pytest.mark.parametrize(("field", "value", "path"), BAD)
-    def test_what_is_no_limit_is_refused(self, door: Door, field: str, value: Any, path: str) -> None:
-        agent = door.create(rate_limit=RATE, quota=QUOTA)
+    def test_what_is_no_limit_is_refused(self, api: AgentLimitsApi, field: str, value: Any, path: str) -> None:
+        agent = api.create(rate_limit=RATE, quota=QUOTA)
 
-        assert path in door.blamed(door.try_create(name="other", **{field: value}))
-        assert path in door.blamed(door.try_put(agent["id"], **{field: value}))
+        assert path in api.invalid_fields(api.try_create(name="other", **{field: value}))
+        assert path in api.invalid_fields(api.try_put(agent["id"], **{field: value}))
 
-        assert door.listed() == [agent]
+        assert api.listed() == [agent]
 
-    def test_an_agent_is_not_created_with_an_empty_limit(self, door: Door) -> None:
+    def test_an_agent_is_not_created_with_an_empty_limit(self, api: AgentLimitsApi) -> None:
         """`{}` removes a limit in an update only; a new agent without a limit sends none."""
-        assert "rate_limit.limit" in door.blamed(door.try_create(rate_limit={}))
+        assert "rate_limit.limit" in api.invalid_fields(api.try_create(rate_limit={}))
 
 
 class TestAccess:
@@ -189,9 +174,9 @@ class TestAccess:
 
 
 class TestAudit:
-    def test_a_change_is_recorded(self, door: Door) -> None:
-        agent = door.create(rate_limit=RATE)
-        door.put(agent["id"], rate_limit={}, quota=QUOTA)
+    def test_a_change_is_recorded(self, api: AgentLimitsApi) -> None:
+        agent = api.create(rate_limit=RATE)
+        api.put(agent["id"], rate_limit={}, quota=QUOTA)
 
         update, create = AuditEntry.objects.filter(object_id=agent["id"])
         assert limits(create.after) == {"rate_limit": RATE, "quota": None}
@@ -200,10 +185,10 @@ class TestAudit:
             {"rate_limit": None, "quota": QUOTA},
         )
 
-    def test_the_same_limit_again_is_no_change(self, door: Door) -> None:
-        agent = door.create(rate_limit=RATE)
+    def test_the_same_limit_again_is_no_change(self, api: AgentLimitsApi) -> None:
+        agent = api.create(rate_limit=RATE)
 
-        assert door.put(agent["id"], rate_limit=dict(reversed(RATE.items()))) == agent
+        assert api.put(agent["id"], rate_limit=dict(reversed(RATE.items()))) == agent
 
         assert [entry.action for entry in AuditEntry.objects.filter(object_id=agent["id"])] == ["agent.create"]
 
@@ -211,7 +196,9 @@ class TestAudit:
 class TestEffect:
     """The verdicts of validate right after a change."""
 
-    def test_all_keys_of_an_agent_share_its_limits(self, door: Door, alice: Person, internal: SurfaceClient) -> None:
+    def test_all_keys_of_an_agent_share_its_limits(
+        self, api: AgentLimitsApi, alice: Person, internal: SurfaceClient
+    ) -> None:
         agent = make_agent(alice.tenant)
         keys = [make_key(agent), make_key(agent)]
         stranger = make_key(make_agent(alice.tenant))
@@ -222,17 +209,17 @@ class TestEffect:
 
         assert [answer["data"]["rate_limit"] for answer in validate(*keys)] == [None, None]
 
-        door.put(agent.id, rate_limit={"limit": 2, "window_seconds": 3600})
+        api.put(agent.id, rate_limit={"limit": 2, "window_seconds": 3600})
         first, second, over = validate(*keys, keys[0])
         assert [answer["data"]["rate_limit"]["remaining"] for answer in (first, second)] == [1, 0]
         assert (over["success"], over["error_code"]) == (False, "AUTH_006")
         assert 0 < over["data"]["retry_after"] <= 3600
         assert validate(stranger)[0]["success"] is True
 
-        door.put(agent.id, rate_limit={"limit": 3, "window_seconds": 3600})
+        api.put(agent.id, rate_limit={"limit": 3, "window_seconds": 3600})
         assert [answer["error_code"] for answer in validate(*keys)] == [None, "AUTH_006"]
 
-        door.put(agent.id, rate_limit={}, quota={"limit": 6, "period": "total"})
+        api.put(agent.id, rate_limit={}, quota={"limit": 6, "period": "total"})
         last, over = validate(*keys)
         assert (last["data"]["rate_limit"], last["data"]["quota"]) == (
             None,
@@ -240,7 +227,7 @@ class TestEffect:
         )
         assert (over["error_code"], over["data"]["retry_after"]) == ("AUTH_006", None)
 
-        door.put(agent.id, quota={})
+        api.put(agent.id, quota={})
         assert [answer["data"]["quota"] for answer in validate(*keys)] == [None, None]
 
 

@@ -23,7 +23,7 @@ from agents.bulk_import import (
 )
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins
-from agents.tests.config_doors import shown
+from agents.tests.api import shown
 from core.db import RowUpdate
 from core.models import AuditEntry, FeedEntry, Invalidation
 from tenants.models import Tenant

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agents.tests.config_doors import Door, shown
+from agents.tests.api import AgentApi, shown
 from tests.support.config_strategies import configs, json_values
 from tests.support.configs import Config
 
@@ -22,67 +22,69 @@ def text(config: Any) -> str:
     return json.dumps(config)
 
 
-def holds(door: Door, config: Config) -> None:
+def holds(api: AgentApi, config: Config) -> None:
     """The config reads back as it was set; its secrets are stored, and not shown."""
-    assert text(door.get()) == text(shown(config))
-    assert text(door.stored()) == text(config)
+    assert text(api.get()) == text(shown(config))
+    assert text(api.stored()) == text(config)
 
 
 @thoroughly
 @given(config=configs())
-def test_what_was_set_reads_back_and_can_be_sent_back(door: Door, config: Config) -> None:
-    door.create()
+def test_what_was_set_reads_back_and_can_be_sent_back(api: AgentApi, config: Config) -> None:
+    api.create()
 
-    assert text(door.put(config)) == text(shown(config))
+    assert text(api.put(config)) == text(shown(config))
 
-    holds(door, config)
-    before = door.state()
+    holds(api, config)
+    before = api.state()
     for query in QUERIES:
-        assert text(door.put(door.get(), query)) == text(shown(config))
-        holds(door, config)
-        assert door.state() == before, "nothing changed, and no version, entry or audit row was made"
+        assert text(api.put(api.get(), query)) == text(shown(config))
+        holds(api, config)
+        assert api.state() == before, "nothing changed, and no version, entry or audit row was made"
 
 
 @thoroughly
 @given(config=configs())
-def test_the_same_holds_of_a_config_that_an_agent_is_made_with(door: Door, config: Config) -> None:
-    door.create(config)
+def test_the_same_holds_of_a_config_that_an_agent_is_made_with(api: AgentApi, config: Config) -> None:
+    api.create(config)
 
-    holds(door, config)
-    before = door.state()
-    door.change(config=door.get())
-    holds(door, config)
-    assert door.state() == before
+    holds(api, config)
+    before = api.state()
+    api.change(config=api.get())
+    holds(api, config)
+    assert api.state() == before
 
 
 @thoroughly
 @given(first=configs(), second=configs())
-def test_a_config_that_replaces_another_leaves_nothing_of_it(door: Door, first: Config, second: Config) -> None:
-    door.create(first)
+def test_a_config_that_replaces_another_leaves_nothing_of_it(api: AgentApi, first: Config, second: Config) -> None:
+    api.create(first)
 
-    door.put(second, "?replace=1")
+    api.put(second, "?replace=1")
 
-    holds(door, second)
+    holds(api, second)
 
 
 @thoroughly
 @given(config=configs())
-def test_null_for_every_key_leaves_nothing(door: Door, config: Config) -> None:
-    door.create(config)
+def test_null_for_every_key_leaves_nothing(api: AgentApi, config: Config) -> None:
+    api.create(config)
 
-    door.put(dict.fromkeys(config))
+    api.put(dict.fromkeys(config))
 
-    holds(door, {})
+    holds(api, {})
 
 
 @thoroughly
 @given(first=json_values(), second=json_values())
-def test_of_two_values_under_one_key_objects_merge_and_all_else_replaces(door: Door, first: Any, second: Any) -> None:
-    door.create({"own": first})
+def test_of_two_values_under_one_key_objects_merge_and_all_else_replaces(
+    api: AgentApi, first: Any, second: Any
+) -> None:
+    api.create({"own": first})
 
-    door.put({"own": second})
+    api.put({"own": second})
 
-    holds(door, {"own": merged(first, second)})
+    holds(api, {"own": merged(first, second)})
 
 
 def merged(first: Any, second: Any) -> Any:

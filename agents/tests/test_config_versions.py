@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
-from agents.tests.config_doors import Door, shown
+from agents.tests.api import AgentApi, shown
 from core.models import AuditEntry, FeedEntry
 from core.strict_json import MAX_DEPTH
 from tests.support.config_strategies import configs
@@ -32,18 +32,18 @@ SECRETS = ("sk-mine", "mine.example", "tok-1")
 ANOTHER_KEY = "QW5vdGhlciBmZXJuZXQga2V5LCBvZiAzMiBieXRlcy4="
 
 
-def latest(door: Door) -> int:
-    number: int = door.versions()[0]["version"]
+def latest(api: AgentApi) -> int:
+    number: int = api.versions()[0]["version"]
     return number
 
 
 class TestVersions:
-    def test_each_change_is_one_newest_first(self, door: Door) -> None:
-        door.create({"a": 1})
-        door.put({"b": 2}, "?note=why%20not")
-        door.put({"a": None})
+    def test_each_change_is_one_newest_first(self, api: AgentApi) -> None:
+        api.create({"a": 1})
+        api.put({"b": 2}, "?note=why%20not")
+        api.put({"a": None})
 
-        third, second, first = door.versions()
+        third, second, first = api.versions()
 
         assert set(third) == {"version", "created_at", "author", "note", "changes"}
         assert [(row["version"], row["note"]) for row in (first, second, third)] == [
@@ -51,114 +51,112 @@ class TestVersions:
             (2, "why not"),
             (3, None),
         ]
-        audited = AuditEntry.objects.filter(object_id=door.agent_id).values_list("actor_label", flat=True)
+        audited = AuditEntry.objects.filter(object_id=api.agent_id).values_list("actor_label", flat=True)
         assert {row["author"] for row in (first, second, third)} == set(audited)
         assert third["changes"] == [{"op": "remove", "path": "/a"}]
-        assert [door.get(f"/versions/{n}")["config"] for n in (1, 2, 3)] == [{"a": 1}, {"a": 1, "b": 2}, {"b": 2}]
+        assert [api.get(f"/versions/{n}")["config"] for n in (1, 2, 3)] == [{"a": 1}, {"a": 1, "b": 2}, {"b": 2}]
 
-    def test_an_agent_that_is_made_without_a_config_has_an_empty_one(self, door: Door) -> None:
-        door.create()
+    def test_an_agent_that_is_made_without_a_config_has_an_empty_one(self, api: AgentApi) -> None:
+        api.create()
 
-        (first,) = door.versions()
+        (first,) = api.versions()
 
         assert (first["version"], first["changes"]) == (1, [])
-        assert door.get("/versions/1")["config"] == {}
+        assert api.get("/versions/1")["config"] == {}
 
-    def test_what_changes_nothing_is_none(self, door: Door) -> None:
-        door.create({"a": {"b": 1}, **SECRET_CONFIG})
-        before = door.state()
+    def test_what_changes_nothing_is_none(self, api: AgentApi) -> None:
+        api.create({"a": {"b": 1}, **SECRET_CONFIG})
+        before = api.state()
 
         sames: list[Config] = [{}, {"a": {"b": 1}}, {"a": {}}, {"c": None}, SECRET_CONFIG, shown(SECRET_CONFIG)]
         for same in sames:
-            door.put(same, "?note=nothing")
-        door.change(config={"a": {"b": 1}})
+            api.put(same, "?note=nothing")
+        api.change(config={"a": {"b": 1}})
 
-        assert door.state() == before
+        assert api.state() == before
 
     @pytest.mark.parametrize("value", [True, 1.0, "1", [1]])
-    def test_another_type_is_another_value(self, door: Door, value: Any) -> None:
-        door.create({"a": 1})
+    def test_another_type_is_another_value(self, api: AgentApi, value: Any) -> None:
+        api.create({"a": 1})
 
-        door.put({"a": value})
+        api.put({"a": value})
 
-        assert door.numbers() == [1, 2]
-        assert json.dumps(door.versions()[0]["changes"]) == json.dumps(
-            [{"op": "replace", "path": "/a", "value": value}]
-        )
+        assert api.numbers() == [1, 2]
+        assert json.dumps(api.versions()[0]["changes"]) == json.dumps([{"op": "replace", "path": "/a", "value": value}])
 
-    def test_a_change_of_anything_but_the_config_is_none(self, door: Door) -> None:
-        door.create({"a": 1})
+    def test_a_change_of_anything_but_the_config_is_none(self, api: AgentApi) -> None:
+        api.create({"a": 1})
 
-        door.change(description="described", tags=["a"], template_id="template_1", status="inactive")
+        api.change(description="described", tags=["a"], template_id="template_1", status="inactive")
 
-        assert door.numbers() == [1]
+        assert api.numbers() == [1]
 
-    def test_a_change_through_the_agent_is_one_too(self, door: Door) -> None:
-        door.create({"a": 1})
+    def test_a_change_through_the_agent_is_one_too(self, api: AgentApi) -> None:
+        api.create({"a": 1})
 
-        door.change(description="described", config={"b": 2})
+        api.change(description="described", config={"b": 2})
 
-        assert door.numbers() == [1, 2]
-        assert door.versions()[0]["changes"] == [{"op": "add", "path": "/b", "value": 2}]
+        assert api.numbers() == [1, 2]
+        assert api.versions()[0]["changes"] == [{"op": "add", "path": "/b", "value": 2}]
 
-    def test_they_are_read_in_slices(self, door: Door) -> None:
-        door.create()
+    def test_they_are_read_in_slices(self, api: AgentApi) -> None:
+        api.create()
         for number in range(4):
-            door.put({"a": number})
-        query = "?skip=1&limit=2" if door.version == "v1" else "?page=2&size=2"
+            api.put({"a": number})
+        query = "?skip=1&limit=2" if api.version == "v1" else "?page=2&size=2"
 
-        rows = door.rows(f"/agents/{door.agent_id}/config/versions{query}")
+        rows = api.items(f"/agents/{api.agent_id}/config/versions{query}")
 
-        assert [row["version"] for row in rows] == ([4, 3] if door.version == "v1" else [3, 2])
+        assert [row["version"] for row in rows] == ([4, 3] if api.version == "v1" else [3, 2])
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("number", [0, 2, 2**31 - 1])
-    def test_one_that_never_was_is_not_found(self, door: Door, number: int) -> None:
-        door.create()
+    def test_one_that_never_was_is_not_found(self, api: AgentApi, number: int) -> None:
+        api.create()
 
-        assert door.read(f"/versions/{number}").status_code == 404
-        assert door.read(f"/diff?from=1&to={number}").status_code == (404 if number else 400)
-        assert door.restore(number).status_code == (404 if number else 400)
+        assert api.read(f"/versions/{number}").status_code == 404
+        assert api.read(f"/diff?from=1&to={number}").status_code == (404 if number else 400)
+        assert api.restore(number).status_code == (404 if number else 400)
 
-    def test_they_go_with_the_agent(self, door: Door) -> None:
-        door.create({"a": 1})
+    def test_they_go_with_the_agent(self, api: AgentApi) -> None:
+        api.create({"a": 1})
 
-        assert door.send("DELETE", f"/agents/{door.agent_id}").status_code in (200, 204)
+        assert api.send("DELETE", f"/agents/{api.agent_id}").status_code in (200, 204)
 
-        assert door.numbers() == []
+        assert api.numbers() == []
 
     def test_a_stranger_sees_none_and_changes_nothing(self, alice: Person, bob: Person, charlie: Person) -> None:
-        door = Door("v1", alice.client, alice).create({"a": 1})
-        door.put({"a": 2})
-        before, strange = door.state(), door.of(charlie)
+        api = AgentApi("v1", alice).create({"a": 1})
+        api.put({"a": 2})
+        before, strange = api.state(), api.for_person(charlie)
 
         for what in ("", "/effective", "/versions", "/versions/1", "/diff?from=1&to=2"):
             assert strange.read(what).status_code == 404
-            assert door.of(bob).read(what).status_code == 200
+            assert api.for_person(bob).read(what).status_code == 200
         assert strange.try_put({"a": 3}).status_code == 404
         assert strange.restore(1).status_code == 404
-        assert door.state() == before
+        assert api.state() == before
 
     def test_whoever_changes_it_is_the_author(self, alice: Person, bob: Person) -> None:
-        door = Door("v1", alice.client, alice).create({"a": 1})
+        api = AgentApi("v1", alice).create({"a": 1})
 
-        door.of(bob).put({"a": 2})
+        api.for_person(bob).put({"a": 2})
 
-        assert [row["author"] for row in door.versions()] == ["bob", "alice"]
+        assert [row["author"] for row in api.versions()] == ["bob", "alice"]
 
 
 @pytest.mark.embedded
 class TestNotes:
     @pytest.mark.parametrize("note", ["", "x" * 501])
-    def test_a_note_says_something_in_500_characters(self, door: Door, note: str) -> None:
-        door.create()
-        before = door.state()
+    def test_a_note_says_something_in_500_characters(self, api: AgentApi, note: str) -> None:
+        api.create()
+        before = api.state()
 
-        assert door.try_put({"a": 1}, f"?note={note}").status_code == 400
-        assert door.state() == before
+        assert api.try_put({"a": 1}, f"?note={note}").status_code == 400
+        assert api.state() == before
 
-        door.put({"a": 1}, f"?note={'x' * 500}")
-        assert door.versions()[0]["note"] == "x" * 500
+        api.put({"a": 1}, f"?note={'x' * 500}")
+        assert api.versions()[0]["note"] == "x" * 500
 
 
 class TestDifferences:
@@ -166,14 +164,14 @@ class TestDifferences:
     @few
     @given(first=configs(), second=configs())
     def test_a_patch_leads_from_one_version_to_the_next_and_back(
-        self, door: Door, first: Config, second: Config
+        self, api: AgentApi, first: Config, second: Config
     ) -> None:
         assume(json.dumps(first) != json.dumps(second))
-        door.create(first)
-        door.put(second, "?replace=1")
+        api.create(first)
+        api.put(second, "?replace=1")
 
-        told = door.versions()[0]["changes"]
-        there, back = (door.get(f"/diff?from={n}&to={3 - n}")["changes"] for n in (1, 2))
+        told = api.versions()[0]["changes"]
+        there, back = (api.get(f"/diff?from={n}&to={3 - n}")["changes"] for n in (1, 2))
 
         assert told == there
         assert jsonpatch.apply_patch(shown(first), there) == shown(second)
@@ -182,42 +180,42 @@ class TestDifferences:
     @pytest.mark.embedded
     @few
     @given(first=objects(), second=objects())
-    def test_that_holds_of_awkward_keys_too(self, door: Door, first: Config, second: Config) -> None:
-        door.create(first)
-        door.put(second, "?replace=1")
+    def test_that_holds_of_awkward_keys_too(self, api: AgentApi, first: Config, second: Config) -> None:
+        api.create(first)
+        api.put(second, "?replace=1")
 
-        there = door.get("/diff?from=1&to=" + str(door.row.config_version))["changes"]
+        there = api.get("/diff?from=1&to=" + str(api.row.config_version))["changes"]
 
         assert json.dumps(jsonpatch.apply_patch(first, there), sort_keys=True) == json.dumps(second, sort_keys=True)
 
-    def test_a_changed_secret_is_told_of_and_not_shown(self, door: Door) -> None:
-        door.create(SECRET_CONFIG)
-        door.put(model(api_providers=[provider(api_key="sk-new")]))
-        door.put({"config_overrides": {"maim_message": {"auth_token": ["tok-3"]}}})
+    def test_a_changed_secret_is_told_of_and_not_shown(self, api: AgentApi) -> None:
+        api.create(SECRET_CONFIG)
+        api.put(model(api_providers=[provider(api_key="sk-new")]))
+        api.put({"config_overrides": {"maim_message": {"auth_token": ["tok-3"]}}})
 
         path = "/config_overrides/model/api_providers/0/api_key"
-        assert door.versions()[1]["changes"] == [{"op": "replace", "path": path, "value": MASK}]
+        assert api.versions()[1]["changes"] == [{"op": "replace", "path": path, "value": MASK}]
         path = "/config_overrides/maim_message/auth_token"
-        assert door.get("/diff?from=2&to=3")["changes"] == [{"op": "replace", "path": path, "value": [MASK]}]
-        assert door.get("/diff?from=1&to=1")["changes"] == []
+        assert api.get("/diff?from=2&to=3")["changes"] == [{"op": "replace", "path": path, "value": [MASK]}]
+        assert api.get("/diff?from=1&to=1")["changes"] == []
 
-    def test_a_secret_that_was_stored_in_clear_is_not_shown_either(self, door: Door) -> None:
-        door.create({"a": 1})
-        Agent.unscoped.filter(pk=door.agent_id).update(config=model(api_providers=[secret_provider()]))
+    def test_a_secret_that_was_stored_in_clear_is_not_shown_either(self, api: AgentApi) -> None:
+        api.create({"a": 1})
+        Agent.unscoped.filter(pk=api.agent_id).update(config=model(api_providers=[secret_provider()]))
 
-        door.put(model(api_providers=[provider(api_key="sk-new")]))
+        api.put(model(api_providers=[provider(api_key="sk-new")]))
 
-        told = json.dumps(door.versions()[0]["changes"])
+        told = json.dumps(api.versions()[0]["changes"])
         assert MASK in told
         assert not any(secret in told for secret in SECRETS)
 
-    def test_a_clients_own_key_of_that_name_is_no_secret(self, door: Door) -> None:
-        door.create({"own": {"$sealed": "a"}})
+    def test_a_clients_own_key_of_that_name_is_no_secret(self, api: AgentApi) -> None:
+        api.create({"own": {"$sealed": "a"}})
 
-        door.put({"own": {"$sealed": "b"}})
+        api.put({"own": {"$sealed": "b"}})
 
-        assert door.versions()[0]["changes"] == [{"op": "replace", "path": "/own/$sealed", "value": "b"}]
-        assert door.get("/versions/1")["config"] == {"own": {"$sealed": "a"}}
+        assert api.versions()[0]["changes"] == [{"op": "replace", "path": "/own/$sealed", "value": "b"}]
+        assert api.get("/versions/1")["config"] == {"own": {"$sealed": "a"}}
 
 
 class TestRestoring:
@@ -225,119 +223,119 @@ class TestRestoring:
     @few
     @given(first=configs(), second=configs())
     def test_it_makes_the_config_what_the_version_was_secrets_included(
-        self, door: Door, first: Config, second: Config
+        self, api: AgentApi, first: Config, second: Config
     ) -> None:
         assume(json.dumps(first) != json.dumps(second))
-        door.create(first)
-        door.put(second, "?replace=1")
+        api.create(first)
+        api.put(second, "?replace=1")
 
-        answer = door.data(door.restore(1, note="back"))
+        answer = api.data(api.restore(1, note="back"))
 
         assert json.dumps(answer) == json.dumps({"version": 3, "config": shown(first)})
-        assert json.dumps(door.stored()) == json.dumps(first)
-        rows = ConfigVersion.unscoped.filter(agent_id=door.agent_id)
+        assert json.dumps(api.stored()) == json.dumps(first)
+        rows = ConfigVersion.unscoped.filter(agent_id=api.agent_id)
         assert json.dumps(opened(rows.get(number=3).config)) == json.dumps(opened(rows.get(number=1).config))
-        assert (latest(door), door.versions()[0]["note"]) == (3, "back")
+        assert (latest(api), api.versions()[0]["note"]) == (3, "back")
 
-    def test_what_is_the_config_already_makes_no_version(self, door: Door) -> None:
-        door.create(SECRET_CONFIG)
-        door.put({"a": 1})
-        door.put({"a": None})
-        before = door.state()
+    def test_what_is_the_config_already_makes_no_version(self, api: AgentApi) -> None:
+        api.create(SECRET_CONFIG)
+        api.put({"a": 1})
+        api.put({"a": None})
+        before = api.state()
 
-        assert door.data(door.restore(1))["version"] == 3
-        assert door.data(door.restore(3))["version"] == 3
-        assert door.state() == before
+        assert api.data(api.restore(1))["version"] == 3
+        assert api.data(api.restore(3))["version"] == 3
+        assert api.state() == before
 
-    def test_a_secret_that_came_back_is_the_same_however_it_is_sealed(self, door: Door) -> None:
-        door.create(SECRET_CONFIG)
-        door.put(model(api_providers=[provider(api_key="sk-new")]))
-        door.put(SECRET_CONFIG)
-        before = door.state()
+    def test_a_secret_that_came_back_is_the_same_however_it_is_sealed(self, api: AgentApi) -> None:
+        api.create(SECRET_CONFIG)
+        api.put(model(api_providers=[provider(api_key="sk-new")]))
+        api.put(SECRET_CONFIG)
+        before = api.state()
 
-        assert door.get("/diff?from=1&to=3")["changes"] == []
-        assert door.data(door.restore(1))["version"] == 3
-        assert door.state() == before
+        assert api.get("/diff?from=1&to=3")["changes"] == []
+        assert api.data(api.restore(1))["version"] == 3
+        assert api.state() == before
 
-    def test_it_is_in_the_audit_log_and_in_the_feed(self, door: Door) -> None:
-        door.create({"a": 1})
-        door.put({"a": 2})
+    def test_it_is_in_the_audit_log_and_in_the_feed(self, api: AgentApi) -> None:
+        api.create({"a": 1})
+        api.put({"a": 2})
         seen = FeedEntry.objects.count()
 
-        door.data(door.restore(1))
+        api.data(api.restore(1))
 
-        entry = AuditEntry.objects.get(action="agent.restore", object_id=door.agent_id)
+        entry = AuditEntry.objects.get(action="agent.restore", object_id=api.agent_id)
         assert entry.before == {"config_version": 2, "restored": None}
         assert entry.after == {"config_version": 3, "restored": 1}
         assert FeedEntry.objects.count() == seen + 1
 
-    def test_a_name_that_was_taken_since_is_refused(self, door: Door) -> None:
-        door.create(model(api_providers=[provider("p")]))
-        door.put(model(api_providers=None))
-        door.set_defaults(model(api_providers=[secret_provider("P")]))
-        before = door.state()
+    def test_a_name_that_was_taken_since_is_refused(self, api: AgentApi) -> None:
+        api.create(model(api_providers=[provider("p")]))
+        api.put(model(api_providers=None))
+        api.set_defaults(model(api_providers=[secret_provider("P")]))
+        before = api.state()
 
-        door.refused(door.restore(1), 400, "AGENT_004", "config_overrides.model.api_providers[0].name")
-        assert door.state() == before
+        api.assert_error(api.restore(1), 400, "AGENT_004", "config_overrides.model.api_providers[0].name")
+        assert api.state() == before
 
-    def test_if_match_holds_of_it_too(self, door: Door) -> None:
-        door.create({"a": 1})
-        door.put({"a": 2})
-        before = door.state()
-        path = f"/agents/{door.agent_id}/config/restore"
+    def test_if_match_holds_of_it_too(self, api: AgentApi) -> None:
+        api.create({"a": 1})
+        api.put({"a": 2})
+        before = api.state()
+        path = f"/agents/{api.agent_id}/config/restore"
 
-        door.refused(door.send("POST", path, {"version": 1}, HTTP_IF_MATCH='"1"'), 412, "PRECONDITION_FAILED")
-        assert door.state() == before
-        answer = door.send("POST", path, {"version": 1}, HTTP_IF_MATCH='"2"')
-        assert (door.data(answer)["version"], answer["ETag"]) == (3, '"3"')
+        api.assert_error(api.send("POST", path, {"version": 1}, HTTP_IF_MATCH='"1"'), 412, "PRECONDITION_FAILED")
+        assert api.state() == before
+        answer = api.send("POST", path, {"version": 1}, HTTP_IF_MATCH='"2"')
+        assert (api.data(answer)["version"], answer["ETag"]) == (3, '"3"')
 
 
 @pytest.mark.embedded
 class TestConditions:
-    def test_the_config_has_its_version_as_an_etag(self, door: Door) -> None:
-        door.create({"a": 1})
-        assert door.etag("") == '"1"'
+    def test_the_config_has_its_version_as_an_etag(self, api: AgentApi) -> None:
+        api.create({"a": 1})
+        assert api.etag("") == '"1"'
 
-        assert door.try_put({"a": 2})["ETag"] == '"2"'
-        assert door.etag("") == '"2"'
+        assert api.try_put({"a": 2})["ETag"] == '"2"'
+        assert api.etag("") == '"2"'
 
     @pytest.mark.parametrize("tags", ['"2"', 'W/"2"', '"2-gzip"', '"1", "2"', "*"])
-    def test_who_has_it_already_is_told_so(self, door: Door, tags: str) -> None:
-        door.create({"a": 1})
-        door.put({"a": 2})
+    def test_who_has_it_already_is_told_so(self, api: AgentApi, tags: str) -> None:
+        api.create({"a": 1})
+        api.put({"a": 2})
 
-        answer = door.read("", HTTP_IF_NONE_MATCH=tags)
+        answer = api.read("", HTTP_IF_NONE_MATCH=tags)
 
         assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", '"2"')
 
     @pytest.mark.parametrize("tags", ['"1"', '"22"', "2", ""])
-    def test_who_has_another_gets_it(self, door: Door, tags: str) -> None:
-        door.create({"a": 1})
-        door.put({"a": 2})
+    def test_who_has_another_gets_it(self, api: AgentApi, tags: str) -> None:
+        api.create({"a": 1})
+        api.put({"a": 2})
 
-        assert door.data(door.read("", HTTP_IF_NONE_MATCH=tags)) == {"a": 2}
+        assert api.data(api.read("", HTTP_IF_NONE_MATCH=tags)) == {"a": 2}
 
     @pytest.mark.parametrize("tags", ['"2"', 'W/"2"', '"2-gzip"', '"1", "2"', "*"])
-    def test_a_write_on_the_version_that_it_names_is_made(self, door: Door, tags: str) -> None:
-        door.create({"a": 1})
-        door.put({"a": 2})
+    def test_a_write_on_the_version_that_it_names_is_made(self, api: AgentApi, tags: str) -> None:
+        api.create({"a": 1})
+        api.put({"a": 2})
 
-        assert door.put({"a": 3}, HTTP_IF_MATCH=tags) == {"a": 3}
+        assert api.put({"a": 3}, HTTP_IF_MATCH=tags) == {"a": 3}
 
     @pytest.mark.parametrize("tags", ['"1"', '"3"', '"x"', 'W/"1"', '"22"', '""', '"２"'])
-    def test_a_write_on_another_is_not(self, door: Door, tags: str) -> None:
-        door.create({"a": 1})
-        door.put({"a": 2})
-        before = door.state()
+    def test_a_write_on_another_is_not(self, api: AgentApi, tags: str) -> None:
+        api.create({"a": 1})
+        api.put({"a": 2})
+        before = api.state()
 
-        assert door.try_put({"a": 3}, HTTP_IF_MATCH=tags).status_code == 412
-        assert door.try_put({"a": 2}, "?replace=1", HTTP_IF_MATCH=tags).status_code == 412
-        assert door.state() == before
+        assert api.try_put({"a": 3}, HTTP_IF_MATCH=tags).status_code == 412
+        assert api.try_put({"a": 2}, "?replace=1", HTTP_IF_MATCH=tags).status_code == 412
+        assert api.state() == before
 
-    def test_what_is_no_etag_is_refused(self, door: Door) -> None:
-        door.create({"a": 1})
+    def test_what_is_no_etag_is_refused(self, api: AgentApi) -> None:
+        api.create({"a": 1})
 
-        door.refused(door.try_put({"a": 3}, HTTP_IF_MATCH="1"), 400, "VALIDATION_ERROR", "If-Match")
+        api.assert_error(api.try_put({"a": 3}, HTTP_IF_MATCH="1"), 400, "VALIDATION_ERROR", "If-Match")
 
 
 @pytest.mark.embedded
@@ -363,101 +361,101 @@ class TestRefusedWrites:
         ],
         ids=lambda config: json.dumps(config)[:60],
     )
-    def test_on_every_path(self, door: Door, config: Any) -> None:
-        door.create(SECRET_CONFIG)
-        before = door.state()
+    def test_on_every_path(self, api: AgentApi, config: Any) -> None:
+        api.create(SECRET_CONFIG)
+        before = api.state()
 
         for query in ("", "?replace=1", "?note=x"):
-            assert door.try_put(config, query).status_code == 400
+            assert api.try_put(config, query).status_code == 400
         if config is not None:
-            assert door.send("PUT", f"/agents/{door.agent_id}", {"config": config}).status_code == 400
-        assert door.state() == before
-        assert door.stored() == SECRET_CONFIG
+            assert api.send("PUT", f"/agents/{api.agent_id}", {"config": config}).status_code == 400
+        assert api.state() == before
+        assert api.stored() == SECRET_CONFIG
 
-    def test_a_config_is_at_most_28_deep(self, door: Door) -> None:
+    def test_a_config_is_at_most_28_deep(self, api: AgentApi) -> None:
         deep: Any = 1
         for _ in range(MAX_DEPTH):
             deep = {"a": deep}
-        door.create()
-        before = door.state()
+        api.create()
+        before = api.state()
 
-        assert door.try_put({"a": deep}).status_code == 400
-        assert door.state() == before
-        assert door.put(deep) == deep
-        assert door.get("/effective")["config"]["a"] == deep["a"]
+        assert api.try_put({"a": deep}).status_code == 400
+        assert api.state() == before
+        assert api.put(deep) == deep
+        assert api.get("/effective")["config"]["a"] == deep["a"]
 
     @pytest.mark.parametrize(
         "value", [list(range(5000)), {str(number): {} for number in range(5000)}, [[number] for number in range(5000)]]
     )
-    def test_a_config_has_at_most_5000_values(self, door: Door, value: Any) -> None:
-        door.create()
-        assert door.put({"a": value}) == {"a": value}
-        before = door.state()
+    def test_a_config_has_at_most_5000_values(self, api: AgentApi, value: Any) -> None:
+        api.create()
+        assert api.put({"a": value}) == {"a": value}
+        before = api.state()
 
-        door.refused(door.try_put({"b": 1}), 400, "AGENT_004", "config")
-        assert door.state() == before
+        api.assert_error(api.try_put({"b": 1}), 400, "AGENT_004", "config")
+        assert api.state() == before
 
-    def test_how_secrets_are_stored_counts_nothing(self, door: Door) -> None:
+    def test_how_secrets_are_stored_counts_nothing(self, api: AgentApi) -> None:
         config = model(api_providers=[provider(str(n), api_key="x" * 400) for n in range(400)])
         room = 256 * 1024 - len(json.dumps(config, separators=(",", ":"))) - len(',"a":""')
-        door.create()
+        api.create()
 
-        door.put({**config, "a": "x" * room})
-        door.put({"a": "y" * room})
-        door.refused(door.try_put({"a": "x" * (room + 1)}), 400, "AGENT_004", "config")
+        api.put({**config, "a": "x" * room})
+        api.put({"a": "y" * room})
+        api.assert_error(api.try_put({"a": "x" * (room + 1)}), 400, "AGENT_004", "config")
 
 
 class TestAudit:
-    def test_a_change_is_told_of_by_its_version(self, door: Door) -> None:
-        door.create(SECRET_CONFIG)
+    def test_a_change_is_told_of_by_its_version(self, api: AgentApi) -> None:
+        api.create(SECRET_CONFIG)
 
-        door.put({"a": 1})
+        api.put({"a": 1})
 
-        entry = AuditEntry.objects.get(action="agent.update", object_id=door.agent_id)
+        entry = AuditEntry.objects.get(action="agent.update", object_id=api.agent_id)
         assert (entry.before, entry.after) == ({"config_version": 1}, {"config_version": 2})
 
 
 class TestAStolenDatabase:
-    def test_shows_no_secret(self, door: Door) -> None:
-        door.create(SECRET_CONFIG)
-        door.put(model(api_providers=[provider(api_key="sk-mine-too")]))
-        door.data(door.restore(1))
-        door.make_template(SECRET_CONFIG)
-        door.set_defaults({"config_overrides": {"maim_message": {"auth_token": ["tok-1"]}}})
+    def test_shows_no_secret(self, api: AgentApi) -> None:
+        api.create(SECRET_CONFIG)
+        api.put(model(api_providers=[provider(api_key="sk-mine-too")]))
+        api.data(api.restore(1))
+        api.make_template(SECRET_CONFIG)
+        api.set_defaults({"config_overrides": {"maim_message": {"auth_token": ["tok-1"]}}})
 
         dump = repr([list(table._base_manager.values()) for table in apps.get_models()])
 
-        assert door.agent_id in dump
+        assert api.agent_id in dump
         assert not any(secret in dump for secret in SECRETS)
 
-    def test_opens_without_the_key_to_nobody(self, door: Door, settings: Any, internal: Any) -> None:
-        door.create(SECRET_CONFIG)
-        door.put({"a": 1})
+    def test_opens_without_the_key_to_nobody(self, api: AgentApi, settings: Any, internal: Any) -> None:
+        api.create(SECRET_CONFIG)
+        api.put({"a": 1})
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY,)
         masked = shown(SECRET_CONFIG)
 
-        assert door.get() == {**masked, "a": 1}
-        assert door.get("/versions/1")["config"] == masked
-        assert door.effective()["config_overrides"]["maim_message"]["auth_token"] == [MASK]
-        revealed = internal.get(f"/api/v2/agents/{door.agent_id}/config/effective?reveal_secrets=1")
+        assert api.get() == {**masked, "a": 1}
+        assert api.get("/versions/1")["config"] == masked
+        assert api.effective()["config_overrides"]["maim_message"]["auth_token"] == [MASK]
+        revealed = internal.get(f"/api/v2/agents/{api.agent_id}/config/effective?reveal_secrets=1")
         assert revealed.status_code == 503
         assert int(revealed["Retry-After"]) > 0
         assert not any(secret in revealed.content.decode() for secret in SECRETS)
 
-        door.put({**masked, "a": 2})
-        door.data(door.restore(2))
+        api.put({**masked, "a": 2})
+        api.data(api.restore(2))
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY, "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=")
-        assert door.row.config == ConfigVersion.unscoped.get(agent_id=door.agent_id, number=2).config
+        assert api.row.config == ConfigVersion.unscoped.get(agent_id=api.agent_id, number=2).config
 
     def test_a_secret_that_is_set_under_another_key_takes_the_place_of_the_lost_one(
-        self, door: Door, settings: Any
+        self, api: AgentApi, settings: Any
     ) -> None:
-        door.create(SECRET_CONFIG)
+        api.create(SECRET_CONFIG)
         lost = settings.ENCRYPTION_KEYS
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY,)
 
-        door.put(model(api_providers=[provider(api_key="sk-new", base_url=MASK)]))
+        api.put(model(api_providers=[provider(api_key="sk-new", base_url=MASK)]))
 
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY, *lost)
-        (stored,) = door.stored()["config_overrides"]["model"]["api_providers"]
+        (stored,) = api.stored()["config_overrides"]["model"]["api_providers"]
         assert stored == provider(api_key="sk-new", base_url="https://mine.example")

@@ -12,7 +12,7 @@ from agent_config.updates import warnings_over
 from agents import config_warnings
 from agents.config_warnings import MAX_LISTED_VALUES
 from agents.models import Template
-from agents.tests.config_doors import Door
+from agents.tests.api import AgentApi
 from tests.support.configs import MASK, Config, model, provider
 from tests.support.tables import changed_tables, tables
 
@@ -55,178 +55,178 @@ def paths(notices: list[dict[str, str]]) -> list[str]:
 
 @pytest.mark.parametrize(("config", "path"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
 def test_what_the_old_service_took_is_taken_and_told_wherever_it_is_asked_for(
-    door: Door, config: Config, path: str
+    api: AgentApi, config: Config, path: str
 ) -> None:
-    answer = door.create().try_put(config)
+    answer = api.create().try_put(config)
 
     assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "1")
-    assert door.stored() == config
+    assert api.stored() == config
     assert "Preference-Applied" not in answer
     in_effect = [
-        re.sub(r"api_providers\[\d+\]", "api_providers[0]", each["path"]) for each in door.get("/effective")["warnings"]
+        re.sub(r"api_providers\[\d+\]", "api_providers[0]", each["path"]) for each in api.get("/effective")["warnings"]
     ]
     assert path in in_effect, "there it stands behind the system's own"
-    changed = door.data(door.send("PUT", f"/agents/{door.agent_id}", {"config": config}))
+    changed = api.data(api.send("PUT", f"/agents/{api.agent_id}", {"config": config}))
     assert paths(changed["config_warnings"]) == [path]
-    read = door.data(door.send("GET", f"/agents/{door.agent_id}"))
+    read = api.data(api.send("GET", f"/agents/{api.agent_id}"))
     assert read == changed
-    assert door.rows(f"/agents?tenant_id={door.tenant_id}") == [read]
+    assert api.items(f"/agents?tenant_id={api.tenant_id}") == [read]
 
 
 @pytest.mark.parametrize(("config", "path"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
-def test_with_strict_handling_it_is_refused_by_its_path(door: Door, config: Config, path: str) -> None:
-    door.create({"own": 1})
-    before = door.state()
+def test_with_strict_handling_it_is_refused_by_its_path(api: AgentApi, config: Config, path: str) -> None:
+    api.create({"own": 1})
+    before = api.state()
 
     for answer in (
-        door.try_put(config, **STRICT),
-        door.send("PUT", f"/agents/{door.agent_id}", {"config": config}, **STRICT),
+        api.try_put(config, **STRICT),
+        api.send("PUT", f"/agents/{api.agent_id}", {"config": config}, **STRICT),
     ):
-        door.refused(answer, 400, "AGENT_004", path)
+        api.assert_error(answer, 400, "AGENT_004", path)
         assert answer["Preference-Applied"] == "handling=strict"
-    assert door.state() == before
+    assert api.state() == before
 
 
-def test_a_number_or_a_truth_value_that_is_meant_is_stored_and_not_told(door: Door) -> None:
+def test_a_number_or_a_truth_value_that_is_meant_is_stored_and_not_told(api: AgentApi) -> None:
     sent = section("chat", talk_value="0.5", max_context_size="20", mentioned_bot_reply=0, own="0.5")
 
-    answer = door.create().try_put(sent, **STRICT)
+    answer = api.create().try_put(sent, **STRICT)
 
     assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "0")
     assert answer["Preference-Applied"] == "handling=strict"
     expected = section("chat", talk_value=0.5, max_context_size=20, mentioned_bot_reply=False, own="0.5")
-    assert door.get() == door.stored() == expected
+    assert api.get() == api.stored() == expected
 
 
 class TestWhatCounts:
-    def test_is_the_whole_config_for_warnings_and_what_is_sent_for_strict_handling(self, door: Door) -> None:
-        door.create(ODD)
+    def test_is_the_whole_config_for_warnings_and_what_is_sent_for_strict_handling(self, api: AgentApi) -> None:
+        api.create(ODD)
 
-        answer = door.try_put({"own": 1}, **STRICT)
+        answer = api.try_put({"own": 1}, **STRICT)
 
         assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "1")
-        door.refused(door.try_put(door.get(), **STRICT), 400, "AGENT_004", STATES)
+        api.assert_error(api.try_put(api.get(), **STRICT), 400, "AGENT_004", STATES)
 
-    def test_a_persona_that_is_a_text_goes_by_its_own_name(self, door: Door) -> None:
-        door.create({"persona": {"reply_style": "长" * 501}})
+    def test_a_persona_that_is_a_text_goes_by_its_own_name(self, api: AgentApi) -> None:
+        api.create({"persona": {"reply_style": "长" * 501}})
 
-        assert door.try_put({"persona": "kind"}, **STRICT).status_code == 200
-        door.refused(door.try_put({"persona": 5}), 400, "AGENT_004", "persona")
+        assert api.try_put({"persona": "kind"}, **STRICT).status_code == 200
+        api.assert_error(api.try_put({"persona": 5}), 400, "AGENT_004", "persona")
 
-    def test_a_models_provider_goes_by_the_name_under_which_it_was_sent(self, door: Door) -> None:
-        door.create()
+    def test_a_models_provider_goes_by_the_name_under_which_it_was_sent(self, api: AgentApi) -> None:
+        api.create()
         models = model(models=[{"name": "a", "provider_name": "x" * 101}])
         path = "config_overrides.model.models[0].provider_name"
 
-        door.refused(door.try_put(models, **STRICT), 400, "AGENT_004", path)
+        api.assert_error(api.try_put(models, **STRICT), 400, "AGENT_004", path)
 
-    def test_a_stored_secret_is_told_of_as_when_it_was_sent(self, door: Door) -> None:
-        door.create(model(api_providers=[provider(base_url="x" * 501, api_key="sk")]))
+    def test_a_stored_secret_is_told_of_as_when_it_was_sent(self, api: AgentApi) -> None:
+        api.create(model(api_providers=[provider(base_url="x" * 501, api_key="sk")]))
 
-        assert door.try_put(door.get())["X-Config-Warnings"] == "1"
-        read = door.data(door.send("GET", f"/agents/{door.agent_id}"))["config_warnings"]
+        assert api.try_put(api.get())["X-Config-Warnings"] == "1"
+        read = api.data(api.send("GET", f"/agents/{api.agent_id}"))["config_warnings"]
         assert paths(read) == ["config_overrides.model.api_providers[0].base_url"]
 
 
 class TestEveryWrite:
-    def test_of_an_agent(self, door: Door) -> None:
-        body = {"tenant_id": door.tenant_id, "name": "odd", "config": ODD}
+    def test_of_an_agent(self, api: AgentApi) -> None:
+        body = {"tenant_id": api.tenant_id, "name": "odd", "config": ODD}
         before = tables()
 
-        door.refused(door.send("POST", "/agents", body, **STRICT), 400, "AGENT_004", STATES)
+        api.assert_error(api.send("POST", "/agents", body, **STRICT), 400, "AGENT_004", STATES)
         assert changed_tables(before, tables()) == set()
-        answer = door.send("POST", "/agents", body)
-        assert (paths(door.data(answer)["config_warnings"]), answer["X-Config-Warnings"]) == ([STATES], "1")
+        answer = api.send("POST", "/agents", body)
+        assert (paths(api.data(answer)["config_warnings"]), answer["X-Config-Warnings"]) == ([STATES], "1")
 
-    def test_of_a_template(self, door: Door) -> None:
-        body = {"tenant_id": door.tenant_id, "name": "odd", "config": ODD}
+    def test_of_a_template(self, api: AgentApi) -> None:
+        body = {"tenant_id": api.tenant_id, "name": "odd", "config": ODD}
         before = tables()
 
-        door.refused(door.send("POST", "/templates", body, **STRICT), 400, "AGENT_004", STATES)
+        api.assert_error(api.send("POST", "/templates", body, **STRICT), 400, "AGENT_004", STATES)
         assert changed_tables(before, tables()) == set()
-        made = door.data(door.send("POST", "/templates", body))
+        made = api.data(api.send("POST", "/templates", body))
         assert paths(made["config_warnings"]) == [STATES]
         path = f"/templates/{made['id']}"
         change = {"config": {"persona": {"states": [5]}}}
-        door.refused(door.send("PUT", path, change, **STRICT), 400, "AGENT_004", STATES)
+        api.assert_error(api.send("PUT", path, change, **STRICT), 400, "AGENT_004", STATES)
         assert Template.unscoped.get().config == ODD
-        answer = door.send("PUT", path, change)
-        assert (paths(door.data(answer)["template"]["config_warnings"]), answer["X-Config-Warnings"]) == ([STATES], "1")
-        assert paths(door.data(door.send("GET", path))["config_warnings"]) == [STATES]
-        door.create(template_id=made["id"])
-        assert paths(door.get("/effective")["warnings"]) == [STATES]
+        answer = api.send("PUT", path, change)
+        assert (paths(api.data(answer)["template"]["config_warnings"]), answer["X-Config-Warnings"]) == ([STATES], "1")
+        assert paths(api.data(api.send("GET", path))["config_warnings"]) == [STATES]
+        api.create(template_id=made["id"])
+        assert paths(api.get("/effective")["warnings"]) == [STATES]
 
-    def test_of_an_import(self, door: Door) -> None:
+    def test_of_an_import(self, api: AgentApi) -> None:
         body = {"maim_export": 1, "name": "odd", "config": ODD}
-        path = f"/agents/import?tenant_id={door.tenant_id}"
+        path = f"/agents/import?tenant_id={api.tenant_id}"
         before = tables()
 
         for query in ("", "&dry_run=1"):
-            door.refused(door.send("POST", path + query, body, **STRICT), 400, "AGENT_004", STATES)
-        rehearsed = door.data(door.send("POST", f"{path}&dry_run=1", body))
+            api.assert_error(api.send("POST", path + query, body, **STRICT), 400, "AGENT_004", STATES)
+        rehearsed = api.data(api.send("POST", f"{path}&dry_run=1", body))
         assert (rehearsed["agent"], paths(rehearsed["config_warnings"])) == (None, [STATES])
         assert changed_tables(before, tables()) == set()
-        made = door.data(door.send("POST", path, body))
+        made = api.data(api.send("POST", path, body))
         assert paths(made["config_warnings"]) == paths(made["agent"]["config_warnings"]) == [STATES]
 
-    def test_of_a_version_that_is_restored(self, door: Door) -> None:
-        door.create(ODD)
-        door.put({}, "?replace=1")
-        path = f"/agents/{door.agent_id}/config/restore"
+    def test_of_a_version_that_is_restored(self, api: AgentApi) -> None:
+        api.create(ODD)
+        api.put({}, "?replace=1")
+        path = f"/agents/{api.agent_id}/config/restore"
 
-        door.refused(door.send("POST", path, {"version": 1}, **STRICT), 400, "AGENT_004", STATES)
-        assert door.stored() == {}
-        answer = door.restore(1)
+        api.assert_error(api.send("POST", path, {"version": 1}, **STRICT), 400, "AGENT_004", STATES)
+        assert api.stored() == {}
+        answer = api.restore(1)
         assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "1")
-        assert door.stored() == ODD
+        assert api.stored() == ODD
 
 
 class TestLists:
-    def test_tell_what_a_read_of_each_row_tells(self, door: Door) -> None:
-        template_id = door.make_template(ODD)
-        door.create(ODD, template_id=template_id)
-        query = f"?tenant_id={door.tenant_id}"
+    def test_tell_what_a_read_of_each_row_tells(self, api: AgentApi) -> None:
+        template_id = api.make_template(ODD)
+        api.create(ODD, template_id=template_id)
+        query = f"?tenant_id={api.tenant_id}"
 
-        [agent], [template] = door.rows(f"/agents{query}"), door.rows(f"/templates{query}")
+        [agent], [template] = api.items(f"/agents{query}"), api.items(f"/templates{query}")
 
         assert paths(agent["config_warnings"]) == paths(template["config_warnings"]) == [STATES]
-        assert agent == door.data(door.send("GET", f"/agents/{door.agent_id}"))
-        assert template == door.data(door.send("GET", f"/templates/{template_id}"))
+        assert agent == api.data(api.send("GET", f"/agents/{api.agent_id}"))
+        assert template == api.data(api.send("GET", f"/templates/{template_id}"))
 
     @pytest.mark.parametrize(("values", "is_told"), [(MAX_LISTED_VALUES, True), (MAX_LISTED_VALUES + 1, False)])
-    def test_do_not_look_at_large_configs(self, door: Door, values: int, is_told: bool) -> None:
+    def test_do_not_look_at_large_configs(self, api: AgentApi, values: int, is_told: bool) -> None:
         large = section("message_receive", ban_words=[1] * values)
-        template_id = door.make_template(large)
-        door.create(large)
-        query = f"?tenant_id={door.tenant_id}"
+        template_id = api.make_template(large)
+        api.create(large)
+        query = f"?tenant_id={api.tenant_id}"
 
         for _again in range(2):
-            rows = [*door.rows(f"/agents{query}"), *door.rows(f"/templates{query}")]
+            rows = [*api.items(f"/agents{query}"), *api.items(f"/templates{query}")]
             assert [row["config_warnings"] is not None for row in rows] == [is_told] * 2
-            for path in (f"/agents/{door.agent_id}", f"/templates/{template_id}"):
-                assert len(door.data(door.send("GET", path))["config_warnings"]) == values
+            for path in (f"/agents/{api.agent_id}", f"/templates/{template_id}"):
+                assert len(api.data(api.send("GET", path))["config_warnings"]) == values
 
-    def test_do_not_look_for_models_in_large_layers(self, door: Door) -> None:
+    def test_do_not_look_for_models_in_large_layers(self, api: AgentApi) -> None:
         tasks = model(model_task_config={"replyer": {"model_list": ["unheard of"]}})
-        template_id = door.make_template({"own": [0] * (MAX_LISTED_VALUES + 1)})
-        door.create(tasks, template_id=template_id)
-        query = f"?tenant_id={door.tenant_id}"
+        template_id = api.make_template({"own": [0] * (MAX_LISTED_VALUES + 1)})
+        api.create(tasks, template_id=template_id)
+        query = f"?tenant_id={api.tenant_id}"
 
-        assert [row["config_warnings"] for row in door.rows(f"/agents{query}")] == [None]
-        assert len(door.data(door.send("GET", f"/agents/{door.agent_id}"))["config_warnings"]) == 1
-        door.put(ODD, "?replace=1")
-        assert [paths(row["config_warnings"]) for row in door.rows(f"/agents{query}")] == [[STATES]]
+        assert [row["config_warnings"] for row in api.items(f"/agents{query}")] == [None]
+        assert len(api.data(api.send("GET", f"/agents/{api.agent_id}"))["config_warnings"]) == 1
+        api.put(ODD, "?replace=1")
+        assert [paths(row["config_warnings"]) for row in api.items(f"/agents{query}")] == [[STATES]]
 
-    def test_are_of_each_readers_language(self, door: Door) -> None:
-        door.create(section("chat", talk_value=2))
-        path = f"/agents?tenant_id={door.tenant_id}"
+    def test_are_of_each_readers_language(self, api: AgentApi) -> None:
+        api.create(section("chat", talk_value=2))
+        path = f"/agents?tenant_id={api.tenant_id}"
         english, chinese = (
-            door.data(door.send("GET", path, HTTP_ACCEPT_LANGUAGE=language)) for language in ("en", "zh-CN")
+            api.data(api.send("GET", path, HTTP_ACCEPT_LANGUAGE=language)) for language in ("en", "zh-CN")
         )
 
-        assert (english == chinese) == (door.version == "v2"), "v2 answers in Chinese always"
+        assert (english == chinese) == (api.version == "v2"), "v2 answers in Chinese always"
 
-    def test_look_again_only_where_something_has_changed(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_look_again_only_where_something_has_changed(self, api: AgentApi, monkeypatch: pytest.MonkeyPatch) -> None:
         looked_at = list[Config]()
 
         def counted(config: Config, *args: Any, **options: Any) -> list[Notice]:
@@ -234,32 +234,32 @@ class TestLists:
             return warnings_over(config, *args, **options)
 
         monkeypatch.setattr(config_warnings, "warnings_over", counted)
-        door.create(ODD)
-        door.make_template(ODD)
+        api.create(ODD)
+        api.make_template(ODD)
         for _again in range(3):
-            door.rows(f"/agents?tenant_id={door.tenant_id}")
-            door.rows(f"/templates?tenant_id={door.tenant_id}")
-            door.send("GET", f"/agents/{door.agent_id}")
+            api.items(f"/agents?tenant_id={api.tenant_id}")
+            api.items(f"/templates?tenant_id={api.tenant_id}")
+            api.send("GET", f"/agents/{api.agent_id}")
 
         assert looked_at == [ODD, ODD]
 
 
 @pytest.mark.parametrize("layer", ["template", "tenant"])
-def test_a_model_of_a_layer_below_is_known_as_soon_as_it_is_there(door: Door, layer: str) -> None:
+def test_a_model_of_a_layer_below_is_known_as_soon_as_it_is_there(api: AgentApi, layer: str) -> None:
     path = "config_overrides.model.model_task_config.replyer.model_list[0]"
     own, empty = model(models=[{"name": "theirs", "api_provider": "free"}]), dict[str, Any]()
-    template_id = door.make_template(empty)
-    door.create(model(model_task_config={"replyer": {"model_list": ["theirs"]}}), template_id=template_id)
+    template_id = api.make_template(empty)
+    api.create(model(model_task_config={"replyer": {"model_list": ["theirs"]}}), template_id=template_id)
 
     def told() -> list[list[str]]:
-        read = door.data(door.send("GET", f"/agents/{door.agent_id}"))
-        return [paths(row["config_warnings"]) for row in (read, *door.rows(f"/agents?tenant_id={door.tenant_id}"))]
+        read = api.data(api.send("GET", f"/agents/{api.agent_id}"))
+        return [paths(row["config_warnings"]) for row in (read, *api.items(f"/agents?tenant_id={api.tenant_id}"))]
 
     def set_layer(config: Config) -> None:
         if layer == "tenant":
-            door.set_defaults(config)
+            api.set_defaults(config)
         else:
-            door.data(door.send("PUT", f"/templates/{template_id}?replace=1", {"config": config}))
+            api.data(api.send("PUT", f"/templates/{template_id}?replace=1", {"config": config}))
 
     assert told() == [[path], [path]]
     set_layer(own)
@@ -268,30 +268,30 @@ def test_a_model_of_a_layer_below_is_known_as_soon_as_it_is_there(door: Door, la
     assert told() == [[path], [path]]
 
 
-def test_they_are_told_in_the_callers_language(door: Door) -> None:
-    body = {"tenant_id": door.tenant_id, "name": "odd", "config": section("chat", max_context_size=1.5, talk_value=2)}
+def test_they_are_told_in_the_callers_language(api: AgentApi) -> None:
+    body = {"tenant_id": api.tenant_id, "name": "odd", "config": section("chat", max_context_size=1.5, talk_value=2)}
 
-    made = door.data(door.send("POST", "/agents", body, HTTP_ACCEPT_LANGUAGE="zh-CN"))
+    made = api.data(api.send("POST", "/agents", body, HTTP_ACCEPT_LANGUAGE="zh-CN"))
 
     assert [notice["message"] for notice in made["config_warnings"]] == ["必须是整数", "通常在 0 到 1 之间"]
 
 
-def test_null_removes_members_of_objects_wherever_they_stand_and_is_an_item_of_a_list(door: Door) -> None:
+def test_null_removes_members_of_objects_wherever_they_stand_and_is_an_item_of_a_list(api: AgentApi) -> None:
     sent = {"own": {"a": None, "b": [None, 1, {"c": None, "d": [None]}]}, "persona": {"states": ["x", None]}}
     expected = {"own": {"b": [None, 1, {"d": [None]}]}, "persona": {"states": ["x", None]}}
 
-    assert door.create().put(sent) == expected
+    assert api.create().put(sent) == expected
 
-    state = door.state()
-    assert door.put(door.get()) == expected
-    assert door.state() == state
+    state = api.state()
+    assert api.put(api.get()) == expected
+    assert api.state() == state
 
 
-def test_a_mask_is_no_odd_value(door: Door) -> None:
+def test_a_mask_is_no_odd_value(api: AgentApi) -> None:
     config = model(api_providers=[provider(base_url="https://x", api_key="sk")])
-    door.create(config)
+    api.create(config)
 
-    answer = door.try_put(door.get(), **STRICT)
+    answer = api.try_put(api.get(), **STRICT)
 
     assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "0")
     assert MASK in answer.content.decode()

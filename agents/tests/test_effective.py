@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent_config import layers
 from agent_config.layers import Layer
-from agents.tests.config_doors import Door, operators_template, shown
+from agents.tests.api import AgentApi, operators_template, shown
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -64,63 +64,63 @@ def own(value: Any) -> Config:
     return {"config_overrides": {"own": value}}
 
 
-def warned(door: Door) -> list[str]:
+def warned(api: AgentApi) -> list[str]:
     """The paths that the effective config is warned about."""
-    return [warning["path"] for warning in door.get("/effective")["warnings"]]
+    return [warning["path"] for warning in api.get("/effective")["warnings"]]
 
 
 class TestLayers:
-    def test_each_lies_over_the_one_before(self, door: Door, files: Files, internal: SurfaceClient) -> None:
+    def test_each_lies_over_the_one_before(self, api: AgentApi, files: Files, internal: SurfaceClient) -> None:
         files.write_bot({"own": {"a": 0, "b": 0, "c": 0, "d": 0}})
         template = operators_template(internal, own({"b": 1, "c": 1, "d": 1}))
-        door.set_defaults(own({"c": 2, "d": 2}))
+        api.set_defaults(own({"c": 2, "d": 2}))
 
-        door.create(own({"d": 3}), template_id=template)
+        api.create(own({"d": 3}), template_id=template)
 
-        assert door.effective()["config_overrides"]["own"] == {"a": 0, "b": 1, "c": 2, "d": 3}
-        found = door.get("/effective?explain=1")["sources"]
+        assert api.effective()["config_overrides"]["own"] == {"a": 0, "b": 1, "c": 2, "d": 3}
+        found = api.get("/effective?explain=1")["sources"]
         names = {key: found[f"/config_overrides/own/{key}"] for key in "abcd"}
         assert names == {"a": "default", "b": "template", "c": "tenant", "d": "agent"}
 
-    def test_without_a_word_from_anybody_it_is_the_systems(self, door: Door, files: Files) -> None:
-        door.create()
+    def test_without_a_word_from_anybody_it_is_the_systems(self, api: AgentApi, files: Files) -> None:
+        api.create()
 
-        found = door.get("/effective?explain=1")
+        found = api.get("/effective?explain=1")
 
         assert list(found) == ["version", "config", "warnings", "sources"]
         assert (found["version"], found["warnings"]) == (1, [])
         assert found["config"]["config_overrides"]["chat"]["max_context_size"] == 18
         assert set(found["sources"].values()) == {"default"}
 
-    def test_the_version_is_the_agents_own(self, door: Door, files: Files) -> None:
-        door.create()
-        door.put({"a": 1})
-        door.set_defaults({"b": 2})
+    def test_the_version_is_the_agents_own(self, api: AgentApi, files: Files) -> None:
+        api.create()
+        api.put({"a": 1})
+        api.set_defaults({"b": 2})
 
-        assert door.get("/effective")["version"] == 2
+        assert api.get("/effective")["version"] == 2
 
-    def test_secrets_of_every_layer_are_masked(self, door: Door, files: Files, internal: SurfaceClient) -> None:
+    def test_secrets_of_every_layer_are_masked(self, api: AgentApi, files: Files, internal: SurfaceClient) -> None:
         files.write_bot({"maim_message": {"auth_token": ["tok-system"]}})
         template = operators_template(internal, model(api_providers=[secret_provider("p1")]))
-        door.set_defaults(model(api_providers=[secret_provider("p2")]))
-        door.create(model(api_providers=[secret_provider("p3")]), template_id=template)
+        api.set_defaults(model(api_providers=[secret_provider("p2")]))
+        api.create(model(api_providers=[secret_provider("p3")]), template_id=template)
 
         for query in ("", "?explain=1", "?reveal_secrets=0"):
-            content = door.read(f"/effective{query}").content.decode()
+            content = api.read(f"/effective{query}").content.decode()
             assert content.count(MASK) == 9
             assert not any(secret in content for secret in ("sk-mine", "mine.example", SYSTEM_KEY, "tok-system"))
 
     def test_a_stranger_gets_none(self, alice: Person, charlie: Person) -> None:
-        door = Door("v1", alice.client, alice).create({"a": 1})
+        api = AgentApi("v1", alice).create({"a": 1})
 
-        assert door.of(charlie).read("/effective").status_code == 404
-        assert door.of(charlie).read("/effective", HTTP_IF_NONE_MATCH=door.etag()).status_code == 404
+        assert api.for_person(charlie).read("/effective").status_code == 404
+        assert api.for_person(charlie).read("/effective", HTTP_IF_NONE_MATCH=api.etag()).status_code == 404
 
-    def test_an_unknown_agent_has_none(self, door: Door) -> None:
-        door.agent_id = "agent_000000000000"
+    def test_an_unknown_agent_has_none(self, api: AgentApi) -> None:
+        api.agent_id = "agent_000000000000"
 
         for query in ("", "?explain=1", "?reveal_secrets=1"):
-            door.refused(door.read(f"/effective{query}"), 404, "AGENT_001")
+            api.assert_error(api.read(f"/effective{query}"), 404, "AGENT_001")
 
 
 @pytest.mark.embedded
@@ -128,14 +128,14 @@ class TestExplaining:
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=st.tuples(objects(), objects(), objects(), objects()))
     def test_without_its_layers_value_exactly_that_leaf_changes(
-        self, door: Door, files: Files, internal: SurfaceClient, drawn: tuple[Config, Config, Config, Config]
+        self, api: AgentApi, files: Files, internal: SurfaceClient, drawn: tuple[Config, Config, Config, Config]
     ) -> None:
         """As test_layers has it of any layers; here through the file, the database and the wire."""
         default, template, tenant, agent = ({"config_overrides": {"own": config}} for config in drawn)
         files.write_bot(default["config_overrides"])
         template_id = operators_template(internal, template)
-        door.set_defaults(tenant)
-        door.create(agent, template_id=template_id)
+        api.set_defaults(tenant)
+        api.create(agent, template_id=template_id)
 
         def replace_template(config: Config) -> None:
             path = f"/api/v2/templates/{template_id}?replace=1"
@@ -145,35 +145,35 @@ class TestExplaining:
         write: dict[str, Callable[[Config], object]] = {
             "default": lambda config: files.write_bot(config.get("config_overrides", {})),
             "template": replace_template,
-            "tenant": door.set_defaults,
-            "agent": lambda config: door.put(config, "?replace=1"),
+            "tenant": api.set_defaults,
+            "agent": lambda config: api.put(config, "?replace=1"),
         }
-        found = door.get("/effective?explain=1")
+        found = api.get("/effective?explain=1")
         asked = {pointer: name for pointer, name in found["sources"].items() if "/own" in pointer}
         for pointer, name in list(asked.items())[:6]:
             path = located(pointer, found["config"])
             write[name](without(said[name], path))
-            after = door.get("/effective?explain=1")
+            after = api.get("/effective?explain=1")
             write[name](said[name])
 
             changed = differences(by_name(found["config"]), by_name(after["config"]))
             assert {each[: len(path)] for each in changed} <= {path}
             if not changed:
                 assert after["sources"][pointer] != name
-        assert door.get("/effective?explain=1")["config"] == found["config"]
+        assert api.get("/effective?explain=1")["config"] == found["config"]
 
-    def test_pointers_are_escaped(self, door: Door, files: Files) -> None:
-        door.create({"a/b~c": {"": {"~1": 1}}, "__proto__": {"x": {}}})
+    def test_pointers_are_escaped(self, api: AgentApi, files: Files) -> None:
+        api.create({"a/b~c": {"": {"~1": 1}}, "__proto__": {"x": {}}})
 
-        found = door.get("/effective?explain=1")["sources"]
+        found = api.get("/effective?explain=1")["sources"]
 
         assert [pointer for pointer, name in found.items() if name == "agent"] == ["/a~1b~0c//~01", "/__proto__/x"]
 
-    def test_items_of_the_named_lists_are_told_apart(self, door: Door, files: Files) -> None:
-        door.set_defaults(model(models=[{"name": "m2", "own": {"a": 1}}]))
-        door.create(model(models=[{"name": "m3", "tags": ["a"]}]))
+    def test_items_of_the_named_lists_are_told_apart(self, api: AgentApi, files: Files) -> None:
+        api.set_defaults(model(models=[{"name": "m2", "own": {"a": 1}}]))
+        api.create(model(models=[{"name": "m3", "tags": ["a"]}]))
 
-        found = door.get("/effective?explain=1")["sources"]
+        found = api.get("/effective?explain=1")["sources"]
 
         place = "/config_overrides/model/models"
         assert {key: layer for key, layer in found.items() if key.startswith(place)} == {
@@ -188,27 +188,27 @@ class TestExplaining:
 
 @pytest.mark.embedded
 class TestWarnings:
-    def test_a_template_that_is_none(self, door: Door, files: Files) -> None:
-        door.create(template_id="no-such-template")
+    def test_a_template_that_is_none(self, api: AgentApi, files: Files) -> None:
+        api.create(template_id="no-such-template")
 
-        assert warned(door) == ["template_id"]
+        assert warned(api) == ["template_id"]
 
-    def test_a_name_that_was_taken_below_since(self, door: Door, files: Files) -> None:
-        door.create(model(api_providers=[provider("Late")], models=[{"name": "late"}]))
-        assert warned(door) == []
+    def test_a_name_that_was_taken_below_since(self, api: AgentApi, files: Files) -> None:
+        api.create(model(api_providers=[provider("Late")], models=[{"name": "late"}]))
+        assert warned(api) == []
 
         files.write_models({"api_providers": [{"name": "late"}], "models": [{"name": "LATE"}]})
 
         place = "config_overrides.model"
-        assert warned(door) == [f"{place}.api_providers[0].name", f"{place}.models[0].name"]
+        assert warned(api) == [f"{place}.api_providers[0].name", f"{place}.models[0].name"]
 
-    def test_a_value_out_of_the_ordinary_and_a_model_that_is_gone(self, door: Door, files: Files) -> None:
-        door.set_defaults(model(models=[{"name": "m"}]))
+    def test_a_value_out_of_the_ordinary_and_a_model_that_is_gone(self, api: AgentApi, files: Files) -> None:
+        api.set_defaults(model(models=[{"name": "m"}]))
         tasks = {"replyer": {"model_list": ["m"]}}
-        door.create({"config_overrides": {"chat": {"talk_value": 1e9}, "model": {"model_task_config": tasks}}})
-        door.set_defaults({})
+        api.create({"config_overrides": {"chat": {"talk_value": 1e9}, "model": {"model_task_config": tasks}}})
+        api.set_defaults({})
 
-        assert warned(door) == [
+        assert warned(api) == [
             "config_overrides.chat.talk_value",
             "config_overrides.model.model_task_config.replyer.model_list[0]",
         ]
@@ -218,22 +218,22 @@ class TestWarnings:
 class TestTrust:
     @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
     def test_an_operators_key_never_goes_with_another_address(
-        self, door: Door, files: Files, internal: SurfaceClient, layer: str
+        self, api: AgentApi, files: Files, internal: SurfaceClient, layer: str
     ) -> None:
         """Whoever defined the name first: the operator may come after."""
         mine = model(api_providers=[provider("late", base_url="https://evil.example")])
         if layer == "tenant":
-            door.set_defaults(mine)
-        template = door.make_template(mine) if layer == "template" else None
-        door.create(mine if layer == "agent" else {}, template_id=template)
+            api.set_defaults(mine)
+        template = api.make_template(mine) if layer == "template" else None
+        api.create(mine if layer == "agent" else {}, template_id=template)
 
         late = {"name": "Late", "base_url": "https://good.example", "api_key": SYSTEM_KEY}
         files.write_models({"api_providers": [late]})
 
-        path = f"/api/v2/agents/{door.agent_id}/config/effective?reveal_secrets=1"
+        path = f"/api/v2/agents/{api.agent_id}/config/effective?reveal_secrets=1"
         revealed = internal.get(path).json()["data"]["config"]["config_overrides"]["model"]["api_providers"]
         assert revealed == mine["config_overrides"]["model"]["api_providers"]
-        assert warned(door) == ["config_overrides.model.api_providers[0].name"]
+        assert warned(api) == ["config_overrides.model.api_providers[0].name"]
 
 
 class TestETag:
@@ -242,76 +242,76 @@ class TestETag:
         return operators_template(internal, own({"a": 1}))
 
     def test_it_is_another_after_a_change_of_each_layer(
-        self, door: Door, files: Files, internal: SurfaceClient, template: str
+        self, api: AgentApi, files: Files, internal: SurfaceClient, template: str
     ) -> None:
-        door.create(template_id=template)
-        seen = [door.etag()]
+        api.create(template_id=template)
+        seen = [api.etag()]
 
         changes: list[Callable[[], object]] = [
             lambda: files.write_bot({"own": {"a": 5}}),
             lambda: files.write_models({}),
             lambda: internal.send("PUT", f"/api/v2/templates/{template}", {"config": {"x": 1}}),
-            lambda: door.set_defaults({"y": 1}),
-            lambda: door.put({"z": 1}),
-            lambda: door.change(template_id="another"),
-            lambda: door.set_defaults(None),
-            lambda: door.change(template_id=template),
+            lambda: api.set_defaults({"y": 1}),
+            lambda: api.put({"z": 1}),
+            lambda: api.change(template_id="another"),
+            lambda: api.set_defaults(None),
+            lambda: api.change(template_id=template),
             lambda: internal.delete(f"/api/v2/templates/{template}"),
         ]
         for change in changes:
             change()
-            answer = door.read("/effective", HTTP_IF_NONE_MATCH=seen[-1])
+            answer = api.read("/effective", HTTP_IF_NONE_MATCH=seen[-1])
             assert answer.status_code == 200
             seen.append(answer["ETag"])
         assert len(set(seen)) == len(seen)
 
     def test_it_stays_after_every_other_change(
-        self, door: Door, files: Files, internal: SurfaceClient, template: str
+        self, api: AgentApi, files: Files, internal: SurfaceClient, template: str
     ) -> None:
-        door.create({"a": 1}, template_id=template)
-        tag = door.etag()
+        api.create({"a": 1}, template_id=template)
+        tag = api.etag()
 
-        door.change(name="renamed", description="described", tags=["a"], status="inactive")
-        door.put({"a": 1, "b": None})
-        door.put(door.get(), "?replace=1")
-        door.data(door.send("PUT", f"/tenants/{door.tenant_id}", {"description": "described"}))
-        door.set_defaults({})
+        api.change(name="renamed", description="described", tags=["a"], status="inactive")
+        api.put({"a": 1, "b": None})
+        api.put(api.get(), "?replace=1")
+        api.data(api.send("PUT", f"/tenants/{api.tenant_id}", {"description": "described"}))
+        api.set_defaults({})
         internal.send("PUT", f"/api/v2/templates/{template}", {"name": "renamed", "config": own({"a": 1})})
         files.write_bot({"own": {"a": 0}})
-        Door(door.version, door.client, door.person).create({"a": 2}, template_id=template)
+        api.for_person(api.person).create({"a": 2}, template_id=template)
 
-        answer = door.read("/effective", HTTP_IF_NONE_MATCH=tag)
+        answer = api.read("/effective", HTTP_IF_NONE_MATCH=tag)
         assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
 
-    def test_a_template_that_comes_again_under_its_id_is_another(self, door: Door, internal: SurfaceClient) -> None:
+    def test_a_template_that_comes_again_under_its_id_is_another(self, api: AgentApi, internal: SurfaceClient) -> None:
         config = {"name": "t", "template_id": "chosen"}
         operators_template(internal, {"a": 1}, **config)
-        door.create(template_id="chosen")
-        tag = door.etag()
+        api.create(template_id="chosen")
+        tag = api.etag()
 
         internal.delete("/api/v2/templates/chosen")
         operators_template(internal, {"a": 2}, **config)
 
-        assert door.data(door.read("/effective", HTTP_IF_NONE_MATCH=tag))["config"]["a"] == 2
+        assert api.data(api.read("/effective", HTTP_IF_NONE_MATCH=tag))["config"]["a"] == 2
 
-    def test_an_explained_or_revealed_config_is_not_the_same_answer(self, door: Door, files: Files) -> None:
-        door.create()
-        queries = ("", "?explain=1") + (("?reveal_secrets=1", "?reveal_secrets=1&explain=1") * (door.version == "v2"))
+    def test_an_explained_or_revealed_config_is_not_the_same_answer(self, api: AgentApi, files: Files) -> None:
+        api.create()
+        queries = ("", "?explain=1") + (("?reveal_secrets=1", "?reveal_secrets=1&explain=1") * (api.version == "v2"))
 
-        tags = [door.etag(f"/effective{query}") for query in queries]
+        tags = [api.etag(f"/effective{query}") for query in queries]
 
         assert len(set(tags)) == len(tags)
         for query, tag in zip(queries, tags, strict=True):
-            assert door.read(f"/effective{query}", HTTP_IF_NONE_MATCH=tag).status_code == 304
+            assert api.read(f"/effective{query}", HTTP_IF_NONE_MATCH=tag).status_code == 304
 
-    def test_what_is_remembered_is_not_shown_for_another_state(self, door: Door, files: Files) -> None:
-        door.create({"a": 1})
-        first = door.effective()
-        door.put({"a": 2})
-        second = door.effective()
-        door.data(door.restore(1))
+    def test_what_is_remembered_is_not_shown_for_another_state(self, api: AgentApi, files: Files) -> None:
+        api.create({"a": 1})
+        first = api.effective()
+        api.put({"a": 2})
+        second = api.effective()
+        api.data(api.restore(1))
 
-        assert (first["a"], second["a"], door.effective()["a"]) == (1, 2, 1)
+        assert (first["a"], second["a"], api.effective()["a"]) == (1, 2, 1)
 
 
 @pytest.mark.embedded
@@ -319,9 +319,9 @@ class TestRevealing:
     CONFIG = model(api_providers=[secret_provider()])
 
     @pytest.fixture
-    def url(self, alice: Person, internal: SurfaceClient, files: Files) -> str:
-        door = Door("v2", internal, alice).create(self.CONFIG)
-        return f"/api/v2/agents/{door.agent_id}/config/effective"
+    def url(self, alice: Person, files: Files) -> str:
+        api = AgentApi("v2", alice).create(self.CONFIG)
+        return f"/api/v2/agents/{api.agent_id}/config/effective"
 
     def test_it_shows_the_secrets_of_every_layer(self, url: str, internal: SurfaceClient) -> None:
         found = internal.get(f"{url}?reveal_secrets=1").json()["data"]
@@ -365,22 +365,22 @@ class TestRevealing:
 
 
 class TestFiles:
-    def test_a_changed_file_changes_the_effective_config(self, door: Door, files: Files) -> None:
-        door.create()
-        assert door.effective()["config_overrides"]["own"] == {"a": 0}
+    def test_a_changed_file_changes_the_effective_config(self, api: AgentApi, files: Files) -> None:
+        api.create()
+        assert api.effective()["config_overrides"]["own"] == {"a": 0}
 
         files.write_bot({"own": {"a": 1}, "personality": {"personality": "calm"}, "bot": {"nickname": "麦麦"}})
 
-        config = door.effective()
+        config = api.effective()
         assert config["config_overrides"]["own"] == {"a": 1}
         assert config["persona"]["personality"] == "calm"
         assert config["bot_overrides"]["nickname"] == "麦麦"
 
     def test_what_it_was_before_is_not_remembered_as_what_it_is(
-        self, door: Door, files: Files, monkeypatch: pytest.MonkeyPatch
+        self, api: AgentApi, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The file changes after it was read, and before what was made of it is put away."""
-        door.create()
+        api.create()
         resolve, contents = layers.resolve, [{"own": {"a": 1}}]
 
         def resolve_as_the_file_changes(found: Sequence[Layer]) -> Config:
@@ -390,44 +390,42 @@ class TestFiles:
 
         with monkeypatch.context() as patched:
             patched.setattr(layers, "resolve", resolve_as_the_file_changes)
-            assert door.effective()["config_overrides"]["own"] == {"a": 0}
+            assert api.effective()["config_overrides"]["own"] == {"a": 0}
 
-        assert door.effective()["config_overrides"]["own"] == {"a": 1}
+        assert api.effective()["config_overrides"]["own"] == {"a": 1}
 
 
 class TestQueries:
     @pytest.mark.parametrize("what", ["", "?explain=1"])
     def test_it_takes_one_for_what_it_stands_on_and_one_for_the_layers(
-        self, what: str, alice: Person, internal: SurfaceClient, files: Files
+        self, what: str, alice: Person, files: Files
     ) -> None:
-        door = Door("v2", internal, alice)
-        template = door.make_template({"a": 1})
-        door.set_defaults({"b": 2})
-        door.create({"c": 3}, template_id=template)
+        api = AgentApi("v2", alice)
+        template = api.make_template({"a": 1})
+        api.set_defaults({"b": 2})
+        api.create({"c": 3}, template_id=template)
 
         with CaptureQueriesContext(connection) as queries:
-            tag = door.etag(f"/effective{what}")
+            tag = api.etag(f"/effective{what}")
         assert len(queries) == 2
 
         with CaptureQueriesContext(connection) as queries:
-            assert door.read(f"/effective{what}", HTTP_IF_NONE_MATCH=tag).status_code == 304
+            assert api.read(f"/effective{what}", HTTP_IF_NONE_MATCH=tag).status_code == 304
         assert len(queries) == 1
 
-    def test_a_poll_of_the_config_that_finds_nothing_new_takes_one(
-        self, alice: Person, internal: SurfaceClient
-    ) -> None:
-        door = Door("v2", internal, alice).create({"a": 1})
+    def test_a_poll_of_the_config_that_finds_nothing_new_takes_one(self, alice: Person) -> None:
+        api = AgentApi("v2", alice).create({"a": 1})
 
         with CaptureQueriesContext(connection) as queries:
-            assert door.read("", HTTP_IF_NONE_MATCH='"1"').status_code == 304
+            assert api.read("", HTTP_IF_NONE_MATCH='"1"').status_code == 304
 
         assert len(queries) == 1
 
 
-def test_a_config_shows_as_it_is_set_whatever_lies_below(door: Door, files: Files) -> None:
-    door.set_defaults({"a": 1})
+def test_a_config_shows_as_it_is_set_whatever_lies_below(api: AgentApi, files: Files) -> None:
+    api.set_defaults({"a": 1})
     config: Config = {"b": 2, **model(api_providers=[secret_provider()])}
 
-    door.create(config)
+    api.create(config)
 
-    assert door.get() == shown(config)
+    assert api.get() == shown(config)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agents.tests import field_table
-from agents.tests.config_doors import Door
+from agents.tests.api import AgentApi
 from agents.tests.field_table import EXIT_CODES, PAGE, REFUSED, SAMPLES, WARNED, Row
 from tests.support.configs import Config
 
@@ -33,44 +33,44 @@ def test_the_page_is_what_the_schema_says(write_snapshots: bool) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_what_is_taken_is_stored_and_what_looks_odd_is_warned_of(door: Door, sample: str) -> None:
+def test_what_is_taken_is_stored_and_what_looks_odd_is_warned_of(api: AgentApi, sample: str) -> None:
     kept = [row for row in ROWS if row.outcomes[sample] != REFUSED]
     for bundle in bundles(kept):
         sent = config(bundle, {row.path: SAMPLES[sample] for row in bundle})
         expected = config(bundle, {row.path: EXIT_CODES.get(row.outcomes[sample], SAMPLES[sample]) for row in bundle})
         odd = sorted(written(steps_of(row.path, as_stored=True)) for row in bundle if row.outcomes[sample] == WARNED)
 
-        answer = door.create().try_put(sent)
+        answer = api.create().try_put(sent)
 
         assert (answer.status_code, answer["X-Config-Warnings"]) == (200, str(len(odd))), answer.content
-        assert text(door.stored()) == text(as_stored(expected))
-        state = door.state()
-        again = door.data(door.send("PUT", f"/agents/{door.agent_id}", {"config": sent}))
+        assert text(api.stored()) == text(as_stored(expected))
+        state = api.state()
+        again = api.data(api.send("PUT", f"/agents/{api.agent_id}", {"config": sent}))
         assert sorted(warning["path"] for warning in again["config_warnings"]) == odd
-        assert text(again["config"]) == text(door.get())
-        assert door.put(door.get()) == door.get()
-        assert door.state() == state, "nothing is changed by sending it again, nor by sending back what is read"
-        strict = door.create().try_put(sent, **STRICT)
+        assert text(again["config"]) == text(api.get())
+        assert api.put(api.get()) == api.get()
+        assert api.state() == state, "nothing is changed by sending it again, nor by sending back what is read"
+        strict = api.create().try_put(sent, **STRICT)
         assert (strict.status_code, strict["Preference-Applied"]) == (400 if odd else 200, "handling=strict")
-        assert door.stored() == ({} if odd else as_stored(expected))
+        assert api.stored() == ({} if odd else as_stored(expected))
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_what_is_refused_is_named_and_not_stored(door: Door, sample: str) -> None:
-    door.create({"own": 1})
-    before = door.state()
+def test_what_is_refused_is_named_and_not_stored(api: AgentApi, sample: str) -> None:
+    api.create({"own": 1})
+    before = api.state()
     for bundle in bundles([row for row in ROWS if row.outcomes[sample] == REFUSED]):
-        answer = door.try_put(config(bundle, {row.path: SAMPLES[sample] for row in bundle}))
+        answer = api.try_put(config(bundle, {row.path: SAMPLES[sample] for row in bundle}))
 
         body = answer.json()
-        assert (answer.status_code, body["code"] if door.version == "v1" else body["error_code"]) == (400, "AGENT_004")
-        errors = body["errors"] if door.version == "v1" else body["data"]["errors"]
+        assert (answer.status_code, body["code"] if api.version == "v1" else body["error_code"]) == (400, "AGENT_004")
+        errors = body["errors"] if api.version == "v1" else body["data"]["errors"]
         # Of an item without a name it is the name that is told.
         named = {path.removesuffix("[0].name") + "[0]" if path.endswith("[0].name") else path for path in errors}
         expected = {written(steps_of(row.path)) for row in bundle}
         assert named == {path.removesuffix(".name") for path in expected}
-        assert door.state() == before
+        assert api.state() == before
 
 
 # ---- configs that hold a sample in each of several places

@@ -16,7 +16,7 @@ from agents.access import agents_for
 from agents.config_warnings import find_warnings
 from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
 from agents.models import Agent
-from agents.serializers.agents import ListedAgentResponse, public_agent
+from agents.serializers.agents import AgentListItemResponse, public_agent
 from agents.tests.wire import AGENTS
 from core.actor import Actor, ActorKind
 from tenants.models import Membership, Tenant
@@ -105,7 +105,7 @@ def test_values_equal_the_models(alice: Person) -> None:
 
 
 def test_fields_equal_the_documented_ones() -> None:
-    assert set(ListedAgent._fields) == set(ListedAgentResponse().fields)
+    assert set(ListedAgent._fields) == set(AgentListItemResponse().fields)
 
 
 @pytest.mark.usefixtures("agents")

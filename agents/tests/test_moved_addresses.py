@@ -10,7 +10,7 @@ import pytest
 from agent_config.secrets import opened
 from agent_config.updates import agent_defaults
 from agents.models import Template
-from agents.tests.config_doors import Door
+from agents.tests.api import AgentApi
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -48,22 +48,22 @@ class Place:
 
 
 @pytest.fixture
-def owner(alice: Person) -> Door:
+def owner(alice: Person) -> AgentApi:
     """Alice, who owns the tenant."""
-    return Door("v1", alice.client, alice)
+    return AgentApi("v1", alice)
 
 
 @pytest.fixture
-def member(owner: Door, bob: Person) -> Door:
+def member(owner: AgentApi, bob: Person) -> AgentApi:
     """Bob, a member of it, at an agent whose provider's key is Alice's."""
     owner.create(OWNERS)
-    door = owner.of(bob)
-    door.tenant_id = owner.tenant_id
-    return door
+    api = owner.for_person(bob)
+    api.tenant_id = owner.tenant_id
+    return api
 
 
 @pytest.fixture(params=["config", "PUT agent", "PATCH agent", "template", "tenant defaults"])
-def place(request: pytest.FixtureRequest, owner: Door, member: Door) -> Place:
+def place(request: pytest.FixtureRequest, owner: AgentApi, member: AgentApi) -> Place:
     """Each stored config with Alice's key, written by who may write it."""
     if request.param == "config":
         return Place(member.try_put, member.stored)
@@ -127,32 +127,32 @@ class TestProviders:
 class TestKeysThatAreNotSent:
     """A write that merges keeps what it does not send."""
 
-    def test_another_address_alone_is_refused(self, member: Door) -> None:
+    def test_another_address_alone_is_refused(self, member: AgentApi) -> None:
         before = member.state()
 
-        member.refused(member.try_put(model(api_providers=[provider(base_url=EVIL)])), 400, "AGENT_004", API_KEY)
+        member.assert_error(member.try_put(model(api_providers=[provider(base_url=EVIL)])), 400, "AGENT_004", API_KEY)
         assert member.state() == before
 
-    def test_a_first_address_for_a_stored_key_is_refused(self, owner: Door) -> None:
+    def test_a_first_address_for_a_stored_key_is_refused(self, owner: AgentApi) -> None:
         owner.create(model(api_providers=[provider(api_key="sk-mine")]))
 
-        owner.refused(owner.try_put(model(api_providers=[provider(base_url=EVIL)])), 400, "AGENT_004", API_KEY)
+        owner.assert_error(owner.try_put(model(api_providers=[provider(base_url=EVIL)])), 400, "AGENT_004", API_KEY)
 
-    def test_the_provider_at_its_own_place_is_named(self, owner: Door) -> None:
+    def test_the_provider_at_its_own_place_is_named(self, owner: AgentApi) -> None:
         owner.create(model(api_providers=[secret_provider("a"), secret_provider("b")]))
 
         response = owner.try_put(model(api_providers=[provider("c"), provider("a"), provider("b", base_url=EVIL)]))
 
-        owner.refused(response, 400, "AGENT_004", "config_overrides.model.api_providers[2].api_key")
+        owner.assert_error(response, 400, "AGENT_004", "config_overrides.model.api_providers[2].api_key")
 
-    def test_what_is_sent_back_as_it_was_read_is_taken(self, member: Door) -> None:
+    def test_what_is_sent_back_as_it_was_read_is_taken(self, member: AgentApi) -> None:
         before = member.state()
 
         member.put(member.get())
 
         assert member.state() == before
 
-    def test_the_sentence_says_what_to_do(self, member: Door) -> None:
+    def test_the_sentence_says_what_to_do(self, member: AgentApi) -> None:
         response = member.try_put(model(api_providers=[provider(base_url=EVIL)]))
 
         (sentence,) = response.json()["errors"][API_KEY]
@@ -160,7 +160,7 @@ class TestKeysThatAreNotSent:
 
 
 class TestOperators:
-    def test_the_internal_surface_may_move_a_key(self, member: Door, internal: SurfaceClient) -> None:
+    def test_the_internal_surface_may_move_a_key(self, member: AgentApi, internal: SurfaceClient) -> None:
         path = f"/api/v2/agents/{member.agent_id}/config"
 
         answer = internal.send("PUT", path, model(api_providers=[provider(base_url="https://new.example")]))
@@ -170,11 +170,11 @@ class TestOperators:
 
 
 class TestVersions:
-    def test_a_version_comes_back_with_its_own_key(self, owner: Door, bob: Person) -> None:
+    def test_a_version_comes_back_with_its_own_key(self, owner: AgentApi, bob: Person) -> None:
         mine = model(api_providers=[provider(base_url=EVIL, api_key="fake")])
         owner.create(mine)
         owner.put(OWNERS)
-        member = owner.of(bob)
+        member = owner.for_person(bob)
 
         member.data(member.restore(1))
         assert member.stored() == mine
@@ -183,23 +183,23 @@ class TestVersions:
 
         member.data(member.restore(2))
         assert member.stored() == OWNERS
-        member.refused(
+        member.assert_error(
             member.try_put(model(api_providers=[provider(base_url=EVIL, api_key=MASK)])), 400, "AGENT_004", API_KEY
         )
 
 
 class TestOtherAddresses:
     @pytest.mark.parametrize("key", ["host", "ws_server_host", "url"])
-    def test_a_servers_other_address_needs_its_tokens_anew(self, owner: Door, key: str) -> None:
+    def test_a_servers_other_address_needs_its_tokens_anew(self, owner: AgentApi, key: str) -> None:
         owner.create(server(auth_token=["tok"], **{key: "10.0.0.1"}))
 
-        owner.refused(owner.try_put(server(auth_token=MASK, **{key: "10.6.6.6"})), 400, "AGENT_004", TOKEN)
-        owner.refused(owner.try_put(server(**{key: "10.6.6.6"})), 400, "AGENT_004", TOKEN)
+        owner.assert_error(owner.try_put(server(auth_token=MASK, **{key: "10.6.6.6"})), 400, "AGENT_004", TOKEN)
+        owner.assert_error(owner.try_put(server(**{key: "10.6.6.6"})), 400, "AGENT_004", TOKEN)
         owner.put(server(auth_token=MASK, port=9, **{key: "10.0.0.1"}))
         owner.put(server(auth_token=["new"], **{key: "10.6.6.6"}))
         assert owner.stored() == server(auth_token=["new"], port=9, **{key: "10.6.6.6"})
 
-    def test_another_servers_tokens_are_let_be(self, owner: Door) -> None:
+    def test_another_servers_tokens_are_let_be(self, owner: AgentApi) -> None:
         owner.create({**server(auth_token=["tok"], host="10.0.0.1"), "own": {"url": "https://a.example"}})
 
         assert owner.put({"own": {"url": "https://b.example"}})["own"] == {"url": "https://b.example"}
@@ -213,7 +213,7 @@ class TestOtherAddresses:
         ],
     )
     def test_a_tool_servers_other_address_needs_its_secrets_anew(
-        self, owner: Door, stored: Config, moved: Config
+        self, owner: AgentApi, stored: Config, moved: Config
     ) -> None:
         config, sent = ({"config_overrides": {"mcp": {"servers": [{"name": "s", **each}]}}} for each in (stored, moved))
         owner.create(config)

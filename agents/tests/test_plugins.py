@@ -11,6 +11,7 @@ from agent_config.document import MASK
 from agent_config.secrets import opened
 from agents.models import Agent, PluginSetting
 from core.models import AuditEntry
+from tests.support.api import VERSIONS, ApiClient
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 from tests.support.tables import tables
@@ -21,13 +22,12 @@ DICE = {"plugin_name": "dice", "enabled": True}
 FIELDS = ["id", "tenant_id", "agent_id", "plugin_name", "enabled", "config", "created_at", "updated_at", "revision"]
 
 
-class Door:
-    """One surface's way to the settings of Alice's tenant."""
+class PluginApi(ApiClient):
+    """The plugin settings of Alice's tenant on one surface. Their path is v1's on both, and has no envelope."""
 
-    def __init__(self, kind: str, alice: Person, internal: SurfaceClient) -> None:
-        self.kind = kind
-        self.client = alice.client if kind == "public" else internal
-        self.tenant_query = f"?tenant_id={alice.tenant.id}"
+    def __init__(self, version: str, person: Person) -> None:
+        super().__init__(version, person, is_enveloped=False)
+        self.tenant_query = f"?tenant_id={person.tenant.id}"
 
     def query(self, agent: Agent | None) -> str:
         return self.tenant_query + (f"&agent_id={agent.id}" if agent else "")
@@ -42,10 +42,10 @@ class Door:
         return [(row["plugin_name"], row["enabled"], row["config"], row["agent_id"]) for row in response.json()]
 
 
-@pytest.fixture(params=["public", "internal"])
-def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
-    """Each surface in turn."""
-    return Door(request.param, alice, internal)
+@pytest.fixture(params=VERSIONS)
+def api(request: pytest.FixtureRequest, alice: Person) -> PluginApi:
+    """The plugin settings on each surface."""
+    return PluginApi(request.param, alice)
 
 
 @pytest.fixture
@@ -54,54 +54,54 @@ def agent(alice: Person) -> Agent:
     return make_agent(alice.tenant)
 
 
-def test_the_answer_is_the_setting_without_an_envelope(door: Door, alice: Person, agent: Agent) -> None:
-    response = door.set(agent, config={"sides": 6})
+def test_the_answer_is_the_setting_without_an_envelope(api: PluginApi, alice: Person, agent: Agent) -> None:
+    response = api.set(agent, config={"sides": 6})
 
     assert response.status_code == 200
     body = response.json()
     assert list(body) == FIELDS
     assert (body["tenant_id"], body["agent_id"]) == (alice.tenant.id, agent.id)
     assert (body["plugin_name"], body["enabled"], body["config"]) == ("dice", True, {"sides": 6})
-    listed = door.client.get(f"{SETTINGS}{door.query(agent)}")
+    listed = api.client.get(f"{SETTINGS}{api.query(agent)}")
     assert listed.json() == [body]
 
 
-def test_an_agents_setting_wins_over_its_tenants(door: Door, alice: Person, agent: Agent) -> None:
+def test_an_agents_setting_wins_over_its_tenants(api: PluginApi, alice: Person, agent: Agent) -> None:
     other = make_agent(alice.tenant)
-    door.set(None, "dice", True, config={"sides": 6, "colour": "red"})
-    door.set(None, "clock", True)
-    door.set(agent, "dice", False, config={"sides": 20})
-    door.set(agent, "abacus", True)
+    api.set(None, "dice", True, config={"sides": 6, "colour": "red"})
+    api.set(None, "clock", True)
+    api.set(agent, "dice", False, config={"sides": 20})
+    api.set(agent, "abacus", True)
 
-    assert door.get(None) == [("clock", True, {}, None), ("dice", True, {"sides": 6, "colour": "red"}, None)]
-    assert door.get(agent) == [
+    assert api.get(None) == [("clock", True, {}, None), ("dice", True, {"sides": 6, "colour": "red"}, None)]
+    assert api.get(agent) == [
         ("abacus", True, {}, agent.id),
         ("clock", True, {}, None),
         ("dice", False, {"sides": 20}, agent.id),
     ]
-    assert door.get(other) == door.get(None)
+    assert api.get(other) == api.get(None)
 
 
-def test_a_setting_is_set_as_a_whole(door: Door, agent: Agent) -> None:
-    first = door.set(agent, "dice", True, config={"sides": 6}).json()
+def test_a_setting_is_set_as_a_whole(api: PluginApi, agent: Agent) -> None:
+    first = api.set(agent, "dice", True, config={"sides": 6}).json()
 
-    second = door.set(agent, "dice", False, config={"colour": "red"}).json()
+    second = api.set(agent, "dice", False, config={"colour": "red"}).json()
 
     assert second["id"] == first["id"]
-    assert door.get(agent) == [("dice", False, {"colour": "red"}, agent.id)]
+    assert api.get(agent) == [("dice", False, {"colour": "red"}, agent.id)]
     assert PluginSetting.unscoped.count() == 1
 
 
 @pytest.mark.parametrize("fields", [{}, {"config": None}, {"config": {}, "unknown": 1}])
-def test_without_a_config_it_is_empty(door: Door, agent: Agent, fields: dict[str, Any]) -> None:
-    assert door.set(agent, **fields).json()["config"] == {}
+def test_without_a_config_it_is_empty(api: PluginApi, agent: Agent, fields: dict[str, Any]) -> None:
+    assert api.set(agent, **fields).json()["config"] == {}
 
 
-def test_plugin_names_compare_by_their_characters(door: Door, agent: Agent) -> None:
+def test_plugin_names_compare_by_their_characters(api: PluginApi, agent: Agent) -> None:
     for name in ("dice", "Dice", "🎲", "🎯"):
-        door.set(agent, name)
+        api.set(agent, name)
 
-    assert [row[0] for row in door.get(agent)] == ["Dice", "dice", "🎯", "🎲"]
+    assert [row[0] for row in api.get(agent)] == ["Dice", "dice", "🎯", "🎲"]
 
 
 @pytest.mark.embedded
@@ -119,8 +119,8 @@ def test_plugin_names_compare_by_their_characters(door: Door, agent: Agent) -> N
         ("config", "x"),
     ],
 )
-def test_bad_input_is_named(door: Door, agent: Agent, field: str, value: Any) -> None:
-    response = door.set(agent, **{"plugin_name": "dice", "enabled": True, field: value})
+def test_bad_input_is_named(api: PluginApi, agent: Agent, field: str, value: Any) -> None:
+    response = api.set(agent, **{"plugin_name": "dice", "enabled": True, field: value})
 
     assert response.status_code == 400
     assert set(response.json()) == {"detail", "code", "errors"}
@@ -128,10 +128,10 @@ def test_bad_input_is_named(door: Door, agent: Agent, field: str, value: Any) ->
     assert not PluginSetting.unscoped.exists()
 
 
-def test_each_change_leaves_an_audit_row(door: Door, agent: Agent, alice: Person) -> None:
+def test_each_change_leaves_an_audit_row(api: PluginApi, agent: Agent, alice: Person) -> None:
     for _ in range(2):
-        door.set(agent, "dice", True)
-    door.set(agent, "dice", False)
+        api.set(agent, "dice", True)
+    api.set(agent, "dice", False)
 
     entries = AuditEntry.objects.filter(action="plugin.set").order_by("id")
     assert [(entry.tenant_id, entry.after["enabled"]) for entry in entries] == [
@@ -147,53 +147,50 @@ class TestSecrets:
     SHOWN = {"apiKey": MASK, "servers": [{"name": "a", "headers": {"X": MASK}}], "city": "上海", "n": 5}
 
     def test_people_read_a_mask_and_bots_the_secrets(
-        self, door: Door, alice: Person, bob: Person, internal: SurfaceClient, agent: Agent
+        self, api: PluginApi, alice: Person, bob: Person, internal: SurfaceClient, agent: Agent
     ) -> None:
-        said = door.set(agent, config=self.CONFIG)
+        said = api.set(agent, config=self.CONFIG)
 
-        assert said.json()["config"] == (self.CONFIG if door.kind == "internal" else self.SHOWN)
+        assert said.json()["config"] == (self.CONFIG if api.version == "v2" else self.SHOWN)
         for person in (alice, bob):
-            assert (
-                Door("public", person, internal).client.get(f"{SETTINGS}?agent_id={agent.id}").json()[0]["config"]
-                == self.SHOWN
-            )
-        response = internal.get(f"{SETTINGS}{door.query(agent)}")
+            assert person.client.get(f"{SETTINGS}?agent_id={agent.id}").json()[0]["config"] == self.SHOWN
+        response = internal.get(f"{SETTINGS}{api.query(agent)}")
         assert response.json()[0]["config"] == self.CONFIG
         assert response["Cache-Control"] == "no-store"
         assert not any("sk-mine" in str(rows) for rows in tables().values())
 
-    def test_a_mask_keeps_what_is_stored(self, door: Door, agent: Agent) -> None:
-        door.set(agent, config=self.CONFIG)
+    def test_a_mask_keeps_what_is_stored(self, api: PluginApi, agent: Agent) -> None:
+        api.set(agent, config=self.CONFIG)
         before = PluginSetting.unscoped.get().config
 
-        assert door.set(agent, enabled=False, config=self.SHOWN).status_code == 200
+        assert api.set(agent, enabled=False, config=self.SHOWN).status_code == 200
         assert PluginSetting.unscoped.get().config == before
-        door.set(agent, config={**self.SHOWN, "apiKey": "sk-new", "city": "北京"})
+        api.set(agent, config={**self.SHOWN, "apiKey": "sk-new", "city": "北京"})
 
         assert opened(PluginSetting.unscoped.get().config) == {**self.CONFIG, "apiKey": "sk-new", "city": "北京"}
 
-    def test_an_agents_first_setting_may_have_its_tenants_masks(self, door: Door, agent: Agent) -> None:
-        door.set(None, config=self.CONFIG)
+    def test_an_agents_first_setting_may_have_its_tenants_masks(self, api: PluginApi, agent: Agent) -> None:
+        api.set(None, config=self.CONFIG)
 
-        assert door.set(agent, config={**self.SHOWN, "n": 6}).status_code == 200
+        assert api.set(agent, config={**self.SHOWN, "n": 6}).status_code == 200
 
         row = PluginSetting.unscoped.get(agent=agent)
         assert opened(row.config) == {**self.CONFIG, "n": 6}
 
     @pytest.mark.parametrize("path", ["apiKey", "list[0].key"])
-    def test_a_mask_where_nothing_is_stored_is_named(self, door: Door, agent: Agent, path: str) -> None:
+    def test_a_mask_where_nothing_is_stored_is_named(self, api: PluginApi, agent: Agent, path: str) -> None:
         config = {"apiKey": MASK} if path == "apiKey" else {"list": [{"key": [MASK]}]}
-        door.set(agent, "other", config=self.CONFIG)
+        api.set(agent, "other", config=self.CONFIG)
 
-        response = door.set(agent, config=config)
+        response = api.set(agent, config=config)
 
         assert (response.status_code, response.json()["code"]) == (400, "VALIDATION_ERROR")
         assert list(response.json()["errors"]) == [f"config.{path}"]
         assert not PluginSetting.unscoped.filter(plugin_name="dice").exists()
 
-    def test_that_one_changed_is_audited_and_what_it_is_not(self, door: Door, agent: Agent) -> None:
+    def test_that_one_changed_is_audited_and_what_it_is_not(self, api: PluginApi, agent: Agent) -> None:
         for key in ("sk-mine", "sk-mine", "sk-new"):
-            door.set(agent, config={"apiKey": key})
+            api.set(agent, config={"apiKey": key})
 
         entries = AuditEntry.objects.filter(action="plugin.set")
         assert len(entries) == 2
@@ -201,12 +198,12 @@ class TestSecrets:
         assert not any("sk-" in str((entry.before, entry.after)) for entry in entries)
 
     def test_under_a_key_that_is_gone_bots_are_told_to_come_again_and_people_still_read(
-        self, door: Door, alice: Person, internal: SurfaceClient, agent: Agent, settings: Any
+        self, api: PluginApi, alice: Person, internal: SurfaceClient, agent: Agent, settings: Any
     ) -> None:
-        door.set(agent, config=self.CONFIG)
+        api.set(agent, config=self.CONFIG)
         settings.ENCRYPTION_KEYS = (Fernet.generate_key().decode(),)
 
-        assert internal.get(f"{SETTINGS}{door.query(agent)}").status_code == 503
+        assert internal.get(f"{SETTINGS}{api.query(agent)}").status_code == 503
         assert alice.client.get(f"{SETTINGS}?agent_id={agent.id}").json()[0]["config"] == self.SHOWN
 
 

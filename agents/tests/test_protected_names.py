@@ -13,7 +13,7 @@ from agent_config import system
 from agent_config.secrets import masked
 from agent_config.updates import changed
 from agents.models import Agent, Template
-from agents.tests.config_doors import Door, operators_template
+from agents.tests.api import AgentApi, operators_template
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -54,9 +54,9 @@ def files(tmp_path: Path, settings: Any) -> Files:
     return found
 
 
-def revealed(door: Door, internal: SurfaceClient) -> Config:
+def revealed(api: AgentApi, internal: SurfaceClient) -> Config:
     """The section `model` of the effective config, as a bot gets it."""
-    answer = internal.get(f"/api/v2/agents/{door.agent_id}/config/effective?reveal_secrets=1")
+    answer = internal.get(f"/api/v2/agents/{api.agent_id}/config/effective?reveal_secrets=1")
     found: Config = answer.json()["data"]["config"]["config_overrides"]["model"]
     return found
 
@@ -65,11 +65,11 @@ def names(items: list[Config]) -> list[str]:
     return [item["name"] for item in items]
 
 
-def warned(door: Door) -> list[str]:
-    return [warning["path"] for warning in door.get("/effective")["warnings"]]
+def warned(api: AgentApi) -> list[str]:
+    return [warning["path"] for warning in api.get("/effective")["warnings"]]
 
 
-def refused(door: Door, response: Any, *paths: str) -> None:
+def refused(api: AgentApi, response: Any, *paths: str) -> None:
     """400 AGENT_004; a tenant's answer has v2's envelope on either surface."""
     body = response.json()
     errors = body["errors"] if "errors" in body else body["data"]["errors"]
@@ -93,98 +93,98 @@ class TestWrites:
         ],
     )
     def test_tenant_defaults_over_an_operators_template_are_refused(
-        self, door: Door, files: Files, internal: SurfaceClient, config: Config, path: str
+        self, api: AgentApi, files: Files, internal: SurfaceClient, config: Config, path: str
     ) -> None:
         operators_template(internal, OPERATORS)
 
-        refused(door, door.try_set_defaults(config), DEFAULTS + path)
+        refused(api, api.try_set_defaults(config), DEFAULTS + path)
         body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": config}}
-        refused(door, door.send("POST", "/tenants", body), DEFAULTS + path)
-        assert Tenant.objects.get(pk=door.tenant_id).tenant_config is None
+        refused(api, api.send("POST", "/tenants", body), DEFAULTS + path)
+        assert Tenant.objects.get(pk=api.tenant_id).tenant_config is None
 
-    def test_tenant_defaults_may_use_the_tenants_own_template_but_not_its_names(self, door: Door) -> None:
-        template = door.make_template(OPERATORS)
+    def test_tenant_defaults_may_use_the_tenants_own_template_but_not_its_names(self, api: AgentApi) -> None:
+        template = api.make_template(OPERATORS)
         taken = model(api_providers=[provider("theirs", base_url=EVIL)])
-        door.set_defaults(taken)
-        door.set_defaults(None)
+        api.set_defaults(taken)
+        api.set_defaults(None)
 
-        door.create(template_id=template)
+        api.create(template_id=template)
 
-        refused(door, door.try_set_defaults(taken), f"{DEFAULTS}{PROVIDERS}[0].name")
-        door.set_defaults(BORROWED)
+        refused(api, api.try_set_defaults(taken), f"{DEFAULTS}{PROVIDERS}[0].name")
+        api.set_defaults(BORROWED)
 
-    def test_a_tenants_template_is_judged_against_the_system(self, door: Door, files: Files) -> None:
+    def test_a_tenants_template_is_judged_against_the_system(self, api: AgentApi, files: Files) -> None:
         files.write(OPERATORS)
 
-        response = door.send("POST", "/templates", {"name": "t", "config": BORROWED, "tenant_id": door.tenant_id})
+        response = api.send("POST", "/templates", {"name": "t", "config": BORROWED, "tenant_id": api.tenant_id})
 
-        refused(door, response, f"{MODELS}[0].api_provider")
+        refused(api, response, f"{MODELS}[0].api_provider")
         assert not Template.unscoped.exists()
 
     @pytest.mark.parametrize("config", [BORROWED, model(api_providers=[provider("theirs", base_url=EVIL)])])
     def test_an_agent_is_judged_again_when_it_takes_a_template(
-        self, door: Door, internal: SurfaceClient, config: Config
+        self, api: AgentApi, internal: SurfaceClient, config: Config
     ) -> None:
         template = operators_template(internal, OPERATORS)
-        door.create(config)
-        before = door.state()
+        api.create(config)
+        before = api.state()
 
         for body in ({"template_id": template}, {"template_id": template, "config": {"a": 1}}):
-            assert door.send("PUT", f"/agents/{door.agent_id}", body).status_code == 400
-        assert door.state() == before
+            assert api.send("PUT", f"/agents/{api.agent_id}", body).status_code == 400
+        assert api.state() == before
 
-    def test_a_model_may_not_outlive_the_provider_that_had_the_name_first(self, door: Door, files: Files) -> None:
+    def test_a_model_may_not_outlive_the_provider_that_had_the_name_first(self, api: AgentApi, files: Files) -> None:
         mine = model(
             api_providers=[provider("Theirs", base_url="https://mine.example", api_key="sk-mine")],
             models=[{"name": "mine", "api_provider": "Theirs"}],
         )
-        door.create(mine)
+        api.create(mine)
         files.write(OPERATORS)
 
-        door.put(door.get())  # what is stored may be sent again
-        refused(door, door.try_put(model(api_providers=[])), f"{MODELS}[0].api_provider")
-        refused(door, door.try_put(model(api_providers=None)), f"{MODELS}[0].api_provider")
-        assert door.stored() == mine
+        api.put(api.get())  # what is stored may be sent again
+        refused(api, api.try_put(model(api_providers=[])), f"{MODELS}[0].api_provider")
+        refused(api, api.try_put(model(api_providers=None)), f"{MODELS}[0].api_provider")
+        assert api.stored() == mine
 
-    def test_the_sentence_names_a_name_that_is_free(self, door: Door, files: Files) -> None:
+    def test_the_sentence_names_a_name_that_is_free(self, api: AgentApi, files: Files) -> None:
         files.write(OPERATORS)
-        door.create()
+        api.create()
 
-        said = door.try_put(model(api_providers=[provider("Theirs")]), HTTP_ACCEPT_LANGUAGE="en").content.decode()
+        said = api.try_put(model(api_providers=[provider("Theirs")]), HTTP_ACCEPT_LANGUAGE="en").content.decode()
 
         assert "my-Theirs" in said
-        door.put(model(api_providers=[provider("my-Theirs")]))
+        api.put(model(api_providers=[provider("my-Theirs")]))
 
 
 @pytest.mark.embedded
 class TestFreeNames:
     """Without a key below there is nothing to protect."""
 
-    def test_the_built_in_providers_may_be_defined_and_used(self, door: Door) -> None:
+    def test_the_built_in_providers_may_be_defined_and_used(self, api: AgentApi) -> None:
         config = model(
             api_providers=[secret_provider("DeepSeek")],
             models=[{"name": "own", "api_provider": "DeepSeek"}, {"name": "deepseek-v3", "api_provider": "DeepSeek"}],
         )
 
-        door.create().put(config)
-        door.set_defaults(model(models=[{"name": "more", "api_provider": "SiliconFlow"}]))
+        api.create().put(config)
+        api.set_defaults(model(models=[{"name": "more", "api_provider": "SiliconFlow"}]))
 
-        assert door.stored() == config
+        assert api.stored() == config
 
-    def test_who_defines_one_has_it_alone(self, door: Door, internal: SurfaceClient) -> None:
-        door.create(model(api_providers=[provider("DeepSeek", api_key="sk-mine")]))
+    def test_who_defines_one_has_it_alone(self, api: AgentApi, internal: SurfaceClient) -> None:
+        api.create(model(api_providers=[provider("DeepSeek", api_key="sk-mine")]))
 
-        providers = revealed(door, internal)["api_providers"]
+        providers = revealed(api, internal)["api_providers"]
 
         assert [item for item in providers if item["name"] == "DeepSeek"] == [provider("DeepSeek", api_key="sk-mine")]
 
     def test_a_members_address_does_not_reach_a_key_of_the_tenant(
         self, alice: Person, bob: Person, internal: SurfaceClient
     ) -> None:
-        door = Door("v1", alice.client, alice)
-        door.set_defaults(model(api_providers=[provider("DeepSeek", api_key="sk-alice")]))
-        member = door.of(bob)
-        member.tenant_id = door.tenant_id
+        api = AgentApi("v1", alice)
+        api.set_defaults(model(api_providers=[provider("DeepSeek", api_key="sk-alice")]))
+        member = api.for_person(bob)
+        member.tenant_id = api.tenant_id
         template = member.make_template(model(api_providers=[provider("DeepSeek", base_url=EVIL)]))
         member.create(template_id=template)
         refused(
@@ -204,55 +204,55 @@ class TestLaterChanges:
 
     @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
     def test_a_model_never_runs_on_a_provider_that_got_its_key_later(
-        self, door: Door, files: Files, internal: SurfaceClient, layer: str
+        self, api: AgentApi, files: Files, internal: SurfaceClient, layer: str
     ) -> None:
         files.write(model(api_providers=[provider("Theirs", base_url="https://good.example")]))
         if layer == "tenant":
-            door.set_defaults(BORROWED)
-        template = door.make_template(BORROWED) if layer == "template" else None
-        door.create(BORROWED if layer == "agent" else {}, template_id=template)
-        assert names(revealed(door, internal)["models"]) == ["mine"]
-        assert warned(door) == []
+            api.set_defaults(BORROWED)
+        template = api.make_template(BORROWED) if layer == "template" else None
+        api.create(BORROWED if layer == "agent" else {}, template_id=template)
+        assert names(revealed(api, internal)["models"]) == ["mine"]
+        assert warned(api) == []
 
         files.write(OPERATORS)
 
-        assert names(revealed(door, internal)["models"]) == ["their-model"]
-        assert warned(door) == [f"{MODELS}[0]"]
-        assert door.get("/effective?explain=1")["sources"]["/config_overrides/model/models/0/name"] == "default"
+        assert names(revealed(api, internal)["models"]) == ["their-model"]
+        assert warned(api) == [f"{MODELS}[0]"]
+        assert api.get("/effective?explain=1")["sources"]["/config_overrides/model/models/0/name"] == "default"
 
     def test_nor_through_tenant_defaults_when_the_template_comes_later(
-        self, door: Door, files: Files, internal: SurfaceClient
+        self, api: AgentApi, files: Files, internal: SurfaceClient
     ) -> None:
-        door.set_defaults(BORROWED)
+        api.set_defaults(BORROWED)
         template = operators_template(internal, OPERATORS)
 
-        door.create(template_id=template)
+        api.create(template_id=template)
 
-        assert names(revealed(door, internal)["models"]) == ["their-model"]
-        assert warned(door) == [f"{MODELS}[0]"]
+        assert names(revealed(api, internal)["models"]) == ["their-model"]
+        assert warned(api) == [f"{MODELS}[0]"]
 
     def test_an_operators_model_runs_on_a_namesake_without_the_operators_key(
-        self, door: Door, files: Files, internal: SurfaceClient
+        self, api: AgentApi, files: Files, internal: SurfaceClient
     ) -> None:
         mine = provider("Theirs", base_url=EVIL, api_key="sk-mine")
-        door.create(model(api_providers=[mine]))
+        api.create(model(api_providers=[mine]))
 
         files.write(OPERATORS)
 
-        assert revealed(door, internal)["api_providers"] == [mine]
-        assert names(revealed(door, internal)["models"]) == ["their-model"]
+        assert revealed(api, internal)["api_providers"] == [mine]
+        assert names(revealed(api, internal)["models"]) == ["their-model"]
 
-    def test_what_is_left_out_can_be_sent_back_and_mended(self, door: Door, files: Files) -> None:
+    def test_what_is_left_out_can_be_sent_back_and_mended(self, api: AgentApi, files: Files) -> None:
         files.write(model(api_providers=[provider("Theirs")]))
-        door.create(BORROWED)
+        api.create(BORROWED)
         files.write(OPERATORS)
-        before = door.state()
+        before = api.state()
 
-        door.put(door.get())
-        assert door.state() == before
+        api.put(api.get())
+        assert api.state() == before
 
-        door.put(model(api_providers=[secret_provider()], models=[{"name": "mine", "api_provider": "mine"}]))
-        assert warned(door) == []
+        api.put(model(api_providers=[secret_provider()], models=[{"name": "mine", "api_provider": "mine"}]))
+        assert warned(api) == []
 
 
 @pytest.mark.embedded
@@ -263,28 +263,28 @@ class TestAddressesOverALayer:
     MOVED = {"config_overrides": {"maim_message": {"host": "10.6.6.6"}}}
     HOST = "config_overrides.maim_message.host"
 
-    def test_an_address_over_another_layers_secret_is_refused(self, door: Door, internal: SurfaceClient) -> None:
+    def test_an_address_over_another_layers_secret_is_refused(self, api: AgentApi, internal: SurfaceClient) -> None:
         template = operators_template(internal, self.TOKEN)
-        door.create(template_id=template)
+        api.create(template_id=template)
 
-        refused(door, door.try_put(self.MOVED), self.HOST)
-        refused(door, door.try_set_defaults(self.MOVED), DEFAULTS + self.HOST)
+        refused(api, api.try_put(self.MOVED), self.HOST)
+        refused(api, api.try_set_defaults(self.MOVED), DEFAULTS + self.HOST)
         both = {"config_overrides": {"maim_message": {"host": "10.6.6.6", "auth_token": ["mine"]}}}
-        door.put(both)
+        api.put(both)
 
-        assert door.effective()["config_overrides"]["maim_message"]["host"] == "10.6.6.6"
+        assert api.effective()["config_overrides"]["maim_message"]["host"] == "10.6.6.6"
 
-    def test_a_secret_that_comes_later_keeps_its_address(self, door: Door, internal: SurfaceClient) -> None:
+    def test_a_secret_that_comes_later_keeps_its_address(self, api: AgentApi, internal: SurfaceClient) -> None:
         template = operators_template(internal, {})
-        door.create(self.MOVED, template_id=template)
-        assert door.effective()["config_overrides"]["maim_message"]["host"] == "10.6.6.6"
+        api.create(self.MOVED, template_id=template)
+        assert api.effective()["config_overrides"]["maim_message"]["host"] == "10.6.6.6"
 
         internal.send("PUT", f"/api/v2/templates/{template}", {"config": self.TOKEN})
 
-        shown = door.effective()["config_overrides"]["maim_message"]
+        shown = api.effective()["config_overrides"]["maim_message"]
         assert (shown["host"], shown["auth_token"]) == ("10.0.0.1", [MASK])
-        assert warned(door) == [self.HOST]
-        door.put(door.get())
+        assert warned(api) == [self.HOST]
+        api.put(api.get())
 
 
 @pytest.mark.embedded

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agents.models import Template
-from agents.tests.config_doors import Door, operators_template, shown
+from agents.tests.api import AgentApi, operators_template, shown
 from core.models import AuditEntry, FeedEntry
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -17,32 +17,32 @@ from tests.support.tables import tables
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("system_models")]
 
 
-def read(door: Door, template_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = door.data(door.send("GET", f"/templates/{template_id}"))
+def read(api: AgentApi, template_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.data(api.send("GET", f"/templates/{template_id}"))
     return found
 
 
-def put(door: Door, template_id: str, body: Any, query: str = "") -> Any:
-    return door.send("PUT", f"/templates/{template_id}{query}", body)
+def put(api: AgentApi, template_id: str, body: Any, query: str = "") -> Any:
+    return api.send("PUT", f"/templates/{template_id}{query}", body)
 
 
 class TestWhoMayDoWhat:
     def test_a_tenants_template_is_its_peoples(self, alice: Person, bob: Person, charlie: Person) -> None:
-        door = Door("v1", alice.client, alice)
-        template = door.make_template({"a": 1})
+        api = AgentApi("v1", alice)
+        template = api.make_template({"a": 1})
         before = tables()
 
-        assert read(door.of(bob), template)["config"] == {"a": 1}
-        assert template in [row["id"] for row in door.of(bob).rows("/templates")]
-        strange = door.of(charlie)
-        assert strange.rows("/templates") == []
-        assert strange.rows(f"/templates?tenant_id={alice.tenant.id}") == []
+        assert read(api.for_person(bob), template)["config"] == {"a": 1}
+        assert template in [row["id"] for row in api.for_person(bob).items("/templates")]
+        strange = api.for_person(charlie)
+        assert strange.items("/templates") == []
+        assert strange.items(f"/templates?tenant_id={alice.tenant.id}") == []
         for method, body in (("GET", None), ("PUT", {"config": {"a": 2}}), ("DELETE", None)):
             assert strange.send(method, f"/templates/{template}", body).status_code == 404
         in_hers = strange.send("POST", "/templates", {"name": "mine", "tenant_id": alice.tenant.id})
         assert in_hers.status_code == 404
         assert tables() == before
-        assert door.data(put(door.of(bob), template, {"config": {"a": 2}}))["template"]["config"] == {"a": 2}
+        assert api.data(put(api.for_person(bob), template, {"config": {"a": 2}}))["template"]["config"] == {"a": 2}
 
     def test_an_operators_template_is_for_everybody_to_read(
         self, alice: Person, charlie: Person, internal: SurfaceClient
@@ -51,17 +51,17 @@ class TestWhoMayDoWhat:
         before = tables()
 
         for person in (alice, charlie):
-            door = Door("v1", person.client, person)
-            assert [row["id"] for row in door.rows("/templates")] == [template]
-            assert read(door, template)["tenant_id"] is None
+            api = AgentApi("v1", person)
+            assert [row["id"] for row in api.items("/templates")] == [template]
+            assert read(api, template)["tenant_id"] is None
             for method, body in (("PUT", {"config": {"a": 2}}), ("PUT", {"name": "mine"}), ("DELETE", None)):
-                door.refused(door.send(method, f"/templates/{template}", body), 403, "FORBIDDEN")
+                api.assert_error(api.send(method, f"/templates/{template}", body), 403, "FORBIDDEN")
         assert tables() == before
 
     def test_a_person_makes_none_for_everybody_and_chooses_no_id(self, alice: Person) -> None:
-        door = Door("v1", alice.client, alice)
+        api = AgentApi("v1", alice)
 
-        made = door.data(door.send("POST", "/templates", {"name": "mine", "template_id": "chosen"}))
+        made = api.data(api.send("POST", "/templates", {"name": "mine", "template_id": "chosen"}))
 
         assert made["tenant_id"] == alice.tenant.id
         assert made["id"] != "chosen"
@@ -75,10 +75,10 @@ class TestWhoMayDoWhat:
     def test_names_are_unique_in_a_tenant_and_among_the_operators(
         self, alice: Person, charlie: Person, internal: SurfaceClient
     ) -> None:
-        doors = [Door("v1", person.client, person) for person in (alice, charlie)]
-        for door in doors:
-            door.make_template({}, name="Café")
-            assert door.send("POST", "/templates", {"name": "CAFE\u0301"}).status_code == 409
+        apis = [AgentApi("v1", person) for person in (alice, charlie)]
+        for api in apis:
+            api.make_template({}, name="Café")
+            assert api.send("POST", "/templates", {"name": "CAFE\u0301"}).status_code == 409
         operators_template(internal, {}, name="Café", template_id="chosen")
         for body in ({"name": "café"}, {"name": "other", "template_id": "chosen"}):
             assert internal.send("POST", "/api/v2/templates", body).status_code == 409
@@ -90,130 +90,130 @@ class TestNaming:
 
     @pytest.fixture
     def foreign(self, charlie: Person) -> str:
-        return Door("v1", charlie.client, charlie).make_template({"a": "Charlie's"})
+        return AgentApi("v1", charlie).make_template({"a": "Charlie's"})
 
-    def test_another_tenants_is_refused(self, door: Door, foreign: str) -> None:
-        body = {"tenant_id": door.tenant_id, "name": "bot", "template_id": foreign}
-        door.refused(door.send("POST", "/agents", body), 400, "AGENT_003", "template_id")
-        door.create({"a": 1})
-        before = door.state()
+    def test_another_tenants_is_refused(self, api: AgentApi, foreign: str) -> None:
+        body = {"tenant_id": api.tenant_id, "name": "bot", "template_id": foreign}
+        api.assert_error(api.send("POST", "/agents", body), 400, "AGENT_003", "template_id")
+        api.create({"a": 1})
+        before = api.state()
 
-        response = door.send("PUT", f"/agents/{door.agent_id}", {"template_id": foreign, "config": {"a": 2}})
+        response = api.send("PUT", f"/agents/{api.agent_id}", {"template_id": foreign, "config": {"a": 2}})
 
-        door.refused(response, 400, "AGENT_003", "template_id")
-        assert door.state() == before
+        api.assert_error(response, 400, "AGENT_003", "template_id")
+        assert api.state() == before
 
-    def test_one_that_an_agent_names_all_the_same_changes_nothing(self, door: Door, foreign: str) -> None:
+    def test_one_that_an_agent_names_all_the_same_changes_nothing(self, api: AgentApi, foreign: str) -> None:
         """As old data may have it."""
-        door.create()
-        row = door.row
+        api.create()
+        row = api.row
         row.template_id = foreign
         row.save(update_fields=["template_id"])
 
-        assert "a" not in door.effective()
-        assert [warning["path"] for warning in door.get("/effective")["warnings"]] == ["template_id"]
-        door.change(description="still to be changed")
+        assert "a" not in api.effective()
+        assert [warning["path"] for warning in api.get("/effective")["warnings"]] == ["template_id"]
+        api.change(description="still to be changed")
 
-    def test_an_id_that_names_none_is_kept(self, door: Door, internal: SurfaceClient) -> None:
-        door.create(template_id="later")
-        assert "a" not in door.effective()
+    def test_an_id_that_names_none_is_kept(self, api: AgentApi, internal: SurfaceClient) -> None:
+        api.create(template_id="later")
+        assert "a" not in api.effective()
 
         operators_template(internal, {"a": 1}, template_id="later")
 
-        assert door.row.template_id == "later"
-        assert door.effective()["a"] == 1
-        assert door.get("/effective")["warnings"] == []
+        assert api.row.template_id == "later"
+        assert api.effective()["a"] == 1
+        assert api.get("/effective")["warnings"] == []
 
-    def test_a_change_of_it_is_a_change_of_the_agent(self, door: Door) -> None:
-        template = door.make_template({"a": 1})
-        door.create()
+    def test_a_change_of_it_is_a_change_of_the_agent(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1})
+        api.create()
         seen = FeedEntry.objects.count()
 
-        door.change(template_id=template)
-        assert door.effective()["a"] == 1
-        door.change(template_id="")
-        assert "a" not in door.effective()
+        api.change(template_id=template)
+        assert api.effective()["a"] == 1
+        api.change(template_id="")
+        assert "a" not in api.effective()
 
         changes = list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
-        assert changes == [("agent", door.agent_id)] * 2
-        assert door.numbers() == [1]
+        assert changes == [("agent", api.agent_id)] * 2
+        assert api.numbers() == [1]
 
 
 class TestChanging:
-    def test_it_changes_the_effective_config_of_its_agents_and_of_no_others(self, door: Door) -> None:
-        template = door.make_template({"a": 1, "b": 1})
-        others = Door(door.version, door.client, door.person).create()
-        door.create({"b": 2}, template_id=template)
-        tags = door.etag(), others.etag()
+    def test_it_changes_the_effective_config_of_its_agents_and_of_no_others(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1, "b": 1})
+        others = api.for_person(api.person).create()
+        api.create({"b": 2}, template_id=template)
+        tags = api.etag(), others.etag()
 
-        door.data(put(door, template, {"config": {"a": 2, "b": 3, "c": 4}}))
+        api.data(put(api, template, {"config": {"a": 2, "b": 3, "c": 4}}))
 
-        config = door.effective()
+        config = api.effective()
         assert (config["a"], config["b"], config["c"]) == (2, 2, 4)
-        assert (door.etag() != tags[0], others.etag() != tags[1]) == (True, False)
-        assert door.numbers() == [1]
+        assert (api.etag() != tags[0], others.etag() != tags[1]) == (True, False)
+        assert api.numbers() == [1]
 
-    def test_it_merges_or_replaces(self, door: Door) -> None:
-        template = door.make_template({"a": 1, **model(api_providers=[secret_provider()])})
+    def test_it_merges_or_replaces(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1, **model(api_providers=[secret_provider()])})
 
-        door.data(put(door, template, {"config": {"b": 2, "a": None}}))
-        assert read(door, template)["config"] == {"b": 2, **shown(model(api_providers=[secret_provider()]))}
+        api.data(put(api, template, {"config": {"b": 2, "a": None}}))
+        assert read(api, template)["config"] == {"b": 2, **shown(model(api_providers=[secret_provider()]))}
 
         masked = model(api_providers=[provider(base_url=MASK, api_key=MASK)])
-        door.data(put(door, template, {"config": masked}, "?replace=1"))
-        assert read(door, template)["config"] == masked
+        api.data(put(api, template, {"config": masked}, "?replace=1"))
+        assert read(api, template)["config"] == masked
 
     @pytest.mark.parametrize("body", [{"name": "renamed"}, {"description": "described"}, {"config": {"a": 1}}])
-    def test_what_leaves_the_config_as_it_is_tells_no_agent(self, door: Door, body: dict[str, Any]) -> None:
-        template = door.make_template({"a": 1})
-        tag, seen = door.create(template_id=template).etag(), FeedEntry.objects.count()
+    def test_what_leaves_the_config_as_it_is_tells_no_agent(self, api: AgentApi, body: dict[str, Any]) -> None:
+        template = api.make_template({"a": 1})
+        tag, seen = api.create(template_id=template).etag(), FeedEntry.objects.count()
 
-        door.data(put(door, template, body))
+        api.data(put(api, template, body))
 
-        assert door.etag() == tag
+        assert api.etag() == tag
         assert FeedEntry.objects.count() == seen
 
-    def test_it_is_one_entry_of_the_feed_however_many_agents(self, door: Door) -> None:
-        template = door.make_template({"a": 1})
+    def test_it_is_one_entry_of_the_feed_however_many_agents(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1})
         for _ in range(3):
-            door.create(template_id=template)
+            api.create(template_id=template)
         seen = FeedEntry.objects.count()
 
-        door.data(put(door, template, {"config": {"a": 2}}))
-        door.data(door.send("DELETE", f"/templates/{template}"))
+        api.data(put(api, template, {"config": {"a": 2}}))
+        api.data(api.send("DELETE", f"/templates/{template}"))
 
         assert list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:] == [
             ("template", template),
             ("template", template),
         ]
 
-    def test_it_is_in_the_audit_log_without_secrets(self, door: Door) -> None:
-        template = door.make_template({"a": 1})
+    def test_it_is_in_the_audit_log_without_secrets(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1})
 
-        door.data(put(door, template, {"config": model(api_providers=[secret_provider()])}))
+        api.data(put(api, template, {"config": model(api_providers=[secret_provider()])}))
 
         entry = AuditEntry.objects.get(action="template.update")
         assert (entry.object_id, entry.before) == (template, {"config": {"a": 1}})
         assert entry.after == {"config": {"a": 1, **shown(model(api_providers=[secret_provider()]))}}
 
-    def test_a_new_secret_is_a_change(self, door: Door) -> None:
-        template = door.make_template(model(api_providers=[secret_provider()]))
-        tag = door.create(template_id=template).etag()
+    def test_a_new_secret_is_a_change(self, api: AgentApi) -> None:
+        template = api.make_template(model(api_providers=[secret_provider()]))
+        tag = api.create(template_id=template).etag()
 
-        door.data(put(door, template, {"config": model(api_providers=[provider(api_key="sk-new")])}))
+        api.data(put(api, template, {"config": model(api_providers=[provider(api_key="sk-new")])}))
 
-        assert door.etag() != tag
+        assert api.etag() != tag
         assert AuditEntry.objects.filter(action="template.update").exists()
 
-    def test_a_dry_run_says_how_many_agents_and_changes_none(self, door: Door) -> None:
-        template = door.make_template({"a": 1})
+    def test_a_dry_run_says_how_many_agents_and_changes_none(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1})
         for _ in range(3):
-            door.create(template_id=template)
-        door.create()
+            api.create(template_id=template)
+        api.create()
         before = tables()
 
-        changing = door.data(put(door, template, {"config": {"a": 2}}, "?dry_run=1"))
-        deleting = door.data(door.send("DELETE", f"/templates/{template}?dry_run=1"))
+        changing = api.data(put(api, template, {"config": {"a": 2}}, "?dry_run=1"))
+        deleting = api.data(api.send("DELETE", f"/templates/{template}?dry_run=1"))
 
         assert (changing["agents"], changing["dry_run"], changing["template"]["config"]) == (3, True, {"a": 1})
         assert deleting == {"id": template, "agents": 3, "dry_run": True}
@@ -223,32 +223,32 @@ class TestChanging:
         self, alice: Person, charlie: Person, internal: SurfaceClient
     ) -> None:
         template = operators_template(internal, {"a": 1})
-        doors = [Door("v1", person.client, person).create(template_id=template) for person in (alice, charlie)]
+        apis = [AgentApi("v1", person).create(template_id=template) for person in (alice, charlie)]
 
         answer = internal.send("PUT", f"/api/v2/templates/{template}", {"config": {"a": 2}}).json()["data"]
 
         assert (answer["agents"], answer["dry_run"]) == (2, False)
-        assert [door.effective()["a"] for door in doors] == [2, 2]
+        assert [api.effective()["a"] for api in apis] == [2, 2]
 
 
 class TestDeleting:
-    def test_its_agents_keep_its_id_and_what_they_set(self, door: Door) -> None:
-        template = door.make_template({"a": 1, "b": 1})
-        tag = door.create({"b": 2}, template_id=template).etag()
+    def test_its_agents_keep_its_id_and_what_they_set(self, api: AgentApi) -> None:
+        template = api.make_template({"a": 1, "b": 1})
+        tag = api.create({"b": 2}, template_id=template).etag()
 
-        door.data(door.send("DELETE", f"/templates/{template}"))
+        api.data(api.send("DELETE", f"/templates/{template}"))
 
-        assert door.row.template_id == template
-        found = door.get("/effective")
+        assert api.row.template_id == template
+        found = api.get("/effective")
         assert ("a" in found["config"], found["config"]["b"]) == (False, 2)
         assert [warning["path"] for warning in found["warnings"]] == ["template_id"]
-        assert door.etag() != tag
-        assert door.send("GET", f"/templates/{template}").status_code == 404
+        assert api.etag() != tag
+        assert api.send("GET", f"/templates/{template}").status_code == 404
         assert AuditEntry.objects.get(action="template.delete").before["config"] == {"a": 1, "b": 1}
 
     def test_it_goes_with_its_tenant(self, internal: SurfaceClient, alice: Person) -> None:
-        door = Door("v2", internal, alice)
-        mine, theirs = door.make_template({}), operators_template(internal, {})
+        api = AgentApi("v2", alice)
+        mine, theirs = api.make_template({}), operators_template(internal, {})
 
         assert internal.delete(f"/api/v2/tenants/{alice.tenant.id}").status_code == 200
 
@@ -274,26 +274,26 @@ class TestRefusals:
         ],
     )
     def test_what_an_agent_may_not_say_a_tenants_template_may_not_either(
-        self, door: Door, config: Config, path: str
+        self, api: AgentApi, config: Config, path: str
     ) -> None:
-        body = {"name": "bad", "config": config, "tenant_id": door.tenant_id}
-        template = door.make_template({"a": 1})
+        body = {"name": "bad", "config": config, "tenant_id": api.tenant_id}
+        template = api.make_template({"a": 1})
         before = tables()
 
-        door.refused(door.send("POST", "/templates", body), 400, "AGENT_004", path)
+        api.assert_error(api.send("POST", "/templates", body), 400, "AGENT_004", path)
         for query in ("", "?replace=1"):
-            door.refused(put(door, template, {"name": "new", "config": config}, query), 400, "AGENT_004", path)
+            api.assert_error(put(api, template, {"name": "new", "config": config}, query), 400, "AGENT_004", path)
         assert tables() == before
 
-    def test_operators_may_change_what_the_system_has(self, door: Door, internal: SurfaceClient) -> None:
+    def test_operators_may_change_what_the_system_has(self, api: AgentApi, internal: SurfaceClient) -> None:
         theirs = model(
             api_providers=[provider("Ünïversal", timeout=5)], models=[{"name": "new", "api_provider": "Ünïversal"}]
         )
         template = operators_template(internal, theirs)
 
-        door.create(template_id=template)
+        api.create(template_id=template)
 
-        effective = door.effective()["config_overrides"]["model"]
+        effective = api.effective()["config_overrides"]["model"]
         assert effective["api_providers"] == [
             {"name": "Ünïversal", "base_url": MASK, "api_key": MASK, "client_type": "openai", "timeout": 5}
         ]
@@ -307,42 +307,42 @@ class TestNamesOfATemplate:
     THEIRS = model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}])
 
     @pytest.fixture(params=["operators'", "tenant's"])
-    def template(self, request: pytest.FixtureRequest, door: Door, internal: SurfaceClient) -> str:
+    def template(self, request: pytest.FixtureRequest, api: AgentApi, internal: SurfaceClient) -> str:
         if request.param == "tenant's":
-            return door.make_template(self.THEIRS)
+            return api.make_template(self.THEIRS)
         return operators_template(internal, self.THEIRS)
 
-    def test_its_names_are_taken(self, door: Door, template: str) -> None:
-        door.create(template_id=template)
-        before = door.state()
+    def test_its_names_are_taken(self, api: AgentApi, template: str) -> None:
+        api.create(template_id=template)
+        before = api.state()
 
         for config, path in (
             (model(api_providers=[provider("P")]), "config_overrides.model.api_providers[0].name"),
             (model(models=[{"name": "M"}]), "config_overrides.model.models[0].name"),
         ):
-            door.refused(door.try_put(config), 400, "AGENT_004", path)
-        assert door.state() == before
+            api.assert_error(api.try_put(config), 400, "AGENT_004", path)
+        assert api.state() == before
 
-    def test_its_models_can_be_given_tasks(self, door: Door, template: str) -> None:
+    def test_its_models_can_be_given_tasks(self, api: AgentApi, template: str) -> None:
         tasks = model(model_task_config={"replyer": {"model_list": ["m", "system-model"]}})
 
-        assert door.create(template_id=template).put(tasks) == tasks
+        assert api.create(template_id=template).put(tasks) == tasks
 
-        assert door.try_put(tasks, HTTP_PREFER="handling=strict")["X-Config-Warnings"] == "0"
+        assert api.try_put(tasks, HTTP_PREFER="handling=strict")["X-Config-Warnings"] == "0"
 
-        door.change(template_id="")
+        api.change(template_id="")
         path = "config_overrides.model.model_task_config.replyer.model_list[0]"
-        assert door.try_put(tasks)["X-Config-Warnings"] == "1"
-        assert path in [warning["path"] for warning in door.get("/effective")["warnings"]]
-        door.refused(door.try_put(tasks, HTTP_PREFER="handling=strict"), 400, "AGENT_004", path)
+        assert api.try_put(tasks)["X-Config-Warnings"] == "1"
+        assert path in [warning["path"] for warning in api.get("/effective")["warnings"]]
+        api.assert_error(api.try_put(tasks, HTTP_PREFER="handling=strict"), 400, "AGENT_004", path)
 
     def test_only_of_the_tenants_own_may_a_model_use_the_provider(
-        self, door: Door, template: str, request: pytest.FixtureRequest
+        self, api: AgentApi, template: str, request: pytest.FixtureRequest
     ) -> None:
-        door.create(template_id=template)
-        response = door.try_put(model(models=[{"name": "mine", "api_provider": "P"}]))
+        api.create(template_id=template)
+        response = api.try_put(model(models=[{"name": "mine", "api_provider": "P"}]))
 
         if Template.unscoped.get().tenant_id is None:
-            door.refused(response, 400, "AGENT_004", "config_overrides.model.models[0].api_provider")
+            api.assert_error(response, 400, "AGENT_004", "config_overrides.model.models[0].api_provider")
         else:
             assert response.status_code == 200

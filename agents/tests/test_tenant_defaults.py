@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agent_config.secrets import opened
-from agents.tests.config_doors import Door, shown
+from agents.tests.api import AgentApi, shown
 from core.models import AuditEntry, FeedEntry
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
@@ -22,8 +22,8 @@ PATH = "tenant_config.agent_defaults"
 SECRET_CONFIG = model(api_providers=[secret_provider()])
 
 
-def put(door: Door, tenant_config: Any) -> Any:
-    return door.send("PUT", f"/tenants/{door.tenant_id}", {"tenant_config": tenant_config})
+def put(api: AgentApi, tenant_config: Any) -> Any:
+    return api.send("PUT", f"/tenants/{api.tenant_id}", {"tenant_config": tenant_config})
 
 
 def data(response: Any) -> Any:
@@ -32,9 +32,9 @@ def data(response: Any) -> Any:
     return response.json()["data"]
 
 
-def stored(door: Door) -> Config:
+def stored(api: AgentApi) -> Config:
     """The defaults as they are stored, secrets opened."""
-    return opened(Tenant.objects.get(pk=door.tenant_id).tenant_config["agent_defaults"])
+    return opened(Tenant.objects.get(pk=api.tenant_id).tenant_config["agent_defaults"])
 
 
 def refused(response: Any, *paths: str) -> None:
@@ -47,44 +47,44 @@ class TestKeeping:
     @pytest.mark.embedded
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=configs())
-    def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, door: Door, config: Config) -> None:
+    def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, api: AgentApi, config: Config) -> None:
         sent = {"agent_defaults": config, "own": {"agent_defaults": None}}
 
-        assert data(put(door, sent))["tenant_config"] == {**sent, "agent_defaults": shown(config)}
+        assert data(put(api, sent))["tenant_config"] == {**sent, "agent_defaults": shown(config)}
 
-        assert stored(door) == config
-        before = Tenant.objects.get(pk=door.tenant_id)
-        shown_again = data(door.send("GET", f"/tenants/{door.tenant_id}"))["tenant_config"]
-        assert data(put(door, shown_again))["tenant_config"] == shown_again
-        after = Tenant.objects.get(pk=door.tenant_id)
+        assert stored(api) == config
+        before = Tenant.objects.get(pk=api.tenant_id)
+        shown_again = data(api.send("GET", f"/tenants/{api.tenant_id}"))["tenant_config"]
+        assert data(put(api, shown_again))["tenant_config"] == shown_again
+        after = Tenant.objects.get(pk=api.tenant_id)
         assert (after.tenant_config, after.defaults_revision) == (before.tenant_config, before.defaults_revision)
 
-    def test_they_replace_what_was_there(self, door: Door) -> None:
-        put(door, {"agent_defaults": {"a": 1, **SECRET_CONFIG}, "b": 2})
+    def test_they_replace_what_was_there(self, api: AgentApi) -> None:
+        put(api, {"agent_defaults": {"a": 1, **SECRET_CONFIG}, "b": 2})
 
-        put(door, {"agent_defaults": {"c": 3}})
+        put(api, {"agent_defaults": {"c": 3}})
 
-        assert Tenant.objects.get(pk=door.tenant_id).tenant_config == {"agent_defaults": {"c": 3}}
+        assert Tenant.objects.get(pk=api.tenant_id).tenant_config == {"agent_defaults": {"c": 3}}
 
-    def test_the_mask_keeps_a_secret(self, door: Door) -> None:
-        door.set_defaults(SECRET_CONFIG)
+    def test_the_mask_keeps_a_secret(self, api: AgentApi) -> None:
+        api.set_defaults(SECRET_CONFIG)
 
-        door.set_defaults(model(api_providers=[provider(base_url=MASK, api_key="sk-new")]))
+        api.set_defaults(model(api_providers=[provider(base_url=MASK, api_key="sk-new")]))
 
-        assert stored(door) == model(api_providers=[provider(base_url="https://mine.example", api_key="sk-new")])
+        assert stored(api) == model(api_providers=[provider(base_url="https://mine.example", api_key="sk-new")])
 
-    def test_a_tenant_can_be_made_with_them(self, door: Door) -> None:
+    def test_a_tenant_can_be_made_with_them(self, api: AgentApi) -> None:
         body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": SECRET_CONFIG}}
 
-        made = data(door.send("POST", "/tenants", body))
+        made = data(api.send("POST", "/tenants", body))
 
         assert made["tenant_config"] == {"agent_defaults": shown(SECRET_CONFIG)}
-        door.tenant_id = made["id"]
-        assert stored(door) == SECRET_CONFIG
+        api.tenant_id = made["id"]
+        assert stored(api) == SECRET_CONFIG
 
-    def test_no_answer_and_no_audit_row_shows_a_secret(self, door: Door, internal: SurfaceClient) -> None:
-        answers = [put(door, {"agent_defaults": SECRET_CONFIG}), door.send("GET", f"/tenants/{door.tenant_id}")]
-        answers += [door.send("GET", "/tenants"), put(door, {"agent_defaults": {}})]
+    def test_no_answer_and_no_audit_row_shows_a_secret(self, api: AgentApi) -> None:
+        answers = [put(api, {"agent_defaults": SECRET_CONFIG}), api.send("GET", f"/tenants/{api.tenant_id}")]
+        answers += [api.send("GET", "/tenants"), put(api, {"agent_defaults": {}})]
 
         told = str([answer.content for answer in answers])
         told += str(list(AuditEntry.objects.filter(action="tenant.update").values("before", "after")))
@@ -95,44 +95,44 @@ class TestKeeping:
 
 class TestEffect:
     @pytest.mark.parametrize("removed", [{}, {"other": 1}, {"agent_defaults": None}, {"agent_defaults": {}}])
-    def test_all_agents_follow_them_until_they_are_gone(self, door: Door, removed: Any) -> None:
-        door.create({"b": 2})
-        without = door.effective(), door.etag()
-        door.set_defaults({"a": 1, "b": 1})
-        assert (door.effective()["a"], door.effective()["b"]) == (1, 2)
-        tag = door.etag()
+    def test_all_agents_follow_them_until_they_are_gone(self, api: AgentApi, removed: Any) -> None:
+        api.create({"b": 2})
+        without = api.effective(), api.etag()
+        api.set_defaults({"a": 1, "b": 1})
+        assert (api.effective()["a"], api.effective()["b"]) == (1, 2)
+        tag = api.etag()
 
-        data(put(door, removed))
+        data(put(api, removed))
 
-        assert door.effective() == without[0]
-        assert door.etag() != tag
-        assert door.numbers() == [1]
+        assert api.effective() == without[0]
+        assert api.etag() != tag
+        assert api.numbers() == [1]
 
-    def test_a_new_secret_is_a_change(self, door: Door) -> None:
-        door.set_defaults(SECRET_CONFIG)
-        tag = door.create().etag()
+    def test_a_new_secret_is_a_change(self, api: AgentApi) -> None:
+        api.set_defaults(SECRET_CONFIG)
+        tag = api.create().etag()
 
-        door.set_defaults(model(api_providers=[secret_provider() | {"api_key": "sk-new"}]))
+        api.set_defaults(model(api_providers=[secret_provider() | {"api_key": "sk-new"}]))
 
-        assert door.etag() != tag
+        assert api.etag() != tag
 
-    def test_a_change_is_one_entry_of_the_feed(self, door: Door) -> None:
-        door.create()
+    def test_a_change_is_one_entry_of_the_feed(self, api: AgentApi) -> None:
+        api.create()
         seen = FeedEntry.objects.count()
 
-        door.set_defaults({"a": 1})
-        door.set_defaults({"a": 1})
-        put(door, {"agent_defaults": {"a": 1}, "own": 1})
-        put(door, {})
+        api.set_defaults({"a": 1})
+        api.set_defaults({"a": 1})
+        put(api, {"agent_defaults": {"a": 1}, "own": 1})
+        put(api, {})
 
         changes = list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
-        assert changes == [("tenant", door.tenant_id)] * 2
+        assert changes == [("tenant", api.tenant_id)] * 2
 
-    def test_another_tenants_agents_do_not(self, door: Door, charlie: Person, internal: SurfaceClient) -> None:
-        strange = Door(door.version, charlie.client if door.version == "v1" else internal, charlie).create()
+    def test_another_tenants_agents_do_not(self, api: AgentApi, charlie: Person) -> None:
+        strange = AgentApi(api.version, charlie).create()
         tag = strange.etag()
 
-        door.set_defaults({"a": 1})
+        api.set_defaults({"a": 1})
 
         assert "a" not in strange.effective()
         assert strange.etag() == tag
@@ -160,60 +160,60 @@ class TestRefusals:
             ({"a": [0] * 5001}, f"{PATH}.config"),
         ],
     )
-    def test_what_an_agent_may_not_say_a_tenant_may_not_either(self, door: Door, defaults: Any, path: str) -> None:
-        door.set_defaults({"a": 1})
+    def test_what_an_agent_may_not_say_a_tenant_may_not_either(self, api: AgentApi, defaults: Any, path: str) -> None:
+        api.set_defaults({"a": 1})
         before = tables()
 
-        refused(put(door, {"agent_defaults": defaults, "own": 1}), path)
+        refused(put(api, {"agent_defaults": defaults, "own": 1}), path)
         body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": defaults}}
-        refused(door.send("POST", "/tenants", body), path)
+        refused(api.send("POST", "/tenants", body), path)
         assert tables() == before
 
-    def test_what_looks_odd_is_counted_and_refused_only_with_strict_handling(self, door: Door) -> None:
+    def test_what_looks_odd_is_counted_and_refused_only_with_strict_handling(self, api: AgentApi) -> None:
         odd = {**model(model_task_config={"replyer": {"model_list": ["none"]}}), "persona": {"states": [5]}}
         paths = [f"{PATH}.persona.states[0]", f"{PATH}.config_overrides.model.model_task_config.replyer.model_list[0]"]
         new = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": odd}}
         before = tables()
-        change = f"/tenants/{door.tenant_id}", {"tenant_config": {"agent_defaults": odd}}
+        change = f"/tenants/{api.tenant_id}", {"tenant_config": {"agent_defaults": odd}}
 
         for response in (
-            door.send("PUT", *change, HTTP_PREFER="handling=strict"),
-            door.send("POST", "/tenants", new, HTTP_PREFER="handling=strict"),
+            api.send("PUT", *change, HTTP_PREFER="handling=strict"),
+            api.send("POST", "/tenants", new, HTTP_PREFER="handling=strict"),
         ):
             refused(response, *paths)
             assert response["Preference-Applied"] == "handling=strict"
         assert tables() == before
 
-        for response in (door.send("PUT", *change), door.send("POST", "/tenants", new)):
+        for response in (api.send("PUT", *change), api.send("POST", "/tenants", new)):
             assert (response.status_code, response["X-Config-Warnings"]) == (200, "2")
             assert response.json()["data"]["tenant_config"] == {"agent_defaults": odd}
             assert "Preference-Applied" not in response
 
-    def test_their_names_are_taken_for_agents(self, door: Door) -> None:
-        door.set_defaults(model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}]))
-        door.create()
+    def test_their_names_are_taken_for_agents(self, api: AgentApi) -> None:
+        api.set_defaults(model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}]))
+        api.create()
 
         for config, path in (
             (model(api_providers=[provider("P")]), "config_overrides.model.api_providers[0].name"),
             (model(models=[{"name": "M"}]), "config_overrides.model.models[0].name"),
         ):
-            door.refused(door.try_put(config), 400, "AGENT_004", path)
+            api.assert_error(api.try_put(config), 400, "AGENT_004", path)
         mine = model(models=[{"name": "mine", "api_provider": "p"}])
-        assert door.put(mine) == mine, "their provider is the tenant's own, and so is the model"
+        assert api.put(mine) == mine, "their provider is the tenant's own, and so is the model"
 
     def test_only_who_manages_the_tenant_changes_them(self, alice: Person, bob: Person, charlie: Person) -> None:
-        door = Door("v1", alice.client, alice)
-        door.set_defaults({"a": 1})
+        api = AgentApi("v1", alice)
+        api.set_defaults({"a": 1})
         before = tables()
 
-        assert put(_with_tenant(door.of(bob), door.tenant_id), {"agent_defaults": {}}).status_code == 403
-        assert put(_with_tenant(door.of(charlie), door.tenant_id), {"agent_defaults": {}}).status_code == 404
+        assert put(_with_tenant(api.for_person(bob), api.tenant_id), {"agent_defaults": {}}).status_code == 403
+        assert put(_with_tenant(api.for_person(charlie), api.tenant_id), {"agent_defaults": {}}).status_code == 404
         assert tables() == before
 
 
-def _with_tenant(door: Door, tenant_id: str) -> Door:
-    door.tenant_id = tenant_id
-    return door
+def _with_tenant(api: AgentApi, tenant_id: str) -> AgentApi:
+    api.tenant_id = tenant_id
+    return api
 
 
 class TestWhatIsTheTenantsOwn:
@@ -222,29 +222,29 @@ class TestWhatIsTheTenantsOwn:
     OWN = {"crm": {"apiToken": "sk-mine", "regions": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
     SHOWN = {"crm": {"apiToken": MASK, "regions": ["a"]}, "passwords": [MASK], "max_tokens": 5}
 
-    def test_they_are_masked_for_people_and_sealed_where_stored(self, door: Door, internal: SurfaceClient) -> None:
+    def test_they_are_masked_for_people_and_sealed_where_stored(self, api: AgentApi, internal: SurfaceClient) -> None:
         config = {**self.OWN, "agent_defaults": {"own": {"secret": "sk-mine"}}}
-        assert put(door, config).status_code == 200
+        assert put(api, config).status_code == 200
 
-        people = door.person.client.get(f"/api/v1/tenants/{door.tenant_id}").json()["data"]["tenant_config"]
-        services = internal.get(f"/api/v2/tenants/{door.tenant_id}").json()["data"]["tenant_config"]
+        people = api.person.client.get(f"/api/v1/tenants/{api.tenant_id}").json()["data"]["tenant_config"]
+        services = internal.get(f"/api/v2/tenants/{api.tenant_id}").json()["data"]["tenant_config"]
 
         assert people == {**self.SHOWN, "agent_defaults": {"own": {"secret": MASK}}}
         assert services == {**self.OWN, "agent_defaults": {"own": {"secret": MASK}}}
         assert not any("sk-mine" in str(rows) for rows in tables().values())
 
-    def test_a_mask_keeps_and_all_else_replaces(self, door: Door) -> None:
-        put(door, self.OWN)
-        before = Tenant.objects.get(pk=door.tenant_id).tenant_config
+    def test_a_mask_keeps_and_all_else_replaces(self, api: AgentApi) -> None:
+        put(api, self.OWN)
+        before = Tenant.objects.get(pk=api.tenant_id).tenant_config
 
-        assert put(door, self.SHOWN).status_code == 200
-        assert Tenant.objects.get(pk=door.tenant_id).tenant_config == before
-        put(door, {"crm": {"apiToken": MASK}})
+        assert put(api, self.SHOWN).status_code == 200
+        assert Tenant.objects.get(pk=api.tenant_id).tenant_config == before
+        put(api, {"crm": {"apiToken": MASK}})
 
-        assert opened(Tenant.objects.get(pk=door.tenant_id).tenant_config) == {"crm": {"apiToken": "sk-mine"}}
+        assert opened(Tenant.objects.get(pk=api.tenant_id).tenant_config) == {"crm": {"apiToken": "sk-mine"}}
 
-    def test_all_masks_that_stand_for_nothing_are_named(self, door: Door) -> None:
-        response = put(door, {"a": {"key": MASK}, "agent_defaults": {"b": {"key": [MASK]}}})
+    def test_all_masks_that_stand_for_nothing_are_named(self, api: AgentApi) -> None:
+        response = put(api, {"a": {"key": MASK}, "agent_defaults": {"b": {"key": [MASK]}}})
 
         refused(response, "tenant_config.a.key", "tenant_config.agent_defaults.b.key")
-        assert not Tenant.objects.get(pk=door.tenant_id).tenant_config
+        assert not Tenant.objects.get(pk=api.tenant_id).tenant_config

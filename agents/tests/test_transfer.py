@@ -1,4 +1,4 @@
-"""Duplicating an agent: what the new one has of the old, at every door."""
+"""Duplicating an agent: what the new one has of the old, at every api."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def agent(alice: Person) -> Agent:
 
 @pytest.fixture(params=["v1", "v2"])
 def duplicate(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Duplicate:
-    """Duplicates an agent at each door in turn."""
+    """Duplicates an agent at each api in turn."""
 
     def send(agent: Agent, body: Any = None, client: SurfaceClient | None = None, **headers: str) -> Any:
         asked = client or (alice.client if request.param == "v1" else internal)

@@ -18,6 +18,7 @@ from core.errors import Invalid
 from core.http import toml
 from core.models import AuditEntry
 from tenants import services as tenants
+from tests.support.api import VERSIONS, ApiClient
 from tests.support.client import SurfaceClient
 from tests.support.config_strategies import configs
 from tests.support.configs import MASK, Config, model, provider, secret_provider
@@ -83,46 +84,33 @@ def stored(name: str) -> Agent:
     return Agent.unscoped.get(name=name)
 
 
-class Door:
-    """One surface's export and import."""
-
-    def __init__(self, version: str, alice: Person, internal: SurfaceClient) -> None:
-        self.client = alice.client if version == "v1" else internal
-        self.agents = f"/api/{version}/agents"
-        self.tenant_id = alice.tenant.id
+class TransferApi(ApiClient):
+    """The export and import of agents in one API."""
 
     def export(self, agent: Agent, query: str = "") -> Any:
-        return self.client.get(f"{self.agents}/{agent.id}/export{query}")
+        return self.send("GET", f"/agents/{agent.id}/export{query}")
 
     def import_(self, document: Any, query: str = "") -> Any:
-        return self.client.send("POST", f"{self.agents}/import?tenant_id={self.tenant_id}{query}", document)
+        return self.send("POST", f"/agents/import?tenant_id={self.person.tenant.id}{query}", document)
 
-    @staticmethod
-    def answer(response: Any) -> dict[str, Any]:
-        assert response.status_code == 200, response.content
-        body = response.json()
-        found: dict[str, Any] = body["data"] if "success" in body else body
-        return found
-
-    @staticmethod
-    def errors(response: Any) -> list[str]:
-        """The paths that a 400 names."""
-        assert response.status_code == 400, response.content
-        body = response.json()
-        return list((body["data"] if "success" in body else body)["errors"])
+    def invalid_fields(self, response: Any) -> list[str]:
+        """Return the paths that a 400 names."""
+        return self.error_fields(response, 400, "VALIDATION_ERROR")
 
 
-@pytest.fixture(params=["v1", "v2"])
-def door(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Door:
-    """Each surface in turn."""
-    return Door(request.param, alice, internal)
+@pytest.fixture(params=VERSIONS)
+def api(request: pytest.FixtureRequest, alice: Person) -> TransferApi:
+    """The transfer of agents in each API."""
+    return TransferApi(request.param, alice)
 
 
 @pytest.mark.django_db
 class TestExport:
     @pytest.mark.parametrize("form", FORMS)
-    def test_a_file_has_what_the_agent_is_set_up_with_but_no_secret(self, door: Door, agent: Agent, form: str) -> None:
-        response = door.export(agent, f"?format={form}")
+    def test_a_file_has_what_the_agent_is_set_up_with_but_no_secret(
+        self, api: TransferApi, agent: Agent, form: str
+    ) -> None:
+        response = api.export(agent, f"?format={form}")
 
         assert document_of(response, form) == {
             "maim_export": 1,
@@ -140,11 +128,11 @@ class TestExport:
     PLUGIN: dict[str, Any] = {"plugin_name": "api", "enabled": True, "config": {"apiKey": "sk-plugin", "n": 1}}
 
     def test_secrets_of_plugins_are_in_no_file_but_one_with_secrets(
-        self, door: Door, internal: SurfaceClient, agent: Agent, alice: Person
+        self, api: TransferApi, internal: SurfaceClient, agent: Agent, alice: Person
     ) -> None:
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
 
-        without = document_of(door.export(agent), "json")["plugins"]
+        without = document_of(api.export(agent), "json")["plugins"]
         with_all = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1").json()["plugins"]
 
         assert without[0] == {**self.PLUGIN, "config": {"n": 1}}
@@ -170,18 +158,18 @@ class TestExport:
             ("?format=toml", "application/toml", "{}.toml"),
         ],
     )
-    def test_a_browser_saves_it(self, door: Door, agent: Agent, query: str, media_type: str, name: str) -> None:
-        headers = door.export(agent, query).headers
+    def test_a_browser_saves_it(self, api: TransferApi, agent: Agent, query: str, media_type: str, name: str) -> None:
+        headers = api.export(agent, query).headers
 
         assert headers["Content-Type"] == media_type
         assert headers["Content-Disposition"] == f'attachment; filename="{name.format(agent.id)}"'
         assert headers["Cache-Control"] == "no-store"
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_what_is_not_set_is_left_out(self, door: Door, alice: Person, form: str) -> None:
+    def test_what_is_not_set_is_left_out(self, api: TransferApi, alice: Person, form: str) -> None:
         bare = make_agent(alice.tenant, "bare")
 
-        assert document_of(door.export(bare, f"?format={form}"), form) == {
+        assert document_of(api.export(bare, f"?format={form}"), form) == {
             "maim_export": 1,
             "name": "bare",
             "tags": [],
@@ -189,15 +177,15 @@ class TestExport:
             "plugins": [],
         }
 
-    def test_another_format_is_refused(self, door: Door, agent: Agent) -> None:
-        assert door.errors(door.export(agent, "?format=yaml")) == ["format"]
+    def test_another_format_is_refused(self, api: TransferApi, agent: Agent) -> None:
+        assert api.invalid_fields(api.export(agent, "?format=yaml")) == ["format"]
 
-    def test_toml_is_refused_for_what_it_cannot_hold(self, door: Door, agent: Agent, alice: Person) -> None:
+    def test_toml_is_refused_for_what_it_cannot_hold(self, api: TransferApi, agent: Agent, alice: Person) -> None:
         nothing: dict[str, Any] = {"plugin_name": "odd", "enabled": True, "config": {"nothing": None}}
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **nothing)
 
-        assert door.errors(door.export(agent, "?format=toml")) == ["format"]
-        assert nothing in document_of(door.export(agent), "json")["plugins"]
+        assert api.invalid_fields(api.export(agent, "?format=toml")) == ["format"]
+        assert nothing in document_of(api.export(agent), "json")["plugins"]
 
     def test_a_stranger_is_told_nothing(self, agent: Agent, bob: Person, charlie: Person) -> None:
         path = f"/api/v1/agents/{agent.id}/export"
@@ -210,7 +198,7 @@ class TestExport:
 @pytest.mark.django_db
 class TestRevealing:
     @pytest.mark.parametrize("form", FORMS)
-    def test_behind_the_internal_door_the_secrets_may_be_had(
+    def test_on_the_internal_surface_the_secrets_may_be_had(
         self, internal: SurfaceClient, agent: Agent, form: str
     ) -> None:
         written = AuditEntry.objects.count()
@@ -288,13 +276,11 @@ def their_template(charlie: Person) -> None:
 @pytest.mark.django_db
 class TestImport:
     def test_what_was_exported_is_made_again_in_another_tenant(
-        self, door: Door, agent: Agent, elsewhere: Person
+        self, api: TransferApi, agent: Agent, elsewhere: Person
     ) -> None:
-        document = document_of(door.export(agent), "json")
-        door.tenant_id = elsewhere.tenant.id
-        door.client = elsewhere.client if "v1" in door.agents else door.client
+        document = document_of(api.export(agent), "json")
 
-        answer = door.answer(door.import_(document))
+        answer = api.data(TransferApi(api.version, elsewhere).import_(document))
 
         twin = Agent.unscoped.get(pk=answer["agent"]["id"])
         assert answer["dry_run"] is False
@@ -314,8 +300,8 @@ class TestImport:
         assert opened(stored("twin").config) == CONFIG
         assert not any(secret in json.dumps(stored("twin").config) for secret in SECRETS)
 
-    def test_only_what_it_says_and_a_name_are_needed(self, door: Door) -> None:
-        agent = door.answer(door.import_(MINIMAL))["agent"]
+    def test_only_what_it_says_and_a_name_are_needed(self, api: TransferApi) -> None:
+        agent = api.data(api.import_(MINIMAL))["agent"]
 
         expected: dict[str, Any] = {"name": "bot", "description": None, "tags": [], "template_id": None, "config": {}}
         assert {field: agent[field] for field in expected} == expected
@@ -327,14 +313,15 @@ class TestImport:
         assert response.status_code == 200, response.content
         assert stored("bot").tenant_id == alice.tenant.id
 
-    def test_behind_the_internal_door_a_tenant_has_to_be_named(self, internal: SurfaceClient) -> None:
-        assert Door.errors(internal.send("POST", "/api/v2/agents/import", MINIMAL)) == ["tenant_id"]
+    def test_on_the_internal_surface_a_tenant_has_to_be_named(self, alice: Person) -> None:
+        v2 = TransferApi("v2", alice)
+        assert v2.invalid_fields(v2.send("POST", "/agents/import", MINIMAL)) == ["tenant_id"]
 
-    def test_a_dry_run_changes_nothing(self, door: Door, agent: Agent) -> None:
-        document = {**document_of(door.export(agent), "json"), "name": "twin"}
+    def test_a_dry_run_changes_nothing(self, api: TransferApi, agent: Agent) -> None:
+        document = {**document_of(api.export(agent), "json"), "name": "twin"}
         before = tables()
 
-        assert door.answer(door.import_(document, "&dry_run=1")) == {
+        assert api.data(api.import_(document, "&dry_run=1")) == {
             "dry_run": True,
             "agent": None,
             "config_warnings": [],
@@ -344,14 +331,16 @@ class TestImport:
     @pytest.mark.parametrize("query", ["", "&dry_run=1"])
     @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal.code} {list(refusal.change)}")
     @pytest.mark.usefixtures("system_models", "their_template")
-    def test_what_breaks_a_rule_is_refused_whole(self, door: Door, agent: Agent, query: str, refusal: Refusal) -> None:
+    def test_what_breaks_a_rule_is_refused_whole(
+        self, api: TransferApi, agent: Agent, query: str, refusal: Refusal
+    ) -> None:
         document = {**transfer.exported(agent), "name": "twin", **refusal.change}
         before = tables()
 
-        refused = door.import_(document, query)
+        refused = api.import_(document, query)
 
         assert (refused.status_code, code_of(refused)) == (refusal.status, refusal.code), refused.content
-        assert refusal.status == 409 or door.errors(refused) == [refusal.path]
+        assert refusal.status == 409 or api.error_fields(refused, 400, refusal.code) == [refusal.path]
         assert changed_tables(before, tables()) == set()
 
     def test_nothing_is_left_of_an_agent_whose_plugins_cannot_be_set(
@@ -395,7 +384,7 @@ class TestTOML:
         document = {**MINIMAL, "tags": [], "config": config, "plugins": []}
 
         for form in FORMS:
-            found = transfer_files.read(transfer_files.written(document, form).encode(), form)
+            found = transfer_files.loads(transfer_files.dumps(document, form).encode(), form)
             assert _typed(found) == _typed(document), form
 
     @pytest.mark.parametrize(

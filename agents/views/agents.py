@@ -1,14 +1,16 @@
-"""v1: a person's agents, their plugin settings, and what the system offers."""
+"""Views of agents, their plugin settings, and what the system offers them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from agent_config import system
 from agents import services
@@ -18,10 +20,11 @@ from agents.listing import NEWEST_FIRST, AgentList
 from agents.models import Agent
 from agents.serializers.agents import (
     AgentCreateRequest,
+    AgentDeletionResponse,
+    AgentListItemResponse,
     AgentListQuerySerializer,
     AgentResponse,
     AgentUpdateRequest,
-    ListedAgentResponse,
     ModelsResponse,
     PluginListQuerySerializer,
     PluginQuerySerializer,
@@ -30,61 +33,59 @@ from agents.serializers.agents import (
 )
 from agents.services import plugins
 from agents.services.config_versions import ConfigWrite
-from core.http.openapi import operation
-from core.http.pagination import bare_list
+from agents.views.tenants import get_chosen_tenant
+from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
-from core.http.views import V1View
-from tenants.access import Access, default_tenant, get_tenant
+from core.http.views import BaseView, V1View
+from tenants.access import Access
 from tenants.models import Tenant
 
 
-class Agents(V1View):
-    @operation(
-        "List the agents of all one's tenants",
-        tag="agents",
-        query=AgentListQuerySerializer,
-        response=ListedAgentResponse(many=True),
-        total_count=True,
-    )
-    def get(self, request: Request) -> Response:
-        query = self.validated_query(AgentListQuerySerializer)
-        part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
-        rows = AgentList(self.actor, sort=query.pop("sort", NEWEST_FIRST), filters=query)
-        return bare_list(rows, ListedAgentResponse, **part)
+class BaseAgentListView(BaseView):
+    """The creation of agents, which are marked active for `active_for`."""
+
+    create_request_class: ClassVar[type[AgentCreateRequest]]
+    response_class: ClassVar[type[Serializer[Any]]]
+    active_for: ClassVar[timedelta | None] = None
 
     @operation(
         "Create an agent",
         tag="agents",
-        request=AgentCreateRequest,
-        response=AgentResponse,
+        request=FromView("create_request_class"),
+        response=FromView("response_class"),
         errors=(404, 409),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        body = self.validated_data(AgentCreateRequest)
-        named = body.pop("tenant_id", None)
-        tenant = (
-            get_tenant(self.actor, named, Access.WRITE_AGENTS)
-            if named is not None
-            else default_tenant(self.actor, Access.WRITE_AGENTS)
+        body = self.validated_data(self.create_request_class)
+        tenant = get_chosen_tenant(self.actor, body.pop("tenant_id", None), Access.WRITE_AGENTS)
+        agent = services.create_agent(
+            actor=self.actor, tenant=tenant, active_for=self.active_for, strict=self.is_strict, **body
         )
-        agent = services.create_agent(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        headers = warnings_header(agent.config_warnings)
-        return self.respond_revised(AgentResponse(agent).data, message=_("Agent created"), headers=headers)
+        return self.respond_revised(
+            self.response_class(agent).data,
+            message=_("Agent created"),
+            tenant_id=tenant.id,
+            headers=warnings_header(agent.config_warnings),
+        )
 
 
-class AgentResource(V1View):
-    @operation("Read an agent", tag="agents", response=AgentResponse, errors=(404,), conditional=True)
+class BaseAgentDetailView(BaseView):
+    response_class: ClassVar[type[Serializer[Any]]]
+
+    @operation("Read an agent", tag="agents", response=FromView("response_class"), errors=(404,), conditional=True)
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.READ)
-        return self.respond_conditionally(agent, AgentResponse, message=_("Agent found"))
+        return self.respond_conditionally(
+            agent, self.response_class, message=_("Agent found"), tenant_id=agent.tenant_id
+        )
 
     @operation(
         "Change an agent: only the keys sent",
         tag="agents",
         request=AgentUpdateRequest,
-        response=AgentResponse,
+        response=FromView("response_class"),
         errors=(404, 409, 412),
         revised=True,
         strict=True,
@@ -96,38 +97,82 @@ class AgentResource(V1View):
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )
         find_warnings(agent)
-        headers = warnings_header(agent.config_warnings)
-        return self.respond_revised(AgentResponse(agent).data, message=_("Agent changed"), headers=headers)
+        return self.respond_revised(
+            self.response_class(agent).data,
+            message=_("Agent changed"),
+            tenant_id=agent.tenant_id,
+            headers=warnings_header(agent.config_warnings),
+        )
 
-    patch = put
-
-    @operation("Delete an agent with its keys", tag="agents", response=None, status=204, errors=(404, 409, 412))
+    @operation(
+        "Delete an agent with its keys",
+        tag="agents",
+        response=AgentDeletionResponse,
+        errors=(404, 409, 412),
+        deletion=True,
+    )
     def delete(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
-        return Response(status=204)
+        return self.respond_deleted({"id": agent_id}, message=_("Agent deleted"), tenant_id=agent.tenant_id)
 
 
-class PluginSettingsView(V1View):
-    """Plugin settings on either surface, as `shape` shows them."""
+class BasePluginSettingsView(V1View):
+    """Plugin settings, in v1's shape on both surfaces."""
 
-    shape: ClassVar[type[PluginResponse]] = PluginResponse
+    response_class: ClassVar[type[PluginResponse]]
 
-    def part(self, tenant: Tenant, agent: Agent | None, query: Mapping[str, Any]) -> Response:
-        """Respond with the settings that apply to an agent, or with None to a tenant: all, or those after a cursor."""
+    def list_plugins(self, tenant: Tenant, agent: Agent | None, query: Mapping[str, Any]) -> Response:
+        """Respond with the settings that apply to an agent (None: to the tenant): all, or those after a cursor."""
         rows = plugins.PluginList(tenant=tenant, agent=agent)
         if "after" not in query:
-            return Response(self.shape(rows[:], many=True).data)
-        return bare_list(rows, self.shape, limit=query["limit"], after=query["after"], key="public_id")
+            return Response(self.response_class(rows[:], many=True).data)
+        page = self.paginate(rows, self.response_class, limit=query["limit"], after=query["after"], key="public_id")
+        return Response(page.data, headers=page.headers)
 
     def set_plugin(self, tenant: Tenant, agent: Agent | None) -> Response:
         """Set the plugin that the body names."""
         body = {"config": {}, **self.validated_data(PluginRequest)}
         row = plugins.set_plugin(actor=self.actor, tenant=tenant, agent=agent, expected=self.if_match, **body)
-        return self.respond_revised(self.shape(row).data, message=_("Plugin set"))
+        return self.respond_revised(self.response_class(row).data, message=_("Plugin set"))
 
 
-class PluginSettings(PluginSettingsView):
+class BaseSystemModelsView(BaseView):
+    @operation("The system's model providers and models", tag="system", response=ModelsResponse, offline=True)
+    def get(self, request: Request) -> Response:
+        return self.respond(system.models(), message=_("System models listed"))
+
+
+class BaseBotDefaultsView(BaseView):
+    @operation("The bots' default sections", tag="system", response=serializers.DictField(), offline=True)
+    def get(self, request: Request) -> Response:
+        return self.respond(system.bot_defaults(), message=_("Bot defaults listed"))
+
+
+class AgentListView(BaseAgentListView, V1View):
+    create_request_class = AgentCreateRequest
+    response_class = AgentResponse
+
+    @operation(
+        "List the agents of all one's tenants",
+        tag="agents",
+        query=AgentListQuerySerializer,
+        response=ListOf(AgentListItemResponse),
+    )
+    def get(self, request: Request) -> Response:
+        filters, part = self.validated_list_query(AgentListQuerySerializer)
+        rows = AgentList(self.actor, sort=filters.pop("sort", NEWEST_FIRST), filters=filters)
+        return self.respond_list(rows, AgentListItemResponse, part, message=_("Agents listed"))
+
+
+class AgentDetailView(BaseAgentDetailView, V1View):
+    response_class = AgentResponse
+    patch = BaseAgentDetailView.put
+
+
+class PluginSettingsView(BasePluginSettingsView):
+    response_class = PluginResponse
+
     @operation(
         "Read plugin settings, an agent's merged over its tenant's",
         tag="plugins",
@@ -137,7 +182,7 @@ class PluginSettings(PluginSettingsView):
     )
     def get(self, request: Request) -> Response:
         query = self.validated_query(PluginListQuerySerializer)
-        return self.part(*self._scope(query, Access.READ, Access.READ), query)
+        return self.list_plugins(*self._get_scope(query, Access.READ, Access.READ), query)
 
     @operation(
         "Set a plugin for an agent, or for a tenant",
@@ -149,26 +194,19 @@ class PluginSettings(PluginSettingsView):
         revised=True,
     )
     def post(self, request: Request) -> Response:
-        return self.set_plugin(
-            *self._scope(self.validated_query(PluginQuerySerializer), Access.WRITE_AGENTS, Access.MANAGE)
-        )
+        query = self.validated_query(PluginQuerySerializer)
+        return self.set_plugin(*self._get_scope(query, Access.WRITE_AGENTS, Access.MANAGE))
 
-    def _scope(self, query: Mapping[str, Any], on_agent: Access, on_tenant: Access) -> tuple[Tenant, Agent | None]:
+    def _get_scope(self, query: Mapping[str, Any], on_agent: Access, on_tenant: Access) -> tuple[Tenant, Agent | None]:
         if "agent_id" in query:
             agent = get_agent(self.actor, query["agent_id"], on_agent)
             return agent.tenant, agent
-        if "tenant_id" in query:
-            return get_tenant(self.actor, query["tenant_id"], on_tenant), None
-        return default_tenant(self.actor, on_tenant), None
+        return get_chosen_tenant(self.actor, query.get("tenant_id"), on_tenant), None
 
 
-class SystemModels(V1View):
-    @operation("The system's model providers and models", tag="system", response=ModelsResponse)
-    def get(self, request: Request) -> Response:
-        return Response(system.models())
+class SystemModelsView(BaseSystemModelsView, V1View):
+    pass
 
 
-class BotDefaults(V1View):
-    @operation("The bots' default sections", tag="system", response=serializers.DictField())
-    def get(self, request: Request) -> Response:
-        return Response(system.bot_defaults())
+class BotDefaultsView(BaseBotDefaultsView, V1View):
+    pass

@@ -1,12 +1,8 @@
-"""An agent's config behind either door: as it was set, as it is in effect, and as it was.
-
-The classes here are doorless; v1's are at the end, v2's in `internal_api.views.config`.
-"""
+"""Views of an agent's config: as it was set, as it is in effect, and its versions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from django.utils.translation import gettext_lazy as _
@@ -21,24 +17,24 @@ from agents.access import check_agent, get_agent
 from agents.effective_config import Effective, Head
 from agents.serializers.agents import MaskedConfigField
 from agents.serializers.configs import (
+    ConfigDiffQuerySerializer,
+    ConfigDiffResponse,
+    ConfigRestoreRequest,
+    ConfigRestoreResponse,
+    ConfigVersionDetailResponse,
+    ConfigVersionListQuerySerializer,
+    ConfigVersionPageQuerySerializer,
+    ConfigVersionResponse,
     ConfigWriteQuerySerializer,
-    DiffQuerySerializer,
-    DiffResponse,
-    EffectiveQuerySerializer,
-    EffectiveResponse,
-    RestoredResponse,
-    RestoreRequest,
-    VersionListQuerySerializer,
-    VersionResponse,
-    WholeVersionResponse,
+    EffectiveConfigQuerySerializer,
+    EffectiveConfigResponse,
 )
 from agents.services import config_versions
 from agents.services.config_versions import ConfigWrite
 from core import strict_json
 from core.http import conditional
 from core.http.fields import JSONObjectField
-from core.http.openapi import operation
-from core.http.pagination import bare_list
+from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
 from tenants.access import Access
@@ -48,29 +44,14 @@ OPEN_OBJECT = {"application/json": {"type": "object", "additionalProperties": Tr
 
 
 class _ConfigView(BaseView):
-    def head_of(self, agent_id: str) -> Head:
-        """The state of the agent's layers, if the caller may read it; one query for whom every tenant is open to."""
+    def get_head(self, agent_id: str) -> Head:
+        """Return the state of the agent's layers. Raise AgentNotFound for an agent that the actor may not read."""
         head = effective_config.head_of(agent_id)
         check_agent(self.actor, head.tenant_id, Access.READ)
         return head
 
-    def sent_object(self) -> dict[str, Any]:
-        """The body, which is a JSON object itself."""
-        sent = self.raw_data
-        if not isinstance(sent, dict):
-            raise ParseError(_("The body must be a JSON object"))
-        try:
-            strict_json.check_depth(sent)
-        except strict_json.NotAcceptable as error:
-            raise ParseError(str(error)) from error
-        return sent
 
-    def config_write(self, query: Mapping[str, Any]) -> ConfigWrite:
-        """How the request wants its config written."""
-        return ConfigWrite(query.get("note"), query["replace"], self.if_match, self.is_strict)
-
-
-class ConfigDocument(_ConfigView):
+class BaseConfigView(_ConfigView):
     """An agent's own config."""
 
     @operation(
@@ -81,7 +62,7 @@ class ConfigDocument(_ConfigView):
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        head = self.head_of(agent_id)
+        head = self.get_head(agent_id)
         if conditional.is_unchanged(request._request, str(head.config_version)):
             return self.not_modified(str(head.config_version))
         agent = get_agent(self.actor, agent_id, Access.READ)
@@ -104,9 +85,10 @@ class ConfigDocument(_ConfigView):
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        write = self.config_write(self.validated_query(ConfigWriteQuerySerializer))
+        query = self.validated_query(ConfigWriteQuerySerializer)
+        write = ConfigWrite(query.get("note"), query["replace"], self.if_match, self.is_strict)
         agent = services.update_agent(
-            actor=self.actor, agent=agent, changes={"config": self.sent_object()}, config_write=write
+            actor=self.actor, agent=agent, changes={"config": self._validated_object()}, config_write=write
         )
         return self.respond(
             masked(agent.config),
@@ -115,142 +97,159 @@ class ConfigDocument(_ConfigView):
             headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
         )
 
+    def _validated_object(self) -> dict[str, Any]:
+        """Return the body, which must be a JSON object."""
+        body = self.raw_data
+        if not isinstance(body, dict):
+            raise ParseError(_("The body must be a JSON object"))
+        try:
+            strict_json.check_depth(body)
+        except strict_json.NotAcceptable as error:
+            raise ParseError(str(error)) from error
+        return body
 
-class EffectiveConfig(_ConfigView):
-    """What an agent's config is in effect, over all layers."""
+
+class BaseEffectiveConfigView(_ConfigView):
+    """An agent's effective config: that of all layers together."""
+
+    query_class: ClassVar[type[EffectiveConfigQuerySerializer]]
 
     @operation(
         "Read an agent's effective config, and with `explain` why it is so",
         tag="config",
-        query=EffectiveQuerySerializer,
-        response=EffectiveResponse,
+        query=FromView("query_class"),
+        response=EffectiveConfigResponse,
         errors=(404,),
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        return self.shown(self.head_of(agent_id), explain=self.validated_query(EffectiveQuerySerializer)["explain"])
+        return self.respond_masked(self.get_head(agent_id), explain=self.validated_query(self.query_class)["explain"])
 
-    def shown(self, head: Head, *, explain: bool) -> Response:
-        """The effective config with its secrets masked."""
-        kind = EXPLAINED if explain else ""
-        if conditional.is_unchanged(self.request._request, head.etag + kind):
-            return self.not_modified(head.etag + kind)
+    def respond_masked(self, head: Head, *, explain: bool) -> Response:
+        """Respond with the effective config, secrets masked."""
+        suffix = EXPLAINED if explain else ""
+        if conditional.is_unchanged(self.request._request, head.etag + suffix):
+            return self.not_modified(head.etag + suffix)
         if explain:
-            return self.document(*effective_config.explained(head.agent_id), kind=kind)
-        return self.document(effective_config.effective(head), None, kind=kind)
+            return self.respond_effective(*effective_config.explained(head.agent_id), suffix=suffix)
+        return self.respond_effective(effective_config.effective(head), None, suffix=suffix)
 
-    def document(self, found: Effective, sources: dict[str, str] | None, *, kind: str) -> Response:
-        """An effective config; `kind` sets its ETag apart from those of its other forms."""
-        data = orjson.loads(found.document)
+    def respond_effective(self, effective: Effective, sources: dict[str, str] | None, *, suffix: str) -> Response:
+        """Respond with an effective config. The suffix of its ETag tells its representations apart."""
+        data = orjson.loads(effective.document)
         if sources is not None:
             data["sources"] = sources
         return self.respond(
             data,
             message=_("Effective config found"),
-            tenant_id=found.head.tenant_id,
-            headers={"ETag": conditional.quoted(found.etag + kind)},
+            tenant_id=effective.head.tenant_id,
+            headers={"ETag": conditional.quoted(effective.etag + suffix)},
         )
 
 
-class ConfigVersion(_ConfigView):
-    """One version."""
-
-    @operation("Read a version of an agent's config", tag="config", response=WholeVersionResponse, errors=(404,))
-    def get(self, request: Request, agent_id: str, number: int) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.READ)
-        version = config_versions.get_version(agent, number)
-        return self.respond(
-            WholeVersionResponse(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
-        )
-
-
-class ConfigDiff(_ConfigView):
-    """What is between two versions."""
+class BaseConfigVersionListView(BaseView):
+    query_class: ClassVar[type[ConfigVersionListQuerySerializer | ConfigVersionPageQuerySerializer]]
 
     @operation(
-        "Compare two versions of an agent's config",
+        "List the versions of an agent's config, newest first",
         tag="config",
-        query=DiffQuerySerializer,
-        response=DiffResponse,
+        query=FromView("query_class"),
+        response=ListOf(ConfigVersionResponse),
         errors=(404,),
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.READ)
-        asked = self.validated_query(DiffQuerySerializer)
-        changes = config_versions.diff(agent, asked["from"], asked["to"])
-        return self.respond(
-            {**asked, "changes": changes}, message=_("Config versions compared"), tenant_id=agent.tenant_id
+        rows = config_versions.versions_of(agent)
+        return self.respond_list(
+            rows,
+            ConfigVersionResponse,
+            self.validated_query(self.query_class),
+            key="number",
+            message=_("Config versions listed"),
+            tenant_id=agent.tenant_id,
         )
 
 
-class ConfigRestoring(_ConfigView):
-    """Going back."""
+class BaseConfigVersionDetailView(BaseView):
+    @operation("Read a version of an agent's config", tag="config", response=ConfigVersionDetailResponse, errors=(404,))
+    def get(self, request: Request, agent_id: str, number: int) -> Response:
+        agent = get_agent(self.actor, agent_id, Access.READ)
+        version = config_versions.get_version(agent, number)
+        return self.respond(
+            ConfigVersionDetailResponse(version).data, message=_("Config version found"), tenant_id=agent.tenant_id
+        )
 
+
+class BaseConfigDiffView(BaseView):
+    @operation(
+        "Compare two versions of an agent's config",
+        tag="config",
+        query=ConfigDiffQuerySerializer,
+        response=ConfigDiffResponse,
+        errors=(404,),
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Access.READ)
+        query = self.validated_query(ConfigDiffQuerySerializer)
+        changes = config_versions.diff(agent, query["from"], query["to"])
+        return self.respond(
+            {**query, "changes": changes}, message=_("Config versions compared"), tenant_id=agent.tenant_id
+        )
+
+
+class BaseConfigRestoreView(BaseView):
     @operation(
         "Make a version the current config again, as a new version",
         tag="config",
-        request=RestoreRequest,
-        response=RestoredResponse,
+        request=ConfigRestoreRequest,
+        response=ConfigRestoreResponse,
         errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        body = self.validated_data(RestoreRequest)
+        body = self.validated_data(ConfigRestoreRequest)
         agent = config_versions.restore(
             actor=self.actor, agent=agent, expected=self.if_match, strict=self.is_strict, **body
         )
         return self.respond(
-            RestoredResponse(agent).data,
+            ConfigRestoreResponse(agent).data,
             message=_("Config restored"),
             tenant_id=agent.tenant_id,
             headers={**conditional.version_header(agent.config_version), **warnings_header(agent.config_warnings)},
         )
 
 
-class ConfigSchema(BaseView):
-    """What a config may contain."""
-
+class BaseConfigSchemaView(BaseView):
     @operation("The JSON Schema of a config", tag="system", response=JSONObjectField(), offline=True)
     def get(self, request: Request) -> Response:
         return self.respond(schema.json_schema(), message=_("Config schema found"))
 
 
-class AgentConfig(ConfigDocument, V1View):
+class AgentConfigView(BaseConfigView, V1View):
     pass
 
 
-class AgentEffectiveConfig(EffectiveConfig, V1View):
+class EffectiveConfigView(BaseEffectiveConfigView, V1View):
+    query_class = EffectiveConfigQuerySerializer
+
+
+class ConfigVersionListView(BaseConfigVersionListView, V1View):
+    query_class = ConfigVersionListQuerySerializer
+
+
+class ConfigVersionDetailView(BaseConfigVersionDetailView, V1View):
     pass
 
 
-class AgentConfigVersions(V1View):
-    @operation(
-        "List the versions of an agent's config, newest first",
-        tag="config",
-        query=VersionListQuerySerializer,
-        response=VersionResponse(many=True),
-        errors=(404,),
-        total_count=True,
-    )
-    def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.READ)
-        rows = config_versions.versions_of(agent)
-        return bare_list(rows, VersionResponse, key="number", **self.validated_query(VersionListQuerySerializer))
-
-
-class AgentConfigVersion(ConfigVersion, V1View):
+class ConfigDiffView(BaseConfigDiffView, V1View):
     pass
 
 
-class AgentConfigDiff(ConfigDiff, V1View):
+class ConfigRestoreView(BaseConfigRestoreView, V1View):
     pass
 
 
-class AgentConfigRestoring(ConfigRestoring, V1View):
-    pass
-
-
-class AgentConfigSchema(ConfigSchema, V1View):
+class ConfigSchemaView(BaseConfigSchemaView, V1View):
     pass

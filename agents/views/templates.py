@@ -1,6 +1,8 @@
-"""Templates behind either door. The classes here are doorless; v1's are at the end."""
+"""Views of templates."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
@@ -8,29 +10,29 @@ from rest_framework.response import Response
 
 from agents.config_warnings import find_template_warnings
 from agents.serializers.configs import (
-    ListedTemplateResponse,
     TemplateCreateRequest,
     TemplateDeletionQuerySerializer,
     TemplateDeletionResponse,
+    TemplateListItemResponse,
     TemplateListQuerySerializer,
+    TemplatePageQuerySerializer,
     TemplateResponse,
     TemplateUpdateRequest,
     TemplateWriteQuerySerializer,
     TemplateWriteResponse,
 )
 from agents.services import templates
+from agents.views.tenants import get_chosen_tenant
 from core.http import conditional
-from core.http.openapi import operation
-from core.http.pagination import bare_list
+from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
 from core.revisions import check_revision
-from tenants.access import Access, default_tenant, get_tenant
+from tenants.access import Access
+from tenants.models import Tenant
 
 
-class TemplateDocument(BaseView):
-    """One template."""
-
+class BaseTemplateDetailView(BaseView):
     @operation("Read a template", tag="templates", response=TemplateResponse, errors=(404,), conditional=True)
     def get(self, request: Request, template_id: str) -> Response:
         template = templates.get_template(self.actor, template_id, Access.READ)
@@ -97,44 +99,63 @@ class TemplateDocument(BaseView):
         )
 
 
-class Templates(V1View):
+class BaseTemplateListView(BaseView):
+    query_class: ClassVar[type[TemplateListQuerySerializer | TemplatePageQuerySerializer]]
+    create_request_class: ClassVar[type[TemplateCreateRequest]]
+
     @operation(
-        "List the templates one may use: the operators', and those of one's tenants",
+        "List templates",
         tag="templates",
-        query=TemplateListQuerySerializer,
-        response=ListedTemplateResponse(many=True),
-        total_count=True,
+        query=FromView("query_class"),
+        response=ListOf(TemplateListItemResponse),
     )
     def get(self, request: Request) -> Response:
-        query = self.validated_query(TemplateListQuerySerializer)
-        rows = templates.templates_for(self.actor)
-        if "tenant_id" in query:
-            rows = rows.filter(tenant_id=query["tenant_id"])
-        return bare_list(
-            rows, ListedTemplateResponse, skip=query["skip"], limit=query["limit"], after=query.get("after")
+        filters, part = self.validated_list_query(self.query_class)
+        rows = templates.templates_for(self.actor).filter(**filters)
+        return self.respond_list(
+            rows,
+            TemplateListItemResponse,
+            part,
+            message=_("Templates listed"),
+            tenant_id=filters.get("tenant_id"),
         )
 
     @operation(
-        "Create a template of one's tenant",
+        "Create a template",
         tag="templates",
-        request=TemplateCreateRequest,
+        request=FromView("create_request_class"),
         response=TemplateResponse,
         errors=(404, 409),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        body = self.validated_data(TemplateCreateRequest)
-        named = body.pop("tenant_id", None)
-        tenant = (
-            default_tenant(self.actor, Access.WRITE_AGENTS)
-            if named is None
-            else get_tenant(self.actor, named, Access.WRITE_AGENTS)
-        )
+        body = self.validated_data(self.create_request_class)
+        tenant = self.get_owner(body.pop("tenant_id", None))
         template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        headers = warnings_header(template.config_warnings)
-        return self.respond_revised(TemplateResponse(template).data, message=_("Template created"), headers=headers)
+        return self.respond_revised(
+            TemplateResponse(template).data,
+            message=_("Template created"),
+            tenant_id=template.tenant_id,
+            headers=warnings_header(template.config_warnings),
+        )
+
+    def get_owner(self, tenant_id: str | None) -> Tenant | None:
+        """Return the tenant that a new template belongs to, or None for a template for everybody."""
+        raise NotImplementedError
 
 
-class Template(TemplateDocument, V1View):
+class TemplateListView(BaseTemplateListView, V1View):
+    query_class = TemplateListQuerySerializer
+    create_request_class = TemplateCreateRequest
+    summaries = {
+        "get": "List the templates one may use: the operators', and those of one's tenants",
+        "post": "Create a template of one's tenant",
+    }
+
+    def get_owner(self, tenant_id: str | None) -> Tenant:
+        return get_chosen_tenant(self.actor, tenant_id, Access.WRITE_AGENTS)
+
+
+class TemplateDetailView(BaseTemplateDetailView, V1View):
     pass

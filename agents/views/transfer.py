@@ -1,11 +1,9 @@
-"""Duplicating, exporting and importing agents behind either door.
-
-The classes here are doorless; v1's are at the end, v2's in `internal_api.views.transfer`.
-"""
+"""Views that duplicate, export and import agents."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from django.utils.http import content_disposition_header
@@ -19,109 +17,117 @@ from agents.access import get_agent
 from agents.models import Agent
 from agents.serializers.agents import AgentResponse
 from agents.serializers.transfer import (
-    DuplicateRequest,
-    ExportDocument,
-    ExportQuerySerializer,
-    ImportQuerySerializer,
-    ImportResponse,
+    AgentDuplicateRequest,
+    AgentExportDocument,
+    AgentExportQuerySerializer,
+    AgentImportQuerySerializer,
+    AgentImportResponse,
 )
 from agents.services import transfer
-from core.http.openapi import TOML, operation
+from agents.views.tenants import get_chosen_tenant
+from core.http.operations import JSON, TOML, FromView, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
-from tenants.access import Access, default_tenant, get_tenant
-from tenants.models import Tenant
+from tenants.access import Access
 
-_MEDIA_TYPES = {"json": "application/json", "toml": TOML}
+_MEDIA_TYPES = {"json": JSON, "toml": TOML}
 
 
-class Duplication(BaseView):
-    def duplicated(self, agent_id: str, answer: type[Serializer[Any]]) -> Response:
-        """The new agent."""
+class BaseAgentDuplicateView(BaseView):
+    response_class: ClassVar[type[Serializer[Any]]]
+
+    @operation(
+        "Duplicate an agent: its config with all secrets, its plugin settings, but no keys",
+        tag="agents",
+        request=AgentDuplicateRequest,
+        response=FromView("response_class"),
+        errors=(404, 409),
+        idempotent=True,
+        revised=True,
+    )
+    def post(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        body = self.validated_data(DuplicateRequest)
+        body = self.validated_data(AgentDuplicateRequest)
 
         def duplicate() -> Any:
-            return answer(transfer.duplicate_agent(actor=self.actor, agent=agent, **body)).data
+            return self.response_class(transfer.duplicate_agent(actor=self.actor, agent=agent, **body)).data
 
         return self.respond_revised(
             self.run_idempotent(duplicate), message=_("Agent duplicated"), tenant_id=agent.tenant_id
         )
 
 
-class Export(BaseView):
-    def file(self, agent: Agent, document: transfer.Document, form: str) -> HttpResponse:
-        """The file, which no envelope is around; a browser saves it, and no cache does."""
-        return HttpResponse(
-            transfer_files.written(document, form),
-            content_type=_MEDIA_TYPES[form],
-            headers={
-                "Content-Disposition": content_disposition_header(True, f"{agent.id}.{form}"),
-                "Cache-Control": "no-store",
-            },
-        )
+class BaseAgentExportView(BaseView):
+    query_class: ClassVar[type[AgentExportQuerySerializer]]
 
-
-class Import(BaseView):
-    def imported(self, tenant: Tenant, answer: type[Serializer[Any]], *, dry_run: bool) -> Response:
-        """The new agent, or with `dry_run` nothing but that it could be."""
-        document = self.validated_data(ExportDocument)
-        del document["maim_export"]
-        document["strict"] = self.is_strict
-        agent = None
-        if dry_run:
-            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **document)
-        else:
-            agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
-            warnings = agent.config_warnings
-        shown = answer({"dry_run": dry_run, "agent": agent, "config_warnings": warnings}).data
-        return self.respond(shown, message=_("Agent imported"), tenant_id=tenant.id, headers=warnings_header(warnings))
-
-
-class AgentDuplication(Duplication, V1View):
     @operation(
-        "Duplicate an agent: its config with all secrets, its plugin settings, but no keys",
+        "Export an agent as a file",
         tag="agents",
-        request=DuplicateRequest,
-        response=AgentResponse,
-        errors=(404, 409),
-        idempotent=True,
-        revised=True,
-    )
-    def post(self, request: Request, agent_id: str) -> Response:
-        return self.duplicated(agent_id, AgentResponse)
-
-
-class AgentExport(Export, V1View):
-    @operation(
-        "Export an agent as a file, without its secrets",
-        tag="agents",
-        query=ExportQuerySerializer,
-        response=ExportDocument,
+        query=FromView("query_class"),
+        response=AgentExportDocument,
         errors=(404,),
         download=True,
     )
     def get(self, request: Request, agent_id: str) -> HttpResponse:
-        form = self.validated_query(ExportQuerySerializer)["format"]
+        query = self.validated_query(self.query_class)
         agent = get_agent(self.actor, agent_id, Access.READ)
-        return self.file(agent, transfer.exported(agent), form)
+        return HttpResponse(
+            transfer_files.dumps(self.get_document(agent, query), query["format"]),
+            content_type=_MEDIA_TYPES[query["format"]],
+            headers={
+                "Content-Disposition": content_disposition_header(True, f"{agent.id}.{query['format']}"),
+                "Cache-Control": "no-store",
+            },
+        )
+
+    def get_document(self, agent: Agent, query: Mapping[str, Any]) -> transfer.Document:
+        """Return the content of the file, without secrets."""
+        return transfer.exported(agent)
 
 
-class AgentImport(Import, V1View):
+class BaseAgentImportView(BaseView):
+    query_class: ClassVar[type[AgentImportQuerySerializer]]
+    response_class: ClassVar[type[Serializer[Any]]]
+
     @operation(
         "Make an agent from an exported file, or say whether it would work",
         tag="agents",
-        request=ExportDocument,
-        query=ImportQuerySerializer,
-        response=ImportResponse,
+        request=AgentExportDocument,
+        query=FromView("query_class"),
+        response=FromView("response_class"),
         errors=(404, 409),
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        query = self.validated_query(ImportQuerySerializer)
-        tenant = (
-            get_tenant(self.actor, query["tenant_id"], Access.WRITE_AGENTS)
-            if "tenant_id" in query
-            else default_tenant(self.actor, Access.WRITE_AGENTS)
+        query = self.validated_query(self.query_class)
+        tenant = get_chosen_tenant(self.actor, query.get("tenant_id"), Access.WRITE_AGENTS)
+        document = self.validated_data(AgentExportDocument)
+        del document["maim_export"]
+        document["strict"] = self.is_strict
+        agent = None
+        if query["dry_run"]:
+            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **document)
+        else:
+            agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
+            warnings = agent.config_warnings
+        result = {"dry_run": query["dry_run"], "agent": agent, "config_warnings": warnings}
+        return self.respond(
+            self.response_class(result).data,
+            message=_("Agent imported"),
+            tenant_id=tenant.id,
+            headers=warnings_header(warnings),
         )
-        return self.imported(tenant, ImportResponse, dry_run=query["dry_run"])
+
+
+class AgentDuplicateView(BaseAgentDuplicateView, V1View):
+    response_class = AgentResponse
+
+
+class AgentExportView(BaseAgentExportView, V1View):
+    query_class = AgentExportQuerySerializer
+    summaries = {"get": "Export an agent as a file, without its secrets"}
+
+
+class AgentImportView(BaseAgentImportView, V1View):
+    query_class = AgentImportQuerySerializer
+    response_class = AgentImportResponse

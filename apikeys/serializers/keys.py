@@ -35,7 +35,7 @@ _NETWORK_LENGTH = 50
 
 
 class _KeyListField(serializers.ListField):
-    """A list of texts. One of too many is passed on unchecked, because the rules of keys refuse it with a code."""
+    """A list of texts. One that is too long passes here, because the services reject it with a code of its own."""
 
     max_items: ClassVar[int]
 
@@ -54,7 +54,7 @@ class _KeyListField(serializers.ListField):
     }
 )
 class PermissionsField(_KeyListField):
-    """A list of texts. What a permission may be is KEY_005's to say, not the shape's."""
+    """A list of texts. The services reject invalid permissions with KEY_005."""
 
     max_items = MAX_PERMISSIONS
     child = StrictCharField(trim_whitespace=False, allow_blank=True)
@@ -69,13 +69,13 @@ class PermissionsField(_KeyListField):
     }
 )
 class NetworksField(_KeyListField):
-    """A list of texts. Whether each is a network is for the rules of keys to say, not for the shape."""
+    """A list of texts. The services reject texts that are not networks."""
 
     max_items = MAX_NETWORKS
     child = StrictCharField(max_length=_NETWORK_LENGTH)
 
 
-class FlagParameter(serializers.BooleanField):
+class BooleanParameter(serializers.BooleanField):
     """`true` or `false` in a query."""
 
     def to_internal_value(self, data: Any) -> bool:
@@ -97,13 +97,13 @@ class _KeyFields(RequestSerializer):
 
 
 class AgentKeyCreateRequest(_KeyFields):
-    """v1's, under an agent."""
+    """The body that creates a key in v1, under an agent."""
 
     name = name_field()
 
 
 class KeyCreateRequest(AgentKeyCreateRequest):
-    """v2's."""
+    """The body that creates a key in v2."""
 
     tenant_id = id_field()
     agent_id = id_field()
@@ -116,7 +116,7 @@ class KeyUpdateRequest(_KeyFields):
     status = ChoiceField(KeyStatus.choices, required=False)
 
 
-class RotationRequest(RequestSerializer):
+class KeyRotateRequest(RequestSerializer):
     grace_seconds = StrictIntegerField(
         min_value=0,
         max_value=MAX_GRACE_SECONDS,
@@ -138,7 +138,7 @@ class _KeyFilters(QuerySerializer):
         required=False,
         help_text="Good now, and expiring within so many days.",
     )
-    never_used = FlagParameter(required=False, help_text="true: never used; false: used at least once.")
+    never_used = BooleanParameter(required=False, help_text="true: never used; false: used at least once.")
     unused_since = UTCDateTimeField(
         required=False, help_text="Last used before this time; or never, and issued before it."
     )
@@ -155,7 +155,7 @@ class KeyPageQuerySerializer(_KeyFilters, CursorQuerySerializer):
     page_size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
-class _KeyResponse(serializers.Serializer[Any]):
+class BaseKeyResponse(serializers.Serializer[Any]):
     def get_status(self, key: ApiKey) -> str:
         return key.status_at(timezone.now()).value
 
@@ -173,8 +173,8 @@ class _KeyResponse(serializers.Serializer[Any]):
         return utc_text(moment) if moment else None
 
 
-class AgentKeyResponse(_KeyResponse):
-    """v1's key."""
+class AgentKeyResponse(BaseKeyResponse):
+    """A key in v1, under its agent."""
 
     id = serializers.CharField()
     tenant_id = serializers.CharField()
@@ -197,8 +197,8 @@ class AgentKeyResponse(_KeyResponse):
     revision = serializers.IntegerField()
 
 
-class KeyResponse(_KeyResponse):
-    """v2's key."""
+class KeyResponse(BaseKeyResponse):
+    """A key in v2."""
 
     api_key_id = serializers.CharField(source="id")
     tenant_id = serializers.CharField()
@@ -222,12 +222,12 @@ class KeyResponse(_KeyResponse):
     revision = serializers.IntegerField()
 
 
-def with_secret(answer: type[_KeyResponse], issued: IssuedKey) -> dict[str, Any]:
-    """The answer to a key's making: the one time that its secret is shown."""
-    return {**answer(issued.key).data, "api_key": issued.secret}
+def with_secret(serializer: type[BaseKeyResponse], issued: IssuedKey) -> dict[str, Any]:
+    """Return the representation of a new or rotated key with its secret, which is shown this once."""
+    return {**serializer(issued.key).data, "api_key": issued.secret}
 
 
-class Pagination(serializers.Serializer[Any]):
+class PaginationResponse(serializers.Serializer[Any]):
     page = serializers.IntegerField()
     page_size = serializers.IntegerField()
     total = serializers.IntegerField()
@@ -237,10 +237,10 @@ class Pagination(serializers.Serializer[Any]):
     next_after = serializers.CharField(allow_null=True)
 
 
-class KeyPage(serializers.Serializer[Any]):
+class KeyPageResponse(serializers.Serializer[Any]):
     items = KeyResponse(many=True)
-    pagination = Pagination()
+    pagination = PaginationResponse()
 
 
-class DeletedKey(serializers.Serializer[Any]):
+class KeyDeletionResponse(serializers.Serializer[Any]):
     api_key_id = serializers.CharField()

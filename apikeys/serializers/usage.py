@@ -20,7 +20,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 @extend_schema_field({"type": "string", "format": "date", "maxLength": 10})
 class DayField(serializers.Field):  # type: ignore[type-arg]
-    """A day of the UTC calendar, from 1970 on, written as 2026-01-31 and in no other way."""
+    """A day in UTC, from 1970 on, in the format 2026-01-31."""
 
     default_error_messages = {
         "invalid": _("Write a day as 2026-01-31."),
@@ -43,7 +43,7 @@ class DayField(serializers.Field):  # type: ignore[type-arg]
 
 
 class UsageQuerySerializer(QuerySerializer):
-    """`from` and `to`, both always there once checked."""
+    """`from` and `to`. Both are present after validation."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         # Not as attributes of the class, because `from` is a word of Python's own.

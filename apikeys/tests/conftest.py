@@ -4,9 +4,8 @@ import pytest
 
 from agents.models import Agent
 from apikeys.services import IssuedKey
-from apikeys.tests.doors import DOORS, ENVELOPED, KeyDoor
+from apikeys.tests.api import ENVELOPED, KINDS, KeyApi
 from apikeys.tests.worker import Data, Worker
-from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, make_key
 
 
@@ -22,16 +21,16 @@ def issued(agent: Agent) -> IssuedKey:
     return make_key(agent, "production", permissions=["chat", "config.*"])
 
 
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest, agent: Agent, alice: Person, internal: SurfaceClient) -> KeyDoor:
-    """Each door in turn."""
-    return KeyDoor(request.param, agent, alice, internal)
+@pytest.fixture(params=KINDS)
+def api(request: pytest.FixtureRequest, agent: Agent, alice: Person) -> KeyApi:
+    """The agent's keys in each API."""
+    return KeyApi(request.param, agent, alice)
 
 
 @pytest.fixture(params=ENVELOPED)
-def enveloped(request: pytest.FixtureRequest, agent: Agent, alice: Person, internal: SurfaceClient) -> KeyDoor:
-    """Each door with v2's envelope in turn."""
-    return KeyDoor(request.param, agent, alice, internal)
+def enveloped(request: pytest.FixtureRequest, agent: Agent, alice: Person) -> KeyApi:
+    """The agent's keys in each API with v2's envelope."""
+    return KeyApi(request.param, agent, alice)
 
 
 @pytest.fixture

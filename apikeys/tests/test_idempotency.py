@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent twice issues, or rotates, once (at every door)."""
+"""Idempotency-Key: a request that is sent twice issues, or rotates, once (at every api)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from time_machine import travel
 
 from agents.models import Agent
 from apikeys.models import ApiKey, KeySecret
+from apikeys.tests.api import KeyApi
 from apikeys.tests.asking import code_of
-from apikeys.tests.doors import KeyDoor
 from core.models import AuditEntry, IdempotentResponse
 from tenants.models import Role
 from tests.support.people import Person, join, make_agent, register
@@ -25,102 +25,102 @@ from tests.support.tables import changed_tables, tables
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def create(door: KeyDoor, key: str, name: str = "key", **fields: Any) -> Any:
-    ids = {} if door.is_bare else {"tenant_id": door.agent.tenant_id, "agent_id": door.agent.id}
-    return door.client.send("POST", door.path, {**ids, "name": name, **fields}, HTTP_IDEMPOTENCY_KEY=key)
+def create(api: KeyApi, key: str, name: str = "key", **fields: Any) -> Any:
+    ids = {"tenant_id": api.agent.tenant_id, "agent_id": api.agent.id} if api.is_enveloped else {}
+    return api.send("POST", api.path, {**ids, "name": name, **fields}, HTTP_IDEMPOTENCY_KEY=key)
 
 
-def rotate(door: KeyDoor, of: dict[str, Any], key: str, **body: Any) -> Any:
-    return door.try_rotate(of, body, HTTP_IDEMPOTENCY_KEY=key)
+def rotate(api: KeyApi, of: dict[str, Any], key: str, **body: Any) -> Any:
+    return api.try_rotate(of, body, HTTP_IDEMPOTENCY_KEY=key)
 
 
 @pytest.mark.django_db
 class TestIssuing:
-    def test_a_repeat_gets_the_same_answer_and_issues_nothing(self, door: KeyDoor) -> None:
-        first = create(door, "a")
+    def test_a_repeat_gets_the_same_answer_and_issues_nothing(self, api: KeyApi) -> None:
+        first = create(api, "a")
         before = tables()
 
-        second = create(door, "a")
+        second = create(api, "a")
 
-        assert door.data(second) == door.data(first)
-        assert list(door.data(second)) == door.fields
+        assert api.data(second) == api.data(first)
+        assert list(api.data(second)) == api.fields
         assert second["Cache-Control"] == "no-store"
         assert changed_tables(before, tables()) == set()
-        assert code_of(door.data(second)["api_key"]) == "VALID"
+        assert code_of(api.data(second)["api_key"]) == "VALID"
 
-    def test_without_the_header_a_repeat_is_another_request(self, door: KeyDoor) -> None:
-        door.create("key")
+    def test_without_the_header_a_repeat_is_another_request(self, api: KeyApi) -> None:
+        api.create("key")
 
-        door.refused(door.try_create("key"), 409, "KEY_002")
+        api.assert_error(api.try_create("key"), 409, "KEY_002")
 
-    def test_another_key_is_another_request(self, door: KeyDoor) -> None:
-        create(door, "a", "one")
-        create(door, "b", "two")
+    def test_another_key_is_another_request(self, api: KeyApi) -> None:
+        create(api, "a", "one")
+        create(api, "b", "two")
 
         assert ApiKey.unscoped.count() == 2
 
-    def test_another_body_under_the_key_is_409(self, door: KeyDoor) -> None:
-        door.data(create(door, "a", "one"))
+    def test_another_body_under_the_key_is_409(self, api: KeyApi) -> None:
+        api.data(create(api, "a", "one"))
 
-        door.refused(create(door, "a", "two"), 409, "CONFLICT")
-        door.refused(create(door, "a", "one", description="other"), 409, "CONFLICT")
+        api.assert_error(create(api, "a", "two"), 409, "CONFLICT")
+        api.assert_error(create(api, "a", "one", description="other"), 409, "CONFLICT")
 
         assert [key.name for key in ApiKey.unscoped.all()] == ["one"]
 
-    def test_a_refused_request_may_be_sent_again_under_its_key(self, door: KeyDoor) -> None:
+    def test_a_refused_request_may_be_sent_again_under_its_key(self, api: KeyApi) -> None:
         """Nothing was done, so there is nothing to repeat."""
-        door.create("taken")
-        door.refused(create(door, "a", "taken"), 409, "KEY_002")
+        api.create("taken")
+        api.assert_error(create(api, "a", "taken"), 409, "KEY_002")
         ApiKey.unscoped.all().delete()
 
-        assert door.data(create(door, "a", "taken"))["name"] == "taken"
+        assert api.data(create(api, "a", "taken"))["name"] == "taken"
 
-    def test_after_ten_minutes_it_is_a_new_request(self, door: KeyDoor) -> None:
+    def test_after_ten_minutes_it_is_a_new_request(self, api: KeyApi) -> None:
         with travel(NOON, tick=False):
-            first = door.data(create(door, "a"))
+            first = api.data(create(api, "a"))
         with travel(NOON + timedelta(minutes=10), tick=False):
-            assert door.data(create(door, "a")) == first
+            assert api.data(create(api, "a")) == first
         with travel(NOON + timedelta(minutes=10, seconds=1), tick=False):
-            door.refused(create(door, "a"), 409, "KEY_002")
+            api.assert_error(create(api, "a"), 409, "KEY_002")
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("key", ["", "x" * 256, "schl\u00fcssel", "a\tb"])
-    def test_what_is_no_key_is_400(self, door: KeyDoor, key: str) -> None:
-        assert door.refused(create(door, key), 400, "VALIDATION_ERROR") == ["Idempotency-Key"]
+    def test_what_is_no_key_is_400(self, api: KeyApi, key: str) -> None:
+        assert api.error_fields(create(api, key), 400, "VALIDATION_ERROR") == ["Idempotency-Key"]
         assert not ApiKey.unscoped.exists()
 
-    def test_a_trailing_slash_makes_no_other_request(self, door: KeyDoor) -> None:
-        first = door.data(create(door, "a"))
-        door.path += "/"
+    def test_a_trailing_slash_makes_no_other_request(self, api: KeyApi) -> None:
+        first = api.data(create(api, "a"))
+        api.path += "/"
 
-        assert door.data(create(door, "a")) == first
+        assert api.data(create(api, "a")) == first
 
 
 @pytest.mark.django_db
 class TestRotating:
-    def test_a_repeat_gets_the_same_secret(self, door: KeyDoor) -> None:
-        key = door.create()
-        first = door.data(rotate(door, key, "a", grace_seconds=60))
+    def test_a_repeat_gets_the_same_secret(self, api: KeyApi) -> None:
+        key = api.create()
+        first = api.data(rotate(api, key, "a", grace_seconds=60))
 
-        second = door.data(rotate(door, key, "a", grace_seconds=60))
+        second = api.data(rotate(api, key, "a", grace_seconds=60))
 
         assert second == first
         assert code_of(second["api_key"]) == "VALID"
         assert KeySecret.objects.count() == 2
         assert AuditEntry.objects.filter(action="key.rotate").count() == 1
 
-    def test_another_grace_is_409(self, door: KeyDoor) -> None:
-        key = door.create()
-        door.data(rotate(door, key, "a", grace_seconds=60))
+    def test_another_grace_is_409(self, api: KeyApi) -> None:
+        key = api.create()
+        api.data(rotate(api, key, "a", grace_seconds=60))
 
-        door.refused(rotate(door, key, "a", grace_seconds=0), 409, "CONFLICT")
+        api.assert_error(rotate(api, key, "a", grace_seconds=0), 409, "CONFLICT")
         assert code_of(key["api_key"]) == "VALID"
 
-    def test_another_path_is_409(self, door: KeyDoor) -> None:
-        key, other = door.create("key"), door.create("other")
-        door.data(rotate(door, key, "a"))
+    def test_another_path_is_409(self, api: KeyApi) -> None:
+        key, other = api.create("key"), api.create("other")
+        api.data(rotate(api, key, "a"))
 
-        door.refused(rotate(door, other, "a"), 409, "CONFLICT")
+        api.assert_error(rotate(api, other, "a"), 409, "CONFLICT")
         assert code_of(other["api_key"]) == "VALID"
 
 
@@ -163,12 +163,12 @@ class TestWhoseKey:
 
 
 @pytest.mark.django_db
-def test_what_is_kept_is_sealed(door: KeyDoor) -> None:
-    secret = door.data(create(door, "my own header"))["api_key"]
+def test_what_is_kept_is_sealed(api: KeyApi) -> None:
+    secret = api.data(create(api, "my own header"))["api_key"]
 
     kept = str(list(IdempotentResponse.objects.values()))
     assert IdempotentResponse.objects.count() == 1
-    for text in (secret, secret[4:], "my own header", door.agent.id):
+    for text in (secret, secret[4:], "my own header", api.agent.id):
         assert text not in kept
 
 

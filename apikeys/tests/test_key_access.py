@@ -9,7 +9,7 @@ from time_machine import travel
 
 from agents.models import Agent
 from apikeys.models import ApiKey
-from apikeys.tests.doors import KeyDoor
+from apikeys.tests.api import KeyApi
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -100,13 +100,13 @@ class TestBareList:
 
 
 class TestEnvelopedPages:
-    def test_pages(self, enveloped: KeyDoor, agent: Agent, alice: Person, charlie: Person) -> None:
+    def test_pages(self, enveloped: KeyApi, agent: Agent, alice: Person, charlie: Person) -> None:
         make_key(make_agent(charlie.tenant))
         with travel(NOON, tick=False):
             ids = sorted((make_key(agent).key.id for _ in range(5)), reverse=True)
         path = f"{enveloped.path}?tenant_id={alice.tenant.id}"
 
-        pages = [enveloped.data(enveloped.client.get(f"{path}&page_size=2&page={page}")) for page in (1, 2, 3, 4)]
+        pages = [enveloped.data(enveloped.send("GET", f"{path}&page_size=2&page={page}")) for page in (1, 2, 3, 4)]
 
         assert [[row["api_key_id"] for row in page["items"]] for page in pages] == [ids[:2], ids[2:4], ids[4:], []]
         assert list(pages[0]) == ["items", "pagination"]
@@ -131,9 +131,9 @@ class TestEnvelopedPages:
             "has_prev",
             "next_after",
         ]
-        assert enveloped.data(enveloped.client.get(path))["pagination"]["page_size"] == 20
+        assert enveloped.data(enveloped.send("GET", path))["pagination"]["page_size"] == 20
 
-    def test_an_agent_narrows_it_down(self, enveloped: KeyDoor, agent: Agent, alice: Person, charlie: Person) -> None:
+    def test_an_agent_narrows_it_down(self, enveloped: KeyApi, agent: Agent, alice: Person, charlie: Person) -> None:
         make_key(agent, "mine")
         make_key(make_agent(alice.tenant), "other")
         strangers = make_agent(charlie.tenant)
@@ -141,45 +141,44 @@ class TestEnvelopedPages:
 
         assert [row["name"] for row in enveloped.listed()] == ["mine"]
         path = f"{enveloped.path}?tenant_id={alice.tenant.id}&agent_id={strangers.id}"
-        assert enveloped.data(enveloped.client.get(path))["items"] == []
+        assert enveloped.data(enveloped.send("GET", path))["items"] == []
 
     @pytest.mark.parametrize(
         ("query", "field"),
         [("page=0", "page"), ("page=2147483648", "page"), ("page_size=101", "page_size"), ("status=gone", "status")],
     )
-    def test_a_bad_query_is_400(self, enveloped: KeyDoor, alice: Person, query: str, field: str) -> None:
-        response = enveloped.client.get(f"{enveloped.path}?tenant_id={alice.tenant.id}&{query}")
+    def test_a_bad_query_is_400(self, enveloped: KeyApi, alice: Person, query: str, field: str) -> None:
+        response = enveloped.send("GET", f"{enveloped.path}?tenant_id={alice.tenant.id}&{query}")
 
-        assert enveloped.refused(response, 400, "VALIDATION_ERROR") == [field]
+        assert enveloped.error_fields(response, 400, "VALIDATION_ERROR") == [field]
 
-    def test_a_tenant_must_be_named(self, enveloped: KeyDoor) -> None:
-        assert enveloped.refused(enveloped.client.get(enveloped.path), 400, "VALIDATION_ERROR") == ["tenant_id"]
+    def test_a_tenant_must_be_named(self, enveloped: KeyApi) -> None:
+        assert enveloped.error_fields(enveloped.send("GET", enveloped.path), 400, "VALIDATION_ERROR") == ["tenant_id"]
 
-    def test_unknown_tenants_and_agents_are_404(self, enveloped: KeyDoor, charlie: Person) -> None:
-        enveloped.refused(enveloped.client.get(f"{enveloped.path}?tenant_id=tenant_000000000000"), 404, "TENANT_001")
-        enveloped.refused(enveloped.try_create(tenant_id="tenant_000000000000"), 404, "TENANT_001")
-        enveloped.refused(enveloped.try_create(agent_id="agent_000000000000"), 404, "AGENT_001")
-        enveloped.refused(enveloped.try_create(agent_id=make_agent(charlie.tenant).id), 404, "AGENT_001")
+    def test_unknown_tenants_and_agents_are_404(self, enveloped: KeyApi, charlie: Person) -> None:
+        enveloped.assert_error(
+            enveloped.send("GET", f"{enveloped.path}?tenant_id=tenant_000000000000"), 404, "TENANT_001"
+        )
+        enveloped.assert_error(enveloped.try_create(tenant_id="tenant_000000000000"), 404, "TENANT_001")
+        enveloped.assert_error(enveloped.try_create(agent_id="agent_000000000000"), 404, "AGENT_001")
+        enveloped.assert_error(enveloped.try_create(agent_id=make_agent(charlie.tenant).id), 404, "AGENT_001")
         assert not ApiKey.unscoped.exists()
 
-    def test_a_key_is_disabled_and_enabled(self, enveloped: KeyDoor) -> None:
+    def test_a_key_is_disabled_and_enabled(self, enveloped: KeyApi) -> None:
         key = enveloped.create(expires_at="2990-01-01T00:00:00Z")
 
         for verb, status in (("disable", "disabled"), ("disable", "disabled"), ("enable", "active")):
-            answer = enveloped.data(enveloped.client.send("POST", f"{enveloped.key_path(key)}/{verb}"))
+            answer = enveloped.data(enveloped.send("POST", f"{enveloped.key_path(key)}/{verb}"))
             assert (answer["api_key_id"], answer["status"]) == (key["api_key_id"], status)
             assert enveloped.get(key)["status"] == status
         with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
-            assert (
-                enveloped.data(enveloped.client.send("POST", f"{enveloped.key_path(key)}/enable"))["status"]
-                == "expired"
-            )
+            assert enveloped.data(enveloped.send("POST", f"{enveloped.key_path(key)}/enable"))["status"] == "expired"
 
-    def test_an_unknown_key_is_404(self, enveloped: KeyDoor) -> None:
+    def test_an_unknown_key_is_404(self, enveloped: KeyApi) -> None:
         path = f"{enveloped.path}/key_000000000000"
 
         for method, suffix in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/disable"), ("POST", "/enable")):
-            enveloped.refused(enveloped.client.send(method, path + suffix, {}), 404, "KEY_001")
+            enveloped.assert_error(enveloped.send(method, path + suffix, {}), 404, "KEY_001")
 
 
 def test_the_envelope_of_the_public_surface_shows_only_ones_own(alice: Person, charlie: Person, agent: Agent) -> None:

@@ -8,7 +8,7 @@ import pytest
 from time_machine import travel
 
 from apikeys.models import ApiKey
-from apikeys.tests.doors import KeyDoor
+from apikeys.tests.api import KeyApi
 from tests.support.people import make_key
 
 pytestmark = pytest.mark.django_db
@@ -16,30 +16,30 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def names(door: KeyDoor, query: str) -> list[str]:
-    return sorted(key["name"] for key in door.listed(query))
+def names(api: KeyApi, query: str) -> list[str]:
+    return sorted(key["name"] for key in api.listed(query))
 
 
 class TestText:
-    def test_q_is_a_part_of_the_name(self, door: KeyDoor) -> None:
+    def test_q_is_a_part_of_the_name(self, api: KeyApi) -> None:
         for name in ("Production", "product", "test"):
-            door.create(name)
+            api.create(name)
 
-        assert names(door, "q=PROD") == ["Production", "product"]
-        assert names(door, "q=%25") == []
+        assert names(api, "q=PROD") == ["Production", "product"]
+        assert names(api, "q=%25") == []
 
-    def test_or_the_whole_id(self, door: KeyDoor) -> None:
-        keys = {name: door.create(name) for name in ("one", "two")}
-        key_id = keys["two"]["id" if door.is_bare else "api_key_id"]
+    def test_or_the_whole_id(self, api: KeyApi) -> None:
+        keys = {name: api.create(name) for name in ("one", "two")}
+        key_id = keys["two"]["api_key_id" if api.is_enveloped else "id"]
 
-        assert names(door, f"q={key_id}") == ["two"]
-        assert names(door, f"q=%20{key_id}%20") == ["two"]
-        assert names(door, f"q={key_id[:-1]}") == []
-        assert names(door, f"q={key_id.upper()}") == []
+        assert names(api, f"q={key_id}") == ["two"]
+        assert names(api, f"q=%20{key_id}%20") == ["two"]
+        assert names(api, f"q={key_id[:-1]}") == []
+        assert names(api, f"q={key_id.upper()}") == []
 
 
 class TestExpiry:
-    def test_soon_is_within_so_many_days_and_not_yet(self, door: KeyDoor) -> None:
+    def test_soon_is_within_so_many_days_and_not_yet(self, api: KeyApi) -> None:
         for name, ends in (
             ("over", -timedelta(seconds=1)),
             ("now", timedelta()),
@@ -47,27 +47,27 @@ class TestExpiry:
             ("week", 7 * DAY),
             ("later", 7 * DAY + timedelta(seconds=1)),
         ):
-            make_key(door.agent, name, expires_at=NOON + ends)
-        make_key(door.agent, "stays")
+            make_key(api.agent, name, expires_at=NOON + ends)
+        make_key(api.agent, "stays")
 
         with travel(NOON, tick=False):
-            assert names(door, "expires_within_days=7") == ["soon", "week"]
-            assert names(door, "expires_within_days=6") == ["soon"]
-            assert names(door, "expires_within_days=8") == ["later", "soon", "week"]
-            assert names(door, "expires_within_days=0") == []
-            assert names(door, "expires_within_days=3650") == ["later", "soon", "week"]
+            assert names(api, "expires_within_days=7") == ["soon", "week"]
+            assert names(api, "expires_within_days=6") == ["soon"]
+            assert names(api, "expires_within_days=8") == ["later", "soon", "week"]
+            assert names(api, "expires_within_days=0") == []
+            assert names(api, "expires_within_days=3650") == ["later", "soon", "week"]
 
-    def test_a_disabled_key_needs_no_warning(self, door: KeyDoor) -> None:
+    def test_a_disabled_key_needs_no_warning(self, api: KeyApi) -> None:
         with travel(NOON, tick=False):
-            key = door.create(expires_at="2026-02-01T00:00:00Z")
-            door.put(key, status="disabled")
+            key = api.create(expires_at="2026-02-01T00:00:00Z")
+            api.put(key, status="disabled")
 
-            assert names(door, "expires_within_days=7") == []
+            assert names(api, "expires_within_days=7") == []
 
 
 class TestUse:
     @pytest.fixture(autouse=True)
-    def keys(self, door: KeyDoor) -> None:
+    def keys(self, api: KeyApi) -> None:
         """Issued a day before noon, or at it; last used at those times, or never."""
         for name, issued, used in (
             ("old, never used", NOON - DAY, None),
@@ -76,29 +76,29 @@ class TestUse:
             ("new, never used", NOON, None),
         ):
             with travel(issued, tick=False):
-                key = make_key(door.agent, name).key
+                key = make_key(api.agent, name).key
             ApiKey.unscoped.filter(pk=key.pk).update(last_used_at=used)
 
-    def test_never_used(self, door: KeyDoor) -> None:
-        assert names(door, "never_used=true") == ["new, never used", "old, never used"]
-        assert names(door, "never_used=false") == ["old, used now", "old, used then"]
+    def test_never_used(self, api: KeyApi) -> None:
+        assert names(api, "never_used=true") == ["new, never used", "old, never used"]
+        assert names(api, "never_used=false") == ["old, used now", "old, used then"]
 
-    def test_unused_since(self, door: KeyDoor) -> None:
-        assert names(door, "unused_since=2026-01-31T12:00:00Z") == ["old, never used", "old, used then"]
-        assert names(door, "unused_since=2026-01-30T12:00:00Z") == []
-        assert names(door, "unused_since=2026-01-31T12:00:01Z") == [
+    def test_unused_since(self, api: KeyApi) -> None:
+        assert names(api, "unused_since=2026-01-31T12:00:00Z") == ["old, never used", "old, used then"]
+        assert names(api, "unused_since=2026-01-30T12:00:00Z") == []
+        assert names(api, "unused_since=2026-01-31T12:00:01Z") == [
             "new, never used",
             "old, never used",
             "old, used now",
             "old, used then",
         ]
 
-    def test_an_offset_is_honoured(self, door: KeyDoor) -> None:
-        assert names(door, "unused_since=2026-01-31T20:00:00%2B08:00") == ["old, never used", "old, used then"]
+    def test_an_offset_is_honoured(self, api: KeyApi) -> None:
+        assert names(api, "unused_since=2026-01-31T20:00:00%2B08:00") == ["old, never used", "old, used then"]
 
-    def test_all_that_is_asked_must_fit(self, door: KeyDoor) -> None:
-        assert names(door, "never_used=true&unused_since=2026-01-31T12:00:00Z") == ["old, never used"]
-        assert names(door, "never_used=true&q=new&status=active") == ["new, never used"]
+    def test_all_that_is_asked_must_fit(self, api: KeyApi) -> None:
+        assert names(api, "never_used=true&unused_since=2026-01-31T12:00:00Z") == ["old, never used"]
+        assert names(api, "never_used=true&q=new&status=active") == ["new, never used"]
 
 
 @pytest.mark.embedded
@@ -115,7 +115,7 @@ class TestUse:
         ("unused_since=", "unused_since"),
     ],
 )
-def test_a_bad_filter_is_named(door: KeyDoor, query: str, field: str) -> None:
-    path = f"{door.path}?tenant_id={door.agent.tenant_id}&{query}"
+def test_a_bad_filter_is_named(api: KeyApi, query: str, field: str) -> None:
+    path = f"{api.path}?tenant_id={api.agent.tenant_id}&{query}"
 
-    assert door.refused(door.client.get(path), 400, "VALIDATION_ERROR") == [field]
+    assert api.error_fields(api.send("GET", path), 400, "VALIDATION_ERROR") == [field]

@@ -1,4 +1,4 @@
-"""Limits, networks and metadata of a key: set, shown, changed, cleared and refused, at every door.
+"""Limits, networks and metadata of a key: set, shown, changed, cleared and refused, at every api.
 
 How limits count is not told here, only that verification has them.
 """
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from apikeys.models import ApiKey
+from apikeys.tests.api import KeyApi
 from apikeys.tests.asking import code_of, validate
-from apikeys.tests.doors import KeyDoor
 from core import epoch
 from core.models import AuditEntry, Invalidation
 
@@ -34,58 +34,58 @@ def shown(key: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestSetting:
-    def test_a_new_key_has_none(self, door: KeyDoor) -> None:
-        assert shown(door.create()) == NONE
-        assert shown(door.create("nulls", **dict.fromkeys(FIELDS))) == NONE
+    def test_a_new_key_has_none(self, api: KeyApi) -> None:
+        assert shown(api.create()) == NONE
+        assert shown(api.create("nulls", **dict.fromkeys(FIELDS))) == NONE
 
-    def test_what_is_set_is_shown_in_every_answer(self, door: KeyDoor) -> None:
-        key = door.create(**FIELDS)
+    def test_what_is_set_is_shown_in_every_answer(self, api: KeyApi) -> None:
+        key = api.create(**FIELDS)
 
-        for answer in (key, door.get(key), door.listed()[0], door.put(key, description="new")):
+        for answer in (key, api.get(key), api.listed()[0], api.put(key, description="new")):
             assert shown(answer) == FIELDS
             assert json.dumps(answer["metadata"]) == json.dumps(FIELDS["metadata"])
 
     @pytest.mark.parametrize("field", list(FIELDS))
-    def test_one_is_changed_and_cleared_without_the_others(self, door: KeyDoor, field: str) -> None:
-        key = door.create(**FIELDS)
+    def test_one_is_changed_and_cleared_without_the_others(self, api: KeyApi, field: str) -> None:
+        key = api.create(**FIELDS)
 
-        cleared = door.put(key, **{field: NONE[field]})
+        cleared = api.put(key, **{field: NONE[field]})
         assert shown(cleared) == {**FIELDS, field: NONE[field]}
-        assert shown(door.put(key, **{field: FIELDS[field]})) == FIELDS
+        assert shown(api.put(key, **{field: FIELDS[field]})) == FIELDS
 
-    def test_null_clears_all_but_the_networks(self, door: KeyDoor) -> None:
+    def test_null_clears_all_but_the_networks(self, api: KeyApi) -> None:
         """A null by mistake must not open the key to every network."""
-        key = door.create(**FIELDS)
+        key = api.create(**FIELDS)
 
-        changed = door.put(key, **dict.fromkeys(FIELDS))
+        changed = api.put(key, **dict.fromkeys(FIELDS))
 
         assert shown(changed) == {**NONE, "allowed_networks": FIELDS["allowed_networks"]}
 
-    def test_metadata_is_replaced_and_not_merged(self, door: KeyDoor) -> None:
-        key = door.create(metadata={"a": 1, "b": 2})
+    def test_metadata_is_replaced_and_not_merged(self, api: KeyApi) -> None:
+        key = api.create(metadata={"a": 1, "b": 2})
 
-        assert door.put(key, metadata={"b": 3})["metadata"] == {"b": 3}
+        assert api.put(key, metadata={"b": 3})["metadata"] == {"b": 3}
 
-    def test_json_is_not_equal_because_python_says_so(self, door: KeyDoor) -> None:
-        key = door.create(metadata={"a": 1})
+    def test_json_is_not_equal_because_python_says_so(self, api: KeyApi) -> None:
+        key = api.create(metadata={"a": 1})
 
-        door.put(key, metadata={"a": True})
+        api.put(key, metadata={"a": True})
 
-        assert door.get(key)["metadata"]["a"] is True
+        assert api.get(key)["metadata"]["a"] is True
 
-    def test_verification_hears_of_each_change(self, door: KeyDoor) -> None:
-        key = door.create()
+    def test_verification_hears_of_each_change(self, api: KeyApi) -> None:
+        key = api.create()
         told_by_verdicts = [field for field in FIELDS if field != "metadata"]
         for number, field in enumerate(told_by_verdicts, 1):
-            door.put(key, **{field: FIELDS[field]})
+            api.put(key, **{field: FIELDS[field]})
             assert Invalidation.objects.exclude(subject=epoch.NOTHING).count() == number, field
 
         told = validate(key["api_key"], client_ip="2001:db8::7")
         assert (told["code"], told["rate_limit"]["limit"], told["quota"]["limit"]) == ("VALID", 100, 10**12)
 
-    def test_the_audit_log_has_them(self, door: KeyDoor) -> None:
-        key = door.create()
-        door.put(key, **FIELDS)
+    def test_the_audit_log_has_them(self, api: KeyApi) -> None:
+        key = api.create()
+        api.put(key, **FIELDS)
 
         row = AuditEntry.objects.get(action="key.update")
         assert (row.before, row.after) == (NONE, FIELDS)
@@ -101,8 +101,8 @@ class TestLimits:
             ("quota", {"limit": 10**12, "period": "total"}),
         ],
     )
-    def test_bounds_are_within(self, door: KeyDoor, field: str, value: Any) -> None:
-        assert door.create(**{field: value})[field] == value
+    def test_bounds_are_within(self, api: KeyApi, field: str, value: Any) -> None:
+        assert api.create(**{field: value})[field] == value
 
     @pytest.mark.embedded
     @pytest.mark.parametrize(
@@ -131,18 +131,18 @@ class TestLimits:
         ],
     )
     def test_invalid_value_is_named_and_changes_nothing(
-        self, door: KeyDoor, field: str, value: Any, blamed: list[str]
+        self, api: KeyApi, field: str, value: Any, blamed: list[str]
     ) -> None:
-        assert door.refused(door.try_create(**{field: value}), 400, "VALIDATION_ERROR") == blamed
+        assert api.error_fields(api.try_create(**{field: value}), 400, "VALIDATION_ERROR") == blamed
         assert not ApiKey.unscoped.exists()
 
-        key = door.create(**FIELDS)
-        response = door.client.send("PUT", door.key_path(key), {"name": "new", field: value})
-        assert door.refused(response, 400, "VALIDATION_ERROR") == blamed
-        assert door.get(key)["name"] == "key"
+        key = api.create(**FIELDS)
+        response = api.send("PUT", api.key_path(key), {"name": "new", field: value})
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == blamed
+        assert api.get(key)["name"] == "key"
 
-    def test_unknown_keys_are_ignored(self, door: KeyDoor) -> None:
-        assert door.create(rate_limit={**RATE, "burst": 5})["rate_limit"] == RATE
+    def test_unknown_keys_are_ignored(self, api: KeyApi) -> None:
+        assert api.create(rate_limit={**RATE, "burst": 5})["rate_limit"] == RATE
 
 
 @pytest.mark.embedded
@@ -160,11 +160,11 @@ class TestNetworks:
             ([f"10.0.{n}.0/24" for n in range(100)], [f"10.0.{n}.0/24" for n in range(100)]),
         ],
     )
-    def test_they_are_stored_in_one_way(self, door: KeyDoor, sent: list[str], stored: list[str]) -> None:
-        key = door.create(allowed_networks=sent)
+    def test_they_are_stored_in_one_way(self, api: KeyApi, sent: list[str], stored: list[str]) -> None:
+        key = api.create(allowed_networks=sent)
 
         assert key["allowed_networks"] == stored
-        assert door.put(key, allowed_networks=stored)["allowed_networks"] == stored
+        assert api.put(key, allowed_networks=stored)["allowed_networks"] == stored
         assert AuditEntry.objects.filter(action="key.update").count() == 0
 
     @pytest.mark.parametrize(
@@ -192,12 +192,12 @@ class TestNetworks:
             ),
         ],
     )
-    def test_what_is_no_network_is_said_to_be_none(self, door: KeyDoor, text: str, sentence: str) -> None:
+    def test_what_is_no_network_is_said_to_be_none(self, api: KeyApi, text: str, sentence: str) -> None:
         """v1 says it in English."""
-        response = door.try_create(allowed_networks=["10.0.0.0/8", text])
+        response = api.try_create(allowed_networks=["10.0.0.0/8", text])
 
-        assert door.refused(response, 400, "VALIDATION_ERROR") == ["allowed_networks"]
-        if door.is_bare:
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == ["allowed_networks"]
+        if not api.is_enveloped:
             assert response.json()["errors"] == {"allowed_networks": [sentence]}
         assert not ApiKey.unscoped.exists()
 
@@ -213,13 +213,13 @@ class TestNetworks:
             ([f"10.0.0.{n}" for n in range(101)], "allowed_networks"),
         ],
     )
-    def test_another_shape_is_named(self, door: KeyDoor, value: Any, blamed: str) -> None:
-        response = door.try_create(allowed_networks=value)
+    def test_another_shape_is_named(self, api: KeyApi, value: Any, blamed: str) -> None:
+        response = api.try_create(allowed_networks=value)
 
-        assert door.refused(response, 400, "VALIDATION_ERROR") == [blamed]
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == [blamed]
 
-    def test_the_key_is_good_from_there_alone(self, door: KeyDoor) -> None:
-        key = door.create(allowed_networks=["203.0.113.7", "::ffff:10.0.0.0/104", "2001:db8::/32"])
+    def test_the_key_is_good_from_there_alone(self, api: KeyApi) -> None:
+        key = api.create(allowed_networks=["203.0.113.7", "::ffff:10.0.0.0/104", "2001:db8::/32"])
 
         for address, code in (
             ("203.0.113.7", "VALID"),
@@ -234,31 +234,31 @@ class TestNetworks:
 
 
 class TestMetadata:
-    def test_it_has_up_to_eight_kibibytes_of_json(self, door: KeyDoor) -> None:
+    def test_it_has_up_to_eight_kibibytes_of_json(self, api: KeyApi) -> None:
         """Counted in bytes of UTF-8 without blanks: an emoji has four."""
         fits = {"a": "🤖" * 2046}
         assert len(json.dumps(fits, ensure_ascii=False, separators=(",", ":")).encode()) == 8 * 1024
-        key = door.create(metadata=fits)
-        assert door.get(key)["metadata"] == fits
+        key = api.create(metadata=fits)
+        assert api.get(key)["metadata"] == fits
 
         too_large = {"a": "🤖" * 2046 + "x"}
-        response = door.client.send("PUT", door.key_path(key), {"metadata": too_large})
-        assert door.refused(response, 400, "VALIDATION_ERROR") == ["metadata"]
-        assert door.refused(door.try_create("b", metadata=too_large), 400, "VALIDATION_ERROR") == ["metadata"]
-        assert door.get(key)["metadata"] == fits
+        response = api.send("PUT", api.key_path(key), {"metadata": too_large})
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == ["metadata"]
+        assert api.error_fields(api.try_create("b", metadata=too_large), 400, "VALIDATION_ERROR") == ["metadata"]
+        assert api.get(key)["metadata"] == fits
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("value", [[], [{}], "text", "{}", 5, True])
-    def test_it_is_an_object(self, door: KeyDoor, value: Any) -> None:
-        assert door.refused(door.try_create(metadata=value), 400, "VALIDATION_ERROR") == ["metadata"]
+    def test_it_is_an_object(self, api: KeyApi, value: Any) -> None:
+        assert api.error_fields(api.try_create(metadata=value), 400, "VALIDATION_ERROR") == ["metadata"]
 
 
 @pytest.mark.embedded
 class TestPermissions:
     @pytest.mark.parametrize("permissions", [["config.*"], ["a.b.*", "*"], ["android", "order", "and."]])
-    def test_what_a_key_may_have(self, door: KeyDoor, permissions: list[str]) -> None:
-        assert door.create(permissions=permissions)["permissions"] == permissions
+    def test_what_a_key_may_have(self, api: KeyApi, permissions: list[str]) -> None:
+        assert api.create(permissions=permissions)["permissions"] == permissions
 
     @pytest.mark.parametrize("name", ["and", "or", "(a", "a)", "()"])
-    def test_what_an_expression_is_made_of_is_no_permission(self, door: KeyDoor, name: str) -> None:
-        assert door.refused(door.try_create(permissions=[name]), 400, "KEY_005") == ["permissions"]
+    def test_what_an_expression_is_made_of_is_no_permission(self, api: KeyApi, name: str) -> None:
+        assert api.error_fields(api.try_create(permissions=[name]), 400, "KEY_005") == ["permissions"]

@@ -1,4 +1,4 @@
-"""Keys: issued, named, changed, judged by their time, deleted, at every door (docs/contract.md section 5).
+"""Keys: issued, named, changed, judged by their time, deleted, at every api (docs/contract.md section 5).
 
 What a key is worth: internal_api/tests/test_verification.py.
 """
@@ -14,7 +14,7 @@ from time_machine import travel
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import ApiKey, KeySecret
-from apikeys.tests.doors import KeyDoor
+from apikeys.tests.api import KeyApi
 from core.models import AuditEntry
 from tests.support.people import Person, make_agent, make_key
 
@@ -23,19 +23,19 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 class TestIssuing:
-    def test_the_answer_is_the_key_with_its_secret(self, door: KeyDoor) -> None:
+    def test_the_answer_is_the_key_with_its_secret(self, api: KeyApi) -> None:
         with travel(NOON, tick=False):
-            response = door.try_create(
+            response = api.try_create(
                 "key", description="for the bot", permissions=["chat", "read"], expires_at="2026-12-31T00:00:00+08:00"
             )
 
-        key = door.data(response)
+        key = api.data(response)
         assert response["Cache-Control"] == "no-store"
-        assert list(key) == door.fields
-        assert keyformat.parse(key["api_key"]).agent_id == door.agent.id
+        assert list(key) == api.fields
+        assert keyformat.parse(key["api_key"]).agent_id == api.agent.id
         rest = {
-            "tenant_id": door.agent.tenant_id,
-            "agent_id": door.agent.id,
+            "tenant_id": api.agent.tenant_id,
+            "agent_id": api.agent.id,
             "name": "key",
             "description": "for the bot",
             "permissions": ["chat", "read"],
@@ -47,29 +47,29 @@ class TestIssuing:
         }
         assert {field: key[field] for field in rest} == rest
 
-    def test_the_secret_is_shown_once(self, door: KeyDoor) -> None:
-        key = door.create()
+    def test_the_secret_is_shown_once(self, api: KeyApi) -> None:
+        key = api.create()
         mask = keyformat.masked(keyformat.parse(key["api_key"]).hint)
 
         assert mask.startswith("mmc_…")
         assert len(mask) == 9
-        later = [door.get(key), door.listed()[0], door.put(key, description="new")]
+        later = [api.get(key), api.listed()[0], api.put(key, description="new")]
         assert {answer["api_key"] for answer in later} == {mask}
-        assert all(list(answer) == door.fields for answer in later)
+        assert all(list(answer) == api.fields for answer in later)
 
-    def test_a_name_is_all_it_takes(self, door: KeyDoor) -> None:
-        key = door.create()
+    def test_a_name_is_all_it_takes(self, api: KeyApi) -> None:
+        key = api.create()
 
         assert (key["description"], key["permissions"], key["expires_at"]) == (None, [], None)
 
-    def test_null_means_absent(self, door: KeyDoor) -> None:
-        key = door.create(description=None, permissions=None, expires_at=None)
+    def test_null_means_absent(self, api: KeyApi) -> None:
+        key = api.create(description=None, permissions=None, expires_at=None)
 
         assert (key["description"], key["permissions"], key["expires_at"]) == (None, [], None)
 
     @pytest.mark.embedded
-    def test_unknown_keys_are_ignored(self, door: KeyDoor) -> None:
-        key = door.create(status="disabled", api_key="mmc_mine", usage_count=5, limits={"per_minute": 1})
+    def test_unknown_keys_are_ignored(self, api: KeyApi) -> None:
+        key = api.create(status="disabled", api_key="mmc_mine", usage_count=5, limits={"per_minute": 1})
 
         assert (key["status"], key["usage_count"]) == ("active", 0)
         assert key["api_key"] != "mmc_mine"
@@ -96,57 +96,57 @@ class TestIssuing:
             ("expires_at", ""),
         ],
     )
-    def test_bad_input_is_named(self, door: KeyDoor, field: str, value: Any) -> None:
-        response = door.try_create(**{"name": "key", field: value})
+    def test_bad_input_is_named(self, api: KeyApi, field: str, value: Any) -> None:
+        response = api.try_create(**{"name": "key", field: value})
 
-        assert door.refused(response, 400, "VALIDATION_ERROR") == [field]
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == [field]
         assert not ApiKey.unscoped.exists()
         assert not KeySecret.objects.exists()
 
-    def test_a_naive_time_is_utc(self, door: KeyDoor) -> None:
-        assert door.create(expires_at="2990-01-01T00:00:00")["expires_at"] == "2990-01-01T00:00:00Z"
+    def test_a_naive_time_is_utc(self, api: KeyApi) -> None:
+        assert api.create(expires_at="2990-01-01T00:00:00")["expires_at"] == "2990-01-01T00:00:00Z"
 
-    def test_an_archived_agent_gets_no_new_key(self, door: KeyDoor) -> None:
-        key = door.create()
+    def test_an_archived_agent_gets_no_new_key(self, api: KeyApi) -> None:
+        key = api.create()
         Agent.unscoped.update(status="archived")
 
-        door.refused(door.try_create("another"), 409, "AGENT_005")
-        assert door.get(key)["status"] == "active", "and keeps those it has"
+        api.assert_error(api.try_create("another"), 409, "AGENT_005")
+        assert api.get(key)["status"] == "active", "and keeps those it has"
         assert ApiKey.unscoped.count() == 1
 
-    def test_an_inactive_agent_may_get_one(self, door: KeyDoor) -> None:
+    def test_an_inactive_agent_may_get_one(self, api: KeyApi) -> None:
         Agent.unscoped.update(status="inactive")
 
-        assert door.create()["status"] == "active"
+        assert api.create()["status"] == "active"
 
 
 class TestNames:
     @pytest.mark.parametrize("second", ["Key", " key "])
-    def test_a_name_is_unique_in_its_tenant(self, door: KeyDoor, alice: Person, charlie: Person, second: str) -> None:
-        door.create("key")
+    def test_a_name_is_unique_in_its_tenant(self, api: KeyApi, alice: Person, charlie: Person, second: str) -> None:
+        api.create("key")
         make_key(make_agent(charlie.tenant), "key")
 
-        door.refused(door.try_create(second), 409, "KEY_002")
+        api.assert_error(api.try_create(second), 409, "KEY_002")
         assert ApiKey.objects.in_tenants([alice.tenant.id]).count() == 1
 
-    def test_also_for_another_agent_of_the_tenant(self, door: KeyDoor, alice: Person) -> None:
+    def test_also_for_another_agent_of_the_tenant(self, api: KeyApi, alice: Person) -> None:
         make_key(make_agent(alice.tenant), "key")
 
-        door.refused(door.try_create("KEY"), 409, "KEY_002")
+        api.assert_error(api.try_create("KEY"), 409, "KEY_002")
 
-    def test_emoji_are_different_names(self, door: KeyDoor) -> None:
-        door.create("key 🔑")
-        door.create("key 🗝")
+    def test_emoji_are_different_names(self, api: KeyApi) -> None:
+        api.create("key 🔑")
+        api.create("key 🗝")
 
-    def test_a_rename_to_a_taken_name_changes_nothing(self, door: KeyDoor) -> None:
-        door.create("key")
-        other = door.create("other")
-        before = door.get(other)
+    def test_a_rename_to_a_taken_name_changes_nothing(self, api: KeyApi) -> None:
+        api.create("key")
+        other = api.create("other")
+        before = api.get(other)
 
-        response = door.client.send("PUT", door.key_path(other), {"name": "KEY", "permissions": ["chat"]})
+        response = api.send("PUT", api.key_path(other), {"name": "KEY", "permissions": ["chat"]})
 
-        door.refused(response, 409, "KEY_002")
-        assert door.get(other) == before
+        api.assert_error(response, 409, "KEY_002")
+        assert api.get(other) == before
 
 
 @pytest.mark.embedded
@@ -155,30 +155,30 @@ class TestPermissions:
         "permissions",
         [["chat"], ["chat:read", "a.b-c_d", "*", "小明", "🤖"], ["x" * 64], [f"p{n}" for n in range(100)]],
     )
-    def test_a_permission_is_a_word(self, door: KeyDoor, permissions: list[str]) -> None:
-        assert door.create(permissions=permissions)["permissions"] == permissions
+    def test_a_permission_is_a_word(self, api: KeyApi, permissions: list[str]) -> None:
+        assert api.create(permissions=permissions)["permissions"] == permissions
 
     @pytest.mark.parametrize(
         "permissions",
         [[""], [" "], ["a b"], ["chat "], ["a\nb"], ["a\x7fb"], ["x" * 65], [f"p{n}" for n in range(101)]],
     )
-    def test_anything_else_is_key_005(self, door: KeyDoor, permissions: list[str]) -> None:
-        assert door.refused(door.try_create(permissions=permissions), 400, "KEY_005") == ["permissions"]
+    def test_anything_else_is_key_005(self, api: KeyApi, permissions: list[str]) -> None:
+        assert api.error_fields(api.try_create(permissions=permissions), 400, "KEY_005") == ["permissions"]
         assert not ApiKey.unscoped.exists()
 
-        key = door.create("key")
-        response = door.client.send("PUT", door.key_path(key), {"name": "new", "permissions": permissions})
-        assert door.refused(response, 400, "KEY_005") == ["permissions"]
-        assert door.get(key)["name"] == "key"
+        key = api.create("key")
+        response = api.send("PUT", api.key_path(key), {"name": "new", "permissions": permissions})
+        assert api.error_fields(response, 400, "KEY_005") == ["permissions"]
+        assert api.get(key)["name"] == "key"
 
     @pytest.mark.parametrize("item", [5, None, True, ["chat"], {}])
-    def test_another_type_is_named_with_its_place(self, door: KeyDoor, item: Any) -> None:
-        response = door.try_create(permissions=["chat", item])
+    def test_another_type_is_named_with_its_place(self, api: KeyApi, item: Any) -> None:
+        response = api.try_create(permissions=["chat", item])
 
-        assert door.refused(response, 400, "VALIDATION_ERROR") == ["permissions.1"]
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == ["permissions.1"]
 
-    def test_one_that_is_named_twice_counts_once(self, door: KeyDoor) -> None:
-        assert door.create(permissions=["b", "a", "b"])["permissions"] == ["b", "a"]
+    def test_one_that_is_named_twice_counts_once(self, api: KeyApi) -> None:
+        assert api.create(permissions=["b", "a", "b"])["permissions"] == ["b", "a"]
 
 
 class TestChanging:
@@ -193,46 +193,46 @@ class TestChanging:
             ("status", "disabled"),
         ],
     )
-    def test_only_what_is_sent_changes(self, door: KeyDoor, field: str, value: Any) -> None:
-        key = door.create(description="old", permissions=["old"], expires_at="2990-01-01T00:00:00Z")
-        before = door.get(key)
+    def test_only_what_is_sent_changes(self, api: KeyApi, field: str, value: Any) -> None:
+        key = api.create(description="old", permissions=["old"], expires_at="2990-01-01T00:00:00Z")
+        before = api.get(key)
 
-        after = door.put(key, **{field: value})
+        after = api.put(key, **{field: value})
 
-        assert {name for name in door.fields if after[name] != before[name]} - {"updated_at"} == {field, "revision"}
+        assert {name for name in api.fields if after[name] != before[name]} - {"updated_at"} == {field, "revision"}
         assert after[field] == value
-        assert door.get(key) == after
+        assert api.get(key) == after
 
-    def test_null_clears_description_and_expiry_and_nothing_else(self, door: KeyDoor) -> None:
-        key = door.create(description="old", permissions=["old"], expires_at="2990-01-01T00:00:00Z")
-        before = door.get(key)
+    def test_null_clears_description_and_expiry_and_nothing_else(self, api: KeyApi) -> None:
+        key = api.create(description="old", permissions=["old"], expires_at="2990-01-01T00:00:00Z")
+        before = api.get(key)
 
-        after = door.put(key, name=None, description=None, permissions=None, expires_at=None, status=None)
+        after = api.put(key, name=None, description=None, permissions=None, expires_at=None, status=None)
 
-        changed = {name for name in door.fields if after[name] != before[name]} - {"updated_at"}
+        changed = {name for name in api.fields if after[name] != before[name]} - {"updated_at"}
         assert changed == {"description", "expires_at", "revision"}
         assert (after["description"], after["expires_at"]) == (None, None)
 
-    def test_what_changes_nothing_leaves_no_audit_row(self, door: KeyDoor) -> None:
-        key = door.create()
+    def test_what_changes_nothing_leaves_no_audit_row(self, api: KeyApi) -> None:
+        key = api.create()
         written = AuditEntry.objects.count()
 
-        door.put(key, name="key", permissions=[])
+        api.put(key, name="key", permissions=[])
 
         assert AuditEntry.objects.count() == written
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("status", ["revoked", "", 5])
-    def test_another_status_is_400(self, door: KeyDoor, status: Any) -> None:
-        key = door.create()
+    def test_another_status_is_400(self, api: KeyApi, status: Any) -> None:
+        key = api.create()
 
-        response = door.client.send("PUT", door.key_path(key), {"status": status})
+        response = api.send("PUT", api.key_path(key), {"status": status})
 
-        assert door.refused(response, 400, "VALIDATION_ERROR") == ["status"]
+        assert api.error_fields(response, 400, "VALIDATION_ERROR") == ["status"]
 
-    def test_no_secret_is_in_the_audit_log(self, door: KeyDoor) -> None:
-        key = door.create()
-        door.put(key, description="new")
+    def test_no_secret_is_in_the_audit_log(self, api: KeyApi) -> None:
+        key = api.create()
+        api.put(key, description="new")
 
         rows = str(list(AuditEntry.objects.values()))
         assert key["name"] in rows
@@ -240,12 +240,12 @@ class TestChanging:
 
 
 class TestStatus:
-    def test_expired_is_what_an_active_key_becomes(self, door: KeyDoor) -> None:
-        key = door.create("expires", expires_at="2990-01-01T00:00:00Z")
-        door.create("stays")
+    def test_expired_is_what_an_active_key_becomes(self, api: KeyApi) -> None:
+        key = api.create("expires", expires_at="2990-01-01T00:00:00Z")
+        api.create("stays")
 
         def named(status: str) -> set[str]:
-            return {row["name"] for row in door.listed(f"status={status}")}
+            return {row["name"] for row in api.listed(f"status={status}")}
 
         for moment, status, active, expired in (
             (-1, "active", {"expires", "stays"}, set()),
@@ -253,57 +253,57 @@ class TestStatus:
             (1, "expired", {"stays"}, {"expires"}),
         ):
             with travel(datetime(2990, 1, 1, tzinfo=UTC) + timedelta(seconds=moment), tick=False):
-                assert door.get(key)["status"] == status
+                assert api.get(key)["status"] == status
                 assert (named("active"), named("expired"), named("disabled")) == (active, expired, set())
 
-    def test_a_later_expiry_makes_it_active_again(self, door: KeyDoor) -> None:
-        key = door.create(expires_at="2990-01-01T00:00:00Z")
+    def test_a_later_expiry_makes_it_active_again(self, api: KeyApi) -> None:
+        key = api.create(expires_at="2990-01-01T00:00:00Z")
 
         with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
-            assert door.get(key)["status"] == "expired"
-            assert door.put(key, expires_at="2991-01-01T00:00:00Z")["status"] == "active"
-            assert door.put(key, expires_at="2989-01-01T00:00:00Z")["status"] == "expired"
-            assert door.put(key, expires_at=None)["status"] == "active"
+            assert api.get(key)["status"] == "expired"
+            assert api.put(key, expires_at="2991-01-01T00:00:00Z")["status"] == "active"
+            assert api.put(key, expires_at="2989-01-01T00:00:00Z")["status"] == "expired"
+            assert api.put(key, expires_at=None)["status"] == "active"
 
-    def test_expired_key_sent_back_with_a_later_expiry_is_active_again(self, door: KeyDoor) -> None:
-        key = door.create(expires_at="2990-01-01T00:00:00Z")
-
-        with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
-            seen = door.get(key)
-            assert door.put(key, **seen)["status"] == "expired"
-            assert door.put(key, **{**seen, "expires_at": "2991-01-01T00:00:00Z"})["status"] == "active"
-
-    def test_a_disabled_key_stays_disabled_when_its_time_is_over(self, door: KeyDoor) -> None:
-        key = door.create(expires_at="2990-01-01T00:00:00Z")
-        door.put(key, status="disabled")
+    def test_expired_key_sent_back_with_a_later_expiry_is_active_again(self, api: KeyApi) -> None:
+        key = api.create(expires_at="2990-01-01T00:00:00Z")
 
         with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
-            assert door.get(key)["status"] == "disabled"
-            assert len(door.listed("status=disabled")) == 1
-            assert door.listed("status=expired") == []
+            seen = api.get(key)
+            assert api.put(key, **seen)["status"] == "expired"
+            assert api.put(key, **{**seen, "expires_at": "2991-01-01T00:00:00Z"})["status"] == "active"
 
-    def test_a_status_can_be_set_and_found(self, door: KeyDoor) -> None:
-        key = door.create("key")
-        door.create("other")
+    def test_a_disabled_key_stays_disabled_when_its_time_is_over(self, api: KeyApi) -> None:
+        key = api.create(expires_at="2990-01-01T00:00:00Z")
+        api.put(key, status="disabled")
+
+        with travel(datetime(2990, 6, 1, tzinfo=UTC), tick=False):
+            assert api.get(key)["status"] == "disabled"
+            assert len(api.listed("status=disabled")) == 1
+            assert api.listed("status=expired") == []
+
+    def test_a_status_can_be_set_and_found(self, api: KeyApi) -> None:
+        key = api.create("key")
+        api.create("other")
 
         for status in ("disabled", "expired", "active"):
-            assert door.put(key, status=status)["status"] == status
-            assert "key" in [row["name"] for row in door.listed(f"status={status}")]
-        assert door.listed("status=disabled") == []
+            assert api.put(key, status=status)["status"] == status
+            assert "key" in [row["name"] for row in api.listed(f"status={status}")]
+        assert api.listed("status=disabled") == []
 
 
 class TestDeleting:
-    def test_a_deleted_key_is_gone_with_its_secrets(self, door: KeyDoor) -> None:
-        key, kept = door.create("key"), door.create("kept")
+    def test_a_deleted_key_is_gone_with_its_secrets(self, api: KeyApi) -> None:
+        key, kept = api.create("key"), api.create("kept")
 
-        response = door.client.delete(door.key_path(key))
+        response = api.send("DELETE", api.key_path(key))
 
-        if door.is_bare:
+        if not api.is_enveloped:
             assert (response.status_code, response.content) == (204, b"")
         else:
-            assert door.data(response) == {"api_key_id": key["api_key_id"]}
-        door.refused(door.client.get(door.key_path(key)), 404, "KEY_001")
-        door.refused(door.client.delete(door.key_path(key)), 404, "KEY_001")
-        assert [row["name"] for row in door.listed()] == ["kept"]
+            assert api.data(response) == {"api_key_id": key["api_key_id"]}
+        api.assert_error(api.send("GET", api.key_path(key)), 404, "KEY_001")
+        api.assert_error(api.send("DELETE", api.key_path(key)), 404, "KEY_001")
+        assert [row["name"] for row in api.listed()] == ["kept"]
         assert KeySecret.objects.count() == 1
-        assert door.get(kept)["name"] == "kept"
+        assert api.get(kept)["name"] == "kept"

@@ -12,8 +12,8 @@ from agents.models import Agent
 from apikeys import keyformat, services, verification
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import IssuedKey
+from apikeys.tests.api import V2_FIELDS
 from apikeys.tests.commands import keys, secrets_in
-from apikeys.tests.doors import V2_FIELDS
 from core.commands.exit_codes import ExitCode
 from core.commands.formatting import width
 from tenants.models import Tenant

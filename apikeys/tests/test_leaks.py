@@ -11,8 +11,8 @@ from time_machine import travel
 from agents.models import Agent
 from apikeys import keyformat
 from apikeys.models import KeySecret
+from apikeys.tests.api import KeyApi
 from apikeys.tests.asking import code_of, report_leak
-from apikeys.tests.doors import KeyDoor
 from core import epoch
 from core.models import AuditEntry, Invalidation
 from tests.support.client import SurfaceClient
@@ -39,54 +39,54 @@ def test_response_names_the_key(agent: Agent) -> None:
     }
 
 
-def test_the_secret_is_dead_and_the_key_is_as_it_was(door: KeyDoor) -> None:
-    key = door.create()
-    before = door.get(key)
+def test_the_secret_is_dead_and_the_key_is_as_it_was(api: KeyApi) -> None:
+    key = api.create()
+    before = api.get(key)
 
     with travel(NOON, tick=False):
         report_leak(key["api_key"])
 
     assert code_of(key["api_key"]) == "AUTH_004"
     moved = {"leaked_at": "2026-01-31T12:00:00Z", "revision": before["revision"] + 1}
-    if not door.is_bare:
+    if api.is_enveloped:
         moved["updated_at"] = "2026-01-31T12:00:00Z"
-    assert door.get(key) == {**before, **moved}
-    assert door.listed()[0]["leaked_at"] == "2026-01-31T12:00:00Z"
+    assert api.get(key) == {**before, **moved}
+    assert api.listed()[0]["leaked_at"] == "2026-01-31T12:00:00Z"
 
 
-def test_enabling_the_key_does_not_revive_it(enveloped: KeyDoor) -> None:
+def test_enabling_the_key_does_not_revive_it(enveloped: KeyApi) -> None:
     key = enveloped.create()
     report_leak(key["api_key"])
 
     for verb in ("disable", "enable"):
-        enveloped.data(enveloped.client.send("POST", f"{enveloped.key_path(key)}/{verb}"))
+        enveloped.data(enveloped.send("POST", f"{enveloped.key_path(key)}/{verb}"))
     enveloped.put(key, expires_at="2990-01-01T00:00:00Z", status="active")
 
     assert code_of(key["api_key"]) == "AUTH_004"
 
 
 @pytest.mark.parametrize("grace", [0, 3600])
-def test_a_rotation_gives_the_key_a_good_secret_again(door: KeyDoor, grace: int) -> None:
-    key = door.create()
+def test_a_rotation_gives_the_key_a_good_secret_again(api: KeyApi, grace: int) -> None:
+    key = api.create()
     report_leak(key["api_key"])
 
-    rotated = door.rotate(key, grace_seconds=grace)
+    rotated = api.rotate(key, grace_seconds=grace)
 
     assert rotated["leaked_at"] is None
     assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("AUTH_004", "VALID"), "no grace for a leaked one"
 
 
-def test_one_that_was_rotated_out_dies_without_its_successor(door: KeyDoor) -> None:
-    first = door.create()
-    second = door.rotate(first, grace_seconds=3600)
-    third = door.rotate(first, grace_seconds=3600)
+def test_one_that_was_rotated_out_dies_without_its_successor(api: KeyApi) -> None:
+    first = api.create()
+    second = api.rotate(first, grace_seconds=3600)
+    third = api.rotate(first, grace_seconds=3600)
 
     answer = report_leak(first["api_key"])
 
     assert answer["data"]["was_current"] is False
     codes = [code_of(key["api_key"]) for key in (first, second, third)]
     assert codes == ["AUTH_004", "VALID", "VALID"]
-    assert door.get(first)["leaked_at"] is None
+    assert api.get(first)["leaked_at"] is None
 
 
 def test_leak_spares_other_keys_of_the_agent(agent: Agent) -> None:

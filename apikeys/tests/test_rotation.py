@@ -1,4 +1,4 @@
-"""Rotation: a new secret for the same key, and how long the old ones stay good, at every door."""
+"""Rotation: a new secret for the same key, and how long the old ones stay good, at every api."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from apikeys import keyformat, services
 from apikeys.access import keys_for
 from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
+from apikeys.tests.api import KeyApi
 from apikeys.tests.asking import code_of, validate
-from apikeys.tests.doors import KeyDoor
 from core import epoch
 from core.models import AuditEntry, Invalidation
 from tests.support.client import SurfaceClient
@@ -29,38 +29,38 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def test_the_answer_is_the_same_key_with_a_new_secret(door: KeyDoor) -> None:
+def test_the_answer_is_the_same_key_with_a_new_secret(api: KeyApi) -> None:
     with travel(NOON, tick=False):
-        key = door.create("key", permissions=["chat"])
+        key = api.create("key", permissions=["chat"])
     with travel(NOON + timedelta(hours=1), tick=False):
-        response = door.try_rotate(key)
-    rotated = door.data(response)
+        response = api.try_rotate(key)
+    rotated = api.data(response)
 
     assert response["Cache-Control"] == "no-store"
-    assert list(rotated) == door.fields
-    changed = {field for field in door.fields if rotated[field] != key[field]}
+    assert list(rotated) == api.fields
+    changed = {field for field in api.fields if rotated[field] != key[field]}
     assert changed - {"updated_at"} == {"api_key", "revision"}
-    assert keyformat.parse(rotated["api_key"]).agent_id == door.agent.id
-    assert door.get(key) == {**rotated, "api_key": keyformat.masked(keyformat.parse(rotated["api_key"]).hint)}
-    if not door.is_bare:
+    assert keyformat.parse(rotated["api_key"]).agent_id == api.agent.id
+    assert api.get(key) == {**rotated, "api_key": keyformat.masked(keyformat.parse(rotated["api_key"]).hint)}
+    if api.is_enveloped:
         assert rotated["updated_at"] == "2026-01-31T13:00:00Z"
 
 
-def test_without_a_grace_the_old_secret_ends_at_once(door: KeyDoor) -> None:
-    key = door.create()
+def test_without_a_grace_the_old_secret_ends_at_once(api: KeyApi) -> None:
+    key = api.create()
 
     with travel(timezone.now(), tick=False):
-        rotated = door.rotate(key)
+        rotated = api.rotate(key)
         assert code_of(key["api_key"]) == "AUTH_002"
 
     told = validate(rotated["api_key"])
-    assert (told["code"], told["api_key_id"]) == ("VALID", key["id" if door.is_bare else "api_key_id"])
+    assert (told["code"], told["api_key_id"]) == ("VALID", key["api_key_id" if api.is_enveloped else "id"])
 
 
-def test_with_a_grace_the_old_secret_is_good_until_it_ends(door: KeyDoor) -> None:
+def test_with_a_grace_the_old_secret_is_good_until_it_ends(api: KeyApi) -> None:
     with travel(NOON, tick=False):
-        key = door.create()
-        rotated = door.rotate(key, grace_seconds=60)
+        key = api.create()
+        rotated = api.rotate(key, grace_seconds=60)
 
     for seconds, old in ((0, "VALID"), (59, "VALID"), (60, "AUTH_002"), (3600, "AUTH_002")):
         with travel(NOON + timedelta(seconds=seconds), tick=False):
@@ -70,13 +70,13 @@ def test_with_a_grace_the_old_secret_is_good_until_it_ends(door: KeyDoor) -> Non
 @pytest.mark.embedded
 @pytest.mark.parametrize(("second_grace", "first_ends", "second_ends"), [(0, 10, 10), (20, 30, 30), (600, 60, 610)])
 def test_a_rotation_cuts_the_graces_before_it_and_prolongs_none(
-    door: KeyDoor, second_grace: int, first_ends: int, second_ends: int
+    api: KeyApi, second_grace: int, first_ends: int, second_ends: int
 ) -> None:
     with travel(NOON, tick=False):
-        first = door.create()
-        second = door.rotate(first, grace_seconds=60)
+        first = api.create()
+        second = api.rotate(first, grace_seconds=60)
     with travel(NOON + timedelta(seconds=10), tick=False):
-        third = door.rotate(first, grace_seconds=second_grace)
+        third = api.rotate(first, grace_seconds=second_grace)
 
     def code_at(key: dict[str, Any], seconds: int) -> str:
         with travel(NOON + timedelta(seconds=seconds), tick=False):
@@ -88,119 +88,119 @@ def test_a_rotation_cuts_the_graces_before_it_and_prolongs_none(
     assert KeySecret.objects.count() == 3
 
 
-def test_who_still_uses_the_old_secret_is_seen(door: KeyDoor) -> None:
+def test_who_still_uses_the_old_secret_is_seen(api: KeyApi) -> None:
     with travel(NOON, tick=False):
-        key = door.create()
+        key = api.create()
         validate(key["api_key"])
-        rotated = door.rotate(key, grace_seconds=3600)
+        rotated = api.rotate(key, grace_seconds=3600)
         assert rotated["old_secret_last_used_at"] is None, "a use before the rotation says nothing"
 
     with travel(NOON + timedelta(minutes=1), tick=False):
         validate(rotated["api_key"])
-    assert door.get(key)["old_secret_last_used_at"] is None
+    assert api.get(key)["old_secret_last_used_at"] is None
 
     with travel(NOON + timedelta(minutes=2), tick=False):
         validate(key["api_key"])
         validate(key["api_key"], check_rate_limit=False)
-    assert door.get(key)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
-    assert door.listed()[0]["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
+    assert api.get(key)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
+    assert api.listed()[0]["old_secret_last_used_at"] == "2026-01-31T12:02:00Z"
 
     with travel(NOON + timedelta(minutes=3), tick=False):
-        assert door.rotate(key)["old_secret_last_used_at"] is None, "of the newest that was rotated out"
+        assert api.rotate(key)["old_secret_last_used_at"] is None, "of the newest that was rotated out"
 
 
 @pytest.mark.parametrize("grace_seconds", [0, 60])
-def test_a_third_secrets_rotation_does_not_hide_who_uses_the_first(door: KeyDoor, grace_seconds: int) -> None:
+def test_a_third_secrets_rotation_does_not_hide_who_uses_the_first(api: KeyApi, grace_seconds: int) -> None:
     with travel(NOON, tick=False):
-        first = door.create()
-        door.rotate(first, grace_seconds=3600)
+        first = api.create()
+        api.rotate(first, grace_seconds=3600)
     with travel(NOON + timedelta(minutes=1), tick=False):
         validate(first["api_key"])
-        third = door.rotate(first, grace_seconds=grace_seconds)
+        third = api.rotate(first, grace_seconds=grace_seconds)
     expected = "2026-01-31T12:01:00Z" if grace_seconds else None
 
     with travel(NOON + timedelta(minutes=1), tick=False):
         assert third["old_secret_last_used_at"] == expected
-        assert door.get(first)["old_secret_last_used_at"] == expected
-        assert door.listed()[0]["old_secret_last_used_at"] == expected
+        assert api.get(first)["old_secret_last_used_at"] == expected
+        assert api.listed()[0]["old_secret_last_used_at"] == expected
     with travel(NOON + timedelta(days=9), tick=False):
-        assert door.get(first)["old_secret_last_used_at"] == expected, "it stays when the grace is over"
+        assert api.get(first)["old_secret_last_used_at"] == expected, "it stays when the grace is over"
 
 
-def test_of_old_secrets_that_are_still_good_the_latest_use_counts(door: KeyDoor) -> None:
+def test_of_old_secrets_that_are_still_good_the_latest_use_counts(api: KeyApi) -> None:
     with travel(NOON, tick=False):
-        first = door.create()
-        second = door.rotate(first, grace_seconds=600)
-        door.rotate(first, grace_seconds=3600)
+        first = api.create()
+        second = api.rotate(first, grace_seconds=600)
+        api.rotate(first, grace_seconds=3600)
     for minute, key in ((1, first), (2, second), (3, first)):
         with travel(NOON + timedelta(minutes=minute), tick=False):
             validate(key["api_key"])
-            assert door.get(first)["old_secret_last_used_at"] == f"2026-01-31T12:0{minute}:00Z"
+            assert api.get(first)["old_secret_last_used_at"] == f"2026-01-31T12:0{minute}:00Z"
 
     with travel(NOON + timedelta(minutes=11), tick=False):
-        assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the first is good no more"
+        assert api.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the first is good no more"
     with travel(NOON + timedelta(minutes=61), tick=False):
-        assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the second ended last"
+        assert api.get(first)["old_secret_last_used_at"] == "2026-01-31T12:02:00Z", "the second ended last"
 
 
-def test_the_use_of_an_old_secret_that_leaked_is_not_told(door: KeyDoor, internal: SurfaceClient) -> None:
+def test_the_use_of_an_old_secret_that_leaked_is_not_told(api: KeyApi, internal: SurfaceClient) -> None:
     with travel(NOON, tick=False):
-        first = door.create()
-        second = door.rotate(first, grace_seconds=3600)
-        door.rotate(first, grace_seconds=3600)
+        first = api.create()
+        second = api.rotate(first, grace_seconds=3600)
+        api.rotate(first, grace_seconds=3600)
         validate(first["api_key"])
         internal.send("POST", "/api/v2/auth/report-leaked-key", {"api_key": first["api_key"]})
-        assert door.get(first)["old_secret_last_used_at"] is None
+        assert api.get(first)["old_secret_last_used_at"] is None
 
         validate(second["api_key"])
-        assert door.get(first)["old_secret_last_used_at"] == "2026-01-31T12:00:00Z"
+        assert api.get(first)["old_secret_last_used_at"] == "2026-01-31T12:00:00Z"
 
 
-def test_a_disabled_key_is_rotated_and_stays_disabled(door: KeyDoor) -> None:
-    key = door.create()
-    door.put(key, status="disabled")
+def test_a_disabled_key_is_rotated_and_stays_disabled(api: KeyApi) -> None:
+    key = api.create()
+    api.put(key, status="disabled")
 
-    rotated = door.rotate(key, grace_seconds=60)
+    rotated = api.rotate(key, grace_seconds=60)
 
     assert rotated["status"] == "disabled"
     assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("AUTH_004", "AUTH_004")
-    door.put(key, status="active")
+    api.put(key, status="active")
     assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("VALID", "VALID")
 
 
-def test_an_expired_key_is_expired_by_any_secret(door: KeyDoor) -> None:
+def test_an_expired_key_is_expired_by_any_secret(api: KeyApi) -> None:
     with travel(NOON, tick=False):
-        key = door.create(expires_at="2026-01-31T12:00:30Z")
-        rotated = door.rotate(key, grace_seconds=3600)
+        key = api.create(expires_at="2026-01-31T12:00:30Z")
+        rotated = api.rotate(key, grace_seconds=3600)
 
     with travel(NOON + timedelta(seconds=30), tick=False):
         assert (code_of(key["api_key"]), code_of(rotated["api_key"])) == ("AUTH_002", "AUTH_002")
 
 
-def test_a_key_of_an_archived_agent_is_not_rotated(door: KeyDoor) -> None:
-    key = door.create()
+def test_a_key_of_an_archived_agent_is_not_rotated(api: KeyApi) -> None:
+    key = api.create()
     Agent.unscoped.update(status="archived")
 
-    door.refused(door.try_rotate(key), 409, "AGENT_005")
+    api.assert_error(api.try_rotate(key), 409, "AGENT_005")
 
     assert KeySecret.objects.get().expires_at is None
 
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("grace", [-1, 30 * 24 * 3600 + 1, 1.5, "60", True, []])
-def test_a_grace_is_up_to_thirty_days(door: KeyDoor, grace: Any) -> None:
-    key = door.create()
+def test_a_grace_is_up_to_thirty_days(api: KeyApi, grace: Any) -> None:
+    key = api.create()
 
-    assert door.refused(door.try_rotate(key, {"grace_seconds": grace}), 400, "VALIDATION_ERROR") == ["grace_seconds"]
+    assert api.error_fields(api.try_rotate(key, {"grace_seconds": grace}), 400, "VALIDATION_ERROR") == ["grace_seconds"]
     assert KeySecret.objects.count() == 1
-    door.rotate(key, grace_seconds=30 * 24 * 3600)
-    door.rotate(key, grace_seconds=None)
+    api.rotate(key, grace_seconds=30 * 24 * 3600)
+    api.rotate(key, grace_seconds=None)
 
 
-def test_a_key_that_does_not_exist_is_not_rotated(door: KeyDoor) -> None:
+def test_a_key_that_does_not_exist_is_not_rotated(api: KeyApi) -> None:
     nothing = {"id": "key_000000000000", "api_key_id": "key_000000000000"}
 
-    door.refused(door.try_rotate(nothing), 404, "KEY_001")
+    api.assert_error(api.try_rotate(nothing), 404, "KEY_001")
 
 
 def test_a_key_is_rotated_under_its_own_agent_only(alice: Person, agent: Agent) -> None:
@@ -212,19 +212,19 @@ def test_a_key_is_rotated_under_its_own_agent_only(alice: Person, agent: Agent) 
     assert (response.status_code, response.json()["code"]) == (404, "KEY_001")
 
 
-def test_every_worker_is_told(door: KeyDoor) -> None:
-    key = door.create()
+def test_every_worker_is_told(api: KeyApi) -> None:
+    key = api.create()
     told = Invalidation.objects.exclude(subject=epoch.NOTHING)
     assert not told.exists()
 
-    door.rotate(key, grace_seconds=60)
+    api.rotate(key, grace_seconds=60)
 
-    assert told.get().subject == key["id" if door.is_bare else "api_key_id"]
+    assert told.get().subject == key["api_key_id" if api.is_enveloped else "id"]
 
 
-def test_the_audit_row_tells_the_secrets_apart_and_none_of_them(door: KeyDoor) -> None:
-    key = door.create()
-    rotated = door.rotate(key, grace_seconds=60)
+def test_the_audit_row_tells_the_secrets_apart_and_none_of_them(api: KeyApi) -> None:
+    key = api.create()
+    rotated = api.rotate(key, grace_seconds=60)
 
     hints = [keyformat.parse(shown["api_key"]).hint for shown in (key, rotated)]
     row = AuditEntry.objects.get(action="key.rotate")

@@ -1,8 +1,8 @@
-"""API keys: v1's under their agent, and in v2's envelope behind either door."""
+"""Views of API keys: v1's under their agent, and those in v2's shape, which both surfaces have."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
@@ -10,137 +10,120 @@ from rest_framework.response import Response
 
 from agents.access import get_agent
 from agents.errors import AgentNotFound
+from agents.models import Agent
 from apikeys import queries, services
 from apikeys.access import get_key, get_secret, keys_for
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
+from apikeys.models import ApiKey
 from apikeys.serializers.keys import (
     AgentKeyCreateRequest,
     AgentKeyListQuerySerializer,
     AgentKeyResponse,
-    DeletedKey,
+    BaseKeyResponse,
     KeyCreateRequest,
-    KeyPage,
+    KeyDeletionResponse,
     KeyPageQuerySerializer,
+    KeyPageResponse,
     KeyResponse,
+    KeyRotateRequest,
     KeySearchRequest,
     KeyUpdateRequest,
-    RotationRequest,
     with_secret,
 )
 from core.errors import Text
-from core.http.openapi import operation
-from core.http.pagination import bare_list, key_page
+from core.http.operations import FromView, ListOf, operation
+from core.http.pagination import key_page
 from core.http.views import BaseView, V1View, V2View
 from tenants.access import Access, get_tenant
 
-_NO_STORE = "no-store"  # for the answers that show a secret
+
+class _KeyView(BaseView):
+    response_class: ClassVar[type[BaseKeyResponse]]
+
+    def issue(self, agent: Agent, body: dict[str, Any]) -> Response:
+        """Issue a key and respond with its secret."""
+
+        def act() -> Any:
+            return with_secret(self.response_class, services.issue_key(actor=self.actor, agent=agent, **body))
+
+        return self._respond_secret(self.run_idempotent(act), message=_("API key issued"), tenant_id=agent.tenant_id)
+
+    def rotate(self, key: ApiKey) -> Response:
+        """Rotate a key and respond with its new secret."""
+        body, expected = self.validated_data(KeyRotateRequest), self.if_match
+
+        def act() -> Any:
+            issued = services.rotate_key(actor=self.actor, key=key, expected=expected, **body)
+            return with_secret(self.response_class, issued)
+
+        return self._respond_secret(self.run_idempotent(act), message=_("API key rotated"), tenant_id=key.tenant_id)
+
+    def respond_key(self, key: ApiKey, message: Text) -> Response:
+        """Respond with a key, its secret masked."""
+        return self.respond_revised(self.response_class(key).data, message=message, tenant_id=key.tenant_id)
+
+    def _respond_secret(self, data: Any, *, message: Text, tenant_id: str) -> Response:
+        return self.respond_revised(data, message=message, tenant_id=tenant_id, headers={"Cache-Control": "no-store"})
 
 
-class KeyView(BaseView):
-    def shown_once(self, data: Any, *, message: Text, tenant_id: str | None = None) -> Response:
-        """Respond with a key that shows its secret."""
-        response = self.respond_revised(data, message=message, tenant_id=tenant_id)
-        response["Cache-Control"] = _NO_STORE
-        return response
+class BaseKeyDetailView(_KeyView):
+    """One key, whose URL may name its agent, too."""
 
-
-class AgentKeys(KeyView, V1View):
-    @operation(
-        "List an agent's keys",
-        tag="api keys",
-        query=AgentKeyListQuerySerializer,
-        response=AgentKeyResponse(many=True),
-        total_count=True,
-        errors=(404,),
-    )
-    def get(self, request: Request, agent_id: str) -> Response:
-        query = self.validated_query(AgentKeyListQuerySerializer)
-        agent = get_agent(self.actor, agent_id, Access.READ)
-        part = {name: query.pop(name) for name in ("skip", "limit", "after") if name in query}
-        rows = queries.filter_keys(keys_for(self.actor), agent_id=agent.id, **query)
-        return bare_list(rows, AgentKeyResponse, **part)
-
-    @operation(
-        "Issue a key; its secret is shown this once",
-        tag="api keys",
-        request=AgentKeyCreateRequest,
-        response=AgentKeyResponse,
-        errors=(404, 409),
-        idempotent=True,
-        revised=True,
-    )
-    def post(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.MANAGE)
-        body = self.validated_data(AgentKeyCreateRequest)
-
-        def issue() -> Any:
-            return with_secret(AgentKeyResponse, services.issue_key(actor=self.actor, agent=agent, **body))
-
-        return self.shown_once(self.run_idempotent(issue), message=_("API key issued"))
-
-
-class AgentKeyResource(V1View):
-    @operation("Read a key", tag="api keys", response=AgentKeyResponse, errors=(404,), revised=True)
-    def get(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.READ, agent_id=agent_id)
-        return self.respond_revised(AgentKeyResponse(key).data, message=_("API key found"))
+    @operation("Read a key", tag="api keys", response=FromView("response_class"), errors=(404,), revised=True)
+    def get(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
+        return self.respond_key(get_key(self.actor, key_id, Access.READ, agent_id=agent_id), _("API key found"))
 
     @operation(
         "Change a key: only the keys sent",
         tag="api keys",
         request=KeyUpdateRequest,
-        response=AgentKeyResponse,
+        response=FromView("response_class"),
         errors=(404, 409, 412),
         revised=True,
     )
-    def put(self, request: Request, agent_id: str, key_id: str) -> Response:
+    def put(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
-        key = services.update_key(
-            actor=self.actor, key=key, changes=self.validated_data(KeyUpdateRequest), expected=self.if_match
-        )
-        return self.respond_revised(AgentKeyResponse(key).data, message=_("API key changed"))
+        changes = self.validated_data(KeyUpdateRequest)
+        key = services.update_key(actor=self.actor, key=key, changes=changes, expected=self.if_match)
+        return self.respond_key(key, _("API key changed"))
 
-    patch = put
-
-    @operation("Delete a key", tag="api keys", response=None, status=204, errors=(404, 409, 412))
-    def delete(self, request: Request, agent_id: str, key_id: str) -> Response:
+    @operation("Delete a key", tag="api keys", response=KeyDeletionResponse, errors=(404, 409, 412), deletion=True)
+    def delete(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
         services.delete_key(actor=self.actor, key=key, expected=self.if_match)
-        return Response(status=204)
+        return self.respond_deleted({"api_key_id": key_id}, message=_("API key deleted"), tenant_id=key.tenant_id)
 
 
-class AgentKeyRotation(KeyView, V1View):
+class BaseKeyRotateView(_KeyView):
+    """The rotation of a key, whose URL may name its agent, too."""
+
     @operation(
         "Rotate a key; its new secret is shown this once",
         tag="api keys",
-        request=RotationRequest,
-        response=AgentKeyResponse,
+        request=KeyRotateRequest,
+        response=FromView("response_class"),
         errors=(404, 409, 412),
         idempotent=True,
         revised=True,
     )
-    def post(self, request: Request, agent_id: str, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
-        body, expected = self.validated_data(RotationRequest), self.if_match
-
-        def rotate() -> Any:
-            return with_secret(
-                AgentKeyResponse, services.rotate_key(actor=self.actor, key=key, expected=expected, **body)
-            )
-
-        return self.shown_once(self.run_idempotent(rotate), message=_("API key rotated"))
+    def post(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
+        return self.rotate(get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id))
 
 
-class KeyCollection(KeyView, V2View):
-    @operation("List a tenant's keys", tag="api keys", query=KeyPageQuerySerializer, response=KeyPage, errors=(404,))
+class BaseKeyListView(_KeyView):
+    response_class = KeyResponse
+
+    @operation(
+        "List a tenant's keys", tag="api keys", query=KeyPageQuerySerializer, response=KeyPageResponse, errors=(404,)
+    )
     def get(self, request: Request) -> Response:
-        query = self.validated_query(KeyPageQuerySerializer)
-        part = {name: query.pop(name) for name in ("page", "page_size", "after") if name in query}
-        tenant = get_tenant(self.actor, query.pop("tenant_id"), Access.READ)
-        rows = queries.filter_keys(keys_for(self.actor), tenant_id=tenant.id, **query)
-        found = key_page(rows, KeyResponse, **part)
-        return self.respond(found, message=_("API keys listed"), tenant_id=tenant.id)
+        filters, part = self.validated_list_query(KeyPageQuerySerializer)
+        tenant = get_tenant(self.actor, filters.pop("tenant_id"), Access.READ)
+        rows = queries.filter_keys(keys_for(self.actor), tenant_id=tenant.id, **filters)
+        return self.respond(
+            key_page(rows, self.response_class, **part), message=_("API keys listed"), tenant_id=tenant.id
+        )
 
     @operation(
         "Issue a key; its secret is shown this once",
@@ -157,14 +140,12 @@ class KeyCollection(KeyView, V2View):
         agent = get_agent(self.actor, body.pop("agent_id"), Access.MANAGE)
         if agent.tenant_id != tenant.id:
             raise AgentNotFound
-
-        def issue() -> Any:
-            return with_secret(KeyResponse, services.issue_key(actor=self.actor, agent=agent, **body))
-
-        return self.shown_once(self.run_idempotent(issue), message=_("API key issued"), tenant_id=tenant.id)
+        return self.issue(agent, body)
 
 
-class KeySearch(V2View):
+class BaseKeySearchView(_KeyView):
+    response_class = KeyResponse
+
     @operation(
         "Find the key that a secret belongs to, or did before a rotation",
         tag="api keys",
@@ -175,71 +156,90 @@ class KeySearch(V2View):
     )
     def post(self, request: Request) -> Response:
         try:
-            key = get_secret(self.actor, self.validated_data(KeySearchRequest)["api_key"], Access.READ).key
+            secret = get_secret(self.actor, self.validated_data(KeySearchRequest)["api_key"], Access.READ)
         except MalformedKey as error:
             raise KeyNotFound from error
-        return self.respond_revised(KeyResponse(key).data, message=_("API key found"), tenant_id=key.tenant_id)
+        return self.respond_key(secret.key, _("API key found"))
 
 
-class KeyResource(V2View):
-    @operation("Read a key", tag="api keys", response=KeyResponse, errors=(404,), revised=True)
-    def get(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.READ)
-        return self.respond_revised(KeyResponse(key).data, message=_("API key found"), tenant_id=key.tenant_id)
+class BaseKeyDisableView(_KeyView):
+    response_class = KeyResponse
 
-    @operation(
-        "Change a key",
-        tag="api keys",
-        request=KeyUpdateRequest,
-        response=KeyResponse,
-        errors=(404, 409, 412),
-        revised=True,
-    )
-    def put(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE)
-        key = services.update_key(
-            actor=self.actor, key=key, changes=self.validated_data(KeyUpdateRequest), expected=self.if_match
-        )
-        return self.respond_revised(KeyResponse(key).data, message=_("API key changed"), tenant_id=key.tenant_id)
-
-    @operation("Delete a key", tag="api keys", response=DeletedKey, errors=(404, 409, 412))
-    def delete(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE)
-        services.delete_key(actor=self.actor, key=key, expected=self.if_match)
-        return self.respond({"api_key_id": key_id}, message=_("API key deleted"), tenant_id=key.tenant_id)
-
-
-class DisableKey(V2View):
     @operation("Disable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
     def post(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE)
         key = services.disable_key(actor=self.actor, key=key, expected=self.if_match)
-        return self.respond_revised(KeyResponse(key).data, message=_("API key disabled"), tenant_id=key.tenant_id)
+        return self.respond_key(key, _("API key disabled"))
 
 
-class EnableKey(V2View):
+class BaseKeyEnableView(_KeyView):
+    response_class = KeyResponse
+
     @operation("Enable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
     def post(self, request: Request, key_id: str) -> Response:
         key = get_key(self.actor, key_id, Access.MANAGE)
         key = services.enable_key(actor=self.actor, key=key, expected=self.if_match)
-        return self.respond_revised(KeyResponse(key).data, message=_("API key enabled"), tenant_id=key.tenant_id)
+        return self.respond_key(key, _("API key enabled"))
 
 
-class RotateKey(KeyView, V2View):
+class AgentKeyListView(_KeyView, V1View):
+    response_class = AgentKeyResponse
+
     @operation(
-        "Rotate a key; its new secret is shown this once",
+        "List an agent's keys",
         tag="api keys",
-        request=RotationRequest,
-        response=KeyResponse,
-        errors=(404, 409, 412),
+        query=AgentKeyListQuerySerializer,
+        response=ListOf(AgentKeyResponse),
+        errors=(404,),
+    )
+    def get(self, request: Request, agent_id: str) -> Response:
+        filters, part = self.validated_list_query(AgentKeyListQuerySerializer)
+        agent = get_agent(self.actor, agent_id, Access.READ)
+        rows = queries.filter_keys(keys_for(self.actor), agent_id=agent.id, **filters)
+        return self.respond_list(rows, self.response_class, part, message=_("API keys listed"))
+
+    @operation(
+        "Issue a key; its secret is shown this once",
+        tag="api keys",
+        request=AgentKeyCreateRequest,
+        response=AgentKeyResponse,
+        errors=(404, 409),
         idempotent=True,
         revised=True,
     )
-    def post(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE)
-        body, expected = self.validated_data(RotationRequest), self.if_match
+    def post(self, request: Request, agent_id: str) -> Response:
+        agent = get_agent(self.actor, agent_id, Access.MANAGE)
+        return self.issue(agent, self.validated_data(AgentKeyCreateRequest))
 
-        def rotate() -> Any:
-            return with_secret(KeyResponse, services.rotate_key(actor=self.actor, key=key, expected=expected, **body))
 
-        return self.shown_once(self.run_idempotent(rotate), message=_("API key rotated"), tenant_id=key.tenant_id)
+class AgentKeyDetailView(BaseKeyDetailView, V1View):
+    response_class = AgentKeyResponse
+    patch = BaseKeyDetailView.put
+
+
+class AgentKeyRotateView(BaseKeyRotateView, V1View):
+    response_class = AgentKeyResponse
+
+
+class KeyListView(BaseKeyListView, V2View):
+    pass
+
+
+class KeyDetailView(BaseKeyDetailView, V2View):
+    response_class = KeyResponse
+
+
+class KeySearchView(BaseKeySearchView, V2View):
+    pass
+
+
+class KeyDisableView(BaseKeyDisableView, V2View):
+    pass
+
+
+class KeyEnableView(BaseKeyEnableView, V2View):
+    pass
+
+
+class KeyRotateView(BaseKeyRotateView, V2View):
+    response_class = KeyResponse

@@ -1,4 +1,4 @@
-"""The address of the client behind the proxies we trust."""
+"""The client's address behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _trusted_networks() -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
 
 
 def is_trusted_proxy(address: str) -> bool:
-    """Whether what this peer says about its client is believed (MAIM_TRUSTED_PROXIES)."""
+    """Return whether this peer may name the client in `X-Forwarded-For` (MAIM_TRUSTED_PROXIES)."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -23,10 +23,10 @@ def is_trusted_proxy(address: str) -> bool:
 
 
 def client_address(peer: str, forwarded_for: str) -> str:
-    """The nearest address that is not one of our proxies.
+    """Return the nearest address that is not a trusted proxy's.
 
-    `X-Forwarded-For` is read from its right end: everything left of the first untrusted hop is
-    whatever that hop cared to write.
+    `X-Forwarded-For` is read from its right end, because everything left of the first untrusted hop was written by
+    that hop.
     """
     address = peer
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]

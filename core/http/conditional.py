@@ -1,8 +1,8 @@
 """Conditional requests (RFC 9110 section 13): `If-None-Match` on reads, `If-Match` on writes.
 
-ETags are compared weakly, and without the suffix of a compressed answer: a proxy that compresses marks them so (nginx
-sends `W/"1"` for `"1"`, Apache `"1-gzip"`), and a client sends back what it got. That loses nothing, because no two
-states of an object share a version, and an answer is the same whatever it is compressed with.
+ETags are compared weakly and without the suffix of a compressed response, because a proxy that compresses changes the
+ETag (nginx sends `W/"1"` for `"1"`, Apache `"1-gzip"`), and the client sends back what it received. Nothing is lost: no
+two states of an object share a version, and decompressed the responses are equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVERY_VERSION = range(10**18)
 
 
 def quoted(etag: str) -> str:
-    """An ETag as the header has it."""
+    """Return an ETag in quotes, as in the header."""
     return f'"{etag}"'
 
 
@@ -33,12 +33,12 @@ def version_header(version: int) -> dict[str, str]:
 
 
 def revision_header(shown: Mapping[str, Any]) -> dict[str, str]:
-    """Return the ETag header of an object as it is shown, with its `revision`."""
+    """Return the ETag header of a serialized object, which has its `revision`."""
     return version_header(shown["revision"])
 
 
 def is_unchanged(request: HttpRequest, etag: str) -> bool:
-    """Whether `If-None-Match` says that the client has this very state already."""
+    """Return whether `If-None-Match` names this ETag: the client has this state already."""
     return matches(request.headers.get("If-None-Match"), etag)
 
 
@@ -50,10 +50,10 @@ def matches(if_none_match: str | None, etag: str) -> bool:
 
 
 def expected_versions(request: HttpRequest) -> Container[int] | None:
-    """Return the versions that `If-Match` allows a write on; None without the header.
+    """Return the versions that `If-Match` allows a write on, or None without the header.
 
-    `*` allows every version that there is, but not that there is none. Raise Invalid for what is no list of ETags: a
-    list that is read in part could allow a write that its sender meant to be refused.
+    `*` allows every version, but requires that the object exists. Raise Invalid if any part of the header is no ETag: a
+    list of which only a part is read could allow a write that its sender meant to be refused.
     """
     header = request.headers.get("If-Match")
     if header is None:
@@ -67,6 +67,6 @@ def expected_versions(request: HttpRequest) -> Container[int] | None:
 
 
 def _tags(header: str) -> list[str]:
-    """Return the ETags of a list, as they were before a proxy compressed the answer; `*` is none."""
+    """Return the ETags in a header, without weakness and suffix. `*` is not an ETag."""
     found = (_ETAG.fullmatch(etag) for etag in parse_etags(header))
     return [match["tag"] for match in found if match is not None]

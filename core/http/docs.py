@@ -1,4 +1,4 @@
-"""The OpenAPI documents and the pages that show them, without any outside host."""
+"""The OpenAPI documents, and pages that show them and load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from core.http.views import AnonymousView
 _INFO = {
     PUBLIC.name: {
         "title": "maim: public API",
-        "description": "What people's clients speak. Sign in with `/api/v1/auth/login` and send the access token as "
+        "description": "The API for people's clients. Sign in with `/api/v1/auth/login` and send the access token as "
         "`Authorization: Bearer …`; whoever is signed in sees their own tenants and nothing else.",
     },
     INTERNAL.name: {
         "title": "maim: internal API",
-        "description": "What bots and other services on the private network ask: whose is this key, what is its "
+        "description": "The API for bots and other services on the private network: whose is this key, what is its "
         "agent's config. There is no token: whoever reaches this port is trusted with every tenant.",
     },
 }
@@ -36,26 +36,26 @@ _CONTENT_SECURITY_POLICY = (
 
 @cache
 def document(surface: Surface) -> dict[str, Any]:
-    """The surface's OpenAPI document, made once in a process."""
+    """Return the surface's OpenAPI document, which is generated once in a process."""
     generator = SchemaGenerator(urlconf=surface.urlconf)  # type: ignore[no-untyped-call]
     schema: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     schema["info"] |= _INFO[surface.name]
     return schema
 
 
-class _About(AnonymousView):
-    """Open to all, and not itself in a document."""
+class _DocsView(AnonymousView):
+    """A view that needs no token and is not in the documents."""
 
     surface: Surface = PUBLIC
     schema = None
 
 
-class OpenAPIDocument(_About):
+class OpenAPIView(_DocsView):
     def get(self, request: Request) -> Response:
         return Response(document(self.surface))
 
 
-class _Page(_About):
+class _PageView(_DocsView):
     template: str
 
     def get(self, request: Request) -> HttpResponse:
@@ -63,9 +63,9 @@ class _Page(_About):
         return HttpResponse(page, headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
 
 
-class SwaggerPage(_Page):
+class SwaggerView(_PageView):
     template = "maim/swagger.html"
 
 
-class RedocPage(_Page):
+class RedocView(_PageView):
     template = "maim/redoc.html"

@@ -1,7 +1,7 @@
-"""Serializer fields that take JSON at its word.
+"""Serializer fields that accept only their own JSON type.
 
-DRF's own fields are made for forms: they read 5 as "5" and "true" as True. A client that sends a
-wrong type should be told, not guessed at.
+DRF's own fields are made for forms and convert values: 5 to "5", "true" to True. A client that sends a wrong type
+should get an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST_YEAR = 1970
 
 
 class StrictCharField(serializers.CharField):
-    """Text; a number is not text. It may be so long as it is sent, with the blanks around it."""
+    """Text. A number is not text. The length is checked before the surrounding blanks are stripped."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -76,7 +76,7 @@ _DIGITS = re.compile("-?[0-9]{1,19}")
 
 
 class ChoiceField(serializers.ChoiceField):
-    """One of a few words. What was sent is not quoted back: it may be a secret that was put in the wrong place."""
+    """One of a few words. The error does not quote the value, which may be a secret in the wrong place."""
 
     default_error_messages = {"invalid_choice": _("Must be one of: {choices}.")}
 
@@ -94,18 +94,18 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class BoundedListField(serializers.ListField):
-    """A list of at most `max_length` items. A longer one is refused before its items are checked.
+    """A list of at most `max_length` items. A longer one is rejected before its items are validated.
 
-    DRF's own checks them first, which takes it half a minute for the half a million that fit into a body.
+    DRF validates the items first, which takes half a minute for the half a million that fit into a body.
     """
 
     def __init__(self, *, max_length: int, **options: Any) -> None:
         super().__init__(max_length=max_length, **options)
-        self._most = max_length
+        self._max_length = max_length
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        if isinstance(data, list) and len(data) > self._most:
-            self.fail("max_length", max_length=self._most)
+        if isinstance(data, list) and len(data) > self._max_length:
+            self.fail("max_length", max_length=self._max_length)
         items: list[Any] = super().to_internal_value(data)
         return items
 
@@ -143,7 +143,7 @@ _HAS_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}[\x20-\
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
-    """An ISO 8601 time. An offset is honoured, a naive time is UTC, a date alone is refused."""
+    """An ISO 8601 time. One without an offset is in UTC. A date alone is rejected."""
 
     default_error_messages = {
         "invalid": _("Write a time as 2026-01-31T12:00:00Z."),
@@ -176,8 +176,8 @@ class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
 class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
     """A request body. Unknown keys are ignored.
 
-    An optional field sent as null counts as not sent, except those named in `clearable`, which null
-    empties (docs/contract.md section 2). A field may still turn another value into None, and so empty it.
+    An optional field sent as null counts as not sent, except the fields in `clearable`, which null empties
+    (docs/contract.md section 2). A field may still convert another value to None, and so empty the column.
     """
 
     clearable: frozenset[str] = frozenset()
@@ -195,14 +195,14 @@ class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class QuerySerializer(serializers.Serializer):  # type: ignore[type-arg]
-    """Query parameters; unknown ones are ignored."""
+    """Query parameters. Unknown ones are ignored."""
 
 
-_IN_ORDER_OF_IDS = _("A list with `after` comes in the order of ids, from that one on; leave this out")
+_ORDERED_BY_ID = _("A list with `after` comes in the order of ids, from that one on; leave this out")
 
 
 class CursorQuerySerializer(QuerySerializer):
-    """What a list that can be read part by part, in the order of ids, takes."""
+    """The query parameters of a list that can be read by cursor, ordered by id."""
 
     after: serializers.Field[Any, Any, Any, Any] = serializers.CharField(
         required=False,
@@ -213,37 +213,37 @@ class CursorQuerySerializer(QuerySerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Raise ValidationError for another order, or another place in it, beside `after`."""
+        """Raise ValidationError for an order, page or offset beside `after`."""
         if "after" in attrs:
             firsts = {"page": 1, "skip": 0, "sort": None}
             wrong = [name for name, first in firsts.items() if attrs.get(name, first) != first]
             if wrong:
-                raise serializers.ValidationError(dict.fromkeys(wrong, _IN_ORDER_OF_IDS))
+                raise serializers.ValidationError(dict.fromkeys(wrong, _ORDERED_BY_ID))
         return attrs
 
 
-class WalkQuerySerializer(CursorQuerySerializer):
-    """A list that is whole unless it is read with `after`."""
+class OptionalCursorQuerySerializer(CursorQuerySerializer):
+    """The query parameters of a list that is returned whole, unless it is read by cursor."""
 
     limit = NumberParameter(min_value=1, max_value=100, default=100, help_text="With `after`.")
 
 
 class PageQuerySerializer(CursorQuerySerializer):
-    """v2's pages of tenants and agents."""
+    """The query parameters of v2's pages."""
 
     page = NumberParameter(min_value=1, max_value=MAX_PAGE, default=1)
     size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
 class SliceQuerySerializer(CursorQuerySerializer):
-    """v1's slices of a list."""
+    """The query parameters of v1's lists."""
 
     skip = NumberParameter(min_value=0, max_value=MAX_PAGE, default=0)
     limit = NumberParameter(min_value=1, max_value=100, default=100)
 
 
 def name_field(max_length: int = NAME_LENGTH, **options: Any) -> StrictCharField:
-    """A name people give: not blank, bounded, without surrounding blanks."""
+    """Return the field of a name: not blank, stripped of surrounding blanks."""
     return StrictCharField(max_length=max_length, **options)
 
 
@@ -252,5 +252,5 @@ def description_field(**options: Any) -> StrictCharField:
 
 
 def id_field(**options: Any) -> StrictCharField:
-    """An id as a client sends it; whether it names anything is for the access gates to say."""
+    """Return the field of an id. The access functions find out whether it exists."""
     return StrictCharField(max_length=ID_LENGTH, **options)

@@ -1,4 +1,4 @@
-"""What Django calls when no view answers; each surface's urlconf names these."""
+"""The error handlers of both surfaces, which Django calls where no view responds."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from core.http.responses import problem_response
 from core.http.surfaces import PUBLIC, surface_of_port
 
 
-def _is_page(request: HttpRequest) -> bool:
-    """Whether a browser shows it: the admin, which only the public surface has."""
+def _is_for_admin(request: HttpRequest) -> bool:
+    """Return whether the request is for the admin, whose errors are pages. Only the public surface has it."""
     return surface_of_port(request.META["SERVER_PORT"]) == PUBLIC and request.path_info.startswith("/admin")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_page(request):
+    if _is_for_admin(request):
         return defaults.bad_request(request, exception)
     return problem_response(request, Invalid({"body": [Invalid.message]}, detail=Invalid.message))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_page(request):
+    if _is_for_admin(request):
         return defaults.permission_denied(request, exception)
     return problem_response(request, Forbidden())
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_page(request):
+    if _is_for_admin(request):
         return defaults.page_not_found(request, exception)
     return problem_response(request, UnknownPath())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _is_page(request):
+    if _is_for_admin(request):
         return defaults.server_error(request)
     return problem_response(request, Fault())

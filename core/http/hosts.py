@@ -1,4 +1,4 @@
-"""Which `Host` a request names, and whether public DNS could have led it here (docs/contract.md section 1)."""
+"""The checks of the `Host` header, against DNS rebinding (docs/contract.md section 1)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 
 
 def host_name(header: str) -> str | None:
-    """The host of a Host header without its port, lower-cased; None if it is malformed or missing."""
+    """Return the host of a Host header, lower-cased and without its port, or None if it is malformed or missing."""
     match = _HOST.fullmatch(header.lower())
     return match[1].removesuffix(".") if match else None
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether it is this very machine."""
+    """Return whether the host is this machine itself."""
     if host is None:
         return False
     if host == "localhost":
@@ -31,7 +31,7 @@ def is_loopback(host: str | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_private(header: str) -> bool:
-    """Whether a Host header names an address, a single label, or one of MAIM_INTERNAL_HOSTS."""
+    """Return whether a Host header names an IP address, a single label, or one of MAIM_INTERNAL_HOSTS."""
     host = host_name(header)
     if not host:
         return False

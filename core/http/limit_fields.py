@@ -1,4 +1,4 @@
-"""The shapes of limits, in bodies and in answers alike (core.limits)."""
+"""Serializer fields of limits, in requests and responses (core.limits)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.limits import MAX_QUOTA, MAX_RATE, MAX_WINDOW_SECONDS, Period
 
 
 class _LimitField(RequestSerializer):
-    """A limit as an object. With `empties`, `{}` takes it off: for changes in which null leaves a field alone."""
+    """A limit. With `empties`, `{}` removes it, for changes in which null leaves a field as it is."""
 
     def __init__(self, *args: Any, empties: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)

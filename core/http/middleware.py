@@ -1,4 +1,4 @@
-"""What surrounds every request: its identity, its log line, and the rules of its surface."""
+"""The middleware of both surfaces: the request's context and log line, and the checks of its surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestContextMiddleware:
-    """Outermost: names the request, times it, logs it, counts it."""
+    """The outermost middleware: attaches the request's context, logs the response, and counts it in the metrics."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -35,33 +35,33 @@ class RequestContextMiddleware:
         peer = request.META.get("REMOTE_ADDR", "")
         if request.headers.get("X-Forwarded-Proto") == "https" and is_trusted_proxy(peer):
             request.META["wsgi.url_scheme"] = "https"
-        scope = RequestContext(
+        context = RequestContext(
             started=time.perf_counter(),
             request_id=request_id.choose(request.headers.get("X-Request-ID")),
             address=client_address(peer, request.headers.get("X-Forwarded-For", "")),
         )
-        scope.attach_to(request)
-        request_id.enter(scope.request_id)
+        context.attach_to(request)
+        request_id.enter(context.request_id)
 
         response = self.get_response(request)
 
-        seconds = time.perf_counter() - scope.started
-        response["X-Request-ID"] = scope.request_id
+        seconds = time.perf_counter() - context.started
+        response["X-Request-ID"] = context.request_id
         metrics.record_request(request, response.status_code, seconds)
         access_log.info(
             "%s %s %s %.1f ms",
             request.method,
-            # The path alone, escaped: query strings may carry what does not belong in a log.
+            # The path alone, escaped, because query strings may have secrets.
             request.path.encode("unicode_escape").decode("ascii"),
             response.status_code,
             seconds * 1000,
-            extra={"address": scope.address},
+            extra={"address": context.address},
         )
         return response
 
 
 class SurfaceMiddleware:
-    """Refuses what is not its surface's own, in the surface's own shape."""
+    """The checks that every request to a surface must pass. Errors have the surface's own shape."""
 
     surface: ClassVar[Surface]
 
@@ -80,14 +80,14 @@ class SurfaceMiddleware:
         return self.get_response(request)
 
     def refusal(self, request: HttpRequest) -> Text | None:
-        """Why the request may not come in here at all, or None."""
+        """Return the reason to refuse the request, or None."""
         raise NotImplementedError
 
     @staticmethod
     def canonical(path: str) -> str:
-        """The path as the urlconfs have it: without the slash that may end it, and Django's admin with it.
+        """Return the path without a trailing slash, as in the urlconfs; in the admin, with it.
 
-        An alias, not a redirect, which would lose a POST's body (docs/contract.md section 1).
+        Both forms are served, because a redirect would lose a POST's body (docs/contract.md section 1).
         """
         if path == "/admin":
             return "/admin/"
@@ -97,7 +97,7 @@ class SurfaceMiddleware:
 
 
 class PublicSurfaceMiddleware(SurfaceMiddleware):
-    """The public surface: any host, or only those of MAIM_PUBLIC_URL and this machine."""
+    """The checks of the public surface: any host, or only that of MAIM_PUBLIC_URL and this machine."""
 
     surface = PUBLIC
 
@@ -109,11 +109,10 @@ class PublicSurfaceMiddleware(SurfaceMiddleware):
 
 
 class InternalSurfaceMiddleware(SurfaceMiddleware):
-    """The internal surface: no web page may reach it through a browser on the private network.
+    """The checks of the internal surface, so that no web page reaches it through a browser on the private network.
 
-    The host must be one that public DNS cannot point here (rebinding), and a foreign page's requests
-    are refused by their `Origin` and `Sec-Fetch-Site`. HTTP/1.0 need not name a host, because no browser
-    speaks it.
+    The host must be one that public DNS cannot point here (rebinding), and requests of another site's pages are refused
+    by their `Origin` and `Sec-Fetch-Site`. HTTP/1.0 requests need no host, because no browser sends them.
     """
 
     surface = INTERNAL
@@ -131,7 +130,7 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
 
 
 def _origin_host(origin: str) -> str | None:
-    """The host and port of an Origin header, lower-cased; None if it is malformed."""
+    """Return the host and port of an Origin header, lower-cased, or None if it is malformed."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,17 +1,15 @@
-"""OpenAPI of both surfaces, from what the views say of themselves.
+"""The OpenAPI schemas of both surfaces, made from the `@operation` of each view method.
 
-A view method carries `@operation(...)`: what it takes and gives, and which errors are its own. What
-every view of a door can answer (401, 413, 415, …) is added here once.
+The responses that every view of a surface can give (401, 413, 415, …) are added here.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
@@ -23,97 +21,15 @@ from rest_framework import serializers
 from core import idempotency
 from core.http.fields import (
     CursorQuerySerializer,
+    OptionalCursorQuerySerializer,
     PageQuerySerializer,
     QuerySerializer,
     RequestSerializer,
     SliceQuerySerializer,
     StrictCharField,
-    WalkQuerySerializer,
 )
+from core.http.operations import JSON, TOML, FromView, ListOf, operation, operation_of
 from core.http.views import InternalAccessMixin, V2View
-
-_JSON = "application/json"
-TOML = "application/toml"
-F = TypeVar("F", bound=Callable[..., Any])
-Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | serializers.Field[Any, Any, Any, Any]
-Response = Shape | OpenApiTypes | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """What one method of a view takes and gives."""
-
-    summary: str
-    tag: str
-    response: Response
-    request: type[serializers.Serializer[Any]] | Mapping[str, Any] | None
-    query: type[serializers.Serializer[Any]] | None
-    status: int
-    media_type: str
-    errors: tuple[int, ...]
-    extra_responses: Mapping[int, Shape]
-    total_count: bool
-    offline: bool
-    idempotent: bool
-    conditional: bool
-    revised: bool
-    download: bool
-    strict: bool
-
-
-def operation(
-    summary: str,
-    *,
-    tag: str,
-    response: Response,
-    request: type[serializers.Serializer[Any]] | Mapping[str, Any] | None = None,
-    query: type[serializers.Serializer[Any]] | None = None,
-    status: int = 200,
-    media_type: str = _JSON,
-    errors: tuple[int, ...] = (),
-    extra_responses: Mapping[int, Shape] | None = None,
-    total_count: bool = False,
-    offline: bool = False,
-    idempotent: bool = False,
-    conditional: bool = False,
-    revised: bool = False,
-    download: bool = False,
-    strict: bool = False,
-) -> Callable[[F], F]:
-    """Describes a view method.
-
-    `response` is the bare response, or on an envelope view its `data`; `errors` are errors in the
-    surface's own shape, `extra_responses` what comes with another status in a shape of its own.
-    `offline` says that the method asks neither database nor Redis, so that neither can fail it;
-    `idempotent` that it answers through `BaseView.run_idempotent`; `conditional` that it has an ETag, and answers 304
-    where `If-None-Match` names it; `revised` that it has an ETag, and no more; `download` that it answers with a
-    file, JSON or TOML, without an envelope; `strict` that it takes a config, counts its warnings, and heeds
-    `Prefer: handling=strict`.
-    A refusal with 412 says that it heeds `If-Match`.
-    """
-
-    def describe(method: F) -> F:
-        method.operation = Operation(  # type: ignore[attr-defined]
-            summary=summary,
-            tag=tag,
-            response=response,
-            request=request,
-            query=query,
-            status=status,
-            media_type=media_type,
-            errors=errors,
-            extra_responses=extra_responses or {},
-            total_count=total_count,
-            offline=offline,
-            idempotent=idempotent,
-            conditional=conditional,
-            revised=revised,
-            download=download,
-            strict=strict,
-        )
-        return method
-
-    return describe
 
 
 class ErrorResponse(serializers.Serializer[Any]):
@@ -151,25 +67,41 @@ def _error_envelope() -> Any:
 
 @cache
 def _response_envelope(shape: type[serializers.Field[Any, Any, Any, Any]]) -> Any:
-    """The envelope around an answer, one schema component for each kind of answer."""
-    return inline_serializer(f"{shape.__name__.removesuffix('Field')}Envelope", _envelope_fields(shape(), failed=False))
+    """Return the envelope around a response, one schema component for each class of responses."""
+    name = shape.__name__.removesuffix("Field").removesuffix("Response")
+    return inline_serializer(f"{name}Envelope", _envelope_fields(shape(), failed=False))
+
+
+@cache
+def _page_of(item: type[serializers.Serializer[Any]]) -> Any:
+    """Return v2's page of such items (`core.http.pagination.numbered_page`)."""
+    name = item.__name__.removesuffix("Response").removesuffix("ListItem")
+    fields = {
+        "items": item(many=True),
+        "total": serializers.IntegerField(),
+        "page": serializers.IntegerField(),
+        "size": serializers.IntegerField(),
+        "pages": serializers.IntegerField(),
+        "next_after": serializers.CharField(allow_null=True),
+    }
+    return inline_serializer(f"{name}Page", fields)
 
 
 _MEANING = {
     200: "Done.",
     204: "Done; no body.",
-    304: "As `If-None-Match` has it; no body.",
+    304: "Not changed since the state that `If-None-Match` names; no body.",
     400: "The input is not valid.",
     401: "The token is missing, malformed, expired, or no longer good.",
     403: "Not allowed: by role, or because of the Host or Origin the request names.",
     404: "Unknown, or somebody else's.",
     409: "A name is taken, or a status forbids it.",
-    410: "Kept no longer; begin anew.",
+    410: "No longer available; start again without a cursor.",
     412: "Changed since the state that `If-Match` names.",
     413: "The body is larger than 1 MiB.",
     415: "The body is of another media type.",
-    429: "Too many attempts; Retry-After says when to come back.",
-    503: "A dependency does not answer; Retry-After says when to come back.",
+    429: "Too many attempts; Retry-After says when to try again.",
+    503: "The database or Redis does not respond; Retry-After says when to try again.",
 }
 _MEANING_WITH_IDEMPOTENCY_KEY = {
     **_MEANING,
@@ -189,31 +121,31 @@ _TOTAL_COUNT = OpenApiParameter(
     OpenApiParameter.HEADER,
     response=[200],
     required=True,
-    description="How many there are in all.",
+    description="The number of all items.",
 )
 _NEXT_CURSOR = OpenApiParameter(
     "X-Next-Cursor",
     str,
     OpenApiParameter.HEADER,
     response=[200],
-    description="In a list read with `after` that goes on: its next `after`, percent-encoded as a URL has it.",
+    description="The next `after`, percent-encoded, if the list is read with `after` and goes on.",
 )
 _IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
-    description="Chosen by the sender: the same request again, within ten minutes, is answered the same and acts once.",
+    description="Chosen by the sender. The same request again within ten minutes acts once and gets the same response.",
 )
 
 
 _IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="ETags of states that the client has already."
+    "If-None-Match", str, OpenApiParameter.HEADER, description="ETags of the states that the client has."
 )
 _IF_MATCH = OpenApiParameter(
     "If-Match",
     {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,17}")$'},
     OpenApiParameter.HEADER,
-    description="The ETag of the state that the change is meant for; for another it is refused. `*`: for any.",
+    description="The ETag of the state that the change is meant for; in another state it fails. `*`: any state.",
 )
 _CONTENT_DISPOSITION = OpenApiParameter(
     "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], required=True, description="A file name."
@@ -227,14 +159,14 @@ _STRICT = (
         "Prefer",
         str,
         OpenApiParameter.HEADER,
-        description="`handling=strict`: what looks odd in the config that is sent is refused, and not only warned of.",
+        description="`handling=strict`: warnings about the config are errors.",
     ),
     OpenApiParameter(
         "Preference-Applied",
         str,
         OpenApiParameter.HEADER,
         response=[200, 400],
-        description="`handling=strict`, where that was asked for.",
+        description="`handling=strict`, if it was requested.",
     ),
     OpenApiParameter(
         "X-Config-Warnings",
@@ -242,21 +174,28 @@ _STRICT = (
         OpenApiParameter.HEADER,
         response=[200],
         required=True,
-        description="How much looks odd in the config as it is now.",
+        description="The number of warnings about the config as it is now.",
     ),
 )
 
 
 class ContractSchema(AutoSchema):
-    """Reads `@operation`; a view method without one cannot be described, which a test notices."""
+    """The OpenAPI operation of a view method, made from its `@operation`."""
 
     @property
-    def _operation(self) -> Operation:
-        described: Operation = getattr(self.view, self.method.lower()).operation
-        return described
+    def _operation(self) -> operation:
+        return operation_of(self.view, self.method)
+
+    @property
+    def _is_enveloped(self) -> bool:
+        return isinstance(self.view, V2View)
+
+    def _resolve(self, declared: Any) -> Any:
+        """Return what is declared, or the view's own class for it."""
+        return getattr(self.view, declared.attribute) if isinstance(declared, FromView) else declared
 
     def get_operation_id(self) -> str:
-        """From method and path alone, which never change: `GET /api/v2/agents/{agent_id}` is `getAgent`."""
+        """Return a name of method and path alone, which never change: `GET /api/v2/agents/{agent_id}` is `getAgent`."""
         parts = [part for part in self.path.strip("/").split("/") if part]
         if parts[:1] == ["api"]:
             parts = parts[2:]
@@ -272,7 +211,8 @@ class ContractSchema(AutoSchema):
         return [self._operation.tag]
 
     def get_summary(self) -> str:
-        return self._operation.summary
+        summaries: Mapping[str, str] = getattr(self.view, "summaries", {})
+        return summaries.get(self.method.lower(), self._operation.summary)
 
     def get_description(self) -> str:  # type: ignore[override]  # the stubs have DRF's own inspector here
         return ""
@@ -282,68 +222,74 @@ class ContractSchema(AutoSchema):
         return auth
 
     def get_request_serializer(self) -> Any:
-        return self._operation.request
+        return self._resolve(self._operation.request)
 
     def get_override_parameters(self) -> list[Any]:
-        described = self._operation
-        query = [described.query] if described.query is not None else []
-        sent = [_IDEMPOTENCY_KEY] if described.idempotent else []
-        if described.conditional:
-            sent += [_IF_NONE_MATCH, _ETAG]
-        if described.revised:
-            sent.append(_ETAG_OF_A_WRITE)
-        if 412 in described.errors:
-            sent.append(_IF_MATCH)
-        if described.download:
-            sent.append(_CONTENT_DISPOSITION)
-        if described.strict:
-            sent += _STRICT
-        if described.total_count:
-            sent.append(_TOTAL_COUNT)
-        is_bare = not isinstance(self.view, V2View)
-        if is_bare and described.query is not None and issubclass(described.query, CursorQuerySerializer):
-            sent.append(_NEXT_CURSOR)
-        return [*query, *sent, *_HEADERS]
+        declared, query = self._operation, self._resolve(self._operation.query)
+        is_v1_list = isinstance(declared.response, ListOf) and not self._is_enveloped
+        has_cursor = query is not None and issubclass(query, CursorQuerySerializer)
+        optional: list[tuple[bool, list[Any]]] = [
+            (query is not None, [query]),
+            (declared.idempotent, [_IDEMPOTENCY_KEY]),
+            (declared.conditional, [_IF_NONE_MATCH, _ETAG]),
+            (declared.revised, [_ETAG_OF_A_WRITE]),
+            (412 in declared.errors, [_IF_MATCH]),
+            (declared.download, [_CONTENT_DISPOSITION]),
+            (declared.strict, [*_STRICT]),
+            (is_v1_list, [_TOTAL_COUNT]),
+            (has_cursor and not self._is_enveloped, [_NEXT_CURSOR]),
+        ]
+        return [each for applies, parameters in optional if applies for each in parameters] + [*_HEADERS]
 
     def get_response_serializers(self) -> Any:
-        described = self._operation
-        enveloped = isinstance(self.view, V2View)
-        good: Any = described.response
-        if enveloped and good is not None and not described.download:
-            good = _response_envelope(good if isinstance(good, type) else type(good))
-        elif isinstance(good, serializers.Field) and not isinstance(good, serializers.BaseSerializer):
-            good = self._map_serializer_field(good, "response")  # type: ignore[no-untyped-call]
-        bad = _error_envelope() if enveloped else ErrorResponse
-        meaning = _MEANING_WITH_IDEMPOTENCY_KEY if described.idempotent else _MEANING
-        answers = {(status, _JSON): OpenApiResponse(bad, meaning[status]) for status in self._errors()}
-        for status, shape in described.extra_responses.items():
-            answers[status, _JSON] = OpenApiResponse(shape, meaning[status])
-        answers[described.status, described.media_type] = OpenApiResponse(good, meaning[described.status])
-        if described.download:
-            answers[described.status, TOML] = OpenApiResponse(OpenApiTypes.STR, meaning[described.status])
-        if described.conditional:
-            answers[304, _JSON] = OpenApiResponse(None, meaning[304])
-        return dict(sorted(answers.items()))
+        declared = self._operation
+        error = _error_envelope() if self._is_enveloped else ErrorResponse
+        meaning = _MEANING_WITH_IDEMPOTENCY_KEY if declared.idempotent else _MEANING
+        responses = {(status, JSON): OpenApiResponse(error, meaning[status]) for status in self._errors()}
+        for status, shape in declared.extra_responses.items():
+            responses[status, JSON] = OpenApiResponse(shape, meaning[status])
+        if declared.deletion and not self._is_enveloped:
+            responses[204, JSON] = OpenApiResponse(None, meaning[204])
+        else:
+            responses[declared.status, declared.media_type] = OpenApiResponse(self._success(), meaning[declared.status])
+        if declared.download:
+            responses[declared.status, TOML] = OpenApiResponse(OpenApiTypes.STR, meaning[declared.status])
+        if declared.conditional:
+            responses[304, JSON] = OpenApiResponse(None, meaning[304])
+        return dict(sorted(responses.items()))
+
+    def _success(self) -> Any:
+        """Return the body of a successful response."""
+        declared, shape = self._operation, self._resolve(self._operation.response)
+        if isinstance(shape, ListOf):
+            item = self._resolve(shape.item)
+            shape = _page_of(item) if self._is_enveloped else item(many=True)
+        if self._is_enveloped and shape is not None and not declared.download:
+            return _response_envelope(shape if isinstance(shape, type) else type(shape))
+        if isinstance(shape, serializers.Field) and not isinstance(shape, serializers.BaseSerializer):
+            return self._map_serializer_field(shape, "response")  # type: ignore[no-untyped-call]
+        return shape
 
     def _errors(self) -> set[int]:
-        described = self._operation
+        """Return the statuses of the errors that the method can give."""
+        declared = self._operation
         internal = isinstance(self.view, InternalAccessMixin)
-        errors = {403, *described.errors}
-        if described.request is not None:
+        errors = {403, *declared.errors}
+        if declared.request is not None:
             errors |= {400, 413, 415}
         elif internal:
-            # Without a body only a suspended tenant conflicts, and it is read-only to its people alone.
+            # Without a body, 409 means that the tenant is suspended, which makes it read-only to its people alone.
             errors.discard(409)
-        if described.query is not None or 412 in described.errors:
+        if declared.query is not None or 412 in declared.errors:
             errors.add(400)
         if not internal and self.view.authentication_classes:
             errors |= {401, 503}
-        if not described.offline:
+        if not declared.offline:
             errors.add(503)
         return errors
 
     def _get_serializer_name(self, serializer: Any, direction: Any, bypass_extensions: bool = False) -> str:
-        """Name a component after its serializer, whose name says already that it is of a request."""
+        """Return the name of a component: that of its serializer, which says already that it is of a request."""
         name: str = super()._get_serializer_name(serializer, direction, bypass_extensions)
         return name.removesuffix("Request") if name.endswith("RequestRequest") else name
 
@@ -355,7 +301,7 @@ class ContractSchema(AutoSchema):
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the access token is sent."""
+    """The scheme in which the access token is sent."""
 
     target_class = "accounts.authentication.SessionTokenAuthentication"
     name = "accessToken"
@@ -365,7 +311,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """Text that is trimmed and may not be blank needs one character that is not a blank."""
+    """The schema of text. One that is trimmed and may not be blank has at least one character that is not a blank."""
 
     target_class = StrictCharField
 
@@ -377,7 +323,7 @@ class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
 
 
 def bases_without_description() -> list[type]:
-    """The classes whose docstrings are for us, not for readers of the documents."""
+    """Return the classes whose docstrings are for developers, not for readers of the documents."""
     return [
         *get_lib_doc_excludes(),  # type: ignore[no-untyped-call]
         RequestSerializer,
@@ -385,12 +331,12 @@ def bases_without_description() -> list[type]:
         CursorQuerySerializer,
         PageQuerySerializer,
         SliceQuerySerializer,
-        WalkQuerySerializer,
+        OptionalCursorQuerySerializer,
     ]
 
 
 def without_enum_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Takes out the marks by which drf-spectacular would tell its enumerations apart."""
+    """Remove the ids by which drf-spectacular tells enumerations apart."""
 
     def clean(node: Any) -> Any:
         if isinstance(node, dict):

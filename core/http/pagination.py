@@ -1,8 +1,8 @@
-"""Parts of a list, in the three shapes the contract knows.
+"""Pagination of lists, in the three shapes of the contract.
 
-A part is a page, or what follows a cursor: the id of the last object that was read. With a cursor a list comes in the
-order of ids, which never change, so that whoever reads it all meets every object that exists throughout, once,
-whatever is created and deleted meanwhile; the object that the cursor names may be gone, too.
+A client reads a list by pages (or slices), or by cursor. The cursor is the id of the last object read. A list read by
+cursor is ordered by id. Ids never change, so whoever reads such a list to its end sees every object that exists
+throughout exactly once, whatever is created and deleted meanwhile. The object that the cursor names may be gone.
 """
 
 from __future__ import annotations
@@ -12,43 +12,50 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from django.db.models import QuerySet
-from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+PARAMETERS = frozenset({"skip", "limit", "page", "size", "page_size", "after"})
 Cursor = str | int
 
 
 class Rows(Protocol):
-    """A list that is no queryset, but can be asked the same."""
+    """A list that is not a queryset, but can be sliced and counted like one."""
 
     def __getitem__(self, part: slice, /) -> Iterable[Any]: ...
 
     def count(self) -> int:
-        """Return how many there are in all."""
+        """Return the number of all rows."""
 
     def after(self, cursor: Any, /) -> Any:
-        """Return the rows after the one with this id, in the order of ids."""
+        """Return the rows with greater ids, ordered by id."""
 
 
-class Part(NamedTuple):
-    """Some rows of a list, whether there are more, and the cursor of those where it was read with one."""
+class Slice(NamedTuple):
+    """Some rows of a list. `next_after` is the next cursor, of a list that is read by cursor and goes on."""
 
     rows: list[Any]
     has_more: bool
     next_after: str | None
 
 
-def part_of(
-    rows: QuerySet[Any] | Rows, *, limit: int, skip: int = 0, after: Cursor | None = None, key: str = "id"
-) -> Part:
-    """Return up to `limit` rows: after `skip` others in the list's own order, or after a cursor in that of ids.
+class Page(NamedTuple):
+    """The data and the headers of a response with a part of a list."""
 
-    `key` names the attribute that is the id, and of a queryset also the column.
+    data: Any
+    headers: dict[str, str]
+
+
+def slice_rows(
+    rows: QuerySet[Any] | Rows, *, limit: int, skip: int = 0, after: Cursor | None = None, key: str = "id"
+) -> Slice:
+    """Return up to `limit` rows, in the list's own order, or after a cursor ordered by id.
+
+    `key` names the attribute (and of a queryset also the column) that holds the id.
     """
     found = list(_ordered(rows, after, key)[skip : skip + limit + 1])
     shown, has_more = found[:limit], len(found) > limit
     next_after = str(getattr(shown[-1], key)) if has_more and after is not None else None
-    return Part(shown, has_more, next_after)
+    return Slice(shown, has_more, next_after)
 
 
 def _ordered(rows: QuerySet[Any] | Rows, after: Cursor | None, key: str) -> Any:
@@ -59,19 +66,19 @@ def _ordered(rows: QuerySet[Any] | Rows, after: Cursor | None, key: str) -> Any:
     return rows.after(after)
 
 
-def page(
-    rows: QuerySet[Any],
+def numbered_page(
+    rows: QuerySet[Any] | Rows,
     serializer: type[Serializer[Any]],
     *,
     page: int,
     size: int,
     after: Cursor | None = None,
     key: str = "id",
-) -> dict[str, Any]:
-    """v2's page of tenants, agents, templates or versions."""
+) -> Page:
+    """Return v2's page of any objects but API keys."""
     total = rows.count()
-    part = part_of(rows, skip=(page - 1) * size, limit=size, after=after, key=key)
-    return {
+    part = slice_rows(rows, skip=(page - 1) * size, limit=size, after=after, key=key)
+    data = {
         "items": serializer(part.rows, many=True).data,
         "total": total,
         "page": page,
@@ -79,15 +86,16 @@ def page(
         "pages": -(-total // size),
         "next_after": part.next_after,
     }
+    return Page(data, {})
 
 
 def key_page(
     rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, page_size: int, after: Cursor | None = None
 ) -> dict[str, Any]:
-    """v2's page of API keys."""
+    """Return v2's page of API keys."""
     total = rows.count()
     total_pages = -(-total // page_size)
-    part = part_of(rows, skip=(page - 1) * page_size, limit=page_size, after=after)
+    part = slice_rows(rows, skip=(page - 1) * page_size, limit=page_size, after=after)
     return {
         "items": serializer(part.rows, many=True).data,
         "pagination": {
@@ -102,7 +110,7 @@ def key_page(
     }
 
 
-def bare_list(
+def list_page(
     rows: QuerySet[Any] | Rows,
     serializer: type[Serializer[Any]],
     *,
@@ -110,12 +118,12 @@ def bare_list(
     skip: int = 0,
     after: Cursor | None = None,
     key: str = "id",
-) -> Response:
-    """v1's bare list, its full length in `X-Total-Count`, and the cursor of what follows in `X-Next-Cursor`.
+) -> Page:
+    """Return v1's list: an array, with its full length in `X-Total-Count` and the next cursor in `X-Next-Cursor`.
 
-    A header has no place for every id, so that the cursor is percent-encoded as a URL has it.
+    The cursor is percent-encoded, because not every id fits into a header.
     """
-    part = part_of(rows, skip=skip, limit=limit, after=after, key=key)
+    part = slice_rows(rows, skip=skip, limit=limit, after=after, key=key)
     # Where the list ends here, it need not be counted.
     ends_here = not part.has_more and not after and (part.rows or not skip)
     total = skip + len(part.rows) if ends_here else rows.count()
@@ -123,4 +131,4 @@ def bare_list(
     if part.next_after is not None:
         headers["X-Next-Cursor"] = quote(part.next_after, safe="")
     shown = serializer().to_representation
-    return Response([shown(row) for row in part.rows], headers=headers)
+    return Page([shown(row) for row in part.rows], headers)

@@ -1,4 +1,4 @@
-"""How a request wants what looks odd in it treated (RFC 7240), and how a response tells of it."""
+"""The `Prefer: handling=strict` header (RFC 7240), and the header with the number of warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PREFERENCE = re.compile(
 
 
 def is_strict(request: HttpRequest) -> bool:
-    """Return whether the request prefers strict handling. Of a preference that is named twice the first counts."""
+    """Return whether the request prefers strict handling. If it names the preference twice, the first counts."""
     header, position = request.headers.get("Prefer", ""), 0
     while position < len(header) and (match := _PREFERENCE.match(header, position)):
         if match[1].lower() == "handling":
@@ -27,5 +27,5 @@ def is_strict(request: HttpRequest) -> bool:
 
 
 def warnings_header(warnings: Sized) -> dict[str, str]:
-    """Return the header with the number of things that look odd in a config that was written."""
+    """Return the header with the number of warnings about a config that was written."""
     return {"X-Config-Warnings": str(len(warnings))}

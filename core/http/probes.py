@@ -1,4 +1,4 @@
-"""Is it alive, can it work, what is it: for people, balancers and orchestrators."""
+"""Views of liveness, readiness, version and metrics, for load balancers, orchestrators and people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from core import primary
 from core.db import retry_if_disconnected
 from core.http import metrics
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.problems import NOT_REACHABLE
 from core.http.views import AnonymousView, InternalV1View
 
@@ -49,7 +49,7 @@ class HealthResponse(serializers.Serializer[Any]):
 
 class ReadyResponse(HealthResponse):
     warnings = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="What works, and not as it was configured."
+        child=serializers.CharField(), required=False, help_text="Problems that do not keep traffic away."
     )
 
 
@@ -77,7 +77,7 @@ _QUICK_SECONDS, _READY_SECONDS = 0.5, 2.0
 
 
 def database_works(seconds: float) -> bool:
-    """Return whether the database answers within this time, and takes writes."""
+    """Return whether the database responds within this time and takes writes."""
     probe = _prober.submit(_probe_database)
     try:
         return probe.result(seconds)
@@ -96,7 +96,7 @@ def _probe_database() -> bool:
 
 
 def cache_works() -> bool:
-    """Return whether Redis takes the write of a small key, which a replica refuses."""
+    """Return whether Redis takes a write, which a replica refuses."""
     try:
         return bool(get_redis_connection().set("maim:ready", 1, ex=60))
     except RedisError as error:
@@ -113,14 +113,14 @@ def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
     }
 
 
-class Welcome(AnonymousView):
+class WelcomeView(AnonymousView):
     @operation("Welcome", tag="service", response=WelcomeResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response({"message": "Welcome to MaimWebBackend API"})
 
 
-class About(InternalV1View):
-    @operation("What this is", tag="service", response=AboutResponse, offline=True)
+class AboutView(InternalV1View):
+    @operation("About this API", tag="service", response=AboutResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
             {
@@ -140,7 +140,7 @@ class About(InternalV1View):
         )
 
 
-class Info(InternalV1View):
+class InfoView(InternalV1View):
     @operation("Name, version, features", tag="service", response=InfoResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
@@ -154,47 +154,47 @@ class Info(InternalV1View):
         )
 
 
-class Health(AnonymousView):
-    """The process lives and says so quickly; what it depends on is told, and no reason to be restarted."""
+class HealthView(AnonymousView):
+    """Liveness. Responds quickly, and with success also if the database is down, which is no reason to restart."""
 
-    @operation("The process lives", tag="service", response=HealthResponse, offline=True)
+    @operation("Alive", tag="service", response=HealthResponse, offline=True)
     def get(self, request: Request) -> Response:
         database = HEALTHY if database_works(_QUICK_SECONDS) else UNHEALTHY
         return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
 
 
-class InternalHealth(InternalV1View, Health):
-    """The same on the internal surface."""
+class InternalHealthView(InternalV1View, HealthView):
+    """Liveness on the internal surface."""
 
 
-class Ready(InternalV1View):
-    """Whether traffic should come here: everything that is configured answers and takes writes.
+class ReadyView(InternalV1View):
+    """Readiness for traffic: the database, and Redis if it is configured, respond and take writes.
 
-    `warn` finds what is no reason to stay away and still to be told to operators.
+    `warn` returns problems that operators should know of, and that do not keep traffic away.
     """
 
     warn: Callable[[], list[str]] = list
 
     @operation(
-        "Everything it needs answers",
+        "Ready for traffic",
         tag="service",
         response=ReadyResponse,
         extra_responses={503: ReadyResponse},
         offline=True,
     )
     def get(self, request: Request) -> Response:
-        answers = {"database": database_works(_READY_SECONDS)}
+        checks = {"database": database_works(_READY_SECONDS)}
         if settings.REDIS_URL:
-            answers["cache"] = cache_works()
-        services = {name: HEALTHY if good else UNHEALTHY for name, good in answers.items()}
-        is_ready = all(answers.values())
-        answer = _health(HEALTHY if is_ready else UNHEALTHY, {"api": HEALTHY, **services})
+            checks["cache"] = cache_works()
+        services = {name: HEALTHY if good else UNHEALTHY for name, good in checks.items()}
+        is_ready = all(checks.values())
+        body = _health(HEALTHY if is_ready else UNHEALTHY, {"api": HEALTHY, **services})
         if warnings := self.warn():
-            answer["warnings"] = warnings
-        return Response(answer) if is_ready else Response(answer, status=503, headers={"Retry-After": "1"})
+            body["warnings"] = warnings
+        return Response(body) if is_ready else Response(body, status=503, headers={"Retry-After": "1"})
 
 
-class Metrics(InternalV1View):
+class MetricsView(InternalV1View):
     """Metrics in Prometheus' text format."""
 
     @operation(

@@ -1,4 +1,4 @@
-"""From whatever was raised to what a client is told: one `Problem`, whose shape each surface chooses."""
+"""The conversion of exceptions to problems, which each surface renders in its own shape."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class UnsupportedMediaType(DomainError):
 
 
 class Fault(DomainError):
-    """A bug of ours. The log has the traceback, the client only the request id."""
+    """A bug. The log has the traceback, the client gets the request id alone."""
 
     code = "SYS_001"
     message = _("Something went wrong on our side; the request id leads to it in the log")
@@ -69,7 +69,7 @@ _STATUS_OF_KIND: tuple[tuple[type[DomainError], int], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An error as every surface tells it: texts are already in the client's language."""
+    """An error for a client, with texts in the client's language."""
 
     status: int
     code: str
@@ -80,9 +80,9 @@ class Problem:
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The problem that `error` is to a client, or None for a bug, which is to be raised on.
+    """Return the problem for an exception, or None for a bug, which the caller must raise again.
 
-    Must be called in the language of the answer.
+    Call it in the language of the response.
     """
     if isinstance(error, drf.APIException):
         return _problem(_from_drf(error))
@@ -133,7 +133,7 @@ def _from_drf(error: drf.APIException) -> DomainError:
 
 
 def _flatten(detail: Any, path: str) -> Iterator[tuple[str, str]]:
-    """DRF's nested errors as (dotted path, sentence); what belongs to no field is under `body`."""
+    """Yield DRF's nested errors as (dotted path, sentence). Errors of no field have the path `body`."""
     if isinstance(detail, Mapping):
         for key, value in detail.items():
             here = path if key == "non_field_errors" else f"{path}.{key}" if path else str(key)

@@ -1,4 +1,4 @@
-"""What is known of a request before anybody looks at its content."""
+"""The context of a request: when it started, its id, and the client's address."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from django.http import HttpRequest
 
-_ATTRIBUTE = "maim_scope"
+_ATTRIBUTE = "maim_context"
 
 
 class RequestContext(NamedTuple):
-    """`started` is a `time.perf_counter()` reading; `address` the client's, behind trusted proxies."""
+    """A request's context. `started` is a `time.perf_counter()` value; `address` is the client's behind the proxies."""
 
     started: float
     request_id: str
@@ -21,6 +21,6 @@ class RequestContext(NamedTuple):
 
     @staticmethod
     def of(request: HttpRequest) -> RequestContext:
-        """The scope that RequestContextMiddleware attached."""
-        scope: RequestContext = getattr(request, _ATTRIBUTE)
-        return scope
+        """Return the context that RequestContextMiddleware attached."""
+        context: RequestContext = getattr(request, _ATTRIBUTE)
+        return context

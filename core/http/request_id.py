@@ -1,4 +1,4 @@
-"""The id that ties a request's answer, log lines and audit rows together."""
+"""The id of a request, in its response, log lines and audit entries."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def choose(sent: str | None) -> str:
-    """The client's `X-Request-ID` if it is well formed (docs/contract.md section 2), else a fresh one."""
+    """Return the client's `X-Request-ID` if it is well formed (docs/contract.md section 2), else a new id."""
     return sent if sent and _ACCEPTED.fullmatch(sent) else f"req_{random.getrandbits(64):016x}"
 
 
 def enter(request_id: str) -> None:
-    """Makes `request_id` the one that this thread's log lines carry."""
+    """Set the request id of this thread's log lines."""
     _current.set(request_id)
 
 
 def current() -> str:
-    """The id of the request this thread serves, or `-` outside of one."""
+    """Return the id of the request that this thread serves, or `-` outside of a request."""
     return _current.get()
 
 
 class RequestIdFilter(logging.Filter):
-    """Gives every log record its `request_id`."""
+    """A logging filter that adds `request_id` to every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current()

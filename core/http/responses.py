@@ -1,4 +1,4 @@
-"""How answers look on the wire: v1's error object and v2's envelope (docs/contract.md sections 3 and 8)."""
+"""The shapes of responses: v1's error object and v2's envelope (docs/contract.md sections 3 and 8)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever thei
 
 
 def utc_text(moment: datetime) -> str:
-    """ISO 8601 in UTC with `Z`; microseconds only where there are any."""
+    """Return a time in ISO 8601, in UTC with `Z`, with microseconds only if there are any."""
     in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     return f"{in_utc.isoformat().removesuffix('+00:00')}Z"
 
@@ -31,7 +31,7 @@ def _whole_second(seconds: int) -> str:
 
 
 def error_body(problem: Problem) -> dict[str, Any]:
-    """v1's error object."""
+    """Return v1's error object."""
     body: dict[str, Any] = {"detail": problem.detail, "code": problem.code}
     if problem.errors is not None:
         body["errors"] = problem.errors
@@ -39,7 +39,7 @@ def error_body(problem: Problem) -> dict[str, Any]:
 
 
 def envelope(
-    scope: RequestContext,
+    context: RequestContext,
     *,
     success: bool,
     message: Text,
@@ -48,24 +48,24 @@ def envelope(
     error: Text | None = None,
     error_code: str | None = None,
 ) -> dict[str, Any]:
-    """v2's envelope: all nine keys, in this order."""
+    """Return v2's envelope: all nine keys, in this order."""
     return {
         "success": success,
         "message": str(message),
         "data": data,
         "timestamp": _whole_second(int(timezone.now().timestamp())),
-        "request_id": scope.request_id,
+        "request_id": context.request_id,
         "tenant_id": tenant_id,
-        "execution_time": round(time.perf_counter() - scope.started, 6),
+        "execution_time": round(time.perf_counter() - context.started, 6),
         "error": None if error is None else str(error),
         "error_code": error_code,
     }
 
 
-def problem_envelope(scope: RequestContext, problem: Problem) -> dict[str, Any]:
-    """v2's envelope of an error."""
+def problem_envelope(context: RequestContext, problem: Problem) -> dict[str, Any]:
+    """Return v2's envelope of an error."""
     return envelope(
-        scope,
+        context,
         success=False,
         message=problem.message,
         data=None if problem.errors is None else {"errors": problem.errors},
@@ -77,8 +77,8 @@ def problem_envelope(scope: RequestContext, problem: Problem) -> dict[str, Any]:
 _ENVELOPED_ON_PUBLIC = ("/api/v1/tenants", "/api/v1/api-keys")
 
 
-def _speaks_envelope(request: HttpRequest) -> bool:
-    """As the view at this path does; where there is none, as those around it."""
+def _is_enveloped(request: HttpRequest) -> bool:
+    """Return whether the view of this path uses the envelope, or, without a view, whether the paths around it do."""
     try:
         view = resolve(request.path_info, getattr(request, "urlconf", None)).func
     except Resolver404:
@@ -88,8 +88,8 @@ def _speaks_envelope(request: HttpRequest) -> bool:
 
 
 def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
-    """An error that no view answers, in the shape of the surface it happened on."""
-    if _speaks_envelope(request):
+    """Return the response for an error outside of a view, in the surface's shape."""
+    if _is_enveloped(request):
         with translation.override(ENVELOPE_LANGUAGE):
             problem = problem_of(error)
             assert problem is not None

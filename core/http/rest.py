@@ -1,4 +1,4 @@
-"""How DRF reads and writes bodies here."""
+"""DRF's parsers, renderer and content negotiation for both surfaces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from core import strict_json
 
 
 class StrictJSONParser(BaseParser):
-    """JSON bodies, by the rules of `core.strict_json`."""
+    """A parser of JSON bodies by the rules of `core.strict_json`."""
 
     media_type = "application/json"
 
@@ -35,7 +35,7 @@ class StrictJSONParser(BaseParser):
 
 
 class FormDataParser(MultiPartParser):
-    """Forms as a browser's `FormData` sends them, without their files."""
+    """A parser of forms as a browser's `FormData` sends them, without files."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
@@ -45,14 +45,14 @@ class FormDataParser(MultiPartParser):
 
 
 class CompactJSONRenderer(JSONRenderer):
-    """UTF-8 without escapes or blanks; `charset` is implied by the media type (RFC 8259 section 8.1)."""
+    """A renderer of UTF-8 without escapes or blanks. The media type implies `charset` (RFC 8259 section 8.1)."""
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         return b"" if data is None else orjson.dumps(data, default=_as_json)
 
 
 def _as_json(value: Any) -> Any:
-    """What orjson does not know: texts that are yet to be translated, and DRF's own kinds of dicts and lists."""
+    """Convert types that orjson does not know: lazily translated texts, and DRF's subclasses of dict and list."""
     if isinstance(value, Promise):
         return str(value)
     if isinstance(value, dict):
@@ -62,18 +62,18 @@ def _as_json(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-_MEANS_JSON = re.compile(r"(application/([^\s/]+\+)?json)?")
+_JSON_TYPE = re.compile(r"(application/([^\s/]+\+)?json)?")
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """The APIs speak JSON whatever `Accept` says, as their clients have always known them to.
+    """Negotiation that ignores `Accept` and always responds with JSON, because old clients rely on it.
 
     A body without a Content-Type is JSON, and so is one of a type such as `application/merge-patch+json`.
     """
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
         media_type = (request.content_type or "").partition(";")[0].strip().lower()
-        if _MEANS_JSON.fullmatch(media_type):
+        if _JSON_TYPE.fullmatch(media_type):
             media_type = StrictJSONParser.media_type
         return next((parser for parser in parsers if parser.media_type == media_type), None)
 

@@ -1,7 +1,7 @@
-"""The two surfaces, told apart by the port a connection arrived on (docs/contract.md section 1).
+"""The two surfaces, told apart by the port of the connection (docs/contract.md section 1).
 
-The port is the server's own socket's, never anything the client says. Each surface has its own Django
-handler with its own URLs and middleware; a port that belongs to neither serves nothing.
+The port is that of the server's own socket, never one that the client names. Each surface has its own Django handler
+with its own URLs and middleware. A port of neither surface serves nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.setting_types import Bind
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """One of the two faces of maim: where it listens, what it serves."""
+    """One of maim's two APIs: its address, URLs and middleware."""
 
     name: str
     bind: Bind
@@ -51,28 +51,28 @@ _SURFACE_OF_PORT = {str(surface.bind.port): surface for surface in SURFACES}
 
 
 def surface_of_port(port: str | int) -> Surface | None:
-    """The surface that listens on `port`, or None."""
+    """Return the surface that listens on this port, or None."""
     return _SURFACE_OF_PORT.get(str(port))
 
 
 class Request(WSGIRequest):
-    """A request whose text is UTF-8, and which no Content-Type keeps from coming to be.
+    """A request that always decodes as UTF-8 and survives a malformed Content-Type.
 
-    Django decodes by whatever codec that header names, and fails on one that is none (`charset=base64`)
-    before there is a handler to answer.
+    Django decodes by the codec that the header names, and raises before any handler runs if it is not a text codec
+    (`charset=base64`).
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
         except ValueError:
-            # For all who read it after us: a body of no known type is refused with 415, and one of none is not.
+            # Set for later readers, because a body of an unknown type gets 415, and one without a type does not.
             self.content_type, self.content_params = "application/octet-stream", {}
             meta["CONTENT_TYPE"] = self.content_type
 
 
 class AdminHandler(WSGIHandler):
-    """Django's handler with all of `settings.MIDDLEWARE`, and our requests."""
+    """Django's handler with all of `settings.MIDDLEWARE`, and with our request class."""
 
     request_class = Request
 
@@ -80,8 +80,7 @@ class AdminHandler(WSGIHandler):
 class SurfaceHandler(AdminHandler):
     """Django's handler with its surface's middleware in place of `settings.MIDDLEWARE`.
 
-    That middleware uses only the call itself, none of Django's view, template or exception hooks, which is
-    what makes this loader so short.
+    The loader is short because that middleware uses none of Django's view, template or exception hooks.
     """
 
     def __init__(self, surface: Surface) -> None:
@@ -99,7 +98,7 @@ class SurfaceHandler(AdminHandler):
 
 
 def handler_of(surface: Surface, path: str) -> WSGIHandler:
-    """The Django handler of a path on a surface; the admin has one of its own."""
+    """Return the Django handler of a path on a surface. The admin has one of its own."""
     return _admin_handler() if surface == PUBLIC and path.startswith("/admin") else _handler(surface)
 
 

@@ -1,4 +1,4 @@
-"""TOML, for people who keep configs in files: it holds what our JSON holds, but for null."""
+"""TOML, for people who keep configs in files. It holds what our JSON holds, except null."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.strict_json import NotAcceptable
 
 
 def dumps(document: dict[str, Any]) -> str:
-    """A JSON object as TOML; raises NotAcceptable if there is a null in it."""
+    """Return a JSON object as TOML. Raise NotAcceptable if it has a null."""
     try:
         return tomli_w.dumps(document)
     except TypeError as error:
@@ -22,9 +22,9 @@ def dumps(document: dict[str, Any]) -> str:
 
 
 def loads(raw: bytes) -> Any:
-    """What a TOML document says, held to the rules of `strict_json`; raises NotAcceptable.
+    """Parse a TOML document by the rules of `strict_json`. Raise NotAcceptable.
 
-    Not for what strangers send: the parser takes the square of the time for a key of many dotted parts.
+    Not for untrusted input, because the parser takes quadratic time for a key of many dotted parts.
     """
     try:
         document = tomllib.loads(raw.decode("utf-8"))

@@ -1,8 +1,33 @@
-"""The base views, one for each door.
+"""The base views of the two surfaces.
 
-A view translates: it gives the input its shape, asks a gate and a service, and shapes the answer.
-Every view denies by default; `InternalV2View` is the one place that lets in without a token, because
-reaching its port is the proof (docs/contract.md section 1), and `AnonymousView` serves those who have none yet.
+A view translates: it validates the input, calls an access function and a service, and serializes the result. Every view
+denies by default. Two base classes let a request in without a token: `InternalAccessMixin`, because reaching the
+internal port is the proof (docs/contract.md section 1), and `AnonymousView`, for people who have no token yet.
+
+An endpoint on both surfaces has one base view in its app, with the methods and their `@operation`, and a subclass for
+each surface. A subclass adds the surface's base view, and the classes in which the surfaces differ:
+
+    # agents/views/agents.py
+    class BaseAgentDetailView(BaseView):
+        response_class: type[Serializer[Any]]
+
+        @operation("Read an agent", tag="agents", response=FromView("response_class"), errors=(404,), conditional=True)
+        def get(self, request: Request, agent_id: str) -> Response:
+            agent = get_agent(self.actor, agent_id, Access.READ)
+            return self.respond_conditionally(
+                agent, self.response_class, message=_("Agent found"), tenant_id=agent.tenant_id
+            )
+
+
+    class AgentDetailView(BaseAgentDetailView, V1View):
+        response_class = AgentResponse
+
+    # internal_api/views/agents.py
+    class AgentDetailView(BaseAgentDetailView, InternalV2View):
+        response_class = InternalAgentResponse
+
+The base view answers with `respond`, `respond_list` or `respond_deleted`, which know the surface's shape. A subclass
+may also set `summaries`, and override methods; an override without an `@operation` keeps the base view's.
 """
 
 from __future__ import annotations
@@ -12,6 +37,7 @@ from functools import cache
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import translation
@@ -26,7 +52,8 @@ from rest_framework.views import APIView
 from core import idempotency
 from core.actor import Actor, ActorKind
 from core.errors import Text
-from core.http import conditional, preferences
+from core.http import conditional, pagination, preferences
+from core.http.pagination import Page, Rows
 from core.http.problems import Problem, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
@@ -35,59 +62,62 @@ from core.revisions import Revised
 
 
 class BaseView(APIView):
-    """What all views share: the actor, checked input, one way to fail."""
+    """The base of all views: the actor, validated input, responses in the surface's shape, and one error handler."""
 
     enveloped: ClassVar[bool] = False
+    summaries: ClassVar[Mapping[str, str]] = {}  # by HTTP method, in place of those in @operation
 
     # Without OPTIONS: preflights are answered by the CORS middleware.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     @property
     def actor(self) -> Actor:
-        """Who asks; of a view that needs a token, the signed-in person."""
-        scope = RequestContext.of(self.request)
+        """The sender of the request: the signed-in person, or anonymous in a view that needs no token."""
+        context = RequestContext.of(self.request)
         user = cast(AbstractBaseUser | None, self.request.user)
         if user is None:
-            return Actor(kind=ActorKind.ANONYMOUS, request_id=scope.request_id, address=scope.address)
+            return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
         return Actor(
             kind=ActorKind.USER,
             id=user.pk,
             label=user.get_username(),
-            request_id=scope.request_id,
-            address=scope.address,
+            request_id=context.request_id,
+            address=context.address,
         )
 
     @property
     def raw_data(self) -> Any:
-        """The parsed body, as it was sent; to send none raises ParseError."""
+        """The parsed body, not validated. Raise ParseError if there is none."""
         data = self.request.data
         if self.request.stream is None:
             raise ParseError(_("The body is missing"))
         return data
 
     def validated_data(self, serializer: type[Serializer[Any]]) -> Any:
-        """The checked body; fields that were not sent are absent."""
-        return self._checked(serializer, self.raw_data)
-
-    def validated_query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
-        """The checked query parameters."""
-        values: dict[str, Any] = dict(_checker(serializer).run_validation(self.request.query_params.dict()))
+        """Return the validated body. Fields that were not sent are absent."""
+        bound = serializer(data=self.raw_data)
+        bound.is_valid(raise_exception=True)
+        values: dict[str, Any] = dict(bound.validated_data)
         return values
 
+    def validated_query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
+        """Return the validated query parameters."""
+        values: dict[str, Any] = dict(_instance(serializer).run_validation(self.request.query_params.dict()))
+        return values
+
+    def validated_list_query(self, serializer: type[Serializer[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the validated query parameters of a list: its filters, and the part of it to return."""
+        query = self.validated_query(serializer)
+        part = {name: query.pop(name) for name in pagination.PARAMETERS & query.keys()}
+        return query, part
+
     def run_idempotent(self, act: Callable[[], Any]) -> Any:
-        """What `act` answers (JSON); or what it answered to this request before, under its Idempotency-Key."""
+        """Return the JSON that `act` returns, or under a repeated Idempotency-Key what it returned the first time."""
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
             return act()
         request = f"{self.request.method} {self.request.path.rstrip('/')}"
         return idempotency.run_once(actor=self.actor, key=key, request=request, body=self.raw_data, operation=act)
-
-    @staticmethod
-    def _checked(serializer: type[Serializer[Any]], data: Any) -> dict[str, Any]:
-        checked = serializer(data=data)
-        checked.is_valid(raise_exception=True)
-        values: dict[str, Any] = dict(checked.validated_data)
-        return values
 
     def handle_exception(self, exc: Exception) -> Response:
         problem = problem_of(exc)
@@ -100,21 +130,43 @@ class BaseView(APIView):
     def respond(
         self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """A success, in the shape of the door; only the envelope has a message and a tenant."""
+        """Respond with `data` in the surface's shape. Only the envelope has the message and the tenant."""
+        raise NotImplementedError
+
+    def respond_list(
+        self,
+        rows: QuerySet[Any] | Rows,
+        serializer: type[Serializer[Any]],
+        part: Mapping[str, Any],
+        *,
+        message: Text,
+        tenant_id: str | None = None,
+        key: str = "id",
+    ) -> Response:
+        """Respond with the part of a list that `validated_list_query` returned. `key` is the attribute with the id."""
+        page = self.paginate(rows, serializer, key=key, **part)
+        return self.respond(page.data, message=message, tenant_id=tenant_id, headers=page.headers)
+
+    def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
+        """Return the part of a list in the surface's shape."""
+        raise NotImplementedError
+
+    def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
+        """Respond that an object is deleted. Only the envelope has `data`."""
         raise NotImplementedError
 
     @property
     def if_match(self) -> Container[int] | None:
-        """The versions that `If-Match` allows the write on, None for any. Raise Invalid for what names no ETag."""
+        """The versions that `If-Match` allows the write on; None without it. Raise Invalid if it is malformed."""
         return conditional.expected_versions(self.request._request)
 
     @property
     def is_strict(self) -> bool:
-        """Return whether warnings refuse this request, as it prefers; the response tells that it was heeded."""
-        found = preferences.is_strict(self.request._request)
-        if found:
+        """The preference of the request that warnings are errors. Reading it makes the response say it was applied."""
+        is_strict = preferences.is_strict(self.request._request)
+        if is_strict:
             self.headers[preferences.APPLIED] = preferences.STRICT
-        return found
+        return is_strict
 
     def respond_revised(
         self,
@@ -124,60 +176,70 @@ class BaseView(APIView):
         tenant_id: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Respond with an object, which has its `revision`, under its ETag."""
+        """Respond with an object, and the ETag of its `revision`."""
         headers = {**conditional.revision_header(data), **(headers or {})}
         return self.respond(data, message=message, tenant_id=tenant_id, headers=headers)
 
     def respond_conditionally(
         self, row: Revised, serializer: type[Serializer[Any]], *, message: Text, tenant_id: str | None = None
     ) -> Response:
-        """Respond with an object under its ETag; with 304 where `If-None-Match` names that.
+        """Respond with an object and its ETag, or with 304 if `If-None-Match` names that.
 
-        Not for what shows more than its revision covers, such as a key with its uses.
+        Not for an object that shows more than its revision covers, such as a key with its uses.
         """
         if conditional.is_unchanged(self.request._request, str(row.revision)):
             return self.not_modified(str(row.revision))
         return self.respond_revised(serializer(row).data, message=message, tenant_id=tenant_id)
 
     def not_modified(self, etag: str) -> Response:
-        """Respond that the client has this state already."""
+        """Respond with 304: the client has this state already."""
         return Response(status=304, headers={"ETag": conditional.quoted(etag)})
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
+        """Return the body of an error in the surface's shape."""
         raise NotImplementedError
 
 
 @cache
-def _checker(serializer: type[Serializer[Any]]) -> Serializer[Any]:
-    """One for all requests: checking leaves nothing in it, and to make one takes longer than to check."""
+def _instance(serializer: type[Serializer[Any]]) -> Serializer[Any]:
+    """Return one instance for all requests.
+
+    Validation leaves nothing in it, and making one takes longer than validating.
+    """
     return serializer()
 
 
 class V1View(BaseView):
-    """v1: the bare answer, and errors as `{"detail", "code"}`."""
+    """A view in v1's shape: the bare data, and errors as `{"detail", "code"}`."""
 
     def respond(
         self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
         return Response(data, headers=headers)
 
+    def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
+        return pagination.list_page(rows, serializer, **part)
+
+    def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
+        return Response(status=204)
+
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         return error_body(problem)
 
 
 class AnonymousView(V1View):
-    """v1 before sign-in: registration, login, probes."""
+    """A v1 view that needs no token: registration, login, probes."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
 
-# Of views that also take a form, as OAuth2's password flow or a browser's `FormData` sends it.
+# For views that also take a form, as OAuth2's password flow or a browser's `FormData` sends it.
 FORM_OR_JSON = (StrictJSONParser, FormParser, FormDataParser)
 
 
 class V2View(BaseView):
-    """v2's envelope, whichever surface it is served on."""
+    """A view in v2's shape, the envelope, which parts of the public surface have too."""
 
     enveloped = True
 
@@ -188,31 +250,40 @@ class V2View(BaseView):
     def respond(
         self, data: Any, *, message: Text, tenant_id: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
-        scope = RequestContext.of(self.request)
-        whole = envelope(scope, success=True, message=message, data=data, tenant_id=tenant_id)
-        return Response(whole, headers=headers)
+        context = RequestContext.of(self.request)
+        body = envelope(context, success=True, message=message, data=data, tenant_id=tenant_id)
+        return Response(body, headers=headers)
+
+    def paginate(self, rows: QuerySet[Any] | Rows, serializer: type[Serializer[Any]], **part: Any) -> Page:
+        return pagination.numbered_page(rows, serializer, **part)
+
+    def respond_deleted(self, data: Any, *, message: Text, tenant_id: str) -> Response:
+        return self.respond(data, message=message, tenant_id=tenant_id)
 
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         return problem_envelope(RequestContext.of(self.request), problem)
 
 
 class InternalAccessMixin(BaseView):
-    """Lets in whoever reached the internal port. The only door without a token or a password."""
+    """Access for everybody who reaches the internal port, without a token or a password."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
     @property
     def actor(self) -> Actor:
-        scope = RequestContext.of(self.request)
+        context = RequestContext.of(self.request)
         return Actor(
-            kind=ActorKind.INTERNAL, label=str(_("internal API")), request_id=scope.request_id, address=scope.address
+            kind=ActorKind.INTERNAL,
+            label=str(_("internal API")),
+            request_id=context.request_id,
+            address=context.address,
         )
 
 
 class InternalV2View(InternalAccessMixin, V2View):
-    """v2 on the internal surface."""
+    """A v2 view of the internal surface."""
 
 
 class InternalV1View(InternalAccessMixin, V1View):
-    """The internal surface's paths that never had an envelope."""
+    """A view of the internal surface in v1's shape, for the paths that never had an envelope."""

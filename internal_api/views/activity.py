@@ -1,4 +1,4 @@
-"""What bots report: that they are alive, and what they did."""
+"""Views for the reports of bots: that they are alive, and what they did."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rest_framework.response import Response
 
 from agents import services
 from apikeys import usage_log
-from core.http.openapi import operation
-from core.http.pagination import part_of
+from core.http.operations import operation
+from core.http.pagination import slice_rows
 from core.http.views import InternalV2View
 from internal_api.serializers import (
     ActivityList,
@@ -21,19 +21,19 @@ from internal_api.serializers import (
 )
 
 
-class Activity(InternalV2View):
+class ActivityView(InternalV2View):
     @operation("Which agents are alive", tag="activity", query=ActivityQuerySerializer, response=ActivityList)
     def get(self, request: Request) -> Response:
         query = self.validated_query(ActivityQuerySerializer)
         rows = services.active_agents(query.get("tenant_id"))
         if "after" in query:
-            part = part_of(rows, limit=query["limit"], after=query["after"], key="agent_id")
+            part = slice_rows(rows, limit=query["limit"], after=query["after"], key="agent_id")
             items = ActivityResponse(part.rows, many=True).data
-            answer = {"items": items, "count": rows.count(), "next_after": part.next_after}
+            data = {"items": items, "count": rows.count(), "next_after": part.next_after}
         else:
             items = ActivityResponse(rows, many=True).data
-            answer = {"items": items, "count": len(items)}
-        return self.respond(answer, message=_("Active agents listed"), tenant_id=query.get("tenant_id"))
+            data = {"items": items, "count": len(items)}
+        return self.respond(data, message=_("Active agents listed"), tenant_id=query.get("tenant_id"))
 
     @operation(
         "An agent is alive", tag="activity", request=ActivityRequest, response=ActivityResponse, errors=(404, 409)
@@ -45,7 +45,7 @@ class Activity(InternalV2View):
         )
 
 
-class UsageLog(InternalV2View):
+class UsageLogView(InternalV2View):
     @operation("Log what a bot did", tag="activity", request=UsageRequest, response=UsageResponse)
     def post(self, request: Request) -> Response:
         entry = usage_log.log_usage(**self.validated_data(UsageRequest))

@@ -1,4 +1,4 @@
-"""Agents, their config, and their plugin settings."""
+"""Views of agents and their plugin settings on the internal surface."""
 
 from __future__ import annotations
 
@@ -9,115 +9,57 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents import models, services
+from agents import services
 from agents.access import agents_for, get_agent
-from agents.config_warnings import find_warnings
 from agents.errors import AgentNotFound
+from agents.models import Agent
 from agents.serializers.agents import (
-    AgentUpdateRequest,
+    InternalAgentCreateRequest,
+    InternalAgentListItemResponse,
     InternalAgentResponse,
     InternalPluginListQuerySerializer,
     InternalPluginQuerySerializer,
     InternalPluginResponse,
-    ListedInternalAgentResponse,
     PluginRequest,
-    TenantAgentCreateRequest,
 )
-from agents.services.config_versions import ConfigWrite
-from agents.views.agents import PluginSettingsView
-from core.http.openapi import operation
-from core.http.pagination import page
-from core.http.preferences import warnings_header
+from agents.views.agents import BaseAgentDetailView, BaseAgentListView, BasePluginSettingsView
+from core.http.operations import ListOf, operation
 from core.http.views import InternalAccessMixin, InternalV2View
-from internal_api.serializers import AgentPage, AgentPageQuerySerializer, DeletedAgent
+from internal_api.serializers import AgentPageQuerySerializer
 from tenants.access import Access, get_tenant
 from tenants.models import Tenant
 
 
-class Agents(InternalV2View):
+class AgentListView(BaseAgentListView, InternalV2View):
+    create_request_class = InternalAgentCreateRequest
+    response_class = InternalAgentResponse
+    active_for = services.NEW_AGENT_ACTIVE_FOR
+    summaries = {"post": "Create an agent, active for 12 hours"}
+
     @operation(
-        "List a tenant's agents", tag="agents", query=AgentPageQuerySerializer, response=AgentPage, errors=(404,)
+        "List a tenant's agents",
+        tag="agents",
+        query=AgentPageQuerySerializer,
+        response=ListOf(InternalAgentListItemResponse),
+        errors=(404,),
     )
     def get(self, request: Request) -> Response:
-        query = self.validated_query(AgentPageQuerySerializer)
-        tenant = get_tenant(self.actor, query["tenant_id"], Access.READ)
-        rows = agents_for(self.actor).filter(tenant=tenant)
-        if "status" in query:
-            rows = rows.filter(status=query["status"])
-        found = page(
-            rows, ListedInternalAgentResponse, page=query["page"], size=query["size"], after=query.get("after")
-        )
-        return self.respond(found, message=_("Agents listed"), tenant_id=tenant.id)
-
-    @operation(
-        "Create an agent, active for 12 hours",
-        tag="agents",
-        request=TenantAgentCreateRequest,
-        response=InternalAgentResponse,
-        errors=(404, 409),
-        revised=True,
-        strict=True,
-    )
-    def post(self, request: Request) -> Response:
-        body = self.validated_data(TenantAgentCreateRequest)
-        tenant = get_tenant(self.actor, body.pop("tenant_id"), Access.WRITE_AGENTS)
-        agent = services.create_agent(
-            actor=self.actor,
-            tenant=tenant,
-            active_for=services.NEW_AGENT_ACTIVE_FOR,
-            strict=self.is_strict,
-            **body,
-        )
-        return self.respond_revised(
-            InternalAgentResponse(agent).data,
-            message=_("Agent created"),
-            tenant_id=tenant.id,
-            headers=warnings_header(agent.config_warnings),
+        filters, part = self.validated_list_query(AgentPageQuerySerializer)
+        tenant = get_tenant(self.actor, filters["tenant_id"], Access.READ)
+        rows = agents_for(self.actor).filter(**filters)
+        return self.respond_list(
+            rows, InternalAgentListItemResponse, part, message=_("Agents listed"), tenant_id=tenant.id
         )
 
 
-class Agent(InternalV2View):
-    @operation("Read an agent", tag="agents", response=InternalAgentResponse, errors=(404,), conditional=True)
-    def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.READ)
-        return self.respond_conditionally(
-            agent, InternalAgentResponse, message=_("Agent found"), tenant_id=agent.tenant_id
-        )
-
-    @operation(
-        "Change an agent: only the keys sent",
-        tag="agents",
-        request=AgentUpdateRequest,
-        response=InternalAgentResponse,
-        errors=(404, 409, 412),
-        revised=True,
-        strict=True,
-    )
-    def put(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
-        agent = services.update_agent(
-            actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
-        )
-        find_warnings(agent)
-        return self.respond_revised(
-            InternalAgentResponse(agent).data,
-            message=_("Agent changed"),
-            tenant_id=agent.tenant_id,
-            headers=warnings_header(agent.config_warnings),
-        )
-
-    @operation("Delete an agent with its keys", tag="agents", response=DeletedAgent, errors=(404, 412))
-    def delete(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        services.delete_agent(actor=self.actor, agent=agent, expected=self.if_match)
-        return self.respond({"id": agent_id}, message=_("Agent deleted"), tenant_id=agent.tenant_id)
+class AgentDetailView(BaseAgentDetailView, InternalV2View):
+    response_class = InternalAgentResponse
 
 
-class PluginSettings(InternalAccessMixin, PluginSettingsView):
-    """Plugin settings with their secrets, which bots need and no cache keeps."""
+class PluginSettingsView(InternalAccessMixin, BasePluginSettingsView):
+    """Plugin settings with their secrets, which the bots need. No cache stores them."""
 
-    shape = InternalPluginResponse
+    response_class = InternalPluginResponse
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(*args, **kwargs)
@@ -135,10 +77,10 @@ class PluginSettings(InternalAccessMixin, PluginSettingsView):
         query = self.validated_query(InternalPluginListQuerySerializer)
         tenant = get_tenant(self.actor, query["tenant_id"], Access.READ)
         try:
-            agent = self._agent_of(tenant, query, Access.READ)
+            agent = self._get_agent(tenant, query, Access.READ)
         except AgentNotFound:
             agent = None  # the old service did not look agents up
-        return self.part(tenant, agent, query)
+        return self.list_plugins(tenant, agent, query)
 
     @operation(
         "Set a plugin for an agent, or for a tenant",
@@ -152,10 +94,10 @@ class PluginSettings(InternalAccessMixin, PluginSettingsView):
     def post(self, request: Request) -> Response:
         query = self.validated_query(InternalPluginQuerySerializer)
         tenant = get_tenant(self.actor, query["tenant_id"], Access.MANAGE)
-        return self.set_plugin(tenant, self._agent_of(tenant, query, Access.MANAGE))
+        return self.set_plugin(tenant, self._get_agent(tenant, query, Access.MANAGE))
 
-    def _agent_of(self, tenant: Tenant, query: Mapping[str, Any], access: Access) -> models.Agent | None:
-        """Return the agent that the query names, if any; raise AgentNotFound also for another tenant's."""
+    def _get_agent(self, tenant: Tenant, query: Mapping[str, Any], access: Access) -> Agent | None:
+        """Return the agent that the query names, if any. Raise AgentNotFound also if it is another tenant's."""
         if "agent_id" not in query:
             return None
         agent = get_agent(self.actor, query["agent_id"], access)

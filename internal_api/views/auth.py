@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.request_context import RequestContext
 from core.http.views import InternalV2View
 from internal_api import key_auth

@@ -1,4 +1,4 @@
-"""Agents' config, templates, and the feed of changes, behind the internal door."""
+"""Views of configs, templates and the change feed on the internal surface."""
 
 from __future__ import annotations
 
@@ -7,140 +7,101 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import change_feed, effective_config
-from agents.access import get_agent
 from agents.change_feed import Cursor
 from agents.serializers.configs import (
-    ChangesQuerySerializer,
-    ChangesResponse,
-    EffectiveResponse,
-    InternalEffectiveQuerySerializer,
+    ConfigChangeListQuerySerializer,
+    ConfigChangeListResponse,
+    ConfigVersionPageQuerySerializer,
+    InternalEffectiveConfigQuerySerializer,
     InternalTemplateCreateRequest,
-    ListedTemplateResponse,
-    TemplatePage,
     TemplatePageQuerySerializer,
-    TemplateResponse,
-    VersionPage,
-    VersionPageQuerySerializer,
-    VersionResponse,
 )
-from agents.services import config_versions, templates
-from agents.views import configs as config_views
-from agents.views import templates as template_views
+from agents.views.configs import (
+    EXPLAINED,
+    BaseConfigDiffView,
+    BaseConfigRestoreView,
+    BaseConfigSchemaView,
+    BaseConfigVersionDetailView,
+    BaseConfigVersionListView,
+    BaseConfigView,
+    BaseEffectiveConfigView,
+)
+from agents.views.templates import BaseTemplateDetailView, BaseTemplateListView
 from core.http import conditional
-from core.http.openapi import operation
-from core.http.pagination import page
-from core.http.preferences import warnings_header
+from core.http.operations import operation
 from core.http.views import InternalV2View
 from tenants.access import Access, get_tenant
+from tenants.models import Tenant
 
 
-class AgentConfig(config_views.ConfigDocument, InternalV2View):
+class AgentConfigView(BaseConfigView, InternalV2View):
     pass
 
 
-class EffectiveConfig(config_views.EffectiveConfig, InternalV2View):
-    @operation(
-        "Read an agent's effective config: what a bot starts from",
-        tag="config",
-        query=InternalEffectiveQuerySerializer,
-        response=EffectiveResponse,
-        errors=(404,),
-        conditional=True,
-    )
+class EffectiveConfigView(BaseEffectiveConfigView, InternalV2View):
+    query_class = InternalEffectiveConfigQuerySerializer
+    summaries = {"get": "Read an agent's effective config: what a bot starts from"}
+
     def get(self, request: Request, agent_id: str) -> Response:
-        query = self.validated_query(InternalEffectiveQuerySerializer)
-        head = self.head_of(agent_id)
+        query = self.validated_query(self.query_class)
+        head = self.get_head(agent_id)
         if not query["reveal_secrets"]:
-            return self.shown(head, explain=query["explain"])
-        kind = f"-revealed{config_views.EXPLAINED if query['explain'] else ''}"
-        if conditional.is_unchanged(request._request, head.etag + kind):
-            return self.not_modified(head.etag + kind)
-        found, sources = effective_config.revealed(actor=self.actor, agent_id=agent_id)
-        answer = self.document(found, sources if query["explain"] else None, kind=kind)
-        answer["Cache-Control"] = "no-store"
-        return answer
+            return self.respond_masked(head, explain=query["explain"])
+        suffix = f"-revealed{EXPLAINED if query['explain'] else ''}"
+        if conditional.is_unchanged(request._request, head.etag + suffix):
+            return self.not_modified(head.etag + suffix)
+        effective, sources = effective_config.revealed(actor=self.actor, agent_id=agent_id)
+        response = self.respond_effective(effective, sources if query["explain"] else None, suffix=suffix)
+        response["Cache-Control"] = "no-store"
+        return response
 
 
-class ConfigVersions(InternalV2View):
-    @operation(
-        "List the versions of an agent's config, newest first",
-        tag="config",
-        query=VersionPageQuerySerializer,
-        response=VersionPage,
-        errors=(404,),
-    )
-    def get(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.READ)
-        rows = config_versions.versions_of(agent)
-        found = page(rows, VersionResponse, key="number", **self.validated_query(VersionPageQuerySerializer))
-        return self.respond(found, message=_("Config versions listed"), tenant_id=agent.tenant_id)
+class ConfigVersionListView(BaseConfigVersionListView, InternalV2View):
+    query_class = ConfigVersionPageQuerySerializer
 
 
-class ConfigVersion(config_views.ConfigVersion, InternalV2View):
+class ConfigVersionDetailView(BaseConfigVersionDetailView, InternalV2View):
     pass
 
 
-class ConfigDiff(config_views.ConfigDiff, InternalV2View):
+class ConfigDiffView(BaseConfigDiffView, InternalV2View):
     pass
 
 
-class ConfigRestoring(config_views.ConfigRestoring, InternalV2View):
+class ConfigRestoreView(BaseConfigRestoreView, InternalV2View):
     pass
 
 
-class ConfigSchema(config_views.ConfigSchema, InternalV2View):
+class ConfigSchemaView(BaseConfigSchemaView, InternalV2View):
     pass
 
 
-class ConfigChanges(InternalV2View):
+class ConfigChangeListView(InternalV2View):
     @operation(
         "Which agents have changed since: their effective config, their status, or that they are gone",
         tag="config",
-        query=ChangesQuerySerializer,
-        response=ChangesResponse,
+        query=ConfigChangeListQuerySerializer,
+        response=ConfigChangeListResponse,
         errors=(410,),
     )
     def get(self, request: Request) -> Response:
-        query = self.validated_query(ChangesQuerySerializer)
+        query = self.validated_query(ConfigChangeListQuerySerializer)
         if "after" not in query:
-            found = change_feed.Page([], change_feed.now(), has_more=False)
+            page = change_feed.Page([], change_feed.now(), has_more=False)
         else:
-            found = change_feed.after(Cursor.read(query["after"]), query["limit"])
-        answer = {"items": found.items, "cursor": str(found.cursor), "has_more": found.has_more}
-        return self.respond(answer, message=_("Changes listed"))
+            page = change_feed.after(Cursor.read(query["after"]), query["limit"])
+        data = {"items": page.items, "cursor": str(page.cursor), "has_more": page.has_more}
+        return self.respond(data, message=_("Changes listed"))
 
 
-class Templates(InternalV2View):
-    @operation("List templates", tag="templates", query=TemplatePageQuerySerializer, response=TemplatePage)
-    def get(self, request: Request) -> Response:
-        query = self.validated_query(TemplatePageQuerySerializer)
-        rows = templates.templates_for(self.actor)
-        if "tenant_id" in query:
-            rows = rows.filter(tenant_id=query["tenant_id"])
-        found = page(rows, ListedTemplateResponse, page=query["page"], size=query["size"], after=query.get("after"))
-        return self.respond(found, message=_("Templates listed"), tenant_id=query.get("tenant_id"))
+class TemplateListView(BaseTemplateListView, InternalV2View):
+    query_class = TemplatePageQuerySerializer
+    create_request_class = InternalTemplateCreateRequest
+    summaries = {"post": "Create a template, for everybody or a tenant's"}
 
-    @operation(
-        "Create a template, for everybody or a tenant's",
-        tag="templates",
-        request=InternalTemplateCreateRequest,
-        response=TemplateResponse,
-        errors=(404, 409),
-        revised=True,
-        strict=True,
-    )
-    def post(self, request: Request) -> Response:
-        body = self.validated_data(InternalTemplateCreateRequest)
-        named = body.pop("tenant_id", None)
-        tenant = None if named is None else get_tenant(self.actor, named, Access.WRITE_AGENTS)
-        template = templates.create_template(actor=self.actor, tenant=tenant, strict=self.is_strict, **body)
-        return self.respond_revised(
-            TemplateResponse(template).data,
-            message=_("Template created"),
-            tenant_id=named,
-            headers=warnings_header(template.config_warnings),
-        )
+    def get_owner(self, tenant_id: str | None) -> Tenant | None:
+        return None if tenant_id is None else get_tenant(self.actor, tenant_id, Access.WRITE_AGENTS)
 
 
-class Template(template_views.TemplateDocument, InternalV2View):
+class TemplateDetailView(BaseTemplateDetailView, InternalV2View):
     pass

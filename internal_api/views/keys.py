@@ -1,4 +1,4 @@
-"""API keys on the internal surface: the views of `apikeys` for every tenant, and reports of leaks."""
+"""Views of API keys on the internal surface, and of reports of leaks."""
 
 from __future__ import annotations
 
@@ -9,39 +9,47 @@ from rest_framework.response import Response
 from apikeys.access import get_secret
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
+from apikeys.serializers.keys import KeyResponse
 from apikeys.services import report_leak
 from apikeys.verification import MALFORMED, UNKNOWN, Verdict
-from apikeys.views import keys
-from core.http.openapi import operation
-from core.http.views import InternalAccessMixin
+from apikeys.views.keys import (
+    BaseKeyDetailView,
+    BaseKeyDisableView,
+    BaseKeyEnableView,
+    BaseKeyListView,
+    BaseKeyRotateView,
+    BaseKeySearchView,
+)
+from core.http.operations import operation
+from core.http.views import InternalV2View
 from internal_api.key_auth import rejection
 from internal_api.serializers import LeakRequest, LeakResponse
 from internal_api.views.auth import KeyAuthView
 from tenants.access import Access
 
 
-class KeyListView(InternalAccessMixin, keys.KeyCollection):
+class KeyListView(BaseKeyListView, InternalV2View):
     pass
 
 
-class KeyDetailView(InternalAccessMixin, keys.KeyResource):
+class KeyDetailView(BaseKeyDetailView, InternalV2View):
+    response_class = KeyResponse
+
+
+class KeyDisableView(BaseKeyDisableView, InternalV2View):
     pass
 
 
-class KeyDisableView(InternalAccessMixin, keys.DisableKey):
+class KeyEnableView(BaseKeyEnableView, InternalV2View):
     pass
 
 
-class KeyEnableView(InternalAccessMixin, keys.EnableKey):
+class KeySearchView(BaseKeySearchView, InternalV2View):
     pass
 
 
-class KeySearchView(InternalAccessMixin, keys.KeySearch):
-    pass
-
-
-class KeyRotateView(InternalAccessMixin, keys.RotateKey):
-    pass
+class KeyRotateView(BaseKeyRotateView, InternalV2View):
+    response_class = KeyResponse
 
 
 class LeakReportView(KeyAuthView):

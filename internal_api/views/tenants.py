@@ -1,48 +1,18 @@
-"""Tenants behind the internal door: the views of `tenants`, open to every tenant."""
+"""Views of tenants on the internal surface."""
 
 from __future__ import annotations
 
-from rest_framework.request import Request
-from rest_framework.response import Response
-
-from core.http.openapi import operation
-from core.http.views import InternalAccessMixin
-from tenants.serializers import (
-    InternalTenantCreateRequest,
-    InternalTenantResponse,
-    InternalTenantUpdateRequest,
-    TenantResponse,
-)
-from tenants.views.tenants import TenantCollection, TenantResource
+from core.http.views import InternalV2View
+from tenants.serializers import InternalTenantCreateRequest, InternalTenantResponse, InternalTenantUpdateRequest
+from tenants.views.tenants import BaseTenantDetailView, BaseTenantListView
 
 
-class Tenants(InternalAccessMixin, TenantCollection):
-    shape = InternalTenantResponse
-
-    @operation(
-        "Create a tenant, somebody's or nobody's",
-        tag="tenants",
-        request=InternalTenantCreateRequest,
-        response=TenantResponse,
-        errors=(409,),
-        revised=True,
-        strict=True,
-    )
-    def post(self, request: Request) -> Response:
-        return self.create(InternalTenantCreateRequest)
+class TenantListView(BaseTenantListView, InternalV2View):
+    create_request_class = InternalTenantCreateRequest
+    response_class = InternalTenantResponse
+    summaries = {"post": "Create a tenant, somebody's or nobody's"}
 
 
-class Tenant(InternalAccessMixin, TenantResource):
-    shape = InternalTenantResponse
-
-    @operation(
-        "Change a tenant: only the keys sent",
-        tag="tenants",
-        request=InternalTenantUpdateRequest,
-        response=TenantResponse,
-        errors=(404, 409, 412),
-        revised=True,
-        strict=True,
-    )
-    def put(self, request: Request, tenant_id: str) -> Response:
-        return self.change(tenant_id, InternalTenantUpdateRequest)
+class TenantDetailView(BaseTenantDetailView, InternalV2View):
+    update_request_class = InternalTenantUpdateRequest
+    response_class = InternalTenantResponse

@@ -238,7 +238,7 @@ class TestListing:
         assert self.listed(alice)["size"] == 20
 
     @pytest.mark.parametrize("query", ["?page=2", "?page=1000000&size=100", "?page=2147483647&size=100"])
-    def test_a_far_page_is_empty(self, alice: Person, query: str) -> None:
+    def test_page_after_the_last_is_empty(self, alice: Person, query: str) -> None:
         page = self.listed(alice, query)
 
         assert (page["items"], page["total"], page["pages"]) == ([], 1, 1)

@@ -1,4 +1,4 @@
-"""v1: registration and one's own account, with its personal tenant and its memberships."""
+"""Views of registration with a personal tenant, and of the profile with its memberships."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rest_framework.response import Response
 from accounts import services as accounts
 from accounts.models import User
 from accounts.serializers import ProfileRequest, RegisterRequest, UserResponse
-from core.http.openapi import operation
+from core.http.operations import operation
 from core.http.views import AnonymousView, V1View
 from tenants import services
 from tenants.serializers import ProfileResponse
 
 
-class Register(AnonymousView):
+class RegisterView(AnonymousView):
     @operation(
         "Register, with a personal tenant", tag="auth", request=RegisterRequest, response=UserResponse, errors=(429,)
     )
@@ -25,10 +25,10 @@ class Register(AnonymousView):
         return Response(UserResponse(user).data)
 
 
-class Me(V1View):
+class ProfileView(V1View):
     @operation("Who is signed in", tag="auth", response=ProfileResponse)
     def get(self, request: Request) -> Response:
-        return _profile(request.user)
+        return _profile_response(request.user)
 
     @operation("Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse)
     def patch(self, request: Request) -> Response:
@@ -36,9 +36,9 @@ class Me(V1View):
         user = accounts.update_user(
             actor=self.actor, user_id=request.user.id, changes=self.validated_data(ProfileRequest)
         )
-        return _profile(user)
+        return _profile_response(user)
 
 
-def _profile(user: Any) -> Response:
+def _profile_response(user: Any) -> Response:
     data = {**UserResponse(user).data, "memberships": services.memberships_of(user.pk)}
     return Response(ProfileResponse(data).data)

@@ -1,91 +1,99 @@
-"""Tenants, in v2's envelope, behind either door."""
+"""Views of tenants, in v2's shape on both surfaces."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.http.fields import PageQuerySerializer
-from core.http.openapi import operation
-from core.http.pagination import page
+from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
-from core.http.views import V2View
+from core.http.views import BaseView, V2View
 from tenants import services
 from tenants.access import Access, get_tenant, tenants_for
-from tenants.serializers import DeletedTenant, TenantCreateRequest, TenantPage, TenantResponse, TenantUpdateRequest
+from tenants.serializers import TenantCreateRequest, TenantDeletionResponse, TenantResponse, TenantUpdateRequest
 
 
-class TenantCollection(V2View):
-    shape: type[TenantResponse] = TenantResponse
+class BaseTenantListView(BaseView):
+    create_request_class: ClassVar[type[TenantCreateRequest]]
+    response_class: ClassVar[type[TenantResponse]]
 
-    @operation("List tenants", tag="tenants", query=PageQuerySerializer, response=TenantPage)
+    @operation("List tenants", tag="tenants", query=PageQuerySerializer, response=ListOf(TenantResponse))
     def get(self, request: Request) -> Response:
-        found = page(tenants_for(self.actor), self.shape, **self.validated_query(PageQuerySerializer))
-        return self.respond(found, message=_("Tenants listed"))
+        query = self.validated_query(PageQuerySerializer)
+        return self.respond_list(tenants_for(self.actor), self.response_class, query, message=_("Tenants listed"))
 
     @operation(
         "Create a tenant",
         tag="tenants",
-        request=TenantCreateRequest,
+        request=FromView("create_request_class"),
         response=TenantResponse,
         errors=(409,),
         revised=True,
         strict=True,
     )
     def post(self, request: Request) -> Response:
-        return self.create(TenantCreateRequest)
-
-    def create(self, body: type[TenantCreateRequest]) -> Response:
-        """Makes the tenant that a body of this shape describes."""
-        tenant = services.create_tenant(actor=self.actor, strict=self.is_strict, **self.validated_data(body))
+        body = self.validated_data(self.create_request_class)
+        tenant = services.create_tenant(actor=self.actor, strict=self.is_strict, **body)
         return self.respond_revised(
-            self.shape(tenant).data,
+            self.response_class(tenant).data,
             message=_("Tenant created"),
             tenant_id=tenant.id,
             headers=warnings_header(tenant.config_warnings),
         )
 
 
-class TenantResource(V2View):
-    shape: type[TenantResponse] = TenantResponse
+class BaseTenantDetailView(BaseView):
+    update_request_class: ClassVar[type[TenantUpdateRequest]]
+    response_class: ClassVar[type[TenantResponse]]
 
     @operation("Read a tenant", tag="tenants", response=TenantResponse, errors=(404,), conditional=True)
     def get(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.READ)
-        return self.respond_conditionally(tenant, self.shape, message=_("Tenant found"), tenant_id=tenant.id)
+        return self.respond_conditionally(tenant, self.response_class, message=_("Tenant found"), tenant_id=tenant.id)
 
     @operation(
-        "Change a tenant",
+        "Change a tenant: only the keys sent",
         tag="tenants",
-        request=TenantUpdateRequest,
+        request=FromView("update_request_class"),
         response=TenantResponse,
         errors=(404, 409, 412),
         revised=True,
         strict=True,
     )
     def put(self, request: Request, tenant_id: str) -> Response:
-        return self.change(tenant_id, TenantUpdateRequest)
-
-    def change(self, tenant_id: str, body: type[TenantUpdateRequest]) -> Response:
-        """Changes what a body of this shape names."""
         tenant = get_tenant(self.actor, tenant_id, Access.MANAGE)
         tenant = services.update_tenant(
             actor=self.actor,
             tenant=tenant,
-            changes=self.validated_data(body),
+            changes=self.validated_data(self.update_request_class),
             expected=self.if_match,
             strict=self.is_strict,
         )
         return self.respond_revised(
-            self.shape(tenant).data,
+            self.response_class(tenant).data,
             message=_("Tenant changed"),
             tenant_id=tenant.id,
             headers=warnings_header(tenant.config_warnings),
         )
 
-    @operation("Delete a tenant and all it holds", tag="tenants", response=DeletedTenant, errors=(404, 409, 412))
+    @operation(
+        "Delete a tenant and all it holds", tag="tenants", response=TenantDeletionResponse, errors=(404, 409, 412)
+    )
     def delete(self, request: Request, tenant_id: str) -> Response:
         tenant = get_tenant(self.actor, tenant_id, Access.MANAGE)
         services.delete_tenant(actor=self.actor, tenant=tenant, expected=self.if_match)
         return self.respond({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)
+
+
+class TenantListView(BaseTenantListView, V2View):
+    create_request_class = TenantCreateRequest
+    response_class = TenantResponse
+
+
+class TenantDetailView(BaseTenantDetailView, V2View):
+    update_request_class = TenantUpdateRequest
+    response_class = TenantResponse

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.doors import Door, make_operator
 from tests.support.guarantee import SCRIPTS, experiment, experiments
+from tests.support.interfaces import InternalApi, make_operator
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
 pytestmark = pytest.mark.single
@@ -31,7 +31,7 @@ def test_no_worker_answers_from_before_any_of_thousands_of_changes(servers: list
 
     print(f"\n{findings.changes} changes, {findings.checks.total()} answers held against them")
     assert findings.violations == {}, findings.examples[:20]
-    assert findings.changes == ROUNDS * sum(len(script) for _door, script in SCRIPTS) > 2000
+    assert findings.changes == ROUNDS * sum(len(script) for _interface, script in SCRIPTS) > 2000
     assert findings.checks.total() > 30 * findings.changes
 
 
@@ -40,7 +40,7 @@ def test_a_lease_is_not_enough_where_changes_do_not_wait_for_it(servers: list[Ma
     url = servers[0].environment["DATABASE_URL"]
     serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path, "hasty", serve=serve, DATABASE_URL=url) as hasty:
-        findings = experiment(Door([hasty]), [hasty], SCRIPTS[0][1])
+        findings = experiment(InternalApi([hasty]), [hasty], SCRIPTS[0][1])
 
     print(f"\n{findings.violations.total()} of {findings.checks.total()} answers were from before")
     assert findings.violations

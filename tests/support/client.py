@@ -12,7 +12,7 @@ from core.http.surfaces import PUBLIC, Surface, handler_of, surface_of_port
 
 
 class _SurfaceHandler(ClientHandler):
-    """Sends each request through the handler of its surface, as `maim.wsgi` does."""
+    """A handler that sends each request through that of its surface, as `maim.wsgi` does."""
 
     def load_middleware(self, is_async: bool = False) -> None:
         def chain(request: HttpRequest) -> HttpResponse:
@@ -24,7 +24,7 @@ class _SurfaceHandler(ClientHandler):
 
 
 class SurfaceClient(Client):
-    """Speaks JSON to one surface, with a token if it is given one."""
+    """A client that speaks JSON to one surface, with a token if it is given one."""
 
     def __init__(self, surface: Surface = PUBLIC, token: str | None = None) -> None:
         super().__init__(raise_request_exception=False)
@@ -37,6 +37,6 @@ class SurfaceClient(Client):
         return super().generic(method, path, *args, **{**self._environ, **extra})
 
     def send(self, method: str, path: str, body: Any = None, **extra: Any) -> Any:
-        """Sends `body` as JSON, or nothing where it is None."""
+        """Send `body` as JSON, or no body if it is None."""
         content = b"" if body is None else json.dumps(body).encode()
         return self.generic(method, path, content, "application/json", **extra)

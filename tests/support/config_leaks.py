@@ -1,4 +1,4 @@
-"""Configs whose secrets go in by every door there is, for the search for leaks."""
+"""Configs whose secrets are written through every interface, for the search for leaks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Requests that Schemathesis makes of the OpenAPI documents, for data that fits them and data that does not.
+"""Requests that Schemathesis makes from the OpenAPI documents, with data that fits them and data that does not.
 
-It checks the answers: no server error, no undeclared status, media type, header or shape, nothing that
-breaks the document accepted, nothing that fits it refused, no entry without a token. Deterministic, so
-that a failure is a change in the code or in the document.
+It checks the responses: no server error, no undeclared status, media type, header or shape, no success for what
+breaks the document, no error for what fits it, no access without a token. It is deterministic, so that a failure is a
+change in the code or in the document.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ bounded = hypothesis.settings(
 
 
 def is_acceptable(body: Any) -> bool:
-    """Whether a body that fits its schema surely keeps the rules that hold for all JSON here."""
+    """Return whether a body that fits its schema surely keeps the rules for all JSON here."""
     parts = (body, *_items(body)) if isinstance(body, dict) else ()
     if any(RULED & part.keys() or any(_is_no_name(part.get(name)) for name in NAMES) for part in parts):
         return False
@@ -82,13 +82,13 @@ def _is_no_name(value: Any) -> bool:
 
 
 def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The questions of a body that asks several at once."""
+    """Return the items of a body that has several."""
     items = body.get("items")
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 class Things:
-    """A person, and what exists for their requests to be about.
+    """A person, and objects for their requests.
 
     Of the dozens of cases that cover an operation's schema, one in `one_in` is sent.
     """
@@ -106,7 +106,7 @@ class Things:
         self.ids = self.make()
 
     def make(self) -> dict[str, Any]:
-        """A new tenant, agent, key and template, by the names that the documents have for their ids.
+        """Create a tenant, agent, key and template, and return their ids by the names in the documents.
 
         `number`, `version`, `from` and `to` are the one version of the agent's config.
         """
@@ -124,7 +124,7 @@ class Things:
         return answer.json()
 
     def aim(self, case: Case[Any]) -> None:
-        """Puts ids that exist where the request has made-up ones, except where made-up is the point."""
+        """Put ids of existing objects in place of invented ones, except where the case is meant to be invalid."""
         assert case.meta is not None
         ids = self.make() if case.method == "DELETE" else self.ids
         parts = {
@@ -140,7 +140,7 @@ class Things:
                 values.update({name: ids[name] for name in ids if name in named})
 
     def check(self, case: Case[Any], base_url: str) -> None:
-        """Sends the request, unless it is left out, and has every check look at the answer."""
+        """Send the request, unless it is left out, and run every check on the response."""
         if self._is_left_out(case):
             return
         self.aim(case)

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from apikeys.verification import ADDRESS_NOT_ALLOWED, DISABLED, EXPIRED, NOT_ACTIVE, PERMISSION_MISSING, UNKNOWN, VALID
 from tests.support.bots import Bot, Told, bot_of_each_worker
-from tests.support.doors import NETWORKS, Admin, Commands, Console, Door
 from tests.support.instances import wait_until
+from tests.support.interfaces import NETWORKS, AdminSite, Commands, InternalApi, PublicApi
 from tests.support.server import MaimServer
 
 # Questions that each bot has asked, and been answered, after a change, before the next is made.
@@ -52,71 +52,83 @@ class Change(NamedTuple):
     """A change, what is seen of the key's secret when it is made, and of the secret that it had before."""
 
     kind: str
-    make: Callable[[Door], object]
+    make: Callable[[InternalApi], object]
     seen: Seen = Seen()
     seen_of_former: Seen | None = None
 
 
 RATE = {"window_seconds": 1}
 LIFE = (
-    Change("key disabled", lambda door: door.disable_key(), refused(DISABLED)),
-    Change("key enabled", lambda door: door.enable_key()),
-    Change("key rotated", lambda door: door.rotate_key(), Seen(), refused(EXPIRED)),
+    Change("key disabled", lambda api: api.disable_key(), refused(DISABLED)),
+    Change("key enabled", lambda api: api.enable_key()),
+    Change("key rotated", lambda api: api.rotate_key(), Seen(), refused(EXPIRED)),
 )
 END = (
-    Change("key deleted", lambda door: door.delete_key(), refused(UNKNOWN)),
-    Change("key made anew", lambda door: door.make_key(), Seen(), refused(UNKNOWN)),
+    Change("key deleted", lambda api: api.delete_key(), refused(UNKNOWN)),
+    Change("key made anew", lambda api: api.make_key(), Seen(), refused(UNKNOWN)),
 )
 LEAK = (
-    Change("leak reported", lambda door: door.report_leak(), refused(DISABLED)),
-    Change("leaked key rotated", lambda door: door.rotate_key(), Seen(), refused(DISABLED)),
+    Change("leak reported", lambda api: api.report_leak(), refused(DISABLED)),
+    Change("leaked key rotated", lambda api: api.rotate_key(), Seen(), refused(DISABLED)),
 )
 KEY = (
-    Change("permission taken", lambda door: door.change_key(permissions=["read"]), Seen(PERMISSION_MISSING)),
-    Change("permission given", lambda door: door.change_key(permissions=["chat"])),
-    Change("expiry past", lambda door: door.change_key(expires_at="2020-01-31T12:00:00Z"), refused(EXPIRED)),
-    Change("expiry cleared", lambda door: door.change_key(expires_at=None)),
-    Change("limit set", lambda door: door.change_key(rate_limit={"limit": 10_000, **RATE}), Seen(limit=10_000)),
-    Change("limit changed", lambda door: door.change_key(rate_limit={"limit": 9_999, **RATE}), Seen(limit=9_999)),
-    Change("limit cleared", lambda door: door.change_key(rate_limit=None)),
-    Change("network closed", lambda door: door.change_key(allowed_networks=NETWORKS), refused(ADDRESS_NOT_ALLOWED)),
-    Change("network opened", lambda door: door.change_key(allowed_networks=[])),
-    Change("key renamed", lambda door: door.change_key(name="other"), Seen(key_name="other")),
-    Change("key named back", lambda door: door.change_key(name="key")),
-    Change("key status disabled", lambda door: door.change_key(status="disabled"), refused(DISABLED)),
-    Change("key status active", lambda door: door.change_key(status="active")),
+    Change("permission taken", lambda api: api.change_key(permissions=["read"]), Seen(PERMISSION_MISSING)),
+    Change("permission given", lambda api: api.change_key(permissions=["chat"])),
+    Change("expiry past", lambda api: api.change_key(expires_at="2020-01-31T12:00:00Z"), refused(EXPIRED)),
+    Change("expiry cleared", lambda api: api.change_key(expires_at=None)),
+    Change("limit set", lambda api: api.change_key(rate_limit={"limit": 10_000, **RATE}), Seen(limit=10_000)),
+    Change("limit changed", lambda api: api.change_key(rate_limit={"limit": 9_999, **RATE}), Seen(limit=9_999)),
+    Change("limit cleared", lambda api: api.change_key(rate_limit=None)),
+    Change(
+        "network closed",
+        lambda api: api.change_key(allowed_networks=NETWORKS),
+        refused(ADDRESS_NOT_ALLOWED),
+    ),
+    Change("network opened", lambda api: api.change_key(allowed_networks=[])),
+    Change("key renamed", lambda api: api.change_key(name="other"), Seen(key_name="other")),
+    Change("key named back", lambda api: api.change_key(name="key")),
+    Change("key status disabled", lambda api: api.change_key(status="disabled"), refused(DISABLED)),
+    Change("key status active", lambda api: api.change_key(status="active")),
 )
 AGENT = (
-    Change("agent inactive", lambda door: door.change_agent(status="inactive"), refused(NOT_ACTIVE)),
-    Change("agent active", lambda door: door.change_agent(status="active")),
-    Change("agent archived", lambda door: door.change_agent(status="archived"), refused(NOT_ACTIVE)),
-    Change("agent active again", lambda door: door.change_agent(status="active")),
-    Change("agent limited", lambda door: door.change_agent(rate_limit={"limit": 9_998, **RATE}), Seen(limit=9_998)),
-    Change("agent unlimited", lambda door: door.change_agent(rate_limit={})),
-    Change("agent renamed", lambda door: door.change_agent(name="other"), Seen(agent_name="other")),
-    Change("agent deleted", lambda door: door.delete_agent(), refused(UNKNOWN)),
-    Change("agent made anew", lambda door: door.make_agent(), Seen(), refused(UNKNOWN)),
+    Change("agent inactive", lambda api: api.change_agent(status="inactive"), refused(NOT_ACTIVE)),
+    Change("agent active", lambda api: api.change_agent(status="active")),
+    Change("agent archived", lambda api: api.change_agent(status="archived"), refused(NOT_ACTIVE)),
+    Change("agent active again", lambda api: api.change_agent(status="active")),
+    Change(
+        "agent limited",
+        lambda api: api.change_agent(rate_limit={"limit": 9_998, **RATE}),
+        Seen(limit=9_998),
+    ),
+    Change("agent unlimited", lambda api: api.change_agent(rate_limit={})),
+    Change("agent renamed", lambda api: api.change_agent(name="other"), Seen(agent_name="other")),
+    Change("agent deleted", lambda api: api.delete_agent(), refused(UNKNOWN)),
+    Change("agent made anew", lambda api: api.make_agent(), Seen(), refused(UNKNOWN)),
 )
 TENANT = (
-    Change("tenant suspended", lambda door: door.change_tenant(status="suspended"), refused(NOT_ACTIVE)),
-    Change("tenant active", lambda door: door.change_tenant(status="active")),
-    Change("tenant inactive", lambda door: door.change_tenant(status="inactive"), refused(NOT_ACTIVE)),
-    Change("tenant active again", lambda door: door.change_tenant(status="active")),
-    Change("tenant limited", lambda door: door.change_tenant(rate_limit={"limit": 9_997, **RATE}), Seen(limit=9_997)),
-    Change("tenant unlimited", lambda door: door.change_tenant(rate_limit={})),
+    Change("tenant suspended", lambda api: api.change_tenant(status="suspended"), refused(NOT_ACTIVE)),
+    Change("tenant active", lambda api: api.change_tenant(status="active")),
+    Change("tenant inactive", lambda api: api.change_tenant(status="inactive"), refused(NOT_ACTIVE)),
+    Change("tenant active again", lambda api: api.change_tenant(status="active")),
+    Change(
+        "tenant limited",
+        lambda api: api.change_tenant(rate_limit={"limit": 9_997, **RATE}),
+        Seen(limit=9_997),
+    ),
+    Change("tenant unlimited", lambda api: api.change_tenant(rate_limit={})),
 )
 TENANT_END = (
-    Change("tenant deleted", lambda door: door.delete_tenant(), refused(UNKNOWN)),
-    Change("tenant made anew", lambda door: door.make_tenant(), Seen(), refused(UNKNOWN)),
+    Change("tenant deleted", lambda api: api.delete_tenant(), refused(UNKNOWN)),
+    Change("tenant made anew", lambda api: api.make_tenant(), Seen(), refused(UNKNOWN)),
 )
-# By each door, what it can do; in parts that can go on beside each other.
-SCRIPTS: Sequence[tuple[type[Door], Sequence[Change]]] = (
-    (Door, (*LIFE, *LEAK, *KEY, *END)),
-    (Door, (*AGENT, *TENANT, *TENANT_END)),
-    (Console, (*LIFE, *KEY)),
-    (Console, (*END, *AGENT, *TENANT_END)),
-    (Admin, (*LIFE, *KEY, *END)),
-    (Admin, (*AGENT, *TENANT, *TENANT_END)),
+# What each interface can do, in parts that can run at the same time.
+SCRIPTS: Sequence[tuple[type[InternalApi], Sequence[Change]]] = (
+    (InternalApi, (*LIFE, *LEAK, *KEY, *END)),
+    (InternalApi, (*AGENT, *TENANT, *TENANT_END)),
+    (PublicApi, (*LIFE, *KEY)),
+    (PublicApi, (*END, *AGENT, *TENANT_END)),
+    (AdminSite, (*LIFE, *KEY, *END)),
+    (AdminSite, (*AGENT, *TENANT, *TENANT_END)),
     (Commands, (*LIFE, *END)),
 )
 
@@ -188,33 +200,35 @@ class _Asking(threading.Thread):
         self.asked.append((sent, time.monotonic(), secret, told))
 
 
-def experiment(door: Door, servers: Sequence[MaimServer], script: Sequence[Change]) -> Findings:
-    """Make these changes one after the other, while every worker of every server is asked."""
+def experiment(interface: InternalApi, servers: Sequence[MaimServer], script: Sequence[Change]) -> Findings:
+    """Make these changes through an interface, one after the other, while every worker of every server is asked."""
     findings = Findings()
-    door.make_tenant()
-    asking = [_Asking(bot, maim.internal_port, (door.secret,)) for maim in servers for bot in bot_of_each_worker(maim)]
+    interface.make_tenant()
+    asking = [
+        _Asking(bot, maim.internal_port, (interface.secret,)) for maim in servers for bot in bot_of_each_worker(maim)
+    ]
     began = time.monotonic()
     for each in asking:
         each.start()
     try:
         wait_until(lambda: all(each.has_asked_since(began) for each in asking), "every worker remembers the key")
         for change in script:
-            _make(change, door, asking, findings)
+            _make(change, interface, asking, findings)
     finally:
         for each in asking:
             each.is_over = True
         for each in asking:
             each.join()
-        door.close()
+        interface.close()
     return findings
 
 
 def experiments(servers: Sequence[MaimServer], *, rounds: int = 1) -> Findings:
-    """All that there is to change, through all doors at once, each time with a key of its own."""
+    """Make all changes through all interfaces at once, each with a key of its own."""
 
-    def run(part: tuple[type[Door], Sequence[Change]]) -> Findings:
-        door, script = part
-        return experiment(door(servers), servers, [*script] * rounds)
+    def run(part: tuple[type[InternalApi], Sequence[Change]]) -> Findings:
+        interface, script = part
+        return experiment(interface(servers), servers, [*script] * rounds)
 
     findings = Findings()
     with ThreadPoolExecutor(len(SCRIPTS)) as pool:
@@ -223,18 +237,18 @@ def experiments(servers: Sequence[MaimServer], *, rounds: int = 1) -> Findings:
     return findings
 
 
-def _make(change: Change, door: Door, asking: Sequence[_Asking], findings: Findings) -> None:
-    former = door.secret
-    change.make(door)
+def _make(change: Change, interface: InternalApi, asking: Sequence[_Asking], findings: Findings) -> None:
+    former = interface.secret
+    change.make(interface)
     answered = time.monotonic()
-    right = {door.secret: change.seen}
+    right = {interface.secret: change.seen}
     if change.seen_of_former is not None:
         right[former] = change.seen_of_former
     for each in asking:
         each.hurry(tuple(right), answered)
     wait_until(lambda: all(each.has_asked_since(answered) for each in asking), "every worker is asked")
     until = time.monotonic()
-    kind = f"{type(door).__name__}: {change.kind}"
+    kind = f"{type(interface).__name__}: {change.kind}"
     findings.changes += 1
     for sent, got, secret, told in (row for each in asking for row in each.take()):
         # A worker that gets no answer from its database in time says so: that is no verdict.

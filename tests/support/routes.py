@@ -1,4 +1,4 @@
-"""Every route that the two surfaces serve, read from their urlconfs."""
+"""The routes that the two surfaces serve, read from their urlconfs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Route:
 
 
 def routes(surface: Surface) -> list[Route]:
-    """The surface's routes. GET stands for HEAD too, which Django answers alike.
+    """Return the surface's routes. GET stands for HEAD too, which Django handles alike.
 
-    Left out are Django admin, whose pages sign operators in by themselves and are tested beside it, and
-    the static files, public assets that never reach a urlconf.
+    Django's admin is left out, because its pages sign operators in by themselves and have tests of their own, and so
+    are the static files, which are public and never reach a urlconf.
     """
     return [
         Route(surface.name, path, method)
@@ -41,12 +41,12 @@ def routes(surface: Surface) -> list[Route]:
 
 
 def all_routes() -> list[Route]:
-    """The routes of both surfaces."""
+    """Return the routes of both surfaces."""
     return [route for surface in SURFACES for route in routes(surface)]
 
 
 def methods_of(surface: Surface) -> dict[str, list[str]]:
-    """The methods that each path of the surface has."""
+    """Return the methods of each path of the surface."""
     found: dict[str, list[str]] = {}
     for route in routes(surface):
         found.setdefault(route.path, []).append(route.method)
@@ -54,7 +54,7 @@ def methods_of(surface: Surface) -> dict[str, list[str]]:
 
 
 def fill(template: str, **values: str) -> str:
-    """The path with its parameters filled in; what is not given names nothing that exists."""
+    """Return the path with its parameters filled in. A missing one names an object that does not exist."""
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], _NOTHING.get(match[1], "no_such_thing")), template)
 
 

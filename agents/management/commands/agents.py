@@ -12,7 +12,7 @@ from agent_config.patches import Patch
 from agents import transfer_files
 from agents.management.lookup import Lookup
 from agents.models import Agent
-from agents.serializers.transfer import FORMATS, InternalImportResponse
+from agents.serializers.transfer import FORMATS, InternalAgentImportResponse
 from agents.services import config_versions, transfer
 from core.actor import Actor, command_actor
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
@@ -86,7 +86,7 @@ class Command(SubcommandsCommand):
         found = (
             transfer.exported_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.exported(agent)
         )
-        text = transfer_files.written(found, _form(output, options))
+        text = transfer_files.dumps(found, _form(output, options))
         if output == STREAM:
             self.stdout.write(text, ending="")
         else:
@@ -105,7 +105,7 @@ class Command(SubcommandsCommand):
             warnings = agent.config_warnings
         if options["json"]:
             answer = {"dry_run": options["dry_run"], "agent": agent, "config_warnings": warnings}
-            self.stdout.write(format_json(InternalImportResponse(answer).data))
+            self.stdout.write(format_json(InternalAgentImportResponse(answer).data))
         elif agent is None:
             self.stdout.write("Nothing is wrong with it; nothing was imported")
         else:
@@ -155,7 +155,7 @@ def _form(file: str, options: Options) -> str:
 
 def _read(file: str, options: Options, **instead: Any) -> dict[str, Any]:
     raw = sys.stdin.buffer.read() if file == STREAM else Path(file).read_bytes()
-    return transfer_files.read(raw, _form(file, options), **instead)
+    return transfer_files.loads(raw, _form(file, options), **instead)
 
 
 def _write(text: str, file: str, *, is_private: bool) -> None:

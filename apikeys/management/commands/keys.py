@@ -14,7 +14,7 @@ from apikeys.management import options as arguments
 from apikeys.management.formatting import key_record, key_table, verdict_document, verdict_record
 from apikeys.management.lookup import KeyLookup
 from apikeys.models import ApiKey
-from apikeys.serializers.keys import AgentKeyCreateRequest, DeletedKey, KeyResponse, with_secret
+from apikeys.serializers.keys import AgentKeyCreateRequest, KeyDeletionResponse, KeyResponse, with_secret
 from apikeys.services import IssuedKey
 from core.actor import Actor, command_actor
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
@@ -146,7 +146,7 @@ class Command(SubcommandsCommand):
             self._confirm_deleting(keys)
         _for_all(keys, lambda key: services.delete_key(actor=self.actor, key=key))
         if options["json"]:
-            deleted = DeletedKey([{"api_key_id": key.id} for key in keys], many=True)
+            deleted = KeyDeletionResponse([{"api_key_id": key.id} for key in keys], many=True)
             self.stdout.write(format_json({"items": deleted.data}))
         else:
             self.stdout.write("\n".join(f"deleted {key.id}" for key in keys))

@@ -85,7 +85,7 @@ def test_what_is_given_out_is_known_again() -> None:
 
 
 def expected(header: str | None) -> Container[int] | None:
-    """The versions that a write with this `If-Match` is meant for."""
+    """Return the versions that a write with this `If-Match` is meant for."""
     headers = {} if header is None else {"If-Match": header}
     return conditional.expected_versions(RequestFactory().put("/", headers=headers))
 

@@ -1,4 +1,4 @@
-"""Fields take JSON at its word."""
+"""Fields accept only their own JSON type."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVERYTHING: list[Any] = [None, True, False, 0, 1, 1.0, 1.5, "", "1", "true", "te
 
 
 def accepted(field: serializers.Field[Any, Any, Any, Any]) -> list[Any]:
-    """What of EVERYTHING the field takes."""
+    """Return the values of EVERYTHING that the field accepts."""
 
     def takes(value: Any) -> bool:
         try:
@@ -55,7 +55,7 @@ def accepted(field: serializers.Field[Any, Any, Any, Any]) -> list[Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_field_takes_its_own_type_alone(field: serializers.Field[Any, Any, Any, Any], expected: list[Any]) -> None:
+def test_field_accepts_its_own_type_alone(field: serializers.Field[Any, Any, Any, Any], expected: list[Any]) -> None:
     taken = accepted(field)
 
     # True equals 1, and is not the same JSON.
@@ -73,7 +73,7 @@ def test_a_field_takes_its_own_type_alone(field: serializers.Field[Any, Any, Any
         ("9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_read_in_utc(text: str, moment: datetime) -> None:
+def test_time_is_converted_to_utc(text: str, moment: datetime) -> None:
     assert UTCDateTimeField().run_validation(text) == moment
 
 
@@ -92,7 +92,7 @@ def test_a_time_is_read_in_utc(text: str, moment: datetime) -> None:
         ("9999-12-31T23:59:59-00:01", "range"),
     ],
 )
-def test_what_is_no_time_we_can_keep_is_refused(text: str, code: str) -> None:
+def test_invalid_time_is_rejected(text: str, code: str) -> None:
     with pytest.raises(serializers.ValidationError) as caught:
         UTCDateTimeField().run_validation(text)
 
@@ -100,7 +100,7 @@ def test_what_is_no_time_we_can_keep_is_refused(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("text", [" 1", "1 ", "+1", "1.0", "1_0", "１", "²", "", "x", "0x1", "1e1", "9" * 5000])
-def test_a_number_in_a_query_is_plain_digits(text: str) -> None:
+def test_query_number_with_anything_but_digits_is_rejected(text: str) -> None:
     with pytest.raises(serializers.ValidationError):
         NumberParameter().run_validation(text)
 
@@ -111,13 +111,13 @@ def test_plain_digits_are_a_number(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("abc", "abc"), (" ab", "ab"), ("a\v\t", "a")])
-def test_the_blanks_around_a_text_are_dropped(sent: str, kept: str) -> None:
+def test_surrounding_blanks_are_stripped(sent: str, kept: str) -> None:
     assert StrictCharField(max_length=3).run_validation(sent) == kept
 
 
 @pytest.mark.parametrize("sent", ["abcd", " abc", "abc\v"])
-def test_and_count_before_they_are(sent: str) -> None:
-    """As the documents have it, which know of no trimming."""
+def test_surrounding_blanks_count_for_the_length(sent: str) -> None:
+    """The documents count the blanks, too."""
     with pytest.raises(serializers.ValidationError):
         StrictCharField(max_length=3).run_validation(sent)
 
@@ -136,7 +136,7 @@ class _Asked(QuerySerializer):
         ({"explain": "false"}, False),
     ],
 )
-def test_a_switch_is_on_where_it_is_sent_as_on(sent: dict[str, str], is_on: bool) -> None:
+def test_flag_is_parsed(sent: dict[str, str], is_on: bool) -> None:
     asked = _Asked(data=sent)
 
     assert asked.is_valid(), asked.errors
@@ -144,12 +144,12 @@ def test_a_switch_is_on_where_it_is_sent_as_on(sent: dict[str, str], is_on: bool
 
 
 @pytest.mark.parametrize("text", ["", "TRUE", "True", "yes", "on", "2", "01", " 1", "1 ", "null", "１"])
-def test_a_switch_is_sent_in_one_of_four_ways(text: str) -> None:
+def test_other_flag_values_are_rejected(text: str) -> None:
     assert not _Asked(data={"explain": text}).is_valid()
 
 
 @pytest.mark.parametrize(("page", "size"), [("0", "1"), ("2147483648", "1"), ("1", "0"), ("1", "101")])
-def test_an_absurd_page_is_refused(page: str, size: str) -> None:
+def test_page_or_size_out_of_range_is_rejected(page: str, size: str) -> None:
     assert not PageQuerySerializer(data={"page": page, "size": size}).is_valid()
 
 
@@ -170,7 +170,7 @@ class _Changes(RequestSerializer):
         ({"name": " Ann ", "description": ""}, {"name": "Ann", "description": ""}),
     ],
 )
-def test_null_is_not_sent_except_where_it_clears(sent: dict[str, Any], kept: dict[str, Any]) -> None:
+def test_null_counts_as_not_sent_unless_the_field_is_clearable(sent: dict[str, Any], kept: dict[str, Any]) -> None:
     body = _Changes(data=sent)
 
     assert body.is_valid(), body.errors

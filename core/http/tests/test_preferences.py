@@ -57,6 +57,6 @@ def test_anything_else_is_not_strict(header: str) -> None:
     assert not is_strict(header)
 
 
-def test_browsers_may_send_the_preference_and_read_what_became_of_it() -> None:
+def test_browsers_may_send_the_preference_and_read_that_it_was_applied() -> None:
     assert "prefer" in settings.CORS_ALLOW_HEADERS
     assert {preferences.APPLIED, "X-Config-Warnings"} <= set(settings.CORS_EXPOSE_HEADERS)

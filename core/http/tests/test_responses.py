@@ -1,4 +1,4 @@
-"""How moments look on the wire."""
+"""Times in responses."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
         (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
     ],
 )
-def test_a_moment_is_iso_8601_in_utc(moment: datetime, text: str) -> None:
+def test_time_is_iso_8601_in_utc(moment: datetime, text: str) -> None:
     assert utc_text(moment) == text

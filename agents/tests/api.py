@@ -1,4 +1,4 @@
-"""The two doors to an agent's config, its layers and its versions, with the same few verbs."""
+"""The `api` of agents: their configs, layers and versions."""
 
 from __future__ import annotations
 
@@ -9,60 +9,32 @@ from typing import Any, Self
 from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
 from core.models import AuditEntry, FeedEntry
+from tests.support.api import ApiClient
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config
 from tests.support.people import Person
 
-SURFACES = ("v1", "v2")
 _numbers = itertools.count(1)
 
 
-class Door:
-    """An agent of Alice's as one surface shows it; everything but `try_` must succeed."""
+class AgentApi(ApiClient):
+    """An agent of a person's in one API. All methods but `try_…` must succeed."""
 
-    def __init__(self, version: str, client: SurfaceClient, person: Person) -> None:
-        self.version, self.client, self.person = version, client, person
+    def __init__(self, version: str, person: Person) -> None:
+        super().__init__(version, person)
         self.tenant_id = person.tenant.id
         self.agent_id = ""
 
-    def of(self, person: Person) -> Self:
-        """The same door and agent, for somebody else."""
-        door = type(self)(self.version, person.client if self.version == "v1" else self.client, person)
-        door.agent_id = self.agent_id
-        return door
-
-    # ---- requests
-
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The response to a request below the door's own root."""
-        return self.client.send(method, f"/api/{self.version}{path}", body, **headers)
-
-    def data(self, response: Any) -> Any:
-        """What a good answer tells."""
-        assert response.status_code == 200, response.content
-        return response.json() if self.version == "v1" else response.json()["data"]
-
-    def rows(self, path: str) -> list[dict[str, Any]]:
-        """The rows of a list."""
-        found = self.data(self.send("GET", path))
-        listed: list[dict[str, Any]] = found if self.version == "v1" else found["items"]
-        return listed
-
-    def refused(self, response: Any, status: int, code: str, *paths: str) -> None:
-        """An error of this status and code, which names exactly these paths."""
-        assert response.status_code == status, response.content
-        body = response.json()
-        found, errors = (
-            (body["code"], body.get("errors", {}))
-            if self.version == "v1"
-            else (body["error_code"], (body["data"] or {}).get("errors", {}))
-        )
-        assert (found, list(errors)) == (code, list(paths))
+    def for_person(self, person: Person) -> Self:
+        """Return the same API and agent for somebody else."""
+        api = type(self)(self.version, person)
+        api.agent_id = self.agent_id
+        return api
 
     # ---- an agent and its config
 
     def create(self, config: Config | None = None, **fields: Any) -> Self:
-        """Makes the agent that all that follows is about."""
+        """Create the agent of the following requests."""
         body = {"tenant_id": self.tenant_id, "name": f"bot {next(_numbers)}", "config": config or {}, **fields}
         self.agent_id = self.data(self.send("POST", "/agents", body))["id"]
         return self
@@ -71,20 +43,20 @@ class Door:
         return self.send("PUT", f"/agents/{self.agent_id}/config{query}", config, **headers)
 
     def put(self, config: Config, query: str = "", **headers: str) -> Config:
-        """Writes the config; as the answer shows it."""
+        """Write the config and return it as the response shows it."""
         shown: Config = self.data(self.try_put(config, query, **headers))
         return shown
 
     def change(self, **fields: Any) -> None:
-        """Changes the agent itself."""
+        """Change the agent itself."""
         self.data(self.send("PUT", f"/agents/{self.agent_id}", fields))
 
     def read(self, what: str = "", **headers: str) -> Any:
-        """The response to a read of the config, or of what is below it."""
+        """Return the response to a read of the config, or of a path below it."""
         return self.send("GET", f"/agents/{self.agent_id}/config{what}", **headers)
 
     def get(self, what: str = "") -> Any:
-        """What a read of the config, or of what is below it, tells."""
+        """Return the data of the config, or of a path below it."""
         return self.data(self.read(what))
 
     def effective(self) -> Config:
@@ -96,8 +68,8 @@ class Door:
         return tag
 
     def versions(self) -> list[dict[str, Any]]:
-        """Newest first."""
-        return self.rows(f"/agents/{self.agent_id}/config/versions")
+        """Return the versions, newest first."""
+        return self.items(f"/agents/{self.agent_id}/config/versions")
 
     def restore(self, version: int, **fields: Any) -> Any:
         return self.send("POST", f"/agents/{self.agent_id}/config/restore", {"version": version, **fields})
@@ -108,34 +80,34 @@ class Door:
         return self.send("PUT", f"/tenants/{self.tenant_id}", {"tenant_config": {"agent_defaults": defaults}})
 
     def set_defaults(self, defaults: Any) -> None:
-        """What the tenant says for all of its agents."""
+        """Set the tenant's defaults for all of its agents."""
         self.data(self.try_set_defaults(defaults))
 
     def make_template(self, config: Config, **fields: Any) -> str:
-        """A template of the tenant; its id."""
-        return self.template({"config": config, "tenant_id": self.tenant_id, **fields})
+        """Create a template of the tenant and return its id."""
+        return self.create_template({"config": config, "tenant_id": self.tenant_id, **fields})
 
-    def template(self, body: dict[str, Any]) -> str:
+    def create_template(self, body: dict[str, Any]) -> str:
         made: str = self.data(self.send("POST", "/templates", {"name": f"template {next(_numbers)}", **body}))["id"]
         return made
 
-    # ---- what is stored
+    # ---- the database
 
     @property
     def row(self) -> Agent:
         return Agent.unscoped.get(pk=self.agent_id)
 
     def stored(self) -> Config:
-        """The config as it is stored, secrets opened."""
+        """Return the stored config with its secrets."""
         return opened(self.row.config)
 
     def numbers(self) -> list[int]:
-        """The numbers of the versions that are stored, in order."""
+        """Return the numbers of the stored versions, in order."""
         rows = ConfigVersion.unscoped.filter(agent_id=self.agent_id).order_by("number")
         return list(rows.values_list("number", flat=True))
 
     def state(self) -> str:
-        """All that a write of the agent changes: its row, its versions, the feed and the audit log."""
+        """Return all that a write of the agent changes: its row, its versions, the feed and the audit log."""
         rows = [
             list(Agent.unscoped.filter(pk=self.agent_id).values()),
             list(ConfigVersion.unscoped.filter(agent_id=self.agent_id).order_by("pk").values()),
@@ -145,8 +117,53 @@ class Door:
         return json.dumps(rows, default=str)
 
 
+class ConfigApi(ApiClient):
+    """One way to write and read an agent's config: with the agent, or with `is_document` by itself in v2."""
+
+    def __init__(self, version: str, person: Person, *, is_document: bool = False) -> None:
+        super().__init__(version, person)
+        self.is_document = is_document
+        self.tenant_id = person.tenant.id
+        self.agent_id = ""
+
+    @property
+    def path(self) -> str:
+        """The path that the config is written to and read from."""
+        return f"/agents/{self.agent_id}{'/config' if self.is_document else ''}"
+
+    def try_create(self, config: Any) -> Any:
+        return self.send("POST", "/agents", {"tenant_id": self.tenant_id, "name": "bot", "config": config})
+
+    def create(self, config: Config) -> Config:
+        """Create the agent and return its config as the response shows it."""
+        agent = self.data(self.try_create(config))
+        self.agent_id = agent["id"]
+        shown: Config = agent["config"]
+        return shown
+
+    def try_put(self, config: Any) -> Any:
+        return self.send("PUT", self.path, config if self.is_document else {"config": config})
+
+    def put(self, config: Config) -> Config:
+        """Merge into the config and return it as the response shows it."""
+        return self._config(self.try_put(config))
+
+    def get(self) -> Config:
+        """Return the config as it reads back."""
+        return self._config(self.send("GET", self.path))
+
+    def assert_invalid(self, response: Any, *paths: str) -> None:
+        """Assert that the config is rejected for exactly these paths."""
+        self.assert_error(response, 400, "AGENT_004", *paths)
+
+    def _config(self, response: Any) -> Config:
+        data = self.data(response)
+        config: Config = data if self.is_document else data["config"]
+        return config
+
+
 def operators_template(internal: SurfaceClient, config: Config, **fields: Any) -> str:
-    """A template for everybody; its id."""
+    """Create a template for everybody and return its id."""
     body = {"name": f"operators' {next(_numbers)}", "config": config, **fields}
     made = internal.send("POST", "/api/v2/templates", body)
     assert made.status_code == 200, made.content
@@ -155,7 +172,7 @@ def operators_template(internal: SurfaceClient, config: Config, **fields: Any) -
 
 
 def shown(config: Config) -> Config:
-    """The config with the mask in the place of each secret that is set."""
+    """Return the config with each secret masked."""
     result: Config = json.loads(json.dumps(config))
     overrides = result.get("config_overrides", {})
     for provider in overrides.get("model", {}).get("api_providers", ()):

@@ -1,7 +1,7 @@
-"""The doors by which keys, agents and tenants are changed on real servers: v2, v1, the admin and commands.
+"""The interfaces by which keys, agents and tenants are changed on real servers: v2, v1, the admin and commands.
 
-Each has the same few verbs, so that one script of changes can be made through any of them. What there
-is to change is made through v2, whichever the door.
+All have the same methods, so that one script of changes runs through any of them. The objects to change are always
+created through v2.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ NETWORKS = ["203.0.113.0/24"]
 _numbers = itertools.count(1)
 
 
-class Door:
-    """v2, and what all doors share: a tenant, its agent, the agent's key, and the key's current secret.
+class InternalApi:
+    """v2, and the base of the others: a tenant, its agent, the agent's key, and the key's current secret.
 
-    Changes go to the servers in turn.
+    Requests go to the servers in turn.
     """
 
     def __init__(self, servers: Sequence[MaimServer]) -> None:
@@ -40,21 +40,21 @@ class Door:
     def close(self) -> None:
         self._stack.close()
 
-    # ---- making
+    # ---- creating
 
     def make_tenant(self) -> None:
-        """A new tenant, and in it an agent and a key."""
+        """Create a tenant with an agent and a key."""
         body = {"tenant_name": f"tenant {next(_numbers)}", "tenant_type": "enterprise", "owner_id": self._owner_id()}
         self.tenant_id = self._data("POST", "/api/v2/tenants", body)["id"]
         self.make_agent()
 
     def make_agent(self) -> None:
-        """A new agent in the tenant, and a key of it."""
+        """Create an agent in the tenant, with a key."""
         self.agent_id = self._data("POST", "/api/v2/agents", {"tenant_id": self.tenant_id, "name": "agent"})["id"]
         self.make_key()
 
     def make_key(self) -> None:
-        """A new key of the agent."""
+        """Create a key of the agent."""
         owner = {"tenant_id": self.tenant_id, "agent_id": self.agent_id}
         made = self._data("POST", "/api/v2/api-keys", {**owner, "name": "key", "permissions": ["chat"]})
         self.key_id, self.secret = made["api_key_id"], made["api_key"]
@@ -71,7 +71,7 @@ class Door:
         self._data("POST", f"/api/v2/api-keys/{self.key_id}/enable")
 
     def rotate_key(self) -> None:
-        """Ends the secret at once; the key's new one is then `secret`."""
+        """Rotate the key without grace. The new secret is then `secret`."""
         rotated = self._data("POST", f"/api/v2/api-keys/{self.key_id}/rotate", {"grace_seconds": 0})
         self.secret = rotated["api_key"]
 
@@ -93,7 +93,7 @@ class Door:
     def delete_tenant(self) -> None:
         self._data("DELETE", f"/api/v2/tenants/{self.tenant_id}")
 
-    # ---- how
+    # ---- requests
 
     def _owner_id(self) -> str | None:
         return None
@@ -105,8 +105,8 @@ class Door:
         return data
 
 
-class Console(Door):
-    """v1, as the tenant's owner, who may neither suspend it nor report leaks."""
+class PublicApi(InternalApi):
+    """v1 as the tenant's owner, who may neither suspend the tenant nor report leaks."""
 
     def __init__(self, servers: Sequence[MaimServer]) -> None:
         super().__init__(servers)
@@ -155,8 +155,8 @@ class Console(Door):
         return answer
 
 
-class Admin(Door):
-    """The operators' admin, by its forms."""
+class AdminSite(InternalApi):
+    """The operators' admin, through its forms."""
 
     def __init__(self, servers: Sequence[MaimServer]) -> None:
         super().__init__(servers)
@@ -194,7 +194,7 @@ class Admin(Door):
         run_action(next(self._admin), action, [self.key_id])
 
     def _submit(self, model: str, row: str, page: str, changes: dict[str, Any], *, status: int = 302) -> httpx.Response:
-        """Fills in the form of a row's page and sends it, as a browser would."""
+        """Fill in the form of a row's page and send it, as a browser would."""
         admin, path = next(self._admin), f"/admin/{model}/{quote(row)}/{page}/"
         form = form_of(admin.get(path))
         for name, value in changes.items():
@@ -204,8 +204,8 @@ class Admin(Door):
         return answer
 
 
-class Commands(Door):
-    """`manage.py keys`, which knows the life of keys alone."""
+class Commands(InternalApi):
+    """`manage.py keys`, which changes keys alone."""
 
     def __init__(self, servers: Sequence[MaimServer]) -> None:
         super().__init__(servers)
@@ -225,7 +225,7 @@ class Commands(Door):
 
 
 def make_operator(maim: MaimServer) -> None:
-    """Makes Olivia, who may change everything."""
+    """Create Olivia, who may change everything."""
     maim.manage(
         "createsuperuser",
         "--noinput",
@@ -237,7 +237,7 @@ def make_operator(maim: MaimServer) -> None:
 
 @contextmanager
 def signed_in(maim: MaimServer) -> Iterator[httpx.Client]:
-    """A browser in which Olivia is signed in to the admin."""
+    """Yield a browser in which Olivia is signed in to the admin."""
     with maim.client() as admin:
         admin.get("/admin/login/")
         answer = admin.post(
@@ -249,7 +249,7 @@ def signed_in(maim: MaimServer) -> Iterator[httpx.Client]:
 
 
 def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None:
-    """Runs an action of the list of keys on some of them."""
+    """Run an action of the admin's list of keys on some of them."""
     fields = {
         "csrfmiddlewaretoken": admin.cookies["csrftoken"],
         "action": action,
@@ -261,7 +261,7 @@ def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None
 
 
 def _as_fields(name: str, value: Any) -> Fields:
-    """A value as the fields of a form: a time has two, a document is JSON, nothing is empty."""
+    """Return a value as the fields of a form: two for a time, JSON for a document, empty for None."""
     if name == "expires_at":
         moment = None if value is None else datetime.fromisoformat(value)
         date, time = (f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}") if moment else ("", "")
