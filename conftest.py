@@ -15,11 +15,11 @@ from pytest_django import DjangoDbBlocker
 
 from core import epoch
 from core.http.surfaces import INTERNAL, PUBLIC
-from tests.run import ON_MARIADB, ON_MARIADB_ONCE, ON_SQLITE
+from tests import run
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
-from tests.support.server import MaimServer
+from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,15 +33,26 @@ _MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILI
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip the modules without a test for this pass of tests/run.py, because importing them takes long."""
     chosen: str = config.option.markexpr
-    if chosen not in (ON_SQLITE, ON_MARIADB, ON_MARIADB_ONCE) or not collection_path.match("test_*.py"):
+    if chosen not in (run.ON_SQLITE, run.ON_MARIADB, run.ON_MARIADB_ONCE) or not collection_path.match("test_*.py"):
         return None
     text = collection_path.read_text()
     module_mark = _MODULE_MARK.search(text)
-    if chosen == ON_MARIADB_ONCE:
+    if chosen == run.ON_MARIADB_ONCE:
         left_out = "pytest.mark.single" not in text
     else:
         left_out = module_mark is not None and f"not {module_mark[1]}" in chosen
     return True if left_out else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests that need MariaDB or Redis where the run is without."""
+    absent = [mark for mark, is_there in (("needs_mariadb", ON_MARIADB), ("needs_redis", HAS_REDIS)) if not is_there]
+    chosen: list[pytest.Item] = []
+    deselected: list[pytest.Item] = []
+    for item in items:
+        (deselected if any(map(item.get_closest_marker, absent)) else chosen).append(item)
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = chosen
 
 
 def pytest_collection_finish() -> None:

@@ -113,6 +113,11 @@ def has_shared_address(config: Config) -> bool:
     return False
 
 
+def has_addresses(config: Config) -> bool:
+    """Return whether a config has an address outside of lists, as `redirected` could yield."""
+    return any(_is_address(key) or (is_object(value) and has_addresses(value)) for key, value in config.items())
+
+
 def secrets_in(config: Config) -> Iterator[tuple[Place, Any]]:
     """Yield the secrets that are set and are no addresses themselves, with their places."""
     yield from _Parts(config).secrets.items()

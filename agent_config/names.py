@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from agent_config import trust
-from agent_config.addresses import redirected
+from agent_config.addresses import has_addresses, redirected
 from agent_config.document import Config
 from agent_config.errors import BadConfig
 from agent_config.items import MODEL, folded, named_items, provider_of
@@ -40,23 +40,27 @@ def check_names(
     `stored_stacks` if that is given, is let be: a layer below has changed since, and what they make together
     leaves it out (agent_config.trust). Paths are spelled as in `sent`.
     """
+    kept = _provider_names(config) & _provider_names(stored)
+    conflicts = [conflict for stack in stacks for conflict in _conflicts(config, stack, kept)]
+    if not conflicts:
+        return
     taken_before = {
         conflict.what
         for stack in (stacks if stored_stacks is None else stored_stacks)
         for conflict in _conflicts(stored, stack, _provider_names(stored))
     }
-    kept = _provider_names(config) & _provider_names(stored)
     errors: dict[str, list[str]] = {}
-    for stack in stacks:
-        for conflict in _conflicts(config, stack, kept):
-            if conflict.what not in taken_before:
-                errors.setdefault(path(as_sent(conflict.place, sent) or conflict.place), [conflict.sentence])
+    for conflict in conflicts:
+        if conflict.what not in taken_before:
+            errors.setdefault(path(as_sent(conflict.place, sent) or conflict.place), [conflict.sentence])
     if errors:
         raise BadConfig(errors)
 
 
 def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterator[_Conflict]:
     """Yield what a config takes of the layers below. Its models may use the providers in `own`."""
+    if not trust.has_items(config) and not has_addresses(config):
+        return  # as most configs, for which the layers below need not be searched for secrets
     names = trust.names_in(stack)
     for number, item in named_items(config, "api_providers"):
         name = item["name"]

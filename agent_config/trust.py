@@ -126,7 +126,7 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Why]]:
     secret on a provider of another layer, secrets of other models on a provider that others may change, addresses
     over a secret of a layer below, and those of a tenant's template under a secret of a layer above.
     """
-    names = names_in(layers) if any(_has_items(layer) for layer in layers if not layer.is_trusted) else _NO_NAMES
+    names = names_in(layers) if any(has_items(layer.config) for layer in layers if not layer.is_trusted) else _NO_NAMES
     found: list[dict[Place, _Why]] = []
     below: list[Config] = []
     has_secrets = has_models_secrets = False
@@ -168,10 +168,6 @@ def _may_serve(owner: Layer, layer: Layer) -> bool:
     return owner is layer or owner.is_trusted or owner.name == "tenant"
 
 
-def _has_items(layer: Layer) -> bool:
-    return any(any(named_items(layer.config, kind)) for kind in ("api_providers", "models"))
-
-
 def _sentence(why: _Why) -> str:
     if why is _Why.MODEL:
         return _(
@@ -188,6 +184,11 @@ def _sentence(why: _Why) -> str:
             "set the address in the layer that has the secret"
         )
     return _("this address of the layer %(layer)s is left out: a secret of a layer below belongs to another address")
+
+
+def has_items(config: Config) -> bool:
+    """Return whether a config defines a provider or a model."""
+    return any(any(named_items(config, kind)) for kind in ("api_providers", "models"))
 
 
 def _items_with_secrets(config: Config) -> set[tuple[str, int]]:

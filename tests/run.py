@@ -1,7 +1,8 @@
 """`make test`: the suite on SQLite and on MariaDB with Redis, at once.
 
 Tests that need not run on both run once: those marked `embedded`, which would find the same on any database, on
-SQLite; and those marked `single`, which take long, on MariaDB and Redis in a third process.
+SQLite; and those marked `single`, which take long, on MariaDB and Redis in a process of their own. On SQLite the tests
+of the whole and those of each app are two passes, so that no core is left without work.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With
@@ -19,6 +20,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +30,8 @@ from tests.support.instances import MariaDB, Redis
 # What each pass chooses, by marks.
 ON_SQLITE, ON_MARIADB, ON_MARIADB_ONCE = "not single", "not single and not embedded", "single"
 NO_TESTS = 5  # pytest's exit code
+# By how much less the other passes are urgent than that of the tests that take long, which waits in between.
+NICENESS = 3
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -44,18 +48,28 @@ def main(arguments: list[str]) -> int:
             print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
             return Pass("SQLite", {}, arguments, directory).result()
         install_mysqlclient()
-        passes = [Pass("SQLite", {}, arguments, directory, chosen=ON_SQLITE)]
         if given:
             servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
-            passes.append(Pass("MariaDB and Redis", servers, arguments, directory, chosen="not embedded"))
+            passes = [Pass("MariaDB and Redis", servers, arguments, directory, chosen="not embedded")]
         else:
-            for title, chosen in (("MariaDB and Redis", ON_MARIADB), ("MariaDB and Redis, once", ON_MARIADB_ONCE)):
-                servers = own_servers(stack, directory / chosen.replace(" ", "-"))
-                passes.append(Pass(title, servers, arguments, directory, chosen=chosen))
+            once, both = (own_servers(stack, directory / name) for name in ("once", "both"))
+            passes = [
+                Pass("MariaDB and Redis, once", once, arguments, directory, chosen=ON_MARIADB_ONCE),
+                Pass("MariaDB and Redis", both, arguments, directory, chosen=ON_MARIADB, niceness=NICENESS),
+            ]
+        parts = {"SQLite": arguments} if arguments else {"SQLite": ["tests"], "SQLite, apps": of_apps()}
+        for title, part in parts.items():
+            passes.append(Pass(title, {}, part, directory, chosen=ON_SQLITE, niceness=NICENESS))
         result = max([each.result() for each in passes])
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"took {time.monotonic() - began:.0f} s, and {spent.ru_utime + spent.ru_stime:.0f} s of the processors")
     return result
+
+
+def of_apps() -> list[str]:
+    """Return the directories of the apps, whose tests are beside them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return [path for path in settings["tool"]["pytest"]["ini_options"]["testpaths"] if path != "tests"]
 
 
 def own_servers(stack: ExitStack, directory: Path) -> dict[str, str]:
@@ -72,7 +86,14 @@ class Pass:
     """The suite on one kind of database, in a process that begins at once."""
 
     def __init__(
-        self, title: str, environment: dict[str, str], arguments: list[str], directory: Path, *, chosen: str = ""
+        self,
+        title: str,
+        environment: dict[str, str],
+        arguments: list[str],
+        directory: Path,
+        *,
+        chosen: str = "",
+        niceness: int = 0,
     ) -> None:
         self._title = title
         # Of a few tests that somebody named, a pass may have none.
@@ -90,7 +111,7 @@ class Pass:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-m", chosen, *arguments],
+                ["nice", "-n", str(niceness), sys.executable, "-m", "pytest", "-m", chosen, *arguments],
                 cwd=ROOT,
                 env={**inherited, **settings},
                 stdout=output,

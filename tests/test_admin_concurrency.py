@@ -29,7 +29,7 @@ from tests.support.operators import Operator, form_of, sign_in, url
 from tests.support.operators import errors_of as errors_with_isolates_of
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 LATER = datetime(2999, 1, 31, 12, tzinfo=UTC)
 PROVIDER = {"name": "mine", "base_url": "https://mine.example", "api_key": "sk-first"}

@@ -98,6 +98,7 @@ def new_rows(rows: list[AuditEntry]) -> Iterator[None]:
 # ---- the rows
 
 
+@pytest.mark.embedded
 def test_every_writing_route_is_covered() -> None:
     writing = {str(route) for route in all_routes() if route.method != "GET"}
     covered = {
@@ -108,6 +109,7 @@ def test_every_writing_route_is_covered() -> None:
     assert writing == covered | set(MEASUREMENTS)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
     rows: list[AuditEntry] = []
@@ -149,6 +151,7 @@ def _id_in(response: Any, row: AuditEntry) -> str:
 IDEMPOTENT = [change for change in CHANGES if change.action.endswith((".update", ".set"))]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("change", IDEMPOTENT, ids=str)
 def test_change_without_effect_writes_no_entry(change: Change, data: Data) -> None:
     data.send(change)
@@ -160,6 +163,7 @@ def test_change_without_effect_writes_no_entry(change: Change, data: Data) -> No
     assert rows == []
 
 
+@pytest.mark.embedded
 def test_sending_a_mask_writes_no_entry(data: Data, internal: SurfaceClient) -> None:
     path = f"/api/v2/agents/{data.agent.id}/config"
     internal.send("PUT", path, SECRET_CONFIG)
@@ -170,6 +174,7 @@ def test_sending_a_mask_writes_no_entry(data: Data, internal: SurfaceClient) -> 
     assert rows == []
 
 
+@pytest.mark.embedded
 def test_change_of_a_secret_writes_an_entry_without_it(data: Data, internal: SurfaceClient) -> None:
     path = f"/api/v2/agents/{data.agent.id}/config"
     internal.send("PUT", path, SECRET_CONFIG)
@@ -182,6 +187,7 @@ def test_change_of_a_secret_writes_an_entry_without_it(data: Data, internal: Sur
     assert "a newer secret" not in json.dumps([row.before, row.after])
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("part", ["config/effective", "export"])
 def test_reading_secrets_writes_an_entry_without_them(part: str, data: Data, internal: SurfaceClient) -> None:
     internal.send("PUT", f"/api/v2/agents/{data.agent.id}/config", SECRET_CONFIG)
@@ -202,6 +208,7 @@ def test_reading_secrets_writes_an_entry_without_them(part: str, data: Data, int
     assert (row.actor_kind, row.before, row.after) == ("internal", None, None)
 
 
+@pytest.mark.embedded
 def test_refused_change_writes_no_entry(data: Data, public: SurfaceClient) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
@@ -213,6 +220,7 @@ def test_refused_change_writes_no_entry(data: Data, public: SurfaceClient) -> No
     assert rows == []
 
 
+@pytest.mark.embedded
 def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public: SurfaceClient) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
@@ -234,6 +242,7 @@ def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public
 # ---- secrets
 
 
+@pytest.mark.embedded
 def test_no_entry_contains_a_secret(data: Data) -> None:
     told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
     told.append(data.ids["refresh_token"])

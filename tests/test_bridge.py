@@ -160,7 +160,7 @@ def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> Non
 
 
 def test_killed_twice_beside_writers_the_old_tables_end_equal(server: MaimServer, old: OldDatabase) -> None:
-    result = bridge_beside_writers([server], old, agents=AGENTS, writers=4, seconds=6, kills=2)
+    result = bridge_beside_writers([server], old, agents=AGENTS, writers=4, seconds=3, kills=2)
 
     assert result.differing == {}
     assert result.agents > AGENTS / 2

@@ -10,10 +10,9 @@ from core.setting_types import Bind
 from maim.environment import Environment
 
 
+@pytest.mark.needs_mariadb
 @pytest.mark.django_db
 def test_database_in_another_character_set_is_an_error() -> None:
-    if connection.vendor != "mysql":
-        pytest.skip("SQLite stores every text; this is about MariaDB's character sets")
     name = connection.settings_dict["NAME"]
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER DATABASE `{name}` CHARACTER SET latin1")
@@ -26,6 +25,7 @@ def test_database_in_another_character_set_is_an_error() -> None:
     assert "latin1" in found[0].msg
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", []), ("0.0.0.0", ["maim.W001"]), ("::", ["maim.W001"])])
 def test_internal_surface_on_every_address_is_a_warning(
     host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch

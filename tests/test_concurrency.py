@@ -239,7 +239,7 @@ class TestSessions:
 
 
 class TestOrphans:
-    ROUNDS = range(8)
+    ROUNDS = range(6)
 
     @pytest.mark.parametrize("_round", ROUNDS)
     def test_tenant_deleted_while_agents_are_created_leaves_no_rows(self, v2: httpx.Client, _round: int) -> None:
@@ -247,12 +247,12 @@ class TestOrphans:
         create_agent(v2, tenant_id)
         bodies = [{"tenant_id": tenant_id, "name": f"agent {n}"} for n in range(5)]
         sends = posts(v2, "/api/v2/agents", bodies)
-        sends.insert(_round % 6, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
+        sends.insert(_round, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
 
         answers = at_once(sends)
 
         assert set(statuses(answers)) <= {200, 404}
-        assert answers[_round % 6].status_code == 200
+        assert answers[_round].status_code == 200
         for agent in (a.json()["data"]["id"] for a in answers if a.status_code == 200):
             assert v2.get(f"/api/v2/agents/{agent}").status_code == 404
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
@@ -268,7 +268,7 @@ class TestOrphans:
             lambda: v2.put(f"/api/v2/agents/{agent_id}", json={"description": "late"}),
             lambda: v2.post("/api/v1/plugins/settings", params=owner, json={"plugin_name": "weather", "enabled": True}),
         ]
-        sends.insert(_round % 6, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
+        sends.insert(_round, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
 
         answers = at_once(sends)
 

@@ -14,11 +14,11 @@ import pytest
 from tests.support.bots import Bot, Told
 from tests.support.failover import MariaDBPair, RedisPair, mariadb_pair, redis_pair
 from tests.support.instances import wait_until
-from tests.support.server import ON_MARIADB, MaimServer
+from tests.support.server import MaimServer
 
 pytestmark = [
     pytest.mark.single,
-    pytest.mark.skipif(not ON_MARIADB, reason="runs in a pass on MariaDB and Redis"),
+    pytest.mark.needs_mariadb,
 ]
 LIMIT = {"limit": 10_000, "window_seconds": 1}
 AGE_SECONDS = 1

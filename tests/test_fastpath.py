@@ -290,6 +290,7 @@ OTHERS: dict[str, Sent] = {
 }
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("title", PLAIN)
 def test_plain_request_gets_the_same_response_on_both_ways(data: Data, title: str) -> None:
     sent = PLAIN[title]

@@ -13,6 +13,8 @@ from tests.support.old_clients import unique
 from tests.support.server import MaimServer
 from tests.support.wire import exchange
 
+pytestmark = pytest.mark.embedded
+
 OLD_READS = {
     "public": ("/", "/health", "/api/v1/agents", "/api/v1/system/models", "/api/v1/system/bot-defaults"),
     "internal": (

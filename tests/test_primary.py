@@ -15,10 +15,8 @@ from apikeys.verification import records
 from core import epoch, primary
 from core.db import from_primary, retry_if_disconnected, transactional
 from core.models import Epoch
-from tests.support.server import ON_MARIADB
 
 pytestmark = pytest.mark.django_db(transaction=True)
-on_mariadb = pytest.mark.skipif(not ON_MARIADB, reason="SQLite is one server")
 READS: dict[str, Callable[[], Any]] = {
     "the epoch": epoch.current,
     "keys": lambda: records.find(["a digest", "another"]),
@@ -39,7 +37,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "is_writable_sql", "0")
 
 
-@on_mariadb
+@pytest.mark.needs_mariadb
 class TestReads:
     @pytest.mark.parametrize("what", READS)
     def test_read_takes_one_round_trip(self, what: str) -> None:
@@ -64,7 +62,7 @@ class TestReads:
         assert connection.connection is not before
 
 
-@on_mariadb
+@pytest.mark.needs_mariadb
 class TestRequire:
     def test_server_that_was_just_checked_is_not_checked_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = StoppedClock()
@@ -91,7 +89,7 @@ class TestRequire:
         assert connection.connection is not before
 
 
-@on_mariadb
+@pytest.mark.needs_mariadb
 class TestConnections:
     def test_connection_to_a_read_only_server_is_not_usable(self, read_only: None) -> None:
         assert not connection.is_usable()

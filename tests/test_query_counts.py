@@ -27,7 +27,7 @@ from tests.support.client import SurfaceClient
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.routes import Route, all_routes, fill
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.single, pytest.mark.django_db]
 SNAPSHOT = Path(__file__).with_name("query_counts.json")
 SURFACE_OF = {surface.name: surface for surface in SURFACES}
 CHANGES = Route("internal", "/api/v2/config-changes", "GET")

@@ -78,6 +78,7 @@ def test_all_models_with_revisions_are_tested() -> None:
     assert set(KINDS.values()) == set(REVISED)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_change_raises_the_revision_of_its_object_by_one_and_of_no_other(change: Change, data: Scene) -> None:
     before = stored()
@@ -240,6 +241,7 @@ def shown(response: Any) -> Any:
     return data.get("template", data)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("read", READ)
 def test_read_has_the_revision_as_its_etag(read: str, data: Scene) -> None:
     surface, path = read.split(": ")
@@ -297,6 +299,7 @@ def is_of_an_object(change: Change) -> bool:
 CONDITIONAL = [change for change in CHANGES if is_of_an_object(change)]
 
 
+@pytest.mark.embedded
 def test_every_write_of_an_object_heeds_if_match() -> None:
     assert [str(change) for change in CONDITIONAL if not heeds_if_match(change)] == []
 
@@ -316,6 +319,7 @@ def expected(data: Scene, change: Change) -> int:
     return stored()[its_object]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("change", CONDITIONAL, ids=str)
 def test_write_with_a_stale_if_match_gets_412_and_writes_nothing(change: Change, data: Scene) -> None:
     before, another = tables(), expected(data, change) - 1
@@ -329,6 +333,7 @@ def test_write_with_a_stale_if_match_gets_412_and_writes_nothing(change: Change,
     assert changed_tables(before, tables()) == set()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(("change", "if_match"), list(zip(CONDITIONAL, cycle(PROXIES))), ids=str)
 def test_write_with_the_etag_of_a_proxy_succeeds(change: Change, if_match: str, data: Scene) -> None:
     response = send(data, change, if_match.format(expected(data, change)))

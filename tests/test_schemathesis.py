@@ -26,7 +26,7 @@ def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServe
 @pytest.fixture(scope="module")
 def things(hasty_server: MaimServer) -> Iterator[Things]:
     with requests.Session() as session:
-        yield Things(hasty_server, session, one_in=3)
+        yield Things(hasty_server, session, one_in=5)
 
 
 @public.parametrize()

@@ -109,6 +109,7 @@ QUERIES: dict[str, Callable[[type[Any]], object]] = {
 }
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
 def test_query_without_a_tenant_raises(model: type[Any], query: str, db: None) -> None:
@@ -141,6 +142,7 @@ def test_tenant_has_its_own_rows(model: type[Any], alice: Person, charlie: Perso
     assert set(by_query) == set(by_id)
 
 
+@pytest.mark.embedded
 def test_every_model_with_a_tenant_is_scoped_or_exempt() -> None:
     naming = {
         model
@@ -154,6 +156,7 @@ def test_every_model_with_a_tenant_is_scoped_or_exempt() -> None:
 # ---- the lint
 
 
+@pytest.mark.embedded
 def test_only_listed_functions_bypass_scoping() -> None:
     found = set(_find_bypasses())
     trespassers = {place for place in found if not any(_allows(entry, place) for entry in MAY_GO_UNSCOPED)}
@@ -161,12 +164,14 @@ def test_only_listed_functions_bypass_scoping() -> None:
     assert sorted(trespassers) == []
 
 
+@pytest.mark.embedded
 def test_every_way_to_bypass_scoping_is_found() -> None:
     for line in ("Agent.unscoped.all()", "getattr(Agent, 'unscoped')", "agent._meta.model._base_manager"):
         tree = ast.parse(f"def naughty():\n    {line}")
         assert list(_bypassing_functions(tree)) == ["naughty"], line
 
 
+@pytest.mark.embedded
 def test_every_listed_function_bypasses_scoping() -> None:
     found = set(_find_bypasses())
     stale = {entry for entry in MAY_GO_UNSCOPED if "::" in entry and entry not in found}

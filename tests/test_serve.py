@@ -20,17 +20,19 @@ import psutil
 import pytest
 
 from apikeys.keyformat import generate
-from maim.server.supervisor import GRACE_SECONDS
 from tests.support.deployment import own_dependencies
 from tests.support.http import answers, get
 from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
-from tests.support.server import ROOT, MaimServer
+from tests.support.server import ROOT, SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
 
 CREDENTIALS = {"username": "alice", "password": "password123"}
 JSON = {"Content-Type": "application/json"}
 REDIS_URL = os.environ.get("REDIS_URL", "")
+# A server that kills no worker for two minutes: when it ends within one, nobody had to be killed.
+PATIENT = ("-m", "tests.support.serve_with", "GRACE_SECONDS=120", "STOP_SECONDS=120")
+SOON = 60
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +102,8 @@ class TestStart:
 
             assert maim.log.count("maim is ready") == 1
 
-    @pytest.mark.skipif(bool(REDIS_URL), reason="this run has Redis, so that several workers are allowed")
     def test_several_workers_without_redis_are_refused(self, tmp_path: Path) -> None:
-        said = refusal(MaimServer(tmp_path, "maim_refused"), "serve", MAIM_WORKERS="2")
+        said = refusal(MaimServer(tmp_path, "maim_refused", REDIS_URL=""), "serve", MAIM_WORKERS="2")
 
         assert "MAIM_WORKERS: more than one needs REDIS_URL" in said
 
@@ -200,7 +201,8 @@ class TestRecovery:
 
 class TestStop:
     def test_sigterm_lets_running_requests_finish(self, tmp_path: Path) -> None:
-        with MaimServer(tmp_path, "maim_stop") as maim, maim.client() as idle:
+        maim = MaimServer(tmp_path, "maim_stop", serve=PATIENT, DJANGO_SETTINGS_MODULE=SETTINGS)
+        with maim, maim.client() as idle:
             idle.post("/api/v1/auth/register", json=CREDENTIALS)
             logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=30) for _ in range(5)]
             upload = HTTPConnection("127.0.0.1", maim.internal_port, timeout=30)
@@ -217,8 +219,7 @@ class TestStop:
             assert [finish(login)[0] for login in logins] == [200] * 4
             status, body = finish(upload)
             assert (status, json.loads(body)["data"]["tenant_name"]) == (200, "slow")
-            # Sooner than the grace runs out: nobody had to be killed.
-            assert maim.stop(seconds=GRACE_SECONDS - 2) == 0
+            assert maim.stop(seconds=SOON) == 0
             assert_free(maim.public_port)
             assert_free(maim.internal_port)
 
@@ -228,20 +229,20 @@ class TestStop:
             begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "never", ')
             processes = family(maim)
 
-            assert maim.stop(seconds=10) == 0
+            assert maim.stop() == 0
 
             assert all(is_over(process) for process in processes)
             upload.close()
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["as Ctrl-C", "as systemd"])
     def test_signal_to_every_process_stops_the_server(self, tmp_path: Path, signum: int) -> None:
-        with MaimServer(tmp_path, "maim_all") as maim:
+        with MaimServer(tmp_path, "maim_all", serve=PATIENT) as maim:
             processes = family(maim)
 
             for process in processes[1:]:
                 process.send_signal(signum)
 
-            assert maim.stop(signum, seconds=GRACE_SECONDS - 2) == 0
+            assert maim.stop(signum, seconds=SOON) == 0
             assert all(is_over(process) for process in processes)
             assert "Traceback" not in maim.log
 
@@ -252,7 +253,7 @@ class TestStop:
 
             maim.stop(signal.SIGKILL)
 
-            wait_until(lambda: all(is_over(process) for process in processes), "all processes end", seconds=10)
+            wait_until(lambda: all(is_over(process) for process in processes), "all processes end")
             assert_free(maim.public_port)
             assert_free(maim.internal_port)
 

@@ -17,7 +17,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from accounts import hashers
 from accounts.hashers import BoundedArgon2PasswordHasher
 from core.errors import Unavailable
-from tests.support.server import MaimServer
+from tests.support.server import SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
 
@@ -38,7 +38,7 @@ class TestReadsBesideLogins:
     @pytest.fixture
     def client(self, tmp_path: Path) -> Iterator[httpx.Client]:
         """A client of Alice on a server without a throttle."""
-        with MaimServer(tmp_path, "maim_load", MAIM_AUTH_RATE="off") as maim, maim.client() as client:
+        with MaimServer(tmp_path, "maim_load", DJANGO_SETTINGS_MODULE=SETTINGS) as maim, maim.client() as client:
             client.post("/api/v1/auth/register", json={"username": "alice", "password": PASSWORD})
             client.headers["Authorization"] = f"Bearer {login(client, 'alice').json()['access_token']}"
             yield client

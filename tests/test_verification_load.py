@@ -194,7 +194,7 @@ class TestLimits:
         assert sum(usage_count(v2, key_id) for key_id in made.key_ids) == 50
 
 
-@pytest.mark.skipif(not ON_MARIADB, reason="SQLite does not tell how many rows were read")
+@pytest.mark.needs_mariadb
 class TestColdKey:
     CLIENTS = 50
 

@@ -180,10 +180,9 @@ def world(alice: Person) -> World:
     return World(alice, make_agent(alice.tenant))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _collected_as_in_a_worker() -> Iterator[None]:
     before = gc.get_threshold()
-    gc.collect()
     gc.set_threshold(GC_THRESHOLD)
     yield
     gc.set_threshold(*before)

@@ -335,6 +335,7 @@ class FullHasher:
         return "salt"
 
 
+@pytest.mark.embedded
 def test_login_page_works_on_a_real_server(server: MaimServer) -> None:
     server.manage(
         "createsuperuser",

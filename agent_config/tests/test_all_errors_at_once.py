@@ -9,6 +9,8 @@ from agent_config.errors import BadConfig
 from agent_config.layers import Layer
 from agent_config.updates import changed
 
+pytestmark = pytest.mark.embedded
+
 SYSTEM = Layer(
     "default",
     {"config_overrides": {"model": {"api_providers": [{"name": "system", "api_key": "sk"}], "models": []}}},

@@ -8,6 +8,7 @@ import pytest
 from agents.tests.api import AgentApi, ConfigApi
 from tenants.models import Tenant
 from tests.support.api import VERSIONS
+from tests.support.passes import on_sqlite_all
 from tests.support.people import Person
 
 
@@ -30,13 +31,13 @@ def system_models(tmp_path: Path, settings: Any) -> None:
     settings.MODEL_CONFIG_PATH = path
 
 
-@pytest.fixture(params=["v1", "v2", "v2 config"])
+@pytest.fixture(params=on_sqlite_all(["v1", "v2", "v2 config"]))
 def config_api(request: pytest.FixtureRequest, alice: Person, system_models: None) -> ConfigApi:
     """The config of an agent of Alice's in each API that can write it."""
     return ConfigApi(request.param[:2], alice, is_document=request.param.endswith("config"))
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=on_sqlite_all(VERSIONS))
 def api(request: pytest.FixtureRequest, alice: Person) -> AgentApi:
     """An agent of Alice's in each API."""
     return AgentApi(request.param, alice)

@@ -14,7 +14,7 @@ from core.models import AuditEntry
 from tests.support.operators import Operator, errors_of, form_of, sign_in, url
 from tests.support.people import Person, make_agent, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 SECRET = "sk-very-secret"
 MASK = "********"
 
@@ -50,7 +50,6 @@ def test_an_agent_needs_no_config(olivia: Operator, alice: Person) -> None:
     assert (agent.config, agent.tags) == ({}, [])
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [

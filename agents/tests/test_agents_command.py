@@ -26,7 +26,7 @@ from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.server import ROOT, MaimServer
 from tests.support.tables import changed_tables, tables
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 CONFIG: Config = {"persona": "kind", **model(api_providers=[secret_provider()])}
 FORMS = ("json", "toml")

@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from agents.tests.api import AgentApi, shown
 from tests.support.config_strategies import configs, json_values
 from tests.support.configs import Config
+from tests.support.examples import examples
 
 pytestmark = [pytest.mark.single, pytest.mark.django_db]
-thoroughly = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+thoroughly = examples(6)
 QUERIES = ("", "?replace=1")
 
 

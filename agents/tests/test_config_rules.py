@@ -13,10 +13,9 @@ from agents.models import Agent
 from agents.tests.api import ConfigApi
 from tests.support.configs import Config, model, provider, stored
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
-@pytest.mark.embedded
 class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("config", "path"),

@@ -13,7 +13,7 @@ from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider, stored
 from tests.support.people import Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
 class TestSecrets:

@@ -8,7 +8,7 @@ from typing import Any
 import jsonpatch
 import pytest
 from django.apps import apps
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 
 from agent_config.secrets import opened
 from agents.models import Agent, ConfigVersion
@@ -17,11 +17,12 @@ from core.models import AuditEntry, FeedEntry
 from core.strict_json import MAX_DEPTH
 from tests.support.config_strategies import configs
 from tests.support.configs import MASK, Config, model, provider, secret_provider
+from tests.support.examples import examples
 from tests.support.layering import objects
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db
-few = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+few = examples(5)
 SECRET_CONFIG: Config = {
     "config_overrides": {
         "model": {"api_providers": [secret_provider()]},

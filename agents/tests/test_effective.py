@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_config import layers
@@ -20,10 +20,11 @@ from agents.tests.api import AgentApi, operators_template, shown
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
+from tests.support.examples import examples
 from tests.support.layering import by_name, differences, located, objects, without
 from tests.support.people import Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 SYSTEM_KEY = "the operator's key"
 
 
@@ -123,9 +124,8 @@ class TestLayers:
             api.assert_error(api.read(f"/effective{query}"), 404, "AGENT_001")
 
 
-@pytest.mark.embedded
 class TestExplaining:
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(4)
     @given(drawn=st.tuples(objects(), objects(), objects(), objects()))
     def test_without_its_layers_value_exactly_that_leaf_changes(
         self, api: AgentApi, files: Files, internal: SurfaceClient, drawn: tuple[Config, Config, Config, Config]
@@ -186,7 +186,6 @@ class TestExplaining:
         }
 
 
-@pytest.mark.embedded
 class TestWarnings:
     def test_a_template_that_is_none(self, api: AgentApi, files: Files) -> None:
         api.create(template_id="no-such-template")
@@ -214,7 +213,6 @@ class TestWarnings:
         ]
 
 
-@pytest.mark.embedded
 class TestTrust:
     @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
     def test_an_operators_key_never_goes_with_another_address(
@@ -314,7 +312,6 @@ class TestETag:
         assert (first["a"], second["a"], api.effective()["a"]) == (1, 2, 1)
 
 
-@pytest.mark.embedded
 class TestRevealing:
     CONFIG = model(api_providers=[secret_provider()])
 

@@ -19,7 +19,7 @@ from tests.support.client import SurfaceClient
 from tests.support.configs import MASK, Config, model, provider, secret_provider
 from tests.support.people import Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 EVIL = "https://evil.example"
 PROVIDERS, MODELS = "config_overrides.model.api_providers", "config_overrides.model.models"
@@ -156,7 +156,6 @@ class TestWrites:
         api.put(model(api_providers=[provider("my-Theirs")]))
 
 
-@pytest.mark.embedded
 class TestFreeNames:
     """Without a key below there is nothing to protect."""
 
@@ -198,7 +197,6 @@ class TestFreeNames:
         assert [item for item in providers if item["name"] == "DeepSeek"] == [provider("DeepSeek", api_key="sk-alice")]
 
 
-@pytest.mark.embedded
 class TestLaterChanges:
     """A change below is never refused; what it would expose is left out of the effective config."""
 
@@ -255,7 +253,6 @@ class TestLaterChanges:
         assert warned(api) == []
 
 
-@pytest.mark.embedded
 class TestAddressesOverALayer:
     """An object that several layers make together: a layer cannot send another's secret elsewhere."""
 
@@ -287,7 +284,6 @@ class TestAddressesOverALayer:
         api.put(api.get())
 
 
-@pytest.mark.embedded
 def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
     """What the bot's own file looks like: the same providers as the built-in ones, with keys."""
     path = Path(system.__file__).parent / "defaults" / "model_config.toml"

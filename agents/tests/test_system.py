@@ -11,7 +11,7 @@ import pytest
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 MODELS = """
 [inner]
 version = "1"
@@ -237,7 +237,6 @@ def test_a_changed_file_is_read_again(read: Any, models_file: File, defaults_fil
     assert read("bot-defaults") == {"new": {"a": 1}}
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize(
     "broken",
     [

@@ -16,7 +16,7 @@ from tests.support.configs import MASK, Config, model, provider
 from tests.support.operators import Operator, errors_of, form_of, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 SECRET, ADDRESS = "sk-very-secret", "https://llm.example.org"
 
 
@@ -57,7 +57,6 @@ def test_an_operator_adds_a_tenants_template(olivia: Operator, alice: Person) ->
     assert olivia.audit_of("template.create").tenant_id == alice.tenant.pk
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("fields", "errors"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from agent_config.secrets import opened
 from agents.tests.api import AgentApi, shown
@@ -14,10 +14,11 @@ from tenants.models import Tenant
 from tests.support.client import SurfaceClient
 from tests.support.config_strategies import configs
 from tests.support.configs import MASK, Config, model, provider, secret_provider
+from tests.support.examples import examples
 from tests.support.people import Person
 from tests.support.tables import tables
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("system_models")]
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db, pytest.mark.usefixtures("system_models")]
 PATH = "tenant_config.agent_defaults"
 SECRET_CONFIG = model(api_providers=[secret_provider()])
 
@@ -44,8 +45,7 @@ def refused(response: Any, *paths: str) -> None:
 
 
 class TestKeeping:
-    @pytest.mark.embedded
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(6)
     @given(config=configs())
     def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, api: AgentApi, config: Config) -> None:
         sent = {"agent_defaults": config, "own": {"agent_defaults": None}}
@@ -138,7 +138,6 @@ class TestEffect:
         assert strange.etag() == tag
 
 
-@pytest.mark.embedded
 class TestRefusals:
     @pytest.mark.parametrize(
         ("defaults", "path"),

@@ -12,7 +12,7 @@ from tests.support.configs import Config, model, provider
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 SECRETS = ("sk-first", "sk-second", "first.example", "second.example", "$sealed")
 FIRST: Config = {
     "temperature": 0.7,

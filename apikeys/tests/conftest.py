@@ -6,6 +6,7 @@ from agents.models import Agent
 from apikeys.services import IssuedKey
 from apikeys.tests.api import ENVELOPED, KINDS, KeyApi
 from apikeys.tests.worker import Data, Worker
+from tests.support.passes import on_sqlite_all
 from tests.support.people import Person, make_agent, make_key
 
 
@@ -21,13 +22,13 @@ def issued(agent: Agent) -> IssuedKey:
     return make_key(agent, "production", permissions=["chat", "config.*"])
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=on_sqlite_all(KINDS))
 def api(request: pytest.FixtureRequest, agent: Agent, alice: Person) -> KeyApi:
     """The agent's keys in each API."""
     return KeyApi(request.param, agent, alice)
 
 
-@pytest.fixture(params=ENVELOPED)
+@pytest.fixture(params=on_sqlite_all(ENVELOPED))
 def enveloped(request: pytest.FixtureRequest, agent: Agent, alice: Person) -> KeyApi:
     """The agent's keys in each API with v2's envelope."""
     return KeyApi(request.param, agent, alice)

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
@@ -24,7 +23,6 @@ from core.limits import Period
 
 WAIT = 30
 MINUTE = 60
-needs_redis = pytest.mark.skipif(not django_settings.REDIS_URL, reason="no REDIS_URL")
 
 
 def redis_limiter() -> RedisLimiter:

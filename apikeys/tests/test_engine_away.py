@@ -213,7 +213,7 @@ class TestBrokenConnections:
         assert connection.connection is None, "the next one begins afresh"
         assert worker.code(data.secret) == VALID
 
-    @pytest.mark.skipif("connection.vendor != 'mysql'", reason="SQLite has no connections to lose")
+    @pytest.mark.needs_mariadb
     def test_connection_closed_by_the_server_is_replaced(self, data: Data, worker: Worker) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT CONNECTION_ID()")

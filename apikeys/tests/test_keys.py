@@ -22,6 +22,26 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
+BAD_INPUT: list[tuple[str, Any]] = [
+    ("name", ""),
+    ("name", "  "),
+    ("name", "x" * 101),
+    ("name", 5),
+    ("name", None),
+    ("description", "x" * 2001),
+    ("description", []),
+    ("permissions", "chat"),
+    ("permissions", {"chat": True}),
+    ("expires_at", "tomorrow"),
+    ("expires_at", "2026-12-31"),
+    ("expires_at", "2026-13-01T00:00:00Z"),
+    ("expires_at", "1969-12-31T23:59:59Z"),
+    ("expires_at", "9999-12-31T23:59:59-01:00"),
+    ("expires_at", 1767225600),
+    ("expires_at", ""),
+]
+
+
 class TestIssuing:
     def test_the_answer_is_the_key_with_its_secret(self, api: KeyApi) -> None:
         with travel(NOON, tick=False):
@@ -75,31 +95,11 @@ class TestIssuing:
         assert key["api_key"] != "mmc_mine"
 
     @pytest.mark.embedded
-    @pytest.mark.parametrize(
-        ("field", "value"),
-        [
-            ("name", ""),
-            ("name", "  "),
-            ("name", "x" * 101),
-            ("name", 5),
-            ("name", None),
-            ("description", "x" * 2001),
-            ("description", []),
-            ("permissions", "chat"),
-            ("permissions", {"chat": True}),
-            ("expires_at", "tomorrow"),
-            ("expires_at", "2026-12-31"),
-            ("expires_at", "2026-13-01T00:00:00Z"),
-            ("expires_at", "1969-12-31T23:59:59Z"),
-            ("expires_at", "9999-12-31T23:59:59-01:00"),
-            ("expires_at", 1767225600),
-            ("expires_at", ""),
-        ],
-    )
-    def test_bad_input_is_named(self, api: KeyApi, field: str, value: Any) -> None:
-        response = api.try_create(**{"name": "key", field: value})
+    def test_bad_input_is_named(self, api: KeyApi) -> None:
+        for field, value in BAD_INPUT:
+            response = api.try_create(**{"name": "key", field: value})
 
-        assert api.error_fields(response, 400, "VALIDATION_ERROR") == [field]
+            assert api.error_fields(response, 400, "VALIDATION_ERROR") == [field], value
         assert not ApiKey.unscoped.exists()
         assert not KeySecret.objects.exists()
 
@@ -158,17 +158,16 @@ class TestPermissions:
     def test_a_permission_is_a_word(self, api: KeyApi, permissions: list[str]) -> None:
         assert api.create(permissions=permissions)["permissions"] == permissions
 
-    @pytest.mark.parametrize(
-        "permissions",
-        [[""], [" "], ["a b"], ["chat "], ["a\nb"], ["a\x7fb"], ["x" * 65], [f"p{n}" for n in range(101)]],
-    )
-    def test_anything_else_is_key_005(self, api: KeyApi, permissions: list[str]) -> None:
-        assert api.error_fields(api.try_create(permissions=permissions), 400, "KEY_005") == ["permissions"]
+    def test_anything_else_is_key_005(self, api: KeyApi) -> None:
+        others = [[""], [" "], ["a b"], ["chat "], ["a\nb"], ["a\x7fb"], ["x" * 65], [f"p{n}" for n in range(101)]]
+        for permissions in others:
+            assert api.error_fields(api.try_create(permissions=permissions), 400, "KEY_005") == ["permissions"]
         assert not ApiKey.unscoped.exists()
 
         key = api.create("key")
-        response = api.send("PUT", api.key_path(key), {"name": "new", "permissions": permissions})
-        assert api.error_fields(response, 400, "KEY_005") == ["permissions"]
+        for permissions in others:
+            response = api.send("PUT", api.key_path(key), {"name": "new", "permissions": permissions})
+            assert api.error_fields(response, 400, "KEY_005") == ["permissions"]
         assert api.get(key)["name"] == "key"
 
     @pytest.mark.parametrize("item", [5, None, True, ["chat"], {}])

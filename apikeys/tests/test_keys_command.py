@@ -28,6 +28,8 @@ from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.server import ROOT, MaimServer
 
+pytestmark = pytest.mark.embedded
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -100,7 +102,6 @@ class TestIssuing:
 
         assert key["expires_at"] == "2026-03-02T12:00:00Z"
 
-    @pytest.mark.embedded
     @pytest.mark.parametrize(
         ("arguments", "blamed"),
         [

@@ -21,6 +21,8 @@ from tests.support.client import SurfaceClient
 from tests.support.commands import Outcome
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
+pytestmark = pytest.mark.embedded
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

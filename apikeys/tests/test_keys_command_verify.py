@@ -21,6 +21,8 @@ from core.commands.exit_codes import ExitCode
 from tests.support.commands import Outcome, Terminal
 from tests.support.people import OPERATOR, make_key
 
+pytestmark = pytest.mark.embedded
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

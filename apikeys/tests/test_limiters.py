@@ -24,7 +24,6 @@ from apikeys.tests.limiting import (
     later,
     left,
     limits,
-    needs_redis,
     passes,
     quota,
     rate,
@@ -39,7 +38,7 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["local", pytest.param("redis", marks=needs_redis)])
+@pytest.fixture(params=["local", pytest.param("redis", marks=pytest.mark.needs_redis)])
 def limiter(request: pytest.FixtureRequest) -> Limiter:
     """Each limiter in turn."""
     return InMemoryLimiter() if request.param == "local" else redis_limiter()

@@ -22,7 +22,6 @@ from apikeys.tests.limiting import (
     in_threads,
     left,
     limits,
-    needs_redis,
     passes,
     quota,
     rate,
@@ -47,7 +46,7 @@ def limiter() -> RedisLimiter:
     return redis_limiter()
 
 
-@needs_redis
+@pytest.mark.needs_redis
 class TestRedis:
     def test_retry_after_and_reset_follow_the_oldest_use(self, limiter: RedisLimiter) -> None:
         limit = rate(1, window_seconds=MINUTE)

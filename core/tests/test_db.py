@@ -235,7 +235,7 @@ class TestTransactional:
         assert len(calls) == 5
         assert names() == []
 
-    @pytest.mark.skipif("connection.vendor != 'mysql'", reason="SQLite has one writer and knows no deadlocks")
+    @pytest.mark.needs_mariadb
     def test_two_services_in_a_deadlock_both_succeed(self) -> None:
         """MariaDB chooses a victim of the real deadlock, which runs again from its start."""
         for row_id in ("1", "2"):

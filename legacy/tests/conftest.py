@@ -33,7 +33,12 @@ def shared(tmp_path: Path) -> OldDatabase:
     return OldDatabase(fresh_database_url(tmp_path, "old_shared"))
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(
+    params=[
+        pytest.param("sqlite", marks=pytest.mark.embedded),
+        pytest.param("mariadb", marks=pytest.mark.needs_mariadb),
+    ]
+)
 def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
     """The databases of an old system that ran."""
     return sample_of(request.param, tmp_path)

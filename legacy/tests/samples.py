@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.server import ON_MARIADB, ROOT, fresh_database_url
+from tests.support.server import ROOT, fresh_database_url
 
 SAMPLES = next((path for each in ROOT.parents if (path := each / "shared" / "legacy").is_dir()), ROOT.parent / "shared")
 
@@ -32,12 +32,10 @@ class Sample:
 
 
 def sample_of(kind: str, directory: Path) -> Sample:
-    """Return the sample of a kind of database; skips the test where there is none, or no server for it."""
+    """Return the sample of a kind of database; skip the test where there is none."""
     source = SAMPLES / kind
     if not source.is_dir():
         pytest.skip(f"needs the samples of old databases in {SAMPLES.name}/{kind}, beside the repository")
-    if kind == "mariadb" and not ON_MARIADB:
-        pytest.skip("needs a MariaDB to load the sample into, which the other pass has")
     expected = json.loads((source / "expected.json").read_text())
     names = ("maimconfig", "webbackend")
     if kind == "sqlite":

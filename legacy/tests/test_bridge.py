@@ -455,7 +455,7 @@ def test_a_deletion_that_is_not_taken_is_tried_again(shared: OldDatabase, bot: O
     assert bot.status(agent.id) is None
 
 
-@pytest.mark.skipif(not ON_MARIADB, reason="SQLite bounds no column")
+@pytest.mark.needs_mariadb  # SQLite bounds no column
 def test_a_config_too_long_for_the_old_column_leaves_the_last_one_there(
     shared: OldDatabase, bot: OldBot, tenant: Tenant
 ) -> None:

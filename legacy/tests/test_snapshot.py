@@ -20,13 +20,11 @@ from legacy.tests.test_old_faults import verdict
 from tests.support.server import ON_MARIADB, fresh_database_url
 
 
-@pytest.fixture(params=["sqlite", "sqlite in WAL mode", "mariadb"])
+@pytest.fixture(params=["sqlite", "sqlite in WAL mode", pytest.param("mariadb", marks=pytest.mark.needs_mariadb)])
 def running(request: pytest.FixtureRequest, tmp_path: Path) -> OldDatabase:
     """A database that a service has open."""
     kind: str = request.param
     if kind == "mariadb":
-        if not ON_MARIADB:
-            pytest.skip("needs a MariaDB, which the other pass has")
         return OldDatabase(fresh_database_url(tmp_path, "old_running"))
     found = OldDatabase.in_file(tmp_path / "maim.sqlite3")
     if "WAL" in kind:
@@ -203,7 +201,7 @@ def test_a_url_that_cannot_be_read_is_said_to_be_so(url: str) -> None:
     assert "is not a valid url" in outcome.err
 
 
-@pytest.mark.skipif(not ON_MARIADB, reason="needs a MariaDB, which the other pass has")
+@pytest.mark.needs_mariadb
 @pytest.mark.django_db
 def test_an_end_that_is_no_time_ends_a_key_of_mariadb(tmp_path: Path) -> None:
     old = OldDatabase(fresh_database_url(tmp_path, "old_times"))
@@ -221,7 +219,7 @@ def test_an_end_that_is_no_time_ends_a_key_of_mariadb(tmp_path: Path) -> None:
     assert verdict(secret) == "AUTH_004"
 
 
-@pytest.mark.skipif(not ON_MARIADB, reason="SQLite takes a statement of any size")
+@pytest.mark.needs_mariadb  # SQLite takes a statement of any size
 @pytest.mark.django_db
 def test_many_long_texts_are_stored_a_few_at_a_time(old: OldDatabase, tmp_path: Path) -> None:
     old.tenant("tenant_00000000000a")

@@ -11,7 +11,7 @@ from tenants.models import Membership, Role, Tenant
 from tests.support.operators import Operator, errors_of, url
 from tests.support.people import Person, make_agent, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
 def roles(tenant: Tenant) -> dict[str, str]:
@@ -56,7 +56,6 @@ def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, alice: Person, c
     assert (alice.tenant.tenant_name, alice.tenant.description) == ("alice's Personal Tenant", None)
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -14,11 +14,12 @@ from tests.support.bridge import Bridge, bridge_beside_writers
 from tests.support.feed import seed
 from tests.support.instances import MariaDB, wait_until
 from tests.support.old_bot import OldBot
-from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster, fresh_database_url
+from tests.support.server import MaimServer, cluster, fresh_database_url
 
 pytestmark = [
     pytest.mark.single,
-    pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis"),
+    pytest.mark.needs_mariadb,
+    pytest.mark.needs_redis,
 ]
 
 

@@ -1,4 +1,4 @@
-"""Every case that covers the OpenAPI documents: as tests/test_schemathesis.py, which sends one in three."""
+"""Every case that covers the OpenAPI documents: as tests/test_schemathesis.py, which sends one in five."""
 
 from __future__ import annotations
 

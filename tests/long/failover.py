@@ -20,11 +20,11 @@ import pytest
 from tests.support.bots import Bot, Told
 from tests.support.galera import Node, galera_nodes, standing_still
 from tests.support.instances import PASSWORD, USER, wait_until
-from tests.support.server import ON_MARIADB, MaimServer
+from tests.support.server import MaimServer
 
 pytestmark = [
     pytest.mark.single,
-    pytest.mark.skipif(not ON_MARIADB, reason="runs in a pass on MariaDB and Redis"),
+    pytest.mark.needs_mariadb,
 ]
 ROUNDS = 3
 

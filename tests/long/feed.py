@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.feed import follow
-from tests.support.server import HAS_REDIS, ON_MARIADB, cluster
+from tests.support.server import cluster
 
 pytestmark = [
     pytest.mark.single,
-    pytest.mark.skipif(not (ON_MARIADB and HAS_REDIS), reason="several processes need MariaDB and Redis"),
+    pytest.mark.needs_mariadb,
+    pytest.mark.needs_redis,
 ]
 
 

@@ -23,8 +23,8 @@ from tests.support.interfaces import NETWORKS, AdminSite, Commands, InternalApi,
 from tests.support.server import MaimServer
 
 # Questions that each bot has asked, and been answered, after a change, before the next is made.
-ASKED_OF_EACH = 10
-PACE_SECONDS = 0.05
+ASKED_OF_EACH = 6
+PACE_SECONDS = 0.2  # more often than a change waits, so that every worker is asked while each is made
 CLIENT_IP = "198.51.100.7"
 
 

@@ -1,7 +1,7 @@
-"""`manage.py serve` with other numbers in core.epoch: `python -m tests.support.serve_with PROPAGATION_SECONDS=2`.
+"""`manage.py serve` with other seconds: `python -m tests.support.serve_with PROPAGATION_SECONDS=2`.
 
-The product has no such option. Tests use it to show that the test of the guarantee can fail, and to make waits
-longer. Workers are forked from this process, so they have the numbers too.
+The product has no such option. Tests use it to show that the test of the guarantee can fail, to make waits longer,
+and to let nothing be cut short. Workers are forked from this process, so they have the numbers too.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ WITHOUT_LEASE = ("PROPAGATION_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=36
 
 def main(assignments: list[str]) -> None:
     """Run `serve` with each NAME=SECONDS in place."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "maim.settings"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
     django.setup()
     from core import epoch  # after django.setup(), which its models need
+    from maim.server import supervisor
 
     for assignment in assignments:
         name, _, seconds = assignment.partition("=")
-        if not hasattr(epoch, name):
-            raise SystemExit(f"core.epoch has no {name}")
-        setattr(epoch, name, float(seconds))
+        (module,) = (each for each in (epoch, supervisor) if hasattr(each, name))
+        setattr(module, name, type(getattr(module, name))(seconds))
     call_command("serve")
 
 

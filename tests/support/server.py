@@ -21,6 +21,8 @@ from tests.support.instances import free_port, wait_until
 from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parents[2]
+# What `DJANGO_SETTINGS_MODULE` says to a server, where passwords are hashed as they ship and where they are not.
+SETTINGS, QUICK_SETTINGS = "maim.settings", "tests.support.quick_settings"
 ON_MARIADB = os.environ.get("DATABASE_URL", "").startswith("mysql:")
 HAS_REDIS = bool(os.environ.get("REDIS_URL"))
 
@@ -60,6 +62,7 @@ class MaimServer:
             "MAIM_KEY_PEPPERS": "1:a key secret for tests of thirty-two or more",
             "MAIM_ENCRYPTION_KEYS": "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=",
             "MAIM_AUTH_RATE": "off",
+            "DJANGO_SETTINGS_MODULE": QUICK_SETTINGS,
             **environment,
         }
         if "DATABASE_URL" not in environment:
@@ -127,7 +130,7 @@ class MaimServer:
         if self._ended():
             raise RuntimeError(f"maim did not start:\n{self.log}")
 
-    def stop(self, signum: int = signal.SIGTERM, seconds: float = 12) -> int:
+    def stop(self, signum: int = signal.SIGTERM, seconds: float = 60) -> int:
         """Stop the server, and return its exit code."""
         assert self._process is not None
         if not self._ended():

@@ -8,6 +8,8 @@ import pytest
 
 from core.http.responses import utc_text
 
+pytestmark = pytest.mark.embedded
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 

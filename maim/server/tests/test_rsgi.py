@@ -18,6 +18,8 @@ from tests.support.instances import wait_until
 from tests.support.server import MaimServer
 from tests.support.wire import exchange
 
+pytestmark = pytest.mark.embedded
+
 VALIDATE, CHECK, PARSE = (f"/api/v2/auth/{name}" for name in ("validate-api-key", "check-permission", "parse-api-key"))
 UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 QUESTION = json.dumps({"api_key": UNKNOWN}).encode()
