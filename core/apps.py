@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class CoreConfig(AppConfig):
     name = "core"
-    label = "common"  # as the tables and their migrations have been called from the first
+    label = "common"  # the prefix of the tables and the name in stored migrations
     verbose_name = _("Audit")
 
     def ready(self) -> None:

@@ -134,6 +134,33 @@ PRIVATE_APIS = [
         "self, value",
         used_by="django.contrib.admin.widgets.ForeignKeyRawIdWidget.get_context",
     ),
+    # ---- Django: runserver
+    PrivateApi(
+        "maim.server.management.commands.runserver.Command",
+        "overrides",
+        "django.core.management.commands.runserver.Command",
+        "run",
+        "a port of no surface must be refused",
+        "self, options",
+        used_by="django.core.management.commands.runserver.Command.handle",
+    ),
+    PrivateApi(
+        "maim.server.management.commands.runserver.Command",
+        "overrides",
+        "django.core.management.commands.runserver.Command",
+        "get_handler",
+        "our application serves the static files itself",
+        "self, args, options",
+        used_by="django.core.management.commands.runserver.Command.inner_run",
+    ),
+    PrivateApi(
+        "maim.server.management.commands.runserver.Command",
+        "reads",
+        "django.core.management.commands.runserver.Command",
+        "port",
+        "the port decides which surface is served",
+        used_by="django.core.management.commands.runserver.Command.handle",
+    ),
     # ---- Django: database and models
     PrivateApi(
         OUR_MYSQL,

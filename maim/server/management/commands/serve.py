@@ -12,7 +12,7 @@ from maim.server.supervisor import Supervisor, require_free
 
 class Command(BaseCommand):
     help = "Serves both surfaces until SIGTERM."
-    requires_system_checks = ()  # asked below, with those of the database
+    requires_system_checks = ()  # handle() runs them, with those of the database
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._require_usable_database()
