@@ -175,7 +175,7 @@ def compared(reply: Reply, uses: int) -> Response:
         elif name == "x-request-id" and MADE_REQUEST_ID.fullmatch(value):
             body = body.replace(value.encode(), b"(made)")
             headers.append((name, "(made)"))
-        elif name != "allow" or reply.status == 405:  # DRF says it in every answer, where it means nothing
+        elif name != "allow" or reply.status == 405:  # DRF sends it in every response, where it means nothing
             headers.append((name, value))
     return Response(reply.status, tuple(sorted(headers)), body, uses)
 
@@ -280,5 +280,5 @@ def test_difference_is_reported_with_the_smallest_request(
     assert two_ways.differ(least)
     assert least.query == ""
     assert b"unknown" not in least.body
-    assert [name for name, _value in least.headers] == ["content-type"]  # to leave out the Host is a difference, too
+    assert [name for name, _value in least.headers] == ["content-type"]  # a missing Host is a difference, too
     assert repr(least.body) in str(least)

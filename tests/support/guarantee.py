@@ -138,7 +138,7 @@ class Findings:
 
 
 class _Asking(threading.Thread):
-    """Asks one worker on a kept connection and, every other time, any worker on a fresh one."""
+    """Sends requests to one worker on a kept connection and, every other time, to any worker on a new one."""
 
     def __init__(self, kept: Bot, port: int, secrets: tuple[str, ...]) -> None:
         super().__init__(daemon=True)
@@ -157,7 +157,7 @@ class _Asking(threading.Thread):
                     self._ask(self._kept, secret)
                     with Bot(self._port) as fresh:
                         self._ask(fresh, secret)
-                # More would only keep the servers, on two cores, from making the changes.
+                # More requests would only keep the servers, on two cores, from making the changes.
                 if self._hurried.wait(PACE_SECONDS) and self.has_asked_since(self._answered):
                     self._hurried.clear()
         except Exception as error:  # noqa: BLE001  # to be raised where it is seen
@@ -210,7 +210,7 @@ def experiment(door: Door, servers: Sequence[MaimServer], script: Sequence[Chang
 
 
 def experiments(servers: Sequence[MaimServer], *, rounds: int = 1) -> Findings:
-    """All that there is to change, through all doors at once, each time with a key of its own."""
+    """Make all changes through all doors at once, each time with a key of its own."""
 
     def run(part: tuple[type[Door], Sequence[Change]]) -> Findings:
         door, script = part
@@ -237,7 +237,7 @@ def _make(change: Change, door: Door, asking: Sequence[_Asking], findings: Findi
     kind = f"{type(door).__name__}: {change.kind}"
     findings.changes += 1
     for sent, got, secret, told in (row for each in asking for row in each.take()):
-        # A worker that gets no answer from its database in time says so: that is no verdict.
+        # A worker whose database does not answer in time responds so, which is no verdict.
         if sent <= answered or got >= until or secret not in right or told.is_away:
             continue
         findings.checks[kind] += 1
