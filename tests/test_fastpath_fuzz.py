@@ -34,7 +34,7 @@ from internal_api.fastpath import Batches, Reply, Request
 from maim.server.rsgi import InternalApplication
 from tests.support.client import SurfaceClient
 from tests.support.fastpath import Headers
-from tests.support.odd_requests import OddRequest, OddRequests, Site, smallest
+from tests.support.odd_requests import OddRequest, OddRequests, RequestData, smallest
 from tests.support.one_connection import one_connection
 from tests.support.people import Person, make_agent, make_key
 
@@ -175,7 +175,7 @@ def compared(reply: Reply, uses: int) -> Response:
         elif name == "x-request-id" and MADE_REQUEST_ID.fullmatch(value):
             body = body.replace(value.encode(), b"(made)")
             headers.append((name, "(made)"))
-        elif name != "allow" or reply.status == 405:  # DRF says it in every answer, where it means nothing
+        elif name != "allow" or reply.status == 405:  # DRF sends it in every response, where it means nothing
             headers.append((name, value))
     return Response(reply.status, tuple(sorted(headers)), body, uses)
 
@@ -192,7 +192,7 @@ def caching(is_on: bool) -> Iterator[None]:
 
 
 @pytest.fixture
-def site(alice: Person, monkeypatch: pytest.MonkeyPatch) -> Site:
+def data(alice: Person, monkeypatch: pytest.MonkeyPatch) -> RequestData:
     """Keys and agents of every kind."""
     config = {
         "persona": "calm",
@@ -220,7 +220,7 @@ def site(alice: Person, monkeypatch: pytest.MonkeyPatch) -> Site:
     parts = ("config", "config/effective")
     etags = [internal.get(f"/api/v2/agents/{agent.id}/{part}").headers["ETag"] for agent in agents for part in parts]
     monkeypatch.setattr(verification._engine, "_limiter", None)  # each request has its own
-    return Site(
+    return RequestData(
         secrets=[
             *(each.secret for each in issued.values()),
             issued["good"].secret,
@@ -244,11 +244,11 @@ def two_ways() -> Iterator[TwoWays]:
 
 
 @pytest.mark.parametrize("is_on", [False, True], ids=["database", "cache"])
-def test_both_ways_give_the_same_response(site: Site, two_ways: TwoWays, is_on: bool) -> None:
+def test_both_ways_give_the_same_response(data: RequestData, two_ways: TwoWays, is_on: bool) -> None:
     statuses = Counter[int]()
     with travel(NOON.replace(hour=11), tick=False), caching(is_on):
         for number in range(PAIRS):
-            request = OddRequests(site, Random(f"{SEED} {is_on} {number}")).make()
+            request = OddRequests(data, Random(f"{SEED} {is_on} {number}")).make()
             served, django = two_ways.served(request), two_ways.django(request)
             if served != django or served.status >= 500:
                 least = smallest(request, two_ways.differ)
@@ -263,7 +263,7 @@ def test_both_ways_give_the_same_response(site: Site, two_ways: TwoWays, is_on: 
 
 
 def test_difference_is_reported_with_the_smallest_request(
-    site: Site, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
+    data: RequestData, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Request, "is_plain", lambda request: True)
     asked = OddRequest(
@@ -280,5 +280,5 @@ def test_difference_is_reported_with_the_smallest_request(
     assert two_ways.differ(least)
     assert least.query == ""
     assert b"unknown" not in least.body
-    assert [name for name, _value in least.headers] == ["content-type"]  # to leave out the Host is a difference, too
+    assert [name for name, _value in least.headers] == ["content-type"]  # a missing Host is a difference, too
     assert repr(least.body) in str(least)

@@ -49,7 +49,7 @@ def test_without_the_lease_outdated_verdicts_are_served(servers: list[MaimServer
     with beside(servers[0], tmp_path, *WITHOUT_LEASE) as careless:
         findings = experiment(InternalApi([careless]), [careless], script)
 
-    # What was remembered first, that the key is good, is said for ever; so only what is good again is right.
+    # The first cached verdict, VALID, is served for ever, so only changes that make the key valid again look right.
     missed = {change.kind for change in script if change.seen != Seen() or change.seen_of_former}
     assert missed >= {"key disabled", "key rotated", "permission taken", "expiry past", "limit set", "key deleted"}
     assert {kind.removeprefix("InternalApi: ") for kind in findings.violations} == missed
@@ -83,13 +83,13 @@ class TestWaitingChanges:
             changes = [pool.submit(v2.post, f"/api/v2/api-keys/{key['api_key_id']}/disable") for key in keys]
             meanwhile = 0
             while not all(change.done() for change in changes):
-                # Of the same worker: a question that memory answers, one for a thread, and one for the database.
+                # To the same worker: a request for the cache, one for a thread, and one for the database.
                 assert bot.validate(keys[0]["api_key"]).status == 200
                 assert v2.get("/health").status_code == 200
                 assert v2.get("/api/v2/tenants").status_code == 200
                 meanwhile += 1
 
-            # A handful would be what one gets who has to wait for changes in between.
+            # It would be a handful if they had to wait for changes in between.
             assert meanwhile > 20
             answers = [change.result() for change in changes]
             assert Counter(answer.status_code for answer in answers) == {200: 8, 503: 4}
@@ -108,7 +108,7 @@ class TestWaitingChanges:
                 key["api_key_id"] for key, answer in zip(keys, answers, strict=True) if answer.status_code == 503
             ]
             assert audited(slow, refused) == ["key.create"] * 4
-            # Those who waited have made room.
+            # The changes that waited are done.
             assert v2.post(f"/api/v2/api-keys/{refused[0]}/disable").status_code == 200
 
     def test_a_bulk_change_waits_once(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
@@ -120,7 +120,7 @@ class TestWaitingChanges:
             took = time.monotonic() - began
 
             assert {bot.validate(key["api_key"]).code for key in keys} == {"AUTH_004"}
-        # Once each, they would wait for 45 seconds.
+        # If each waited by itself, that would take 45 seconds.
         assert SECONDS <= took < 5 * SECONDS
 
 

@@ -62,7 +62,7 @@ class TestMariaDB:
         with watch(servers) as bots:
             with frozen(servers.mariadb):
                 bots.wait_until(is_away, "strict", "good", "limited", "disabled", "unknown")
-                # Whoever asks before it is clear that the database hangs, waits for it as long as is waited.
+                # Requests sent before it is clear that the database hangs wait until they time out.
                 bots.wait_until(is_stale, "lenient", "good", "disabled")
                 bots.wait_until(is_away, "lenient", "good", "limited", "disabled", "unknown")
             bots.wait_until_all_is_right()
@@ -96,7 +96,7 @@ class TestRedis:
         for server in ("strict", "lenient"):
             unlimited = bots.of(server, "good", "disabled", "malformed")
             assert_the_others_were_unaffected(unlimited)
-            # What memory answers does not wait behind what Redis holds up.
+            # Requests that the cache can answer do not wait behind those that Redis blocks.
             took = sorted(asked.took for asked in unlimited)
             assert took[len(took) * 9 // 10] < 1
 

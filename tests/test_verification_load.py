@@ -136,7 +136,7 @@ class TestUses:
         wait_until(lambda: answers(victim.internal), "the surface answers")
         with victim.client("internal") as again:
             counted = usage_count(again, key_id)
-        # A second, and what a busy machine takes to write.
+        # A second, and the time that a busy machine takes to write.
         earlier = sum(moment < killed - 1.25 for moment in answered)
         assert 0 < earlier <= counted <= len(answered) + THREADS
         assert uses_of_days(v2, f"/api/v2/api-keys/{key_id}") == counted
@@ -213,7 +213,7 @@ class TestColdKey:
             told = list(pool.map(ask, range(self.CLIENTS)))
 
         assert Counter(each.code for each in told) == {"VALID": self.CLIENTS}
-        # Two, when a second question went its own way before the first was answered.
+        # Two, if a second request went in a batch of its own before the first was answered.
         assert 1 <= read() <= MAX_CONCURRENT_BATCHES
 
 

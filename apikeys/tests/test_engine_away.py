@@ -57,16 +57,20 @@ class TestDatabaseUnavailable:
         worker.renew()
         assert worker.code(data.secret) == VALID
 
-    @pytest.mark.parametrize("how", ["verify", "recall"])
+    @pytest.mark.parametrize("method", ["verify_all", "verify_cached"])
     def test_last_verdict_is_served_as_stale_within_the_setting(
-        self, worker: Worker, data: Data, settings: Any, how: str
+        self, worker: Worker, data: Data, settings: Any, method: str
     ) -> None:
         settings.SERVE_STALE_SECONDS = 60
         fresh = worker.engine.verify(data.secret)
 
         def verdict() -> Verdict | None:
-            ask = VerificationRequest(data.secret)
-            return worker.engine.verify_cached(ask) if how == "recall" else worker.engine.verify_all([ask])[0]
+            request = VerificationRequest(data.secret)
+            return (
+                worker.engine.verify_cached(request)
+                if method == "verify_cached"
+                else worker.engine.verify_all([request])[0]
+            )
 
         worker.lose(59.9)
         assert verdict() == fresh._replace(stale=True)

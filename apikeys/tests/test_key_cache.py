@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from apikeys.tests.facts import StoppedClock, facts
 from apikeys.verification import KeyFacts
 from apikeys.verification import cache as cache_module
-from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache
+from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache, _IndexedFacts
 
 pytestmark = pytest.mark.embedded
 
@@ -122,6 +122,20 @@ class TestFacts:
         assert (cache.get("one"), cache.is_unknown("two")) == (None, False)
         cache.set("one", facts(), cache.generation)
         assert cache.get("one") is not None
+
+
+class TestThreads:
+    def test_facts_invalidated_during_a_read_are_a_miss(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Reading takes no lock, so it must not look twice."""
+        cache = cache_with(one=facts())
+
+        def contains(mapping: _IndexedFacts, digest: str) -> bool:
+            cache.invalidate(None)
+            return True
+
+        monkeypatch.setattr(_IndexedFacts, "__contains__", contains)
+
+        cache.get("one")
 
 
 class TestUnknown:

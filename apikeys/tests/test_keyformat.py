@@ -24,7 +24,7 @@ def encoded(payload: str) -> str:
 
 
 def old_key(random: str = OLD_RANDOM, tenant_id: str = TENANT_ID, agent_id: str = AGENT_ID) -> str:
-    """Return a key as the old system made them."""
+    """Return a secret as the old system made them."""
     return encoded(f"{tenant_id}_{agent_id}_{random}_v1")
 
 
@@ -38,10 +38,10 @@ def is_key(text: str) -> bool:
 
 def test_a_new_key_is_always_116_characters_without_padding() -> None:
     for _ in range(100):
-        key = keyformat.generate(TENANT_ID, AGENT_ID)
-        assert len(key) == 116
-        assert key.startswith("mmc_")
-        assert set(key[4:]) <= set(ALPHABET)
+        secret = keyformat.generate(TENANT_ID, AGENT_ID)
+        assert len(secret) == 116
+        assert secret.startswith("mmc_")
+        assert set(secret[4:]) <= set(ALPHABET)
 
 
 def test_new_key_contains_its_tenant_and_agent() -> None:
@@ -63,10 +63,10 @@ def test_no_two_keys_are_the_same() -> None:
 
 
 def test_old_key_is_well_formed_without_a_checksum() -> None:
-    key = old_key()
+    secret = old_key()
 
-    assert key.endswith("==")
-    assert keyformat.parse(key) == ParsedKey(TENANT_ID, AGENT_ID, OLD_RANDOM, "v1")
+    assert secret.endswith("==")
+    assert keyformat.parse(secret) == ParsedKey(TENANT_ID, AGENT_ID, OLD_RANDOM, "v1")
 
 
 UUIDS = ("0b0e5d1c-54c5-4a43-9d3b-6a8f5d0f9f11", "7C9E6679742540DE944BE07FC1F90AE7")
@@ -74,9 +74,9 @@ UUIDS = ("0b0e5d1c-54c5-4a43-9d3b-6a8f5d0f9f11", "7C9E6679742540DE944BE07FC1F90A
 
 @pytest.mark.parametrize("random", [OLD_RANDOM, "0123456789abcdef" * 2, "0b0e5d1c-54c5-4a43"])
 def test_a_key_of_an_earlier_revision_with_uuids_is_read(random: str) -> None:
-    key = old_key(random, *UUIDS)
+    secret = old_key(random, *UUIDS)
 
-    assert keyformat.parse(key) == ParsedKey(*UUIDS, random, "v1")
+    assert keyformat.parse(secret) == ParsedKey(*UUIDS, random, "v1")
 
 
 @pytest.mark.parametrize(
@@ -97,35 +97,35 @@ def test_similar_text_with_uuids_is_malformed(payload: str) -> None:
 
 
 def test_every_changed_character_of_a_new_key_is_noticed() -> None:
-    key = keyformat.generate(TENANT_ID, AGENT_ID)
+    secret = keyformat.generate(TENANT_ID, AGENT_ID)
 
     survivors = [
         changed
-        for place in range(len(key))
+        for place in range(len(secret))
         for other in ALPHABET + "=-_ \n\x00é"
-        if (changed := key[:place] + other + key[place + 1 :]) != key and is_key(changed)
+        if (changed := secret[:place] + other + secret[place + 1 :]) != secret and is_key(changed)
     ]
 
     assert survivors == []
 
 
 def test_every_missing_doubled_or_swapped_character_of_a_new_key_is_noticed() -> None:
-    key = keyformat.generate(TENANT_ID, AGENT_ID)
+    secret = keyformat.generate(TENANT_ID, AGENT_ID)
 
-    for place in range(len(key)):
-        assert not is_key(key[:place] + key[place + 1 :])
-        assert not is_key(key[:place] + key[place] + key[place:])
-        swapped = key[:place] + key[place + 1 : place + 2] + key[place : place + 1] + key[place + 2 :]
-        assert swapped == key or not is_key(swapped)
+    for place in range(len(secret)):
+        assert not is_key(secret[:place] + secret[place + 1 :])
+        assert not is_key(secret[:place] + secret[place] + secret[place:])
+        swapped = secret[:place] + secret[place + 1 : place + 2] + secret[place : place + 1] + secret[place + 2 :]
+        assert swapped == secret or not is_key(swapped)
 
 
 @pytest.mark.parametrize("make", [old_key, lambda: keyformat.generate(TENANT_ID, AGENT_ID)])
 @pytest.mark.parametrize("change", ["{}x", "{}=", "{} ", " {}", "{}\n", "\n{}", "{}\x00", "{}mmc_", "{}{}", "mmc_{}"])
 def test_text_around_a_key_makes_it_malformed(make: Callable[[], str], change: str) -> None:
-    key = make()
-    assert is_key(key)
+    secret = make()
+    assert is_key(secret)
 
-    assert not is_key(change.replace("{}", key))
+    assert not is_key(change.replace("{}", secret))
 
 
 def test_the_padding_of_an_old_key_is_part_of_it() -> None:
@@ -135,18 +135,18 @@ def test_the_padding_of_an_old_key_is_part_of_it() -> None:
 
 
 def test_the_unused_bits_of_an_old_keys_last_character_do_not_make_a_second_key() -> None:
-    key = old_key()
-    place = len(key) - 3
+    secret = old_key()
+    place = len(secret) - 3
 
-    assert [other for other in ALPHABET if is_key(key[:place] + other + key[place + 1 :])] == [key[place]]
+    assert [other for other in ALPHABET if is_key(secret[:place] + other + secret[place + 1 :])] == [secret[place]]
 
 
 @pytest.mark.parametrize("place", [4, 20, 60])
 @pytest.mark.parametrize("junk", ["\n", " ", "\t", "-", "_", "=", "é", "小"])
 def test_text_inside_a_key_makes_it_malformed(place: int, junk: str) -> None:
-    key = keyformat.generate(TENANT_ID, AGENT_ID)
+    secret = keyformat.generate(TENANT_ID, AGENT_ID)
 
-    assert not is_key(key[:place] + junk + key[place:])
+    assert not is_key(secret[:place] + junk + secret[place:])
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_another_alphabet_of_base64_is_refused() -> None:
 
 
 def test_error_never_repeats_the_key() -> None:
-    key = keyformat.generate(TENANT_ID, AGENT_ID)
+    secret = keyformat.generate(TENANT_ID, AGENT_ID)
 
     with pytest.raises(MalformedKey) as refusal:
-        keyformat.parse(key + "x")
+        keyformat.parse(secret + "x")
 
-    assert key[4:20] not in str(refusal.value)
+    assert secret[4:20] not in str(refusal.value)
 
 
 def test_a_masked_key_shows_the_last_four_characters_of_its_random_part() -> None:

@@ -23,7 +23,7 @@ A_MINUTE = {"limit": 2, "window_seconds": 60}
 
 
 class Bots:
-    """Alice's bots: who asks, and what their keys are."""
+    """Alice's bots, their keys, and the requests they send."""
 
     def __init__(self, alice: Person, internal: SurfaceClient) -> None:
         self.agent, self._internal = make_agent(alice.tenant), internal
@@ -34,7 +34,7 @@ class Bots:
     def send(self, items: Any) -> Any:
         return self._internal.send("POST", PATH, {"items": items})
 
-    def ask(self, *items: dict[str, Any]) -> list[dict[str, Any]]:
+    def validate(self, *items: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the responses to these items."""
         response = self.send(list(items))
         assert response.status_code == 200, response.content
@@ -46,7 +46,7 @@ class Bots:
         assert all(list(answer) == ITEM for answer in answers)
         return answers
 
-    def alone(self, item: dict[str, Any]) -> dict[str, Any]:
+    def validate_alone(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return the response to an item that is sent alone."""
         envelope = self._internal.send("POST", "/api/v2/auth/validate-api-key", item).json()
         return {name: envelope[name] for name in ITEM}
@@ -77,9 +77,9 @@ def test_responses_are_in_order_and_as_if_each_were_alone(bots: Bots) -> None:
         {"api_key": good, "check_rate_limit": False},
     ]
 
-    answers = bots.ask(*items)
+    answers = bots.validate(*items)
 
-    assert answers == [bots.alone(item) for item in items]
+    assert answers == [bots.validate_alone(item) for item in items]
     assert codes(answers) == ["AUTH_005", None, "AUTH_001", None, None, "AUTH_008", None]
     assert [answer["data"].get("has_permission") for answer in answers] == [None, True, None, False, True, None, True]
 
@@ -87,7 +87,7 @@ def test_responses_are_in_order_and_as_if_each_were_alone(bots: Bots) -> None:
 def test_each_valid_key_counts_a_use(bots: Bots) -> None:
     secret = bots.key()
 
-    bots.ask({"api_key": secret}, {"api_key": secret}, {"api_key": secret, "check_rate_limit": False})
+    bots.validate({"api_key": secret}, {"api_key": secret}, {"api_key": secret, "check_rate_limit": False})
 
     assert uses() == 2
 
@@ -95,7 +95,7 @@ def test_each_valid_key_counts_a_use(bots: Bots) -> None:
 def test_limits_are_consumed_one_after_the_other(bots: Bots) -> None:
     limited, other = bots.key(rate_limit=A_MINUTE), bots.key()
 
-    answers = bots.ask(*({"api_key": secret} for secret in (limited, other, limited, limited, other)))
+    answers = bots.validate(*({"api_key": secret} for secret in (limited, other, limited, limited, other)))
 
     assert codes(answers) == [None, None, None, "AUTH_006", None]
     assert [(answer["data"].get("rate_limit") or {}).get("remaining") for answer in answers] == [1, None, 0, None, None]
@@ -107,10 +107,10 @@ def test_limits_are_consumed_one_after_the_other(bots: Bots) -> None:
 def test_a_hundred_keys_take_one_query(bots: Bots) -> None:
     secrets = [bots.key() for _ in range(10)]
     with CaptureQueriesContext(connection) as one:
-        bots.ask({"api_key": secrets[0], "check_rate_limit": False})
+        bots.validate({"api_key": secrets[0], "check_rate_limit": False})
 
     with CaptureQueriesContext(connection) as hundred:
-        answers = bots.ask(*({"api_key": secret, "check_rate_limit": False} for secret in secrets * 10))
+        answers = bots.validate(*({"api_key": secret, "check_rate_limit": False} for secret in secrets * 10))
 
     assert (len(one), len(hundred)) == (1, 1)
     assert codes(answers) == [None] * 100
@@ -156,7 +156,7 @@ def test_invalid_expression_is_400_before_any_use_is_counted(bots: Bots) -> None
 
     assert (response.status_code, response.json()["error_code"]) == (400, "VALIDATION_ERROR")
     assert uses() == 0
-    (answer,) = bots.ask({"api_key": secret})
+    (answer,) = bots.validate({"api_key": secret})
     assert answer["data"]["rate_limit"]["remaining"] == 1
 
 
@@ -168,7 +168,7 @@ def test_unavailable_verdicts_do_not_fail_the_other_items(bots: Bots) -> None:
 
     secret = bots.key()
     with connection.execute_wrapper(refuse):
-        away, malformed = bots.ask({"api_key": secret}, {"api_key": "nonsense"})
+        away, malformed = bots.validate({"api_key": secret}, {"api_key": "nonsense"})
 
     assert (away["success"], away["error_code"], away["data"]) == (False, "SYS_002", None)
     assert away["error"]

@@ -150,7 +150,7 @@ class Findings:
 
 
 class _Asking(threading.Thread):
-    """Asks one worker on a kept connection and, every other time, any worker on a fresh one."""
+    """Sends requests to one worker on a kept connection and, every other time, to any worker on a new one."""
 
     def __init__(self, kept: Bot, port: int, secrets: tuple[str, ...]) -> None:
         super().__init__(daemon=True)
@@ -169,7 +169,7 @@ class _Asking(threading.Thread):
                     self._ask(self._kept, secret)
                     with Bot(self._port) as fresh:
                         self._ask(fresh, secret)
-                # More would only keep the servers, on two cores, from making the changes.
+                # More requests would only keep the servers, on two cores, from making the changes.
                 if self._hurried.wait(PACE_SECONDS) and self.has_asked_since(self._answered):
                     self._hurried.clear()
         except Exception as error:  # noqa: BLE001  # to be raised where it is seen
@@ -251,7 +251,7 @@ def _make(change: Change, interface: InternalApi, asking: Sequence[_Asking], fin
     kind = f"{type(interface).__name__}: {change.kind}"
     findings.changes += 1
     for sent, got, secret, told in (row for each in asking for row in each.take()):
-        # A worker that gets no answer from its database in time says so: that is no verdict.
+        # A worker whose database does not answer in time responds so, which is no verdict.
         if sent <= answered or got >= until or secret not in right or told.is_away:
             continue
         findings.checks[kind] += 1

@@ -11,6 +11,26 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from tests.support.odd_values import (
+    ADDRESSES,
+    CHUNKED,
+    CONDITIONS,
+    EXTRA_MEMBERS,
+    HEADERS,
+    HOSTS,
+    JUNK,
+    MEDIA_TYPES,
+    METHODS,
+    ODD_IDS,
+    ODD_PARTS,
+    ODD_PATHS,
+    PERMISSIONS,
+    QUERIES,
+    REWRITTEN,
+    SPOILED,
+    TOKENS,
+)
+
 Header = tuple[str, str]
 
 
@@ -60,7 +80,7 @@ def smallest(request: OddRequest, fails: Callable[[OddRequest], bool], *, tries:
 
 
 @dataclass(frozen=True)
-class Site:
+class RequestData:
     """The data that requests can name: secrets of keys of several kinds, ids of agents, and ETags."""
 
     secrets: Sequence[str]
@@ -72,7 +92,7 @@ class Site:
 class OddRequests:
     """Makes requests, plain ones with one or two oddities each."""
 
-    site: Site
+    data: RequestData
     random: Random
     _headers: list[Header] = field(default_factory=list)
 
@@ -111,7 +131,7 @@ class OddRequests:
             sent[name] = value()
 
     def _secret(self) -> Any:
-        secret = self.random.choice(self.site.secrets)
+        secret = self.random.choice(self.data.secrets)
         if self.random.random() < 0.7:
             return secret
         if self._rarely():
@@ -143,7 +163,7 @@ class OddRequests:
     # ---- reads of agents
 
     def _agent_request(self) -> OddRequest:
-        agent = self.random.choice(self.site.agents)
+        agent = self.random.choice(self.data.agents)
         if self._rarely():
             agent = self.random.choice(ODD_IDS)(agent)
         part = self.random.choice(ODD_PARTS if self._rarely() else ("", "/config", "/config/effective"))
@@ -166,7 +186,7 @@ class OddRequests:
         return OddRequest(method, path, self._query(), self._odd_headers(headers), body)
 
     def _condition(self) -> str:
-        etag = self.random.choice(self.site.etags)
+        etag = self.random.choice(self.data.etags)
         return self.random.choice(CONDITIONS).replace("ETAG", etag)
 
     # ---- all of them
@@ -207,256 +227,3 @@ class OddRequests:
         if self._rarely():
             self.random.shuffle(headers)
         return tuple(headers)
-
-
-CHUNKED = ("transfer-encoding", "chunked")
-METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "post", "get", "PROPFIND", "POST", "GET")
-HOSTS = (
-    "localhost",
-    "LOCALHOST:8000",
-    "127.0.0.1",
-    "[::1]:8000",
-    "maim",
-    "maim.:8000",
-    "localhost:",
-    "localhost:99999",
-    "localhost:123456",
-    "evil.example",
-    "evil.example:8000",
-    "",
-    "a b",
-    "user@localhost",
-    "localhost,localhost",
-    "127.1",
-    "10.0.0.256",
-    "0x7f000001",
-    "é",
-)
-MEDIA_TYPES = (
-    "application/json;charset=utf-8",
-    "application/json; charset=utf-8",
-    "Application/JSON; Charset=UTF-8",
-    'application/json; charset="utf-8"',
-    "application/json;charset=utf-16",
-    "application/json; charset=latin-1",
-    "application/json; charset=base64",
-    "application/json;charset=",
-    "application/json;",
-    "application/json ; charset=utf-8",
-    "application/json; charset = utf-8",
-    "application/json;\tcharset=utf-8",
-    "appli cation/json",
-    "application/ json",
-    "application/json; charset=ut f-8",
-    "application/json charset=utf-8",
-    " application/json ",
-    "application/json, application/json",
-    "application/json; a*=no-such''%ff",
-    "application/jsonx",
-    "application/vnd.api+json",
-    "text/json",
-    "text/plain",
-    "application/x-www-form-urlencoded",
-    "multipart/form-data; boundary=x",
-    "multipart/form-data",
-    "*/*",
-    "json",
-    "",
-    "é",
-)
-QUERIES = (
-    "x=1",
-    "format=json",
-    "format=api",
-    "explain=1",
-    "explain=no",
-    "reveal_secrets=1",
-    "&",
-    "=",
-    "api_key=x",
-    "%",
-)
-JUNK: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 1.0, 2**63 - 1, 2**63, 10**400, -0.0, 1e308, float("nan"), float("inf"),
-    "", " ", "true", "null", "\u0000", "\ud800", "\ufeff", "小明 🤖", [], {}, ["x"], [[]], {"a": {"b": [None]}},
-    "x" * 5000,
-)  # fmt: skip
-EXTRA_MEMBERS = ("API_KEY", "api_key ", "explain", "reveal_secrets", "__proto__", "", "items", "use")
-SPOILED: tuple[Callable[[str], str], ...] = (
-    lambda secret: f" {secret}",
-    lambda secret: f"{secret} ",
-    lambda secret: f"{secret}\n",
-    lambda secret: f"\u3000{secret}",
-    lambda secret: f"\ufeff{secret}",
-    lambda secret: f"{secret}\u0000",
-    lambda secret: f"Bearer {secret}",
-    str.lower,
-    str.upper,
-    str.swapcase,
-    lambda secret: secret[:-1],
-    lambda secret: secret[1:],
-    lambda secret: secret + "=",
-    lambda secret: secret + "==",
-    lambda secret: secret.rstrip("="),
-    lambda secret: secret.replace("mmc_", "MMC_"),
-    lambda secret: secret.replace("mmc_", ""),
-    lambda secret: secret + secret,
-    lambda secret: secret[:20] + "-_" + secret[22:],
-    lambda secret: secret[:-3] + "é" + secret[-2:],
-    lambda secret: secret.ljust(5000),
-    lambda secret: "mmc_",
-)
-PERMISSIONS = (
-    "chat",
-    "write",
-    " chat ",
-    "config.read",
-    "chat and read",
-    "chat or (write and read)",
-    "(chat)",
-    "密",
-    "",
-)
-TOKENS = (
-    "chat", "read", "write", "config", "config.", "config.read", "config.*", "*", "and", "or", "AND", "not", "(", ")",
-    "((",
-    " ", "\u3000", "\t", "\n", "\x1f", "\x7f", "\x85", "\u0000", "\u200b", "密", "chat,read", "-", "x" * 64, "x" * 65,
-)  # fmt: skip
-ADDRESSES = (
-    "10.1.2.3", "11.1.2.3", "::ffff:10.1.2.3", "2001:DB8::7", "2001:db8::7%eth0", "::", "::ffff:a01:203", " 10.1.2.3",
-    "10.1.2.3\n", "010.1.2.3", "10.1.2", "10.0.0.0/8", "fe80::1%", "[::1]", "1", "１０.1.2.3", "10.1.2.3:80",
-)  # fmt: skip
-REWRITTEN: tuple[Callable[[bytes], bytes], ...] = (
-    lambda body: b"\xef\xbb\xbf" + body,
-    lambda body: body.decode("utf-8", "replace").encode("utf-16"),
-    lambda body: body.decode("utf-8", "replace").encode("utf-16-le"),
-    lambda body: body.decode("utf-8", "replace").encode("utf-32"),
-    lambda body: body[:-1],
-    lambda body: body[:-1] + b",}",
-    lambda body: body + b"x",
-    lambda body: body + body,
-    lambda body: body + b"\x00",
-    lambda body: b" \r\n\t" + body + b"\n ",
-    lambda body: b"\x0c" + body,
-    lambda body: b"\xc2\xa0" + body,
-    lambda body: b"/* */" + body,
-    lambda body: body.replace(b'"', b"'"),
-    lambda body: body.replace(b'"api_key"', b'"api\\u005fkey"'),
-    lambda body: body.replace(b'"api_key"', b'"api_key":"x","api_key"'),
-    lambda body: body[:-1] + b',"a":1,"a":1}',
-    lambda body: body[:-1] + b',"a":NaN}',
-    lambda body: body[:-1] + b',"a":-Infinity}',
-    lambda body: body[:-1] + b',"a":1e999}',
-    lambda body: body[:-1] + b',"a":' + b"9" * 5000 + b"}",
-    lambda body: body[:-1] + b',"a":01}',
-    lambda body: body[:-1] + b',"a":"\\ud800"}',
-    lambda body: body[:-1] + b',"a":"\\ud83e\\udd16"}',
-    lambda body: body[:-1] + b',"\\ud800":1}',
-    lambda body: body[:-1] + b',"a":"\xff"}',
-    lambda body: body[:-1] + b',"a":"\xed\xa0\x80"}',
-    lambda body: body[:-1] + b',"a":"\n"}',
-    lambda body: body[:-1] + b',"a":"\\x"}',
-    lambda body: body[:-1] + b',"a":' + b"[" * 28 + b"]" * 28 + b"}",
-    lambda body: body[:-1] + b',"a":' + b"[" * 29 + b"]" * 29 + b"}",
-    lambda body: body[:-1] + b',"a":' + b"[" * 1500 + b"]" * 1500 + b"}",
-    lambda body: b"[" + body + b"]",
-    lambda body: b"",
-    lambda body: b"null",
-    lambda body: b'"x"',
-    lambda body: b"5",
-    lambda body: b"{}",
-    lambda body: body.ljust(4096),
-    lambda body: body.ljust(4097),
-    lambda body: body.ljust(9999),
-    lambda body: body.ljust(1024 * 1024 + 1),
-)
-ODD_IDS: tuple[Callable[[str], str], ...] = (
-    str.upper,
-    str.title,
-    lambda agent: agent + " ",
-    lambda agent: agent + "\n",
-    lambda agent: agent + "é",
-    lambda agent: agent + "\u0000",
-    lambda agent: agent + "%",
-    lambda agent: agent + ".",
-    lambda agent: "x" * 50,
-    lambda agent: "x" * 51,
-    lambda agent: "import",
-    lambda agent: "imports",
-    lambda agent: ".",
-    lambda agent: "..",
-    lambda agent: "",
-    lambda agent: "'",
-)
-ODD_PARTS = (
-    "/config/versions",
-    "/config/diff",
-    "/usage",
-    "/export",
-    "/configs",
-    "/Config",
-    "/config/effective/x",
-    "/x",
-)
-ODD_PATHS: tuple[Callable[[str], str], ...] = (
-    lambda path: path + "//",
-    lambda path: "/" + path,
-    lambda path: path.replace("/v2", "//v2"),
-    lambda path: path.replace("/v2", "/./v2"),
-    lambda path: path.replace("/v2", "/v1/../v2"),
-    lambda path: path.replace("/api", "/API"),
-    lambda path: path.upper(),
-    lambda path: path + "/x",
-    lambda path: path + ";x=1",
-    lambda path: path + " ",
-    lambda path: path + "\n",
-    lambda path: path + "\u0000",
-    lambda path: path + "é",
-    lambda path: path + "\ufffd",
-    lambda path: path.replace("-", "_"),
-    lambda path: path.replace("key", "%6bey"),
-    lambda path: path[:-1],
-)
-CONDITIONS = (
-    '"ETAG"', 'W/"ETAG"', 'w/"ETAG"', "ETAG", '"other", "ETAG"', '"other","ETAG",', ',,"ETAG"', '"other" "ETAG"',
-    '"ETAG', '"ETAG" x',
-    "*", " * ", '*, "ETAG"', '"*"', "", '"', '""', '"other"', '"ETAG", "é"', '\t"ETAG"\t', '"ETAG",,  ,W/"ETAG"',
-)  # fmt: skip
-HEADERS: dict[str, tuple[str, ...]] = {
-    "x-request-id": ("from.the-client_1", "a b", "", "x" * 64, "x" * 65, "é", "a,b", "a\t", "req_1"),
-    "origin": ("null", "", "http://localhost:8000", "https://evil.example", "http://[", "é"),
-    "sec-fetch-site": ("cross-site", "same-site", "same-origin", "none", "Cross-Site", "", "é"),
-    "accept": ("text/html", "application/xml", "*/*;q=0", "", "image/*", "é"),
-    "accept-language": ("en", "zh-Hans", "de, en;q=0.1", "*", "é"),
-    "accept-encoding": ("gzip",),
-    "accept-charset": ("utf-16",),
-    "content-encoding": ("gzip",),
-    "content-language": ("en",),
-    "x-forwarded-for": ("10.1.2.3", "é"),
-    "x-forwarded-proto": ("https",),
-    "x-forwarded-host": ("evil.example",),
-    "forwarded": ("for=10.1.2.3;host=evil.example",),
-    "x-http-method-override": ("DELETE",),
-    "authorization": ("Bearer x",),
-    "cookie": ("sessionid=x; django_language=en",),
-    "prefer": ("handling=strict",),
-    "idempotency-key": ("once",),
-    "if-match": ('"1"',),
-    "if-none-match": ("*", '"x"'),
-    "if-modified-since": ("Thu, 01 Jan 2099 00:00:00 GMT",),
-    "if-unmodified-since": ("Thu, 01 Jan 1970 00:00:00 GMT",),
-    "range": ("bytes=0-1",),
-    "expect": ("100-continue",),
-    "connection": ("close",),
-    "upgrade": ("websocket",),
-    "te": ("trailers",),
-    "x_request_id": ("with.underscores",),
-    "x-request_id": ("with.an-underscore",),
-    "content_type": ("text/plain",),
-    "content_length": ("5",),
-    "sec_fetch_site": ("cross-site",),
-    "if_none_match": ("*",),
-    "host_": ("evil.example",),
-    "x-csrftoken": ("x",),
-    "x-requested-with": ("XMLHttpRequest",),
-}

@@ -37,8 +37,8 @@ VALIDATE, CHECK, PARSE, MANY = (
 UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 WAIT = 10
 
-Question = tuple[str, dict[str, Any]]
-Answer = Callable[[Sequence[Question]], list[int]]
+PathAndBody = tuple[str, dict[str, Any]]
+Answer = Callable[[Sequence[PathAndBody]], list[int]]
 
 
 class Counts:
@@ -102,13 +102,13 @@ class Exchange:
         self.statuses.append(status)
 
 
-def on_the_event_loop(questions: Sequence[Question], *, meanwhile: Callable[[], None] = lambda: None) -> list[int]:
+def on_the_event_loop(requests: Sequence[PathAndBody], *, meanwhile: Callable[[], None] = lambda: None) -> list[int]:
     """Answer as `serve` does, and return the statuses. Call `meanwhile` after the last and before the server stops."""
 
     async def serve() -> list[int]:
         app: Any = InternalApplication(INTERNAL)
         app.__rsgi_init__(asyncio.get_running_loop())
-        exchanges = [Exchange(*question) for question in questions]
+        exchanges = [Exchange(*request) for request in requests]
         for exchange in exchanges:
             await app.__rsgi__(exchange, exchange)
         meanwhile()
@@ -118,10 +118,10 @@ def on_the_event_loop(questions: Sequence[Question], *, meanwhile: Callable[[], 
     return asyncio.run(serve())
 
 
-def in_views(questions: Sequence[Question]) -> list[int]:
+def in_views(requests: Sequence[PathAndBody]) -> list[int]:
     """Answer as Django does, and return the statuses."""
     client = SurfaceClient(INTERNAL)
-    return [client.send("POST", path, body).status_code for path, body in questions]
+    return [client.send("POST", path, body).status_code for path, body in requests]
 
 
 @pytest.fixture(params=[on_the_event_loop, in_views])
@@ -167,7 +167,7 @@ def test_each_verdict_is_counted_once_by_its_code(answer: Answer, data: Data) ->
     disabled = data.another_disabled()
     asked: list[dict[str, Any]] = [
         {"api_key": data.secret},
-        {"api_key": data.secret},  # remembered
+        {"api_key": data.secret},  # from the cache
         {"api_key": data.secret, "required_permission": "admin"},
         {"api_key": disabled},
         {"api_key": UNKNOWN},
