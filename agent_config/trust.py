@@ -169,16 +169,16 @@ def _may_serve(owner: Layer, layer: Layer) -> bool:
 
 
 def _sentence(why: _Why) -> str:
-    if why is _Why.MODEL:
+    if why == _Why.MODEL:
         return _(
             "this model of the layer %(layer)s is left out: models and keys of different owners do not go together"
         )
-    if why is _Why.MODELS_SECRET:
+    if why == _Why.MODELS_SECRET:
         return _(
             "this secret of the layer %(layer)s is left out: its model's provider is of another layer, "
             "whose address others may change; define the provider in the same layer"
         )
-    if why is _Why.ADDRESS_BELOW:
+    if why == _Why.ADDRESS_BELOW:
         return _(
             "this address of the layer %(layer)s is left out: a secret of a layer above stands beside it; "
             "set the address in the layer that has the secret"

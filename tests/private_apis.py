@@ -371,7 +371,7 @@ PRIVATE_APIS = [
     ),
     # ---- prometheus_client, and Python's own regex parser
     PrivateApi(
-        "core.http.metrics.count_together",
+        "core.http.metrics.use_shared_directory",
         "sets",
         "prometheus_client.values",
         "ValueClass",

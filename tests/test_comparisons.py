@@ -48,6 +48,7 @@ OF_OBJECTS = {
         "rewritten(config, lambda _secret: OMITTED) is not config",
         "result is not config",
     },
+    "agent_config/trust.py": {"owner is layer"},
     "agent_config/system.py": {"self.content is other.content"},
     "apikeys/tests/test_engine_away.py": {"connection.connection is not before"},
     "bench/seed.py": {"field is not model._meta.auto_field"},

@@ -190,5 +190,5 @@ class TestBridgeUnderASupervisor:
         assert bridge["environment"].keys() - app["environment"].keys() == {"OLD_CONFIG_DB"}
         assert set(bridge["networks"]) <= composed["networks"].keys()
         assert bridge["depends_on"].keys() <= composed["services"].keys()
-        known = set().union(*(service.keys() for service in composed["services"].values() if service is not bridge))
+        known = set().union(*(service.keys() for name, service in composed["services"].items() if name != "bridge"))
         assert bridge.keys() <= known

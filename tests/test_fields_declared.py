@@ -36,7 +36,7 @@ from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
 from core.models import AuditEntry, Epoch, FeedEntry, IdempotentResponse, Invalidation, Lock
 from core.resource_fields import ResourceField, ResourceFields
-from legacy.models import Bridge, Bridged, Imported
+from legacy.models import Bridge, Bridged, Imported, NewestRow
 from tenants import services as tenants
 from tenants.fields import TENANT_FIELDS, TenantSettings
 from tenants.models import Membership, Tenant
@@ -194,6 +194,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     Lock: "is held by processes",
     IdempotentResponse: "is written once",
     Imported: "is the state of an import",
+    NewestRow: "is the state of an import",
     Bridge: "is the state of a bridge",
     Bridged: "is the state of a bridge",
 }
