@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from legacy.tests.importing import Run, import_from
+from legacy.tests.import_command import Run, import_from
 from legacy.tests.old_databases import OldDatabase
 from legacy.tests.samples import Sample, sample_of
 from tests.support.server import fresh_database_url

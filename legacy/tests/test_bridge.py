@@ -18,12 +18,12 @@ from agents.services import plugins, templates
 from apikeys import services as apikeys
 from apikeys.models import ApiKey
 from core.models import Lock
-from legacy.bridge.records import Records
+from legacy.bridge.database import open_database
+from legacy.bridge.state import BridgeState
 from legacy.bridge.sync import Refusals, Sync
-from legacy.bridge.target import opened
 from legacy.sources import Source
-from legacy.tests.bridging import bridge, chat, counts, refuse
-from legacy.tests.importing import import_from
+from legacy.tests.bridge_command import bridge, chat, counts, refuse
+from legacy.tests.import_command import import_from
 from legacy.tests.old_databases import OldDatabase, connected
 from tenants import services as tenants
 from tenants.models import Tenant
@@ -400,9 +400,9 @@ def test_of_what_a_deleted_agent_held_only_what_was_here_is_deleted(
     shared.key(tenant_id, agent_id, "key_unknown", name="later")
 
     agents.delete_agent(actor=OPERATOR, agent=Agent.unscoped.get(pk=agent_id))
-    with opened(source := Source(shared.url)) as target:
-        sync = Sync(target, Records(source), Refusals(), with_secrets=False)
-        sync.objects(sync.agents, [agent_id])  # as the feed names it
+    with open_database(source := Source(shared.url)) as database:
+        sync = Sync(database, BridgeState(source), Refusals(), with_secrets=False)
+        sync.sync_objects(sync.agents, [agent_id])  # as the feed names it
 
     assert bot.number_of_rows(agent_id) == {"api_keys": 1}
     assert shared.value("api_keys", "key_unknown", "name") == "later"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from agent_config import schema
+from legacy.bridge.database import Column
+from legacy.bridge.row_diff import JsonValue, column_equals
 from legacy.bridge.rows import config_rows
-from legacy.bridge.target import Column
-from legacy.bridge.writes import Json, is_same
-from legacy.configs import LISTS, PLACES, TABLES, config_of
+from legacy.configs import CONFIG_TABLES, LIST_TABLES, SECTION_PATHS, build_config
 from legacy.reports import Report
 from legacy.tests.old_databases import SCHEMA
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.embedded
 
 COLUMNS = {
     table: {name: Column(is_nullable="NOT NULL" not in kind) for name, kind in SCHEMA[table].items()}
-    for table in TABLES
+    for table in CONFIG_TABLES
 }
 
 
@@ -41,7 +41,7 @@ def drawn_config(draw: random.Random) -> dict[str, Any]:
     """A config with some sections, of which some fields are set, with others that no table has."""
     config = dict[str, Any]()
     defaults = schema.defaults()
-    for place in PLACES.values():
+    for place in SECTION_PATHS.values():
         if draw.random() < 0.5:
             continue
         fields: Any = defaults
@@ -71,7 +71,7 @@ def _some(draw: random.Random, **fields: Any) -> dict[str, Any]:
 
 
 def as_read(value: Any) -> Any:
-    if isinstance(value, Json):
+    if isinstance(value, JsonValue):
         return json.dumps(value.value)
     return int(value) if isinstance(value, bool) else value
 
@@ -81,7 +81,7 @@ def read_back(config: dict[str, Any]) -> dict[str, Any]:
         table: [{**{name: as_read(value) for name, value in row.items()}, "created_at": "1"} for row in found]
         for table, found in config_rows("agent_1", config, COLUMNS).items()
     }
-    return config_of(json.loads(json.dumps(config)), tables, Report().about("agents", "agent_1", None))
+    return build_config(json.loads(json.dumps(config)), tables, Report().notes_for("agents", "agent_1", None))
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -96,15 +96,15 @@ def test_a_value_of_the_wrong_type_leaves_its_column_at_the_default() -> None:
 
     (row,) = config_rows("agent_1", config, COLUMNS)["chat_config_overrides"]
 
-    assert (row["talk_value"], row["talk_value_rules"], row["max_context_size"]) == (1.0, Json([]), 9)
+    assert (row["talk_value"], row["talk_value_rules"], row["max_context_size"]) == (1.0, JsonValue([]), 9)
 
 
 def test_every_column_that_takes_no_null_has_a_value() -> None:
     config: dict[str, Any] = {"persona": "calm", "config_overrides": {"model": {}}}
-    for place in PLACES.values():
+    for place in SECTION_PATHS.values():
         if len(place) > 1:
             config["config_overrides"][place[-1]] = {"x": 1}
-    for name in LISTS.values():
+    for name in LIST_TABLES.values():
         config["config_overrides"]["model"][name] = [{"name": "n"}]
 
     for table, found in config_rows("agent_1", config, COLUMNS).items():
@@ -116,10 +116,10 @@ def test_every_column_that_takes_no_null_has_a_value() -> None:
 @pytest.mark.parametrize(
     ("wanted", "found", "same"),
     [
-        (Json({"a": 1}), '{"a":1}', True),
-        (Json({"a": 1}), '{"a": true}', False),
-        (Json(None), "null", True),
-        (Json({}), "not json", False),
+        (JsonValue({"a": 1}), '{"a":1}', True),
+        (JsonValue({"a": 1}), '{"a": true}', False),
+        (JsonValue(None), "null", True),
+        (JsonValue({}), "not json", False),
         (True, 1, True),
         (True, "1", True),
         (True, 0, False),
@@ -131,4 +131,4 @@ def test_every_column_that_takes_no_null_has_a_value() -> None:
     ],
 )
 def test_rows_are_compared_by_what_they_mean(wanted: Any, found: Any, same: bool) -> None:
-    assert is_same(wanted, found) == same
+    assert column_equals(wanted, found) == same

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from agents.models import Agent, AgentActivity
 from core.http.surfaces import INTERNAL
-from legacy.tests.bridging import bridge, counts
-from legacy.tests.importing import Run
+from legacy.tests.bridge_command import bridge, counts
+from legacy.tests.import_command import Run
 from legacy.tests.samples import Sample
 from tests.support.client import SurfaceClient
 from tests.support.old_bot import OldBot, differences

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from legacy.configs import config_of
+from legacy.configs import build_config
 from legacy.reports import Report
 from legacy.tests.old_databases import DEFAULTS
 
@@ -25,7 +25,7 @@ def row(table: str, **said: Any) -> dict[str, Any]:
 
 
 def read(raw: Any, report: Report | None = None, **tables: list[dict[str, Any]]) -> dict[str, Any]:
-    return config_of(raw, tables, (report or Report()).about("agents", "a", "t"))
+    return build_config(raw, tables, (report or Report()).notes_for("agents", "a", "t"))
 
 
 def chat(**said: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from agents.models import Agent, PluginSetting
 from apikeys import keyformat
 from apikeys.models import ApiKey
 from core.http.surfaces import INTERNAL, PUBLIC
-from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.import_command import Run, import_from, verify
 from legacy.tests.old_databases import HASHED, PASSWORD, SCHEMA, OldDatabase, secret_of
 from tenants import services as tenants
 from tenants.models import Membership, Tenant, TenantType

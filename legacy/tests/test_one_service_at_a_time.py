@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.http.surfaces import INTERNAL, PUBLIC
-from legacy.tests.importing import import_from, verify
+from legacy.tests.import_command import import_from, verify
 from legacy.tests.old_databases import PASSWORD, OldDatabase
 from legacy.tests.test_old_faults import A, T, verdict
 from tests.support.client import SurfaceClient

@@ -12,7 +12,7 @@ import pytest
 from agents import services as agents
 from agents.models import Agent
 from apikeys.models import ApiKey
-from legacy.tests.importing import import_from, verify
+from legacy.tests.import_command import import_from, verify
 from legacy.tests.old_databases import OldDatabase
 from legacy.tests.test_old_faults import verdict
 from tenants.models import Tenant

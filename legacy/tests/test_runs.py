@@ -17,7 +17,7 @@ from apikeys.models import ApiKey, KeySecret
 from core.http.surfaces import INTERNAL, PUBLIC
 from core.models import AuditEntry, Change
 from legacy.models import Imported
-from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.import_command import Run, import_from, verify
 from legacy.tests.old_databases import PASSWORD, OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T, can_sign_in, verdict
 from tenants.models import Membership, Tenant

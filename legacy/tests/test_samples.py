@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from agent_config import secrets
 from agents.models import Agent
 from core.http.surfaces import INTERNAL, PUBLIC
-from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.import_command import Run, import_from, verify
 from legacy.tests.samples import Sample
 from tests.support.client import SurfaceClient
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from legacy.snapshot import Snapshot, snapshot_of
+from legacy.snapshot import Snapshot, take_snapshot
 from legacy.sources import Source, SourceError
-from legacy.tests.importing import import_from, verify
+from legacy.tests.import_command import import_from, verify
 from legacy.tests.old_databases import OldDatabase, connected
 from legacy.tests.test_old_faults import verdict
 from tests.support.server import ON_MARIADB, fresh_database_url
@@ -73,9 +73,9 @@ def writing(running: OldDatabase) -> Iterator[OldDatabase]:
 def test_the_copy_is_of_one_moment_however_much_is_written_meanwhile(writing: OldDatabase) -> None:
     numbers = []
     for _copy in range(5):
-        with snapshot_of(Source(writing.url)) as old:
-            agents = old.number("SELECT count(*) FROM agents")
-            assert agents == old.number("SELECT count(*) FROM api_keys") > 0
+        with take_snapshot(Source(writing.url)) as old:
+            agents = old.fetch_number("SELECT count(*) FROM agents")
+            assert agents == old.fetch_number("SELECT count(*) FROM api_keys") > 0
             numbers.append(agents)
 
     assert numbers == sorted(numbers)
@@ -86,7 +86,7 @@ def test_it_reads_what_is_written(running: OldDatabase) -> None:
     running.user("user_1", "小明 🤖", email=None)
     running.tenant("tenant_1", created_at="2026-05-01 10:00:00")
 
-    with snapshot_of(Source(running.url)) as old:
+    with take_snapshot(Source(running.url)) as old:
         person = next(old.rows("SELECT * FROM people"))
         tenant = next(old.rows("SELECT * FROM tenants"))
 
@@ -99,8 +99,8 @@ def test_reading_leaves_no_trace(old: OldDatabase, tmp_path: Path) -> None:
     digest, beside = hashlib.sha256(old.path.read_bytes()).digest(), os.listdir(tmp_path)
     old.path.chmod(0o444)
 
-    with snapshot_of(Source(old.url)) as snapshot:
-        assert snapshot.number("SELECT count(*) FROM tenants") == 1
+    with take_snapshot(Source(old.url)) as snapshot:
+        assert snapshot.fetch_number("SELECT count(*) FROM tenants") == 1
         assert os.listdir(tmp_path) == beside
 
     assert hashlib.sha256(old.path.read_bytes()).digest() == digest
@@ -109,7 +109,7 @@ def test_reading_leaves_no_trace(old: OldDatabase, tmp_path: Path) -> None:
 def test_what_an_old_database_does_not_have_is_empty(tmp_path: Path) -> None:
     old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), ["tenants", "agents", "api_keys"])
 
-    with snapshot_of(Source(old.url)) as snapshot:
+    with take_snapshot(Source(old.url)) as snapshot:
         for table in ("people", "plugin_settings", "agent_active_states", "model_info_configs", "web_tenants"):
             assert _number(snapshot, table) == 0
 
@@ -120,7 +120,7 @@ def test_a_database_without_a_table_that_each_has_is_refused(missing: str, tmp_p
     old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), tables)
 
     with pytest.raises(SourceError, match=f"there is no table {missing} in it; is it the right"):
-        snapshot_of(Source(old.url)).__enter__()
+        take_snapshot(Source(old.url)).__enter__()
 
 
 @pytest.mark.parametrize("table", ["tenants", "agents", "api_keys", "plugin_settings", "users", "model_info_configs"])
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_said_without_the_password(tmp_path: Path) -> Non
         "mysql://maim:hunter2@127.0.0.1:1/maim": "connect" if ON_MARIADB else "",
     }
     for url, problem in problems.items():
-        with pytest.raises(SourceError) as raised, snapshot_of(Source(url)):
+        with pytest.raises(SourceError) as raised, take_snapshot(Source(url)):
             pass
         assert problem in str(raised.value)
         assert "hunter2" not in str(raised.value)
@@ -176,7 +176,7 @@ def test_a_url_may_come_from_the_environment(old: OldDatabase, db: None, monkeyp
 
 
 def _number(snapshot: Snapshot, table: str) -> int:
-    return snapshot.number(f"SELECT count(*) FROM {table}")
+    return snapshot.fetch_number(f"SELECT count(*) FROM {table}")
 
 
 @pytest.mark.parametrize(

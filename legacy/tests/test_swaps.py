@@ -9,9 +9,9 @@ import pytest
 from accounts.models import User
 from agents.models import Agent
 from apikeys.models import ApiKey
-from legacy import grouping
+from legacy import tenant_batches
 from legacy.importers import base
-from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.import_command import Run, import_from, verify
 from legacy.tests.old_databases import OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T, can_sign_in, verdict
 from tenants.models import Tenant
@@ -22,8 +22,8 @@ U = "user_00000000000a"
 
 @pytest.fixture(autouse=True, params=[1, 200], ids=["one at a time", "together"])
 def _few_together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "CHUNK", request.param)
-    monkeypatch.setattr(grouping, "GROUP", request.param)
+    monkeypatch.setattr(base, "CHUNK_OBJECTS", request.param)
+    monkeypatch.setattr(tenant_batches, "BATCH_OBJECTS", request.param)
 
 
 def swapped(old: OldDatabase, directory: Path, table: str, column: str, ids: list[str]) -> Run:

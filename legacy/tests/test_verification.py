@@ -10,7 +10,7 @@ import pytest
 from accounts.models import User
 from agents.models import Agent, AgentActivity, PluginSetting
 from apikeys.models import ApiKey, KeySecret
-from legacy.tests.importing import import_from, verify
+from legacy.tests.import_command import import_from, verify
 from legacy.tests.old_databases import OldDatabase, secret_of
 from legacy.tests.test_old_faults import A, K, T
 from tenants.models import Tenant
