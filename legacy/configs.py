@@ -49,7 +49,7 @@ def build_config(raw: Any, tables: Mapping[str, Sequence[Row]], notes: Notes) ->
     `raw` is its JSON, which is modified; `tables` has its rows by table.
     """
     if raw is not None and not isinstance(raw, dict):
-        notes.add(Reason.CONFIG_LEFT_OUT, "the JSON of the config is no object")
+        notes.add(Reason.CONFIG_LEFT_OUT, "the JSON of the config is not an object")
         raw = None
     config: Config = raw or {}
     for table, path in SECTION_PATHS.items():
@@ -93,7 +93,7 @@ def _put_items(config: Config, name: str, rows: Sequence[Row], notes: Notes) -> 
         items[row["name"]] = item
     for lost in json_items.keys() - items.keys():
         notes.add(
-            Reason.CONFIG_LEFT_OUT, f"config_overrides.model.{name}: the table has no {lost[:100]}, only the JSON has"
+            Reason.CONFIG_LEFT_OUT, f"config_overrides.model.{name}: only the JSON has {lost[:100]}, not the table"
         )
     model[name] = list(items.values())
 
@@ -136,7 +136,7 @@ def _is_same(in_json: Any, in_table: Any) -> bool:
 def _get_or_create_object(parent: Config, key: str, notes: Notes) -> Config:
     value = parent.get(key)
     if value is not None and not isinstance(value, dict):
-        notes.add(Reason.CONFIG_LEFT_OUT, f"{key}: the JSON has no object there")
+        notes.add(Reason.CONFIG_LEFT_OUT, f"{key}: not an object in the JSON")
     if not isinstance(value, dict):
         parent[key] = {}
     section: Config = parent[key]
@@ -145,7 +145,7 @@ def _get_or_create_object(parent: Config, key: str, notes: Notes) -> Config:
 
 def _latest(rows: Sequence[Row], table: str, notes: Notes) -> Row:
     if len(rows) > 1:
-        notes.add(Reason.REPEATED, f"{table} has {len(rows)} rows of the agent, of which the latest counts")
+        notes.add(Reason.REPEATED, f"{table} has {len(rows)} rows of the agent; the latest is used")
     return max(rows, key=lambda row: (str(row.get("updated_at")), str(row["id"])))
 
 

@@ -26,17 +26,17 @@ def check_freshness(snapshot: Snapshot) -> None:
     for table in _TABLES:
         recorded = _recorded_changes(table)
         current = _changes(snapshot, table)
-        older = [object_id for object_id, changed in recorded.items() if changed > current.get(object_id, changed)]
+        older = [object_id for object_id, time in recorded.items() if time > current.get(object_id, time)]
         if older:
-            found = f"{older[0]} of {table} was last changed at {current[older[0]]}, and at {recorded[older[0]]}"
+            changed, imported = current[older[0]], recorded[older[0]]
+            found = f"{older[0]} of {table} was last changed at {changed}, but at {imported} in that one"
         elif current and recorded and _is_older(current, recorded):
-            found = (
-                f"the newest of {table} was last changed at {max(current.values())}, and at {max(recorded.values())}"
-            )
+            changed, imported = max(current.values()), max(recorded.values())
+            found = f"the newest of {table} was last changed at {changed}, but at {imported} in that one"
         else:
             continue
         raise SourceError(
-            f"This is an older copy of the database that was imported last: {found} in that. Keys that were revoked "
+            f"This is an older copy of the database that was imported last: {found}. Keys that were revoked "
             "since would be good again. Nothing was written. If the old services have gone back to this copy, run it "
             "again with --allow-older"
         )

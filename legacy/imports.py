@@ -208,9 +208,9 @@ class _ImportRun:
         """Return whether an object that maim does not have is to be created. Report it if not."""
         notes = report.notes_for(importer.name, source.object_id, source.tenant_id)
         if record is not None and importer.is_permanent:
-            notes.refuse(Reason.DELETED_HERE, "it was changed there since; it stays deleted here")
+            notes.refuse(Reason.DELETED_IN_MAIM, "it was changed in the old system since; it stays deleted in maim")
         elif absent & {source.tenant_id, source.agent_id}:
-            notes.refuse(Reason.REFERS_TO_NOTHING, "its tenant or agent was refused, or deleted here")
+            notes.refuse(Reason.REFERS_TO_NOTHING, "its tenant or agent was refused, or deleted in maim")
         else:
             return True
         return False
@@ -227,8 +227,8 @@ class _ImportRun:
 
     def _report_refused_tenant(self, error: _TenantRefused, report: Report) -> None:
         """Count the tenant and everything in it as refused."""
-        why = f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
-        report.notes_for("tenants", error.tenant_id, error.tenant_id).refuse(Reason.NOT_OURS, why)
+        why = f"{error.kind} {error.object_id} exists in maim and was not imported; nothing of its tenant was imported"
+        report.notes_for("tenants", error.tenant_id, error.tenant_id).refuse(Reason.NOT_IMPORTED, why)
         for importer in self._importers.of_tenant_contents:
             ignored = Report()
             for chunk in importer.read(self._snapshot, [error.tenant_id], ignored):
@@ -247,7 +247,7 @@ def _keep_foreign_row(importer: AnyImporter, source: SourceObject[Any], report: 
         raise _TenantRefused(importer.name, source.object_id, source.tenant_id)
     else:
         notes = report.notes_for(importer.name, source.object_id, source.tenant_id)
-        notes.refuse(Reason.NOT_OURS, "somebody else here has this id")
+        notes.refuse(Reason.NOT_IMPORTED, "another user of maim has this id")
 
 
 def _record_imported(importer: AnyImporter, objects: Sequence[SourceObject[Any]]) -> None:

@@ -31,7 +31,7 @@ def valid_name(
         return ValidName(str(object_id), "it was empty")
     text = visible(given)
     if name_error(text):
-        return ValidName(str(object_id), "nothing of it could be seen")
+        return ValidName(str(object_id), "it had no visible characters")
     if printable and not text.isprintable():
         return ValidName(str(object_id), "it had characters that cannot be printed")
     short = cut(text, most, fold=fold, most_folded=3 * most)

@@ -153,7 +153,7 @@ class RemovalPlan(NamedTuple):
     def summary(self) -> str:
         """The numbers of removed and of imported objects as text."""
         parts = [
-            f"{number} {kind}" + (f" (of {self.imported[kind]} that came over)" if kind in self.imported else "")
+            f"{number} {kind}" + (f" (of {self.imported[kind]} imported)" if kind in self.imported else "")
             for kind, number in self.by_kind.items()
         ]
         return ", ".join(parts)
@@ -172,10 +172,10 @@ class RemovalsRefused(SourceError):
 
     def __init__(self, plan: RemovalPlan, hint: str) -> None:
         number = len(plan.removals)
-        touched = f"; {len(plan.touched)} of them were made or changed here since" if plan.touched else ""
+        touched = f"; {len(plan.touched)} of them were created or changed in maim since" if plan.touched else ""
         super().__init__(
             f"This run would remove {plan.summary}{touched}. {hint}Nothing was written. "
-            f"If that is meant, run it again with --allow-removals {number}"
+            f"If this is intended, run it again with --allow-removals {number}"
         )
         self.plan = plan
 
@@ -222,5 +222,5 @@ def _hint(snapshot: Snapshot, importers: Importers) -> str:
         table, option = tables.get(importer.name, ("", ""))
         ids = set(imported_records(importer).values_list("object_id", flat=True)) if table else set()
         if ids and ids.isdisjoint(row["id"] for row in snapshot.rows(f"SELECT id FROM {table}")):
-            return f"None of the {len(ids)} {importer.name} that came over is there: is {option} the right database? "
+            return f"None of the {len(ids)} imported {importer.name} was found: is {option} the right database? "
     return ""

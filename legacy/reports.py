@@ -24,8 +24,8 @@ class Reason(StrEnum):
     REFERS_TO_NOTHING = "refers to nothing"
     BAD_ID = "bad id"
     MALFORMED_KEY = "malformed key"
-    NOT_OURS = "exists here, and did not come from there"
-    DELETED_HERE = "deleted here since it was imported"
+    NOT_IMPORTED = "exists in maim, and was not imported"
+    DELETED_IN_MAIM = "deleted in maim since it was imported"
     # The object was imported all the same.
     RENAMED = "renamed"
     CHANGED_TEXT = "text changed"

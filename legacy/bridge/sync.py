@@ -30,7 +30,7 @@ class Refusals:
     def add(self, kind: str, object_id: str, reason: str) -> None:
         """Add a refused object. Log it unless it was logged with this reason before."""
         if self._reasons.get((kind, object_id)) != reason and len(self._reasons) < _MAX_LOGGED_REFUSALS:
-            log.error("the old database does not take %s %s: %s", kind, object_id, reason)
+            log.error("the old database refuses %s %s: %s", kind, object_id, reason)
         self._reasons[kind, object_id] = reason
 
     def discard(self, kind: str, object_ids: Iterable[str]) -> None:

@@ -103,7 +103,7 @@ class AgentImporter(Importer[Agent, Agent]):
             query = f'SELECT count(*) FROM "{table}" WHERE NOT EXISTS (SELECT 1 FROM agents WHERE id = agent_id)'
             if number := snapshot.fetch_number(query):
                 notes = report.notes_for(self.name, table, None)
-                notes.add(Reason.REFERS_TO_NOTHING, f"{number} rows of {table} are about agents that there are not")
+                notes.add(Reason.REFERS_TO_NOTHING, f"{number} rows of {table} refer to agents that do not exist")
 
 
 def _config_rows(snapshot: Snapshot, agents: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:

@@ -70,5 +70,5 @@ def read_status(row: Row, known: type[models.TextChoices], default: models.TextC
         return value
     normalized = value.strip().lower()
     status = normalized if normalized in known.values and normalized != "active" else str(default.value)
-    notes.add(Reason.BAD_STATUS, f"{value[:30]!r} is none; it is now {status}")
+    notes.add(Reason.BAD_STATUS, f"{value[:30]!r} is not a known status; it is now {status}")
     return status

@@ -115,8 +115,10 @@ def _key(row: Row, notes: Notes, *, other_name: str | None) -> SourceObject[Know
     if not check_id(row["id"], notes):
         return None
     if row["tenant_of_agent"] != row["tenant_id"]:
-        why = "there is no agent" if row["tenant_of_agent"] is None else "of another tenant is the agent"
-        notes.refuse(Reason.REFERS_TO_NOTHING, f"{why} {row['agent_id']}")
+        agent_id = row["agent_id"]
+        is_missing = row["tenant_of_agent"] is None
+        why = f"there is no agent {agent_id}" if is_missing else f"the agent {agent_id} belongs to another tenant"
+        notes.refuse(Reason.REFERS_TO_NOTHING, why)
         return None
     if row["first_of_secret"] != row["id"]:
         notes.refuse(Reason.REPEATED, f"the older key {row['first_of_secret']} has the same secret")
@@ -166,11 +168,13 @@ def _permissions(row: Row, notes: Notes) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list):
-        notes.add(Reason.BAD_PERMISSION, "no list; the key may do nothing now")
+        notes.add(Reason.BAD_PERMISSION, "not a list; the key has no permissions now")
         return []
     good = [name for name in value if isinstance(name, str) and permissions.NAME.fullmatch(name)]
     if len(good) < len(value):
-        notes.add(Reason.BAD_PERMISSION, f"{len(value) - len(good)} of {len(value)} are no names, and were left out")
+        notes.add(
+            Reason.BAD_PERMISSION, f"{len(value) - len(good)} of {len(value)} are not valid names, and were left out"
+        )
     try:
         return validators.checked_permissions(good)
     except BadPermissions as error:

@@ -140,7 +140,7 @@ def _plugin(row: Row, notes: Notes, seen: set[str]) -> SourceObject[PluginSettin
 def _config(row: Row, notes: Notes) -> dict[str, Any]:
     config = read_json(row, "config", notes)
     if config is not None and not isinstance(config, dict):
-        notes.add(Reason.BAD_JSON, "config: no object; it was left out")
+        notes.add(Reason.BAD_JSON, "config: not an object; it was left out")
         return {}
     kept, left_out = secrets.without_reserved(config or {})
     if left_out:

@@ -79,4 +79,4 @@ def rename_conflicting(
     for row in rows:
         if (row.tenant_id, row.name_folded) in taken:
             name = names.unique_name(row.name, row.pk, partial(is_free, row.tenant_id), most=most)
-            rename(row, name, "another one here has this name", report.notes_for(kind, row.pk, row.tenant_id))
+            rename(row, name, "another one in maim has this name", report.notes_for(kind, row.pk, row.tenant_id))

@@ -102,7 +102,7 @@ class TenantImporter(Importer[Tenant, Tenant]):
             if (one.target.owner_scope, one.target.name_folded) in taken:
                 notes = report.notes_for(self.name, one.object_id, one.object_id)
                 other_name = names.unique_name(one.target.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
-                _rename(one.target, other_name, "the owner has another tenant of this name here", notes)
+                _rename(one.target, other_name, "the owner has another tenant of this name in maim", notes)
 
     def save(
         self, *, actor: Actor, new: Sequence[SourceObject[Tenant]], changed: Sequence[ChangedObject[Tenant, Tenant]]
@@ -166,7 +166,7 @@ def _assign_owners(objects: Sequence[SourceObject[Tenant]], report: Report) -> N
         elif tenant.owner_scope in existing | imported:
             tenant.owner_id, tenant.owner_scope = None, ""
             notes = report.notes_for(TenantImporter.name, one.object_id, one.object_id)
-            notes.add(Reason.NO_OWNER, "its owner was refused, or deleted here; the tenant has none now")
+            notes.add(Reason.NO_OWNER, "its owner was refused, or deleted in maim; the tenant has no owner now")
 
 
 def _report_differences(copies: Sequence[Row | None], notes: Notes) -> None:
@@ -243,7 +243,7 @@ def _tenant_type(row: Row, notes: Notes) -> str:
     value = str(row.get("tenant_type") or "")
     if value in TenantType.values:
         return value
-    notes.add(Reason.BAD_STATUS, f"{value[:30]!r} is no type of a tenant; it is now {TenantType.ENTERPRISE.value}")
+    notes.add(Reason.BAD_STATUS, f"{value[:30]!r} is not a tenant type; it is now {TenantType.ENTERPRISE.value}")
     return TenantType.ENTERPRISE.value
 
 
@@ -260,7 +260,7 @@ def _tenant_config(row: Row, notes: Notes) -> dict[str, Any] | None:
     if config is None:
         return None
     if not isinstance(config, dict):
-        notes.add(Reason.BAD_JSON, "tenant_config: no object; it was left out")
+        notes.add(Reason.BAD_JSON, "tenant_config: not an object; it was left out")
         return None
     kept: dict[str, Any] = {}
     for key, value in config.items():

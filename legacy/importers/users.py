@@ -91,10 +91,10 @@ class UserImporter(Importer[User, User]):
             notes, user = report.notes_for(self.name, one.object_id, None), one.target
             if user.username_folded in taken:
                 other_name = names.unique_name(user.username, one.object_id, is_free, most=_MOST, fold=fold)
-                _rename(user, other_name, "somebody else here has this name", notes)
+                _rename(user, other_name, "another user of maim has this name", notes)
             if user.email_folded in taken_emails:
                 user.set_email(None)
-                notes.add(Reason.BAD_EMAIL, "somebody else here has this address; it was left out")
+                notes.add(Reason.BAD_EMAIL, "another user of maim has this address; it was left out")
 
     def save(
         self, *, actor: Actor, new: Sequence[SourceObject[User]], changed: Sequence[ChangedObject[User, User]]
@@ -137,13 +137,13 @@ def _user(row: Row, notes: Notes, *, other_name: str | None, shares_email: bool)
     if name.problem:
         notes.add(Reason.RENAMED, f"{name.problem}; signs in as {name.text}")
     if other_name:
-        _rename(user, other_name, "somebody before has this name", notes)
+        _rename(user, other_name, "an earlier user has this name", notes)
     user.set_email(_email(row, notes, is_shared=shares_email))
     hashed = str(row.get("hashed_password") or "")
     password = bulk_import.former_password(hashed)
     if password is None:
         user.set_unusable_password()
-        notes.add(Reason.BAD_PASSWORD, "it is no bcrypt hash; they cannot sign in until an operator sets a password")
+        notes.add(Reason.BAD_PASSWORD, "not a bcrypt hash; the user cannot sign in until an operator sets a password")
     else:
         user.password = password
     source_values = {
@@ -168,13 +168,13 @@ def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
     try:
         validate_email(email)
     except ValidationError:
-        notes.add(Reason.BAD_EMAIL, f"{email[:100]!a} is no address; it was left out")
+        notes.add(Reason.BAD_EMAIL, f"{email[:100]!a} is not a valid address; it was left out")
         return None
     if name_error(email):
         notes.add(Reason.BAD_EMAIL, f"{email[:100]!a} has control or invisible characters; it was left out")
         return None
     if is_shared or len(email) > 254 or len(fold(email)) > 700:
-        notes.add(Reason.BAD_EMAIL, f"{email[:100]} is too long, or somebody before has it; it was left out")
+        notes.add(Reason.BAD_EMAIL, f"{email[:100]} is too long, or an earlier user has it; it was left out")
         return None
     return email
 

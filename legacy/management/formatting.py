@@ -57,7 +57,7 @@ def removals_document(plan: RemovalPlan) -> dict[str, Any]:
 def removals_text(plan: RemovalPlan) -> str:
     """Return the number of removals by kind, and the first objects that were created or changed in maim."""
     rows = [[kind, number, plan.imported.get(kind, "-")] for kind, number in plan.by_kind.items()]
-    parts = [table(["KIND", "WOULD BE REMOVED", "CAME OVER"], rows)]
+    parts = [table(["KIND", "WOULD BE REMOVED", "IMPORTED"], rows)]
     if plan.touched:
         parts.append(
             "\n".join(

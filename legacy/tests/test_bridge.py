@@ -433,7 +433,7 @@ def test_one_object_that_is_not_taken_keeps_no_other_back(
     assert bot.config(first.id) is not None
     assert bot.config(third.id) is not None
     assert bot.number_of_rows(second.id) == {}, "nothing of it is written"
-    assert f"the old database does not take agents {second.id}" in caplog.text
+    assert f"the old database refuses agents {second.id}" in caplog.text
 
     shared.execute("DROP TRIGGER no")
     assert counts(bridge(shared)) == {"agents": {"inserted": 1}}

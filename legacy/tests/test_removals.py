@@ -58,8 +58,8 @@ def test_the_wrong_database_is_refused_and_changes_nothing(
     outcome = verify(web, *mode, "--report", str(tmp_path / "refused.json"))
 
     assert outcome.status == 1
-    assert "5 agents (of 5 that came over), 5 keys (of 5 that came over)" in outcome.err
-    assert "None of the 5 agents that came over is there: is --config-db the right database?" in outcome.err
+    assert "5 agents (of 5 imported), 5 keys (of 5 imported)" in outcome.err
+    assert "None of the 5 imported agents was found: is --config-db the right database?" in outcome.err
     assert outcome.err.rstrip().endswith("run it again with --allow-removals 10")
     assert changed_tables(before, tables()) == set()
     told = json.loads((tmp_path / "refused.json").read_text())["removals"]
@@ -95,8 +95,8 @@ def test_what_goes_with_a_tenant_is_counted_whether_it_came_over_or_not(
     tried = verify(old, "--report", str(tmp_path / "refused.json"), web=web)
 
     assert tried.status == 1
-    assert "1 tenants (of 5 that came over), 2 agents (of 5 that came over), 1 keys" in tried.err
-    assert "1 of them were made or changed here since" in tried.err
+    assert "1 tenants (of 5 imported), 2 agents (of 5 imported), 1 keys" in tried.err
+    assert "1 of them were created or changed in maim since" in tried.err
     assert f"agents {made_here.id}: agent.create" in tried.out
     run = import_from(old, tmp_path, "--apply", "--allow-removals", "4", web=web)
     assert [run.counts(kind)["removed"] for kind in ("tenants", "agents", "keys")] == [1, 2, 1]
@@ -118,7 +118,7 @@ def test_more_than_a_quarter_of_a_kind_is_asked_about(old: OldDatabase, web: Old
     outcome = verify(old, "--apply", web=web)
 
     assert outcome.status == 1
-    assert "2 keys (of 5 that came over)" in outcome.err
+    assert "2 keys (of 5 imported)" in outcome.err
     assert [verdict(secret) for secret in secrets] == ["VALID"] * 5
 
 
@@ -160,7 +160,7 @@ class TestAnotherDatabase:
         assert [verdict(secret) for secret in secrets] == ["VALID"] * 5
 
     def test_both_swapped(self, old: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]) -> None:
-        assert "None of the 1 users that came over is there: is --web-db" in self.refused(web, mode, web=old)
+        assert "None of the 1 imported users was found: is --web-db" in self.refused(web, mode, web=old)
 
     def test_another_installations(self, empty: OldDatabase, secrets: list[str], mode: list[str]) -> None:
         third = empty
@@ -168,7 +168,7 @@ class TestAnotherDatabase:
         third.tenant("tenant_0000000000ff", "Zoe's")
         third.agent("tenant_0000000000ff", "agent_0000000000ff")
 
-        assert "None of the 1 users that came over is there" in self.refused(third, mode)
+        assert "None of the 1 imported users was found" in self.refused(third, mode)
 
     def test_the_web_services_where_no_users_came_over_before(
         self, old: OldDatabase, web: OldDatabase, mode: list[str], tmp_path: Path
@@ -178,7 +178,7 @@ class TestAnotherDatabase:
             old.agent(tenant_id, agent_id)
         import_from(old, tmp_path)
 
-        assert "None of the 5 agents that came over is there: is --config-db" in self.refused(web, mode)
+        assert "None of the 5 imported agents was found: is --config-db" in self.refused(web, mode)
 
 
 class TestAnOlderCopy:

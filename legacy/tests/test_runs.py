@@ -367,7 +367,7 @@ def test_what_was_deleted_here_stays_deleted(old: OldDatabase, secret: str, tmp_
     changed = import_from(old, tmp_path)
 
     assert unchanged.counts("keys") == {"read": 1, "unchanged": 1}
-    assert changed.reasons("keys") == ["deleted here since it was imported"]
+    assert changed.reasons("keys") == ["deleted in maim since it was imported"]
     assert verdict(secret) == "AUTH_005"
 
 
@@ -407,7 +407,7 @@ def test_a_tenant_does_not_go_to_somebody_else_who_has_its_owners_id(old: OldDat
 
     run = import_from(old, tmp_path)
 
-    assert run.reasons("users") == ["exists here, and did not come from there"]
+    assert run.reasons("users") == ["exists in maim, and was not imported"]
     assert Tenant.objects.get(pk=T).owner is None
     assert not Membership.objects.filter(tenant=T).exists()
 
@@ -490,7 +490,7 @@ def test_a_tenant_is_taken_over_whole_or_not_at_all(old: OldDatabase, secret: st
     run = import_from(old, tmp_path)
 
     assert set(Tenant.objects.values_list("id", flat=True)) == {T, charlie.tenant.id}
-    assert run.reasons("tenants") == ["exists here, and did not come from there"]
+    assert run.reasons("tenants") == ["exists in maim, and was not imported"]
     assert (run.counts("tenants"), run.counts("agents"), run.counts("keys")) == (
         {"read": 2, "written": 1, "refused": 1},
         {"read": 3, "written": 1, "refused": 2},

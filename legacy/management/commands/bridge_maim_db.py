@@ -23,8 +23,8 @@ from legacy.sources import Source, SourceError
 log = logging.getLogger("maim.bridge")
 
 EXIT_CODES = (
-    "Exit status: 0, it was stopped, or one pass is done; 1, it cannot run, and the sentence says why; 2, the command "
-    "line is wrong; 4, the old database does not take some objects; 5, with --once or --dry-run, a database does not "
+    "Exit status: 0, it was stopped, or one pass is done; 1, it cannot run, and the message says why; 2, the command "
+    "line is wrong; 4, the old database refuses some objects; 5, with --once or --dry-run, a database does not "
     "answer. It may be killed at any moment. See docs/moving.md."
 )
 _STOP_SECONDS = 1.5
@@ -34,8 +34,8 @@ _OUTCOMES = ("compared", "inserted", "updated", "deleted", "refused")
 
 class Command(BaseCommand):
     help = (
-        "Keeps MaimConfig's old tables in step with maim, for bots that read their config there, and takes their "
-        "heartbeats over, until SIGTERM."
+        "Keeps MaimConfig's old tables up to date for bots that read their config there, and copies their heartbeats "
+        "into maim, until SIGTERM."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -88,7 +88,7 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.stdout.write("\nNothing was written.")
         else:
-            self.stdout.write(f"\n{counts['heartbeats', 'imported']} heartbeats were taken over.")
+            self.stdout.write(f"\n{counts['heartbeats', 'imported']} heartbeats were imported.")
         if any(counts[kind, "refused"] for kind in _KINDS):
             sys.exit(Exit.NO)
 

@@ -32,16 +32,16 @@ from legacy.sources import Source, SourceError
 from legacy.tenant_batches import Progress
 
 EXIT_CODES = (
-    "Exit status: 0, it is done, or nothing differs; 1, it cannot be done, and the sentence says why; 2, the command "
-    "line is wrong; 4, what was compared differs; 5, the database does not answer. It can be interrupted and run "
-    "again at any time, while both systems serve. See docs/moving.md."
+    "Exit status: 0, done, or nothing differs; 1, it cannot be done, and the message says why; 2, the command line is "
+    "wrong; 4, --verify or --verify-keys found differences; 5, the database does not answer. It can be interrupted and "
+    "run again at any time, while both systems serve. See docs/moving.md."
 )
 
 
 class Command(BaseCommand):
     help = (
-        "Brings over users, tenants, agents, keys and settings from the databases of MaimConfig and MaimWebBackend. "
-        "Without --apply it only says what it would do."
+        "Imports users, tenants, agents, keys and settings from the databases of MaimConfig and MaimWebBackend. "
+        "Without --apply it only reports what it would do."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -55,25 +55,27 @@ class Command(BaseCommand):
             help="MaimConfig's database, or the one that both share: sqlite:///PATH, mysql://USER:PASSWORD@HOST/NAME, "
             f"or {ENV}NAME for the URL in an environment variable, which other users of the machine cannot see",
         )
-        parser.add_argument("--web-db", metavar="URL", help="MaimWebBackend's database, where it has one of its own")
+        parser.add_argument("--web-db", metavar="URL", help="MaimWebBackend's database, if it has one of its own")
         mode = parser.add_mutually_exclusive_group()
-        mode.add_argument("--apply", action="store_true", help="write; without it nothing is")
-        mode.add_argument("--verify", action="store_true", help="compare every object there with what is here")
+        mode.add_argument("--apply", action="store_true", help="write; without this option nothing is written")
+        mode.add_argument("--verify", action="store_true", help="compare every object of the old databases with maim")
         mode.add_argument(
-            "--verify-keys", metavar="FILE", help="ask both systems about the keys in a file, one a line; - is stdin"
+            "--verify-keys",
+            metavar="FILE",
+            help="verify the keys in a file on both systems, one key a line; - is stdin",
         )
         parser.add_argument(
             "--allow-removals",
             metavar="NUMBER",
             type=int,
-            help="remove so many objects, where a run was refused for removing that many",
+            help="allow exactly this number of removals, after a run was refused because of them",
         )
         parser.add_argument(
             "--allow-older",
             action="store_true",
             help="import a database that is older than the one of the last import, such as a restored backup",
         )
-        parser.add_argument("--report", metavar="FILE", help="write what was found as JSON, too")
+        parser.add_argument("--report", metavar="FILE", help="write the complete report to a JSON file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         config, web = parse_source(options["config_db"]), options["web_db"] and parse_source(options["web_db"])
@@ -97,8 +99,8 @@ class Command(BaseCommand):
             raise CommandError(f"{error.filename}: {error.strerror}") from error
         except IntegrityError as error:
             raise CommandError(
-                "Somebody made an object of the same name or id at the same moment, perhaps another import. What was "
-                f"brought over stays; run it again ({error})"
+                "Somebody created an object of the same name or id at the same moment, perhaps another import. What "
+                f"was imported so far stays; run it again ({error})"
             ) from error
         except EXPECTED as error:
             raise refusal(error) from error
