@@ -1,4 +1,4 @@
-"""The databases of old systems that ran, copied or loaded for a test."""
+"""Databases of old systems that were in use, copied or loaded for a test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sample:
 
 
 def sample_of(kind: str, directory: Path) -> Sample:
-    """Return the sample of a kind of database; skips the test where there is none, or no server for it."""
+    """Return the sample of a kind of database. Skip the test without the sample, or without a server for it."""
     source = SAMPLES / kind
     if not source.is_dir():
         pytest.skip(f"needs the samples of old databases in {SAMPLES.name}/{kind}, beside the repository")
@@ -49,7 +49,7 @@ def sample_of(kind: str, directory: Path) -> Sample:
 
 
 def _loaded(dump: Path, name: str, directory: Path) -> str:
-    """The URL of a database with what a dump holds."""
+    """Load a dump, and return the URL of the database."""
     url = fresh_database_url(directory, name)
     parts = urlsplit(url)
     client = ["mariadb", "--no-defaults", "-h", str(parts.hostname), "-P", str(parts.port), f"-u{parts.username}"]
