@@ -1,13 +1,16 @@
-"""Moving in: what the systems before maim hold is read, compared with what is here, and taken over.
+"""The import of the databases of MaimConfig and MaimWebBackend, and the bridge to MaimConfig's old tables.
 
-sources    where the old databases are
-snapshot   a private copy of the old databases, as of one moment
-values     what a column holds, read with care
-names      names that can be kept, and those that must be changed
-configs    an agent's config, out of its tables and its raw JSON
-kinds      what there is to take over: people, tenants, agents, keys, plugin settings, heartbeats
-imports    taking it over, a tenant at a time
-checks     comparing both, object by object and key by key
-reports    what was done, and what was wrong with the old data
-bridge     the other way round: the old tables are kept in step with maim, for bots that read them
+sources         the URLs of the old databases, and connections
+snapshot        a private copy of the old databases, as of one moment
+parsing         parsers for the columns of old tables
+names           names made valid and unique
+configs         an agent's config, from its tables and its JSON
+importers       an importer for each kind: users, tenants, agents, keys, plugin settings, heartbeats
+tenant_batches  batches of tenants that are imported in one transaction
+freshness       a guard against importing an older copy of a database
+removals        what an import removes, and when that is refused
+imports         the import
+verification    the comparison of maim with the old databases
+reports         what an import did, and what it found wrong with the old data
+bridge          the bridge, which keeps the old tables up to date for bots that read them
 """

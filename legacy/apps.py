@@ -8,6 +8,6 @@ class LegacyConfig(AppConfig):
 
     def ready(self) -> None:
         from core.http import metrics
-        from legacy.bridge.gauges import BridgeCollector  # it has models, which are loaded by now
+        from legacy.bridge.metrics import BridgeCollector  # imports models, which are loaded by now
 
         metrics.register(BridgeCollector())

@@ -1,9 +1,8 @@
-"""Taking over what the old system holds, a few tenants at a time, each of them whole or not at all.
+"""The import of the old databases, in transactions of a few tenants. Each tenant is imported completely or not at all.
 
-What was taken over is remembered by a fingerprint of what the old system said of it (`Imported`), in the
-transaction that stores it. So a run that was killed goes on where it ended, a second one finds nothing to do,
-and a later one brings what the old system has changed since, and nothing else: what was changed here meanwhile
-stays.
+The transaction that stores an object also records a fingerprint of its old values (`Imported`). So a run that was
+killed continues where it ended, and a second run finds nothing to do. A later run imports only what the old system has
+changed since; what was changed in maim stays.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ from apikeys.bulk_import import forget_unknown
 from core import epoch, locks
 from core.actor import Actor
 from core.db import transactional_and_propagated, upsert_all
-from legacy.grouping import Progress, groups
-from legacy.importers import AnyKind, Changed, Found, Kinds, kinds_of
+from legacy.freshness import check_freshness, record_newest_rows
+from legacy.importers import AnyImporter, ChangedObject, Importers, SourceObject, importers_for
 from legacy.models import Imported
-from legacy.newest import check_newest, record_newest
-from legacy.removals import Remover, check_removals, imported, plan_removals
+from legacy.removals import Remover, check_removals, imported_records, plan_removals
 from legacy.reports import Outcome, Reason, Report
 from legacy.snapshot import Snapshot
+from legacy.tenant_batches import Progress, tenant_batches
 
 LOCK = "import_maim_db"
 
 
 class _TenantRefused(Exception):
-    """An object of the tenant cannot be taken over because of what is here; nothing of the tenant is."""
+    """An object of the tenant conflicts with one in maim, so that nothing of the tenant is imported."""
 
     def __init__(self, kind: str, object_id: str, tenant_id: str) -> None:
         super().__init__(kind, object_id)
         self.kind, self.object_id, self.tenant_id = kind, object_id, tenant_id
 
 
-def import_from(
-    old: Snapshot,
+def import_snapshot(
+    snapshot: Snapshot,
     *,
     actor: Actor,
     apply: bool,
@@ -46,187 +45,226 @@ def import_from(
     allowed_removals: int | None = None,
     allow_older: bool = False,
 ) -> Report:
-    """Take everything over or, without `apply`, only say what that would do.
+    """Import everything or, without `apply`, report what an import would do.
 
-    Return when no worker answers from before it any more. Raise RemovalsRefused, before anything is written, where
-    more would be removed than is plausible, or another number than is allowed; SourceError for an older copy of what
-    was imported last, unless that is allowed; Locked while another import runs; and
-    IntegrityError if somebody makes an object of the same name at the same moment: what was reported so far stays, and
-    another run goes on there.
+    Return once no worker serves a value from before the import any more. Raise, before anything is written,
+    RemovalsRefused if more would be removed than is plausible, or another number than `allowed_removals`; SourceError
+    for an older copy of the last imported database, unless `allow_older`; and Locked while another import runs.
+    Raise IntegrityError if somebody creates an object of the same name or id at the same moment. What was committed by
+    then stays, and another run continues there.
     """
-    kinds = kinds_of(old)
+    importers = importers_for(snapshot)
     with locks.locked(LOCK) if apply else nullcontext():
-        check_removals(old, kinds, plan_removals(old, kinds, actor), allowed_removals)
+        check_removals(snapshot, importers, plan_removals(snapshot, importers, actor), allowed_removals)
         if not allow_older:
-            check_newest(old)
-        report = _Import(old, kinds, actor, apply=apply, progress=progress).run()
+            check_freshness(snapshot)
+        report = _ImportRun(snapshot, importers, actor, apply=apply, progress=progress).run()
         if apply:
-            record_newest(old)
+            record_newest_rows(snapshot)
         return report
 
 
-class _Import:
-    def __init__(self, old: Snapshot, kinds: Kinds, actor: Actor, *, apply: bool, progress: Progress) -> None:
-        self._old, self._kinds, self._actor, self._is_applied, self._progress = old, kinds, actor, apply, progress
-        self._remover = Remover(old, kinds, actor, applied=apply)
-        self._leaving = self._remover.leaving
-        # By kind, what was taken over before its turn came.
+class _ImportRun:
+    def __init__(
+        self, snapshot: Snapshot, importers: Importers, actor: Actor, *, apply: bool, progress: Progress
+    ) -> None:
+        self._snapshot, self._importers, self._actor = snapshot, importers, actor
+        self._is_applied, self._progress = apply, progress
+        self._remover = Remover(snapshot, importers, actor, is_applied=apply)
+        self._to_delete = self._remover.to_delete
+        # Ids of objects that were imported together with an earlier chunk, by kind.
         self._pulled: dict[str, set[str]] = defaultdict(set)
 
     def run(self) -> Report:
         report = Report()
         with epoch.wait_for_workers():  # all changes wait once, at the end
-            report.add(self._in_transaction(self._users))
-            # First, for others may have their names and their agents now.
+            report.add(self._in_transaction(self._import_users))
+            # Before other tenants are imported, because those may have the names and agents of removed ones now.
             report.add(self._in_transaction(partial(_reported, self._remover.remove_tenants)))
-            for group in groups(self._old):
+            for tenant_ids in tenant_batches(self._snapshot):
                 if self._is_applied:
                     locks.renew(LOCK)
-                report.add(self._group(group))
+                report.add(self._import_batch(tenant_ids))
             if self._is_applied and report.outcomes["keys", Outcome.WRITTEN]:
                 forget_unknown()
-        for kind in self._kinds.all:
-            kind.orphans(self._old, report)
+        for importer in self._importers.all:
+            importer.report_orphans(self._snapshot, report)
         return report
 
-    def _group(self, tenants: Sequence[str]) -> Report:
-        """Of these tenants all, but for those that are refused as a whole."""
+    def _import_batch(self, tenant_ids: Sequence[str]) -> Report:
+        """Import these tenants in one transaction, again without a tenant that is refused."""
         refused = Report()
-        while tenants:
+        while tenant_ids:
             try:
-                report = self._in_transaction(partial(self._tenants, tenants))
+                report = self._in_transaction(partial(self._import_tenants, tenant_ids))
             except _TenantRefused as error:
-                tenants = [tenant for tenant in tenants if tenant != error.tenant_id]
-                self._refuse(error, refused)
+                tenant_ids = [tenant_id for tenant_id in tenant_ids if tenant_id != error.tenant_id]
+                self._report_refused_tenant(error, refused)
             else:
                 refused.add(report)
                 break
         return refused
 
-    def _users(self) -> Report:
+    def _import_users(self) -> Report:
         report = Report()
         self._remover.remove_users(report)
-        for chunk in self._kinds.users.found(self._old, (), report):
-            self._chunk(self._kinds.users, chunk, set(), report)
+        for chunk in self._importers.users.read(self._snapshot, (), report):
+            self._import_chunk(self._importers.users, chunk, set(), report)
         return report
 
-    def _tenants(self, tenants: Sequence[str]) -> Report:
+    def _import_tenants(self, tenant_ids: Sequence[str]) -> Report:
         report = Report()
-        self._remover.remove_within(tenants, report)
-        absent = self._deleted_here(tenants)
-        for kind in (self._kinds.tenants, *self._kinds.within):
-            met = set[str]()
-            for chunk in kind.found(self._old, tenants, report):
-                met.update(one.object_id for one in chunk)
-                self._chunk(kind, chunk, absent, report)
-            if kind.holds_others:
-                absent.update({object_id for object_id, _tenant in kind.places(self._old, tenants)} - met)
+        self._remover.remove_from_tenants(tenant_ids, report)
+        absent = self._deleted_in_maim(tenant_ids)
+        for importer in (self._importers.tenants, *self._importers.of_tenant_contents):
+            read = set[str]()
+            for chunk in importer.read(self._snapshot, tenant_ids, report):
+                read.update(one.object_id for one in chunk)
+                self._import_chunk(importer, chunk, absent, report)
+            if importer.has_contents:
+                source_ids = {object_id for object_id, _tenant in importer.ids_with_owner(self._snapshot, tenant_ids)}
+                absent.update(source_ids - read)
         return report
 
-    def _chunk(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
-        """Take over some objects, but for those of the tenants and agents in `absent`, which are not here."""
-        chunk = [one for one in chunk if one.object_id not in self._pulled[kind.name]]
-        self._take_over(kind, [*chunk, *self._pulled_forward(kind, chunk)], absent, report)
+    def _import_chunk(
+        self, importer: AnyImporter, chunk: Sequence[SourceObject[Any]], absent: set[str], report: Report
+    ) -> None:
+        """Import some objects. Refuse those whose tenant or agent is in `absent`, the ids that maim does not have."""
+        chunk = [one for one in chunk if one.object_id not in self._pulled[importer.name]]
+        self._import_objects(importer, [*chunk, *self._pull_holders_of_names(importer, chunk)], absent, report)
 
-    def _pulled_forward(self, kind: AnyKind, chunk: Sequence[Found[Any]]) -> list[Found[Any]]:
-        """Return what later chunks change of the objects whose names this chunk wants: names may be swapped."""
-        pulled: dict[str, Found[Any]] = {}
-        wanting = self._pending(kind, chunk)
-        while wanting:
-            holders = kind.name_holders([*chunk, *pulled.values()]) - pulled.keys() - self._leaving[kind.name]
-            records = imported(kind).filter(object_id__in=holders)
-            tenants = {record.tenant_id for record in records if record.tenant_id is not None}
-            chunks = kind.found(self._old, tenants, Report()) if holders and records else iter(())
-            there = [one for some in chunks for one in some if one.object_id in holders]
-            wanting = self._pending(kind, there)
-            pulled.update({one.object_id: one for one in wanting})
-        self._pulled[kind.name].update(pulled)
+    def _pull_holders_of_names(
+        self, importer: AnyImporter, chunk: Sequence[SourceObject[Any]]
+    ) -> list[SourceObject[Any]]:
+        """Return changed objects of later chunks whose names in maim this chunk needs.
+
+        Names may have been swapped in the old system, so both objects have to be saved together.
+        """
+        pulled: dict[str, SourceObject[Any]] = {}
+        pending = self._pending(importer, chunk)
+        while pending:
+            holders = importer.ids_with_same_names([*chunk, *pulled.values()])
+            holders -= pulled.keys() | self._to_delete[importer.name]
+            records = imported_records(importer).filter(object_id__in=holders)
+            tenant_ids = {record.tenant_id for record in records if record.tenant_id is not None}
+            chunks = importer.read(self._snapshot, tenant_ids, Report()) if holders and records else iter(())
+            pending = self._pending(importer, [one for some in chunks for one in some if one.object_id in holders])
+            pulled.update({one.object_id: one for one in pending})
+        self._pulled[importer.name].update(pulled)
         return list(pulled.values())
 
-    def _pending(self, kind: AnyKind, chunk: Sequence[Found[Any]]) -> list[Found[Any]]:
-        """Return what is new, or was changed there since it was taken over."""
-        records, _leaving = self._records(kind, chunk)
-        return [one for one in chunk if not _is_as_before(one, records.get(one.object_id))]
+    def _pending(self, importer: AnyImporter, chunk: Sequence[SourceObject[Any]]) -> list[SourceObject[Any]]:
+        """Return the objects that are new, or were changed in the old system since the last import."""
+        records, _to_delete = self._records(importer, chunk)
+        return [one for one in chunk if not _is_unchanged(one, records.get(one.object_id))]
 
-    def _records(self, kind: AnyKind, chunk: Sequence[Found[Any]]) -> tuple[dict[str, Imported], set[str]]:
-        """Return what is remembered of these objects, and the ids of those that are leaving."""
-        records = Imported.objects.filter(kind=kind.name, object_id__in=[one.object_id for one in chunk])
-        gone = self._leaving[self._kinds.tenants.name]
-        leaving = self._leaving[kind.name] | {record.object_id for record in records if record.tenant_id in gone}
-        return {record.object_id: record for record in records if record.object_id not in leaving}, leaving
+    def _records(
+        self, importer: AnyImporter, chunk: Sequence[SourceObject[Any]]
+    ) -> tuple[dict[str, Imported], set[str]]:
+        """Return the records of these objects by id, and the ids of objects that this run deletes."""
+        records = Imported.objects.filter(kind=importer.name, object_id__in=[one.object_id for one in chunk])
+        tenants = self._to_delete[self._importers.tenants.name]
+        to_delete = self._to_delete[importer.name] | {
+            record.object_id for record in records if record.tenant_id in tenants
+        }
+        return {record.object_id: record for record in records if record.object_id not in to_delete}, to_delete
 
-    def _take_over(self, kind: AnyKind, chunk: Sequence[Found[Any]], absent: set[str], report: Report) -> None:
-        before, leaving = self._records(kind, chunk)
-        pending = [one for one in chunk if not _is_as_before(one, before.get(one.object_id))]
-        report.count(kind.name, Outcome.UNCHANGED, len(chunk) - len(pending))
-        stored = kind.stored(pending) if pending else {}
-        new, changed = list[Found[Any]](), list[Changed[Any, Any]]()
+    def _import_objects(
+        self, importer: AnyImporter, chunk: Sequence[SourceObject[Any]], absent: set[str], report: Report
+    ) -> None:
+        records, to_delete = self._records(importer, chunk)
+        pending = [one for one in chunk if not _is_unchanged(one, records.get(one.object_id))]
+        report.count(importer.name, Outcome.UNCHANGED, len(chunk) - len(pending))
+        existing = importer.existing(pending) if pending else {}
+        new, changed = list[SourceObject[Any]](), list[ChangedObject[Any, Any]]()
         for one in pending:
-            row = None if one.object_id in leaving else stored.get(one.object_id)
-            record = before.get(one.object_id)
-            notes = report.about(kind.name, one.object_id, one.tenant_id)
-            if row is not None and (record is not None or not kind.has_own_id):
+            row = None if one.object_id in to_delete else existing.get(one.object_id)
+            record = records.get(one.object_id)
+            if row is None:
+                if self._may_create(importer, one, record, absent, report):
+                    new.append(one)
+            elif record is not None or not importer.has_own_id:
                 has_new_secret = record is not None and record.secret != one.secret_fingerprint
-                changed.append(Changed(row, one, has_new_secret=has_new_secret))
-            elif row is not None and one.is_copy:
-                report.count(kind.name, Outcome.UNCHANGED)  # made here, for the old web service in front of maim
-            elif row is not None and one.tenant_id is not None:
-                raise _TenantRefused(kind.name, one.object_id, one.tenant_id)
-            elif row is not None:
-                notes.refused(Reason.NOT_OURS, "somebody else here has this id")
-            elif record is not None and kind.is_lasting:
-                notes.refused(Reason.DELETED_HERE, "it was changed there since; it stays deleted here")
-            elif absent & {one.tenant_id, one.agent_id}:
-                notes.refused(Reason.REFERS_TO_NOTHING, "its tenant or agent was refused, or deleted here")
+                changed.append(ChangedObject(row, one, has_new_secret=has_new_secret))
             else:
-                new.append(one)
-        if taken_over := [*new, *(each.found for each in changed)]:
-            kind.fit_in(taken_over, report, leaving=leaving)
+                _keep_foreign_row(importer, one, report)
+        if imported := [*new, *(each.source for each in changed)]:
+            importer.resolve_conflicts(imported, report, to_delete=to_delete)
             if self._is_applied:
-                kind.adopt(actor=self._actor, new=new, changed=changed)
-                self._remember(kind, taken_over)
-        report.count(kind.name, Outcome.WRITTEN, len(new))
-        report.count(kind.name, Outcome.CHANGED, len(changed))
+                importer.save(actor=self._actor, new=new, changed=changed)
+                _record_imported(importer, imported)
+        report.count(importer.name, Outcome.WRITTEN, len(new))
+        report.count(importer.name, Outcome.CHANGED, len(changed))
         self._progress(len(chunk))
 
-    def _deleted_here(self, tenants: Sequence[str]) -> set[str]:
-        """The tenants, and the agents in them, that were taken over and are not here any more."""
-        gone = set[str]()
-        for kind in (self._kinds.tenants, *self._kinds.within):
-            if kind.holds_others:
-                imported = Imported.objects.filter(kind=kind.name, tenant_id__in=tenants)
-                ids = set(imported.values_list("object_id", flat=True))
-                gone |= ids - set(kind.model._base_manager.filter(pk__in=ids).values_list("pk", flat=True))
-        return gone
+    def _may_create(
+        self,
+        importer: AnyImporter,
+        source: SourceObject[Any],
+        record: Imported | None,
+        absent: set[str],
+        report: Report,
+    ) -> bool:
+        """Return whether an object that maim does not have is to be created. Report it if not."""
+        notes = report.notes_for(importer.name, source.object_id, source.tenant_id)
+        if record is not None and importer.is_permanent:
+            notes.refuse(Reason.DELETED_IN_MAIM, "it was changed in the old system since; it stays deleted in maim")
+        elif absent & {source.tenant_id, source.agent_id}:
+            notes.refuse(Reason.REFERS_TO_NOTHING, "its tenant or agent was refused, or deleted in maim")
+        else:
+            return True
+        return False
 
-    def _refuse(self, error: _TenantRefused, report: Report) -> None:
-        """Counts all of the tenant as refused."""
-        why = f"{error.kind} {error.object_id} is here, and not from there; nothing of its tenant was taken over"
-        report.about("tenants", error.tenant_id, error.tenant_id).refused(Reason.NOT_OURS, why)
-        for kind in self._kinds.within:
+    def _deleted_in_maim(self, tenant_ids: Sequence[str]) -> set[str]:
+        """Return the ids of these tenants and their agents that were imported and are deleted in maim."""
+        deleted = set[str]()
+        for importer in (self._importers.tenants, *self._importers.of_tenant_contents):
+            if importer.has_contents:
+                records = Imported.objects.filter(kind=importer.name, tenant_id__in=tenant_ids)
+                ids = set(records.values_list("object_id", flat=True))
+                deleted |= ids - set(importer.model._base_manager.filter(pk__in=ids).values_list("pk", flat=True))
+        return deleted
+
+    def _report_refused_tenant(self, error: _TenantRefused, report: Report) -> None:
+        """Count the tenant and everything in it as refused."""
+        why = f"{error.kind} {error.object_id} exists in maim and was not imported; nothing of its tenant was imported"
+        report.notes_for("tenants", error.tenant_id, error.tenant_id).refuse(Reason.NOT_IMPORTED, why)
+        for importer in self._importers.of_tenant_contents:
             ignored = Report()
-            for chunk in kind.found(self._old, [error.tenant_id], ignored):
-                report.count(kind.name, Outcome.REFUSED, len(chunk))
-            report.count(kind.name, Outcome.REFUSED, ignored.read[kind.name])
-
-    def _remember(self, kind: AnyKind, found: Sequence[Found[Any]]) -> None:
-        upsert_all(
-            [
-                Imported(
-                    kind=kind.name,
-                    object_id=one.object_id,
-                    tenant_id=one.tenant_id,
-                    fingerprint=one.fingerprint,
-                    secret=one.secret_fingerprint,
-                )
-                for one in found
-            ],
-            unique_fields=["kind", "object_id"],
-            update_fields=["tenant_id", "fingerprint", "secret"],
-        )
+            for chunk in importer.read(self._snapshot, [error.tenant_id], ignored):
+                report.count(importer.name, Outcome.REFUSED, len(chunk))
+            report.count(importer.name, Outcome.REFUSED, ignored.read[importer.name])
 
     def _in_transaction(self, work: Callable[[], Report]) -> Report:
         return transactional_and_propagated(work)() if self._is_applied else work()
+
+
+def _keep_foreign_row(importer: AnyImporter, source: SourceObject[Any], report: Report) -> None:
+    """Report an object whose id a row in maim has that was not imported. Raise _TenantRefused if it has a tenant."""
+    if source.is_copy:
+        report.count(importer.name, Outcome.UNCHANGED)  # the old web service created the row through maim's API
+    elif source.tenant_id is not None:
+        raise _TenantRefused(importer.name, source.object_id, source.tenant_id)
+    else:
+        notes = report.notes_for(importer.name, source.object_id, source.tenant_id)
+        notes.refuse(Reason.NOT_IMPORTED, "another user of maim has this id")
+
+
+def _record_imported(importer: AnyImporter, objects: Sequence[SourceObject[Any]]) -> None:
+    upsert_all(
+        [
+            Imported(
+                kind=importer.name,
+                object_id=one.object_id,
+                tenant_id=one.tenant_id,
+                fingerprint=one.fingerprint,
+                secret=one.secret_fingerprint,
+            )
+            for one in objects
+        ],
+        unique_fields=["kind", "object_id"],
+        update_fields=["tenant_id", "fingerprint", "secret"],
+    )
 
 
 def _reported(work: Callable[[Report], None]) -> Report:
@@ -235,7 +273,7 @@ def _reported(work: Callable[[Report], None]) -> Report:
     return report
 
 
-def _is_as_before(one: Found[Any], record: Imported | None) -> bool:
-    """Whether the old system says of it what it said when it was taken over."""
-    told = (one.fingerprint, one.secret_fingerprint)
-    return record is not None and (record.fingerprint, record.secret) == told
+def _is_unchanged(source: SourceObject[Any], record: Imported | None) -> bool:
+    """Return whether the old system has not changed the object since it was imported."""
+    current = (source.fingerprint, source.secret_fingerprint)
+    return record is not None and (record.fingerprint, record.secret) == current

@@ -7,14 +7,14 @@ from core.fields import ExactCharField, IdField
 
 
 class Imported(models.Model):
-    """An object that was taken over, and by what to tell whether the old system has changed it since."""
+    """An imported object, with fingerprints that tell whether the old system has changed it since."""
 
     pk = models.CompositePrimaryKey("kind", "object_id")
     kind = ExactCharField(max_length=20)
     object_id = ExactCharField(max_length=160)
     tenant_id = IdField(null=True, db_index=True)
     fingerprint = ExactCharField(max_length=64)
-    # Of its password or its key, apart from all else: what is changed of one leaves the other.
+    # Of its password or key alone, so that a change of the one does not overwrite the other.
     secret = ExactCharField(max_length=64, default="")
 
     def __str__(self) -> str:
@@ -22,7 +22,7 @@ class Imported(models.Model):
 
 
 class NewestRow(models.Model):
-    """A row of an old table that was among its newest at the last import (legacy.newest)."""
+    """A row of an old table that was among its newest at the last import (legacy.freshness)."""
 
     pk = models.CompositePrimaryKey("table", "object_id")
     table = ExactCharField(max_length=20)
@@ -34,16 +34,16 @@ class NewestRow(models.Model):
 
 
 class Bridge(models.Model):
-    """An old database that a bridge keeps in step, and how far it has read here (legacy.bridge)."""
+    """A bridge to an old database, and how far it has read changes in maim (legacy.bridge)."""
 
     target = ExactCharField(max_length=16, primary_key=True)
     label = models.CharField(max_length=500)  # its URL without the password, for people
-    cursor = ExactCharField(max_length=100, default="")  # of the feed of changes
-    # Every change that was made before is in the old tables; null until a first full comparison has ended.
+    cursor = ExactCharField(max_length=100, default="")  # in the change feed
+    # Every change made before this time is in the old tables. Null until the first full comparison has ended.
     current_at = models.DateTimeField(null=True)
-    # The end of the last full comparison; null while one is due without which changes are missing.
+    # The end of the last full comparison. Null while changes may be missing until the next one.
     compared_at = models.DateTimeField(null=True)
-    refused = models.PositiveIntegerField(default=0)  # objects that the old database does not take
+    refused = models.PositiveIntegerField(default=0)  # objects that the old database refuses
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Bridge(models.Model):
 
 
 class Bridged(models.Model):
-    """An object that a bridge has written, or found on both sides: once it is deleted here, it may be there."""
+    """An object that a bridge has written, or found on both sides. If maim deletes it, the bridge deletes it too."""
 
     pk = models.CompositePrimaryKey("target", "kind", "object_id")
     target = ExactCharField(max_length=16)

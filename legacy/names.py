@@ -1,4 +1,4 @@
-"""Names as they can be kept here: not empty, not too long, and each once."""
+"""Names from the old databases, made valid and unique."""
 
 from __future__ import annotations
 
@@ -11,80 +11,83 @@ from typing import NamedTuple
 from core.text import Fold, cut, fold_name, name_error, visible
 
 
-class Name(NamedTuple):
-    """A name, and why it is not as it was; None where it is."""
+class ValidName(NamedTuple):
+    """A valid name. `problem` says why the given name was changed, or is None if it was not."""
 
     text: str
     problem: str | None = None
 
 
-def kept(value: str | None, object_id: object, *, most: int, fold: Fold = fold_name, printable: bool = False) -> Name:
-    """The name that an object keeps: without blanks around it and what a name may not hold, cut to `most` characters;
-    its id, if nothing is left.
+def valid_name(
+    value: str | None, object_id: object, *, most: int, fold: Fold = fold_name, printable: bool = False
+) -> ValidName:
+    """Return the name without surrounding blanks and forbidden characters, cut to `most` characters.
 
-    The folded form, by which names are unique, may have three times as many.
+    If nothing is left, the object's id becomes the name. The folded form, by which names are unique, may be three
+    times as long.
     """
     given = (value or "").strip()
     if not given:
-        return Name(str(object_id), "it was empty")
+        return ValidName(str(object_id), "it was empty")
     text = visible(given)
     if name_error(text):
-        return Name(str(object_id), "nothing of it could be seen")
+        return ValidName(str(object_id), "it had no visible characters")
     if printable and not text.isprintable():
-        return Name(str(object_id), "it had characters that cannot be printed")
+        return ValidName(str(object_id), "it had characters that cannot be printed")
     short = cut(text, most, fold=fold, most_folded=3 * most)
-    problems = [
-        problem
-        for problem, is_so in (
-            ("it had control, direction or invisible characters", text != given),
-            ("it was too long", short != text),
-        )
-        if is_so
-    ]
-    return Name(short, " and ".join(problems) or None)
+    problems = []
+    if text != given:
+        problems.append("it had control, direction or invisible characters")
+    if short != text:
+        problems.append("it was too long")
+    return ValidName(short, " and ".join(problems) or None)
 
 
-def distinct(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int, fold: Fold = fold_name) -> str:
-    """Another name for one that somebody else has: with the object's id, so that it is the same in each run. Only
-    where somebody has that one, too, there is a number with it."""
+def unique_name(name: str, object_id: str, is_free: Callable[[str], bool], *, most: int, fold: Fold = fold_name) -> str:
+    """Return a free name in place of one that is taken: the name with the object's id behind it.
+
+    The id makes the result the same in each run. A number is added only if that name is taken too.
+    """
     for number in count(1):
         suffix = f" ({object_id})" if number == 1 else f" ({object_id}, {number})"
-        other = cut(name, most - len(suffix), fold=fold, most_folded=3 * (most - len(suffix))) + suffix
-        if is_free(other):
-            return other
+        candidate = cut(name, most - len(suffix), fold=fold, most_folded=3 * (most - len(suffix))) + suffix
+        if is_free(candidate):
+            return candidate
     raise AssertionError("unreachable")
 
 
-def is_distinct_form(stored: str, name: str, object_id: str) -> bool:
-    """Tell whether `stored` is what `distinct` makes of a name for the sake of somebody who has it."""
+def is_unique_form(stored: str, name: str, object_id: str) -> bool:
+    """Return whether `stored` is what `unique_name` made of `name`."""
     suffix = re.search(rf" \({re.escape(object_id)}(, \d+)?\)$", stored)
     return suffix is not None and name.startswith(stored[: suffix.start()])
 
 
-def later_namesakes(names: Iterable[tuple[str, str, str]], *, fold: Fold = fold_name) -> set[str]:
-    """Of (scope, id, name), in the order in which they are to be served, the ids whose names somebody before them has
-    in their scope."""
-    seen, later = set[tuple[str, str]](), set[str]()
+def later_duplicates(names: Iterable[tuple[str, str, str]], *, fold: Fold = fold_name) -> set[str]:
+    """Return the ids of objects whose name an earlier object of their scope has.
+
+    `names` has tuples of scope, id and name; an earlier one keeps its name.
+    """
+    seen, duplicates = set[tuple[str, str]](), set[str]()
     for scope, object_id, name in names:
-        place = (scope, fold(name))
-        if place in seen:
-            later.add(object_id)
-        seen.add(place)
-    return later
+        key = (scope, fold(name))
+        if key in seen:
+            duplicates.add(object_id)
+        seen.add(key)
+    return duplicates
 
 
-def of_later_namesakes(names: Iterable[tuple[str, str, str]], *, most: int, fold: Fold = fold_name) -> dict[str, str]:
-    """The same ids, with the names that they get instead."""
+def names_for_duplicates(names: Iterable[tuple[str, str, str]], *, most: int, fold: Fold = fold_name) -> dict[str, str]:
+    """Return unique names for the objects of `later_duplicates`, by id."""
     names = list(names)
     taken = {(scope, fold(name)) for scope, _object_id, name in names}
-    later = later_namesakes(names, fold=fold)
-    others = dict[str, str]()
+    duplicates = later_duplicates(names, fold=fold)
+    renamed = dict[str, str]()
     for scope, object_id, name in names:
-        if object_id in later:
+        if object_id in duplicates:
             is_free = partial(_is_free, taken, scope, fold)
-            others[object_id] = distinct(name, object_id, is_free, most=most, fold=fold)
-            taken.add((scope, fold(others[object_id])))
-    return others
+            renamed[object_id] = unique_name(name, object_id, is_free, most=most, fold=fold)
+            taken.add((scope, fold(renamed[object_id])))
+    return renamed
 
 
 def _is_free(taken: set[tuple[str, str]], scope: str, fold: Fold, name: str) -> bool:

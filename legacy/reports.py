@@ -1,4 +1,4 @@
-"""What a run did, and what it found wrong with the old data."""
+"""Reports of an import: what it did, and what it found wrong with the old data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Outcome(StrEnum):
-    """What became of an object that was read."""
+    """The outcome of an object that was read."""
 
     WRITTEN = "written"
     CHANGED = "changed"
@@ -18,15 +18,15 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an object is not here as it is there, or not here at all."""
+    """A reason why an object was changed on the way, or refused."""
 
-    # It was refused.
+    # The object was refused.
     REFERS_TO_NOTHING = "refers to nothing"
     BAD_ID = "bad id"
     MALFORMED_KEY = "malformed key"
-    NOT_OURS = "exists here, and did not come from there"
-    DELETED_HERE = "deleted here since it was imported"
-    # It was taken over, but for this.
+    NOT_IMPORTED = "exists in maim, and was not imported"
+    DELETED_IN_MAIM = "deleted in maim since it was imported"
+    # The object was imported all the same.
     RENAMED = "renamed"
     CHANGED_TEXT = "text changed"
     COPIES_DIFFER = "copies differ"
@@ -44,7 +44,7 @@ class Reason(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong with one object. It quotes no secret."""
+    """One fault of one object. It quotes no secret."""
 
     kind: str
     object_id: str
@@ -56,7 +56,7 @@ class Finding(NamedTuple):
 
 @dataclass
 class Report:
-    """Counts by kind, and all that was found."""
+    """Counts by kind, and all findings."""
 
     read: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
@@ -64,45 +64,45 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
     def count(self, kind: str, outcome: Outcome, number: int = 1) -> None:
-        """Counts what was read of a kind, and what became of it."""
+        """Count objects that were read, with their outcome."""
         self.read[kind] += number
         self.outcomes[kind, outcome] += number
 
     def add(self, other: Report) -> None:
-        """Takes over what another report says."""
+        """Add another report's counts and findings."""
         self.read.update(other.read)
         self.outcomes.update(other.outcomes)
         self.removed.update(other.removed)
         self.findings.extend(other.findings)
 
-    def about(self, kind: str, object_id: Any, tenant_id: str | None) -> Notes:
-        """Where what is found about one object goes."""
+    def notes_for(self, kind: str, object_id: Any, tenant_id: str | None) -> Notes:
+        """Return the notes to which findings about one object are added."""
         return Notes(self, kind, str(object_id), tenant_id)
 
     def counts(self, kind: str) -> dict[str, int]:
-        """All counts of a kind, by name."""
+        """Return all counts of a kind, by name."""
         outcomes = {outcome.value: self.outcomes[kind, outcome] for outcome in Outcome}
         return {"read": self.read[kind], **outcomes, "removed": self.removed[kind]}
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What is found about one object."""
+    """The findings about one object."""
 
     _report: Report
     _kind: str
     _object_id: str
     _tenant_id: str | None
 
-    def found(self, reason: Reason, detail: str) -> None:
-        """Notes what is not taken over as it is."""
-        self._note(reason, detail, is_refused=False)
+    def add(self, reason: Reason, detail: str) -> None:
+        """Add a finding about an object that is imported all the same."""
+        self._add(reason, detail, is_refused=False)
 
-    def refused(self, reason: Reason, detail: str) -> None:
-        """Notes that the object is not taken over, and counts it."""
-        self._note(reason, detail, is_refused=True)
+    def refuse(self, reason: Reason, detail: str) -> None:
+        """Add the reason why the object is not imported, and count it as refused."""
+        self._add(reason, detail, is_refused=True)
         self._report.count(self._kind, Outcome.REFUSED)
 
-    def _note(self, reason: Reason, detail: str, *, is_refused: bool) -> None:
+    def _add(self, reason: Reason, detail: str, *, is_refused: bool) -> None:
         finding = Finding(self._kind, self._object_id, self._tenant_id, reason, detail, is_refused)
         self._report.findings.append(finding)

@@ -1,9 +1,9 @@
-"""A private copy of the old databases, as each was at one moment.
+"""A private copy of the old databases, each as of one moment.
 
-The old system may go on writing: what is read afterwards is this copy, and nothing waits for us longer than
-the copying takes. The copy is an SQLite database without a name, which SQLite keeps in a file that is
-unlinked as soon as it is open (https://www.sqlite.org/inmemorydb.html): it holds keys in clear, and nothing
-of it stays, even after a kill.
+The old system may go on writing, because everything is read from this copy. The old system waits for maim no longer
+than the copying takes. The copy is an SQLite database without a name. SQLite keeps it in a file that is unlinked as
+soon as it is open (https://www.sqlite.org/inmemorydb.html). The copy holds keys in clear, so nothing of it may stay,
+even after a kill.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from legacy.configs import TABLES as CONFIG_TABLES
+from legacy.configs import CONFIG_TABLES
+from legacy.parsing import Row
 from legacy.sources import Source, SourceError, connect_mysql, require_mysql
-from legacy.values import Row
 
 BATCH = 1000
-BUSY_SECONDS = 60  # to find a moment in which the old service does not write
-# What is read, with the columns that a table must have.
+BUSY_TIMEOUT_SECONDS = 60  # to wait until the old service does not write
+# The copied tables, with the columns that each must have.
 TABLES = {
     "tenants": ("id", "tenant_name", "owner_id", "created_at"),
     "agents": ("id", "tenant_id", "name", "created_at"),
@@ -31,7 +31,7 @@ TABLES = {
     "agent_active_states": ("agent_id", "tenant_id", "expires_at"),
     **dict.fromkeys(CONFIG_TABLES, ("id", "agent_id", "created_at")),
 }
-PEOPLE = ("id", "username", "email", "created_at")
+USER_COLUMNS = ("id", "username", "email", "created_at")
 _INDEXES = {
     "people": ("id",),
     "tenants": ("id",),
@@ -45,32 +45,35 @@ _INDEXES = {
 
 
 class Snapshot:
-    """The copy. `people` are the users, of the web service's database where there are two; `tenants` the
-    config service's, `web_tenants` the web service's, and `tenant_ids` those of both."""
+    """A copy of the old databases.
+
+    The table `people` has the users, from the web service's database if there are two. `tenants` has the config
+    service's tenants, `web_tenants` the web service's, and `tenant_ids` the ids of both.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
-        """What a query finds, row by row."""
+        """Yield the rows of a query."""
         cursor = self._connection.execute(query, parameters)
         names = [column[0] for column in cursor.description]
         for row in cursor:
             yield dict(zip(names, row, strict=True))
 
-    def number(self, query: str, parameters: Sequence[Any] = ()) -> int:
-        """The one number that a query finds."""
-        found: int = self._connection.execute(query, parameters).fetchone()[0]
-        return found
+    def fetch_number(self, query: str, parameters: Sequence[Any] = ()) -> int:
+        """Return the single number that a query selects."""
+        number: int = self._connection.execute(query, parameters).fetchone()[0]
+        return number
 
 
 @contextmanager
-def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]:
-    """The copy, until the block ends. Raises SourceError."""
-    with closing(sqlite3.connect("", uri=True, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
+def take_snapshot(config: Source, web: Source | None = None) -> Iterator[Snapshot]:
+    """Copy the databases, and yield the copy until the block ends. Raise SourceError."""
+    with closing(sqlite3.connect("", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         copied = {name: name for name in TABLES}
-        # The config service's copy first: whom it refers to is in the web service's by then.
+        # The config service first: the users that it refers to are in the web service's database by then.
         tables = copied if web else {**copied, "users": "people"}
         _copy(connection, config, tables, required=("tenants", "agents", "api_keys"))
         if web is not None:
@@ -80,7 +83,7 @@ def snapshot_of(config: Source, web: Source | None = None) -> Iterator[Snapshot]
 
 
 def _copy(into: sqlite3.Connection, source: Source, tables: dict[str, str], *, required: Sequence[str]) -> None:
-    """Copy those tables that are there, under other names. Raise SourceError where a required one is not."""
+    """Copy the tables that exist, under their new names. Raise SourceError if a required one does not."""
     copy = _copy_mysql if source.is_mysql else _copy_sqlite
     present = copy(into, source, tables)
     for table in required:
@@ -94,16 +97,16 @@ def _copy_sqlite(into: sqlite3.Connection, source: Source, tables: dict[str, str
         raise SourceError(f"{source}: there is no such file (an absolute path has four slashes)")
     try:
         into.execute("ATTACH ? AS source", (f"file:{quote(os.fspath(path.resolve()))}?mode=ro",))
-        # One transaction, so that all tables are as of one moment.
+        # In one transaction, so that all tables are as of one moment.
         into.execute("BEGIN")
-        there = {name for (name,) in into.execute("SELECT name FROM source.sqlite_master WHERE type = 'table'")}
-        for name in tables.keys() & there:
+        present = {name for (name,) in into.execute("SELECT name FROM source.sqlite_master WHERE type = 'table'")}
+        for name in tables.keys() & present:
             into.execute(f'CREATE TABLE main."{tables[name]}" AS SELECT * FROM source."{name}"')
         into.execute("COMMIT")
         into.execute("DETACH source")
     except sqlite3.Error as error:
         raise SourceError(f"{source}: {error}") from error
-    return there
+    return present
 
 
 def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]) -> set[str]:
@@ -117,22 +120,22 @@ def _copy_mysql(into: sqlite3.Connection, source: Source, tables: dict[str, str]
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
-            there = {name for (name,) in cursor.fetchall()}
-            for name in tables.keys() & there:
+            present = {name for (name,) in cursor.fetchall()}
+            for name in tables.keys() & present:
                 cursor.execute(f"SELECT * FROM `{name}`")
                 columns = ", ".join(f'"{column[0]}"' for column in cursor.description)
-                places = ", ".join("?" for _column in cursor.description)
+                placeholders = ", ".join("?" for _column in cursor.description)
                 into.execute(f'CREATE TABLE main."{tables[name]}" ({columns})')
                 into.execute("BEGIN")
                 while rows := cursor.fetchmany(BATCH):
                     into.executemany(
-                        f'INSERT INTO main."{tables[name]}" VALUES ({places})',
+                        f'INSERT INTO main."{tables[name]}" VALUES ({placeholders})',
                         ([_plain(value) for value in row] for row in rows),
                     )
                 into.execute("COMMIT")
     except MySQLdb.Error as error:
         raise SourceError(f"{source}: {error}") from error
-    return there
+    return present
 
 
 def _plain(value: Any) -> Any:
@@ -142,12 +145,14 @@ def _plain(value: Any) -> Any:
 
 
 def _complete(connection: sqlite3.Connection) -> None:
-    """Adds what is missing to be read by one set of queries: empty tables, and indexes. Bytes become text, which
-    SQLite may have in their place in any column."""
-    there = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
-    needed = {**TABLES, "people": PEOPLE, "web_tenants": TABLES["tenants"]}
+    """Create missing tables and the indexes, so that one set of queries reads every copy.
+
+    Bytes are converted to text, because SQLite may hold them in place of text in any column.
+    """
+    present = {name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
+    needed = {**TABLES, "people": USER_COLUMNS, "web_tenants": TABLES["tenants"]}
     for table, columns in needed.items():
-        if table not in there:
+        if table not in present:
             connection.execute(f'CREATE TABLE "{table}" ({", ".join(columns)})')
         has = {column[1] for column in connection.execute(f'PRAGMA table_info("{table}")')}
         if missing := [column for column in columns if column not in has]:

@@ -1,4 +1,4 @@
-"""The bridge as a process: it follows, it is killed and goes on, and it waits for databases."""
+"""The process of a bridge: it follows changes, continues after a kill, and waits for databases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AGENTS = 30
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """One maim for all tests, each of which has a bridge to an old database of its own."""
+    """A maim for all tests. Each test has a bridge to an old database of its own."""
     with MaimServer(tmp_path_factory.mktemp("maim"), "bridge") as maim:
         seed(maim, AGENTS)
         yield maim
@@ -39,7 +39,7 @@ def old(tmp_path: Path, request: pytest.FixtureRequest) -> OldDatabase:
     return OldDatabase(fresh_database_url(tmp_path, request.node.name[:60]))
 
 
-def change(server: MaimServer, agent_id: str, value: str) -> None:
+def change_config(server: MaimServer, agent_id: str, value: str) -> None:
     with http_client(f"{server.internal}/api/v2") as client:
         assert client.put(f"/agents/{agent_id}/config", json={"persona": value}).status_code == 200
 
@@ -51,16 +51,16 @@ def wait_until_read(old: OldDatabase, agent_id: str, value: str) -> None:
     )
 
 
-def test_a_bot_reads_a_change_and_its_heartbeat_comes_over(server: MaimServer, old: OldDatabase) -> None:
+def test_bot_reads_a_change_and_its_heartbeat_is_imported(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
-        change(server, "agent_1", "one")
+        change_config(server, "agent_1", "one")
         wait_until_read(old, "agent_1", "one")
-        change(server, "agent_1", "two")
+        change_config(server, "agent_1", "two")
         wait_until_read(old, "agent_1", "two")
 
         OldBot(old.url).beat("tenant_1", "agent_1", timezone.now())
         with http_client(f"{server.internal}/api/v2") as client:
-            wait_until(lambda: "agent_1" in client.get("/agent-activity").text, "the heartbeat comes over")
+            wait_until(lambda: "agent_1" in client.get("/agent-activity").text, "the heartbeat is imported")
         code, seconds = bridge.stop()
 
     assert code == 0
@@ -68,14 +68,12 @@ def test_a_bot_reads_a_change_and_its_heartbeat_comes_over(server: MaimServer, o
     assert "Traceback" not in bridge.log
 
 
-def test_killed_and_started_again_it_goes_on_and_the_lag_is_told_meanwhile(
-    server: MaimServer, old: OldDatabase
-) -> None:
+def test_killed_bridge_continues_and_its_lag_is_shown_meanwhile(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         wait_until(lambda: gauge(server, old, "lag_seconds") == 0, "nothing is pending")
         bridge.kill()
-        change(server, "agent_1", "while it was dead")
+        change_config(server, "agent_1", "while it was dead")
         with http_client(f"{server.internal}/api/v2") as client:
             assert client.delete("/agents/agent_2").status_code == 200
         time.sleep(0.1)
@@ -90,11 +88,11 @@ def test_killed_and_started_again_it_goes_on_and_the_lag_is_told_meanwhile(
     assert lag > 0.05
 
 
-def test_a_cursor_that_is_gone_has_everything_compared(server: MaimServer, old: OldDatabase) -> None:
+def test_swept_cursor_causes_a_full_comparison(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         bridge.kill()
-        change(server, "agent_1", "long ago")
+        change_config(server, "agent_1", "long ago")
         sweep = (
             "from datetime import timedelta; from django.utils import timezone; from time_machine import travel\n"
             "from core import change_feed\n"
@@ -108,15 +106,15 @@ def test_a_cursor_that_is_gone_has_everything_compared(server: MaimServer, old: 
         wait_until_read(old, "agent_1", "long ago")
 
 
-def test_an_old_database_that_is_away_is_waited_for_in_one_line(server: MaimServer, tmp_path: Path) -> None:
+def test_missing_old_database_is_waited_for_and_logged_once(server: MaimServer, tmp_path: Path) -> None:
     path = tmp_path / "late.sqlite3"
     with Bridge(server, f"sqlite:///{path}") as bridge:
-        wait_until(lambda: "does not answer" in bridge.log, "it says so")
-        time.sleep(2.5)  # for another try, which is not to say it again
+        wait_until(lambda: "does not answer" in bridge.log, "the outage is logged")
+        time.sleep(2.5)  # for another attempt, which must not be logged
         old = OldDatabase.in_file(tmp_path / "made.sqlite3")
         os.rename(old.path, path)
         old.url = f"sqlite:///{path}"
-        change(server, "agent_1", "late")
+        change_config(server, "agent_1", "late")
         wait_until_read(old, "agent_1", "late")
         code, _seconds = bridge.stop()
 
@@ -126,7 +124,7 @@ def test_an_old_database_that_is_away_is_waited_for_in_one_line(server: MaimServ
     assert "Traceback" not in bridge.log
 
 
-def test_a_second_bridge_is_refused_in_one_sentence(server: MaimServer, old: OldDatabase, tmp_path: Path) -> None:
+def test_second_bridge_is_refused_in_one_sentence(server: MaimServer, old: OldDatabase, tmp_path: Path) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         second = Bridge(server, old.url)
@@ -137,9 +135,9 @@ def test_a_second_bridge_is_refused_in_one_sentence(server: MaimServer, old: Old
     assert "Traceback" not in bridge.log
 
 
-@pytest.mark.skipif(bool(MariaDB.missing()), reason="needs a MariaDB of its own to hold still")
-def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> None:
-    directory = Path(tempfile.mkdtemp())  # mariadbd runs as another user, which may not look into tmp_path
+@pytest.mark.skipif(bool(MariaDB.missing()), reason="needs a MariaDB of its own to suspend")
+def test_sigterm_ends_the_bridge_while_the_old_database_hangs(server: MaimServer) -> None:
+    directory = Path(tempfile.mkdtemp())  # mariadbd runs as another user, who cannot read tmp_path
     directory.chmod(0o755)
     mariadb = MariaDB(directory / "mariadb")
     try:
@@ -148,18 +146,18 @@ def test_sigterm_ends_it_while_the_old_database_hangs(server: MaimServer) -> Non
         with Bridge(server, old.url) as bridge:
             wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
             with frozen(mariadb):
-                change(server, "agent_3", "hanging")
-                time.sleep(1)  # for the statement about it to hang
+                change_config(server, "agent_3", "hanging")
+                time.sleep(1)  # until the statement hangs
                 code, seconds = bridge.stop()
     finally:
         mariadb.kill()
         shutil.rmtree(directory, ignore_errors=True)
 
     assert code == 0
-    assert seconds < 2.5, "1.5 s of patience, and the end of the process"
+    assert seconds < 2.5, "the bridge waits 1.5 s, then the process ends"
 
 
-def test_killed_twice_beside_writers_the_old_tables_end_equal(server: MaimServer, old: OldDatabase) -> None:
+def test_old_tables_are_equal_after_two_kills_beside_writers(server: MaimServer, old: OldDatabase) -> None:
     result = bridge_beside_writers([server], old, agents=AGENTS, writers=4, seconds=3, kills=2)
 
     assert result.differing == {}

@@ -38,7 +38,7 @@ SENTINELS = {
     "_NOWHERE",  # agent_config.schema.validation
     "_NOTHING",  # agent_config.patches and rules
     "OMITTED",  # agent_config.secret_places
-    "_ENDED",  # legacy.bridge.following
+    "_ENDED",  # legacy.bridge.follower
     "TAKEN",  # core.tests.test_db
 }
 # Comparisons of which object it is that somebody holds, where equal ones would be different.

@@ -1,6 +1,6 @@
-"""The clients of the replaced services, each replayed call by call over real sockets.
+"""The clients of the replaced services, each replayed request by request over sockets.
 
-A step asserts what that client reads of the answer, and no more.
+A step asserts only what that client reads of the response.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def test_integration_test_makes_a_key_and_removes_all_again(internal: httpx.Clie
 
 
 class TestApiDocument:
-    """What somebody does who follows MaimConfig's API document."""
+    """The requests of MaimConfig's API document."""
 
     @pytest.mark.parametrize(
         "config",
@@ -306,19 +306,19 @@ class TestBot:
         data: dict[str, Any] = internal.post("/api/v2/api-keys", json=key).json()["data"]
         return data
 
-    def test_lets_in_who_has_a_key(self, bot: Bot, issued: dict[str, Any]) -> None:
+    def test_accepts_a_valid_key(self, bot: Bot, issued: dict[str, Any]) -> None:
         assert bot.lets_in(issued["api_key"])
         assert bot.name_of(issued["api_key"]) == f"{issued['tenant_id']}_{issued['agent_id']}_v2"
 
     @pytest.mark.parametrize("api_key", ["mmc_", "mmc_bm90IGEga2V5", "sk-another", "密钥"])
-    def test_turns_away_who_has_none(self, bot: Bot, api_key: str) -> None:
+    def test_refuses_an_invalid_key(self, bot: Bot, api_key: str) -> None:
         assert not bot.lets_in(api_key)
 
     def test_logs_a_use_by_a_monotonic_clock(self, bot: Bot, issued: dict[str, Any]) -> None:
         assert bot.log_use(issued["tenant_id"], "qq", "auth", time.monotonic())
         assert bot.log_use(issued["tenant_id"], "unknown", "auth", 0.0)
 
-    def test_finds_neither_keys_nor_people_where_there_never_were_any(self, bot: Bot) -> None:
+    def test_missing_keys_and_users_are_not_found(self, bot: Bot) -> None:
         assert bot.find("/api/v1/auth/api-key/key_000000000000") is None
         assert bot.find("/api/v1/users/user_000000000000") is None
 

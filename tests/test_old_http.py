@@ -1,4 +1,4 @@
-"""HTTP as the clients of the replaced services speak it: maim accepts what those services did."""
+"""HTTP as the clients of the replaced services use it. maim accepts what those services accepted."""
 
 from __future__ import annotations
 
@@ -52,15 +52,18 @@ def bearer(server: MaimServer) -> dict[str, str]:
 
 
 def send(port: int, head: str, body: bytes = b"", *, wait_to_send: bool = False) -> tuple[int, Any]:
-    """Return the status and the JSON of the response. With `wait_to_send`, send the body after the interim one."""
+    """Send a request in bytes, and return the status and the JSON of the response.
+
+    With `wait_to_send`, send the body after the interim response.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
         if wait_to_send:
             assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(body)
-        answer = HTTPResponse(connection)
-        answer.begin()
-        return answer.status, json.loads(answer.read())
+        response = HTTPResponse(connection)
+        response.begin()
+        return response.status, json.loads(response.read())
 
 
 @pytest.mark.parametrize("surface", ["public", "internal"])
@@ -118,9 +121,9 @@ class TestMediaTypes:
         content = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\nHost: 127.0.0.1\nAccept: */*\nAuthorization: {bearer['Authorization']}\n"
 
-        status, _answer = send(port, f"{head}{header}Content-Length: {len(content)}", content)
+        status, _response = send(port, f"{head}{header}Content-Length: {len(content)}", content)
 
-        assert status == 200, _answer
+        assert status == 200, _response
 
     @pytest.mark.parametrize("media_type", ["text/plain", "text/json", "application/jsonp", "image/svg+json", "json"])
     def test_other_types_are_refused(
@@ -128,14 +131,14 @@ class TestMediaTypes:
     ) -> None:
         port, path, body = target
 
-        answer = exchange(port, "POST", path, body=body, headers={**bearer, "Content-Type": media_type})
+        response = exchange(port, "POST", path, body=body, headers={**bearer, "Content-Type": media_type})
 
-        assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
+        assert (response.status, response.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 class TestVersionsOfHTTP:
     BODY = json.dumps({"api_key": "mmc_none"}).encode()
-    QUESTION = "POST /api/v2/auth/validate-api-key HTTP/{version}\nContent-Type: application/json\n{headers}"
+    REQUEST = "POST /api/v2/auth/validate-api-key HTTP/{version}\nContent-Type: application/json\n{headers}"
 
     @pytest.mark.parametrize(
         ("version", "headers"),
@@ -148,11 +151,11 @@ class TestVersionsOfHTTP:
         ],
     )
     def test_question_about_a_key_is_answered(self, server: MaimServer, version: str, headers: str) -> None:
-        head = self.QUESTION.format(version=version, headers=headers) + f"Content-Length: {len(self.BODY)}"
+        head = self.REQUEST.format(version=version, headers=headers) + f"Content-Length: {len(self.BODY)}"
 
-        status, answer = send(server.internal_port, head, self.BODY)
+        status, response = send(server.internal_port, head, self.BODY)
 
-        assert (status, answer["data"]) == (200, {"valid": False, "code": "AUTH_001"})
+        assert (status, response["data"]) == (200, {"valid": False, "code": "AUTH_001"})
 
     @pytest.mark.parametrize("path", ["/", "/health", "/info", "/api/v2/tenants"])
     def test_read_without_a_host_is_answered(self, server: MaimServer, path: str) -> None:
@@ -160,9 +163,9 @@ class TestVersionsOfHTTP:
 
     @pytest.mark.parametrize("header", ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"])
     def test_browser_without_a_host_stays_outside(self, server: MaimServer, header: str) -> None:
-        status, answer = send(server.internal_port, f"GET /api/v2/tenants HTTP/1.0\n{header}")
+        status, response = send(server.internal_port, f"GET /api/v2/tenants HTTP/1.0\n{header}")
 
-        assert (status, answer["error_code"]) == (403, "FORBIDDEN")
+        assert (status, response["error_code"]) == (403, "FORBIDDEN")
 
     @pytest.mark.parametrize(
         "head", ["GET /api/v2/tenants HTTP/1.1", "GET /api/v2/tenants HTTP/1.0\nHost: evil.example"]
@@ -176,6 +179,8 @@ class TestVersionsOfHTTP:
         path = "/api/v1/auth/login" if surface == "public" else "/api/v2/auth/validate-api-key"
         head = f"POST {path} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nExpect: 100-continue\n"
 
-        status, _answer = send(port_of(server, surface), f"{head}Content-Length: {len(body)}", body, wait_to_send=True)
+        status, _response = send(
+            port_of(server, surface), f"{head}Content-Length: {len(body)}", body, wait_to_send=True
+        )
 
         assert status == (400 if surface == "public" else 200)

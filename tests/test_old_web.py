@@ -1,6 +1,6 @@
-"""The old web service in front of port 8000, and the old console in front of port 8880, replayed over real sockets.
+"""The old web service in front of port 8000, and the old console in front of port 8880, replayed over sockets.
 
-A step asserts what that client reads of the answer, and no more.
+A step asserts only what that client reads of the response.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests.support.old_clients import PASSWORD, Failure, WebService, new_username, unique
 from tests.support.server import MaimServer
 
-OWNER = "user_0a1b2c3d4e5f"  # of whom only the web service knows
+OWNER = "user_0a1b2c3d4e5f"  # a user whom only the web service knows
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -37,7 +37,7 @@ def tenant_id(web: WebService) -> str:
 
 @pytest.fixture
 def agent(web: WebService, tenant_id: str) -> dict[str, Any]:
-    """An agent made as the web service makes it: with a null for each field that was not given."""
+    """An agent created as the web service does, with null for each missing field."""
     sent: dict[str, Any] = {
         "name": unique("agent"),
         "description": None,
@@ -195,7 +195,7 @@ class TestConsole:
             assert script.delete(f"{url}/api_keys/{key_id}").status_code == 204
 
     def test_signs_in_with_form_data(self, server: MaimServer) -> None:
-        """What `fetch` and `axios` send of a `FormData`, which the old service took like any other form."""
+        """Send what `fetch` and `axios` make of a `FormData`, which the old service accepted like any other form."""
         username = new_username()
         with server.client() as browser:
             browser.post("/api/v1/auth/register", json={"username": username, "password": PASSWORD})

@@ -1,4 +1,4 @@
-"""Heartbeats that bots write into the old tables, taken over into maim; of two of one agent the later counts."""
+"""Heartbeats that bots write into the old tables, copied into maim. Of two heartbeats of one agent the later wins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from agents import bulk_import
 from agents.models import Agent, AgentActivity, AgentStatus
 from core.db import RowUpdate
-from legacy.bridge.target import Target
+from legacy.bridge.database import LegacyDatabase
 from legacy.importers.activity import activity_of, now_text
 from legacy.reports import Report
 from tenants.models import TenantStatus
@@ -18,36 +18,39 @@ from tenants.models import TenantStatus
 _BATCH = 500
 
 
-class Heartbeats:
-    """What was taken over, so that it is not looked at again."""
+class HeartbeatImporter:
+    """An importer that remembers the heartbeats that it has imported, so that it skips them."""
 
     def __init__(self) -> None:
-        self._taken = dict[str, datetime]()
+        self._imported = dict[str, datetime]()
 
-    def take(self, target: Target) -> int:
-        """Take over the heartbeats that are new; return how many. Raise Unavailable."""
+    def import_new(self, database: LegacyDatabase) -> int:
+        """Import new heartbeats, and return their number. Raise DatabaseUnavailable."""
         report, new = Report(), list[AgentActivity]()
-        for row in target.rows_after("agent_active_states", "expires_at", now_text()):
-            found = activity_of(row, report.about("activity", row["agent_id"], row["tenant_id"]))
-            if found is not None and self._taken.get(found.object_id) != found.wanted.last_seen_at:
-                new.append(found.wanted)
-        return sum(self._adopt(new[start : start + _BATCH]) for start in range(0, len(new), _BATCH))
+        for row in database.select_greater("agent_active_states", "expires_at", now_text()):
+            source = activity_of(row, report.notes_for("activity", row["agent_id"], row["tenant_id"]))
+            if source is not None and self._imported.get(source.object_id) != source.target.last_seen_at:
+                new.append(source.target)
+        return sum(self._save(new[start : start + _BATCH]) for start in range(0, len(new), _BATCH))
 
-    def _adopt(self, heartbeats: Sequence[AgentActivity]) -> int:
-        """As over HTTP, only an active agent of an active tenant has one."""
+    def _save(self, heartbeats: Sequence[AgentActivity]) -> int:
+        """Save heartbeats of active agents in active tenants, because the HTTP API accepts no others."""
         by_agent = {row.agent_id: row for row in sorted(heartbeats, key=lambda row: row.last_seen_at)}
         agents = Agent.unscoped.filter(
             pk__in=by_agent, status=AgentStatus.ACTIVE, tenant__status=TenantStatus.ACTIVE
         ).values_list("pk", "tenant_id")
-        wanted = [by_agent[agent_id] for agent_id, tenant_id in agents if by_agent[agent_id].tenant_id == tenant_id]
-        here = {row.pk: row for row in AgentActivity.unscoped.filter(pk__in=[row.agent_id for row in wanted])}
-        changed = [RowUpdate(here[row.agent_id], row) for row in wanted if row.agent_id in here]
-        later = [row for row in changed if row.target.last_seen_at > row.existing.last_seen_at]
-        new = [row for row in wanted if row.agent_id not in here]
+        accepted = [by_agent[agent_id] for agent_id, tenant_id in agents if by_agent[agent_id].tenant_id == tenant_id]
+        existing = {row.pk: row for row in AgentActivity.unscoped.filter(pk__in=[row.agent_id for row in accepted])}
+        new = [row for row in accepted if row.agent_id not in existing]
+        later = [
+            RowUpdate(existing[row.agent_id], row)
+            for row in accepted
+            if row.agent_id in existing and row.last_seen_at > existing[row.agent_id].last_seen_at
+        ]
         if new or later:
             try:
                 bulk_import.import_activity(new=new, changed=later)
             except IntegrityError:
-                return 0  # an agent was deleted, or sent one here, since it was read; the next look finds out
-        self._taken |= {row.agent_id: row.last_seen_at for row in wanted}
+                return 0  # an agent was deleted or sent a heartbeat to maim meanwhile; the next call sees that
+        self._imported |= {row.agent_id: row.last_seen_at for row in accepted}
         return len(new) + len(later)

@@ -1,7 +1,7 @@
 """Objects of maim as rows of the old tables: the reverse of `legacy.configs` and `legacy.importers`.
 
-Secrets of providers go out only where they are asked for. Otherwise the old database keeps those that it has, as far
-as they are still good here, and gets no others.
+Providers' secrets are written only on request. Otherwise the old database keeps those secrets of its own that are still
+the same in maim, and gets no others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from agents.models import Agent, PluginSetting
 from apikeys import bulk_import
 from apikeys.models import ApiKey, KeyStatus
 from core.sealing import Unsealable
-from legacy import values
-from legacy.bridge.target import Column
-from legacy.bridge.writes import Json
-from legacy.configs import ITEM_DEFAULTS, LISTS, NOT_FIELDS, PLACES, defaults_of
-from legacy.values import Row, Unreadable
+from legacy.bridge.database import Column
+from legacy.bridge.row_diff import JsonValue
+from legacy.configs import ITEM_DEFAULTS, LIST_TABLES, ROW_COLUMNS, SECTION_PATHS, section_defaults
+from legacy.parsing import Row, UnreadableValue, parse_json
 from tenants.models import Tenant
 
 log = logging.getLogger("maim.bridge")
@@ -33,18 +32,18 @@ Tables = Mapping[str, Mapping[str, Column]]
 
 
 def tenant_row(tenant: Tenant, old: Row | None, *, with_secrets: bool) -> Row:
-    """Return the tenant's row. What it says for all of its agents is in their configs."""
-    said = tenant.tenant_config
-    if said is not None:
-        own = {key: value for key, value in said.items() if key != AGENT_DEFAULTS}
-        said = _shown(own, old and old["tenant_config"], f"tenant {tenant.id}", with_secrets=with_secrets)
+    """Return the tenant's row. The agents' defaults are left out, because they are in each agent's config."""
+    config = tenant.tenant_config
+    if config is not None:
+        own = {key: value for key, value in config.items() if key != AGENT_DEFAULTS}
+        config = _shown_document(own, old and old["tenant_config"], f"tenant {tenant.id}", with_secrets=with_secrets)
     return {
         "id": tenant.id,
         "tenant_name": tenant.tenant_name,
         "tenant_type": tenant.tenant_type,
         "description": tenant.description,
         "contact_email": tenant.contact_email,
-        "tenant_config": Json(said),
+        "tenant_config": JsonValue(config),
         "status": tenant.status,
         "owner_id": tenant.named_owner_id,
         "created_at": tenant.created_at,
@@ -52,41 +51,41 @@ def tenant_row(tenant: Tenant, old: Row | None, *, with_secrets: bool) -> Row:
 
 
 def agent_row(agent: Agent, config: Config) -> Row:
-    """The agent's row; `config` is what `shown_config` made."""
+    """Return the agent's row. `config` is a result of `shown_config`."""
     return {
         "id": agent.id,
         "tenant_id": agent.tenant_id,
         "name": agent.name,
         "description": agent.description,
         "template_id": agent.template_id,
-        "config": Json(config),
+        "config": JsonValue(config),
         "status": agent.status,
         "created_at": agent.created_at,
     }
 
 
 def config_rows(agent_id: str, config: Config, tables: Tables) -> dict[str, list[Row]]:
-    """The rows of a config in its tables, with the defaults of what was not set; by table, those without any too."""
-    found = dict[str, list[Row]]()
-    for table, place in PLACES.items():
-        said: Any = config
-        for key in place:
-            said = said.get(key) if isinstance(said, dict) else None
-        said = {"personality": said} if isinstance(said, str) else said
-        is_set = isinstance(said, dict) and bool(said)
-        rows = [_config_row(table, agent_id, said, defaults_of(place), tables)] if is_set else []
-        found[table] = rows
-    for table, name in LISTS.items():
+    """Return the rows of a config by table, with defaults in place of missing fields. Empty tables are included."""
+    rows_by_table = dict[str, list[Row]]()
+    for table, path in SECTION_PATHS.items():
+        value: Any = config
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        value = {"personality": value} if isinstance(value, str) else value
+        is_set = isinstance(value, dict) and bool(value)
+        row = _config_row(table, agent_id, value, section_defaults(path), tables) if is_set else None
+        rows_by_table[table] = [] if row is None else [row]
+    for table, name in LIST_TABLES.items():
         items = section(config, "model").get(name)
-        found[table] = [
+        rows_by_table[table] = [
             _config_row(table, agent_id, _item(item), ITEM_DEFAULTS[name], tables)
             for item in (items if isinstance(items, list) else ())
         ]
-    return found
+    return rows_by_table
 
 
 def shown_config(config: Config, agent_id: str, old: Mapping[str, Sequence[Row]], *, with_secrets: bool) -> Config:
-    """The config as it goes out, made of a sealed one; `old` has the agent's rows as they are, by table."""
+    """Return a sealed config as it is written to the old database. `old` has the agent's existing rows by table."""
     try:
         result = secrets.opened(config)
     except Unsealable:
@@ -96,11 +95,13 @@ def shown_config(config: Config, agent_id: str, old: Mapping[str, Sequence[Row]]
 
 
 def _with_known_secrets(config: Config, known: _KnownSecrets) -> Config:
-    """Return a copy without the secrets that the old database does not have, as it has them."""
+    """Return a copy with only those secrets that the old database has already."""
     result = secrets.omitted(config)
     providers = section(config, "model").get("api_providers")
     for provider in providers if isinstance(providers, list) else ():
-        if known.has_provider(provider):  # else both go: a known key is not sent to an address that is not known
+        if known.has_provider(
+            provider
+        ):  # else both are left out, because a known key must not be sent to an unknown address
             shown = next(
                 item
                 for item in result["config_overrides"]["model"]["api_providers"]
@@ -113,31 +114,33 @@ def _with_known_secrets(config: Config, known: _KnownSecrets) -> Config:
     return result
 
 
-def _shown(document: dict[str, Any], old: Any, whose: str, *, with_secrets: bool) -> dict[str, Any]:
-    """Return a document as it goes out, made of a sealed one: with its secrets only if they are asked for, or if the
-    old database has the very document already."""
+def _shown_document(document: dict[str, Any], old: Any, whose: str, *, with_secrets: bool) -> dict[str, Any]:
+    """Return a sealed document as it is written to the old database.
+
+    It has its secrets only on request, or if the old database has the same document already.
+    """
     try:
         opened = secrets.opened(document)
     except Unsealable:
         log.error("%s: secrets are sealed under a key that is not configured, and are left out", whose)
         return secrets.omitted(document)
     try:
-        is_known = values.document(old) == opened
-    except Unreadable:
+        is_known = parse_json(old) == opened
+    except UnreadableValue:
         is_known = False
     return opened if with_secrets or is_known else secrets.omitted(document)
 
 
 class _KnownSecrets:
-    """The secrets that the old database has of an agent."""
+    """The secrets of an agent that the old database has."""
 
     def __init__(self, old: Mapping[str, Sequence[Row]]) -> None:
         self._pairs = {(row["name"], *_pair(row)) for row in old.get("api_provider_configs", ())}
         self.tokens: list[Any] = []
         for row in old.get("agents", ()):
             try:
-                config = values.document(row.get("config"))
-            except Unreadable:
+                config = parse_json(row.get("config"))
+            except UnreadableValue:
                 continue
             if isinstance(config, dict):
                 self.tokens.append(section(config, "maim_message").get("auth_token"))
@@ -154,14 +157,14 @@ def _pair(provider: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def key_row(key: ApiKey, old: Row | None) -> Row:
-    """The key's row, whose `secrets` may have been prefetched.
+    """Return the key's row. The key's `secrets` may be prefetched.
 
-    An existing row keeps its secret; where that is no good here any more, the row is disabled. The secret of a key
-    that was made here is not known: its row has a value that no key equals.
+    An existing row keeps its secret, and is disabled if maim does not accept that secret any more. maim does not know
+    the secret of a key that it has created, so the row of such a key has a placeholder that no key equals.
     """
-    unusable = _unusable(key.id)
-    secret = unusable if old is None else str(old["api_key"])
-    is_good = secret == unusable or bulk_import.has_live_secret(key, secret)
+    placeholder = _placeholder(key.id)
+    secret = placeholder if old is None else str(old["api_key"])
+    is_good = secret == placeholder or bulk_import.has_live_secret(key, secret)
     return {
         "id": key.id,
         "tenant_id": key.tenant_id,
@@ -169,7 +172,7 @@ def key_row(key: ApiKey, old: Row | None) -> Row:
         "name": key.name,
         "description": key.description,
         "api_key": secret,
-        "permissions": Json(key.permissions),
+        "permissions": JsonValue(key.permissions),
         "status": key.status if is_good else KeyStatus.DISABLED.value,
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,
@@ -179,22 +182,24 @@ def key_row(key: ApiKey, old: Row | None) -> Row:
 
 
 def plugin_row(setting: PluginSetting, old: Row | None, *, with_secrets: bool) -> Row:
-    """Return the setting's row. Its id is short enough for the old column, whatever the plugin is called."""
+    """Return the setting's row. Its id fits the old column, whatever the plugin's name is."""
     return {
         "id": f"ps_{_digest(setting.tenant_id, setting.agent_scope, setting.plugin_name)}",
         "tenant_id": setting.tenant_id,
         "agent_id": setting.agent_id,
         "plugin_name": setting.plugin_name,
         "enabled": setting.enabled,
-        "config": Json(
-            _shown(setting.config, old and old["config"], f"plugin setting {setting.pk}", with_secrets=with_secrets)
+        "config": JsonValue(
+            _shown_document(
+                setting.config, old and old["config"], f"plugin setting {setting.pk}", with_secrets=with_secrets
+            )
         ),
         "created_at": setting.created_at,
     }
 
 
-def _unusable(key_id: str) -> str:
-    """A text without a key's form, which nobody can guess who could send it as one."""
+def _placeholder(key_id: str) -> str:
+    """Return a placeholder that is not well-formed as a key, and that nobody can guess."""
     return f"none_{salted_hmac('legacy.bridge.key', key_id, algorithm='sha256').hexdigest()}"
 
 
@@ -202,33 +207,33 @@ def _item(item: Config) -> Config:
     return {"provider_name" if key == "api_provider" else key: value for key, value in item.items()}
 
 
-def _config_row(table: str, agent_id: str, said: Config, defaults: Config, tables: Tables) -> Row:
+def _config_row(table: str, agent_id: str, item: Config, defaults: Config, tables: Tables) -> Row:
     row: dict[str, Any] = {
-        "id": f"config_{_digest(agent_id, table, str(said.get('name', '')) if table in LISTS else '')}",
+        "id": f"config_{_digest(agent_id, table, str(item.get('name', '')) if table in LIST_TABLES else '')}",
         "agent_id": agent_id,
     }
     for name, column in tables.get(table, {}).items():
-        if name not in NOT_FIELDS:
-            row[name] = _value(said.get(name), defaults.get(name), column)
+        if name not in ROW_COLUMNS:
+            row[name] = _value(item.get(name), defaults.get(name), column)
     return row
 
 
-def _value(said: Any, default: Any, column: Column) -> Any:
-    """Return what a column of the field with this default holds: what was said, if it is of the field's type."""
+def _value(value: Any, default: Any, column: Column) -> Any:
+    """Return the value of a column: the field's value if it has the type of the default, otherwise the default."""
     if isinstance(default, list | dict):
-        return Json(said if isinstance(said, type(default)) else default)
+        return JsonValue(value if isinstance(value, type(default)) else default)
     if isinstance(default, bool):
-        return said if isinstance(said, bool) else default
+        return value if isinstance(value, bool) else default
     if isinstance(default, int | float):
-        return said if isinstance(said, int | float) and not isinstance(said, bool) else default
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else default
     if isinstance(default, str):
-        return said if isinstance(said, str) else default
-    said = _text(said)
-    return ("" if not column.is_nullable else None) if said is None else said
+        return value if isinstance(value, str) else default
+    value = _text(value)
+    return ("" if not column.is_nullable else None) if value is None else value
 
 
 def _text(value: Any) -> Any:
-    """The value of a column for a text or a number; of several texts, as a secret may be, the first."""
+    """Return a text or a number for a column. Return the first text of a list, because a secret may be a list."""
     if isinstance(value, list):
         value = next((item for item in value if isinstance(item, str)), None)
     return value if isinstance(value, str | int | float) else None

@@ -1,4 +1,4 @@
-"""The process of a bridge: one for each old database, whatever becomes of either database."""
+"""The process of a bridge. Only one runs for each old database, and it survives outages of both databases."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.db import connection
 
 from core.db import DATABASE_ERRORS
 from core.locks import locked, renew
-from legacy.bridge.following import FEED_SECONDS, Following, compared_once
-from legacy.bridge.target import Unavailable, opened
+from legacy.bridge.database import DatabaseUnavailable, open_database
+from legacy.bridge.follower import FEED_SECONDS, Follower, compare_once
 from legacy.sources import Source
 
 log = logging.getLogger("maim.bridge")
@@ -26,39 +26,40 @@ def lock_name(source: Source) -> str:
     return f"bridge {source.identity}"
 
 
-def compare_once(source: Source, *, with_secrets: bool, is_dry: bool) -> Counter[tuple[str, str]]:
-    """Compare everything once; return how many objects there were, by kind and what became of them.
+def run_once(source: Source, *, with_secrets: bool, is_dry: bool) -> Counter[tuple[str, str]]:
+    """Compare everything once. Return the number of objects by kind and outcome.
 
-    Raise SourceError, Unavailable, and Locked while another bridge has the database; a dry run goes on beside it.
+    Raise SourceError, DatabaseUnavailable, and Locked while another bridge to this database runs. A dry run may run
+    beside it.
     """
-    lease = _Lease(lock_name(source))
     if is_dry:
-        return _compared(source, with_secrets=with_secrets, lease=None)
-    with locked(lease.name):
-        return _compared(source, with_secrets=with_secrets, lease=lease)
+        return _compare(source, with_secrets=with_secrets, lock=None)
+    lock = _HeldLock(lock_name(source))
+    with locked(lock.name):
+        return _compare(source, with_secrets=with_secrets, lock=lock)
 
 
-def _compared(source: Source, *, with_secrets: bool, lease: _Lease | None) -> Counter[tuple[str, str]]:
-    done: Counter[tuple[str, str]] = Counter()
-    with opened(source) as target:
-        for sync in compared_once(source, target, with_secrets=with_secrets, is_dry=lease is None):
-            done = sync.done
-            if lease is not None:
-                lease.keep()
-    return done
+def _compare(source: Source, *, with_secrets: bool, lock: _HeldLock | None) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    with open_database(source) as database:
+        for sync in compare_once(source, database, with_secrets=with_secrets, is_dry=lock is None):
+            counts = sync.counts
+            if lock is not None:
+                lock.renew_if_due()
+    return counts
 
 
-class _Lease:
-    """A lock that is held, and kept alive."""
+class _HeldLock:
+    """A lock that this process holds."""
 
     def __init__(self, name: str) -> None:
-        self.name, self._renewed = name, time.monotonic()
+        self.name, self._renewed_at = name, time.monotonic()
 
-    def keep(self) -> None:
-        """Renew the lock where it is time. Raise Locked if another process has taken it over."""
-        if time.monotonic() - self._renewed > _RENEW_SECONDS:
+    def renew_if_due(self) -> None:
+        """Renew the lock from time to time. Raise Locked if another process has taken it over."""
+        if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
             renew(self.name)
-            self._renewed = time.monotonic()
+            self._renewed_at = time.monotonic()
 
 
 class Runner:
@@ -69,41 +70,41 @@ class Runner:
         self._has_outage = False
 
     def run(self) -> None:
-        """Run. Raise SourceError for what cannot be the right database, and Locked while another bridge has it."""
+        """Run the bridge. Raise SourceError for a wrong database, and Locked while another bridge to it runs."""
         name = lock_name(self._source)
         try:
             while not self._stopping.is_set():
                 try:
                     with locked(name):
-                        self._hold(_Lease(name))
+                        self._run_locked(_HeldLock(name))
                 except DATABASE_ERRORS as error:
                     connection.close()
-                    self._wait_out(f"maim's database does not answer: {error}")
+                    self._wait_for_database(f"maim's database does not answer: {error}")
         finally:
             connection.close()
 
-    def _hold(self, lease: _Lease) -> None:
+    def _run_locked(self, lock: _HeldLock) -> None:
         while not self._stopping.is_set():
             try:
-                lease.keep()
-                with opened(self._source) as target:
-                    self._follow(Following(self._source, target, with_secrets=self._with_secrets), lease)
-            except Unavailable as error:
-                self._wait_out(f"{self._source} does not answer: {error}")
+                lock.renew_if_due()
+                with open_database(self._source) as database:
+                    self._follow(Follower(self._source, database, with_secrets=self._with_secrets), lock)
+            except DatabaseUnavailable as error:
+                self._wait_for_database(f"{self._source} does not answer: {error}")
 
-    def _follow(self, following: Following, lease: _Lease) -> None:
+    def _follow(self, follower: Follower, lock: _HeldLock) -> None:
         while not self._stopping.is_set():
-            lease.keep()
-            has_more = following.step()
+            lock.renew_if_due()
+            has_more = follower.step()
             if self._has_outage:
                 log.info("%s is followed again", self._source)
                 self._has_outage = False
             if not has_more:
                 self._stopping.wait(FEED_SECONDS / 2)
 
-    def _wait_out(self, sentence: str) -> None:
-        """Wait a little. An outage is logged once, however often its end is tried."""
+    def _wait_for_database(self, message: str) -> None:
+        """Wait before the next attempt. An outage is logged once."""
         if not self._has_outage:
-            log.warning("%s; trying again until it does", sentence)
+            log.warning("%s; trying again until it does", message)
             self._has_outage = True
         self._stopping.wait(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""Bringing objects of maim into the old tables, and removing there what was deleted here."""
+"""The synchronization of the old tables with maim: objects are written, and deleted ones are removed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from legacy.bridge.mirrors import Agents, Keys, Mirror, Plan, Plugins, Tenants, row_id
-from legacy.bridge.records import Records
-from legacy.bridge.target import Action, Refused, Target
+from legacy.bridge.database import Action, LegacyDatabase, WriteRefused
+from legacy.bridge.mirrors import AgentMirror, KeyMirror, Mirror, Plan, PluginMirror, TenantMirror, setting_row_id
+from legacy.bridge.state import BridgeState
 
 log = logging.getLogger("maim.bridge")
 
 BATCH = 100
-_COMPARED = 25  # objects in a step of a comparison, for which changes wait
+_COMPARISON_BATCH = 25  # small, because changes wait while a comparison makes a step
 _MAIN_TABLES = {"tenants", "agents", "api_keys", "plugin_settings"}
-_SHOWN_REFUSALS = 50
+_MAX_LOGGED_REFUSALS = 50
 
 
 class Refusals:
-    """The objects that the old database does not take; it is asked again until it does."""
+    """The objects that the old database refuses. They are tried again until it accepts them."""
 
     def __init__(self) -> None:
         self._reasons = dict[tuple[str, str], str]()
@@ -28,119 +28,126 @@ class Refusals:
         return len(self._reasons)
 
     def add(self, kind: str, object_id: str, reason: str) -> None:
-        """Note one, and log it, unless that was done before."""
-        if self._reasons.get((kind, object_id)) != reason and len(self._reasons) < _SHOWN_REFUSALS:
-            log.error("the old database does not take %s %s: %s", kind, object_id, reason)
+        """Add a refused object. Log it unless it was logged with this reason before."""
+        if self._reasons.get((kind, object_id)) != reason and len(self._reasons) < _MAX_LOGGED_REFUSALS:
+            log.error("the old database refuses %s %s: %s", kind, object_id, reason)
         self._reasons[kind, object_id] = reason
 
     def discard(self, kind: str, object_ids: Iterable[str]) -> None:
         for object_id in object_ids:
             self._reasons.pop((kind, object_id), None)
 
-    def of(self, kind: str) -> list[str]:
-        return [object_id for other, object_id in self._reasons if other == kind]
+    def object_ids(self, kind: str) -> list[str]:
+        return [object_id for refused_kind, object_id in self._reasons if refused_kind == kind]
 
 
 class Sync:
-    """The work of a bridge while the old database is open. `done` counts objects by kind and what became of them."""
+    """The synchronization while the old database is open. `counts` has objects by kind and outcome."""
 
     def __init__(
-        self, target: Target, records: Records, refusals: Refusals, *, with_secrets: bool, is_dry: bool = False
+        self,
+        database: LegacyDatabase,
+        state: BridgeState,
+        refusals: Refusals,
+        *,
+        with_secrets: bool,
+        is_dry: bool = False,
     ) -> None:
-        self._target, self._records, self._refusals, self._is_dry = target, records, refusals, is_dry
-        self.tenants, self.agents, self.keys, self.plugins = (
-            kind(with_secrets=with_secrets) for kind in (Tenants, Agents, Keys, Plugins)
-        )
-        # In the order in which one needs the other.
+        self._database, self._state, self._refusals, self._is_dry = database, state, refusals, is_dry
+        self.tenants = TenantMirror(with_secrets=with_secrets)
+        self.agents = AgentMirror(with_secrets=with_secrets)
+        self.keys = KeyMirror(with_secrets=with_secrets)
+        self.plugins = PluginMirror(with_secrets=with_secrets)
+        # In the order in which one refers to another.
         self.mirrors: tuple[Mirror, ...] = (self.tenants, self.agents, self.keys, self.plugins)
-        self.done: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
 
-    def everything(self) -> Iterator[None]:
-        """Compare all objects, a batch at a step. Raise Unavailable."""
+    def compare_all(self) -> Iterator[None]:
+        """Synchronize all objects, one batch for each step of the iterator. Raise DatabaseUnavailable."""
         for mirror in self.mirrors:
-            for page in mirror.pages():
-                yield from self._steps(mirror, page, size=_COMPARED)
+            for page in mirror.id_pages():
+                yield from self._sync_in_batches(mirror, page, size=_COMPARISON_BATCH)
         for mirror in reversed(self.mirrors):
-            for page in self._records.pages(mirror.name):
-                here = mirror.here(page)  # and was compared above
-                gone = [object_id for object_id in page if object_id not in here]
-                yield from self._steps(mirror, gone, size=_COMPARED, is_last=True)
+            for page in self._state.known_id_pages(mirror.name):
+                existing = mirror.existing_ids(page)  # was synchronized above
+                deleted = [object_id for object_id in page if object_id not in existing]
+                yield from self._sync_in_batches(mirror, deleted, size=_COMPARISON_BATCH, with_contents=False)
                 yield
 
-    def objects(self, mirror: Mirror, object_ids: Iterable[str]) -> None:
-        """Compare some objects, which may be deleted by now: then what they held there goes, too. Raise Unavailable."""
-        for _step in self._steps(mirror, list(dict.fromkeys(object_ids))):
+    def sync_objects(self, mirror: Mirror, object_ids: Iterable[str]) -> None:
+        """Synchronize some objects. The contents of deleted ones are removed, too. Raise DatabaseUnavailable."""
+        for _step in self._sync_in_batches(mirror, list(dict.fromkeys(object_ids))):
             pass
 
-    def refused(self) -> None:
-        """Try again what the old database did not take. Raise Unavailable."""
+    def retry_refused(self) -> None:
+        """Synchronize the objects that the old database has refused. Raise DatabaseUnavailable."""
         for mirror in self.mirrors:
-            self.objects(mirror, self._refusals.of(mirror.name))
+            self.sync_objects(mirror, self._refusals.object_ids(mirror.name))
 
-    def _steps(
-        self, mirror: Mirror, object_ids: Sequence[str], *, size: int = BATCH, is_last: bool = False
+    def _sync_in_batches(
+        self, mirror: Mirror, object_ids: Sequence[str], *, size: int = BATCH, with_contents: bool = True
     ) -> Iterator[None]:
         for start in range(0, len(object_ids), size):
-            self._batch(mirror, object_ids[start : start + size], is_last=is_last)
+            self._sync_batch(mirror, object_ids[start : start + size], with_contents=with_contents)
             yield
 
-    def _batch(self, mirror: Mirror, object_ids: Sequence[str], *, is_last: bool) -> None:
-        """Compare some objects. With `is_last` what they held is not looked for, since all of it was compared."""
-        plans = mirror.plans(self._target, object_ids)
-        here, gone = [plan for plan in plans if plan.is_here], [plan for plan in plans if not plan.is_here]
-        known = self._records.known(mirror.name, [plan.object_id for plan in gone]) if gone else set()
-        gone = [plan for plan in gone if plan.object_id in known]
-        if not is_last:
-            self._remove_held(mirror, [plan.object_id for plan in gone if plan.writes])
-        self._records.remember(mirror.name, [plan.object_id for plan in here])
-        self.done[mirror.name, "compared"] += len(here)
-        due = [plan for plan in (*gone, *here) if plan.writes]
-        self._refusals.discard(mirror.name, {plan.object_id for plan in plans} - {plan.object_id for plan in due})
-        self._apply(mirror, due)
-        self._records.forget(mirror.name, {plan.object_id for plan in gone} - set(self._refusals.of(mirror.name)))
+    def _sync_batch(self, mirror: Mirror, object_ids: Sequence[str], *, with_contents: bool) -> None:
+        plans = mirror.plan(self._database, object_ids)
+        existing, deleted = [plan for plan in plans if plan.exists], [plan for plan in plans if not plan.exists]
+        known_ids = self._state.known_ids(mirror.name, [plan.object_id for plan in deleted]) if deleted else set()
+        deleted = [plan for plan in deleted if plan.object_id in known_ids]
+        if with_contents:
+            self._remove_contents(mirror, [plan.object_id for plan in deleted if plan.writes])
+        self._state.record(mirror.name, [plan.object_id for plan in existing])
+        self.counts[mirror.name, "compared"] += len(existing)
+        pending = [plan for plan in (*deleted, *existing) if plan.writes]
+        self._refusals.discard(mirror.name, {plan.object_id for plan in plans} - {plan.object_id for plan in pending})
+        self._apply(mirror, pending)
+        refused = set(self._refusals.object_ids(mirror.name))
+        self._state.delete(mirror.name, {plan.object_id for plan in deleted} - refused)
 
-    def _remove_held(self, mirror: Mirror, owners: Collection[str]) -> None:
-        """Remove there what tenants or agents held that were deleted here; it went with them, unseen."""
-        if not owners or mirror not in (self.tenants, self.agents):
+    def _remove_contents(self, mirror: Mirror, owner_ids: Collection[str]) -> None:
+        """Remove the contents of tenants or agents that maim has deleted. No change names each of them."""
+        if not owner_ids or mirror not in (self.tenants, self.agents):
             return
         column = "tenant_id" if mirror is self.tenants else "agent_id"
-        settings = self._target.rows("plugin_settings", column, owners)
-        self.objects(self.plugins, [row_id(row) for row in settings])
-        self.objects(self.keys, [row["id"] for row in self._target.rows("api_keys", column, owners)])
+        settings = self._database.select("plugin_settings", column, owner_ids)
+        self.sync_objects(self.plugins, [setting_row_id(row) for row in settings])
+        self.sync_objects(self.keys, [row["id"] for row in self._database.select("api_keys", column, owner_ids)])
         if mirror is self.tenants:
-            self.objects(self.agents, [row["id"] for row in self._target.rows("agents", column, owners)])
+            self.sync_objects(self.agents, [row["id"] for row in self._database.select("agents", column, owner_ids)])
 
     def _apply(self, mirror: Mirror, plans: Sequence[Plan]) -> None:
         if not plans:
             return
         if not self._is_dry:
             try:
-                self._target.apply([write for plan in plans for write in plan.writes])
-            except Refused:
-                plans = [plan for plan in plans if self._is_applied(mirror, plan)]
+                self._database.write([write for plan in plans for write in plan.writes])
+            except WriteRefused:
+                plans = [plan for plan in plans if self._apply_one(mirror, plan)]
         self._refusals.discard(mirror.name, [plan.object_id for plan in plans])
         for plan in plans:
-            self.done[mirror.name, _became(plan)] += 1
+            self.counts[mirror.name, _outcome(plan)] += 1
 
-    def _is_applied(self, mirror: Mirror, plan: Plan) -> bool:
-        """Write one object alone, so that others do not suffer from what is wrong with it."""
+    def _apply_one(self, mirror: Mirror, plan: Plan) -> bool:
+        """Write one object by itself, so that a refused one does not stop others. Return whether it was written."""
         reason = ""
-        for each in (plan, mirror.alternative(plan)):
-            if each is None:
+        for candidate in (plan, mirror.fallback(plan)):
+            if candidate is None:
                 break
             try:
-                self._target.apply(each.writes)
-            except Refused as error:
+                self._database.write(candidate.writes)
+            except WriteRefused as error:
                 reason = reason or str(error)
             else:
                 return True
         self._refusals.add(mirror.name, plan.object_id, reason)
-        self.done[mirror.name, "refused"] += 1
+        self.counts[mirror.name, "refused"] += 1
         return False
 
 
-def _became(plan: Plan) -> str:
-    if not plan.is_here:
+def _outcome(plan: Plan) -> str:
+    if not plan.exists:
         return "deleted"
     is_new = any(write.action == Action.INSERT and write.table in _MAIN_TABLES for write in plan.writes)
     return "inserted" if is_new else "updated"

@@ -1,36 +1,36 @@
-"""What there is to take over, in the order in which one needs the other."""
+"""Importers of each kind of object, in the order in which one needs the other."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from legacy.importers.activity import Activity
-from legacy.importers.agents import Agents
-from legacy.importers.base import Changed, Found, Kind
-from legacy.importers.keys import Keys
-from legacy.importers.plugins import Plugins
-from legacy.importers.tenants import Tenants
-from legacy.importers.users import Users
+from legacy.importers.activity import ActivityImporter
+from legacy.importers.agents import AgentImporter
+from legacy.importers.base import ChangedObject, Importer, SourceObject
+from legacy.importers.keys import KeyImporter
+from legacy.importers.plugins import PluginImporter
+from legacy.importers.tenants import TenantImporter
+from legacy.importers.users import UserImporter
 from legacy.snapshot import Snapshot
 
-AnyKind = Kind[Any, Any]
+AnyImporter = Importer[Any, Any]
 
 
-class Kinds(NamedTuple):
-    """All kinds, knowing what is there."""
+class Importers(NamedTuple):
+    """The importers for one snapshot."""
 
-    users: Users
-    tenants: Tenants
-    within: tuple[AnyKind, ...]  # of what a tenant holds
+    users: UserImporter
+    tenants: TenantImporter
+    of_tenant_contents: tuple[AnyImporter, ...]
 
     @property
-    def all(self) -> tuple[AnyKind, ...]:
-        return (self.users, self.tenants, *self.within)
+    def all(self) -> tuple[AnyImporter, ...]:
+        return (self.users, self.tenants, *self.of_tenant_contents)
 
 
-def kinds_of(old: Snapshot) -> Kinds:
-    """The kinds for what is in a snapshot."""
-    return Kinds(Users(old), Tenants(old), (Agents(), Keys(), Plugins(), Activity()))
+def importers_for(snapshot: Snapshot) -> Importers:
+    contents = (AgentImporter(), KeyImporter(), PluginImporter(), ActivityImporter())
+    return Importers(UserImporter(snapshot), TenantImporter(snapshot), contents)
 
 
-__all__ = ["AnyKind", "Changed", "Found", "Kind", "Kinds", "kinds_of"]
+__all__ = ["AnyImporter", "ChangedObject", "Importer", "Importers", "SourceObject", "importers_for"]

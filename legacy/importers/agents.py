@@ -1,4 +1,4 @@
-"""Agents, with their config."""
+"""The importer of agents with their configs."""
 
 from __future__ import annotations
 
@@ -12,147 +12,146 @@ from agents import services as agents
 from agents.models import Agent, AgentStatus
 from core import audit
 from core.actor import Actor
-from legacy import configs, names, values
+from legacy import configs, names
 from legacy.importers.base import (
-    Changed,
-    Found,
-    Kind,
-    differing,
-    document,
-    holders_of_names,
-    in_chunks,
-    is_good_id,
-    long_text,
-    made_at,
-    marks,
-    names_of_later_namesakes,
-    rename,
-    rename_taken,
-    rows_wanted,
-    status,
+    ChangedObject,
+    Importer,
+    SourceObject,
+    chunked,
+    differing_fields,
+    placeholders,
+    row_updates,
 )
+from legacy.importers.fields import check_id, read_json, read_status, read_text, read_time
+from legacy.importers.renaming import names_for_duplicates, rename, rename_conflicting, rows_with_same_names
+from legacy.parsing import Row, parse_text
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
-from legacy.values import Row
 
 MOST = 100
-_ROWS = 200  # of which the tables of the config are read together
+_BATCH = 200  # agents whose config tables are read with one query each
 _SHOWN_WARNINGS = 5
 
 
-class Agents(Kind[Agent, Agent]):
+class AgentImporter(Importer[Agent, Agent]):
     name = "agents"
     model = Agent
-    holds_others = True
+    has_contents = True
 
-    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[Agent]]]:
-        namesakes = names_of_later_namesakes(old, "agents", tenants, most=MOST)
+    def read(
+        self, snapshot: Snapshot, tenant_ids: Collection[str], report: Report
+    ) -> Iterator[list[SourceObject[Agent]]]:
+        new_names = names_for_duplicates(snapshot, "agents", tenant_ids, most=MOST)
         tables: dict[str, dict[str, list[Row]]] = {}
 
-        def convert(row: Row) -> Found[Agent] | None:
-            notes = report.about(self.name, row["id"], row["tenant_id"])
-            return _agent(row, tables.pop(row["id"], {}), notes, other_name=namesakes.get(row["id"]))
+        def convert(row: Row) -> SourceObject[Agent] | None:
+            notes = report.notes_for(self.name, row["id"], row["tenant_id"])
+            return _agent(row, tables.pop(row["id"], {}), notes, other_name=new_names.get(row["id"]))
 
         def rows() -> Iterator[Row]:
-            wanted = f"SELECT * FROM agents WHERE tenant_id IN ({marks(tenants)}) ORDER BY created_at, id"
+            query = f"SELECT * FROM agents WHERE tenant_id IN ({placeholders(tenant_ids)}) ORDER BY created_at, id"
             batch: list[Row] = []
-            for row in old.rows(wanted, list(tenants)):
+            for row in snapshot.rows(query, list(tenant_ids)):
                 batch.append(row)
-                if len(batch) == _ROWS:
-                    tables.update(_config_rows(old, batch))
+                if len(batch) == _BATCH:
+                    tables.update(_config_rows(snapshot, batch))
                     yield from batch
                     batch = []
-            tables.update(_config_rows(old, batch))
+            tables.update(_config_rows(snapshot, batch))
             yield from batch
 
-        return in_chunks(rows(), convert)
+        return chunked(rows(), convert)
 
-    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
-        query = f"SELECT id, tenant_id FROM agents WHERE tenant_id IN ({marks(tenants)}) AND id IS NOT NULL"
-        return ((row["id"], row["tenant_id"]) for row in old.rows(query, list(tenants)))
+    def ids_with_owner(self, snapshot: Snapshot, tenant_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        query = f"SELECT id, tenant_id FROM agents WHERE tenant_id IN ({placeholders(tenant_ids)}) AND id IS NOT NULL"
+        return ((row["id"], row["tenant_id"]) for row in snapshot.rows(query, list(tenant_ids)))
 
-    def number(self, old: Snapshot) -> int:
-        return old.number("SELECT count(*) FROM agents")
+    def count(self, snapshot: Snapshot) -> int:
+        return snapshot.fetch_number("SELECT count(*) FROM agents")
 
-    def name_holders(self, found: Sequence[Found[Agent]]) -> set[str]:
-        return set(holders_of_names([one.wanted for one in found]).values())
+    def ids_with_same_names(self, objects: Sequence[SourceObject[Agent]]) -> set[str]:
+        return set(rows_with_same_names([one.target for one in objects]).values())
 
-    def fit_in(self, found: Sequence[Found[Agent]], report: Report, *, leaving: Collection[str]) -> None:
-        rename_taken([one.wanted for one in found], self.name, report, leaving=leaving, most=MOST)
+    def resolve_conflicts(
+        self, objects: Sequence[SourceObject[Agent]], report: Report, *, to_delete: Collection[str]
+    ) -> None:
+        rename_conflicting([one.target for one in objects], self.name, report, to_delete=to_delete, most=MOST)
 
-    def adopt(self, *, actor: Actor, new: Sequence[Found[Agent]], changed: Sequence[Changed[Agent, Agent]]) -> None:
-        bulk_import.import_agents(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+    def save(
+        self, *, actor: Actor, new: Sequence[SourceObject[Agent]], changed: Sequence[ChangedObject[Agent, Agent]]
+    ) -> None:
+        bulk_import.import_agents(actor=actor, new=[one.target for one in new], changed=row_updates(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         for agent in Agent.unscoped.filter(pk__in=object_ids):
             agents.delete_agent(actor=actor, agent=agent)
 
-    def differences(self, stored: Agent, found: Found[Agent]) -> list[str]:
+    def differences(self, existing: Agent, source: SourceObject[Agent]) -> list[str]:
         fields = ("tenant_id", "name", "description", "template_id", "status", "created_at")
-        differ = differing(stored, found.wanted, fields)
-        if audit.differ(secrets.comparable(stored.config), secrets.comparable(found.wanted.config)):
+        differ = differing_fields(existing, source.target, fields)
+        if audit.differ(secrets.comparable(existing.config), secrets.comparable(source.target.config)):
             differ.append("config")
         return differ
 
-    def orphans(self, old: Snapshot, report: Report) -> None:
-        for row in old.rows(
+    def report_orphans(self, snapshot: Snapshot, report: Report) -> None:
+        for row in snapshot.rows(
             "SELECT id, tenant_id FROM agents WHERE tenant_id IS NULL OR tenant_id NOT IN (SELECT id FROM tenant_ids)"
         ):
-            notes = report.about(self.name, row["id"], row["tenant_id"])
-            notes.refused(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
-        for table in configs.TABLES:
-            lost = f'SELECT count(*) FROM "{table}" one WHERE NOT EXISTS (SELECT 1 FROM agents WHERE id = one.agent_id)'
-            if number := old.number(lost):
-                notes = report.about(self.name, table, None)
-                notes.found(Reason.REFERS_TO_NOTHING, f"{number} rows of {table} are about agents that there are not")
+            notes = report.notes_for(self.name, row["id"], row["tenant_id"])
+            notes.refuse(Reason.REFERS_TO_NOTHING, f"there is no tenant {row['tenant_id']}")
+        for table in configs.CONFIG_TABLES:
+            query = f'SELECT count(*) FROM "{table}" WHERE NOT EXISTS (SELECT 1 FROM agents WHERE id = agent_id)'
+            if number := snapshot.fetch_number(query):
+                notes = report.notes_for(self.name, table, None)
+                notes.add(Reason.REFERS_TO_NOTHING, f"{number} rows of {table} refer to agents that do not exist")
 
 
-def _config_rows(old: Snapshot, agents: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """The rows of the config's tables, by agent and table."""
-    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+def _config_rows(snapshot: Snapshot, agents: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """Return the rows of the config tables, by agent and table."""
+    by_agent: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     ids = [row["id"] for row in agents]
-    for table in configs.TABLES:
-        of_them = f'SELECT * FROM "{table}" WHERE agent_id IN ({marks(ids)}) ORDER BY created_at, id'
-        for row in old.rows(of_them, ids):
-            found[row["agent_id"]][table].append(row)
-    return found
+    for table in configs.CONFIG_TABLES:
+        query = f'SELECT * FROM "{table}" WHERE agent_id IN ({placeholders(ids)}) ORDER BY created_at, id'
+        for row in snapshot.rows(query, ids):
+            by_agent[row["agent_id"]][table].append(row)
+    return by_agent
 
 
 def _agent(
     row: Row, tables: Mapping[str, Sequence[Row]], notes: Notes, *, other_name: str | None
-) -> Found[Agent] | None:
-    if not is_good_id(row["id"], notes):
+) -> SourceObject[Agent] | None:
+    if not check_id(row["id"], notes):
         return None
-    result = adopted(configs.config_of(document(row, "config", notes), tables, notes))
+    result = adopted(configs.build_config(read_json(row, "config", notes), tables, notes))
     for reason, errors in ((Reason.CONFIG_LEFT_OUT, result.left_out), (Reason.CONFIG_WARNING, result.warnings)):
         sentences = [f"{place}: {', '.join(sentences)}" for place, sentences in errors.items()]
         if sentences:
             more = f"; and {len(sentences) - _SHOWN_WARNINGS} more" if len(sentences) > _SHOWN_WARNINGS else ""
-            notes.found(reason, "; ".join(sentences[:_SHOWN_WARNINGS]) + more)
+            notes.add(reason, "; ".join(sentences[:_SHOWN_WARNINGS]) + more)
     agent = Agent(
         id=row["id"],
         tenant_id=row["tenant_id"],
-        description=long_text(row, "description", notes),
+        description=read_text(row, "description", notes),
         template_id=_template_id(row, notes),
         config=result.config,
-        status=status(row, AgentStatus, AgentStatus.INACTIVE, notes),
-        created_at=made_at(row, "created_at", notes),
-        updated_at=made_at(row, "updated_at", notes),
+        status=read_status(row, AgentStatus, AgentStatus.INACTIVE, notes),
+        created_at=read_time(row, "created_at", notes),
+        updated_at=read_time(row, "updated_at", notes),
     )
-    name = names.kept(values.text(row["name"]), agent.id, most=MOST)
+    name = names.valid_name(parse_text(row["name"]), agent.id, most=MOST)
     agent.set_name(name.text)
     if name.problem:
-        notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
+        notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
     if other_name:
         rename(agent, other_name, "an older agent of the tenant has this name", notes)
     fields = ("name", "tenant_id", "description", "template_id", "config", "status", "created_at")
-    return Found(agent.id, agent.tenant_id, agent, {field: getattr(agent, field) for field in fields})
+    return SourceObject(agent.id, agent.tenant_id, agent, {field: getattr(agent, field) for field in fields})
 
 
 def _template_id(row: Row, notes: Notes) -> str | None:
-    """Free text: an id that names no template is kept."""
-    template_id = values.text(row.get("template_id")) or None
+    """Return the template id, even if it names no template."""
+    template_id = parse_text(row.get("template_id")) or None
     if template_id is not None and len(template_id) > 50:
-        notes.found(Reason.CHANGED_TEXT, "template_id was longer than 50 characters, and was left out")
+        notes.add(Reason.CHANGED_TEXT, "template_id was longer than 50 characters, and was left out")
         return None
     return template_id

@@ -1,4 +1,4 @@
-"""Tenants. Two services may each have a copy; the config service's wins."""
+"""The importer of tenants. Both old services may have a copy; the config service's wins."""
 
 from __future__ import annotations
 
@@ -13,26 +13,21 @@ from agent_config.updates import changed_tenant_config, comparable_tenant_config
 from core import audit
 from core.actor import Actor
 from core.text import fold_name
-from legacy import names, values
+from legacy import names
 from legacy.importers.base import (
-    Changed,
-    Found,
-    Kind,
-    differing,
-    document,
-    has_good_form,
-    in_chunks,
-    is_good_id,
-    long_text,
-    made_at,
-    marks,
-    rows_wanted,
-    status,
+    ChangedObject,
+    Importer,
+    SourceObject,
+    chunked,
+    differing_fields,
+    placeholders,
+    row_updates,
 )
+from legacy.importers.fields import check_id, is_valid_id, read_json, read_status, read_text, read_time
 from legacy.models import Imported
+from legacy.parsing import Row, parse_text
 from legacy.reports import Notes, Reason, Report
 from legacy.snapshot import Snapshot
-from legacy.values import Row
 from tenants import bulk_import
 from tenants import services as tenants_services
 from tenants.models import Tenant, TenantStatus, TenantType
@@ -41,102 +36,113 @@ _MOST = 200
 _COMPARED = ("tenant_name", "tenant_type", "description", "contact_email", "tenant_config", "status", "owner_id")
 
 
-class Tenants(Kind[Tenant, Tenant]):
+class TenantImporter(Importer[Tenant, Tenant]):
     name = "tenants"
     model = Tenant
-    holds_others = True
+    has_contents = True
 
-    def __init__(self, old: Snapshot) -> None:
-        self._namesakes = _later_namesakes(old)
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._new_names = _names_for_duplicates(snapshot)
 
-    def found(self, old: Snapshot, tenants: Collection[str], report: Report) -> Iterator[list[Found[Tenant]]]:
-        def convert(row: Row) -> Found[Tenant] | None:
+    def read(
+        self, snapshot: Snapshot, tenant_ids: Collection[str], report: Report
+    ) -> Iterator[list[SourceObject[Tenant]]]:
+        def convert(row: Row) -> SourceObject[Tenant] | None:
             tenant_id = str(row["id"])
             copies = [
-                next(old.rows(f"SELECT * FROM {table} WHERE id = ?", [tenant_id]), None)
+                next(snapshot.rows(f"SELECT * FROM {table} WHERE id = ?", [tenant_id]), None)
                 for table in ("tenants", "web_tenants")
             ]
-            notes = report.about(self.name, tenant_id, tenant_id)
-            _tell_differences(copies, notes)
+            notes = report.notes_for(self.name, tenant_id, tenant_id)
+            _report_differences(copies, notes)
             copy = next((copy for copy in copies if copy), None)
             if copy is None:
-                notes.refused(Reason.BAD_ID, "its id is not in UTF-8")
+                notes.refuse(Reason.BAD_ID, "its id is not in UTF-8")
                 return None
-            other_name = self._namesakes.get(tenant_id)
-            return _tenant(copy, old, notes, other_name=other_name, is_copy=copies[0] is None)
+            other_name = self._new_names.get(tenant_id)
+            return _tenant(copy, snapshot, notes, other_name=other_name, is_copy=copies[0] is None)
 
-        rows = old.rows(f"SELECT id FROM tenant_ids WHERE id IN ({marks(tenants)}) ORDER BY id", list(tenants))
-        return in_chunks(list(rows), convert)
+        rows = snapshot.rows(
+            f"SELECT id FROM tenant_ids WHERE id IN ({placeholders(tenant_ids)}) ORDER BY id", list(tenant_ids)
+        )
+        return chunked(list(rows), convert)
 
-    def places(self, old: Snapshot, tenants: Collection[str]) -> Iterator[tuple[str, str | None]]:
-        return ((tenant, tenant) for tenant in tenants)
+    def ids_with_owner(self, snapshot: Snapshot, tenant_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        return ((tenant, tenant) for tenant in tenant_ids)
 
-    def number(self, old: Snapshot) -> int:
-        return old.number("SELECT count(*) FROM tenant_ids")
+    def count(self, snapshot: Snapshot) -> int:
+        return snapshot.fetch_number("SELECT count(*) FROM tenant_ids")
 
-    def name_holders(self, found: Sequence[Found[Tenant]]) -> set[str]:
-        places = {(one.wanted.owner_scope, one.wanted.name_folded) for one in found}
-        others = Tenant.objects.exclude(pk__in=[one.object_id for one in found]).filter(
+    def ids_with_same_names(self, objects: Sequence[SourceObject[Tenant]]) -> set[str]:
+        places = {(one.target.owner_scope, one.target.name_folded) for one in objects}
+        others = Tenant.objects.exclude(pk__in=[one.object_id for one in objects]).filter(
             owner_scope__in={scope for scope, _name in places}, name_folded__in={name for _scope, name in places}
         )
         rows = others.values_list("pk", "owner_scope", "name_folded")
         return {pk for pk, scope, name in rows if (scope, name) in places}
 
-    def fit_in(self, found: Sequence[Found[Tenant]], report: Report, *, leaving: Collection[str]) -> None:
-        others = Tenant.objects.exclude(pk__in=[*(one.object_id for one in found), *leaving])
+    def resolve_conflicts(
+        self, objects: Sequence[SourceObject[Tenant]], report: Report, *, to_delete: Collection[str]
+    ) -> None:
+        others = Tenant.objects.exclude(pk__in=[*(one.object_id for one in objects), *to_delete])
         taken = set(
             others.filter(
-                owner_scope__in={one.wanted.owner_scope for one in found} | {""},
-                name_folded__in=[one.wanted.name_folded for one in found],
+                owner_scope__in={one.target.owner_scope for one in objects} | {""},
+                name_folded__in=[one.target.name_folded for one in objects],
             ).values_list("owner_scope", "name_folded")
         )
-        _settle_owners(found, report)
+        _assign_owners(objects, report)
 
-        def is_free(one: Found[Tenant], name: str) -> bool:
-            place = (one.wanted.owner_scope, fold_name(name))
-            wanted = {(other.wanted.owner_scope, other.wanted.name_folded) for other in found}
+        def is_free(one: SourceObject[Tenant], name: str) -> bool:
+            place = (one.target.owner_scope, fold_name(name))
+            wanted = {(other.target.owner_scope, other.target.name_folded) for other in objects}
             return place not in wanted and not others.filter(owner_scope=place[0], name_folded=place[1]).exists()
 
-        for one in found:
-            if (one.wanted.owner_scope, one.wanted.name_folded) in taken:
-                notes = report.about(self.name, one.object_id, one.object_id)
-                other_name = names.distinct(one.wanted.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
-                _rename(one.wanted, other_name, "the owner has another tenant of this name here", notes)
+        for one in objects:
+            if (one.target.owner_scope, one.target.name_folded) in taken:
+                notes = report.notes_for(self.name, one.object_id, one.object_id)
+                other_name = names.unique_name(one.target.tenant_name, one.object_id, partial(is_free, one), most=_MOST)
+                _rename(one.target, other_name, "the owner has another tenant of this name in maim", notes)
 
-    def adopt(self, *, actor: Actor, new: Sequence[Found[Tenant]], changed: Sequence[Changed[Tenant, Tenant]]) -> None:
-        bulk_import.import_tenants(actor=actor, new=[one.wanted for one in new], changed=rows_wanted(changed))
+    def save(
+        self, *, actor: Actor, new: Sequence[SourceObject[Tenant]], changed: Sequence[ChangedObject[Tenant, Tenant]]
+    ) -> None:
+        bulk_import.import_tenants(actor=actor, new=[one.target for one in new], changed=row_updates(changed))
 
     def remove(self, *, actor: Actor, object_ids: Collection[str]) -> None:
         for tenant in Tenant.objects.filter(pk__in=object_ids):
             tenants_services.delete_tenant(actor=actor, tenant=tenant)
 
-    def differences(self, stored: Tenant, found: Found[Tenant]) -> list[str]:
-        differ = differing(
-            stored,
-            found.wanted,
+    def differences(self, existing: Tenant, source: SourceObject[Tenant]) -> list[str]:
+        differ = differing_fields(
+            existing,
+            source.target,
             ("tenant_name", "tenant_type", "description", "contact_email", "status", "owner_id", "created_at"),
         )
-        configs = (comparable_tenant_config(tenant.tenant_config) for tenant in (stored, found.wanted))
+        configs = (comparable_tenant_config(tenant.tenant_config) for tenant in (existing, source.target))
         if audit.differ(*configs):
             differ.append("tenant_config")
         return differ
 
 
-def _later_namesakes(old: Snapshot) -> dict[str, str]:
-    """Names were unique there, but for their case; here an owner's are."""
-    rows = old.rows(
+def _names_for_duplicates(snapshot: Snapshot) -> dict[str, str]:
+    """Return new names for the tenants whose name an older one of their owner has, by id.
+
+    Names were unique in the old system, but only if their case counts.
+    """
+    rows = snapshot.rows(
         "SELECT id, tenant_name, coalesce(owner_id, '') AS owner FROM"
         " (SELECT id, tenant_name, owner_id, created_at FROM tenants UNION ALL"
         " SELECT id, tenant_name, owner_id, created_at FROM web_tenants"
         " WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE tenants.id = web_tenants.id))"
         " WHERE id <> '' ORDER BY created_at, id"
     )
-    return names.of_later_namesakes(
+    return names.names_for_duplicates(
         (
             (
                 _owner_scope(row["owner"]),
                 row["id"],
-                names.kept(values.text(row["tenant_name"]), row["id"], most=_MOST).text,
+                names.valid_name(parse_text(row["tenant_name"]), row["id"], most=_MOST).text,
             )
             for row in rows
         ),
@@ -144,61 +150,67 @@ def _later_namesakes(old: Snapshot) -> dict[str, str]:
     )
 
 
-def _settle_owners(found: Sequence[Found[Tenant]], report: Report) -> None:
-    """Connect tenants with the owners that came over before; disconnect them from an owner who was deleted here, and
-    from a user here who only has the same id. An owner who is yet to be written stays as is."""
-    owners = {one.wanted.owner_scope for one in found} - {""}
-    here = set(User.objects.filter(pk__in=owners).values_list("id", flat=True))
+def _assign_owners(objects: Sequence[SourceObject[Tenant]], report: Report) -> None:
+    """Set the owners of tenants.
+
+    A tenant belongs to an owner who was imported before. It has none if maim has deleted the owner, or has a user of
+    the same id that was not imported. An owner who is not imported yet stays as is.
+    """
+    owners = {one.target.owner_scope for one in objects} - {""}
+    existing = set(User.objects.filter(pk__in=owners).values_list("id", flat=True))
     imported = set(Imported.objects.filter(kind="users", object_id__in=owners).values_list("object_id", flat=True))
-    for one in found:
-        tenant = one.wanted
-        if tenant.owner_scope in here & imported:
+    for one in objects:
+        tenant = one.target
+        if tenant.owner_scope in existing & imported:
             tenant.owner_id = tenant.owner_scope
-        elif tenant.owner_scope in here | imported:
+        elif tenant.owner_scope in existing | imported:
             tenant.owner_id, tenant.owner_scope = None, ""
-            notes = report.about(Tenants.name, one.object_id, one.object_id)
-            notes.found(Reason.NO_OWNER, "its owner was refused, or deleted here; the tenant has none now")
+            notes = report.notes_for(TenantImporter.name, one.object_id, one.object_id)
+            notes.add(Reason.NO_OWNER, "its owner was refused, or deleted in maim; the tenant has no owner now")
 
 
-def _tell_differences(copies: Sequence[Row | None], notes: Notes) -> None:
+def _report_differences(copies: Sequence[Row | None], notes: Notes) -> None:
     first, second = copies
     if first is None or second is None:
         return
     different = [
+        # The config may have secrets, so it is not quoted.
         name if name == "tenant_config" else f"{name} {_short(first.get(name))}, not {_short(second.get(name))}"
-        for name in _COMPARED  # of which the config may have secrets
-        if _normal(second.get(name)) not in (None, _normal(first.get(name)))  # the web service often left fields out
+        for name in _COMPARED
+        if _normal(second.get(name)) not in (None, _normal(first.get(name)))  # the web service left fields out
     ]
     if different:
-        notes.found(Reason.COPIES_DIFFER, f"the config service's copy counts: {'; '.join(different)}")
+        notes.add(Reason.COPIES_DIFFER, f"the config service's copy counts: {'; '.join(different)}")
 
 
-def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None, is_copy: bool) -> Found[Tenant] | None:
-    if not is_good_id(row["id"], notes):
+def _tenant(
+    row: Row, snapshot: Snapshot, notes: Notes, *, other_name: str | None, is_copy: bool
+) -> SourceObject[Tenant] | None:
+    if not check_id(row["id"], notes):
         return None
     owner_scope = _owner_scope(row["owner_id"])
-    has_owner = bool(owner_scope and old.number("SELECT count(*) FROM people WHERE id = ?", [owner_scope]))
+    has_owner = bool(owner_scope and snapshot.fetch_number("SELECT count(*) FROM people WHERE id = ?", [owner_scope]))
     if row["owner_id"] and not has_owner:
-        notes.found(Reason.NO_OWNER, f"there is no user {str(row['owner_id'])[:50]}; the tenant has no owner yet")
+        notes.add(Reason.NO_OWNER, f"there is no user {str(row['owner_id'])[:50]}; the tenant has no owner yet")
     tenant = Tenant(
         id=row["id"],
         owner_id=owner_scope if has_owner else None,
         owner_scope=owner_scope,
         tenant_type=_tenant_type(row, notes),
-        description=long_text(row, "description", notes),
+        description=read_text(row, "description", notes),
         contact_email=_contact(row, notes),
         tenant_config=_tenant_config(row, notes),
-        status=status(row, TenantStatus, TenantStatus.INACTIVE, notes),
-        created_at=made_at(row, "created_at", notes),
-        updated_at=made_at(row, "updated_at", notes),
+        status=read_status(row, TenantStatus, TenantStatus.INACTIVE, notes),
+        created_at=read_time(row, "created_at", notes),
+        updated_at=read_time(row, "updated_at", notes),
     )
-    name = names.kept(values.text(row["tenant_name"]), tenant.id, most=_MOST)
+    name = names.valid_name(parse_text(row["tenant_name"]), tenant.id, most=_MOST)
     tenant.set_name(name.text)
     if name.problem:
-        notes.found(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
+        notes.add(Reason.RENAMED, f"{name.problem}; it is now {name.text}")
     if other_name:
         _rename(tenant, other_name, "the owner has an older tenant of this name", notes)
-    told = {
+    source_values = {
         field: getattr(tenant, field)
         for field in (
             "tenant_name",
@@ -210,57 +222,59 @@ def _tenant(row: Row, old: Snapshot, notes: Notes, *, other_name: str | None, is
             "status",
         )
     }
-    return Found(tenant.id, tenant.id, tenant, {**told, "created_at": tenant.created_at}, is_copy=is_copy)
+    return SourceObject(
+        tenant.id, tenant.id, tenant, {**source_values, "created_at": tenant.created_at}, is_copy=is_copy
+    )
 
 
 def _owner_scope(owner_id: Any) -> str:
-    """Return the id of a tenant's owner, whether or not there is such a user; empty for what can be no id."""
-    owner = values.text(owner_id) or ""
-    return owner if has_good_form(owner) else ""
+    """Return the id of a tenant's owner, even if there is no such user, or an empty string if it cannot be an id."""
+    owner = parse_text(owner_id) or ""
+    return owner if is_valid_id(owner) else ""
 
 
 def _rename(tenant: Tenant, other_name: str, why: str, notes: Notes) -> None:
     former = tenant.tenant_name
     tenant.set_name(other_name)
-    notes.found(Reason.RENAMED, f"{why}: {former} is now {tenant.tenant_name}")
+    notes.add(Reason.RENAMED, f"{why}: {former} is now {tenant.tenant_name}")
 
 
 def _tenant_type(row: Row, notes: Notes) -> str:
     value = str(row.get("tenant_type") or "")
     if value in TenantType.values:
         return value
-    notes.found(Reason.BAD_STATUS, f"{value[:30]!r} is no type of a tenant; it is now {TenantType.ENTERPRISE.value}")
+    notes.add(Reason.BAD_STATUS, f"{value[:30]!r} is not a tenant type; it is now {TenantType.ENTERPRISE.value}")
     return TenantType.ENTERPRISE.value
 
 
 def _contact(row: Row, notes: Notes) -> str | None:
-    contact = values.text(row.get("contact_email"))
+    contact = parse_text(row.get("contact_email"))
     if contact is not None and len(contact) > 255:
-        notes.found(Reason.CHANGED_TEXT, "contact_email was longer than 255 characters, and was cut")
+        notes.add(Reason.CHANGED_TEXT, "contact_email was longer than 255 characters, and was cut")
         contact = contact[:255]
     return contact
 
 
 def _tenant_config(row: Row, notes: Notes) -> dict[str, Any] | None:
-    config = document(row, "tenant_config", notes)
+    config = read_json(row, "tenant_config", notes)
     if config is None:
         return None
     if not isinstance(config, dict):
-        notes.found(Reason.BAD_JSON, "tenant_config: no object; it was left out")
+        notes.add(Reason.BAD_JSON, "tenant_config: not an object; it was left out")
         return None
     kept: dict[str, Any] = {}
     for key, value in config.items():
         try:
-            # As it will be stored, so that a comparison finds no difference.
+            # Normalize the value as for storing, so that a comparison finds no difference.
             kept |= opened(changed_tenant_config(None, {key: value}).config or {})
         except BadConfig as error:
-            # Agents' defaults meant nothing there; here they would be a layer of every agent's config.
-            notes.found(Reason.CONFIG_LEFT_OUT, f"tenant_config.{key[:100]} is not valid: {error.detail}")
+            # The old system ignored agents' defaults; maim would use them as a layer of every agent's config.
+            notes.add(Reason.CONFIG_LEFT_OUT, f"tenant_config.{key[:100]} is not valid: {error.detail}")
     return kept
 
 
 def _normal(value: Any) -> Any:
-    """Empty, absent and JSON's null are the same."""
+    """Return None for an empty text and for JSON's null, and other values as they are."""
     return None if value in ("", "null") else value
 
 

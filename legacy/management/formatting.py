@@ -1,4 +1,4 @@
-"""What an import and its checks found, for people and for programs."""
+"""The results of imports and verifications, as text and as JSON documents."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from django.utils import timezone
 
 from core.commands.formatting import format_table
-from legacy.checks import Comparison, Judged
-from legacy.removals import Plan
+from legacy.removals import RemovalPlan
 from legacy.reports import Finding, Report
 from legacy.sources import Source
+from legacy.verification import Comparison, KeyVerdicts
 
-_SHOWN = 20  # of each list; the JSON report has them all
+_MAX_LINES = 20  # of each list; the JSON report has them all
 
 
 def report_document(
     report: Report, kinds: Sequence[str], sources: Sequence[Source], *, started: datetime, is_applied: bool
 ) -> dict[str, Any]:
-    """All of it."""
+    """Return the whole report."""
     return {
         "applied": is_applied,
         "sources": [str(source) for source in sources],
@@ -33,57 +33,61 @@ def report_document(
 
 
 def report_text(report: Report, kinds: Sequence[str], *, is_applied: bool) -> str:
-    """The counts, what was found how often, and the first of each."""
+    """Return the counts, and the first findings of each reason."""
     rows = [[kind, *report.counts(kind).values()] for kind in kinds]
     parts = [format_table(["KIND", *(name.upper() for name in report.counts(""))], rows)]
     by_reason = Counter((finding.kind, finding.reason, finding.is_refused) for finding in report.findings)
     for (kind, reason, is_refused), number in sorted(by_reason.items()):
-        heading = f"{kind}, {'refused' if is_refused else 'taken over, but'}: {reason} ({number})"
+        heading = f"{kind}, {'refused' if is_refused else 'imported, but'}: {reason} ({number})"
         found = [one for one in report.findings if (one.kind, one.reason, one.is_refused) == (kind, reason, is_refused)]
-        parts.append("\n".join([heading, *_some([_finding_line(one) for one in found])]))
+        parts.append("\n".join([heading, *_first_lines([_finding_line(one) for one in found])]))
     if not is_applied:
         parts.append("Nothing was written; --apply writes it.")
     return "\n\n".join(parts)
 
 
-def removals_document(plan: Plan) -> dict[str, Any]:
-    """Return all removals that a refused run would have made."""
+def removals_document(plan: RemovalPlan) -> dict[str, Any]:
+    """Return all removals that a refused import would have made."""
     return {
         "applied": False,
         "removals": [{**removal._asdict(), "touched": plan.touched.get(removal.audit_id)} for removal in plan.removals],
     }
 
 
-def removals_text(plan: Plan) -> str:
-    """Return how much would be removed of each kind, and the first of what was made or changed here since."""
+def removals_text(plan: RemovalPlan) -> str:
+    """Return the number of removals by kind, and the first objects that were created or changed in maim."""
     rows = [[kind, number, plan.imported.get(kind, "-")] for kind, number in plan.by_kind.items()]
-    parts = [format_table(["KIND", "WOULD BE REMOVED", "CAME OVER"], rows)]
+    parts = [format_table(["KIND", "WOULD BE REMOVED", "IMPORTED"], rows)]
     if plan.touched:
-        parts.append("\n".join(["made or changed here since:", *_some([f"  {line}" for line in plan.lines()])]))
+        parts.append(
+            "\n".join(
+                ["created or changed in maim since:", *_first_lines([f"  {line}" for line in plan.touched_lines()])]
+            )
+        )
     return "\n\n".join(parts)
 
 
-def comparison_text(found: Comparison) -> str:
-    """How many objects are the same, and which are not."""
-    different = Counter(difference.kind for difference in found.differences)
-    rows = [[kind, number, number - different[kind], different[kind]] for kind, number in found.compared.items()]
+def comparison_text(comparison: Comparison) -> str:
+    """Return the number of equal and differing objects by kind, and the first differences."""
+    different = Counter(difference.kind for difference in comparison.differences)
+    rows = [[kind, number, number - different[kind], different[kind]] for kind, number in comparison.compared.items()]
     parts = [format_table(["KIND", "COMPARED", "SAME", "DIFFERENT"], rows)]
-    if found.differences:
-        lines = [f"{one.kind} {one.object_id}: {', '.join(one.fields)}" for one in found.differences]
-        parts.append("\n".join(_some(lines)))
+    if comparison.differences:
+        lines = [f"{one.kind} {one.object_id}: {', '.join(one.fields)}" for one in comparison.differences]
+        parts.append("\n".join(_first_lines(lines)))
     return "\n\n".join(parts)
 
 
-def judged_text(judged: Sequence[Judged]) -> str:
-    """What both systems say of each key."""
-    rows = [[one.masked, one.key_id, one.there, one.here, "same" if one.is_same else "DIFFERENT"] for one in judged]
-    return format_table(["KEY", "ID", "THERE", "HERE", ""], rows)
+def verdicts_text(verdicts: Sequence[KeyVerdicts]) -> str:
+    """Return the verdicts of both systems on each key."""
+    rows = [[one.masked, one.key_id, one.old, one.new, "same" if one.is_same else "DIFFERENT"] for one in verdicts]
+    return format_table(["KEY", "ID", "OLD", "MAIM", ""], rows)
 
 
 def _finding_line(finding: Finding) -> str:
     return f"  {finding.object_id}: {finding.detail}"
 
 
-def _some(lines: Sequence[str]) -> list[str]:
-    more = [f"  … and {len(lines) - _SHOWN} more; --report writes them all"] if len(lines) > _SHOWN else []
-    return [*lines[:_SHOWN], *more]
+def _first_lines(lines: Sequence[str]) -> list[str]:
+    more = [f"  … and {len(lines) - _MAX_LINES} more; --report writes them all"] if len(lines) > _MAX_LINES else []
+    return [*lines[:_MAX_LINES], *more]

@@ -1,4 +1,4 @@
-"""An import that is killed again and again, beside one that is let be."""
+"""Imports that are killed, or that run at the same time, in processes of their own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from legacy.tests.large import Size, fill
-from legacy.tests.old_databases import OldDatabase, connected
+from legacy.tests.old_databases import OldDatabase, connect
 from tests.support.instances import wait_until
 from tests.support.server import ROOT, MaimServer
 
 SIZE = Size(users=150, agents_each=2, keys_each=3)
 OBJECTS = SIZE.users * (2 + SIZE.agents_each * (1 + SIZE.keys_each))
-# What an import makes, but for sealed secrets, which are other texts each time (--verify compares those), and times.
-MADE = {
+# The columns that an import writes, without times, and without sealed secrets, which differ each time.
+COMPARED_COLUMNS = {
     "accounts_user": "id, username, username_folded, email, password, is_active, created_at",
     "tenants_tenant": "id, tenant_name, name_folded, owner_id, owner_scope, status, created_at",
     "tenants_membership": "tenant_id, user_id, role",
@@ -33,7 +33,7 @@ MADE = {
 
 
 class Target:
-    """A maim that is imported into by a process of its own."""
+    """A maim that is imported into."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self._maim = MaimServer(directory, name)
@@ -45,11 +45,11 @@ class Target:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
 
     def verify(self, old: OldDatabase) -> None:
-        """Raises CalledProcessError if anything differs."""
+        """Run --verify. Raise CalledProcessError if anything differs."""
         self._maim.manage("import_maim_db", "--config-db", old.url, "--verify")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(connected(self._maim.environment["DATABASE_URL"])) as connection:
+        with closing(connect(self._maim.environment["DATABASE_URL"])) as connection:
             cursor = connection.cursor()
             cursor.execute(query)
             return sorted(tuple(row) for row in cursor.fetchall())
@@ -59,34 +59,40 @@ class Target:
         return number
 
     def state(self) -> dict[str, list[tuple[Any, ...]]]:
-        return {table: self.rows(f"SELECT {columns} FROM {table}") for table, columns in MADE.items()}
+        return {table: self.rows(f"SELECT {columns} FROM {table}") for table, columns in COMPARED_COLUMNS.items()}
 
 
-def kill_at(number: int, directory: Path) -> None:
-    """Kills an import at so many moments, and lets it end: whole tenants are there each time, and at last all is."""
+def kill_at_random(number: int, directory: Path) -> None:
+    """Kill an import several times, then let it end.
+
+    Check that every tenant is complete each time, and the result at last.
+    """
     old = OldDatabase.in_file(directory / "old.sqlite3")
     fill(old, SIZE)
-    quiet, shaken = Target(directory, "quiet"), Target(directory, "shaken")
-    assert quiet.importing(old).wait(300) == 0
+    undisturbed, killed = Target(directory, "undisturbed"), Target(directory, "killed")
+    assert undisturbed.importing(old).wait(300) == 0
     chance = random.Random(seed := secrets.randbits(32))
     moments = sorted(chance.randrange(OBJECTS) for _kill in range(number))
 
     for moment in moments:
-        process = shaken.importing(old)
-        wait_until(partial(_is_due, process, shaken, moment), f"{moment} objects are there (seed {seed})", 120)
+        process = killed.importing(old)
+        wait_until(partial(_is_due, process, killed, moment), f"{moment} objects are there (seed {seed})", 120)
         process.kill()
         process.wait(30)
-        whole = shaken.rows("SELECT tenant_id, count(*) FROM apikeys_apikey GROUP BY tenant_id")
+        whole = killed.rows("SELECT tenant_id, count(*) FROM apikeys_apikey GROUP BY tenant_id")
         assert {number for _tenant, number in whole} <= {SIZE.agents_each * SIZE.keys_each}, f"seed {seed}"
-        assert len(whole) == shaken.rows("SELECT count(*) FROM tenants_tenant")[0][0], f"seed {seed}"
-    assert shaken.importing(old).wait(300) == 0
+        assert len(whole) == killed.rows("SELECT count(*) FROM tenants_tenant")[0][0], f"seed {seed}"
+    assert killed.importing(old).wait(300) == 0
 
-    assert shaken.state() == quiet.state(), f"seed {seed}"
-    shaken.verify(old)
+    assert killed.state() == undisturbed.state(), f"seed {seed}"
+    killed.verify(old)
 
 
 def run_at_once(number: int, directory: Path) -> None:
-    """Start so many imports at the same moment: one does all, and the others are refused in one sentence."""
+    """Start several imports at the same moment.
+
+    Check that one does everything and the others are refused in one sentence.
+    """
     old = OldDatabase.in_file(directory / "old.sqlite3")
     fill(old, SIZE)
     target = Target(directory, "at_once")
@@ -103,5 +109,5 @@ def run_at_once(number: int, directory: Path) -> None:
 
 
 def _is_due(process: subprocess.Popen[bytes], target: Target, moment: int) -> bool:
-    """Whether as much is there as the process was to be killed at; or it was faster."""
+    """Return whether the process has imported enough to be killed, or has ended before."""
     return target.imported() > moment or process.poll() is not None

@@ -1,4 +1,4 @@
-"""A large old deployment, generated: every user with a tenant, every agent with all sections of its config set."""
+"""A large old deployment. Every user has a tenant, and every agent has set all sections of its config."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ BATCH = 2000
 class Size(NamedTuple):
     users: int
     agents_each: int
-    keys_each: int  # of an agent
+    keys_each: int  # for each agent
 
 
 def fill(old: OldDatabase, size: Size) -> None:
-    """Writes it all; a batch of users at a time."""
+    """Insert everything, a batch of users at a time."""
     for first in range(0, size.users, BATCH):
         _fill_batch(old, size, range(first, min(first + BATCH, size.users)))
 
@@ -65,7 +65,7 @@ def _fill_batch(old: OldDatabase, size: Size, users: range) -> None:
 
 
 def full_config(number: int) -> dict[str, Any]:
-    """A config that sets every section, and some fields to other values than their defaults."""
+    """Return a config that sets every section, and some fields to other values than their defaults."""
     config = schema.defaults()
     config["persona"] = {**config["persona"], "personality": f"人格 {number} 🤖", "states": ["开心", "难过"]}
     config["bot_overrides"] |= {"platform": "qq", "qq_account": str(number), "nickname": f"麦{number}"}
@@ -86,7 +86,7 @@ def full_config(number: int) -> dict[str, Any]:
 
 def _tables_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     overrides = config["config_overrides"]
-    said: dict[str, dict[str, Any]] = {
+    sections: dict[str, dict[str, Any]] = {
         "personality_configs": config["persona"],
         "bot_config_overrides": config["bot_overrides"],
         "chat_config_overrides": overrides["chat"],
@@ -108,5 +108,5 @@ def _tables_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
             **{name: section.get(name, default) for name, default in DEFAULTS[table].items()},
             **({"name": section["name"]} if table in ("api_provider_configs", "model_info_configs") else {}),
         }
-        for table, section in said.items()
+        for table, section in sections.items()
     }

@@ -1,4 +1,4 @@
-"""Databases of the old systems, made anew: their tables as they were, in an SQLite file or on MariaDB."""
+"""Databases of the old systems with their tables, created in an SQLite file or on MariaDB."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 import bcrypt
 
 NOW = "2026-05-01 10:00:00"
+# The ids of the first object of each kind.
+USER_ID, TENANT_ID = "user_00000000000a", "tenant_00000000000a"
+AGENT_ID, KEY_ID = "agent_00000000000a", "key_00000000000a"
 PASSWORD = "pässword-123"
-# The cheapest there is: what is tested is not how long it takes.
+# With the lowest cost, because it is computed often.
 HASHED = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 
 _ID, _NAME, _TIME = "VARCHAR(50) NOT NULL", "VARCHAR(100) NOT NULL", "DATETIME NOT NULL"
@@ -97,7 +100,7 @@ SCHEMA: dict[str, dict[str, str]] = {
     ),
 }  # fmt: skip
 
-# What the old service wrote into a column that was not sent.
+# Defaults that the old service wrote into columns of fields that were not sent.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "personality_configs": {
         "personality": "", "reply_style": "", "interest": "", "plan_style": "", "private_plan_style": "",
@@ -154,12 +157,12 @@ _LISTS = {"api_providers": "api_provider_configs", "models": "model_info_configs
 
 
 def secret_of(tenant_id: str, agent_id: str, number: int) -> str:
-    """A key as the old service made it: 16 hex digits of random, no checksum."""
+    """Return a key as the old service created it, with 16 random hex digits and no checksum."""
     return f"mmc_{base64.b64encode(f'{tenant_id}_{agent_id}_{number:016x}_v1'.encode()).decode()}"
 
 
 class OldDatabase:
-    """One of the two, or both in one: rows go in as the old services wrote them, unless a test says otherwise."""
+    """One of the old databases, or a shared one. Rows are inserted as the old services wrote them, by default."""
 
     def __init__(self, url: str, tables: Iterable[str] = SCHEMA) -> None:
         self.url = url
@@ -176,25 +179,23 @@ class OldDatabase:
     def path(self) -> Path:
         return Path(self.url.removeprefix("sqlite:///"))
 
-    # ---- what the old services wrote
-
-    def user(self, user_id: str = "user_00000000000a", username: str = "alice", **columns: Any) -> str:
+    def user(self, user_id: str = USER_ID, username: str = "alice", **columns: Any) -> str:
         row = {"email": None, "hashed_password": HASHED, "is_active": True, **columns}
         return self.insert("users", id=user_id, username=username, **row)
 
-    def tenant(self, tenant_id: str = "tenant_00000000000a", name: str = "Alice's", **columns: Any) -> str:
+    def tenant(self, tenant_id: str = TENANT_ID, name: str = "Alice's", **columns: Any) -> str:
         row: dict[str, Any] = {"tenant_type": "enterprise", "tenant_config": "null", "status": "active", **columns}
         return self.insert("tenants", id=tenant_id, tenant_name=name, **row)
 
     def agent(
         self,
         tenant_id: str,
-        agent_id: str = "agent_00000000000a",
+        agent_id: str = AGENT_ID,
         name: str = "bot",
         config: Any = None,
         **columns: Any,
     ) -> str:
-        """With a config as it was sent on creation: whole in the JSON, and in the tables what they have columns for."""
+        """Insert an agent. Its config goes into the JSON, and into the tables as far as they have columns."""
         raw = config if isinstance(config, str) else json.dumps(config or {})
         row = {"config": raw, "status": "active", **columns}
         self.insert("agents", id=agent_id, tenant_id=tenant_id, name=name, **row)
@@ -203,11 +204,11 @@ class OldDatabase:
         return agent_id
 
     def configure(self, agent_id: str, config: Mapping[str, Any]) -> None:
-        """Writes a config into the tables, with the defaults of the columns that it does not say."""
+        """Insert a config into the tables, with the defaults of the columns that it does not set."""
         persona = config.get("persona")
         if persona is not None:
-            said = {"personality": persona} if isinstance(persona, str) else persona
-            self.section("personality_configs", agent_id, **said)
+            fields = {"personality": persona} if isinstance(persona, str) else persona
+            self.section("personality_configs", agent_id, **fields)
         if "bot_overrides" in config:
             self.section("bot_config_overrides", agent_id, **config["bot_overrides"])
         overrides = config.get("config_overrides", {})
@@ -216,18 +217,16 @@ class OldDatabase:
                 self.section(table, agent_id, **overrides[name])
         for name, table in _LISTS.items():
             for item in overrides.get("model", {}).get(name, ()):
-                spelled = {"provider_name" if key == "api_provider" else key: value for key, value in item.items()}
-                self.section(table, agent_id, **spelled)
+                renamed = {"provider_name" if key == "api_provider" else key: value for key, value in item.items()}
+                self.section(table, agent_id, **renamed)
 
-    def section(self, table: str, agent_id: str, **said: Any) -> None:
-        """A row of one of the config's tables; what it has no column for is dropped, as it was."""
-        row = {**DEFAULTS[table], **{name: value for name, value in said.items() if name in SCHEMA[table]}}
+    def section(self, table: str, agent_id: str, **fields: Any) -> None:
+        """Insert a row of a config table. Fields without a column are dropped, as the old service did."""
+        row = {**DEFAULTS[table], **{name: value for name, value in fields.items() if name in SCHEMA[table]}}
         self.insert(table, id=f"config_{self._next():012x}", agent_id=agent_id, **row)
 
-    def key(
-        self, tenant_id: str, agent_id: str, key_id: str = "key_00000000000a", name: str = "key", **columns: Any
-    ) -> str:
-        """Its secret."""
+    def key(self, tenant_id: str, agent_id: str, key_id: str = KEY_ID, name: str = "key", **columns: Any) -> str:
+        """Insert a key, and return its secret."""
         secret = columns.pop("api_key", None) or secret_of(tenant_id, agent_id, self._next())
         row: dict[str, Any] = {"permissions": ["chat"], "status": "active", "usage_count": 0, **columns}
         self.insert("api_keys", id=key_id, tenant_id=tenant_id, agent_id=agent_id, name=name, api_key=secret, **row)
@@ -245,18 +244,16 @@ class OldDatabase:
             expires_at=expires_at,
         )  # fmt: skip
 
-    # ---- SQL
-
     def update(self, table: str, object_id: str, **columns: Any) -> None:
-        """Changes a row."""
+        """Update a row."""
         mark = "?" if self.url.startswith("sqlite") else "%s"
         changes = ", ".join(f"{name} = {mark}" for name in columns)
         self._run(f"UPDATE {table} SET {changes} WHERE id = {mark}", [[*map(_plain, columns.values()), object_id]])
 
     def value(self, table: str, object_id: str, column: str) -> Any:
-        """Read one column of a row."""
+        """Return one column of a row."""
         mark = "?" if self.url.startswith("sqlite") else "%s"
-        with closing(connected(self.url)) as connection:
+        with closing(connect(self.url)) as connection:
             cursor = connection.cursor()
             cursor.execute(f"SELECT {column} FROM {table} WHERE id = {mark}", [object_id])
             return cursor.fetchone()[0]
@@ -266,12 +263,12 @@ class OldDatabase:
         self._run(f"DELETE FROM {table} WHERE id = {mark}", [[object_id]])
 
     def insert(self, table: str, **columns: Any) -> str:
-        """A row, made NOW unless it says when; its id."""
+        """Insert a row, created NOW by default, and return its id."""
         self.insert_many(table, [columns])
         return str(columns["id"])
 
     def insert_many(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of the same columns."""
+        """Insert rows of the same columns."""
         made = {name: NOW for name in _MADE if name in SCHEMA[table] and name not in rows[0]}
         names = [*rows[0], *made]
         mark = "?" if self.url.startswith("sqlite") else "%s"
@@ -282,7 +279,7 @@ class OldDatabase:
         self._run(statement, [])
 
     def _run(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        with closing(connected(self.url)) as connection:
+        with closing(connect(self.url)) as connection:
             cursor = connection.cursor()
             if rows:
                 cursor.executemany(statement, rows)
@@ -295,11 +292,11 @@ class OldDatabase:
         return self._number
 
 
-def connected(url: str) -> Any:
-    """A connection to an old database, to write with."""
+def connect(url: str) -> Any:
+    """Return a connection to an old database."""
     if url.startswith("sqlite:///"):
         return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30)
-    import MySQLdb  # only where there is a MariaDB
+    import MySQLdb  # not installed without MariaDB
 
     parts = urlsplit(url)
     return MySQLdb.connect(

@@ -1,4 +1,4 @@
-"""The databases of old systems that ran, copied or loaded for a test."""
+"""Databases of old systems that were in use, copied or loaded for a test."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sample_of(kind: str, directory: Path) -> Sample:
 
 
 def _loaded(dump: Path, name: str, directory: Path) -> str:
-    """The URL of a database with what a dump holds."""
+    """Load a dump, and return the URL of the database."""
     url = fresh_database_url(directory, name)
     parts = urlsplit(url)
     client = ["mariadb", "--no-defaults", "-h", str(parts.hostname), "-P", str(parts.port), f"-u{parts.username}"]

@@ -1,4 +1,4 @@
-"""What goes out over the bridge is the reverse of what an import reads."""
+"""The rows that the bridge writes are the reverse of those that an import reads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from agent_config import schema
+from legacy.bridge.database import Column
+from legacy.bridge.row_diff import JsonValue, column_equals
 from legacy.bridge.rows import config_rows
-from legacy.bridge.target import Column
-from legacy.bridge.writes import Json, is_same
-from legacy.configs import LISTS, PLACES, TABLES, config_of
+from legacy.configs import CONFIG_TABLES, LIST_TABLES, SECTION_PATHS, build_config
 from legacy.reports import Report
 from legacy.tests.old_databases import SCHEMA
 
@@ -20,58 +20,64 @@ pytestmark = pytest.mark.embedded
 
 COLUMNS = {
     table: {name: Column(is_nullable="NOT NULL" not in kind) for name, kind in SCHEMA[table].items()}
-    for table in TABLES
+    for table in CONFIG_TABLES
 }
 
 
-def another(draw: random.Random, value: Any) -> Any:
-    """A value of the same type, which may be the same."""
+def random_value(rng: random.Random, value: Any) -> Any:
+    """Return a value of the same type, which may be the same value."""
     if isinstance(value, bool):
-        return draw.choice([True, False])
+        return rng.choice([True, False])
     if isinstance(value, int):
-        return draw.randrange(1, 300)
+        return rng.randrange(1, 300)
     if isinstance(value, float):
-        return draw.choice([0.0, 0.25, 1.0, 0.123456])
+        return rng.choice([0.0, 0.25, 1.0, 0.123456])
     if isinstance(value, list):
-        return draw.choice([[], ["麦"], [{"a": [1, 2.5, True, None]}]])
-    return draw.choice(["", "text", "麦麦 🤖", "0", "null"])
+        return rng.choice([[], ["麦"], [{"a": [1, 2.5, True, None]}]])
+    return rng.choice(["", "text", "麦麦 🤖", "0", "null"])
 
 
-def drawn_config(draw: random.Random) -> dict[str, Any]:
-    """A config with some sections, of which some fields are set, with others that no table has."""
+def random_config(rng: random.Random) -> dict[str, Any]:
+    """Return a config with random sections and fields, including fields without a column."""
     config = dict[str, Any]()
     defaults = schema.defaults()
-    for place in PLACES.values():
-        if draw.random() < 0.5:
+    for place in SECTION_PATHS.values():
+        if rng.random() < 0.5:
             continue
         fields: Any = defaults
         for key in place:
             fields = fields[key]
-        section = {name: another(draw, value) for name, value in fields.items() if draw.random() < 0.5}
-        section |= {"no_column": draw.random()} if draw.random() < 0.3 else {}
+        section = {name: random_value(rng, value) for name, value in fields.items() if rng.random() < 0.5}
+        section |= {"no_column": rng.random()} if rng.random() < 0.3 else {}
         holder = config
         for key in place[:-1]:
             holder = holder.setdefault(key, {})
         holder[place[-1]] = section
     model: dict[str, Any] = {}
-    if draw.random() < 0.7:
+    if rng.random() < 0.7:
         model["models"] = [
-            {"name": name, "model_identifier": "x", "api_provider": "p", "mine": 1, **_some(draw, temperature=0.5)}
-            for name in draw.sample(["a", "b", "ç"], draw.randrange(1, 4))
+            {
+                "name": name,
+                "model_identifier": "x",
+                "api_provider": "p",
+                "mine": 1,
+                **_subset(rng, temperature=0.5),
+            }
+            for name in rng.sample(["a", "b", "ç"], rng.randrange(1, 4))
         ]
         model["api_providers"] = [
-            {"name": "p", **_some(draw, api_key="sk", base_url="https://x", client_type="gemini")}
+            {"name": "p", **_subset(rng, api_key="sk", base_url="https://x", client_type="gemini")}
         ]
         config.setdefault("config_overrides", {})["model"] = model
     return config
 
 
-def _some(draw: random.Random, **fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if draw.random() < 0.5}
+def _subset(rng: random.Random, **fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if rng.random() < 0.5}
 
 
 def as_read(value: Any) -> Any:
-    if isinstance(value, Json):
+    if isinstance(value, JsonValue):
         return json.dumps(value.value)
     return int(value) if isinstance(value, bool) else value
 
@@ -81,30 +87,30 @@ def read_back(config: dict[str, Any]) -> dict[str, Any]:
         table: [{**{name: as_read(value) for name, value in row.items()}, "created_at": "1"} for row in found]
         for table, found in config_rows("agent_1", config, COLUMNS).items()
     }
-    return config_of(json.loads(json.dumps(config)), tables, Report().about("agents", "agent_1", None))
+    return build_config(json.loads(json.dumps(config)), tables, Report().notes_for("agents", "agent_1", None))
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_what_is_written_would_be_imported_as_what_was_set(seed: int) -> None:
-    config = drawn_config(random.Random(seed))
+def test_written_rows_are_imported_as_the_same_config(seed: int) -> None:
+    config = random_config(random.Random(seed))
 
     assert read_back(config) == config
 
 
-def test_a_value_of_the_wrong_type_leaves_its_column_at_the_default() -> None:
+def test_value_of_the_wrong_type_is_replaced_by_the_default() -> None:
     config = {"config_overrides": {"chat": {"talk_value": "often", "talk_value_rules": "none", "max_context_size": 9}}}
 
     (row,) = config_rows("agent_1", config, COLUMNS)["chat_config_overrides"]
 
-    assert (row["talk_value"], row["talk_value_rules"], row["max_context_size"]) == (1.0, Json([]), 9)
+    assert (row["talk_value"], row["talk_value_rules"], row["max_context_size"]) == (1.0, JsonValue([]), 9)
 
 
-def test_every_column_that_takes_no_null_has_a_value() -> None:
+def test_columns_that_are_not_nullable_have_values() -> None:
     config: dict[str, Any] = {"persona": "calm", "config_overrides": {"model": {}}}
-    for place in PLACES.values():
+    for place in SECTION_PATHS.values():
         if len(place) > 1:
             config["config_overrides"][place[-1]] = {"x": 1}
-    for name in LISTS.values():
+    for name in LIST_TABLES.values():
         config["config_overrides"]["model"][name] = [{"name": "n"}]
 
     for table, found in config_rows("agent_1", config, COLUMNS).items():
@@ -116,10 +122,10 @@ def test_every_column_that_takes_no_null_has_a_value() -> None:
 @pytest.mark.parametrize(
     ("wanted", "found", "same"),
     [
-        (Json({"a": 1}), '{"a":1}', True),
-        (Json({"a": 1}), '{"a": true}', False),
-        (Json(None), "null", True),
-        (Json({}), "not json", False),
+        (JsonValue({"a": 1}), '{"a":1}', True),
+        (JsonValue({"a": 1}), '{"a": true}', False),
+        (JsonValue(None), "null", True),
+        (JsonValue({}), "not json", False),
         (True, 1, True),
         (True, "1", True),
         (True, 0, False),
@@ -130,5 +136,5 @@ def test_every_column_that_takes_no_null_has_a_value() -> None:
         (None, None, True),
     ],
 )
-def test_rows_are_compared_by_what_they_mean(wanted: Any, found: Any, same: bool) -> None:
-    assert is_same(wanted, found) == same
+def test_values_are_compared_by_their_meaning(wanted: Any, found: Any, same: bool) -> None:
+    assert column_equals(wanted, found) == same

@@ -1,4 +1,4 @@
-"""The bridge to databases of old systems that ran: an old bot reads there what is set here."""
+"""A bridge to databases of old systems that were in use: an old bot reads there what is set in maim."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from agents.models import Agent, AgentActivity
 from core.http.surfaces import INTERNAL
-from legacy.tests.bridging import bridge, counts
-from legacy.tests.importing import Run
+from legacy.tests.bridge_command import bridge, counts
+from legacy.tests.import_command import Run
 from legacy.tests.samples import Sample
 from tests.support.client import SurfaceClient
 from tests.support.old_bot import OldBot, differences
@@ -24,7 +24,7 @@ def put_config(agent_id: str, config: dict[str, Any]) -> None:
 
 
 def changed(config: dict[str, Any], number: int) -> dict[str, Any]:
-    """The config with other values: of each kind of column, in each kind of table, and without a section."""
+    """Return the config with other values, for each kind of column and table, and without a section."""
     config = copy.deepcopy(config)
     persona = config.get("persona")
     persona = {"personality": persona} if isinstance(persona, str) else persona or {}
@@ -42,7 +42,7 @@ def changed(config: dict[str, Any], number: int) -> dict[str, Any]:
     return config
 
 
-def test_every_agents_config_is_read_by_an_old_bot_after_a_change(sample: Sample, imported: Run) -> None:
+def test_old_bot_reads_every_changed_config(sample: Sample, imported: Run) -> None:
     bot = OldBot(sample.config)
     agents = list(Agent.unscoped.order_by("pk"))
     sent = {agent.id: changed(agent.config, number) for number, agent in enumerate(agents)}
@@ -60,7 +60,7 @@ def test_every_agents_config_is_read_by_an_old_bot_after_a_change(sample: Sample
         assert "mood_config_overrides" not in bot.number_of_rows(agent_id)
 
 
-def test_what_was_sent_to_the_old_service_is_read_by_an_old_bot_as_before(sample: Sample, imported: Run) -> None:
+def test_old_bot_reads_unchanged_configs_as_before(sample: Sample, imported: Run) -> None:
     bot = OldBot(sample.config)
     before = {agent["id"]: bot.config(agent["id"]) for agent in sample.expected["agents"]}
 
@@ -76,7 +76,7 @@ def test_what_was_sent_to_the_old_service_is_read_by_an_old_bot_as_before(sample
         assert differences(config, was) == [], "which the reader finds before, too"
 
 
-def test_a_second_pass_writes_nothing(sample: Sample, imported: Run) -> None:
+def test_second_pass_writes_nothing(sample: Sample, imported: Run) -> None:
     first = bridge(sample.config)
     second = bridge(sample.config)
 
@@ -84,12 +84,12 @@ def test_a_second_pass_writes_nothing(sample: Sample, imported: Run) -> None:
     assert counts(second) == {}
 
 
-def test_a_dry_run_tells_what_a_pass_writes(sample: Sample, imported: Run) -> None:
-    told = bridge(sample.config, "--dry-run")
-    told_again = bridge(sample.config, "--dry-run")
-    done = bridge(sample.config)
+def test_dry_run_reports_what_a_pass_writes(sample: Sample, imported: Run) -> None:
+    dry_run = bridge(sample.config, "--dry-run")
+    second_dry_run = bridge(sample.config, "--dry-run")
+    applied = bridge(sample.config)
 
-    assert counts(told) == counts(told_again) == counts(done)
+    assert counts(dry_run) == counts(second_dry_run) == counts(applied)
 
 
 def test_orphans_of_the_old_database_stay(sample: Sample, imported: Run) -> None:
@@ -100,7 +100,7 @@ def test_orphans_of_the_old_database_stay(sample: Sample, imported: Run) -> None
     assert bot.status(orphan) is not None
 
 
-def test_heartbeats_come_over_and_the_later_counts(sample: Sample, imported: Run) -> None:
+def test_heartbeats_are_imported_and_the_later_one_wins(sample: Sample, imported: Run) -> None:
     bot = OldBot(sample.config)
     active = Agent.unscoped.filter(status="active", tenant__status="active")
     first, second = active.order_by("pk")[:2]
@@ -121,11 +121,11 @@ def test_heartbeats_come_over_and_the_later_counts(sample: Sample, imported: Run
 
 
 @pytest.mark.parametrize("argument", ["--once", "--dry-run"])
-def test_no_secret_is_in_what_is_said(
+def test_output_and_log_have_no_secrets(
     sample: Sample, imported: Run, argument: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     outcome = bridge(sample.config, argument, "--with-secrets")
 
-    said = outcome.out + outcome.err + caplog.text
+    output = outcome.out + outcome.err + caplog.text
     for secret in ("sk-", "mmc_", "$2b$"):
-        assert secret not in said
+        assert secret not in output

@@ -1,4 +1,4 @@
-"""An agent's config out of the old tables and the old JSON."""
+"""An agent's config read from the old tables and the old JSON."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Any
 
 import pytest
 
-from legacy.configs import config_of
+from legacy.configs import build_config
 from legacy.reports import Report
 from legacy.tests.old_databases import DEFAULTS
 
 pytestmark = pytest.mark.embedded
 
 
-def row(table: str, **said: Any) -> dict[str, Any]:
-    """A row as it is read: JSON as text, flags as numbers, what was not said at its default."""
-    values = {**DEFAULTS[table], **said}
+def row(table: str, **fields: Any) -> dict[str, Any]:
+    """Return a row as it is read, with JSON as text, flags as numbers, and defaults for missing fields."""
+    values = {**DEFAULTS[table], **fields}
     plain = {
         name: json.dumps(value) if isinstance(value, list | dict) else int(value) if isinstance(value, bool) else value
         for name, value in values.items()
     }
-    return {"id": said.get("name", "config_1"), "agent_id": "a", "created_at": "1", "updated_at": "1", **plain}
+    return {"id": fields.get("name", "config_1"), "agent_id": "a", "created_at": "1", "updated_at": "1", **plain}
 
 
 def read(raw: Any, report: Report | None = None, **tables: list[dict[str, Any]]) -> dict[str, Any]:
-    return config_of(raw, tables, (report or Report()).about("agents", "a", "t"))
+    return build_config(raw, tables, (report or Report()).notes_for("agents", "a", "t"))
 
 
-def chat(**said: Any) -> dict[str, Any]:
-    return row("chat_config_overrides", **said)
+def chat(**fields: Any) -> dict[str, Any]:
+    return row("chat_config_overrides", **fields)
 
 
-def test_a_column_at_its_default_that_the_json_does_not_mention_was_never_set() -> None:
+def test_column_at_its_default_that_the_json_does_not_mention_is_unset() -> None:
     config = read({"config_overrides": {"chat": {"talk_value": 0.5}}}, chat_config_overrides=[chat(talk_value=0.5)])
 
     assert config == {"config_overrides": {"chat": {"talk_value": 0.5}}}
 
 
-def test_a_default_that_was_sent_stays_set() -> None:
+def test_default_that_was_sent_stays_set() -> None:
     config = read({"config_overrides": {"chat": {"talk_value": 1.0}}}, chat_config_overrides=[chat()])
 
     assert config == {"config_overrides": {"chat": {"talk_value": 1.0}}}
 
 
-def test_the_table_wins_where_both_speak() -> None:
+def test_table_wins_over_the_json() -> None:
     raw = {"config_overrides": {"chat": {"talk_value": 0.5, "max_context_size": 20}}}
 
     config = read(raw, chat_config_overrides=[chat(talk_value=0.8, max_context_size=18)])
@@ -52,17 +52,17 @@ def test_the_table_wins_where_both_speak() -> None:
     assert config == {"config_overrides": {"chat": {"talk_value": 0.8, "max_context_size": 18}}}
 
 
-def test_what_only_a_table_says_is_set() -> None:
+def test_field_that_only_a_table_has_is_set() -> None:
     assert read(None, chat_config_overrides=[chat(talk_value=0.8)]) == {
         "config_overrides": {"chat": {"talk_value": 0.8}}
     }
 
 
-def test_a_section_of_nothing_but_defaults_sets_nothing() -> None:
+def test_section_of_defaults_sets_nothing() -> None:
     assert read(None, chat_config_overrides=[chat()], tool_config_overrides=[row("tool_config_overrides")]) == {}
 
 
-def test_what_no_table_had_a_column_for_comes_from_the_json() -> None:
+def test_field_without_a_column_is_read_from_the_json() -> None:
     raw = {
         "custom": 1,
         "config_overrides": {"chat": {"include_planner_reasoning": True}, "debug": {"show_prompt": True}, "mine": []},
@@ -71,7 +71,7 @@ def test_what_no_table_had_a_column_for_comes_from_the_json() -> None:
     assert read(raw, chat_config_overrides=[chat()]) == raw
 
 
-def test_flags_and_lists_are_read_as_what_they_are() -> None:
+def test_flags_and_lists_are_converted() -> None:
     config = read(
         None,
         mood_config_overrides=[row("mood_config_overrides", enable_mood=False)],
@@ -82,13 +82,13 @@ def test_flags_and_lists_are_read_as_what_they_are() -> None:
     assert config["config_overrides"]["message_receive"]["ban_words"] == ["x", "y"]
 
 
-def test_a_number_that_the_column_held_less_precisely_is_what_was_sent() -> None:
+def test_number_keeps_the_precision_of_the_json() -> None:
     raw = {"config_overrides": {"chat": {"talk_value": 0.123456789}}}
 
     assert read(raw, chat_config_overrides=[chat(talk_value=0.123457)]) == raw
 
 
-def test_a_persona_that_was_a_text_stays_one_while_it_says_nothing_else() -> None:
+def test_persona_text_stays_a_text_without_other_fields() -> None:
     calm = row("personality_configs", personality="calm")
     brief = row("personality_configs", personality="calm", reply_style="brief")
 
@@ -132,7 +132,7 @@ def test_items_keep_the_order_and_the_fields_of_the_json() -> None:
     }  # fmt: skip
 
 
-def test_an_item_that_only_the_json_has_is_left_out_and_reported() -> None:
+def test_item_that_only_the_json_has_is_left_out_and_reported() -> None:
     raw = {"config_overrides": {"model": {"models": [{"name": "kept"}, {"name": "gone"}]}}}
     report = Report()
 
@@ -142,13 +142,13 @@ def test_an_item_that_only_the_json_has_is_left_out_and_reported() -> None:
     assert "gone" in report.findings[0].detail
 
 
-def test_lists_that_no_table_holds_come_from_the_json() -> None:
+def test_list_without_table_rows_is_read_from_the_json() -> None:
     raw = {"config_overrides": {"model": {"models": [{"name": "m"}]}}}
 
     assert read(raw) == raw
 
 
-def test_of_two_rows_of_one_agent_the_latest_counts_and_is_reported() -> None:
+def test_latest_of_two_rows_is_used_and_reported() -> None:
     report = Report()
     older, newer = chat(talk_value=0.1), {**chat(talk_value=0.2), "updated_at": "2"}
 
@@ -158,7 +158,7 @@ def test_of_two_rows_of_one_agent_the_latest_counts_and_is_reported() -> None:
     assert [finding.reason for finding in report.findings] == ["repeated"]
 
 
-def test_a_column_that_cannot_be_read_is_left_to_the_json_and_reported() -> None:
+def test_unreadable_column_is_replaced_by_the_json_and_reported() -> None:
     raw = {"config_overrides": {"message_receive": {"ban_words": ["x"]}}}
     report = Report()
     broken = {**row("message_receive_config_overrides"), "ban_words": "[oops"}
@@ -169,7 +169,7 @@ def test_a_column_that_cannot_be_read_is_left_to_the_json_and_reported() -> None
     assert [finding.reason for finding in report.findings] == ["bad JSON"]
 
 
-def test_where_the_json_has_no_object_the_table_speaks_alone() -> None:
+def test_table_is_read_alone_if_the_json_has_no_object() -> None:
     report = Report()
 
     config = read({"config_overrides": "oops"}, report, chat_config_overrides=[chat(talk_value=0.2)])

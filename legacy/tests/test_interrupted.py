@@ -1,4 +1,4 @@
-"""An import that is killed leaves whole tenants behind, and the next run goes on from there."""
+"""Imports that are killed, or run at the same time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from legacy.tests.interrupted import kill_at, run_at_once
+from legacy.tests.interrupted import kill_at_random, run_at_once
 
 
 @pytest.mark.single
-def test_killed_at_three_moments_and_run_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    kill_at(3, tmp_path)
+def test_import_killed_three_times_ends_with_the_same_result(tmp_path: Path) -> None:
+    kill_at_random(3, tmp_path)
 
 
 @pytest.mark.single
-def test_of_three_imports_at_once_one_does_it_all(tmp_path: Path) -> None:
+def test_only_one_of_three_simultaneous_imports_runs(tmp_path: Path) -> None:
     run_at_once(3, tmp_path)

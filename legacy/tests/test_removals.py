@@ -1,4 +1,4 @@
-"""An import that would remove much, or something of here, is refused before anything is written."""
+"""Imports that would remove much, or something of maim's own, are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from agents import services as agents
 from agents.models import Agent
 from apikeys.models import ApiKey
-from legacy.tests.importing import import_from, verify
+from legacy.tests.clients import verdict
+from legacy.tests.import_command import import_from, verify
 from legacy.tests.old_databases import OldDatabase
-from legacy.tests.test_old_faults import verdict
 from tenants.models import Tenant
 from tests.support.people import OPERATOR, make_agent
 from tests.support.tables import changed_tables, tables
@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
 TENANTS = [f"tenant_{number:012x}" for number in range(5)]
 AGENTS = [f"agent_{number:012x}" for number in range(5)]
-TRIED_OR_APPLIED = [["--report", os.devnull], ["--apply"]]
+DRY_RUN_OR_APPLY = [["--report", os.devnull], ["--apply"]]
 KEYS = [f"key_{number:012x}" for number in range(5)]
 
 
 @pytest.fixture
 def web(tmp_path: Path) -> OldDatabase:
-    """The web service's database: users, and copies of their tenants."""
+    """The web service's database, with users and copies of their tenants."""
     web = OldDatabase(f"sqlite:///{tmp_path / 'web.sqlite3'}", ["users", "tenants", "agents", "api_keys"])
     web.user()
     for number, tenant_id in enumerate(TENANTS):
@@ -39,18 +39,18 @@ def web(tmp_path: Path) -> OldDatabase:
 
 @pytest.fixture
 def secrets(old: OldDatabase, web: OldDatabase, tmp_path: Path) -> list[str]:
-    """The secrets of five keys, each of an agent and a tenant of its own, that were imported."""
-    made = []
+    """The secrets of five imported keys, each of an agent and a tenant of its own."""
+    secrets = []
     for number, (tenant_id, agent_id, key_id) in enumerate(zip(TENANTS, AGENTS, KEYS, strict=True)):
         old.tenant(tenant_id, f"Tenant {number}")
         old.agent(tenant_id, agent_id)
-        made.append(old.key(tenant_id, agent_id, key_id))
+        secrets.append(old.key(tenant_id, agent_id, key_id))
     import_from(old, tmp_path, "--apply", web=web)
-    return made
+    return secrets
 
 
-@pytest.mark.parametrize("mode", [[], ["--apply"]], ids=["tried", "applied"])
-def test_the_wrong_database_is_refused_and_changes_nothing(
+@pytest.mark.parametrize("mode", [[], ["--apply"]], ids=["dry run", "apply"])
+def test_wrong_database_is_refused_and_changes_nothing(
     web: OldDatabase, secrets: list[str], mode: list[str], tmp_path: Path
 ) -> None:
     before = tables()
@@ -58,15 +58,15 @@ def test_the_wrong_database_is_refused_and_changes_nothing(
     outcome = verify(web, *mode, "--report", str(tmp_path / "refused.json"))
 
     assert outcome.status == 1
-    assert "5 agents (of 5 that came over), 5 keys (of 5 that came over)" in outcome.err
-    assert "None of the 5 agents that came over is there: is --config-db the right database?" in outcome.err
+    assert "5 agents (of 5 imported), 5 keys (of 5 imported)" in outcome.err
+    assert "None of the 5 imported agents was found: is --config-db the right database?" in outcome.err
     assert outcome.err.rstrip().endswith("run it again with --allow-removals 10")
     assert changed_tables(before, tables()) == set()
-    told = json.loads((tmp_path / "refused.json").read_text())["removals"]
-    assert {one["object_id"] for one in told} == {*AGENTS, *KEYS}
+    removals = json.loads((tmp_path / "refused.json").read_text())["removals"]
+    assert {one["object_id"] for one in removals} == {*AGENTS, *KEYS}
 
 
-def test_with_the_number_allowed_what_was_told_goes(web: OldDatabase, secrets: list[str], tmp_path: Path) -> None:
+def test_allowed_number_of_removals_is_removed(web: OldDatabase, secrets: list[str], tmp_path: Path) -> None:
     run = import_from(web, tmp_path, "--apply", "--allow-removals", "10")
 
     assert (run.counts("agents")["removed"], run.counts("keys")["removed"]) == (5, 5)
@@ -76,7 +76,7 @@ def test_with_the_number_allowed_what_was_told_goes(web: OldDatabase, secrets: l
 
 
 @pytest.mark.parametrize("number", ["9", "11", "0"])
-def test_another_number_than_would_go_is_refused(web: OldDatabase, secrets: list[str], number: str) -> None:
+def test_other_allowed_number_is_refused(web: OldDatabase, secrets: list[str], number: str) -> None:
     before = tables()
 
     outcome = verify(web, "--apply", "--allow-removals", number)
@@ -85,24 +85,24 @@ def test_another_number_than_would_go_is_refused(web: OldDatabase, secrets: list
     assert changed_tables(before, tables()) == set()
 
 
-def test_what_goes_with_a_tenant_is_counted_whether_it_came_over_or_not(
+def test_contents_of_a_deleted_tenant_are_counted(
     old: OldDatabase, web: OldDatabase, secrets: list[str], tmp_path: Path
 ) -> None:
     made_here = make_agent(Tenant.objects.get(pk=TENANTS[0]), "made here")
     for database in (old, web):
         database.delete("tenants", TENANTS[0])
 
-    tried = verify(old, "--report", str(tmp_path / "refused.json"), web=web)
+    outcome = verify(old, "--report", str(tmp_path / "refused.json"), web=web)
 
-    assert tried.status == 1
-    assert "1 tenants (of 5 that came over), 2 agents (of 5 that came over), 1 keys" in tried.err
-    assert "1 of them were made or changed here since" in tried.err
-    assert f"agents {made_here.id}: agent.create" in tried.out
+    assert outcome.status == 1
+    assert "1 tenants (of 5 imported), 2 agents (of 5 imported), 1 keys" in outcome.err
+    assert "1 of them were created or changed in maim since" in outcome.err
+    assert f"agents {made_here.id}: agent.create" in outcome.out
     run = import_from(old, tmp_path, "--apply", "--allow-removals", "4", web=web)
     assert [run.counts(kind)["removed"] for kind in ("tenants", "agents", "keys")] == [1, 2, 1]
 
 
-def test_up_to_a_quarter_that_nobody_touched_here_goes_without_asking(
+def test_up_to_a_quarter_of_a_kind_is_removed_without_permission(
     old: OldDatabase, web: OldDatabase, secrets: list[str]
 ) -> None:
     old.delete("api_keys", KEYS[0])
@@ -111,18 +111,20 @@ def test_up_to_a_quarter_that_nobody_touched_here_goes_without_asking(
     assert [verdict(secret) for secret in secrets] == ["AUTH_005", *["VALID"] * 4]
 
 
-def test_more_than_a_quarter_of_a_kind_is_asked_about(old: OldDatabase, web: OldDatabase, secrets: list[str]) -> None:
+def test_more_than_a_quarter_of_a_kind_is_refused(old: OldDatabase, web: OldDatabase, secrets: list[str]) -> None:
     for key_id in KEYS[:2]:
         old.delete("api_keys", key_id)
 
     outcome = verify(old, "--apply", web=web)
 
     assert outcome.status == 1
-    assert "2 keys (of 5 that came over)" in outcome.err
+    assert "2 keys (of 5 imported)" in outcome.err
     assert [verdict(secret) for secret in secrets] == ["VALID"] * 5
 
 
-def test_one_that_was_changed_here_since_is_asked_about(old: OldDatabase, web: OldDatabase, secrets: list[str]) -> None:
+def test_removal_of_an_object_changed_in_maim_is_refused(
+    old: OldDatabase, web: OldDatabase, secrets: list[str]
+) -> None:
     agents.update_agent(actor=OPERATOR, agent=Agent.unscoped.get(pk=AGENTS[0]), changes={"description": "ours"})
     old.delete("agents", AGENTS[0])
 
@@ -133,15 +135,15 @@ def test_one_that_was_changed_here_since_is_asked_about(old: OldDatabase, web: O
     assert Agent.unscoped.filter(pk=AGENTS[0]).exists()
 
 
-class TestAnotherDatabase:
-    """Swapped, empty, another installation's, or older."""
+class TestWrongDatabase:
+    """Databases that are swapped, empty, or of another installation."""
 
-    @pytest.fixture(params=TRIED_OR_APPLIED, ids=["tried", "applied"])
+    @pytest.fixture(params=DRY_RUN_OR_APPLY, ids=["dry run", "apply"])
     def mode(self, request: pytest.FixtureRequest) -> list[str]:
         return list(request.param)
 
     def refused(self, old: OldDatabase, mode: list[str], web: OldDatabase | None = None) -> str:
-        """Return with which sentence a run was refused that changed nothing."""
+        """Check that an import is refused and changes nothing, and return its message."""
         before = tables()
         outcome = verify(old, *mode, web=web)
         assert outcome.status == 1
@@ -152,25 +154,29 @@ class TestAnotherDatabase:
     def empty(self, tmp_path: Path) -> OldDatabase:
         return OldDatabase.in_file(tmp_path / "empty.sqlite3")
 
-    def test_an_empty_one_in_either_place(
+    def test_empty_database_in_either_place_is_refused(
         self, old: OldDatabase, web: OldDatabase, empty: OldDatabase, secrets: list[str], mode: list[str]
     ) -> None:
         assert "is --config-db the right database?" in self.refused(empty, mode, web=web)
         assert "is --web-db the right database?" in self.refused(old, mode, web=empty)
         assert [verdict(secret) for secret in secrets] == ["VALID"] * 5
 
-    def test_both_swapped(self, old: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]) -> None:
-        assert "None of the 1 users that came over is there: is --web-db" in self.refused(web, mode, web=old)
+    def test_swapped_databases_are_refused(
+        self, old: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]
+    ) -> None:
+        assert "None of the 1 imported users was found: is --web-db" in self.refused(web, mode, web=old)
 
-    def test_another_installations(self, empty: OldDatabase, secrets: list[str], mode: list[str]) -> None:
-        third = empty
-        third.user("user_0000000000ff", "zoe")
-        third.tenant("tenant_0000000000ff", "Zoe's")
-        third.agent("tenant_0000000000ff", "agent_0000000000ff")
+    def test_database_of_another_installation_is_refused(
+        self, empty: OldDatabase, secrets: list[str], mode: list[str]
+    ) -> None:
+        other = empty
+        other.user("user_0000000000ff", "zoe")
+        other.tenant("tenant_0000000000ff", "Zoe's")
+        other.agent("tenant_0000000000ff", "agent_0000000000ff")
 
-        assert "None of the 1 users that came over is there" in self.refused(third, mode)
+        assert "None of the 1 imported users was found" in self.refused(other, mode)
 
-    def test_the_web_services_where_no_users_came_over_before(
+    def test_web_database_in_place_of_the_config_database_is_refused(
         self, old: OldDatabase, web: OldDatabase, mode: list[str], tmp_path: Path
     ) -> None:
         for number, (tenant_id, agent_id) in enumerate(zip(TENANTS, AGENTS, strict=True)):
@@ -178,10 +184,10 @@ class TestAnotherDatabase:
             old.agent(tenant_id, agent_id)
         import_from(old, tmp_path)
 
-        assert "None of the 5 agents that came over is there: is --config-db" in self.refused(web, mode)
+        assert "None of the 5 imported agents was found: is --config-db" in self.refused(web, mode)
 
 
-class TestAnOlderCopy:
+class TestOlderCopy:
     """A backup from before a key was revoked."""
 
     @pytest.fixture
@@ -193,8 +199,10 @@ class TestAnOlderCopy:
         assert verdict(secrets[0]) != "VALID"
         return backup
 
-    @pytest.mark.parametrize("mode", TRIED_OR_APPLIED, ids=["tried", "applied"])
-    def test_is_refused(self, backup: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]) -> None:
+    @pytest.mark.parametrize("mode", DRY_RUN_OR_APPLY, ids=["dry run", "apply"])
+    def test_older_copy_is_refused(
+        self, backup: OldDatabase, web: OldDatabase, secrets: list[str], mode: list[str]
+    ) -> None:
         before = tables()
 
         outcome = verify(backup, *mode, web=web)
@@ -203,7 +211,7 @@ class TestAnOlderCopy:
         assert f"{KEYS[0]} of api_keys was last changed at 2026-05-01 10:00:00+00:00" in outcome.err
         assert changed_tables(before, tables()) == set()
 
-    def test_is_refused_where_it_has_none_of_the_newest(
+    def test_copy_without_any_of_the_newest_rows_is_refused(
         self, old: OldDatabase, web: OldDatabase, secrets: list[str]
     ) -> None:
         newest = [f"key_{number:012x}" for number in range(20, 40)]
@@ -218,14 +226,14 @@ class TestAnOlderCopy:
         assert outcome.status == 1
         assert "the newest of api_keys was last changed at 2026-05-01" in outcome.err
 
-    def test_is_imported_where_that_is_allowed(
+    def test_older_copy_is_imported_if_that_is_allowed(
         self, backup: OldDatabase, old: OldDatabase, web: OldDatabase, secrets: list[str]
     ) -> None:
         assert verify(backup, "--apply", "--allow-older", web=web).status == 0
         assert verdict(secrets[0]) == "VALID"
-        assert verify(backup, "--apply", web=web).status == 0, "it is the one that was imported last now"
+        assert verify(backup, "--apply", web=web).status == 0, "it is now the database that was imported last"
 
-    def test_is_no_database_in_which_the_newest_was_deleted(
+    def test_database_whose_newest_row_was_deleted_is_imported(
         self, old: OldDatabase, web: OldDatabase, backup: OldDatabase
     ) -> None:
         old.delete("api_keys", KEYS[0])

@@ -1,4 +1,4 @@
-"""The databases of old systems that ran: whoever signed in there signs in here, and every key does what it did."""
+"""Databases of old systems that were in use: users sign in to maim, and every key keeps its verdict."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from agent_config import secrets
 from agents.models import Agent
 from core.http.surfaces import INTERNAL, PUBLIC
-from legacy.tests.importing import Run, import_from, verify
+from legacy.tests.import_command import Run, import_from, verify
 from legacy.tests.samples import Sample
 from tests.support.client import SurfaceClient
 
 
-def test_every_user_signs_in_and_the_inactive_one_does_not(sample: Sample, imported: Run) -> None:
+def test_every_active_user_signs_in(sample: Sample, imported: Run) -> None:
     for user in sample.expected["users"]:
         credentials = {"username": user["username"], "password": user["password"]}
 
@@ -30,7 +30,7 @@ def test_every_user_signs_in_and_the_inactive_one_does_not(sample: Sample, impor
             assert (me["id"], me["username"], me["email"]) == (user["id"], user["username"], user["email"])
 
 
-def test_everybody_finds_their_agents(sample: Sample, imported: Run) -> None:
+def test_every_user_lists_their_agents(sample: Sample, imported: Run) -> None:
     for user in sample.expected["users"]:
         if not user["is_active"]:
             continue
@@ -43,7 +43,7 @@ def test_everybody_finds_their_agents(sample: Sample, imported: Run) -> None:
         assert {agent["id"] for agent in listed} == theirs
 
 
-def test_every_key_gets_its_verdict(sample: Sample, imported: Run) -> None:
+def test_every_key_has_the_expected_verdict(sample: Sample, imported: Run) -> None:
     verdicts = {"ok": "VALID", "not ok: its tenant is suspended": "AUTH_007"}
     for key in sample.expected["keys"]:
         data = _validated(key["api_key"])
@@ -58,7 +58,7 @@ def test_every_key_gets_its_verdict(sample: Sample, imported: Run) -> None:
         assert shown["usage_count"] >= count
 
 
-def test_the_orphans_are_refused_and_listed(sample: Sample, imported: Run) -> None:
+def test_orphans_are_refused_and_reported(sample: Sample, imported: Run) -> None:
     orphans = sample.expected["orphans"]
 
     assert _validated(orphans["api_key"])["code"] == "AUTH_005"
@@ -71,7 +71,7 @@ def test_the_orphans_are_refused_and_listed(sample: Sample, imported: Run) -> No
     assert listed == {("agents", orphans["tenant_id"], True), ("keys", orphans["tenant_id"], True)}
 
 
-def test_every_config_is_what_was_sent(sample: Sample, imported: Run) -> None:
+def test_every_config_equals_the_sent_one(sample: Sample, imported: Run) -> None:
     for sent in sample.expected["agents"]:
         config = sent["config_sent"] or {}
 
@@ -83,7 +83,7 @@ def test_every_config_is_what_was_sent(sample: Sample, imported: Run) -> None:
         assert read == secrets.masked(config)
 
 
-def test_every_plugin_setting_reads_back(sample: Sample, imported: Run) -> None:
+def test_every_plugin_setting_equals_the_sent_one(sample: Sample, imported: Run) -> None:
     for setting in sample.expected["plugins"]:
         query = f"?tenant_id={setting['tenant_id']}"
         if setting["agent_id"]:
@@ -95,7 +95,7 @@ def test_every_plugin_setting_reads_back(sample: Sample, imported: Run) -> None:
         assert told[setting["plugin_name"]] == (setting["enabled"], setting["config"])
 
 
-def test_tenants_are_those_of_the_config_service(sample: Sample, imported: Run) -> None:
+def test_tenants_equal_those_of_the_config_service(sample: Sample, imported: Run) -> None:
     for tenant in sample.expected["tenants"]:
         shown = SurfaceClient(INTERNAL).send("GET", f"/api/v2/tenants/{tenant['id']}").json()["data"]
 
@@ -103,7 +103,7 @@ def test_tenants_are_those_of_the_config_service(sample: Sample, imported: Run) 
     assert imported.reasons("tenants") == [], "the web service's copies lack descriptions and contacts, and no more"
 
 
-def test_a_second_run_writes_nothing_and_nothing_differs(sample: Sample, imported: Run, tmp_path: Path) -> None:
+def test_second_run_writes_nothing_and_nothing_differs(sample: Sample, imported: Run, tmp_path: Path) -> None:
     with CaptureQueriesContext(connection) as queries:
         again = import_from(sample.config, tmp_path, "--apply", web=sample.web)
     compared = verify(sample.config, web=sample.web)
@@ -118,17 +118,17 @@ def test_a_second_run_writes_nothing_and_nothing_differs(sample: Sample, importe
     assert compared.out.count(": refused") == len(refused)
 
 
-def test_both_systems_say_the_same_of_every_key(sample: Sample, imported: Run, tmp_path: Path) -> None:
+def test_both_systems_have_the_same_verdict_on_every_key(sample: Sample, imported: Run, tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text("\n".join(key["api_key"] for key in sample.expected["keys"]))
 
-    judged = verify(sample.config, "--verify-keys", str(keys), web=sample.web)
+    outcome = verify(sample.config, "--verify-keys", str(keys), web=sample.web)
 
-    assert judged.status == 0
-    assert len(judged.rows) == len(sample.expected["keys"])
+    assert outcome.status == 0
+    assert len(outcome.rows) == len(sample.expected["keys"])
 
 
-def test_the_sources_stay_as_they_were(sample: Sample, db: None, tmp_path: Path) -> None:
+def test_old_databases_are_not_changed(sample: Sample, db: None, tmp_path: Path) -> None:
     before, beside = sample.digests(), {path.name for path in tmp_path.iterdir()}
 
     import_from(sample.config, tmp_path, "--apply", web=sample.web)
@@ -137,13 +137,13 @@ def test_the_sources_stay_as_they_were(sample: Sample, db: None, tmp_path: Path)
     assert {path.name for path in tmp_path.iterdir()} - beside == {"report.json"}
 
 
-def test_no_secret_is_in_what_is_said(sample: Sample, imported: Run) -> None:
-    said = imported.outcome.out + imported.outcome.err + json.dumps(imported.report)
+def test_output_and_report_have_no_secrets(sample: Sample, imported: Run) -> None:
+    output = imported.outcome.out + imported.outcome.err + json.dumps(imported.report)
 
     for key in (*sample.expected["keys"], sample.expected["orphans"]):
-        assert key["api_key"] not in said
+        assert key["api_key"] not in output
     for secret in ("sk-secret", "$2b$"):
-        assert secret not in said
+        assert secret not in output
 
 
 def _validated(secret: str) -> dict[str, Any]:

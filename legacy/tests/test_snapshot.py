@@ -1,4 +1,4 @@
-"""The old databases are only read, as of one moment, while their service goes on writing."""
+"""Old databases are only read, as of one moment, while their service keeps writing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from legacy.snapshot import Snapshot, snapshot_of
+from legacy.snapshot import Snapshot, take_snapshot
 from legacy.sources import Source, SourceError
-from legacy.tests.importing import import_from, verify
-from legacy.tests.old_databases import OldDatabase, connected
-from legacy.tests.test_old_faults import verdict
+from legacy.tests.clients import verdict
+from legacy.tests.import_command import import_from, verify
+from legacy.tests.old_databases import OldDatabase, connect
 from tests.support.server import ON_MARIADB, fresh_database_url
 
 
@@ -35,16 +35,16 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> OldDatabase:
 
 @pytest.fixture
 def writing(running: OldDatabase) -> Iterator[OldDatabase]:
-    """A service that writes again and again: an agent with its key, always both together."""
+    """A database whose service inserts an agent with its key again and again, both in one transaction."""
     running.tenant("tenant_1")
     is_over = threading.Event()
     written = threading.Event()
 
     def write() -> None:
         number = 0
-        with closing(connected(running.url)) as connection:
+        with closing(connect(running.url)) as connection:
             cursor = connection.cursor()
-            while not is_over.wait(0.002):  # as a service does that has to be asked for each write
+            while not is_over.wait(0.002):  # like a service, which writes once for each request
                 number += 1
                 cursor.execute(
                     "INSERT INTO agents (id, tenant_id, name, status, created_at, updated_at) "
@@ -68,23 +68,23 @@ def writing(running: OldDatabase) -> Iterator[OldDatabase]:
         thread.join(30)
 
 
-def test_the_copy_is_of_one_moment_however_much_is_written_meanwhile(writing: OldDatabase) -> None:
+def test_copy_is_consistent_while_the_service_writes(writing: OldDatabase) -> None:
     numbers = []
     for _copy in range(5):
-        with snapshot_of(Source(writing.url)) as old:
-            agents = old.number("SELECT count(*) FROM agents")
-            assert agents == old.number("SELECT count(*) FROM api_keys") > 0
+        with take_snapshot(Source(writing.url)) as old:
+            agents = old.fetch_number("SELECT count(*) FROM agents")
+            assert agents == old.fetch_number("SELECT count(*) FROM api_keys") > 0
             numbers.append(agents)
 
     assert numbers == sorted(numbers)
     assert numbers[-1] > numbers[0], "the service went on writing"
 
 
-def test_it_reads_what_is_written(running: OldDatabase) -> None:
+def test_copy_has_the_written_values(running: OldDatabase) -> None:
     running.user("user_1", "小明 🤖", email=None)
     running.tenant("tenant_1", created_at="2026-05-01 10:00:00")
 
-    with snapshot_of(Source(running.url)) as old:
+    with take_snapshot(Source(running.url)) as old:
         person = next(old.rows("SELECT * FROM people"))
         tenant = next(old.rows("SELECT * FROM tenants"))
 
@@ -92,37 +92,37 @@ def test_it_reads_what_is_written(running: OldDatabase) -> None:
     assert str(tenant["created_at"]) == "2026-05-01 10:00:00"
 
 
-def test_reading_leaves_no_trace(old: OldDatabase, tmp_path: Path) -> None:
+def test_copying_changes_no_file(old: OldDatabase, tmp_path: Path) -> None:
     old.tenant()
     digest, beside = hashlib.sha256(old.path.read_bytes()).digest(), os.listdir(tmp_path)
     old.path.chmod(0o444)
 
-    with snapshot_of(Source(old.url)) as snapshot:
-        assert snapshot.number("SELECT count(*) FROM tenants") == 1
+    with take_snapshot(Source(old.url)) as snapshot:
+        assert snapshot.fetch_number("SELECT count(*) FROM tenants") == 1
         assert os.listdir(tmp_path) == beside
 
     assert hashlib.sha256(old.path.read_bytes()).digest() == digest
 
 
-def test_what_an_old_database_does_not_have_is_empty(tmp_path: Path) -> None:
+def test_missing_optional_table_is_empty(tmp_path: Path) -> None:
     old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), ["tenants", "agents", "api_keys"])
 
-    with snapshot_of(Source(old.url)) as snapshot:
+    with take_snapshot(Source(old.url)) as snapshot:
         for table in ("people", "plugin_settings", "agent_active_states", "model_info_configs", "web_tenants"):
             assert _number(snapshot, table) == 0
 
 
 @pytest.mark.parametrize("missing", ["tenants", "agents", "api_keys"])
-def test_a_database_without_a_table_that_each_has_is_refused(missing: str, tmp_path: Path) -> None:
+def test_database_without_a_required_table_is_refused(missing: str, tmp_path: Path) -> None:
     tables = {"tenants", "agents", "api_keys"} - {missing}
     old = OldDatabase("sqlite:///" + str(tmp_path / "old.sqlite3"), tables)
 
     with pytest.raises(SourceError, match=f"there is no table {missing} in it; is it the right"):
-        snapshot_of(Source(old.url)).__enter__()
+        take_snapshot(Source(old.url)).__enter__()
 
 
 @pytest.mark.parametrize("table", ["tenants", "agents", "api_keys", "plugin_settings", "users", "model_info_configs"])
-def test_a_table_without_its_columns_is_refused_in_one_sentence(table: str, tmp_path: Path, db: None) -> None:
+def test_table_without_required_columns_is_refused_in_one_sentence(table: str, tmp_path: Path, db: None) -> None:
     old = OldDatabase.in_file(tmp_path / "old.sqlite3")
     old.execute(f"DROP TABLE {table}")
     old.execute(f"CREATE TABLE {table} (id)")
@@ -134,7 +134,7 @@ def test_a_table_without_its_columns_is_refused_in_one_sentence(table: str, tmp_
     assert "\n" not in outcome.err
 
 
-def test_what_cannot_be_read_is_said_without_the_password(tmp_path: Path) -> None:
+def test_unreadable_database_is_named_without_its_password(tmp_path: Path) -> None:
     not_maim = tmp_path / "not_maim.sqlite3"
     with closing(sqlite3.connect(not_maim)) as connection:
         for table in ("tenants", "agents", "api_keys"):
@@ -148,21 +148,21 @@ def test_what_cannot_be_read_is_said_without_the_password(tmp_path: Path) -> Non
         "mysql://maim:hunter2@127.0.0.1:1/maim": "connect" if ON_MARIADB else "",
     }
     for url, problem in problems.items():
-        with pytest.raises(SourceError) as raised, snapshot_of(Source(url)):
+        with pytest.raises(SourceError) as raised, take_snapshot(Source(url)):
             pass
         assert problem in str(raised.value)
         assert "hunter2" not in str(raised.value)
         assert "hunter2" not in repr(Source(url))
 
 
-def test_the_command_says_what_is_wrong_and_writes_nothing(tmp_path: Path, db: None) -> None:
+def test_command_names_a_missing_file(tmp_path: Path, db: None) -> None:
     outcome = verify(f"sqlite:///{tmp_path}/missing.sqlite3", "--apply")
 
     assert (outcome.status, outcome.out) == (1, "")
     assert "no such file" in outcome.err
 
 
-def test_a_url_may_come_from_the_environment(old: OldDatabase, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_may_be_in_the_environment(old: OldDatabase, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     old.tenant()
     monkeypatch.setenv("OLD_DATABASE", old.url)
 
@@ -174,7 +174,7 @@ def test_a_url_may_come_from_the_environment(old: OldDatabase, db: None, monkeyp
 
 
 def _number(snapshot: Snapshot, table: str) -> int:
-    return snapshot.number(f"SELECT count(*) FROM {table}")
+    return snapshot.fetch_number(f"SELECT count(*) FROM {table}")
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,12 @@ def _number(snapshot: Snapshot, table: str) -> int:
         ("sqlite:////old/a@b.sqlite3", "sqlite:////old/a@b.sqlite3"),
     ],
 )
-def test_a_source_is_shown_without_its_password(url: str, shown: str) -> None:
+def test_source_is_shown_without_its_password(url: str, shown: str) -> None:
     assert str(Source(url)) == shown
 
 
 @pytest.mark.parametrize("url", ["mysql://u:se/cret@h/db", "mysql://u:se[cret@h/db", "mysql://u:p@h:port/db"])
-def test_a_url_that_cannot_be_read_is_said_to_be_so(url: str) -> None:
+def test_malformed_url_is_refused_without_its_password(url: str) -> None:
     outcome = verify(url, "--verify")
 
     assert outcome.status == 1
@@ -203,12 +203,12 @@ def test_a_url_that_cannot_be_read_is_said_to_be_so(url: str) -> None:
 
 @pytest.mark.needs_mariadb
 @pytest.mark.django_db
-def test_an_end_that_is_no_time_ends_a_key_of_mariadb(tmp_path: Path) -> None:
+def test_zero_date_as_expiry_disables_a_key_of_mariadb(tmp_path: Path) -> None:
     old = OldDatabase(fresh_database_url(tmp_path, "old_times"))
     old.tenant("tenant_00000000000a")
     old.agent("tenant_00000000000a")
     secret = old.key("tenant_00000000000a", "agent_00000000000a")
-    with closing(connected(old.url)) as connection:
+    with closing(connect(old.url)) as connection:
         connection.cursor().execute("SET SESSION sql_mode = ''")
         connection.cursor().execute("UPDATE api_keys SET expires_at = '0000-00-00 00:00:00'")
         connection.commit()
@@ -221,7 +221,7 @@ def test_an_end_that_is_no_time_ends_a_key_of_mariadb(tmp_path: Path) -> None:
 
 @pytest.mark.needs_mariadb  # SQLite takes a statement of any size
 @pytest.mark.django_db
-def test_many_long_texts_are_stored_a_few_at_a_time(old: OldDatabase, tmp_path: Path) -> None:
+def test_many_long_texts_are_saved_in_several_statements(old: OldDatabase, tmp_path: Path) -> None:
     old.tenant("tenant_00000000000a")
     for number in range(50):
         old.tenant(f"tenant_{number}", f"{number}", tenant_config={"text": "x" * 400_000})

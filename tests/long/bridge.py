@@ -1,4 +1,4 @@
-"""The bridge as in tests/test_bridge.py: with a thousand agents and for a minute, and without maim's database."""
+"""The bridge of tests/test_bridge.py with a thousand agents for a minute, and during an outage of maim's database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 
-def test_maims_own_database_is_waited_for_in_one_line(tmp_path: Path) -> None:
+def test_outage_of_maims_database_is_waited_for_and_logged_once(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)  # mariadbd runs as another user
         mariadb = MariaDB(Path(directory) / "mariadb")
@@ -35,13 +35,13 @@ def test_maims_own_database_is_waited_for_in_one_line(tmp_path: Path) -> None:
         bot = OldBot(old.url)
         try:
             with Bridge(maim, old.url) as bridge:
-                wait_until(lambda: bot.config("agent_4") is not None, "everything is there")
+                wait_until(lambda: bot.config("agent_4") is not None, "everything is written")
                 mariadb.kill()
-                wait_until(lambda: "maim's database does not answer" in bridge.log, "it says so")
-                time.sleep(5)  # for another try, which is not to say it again
+                wait_until(lambda: "maim's database does not answer" in bridge.log, "the outage is logged")
+                time.sleep(5)  # for another attempt, which must not be logged
                 mariadb.start()
                 maim.manage("shell", "-v0", "-c", _CHANGE)
-                wait_until(lambda: (bot.config("agent_1") or {}).get("persona") is not None, "it goes on", 60)
+                wait_until(lambda: (bot.config("agent_1") or {}).get("persona") is not None, "the bridge continues", 60)
                 code, seconds = bridge.stop()
         finally:
             mariadb.kill()
@@ -61,13 +61,13 @@ services.update_agent(actor=command_actor("test"), agent=agent, changes={"config
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "sqlite"])
-def test_the_old_tables_end_equal_and_a_bot_reads_changes_soon(tmp_path: Path, kind: str) -> None:
+def test_old_tables_are_equal_and_changes_are_read_soon(tmp_path: Path, kind: str) -> None:
     url = fresh_database_url(tmp_path, "long_old") if kind == "mariadb" else f"sqlite:///{tmp_path / 'old.sqlite3'}"
     with cluster(tmp_path, f"maim_long_bridge_{kind}", 2, MAIM_WORKERS="2") as servers:
         seed(servers[0], 1000)
         result = bridge_beside_writers(servers, OldDatabase(url), agents=1000, writers=20, seconds=60, kills=2)
 
-    print(f"\n{kind}: {result.agents} agents, {result.done}, {len(result.seen_after)} changes looked for")
+    print(f"\n{kind}: {result.agents} agents, {result.done}, {len(result.seen_after)} changes measured")
     print("read after: " + ", ".join(f"{share:.0%} {result.quantile(share):.2f} s" for share in (0.5, 0.9, 0.99, 1)))
     print("while the bridge was killed: " + ", ".join(f"{seconds:.1f} s" for seconds in sorted(result.seen_after_kill)))
     assert result.differing == {}

@@ -1,4 +1,4 @@
-"""An import that is killed at ten moments: as legacy/tests/test_interrupted.py, more often."""
+"""An import that is killed ten times (legacy/tests/test_interrupted.py kills it three times)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from legacy.tests.interrupted import kill_at
+from legacy.tests.interrupted import kill_at_random
 
 pytestmark = pytest.mark.single
 
 
-def test_killed_at_ten_moments_and_run_again_it_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    kill_at(10, tmp_path)
+def test_import_killed_ten_times_ends_with_the_same_result(tmp_path: Path) -> None:
+    kill_at_random(10, tmp_path)

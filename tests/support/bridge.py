@@ -1,4 +1,4 @@
-"""A real `manage.py bridge_maim_db`, and the experiment that kills it beside writers."""
+"""A process of `manage.py bridge_maim_db`, and an experiment that kills it beside writers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.support.instances import wait_until
 from tests.support.old_bot import OldBot
 from tests.support.server import ROOT, MaimServer
 
-PROBES = 8  # changes that are looked for at the same time
+PROBES = 8  # agents that are changed and read at the same time
 
 
 class Bridge:
-    """The process, its log in a file."""
+    """A bridge process with its log in a file."""
 
     def __init__(self, maim: MaimServer, url: str, *arguments: str) -> None:
         self._maim, self._command = maim, ["bridge_maim_db", "--to", url, *arguments]
@@ -54,13 +54,13 @@ class Bridge:
             )  # fmt: skip
 
     def kill(self) -> None:
-        """End it as the kernel does when memory is short."""
+        """Send SIGKILL, like the kernel when memory is short."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
 
     def stop(self, seconds: float = 20) -> tuple[int, float]:
-        """End it as an operator does; return its exit code, and how many seconds that took."""
+        """Send SIGTERM. Return the exit code, and the seconds that the process took to end."""
         assert self._process is not None
         began = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
@@ -82,7 +82,7 @@ class Bridge:
 
 
 def gauge(server: MaimServer, old: OldDatabase, name: str) -> float | None:
-    """Read one of the gauges in /metrics of the bridge to an old database."""
+    """Return one of the bridge's gauges in /metrics."""
     label = re.escape(str(Source(old.url)))
     found = re.search(
         rf'^maim_bridge_{name}{{target="{label}"}} (\S+)$', get(f"{server.internal}/metrics").text, re.MULTILINE
@@ -92,30 +92,30 @@ def gauge(server: MaimServer, old: OldDatabase, name: str) -> float | None:
 
 @dataclass(frozen=True)
 class Result:
-    """What the experiment ended with."""
+    """The result of the experiment."""
 
     done: dict[str, int]
-    # Seconds from the response to a change until a bot read it: while the bridge ran all the time, and otherwise.
+    # Seconds from the response to a change until a bot read it, without and with a kill of the bridge meanwhile.
     seen_after: list[float]
     seen_after_kill: list[float]
     agents: int
     differing: dict[str, Any]
 
     def quantile(self, share: float) -> float:
-        """Return the seconds after which this share of changes was read, of those made while the bridge ran."""
+        """Return the seconds after which this share of the changes was read, without those made during a kill."""
         return sorted(self.seen_after)[min(len(self.seen_after) - 1, int(share * len(self.seen_after)))]
 
 
 def bridge_beside_writers(
     servers: Sequence[MaimServer], old: OldDatabase, *, agents: int, writers: int, seconds: float, kills: int
 ) -> Result:
-    """Have a bridge follow while writers work on seeded agents (tests.support.feed), kill it, and start it again.
+    """Run a bridge while writers work on seeded agents (tests.support.feed), and kill and restart it several times.
 
-    In the end compare what an old bot reads with what is here.
+    At the end, compare the configs that an old bot reads with those of maim.
     """
     work, bot = Writers(servers, agents), OldBot(old.url)
-    watch = _Watch()
-    probes = [_Probe(servers[0], bot, watch, number) for number in range(PROBES)]
+    delays = _Delays()
+    probes = [_Probe(servers[0], bot, delays, number) for number in range(PROBES)]
     with Bridge(servers[0], old.url) as bridge:
         thread = threading.Thread(target=work.work, args=(writers, seconds))
         wait_until(
@@ -126,23 +126,23 @@ def bridge_beside_writers(
             probe.start()
         for _kill in range(kills):
             time.sleep(seconds / (kills + 1))
-            with watch.interruption():
+            with delays.interruption():
                 bridge.kill()
                 time.sleep(1)
                 bridge.start()
         thread.join()
-        watch.ended.set()
+        delays.ended.set()
         for probe in probes:
             probe.join()
         wait_until(lambda: gauge(servers[0], old, "lag_seconds") == 0, "the bridge has caught up", 120)
         assert bridge.stop()[0] == 0
-    differing = compared(servers[0], bot)
+    differing = differing_configs(servers[0], bot)
     assert "Traceback" not in bridge.log
     assert [probe.name for probe in probes if not probe.has_ended] == []
     return Result(
         dict(work.done),
-        watch.seen_after,
-        watch.seen_after_kill,
+        delays.seen_after,
+        delays.seen_after_kill,
         len(differing),
         {k: v for k, v in differing.items() if v},
     )
@@ -150,35 +150,35 @@ def bridge_beside_writers(
 
 _CONFIGS = """
 import json
-from agents import effective
+from agents import effective_config
 from agents.models import Agent
 ids = list(Agent.unscoped.values_list("pk", flat=True))
 for start in range(0, len(ids), 200):
-    for agent_id, config in effective.set_configs(ids[start:start + 200]).items():
+    for agent_id, config in effective_config.set_configs(ids[start:start + 200]).items():
         print(json.dumps([agent_id, config]))
 """
 
 
-# Parts of a config that tables hold: an old bot reads them with the defaults of their columns.
-_OF_TABLES = ("config_overrides", "persona")
+# An old bot reads these with the defaults of their columns, so they are not compared.
+_TABLE_SECTIONS = ("config_overrides", "persona")
 
 
-def compared(server: MaimServer, bot: OldBot) -> dict[str, Any]:
-    """Return what is here and what an old bot reads, by agent, of both sides; None where these are the same."""
+def differing_configs(server: MaimServer, bot: OldBot) -> dict[str, Any]:
+    """Return the expected and the read config of each agent of either side, or None if they are equal."""
     here = dict(json.loads(line) for line in server.manage("shell", "-v0", "-c", _CONFIGS).splitlines())
     found = dict[str, Any]()
     for agent_id in here.keys() | set(bot.agents()):
         read, expected = bot.config(agent_id), here.get(agent_id)
-        plain, wanted = (
-            None if config is None else {key: value for key, value in config.items() if key not in _OF_TABLES}
+        actual_rest, expected_rest = (
+            None if config is None else {key: value for key, value in config.items() if key not in _TABLE_SECTIONS}
             for config in (read, expected)
         )
-        found[agent_id] = None if plain == wanted else (wanted, plain)
+        found[agent_id] = None if actual_rest == expected_rest else (expected_rest, actual_rest)
     return found
 
 
-class _Watch:
-    """How long each change took until a bot read it, and whether the bridge ran meanwhile."""
+class _Delays:
+    """The seconds until a bot read each change, without and with a kill of the bridge meanwhile."""
 
     def __init__(self) -> None:
         self._interruptions, self._goes_on = 0, threading.Event()
@@ -189,15 +189,15 @@ class _Watch:
 
     @contextmanager
     def interruption(self) -> Iterator[None]:
-        """Kill a bridge in the block and start it again; it goes on once a bot reads a change of after the kill."""
+        """Mark a kill of the bridge in the block. Wait until a bot reads a change made after the kill."""
         self._interruptions += 1
         self._goes_on.clear()
         yield
-        assert self._goes_on.wait(120), "the bridge did not go on"
+        assert self._goes_on.wait(120), "the bridge did not continue"
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Note how long the block takes, which waits until a bot reads a change that was just made."""
+        """Measure the block, which waits until a bot reads a change that was just made."""
         was_running, before, began = self._goes_on.is_set(), self._interruptions, time.monotonic()
         yield
         is_uninterrupted = was_running and self._interruptions == before
@@ -207,26 +207,26 @@ class _Watch:
 
 
 class _Probe(threading.Thread):
-    """Changes an agent of its own again and again, and looks when an old bot reads it."""
+    """A thread that changes an agent of its own again and again, and waits until an old bot reads each change."""
 
-    def __init__(self, server: MaimServer, bot: OldBot, watch: _Watch, number: int) -> None:
+    def __init__(self, server: MaimServer, bot: OldBot, delays: _Delays, number: int) -> None:
         super().__init__(name=f"probe {number}")
-        self._server, self._bot, self._watch = server, bot, watch
+        self._server, self._bot, self._delays = server, bot, delays
         self.has_ended = False
 
     def run(self) -> None:
         with http_client(f"{self._server.internal}/api/v2") as client:
             body = {"tenant_id": "tenant_0", "name": self.name}
             agent_id = client.post("/agents", json=body).json()["data"]["id"]
-            while not self._watch.ended.is_set():
+            while not self._delays.ended.is_set():
                 self._measure(client, agent_id)
         self.has_ended = True
 
     def _measure(self, client: httpx.Client, agent_id: str) -> None:
         value = random.random()
-        time.sleep(value / 2)  # so that changes come at any moment between two looks of the bridge
-        answer = client.put(f"/agents/{agent_id}/config", json={"probe": value})
-        if answer.status_code != 200:
+        time.sleep(value / 2)  # so that changes come at any moment between two reads of the bridge
+        response = client.put(f"/agents/{agent_id}/config", json={"probe": value})
+        if response.status_code != 200:
             return
-        with self._watch.measured():
-            wait_until(lambda: self._bot.top_level(agent_id).get("probe") == value, "an old bot reads a change", 120)
+        with self._delays.measured():
+            wait_until(lambda: self._bot.json_config(agent_id).get("probe") == value, "an old bot reads a change", 120)

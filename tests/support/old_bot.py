@@ -1,6 +1,6 @@
-"""A bot of before maim: it reads its config in MaimConfig's tables, and writes its heartbeats there.
+"""An old bot, which reads its config in MaimConfig's tables and writes its heartbeats there.
 
-Written from the layout of the tables, and from nothing of the bridge.
+It is written from the layout of the tables, independently of the bridge.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
-from legacy.tests.old_databases import DEFAULTS, SCHEMA, connected
+from legacy.tests.old_databases import DEFAULTS, SCHEMA, connect
 
 _SECTIONS = {
     "chat_config_overrides": "chat",
@@ -26,19 +26,19 @@ _SECTIONS = {
     "tool_config_overrides": "tool",
     "voice_config_overrides": "voice",
 }
-_OF_ROWS = ("id", "agent_id", "created_at", "updated_at")
+_ROW_COLUMNS = ("id", "agent_id", "created_at", "updated_at")
 
 
 class OldBot:
-    """The bot; `url` is that of MaimConfig's database."""
+    """An old bot. `url` names MaimConfig's database."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._mark = "?" if url.startswith("sqlite") else "%s"
 
     def config(self, agent_id: str) -> dict[str, Any] | None:
-        """Load the config of an agent: its JSON, with what the tables say in its place; None if there is no agent."""
-        with closing(connected(self._url)) as connection:
+        """Return an agent's config: its JSON with the tables' fields in their place. Return None without an agent."""
+        with closing(connect(self._url)) as connection:
             agents = self._rows(connection, "agents", "id", agent_id)
             if not agents:
                 return None
@@ -58,36 +58,36 @@ class OldBot:
             model["models"] = [self._section("model_info_configs", row) for row in models]
             return config
 
-    def top_level(self, agent_id: str) -> dict[str, Any]:
-        """Load the JSON of an agent's config alone, which takes one query; empty if there is no agent."""
-        with closing(connected(self._url)) as connection:
+    def json_config(self, agent_id: str) -> dict[str, Any]:
+        """Return the JSON of an agent's config alone, with one query. It is empty without an agent."""
+        with closing(connect(self._url)) as connection:
             found = self._rows(connection, "agents", "id", agent_id)
-        top_level: dict[str, Any] = json.loads(found[0]["config"] or "{}") if found else {}
-        return top_level
+        json_config: dict[str, Any] = json.loads(found[0]["config"] or "{}") if found else {}
+        return json_config
 
     def agents(self) -> list[str]:
-        """List the ids of all agents."""
-        with closing(connected(self._url)) as connection:
+        """Return the ids of all agents."""
+        with closing(connect(self._url)) as connection:
             cursor = connection.cursor()
             cursor.execute("SELECT id FROM agents")
             return [row[0] for row in cursor.fetchall()]
 
     def status(self, agent_id: str) -> str | None:
-        """Read the status of an agent; None if there is no agent."""
-        with closing(connected(self._url)) as connection:
+        """Return the status of an agent, or None without an agent."""
+        with closing(connect(self._url)) as connection:
             rows = self._rows(connection, "agents", "id", agent_id)
             return rows[0]["status"] if rows else None
 
     def number_of_rows(self, agent_id: str) -> dict[str, int]:
-        """Count an agent's rows in the tables of configs."""
-        with closing(connected(self._url)) as connection:
+        """Return the number of an agent's rows by table, without zeros."""
+        with closing(connect(self._url)) as connection:
             tables = [table for table, columns in SCHEMA.items() if "agent_id" in columns]
             found = {table: len(self._rows(connection, table, "agent_id", agent_id)) for table in tables}
             return {table: number for table, number in found.items() if number}
 
     def beat(self, tenant_id: str, agent_id: str, at: datetime, seconds: int = 3600) -> None:
-        """Write a heartbeat of an agent, in the place of the last one."""
-        with closing(connected(self._url)) as connection:
+        """Write a heartbeat in place of the last one."""
+        with closing(connect(self._url)) as connection:
             cursor = connection.cursor()
             cursor.execute(f"DELETE FROM agent_active_states WHERE agent_id = {self._mark}", [agent_id])
             cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM agent_active_states")
@@ -108,11 +108,11 @@ class OldBot:
 
     @staticmethod
     def _section(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row as an object: JSON parsed, flags as booleans."""
+        """Return a row as an object, with JSON parsed and flags as booleans."""
         section = dict[str, Any]()
         for name, value in row.items():
             default = DEFAULTS[table].get(name)
-            if name in _OF_ROWS:
+            if name in _ROW_COLUMNS:
                 continue
             if isinstance(default, list | dict):
                 section[name] = json.loads(value)
@@ -124,13 +124,13 @@ class OldBot:
 
 
 def differences(sent: Any, read: Any, place: str = "") -> list[str]:
-    """Return the places in which a bot read something else than what was sent; what it read besides is its defaults."""
+    """Return the paths at which a bot read another value than was sent. Additional fields are defaults of columns."""
     if place.endswith(("api_providers", "models")):
         sent, read = ({item["name"]: item for item in items} for items in (sent, read))
     if isinstance(sent, dict) and isinstance(read, dict):
-        spelled = {"provider_name" if key == "api_provider" else key: value for key, value in sent.items()}
+        renamed = {"provider_name" if key == "api_provider" else key: value for key, value in sent.items()}
         found = list[str]()
-        for key, value in spelled.items():
+        for key, value in renamed.items():
             found += differences(value, read.get(key), f"{place}.{key}")
         return found
     if isinstance(sent, float) and isinstance(read, int | float):

@@ -14,17 +14,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.formatting import format_table
 from core.locks import locked
-from legacy.bridge import records
-from legacy.bridge.runner import Runner, compare_once, lock_name
-from legacy.bridge.target import Unavailable
-from legacy.management.naming import ENV, source_named
+from legacy.bridge import state
+from legacy.bridge.database import DatabaseUnavailable
+from legacy.bridge.runner import Runner, lock_name, run_once
+from legacy.management.arguments import ENV, parse_source
 from legacy.sources import Source, SourceError
 
 log = logging.getLogger("maim.bridge")
 
 EXIT_CODES = (
-    "Exit status: 0, it was stopped, or one pass is done; 1, it cannot run, and the sentence says why; 2, the command "
-    "line is wrong; 4, the old database does not take some objects; 5, with --once or --dry-run, a database does not "
+    "Exit status: 0, it was stopped, or one pass is done; 1, it cannot run, and the message says why; 2, the command "
+    "line is wrong; 4, the old database refuses some objects; 5, with --once or --dry-run, a database does not "
     "answer. It may be killed at any moment. See docs/moving.md."
 )
 _STOP_SECONDS = 1.5
@@ -34,8 +34,8 @@ _OUTCOMES = ("compared", "inserted", "updated", "deleted", "refused")
 
 class Command(BaseCommand):
     help = (
-        "Keeps MaimConfig's old tables in step with maim, for bots that read their config there, and takes their "
-        "heartbeats over, until SIGTERM."
+        "Keeps MaimConfig's old tables up to date for bots that read their config there, and copies their heartbeats "
+        "into maim, until SIGTERM."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -54,47 +54,47 @@ class Command(BaseCommand):
             action="store_true",
             help="write the providers' keys and addresses, and message tokens, in clear; docs/moving.md weighs that",
         )
-        what = parser.add_mutually_exclusive_group()
-        what.add_argument("--once", action="store_true", help="make one full pass, and end")
-        what.add_argument("--dry-run", action="store_true", help="say what one full pass would write")
-        what.add_argument(
+        mode = parser.add_mutually_exclusive_group()
+        mode.add_argument("--once", action="store_true", help="make one full pass, and end")
+        mode.add_argument("--dry-run", action="store_true", help="show what one full pass would write")
+        mode.add_argument(
             "--forget", action="store_true", help="drop the records of a bridge that is not needed any more"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        source = source_named(options["to"])
+        source = parse_source(options["to"])
         try:
             if options["forget"]:
                 self._forget(source)
             elif options["once"] or options["dry_run"]:
-                self._compare(source, options)
+                self._run_once(source, options)
             else:
                 _run_until_stopped(source, with_secrets=options["with_secrets"])
         except SourceError as error:
             raise CommandError(str(error)) from error
-        except Unavailable as error:
+        except DatabaseUnavailable as error:
             raise CommandError(f"{source} does not answer: {error}", returncode=ExitCode.UNAVAILABLE) from error
         except EXPECTED_ERRORS as error:
             raise command_error(error) from error
 
     def _forget(self, source: Source) -> None:
         with locked(lock_name(source)):
-            number = records.forget(source)
-        self.stdout.write(f"The records of {number} objects are dropped; the old tables stay as they are.")
+            number = state.delete_records(source)
+        self.stdout.write(f"The records of {number} objects are deleted; the old tables stay as they are.")
 
-    def _compare(self, source: Source, options: dict[str, Any]) -> None:
-        done = compare_once(source, with_secrets=options["with_secrets"], is_dry=options["dry_run"])
-        self.stdout.write(_table(done))
+    def _run_once(self, source: Source, options: dict[str, Any]) -> None:
+        counts = run_once(source, with_secrets=options["with_secrets"], is_dry=options["dry_run"])
+        self.stdout.write(_table(counts))
         if options["dry_run"]:
             self.stdout.write("\nNothing was written.")
         else:
-            self.stdout.write(f"\n{done['heartbeats', 'taken']} heartbeats were taken over.")
-        if any(done[kind, "refused"] for kind in _KINDS):
+            self.stdout.write(f"\n{counts['heartbeats', 'imported']} heartbeats were imported.")
+        if any(counts[kind, "refused"] for kind in _KINDS):
             sys.exit(ExitCode.NO)
 
 
-def _table(done: Counter[tuple[str, str]]) -> str:
-    rows = [[kind, *(done[kind, outcome] for outcome in _OUTCOMES)] for kind in _KINDS]
+def _table(counts: Counter[tuple[str, str]]) -> str:
+    rows = [[kind, *(counts[kind, outcome] for outcome in _OUTCOMES)] for kind in _KINDS]
     return format_table(["KIND", *(outcome.upper() for outcome in _OUTCOMES)], rows)
 
 
@@ -109,7 +109,7 @@ def _run_until_stopped(source: Source, *, with_secrets: bool) -> None:
         except (SourceError, *EXPECTED_ERRORS) as error:
             failed.append(error)
 
-    signals = list[int]()  # no Event: set by a signal handler while waited for, it locks up
+    signals = list[int]()  # no Event, because setting one in a signal handler deadlocks with a wait for it
 
     def stop(signum: int, frame: FrameType | None) -> None:
         signals.append(signum)
@@ -128,6 +128,6 @@ def _run_until_stopped(source: Source, *, with_secrets: bool) -> None:
     log.info("the bridge to %s is stopped", source)
     if thread.is_alive():
         logging.shutdown()
-        os._exit(0)  # it waits for a database; whatever was under way is rolled back there
+        os._exit(0)  # the thread waits for a database, which rolls its transaction back
     if not signals:
         raise CommandError("The bridge ended by itself; its traceback is above")

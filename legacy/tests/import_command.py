@@ -1,4 +1,4 @@
-"""Running the import as an operator does."""
+"""The command import_maim_db, run as an operator does."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.support.commands import Outcome, run
 
 
 class Run(NamedTuple):
-    """How a run ended, and its report."""
+    """The outcome of a run, with its JSON report."""
 
     outcome: Outcome
     report: dict[str, Any]
 
     def counts(self, kind: str) -> dict[str, int]:
-        """Of a kind, the counts that are not 0."""
+        """Return the counts of a kind, without zeros."""
         counts: dict[str, int] = self.report["kinds"][kind]
         return {name: number for name, number in counts.items() if number}
 
     def reasons(self, kind: str, object_id: str | None = None) -> list[str]:
-        """Why objects of a kind, or one of them, are not here as they were there."""
+        """Return the reasons of the findings about a kind, or about one object."""
         return [
             finding["reason"]
             for finding in self.report["findings"]
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 
 def import_from(old: OldDatabase | str, directory: Path, *arguments: str, web: OldDatabase | str | None = None) -> Run:
-    """Run `import_maim_db`, by default with --apply, and again with the removals that it asks about allowed."""
+    """Run `import_maim_db`, by default with --apply. Run it again with the allowed removals if it asks for that."""
     report = directory / "report.json"
     options = ["--config-db", _url(old), *(["--web-db", _url(web)] if web else []), *(arguments or ["--apply"])]
     outcome = run("import_maim_db", *options, "--report", str(report))
@@ -43,7 +43,7 @@ def import_from(old: OldDatabase | str, directory: Path, *arguments: str, web: O
 
 
 def verify(old: OldDatabase | str, *arguments: str, web: OldDatabase | str | None = None) -> Outcome:
-    """Runs `import_maim_db --verify`, or what `arguments` say."""
+    """Run `import_maim_db` with --verify or with other arguments."""
     options = ["--config-db", _url(old), *(["--web-db", _url(web)] if web else [])]
     return run("import_maim_db", *options, *(arguments or ["--verify"]))
 

@@ -1,4 +1,4 @@
-"""What differs between the old system and this one is found and named."""
+"""Differences between the old system and maim are found and reported."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ import pytest
 from accounts.models import User
 from agents.models import Agent, AgentActivity, PluginSetting
 from apikeys.models import ApiKey, KeySecret
-from legacy.tests.importing import import_from, verify
-from legacy.tests.old_databases import OldDatabase, secret_of
-from legacy.tests.test_old_faults import A, K, T
+from legacy.tests.import_command import import_from, verify
+from legacy.tests.old_databases import AGENT_ID, KEY_ID, TENANT_ID, USER_ID, OldDatabase, secret_of
 from tenants.models import Tenant
 from tenants.services import create_tenant
 from tests.support.people import OPERATOR, register
 from tests.support.tables import tables
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
-U = "user_00000000000a"
 
 
 @pytest.fixture
 def secret(old: OldDatabase, tmp_path: Path) -> str:
-    """One of everything, imported; the key's secret."""
+    """The secret of an imported key. One object of each kind is imported."""
     old.user()
-    old.tenant(owner_id=U, tenant_config={"crm": {"apiToken": "sk-3"}})
+    old.tenant(owner_id=USER_ID, tenant_config={"crm": {"apiToken": "sk-3"}})
     provider = {"name": "own", "api_key": "sk-1", "default_headers": {"X": "sk-4"}}
-    old.agent(T, config={"config_overrides": {"model": {"api_providers": [provider]}}})
-    old.plugin(T, None, config={"city": "上海", "tokens": ["sk-5"]})
-    old.heartbeat(T, A)
-    secret = old.key(T, A, usage_count=5)
+    old.agent(TENANT_ID, config={"config_overrides": {"model": {"api_providers": [provider]}}})
+    old.plugin(TENANT_ID, None, config={"city": "上海", "tokens": ["sk-5"]})
+    old.heartbeat(TENANT_ID, AGENT_ID)
+    secret = old.key(TENANT_ID, AGENT_ID, usage_count=5)
     import_from(old, tmp_path)
     return secret
 
@@ -46,7 +44,7 @@ def test_nothing_differs_after_an_import(old: OldDatabase, secret: str) -> None:
     assert not any(f"sk-{number}" in str(rows) for rows in tables().values() for number in (1, 3, 4, 5))
 
 
-def test_whatever_differs_is_named(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+def test_every_difference_is_reported(old: OldDatabase, secret: str, tmp_path: Path) -> None:
     User.objects.update(is_active=False)
     Tenant.objects.update(status="suspended", tenant_config={"n": 1})
     Agent.unscoped.update(
@@ -61,8 +59,8 @@ def test_whatever_differs_is_named(old: OldDatabase, secret: str, tmp_path: Path
     outcome = verify(old, "--verify", "--report", str(report))
 
     assert outcome.status == 4
-    told = {found["kind"]: found["fields"] for found in json.loads(report.read_text())["differences"]}
-    assert told == {
+    fields = {found["kind"]: found["fields"] for found in json.loads(report.read_text())["differences"]}
+    assert fields == {
         "users": ["is_active"],
         "tenants": ["status", "tenant_config"],
         "agents": ["config"],
@@ -70,15 +68,15 @@ def test_whatever_differs_is_named(old: OldDatabase, secret: str, tmp_path: Path
         "plugins": ["config"],
         "activity": ["missing"],
     }
-    assert f"keys {K}: permissions, usage_count, secret" in outcome.out
+    assert f"keys {KEY_ID}: permissions, usage_count, secret" in outcome.out
     assert "sk-" not in outcome.out
 
 
-def test_both_systems_are_asked_about_each_key(old: OldDatabase, secret: str, tmp_path: Path) -> None:
-    disabled = old.key(T, A, "key_2", "disabled", status="disabled")
-    ended = old.key(T, A, "key_3", "ended", expires_at="2020-01-01 00:00:00")
+def test_each_key_is_verified_on_both_systems(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    disabled = old.key(TENANT_ID, AGENT_ID, "key_2", "disabled", status="disabled")
+    ended = old.key(TENANT_ID, AGENT_ID, "key_3", "ended", expires_at="2020-01-01 00:00:00")
     import_from(old, tmp_path)
-    unknown = secret_of(T, A, 12345)
+    unknown = secret_of(TENANT_ID, AGENT_ID, 12345)
     keys = tmp_path / "keys.txt"
     keys.write_text("\n".join([secret, "", disabled, ended, unknown, "mmc_nonsense"]))
 
@@ -86,7 +84,7 @@ def test_both_systems_are_asked_about_each_key(old: OldDatabase, secret: str, tm
 
     assert outcome.status == 0
     assert [row[1:] for row in outcome.rows] == [
-        [K, "VALID", "VALID", "same"],
+        [KEY_ID, "VALID", "VALID", "same"],
         ["key_2", "AUTH_004", "AUTH_004", "same"],
         ["key_3", "AUTH_002", "AUTH_002", "same"],
         ["-", "AUTH_005", "AUTH_005", "same"],
@@ -96,7 +94,7 @@ def test_both_systems_are_asked_about_each_key(old: OldDatabase, secret: str, tm
         assert key not in outcome.out
 
 
-def test_a_key_of_which_they_say_different_things_is_shown(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+def test_key_with_different_verdicts_is_reported(old: OldDatabase, secret: str, tmp_path: Path) -> None:
     ApiKey.unscoped.update(status="disabled")
     keys = tmp_path / "keys.txt"
     keys.write_text(secret)
@@ -104,11 +102,11 @@ def test_a_key_of_which_they_say_different_things_is_shown(old: OldDatabase, sec
     outcome = verify(old, "--verify-keys", str(keys))
 
     assert outcome.status == 4
-    assert outcome.rows[0][1:] == [K, "VALID", "AUTH_004", "DIFFERENT"]
+    assert outcome.rows[0][1:] == [KEY_ID, "VALID", "AUTH_004", "DIFFERENT"]
 
 
-def test_that_a_suspended_tenant_lets_nobody_in_is_new_and_right(old: OldDatabase, secret: str, tmp_path: Path) -> None:
-    old.update("tenants", T, status="suspended")
+def test_key_of_a_suspended_tenant_is_no_difference(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+    old.update("tenants", TENANT_ID, status="suspended")
     import_from(old, tmp_path)
     keys = tmp_path / "keys.txt"
     keys.write_text(secret)
@@ -116,10 +114,10 @@ def test_that_a_suspended_tenant_lets_nobody_in_is_new_and_right(old: OldDatabas
     outcome = verify(old, "--verify-keys", str(keys))
 
     assert outcome.status == 0
-    assert outcome.rows[0][1:] == [K, "VALID", "AUTH_007", "same"]
+    assert outcome.rows[0][1:] == [KEY_ID, "VALID", "AUTH_007", "same"]
 
 
-def test_asking_counts_no_use(old: OldDatabase, secret: str, tmp_path: Path) -> None:
+def test_verification_counts_no_use(old: OldDatabase, secret: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text(secret)
 
@@ -128,15 +126,15 @@ def test_asking_counts_no_use(old: OldDatabase, secret: str, tmp_path: Path) -> 
     assert ApiKey.unscoped.get().usage_count == 5
 
 
-def test_a_missing_file_is_named(old: OldDatabase, secret: str) -> None:
+def test_missing_file_is_named(old: OldDatabase, secret: str) -> None:
     outcome = verify(old, "--verify-keys", "/nowhere/keys.txt")
 
     assert (outcome.status, outcome.err) == (1, "/nowhere/keys.txt: No such file or directory")
 
 
-def test_names_that_were_changed_for_somebody_here_are_no_difference(old: OldDatabase, tmp_path: Path) -> None:
-    namesake = register("alice").user
-    User.objects.filter(pk=namesake.pk).update(email="alice@example.com", email_folded="alice@example.com")
+def test_name_changed_because_it_was_taken_is_no_difference(old: OldDatabase, tmp_path: Path) -> None:
+    existing_user = register("alice").user
+    User.objects.filter(pk=existing_user.pk).update(email="alice@example.com", email_folded="alice@example.com")
     create_tenant(actor=OPERATOR, tenant_name="Shop", tenant_type="enterprise")
     old.user(username="alice", email="alice@example.com")
     old.tenant(name="Shop")
@@ -144,15 +142,15 @@ def test_names_that_were_changed_for_somebody_here_are_no_difference(old: OldDat
     assert sorted(finding["reason"] for finding in run.report["findings"]) == ["bad e-mail", "renamed", "renamed"]
 
     same = verify(old)
-    User.objects.filter(pk=namesake.pk).update(email_folded="other@example.com")
+    User.objects.filter(pk=existing_user.pk).update(email_folded="other@example.com")
 
     assert same.status == 0
     assert verify(old).rows[0] == ["users", "1", "0", "1"], "nobody else has the address any more"
 
 
-def test_what_was_refused_is_a_difference(old: OldDatabase, secret: str) -> None:
+def test_refused_objects_are_differences(old: OldDatabase, secret: str) -> None:
     old.key("tenant_gone", "agent_gone", "key_2", "orphan")
-    old.key(T, A, "key_3", "malformed", api_key="mmc_nonsense")
+    old.key(TENANT_ID, AGENT_ID, "key_3", "malformed", api_key="mmc_nonsense")
 
     outcome = verify(old)
 

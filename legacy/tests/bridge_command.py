@@ -1,11 +1,14 @@
-"""Running the bridge as an operator does."""
+"""The command bridge_maim_db, run as an operator does."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from agents import services as agents
+from agents.models import Agent
 from legacy.tests.old_databases import OldDatabase
 from tests.support.commands import Outcome, run
+from tests.support.people import OPERATOR
 
 OUTCOMES = ("compared", "inserted", "updated", "deleted", "refused")
 
@@ -16,7 +19,7 @@ def bridge(old: OldDatabase | str, *arguments: str) -> Outcome:
 
 
 def counts(outcome: Outcome) -> dict[str, dict[str, int]]:
-    """Return what one pass did, by kind, without zeros and without what was only compared."""
+    """Return the counts of a pass by kind, without zeros and without compared objects."""
     found = dict[str, dict[str, int]]()
     for kind, *numbers in (row for row in outcome.rows if row[0] in ("tenants", "agents", "keys", "plugins")):
         done = dict(zip(OUTCOMES, map(int, numbers), strict=True))
@@ -26,15 +29,19 @@ def counts(outcome: Outcome) -> dict[str, dict[str, int]]:
 
 
 def chat(**fields: Any) -> dict[str, Any]:
-    """A config that says something of the section `chat`."""
+    """Return a config that sets fields of the section `chat`."""
     return {"config_overrides": {"chat": fields}}
 
 
-def refuse(old: OldDatabase, name: str) -> None:
-    """Have the old database refuse an agent of this name, until the trigger `no` is dropped."""
+def set_config(agent: Agent, config: dict[str, Any]) -> None:
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": config})
+
+
+def refuse_agent(old: OldDatabase, name: str) -> None:
+    """Make the old database refuse an agent of this name, until the trigger `refusing` is dropped."""
     condition = f"NEW.name = '{name}'"
     if old.url.startswith("sqlite"):
         raised = f"WHEN {condition} BEGIN SELECT RAISE(ABORT, 'not this one'); END"
     else:
         raised = f"FOR EACH ROW IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF"
-    old.execute(f"CREATE TRIGGER no BEFORE INSERT ON agents {raised}")
+    old.execute(f"CREATE TRIGGER refusing BEFORE INSERT ON agents {raised}")

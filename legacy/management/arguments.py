@@ -1,4 +1,4 @@
-"""Old databases as they are named on a command line."""
+"""Databases on a command line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from legacy.sources import Source
 ENV = "env:"
 
 
-def source_named(text: str) -> Source:
-    """Return the database of a URL, or of `env:NAME`, the URL in an environment variable. Raise CommandError."""
+def parse_source(text: str) -> Source:
+    """Return the database of a URL, or of the URL in an environment variable, `env:NAME`. Raise CommandError."""
     if not text.startswith(ENV):
         return Source(text)
     name = text.removeprefix(ENV)
