@@ -20,10 +20,10 @@ from django.utils.translation import gettext as _
 from agent_config import secrets
 from agent_config.document import SECTIONS, Config, is_object
 from agent_config.errors import BadConfig
-from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_of
+from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_name
 from agent_config.schema import Place, path
-from agent_config.secret_places import Secret, rewritten
-from agent_config.secret_rule import names_secret_value, snake_case
+from agent_config.secret_names import names_secret_value, snake_case
+from agent_config.secret_paths import Secret, rewritten
 
 # What a bot connects to, or runs, as names in snake case end; a number or a word that qualifies it may follow.
 _ADDRESS = re.compile(
@@ -91,14 +91,14 @@ def redirected(lower: Config, upper: Config) -> Iterator[Place]:
     held = _Parts(lower)
     kept = [place for place in held.secrets if not _replaces(upper, place)]
     if kept:
-        yield from _Meeting(held, kept, _Parts(upper), is_over=True).addresses()
+        yield from _Overlay(held, kept, _Parts(upper), is_over=True).addresses()
 
 
 def exposing(lower: Config, upper: Config) -> Iterator[Place]:
     """Yield the addresses in `lower` that would stand with a secret that `upper` sets, and that `upper` does not."""
     held = _Parts(upper)
     if held.secrets:
-        yield from _Meeting(held, held.secrets, _Parts(lower), is_over=False).addresses()
+        yield from _Overlay(held, held.secrets, _Parts(lower), is_over=False).addresses()
 
 
 def has_shared_address(config: Config) -> bool:
@@ -226,15 +226,15 @@ def _is_shared(place: Place, key: str) -> bool:
 
 def _moved(kept: Collection[Place], stored: Config, result: Config) -> Iterator[Place]:
     """Yield the places in `kept` whose secrets `result` has with other addresses than `stored`."""
-    around = _Around(stored)
+    around = _SecretAddresses(stored)
     before = {(_text(value), around.of(place)) for place, value in around.secrets.items()}
-    around = _Around(result)
+    around = _SecretAddresses(result)
     for place, value in around.secrets.items():
         if place in kept and (_text(value), around.of(place)) not in before:
             yield place
 
 
-class _Around:
+class _SecretAddresses:
     """The addresses around each secret of a config, looked for once in each object that has a secret within it."""
 
     def __init__(self, config: Config) -> None:
@@ -259,7 +259,7 @@ class _Around:
             if isinstance(value, dict):
                 found.append(self._in_object(value, place[:depth], str(step), is_direct=depth == len(place) - 1))
             if place[:depth] == MODELS:
-                found.append(self._of_provider(provider_of(value[step])))
+                found.append(self._of_provider(provider_name(value[step])))
             value = value[step]
         return tuple(filter(None, found))
 
@@ -318,7 +318,7 @@ class _Around:
         return self._providers.get(name) or _hash(["of another layer", name])
 
 
-class _Meeting:
+class _Overlay:
     """What a layer says beside the secrets of another, which is below it (`is_over`) or above it.
 
     `kept` are the places of the secrets that are still there when the layers are joined.

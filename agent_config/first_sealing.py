@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent_config.document import AGENT_DEFAULTS, SEALED, is_token
-from agent_config.secret_places import Place, Secret, rewritten
+from agent_config.secret_paths import Place, Secret, rewritten
 from agent_config.secrets import open_or_none, resealed
 from core import sealing
 

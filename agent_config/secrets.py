@@ -3,7 +3,7 @@
     sent ── unmasked ── merged ── sealed ──> stored ── masked ──> shown
                                                └────── opened ──> revealed to a bot
 
-What a secret is, is said in agent_config.secret_rule. A sealed one is the object `{"$sealed": <token>}` in its
+What a secret is, is said in agent_config.secret_names. A sealed one is the object `{"$sealed": <token>}` in its
 place (core.sealing), whose token stands in brackets if it is of a list. No client can send one: what looks
 sealed is refused.
 """
@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from agent_config.document import MASK, SEALED, Config, is_sealed
 from agent_config.errors import BadConfig
 from agent_config.schema import path
-from agent_config.secret_places import (
+from agent_config.secret_paths import (
     OMITTED,
     Secret,
     is_list,

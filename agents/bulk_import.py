@@ -10,7 +10,8 @@ from django.db.models import Q, QuerySet
 from agent_config import secrets
 from agent_config.document import Config
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
-from agents.services import audit_state, config_versions
+from agents.services import audit_state
+from agents.services.config_writes import AgentConfigWrite, build_version
 from agents.services.plugins import audit_state as plugin_audit_state
 from core import audit, change_feed, epoch
 from core.actor import Actor
@@ -36,7 +37,7 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
     Agent.unscoped.bulk_create(new)  # later, for they may have names that others give up
-    ConfigVersion.unscoped.bulk_create(config_versions.version_of(agent, {}, actor=actor) for agent in new)
+    ConfigVersion.unscoped.bulk_create(build_version(agent, {}, actor=actor) for agent in new)
     by_tenant = defaultdict[str, list[str]](list)
     for agent in new:
         by_tenant[agent.tenant_id].append(agent.id)
@@ -56,14 +57,12 @@ def adopt_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[Wanted
 
 def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
     """Gives an agent another config, as a new version; whether it is another."""
-    before = stored.config
-    config = secrets.sealed(wanted, before)
-    if not audit.differ(secrets.comparable(before), secrets.comparable(config)):
-        return False
-    stored.config, stored.config_version = config, stored.config_version + 1
-    Agent.unscoped.filter(pk=stored.pk).update(config=config, config_version=stored.config_version)
-    config_versions.add_version(stored, before, actor=actor)
-    return True
+    write = AgentConfigWrite(stored, actor=actor)
+    write.put(secrets.sealed(wanted, stored.config))
+    if write.is_changed:
+        Agent.unscoped.filter(pk=stored.pk).update(config=stored.config, config_version=stored.config_version)
+        write.record()
+    return write.is_changed
 
 
 @transactional

@@ -1,7 +1,7 @@
-"""The list of a person's agents, which consoles read again and again.
+"""The list of a person's agents, which consoles read very often.
 
-The ORM writes its query once for each set of filters, and makes no models of what is found: either takes several
-times as long as the database does.
+The ORM compiles the query once for each set of filters, and no model instances are made of the rows, because either
+takes several times as long as the database does.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agents.access import agents_for
-from agents.config_warnings import Row, listed_warnings
-from agents.effective_config import HEAD_FIELDS, Head
+from agents.config_warnings import StoredConfig, get_listed_warnings
+from agents.effective_config import STATE_FIELDS, ConfigState
 from agents.models import Agent
 from core.actor import Actor, ActorKind
 from core.text import fold_name
 
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
-# Their values follow the person's id among a query's parameters, in this order.
+# Their values are the query's parameters after the person's id, in this order.
 _FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id", "after": "id__gt"}
 _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
 class ListedAgent(NamedTuple):
-    """An agent as far as a list shows it; names and values are the model's."""
+    """The fields of an agent that a list shows, named as in the model."""
 
     id: str
     tenant_id: str
@@ -46,47 +46,46 @@ class ListedAgent(NamedTuple):
     rate_limit: Any
     quota: Any
     revision: int
-    config_warnings: Sequence[Notice] | None = None
+    config_warnings: Sequence[ConfigWarning] | None = None
 
 
 _COLUMNS = ListedAgent._fields[:-1]
 
 
 class AgentList:
-    """A person's agents, of all their tenants: those that match the filters.
+    """The agents of all tenants of a person that match the filters.
 
-    `filters` may have `q`, a part of the name, `status` and `tenant_id`, and `after`, an id that those of the agents
-    come after; `sort` is a key of SORT_COLUMNS, after a `-` for the other direction. Every question to it is one to
-    the database.
+    `filters` may have `q`, a part of the name, `status` and `tenant_id`, and `after`, an id that the agents' ids must
+    be greater than. `sort` is a key of SORT_COLUMNS, with a leading `-` for descending order. Nothing is cached: each
+    access is a query.
     """
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
         if actor.kind != ActorKind.USER:
-            raise ValueError(f"only people have such a list, not {actor.kind}")
+            raise ValueError(f"only people have a list of agents, not {actor.kind}")
         self._actor, self._filters = actor, filters
         self._names = tuple(name for name in _FILTERS if name in filters)
         self._values = [actor.id, *(_value(name, filters[name]) for name in self._names)]
         self._sort = sort
 
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
-        """Return the agents from `start` to before `stop`, with what looks odd in their configs."""
+        """Return a slice of the agents, with the warnings about their configs."""
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
             cursor.execute(_slice_sql(self._names, self._sort), values)
             found = cursor.fetchall()
         agents = [_converted(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
-        heads = [Head(*row[len(_COLUMNS) :]) for row in found]
-        warnings = listed_warnings(
-            [Row(head, agent.revision, agent.config) for head, agent in zip(heads, agents, strict=True)]
+        states = [ConfigState(*row[len(_COLUMNS) :]) for row in found]
+        warnings = get_listed_warnings(
+            [StoredConfig(state, agent.revision, agent.config) for state, agent in zip(states, agents, strict=True)]
         )
         return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
 
     def after(self, cursor: str) -> AgentList:
-        """Return the agents whose ids come after this one, in the order of ids."""
+        """Return the agents whose ids are greater than this one, ordered by id."""
         return AgentList(self._actor, sort="id", filters={**self._filters, "after": cursor})
 
     def count(self) -> int:
-        """How many agents there are."""
         with connection.cursor() as cursor:
             cursor.execute(_count_sql(self._names), self._values)
             number: int = cursor.fetchone()[0]
@@ -97,7 +96,7 @@ class AgentList:
 def _slice_sql(names: tuple[str, ...], sort: str) -> str:
     sign = "-" if sort.startswith("-") else ""
     order = (f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")])
-    return f"{_sql(_matching(names).order_by(*order).values_list(*_COLUMNS, *HEAD_FIELDS))} LIMIT %s OFFSET %s"
+    return f"{_sql(_matching(names).order_by(*order).values_list(*_COLUMNS, *STATE_FIELDS))} LIMIT %s OFFSET %s"
 
 
 @cache
@@ -113,17 +112,17 @@ def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
 
 
 def _sql(rows: QuerySet[Any, Any]) -> str:
-    """The query, for other values than those it was made with."""
+    """Return the SQL of a query, to be executed with other parameters."""
     return rows.query.sql_with_params()[0]
 
 
 def _value(name: str, sent: str) -> str:
-    """A filter's value as the database is to have it."""
+    """Return a filter's value as a query parameter."""
     return f"%{connection.ops.prep_for_like_query(fold_name(sent))}%" if name == "q" else sent
 
 
 def _converted(row: ListedAgent) -> ListedAgent:
-    """What the database has as text, or without a zone."""
+    """Return a row with its JSON parsed and its times in UTC."""
     return row._replace(
         config=orjson.loads(row.config),
         tags=orjson.loads(row.tags),

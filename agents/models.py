@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from core import ids
 from core.display import isolated
 from core.fields import ExactCharField, IdField, JSONTextField
@@ -28,10 +28,10 @@ class Configured:
 
     config: Any
     # What looks odd in the config, on an instance that a service has written, or agents.config_warnings looked at.
-    found_warnings: Sequence[Notice] | None = None
+    found_warnings: Sequence[ConfigWarning] | None = None
 
     @property
-    def config_warnings(self) -> Sequence[Notice]:
+    def config_warnings(self) -> Sequence[ConfigWarning]:
         """Return what looks odd in the config. Raise ValueError where nobody has looked."""
         if self.found_warnings is None:
             raise ValueError(f"nobody has looked at the config of {self}")

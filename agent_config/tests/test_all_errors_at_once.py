@@ -7,7 +7,7 @@ import pytest
 from agent_config.document import Config
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer
-from agent_config.updates import changed
+from agent_config.updates import apply_update
 
 SYSTEM = Layer(
     "default",
@@ -28,7 +28,7 @@ WRONG: Config = {
 
 def errors_of(sent: Config, *, strict: bool = False) -> set[str]:
     with pytest.raises(BadConfig) as refused:
-        changed({}, sent, below=[SYSTEM], strict=strict)
+        apply_update({}, sent, below=[SYSTEM], strict=strict)
     return set(refused.value.errors)
 
 
@@ -70,7 +70,7 @@ def test_a_path_with_two_faults_has_two_sentences() -> None:
     )
 
     with pytest.raises(BadConfig) as refused:
-        changed(
+        apply_update(
             {}, {"config_overrides": {"model": {"api_providers": [{"name": long_name}]}}}, below=[below], strict=True
         )
 

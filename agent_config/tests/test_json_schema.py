@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from agent_config import schema
 from agent_config.document import SECTIONS
-from agent_config.secret_places import Secret, rewritten
+from agent_config.secret_paths import Secret, rewritten
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, secret_provider

@@ -14,8 +14,7 @@ from agent_config.document import Config
 from agent_config.secrets import masked
 from agents.errors import AgentNameTaken, NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
-from agents.services import config_versions
-from agents.services.config_versions import ConfigWrite, lock_agent
+from agents.services.config_writes import AgentConfigWrite, WriteOptions, check_expected, lock_agent
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, unique_or, upsert
@@ -70,50 +69,53 @@ def create_agent(
         quota=quota,
     )
     agent.change_name(name)
-    config_versions.check_template(agent, {})
-    config_versions.change(agent, config or {}, ConfigWrite(strict=strict), actor=actor)
-    add_agent(agent, actor=actor, action="agent.create")
+    write = AgentConfigWrite(agent, actor=actor)
+    write.check_template()
+    write.apply(config or {}, strict=strict)
+    add_agent(write, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
     return agent
 
 
 def add_agent(
-    agent: Agent, *, actor: Actor, action: str, note: str | None = None, told: Mapping[str, Any] | None = None
+    write: AgentConfigWrite, *, action: str, note: str | None = None, extra: Mapping[str, Any] | None = None
 ) -> None:
-    """Stores a new agent with version 1 of its config; the audit row has what else is `told`.
+    """Store a new agent with version 1 of its config; the audit row gets the `extra` fields, too.
 
-    Part of a transactional service, which has locked the tenant. Raises AgentNameTaken.
+    Part of a transactional service, which has locked the tenant. Raise AgentNameTaken.
     """
+    agent = write.row
     agent.config_version = 1
     with unique_or(_NAME_TAKEN):
         agent.save(force_insert=True)
-    config_versions.add_version(agent, {}, actor=actor, note=note)
-    after = {**audit_state(agent), "config": masked(agent.config), **(told or {})}
-    audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
+    write.record(note=note)
+    after = {**audit_state(agent), "config": masked(agent.config), **(extra or {})}
+    audit.record(actor=write.actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
 
 @transactional
 def update_agent(
-    *, actor: Actor, agent: Agent, changes: Mapping[str, Any], config_write: ConfigWrite | None = None
+    *, actor: Actor, agent: Agent, changes: Mapping[str, Any], config_write: WriteOptions | None = None
 ) -> Agent:
     """Changes any of `name, description, template_id, status, tags, rate_limit, quota`, and `config`, which is merged
     unless `config_write` says otherwise.
 
     Raises AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, PreconditionFailed, AgentNotFound.
     """
-    write = config_write or ConfigWrite()
-    row = lock_agent(agent.pk)
-    config_versions.expect(row, write.expected)
-    before, config_before = audit_state(row), row.config
+    options = config_write or WriteOptions()
+    write = AgentConfigWrite.lock(agent, actor=actor, expected=options.expected)
+    row = write.row
+    before = audit_state(row)
     if "name" in changes:
         row.change_name(changes["name"])
     fields = ["description", "status", "tags", "rate_limit", "quota", "template_id"]
     for field in fields:
         setattr(row, field, changes.get(field, getattr(row, field)))
-    has_new_config = "config" in changes and config_versions.change(row, changes["config"], write, actor=actor)
+    if "config" in changes:
+        write.apply(changes["config"], replace=options.replace, strict=options.strict)
     if row.template_id != before["template_id"]:
-        config_versions.check_template(row, config_before)
+        write.check_template()
     after = audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
@@ -122,8 +124,8 @@ def update_agent(
         audit.record(
             actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
-    if has_new_config:
-        config_versions.add_version(row, config_before, actor=actor, note=write.note)
+    if write.is_changed:
+        write.record(note=options.note)
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
         change_feed.publish(Change.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Also where nothing changes: the same change may have been made a moment ago, and still be waiting.
@@ -134,12 +136,12 @@ def update_agent(
 
 @transactional
 def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None = None) -> None:
-    """Removes an agent with its keys, settings and heartbeat; `expected` is as of `config_versions.expect`.
+    """Removes an agent with its keys, settings and heartbeat; `expected` is as of `check_expected`.
 
     Raises AgentNotFound if it is gone, PreconditionFailed.
     """
     row = lock_agent(agent.pk)
-    config_versions.expect(row, expected)
+    check_expected(row, expected)
     before = {**audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(Change.Kind.DELETED, [row.id], tenant_id=row.tenant_id)

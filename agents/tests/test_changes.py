@@ -319,4 +319,4 @@ class TestCursors:
 
     def test_it_says_where_it_stands(self) -> None:
         for cursor in (Cursor(5), Cursor(5, 7), Cursor(5, 7, "agent_a-b")):
-            assert Cursor.read(str(cursor)) == cursor
+            assert Cursor.parse(str(cursor)) == cursor

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent_config.document import agent_defaults
 from agent_config.secrets import opened
-from agent_config.updates import agent_defaults
 from agents.models import Template
 from agents.tests.config_doors import Door
 from tenants.models import Tenant

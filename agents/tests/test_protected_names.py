@@ -11,7 +11,7 @@ import pytest
 
 from agent_config import system
 from agent_config.secrets import masked
-from agent_config.updates import changed
+from agent_config.updates import apply_update
 from agents.models import Agent, Template
 from agents.tests.config_doors import Door, operators_template
 from tenants.models import Tenant
@@ -296,7 +296,7 @@ def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
     for item in content["api_providers"]:
         item["api_key"] = "sk-mine"
 
-    stored = changed({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer]).config
+    stored = apply_update({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer]).config
 
     assert len(masked(stored)["config_overrides"]["model"]["models"]) == len(content["models"])
     assert not Agent.unscoped.exists()

@@ -149,7 +149,7 @@ class TestRotation:
         def seen() -> list[Any]:
             answers = [alice.client.get(f"{path}{part}") for part in ("", "/config", "/config/effective")]
             etags = [answer.headers.get("ETag") for answer in answers]
-            return [answer.json() for answer in answers] + etags + [effective_config.head_of(agent.id)]
+            return [answer.json() for answer in answers] + etags + [effective_config.get_state(agent.id)]
 
         before, rows_before = seen(), tables()
         rotate()

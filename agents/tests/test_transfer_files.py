@@ -152,15 +152,15 @@ class TestExport:
 
     def test_of_a_plugins_secret_a_difference_tells_only_that_there_is_one(self, agent: Agent, alice: Person) -> None:
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
-        file = transfer.exported_with_secrets(actor=OPERATOR, agent=agent)
+        file = transfer.export_with_secrets(actor=OPERATOR, agent=agent)
 
-        assert transfer.difference(agent, file) == []
-        assert transfer.difference(agent, transfer.exported(agent)) == []
+        assert transfer.diff_with_file(agent, file) == []
+        assert transfer.diff_with_file(agent, transfer.export_agent(agent)) == []
         file["plugins"][0]["config"]["apiKey"] = MASK
-        assert transfer.difference(agent, file) == []
+        assert transfer.diff_with_file(agent, file) == []
         file["plugins"][0]["config"]["apiKey"] = "sk-other"
         path = "/plugins/0/config/apiKey"
-        assert transfer.difference(agent, file) == [{"op": "replace", "path": path, "value": MASK}]
+        assert transfer.diff_with_file(agent, file) == [{"op": "replace", "path": path, "value": MASK}]
 
     @pytest.mark.parametrize(
         ("query", "media_type", "name"),
@@ -299,7 +299,7 @@ class TestImport:
         twin = Agent.unscoped.get(pk=answer["agent"]["id"])
         assert answer["dry_run"] is False
         assert (twin.tenant_id, twin.config_version) == (elsewhere.tenant.id, 1)
-        assert transfer.exported(twin) == document
+        assert transfer.export_agent(twin) == document
         assert opened(twin.config) == WITHOUT_SECRETS
         assert ConfigVersion.unscoped.get(agent=twin).number == 1
 
@@ -345,7 +345,7 @@ class TestImport:
     @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal.code} {list(refusal.change)}")
     @pytest.mark.usefixtures("system_models", "their_template")
     def test_what_breaks_a_rule_is_refused_whole(self, door: Door, agent: Agent, query: str, refusal: Refusal) -> None:
-        document = {**transfer.exported(agent), "name": "twin", **refusal.change}
+        document = {**transfer.export_agent(agent), "name": "twin", **refusal.change}
         before = tables()
 
         refused = door.import_(document, query)
@@ -361,7 +361,7 @@ class TestImport:
             raise Invalid({"plugins": ["refused"]})
 
         monkeypatch.setattr(transfer, "add_plugins", refuse)
-        document = {**transfer.exported(agent), "name": "twin"}
+        document = {**transfer.export_agent(agent), "name": "twin"}
         del document["maim_export"]
         before = tables()
 

@@ -29,7 +29,7 @@ from agents.serializers.agents import (
     PluginResponse,
 )
 from agents.services import plugins
-from agents.services.config_versions import ConfigWrite
+from agents.services.config_writes import WriteOptions
 from core.http.openapi import operation
 from core.http.pagination import bare_list
 from core.http.preferences import warnings_header
@@ -91,7 +91,7 @@ class AgentResource(V1View):
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
+        write = WriteOptions(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )

@@ -18,7 +18,7 @@ from agent_config import schema
 from agent_config.secrets import masked
 from agents import effective_config, services
 from agents.access import check_agent, get_agent
-from agents.effective_config import Effective, Head
+from agents.effective_config import ConfigState, ResolvedConfig
 from agents.serializers.agents import MaskedConfigField
 from agents.serializers.configs import (
     ConfigWriteQuerySerializer,
@@ -33,7 +33,7 @@ from agents.serializers.configs import (
     WholeVersionResponse,
 )
 from agents.services import config_versions
-from agents.services.config_versions import ConfigWrite
+from agents.services.config_writes import WriteOptions
 from core import strict_json
 from core.http import conditional
 from core.http.fields import JSONObjectField
@@ -48,11 +48,11 @@ OPEN_OBJECT = {"application/json": {"type": "object", "additionalProperties": Tr
 
 
 class _ConfigView(BaseView):
-    def head_of(self, agent_id: str) -> Head:
+    def get_state(self, agent_id: str) -> ConfigState:
         """The state of the agent's layers, if the caller may read it; one query for whom every tenant is open to."""
-        head = effective_config.head_of(agent_id)
-        check_agent(self.actor, head.tenant_id, Access.READ)
-        return head
+        state = effective_config.get_state(agent_id)
+        check_agent(self.actor, state.tenant_id, Access.READ)
+        return state
 
     def sent_object(self) -> dict[str, Any]:
         """The body, which is a JSON object itself."""
@@ -65,9 +65,9 @@ class _ConfigView(BaseView):
             raise ParseError(str(error)) from error
         return sent
 
-    def config_write(self, query: Mapping[str, Any]) -> ConfigWrite:
+    def config_write(self, query: Mapping[str, Any]) -> WriteOptions:
         """How the request wants its config written."""
-        return ConfigWrite(query.get("note"), query["replace"], self.if_match, self.is_strict)
+        return WriteOptions(query.get("note"), query["replace"], self.if_match, self.is_strict)
 
 
 class ConfigDocument(_ConfigView):
@@ -81,9 +81,9 @@ class ConfigDocument(_ConfigView):
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        head = self.head_of(agent_id)
-        if conditional.is_unchanged(request._request, str(head.config_version)):
-            return self.not_modified(str(head.config_version))
+        state = self.get_state(agent_id)
+        if conditional.is_unchanged(request._request, str(state.config_version)):
+            return self.not_modified(str(state.config_version))
         agent = get_agent(self.actor, agent_id, Access.READ)
         return self.respond(
             masked(agent.config),
@@ -127,18 +127,18 @@ class EffectiveConfig(_ConfigView):
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        return self.shown(self.head_of(agent_id), explain=self.validated_query(EffectiveQuerySerializer)["explain"])
+        return self.shown(self.get_state(agent_id), explain=self.validated_query(EffectiveQuerySerializer)["explain"])
 
-    def shown(self, head: Head, *, explain: bool) -> Response:
+    def shown(self, state: ConfigState, *, explain: bool) -> Response:
         """The effective config with its secrets masked."""
         kind = EXPLAINED if explain else ""
-        if conditional.is_unchanged(self.request._request, head.etag + kind):
-            return self.not_modified(head.etag + kind)
+        if conditional.is_unchanged(self.request._request, state.etag + kind):
+            return self.not_modified(state.etag + kind)
         if explain:
-            return self.document(*effective_config.explained(head.agent_id), kind=kind)
-        return self.document(effective_config.effective(head), None, kind=kind)
+            return self.document(*effective_config.explain_effective_config(state.agent_id), kind=kind)
+        return self.document(effective_config.get_effective_config(state), None, kind=kind)
 
-    def document(self, found: Effective, sources: dict[str, str] | None, *, kind: str) -> Response:
+    def document(self, found: ResolvedConfig, sources: dict[str, str] | None, *, kind: str) -> Response:
         """An effective config; `kind` sets its ETag apart from those of its other forms."""
         data = orjson.loads(found.document)
         if sources is not None:
@@ -146,7 +146,7 @@ class EffectiveConfig(_ConfigView):
         return self.respond(
             data,
             message=_("Effective config found"),
-            tenant_id=found.head.tenant_id,
+            tenant_id=found.state.tenant_id,
             headers={"ETag": conditional.quoted(found.etag + kind)},
         )
 

@@ -104,7 +104,7 @@ class AgentExport(Export, V1View):
     def get(self, request: Request, agent_id: str) -> HttpResponse:
         form = self.validated_query(ExportQuerySerializer)["format"]
         agent = get_agent(self.actor, agent_id, Access.READ)
-        return self.file(agent, transfer.exported(agent), form)
+        return self.file(agent, transfer.export_agent(agent), form)
 
 
 class AgentImport(Import, V1View):

@@ -16,11 +16,11 @@ import orjson
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agent_config.secrets import masked
 from agents import effective_config
-from agents.config_warnings import Row, warnings_of
-from agents.effective_config import Head
+from agents.config_warnings import StoredConfig, get_warnings
+from agents.effective_config import ConfigState
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from agents.serializers.agents import internal_agent, with_warnings
@@ -77,7 +77,9 @@ def answered(readings: Sequence[Reading]) -> list[Reply]:
     """The replies, with one query for all readings of a kind, and one for each effective config not yet remembered."""
     try:
         agents = from_primary(_agents)([each.agent_id for each in readings if each.part != EFFECTIVE])
-        heads = from_primary(effective_config.heads)([each.agent_id for each in readings if _needs_head(each, agents)])
+        heads = from_primary(effective_config.get_states)(
+            [each.agent_id for each in readings if _needs_head(each, agents)]
+        )
     except DATABASE_ERRORS:
         return [each.unanswered() for each in readings]
     with translation.override(ENVELOPE_LANGUAGE):
@@ -96,7 +98,7 @@ def _agents(agent_ids: Sequence[str]) -> dict[str, Agent]:
     return {agent.id: agent for agent in Agent.unscoped.filter(pk__in=agent_ids)} if agent_ids else {}
 
 
-def _answered(each: Reading, heads: Mapping[str, Head], agents: Mapping[str, Agent]) -> Reply:
+def _answered(each: Reading, heads: Mapping[str, ConfigState], agents: Mapping[str, Agent]) -> Reply:
     try:
         if each.part == EFFECTIVE:
             return _effective(each, heads)
@@ -109,13 +111,13 @@ def _answered(each: Reading, heads: Mapping[str, Head], agents: Mapping[str, Age
         return responses.fault(each.scope)
 
 
-def _effective(each: Reading, heads: Mapping[str, Head]) -> Reply:
+def _effective(each: Reading, heads: Mapping[str, ConfigState]) -> Reply:
     head = heads.get(each.agent_id)
     if head is None:
         raise AgentNotFound
     if conditional.matches(each.if_none_match, head.etag):
         return _not_modified(each, head.etag)
-    found = from_primary(effective_config.effective)(head)
+    found = from_primary(effective_config.get_effective_config)(head)
     return _shown(each, orjson.Fragment(found.document), _("Effective config found"), head.tenant_id, found.etag)
 
 
@@ -127,7 +129,7 @@ def _config(each: Reading, agents: Mapping[str, Agent]) -> Reply:
     return _shown(each, masked(agent.config), _("Agent config found"), agent.tenant_id, etag)
 
 
-def _agent(each: Reading, agents: Mapping[str, Agent], heads: Mapping[str, Head]) -> Reply:
+def _agent(each: Reading, agents: Mapping[str, Agent], heads: Mapping[str, ConfigState]) -> Reply:
     agent = _found(each, agents)
     etag = str(agent.revision)
     if conditional.matches(each.if_none_match, etag):
@@ -136,10 +138,10 @@ def _agent(each: Reading, agents: Mapping[str, Agent], heads: Mapping[str, Head]
     return _shown(each, shown, _("Agent found"), agent.tenant_id, etag)
 
 
-def _warnings(agent: Agent, heads: Mapping[str, Head]) -> Sequence[Notice]:
+def _warnings(agent: Agent, heads: Mapping[str, ConfigState]) -> Sequence[ConfigWarning]:
     """Return what looks odd in the config of an agent; nothing of one that was deleted since it was read."""
     head = heads.get(agent.id)
-    return [] if head is None else warnings_of(Row(head, agent.revision, agent.config))
+    return [] if head is None else get_warnings(StoredConfig(head, agent.revision, agent.config))
 
 
 def _found(each: Reading, agents: Mapping[str, Agent]) -> Agent:

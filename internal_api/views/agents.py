@@ -23,7 +23,7 @@ from agents.serializers.agents import (
     PluginRequest,
     TenantAgentCreateRequest,
 )
-from agents.services.config_versions import ConfigWrite
+from agents.services.config_writes import WriteOptions
 from agents.views.agents import PluginSettingsView
 from core.http.openapi import operation
 from core.http.pagination import page
@@ -95,7 +95,7 @@ class Agent(InternalV2View):
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
+        write = WriteOptions(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )

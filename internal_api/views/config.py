@@ -49,13 +49,13 @@ class EffectiveConfig(config_views.EffectiveConfig, InternalV2View):
     )
     def get(self, request: Request, agent_id: str) -> Response:
         query = self.validated_query(InternalEffectiveQuerySerializer)
-        head = self.head_of(agent_id)
+        state = self.get_state(agent_id)
         if not query["reveal_secrets"]:
-            return self.shown(head, explain=query["explain"])
+            return self.shown(state, explain=query["explain"])
         kind = f"-revealed{config_views.EXPLAINED if query['explain'] else ''}"
-        if conditional.is_unchanged(request._request, head.etag + kind):
-            return self.not_modified(head.etag + kind)
-        found, sources = effective_config.revealed(actor=self.actor, agent_id=agent_id)
+        if conditional.is_unchanged(request._request, state.etag + kind):
+            return self.not_modified(state.etag + kind)
+        found, sources = effective_config.reveal_effective_config(actor=self.actor, agent_id=agent_id)
         answer = self.document(found, sources if query["explain"] else None, kind=kind)
         answer["Cache-Control"] = "no-store"
         return answer
@@ -103,9 +103,9 @@ class ConfigChanges(InternalV2View):
     def get(self, request: Request) -> Response:
         query = self.validated_query(ChangesQuerySerializer)
         if "after" not in query:
-            found = change_feed.Page([], change_feed.now(), has_more=False)
+            found = change_feed.Page([], change_feed.current_cursor(), has_more=False)
         else:
-            found = change_feed.after(Cursor.read(query["after"]), query["limit"])
+            found = change_feed.read_page(Cursor.parse(query["after"]), query["limit"])
         answer = {"items": found.items, "cursor": str(found.cursor), "has_more": found.has_more}
         return self.respond(answer, message=_("Changes listed"))
 

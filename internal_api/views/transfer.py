@@ -49,9 +49,9 @@ class AgentExport(transfer_views.Export, InternalV2View):
         query = self.validated_query(InternalExportQuerySerializer)
         agent = get_agent(self.actor, agent_id, Access.READ)
         document = (
-            transfer.exported_with_secrets(actor=self.actor, agent=agent)
+            transfer.export_with_secrets(actor=self.actor, agent=agent)
             if query["reveal_secrets"]
-            else transfer.exported(agent)
+            else transfer.export_agent(agent)
         )
         return self.file(agent, document, query["format"])
 

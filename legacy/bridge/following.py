@@ -121,7 +121,7 @@ class Following:
 
     def _begin_anew(self) -> None:
         """Go on from now. What was changed before is for a full comparison to find, and not brought until its end."""
-        self._cursor, self._bridge.compared_at = change_feed.now(), None
+        self._cursor, self._bridge.compared_at = change_feed.current_cursor(), None
         self._comparison = None
         self._comparisons.make_due()
 
@@ -153,7 +153,7 @@ def compared_once(source: Source, target: Target, *, with_secrets: bool, is_dry:
     """
     records, refusals = Records(source, is_dry=is_dry), Refusals()
     bridge, began = records.bridge(), timezone.now()
-    bridge.cursor = str(change_feed.now())
+    bridge.cursor = str(change_feed.current_cursor())
     sync = Sync(target, records, refusals, with_secrets=with_secrets, is_dry=is_dry)
     for _step in sync.everything():
         yield sync

@@ -119,7 +119,7 @@ class Agents(Mirror):
 
     def plans(self, target: Target, object_ids: Sequence[str]) -> list[Plan]:
         here = {row.pk: row for row in Agent.unscoped.filter(pk__in=object_ids)}
-        configs = effective_config.set_configs(list(here))
+        configs = effective_config.get_configs_without_defaults(list(here))
         there = {"agents": _by(target.rows("agents", "id", object_ids), "id")}
         there |= {table: _by(target.rows(table, "agent_id", object_ids), "agent_id") for table in TABLES}
         plans = list[Plan]()

@@ -33,14 +33,14 @@ def agents_after(cursor: Cursor) -> tuple[list[str], Cursor, bool]:
 
     Raise Gone for a cursor that is too old.
     """
-    page = change_feed.after(cursor, PAGE)
+    page = change_feed.read_page(cursor, PAGE)
     return [item["agent_id"] for item in page.items], page.cursor, page.has_more
 
 
 def cursor_of(text: str) -> Cursor:
     """Return the cursor that was written down. Raise Gone if it is none."""
     try:
-        return Cursor.read(text)
+        return Cursor.parse(text)
     except Invalid as error:
         raise Gone("no cursor") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from agent_config.secret_rule import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
+from agent_config.secret_names import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
 from core.commands.exits import Exit
 from core.http import toml
 from tests.support.leaks import Site

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from agent_config import secret_rule
+from agent_config import secret_names
 from agent_config.items import folded
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.configs import MASK, Config
@@ -72,7 +72,7 @@ def json_values() -> SearchStrategy[Any]:
 @cache
 def _keys() -> SearchStrategy[str]:
     # Hypothesis takes texts from the code under test, and some of those name secrets, which read back as masks.
-    return st.sampled_from(AWKWARD_KEYS) | texts().filter(lambda key: not secret_rule.names()[key])
+    return st.sampled_from(AWKWARD_KEYS) | texts().filter(lambda key: not secret_names.names()[key])
 
 
 @cache

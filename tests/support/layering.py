@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from agent_config.items import folded
-from agent_config.layers import Layer, normal
+from agent_config.layers import Layer, normalize
 from tests.support.configs import Config
 
 Path = tuple[str, ...]
@@ -124,7 +124,7 @@ def is_name(path: Path) -> bool:
 
 def without(config: Config, path: Path) -> Config:
     """A layer's config without the value at a path; without the whole item, where that is its name."""
-    result = copy.deepcopy(normal(config))
+    result = copy.deepcopy(normalize(config))
     value: Any = result
     for depth, step in enumerate(path[:-1]):
         if path[:depth] in LISTS:

@@ -1,4 +1,4 @@
-"""The way through a document to its secrets, which the rule finds (agent_config.secret_rule)."""
+"""The way through a document to its secrets, which the rule finds (agent_config.secret_names)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from agent_config.document import MASK, SEALED, is_object, is_sealed, is_token
-from agent_config.secret_rule import ROOT, Node, names
+from agent_config.secret_names import ROOT, Node, names
 
 OMITTED = object()  # what a change returns for a secret that is to go
 Place = tuple[str | int, ...]

@@ -17,7 +17,7 @@ from agent_config.document import MASK, SEALED
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer, resolve
 from agent_config.patches import masked_patch
-from agent_config.secret_rule import (
+from agent_config.secret_names import (
     CARRIERS,
     DOCUMENTED,
     NOT_SECRETS,
