@@ -1,7 +1,7 @@
-"""What a layer that is not an operator's may not do with the layers below it.
+"""Limits on the layers of others than operators, which protect the keys in the layers below.
 
-An operator's provider may hold a key. It must never go to an address of somebody else's choice, nor run a
-model of somebody else's. Names that lead to no key are free.
+An operator's provider may have a key. The key must never be sent to an address that somebody else chose, nor be used
+for somebody else's model. Names that lead to no key are free.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 class Names(NamedTuple):
-    """The folded names, among those that several layers define, by what they lead to."""
+    """The folded names of the providers and models that several layers define, by what they lead to."""
 
-    providers: frozenset[str]  # those that have a secret besides their address, or are to serve a model that has one
+    providers: frozenset[str]  # those with a secret besides their address, or with a model that has a secret
     models: frozenset[str]  # those whose provider has a secret besides its address
-    operators: frozenset[str]  # an operator's providers that have one
-    misdirected: frozenset[str]  # an operator's models that have a secret, and whose provider is another layer's
-    owners: Mapping[str, Layer]  # the layer that each provider is of
+    operators: frozenset[str]  # an operator's providers that have a secret
+    misdirected: frozenset[str]  # an operator's models with a secret whose provider is not an operator's
+    owners: Mapping[str, Layer]  # the layer that defines each provider
 
 
 _NO_NAMES = Names(frozenset(), frozenset(), frozenset(), frozenset(), {})
 
 
 class _Item(NamedTuple):
-    """A provider or a model, as the layers so far define it."""
+    """A provider or a model, as defined by the layers up to one."""
 
     layer: Layer
     has_secret: bool
@@ -80,7 +80,7 @@ def _add_items(known: dict[str, _Item], layer: Layer, kind: str, *, is_joined: b
 
 
 def admitted(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers without what the config that they make together leaves out (`left_out`)."""
+    """Return the layers without the models, secrets and addresses that the effective config leaves out."""
     return [
         layer._replace(config=_without(layer.config, places.keys())) if places else layer
         for layer, places in zip(layers, _not_admitted(layers), strict=True)
@@ -88,7 +88,7 @@ def admitted(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def left_out(layers: Sequence[Layer]) -> list[ConfigWarning]:
-    """Return a notice for each model and address of the layers that is left out of what they make together."""
+    """Return a warning for each model, secret and address that the effective config leaves out."""
     return [
         ConfigWarning(path(place), _sentence(reason) % {"layer": layer.name})
         for layer, places in zip(layers, _not_admitted(layers), strict=True)
@@ -97,7 +97,7 @@ def left_out(layers: Sequence[Layer]) -> list[ConfigWarning]:
 
 
 def combined(lower: Config, upper: Config, place: Place = ()) -> Config:
-    """Return one config over another: objects key by key; lists of named items one after the other."""
+    """Return two configs merged key by key, with the items of both in lists of named items."""
     result = dict(lower)
     for key, value in upper.items():
         here, below = (*place, key), result.get(key)
@@ -111,7 +111,7 @@ def combined(lower: Config, upper: Config, place: Place = ()) -> Config:
 
 
 class _Reason(Enum):
-    """Why something of a layer is left out."""
+    """The reason why a part of a layer is left out."""
 
     MODEL = 1
     MODELS_SECRET = 2
@@ -135,7 +135,7 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Reason]]:
         is_redirecting = has_secrets or (has_models_secrets and has_shared_address(layer.config))
         if is_redirecting and not layer.is_trusted:
             places |= dict.fromkeys(redirected(reduce(combined, below), layer.config), _Reason.ADDRESS_ABOVE)
-        if _is_members(layer):
+        if _is_changed_by_members(layer):
             above = reduce(combined, (layer.config for layer in layers[number + 1 :]), Config())
             places |= dict.fromkeys(exposing(layer.config, above), _Reason.ADDRESS_BELOW)
         found.append(places)
@@ -146,8 +146,8 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Reason]]:
     return found
 
 
-def _is_members(layer: Layer) -> bool:
-    """Return whether people may change a layer who may not change all those above it: a tenant's own template."""
+def _is_changed_by_members(layer: Layer) -> bool:
+    """Return whether any member may change the layer, though not all layers above it: a tenant's own template."""
     return layer.name == "template" and not layer.is_trusted
 
 
@@ -164,7 +164,7 @@ def _models_left_out(layer: Layer, names: Names) -> dict[Place, _Reason]:
 
 
 def _may_serve(owner: Layer, layer: Layer) -> bool:
-    """Return whether secrets of a layer's models may go to a provider's address: all may trust the tenant's owners."""
+    """Return whether the secrets of a layer's models may go to a provider. All trust the tenant's owners."""
     return owner is layer or owner.is_trusted or owner.name == "tenant"
 
 
@@ -200,7 +200,7 @@ def _items_with_secrets(config: Config) -> set[tuple[str, int]]:
 
 
 def _without(value: Any, places: Collection[Place]) -> Any:
-    """Return a copy of a document without the values in these places; what it does not change is shared."""
+    """Return a copy of a document without the values in these places. It shares all unchanged parts."""
     if not places:
         return value
     gone = {place[0] for place in places if len(place) == 1}

@@ -1,4 +1,4 @@
-"""What many do to one agent's config at once, over real sockets and through several processes: nothing is lost."""
+"""Concurrent writes of one agent's config, over real sockets and through several processes, lose nothing."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Doors:
         self.agent_id, self.tenant_id = made["id"], made["tenant_id"]
 
     def all(self, path: str) -> Iterator[tuple[httpx.Client, str]]:
-        """The doors in turn, each with where a path of the agent is behind it."""
+        """Yield the surfaces in turn, each with the URL of the agent on it."""
         v1, v2 = f"/api/v1/agents/{self.agent_id}{path}", f"/api/v2/agents/{self.agent_id}{path}"
         return itertools.cycle([(self.v1[0], v1), (self.v2[0], v2), (self.v2[1], v2), (self.v1[1], v1)])
 
     def puts(self, configs: Sequence[Any], **headers: str) -> list[Send]:
-        """A write of each config, each through the next door."""
+        """Write each config, each through the next surface."""
         doors = self.all("/config")
         return [_put(*next(doors), config, headers) for config in configs]
 
@@ -72,7 +72,7 @@ def doors(servers: list[MaimServer]) -> Iterator[Doors]:
 
 
 def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
-    """Those that were carried out; of the rest, each has one of the other statuses, or says when to try again."""
+    """Return the successful responses. All others must have one of the other statuses, or a Retry-After."""
     assert set(statuses(answers)) <= MAY_WAIT | set(others), statuses(answers)
     assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
     return [answer for answer in answers if answer.status_code == 200]

@@ -1,4 +1,4 @@
-"""Whatever is wrong in a sent config is named in one answer: values, taken names and masks."""
+"""A refused config gets all its errors in one response: values, taken names and masks."""
 
 from __future__ import annotations
 

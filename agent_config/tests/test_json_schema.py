@@ -30,7 +30,7 @@ def drawn() -> Schema:
 
 
 def at(drawn: Schema, path: str) -> Schema:
-    """What the schema says of the object at a path of FIELDS."""
+    """Return the schema of the object at a path of FIELDS."""
     found = drawn
     for step in path.split("."):
         name, is_list = step.removesuffix("[]"), step.endswith("[]")
@@ -46,7 +46,7 @@ def resolved(drawn: Schema, part: Schema) -> Schema:
 
 
 def objects(part: Any) -> Iterator[Schema]:
-    """Every object within."""
+    """Yield every object within."""
     if isinstance(part, dict):
         yield part
     for member in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():

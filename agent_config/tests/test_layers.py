@@ -1,4 +1,4 @@
-"""How layers make one config, and which of them each leaf is from: over all of what layers can be."""
+"""The resolution of random layers, and the sources of their leaves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ quickly = settings(max_examples=25, deadline=None, suppress_health_check=list(He
 
 
 class TestSources:
-    """Every leaf names its layer, and without that layer's value exactly that leaf is another."""
+    """Removing a leaf's value from its source layer changes exactly that leaf."""
 
     @quickly
     @given(stacks())

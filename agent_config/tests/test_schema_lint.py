@@ -1,4 +1,4 @@
-"""What is allowed in a config, but hardly meant."""
+"""Warnings about valid but unusual values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the schema refuses and what it lets be (docs/contract.md section 13)."""
+"""Validation against the schema: values that are accepted, refused and warned about (docs/contract.md section 13)."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def section(name: str, **fields: Any) -> Config:
 
 
 def refused(sent: Any, stored: Any = None) -> list[str]:
-    """The paths that are named as wrong; none if it is not refused."""
+    """Return the paths of the errors."""
     return _paths(schema.validate(sent, stored or {}).errors)
 
 
 def warned(sent: Any, stored: Any = None) -> list[str]:
-    """The paths that are warned of, of what is not refused."""
+    """Return the paths of the warnings about a valid config."""
     found = schema.validate(sent, stored or {})
     assert found.errors == []
     return _paths(found.warnings)
 
 
 def stored_of(sent: Config) -> Config:
-    """Return what is stored of it."""
+    """Return the config that is stored for a sent one."""
     found = schema.validate(sent, {})
     assert found.errors == []
     return schema.replace_values(sent, found.replacements)
@@ -343,12 +343,11 @@ class TestWhatWasWrongBefore:
 
 
 def text(config: Any) -> str:
-    """By which 1, 1.0 and true differ."""
     return json.dumps(config)
 
 
 def placed(path: str, content: Any) -> Config:
-    """A config with this content at a path of FIELDS."""
+    """Return a config with this content at a path of FIELDS."""
     for step in reversed(path.split(".")):
         name, is_list = step.removesuffix("[]"), step.endswith("[]")
         content = {"vlm" if name == "*" else name: [content] if is_list else content}
@@ -361,7 +360,7 @@ def shown(path: str, name: str) -> str:
 
 
 def mutations(config: Config) -> Iterator[tuple[str, Config, bool]]:
-    """The config with one known value made wrong or odd, the path of that value, and whether that is refused."""
+    """Yield mutations of one known value: its path, the config, and whether it is refused."""
     for path, fields in FIELDS.items():
         for steps in places(config, path):
             for name, (kind, _default, length) in fields.items():
@@ -377,7 +376,7 @@ Steps = list[str | int]
 
 
 def places(config: Config, path: str) -> list[Steps]:
-    """The steps to each object that a config has at a path of FIELDS."""
+    """Return the steps to each object at a path of FIELDS."""
     found: list[Steps] = [[]]
     for step in path.split("."):
         names = TASKS if step == "*" else (step.removesuffix("[]"),)

@@ -96,7 +96,7 @@ class ConfigWrite(ABC, Generic[Row]):
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the config is an operator's, which may change the items of the layers below it."""
+        """The mark of an operator's config, which may change the items of the layers below it."""
         return False
 
     def apply(self, sent: Config, *, replace: bool = False, strict: bool = False) -> None:

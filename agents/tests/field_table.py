@@ -1,4 +1,4 @@
-"""The table in docs/config-fields.md: what is taken, warned of and refused, field by field, as the schema says."""
+"""The table in docs/config-fields.md: the values that each field takes, warns about and refuses."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read(text: str) -> list[Row]:
 
 
 def rows() -> Iterator[Row]:
-    """Yield the rows as the schema says."""
+    """Yield the rows for the schema."""
     yield from _rows_of_object(Root, "", is_held=True)
 
 
@@ -109,7 +109,7 @@ def _rows(path: str, annotation: Any, metadata: Any, field: FieldInfo | None, *,
 
 
 def _exceptions(path: str, outcomes: dict[str, str], told: list[str]) -> str | None:
-    """Note what is in no type or form of the schema; return what else the field is, if it is."""
+    """Add rules that are not in a field's type; return another kind for the field, or None."""
     texts = {"text": WARNED, '"1"': WARNED}
     if path == "persona":
         outcomes |= dict.fromkeys(texts, TAKEN)
@@ -130,7 +130,7 @@ def _exceptions(path: str, outcomes: dict[str, str], told: list[str]) -> str | N
 
 
 def _remarks(metadata: Any, said: dict[str, Any], outcomes: dict[str, str]) -> Iterator[str]:
-    """Yield what else is warned of in a field; outcomes that this decides are changed."""
+    """Yield the remarks about a field's limits, and change the outcomes that they affect."""
     for each in metadata:
         if isinstance(each, TextFormat):
             yield f"warned of: other than {each.message.removeprefix('must be ').removeprefix('written ')}"

@@ -1,4 +1,4 @@
-"""A config that was made elsewhere: what of it is kept, what is not, and that it can be sent back as it is read."""
+"""The import of configs from another system, and sending an imported config back as it is read."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ _numbers = itertools.count(1)
 
 
 def text(config: Any) -> str:
-    """By which 1, 1.0 and true differ."""
     return json.dumps(config)
 
 
 def kept(config: Config, *warned_of: str) -> Config:
-    """What is stored of a config of which nothing is left out; these places are warned of."""
+    """Import a config and return it. Nothing may be left out, and exactly these places get warnings."""
     found = import_config(config)
     assert found.left_out == {}
     assert list(found.warnings) == list(warned_of)
@@ -49,7 +48,7 @@ def kept(config: Config, *warned_of: str) -> Config:
 
 
 def left_out(config: Config, *places: str) -> Config:
-    """What is stored of a config of which just these places are left out, and nothing warned of."""
+    """Import a config and return it. Exactly these places must be left out, and none may get a warning."""
     found = import_config(config)
     assert found.warnings == {}
     assert list(found.left_out) == list(places)
@@ -193,7 +192,7 @@ class TestWhatIsLeftOut:
 
 
 class TestPlaces:
-    """They are those of the config that came in, whatever goes from it."""
+    """Reported places are those in the imported config, whatever is left out of it."""
 
     def test_of_warnings_behind_items_that_go(self, system_models: None) -> None:
         items = [5, provider("a", timeout="x"), {}, provider("a"), provider("Ünïversal", max_retry="y")]
@@ -294,7 +293,7 @@ class TestHowItIsStored:
 
 
 def faulty() -> SearchStrategy[Config]:
-    """A config of the schema in which some values are any others, and some items of lists come twice."""
+    """Return configs in which some values are replaced by any others, and some items of lists occur twice."""
     return configs().flatmap(_spoiled)
 
 
@@ -358,7 +357,7 @@ class TestAnyConfig:
 @pytest.mark.django_db
 @pytest.mark.embedded
 class TestSendingBack:
-    """What was adopted can be sent back as it is read, and nothing is changed by that."""
+    """An imported config can be sent back as it is read, and that changes nothing."""
 
     @thoroughly
     @given(config=configs() | faulty())
@@ -407,7 +406,7 @@ def can_be_sent_back(alice: Person, found: ImportedConfig) -> None:
 
 
 def state(agent: Agent) -> str:
-    """All that a write of the agent changes."""
+    """Return all that a write of the agent changes."""
     rows = [
         list(Agent.unscoped.filter(pk=agent.pk).values()),
         list(ConfigVersion.unscoped.filter(agent=agent).order_by("pk").values()),

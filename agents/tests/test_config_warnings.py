@@ -1,4 +1,4 @@
-"""What looks odd in a config is taken and told, and refused only for who asks for strict handling (RFC 7240)."""
+"""Warnings about configs, which are errors for clients that ask for strict handling (RFC 7240)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses a secret stands with: beside it, around it, those of its model's provider, and of its process."""
+"""The addresses of a secret: beside it, around it, those of its model's provider, and those of its process."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def with_provider(**fields: Any) -> Config:
 
 @pytest.fixture
 def template(db: None) -> Template:
-    """An operator's, for everybody."""
+    """A template of the operators'."""
     return templates.create_template(
         actor=OPERATOR, tenant=None, name="Support", config={"temperature": 0.7, **with_provider()}
     )

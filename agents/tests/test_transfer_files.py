@@ -1,4 +1,4 @@
-"""Agents as files: what goes out comes in again, on both surfaces."""
+"""Export of agents to files and import from them, on both surfaces."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def agent(alice: Person) -> Agent:
 
 @pytest.fixture
 def elsewhere(charlie: Person) -> Person:
-    """Whose tenant knows nothing of the agent."""
+    """A person whose tenant has nothing of the agent."""
     return charlie
 
 
 def document_of(response: Any, form: str) -> dict[str, Any]:
-    """The document in a file that was downloaded."""
+    """Return the document in a downloaded file."""
     assert response.status_code == 200, response.content
     text = response.content.decode()
     document: dict[str, Any] = json.loads(text) if form == "json" else tomllib.loads(text)
@@ -84,7 +84,7 @@ def stored(name: str) -> Agent:
 
 
 class Door:
-    """One surface's export and import."""
+    """The export and import of one surface."""
 
     def __init__(self, version: str, alice: Person, internal: SurfaceClient) -> None:
         self.client = alice.client if version == "v1" else internal
@@ -106,7 +106,7 @@ class Door:
 
     @staticmethod
     def errors(response: Any) -> list[str]:
-        """The paths that a 400 names."""
+        """Return the paths that a 400 names."""
         assert response.status_code == 400, response.content
         body = response.json()
         return list((body["data"] if "success" in body else body)["errors"])
@@ -247,7 +247,7 @@ class TestRevealing:
 
 
 class Refusal(NamedTuple):
-    """What a file says that is refused, and how."""
+    """A change of a document that is refused, and the expected error."""
 
     change: dict[str, Any]
     path: str
@@ -281,7 +281,7 @@ REFUSALS = [
 
 @pytest.fixture
 def their_template(charlie: Person) -> None:
-    """A template of another tenant's, `theirs`."""
+    """Create another tenant's template with the id `theirs`."""
     Template(id="theirs", tenant=charlie.tenant, tenant_scope=charlie.tenant.id, name="x", name_folded="x").save()
 
 
@@ -425,5 +425,5 @@ def test_what_is_left_out_are_the_secrets_alone() -> None:
 
 
 def _typed(value: Any) -> Any:
-    """A value in which 1, 1.0 and True differ, and the order of keys does not matter."""
+    """Return a value in which 1, 1.0 and True differ, and the order of keys does not matter."""
     return json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""The three doors through which a config is written, for the tests of what it may be."""
+"""The three APIs that write configs, for the tests of configs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DOORS = ("v1", "v2", "v2 config")
 
 
 class ConfigDoor:
-    """One way to write and read a config."""
+    """One of the APIs that write and read configs."""
 
     def __init__(self, kind: str, alice: Person, internal: SurfaceClient) -> None:
         self.kind = kind
@@ -28,7 +28,7 @@ class ConfigDoor:
         return self.client.send("POST", self.collection, {"tenant_id": self.tenant_id, "name": "bot", "config": config})
 
     def create(self, config: Config) -> Config:
-        """Makes the agent; its config as the answer shows it."""
+        """Create the agent. Return its config from the response."""
         agent = self._good(self.try_create(config))
         self.agent_id = agent["id"]
         shown: Config = agent["config"]
@@ -41,13 +41,13 @@ class ConfigDoor:
         return self.client.send("PUT", path, {"config": config})
 
     def put(self, config: Config) -> Config:
-        """Merges into the config; the config as the answer shows it."""
+        """Merge into the config. Return the config from the response."""
         data = self._good(self.try_put(config))
         shown: Config = data if self.kind == "v2 config" else data["config"]
         return shown
 
     def get(self) -> Config:
-        """The config as it reads back."""
+        """Read and return the config."""
         path = f"{self.collection}/{self.agent_id}"
         if self.kind == "v2 config":
             read: Config = self._good(self.client.get(f"{path}/config"))
@@ -56,7 +56,7 @@ class ConfigDoor:
         return config
 
     def refused(self, response: Any, *paths: str) -> None:
-        """400 AGENT_004 that names these paths; nothing was written."""
+        """Check for 400 AGENT_004 with exactly these paths."""
         body = response.json()
         assert response.status_code == 400, response.content
         code, errors = (
@@ -72,7 +72,7 @@ class ConfigDoor:
 
 
 def stored() -> Config:
-    """The one agent's config as it is stored, its secrets opened."""
+    """Return the stored config of the only agent, with its secrets in clear."""
     return opened(Agent.unscoped.get().config)
 
 
