@@ -1,9 +1,9 @@
 """The addresses that a config's secrets are sent to.
 
-A secret belongs to the addresses around it: to every address in the object that holds it, and in the objects
-around that one, however deep they stand there. A provider's `api_key` belongs to its `base_url`, a server's header
-to its `url`, a secret of a model to the addresses of the model's provider. Fields are known by their names, and
-URLs by their form, so that a section that the schema does not know is protected like one that it knows.
+A secret belongs to the addresses around it: to every address, at any depth, in the object that holds it and in the
+objects around that one. A provider's `api_key` belongs to its `base_url`, a server's header to its `url`, a secret of
+a model to the addresses of the model's provider. Addresses are recognized by their field names and URLs by their
+format, so that sections that the schema does not know are protected as well.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from django.utils.translation import gettext as _
 from agent_config import secrets
 from agent_config.document import SECTIONS, Config, is_object
 from agent_config.errors import BadConfig
-from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_of
+from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_name
 from agent_config.schema import Place, path
-from agent_config.secret_places import Secret, rewritten
-from agent_config.secret_rule import names_secret_value, snake_case
+from agent_config.secret_names import names_secret_value, snake_case
+from agent_config.secret_paths import Secret, rewritten
 
-# What a bot connects to, or runs, as names in snake case end; a number or a word that qualifies it may follow.
+# Endings of names in snake case for what a bot connects to or runs; a number or a qualifying word may follow.
 _ADDRESS = re.compile(
     "((url|uri|host|hostname|address|endpoint|domain|proxy|proxie|command|arg|argv|cmd|exec|executable|entrypoint"
     "|script|cwd|api_base|server|addr|origin|gateway|upstream|callback|webhook|dsn|connection_string|href|socket"
@@ -37,37 +37,37 @@ _PORT = re.compile(r"(port|端口)(e?s)?(_|\d)*$")
 _PROXY = re.compile(r"(prox(y|ie)|代理)(e?s)?(_|\d)*$")
 _ENVIRONMENT = re.compile("(^|_)(envs?|env_vars|environments?|environment_variables)$")
 _URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_LONGEST = 100  # characters; of a longer name the end is read
-# What a process, which gets its environment's secrets, does not depend on.
+_LONGEST = 100  # characters; of a longer name only the end is matched
+# Members of a process that do not affect what it does with its environment's secrets.
 _LABELS = frozenset({"name", "id", "title", "description"})
 
-# Their members are of different things, which share a proxy and nothing else.
+# Objects whose members are unrelated, and share only a proxy.
 _ROOTS: tuple[Place, ...] = ((), ("config_overrides",))
-# Whole documents that are no config, under names that nobody can send.
+# Documents other than configs are wrapped under names that no client can send.
 _PLUGIN, _TENANT = "\0plugin", "\0tenant"
-# Theirs are too, but what is said beside them, and not in another of them, is for all.
+# Objects whose members are unrelated, but share the addresses that are directly in the object.
 _SECTIONED: tuple[Place, ...] = (MODEL, (_TENANT,))
 _KNOWN = frozenset({"config_overrides", *SECTIONS})
-# The bot's own server, whose tokens others send: its port leads to nobody else.
+# The bot's own server. Others send its tokens to the bot, so its port is no address that a secret is sent to.
 _OWN_SERVER: Place = ("config_overrides", "maim_message")
 
 
 def check_moved(sent: Config, stored: Config, result: Config) -> None:
-    """Raise BadConfig for each stored secret in `result` that stands with another address than in `stored`.
+    """Raise BadConfig for each stored secret that has other addresses in `result` than in `stored`.
 
-    `result` is what `sent` makes of `stored`. Addresses are compared as text. What `sent` has in clear is no stored
-    secret, whatever its value.
+    `result` is `sent` merged into `stored`. Addresses are compared as text. A secret that `sent` has in clear does not
+    count as stored, whatever its value.
     """
     _check_moved(sent, stored, result, ())
 
 
 def check_plugin_moved(sent: Config, stored: Config, result: Config) -> None:
-    """Like `check_moved`, for the config of a plugin, which is about one thing."""
+    """Check the config of a plugin like `check_moved`, except that it is about a single thing."""
     _check_moved({_PLUGIN: sent}, {_PLUGIN: stored}, {_PLUGIN: result}, (_PLUGIN,))
 
 
 def check_tenant_moved(sent: Config, stored: Config, result: Config) -> None:
-    """Like `check_moved`, for what a tenant's config says of the tenant itself."""
+    """Check the tenant's own part of a tenant config like `check_moved`."""
     _check_moved({_TENANT: sent}, {_TENANT: stored}, {_TENANT: result}, (_TENANT,))
 
 
@@ -76,7 +76,7 @@ def _check_moved(sent: Config, stored: Config, result: Config, within: Place) ->
     values = dict(secrets_in(sent)) if there else {}
     kept = {place for place, value in there if values.get(place) != value}
     if not kept or not any(_moved(kept, stored, result)):
-        return  # equal as they are stored: there is no need to open them
+        return  # equal even while sealed, so there is no need to decrypt them
     sentence = _("the address is not the one that this was set for: send this secret anew, or null to remove it")
     moved = _moved(kept, secrets.comparable(stored), secrets.comparable(result))
     if errors := {path(place[len(within) :]): [sentence] for place in moved}:
@@ -84,25 +84,25 @@ def _check_moved(sent: Config, stored: Config, result: Config, within: Place) ->
 
 
 def redirected(lower: Config, upper: Config) -> Iterator[Place]:
-    """Yield the addresses in `upper` that would replace one in `lower` whose secrets `upper` does not set.
+    """Yield the addresses in `upper` that would replace an address in `lower` without replacing its secrets.
 
-    Both are configs of layers; `lower` may be several that were joined.
+    Both are configs of layers; `lower` may be several that were combined.
     """
     held = _Parts(lower)
     kept = [place for place in held.secrets if not _replaces(upper, place)]
     if kept:
-        yield from _Meeting(held, kept, _Parts(upper), is_over=True).addresses()
+        yield from _Overlay(held, kept, _Parts(upper), is_over=True).addresses()
 
 
 def exposing(lower: Config, upper: Config) -> Iterator[Place]:
-    """Yield the addresses in `lower` that would stand with a secret that `upper` sets, and that `upper` does not."""
+    """Yield the addresses in `lower` that would get a secret of `upper`, which does not set them itself."""
     held = _Parts(upper)
     if held.secrets:
-        yield from _Meeting(held, held.secrets, _Parts(lower), is_over=False).addresses()
+        yield from _Overlay(held, held.secrets, _Parts(lower), is_over=False).addresses()
 
 
 def has_shared_address(config: Config) -> bool:
-    """Return whether a config has an address that is one for secrets of all its providers and models."""
+    """Return whether a config has an address for the secrets of all its providers and models, such as a proxy."""
     value: Any = config
     for depth in range(len(MODEL) + 1):
         if not isinstance(value, dict):
@@ -119,14 +119,14 @@ def has_addresses(config: Config) -> bool:
 
 
 def secrets_in(config: Config) -> Iterator[tuple[Place, Any]]:
-    """Yield the secrets that are set and are no addresses themselves, with their places."""
+    """Yield the places and values of the secrets that are not addresses themselves."""
     yield from _Parts(config).secrets.items()
 
 
 class _Parts:
-    """A config without the secrets that are no addresses, and its secrets by their places.
+    """A config split into its secrets, by place, and all the rest, which includes secret addresses.
 
-    A variable of an environment is both: nobody may learn it, and it may decide what becomes of the others.
+    A variable of an environment is in both, because it is secret and may direct where other secrets go.
     """
 
     def __init__(self, config: Config) -> None:
@@ -142,23 +142,23 @@ class _Parts:
 
     @cached_property
     def holders(self) -> set[Place]:
-        """The places of all objects and lists that have a secret within them."""
+        """The places of all objects and lists with a secret within them."""
         return _prefixes(self.secrets)
 
     def addresses(self, value: Any, *, is_whole: bool) -> Any:
-        """Return a copy of a part of the config with nothing but the addresses in it, or None.
+        """Return a copy of a part of the config with only its addresses, or None.
 
-        An address that is not set is none. Each object is looked into once, however many are around it.
+        An empty address is none. Each object is traversed once, however many secrets are around it.
         """
         if not isinstance(value, dict | list):
             is_one = is_whole or (isinstance(value, str) and _URL.match(value))
             return value if value and is_one else None
         key = (id(value), is_whole)
         if key not in self._found:
-            self._found[key] = self._looked_into(value, is_whole=is_whole)
+            self._found[key] = self._find(value, is_whole=is_whole)
         return self._found[key]
 
-    def _looked_into(self, value: Any, *, is_whole: bool) -> Any:
+    def _find(self, value: Any, *, is_whole: bool) -> Any:
         if is_object(value):
             of_process = _is_process(value)
             members = {
@@ -197,7 +197,7 @@ def _is_environment(key: Any) -> bool:
 
 
 def _is_variable(place: Place) -> bool:
-    """Return whether it is of an environment, and not under a name of its own that says that it is a secret."""
+    """Return whether a place is of an environment variable whose own name does not look like a secret's."""
     start = next((depth for depth, step in enumerate(place) if _is_environment(step)), None)
     if start is None:
         return False
@@ -206,12 +206,12 @@ def _is_variable(place: Place) -> bool:
 
 
 def _is_process(value: Config) -> bool:
-    """Return whether an object describes something that gets an environment."""
+    """Return whether an object describes a process, which has an environment."""
     return any(isinstance(member, dict | list) and _is_environment(key) for key, member in value.items())
 
 
 def _is_whole(key: str, member: Any, place: Place, *, of_process: bool) -> bool:
-    """Return whether all of a member of the object at `place` is an address, whatever is in it."""
+    """Return whether a member of the object at `place` is an address as a whole, whatever is in it."""
     if place and _is_environment(place[-1]):
         return True
     if _is_address(key):
@@ -220,27 +220,27 @@ def _is_whole(key: str, member: Any, place: Place, *, of_process: bool) -> bool:
 
 
 def _is_self_contained(key: str, value: Any, addresses: Any) -> bool:
-    """Return whether a member that holds a secret is a thing of its own, which has its addresses within it."""
+    """Return whether a member with secrets also has their addresses, so that others do not concern them."""
     return bool(addresses) and isinstance(value, dict | list) and not _is_environment(key)
 
 
 def _is_shared(place: Place, key: str) -> bool:
-    """Return whether a member of an object whose members are of different things is an address for all of them."""
+    """Return whether a member of an object with unrelated members is an address for all of them."""
     return _matches(_PROXY, key) if place in _ROOTS else _is_address(key)
 
 
 def _moved(kept: Collection[Place], stored: Config, result: Config) -> Iterator[Place]:
-    """Yield the places in `kept` whose secrets `result` has with other addresses than `stored`."""
-    around = _Around(stored)
+    """Yield the places in `kept` whose secrets have other addresses in `result` than in `stored`."""
+    around = _SecretAddresses(stored)
     before = {(_text(value), around.of(place)) for place, value in around.secrets.items()}
-    around = _Around(result)
+    around = _SecretAddresses(result)
     for place, value in around.secrets.items():
         if place in kept and (_text(value), around.of(place)) not in before:
             yield place
 
 
-class _Around:
-    """The addresses around each secret of a config, looked for once in each object that has a secret within it."""
+class _SecretAddresses:
+    """The addresses of each secret of a config, computed once for each object with secrets."""
 
     def __init__(self, config: Config) -> None:
         self._parts = _Parts(config)
@@ -251,7 +251,7 @@ class _Around:
         self._processes: dict[Place, bool] = {}
 
     def of(self, place: Place) -> tuple[str, ...]:
-        """Return a digest of the addresses around a secret, by object: the same for all secrets of one object."""
+        """Return digests of the addresses of a secret, one for each object around it that has any."""
         holder = place[:-1]
         if holder not in self._found:
             self._found[holder] = self._around(place)
@@ -264,7 +264,7 @@ class _Around:
             if isinstance(value, dict):
                 found.append(self._in_object(value, place[:depth], str(step), is_direct=depth == len(place) - 1))
             if place[:depth] == MODELS:
-                found.append(self._of_provider(provider_of(value[step])))
+                found.append(self._of_provider(provider_name(value[step])))
             value = value[step]
         return tuple(filter(None, found))
 
@@ -300,7 +300,7 @@ class _Around:
         return self._self_contained[here]
 
     def _addresses(self, value: Config, place: Place, key: str) -> Any:
-        """Return the addresses in a member of the object that stands in a place."""
+        """Return the addresses in a member of the object at `place`."""
         if place not in self._processes:
             self._processes[place] = _is_process(value)
         is_whole = _is_whole(key, value[key], place, of_process=self._processes[place])
@@ -308,7 +308,7 @@ class _Around:
 
     @cached_property
     def _providers(self) -> dict[str, str]:
-        """A digest of each provider's addresses, by its folded name; of its name, where it has none."""
+        """A digest of each provider's addresses, or of its name if it has none, by its folded name."""
         found: dict[str, list[Any]] = {}
         for _number, item in named_items(self._parts.config, "api_providers"):
             addresses = self._parts.addresses(item, is_whole=False)
@@ -319,14 +319,14 @@ class _Around:
         }
 
     def _of_provider(self, name: str) -> str:
-        """Return a digest of the addresses of a model's provider; of its name, where another layer's has it."""
+        """Return a digest of the addresses of a model's provider, or of its name if another layer defines it."""
         return self._providers.get(name) or _hash(["of another layer", name])
 
 
-class _Meeting:
-    """What a layer says beside the secrets of another, which is below it (`is_over`) or above it.
+class _Overlay:
+    """A layer combined with another one that has secrets, which is below it (`is_over`) or above it.
 
-    `kept` are the places of the secrets that are still there when the layers are joined.
+    `kept` are the places of the other layer's secrets that are still there when the two are combined.
     """
 
     def __init__(self, held: _Parts, kept: Collection[Place], other: _Parts, *, is_over: bool) -> None:
@@ -337,7 +337,7 @@ class _Meeting:
         self._is_over = is_over
 
     def addresses(self) -> Iterator[Place]:
-        """Yield the places of the addresses in the layer that would stand with a kept secret of the other's."""
+        """Yield the places of the addresses in the layer that would get a kept secret of the other layer."""
         yield from self._in_object(self._held.config, self._other.config, ())
 
     def _in_object(self, held: Config, other: Config, place: Place) -> Iterator[Place]:
@@ -367,7 +367,7 @@ class _Meeting:
         return _is_self_contained(key, value, addresses)
 
     def _new(self, value: Any, theirs: Any, place: Place, *, is_whole: bool) -> Iterator[Place]:
-        """Yield the addresses in a value that are another layer's where `theirs` stands, or hide one of its."""
+        """Yield the addresses in a value that are new beside `theirs`, the other layer's, or replace one in it."""
         if value is None or not (self._is_over or theirs is None or is_object(theirs)):
             return
         if is_object(value) and (theirs is None or is_object(theirs)):
@@ -382,7 +382,7 @@ class _Meeting:
 
 
 def _replaces(upper: Any, place: Place) -> bool:
-    """Return whether nothing is left of what is below `upper` in this place. Lists of named items are joined."""
+    """Return whether `upper` replaces the value in this place of a lower layer. Lists of named items are joined."""
     for depth, step in enumerate(place):
         if not is_object(upper):
             return place[:depth] not in (PROVIDERS, MODELS)

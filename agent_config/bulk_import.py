@@ -1,4 +1,4 @@
-"""Taking over a config that was made elsewhere: as far as it can be kept, it is."""
+"""The import of configs that another system stored, which are kept as far as they can be stored here."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ _SECRET_TYPES = (str, list)
 
 
 @dataclass(frozen=True)
-class Adopted:
-    """The config, unsealed; what had to be left out of it, and what was kept although it is wrong, by path."""
+class ImportedConfig:
+    """An imported config, not sealed yet, and the problems with it by path: values left out, and wrong values kept."""
 
     config: Config
     left_out: dict[str, list[str]]
     warnings: dict[str, list[str]]
 
 
-def adopted(config: Config) -> Adopted:
-    """What of `config` can be stored. A bot that runs by a wrong value keeps it; it can be sent back as it is read.
+def import_config(config: Config) -> ImportedConfig:
+    """Return the part of `config` that can be stored, without changing `config` itself.
 
-    Left out is only what would be in the way of merging and of sealing. `config` is not changed.
+    Wrong values are kept, because bots run with them, and can be sent back as they are read. Only values that would
+    prevent merging or sealing are left out.
     """
     left_out, warnings = dict[str, list[str]](), dict[str, list[str]]()
     config, reserved = secrets.without_reserved(config)
@@ -40,13 +41,13 @@ def adopted(config: Config) -> Adopted:
     try:
         faults = list(schema.faults(config))
     except TooManyFaults:
-        found = schema.too_many()
+        found = schema.too_many_faults()
         _note(left_out, {path(found.place): [found.sentence]})
-        return Adopted({}, left_out, warnings)
+        return ImportedConfig({}, left_out, warnings)
     for fault in faults:
-        _note(left_out if fault.is_in_the_way else warnings, {path(fault.place): [fault.sentence]})
-    places = _topmost({_removable(fault.place) for fault in faults if fault.is_in_the_way})
-    # What goes is emptied first, so that all else keeps its place while it is looked at.
+        _note(left_out if fault.blocks_merging else warnings, {path(fault.place): [fault.sentence]})
+    places = _topmost({_removable(fault.place) for fault in faults if fault.blocks_merging})
+    # Values are emptied first and removed last, so that all others keep their paths while they are checked.
     kept = _emptied(config, places) if places or _has_odd_secrets(config) else config
     for holder, key, place in list(_known_secrets(kept)):
         if not isinstance(holder[key], _SECRET_TYPES):
@@ -54,9 +55,11 @@ def adopted(config: Config) -> Adopted:
             warnings.pop(place, None)
             _note(left_out, {place: [_("a secret is a text")]})
     _warn(warnings, _check_names, kept)
-    result = merging.merge({}, _without(kept, places))
+    for removed in places:
+        del _holder(kept, removed)[removed[-1]]
+    result = merging.merge({}, kept)
     _warn(warnings, partial(validators.check_size, stored={}), result)
-    return Adopted(result, left_out, warnings)
+    return ImportedConfig(result, left_out, warnings)
 
 
 def _has_odd_secrets(config: Config) -> bool:
@@ -66,7 +69,7 @@ def _has_odd_secrets(config: Config) -> bool:
 def _known_secrets(config: Config) -> Iterator[tuple[Config, str, str]]:
     """Yield each secret of the schema that is set, as (the object that holds it, its key, its path).
 
-    Here a number is none that could be sealed, while the rule about secrets holds it for no secret.
+    These may be of any type here, while the rule about secrets covers texts and lists of texts only.
     """
     providers = section(config, "model").get("api_providers")
     for number, provider in enumerate(providers if isinstance(providers, list) else ()):
@@ -90,12 +93,12 @@ def _warn(warnings: dict[str, list[str]], check: Callable[[Config], None], confi
 
 
 def _removable(place: Place) -> Place:
-    """The item, where it is its name that is wrong."""
+    """Return the place to remove for a fault: the whole item if its name is wrong."""
     return place[:-1] if place[-1] == "name" else place
 
 
 def _topmost(places: set[Place]) -> list[Place]:
-    """Without those that are inside of others; from the end of each list, so that what is before keeps its number."""
+    """Return the places that are not within others, last items first, so that removals do not renumber the others."""
     found = [place for place in places if not any(place[:length] in places for length in range(1, len(place)))]
     return sorted(found, key=_order, reverse=True)
 
@@ -105,17 +108,10 @@ def _order(place: Place) -> list[tuple[int, str]]:
 
 
 def _emptied(config: Config, places: list[Place]) -> Config:
-    """A copy with an empty object in each of these places."""
+    """Return a copy with an empty object in each of these places."""
     config = copy.deepcopy(config)
     for place in places:
         _holder(config, place)[place[-1]] = {}
-    return config
-
-
-def _without(config: Config, places: list[Place]) -> Config:
-    """The config itself, from which these places are removed."""
-    for place in places:
-        del _holder(config, place)[place[-1]]
     return config
 
 

@@ -32,9 +32,9 @@ SECTIONS = (
     "tool",
     "voice",
 )  # of config_overrides; what stands beside them is kept as it was sent
-# Lists whose items have names, and are merged by them.
+# Lists whose items have names, by which they are merged.
 NAMED_LISTS = (("config_overrides", "model", "api_providers"), ("config_overrides", "model", "models"))
-# In `tenant_config`, whose other keys are the tenant's own business.
+# In `tenant_config`, whose other keys are free for the tenant to use.
 AGENT_DEFAULTS = "agent_defaults"
 
 
@@ -49,12 +49,18 @@ def is_sealed(value: Any) -> bool:
 
 
 def is_object(value: Any) -> TypeGuard[Config]:
-    """Return whether a stored value is merged key by key: a sealed secret is not, since it stands for a text."""
+    """Return whether a stored value is merged key by key. A sealed secret is not, because it stands for a text."""
     return isinstance(value, dict) and not is_sealed(value)
 
 
+def agent_defaults(tenant_config: dict[str, Any] | None) -> Config:
+    """Return the stored config that a tenant sets for all of its agents."""
+    found = (tenant_config or {}).get(AGENT_DEFAULTS)
+    return found if isinstance(found, dict) else {}
+
+
 def section(config: Config, name: str) -> Config:
-    """`config_overrides.<name>`, or an empty object."""
+    """Return `config_overrides.<name>`, or an empty object."""
     overrides = config.get("config_overrides")
     found = overrides.get(name) if isinstance(overrides, dict) else None
     return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""The error that a config's rules raise."""
+"""The error for invalid configs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.errors import FieldErrors, Invalid
 
 
 class BadConfig(Invalid):
-    """The config breaks a rule; `errors` names the JSON paths."""
+    """A config that breaks rules; `errors` maps JSON paths to sentences."""
 
     message = _("The agent's config is not valid")
 

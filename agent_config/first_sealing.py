@@ -1,7 +1,7 @@
-"""The step from versions that knew three places of secrets to the rule: what the data migrations do to a document.
+"""The data migrations from versions that sealed secrets in three places only to the rule about secrets.
 
-Those versions sealed providers' keys and addresses, and the message server's tokens. Anything that looked sealed
-elsewhere was what a client had sent.
+Those versions sealed providers' keys and addresses, and the message server's tokens. An object that looks sealed in
+any other place was sent by a client.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent_config.document import AGENT_DEFAULTS, SEALED, is_token
-from agent_config.secret_places import Place, Secret, rewritten
+from agent_config.secret_paths import Place, Secret, rewritten
 from agent_config.secrets import open_or_none, resealed
 from core import sealing
 
@@ -19,12 +19,12 @@ BATCH = 200
 
 
 def sealed_at_first(document: Any) -> Any:
-    """Return a stored document with all that the rule covers sealed."""
+    """Return a document of the earlier version with all secrets sealed."""
     return resealed(_as_values(document, ())).value
 
 
 def opened_for_before(document: Any) -> Any:
-    """Return a stored document as the versions before would have stored it. What no key opens stays sealed."""
+    """Return a document as the earlier version would have stored it. Secrets that no key can decrypt stay sealed."""
 
     def change(secret: Secret) -> Any:
         value = None if _was_secret(secret.place) else open_or_none(secret.value)
@@ -34,7 +34,7 @@ def opened_for_before(document: Any) -> Any:
 
 
 def rewrite(rows: Any, **changes: Callable[[Any], Any]) -> None:
-    """Change columns of all rows of a queryset, a batch at a time."""
+    """Change columns of all rows of a queryset, in batches."""
     columns = ["pk", *changes]
     ordered = rows.order_by("pk")
     batch = list(ordered.select_for_update().values_list(*columns)[:BATCH])
@@ -59,7 +59,7 @@ def _was_secret(place: Place) -> bool:
 
 
 def _as_values(value: Any, place: Place) -> Any:
-    """Return a copy in which objects of clients that look sealed are sealed, as the values that they are."""
+    """Return a copy in which clients' objects that look sealed are sealed themselves, as ordinary values."""
     if isinstance(value, dict):
         if is_token(value.get(SEALED)) and not _was_secret(place):
             return {SEALED: sealing.seal(json.dumps(value, ensure_ascii=False))}

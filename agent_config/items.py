@@ -1,4 +1,4 @@
-"""Providers and models: the items of a config that have names, and refer to each other by them."""
+"""Providers and models, the items of a config that have names by which they are referred to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MODELS: Place = (*MODEL, "models")
 
 @lru_cache(maxsize=10_000)
 def folded(name: str) -> str:
-    """Return the form in which names of providers and models are protected.
+    """Return the form in which names of providers and models are compared.
 
-    A bot compares them exactly. Names that people take for the same are one here, so that nothing stands beside an
-    operator's item under a name that only looks like its own: case, width and blanks around it make no difference.
+    Case, width and surrounding blanks make no difference, so that no item can pose as an operator's under a name that
+    looks the same. Bots compare names exactly.
     """
     return fold_name(name)
 
@@ -32,7 +32,7 @@ def named_items(config: Config, kind: str) -> Iterator[tuple[int, Config]]:
             yield number, item
 
 
-def provider_of(model: Config) -> str:
+def provider_name(model: Config) -> str:
     """Return the folded name of the provider that a model names, in either spelling; empty if it names none."""
     name = model.get("api_provider", model.get("provider_name"))
     return folded(name) if isinstance(name, str) else ""

@@ -1,7 +1,7 @@
-"""How a sent config changes a stored one (docs/contract.md section 13).
+"""The merge of a sent config into a stored one (docs/contract.md section 13).
 
-Objects merge key by key, lists and scalars replace, null removes. Two lists are of named items: the
-sent list decides membership and order, and an item keeps what it does not send of its old namesake.
+Objects merge key by key, lists and scalars replace, null removes. Two lists have named items: the sent list decides
+which items there are and in which order, and each is merged into the stored item of the same name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from agent_config.document import NAMED_LISTS, Config, is_object
 
 
 def merge(stored: Config, sent: Config) -> Config:
-    """The config after `sent`, whose structure was checked, is put on `stored`; neither is changed."""
+    """Return the stored config with the sent one, whose structure was validated, merged into it. Change neither."""
     result = _merge_object(stored, sent, ())
     if "persona" in sent:
         persona = _merge_persona(stored.get("persona"), sent["persona"])
@@ -21,8 +21,8 @@ def merge(stored: Config, sent: Config) -> Config:
     return result
 
 
-def one_spelling(model: Config) -> Config:
-    """A model with `provider_name`, its older spelling, written as `api_provider`."""
+def with_api_provider(model: Config) -> Config:
+    """Return a model whose `provider_name`, the older spelling, is written as `api_provider`."""
     if "provider_name" not in model:
         return model
     older = {"api_provider": model["provider_name"]}
@@ -30,7 +30,7 @@ def one_spelling(model: Config) -> Config:
 
 
 def persona_object(persona: Any) -> Any:
-    """`persona` as an object, where it is a text, short for its `personality`."""
+    """Return a persona as an object. A text stands for its `personality`."""
     return {"personality": persona} if isinstance(persona, str) else persona
 
 
@@ -51,13 +51,13 @@ def _merge_object(stored: Config, sent: Config, path: tuple[str, ...]) -> Config
 
 
 def _merge_named(stored: Any, sent: list[Config], path: tuple[str, ...]) -> list[Config]:
-    spelled = one_spelling if path[-1] == "models" else dict
+    spelled = with_api_provider if path[-1] == "models" else dict
     old = {item.get("name"): item for item in stored or () if isinstance(item, dict)}
     return [_merge_object(spelled(old.get(item["name"], {})), spelled(item), (*path, "*")) for item in sent]
 
 
 def _merge_persona(stored: Any, sent: Any) -> Any:
-    """A text stays one while nothing else is set."""
+    """Return the merged persona, as a text while nothing but its `personality` is set."""
     if sent is None:
         return None
     if isinstance(sent, str):
@@ -67,7 +67,7 @@ def _merge_persona(stored: Any, sent: Any) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A sent value without the object members that are null: null is never stored."""
+    """Return a sent value without the members of objects that are null, because null is never stored."""
     if isinstance(value, dict):
         return {key: _without_nulls(member) for key, member in value.items() if member is not None}
     if isinstance(value, list):

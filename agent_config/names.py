@@ -1,4 +1,4 @@
-"""What a config takes of the layers below it, and may not: names that lead to a key, keys, and secrets' addresses."""
+"""Conflicts of a config with the layers below it: names that lead to a key, uses of keys, and addresses of secrets."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from agent_config import trust
 from agent_config.addresses import has_addresses, redirected
 from agent_config.document import Config
 from agent_config.errors import BadConfig
-from agent_config.items import MODEL, folded, named_items, provider_of
+from agent_config.items import MODEL, folded, named_items, provider_name
 from agent_config.layers import Layer
-from agent_config.schema import Place, as_sent, path
+from agent_config.schema import Place, path, sent_place
 
 _MAX_NAME = 100
 
 
 class _Conflict(NamedTuple):
-    """Something that a config takes. Two are the same if their `what` is, wherever they stand."""
+    """A conflict with a layer below. `what` identifies it, wherever in the config it is."""
 
     what: tuple[Any, ...]
     place: Place
@@ -34,31 +34,31 @@ def check_names(
     stored_stacks: Sequence[Sequence[Layer]] | None = None,
     sent: Config | None = None,
 ) -> None:
-    """Raise BadConfig for each name that `config` takes, and each operator's provider that its models use.
+    """Raise BadConfig for the conflicts of a config with the layers below it.
 
-    `stacks` are the piles of layers that may lie below, each lowest first. What `stored` has taken already, over
-    `stored_stacks` if that is given, is let be: a layer below has changed since, and what they make together
-    leaves it out (agent_config.trust). Paths are spelled as in `sent`.
+    `stacks` are the alternative lists of layers that may be below, each lowest first. Conflicts that `stored` has
+    already, with `stored_stacks` if they are given, are allowed: they arose when a layer below changed, and the
+    effective config leaves them out (agent_config.trust). Paths are spelled as in `sent`.
     """
     kept = _provider_names(config) & _provider_names(stored)
     conflicts = [conflict for stack in stacks for conflict in _conflicts(config, stack, kept)]
     if not conflicts:
         return
-    taken_before = {
+    known_conflicts = {
         conflict.what
         for stack in (stacks if stored_stacks is None else stored_stacks)
         for conflict in _conflicts(stored, stack, _provider_names(stored))
     }
     errors: dict[str, list[str]] = {}
     for conflict in conflicts:
-        if conflict.what not in taken_before:
-            errors.setdefault(path(as_sent(conflict.place, sent) or conflict.place), [conflict.sentence])
+        if conflict.what not in known_conflicts:
+            errors.setdefault(path(sent_place(conflict.place, sent) or conflict.place), [conflict.sentence])
     if errors:
         raise BadConfig(errors)
 
 
 def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterator[_Conflict]:
-    """Yield what a config takes of the layers below. Its models may use the providers in `own`."""
+    """Yield the conflicts of a config with the layers below. Its models may use the providers in `own`."""
     if not trust.has_items(config) and not has_addresses(config):
         return  # as most configs, for which the layers below need not be searched for secrets
     names = trust.names_in(stack)
@@ -85,7 +85,7 @@ def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterato
 
 
 def _model_conflicts(model: Config, place: Place, names: trust.Names, own: Set[str]) -> Iterator[_Conflict]:
-    name, provider = folded(model["name"]), provider_of(model)
+    name, provider = folded(model["name"]), provider_name(model)
     if name in names.models:
         yield _Conflict(
             ("model", name),

@@ -1,7 +1,7 @@
-"""JSON patches (RFC 6902) between configs, found in a time in proportion to their size.
+"""JSON patches (RFC 6902) between configs, computed in linear time.
 
-Objects are compared key by key. Of lists, the items that are the same at both ends stay; those between are compared
-one by one, in order. An object or list is replaced as a whole where its changes one by one would take more room.
+Objects are compared key by key. In lists, equal items at both ends are skipped, and the items between them compared
+one by one, in order. An object or list is replaced as a whole where its single changes would take more room.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from agent_config.document import Config
 
 Patch = list[dict[str, Any]]
 
-ROOM = 4096  # bytes of operations that are told one by one, however small what they change is
+ROOM = 4096  # bytes that single operations may always take, however small the value that they change
 
 
 def make_patch(before: Any, after: Any) -> Patch:
-    """Return the operations that make `after` of `before`; both are shared with it: read only.
+    """Return the operations that turn `before` into `after`. They share values with both and must not be changed.
 
     They take no more room than ROOM, or than replacing `before` by `after` as a whole.
     """
@@ -28,12 +28,14 @@ def make_patch(before: Any, after: Any) -> Patch:
 
 
 def masked_patch(before: Config, after: Config) -> Patch:
-    """Return the patch between two stored configs. A changed secret is told of, and not shown."""
+    """Return the patch between two stored configs. Changed secrets are listed, with masks as their values."""
     operations = make_patch(secrets.comparable(before), secrets.comparable(after))
     return [secrets.without_sealed(operation) for operation in operations]
 
 
 class _Sized(NamedTuple):
+    """An operation and its size."""
+
     operation: dict[str, Any]
     size: int  # about how many bytes it takes
 
@@ -48,7 +50,7 @@ def _changes(before: Any, after: Any, pointer: str) -> Iterator[_Sized]:
 
 
 def _bounded(changes: Iterator[_Sized], after: Any, pointer: str) -> Iterator[_Sized]:
-    """Yield the changes of an object or list; or its replacement, as soon as they take more room than that."""
+    """Yield the changes of an object or list, or its replacement if that takes less room."""
     found: list[_Sized] = []
     taken, whole = 0, None
     for sized in changes:
@@ -87,7 +89,7 @@ def _changes_of_items(before: list[Any], after: list[Any], pointer: str) -> Iter
 
 
 def _spelled(value: Any) -> bytes:
-    """Return a value's JSON: the same for the same value, but for the order of keys. It tells 1, 1.0 and true apart."""
+    """Return a value's JSON with sorted keys, which tells 1, 1.0 and true apart."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

@@ -1,11 +1,10 @@
-"""A document's secrets: sealed where they are stored, masked where they are shown.
+"""The secrets in documents, which are sealed where they are stored and masked where they are shown.
 
     sent ── unmasked ── merged ── sealed ──> stored ── masked ──> shown
                                                └────── opened ──> revealed to a bot
 
-What a secret is, is said in agent_config.secret_rule. A sealed one is the object `{"$sealed": <token>}` in its
-place (core.sealing), whose token stands in brackets if it is of a list. No client can send one: what looks
-sealed is refused.
+agent_config.secret_names defines which values are secrets. A sealed secret is the object `{"$sealed": <token>}`
+(core.sealing); the token of a list is in brackets. Clients cannot send one, because such objects are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from django.utils.translation import gettext as _
 from agent_config.document import MASK, SEALED, Config, is_sealed
 from agent_config.errors import BadConfig
 from agent_config.schema import path
-from agent_config.secret_places import (
+from agent_config.secret_paths import (
     OMITTED,
     Secret,
     is_list,
@@ -34,24 +33,24 @@ from agent_config.secret_places import (
 )
 from core import sealing
 
-# What stands for a secret while documents are compared begins so, and no text of a client does.
+# The prefix of what stands for a secret while documents are compared. It is random, so no client's text has it.
 _HIDDEN = f"secret {os.urandom(16).hex()} "
 _HIDDEN_LIST = f"{_HIDDEN}list "
 
-# The types of objects whose audit rows tell of a config.
+# The types of objects whose audit rows have a config.
 AUDITED = ("agent", "plugin", "template", "tenant")
 
 Patch = list[dict[str, Any]]
 
 
 def masked(config: Config) -> Config:
-    """Return a copy in which every secret reads as the mask, and a list of them as a list of one mask."""
+    """Return a copy with the mask in place of every secret, and a list of one mask in place of a secret list."""
     result: Config = rewritten(config, mask_of)
     return result
 
 
 def masked_patch(patch: Patch) -> Patch:
-    """Return a copy of a JSON patch (RFC 6902) between configs, without the secrets in its values."""
+    """Return a copy of a JSON patch (RFC 6902) between configs, with the secrets in its values masked."""
     return [
         {**operation, "value": rewritten_below(_steps(operation["path"]), operation["value"], mask_of)}
         if "value" in operation
@@ -61,7 +60,7 @@ def masked_patch(patch: Patch) -> Patch:
 
 
 def masked_audit(audited: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of what an audit row tells of an object, without the secrets in its config."""
+    """Return a copy of the state in an audit row, with the secrets in its config masked."""
     return {
         key: masked(value) if key in ("config", "tenant_config") and isinstance(value, dict) else value
         for key, value in audited.items()
@@ -69,9 +68,9 @@ def masked_audit(audited: dict[str, Any]) -> dict[str, Any]:
 
 
 def unmasked(sent: Config, stored: Config) -> Config:
-    """Return a copy of what was sent, with the stored secret wherever a mask stands for it.
+    """Return a copy of a sent config, with the stored secrets in place of the masks.
 
-    Raise BadConfig where nothing is stored, where a mask stands among other items of a list, and where something looks
+    Raise BadConfig for a mask without a stored secret, a mask among other items of a list, and a value that looks
     sealed.
     """
     text = json.dumps(sent)
@@ -96,7 +95,7 @@ def unmasked(sent: Config, stored: Config) -> Config:
 
 
 def sealed(config: Config, stored: Config) -> Config:
-    """Return a copy in which every secret is sealed; one that is as it was stored stays sealed as it was."""
+    """Return a copy with every secret sealed. An unchanged secret keeps its stored token."""
 
     def change(secret: Secret) -> Any:
         if is_sealed(secret.value):
@@ -115,13 +114,13 @@ def omitted(config: Config) -> Config:
 
 
 def opened(config: Config) -> Config:
-    """Return a copy with the secrets themselves. Raise sealing.Unsealable."""
+    """Return a copy with the secrets in clear. Raise sealing.Unsealable."""
     result: Config = rewritten(config, lambda secret: _opened(secret.value))
     return result
 
 
 def opened_or_masked(config: Config) -> Config:
-    """Return a copy with the secrets themselves, and a mask for those that no configured key opens."""
+    """Return a copy with the secrets in clear, and a mask for those that no configured key can decrypt."""
 
     def change(secret: Secret) -> Any:
         value = open_or_none(secret.value)
@@ -132,7 +131,7 @@ def opened_or_masked(config: Config) -> Config:
 
 
 def open_or_none(value: Any) -> Any:
-    """Return a secret itself, sealed or not; None if no configured key opens it."""
+    """Return a secret in clear, or None if no configured key can decrypt it."""
     try:
         return _opened(value)
     except sealing.Unsealable:
@@ -145,7 +144,7 @@ def any_in(config: Config) -> bool:
 
 
 def without_reserved(config: Config) -> tuple[Config, list[str]]:
-    """Return a document from outside without what would look sealed, and the paths of that."""
+    """Return an imported document without the values that look sealed, and their paths."""
     places = reserved(config)
     if not places:
         return config, []
@@ -159,15 +158,15 @@ def without_reserved(config: Config) -> tuple[Config, list[str]]:
 
 
 class Resealed(NamedTuple):
-    """A stored value as far as it could be sealed under the newest key."""
+    """A stored value, resealed under the newest key as far as possible."""
 
     value: Any
     is_changed: bool
-    lost: Sequence[str] = ()  # the paths of the secrets that no configured key opens; they are as they were
+    lost: Sequence[str] = ()  # the paths of the secrets that no configured key can decrypt, which are unchanged
 
 
 def resealed(config: Config) -> Resealed:
-    """Return a copy sealed under the newest key; what has been already stays as it is."""
+    """Return a copy with all secrets sealed under the newest key. Those that are already keep their tokens."""
     lost: list[str] = []
 
     def change(secret: Secret) -> Any:
@@ -186,9 +185,10 @@ def resealed(config: Config) -> Resealed:
 
 
 def comparable(config: Config) -> Config:
-    """Return a copy in which equal secrets are equal, and different ones differ, and none can be read.
+    """Return a copy with digests in place of the secrets, equal for equal secrets.
 
-    It is for comparing only: what stands for a secret could be guessed at. `without_sealed` makes it fit to be shown.
+    It is for comparison only and must not be shown, because a secret could be guessed from its digest:
+    `without_sealed` masks them.
     """
 
     def change(secret: Secret) -> str:
@@ -203,7 +203,7 @@ def comparable(config: Config) -> Config:
 
 
 def without_sealed(value: Any) -> Any:
-    """Return a copy of any JSON value made of comparable documents, with the mask in the place of every secret."""
+    """Return a copy of a JSON value made of `comparable` documents, with the mask in place of every digest."""
     if isinstance(value, str):
         if value.startswith(_HIDDEN_LIST):
             return [MASK]
@@ -227,10 +227,10 @@ def _token(value: Any) -> str:
 
 
 def _opened(value: Any) -> Any:
-    """Return the secret itself, sealed or not; raise sealing.Unsealable."""
+    """Return a secret in clear. Raise sealing.Unsealable."""
     return json.loads(sealing.unseal(_token(value))) if is_sealed(value) else value
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Return whether two values are the same JSON; Python holds 1 and True for equal."""
+    """Return whether two values are the same JSON, unlike `==`, for which 1 equals True."""
     return json.dumps(one) == json.dumps(other)

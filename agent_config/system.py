@@ -1,7 +1,7 @@
-"""The system's own models and the bots' defaults: the lowest layer of every config.
+"""The system's models and the bots' defaults, which are the lowest layer of every config.
 
-From the TOML files an operator names (MAIMBOT_MODEL_CONFIG_PATH, MAIMBOT_BOT_CONFIG_TEMPLATE_PATH), read
-again when they change, else from the ones that come with maim.
+They are read from the operator's TOML files (MAIMBOT_MODEL_CONFIG_PATH, MAIMBOT_BOT_CONFIG_TEMPLATE_PATH) whenever
+these change, or else from the files that come with maim.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.conf import settings
 from agent_config import layers, schema, secrets
 from agent_config.document import SEALED, Config
 from agent_config.layers import Layer
-from agent_config.secret_places import reserved
+from agent_config.secret_paths import reserved
 
 log = logging.getLogger("maim.config")
 
@@ -29,9 +29,9 @@ _Version = tuple[int, int] | None
 
 
 class _TomlFile:
-    """A TOML file, read again when it changes; while it is broken, what it last held.
+    """A TOML file that is read again when it changes. While it is invalid, its last valid content is in use.
 
-    `tables` and `lists` are the keys that have to be tables, and lists of named tables.
+    The values of the keys `tables` must be tables, those of `lists` must be lists of named tables.
     """
 
     def __init__(self, built_in: Path, *, tables: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> None:
@@ -40,7 +40,7 @@ class _TomlFile:
         self._read: tuple[Path, _Version] | None = None
         self._content: dict[str, Any] = {}
 
-        self.problem: str | None = None  # why the file is not in use, if it is not
+        self.problem: str | None = None  # the reason why the file is not in use
 
     def content(self, configured: Path | None) -> dict[str, Any]:
         path = configured or self._built_in
@@ -78,7 +78,7 @@ class _TomlFile:
 
 
 def _version(path: Path) -> _Version:
-    """Another value after each change of the file; None while there is none."""
+    """Return a value that changes with the file, or None if there is none."""
     try:
         stat = path.stat()
     except OSError:
@@ -105,7 +105,7 @@ _bot_file = _TomlFile(_BUILT_IN / "bot_config.toml")
 
 
 def models() -> dict[str, Any]:
-    """`{providers, models, defaults}`; of a provider exactly these four fields, never its key."""
+    """Return `{providers, models, defaults}`. A provider has exactly these four fields, and never its key."""
     content = _model_file.content(settings.MODEL_CONFIG_PATH)
     shown = _shown({"model": {key: content[key] for key in ("models", "model_task_config") if key in content}})["model"]
     return {
@@ -140,22 +140,23 @@ def bot_defaults() -> dict[str, Any]:
 
 
 def _shown(sections: dict[str, Any]) -> dict[str, Any]:
-    """Return sections of a config as anybody may see them."""
+    """Return sections of a config without secrets."""
     shown: dict[str, Any] = secrets.omitted({"config_overrides": sections})["config_overrides"]
     return shown
 
 
 class Defaults(NamedTuple):
-    """The lowest layer, and what it is known by: another whenever its content is another."""
+    """The lowest layer, and a fingerprint of its content."""
 
     layer: Layer
     fingerprint: str
 
 
 def defaults() -> Defaults:
-    """Return the system's defaults as an agent's config would say them: the schema's, under those of the files.
+    """Return the system's defaults as a layer: the schema's defaults, overridden by the files.
 
-    Read only. The secrets of the files are in it, in clear: it is masked wherever it is shown, and never stored.
+    Must not be changed. It has the secrets of the files in clear, so it must be masked wherever it is shown, and never
+    stored.
     """
     return _layer(
         _Identity(_bot_file.content(settings.BOT_CONFIG_PATH)),
@@ -164,13 +165,13 @@ def defaults() -> Defaults:
 
 
 def problems() -> list[str]:
-    """Why a configured file is not in use, if it is not; one sentence each."""
+    """Return one sentence for each configured file that is not in use."""
     defaults()
     return [file.problem for file in (_bot_file, _model_file) if file.problem]
 
 
 class _Identity:
-    """A content that is read anew is another object: enough to know it by."""
+    """A cache key for the content of a file, which is a new object each time the file is read."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content
@@ -182,7 +183,7 @@ class _Identity:
         return id(self.content)
 
 
-# As TOML files name them, and as an agent's config does.
+# Sections of TOML files that have another name in an agent's config.
 _PLACES = {"personality": "persona", "bot": "bot_overrides"}
 
 

@@ -1,7 +1,7 @@
-"""What a layer that is not an operator's may not do with the layers below it.
+"""Limits on the layers of others than operators, which protect the keys in the layers below.
 
-An operator's provider may hold a key. It must never go to an address of somebody else's choice, nor run a
-model of somebody else's. Names that lead to no key are free.
+An operator's provider may have a key. The key must never be sent to an address that somebody else chose, nor be used
+for somebody else's model. Names that lead to no key are free.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from django.utils.translation import gettext as _
 
 from agent_config.addresses import exposing, has_shared_address, redirected, secrets_in
 from agent_config.document import NAMED_LISTS, Config
-from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_of
-from agent_config.schema import Notice, Place, path
+from agent_config.items import MODEL, MODELS, PROVIDERS, folded, named_items, provider_name
+from agent_config.schema import ConfigWarning, Place, path
 
 if TYPE_CHECKING:
     from agent_config.layers import Layer
 
 
 class Names(NamedTuple):
-    """The folded names, among those that several layers define, by what they lead to."""
+    """The folded names of the providers and models that several layers define, by what they lead to."""
 
-    providers: frozenset[str]  # those that have a secret besides their address, or are to serve a model that has one
+    providers: frozenset[str]  # those with a secret besides their address, or with a model that has a secret
     models: frozenset[str]  # those whose provider has a secret besides its address
-    operators: frozenset[str]  # an operator's providers that have one
-    astray: frozenset[str]  # an operator's models that have a secret, and whose provider is another layer's
-    owners: Mapping[str, Layer]  # the layer that each provider is of
+    operators: frozenset[str]  # an operator's providers that have a secret
+    misdirected: frozenset[str]  # an operator's models with a secret whose provider is not an operator's
+    owners: Mapping[str, Layer]  # the layer that defines each provider
 
 
 _NO_NAMES = Names(frozenset(), frozenset(), frozenset(), frozenset(), {})
 
 
 class _Item(NamedTuple):
-    """A provider or a model, as the layers so far define it."""
+    """A provider or a model, as defined by the layers up to one."""
 
     layer: Layer
     has_secret: bool
@@ -61,7 +61,7 @@ def names_in(layers: Sequence[Layer]) -> Names:
         providers=keyed | {model.provider for model in keyed_models if model.provider},
         models=frozenset(name for name, model in models.items() if model.provider in keyed),
         operators=keyed - foreign,
-        astray=frozenset(
+        misdirected=frozenset(
             name for name, model in operators_models.items() if model.has_secret and model.provider in foreign
         ),
         owners={name: item.layer for name, item in providers.items()},
@@ -75,29 +75,29 @@ def _add_items(known: dict[str, _Item], layer: Layer, kind: str, *, is_joined: b
         name = folded(item["name"])
         below = known.get(name) if is_joined else None
         has_secret = (kind, number) in with_secrets or (below is not None and below.has_secret)
-        provider = provider_of(item) or ("" if below is None else below.provider)
+        provider = provider_name(item) or ("" if below is None else below.provider)
         known[name] = _Item(layer, has_secret, provider)
 
 
 def admitted(layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers without what the config that they make together leaves out (`left_out`)."""
+    """Return the layers without the models, secrets and addresses that the effective config leaves out."""
     return [
         layer._replace(config=_without(layer.config, places.keys())) if places else layer
         for layer, places in zip(layers, _not_admitted(layers), strict=True)
     ]
 
 
-def left_out(layers: Sequence[Layer]) -> list[Notice]:
-    """Return a notice for each model and address of the layers that is left out of what they make together."""
+def left_out(layers: Sequence[Layer]) -> list[ConfigWarning]:
+    """Return a warning for each model, secret and address that the effective config leaves out."""
     return [
-        Notice(path(place), _sentence(why) % {"layer": layer.name})
+        ConfigWarning(path(place), _sentence(reason) % {"layer": layer.name})
         for layer, places in zip(layers, _not_admitted(layers), strict=True)
-        for place, why in places.items()
+        for place, reason in places.items()
     ]
 
 
 def combined(lower: Config, upper: Config, place: Place = ()) -> Config:
-    """Return one config over another: objects key by key; lists of named items one after the other."""
+    """Return two configs merged key by key, with the items of both in lists of named items."""
     result = dict(lower)
     for key, value in upper.items():
         here, below = (*place, key), result.get(key)
@@ -110,8 +110,8 @@ def combined(lower: Config, upper: Config, place: Place = ()) -> Config:
     return result
 
 
-class _Why(Enum):
-    """Why something of a layer is left out."""
+class _Reason(Enum):
+    """The reason why a part of a layer is left out."""
 
     MODEL = 1
     MODELS_SECRET = 2
@@ -119,7 +119,7 @@ class _Why(Enum):
     ADDRESS_BELOW = 4
 
 
-def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Why]]:
+def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Reason]]:
     """Return the places in each layer that are left out, and why.
 
     These are models of other layers on an operator's provider with a key, models of an operator's that have a
@@ -127,17 +127,17 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Why]]:
     over a secret of a layer below, and those of a tenant's template under a secret of a layer above.
     """
     names = names_in(layers) if any(has_items(layer.config) for layer in layers if not layer.is_trusted) else _NO_NAMES
-    found: list[dict[Place, _Why]] = []
+    found: list[dict[Place, _Reason]] = []
     below: list[Config] = []
     has_secrets = has_models_secrets = False
     for number, layer in enumerate(layers):
         places = _models_left_out(layer, names)
         is_redirecting = has_secrets or (has_models_secrets and has_shared_address(layer.config))
         if is_redirecting and not layer.is_trusted:
-            places |= dict.fromkeys(redirected(reduce(combined, below), layer.config), _Why.ADDRESS_ABOVE)
-        if _is_members(layer):
+            places |= dict.fromkeys(redirected(reduce(combined, below), layer.config), _Reason.ADDRESS_ABOVE)
+        if _is_changed_by_members(layer):
             above = reduce(combined, (layer.config for layer in layers[number + 1 :]), Config())
-            places |= dict.fromkeys(exposing(layer.config, above), _Why.ADDRESS_BELOW)
+            places |= dict.fromkeys(exposing(layer.config, above), _Reason.ADDRESS_BELOW)
         found.append(places)
         below.append(_without(layer.config, places.keys()))
         of_models = [place[:2] == MODEL for place, _value in secrets_in(layer.config)]
@@ -146,39 +146,39 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Why]]:
     return found
 
 
-def _is_members(layer: Layer) -> bool:
-    """Return whether people may change a layer who may not change all those above it: a tenant's own template."""
+def _is_changed_by_members(layer: Layer) -> bool:
+    """Return whether any member may change the layer, though not all layers above it: a tenant's own template."""
     return layer.name == "template" and not layer.is_trusted
 
 
-def _models_left_out(layer: Layer, names: Names) -> dict[Place, _Why]:
+def _models_left_out(layer: Layer, names: Names) -> dict[Place, _Reason]:
     models = [((*MODELS, number), model) for number, model in named_items(layer.config, "models")]
     if layer.is_trusted:
-        return {place: _Why.MODEL for place, model in models if folded(model["name"]) in names.astray}
-    places = {place: _Why.MODEL for place, model in models if provider_of(model) in names.operators}
-    foreign = {place for place, model in models if not _may_serve(names.owners.get(provider_of(model), layer), layer)}
+        return {place: _Reason.MODEL for place, model in models if folded(model["name"]) in names.misdirected}
+    places = {place: _Reason.MODEL for place, model in models if provider_name(model) in names.operators}
+    foreign = {place for place, model in models if not _may_serve(names.owners.get(provider_name(model), layer), layer)}
     if foreign := foreign - places.keys():
         secrets = (place for place, _value in secrets_in(layer.config) if place[: len(MODELS) + 1] in foreign)
-        places |= dict.fromkeys(secrets, _Why.MODELS_SECRET)
+        places |= dict.fromkeys(secrets, _Reason.MODELS_SECRET)
     return places
 
 
 def _may_serve(owner: Layer, layer: Layer) -> bool:
-    """Return whether secrets of a layer's models may go to a provider's address: all may trust the tenant's owners."""
+    """Return whether the secrets of a layer's models may go to a provider. All trust the tenant's owners."""
     return owner is layer or owner.is_trusted or owner.name == "tenant"
 
 
-def _sentence(why: _Why) -> str:
-    if why == _Why.MODEL:
+def _sentence(reason: _Reason) -> str:
+    if reason == _Reason.MODEL:
         return _(
             "this model of the layer %(layer)s is left out: models and keys of different owners do not go together"
         )
-    if why == _Why.MODELS_SECRET:
+    if reason == _Reason.MODELS_SECRET:
         return _(
             "this secret of the layer %(layer)s is left out: its model's provider is of another layer, "
             "whose address others may change; define the provider in the same layer"
         )
-    if why == _Why.ADDRESS_BELOW:
+    if reason == _Reason.ADDRESS_BELOW:
         return _(
             "this address of the layer %(layer)s is left out: a secret of a layer above stands beside it; "
             "set the address in the layer that has the secret"
@@ -201,7 +201,7 @@ def _items_with_secrets(config: Config) -> set[tuple[str, int]]:
 
 
 def _without(value: Any, places: Collection[Place]) -> Any:
-    """Return a copy of a document without the values in these places; what it does not change is shared."""
+    """Return a copy of a document without the values in these places. It shares all unchanged parts."""
     if not places:
         return value
     gone = {place[0] for place in places if len(place) == 1}

@@ -1,4 +1,4 @@
-"""The one way in which a stored config becomes another: an agent's, a template's or a tenant's defaults."""
+"""Updates of stored configs: an agent's, a template's, and the defaults in a tenant's config."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from agent_config import addresses, merging, names, schema, secrets, system, validators
-from agent_config.document import AGENT_DEFAULTS, Config
+from agent_config.document import AGENT_DEFAULTS, Config, agent_defaults
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer, resolve
-from agent_config.schema import Notice, Warned, as_sent, path
+from agent_config.schema import ConfigWarning, Finding, path, sent_place
 from core.errors import Text
 
 TENANT_CONFIG = "tenant_config"
 
 
-class Changed(NamedTuple):
-    """A config to store, its secrets sealed, and what looks odd in it."""
+class UpdatedConfig(NamedTuple):
+    """A config to store, with its secrets sealed, and the warnings about it."""
 
     config: Config
-    warnings: list[Notice]
+    warnings: list[ConfigWarning]
 
 
-def changed(
+def apply_update(
     stored: Config,
     sent: Config,
     *,
@@ -35,23 +35,22 @@ def changed(
     may_move_secrets: bool = False,
     replace: bool = False,
     strict: bool = False,
-) -> Changed:
-    """Return the config to store after `sent` came in over the layers `below`; with `replace`, nothing else is kept.
+) -> UpdatedConfig:
+    """Return the stored config with `sent` merged into it, or with `replace` in its place.
 
-    `others` are stacks of layers that may lie below in the place of `below`. An operator's config (`is_trusted`) may
-    change what the layers below define. A stored secret may be kept with another address only if the author
-    `may_move_secrets`. Raise BadConfig, which names every path that is wrong; with `strict` also those in `sent` that
-    look odd.
+    `below` are the layers below the config, `others` alternatives to them. An operator's config (`is_trusted`) may
+    change the items of the layers below. A stored secret may be combined with another address only if the author
+    `may_move_secrets`. Raise BadConfig with all errors by path; with `strict`, warnings about sent values are errors.
     """
     validators.check_sent(sent, stored)
     errors = _Errors()
-    meant = sent
+    unmasked = sent
     with errors.collected():
-        meant = secrets.unmasked(sent, stored)
+        unmasked = secrets.unmasked(sent, stored)
     is_mergeable = schema.is_mergeable(sent)
-    result = merging.merge({} if replace else stored, meant) if is_mergeable else sent
-    meanings, wrong, warned = schema.checked(secrets.opened_or_masked(result), secrets.opened_or_masked(stored))
-    result = schema.replaced(result, meanings)
+    result = merging.merge({} if replace else stored, unmasked) if is_mergeable else sent
+    replacements, wrong, warnings = schema.validate(secrets.opened_or_masked(result), secrets.opened_or_masked(stored))
+    result = schema.replace_values(result, replacements)
     errors.add(wrong, sent)
     with errors.collected():
         if not is_trusted:
@@ -63,52 +62,55 @@ def changed(
             addresses.check_moved(sent, stored, result)
     with errors.collected():
         validators.check_size(result, stored)
-    warned += _unknown_models(result, [*below, Layer("", result, is_trusted)])
+    warnings += _unknown_models(result, [*below, Layer("", result, is_trusted)])
     if strict:
-        errors.add(warned, sent, only_sent=True)
+        errors.add(warnings, sent, only_sent=True)
     if errors.found:
         raise BadConfig(errors.found)
-    return Changed(secrets.sealed(result, stored), [Notice(path(place), sentence) for place, sentence in warned])
+    return UpdatedConfig(secrets.sealed(result, stored), _config_warnings(warnings))
 
 
-def warnings_over(config: Config, below: Sequence[Layer], *, is_trusted: bool = False) -> list[Notice]:
-    """Return what looks odd in a stored config, an operator's if it `is_trusted`, over the layers below it."""
+def lint_config(config: Config, below: Sequence[Layer], *, is_trusted: bool = False) -> list[ConfigWarning]:
+    """Return the warnings about a stored config over the layers `below`. An operator's config `is_trusted`."""
     unknown = _unknown_models(config, [*below, Layer("", config, is_trusted)])
-    found = [Notice(path(place), sentence) for place, sentence in unknown]
-    return [*schema.warnings(secrets.opened_or_masked(config)), *found]
+    return [*schema.warnings(secrets.opened_or_masked(config)), *_config_warnings(unknown)]
 
 
-def by_path(notices: Iterable[Notice]) -> dict[str, list[Text]]:
-    """Return warnings as the errors that they are for who asks for strict handling."""
-    found: dict[str, list[Text]] = {}
-    for place, message in notices:
-        found.setdefault(place, []).append(message)
-    return found
+def errors_by_path(warnings: Iterable[ConfigWarning]) -> dict[str, list[Text]]:
+    """Return warnings as errors, for clients that ask for strict handling."""
+    errors: dict[str, list[Text]] = {}
+    for warning in warnings:
+        errors.setdefault(warning.path, []).append(warning.message)
+    return errors
 
 
-def _unknown_models(config: Config, stack: Sequence[Layer]) -> list[Warned]:
-    """Return the names in a config's tasks of models that none of the layers has, its own included."""
+def _config_warnings(findings: Iterable[Finding]) -> list[ConfigWarning]:
+    return [ConfigWarning(path(place), sentence) for place, sentence in findings]
+
+
+def _unknown_models(config: Config, stack: Sequence[Layer]) -> list[Finding]:
+    """Return a finding for each model that a config's tasks name and no layer of the stack has."""
     if next(schema.named_models(config), None) is None:
         return []
     return list(schema.unknown_models(config, resolve(stack)))
 
 
 class _Errors:
-    """What several checks find wrong, by path."""
+    """The errors of several checks, by path."""
 
     def __init__(self) -> None:
         self.found: dict[str, list[Text]] = {}
 
-    def add(self, faults: Iterable[Warned], sent: Config, *, only_sent: bool = False) -> None:
-        """Note faults under the paths by which they were sent; with `only_sent` no others."""
-        for place, sentence in faults:
-            found = as_sent(place, sent)
+    def add(self, findings: Iterable[Finding], sent: Config, *, only_sent: bool = False) -> None:
+        """Add findings under the paths by which they were sent. With `only_sent`, skip those that were not sent."""
+        for place, sentence in findings:
+            found = sent_place(place, sent)
             if found is not None or not only_sent:
                 self.found.setdefault(path(found or place), []).append(sentence)
 
     @contextmanager
     def collected(self, prefix: str = "") -> Iterator[None]:
-        """Around a check that raises BadConfig: the next one is made, too."""
+        """Collect the errors of a check that raises BadConfig, so that the next check runs as well."""
         try:
             yield
         except BadConfig as error:
@@ -116,43 +118,37 @@ class _Errors:
                 self.found.setdefault(f"{prefix}{place}", []).extend(sentences)
 
 
-def agent_defaults(tenant_config: dict[str, Any] | None) -> Config:
-    """What a tenant says for all of its agents, sealed."""
-    found = (tenant_config or {}).get(AGENT_DEFAULTS)
-    return found if isinstance(found, dict) else {}
-
-
-class ChangedTenantConfig(NamedTuple):
-    """A tenant config to store, its secrets sealed, and what looks odd in the agents' defaults in it."""
+class UpdatedTenantConfig(NamedTuple):
+    """A tenant config to store, with its secrets sealed, and the warnings about the agents' defaults in it."""
 
     config: dict[str, Any] | None
-    warnings: list[Notice]
+    warnings: list[ConfigWarning]
 
 
-def changed_tenant_config(
+def apply_tenant_update(
     stored: dict[str, Any] | None,
     sent: dict[str, Any] | None,
     *,
     templates: Iterable[Layer] = (),
     may_move_secrets: bool = False,
     strict: bool = False,
-) -> ChangedTenantConfig:
-    """Return the tenant config to store after `sent`, which replaces it; a mask keeps the stored secret.
+) -> UpdatedTenantConfig:
+    """Return the tenant config to store for a sent one, which replaces the stored one but for masked secrets.
 
-    `templates` are those that may lie below the tenant's defaults; they are asked for only if there are defaults.
-    Raise BadConfig, whose paths begin with `tenant_config`.
+    `templates` may be below the tenant's defaults; they are read only if there are defaults. Raise BadConfig, whose
+    paths begin with `tenant_config`.
     """
     if sent is None:
-        return ChangedTenantConfig(None, [])
+        return UpdatedTenantConfig(None, [])
     errors = _Errors()
     before = {key: value for key, value in (stored or {}).items() if key != AGENT_DEFAULTS}
     result = own = {key: value for key, value in sent.items() if key != AGENT_DEFAULTS}
     with errors.collected(f"{TENANT_CONFIG}."):
-        meant = secrets.unmasked(own, before)
+        unmasked = secrets.unmasked(own, before)
         if not may_move_secrets:
-            addresses.check_tenant_moved(own, before, meant)
-        result = secrets.sealed(meant, before)
-    warnings: list[Notice] = []
+            addresses.check_tenant_moved(own, before, unmasked)
+        result = secrets.sealed(unmasked, before)
+    warnings: list[ConfigWarning] = []
     defaults = sent.get(AGENT_DEFAULTS)
     if defaults is not None:
         whole = f"{TENANT_CONFIG}.{AGENT_DEFAULTS}"
@@ -160,7 +156,7 @@ def changed_tenant_config(
             raise BadConfig({**errors.found, whole: [_("must be an object")]})
         with errors.collected(f"{whole}."):
             below = [system.defaults().layer]
-            new = changed(
+            new = apply_update(
                 agent_defaults(stored),
                 defaults,
                 below=below,
@@ -170,19 +166,19 @@ def changed_tenant_config(
                 strict=strict,
             )
             result[AGENT_DEFAULTS] = new.config
-            warnings = [Notice(f"{whole}.{notice.path}", notice.message) for notice in new.warnings]
+            warnings = [ConfigWarning(f"{whole}.{each.path}", each.message) for each in new.warnings]
     if errors.found:
         raise BadConfig(errors.found)
-    return ChangedTenantConfig({key: result[key] for key in sent if key in result}, warnings)
+    return UpdatedTenantConfig({key: result[key] for key in sent if key in result}, warnings)
 
 
 def masked_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return it as people may see it."""
+    """Return a tenant config with its secrets masked, for people."""
     return None if tenant_config is None else secrets.masked(tenant_config)
 
 
 def internal_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return it as services may see it: what is their tenant's own in clear, and the agents' defaults masked."""
+    """Return a tenant config for services: the tenant's own secrets in clear, those of the agents' defaults masked."""
     if tenant_config is None:
         return None
     own = {key: value for key, value in tenant_config.items() if key != AGENT_DEFAULTS}
@@ -190,5 +186,5 @@ def internal_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, An
 
 
 def comparable_tenant_config(tenant_config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return it as it may be compared with another, sealed or not (agent_config.secrets.comparable)."""
+    """Return a tenant config for comparison with another, sealed or not (agent_config.secrets.comparable)."""
     return None if tenant_config is None else secrets.comparable(tenant_config)

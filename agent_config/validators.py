@@ -1,4 +1,4 @@
-"""The largest config that is stored."""
+"""Limits on the size of configs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ MAX_LEAVES = 5000
 
 
 def check_sent(sent: Config, stored: Config) -> None:
-    """Raise BadConfig if so much is sent that it could be no change of `stored`, before any of it is looked at.
+    """Raise BadConfig if a sent config is too large to be processed at all.
 
-    What a config may hold is for `check_size` to say, once it is merged. Up to there as many values again, which are
-    null, may remove what is stored.
+    `check_size` limits the merged config. A sent one may have more values, because nulls remove stored values.
     """
     if has_more_values(sent, MAX_LEAVES + max(MAX_LEAVES, _values(stored))):
         raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
 
 
 def check_size(config: Config, stored: Config) -> None:
-    """Raises BadConfig if the config is larger than MAX_BYTES, or has more than MAX_LEAVES values.
+    """Raise BadConfig if the config is larger than MAX_BYTES, or has more than MAX_LEAVES values.
 
-    One that was taken over with more may be changed, but does not grow.
+    An imported config may be larger. It may be changed, but must not grow.
     """
     if _size(config) > MAX_BYTES and _size(_opened(config)) > max(MAX_BYTES, _size(_opened(stored))):
         raise BadConfig({"config": [_("the config may have at most 256 KiB")]})
@@ -40,7 +39,7 @@ def check_size(config: Config, stored: Config) -> None:
 
 
 def has_more_values(config: Config, number: int) -> bool:
-    """Return whether a config has more than so many values, without looking at more of them."""
+    """Return whether a config has more than so many values, counting no further than that."""
     return next(islice(_leaves(config), number, None), _NOTHING) is not _NOTHING
 
 
@@ -53,7 +52,7 @@ def _values(config: Config) -> int:
 
 
 def _opened(config: Config) -> Config:
-    """With its secrets as they were sent, which is shorter than they are stored."""
+    """Return a config with its secrets in clear, which is shorter, or sealed if one of them cannot be decrypted."""
     try:
         return secrets.opened(config)
     except sealing.Unsealable:
@@ -64,7 +63,7 @@ _NOTHING = object()
 
 
 def _leaves(config: Config) -> Iterator[Any]:
-    """Yield every value that has none within it, in any order."""
+    """Yield every scalar, empty object and empty list, in any order."""
     left: list[Any] = [config]
     while left:
         value = left.pop()

@@ -21,7 +21,7 @@ from agents.models import Agent, ConfigVersion, Template
 from agents.serializers.agents import AgentUpdateRequest
 from agents.serializers.configs import TemplateUpdateRequest
 from agents.services import config_versions, templates
-from agents.services.config_versions import ConfigWrite
+from agents.services.config_writes import WriteOptions
 from core.actor import Actor
 from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
 from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
@@ -89,7 +89,7 @@ class AgentAdmin(ConfigAdmin):
         return services.create_agent(actor=actor, **values)
 
     def change(self, actor: Actor, row: Agent, changes: Any) -> Agent:
-        write = ConfigWrite(strict=changes.pop(STRICT))
+        write = WriteOptions(strict=changes.pop(STRICT))
         return services.update_agent(actor=actor, agent=row, changes=changes, config_write=write)
 
     def delete(self, actor: Actor, row: Agent) -> None:

@@ -11,7 +11,7 @@ from agent_config import secrets
 from agent_config.document import Config
 from agents.fields import AGENT_FIELDS, PLUGIN_FIELDS
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
-from agents.services import config_versions
+from agents.services.config_writes import AgentConfigWrite, build_version
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
@@ -36,7 +36,7 @@ def import_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUp
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
     Agent.unscoped.bulk_create(new)  # after updating: a new row may reuse a name that an update freed
-    ConfigVersion.unscoped.bulk_create(config_versions.version_of(agent, {}, actor=actor) for agent in new)
+    ConfigVersion.unscoped.bulk_create(build_version(agent, {}, actor=actor) for agent in new)
     by_tenant = defaultdict[str, list[str]](list)
     for agent in new:
         by_tenant[agent.tenant_id].append(agent.id)
@@ -56,14 +56,12 @@ def import_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUp
 
 def _set_config(stored: Agent, wanted: Config, *, actor: Actor) -> bool:
     """Store a changed config as a new version, and return whether it changed."""
-    before = stored.config
-    config = secrets.sealed(wanted, before)
-    if not audit.differ(secrets.comparable(before), secrets.comparable(config)):
-        return False
-    stored.config, stored.config_version = config, stored.config_version + 1
-    Agent.unscoped.filter(pk=stored.pk).update(config=config, config_version=stored.config_version)
-    config_versions.add_version(stored, before, actor=actor)
-    return True
+    write = AgentConfigWrite(stored, actor=actor)
+    write.put(secrets.sealed(wanted, stored.config))
+    if write.is_changed:
+        Agent.unscoped.filter(pk=stored.pk).update(config=stored.config, config_version=stored.config_version)
+        write.record()
+    return write.is_changed
 
 
 @transactional

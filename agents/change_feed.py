@@ -1,4 +1,4 @@
-"""Reading the feed of changes: which agents a bot process has to look at again."""
+"""Pages of the change feed, which tell bot processes the agents to read again."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from core.models import FeedEntry
 
 
 class Cursor(NamedTuple):
-    """How far somebody has read: all of the epochs before `epoch`, of that the entries up to `entry` (None: all of
-    them), and of the last of these, a layer's, the agents up to `agent_id` (None: all of them)."""
+    """A position in the feed: the last epoch, entry and agent that were read.
+
+    `entry` is the last entry of `epoch`, None for all of its entries. `agent_id` is the last agent of that entry, which
+    is a layer's and so stands for many agents; None for all of them.
+    """
 
     epoch: int
     entry: int | None = None
@@ -27,8 +30,8 @@ class Cursor(NamedTuple):
         return "-".join(str(part) for part in self if part is not None)
 
     @staticmethod
-    def read(text: str) -> Cursor:
-        """What `str` made; raises Invalid."""
+    def parse(text: str) -> Cursor:
+        """Return the cursor that `str` wrote. Raise Invalid."""
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise Invalid({"after": [_("This is no cursor that was given out here")]})
@@ -41,25 +44,25 @@ _CURSOR = re.compile(
 
 
 class Page(NamedTuple):
-    """Entries in order, the cursor after the last of them, and whether there are more by now."""
+    """Entries in order, the cursor after the last of them, and whether more entries follow."""
 
     items: list[dict[str, Any]]
     cursor: Cursor
     has_more: bool
 
 
-def now() -> Cursor:
-    """The cursor of somebody who has just read everything."""
+def current_cursor() -> Cursor:
+    """Return the cursor after the newest entry."""
     last = FeedEntry.objects.order_by("epoch", "pk").last()
     return Cursor(0) if last is None else Cursor(last.epoch, last.pk)
 
 
-def after(cursor: Cursor, limit: int) -> Page:
-    """Up to `limit` entries after the cursor. One query where there is nothing new.
+def read_page(cursor: Cursor, limit: int) -> Page:
+    """Return up to `limit` entries after the cursor. Costs one query where there is nothing new.
 
-    A change of a layer is an entry for each of its agents. An agent that changed again and again may be there
-    once. Raises Gone for a cursor whose next entries are kept no longer, and for one that this feed has not given out,
-    as after a backup was restored.
+    A change of a layer becomes an entry for each of its agents. An agent that changed several times may be listed
+    once. Raise Gone for a cursor whose next entries were deleted, and for one that this feed has not given out, as
+    after a backup was restored.
     """
     rows = _rows_after(cursor, limit + 1)
     found: list[str] = []
@@ -80,12 +83,12 @@ def after(cursor: Cursor, limit: int) -> Page:
 
 
 def _rows_after(cursor: Cursor, limit: int) -> list[FeedEntry]:
-    """Up to `limit` rows after the cursor, the cursor's own included if its layer has more agents. Raises Gone."""
-    if cursor.entry is None:  # of versions before, and of the beginning
+    """Return up to `limit` rows after the cursor, its own row included if that has more agents. Raise Gone."""
+    if cursor.entry is None:  # given out by earlier versions, or the beginning of the feed
         rows = list(FeedEntry.objects.filter(epoch__gt=cursor.epoch).order_by("epoch", "pk")[:limit])
         is_known = bool(rows) or not cursor.epoch or cursor.epoch <= epoch.current()
     else:
-        # From the cursor's own row on, which shows that this feed has given the cursor out.
+        # Starts at the cursor's own row, which proves that this feed has given the cursor out.
         where = Q(epoch__gt=cursor.epoch) | Q(epoch=cursor.epoch, pk__gte=cursor.entry)
         rows = list(FeedEntry.objects.filter(where, epoch__gte=cursor.epoch).order_by("epoch", "pk")[: limit + 1])
         is_known = bool(rows) and cursor.entry in (rows[0].pk, change_feed.last_truncated(rows[0]))
@@ -108,13 +111,13 @@ def _agents_of(row: FeedEntry, after_id: str | None) -> QuerySet[Agent]:
 
 
 def _entries(agent_ids: list[str]) -> list[dict[str, Any]]:
-    """The entries as they are told: each agent once, at its last place, as it is by now."""
+    """Return the entries of a page in their current state, each agent once, at the position of its last change."""
     if not agent_ids:
         return []
-    each_once = list(reversed(dict.fromkeys(reversed(agent_ids))))
-    rows = Agent.unscoped.filter(pk__in=each_once).values("pk", "tenant_id", "config_version", "status")
+    unique_ids = list(reversed(dict.fromkeys(reversed(agent_ids))))
+    rows = Agent.unscoped.filter(pk__in=unique_ids).values("pk", "tenant_id", "config_version", "status")
     known = {row["pk"]: row for row in rows}
-    return [_entry(agent_id, known.get(agent_id)) for agent_id in each_once]
+    return [_entry(agent_id, known.get(agent_id)) for agent_id in unique_ids]
 
 
 def _entry(agent_id: str, agent: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,124 +1,130 @@
-"""What looks odd in stored configs, for whoever reads them.
+"""Warnings about stored configs, for the views that show them.
 
-It depends on the config, on the layers below it where it names models, and on the language. A worker remembers it for
-as long as none of these changes, so that a list of a hundred agents is hardly slower than without it.
+They depend on the config, on the language and, where the config names models, on the layers below it. Each worker
+caches them for as long as none of these changes, so that a list of a hundred agents is hardly slower with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
+from threading import Lock
 from typing import NamedTuple
 
+from cachetools import LRUCache
 from django.utils.translation import get_language
 
 from agent_config import schema, system
 from agent_config.document import Config
 from agent_config.layers import Layer
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agent_config.system import Defaults
-from agent_config.updates import warnings_over
+from agent_config.updates import lint_config
 from agent_config.validators import has_more_values
-from agents.effective_config import Head, heads, lower_layers
+from agents.effective_config import ConfigState, get_lower_layers, get_states
 from agents.models import Agent, Template
-from agents.remembered import Remembered
 from core import primary
 
-# Lists do not look at configs of more values: a page of the largest would take many seconds.
+# Lists skip configs of more values, because a page of the largest would take many seconds.
 MAX_LISTED_VALUES = 500
-_MAX_REMEMBERED = 20_000  # configs and warnings
+_MAX_CACHED = 20_000  # configs and warnings
 
 
-class Row(NamedTuple):
+class StoredConfig(NamedTuple):
     """An agent's config as it was read, and the state of its layers."""
 
-    head: Head
+    state: ConfigState
     revision: int
     config: Config
 
 
-class _Found(NamedTuple):
-    """What looks odd in a config; None where a list was asked for, and the config is too large for it."""
+class _Result(NamedTuple):
+    """The warnings about a config; None where a list was asked for, and the config is too large for it."""
 
-    notices: Sequence[Notice] | None
+    warnings: Sequence[ConfigWarning] | None
 
 
-_remembered: Remembered[Hashable, _Found] = Remembered(
-    _MAX_REMEMBERED, weigh=lambda found: 1 + len(found.notices or ())
-)
+_cache: LRUCache[Hashable, _Result] = LRUCache(_MAX_CACHED, getsizeof=lambda result: 1 + len(result.warnings or ()))
+_cache_lock = Lock()
 
 
 def find_warnings(agent: Agent) -> None:
-    """Find what looks odd in the config of an agent that was read; what a write has found stays.
+    """Find the warnings about the config of an agent that was read; those that a write has found are kept.
 
-    Takes a query for its head. Not for use in a transaction that has written: what is found is remembered, and the
-    transaction may be rolled back.
+    Costs a query. Not for use in a transaction that has written: the result is cached, and the transaction may be
+    rolled back.
     """
     if agent.found_warnings is None:
-        head = heads([agent.id]).get(agent.id)
-        found = [] if head is None else warnings_of(Row(head, agent.revision, agent.config))  # None: just deleted
+        state = get_states([agent.id]).get(agent.id)
+        found = [] if state is None else get_warnings(StoredConfig(state, agent.revision, agent.config))
         agent.found_warnings = found
 
 
-def warnings_of(row: Row) -> Sequence[Notice]:
-    """Return what looks odd in a config."""
-    [notices] = _of_rows([row], in_list=False)
-    return notices or []
+def get_warnings(stored: StoredConfig) -> Sequence[ConfigWarning]:
+    """Return the warnings about a config."""
+    [warnings] = _of_agents([stored], in_list=False)
+    return warnings or []
 
 
-def listed_warnings(rows: Sequence[Row]) -> list[Sequence[Notice] | None]:
-    """Return what looks odd in each config; None for one of more than MAX_LISTED_VALUES values.
+def get_listed_warnings(configs: Sequence[StoredConfig]) -> list[Sequence[ConfigWarning] | None]:
+    """Return the warnings about each config; None for one of more than MAX_LISTED_VALUES values.
 
-    Where a config names models, the same is said of the layers below it.
+    Where a config names models, the layers below it may have no more either.
     """
-    return _of_rows(rows, in_list=True)
+    return _of_agents(configs, in_list=True)
 
 
 def find_template_warnings(template: Template) -> None:
-    """Find what looks odd in the config of a template that was read; what a write has found stays."""
+    """Find the warnings about the config of a template that was read; those that a write has found are kept."""
     if template.found_warnings is None:
         template.found_warnings = _of_template(template, in_list=False) or []
 
 
-def listed_template_warnings(template: Template) -> Sequence[Notice] | None:
-    """Return what looks odd in the config of a template; None if it has more than MAX_LISTED_VALUES values."""
+def get_listed_template_warnings(template: Template) -> Sequence[ConfigWarning] | None:
+    """Return the warnings about the config of a template; None if it has more than MAX_LISTED_VALUES values."""
     return _of_template(template, in_list=True)
 
 
-def _of_rows(rows: Sequence[Row], *, in_list: bool) -> list[Sequence[Notice] | None]:
+def _of_agents(configs: Sequence[StoredConfig], *, in_list: bool) -> list[Sequence[ConfigWarning] | None]:
     defaults = system.defaults()
-    state = _state(defaults)
-    keys = [(row.head, row.revision, *state) for row in rows]
-    found = [_known(key, in_list=in_list) for key in keys]
-    needed = [row.head for row, known in zip(rows, found, strict=True) if known is None and _names_models(row.config)]
-    below = lower_layers(needed, defaults) if needed else {}
+    context = _context(defaults)
+    keys = [(each.state, each.revision, *context) for each in configs]
+    cached = [_get_cached(key, in_list=in_list) for key in keys]
+    needed = [
+        each.state
+        for each, result in zip(configs, cached, strict=True)
+        if result is None and _names_models(each.config)
+    ]
+    below = get_lower_layers(needed, defaults) if needed else {}
     sizes = dict[int, bool]()
     return [
-        (known or _look(key, row.config, below.get(row.head.agent_id, ()), sizes, in_list=in_list)).notices
-        for key, row, known in zip(keys, rows, found, strict=True)
+        (result or _lint(key, each.config, below.get(each.state.agent_id, ()), sizes, in_list=in_list)).warnings
+        for key, each, result in zip(keys, configs, cached, strict=True)
     ]
 
 
-def _of_template(template: Template, *, in_list: bool) -> Sequence[Notice] | None:
+def _of_template(template: Template, *, in_list: bool) -> Sequence[ConfigWarning] | None:
     defaults = system.defaults()
-    key = (template.pk, template.revision, *_state(defaults))
+    key = (template.pk, template.revision, *_context(defaults))
     is_trusted = template.tenant_id is None
-    known = _known(key, in_list=in_list)
-    found = known or _look(key, template.config, [defaults.layer], {}, in_list=in_list, is_trusted=is_trusted)
-    return found.notices
+    cached = _get_cached(key, in_list=in_list)
+    result = cached or _lint(key, template.config, [defaults.layer], {}, in_list=in_list, is_trusted=is_trusted)
+    return result.warnings
 
 
-def _state(defaults: Defaults) -> tuple[str, str | None, Hashable]:
+def _context(defaults: Defaults) -> tuple[str, str | None, Hashable]:
     """Return what warnings depend on besides a row and its layers."""
     return defaults.fingerprint, get_language(), primary.server()
 
 
-def _known(key: Hashable, *, in_list: bool) -> _Found | None:
-    """Return what is remembered; to others than lists it says nothing that a config is too large for a list."""
-    found = _remembered.get(key)
-    return found if in_list or found is None or found.notices is not None else None
+def _get_cached(key: Hashable, *, in_list: bool) -> _Result | None:
+    """Return the cached result. That a config is too large for a list counts for lists only."""
+    with _cache_lock:
+        result = _cache.get(key)
+    return result if in_list or result is None or result.warnings is not None else None
 
 
-def _look(
+def _lint(
     key: Hashable,
     config: Config,
     below: Sequence[Layer],
@@ -126,10 +132,10 @@ def _look(
     *,
     in_list: bool,
     is_trusted: bool = False,
-) -> _Found:
-    """Look at a config over the layers below it. What takes long is done for no list, and not remembered.
+) -> _Result:
+    """Return the warnings about a config over the layers below it. Large configs are skipped in lists, and not cached.
 
-    `sizes` holds which layers are large, by the identities of their configs.
+    `sizes` keeps which layers are large, by the identities of their configs.
     """
     is_large = has_more_values(config, MAX_LISTED_VALUES)
     for layer in below:
@@ -138,10 +144,11 @@ def _look(
                 sizes[id(layer.config)] = has_more_values(layer.config, MAX_LISTED_VALUES)
             is_large = is_large or sizes[id(layer.config)]
     if is_large and not in_list:
-        return _Found(warnings_over(config, below, is_trusted=is_trusted))
-    found = _Found(None if is_large else warnings_over(config, below, is_trusted=is_trusted))
-    _remembered.put(key, found)
-    return found
+        return _Result(lint_config(config, below, is_trusted=is_trusted))
+    result = _Result(None if is_large else lint_config(config, below, is_trusted=is_trusted))
+    with _cache_lock, suppress(ValueError):  # raised for a result that is larger than the whole cache
+        _cache[key] = result
+    return result
 
 
 def _names_models(config: Config) -> bool:

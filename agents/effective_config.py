@@ -1,7 +1,7 @@
-"""What an agent's config is in effect, over all layers, and how to know cheaply that it is still the same.
+"""Effective configs of agents: all layers resolved, with an ETag that is cheap to compute.
 
-An agent's *head* is the state of every layer in a few numbers, read in one query. Its ETag stands for all
-that the effective config is made of; what was resolved for one head is remembered, bounded, by each worker.
+A `ConfigState` holds the state of every layer in a few numbers, read in one query. Its ETag changes whenever the
+effective config may have changed. Each worker caches what it resolved for a state.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NamedTuple
 
 import orjson
+from cachetools import LRUCache
 from django.db import connection
 from django.db.models import QuerySet
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from agent_config import layers, schema, secrets, system, trust
-from agent_config.document import Config
-from agent_config.layers import Layer
-from agent_config.schema import Notice
+from agent_config.document import Config, agent_defaults
+from agent_config.layers import Layer, lower_layers
+from agent_config.schema import ConfigWarning
 from agent_config.system import Defaults
 from agents.errors import AgentNotFound
 from agents.models import Agent, Template
-from agents.remembered import Remembered
-from agents.services.config_versions import stacked
 from core import audit, primary
 from core.actor import Actor
 from core.db import transactional
@@ -35,11 +36,11 @@ from core.prepared import prepared_sql
 from core.sealing import Unsealable
 from tenants.models import Tenant
 
-# Of JSON; what it stands for is several times that, and in proportion.
-MAX_REMEMBERED_BYTES = 16 * 1024 * 1024
+# Of JSON; the objects around it take several times that, and in proportion.
+MAX_CACHED_BYTES = 16 * 1024 * 1024
 
 
-class Head(NamedTuple):
+class ConfigState(NamedTuple):
     """The state of everything that an agent's effective config is made of."""
 
     agent_id: str
@@ -52,26 +53,33 @@ class Head(NamedTuple):
 
     @property
     def etag(self) -> str:
-        """Another for every other effective config; without quotes."""
+        """The ETag of the effective config, without quotes."""
         return self.etag_over(system.defaults())
 
     def etag_over(self, defaults: Defaults) -> str:
-        """As `etag`, over these system's defaults."""
+        """Return the ETag of the effective config over these defaults of the system."""
         state = json.dumps([*self, defaults.fingerprint])
         return hashlib.sha256(state.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
-    """An agent's effective config as of one head."""
+class ResolvedConfig:
+    """An agent's effective config in one state."""
 
-    head: Head
+    state: ConfigState
     etag: str
     # `{version, config, warnings}` as JSON; `version` is the agent's own.
     document: bytes
 
 
-HEAD_FIELDS = (
+class ExplainedConfig(NamedTuple):
+    """An effective config, and the layer that each of its leaves comes from, by JSON pointer."""
+
+    resolved: ResolvedConfig
+    sources: dict[str, str]
+
+
+STATE_FIELDS = (
     "pk",
     "tenant_id",
     "config_version",
@@ -81,91 +89,89 @@ HEAD_FIELDS = (
     "tenant__defaults_revision",
 )
 
+_CacheKey = tuple[str, str | None, Hashable]
+_cache: LRUCache[_CacheKey, ResolvedConfig] = LRUCache(MAX_CACHED_BYTES, getsizeof=lambda found: len(found.document))
+_cache_lock = Lock()
 
-def heads(agent_ids: Sequence[str]) -> dict[str, Head]:
-    """The heads of the agents that exist, in one query. For those who may see every tenant."""
+
+def get_states(agent_ids: Sequence[str]) -> dict[str, ConfigState]:
+    """Return the states of the agents that exist, in one query. For callers who may read every tenant."""
     if not agent_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_select_heads(len(agent_ids)), agent_ids)
-        return {row[0]: Head(*row) for row in cursor.fetchall()}
+        cursor.execute(_select_states(len(agent_ids)), agent_ids)
+        return {row[0]: ConfigState(*row) for row in cursor.fetchall()}
 
 
 @prepared_sql
-def _select_heads(number: int) -> QuerySet[Agent, Any]:
-    return Agent.unscoped.filter(pk__in=map(str, range(number))).values_list(*HEAD_FIELDS)
+def _select_states(number: int) -> QuerySet[Agent, Any]:
+    return Agent.unscoped.filter(pk__in=map(str, range(number))).values_list(*STATE_FIELDS)
 
 
-def head_of(agent_id: str) -> Head:
-    """One agent's head; raises AgentNotFound."""
-    found = heads([agent_id]).get(agent_id)
+def get_state(agent_id: str) -> ConfigState:
+    """Return one agent's state. Raise AgentNotFound."""
+    found = get_states([agent_id]).get(agent_id)
     if found is None:
         raise AgentNotFound
     return found
 
 
-class Explained(NamedTuple):
-    """An effective config, and which layer each of its leaves comes from, by JSON pointer."""
+def get_effective_config(state: ConfigState) -> ResolvedConfig:
+    """Return the effective config in this state, or in a later one, with warnings in the active language.
 
-    effective: Effective
-    sources: dict[str, str]
-
-
-def effective(head: Head) -> Effective:
-    """The effective config as of the head, or of a later one; raises AgentNotFound if the agent is gone.
-
-    Its warnings are in the active language.
+    Raise AgentNotFound if the agent is gone.
     """
     language = get_language()
     server = primary.server()  # another may have other configs under the same numbers
-    remembered = _remembered.get((head.etag, language, server))
-    if remembered is not None:
-        return remembered
-    found = _Layers.of(head.agent_id)
-    resolved = layers.resolve(found.layers)
-    result = found.shown(secrets.masked(resolved), resolved)
-    _remembered.put((result.etag, language, server), result)
-    return result
+    with _cache_lock:
+        cached = _cache.get((state.etag, language, server))
+    if cached is not None:
+        return cached
+    agent = _AgentLayers.read(state.agent_id)
+    config = layers.resolve(agent.layers)
+    resolved = agent.resolved(config, shown=secrets.masked(config))
+    with _cache_lock, suppress(ValueError):  # raised for a config that is larger than the whole cache
+        _cache[resolved.etag, language, server] = resolved
+    return resolved
 
 
-def explained(agent_id: str) -> Explained:
-    """The effective config, and why it is so; raises AgentNotFound."""
-    found = _Layers.of(agent_id)
-    resolved = layers.resolve(found.layers)
-    config = secrets.masked(resolved)
-    return Explained(found.shown(config, resolved), layers.sources(found.layers, config))
+def explain_effective_config(agent_id: str) -> ExplainedConfig:
+    """Return the effective config and where it comes from. Raise AgentNotFound."""
+    agent = _AgentLayers.read(agent_id)
+    config = layers.resolve(agent.layers)
+    return agent.explained(config, shown=secrets.masked(config))
 
 
 @transactional
-def revealed(*, actor: Actor, agent_id: str) -> Explained:
-    """As `explained`, with the secrets themselves, which the audit log tells.
+def reveal_effective_config(*, actor: Actor, agent_id: str) -> ExplainedConfig:
+    """Return the effective config with its secrets in clear, where it comes from, and record that in the audit log.
 
-    Raises AgentNotFound, and Unavailable where a key to the secrets is not configured.
+    Raise AgentNotFound, and Unavailable where a secret is sealed under a key that is not configured.
     """
-    found = _Layers.of(agent_id)
-    resolved = layers.resolve(found.layers)
+    agent = _AgentLayers.read(agent_id)
+    config = layers.resolve(agent.layers)
     try:
-        config = secrets.opened(resolved)
+        opened = secrets.opened(config)
     except Unsealable as error:
         raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
-    audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent_id, tenant_id=found.head.tenant_id)
-    return Explained(found.shown(config, resolved), layers.sources(found.layers, config))
+    audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent_id, tenant_id=agent.state.tenant_id)
+    return agent.explained(config, shown=opened)
 
 
-def set_configs(agent_ids: Sequence[str]) -> dict[str, Config]:
-    """Return what was set for agents, by their template, their tenant and themselves, in one query.
+def get_configs_without_defaults(agent_ids: Sequence[str]) -> dict[str, Config]:
+    """Return agents' effective configs without the system's defaults, secrets sealed, in one query.
 
-    These are their effective configs without the system's defaults, and sealed. For those who may see every tenant.
+    For callers who may read every tenant.
     """
     rows = Agent.unscoped.filter(pk__in=agent_ids).values_list(
         "pk", "tenant_id", "config", "template__tenant_id", "template__config", "tenant__tenant_config"
     )
     found = dict[str, Config]()
     for agent_id, tenant_id, config, template_tenant_id, template_config, tenant_config in rows:
-        _defaults, *below = stacked(
+        _defaults, *below = lower_layers(
             Layer("default", {}),
             tenant_id=tenant_id,
-            tenant_config=tenant_config,
+            tenant_defaults=agent_defaults(tenant_config),
             template_tenant_id=template_tenant_id,
             template_config=template_config,
         )
@@ -173,68 +179,68 @@ def set_configs(agent_ids: Sequence[str]) -> dict[str, Config]:
     return found
 
 
-def lower_layers(heads: Sequence[Head], defaults: Defaults) -> dict[str, list[Layer]]:
-    """Return the layers below agents as they are now, by agent, in two queries. A template is read once for all."""
-    template_ids = {head.template_id for head in heads if head.template_epoch is not None}
+def get_lower_layers(states: Sequence[ConfigState], defaults: Defaults) -> dict[str, list[Layer]]:
+    """Return the current layers below agents, by agent, in two queries. A template is read once for all its agents."""
+    template_ids = {state.template_id for state in states if state.template_epoch is not None}
     templates = dict(Template.unscoped.filter(pk__in=template_ids).values_list("pk", "config")) if template_ids else {}
-    tenants = Tenant.objects.filter(pk__in={head.tenant_id for head in heads}).values_list("pk", "tenant_config")
+    tenants = Tenant.objects.filter(pk__in={state.tenant_id for state in states}).values_list("pk", "tenant_config")
     tenant_configs = dict(tenants)
     return {
-        head.agent_id: stacked(
+        state.agent_id: lower_layers(
             defaults.layer,
-            tenant_id=head.tenant_id,
-            tenant_config=tenant_configs.get(head.tenant_id),
-            template_tenant_id=head.template_tenant_id,
-            template_config=None if head.template_id is None else templates.get(head.template_id),
+            tenant_id=state.tenant_id,
+            tenant_defaults=agent_defaults(tenant_configs.get(state.tenant_id)),
+            template_tenant_id=state.template_tenant_id,
+            template_config=None if state.template_id is None else templates.get(state.template_id),
         )
-        for head in heads
+        for state in states
     }
 
 
-class _Layers(NamedTuple):
-    """An agent's layers, lowest first, as of one moment."""
+class _AgentLayers(NamedTuple):
+    """An agent's layers, lowest first, in one state."""
 
-    head: Head
+    state: ConfigState
     etag: str
     layers: list[Layer]
 
     @staticmethod
-    def of(agent_id: str) -> _Layers:
-        """Reads all of them in one query; raises AgentNotFound."""
+    def read(agent_id: str) -> _AgentLayers:
+        """Read all layers in one query. Raise AgentNotFound."""
         rows = Agent.unscoped.filter(pk=agent_id)
-        row = rows.values_list(*HEAD_FIELDS, "config", "template__config", "tenant__tenant_config").first()
+        row = rows.values_list(*STATE_FIELDS, "config", "template__config", "tenant__tenant_config").first()
         if row is None:
             raise AgentNotFound
-        head = Head(*row[: len(HEAD_FIELDS)])
-        config, template_config, tenant_config = row[len(HEAD_FIELDS) :]
+        state = ConfigState(*row[: len(STATE_FIELDS)])
+        config, template_config, tenant_config = row[len(STATE_FIELDS) :]
         defaults = system.defaults()
-        below = stacked(
+        below = lower_layers(
             defaults.layer,
-            tenant_id=head.tenant_id,
-            tenant_config=tenant_config,
-            template_tenant_id=head.template_tenant_id,
+            tenant_id=state.tenant_id,
+            tenant_defaults=agent_defaults(tenant_config),
+            template_tenant_id=state.template_tenant_id,
             template_config=template_config,
         )
-        return _Layers(head, head.etag_over(defaults), [*below, Layer("agent", config)])
+        return _AgentLayers(state, state.etag_over(defaults), [*below, Layer("agent", config)])
 
-    def shown(self, config: Config, resolved: Config) -> Effective:
-        """Return what was resolved, as it may be shown, with what is worth a warning about it."""
-        warnings = [notice._asdict() for notice in self._notices(resolved)]
-        document = {"version": self.head.config_version, "config": config, "warnings": warnings}
-        return Effective(self.head, self.etag, orjson.dumps(document))
+    def resolved(self, config: Config, *, shown: Config) -> ResolvedConfig:
+        """Return the effective config as it is `shown`, with its warnings."""
+        warnings = [warning._asdict() for warning in self._warnings(config)]
+        document = {"version": self.state.config_version, "config": shown, "warnings": warnings}
+        return ResolvedConfig(self.state, self.etag, orjson.dumps(document))
 
-    def _notices(self, resolved: Config) -> list[Notice]:
+    def explained(self, config: Config, *, shown: Config) -> ExplainedConfig:
+        """Return the effective config as it is `shown`, with its warnings and the sources of its leaves."""
+        return ExplainedConfig(self.resolved(config, shown=shown), layers.sources(self.layers, shown))
+
+    def _warnings(self, config: Config) -> list[ConfigWarning]:
         left_out = trust.left_out(self.layers)
-        gone = {f"{notice.path}.name" for notice in left_out}
-        shadowed = [notice for notice in layers.shadowed(self.layers) if notice.path not in gone]
+        left_out_names = {f"{warning.path}.name" for warning in left_out}
+        shadowed = [warning for warning in layers.shadowed(self.layers) if warning.path not in left_out_names]
         unknown = [
-            Notice(schema.path(place), sentence) for place, sentence in schema.unknown_models(resolved, resolved)
+            ConfigWarning(schema.path(place), sentence) for place, sentence in schema.unknown_models(config, config)
         ]
-        notices = [*shadowed, *left_out, *schema.warnings(secrets.opened_or_masked(resolved)), *unknown]
-        if self.head.template_id is not None and all(layer.name != "template" for layer in self.layers):
-            notices.insert(0, Notice("template_id", _("There is no such template; it changes nothing")))
-        return notices
-
-
-_Key = tuple[str, str | None, Hashable]
-_remembered: Remembered[_Key, Effective] = Remembered(MAX_REMEMBERED_BYTES, weigh=lambda found: len(found.document))
+        warnings = [*shadowed, *left_out, *schema.warnings(secrets.opened_or_masked(config)), *unknown]
+        if self.state.template_id is not None and all(layer.name != "template" for layer in self.layers):
+            warnings.insert(0, ConfigWarning("template_id", _("There is no such template; it changes nothing")))
+        return warnings

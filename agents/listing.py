@@ -14,10 +14,10 @@ import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agents.access import agents_for
-from agents.config_warnings import Row, listed_warnings
-from agents.effective_config import HEAD_FIELDS, Head
+from agents.config_warnings import StoredConfig, get_listed_warnings
+from agents.effective_config import STATE_FIELDS, ConfigState
 from agents.models import Agent
 from core.actor import Actor, ActorKind
 from core.prepared import prepared_sql
@@ -46,7 +46,7 @@ class ListedAgent(NamedTuple):
     rate_limit: Any
     quota: Any
     revision: int
-    config_warnings: Sequence[Notice] | None = None
+    config_warnings: Sequence[ConfigWarning] | None = None
 
 
 _COLUMNS = ListedAgent._fields[:-1]
@@ -61,27 +61,27 @@ class AgentList:
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
         if actor.kind != ActorKind.USER:
-            raise ValueError(f"only people have such a list, not {actor.kind}")
+            raise ValueError(f"only people have a list of agents, not {actor.kind}")
         self._actor, self._filters = actor, filters
         self._names = tuple(name for name in _FILTERS if name in filters)
         self._values = [actor.id, *(_value(name, filters[name]) for name in self._names)]
         self._sort = sort
 
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
-        """Return the agents from `start` to before `stop`, with what looks odd in their configs."""
+        """Return a slice of the agents, with the warnings about their configs."""
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
             cursor.execute(f"{_select_rows(self._names, self._sort)} LIMIT %s OFFSET %s", values)
             found = cursor.fetchall()
         agents = [_convert(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
-        heads = [Head(*row[len(_COLUMNS) :]) for row in found]
-        warnings = listed_warnings(
-            [Row(head, agent.revision, agent.config) for head, agent in zip(heads, agents, strict=True)]
+        states = [ConfigState(*row[len(_COLUMNS) :]) for row in found]
+        warnings = get_listed_warnings(
+            [StoredConfig(state, agent.revision, agent.config) for state, agent in zip(states, agents, strict=True)]
         )
         return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
 
     def after(self, cursor: str) -> AgentList:
-        """Return the agents whose ids come after this one, in the order of ids."""
+        """Return the agents whose ids are greater than this one, ordered by id."""
         return AgentList(self._actor, sort="id", filters={**self._filters, "after": cursor})
 
     def count(self) -> int:
@@ -96,7 +96,7 @@ class AgentList:
 def _select_rows(names: tuple[str, ...], sort: str) -> QuerySet[Agent, Any]:
     sign = "-" if sort.startswith("-") else ""
     order = (f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")])
-    return _matching(names).order_by(*order).values_list(*_COLUMNS, *HEAD_FIELDS)
+    return _matching(names).order_by(*order).values_list(*_COLUMNS, *STATE_FIELDS)
 
 
 @prepared_sql

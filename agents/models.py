@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from core import ids
 from core.display import isolated
 from core.fields import ExactCharField, IdField, JSONTextField
@@ -28,10 +28,10 @@ class Configured:
 
     config: Any
     # Warnings about the config, set by the service that wrote the instance, or by agents.config_warnings.
-    found_warnings: Sequence[Notice] | None = None
+    found_warnings: Sequence[ConfigWarning] | None = None
 
     @property
-    def config_warnings(self) -> Sequence[Notice]:
+    def config_warnings(self) -> Sequence[ConfigWarning]:
         """The warnings about the config. Raise ValueError if nobody has looked for them."""
         if self.found_warnings is None:
             raise ValueError(f"nobody has looked at the config of {self}")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agents.errors import AgentStatusForbids
 from agents.models import Agent, AgentStatus
-from agents.services.config_versions import lock_agent
+from agents.services.config_writes import lock_agent
 from apikeys import digests, keyformat
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges, KeySettings

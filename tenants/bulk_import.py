@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from accounts.models import User
-from agent_config.updates import agent_defaults, changed_tenant_config
+from agent_config.document import agent_defaults
+from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
@@ -31,13 +32,13 @@ def import_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Row
     """
     before = [(TENANT_FIELDS.audit_state(stored), stored.tenant_config, stored.owner_id) for stored, _wanted in changed]
     for stored, wanted in changed:
-        wanted.tenant_config, _warnings = changed_tenant_config(
+        wanted.tenant_config, _warnings = apply_tenant_update(
             stored.tenant_config, wanted.tenant_config, may_move_secrets=True
         )
     raise_revisions([stored for stored, _wanted in changed])
     bulk_overwrite(changed, IMPORTED_FIELDS, unique=[["name_folded", "owner_scope"]])
     for tenant in new:
-        tenant.tenant_config, _warnings = changed_tenant_config(None, tenant.tenant_config)
+        tenant.tenant_config, _warnings = apply_tenant_update(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)  # after updating: a new row may reuse a name that an update freed
     recorded = [AuditChange(tenant.id, tenant.id, after=TENANT_FIELDS.audit_state(tenant)) for tenant in new]
     for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):

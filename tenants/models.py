@@ -15,7 +15,7 @@ from core.naming import NamedModel
 from core.revisions import Revised
 
 if TYPE_CHECKING:
-    from agent_config.schema import Notice
+    from agent_config.schema import ConfigWarning
 
 
 class TenantType(models.TextChoices):
@@ -38,7 +38,7 @@ class Tenant(NamedModel, Limited, Revised):
     name_field = "tenant_name"
     longest_folded = 700
     # Warnings about the agents' defaults, set by the service on the instance that it returns.
-    config_warnings: Sequence[Notice] = ()
+    config_warnings: Sequence[ConfigWarning] = ()
 
     id = IdField(primary_key=True, default=ids.tenant_id, editable=False)
     tenant_name = models.CharField(_("name"), max_length=255)

@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.models import User
-from agent_config.updates import agent_defaults, changed_tenant_config
+from agent_config.document import agent_defaults
+from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, epoch
 from core.actor import Actor, ActorKind
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
@@ -75,7 +76,7 @@ def create_tenant(
         owner_scope=owner_id or "",
     )
     TENANT_FIELDS.assign(tenant, settings, skip=("tenant_config",))
-    tenant.tenant_config, tenant.config_warnings = changed_tenant_config(
+    tenant.tenant_config, tenant.config_warnings = apply_tenant_update(
         None, settings.get("tenant_config"), templates=templates_below(tenant), strict=strict
     )
     tenant.change_name(tenant_name)
@@ -120,7 +121,7 @@ def update_tenant(
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
     if "tenant_config" in changes:
-        row.tenant_config, row.config_warnings = changed_tenant_config(
+        row.tenant_config, row.config_warnings = apply_tenant_update(
             row.tenant_config,
             changes["tenant_config"],
             templates=templates_below(row),

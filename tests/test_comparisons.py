@@ -37,13 +37,13 @@ SENTINELS = {
     "UTC",  # datetime's own; another timezone of the same offset is only converted once more
     "_NOWHERE",  # agent_config.schema.validation
     "_NOTHING",  # agent_config.patches and rules
-    "OMITTED",  # agent_config.secret_places
+    "OMITTED",  # agent_config.secret_paths
     "_ENDED",  # legacy.bridge.follower
     "TAKEN",  # core.tests.test_db
 }
 # Comparisons of which object it is that somebody holds, where equal ones would be different.
 OF_OBJECTS = {
-    "agent_config/secret_places.py": {"new is not member", "new is not item", "result is value"},
+    "agent_config/secret_paths.py": {"new is not member", "new is not item", "result is value"},
     "agent_config/secrets.py": {
         "rewritten(config, lambda _secret: OMITTED) is not config",
         "result is not config",

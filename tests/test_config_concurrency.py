@@ -1,4 +1,4 @@
-"""What many do to one agent's config at once, over real sockets and through several processes: nothing is lost."""
+"""Concurrent writes of one agent's config, over real sockets and through several processes, lose nothing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def shared_agent(servers: list[MaimServer]) -> Iterator[SharedAgent]:
 
 
 def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
-    """Those that were carried out; of the rest, each has one of the other statuses, or says when to try again."""
+    """Return the successful responses. All others must have one of the other statuses, or a Retry-After."""
     assert set(statuses(answers)) <= MAY_WAIT | set(others), statuses(answers)
     assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
     return [answer for answer in answers if answer.status_code == 200]

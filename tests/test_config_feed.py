@@ -1,4 +1,4 @@
-"""Who follows the feed of changes misses none, whoever else is writing."""
+"""Readers of the change feed miss nothing while others write."""
 
 from __future__ import annotations
 

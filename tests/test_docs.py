@@ -15,7 +15,7 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
-from agent_config.secret_rule import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
+from agent_config.secret_names import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
 from maim.environment import Environment
 from tests.support.server import ROOT, MaimServer
 

@@ -13,7 +13,8 @@ from django.db import connection
 from agents import bulk_import as agent_import
 from agents import services
 from agents.models import Agent, PluginSetting, Template
-from agents.services import config_versions, plugins
+from agents.services import plugins
+from agents.services.config_writes import check_expected
 from apikeys import bulk_import as key_import
 from apikeys import keyformat
 from apikeys.bulk_import import ImportedKey
@@ -381,7 +382,7 @@ class TestAgents:
 
         assert agent.config_version < revisions.UNKNOWN_REVISION < agent.revision
         with pytest.raises(PreconditionFailed):
-            config_versions.expect(agent, {agent.config_version + 1, agent.revision - 1})
+            check_expected(agent, {agent.config_version + 1, agent.revision - 1})
 
 
 class TestPlugins:

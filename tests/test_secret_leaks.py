@@ -1,7 +1,7 @@
-"""Secrets are in the answers that are for showing them, and nowhere else: a real server is used, then searched.
+"""A search for secrets in the responses, logs, tables and files of a real server.
 
-A key's secret is in the answers that issue it. The secrets of a config (a provider's key and address, a message
-server's tokens) are in those that a bot, or an operator, has asked to reveal them.
+A key's secret may be in the responses that issue it only. The secrets of a config (a provider's key and address, a
+message server's tokens) may be in the responses to requests that reveal them only.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def use_through_v2(site: Site) -> None:
 
 
 def use_through_admin(site: Site) -> None:
-    """Issues a key and rotates it, by the admin's forms."""
+    """Issue a key and rotate it through the admin."""
     admin = site.admin
     agent_id = site.v1.get("/api/v1/agents").json()[0]["id"]
     fields = {"csrfmiddlewaretoken": admin.cookies["csrftoken"]}
@@ -133,7 +133,7 @@ def use_through_commands(site: Site) -> None:
 
 
 def provoke(site: Site, secret: str) -> None:
-    """Sends a secret in all the wrong places and ways."""
+    """Send a secret in wrong places and types."""
     wrong: list[tuple[int, Callable[[httpx.Client, str], httpx.Response]]] = [
         (400, lambda client, path: client.post(path, content=f'{{"api_key": "{secret}", }}')),
         (400, lambda client, path: client.post(path, content=f'{{"api_key": "{secret}"')),
@@ -189,7 +189,7 @@ def provoke(site: Site, secret: str) -> None:
 
 
 def crawl_admin(site: Site) -> None:
-    """Opens every page of the admin that a link leads to: lists, forms, confirmations, histories."""
+    """Open every page of the admin that has a link: lists, forms, confirmations, histories."""
     to_see, seen = ["/admin/"], set()
     while to_see:
         path = to_see.pop()
@@ -269,7 +269,7 @@ def test_no_table_has_one(site: Site, dump: str) -> None:
 
 @pytest.mark.skipif(ON_MARIADB, reason="MariaDB's files are its own")
 def test_no_file_has_one(site: Site) -> None:
-    """Also what SQLite has deleted and not yet written over."""
+    """Includes what SQLite has deleted and not yet overwritten."""
     files = [path for path in site.maim.directory.rglob("*") if path.is_file()]
     assert any(path.suffix == ".sqlite3" for path in files)
     for path in files:

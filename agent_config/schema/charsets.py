@@ -1,7 +1,7 @@
-r"""Sets of characters as the bits of one whole number, so that two are compared in a microsecond.
+r"""Sets of characters as the bits of one integer, so that two sets are compared in a microsecond.
 
-The basic plane has a bit a character. The characters beyond it share bits, 1,024 for each kind that a class
-such as `\w` tells apart, so a set may hold more than was meant but never less: two sets that have a
+Each character of the basic plane has its own bit. The characters beyond it share 1,024 bits for each kind that a class
+such as `\w` distinguishes. So a set may hold more characters than intended but never fewer, and two sets that have a
 character in common always overlap.
 """
 
@@ -29,7 +29,7 @@ END = ALL + 1  # no character: what follows the last one
 
 
 def one(code: int) -> int:
-    """The set of one character."""
+    """Return the set of one character."""
     if code < _BASIC:
         return 1 << code
     character = chr(code)
@@ -38,19 +38,19 @@ def one(code: int) -> int:
 
 
 def between(low: int, high: int) -> int:
-    """The set of the characters from `low` to `high`, both included."""
+    """Return the set of the characters from `low` to `high`, both included."""
     beyond = _BEYOND if high >= _BASIC else 0
     high = min(high, _BASIC - 1)
     return beyond | ((1 << (high + 1)) - (1 << low) if low <= high else 0)
 
 
 def without(characters: int) -> int:
-    """The set of the other characters; of those beyond the basic plane all, for they share their bits."""
+    """Return the complement. It has all characters beyond the basic plane, because they share their bits."""
     return (ALL & ~characters) | _BEYOND
 
 
 def of_class(escape: str, flags: int) -> int:
-    r"""The set of what a class such as `\w` matches, with re.ASCII in the flags or without."""
+    r"""Return the set of the characters that a class such as `\w` matches under these flags."""
     basic = _basic_of_class(escape, flags & re.ASCII)
     if flags & re.ASCII:
         return basic | (_BEYOND if escape.isupper() else 0)
@@ -58,7 +58,7 @@ def of_class(escape: str, flags: int) -> int:
 
 
 def one_in_any_case(code: int) -> int:
-    """The set of the characters that one matches when case is ignored."""
+    """Return the set of the characters that one character matches when case is ignored."""
     character = chr(code)
     found = one(code)
     for form in (character.lower(), character.upper()):
@@ -70,7 +70,7 @@ def one_in_any_case(code: int) -> int:
 
 
 def in_any_case(characters: int) -> int:
-    """The set of the characters that a range or a class matches when case is ignored."""
+    """Return the set of the characters that a range or a class matches when case is ignored."""
     return characters | _cased() if characters & _cased() else characters
 
 

@@ -1,4 +1,4 @@
-"""Texts of a certain form: chats, accounts, times, regexes."""
+"""Types of texts with a format: chats, accounts, times, regexes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from agent_config.schema.regexes import MAX_LENGTH, MAX_REGEXES, MAX_TOTAL_LENGTH, problem
 
-# The types of these errors, whose context has the sentence. A form is only warned of; a regex is refused.
-FORM_ERROR = "form"
+# The types of these errors, whose context has the sentence. A wrong format gets a warning, a bad regex is refused.
+FORMAT_ERROR = "format"
 REGEX_ERROR = "regex"
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a text has to look like, as a pattern that Python and JavaScript read alike, and in words."""
+class TextFormat:
+    """The format of a text, as a pattern with the same meaning in Python and JavaScript, and in words."""
 
     pattern: str
     message: str
@@ -40,20 +40,20 @@ class Form:
         return {**handler(schema), "pattern": self.pattern}
 
     def check(self, text: str) -> str:
-        """The text; raises if it has another form."""
+        """Return the text. Raise PydanticCustomError if it has another format."""
         if not re.fullmatch(self.pattern, text):
-            raise PydanticCustomError(FORM_ERROR, "{sentence}", {"sentence": gettext(self.message)})
+            raise PydanticCustomError(FORMAT_ERROR, "{sentence}", {"sentence": gettext(self.message)})
         return text
 
 
-class RegexAllowance:
-    """How many regexes a config may still have, and of how many characters: the context of its validation."""
+class RegexBudget:
+    """The number of regexes, and of characters in them, that a config may still have: the context of its validation."""
 
     def __init__(self) -> None:
         self._regexes, self._characters = MAX_REGEXES, MAX_TOTAL_LENGTH
 
-    def covers(self, regex: str) -> bool:
-        """Takes a regex off; whether it was still covered."""
+    def spend(self, regex: str) -> bool:
+        """Count a regex. Return whether it is within the budget."""
         self._regexes -= 1
         self._characters -= min(len(regex), MAX_LENGTH)
         return self._regexes >= 0 and self._characters >= 0
@@ -63,8 +63,8 @@ def _refused(sentence: str) -> PydanticCustomError:
     return PydanticCustomError(REGEX_ERROR, "{sentence}", {"sentence": sentence})
 
 
-def _checked_regex(regex: str, info: ValidationInfo[RegexAllowance]) -> str:
-    if not info.context.covers(regex):
+def _checked_regex(regex: str, info: ValidationInfo[RegexBudget]) -> str:
+    if not info.context.spend(regex):
         message = gettext(
             "a config may have at most %(number)s regular expressions, of %(characters)s characters together"
         )
@@ -88,23 +88,27 @@ _ACCOUNT = r"[^:\s]+:[^:\s]+"
 _CHAT = _ACCOUNT + ":(group|private)"
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
-_CHAT_OR_ALL = Form(
+_CHAT_OR_ALL = TextFormat(
     f"^({_CHAT})?$", _("must be written platform:id:group or platform:id:private, or be empty for all chats")
 )
 
-Account = Annotated[str, Form(f"^{_ACCOUNT}$", _("must be written platform:id"))]
+Account = Annotated[str, TextFormat(f"^{_ACCOUNT}$", _("must be written platform:id"))]
 ChatOrAll = Annotated[str, _CHAT_OR_ALL]
 ChatOrEvery = Annotated[
-    str, Form(rf"^(\*|{_CHAT})?$", _("must be written platform:id:group or platform:id:private, or be * for all chats"))
+    str,
+    TextFormat(
+        rf"^(\*|{_CHAT})?$", _("must be written platform:id:group or platform:id:private, or be * for all chats")
+    ),
 ]
 AccountOrChat = Annotated[
-    str, Form(f"^{_ACCOUNT}(:(group|private))?$", _("must be written platform:id, or platform:id:group or :private"))
+    str,
+    TextFormat(f"^{_ACCOUNT}(:(group|private))?$", _("must be written platform:id, or platform:id:group or :private")),
 ]
 ChatPrompt = Annotated[
-    str, Form(rf"^{_CHAT}:[\s\S]+$", _("must be written platform:id:group:prompt or platform:id:private:prompt"))
+    str, TextFormat(rf"^{_CHAT}:[\s\S]+$", _("must be written platform:id:group:prompt or platform:id:private:prompt"))
 ]
-LearningRule = Annotated[list[str], AfterValidator(_with_chat_first)]  # the chat, and what holds for it
-TimeRange = Annotated[str, Form(f"^{_TIME}-({_TIME}|24:00)$", _("must be a range of times, written HH:MM-HH:MM"))]
+LearningRule = Annotated[list[str], AfterValidator(_with_chat_first)]  # the chat, and its settings
+TimeRange = Annotated[str, TextFormat(f"^{_TIME}-({_TIME}|24:00)$", _("must be a range of times, written HH:MM-HH:MM"))]
 Regex = Annotated[
     str,
     AfterValidator(_checked_regex),

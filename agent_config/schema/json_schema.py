@@ -1,4 +1,4 @@
-"""The config's JSON Schema, from which a form generator can draw an editor."""
+"""The config's JSON Schema, from which a form generator can make an editor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRANSLATED = ("title", "description")
 
 
 class _Generator(GenerateJsonSchema):
-    """A field without a default has none, rather than null, which stands for "remove it"."""
+    """A generator that gives a field without a default none, instead of null, which would mean "remove it"."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         return (
@@ -24,20 +24,20 @@ class _Generator(GenerateJsonSchema):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a config, in the active language.
+    """Return the JSON Schema (draft 2020-12) of a config, in the active language.
 
-    `x-minimum`, `x-maximum` and `x-enum` are what is usual: other values are taken, with a warning. `x-groups`
-    names the groups in which an editor may show the objects that have an `x-group`.
+    `x-minimum`, `x-maximum` and `x-enum` describe usual values; others are accepted with a warning. `x-groups` names
+    the groups in which an editor may show the objects that have an `x-group`.
     """
-    drawn: dict[str, Any] = _translated(_untranslated())
-    return drawn
+    schema: dict[str, Any] = _translated(_untranslated())
+    return schema
 
 
 @cache
 def _untranslated() -> dict[str, Any]:
-    drawn = Root.model_json_schema(schema_generator=_Generator)
-    persona = drawn["$defs"]["Persona"]
-    drawn["properties"]["persona"] = {
+    schema = Root.model_json_schema(schema_generator=_Generator)
+    persona = schema["$defs"]["Persona"]
+    schema["properties"]["persona"] = {
         "title": persona["title"],
         "description": persona["description"],
         "anyOf": [
@@ -46,7 +46,7 @@ def _untranslated() -> dict[str, Any]:
         ],
     }
     groups = [{"name": name, "title": title} for name, title in GROUPS.items()]
-    return {"$schema": GenerateJsonSchema.schema_dialect, **drawn, "x-groups": groups}
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "x-groups": groups}
 
 
 def _translated(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is allowed in a config, but hardly meant."""
+"""Warnings about values that are valid, but probably mistakes."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from django.utils.translation import gettext as _
 from pydantic.fields import FieldInfo
 
 from agent_config.document import Config, section
-from agent_config.schema.objects import OpenObject, object_within, remarks
+from agent_config.schema.objects import OpenObject, nested_object, schema_extra
 from agent_config.schema.paths import MODEL, Place
 from agent_config.schema.root import Root
 from agent_config.schema.sections.models import ModelTasks
 
 
-class Notice(NamedTuple):
-    """What looks odd in a config, by the path of its place."""
+class ConfigWarning(NamedTuple):
+    """A warning about a config, for clients: the path of a value and a sentence."""
 
     path: str
     message: str
 
 
-class Warned(NamedTuple):
-    """A place in a config, and what is wrong there or looks odd."""
+class Finding(NamedTuple):
+    """An error or warning about a config: the place of a value and a sentence."""
 
     place: Place
     sentence: str
 
 
-def oddities(config: Config) -> Iterator[Warned]:
-    """Yield the places of values out of the ordinary, each with a sentence about it."""
-    return _out_of_the_ordinary(Root, config, ())
+def unusual_values(config: Config) -> Iterator[Finding]:
+    """Yield a finding for each value that is unusual for its field."""
+    return _unusual_values(Root, config, ())
 
 
-def unknown_models(config: Config, resolved: Config) -> Iterator[Warned]:
-    """Yield where a task of a config names a model that the resolved config does not have, with a sentence about it."""
+def unknown_models(config: Config, resolved: Config) -> Iterator[Finding]:
+    """Yield a finding for each model that a config's tasks name and the resolved config does not have."""
     models = section(resolved, "model").get("models")
     names = {
         item["name"]
@@ -44,11 +44,11 @@ def unknown_models(config: Config, resolved: Config) -> Iterator[Warned]:
     }
     for place, name in named_models(config):
         if name not in names:
-            yield Warned(place, _("no model has this name"))
+            yield Finding(place, _("no model has this name"))
 
 
 def named_models(config: Config) -> Iterator[tuple[Place, str]]:
-    """Yield the names of models that tasks of a config name, with their places."""
+    """Yield the places and names of the models that a config's tasks name."""
     tasks = section(config, "model").get("model_task_config")
     for task in ModelTasks.model_fields:
         settings = tasks.get(task) if isinstance(tasks, dict) else None
@@ -58,7 +58,7 @@ def named_models(config: Config) -> Iterator[tuple[Place, str]]:
                 yield (*MODEL, "model_task_config", task, "model_list", number), name
 
 
-def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> Iterator[Warned]:
+def _unusual_values(kind: type[OpenObject], value: Any, place: Place) -> Iterator[Finding]:
     if not isinstance(value, dict):
         return
     for name, known in kind.model_fields.items():
@@ -66,31 +66,31 @@ def _out_of_the_ordinary(kind: type[OpenObject], value: Any, place: Place) -> It
         if member is None:
             continue
         here = (*place, name)
-        within, is_list = object_within(known)
+        within, is_list = nested_object(known)
         if within is None:
-            message = _oddity(member, known)
+            message = _warning(member, known)
             if message:
-                yield Warned(here, message)
+                yield Finding(here, message)
         elif not is_list:
-            yield from _out_of_the_ordinary(within, member, here)
+            yield from _unusual_values(within, member, here)
         elif isinstance(member, list):
             for number, item in enumerate(member):
-                yield from _out_of_the_ordinary(within, item, (*here, number))
+                yield from _unusual_values(within, item, (*here, number))
 
 
-def _oddity(value: Any, field: FieldInfo) -> str:
-    """What is odd about a value, given what its field says is ordinary; empty if nothing is."""
-    ordinary = remarks(field)
+def _warning(value: Any, field: FieldInfo) -> str:
+    """Return a sentence about a value that is unusual for its field, or an empty one."""
+    usual = schema_extra(field)
     if isinstance(value, str) and value:
-        known = ordinary.get("x-enum", [value])
+        known = usual.get("x-enum", [value])
         return "" if value in known else _("is none of the usual values: %(values)s") % {"values": ", ".join(known)}
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if field.annotation is int and isinstance(value, float):
         return _("must be %(kind)s") % {"kind": _("a whole number")}
-    low, high = ordinary.get("x-minimum", value), ordinary.get("x-maximum", value)
+    low, high = usual.get("x-minimum", value), usual.get("x-maximum", value)
     if low <= value <= high:
         return ""
-    if "x-maximum" in ordinary:
+    if "x-maximum" in usual:
         return _("is usually between %(low)s and %(high)s") % {"low": low, "high": high}
     return _("is usually at least %(low)s") % {"low": low}

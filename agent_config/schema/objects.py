@@ -1,4 +1,4 @@
-"""What every object of the config's schema has in common."""
+"""The base class of the objects in the config's schema, and their fields."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, ClassVar, get_args, get_origin
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from agent_config.secret_places import is_mask
-from agent_config.secret_rule import names
+from agent_config.secret_names import names
+from agent_config.secret_paths import is_mask
 
 MAX_ITEMS = 5_000  # of a list: as many as a config may have leaves
 
 
 class OpenObject(BaseModel, extra="allow", strict=True):
-    """An object of a config: its known fields are checked, whatever else it has is kept as it is.
+    """An object of a config, whose known fields are validated and whose other fields are kept unchanged.
 
-    Titles and descriptions are msgids, which are translated when the schema is drawn.
+    Titles and descriptions are msgids, which are translated when the JSON Schema is made.
     """
 
     about: ClassVar[str]
@@ -28,8 +28,8 @@ class OpenObject(BaseModel, extra="allow", strict=True):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_what_is_not_set(cls, value: Any) -> Any:
-        """Null removes a field, and the mask keeps a stored secret: neither is a value to check."""
+    def _drop_nulls_and_masks(cls, value: Any) -> Any:
+        """Drop nulls, which remove a field, and masks, which keep a stored secret: neither is a value to validate."""
         if not isinstance(value, dict):
             return value
         return {
@@ -41,16 +41,16 @@ class OpenObject(BaseModel, extra="allow", strict=True):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         reference = handler(core_schema)
-        drawn = handler.resolve_ref_schema(reference)
-        drawn["description"] = cls.about
+        schema = handler.resolve_ref_schema(reference)
+        schema["description"] = cls.about
         if cls.group:
-            drawn["x-group"] = cls.group
+            schema["x-group"] = cls.group
         return reference
 
     @classmethod
     def _is_secret(cls, name: str) -> bool:
         known = cls.model_fields.get(name)
-        return names()[name] or (known is not None and "writeOnly" in remarks(known))
+        return names()[name] or (known is not None and "writeOnly" in schema_extra(known))
 
 
 def field(
@@ -64,10 +64,10 @@ def field(
     max_length: int | None = None,
     secret: bool = False,
 ) -> Any:
-    """A known field; without a default if that is None.
+    """Return a known field, which has no default if `default` is None.
 
-    Values outside `low` to `high`, others than the known ones, and longer texts are only warned of: the systems before
-    this one took them.
+    Values outside `low` to `high`, values other than the known ones, and longer texts only get a warning, because
+    earlier systems accepted them.
     """
     if isinstance(default, list):
         max_length = MAX_ITEMS
@@ -86,18 +86,18 @@ def field(
 
 
 def section(kind: type[OpenObject]) -> Any:
-    """A known object of a kind of which there is one."""
+    """Return a known field whose value is an object of this kind."""
     return field(kind.model_config["title"] or "", kind.about)
 
 
-def remarks(known: Any) -> dict[str, Any]:
-    """What a field's JSON Schema says beyond its type."""
+def schema_extra(known: Any) -> dict[str, Any]:
+    """Return the extra keys of a field's JSON Schema."""
     extra = known.json_schema_extra
     return extra if isinstance(extra, dict) else {}
 
 
-def object_within(known: Any) -> tuple[type[OpenObject] | None, bool]:
-    """The kind of object that a field holds, if it holds any, and whether it holds a list of them."""
+def nested_object(known: Any) -> tuple[type[OpenObject] | None, bool]:
+    """Return the kind of object that a field holds, or None, and whether it holds a list."""
     is_list = get_origin(known.annotation) is list
     kind = get_args(known.annotation)[0] if is_list else known.annotation
     return (kind, is_list) if isinstance(kind, type) and issubclass(kind, OpenObject) else (None, is_list)

@@ -1,4 +1,4 @@
-"""Places in a config, and how errors and notices name them."""
+"""Places in a config, and their paths in errors and warnings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ MODEL: Place = ("config_overrides", "model")
 
 
 def path(place: Place) -> str:
-    """The place in words: `config_overrides.model.models[0].name`."""
+    """Return the path of a place, such as `config_overrides.model.models[0].name`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
 
 
-def as_sent(place: Place, sent: Any) -> Place | None:
-    """Return where what stands in a place of a config was sent; None if it was not.
+def sent_place(place: Place, sent: Any) -> Place | None:
+    """Return the place in a sent config of a value of the merged config; None if it was not sent.
 
     A persona may be sent as a text, and a model's `api_provider` as its `provider_name`.
     """

@@ -1,4 +1,4 @@
-"""A regex as parts of a few kinds, made from what Python's `re` parsed."""
+"""The parse tree of a regex as parts of a few kinds, made from that of Python's `re`."""
 
 from __future__ import annotations
 
@@ -23,32 +23,35 @@ UNLIMITED = int(op.MAXREPEAT)  # turns
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What it may begin with, and whether it can match nothing. Of its own: a character, or an anchor."""
+    """A part of a regex: the characters it may begin with, and whether it can be empty.
+
+    An instance of this class itself is a character or an anchor.
+    """
 
     first: int
     can_be_empty: bool
 
     def begins(self, follow: int) -> int:
-        """What may come where this part begins, if `follow` may come after it."""
+        """Return the characters that may come at the start of this part, if `follow` may come after it."""
         return self.first | follow if self.can_be_empty else self.first
 
     @property
     def within(self) -> tuple[Part, ...]:
-        """The parts that it is made of."""
+        """The parts within this one."""
         return ()
 
     def holds(self, is_wanted: Callable[[Part], bool]) -> bool:
-        """Whether this is such a part, or has one within."""
+        """Return whether this part, or one within it, is wanted."""
         return is_wanted(self) or any(part.holds(is_wanted) for part in self.within)
 
     @property
     def characters(self) -> int:
-        """Return what it may be made of."""
+        """The characters that it may match."""
         return reduce(or_, (part.characters for part in self.within), 0) if self.within else self.first
 
     @property
     def last(self) -> int:
-        """Return what it may end with, where it is not empty."""
+        """The characters that it may end with if it is not empty."""
         found = 0
         for part in reversed(self.within):
             found |= part.last
@@ -59,24 +62,24 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Beginning(Part):
-    """The beginning of the text, where no search goes on from another place."""
+    """The beginning of the text, which a search tries at no other position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference(Part):
-    """What a group matched before: anything, for all that is known."""
+    """A reference to a group, which may match any text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence(Part):
-    """Parts after each other."""
+    """Parts in sequence."""
 
     within: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice(Part):
-    """One part of several."""
+    """Alternative parts."""
 
     within: tuple[Part, ...]
 
@@ -87,7 +90,7 @@ class Choice(Part):
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Part):
-    """From `low` to `high` turns of a part."""
+    """`low` to `high` turns of a part."""
 
     body: Part
     low: int
@@ -100,7 +103,7 @@ class Repeat(Part):
 
 @dataclass(frozen=True, slots=True)
 class Look(Part):
-    """A look ahead or behind: it takes no character, and is not tried again once it has succeeded."""
+    """A look-ahead or look-behind, which consumes no characters and is not tried again after it succeeded."""
 
     body: Part
 
@@ -122,7 +125,7 @@ class TooWide(ValueError):
 
 
 def read(regex: str, *, max_ranges: int) -> Part:
-    """The parts of a regex. Raises re.error, as `re.compile` does, or TooWide."""
+    """Return the parts of a regex. Raise re.error, as `re.compile` does, or TooWide."""
     parsed = _parse(regex)
     return _Reader(max_ranges).sequence(parsed, parsed.state.flags)
 
@@ -131,7 +134,7 @@ _warnings_lock = threading.Lock()
 
 
 def _parse(regex: str) -> Any:
-    # `re` warns of what another version may read differently; nobody here would see it. The filters are the process's.
+    # `re` warns about syntax that may change, which nobody would see here. Warning filters are global, hence the lock.
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _parser.parse(regex)

@@ -1,18 +1,18 @@
-"""Which regexes a config may hold: those that no message can keep a bot busy with.
+"""The regexes that a config may hold, because no message can make them run for long.
 
-Python's `re` tries one way after another of matching a text. A regex is accepted if the number of ways is
-bounded, which is read from its parse tree without running it:
+Python's `re` tries one way after another of matching a text. A regex is accepted if its parse tree shows that the
+number of ways is bounded:
 
-* A choice (go on with a repeat or leave it, this branch or that) is *settled* if the next character decides
-  it: what may begin the one has no character in common with what may begin the other.
-* What a large repeat repeats must hold settled choices only. Otherwise each turn multiplies the ways, and
-  their number grows exponentially with the text: `(a+)+`, `(a|aa)*`.
-* Elsewhere the ways of the choices that are not settled are multiplied: MANY for leaving a large repeat, the
-  number of turns for a small one, the number of branches; and MANY more if a search tries the regex at every place
-  of the text, or if each way may run through the text once more. The product is at most MAX_WAYS: as much work as
-  the cube of the text's length, which for 1,000 characters is a second or two.
+* A choice (between another turn of a repeat and what follows it, or between branches) is *settled* if the next
+  character decides it, because the alternatives cannot begin with the same character.
+* A large repeat may contain settled choices only. Otherwise each turn multiplies the ways, and their number grows
+  exponentially with the text: `(a+)+`, `(a|aa)*`.
+* Elsewhere the ways of all choices that are not settled are multiplied: MANY for a large repeat, the number of turns
+  for a small one, the number of branches. The product is multiplied by MANY again if a search tries the regex at every
+  position of the text, and if each way may run through the text once more. It may be at most MAX_WAYS, which means as
+  much work as the cube of the text's length: a second or two for 1,000 characters.
 
-All of it errs on the side of refusing.
+In doubt a regex is refused.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_WAYS = 1_000_000
 
 
 class Problem(NamedTuple):
-    """Why a regex is refused: a message to translate, and what to put into it."""
+    """The reason why a regex is refused: a message to translate, and its parameter."""
 
     message: str
     parameter: str | int = ""
@@ -56,7 +56,7 @@ class Problem(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def problem(regex: str) -> Problem | None:
-    """Why a config may not hold this regex; None if it may."""
+    """Return the reason why a config may not hold this regex, or None if it may."""
     if len(regex) > MAX_LENGTH:
         return Problem(_("a regular expression may have at most %(parameter)s characters"), MAX_LENGTH)
     try:
@@ -100,15 +100,15 @@ def _is_anchored(part: Part) -> bool:
 
 
 def _flat(part: Part) -> list[Part]:
-    """Return the parts that come after each other, those of groups too."""
+    """Return the parts of nested sequences in one list."""
     return [each for within in part.within for each in _flat(within)] if isinstance(part, Sequence) else [part]
 
 
 def _runs_again(parts: list[Part], *, is_searched: bool) -> bool:
-    """Return whether a large repeat may run through the text again for each way in which what is before it matched.
+    """Return whether a large repeat may run through the text again for each way in which the parts before it match.
 
-    It does not where it begins only after a character that it cannot run over. What is last in the regex does not
-    fail, so that it is tried once.
+    It does not if it can only begin after a character that it cannot match itself. The last part of the regex is tried
+    once, because nothing after it can fail.
     """
     follow, is_run, is_open = charsets.END, False, False
     runs = [not isinstance(part, Look) and part.holds(_is_large_repeat) for part in parts]
@@ -126,7 +126,7 @@ def _runs_again(parts: list[Part], *, is_searched: bool) -> bool:
 
 
 def _begins_apart(before: list[Part], part: Part) -> bool:
-    """Return whether no character that a part is made of can come just before it."""
+    """Return whether no character that a part can match may come just before it."""
     for each in reversed(before):
         if each.last & part.characters:
             return False
@@ -146,9 +146,9 @@ def _too_many_ways() -> _Refused:
 
 
 def _ways(part: Part, follow: int, turns: int = 1) -> int:
-    """In how many ways the part can match a text after which a character of `follow` comes.
+    """Return the number of ways in which a part can match a text that is followed by a character of `follow`.
 
-    `turns` is how often it may be repeated by what it is within.
+    `turns` is the number of times that the repeats around it may repeat it.
     """
     match part:
         case Sequence():

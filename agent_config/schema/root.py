@@ -1,4 +1,4 @@
-"""The whole config, as its schema knows it."""
+"""The schema of a whole config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from agent_config.document import Config
 from agent_config.merging import persona_object
-from agent_config.schema.objects import OpenObject, object_within, section
+from agent_config.schema.objects import OpenObject, nested_object, section
 from agent_config.schema.sections.abilities import Emoji, Mood, Plugin, Tool, Voice
 from agent_config.schema.sections.chat import (
     Chat,
@@ -77,7 +77,7 @@ class Root(
 
 
 def defaults() -> Config:
-    """A new document with the default of every field that has one; of `model` nothing."""
+    """Return a new config with the default of every field that has one, except in `model`."""
     found = _defaults(Root)
     del found["config_overrides"]["model"]
     return found
@@ -86,7 +86,7 @@ def defaults() -> Config:
 def _defaults(kind: type[OpenObject]) -> Config:
     found: Config = {}
     for name, known in kind.model_fields.items():
-        within, is_list = object_within(known)
+        within, is_list = nested_object(known)
         if within is not None and not is_list:
             found[name] = _defaults(within)
         elif known.default is not None:

@@ -1,4 +1,4 @@
-"""What is wrong in a config, place by place: what is refused, and what is only warned of."""
+"""The validation of configs against the schema: errors, warnings, and values that can be corrected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from agent_config.document import NAMED_LISTS, SECTIONS, Config
 from agent_config.merging import persona_object
-from agent_config.schema.formats import FORM_ERROR, REGEX_ERROR, RegexAllowance
-from agent_config.schema.lint import Notice, Warned, oddities
+from agent_config.schema.formats import FORMAT_ERROR, REGEX_ERROR, RegexBudget
+from agent_config.schema.lint import ConfigWarning, Finding, unusual_values
 from agent_config.schema.paths import Place, path
 from agent_config.schema.root import Root
 from core.strict_json import MAX_INTEGER, MIN_INTEGER
@@ -24,73 +24,75 @@ MAX_PROBLEMS = 5_000  # named one by one: as many as a config may have leaves
 
 
 class Fault(NamedTuple):
-    """A value that is not as the schema wants it.
+    """A value that does not match the schema.
 
-    One that is not refused is only warned of. One that is in the way keeps the config from being merged with others.
-    A `meaning` other than None is a value of the right type that the value stands for.
+    It is either refused or gets a warning. One that `blocks_merging` keeps the config from being merged with others.
+    A `replacement` other than None is a value of the right type that the value stands for.
     """
 
     place: Place
     sentence: str
     is_refused: bool
-    is_in_the_way: bool
-    meaning: Any
+    blocks_merging: bool
+    replacement: Any
 
 
 class TooManyFaults(Exception):
-    """There are more than MAX_PROBLEMS faults."""
+    """More than MAX_PROBLEMS faults in one config."""
 
 
-class Checked(NamedTuple):
-    """What is wrong with a config, and the values that some of its values stand for."""
+class ValidationResult(NamedTuple):
+    """The findings about a config, and the replacements of values that stand for others."""
 
-    meant: list[tuple[Place, Any]]
-    errors: list[Warned]
-    warnings: list[Warned]
+    replacements: list[tuple[Place, Any]]
+    errors: list[Finding]
+    warnings: list[Finding]
 
 
-def checked(config: Config, stored: Config) -> Checked:
-    """Check a config that is to be stored in the place of `stored`; the secrets of both are in clear.
+def validate(config: Config, stored: Config) -> ValidationResult:
+    """Validate a config that is to replace `stored`; the secrets of both are in clear.
 
-    A value that `stored` has in the same place is kept, and warned of at most: a config that was imported with a fault
-    can be sent back as it was read. Only the objects and names by which configs are merged have to be right.
+    A value that `stored` has in the same place gets a warning at most, so that a config that was imported with faults
+    can be sent back as it was read. Only the objects and names by which configs are merged must always be valid.
     """
     before = _Stored(stored)
-    errors: list[Warned] = []
-    warned: list[Warned] = []
-    meant: list[tuple[Place, Any]] = []
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
+    replacements: list[tuple[Place, Any]] = []
     try:
         for fault in faults(config):
-            is_kept = not fault.is_in_the_way and before.has(fault.place, config)
+            is_kept = not fault.blocks_merging and before.has(fault.place, config)
             if not fault.is_refused or is_kept:
-                warned.append(Warned(fault.place, fault.sentence))
-            elif fault.meaning is None:
-                errors.append(Warned(fault.place, fault.sentence))
+                warnings.append(Finding(fault.place, fault.sentence))
+            elif fault.replacement is None:
+                errors.append(Finding(fault.place, fault.sentence))
             else:
-                meant.append((fault.place, fault.meaning))
+                replacements.append((fault.place, fault.replacement))
     except TooManyFaults:
-        return Checked([], [too_many()], [])
-    return Checked(meant, errors, _with_oddities(warned, replaced(config, meant)))
+        return ValidationResult([], [too_many_faults()], [])
+    return ValidationResult(replacements, errors, _with_unusual_values(warnings, replace_values(config, replacements)))
 
 
-def warnings(config: Config) -> list[Notice]:
-    """Return what is wrong with a config or looks odd, whether or not it could be sent today."""
+def warnings(config: Config) -> list[ConfigWarning]:
+    """Return the warnings about a config, including faults that would be refused if it were sent."""
     try:
-        found = [Warned(fault.place, fault.sentence) for fault in faults(config)]
+        found = [Finding(fault.place, fault.sentence) for fault in faults(config)]
     except TooManyFaults:
-        found = [too_many()]
-    return [Notice(path(place), sentence) for place, sentence in _with_oddities(found, config)]
+        found = [too_many_faults()]
+    return [ConfigWarning(path(place), sentence) for place, sentence in _with_unusual_values(found, config)]
 
 
 def faults(config: Config) -> Iterator[Fault]:
-    """Yield everything in a config that is not as the schema wants it. Raise TooManyFaults."""
+    """Yield the values of a config that do not match the schema. Raise TooManyFaults."""
     yield from _invalid(config)
     for place in _repeated_names(config):
-        yield Fault(place, _("this name occurs twice in the list"), is_refused=True, is_in_the_way=True, meaning=None)
+        yield Fault(
+            place, _("this name occurs twice in the list"), is_refused=True, blocks_merging=True, replacement=None
+        )
 
 
 def is_mergeable(config: Config) -> bool:
-    """Return whether what is merged key by key are objects, and the items of named lists objects of distinct names."""
+    """Return whether all that is merged by key are objects, and the items of named lists have distinct names."""
     overrides = config.get("config_overrides")
     objects = [persona_object(config.get("persona")), config.get("bot_overrides"), overrides]
     if isinstance(overrides, dict):
@@ -107,20 +109,20 @@ def is_mergeable(config: Config) -> bool:
     return True
 
 
-def too_many() -> Warned:
-    """Return what is said in the place of more than MAX_PROBLEMS faults."""
-    return Warned(("config",), _("more than %(number)s of its values are wrong") % {"number": MAX_PROBLEMS})
+def too_many_faults() -> Finding:
+    """Return the finding that stands for more than MAX_PROBLEMS faults."""
+    return Finding(("config",), _("more than %(number)s of its values are wrong") % {"number": MAX_PROBLEMS})
 
 
-def _with_oddities(found: list[Warned], config: Config) -> list[Warned]:
-    """Return what was found, and what is odd elsewhere."""
-    places = {warned.place for warned in found}
-    return [*found, *(oddity for oddity in oddities(config) if oddity.place not in places)]
+def _with_unusual_values(found: list[Finding], config: Config) -> list[Finding]:
+    """Return the findings, and those about unusual values in other places."""
+    places = {finding.place for finding in found}
+    return [*found, *(finding for finding in unusual_values(config) if finding.place not in places)]
 
 
 def _invalid(config: Config) -> Iterator[Fault]:
     try:
-        Root.model_validate(config, context=RegexAllowance())
+        Root.model_validate(config, context=RegexBudget())
     except ValidationError as error:
         if error.error_count() > MAX_PROBLEMS:
             raise TooManyFaults from error
@@ -133,17 +135,17 @@ def _invalid(config: Config) -> Iterator[Fault]:
                 place,
                 _sentence(details),
                 is_refused=is_refused,
-                is_in_the_way=is_refused and _is_in_the_way_of_merging(place),
-                meaning=_meaning(kind, value) if is_refused else None,
+                blocks_merging=is_refused and _blocks_merging(place),
+                replacement=_replacement(kind, value) if is_refused else None,
             )
 
 
 def _is_refused(place: Place, kind: str, value: Any) -> bool:
     """Return whether a config with this value is refused.
 
-    Held are the types of known fields, but not those of what is in lists, other than the lists of named items.
+    The types of known fields are enforced, but not within lists other than those of named items.
     """
-    if kind in (FORM_ERROR, "string_too_long"):
+    if kind in (FORMAT_ERROR, "string_too_long"):
         return False
     if kind in (REGEX_ERROR, "too_long"):
         return True
@@ -153,8 +155,8 @@ def _is_refused(place: Place, kind: str, value: Any) -> bool:
     return not any(isinstance(step, int) for step in within)
 
 
-def _meaning(kind: str, value: Any) -> Any:
-    """Return what a value of another type was always taken for: 0 or 1 for true or false, a text for its number."""
+def _replacement(kind: str, value: Any) -> Any:
+    """Return the value that one of another type stands for: true or false for 1 or 0, the number that a text spells."""
     if kind == "bool_type" and isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     if kind in ("float_type", "int_type") and isinstance(value, str):
@@ -163,7 +165,7 @@ def _meaning(kind: str, value: Any) -> Any:
 
 
 def _number(text: str) -> float | None:
-    """Return the number that a text says, as JSON may hold it; None if it says none."""
+    """Return the number that a text spells, or None if it spells none that JSON can hold."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
@@ -178,8 +180,8 @@ _NUMBER = re.compile(
 )
 
 
-def replaced(config: Config, values: Iterable[tuple[Place, Any]]) -> Config:
-    """Return the config with other values in some places. What holds them is copied, and all else shared."""
+def replace_values(config: Config, values: Iterable[tuple[Place, Any]]) -> Config:
+    """Return a config with other values in some places. Only the objects and lists around them are copied."""
     copied: dict[Place, Any] = {}
     for place, value in values:
         holder = copied.setdefault((), dict(config))
@@ -207,7 +209,7 @@ def _repeated_names(config: Config) -> Iterator[Place]:
 
 def _sentence(details: ErrorDetails) -> str:
     kind, place = details["type"], details["loc"]
-    if kind in (FORM_ERROR, REGEX_ERROR):
+    if kind in (FORMAT_ERROR, REGEX_ERROR):
         return str(details["ctx"]["sentence"])
     if kind == "too_long":
         return _("may have at most %(limit)s items") % {"limit": details["ctx"]["max_length"]}
@@ -229,11 +231,8 @@ _KINDS: dict[str, Callable[[], str]] = {
 }
 
 
-def _is_in_the_way_of_merging(place: Place) -> bool:
-    """Whether a wrong value is to be an object that is merged key by key, or an item of a named list, or its name.
-
-    Of a repeated name, the later item is.
-    """
+def _blocks_merging(place: Place) -> bool:
+    """Return whether a place is of an object that is merged by key, an item of a named list, or the name of one."""
     if place[: len(_LIST)] in NAMED_LISTS:
         return len(place) <= len(_LIST) + 1 or place[len(_LIST) + 1 :] == ("name",)
     return len(place) == 1 or (len(place) == 2 and place[0] == "config_overrides")
@@ -244,7 +243,7 @@ _NOWHERE = object()
 
 
 class _Stored:
-    """What is stored, as the place of a value in what was sent finds it."""
+    """A stored config, for looking up the values in it by places in a sent one."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -255,7 +254,7 @@ class _Stored:
         }
 
     def has(self, place: Place, sent: Config) -> bool:
-        """Whether the same value is stored in the same place; in a named list, in the item of the same name."""
+        """Return whether the same value is stored in the same place, or in the named item of the same name."""
         value, old = _step(sent, place[0]), _step(self._config, place[0])
         if place[0] == "persona" and len(place) > 1:
             value, old = persona_object(value), persona_object(old)

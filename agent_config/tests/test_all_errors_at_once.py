@@ -1,4 +1,4 @@
-"""Whatever is wrong in a sent config is named in one answer: values, taken names and masks."""
+"""A refused config gets all its errors in one response: values, taken names and masks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from agent_config.document import Config
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer
-from agent_config.updates import changed
+from agent_config.updates import apply_update
 
 pytestmark = pytest.mark.embedded
 
@@ -30,7 +30,7 @@ WRONG: Config = {
 
 def errors_of(sent: Config, *, strict: bool = False) -> set[str]:
     with pytest.raises(BadConfig) as refused:
-        changed({}, sent, below=[SYSTEM], strict=strict)
+        apply_update({}, sent, below=[SYSTEM], strict=strict)
     return set(refused.value.errors)
 
 
@@ -72,7 +72,7 @@ def test_a_path_with_two_faults_has_two_sentences() -> None:
     )
 
     with pytest.raises(BadConfig) as refused:
-        changed(
+        apply_update(
             {}, {"config_overrides": {"model": {"api_providers": [{"name": long_name}]}}}, below=[below], strict=True
         )
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from agent_config import schema
 from agent_config.document import SECTIONS
-from agent_config.secret_places import Secret, rewritten
+from agent_config.secret_paths import Secret, rewritten
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, secret_provider
@@ -30,7 +30,7 @@ def drawn() -> Schema:
 
 
 def at(drawn: Schema, path: str) -> Schema:
-    """What the schema says of the object at a path of FIELDS."""
+    """Return the schema of the object at a path of FIELDS."""
     found = drawn
     for step in path.split("."):
         name, is_list = step.removesuffix("[]"), step.endswith("[]")
@@ -46,7 +46,7 @@ def resolved(drawn: Schema, part: Schema) -> Schema:
 
 
 def objects(part: Any) -> Iterator[Schema]:
-    """Every object within."""
+    """Yield every object within."""
     if isinstance(part, dict):
         yield part
     for member in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():

@@ -1,4 +1,4 @@
-"""How layers make one config, and which of them each leaf is from: over all of what layers can be."""
+"""The resolution of random layers, and the sources of their leaves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from agent_config import trust
 from agent_config.items import folded
-from agent_config.layers import Layer, normal, resolve, shadowed, sources
+from agent_config.layers import Layer, normalize, resolve, shadowed, sources
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, provider
 from tests.support.layering import (
@@ -34,7 +34,7 @@ quickly = settings(max_examples=25, deadline=None, suppress_health_check=list(He
 
 
 class TestSources:
-    """Every leaf names its layer, and without that layer's value exactly that leaf is another."""
+    """Removing a leaf's value from its source layer changes exactly that leaf."""
 
     @quickly
     @given(stacks())
@@ -93,7 +93,7 @@ class TestResolving:
 
         resolved = resolve([Layer("default", {}), empty, Layer("tenant", {}), Layer("agent", config)])
 
-        assert json.dumps(resolved) == json.dumps(normal(config))
+        assert json.dumps(resolved) == json.dumps(normalize(config))
 
     @pytest.mark.parametrize(
         ("lower", "upper", "resolved"),
@@ -177,7 +177,7 @@ class TestTrust:
 
 
 def _items(config: Config, place: Path) -> dict[str, Config]:
-    value: Any = normal(config)
+    value: Any = normalize(config)
     for key in place:
         value = value.get(key, {})
     return {folded(item["name"]): item for item in value or ()}

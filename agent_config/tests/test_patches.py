@@ -1,4 +1,4 @@
-"""Patches between configs: they lead from one to the other, in few words, and tell what is not the same JSON."""
+"""Patches between configs: correct, short, and exact about types."""
 
 from __future__ import annotations
 

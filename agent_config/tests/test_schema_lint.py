@@ -1,4 +1,4 @@
-"""What is allowed in a config, but hardly meant."""
+"""Warnings about valid but unusual values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestWarnings:
         ],
     )
     def test_a_value_out_of_the_ordinary_is_taken_but_warned_of(self, config: Config, path: str) -> None:
-        assert schema.checked(config, {}).errors == []
+        assert schema.validate(config, {}).errors == []
         assert paths(config) == [path]
 
     @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ class TestWarnings:
         ]
 
         for config in configs:
-            checked = schema.checked(config, config)
+            checked = schema.validate(config, config)
             told = [schema.path(warned.place) for warned in (*checked.errors, *checked.warnings)]
             assert sorted(paths(config)) == sorted(told)
 

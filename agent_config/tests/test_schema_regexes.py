@@ -1,4 +1,4 @@
-"""No regex that a config may hold keeps a bot busy: those that could are refused."""
+"""Regexes that could run for long are refused."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ EVERY = "".join(map(chr, range(0x110000)))
 
 @cache
 def bits() -> list[int]:
-    """Of each character, the bit that stands for it in a set."""
+    """Return the bit of each character."""
     return [charsets.one(code).bit_length() - 1 for code in range(len(EVERY))]
 
 
@@ -219,7 +219,7 @@ class TestSetsOfCharacters:
     """A set may hold more than the characters that a class matches, but never less."""
 
     def test_a_character_is_one_bit(self) -> None:
-        """By which the others are compared: the sets themselves take kilobytes each."""
+        """Justify comparing single bits in the other tests, because whole sets take kilobytes each."""
         assert [code for code, bit in enumerate(bits()) if charsets.one(code) != 1 << bit] == []
         assert bits()[:0x10000] == list(range(0x10000))
 
@@ -276,7 +276,7 @@ def is_regex(regex: str) -> bool:
 
 
 def seconds(regexes: tuple[str, ...] | list[str], texts: list[str], limit: float = 10) -> float:
-    """How long a process of its own takes to look for each regex in each text; it is ended after `limit`."""
+    """Return the time that a separate process takes to search each text with each regex, killed after `limit`."""
     script = """
 import json, re, sys, warnings
 warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What the schema refuses and what it lets be (docs/contract.md section 13)."""
+"""Validation against the schema: values that are accepted, refused and warned about (docs/contract.md section 13)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent_config import schema
 from agent_config.document import SECTIONS
-from agent_config.schema import Warned
+from agent_config.schema import Finding
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.config_strategies import AWKWARD_KEYS, configs
 from tests.support.configs import MASK, Config, model, provider
@@ -48,29 +48,29 @@ def section(name: str, **fields: Any) -> Config:
 
 
 def refused(sent: Any, stored: Any = None) -> list[str]:
-    """The paths that are named as wrong; none if it is not refused."""
-    return _paths(schema.checked(sent, stored or {}).errors)
+    """Return the paths of the errors."""
+    return _paths(schema.validate(sent, stored or {}).errors)
 
 
 def warned(sent: Any, stored: Any = None) -> list[str]:
-    """The paths that are warned of, of what is not refused."""
-    found = schema.checked(sent, stored or {})
+    """Return the paths of the warnings about a valid config."""
+    found = schema.validate(sent, stored or {})
     assert found.errors == []
     return _paths(found.warnings)
 
 
 def stored_of(sent: Config) -> Config:
-    """Return what is stored of it."""
-    found = schema.checked(sent, {})
+    """Return the config that is stored for a sent one."""
+    found = schema.validate(sent, {})
     assert found.errors == []
-    return schema.replaced(sent, found.meant)
+    return schema.replace_values(sent, found.replacements)
 
 
-def sentences(sent: Any) -> list[Warned]:
-    return schema.checked(sent, {}).warnings
+def sentences(sent: Any) -> list[Finding]:
+    return schema.validate(sent, {}).warnings
 
 
-def _paths(found: list[Warned]) -> list[str]:
+def _paths(found: list[Finding]) -> list[str]:
     assert all(each.sentence for each in found)
     return [schema.path(each.place) for each in found]
 
@@ -81,10 +81,10 @@ class TestWhatIsTaken:
     def test_any_config_of_the_schema(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
-        found = schema.checked(config, {})
+        found = schema.validate(config, {})
 
         assert found.errors == []
-        assert found.meant == []
+        assert found.replacements == []
         assert config == before
 
     @pytest.mark.parametrize("key", AWKWARD_KEYS)
@@ -137,9 +137,9 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize("path", FIELDS)
     def test_a_number_as_a_text_or_a_truth_value_as_a_number_is_stored_as_what_it_means(self, path: str) -> None:
         for name, (kind, _default, _length) in FIELDS[path].items():
-            for value, meaning in MEANT.get(kind, []):
+            for value, replacement in MEANT.get(kind, []):
                 sent = placed(path, {"name": "a", "own": [value], name: value})
-                assert text(stored_of(sent)) == text(placed(path, {"name": "a", "own": [value], name: meaning}))
+                assert text(stored_of(sent)) == text(placed(path, {"name": "a", "own": [value], name: replacement}))
                 assert text(sent) == text(placed(path, {"name": "a", "own": [value], name: value})), (
                     "a copy was changed"
                 )
@@ -187,7 +187,7 @@ class TestWhatIsRefused:
             "config_overrides.chat.talk_value",
             "config_overrides.chat.auto_chat_value_rules",
         ]
-        assert _paths(schema.checked(config, {}).warnings) == [
+        assert _paths(schema.validate(config, {}).warnings) == [
             "persona.states[0]",
             "persona.states[2]",
             "config_overrides.chat.talk_value_rules[0].time",
@@ -236,7 +236,7 @@ class TestWhatIsWarnedOf:
     def test_what_stands_in_items_is_not_changed(self) -> None:
         config = section("chat", talk_value_rules=[{"value": "0.5", "time": 5}])
 
-        assert schema.checked(config, {}).meant == []
+        assert schema.validate(config, {}).replacements == []
         assert warned(config) == [
             "config_overrides.chat.talk_value_rules[0].time",
             "config_overrides.chat.talk_value_rules[0].value",
@@ -297,9 +297,9 @@ class TestWhatWasWrongBefore:
 
     @pytest.mark.parametrize("config", [section("chat", talk_value="0.5"), section("mood", enable_mood=1)])
     def test_stays_as_it_is_where_it_stands_for_something_else(self, config: Config) -> None:
-        found = schema.checked(config, stored=copy.deepcopy(config))
+        found = schema.validate(config, stored=copy.deepcopy(config))
 
-        assert (found.meant, len(found.warnings)) == ([], 1)
+        assert (found.replacements, len(found.warnings)) == ([], 1)
 
     def test_another_wrong_value_is_refused(self) -> None:
         assert refused(section("chat", talk_value="x"), stored=section("chat", talk_value="y"))
@@ -343,12 +343,11 @@ class TestWhatWasWrongBefore:
 
 
 def text(config: Any) -> str:
-    """By which 1, 1.0 and true differ."""
     return json.dumps(config)
 
 
 def placed(path: str, content: Any) -> Config:
-    """A config with this content at a path of FIELDS."""
+    """Return a config with this content at a path of FIELDS."""
     for step in reversed(path.split(".")):
         name, is_list = step.removesuffix("[]"), step.endswith("[]")
         content = {"vlm" if name == "*" else name: [content] if is_list else content}
@@ -361,7 +360,7 @@ def shown(path: str, name: str) -> str:
 
 
 def mutations(config: Config) -> Iterator[tuple[str, Config, bool]]:
-    """The config with one known value made wrong or odd, the path of that value, and whether that is refused."""
+    """Yield mutations of one known value: its path, the config, and whether it is refused."""
     for path, fields in FIELDS.items():
         for steps in places(config, path):
             for name, (kind, _default, length) in fields.items():
@@ -377,7 +376,7 @@ Steps = list[str | int]
 
 
 def places(config: Config, path: str) -> list[Steps]:
-    """The steps to each object that a config has at a path of FIELDS."""
+    """Return the steps to each object at a path of FIELDS."""
     found: list[Steps] = [[]]
     for step in path.split("."):
         names = TASKS if step == "*" else (step.removesuffix("[]"),)

@@ -1,4 +1,4 @@
-"""Over all that layers can say: an operator's secret never stands with another layer's address or model."""
+"""Random layers, in which an operator's secret never gets another layer's address or model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ thoroughly = settings(max_examples=100, deadline=None, suppress_health_check=lis
 
 
 def _marked(layer: int, key: str) -> str:
-    """A text that says which layer it is from."""
+    """Return a text that names its layer."""
     return f"{key} of layer {layer}"
 
 
@@ -56,7 +56,7 @@ def _sections(layer: int) -> SearchStrategy[Config]:
 
 @st.composite
 def stacks(draw: st.DrawFn) -> list[Layer]:
-    """Layers, of which any may be an operator's, whose values say which layer they are from."""
+    """Draw layers, any of which may be an operator's, whose values name their layers."""
     layers = []
     for number in range(draw(st.integers(2, 4))):
         section = draw(_sections(number))
@@ -72,7 +72,7 @@ def _items(config: Config, kind: str) -> list[Config]:
 
 
 def _trust_of(value: Any, layers: list[Layer]) -> set[bool]:
-    """Return whether the layers that a value's texts are from are operators'."""
+    """Return whether the layers that a value's texts come from are trusted."""
     text = json.dumps(value)
     return {layer.is_trusted for number, layer in enumerate(layers) if f"of layer {number}" in text}
 

@@ -6,10 +6,10 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agent_config.secrets import masked
-from agents.config_warnings import MAX_LISTED_VALUES, Row, find_warnings, listed_warnings
-from agents.effective_config import heads
+from agents.config_warnings import MAX_LISTED_VALUES, StoredConfig, find_warnings, get_listed_warnings
+from agents.effective_config import get_states
 from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus
 from agents.services.plugins import revealed
@@ -143,12 +143,12 @@ class ConfigWarningResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-def with_warnings(shown: dict[str, Any], warnings: Sequence[Notice] | None) -> dict[str, Any]:
+def with_warnings(shown: dict[str, Any], warnings: Sequence[ConfigWarning] | None) -> dict[str, Any]:
     """Return a row's representation with the warnings about its config."""
     return {**shown, "config_warnings": notices_shown(warnings)}
 
 
-def notices_shown(notices: Sequence[Notice] | None) -> list[dict[str, str]] | None:
+def notices_shown(notices: Sequence[ConfigWarning] | None) -> list[dict[str, str]] | None:
     """Return warnings as they are shown; None where nobody looked."""
     return None if notices is None else [notice._asdict() for notice in notices]
 
@@ -199,9 +199,11 @@ class _AgentsWithWarnings(serializers.ListSerializer[Any]):
     """v2's agents, whose configs are looked at together."""
 
     def to_representation(self, data: Any) -> list[dict[str, Any]]:
-        states = heads([agent.id for agent in data])
+        states = get_states([agent.id for agent in data])
         there = [agent for agent in data if agent.id in states]  # without those that were deleted since
-        warnings = listed_warnings([Row(states[agent.id], agent.revision, agent.config) for agent in there])
+        warnings = get_listed_warnings(
+            [StoredConfig(states[agent.id], agent.revision, agent.config) for agent in there]
+        )
         return [with_warnings(internal_agent(agent), each) for agent, each in zip(there, warnings, strict=True)]
 
 

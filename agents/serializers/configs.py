@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agents.config_warnings import find_template_warnings, listed_template_warnings
+from agents.config_warnings import find_template_warnings, get_listed_template_warnings
 from agents.models import Template
 from agents.serializers.agents import ConfigWarningResponse, MaskedConfigField, listed_warnings_field, notices_shown
 from core.http.fields import (
@@ -213,7 +213,7 @@ class TemplateListItemResponse(serializers.Serializer[Any]):
 
     @extend_schema_field(listed_warnings_field())
     def get_config_warnings(self, template: Template) -> list[dict[str, str]] | None:
-        return notices_shown(listed_template_warnings(template))
+        return notices_shown(get_listed_template_warnings(template))
 
 
 class TemplateResponse(TemplateListItemResponse):

@@ -14,8 +14,7 @@ from agent_config.secrets import masked
 from agents.errors import AgentNameTaken, NoActivityFor, NotActive
 from agents.fields import AGENT_FIELDS, AgentChanges, AgentSettings
 from agents.models import Agent, AgentActivity, AgentStatus
-from agents.services import config_versions
-from agents.services.config_versions import ConfigWrite, lock_agent
+from agents.services.config_writes import AgentConfigWrite, WriteOptions, check_expected, lock_agent
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation, upsert
@@ -46,47 +45,50 @@ def create_agent(
     agent = Agent(tenant=lock_tenant(tenant.id))
     AGENT_FIELDS.assign(agent, settings, skip=("config",))
     agent.change_name(name)
-    config_versions.check_template(agent, {})
-    config_versions.change(agent, settings.get("config", {}), ConfigWrite(strict=strict), actor=actor)
-    add_agent(agent, actor=actor, action="agent.create")
+    write = AgentConfigWrite(agent, actor=actor)
+    write.check_template()
+    write.apply(settings.get("config", {}), strict=strict)
+    add_agent(write, action="agent.create")
     if active_for is not None:
         _mark_active(agent, int(active_for.total_seconds()))
     return agent
 
 
 def add_agent(
-    agent: Agent, *, actor: Actor, action: str, note: str | None = None, extra: Mapping[str, Any] | None = None
+    write: AgentConfigWrite, *, action: str, note: str | None = None, extra: Mapping[str, Any] | None = None
 ) -> None:
     """Store a new agent with version 1 of its config, and audit it with the `extra` members.
 
     Call this inside a transactional service that has locked the tenant. Raise AgentNameTaken.
     """
+    agent = write.row
     agent.config_version = 1
     with translate_unique_violation(_NAME_TAKEN):
         agent.save(force_insert=True)
-    config_versions.add_version(agent, {}, actor=actor, note=note)
+    write.record(note=note)
     after = {**AGENT_FIELDS.audit_state(agent), "config": masked(agent.config), **(extra or {})}
-    audit.record(actor=actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
+    audit.record(actor=write.actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
 
 @transactional_and_propagated
 def update_agent(
-    *, actor: Actor, agent: Agent, changes: AgentChanges, config_write: ConfigWrite | None = None
+    *, actor: Actor, agent: Agent, changes: AgentChanges, config_write: WriteOptions | None = None
 ) -> Agent:
     """Change some fields of an agent, and return the changed row. Merge `config` unless `config_write` replaces it.
 
     Raise AgentNameTaken, BadConfig, ForeignTemplate, Invalid for a bad name, PreconditionFailed, and AgentNotFound.
     """
-    write = config_write or ConfigWrite()
-    row = lock_agent(agent.pk)
-    config_versions.expect(row, write.expected)
-    before, config_before = AGENT_FIELDS.audit_state(row), row.config
+    options = config_write or WriteOptions()
+    write = AgentConfigWrite.lock(agent, actor=actor, expected=options.expected)
+    row = write.row
+    before = AGENT_FIELDS.audit_state(row)
     if "name" in changes:
         row.change_name(changes["name"])
     AGENT_FIELDS.assign(row, changes, skip=("name", "config"))
-    has_new_config = "config" in changes and config_versions.change(row, changes["config"], write, actor=actor)
+    if "config" in changes:
+        write.apply(changes["config"], replace=options.replace, strict=options.strict)
     if row.template_id != before["template_id"]:
-        config_versions.check_template(row, config_before)
+        write.check_template()
     after = AGENT_FIELDS.audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
@@ -95,8 +97,8 @@ def update_agent(
         audit.record(
             actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
         )
-    if has_new_config:
-        config_versions.add_version(row, config_before, actor=actor, note=write.note)
+    if write.is_changed:
+        write.record(note=options.note)
     elif (row.template_id, row.status) != (before["template_id"], before["status"]):
         change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
@@ -107,12 +109,12 @@ def update_agent(
 
 @transactional_and_propagated
 def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None = None) -> None:
-    """Delete an agent with its keys, settings and heartbeat. Check `expected` as `config_versions.expect` does.
+    """Delete an agent with its keys, settings and heartbeat. Check `expected` as `check_expected` does.
 
     Raise AgentNotFound if it is gone, and PreconditionFailed.
     """
     row = lock_agent(agent.pk)
-    config_versions.expect(row, expected)
+    check_expected(row, expected)
     before = {**AGENT_FIELDS.audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)

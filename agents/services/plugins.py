@@ -15,7 +15,7 @@ from agent_config import addresses, secrets
 from agent_config.errors import BadConfig
 from agents.fields import PLUGIN_FIELDS
 from agents.models import Agent, PluginSetting
-from agents.services.config_versions import lock_agent
+from agents.services.config_writes import lock_agent
 from core import audit
 from core.actor import Actor
 from core.audit import AuditChange

@@ -1,7 +1,7 @@
-"""The sealing of every stored secret under the newest key, so that an older one can be dropped.
+"""The encryption of every stored secret under the newest key, so that older keys can be dropped.
 
-Also sealed is what stands in clear because the rule did not cover it when it was written, and masked where it is only
-told. What the secrets are stays the same: neither versions nor ETags change, and nobody is told.
+A secret that was stored in clear, because the rule did not cover it then, is sealed as well, and masked in patches and
+audit rows. The secrets' values stay the same, so neither versions nor ETags change, and nothing is published.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from core.models import AuditEntry
 from tenants.models import Tenant
 
 BATCH = 100
-# While it runs, whoever changes a config may copy a secret that is still under an older key.
+# A change of a config during a run may copy a secret that is still sealed under an older key.
 MAX_ROUNDS = 5
 
 
-class _Place(NamedTuple):
-    """Where secrets are stored: rows, their columns and how each is sealed anew, and what people know a row by."""
+class _Source(NamedTuple):
+    """A table with secrets: its rows, the function that reseals each column, and the fields that identify a row."""
 
     kind: str
     rows: QuerySet[Any]
@@ -36,7 +36,7 @@ class _Place(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A secret that no configured key opens."""
+    """A secret that no configured key can decrypt."""
 
     kind: str
     row: str
@@ -45,7 +45,7 @@ class Lost(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What there is, by kind: rows in all, rows that were sealed anew, rows with a secret under an older key."""
+    """Counts by kind: all rows, resealed rows, and rows that still have a secret under an older key."""
 
     rows: Counter[str] = field(default_factory=Counter)
     resealed: Counter[str] = field(default_factory=Counter)
@@ -54,39 +54,39 @@ class Report:
 
 
 def check() -> Report:
-    """What is sealed under an older key than the newest; changes nothing."""
-    return _look()[0]
+    """Report the rows with secrets that are not sealed under the newest key. Change nothing."""
+    return _inspect()[0]
 
 
 def reseal() -> Report:
-    """Seals everything under the newest key, row by row. What an interrupted run has done is done."""
-    report, left = _look()
+    """Reseal everything under the newest key, row by row. A run that is interrupted can be repeated."""
+    report, left = _inspect()
     resealed: Counter[str] = Counter()
     for _round in range(MAX_ROUNDS):
         if not left:
             break
-        for place, pk in left:
-            resealed[place.kind] += _rewrite(place, pk)
-        report, left = _look()
+        for source, pk in left:
+            resealed[source.kind] += _rewrite(source, pk)
+        report, left = _inspect()
     report.resealed.update(resealed)
     return report
 
 
-def _places() -> tuple[_Place, ...]:
+def _sources() -> tuple[_Source, ...]:
     config = {"config": secrets.resealed}
     audited = _masked_again(secrets.masked_audit)
     return (
-        _Place("agents", Agent.unscoped.all(), config),
-        _Place(
+        _Source("agents", Agent.unscoped.all(), config),
+        _Source(
             "config_versions",
             ConfigVersion.unscoped.all(),
             {**config, "patch": _masked_again(secrets.masked_patch)},
             _VERSION,
         ),
-        _Place("templates", Template.unscoped.all(), config),
-        _Place("tenants", Tenant.objects.all(), {"tenant_config": secrets.resealed}),
-        _Place("plugin_settings", PluginSetting.unscoped.all(), config, ("tenant_id", "agent_scope", "plugin_name")),
-        _Place(
+        _Source("templates", Template.unscoped.all(), config),
+        _Source("tenants", Tenant.objects.all(), {"tenant_config": secrets.resealed}),
+        _Source("plugin_settings", PluginSetting.unscoped.all(), config, ("tenant_id", "agent_scope", "plugin_name")),
+        _Source(
             "audit_log",
             AuditEntry.objects.filter(object_type__in=secrets.AUDITED),
             {"before": audited, "after": audited},
@@ -98,7 +98,7 @@ _VERSION = ("agent_id", "number")
 
 
 def _masked_again(mask: Callable[[Any], Any]) -> Callable[[Any], Resealed]:
-    """Return what masks a column that tells of a config, where it was written before the rule covered a secret."""
+    """Return a function that masks a column again, for secrets that the rule did not cover when it was written."""
 
     def masked(stored: Any) -> Resealed:
         result = mask(stored)
@@ -107,26 +107,26 @@ def _masked_again(mask: Callable[[Any], Any]) -> Callable[[Any], Resealed]:
     return masked
 
 
-def _look() -> tuple[Report, list[tuple[_Place, Any]]]:
-    """Return the state of everything, and the rows that are to be sealed anew."""
-    places = _places()
-    report = Report(rows=Counter({place.kind: 0 for place in places}))
-    left: list[tuple[_Place, Any]] = []
-    for place in places:
-        for pk, *values in _all(place):
-            report.rows[place.kind] += 1
-            found = _resealed(place, values[: len(place.columns)])
+def _inspect() -> tuple[Report, list[tuple[_Source, Any]]]:
+    """Return the report, and the rows that need resealing."""
+    sources = _sources()
+    report = Report(rows=Counter({source.kind: 0 for source in sources}))
+    left: list[tuple[_Source, Any]] = []
+    for source in sources:
+        for pk, *values in _all(source):
+            report.rows[source.kind] += 1
+            found = _resealed(source, values[: len(source.columns)])
             if any(column.is_changed for column in found):
-                report.left[place.kind] += 1
-                left.append((place, pk))
-            names = "/".join(str(name) for name in values[len(place.columns) :] if name != "")
-            report.lost.extend(Lost(place.kind, names, path) for column in found for path in column.lost)
+                report.left[source.kind] += 1
+                left.append((source, pk))
+            names = "/".join(str(name) for name in values[len(source.columns) :] if name != "")
+            report.lost.extend(Lost(source.kind, names, path) for column in found for path in column.lost)
     return report, left
 
 
-def _all(place: _Place) -> Iterator[tuple[Any, ...]]:
-    """Yield every row, a batch at a time, as (key, columns, names)."""
-    rows = place.rows.order_by("pk").values_list("pk", *place.columns, *place.names)
+def _all(source: _Source) -> Iterator[tuple[Any, ...]]:
+    """Yield every row as (key, columns, names), read in batches."""
+    rows = source.rows.order_by("pk").values_list("pk", *source.columns, *source.names)
     batch = list(rows[:BATCH])
     while batch:
         yield from batch
@@ -134,19 +134,19 @@ def _all(place: _Place) -> Iterator[tuple[Any, ...]]:
 
 
 @transactional
-def _rewrite(place: _Place, pk: Any) -> bool:
-    """Seal one row anew, as it is by now; return whether there was anything to do."""
-    stored = place.rows.select_for_update().filter(pk=pk).values_list(*place.columns).first()
-    found = [] if stored is None else _resealed(place, stored)
-    changed = {name: one.value for name, one in zip(place.columns, found, strict=False) if one.is_changed}
+def _rewrite(source: _Source, pk: Any) -> bool:
+    """Lock and reseal one row. Return whether it changed."""
+    stored = source.rows.select_for_update().filter(pk=pk).values_list(*source.columns).first()
+    found = [] if stored is None else _resealed(source, stored)
+    changed = {name: one.value for name, one in zip(source.columns, found, strict=False) if one.is_changed}
     if changed:
-        place.rows.filter(pk=pk).update(**changed)
+        source.rows.filter(pk=pk).update(**changed)
     return bool(changed)
 
 
-def _resealed(place: _Place, values: Sequence[Any]) -> list[Resealed]:
-    """Return the columns' values, sealed anew."""
+def _resealed(source: _Source, values: Sequence[Any]) -> list[Resealed]:
+    """Return the columns' values, resealed."""
     return [
-        Resealed(None, is_changed=False) if value is None else sealed_anew(value)
-        for sealed_anew, value in zip(place.columns.values(), values, strict=True)
+        Resealed(None, is_changed=False) if value is None else reseal_value(value)
+        for reseal_value, value in zip(source.columns.values(), values, strict=True)
     ]

@@ -1,8 +1,8 @@
-"""The rules about templates: operators' for everybody, tenants' for their own agents."""
+"""Templates: the operators' for all tenants, and the tenants' for their own agents."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -10,10 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from agent_config import system
 from agent_config.document import Config
-from agent_config.updates import changed
+from agent_config.layers import Layer
 from agents.errors import TemplateNameTaken, TemplateNotFound
 from agents.fields import TEMPLATE_FIELDS, TemplateChanges
 from agents.models import Agent, Template
+from agents.services.config_writes import ConfigWrite
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import transactional, translate_unique_violation
@@ -29,8 +30,28 @@ _TAKEN = {
 }
 
 
+class TemplateConfigWrite(ConfigWrite[Template]):
+    """A write of a template's config."""
+
+    @property
+    def lower_layers(self) -> Sequence[Layer]:
+        return [system.defaults().layer]
+
+    @property
+    def is_trusted(self) -> bool:
+        return self.row.tenant_id is None
+
+    def record(self) -> None:
+        epoch.on_epoch(self._set_config_epoch)
+        change_feed.publish(FeedEntry.Kind.TEMPLATE, [self.row.id], tenant_id=self.row.tenant_id)
+
+    def _set_config_epoch(self, number: int) -> None:
+        self.row.config_epoch = number
+        Template.unscoped.filter(pk=self.row.pk).update(config_epoch=number)
+
+
 def templates_for(actor: Actor) -> QuerySet[Template]:
-    """The templates the actor may see, newest first: the operators' and those of their tenants."""
+    """Return the templates that the actor may read, newest first: the operators' and those of their tenants."""
     rows = Template.unscoped.all()
     if not actor.is_trusted:
         rows = rows.filter(Q(tenant=None) | Q(tenant__in=tenants_for(actor)))
@@ -38,9 +59,9 @@ def templates_for(actor: Actor) -> QuerySet[Template]:
 
 
 def get_template(actor: Actor, template_id: str, access: Access) -> Template:
-    """The template, if the actor has `access` with it; people may only read an operator's.
+    """Return the template if the actor has this access to it; people may only read an operator's.
 
-    Raises TemplateNotFound, Forbidden, TenantReadOnly.
+    Raise TemplateNotFound, Forbidden, TenantReadOnly.
     """
     template = Template.unscoped.filter(pk=template_id).first()
     if template is None:
@@ -52,13 +73,13 @@ def get_template(actor: Actor, template_id: str, access: Access) -> Template:
             get_tenant(actor, template.tenant_id, access)
         except TenantNotFound as error:
             raise TemplateNotFound from error
-    elif access != Access.READ and not actor.is_trusted:
+    elif access != Access.READ:
         raise Forbidden(_("This template is the operators'"))
     return template
 
 
 def agents_of(template: Template) -> QuerySet[Agent]:
-    """The agents whose effective config a change of the template changes."""
+    """Return the agents that use the template."""
     agents = Agent.unscoped if template.tenant_id is None else Agent.objects.in_tenants([template.tenant_id])
     return agents.filter(template_id=template.pk)
 
@@ -74,9 +95,10 @@ def create_template(
     template_id: str | None = None,
     strict: bool = False,
 ) -> Template:
-    """A new template, a tenant's or with None an operator's. Operators may choose its id: agents may already name it.
+    """Create a template of a tenant, or of the operators if `tenant` is None.
 
-    Raises TemplateNameTaken, BadConfig, Forbidden, Invalid for a bad name or id.
+    Operators may choose its id, because agents may already name it. Raise TemplateNameTaken, BadConfig, Forbidden,
+    and Invalid for a bad name or id.
     """
     if not actor.is_trusted and (tenant is None or template_id is not None):
         raise Forbidden(_("Only operators make templates for everybody, and choose ids"))
@@ -90,10 +112,11 @@ def create_template(
             )
         template.id = template_id
     template.change_name(name)
-    _change(template, config or {}, actor=actor, strict=strict)
+    write = TemplateConfigWrite(template, actor=actor)
+    write.apply(config or {}, strict=strict)
     with translate_unique_violation(_TAKEN):
         template.save(force_insert=True)
-    _announce(template)
+    write.record()
     audit.record(
         actor=actor,
         action="template.create",
@@ -114,28 +137,27 @@ def update_template(
     expected: Container[int] | None = None,
     strict: bool = False,
 ) -> Template:
-    """Changes any of `name, description`, and `config`, which is merged unless `replace`; only while its revision is an
-    `expected` one (None: any).
+    """Change any of `name`, `description` and `config`, which is merged, or replaced with `replace`.
 
-    Raises TemplateNameTaken, TemplateNotFound, PreconditionFailed, BadConfig, Invalid for a bad name.
+    Raise TemplateNameTaken, TemplateNotFound, PreconditionFailed unless the revision is an `expected` one (None allows
+    any), BadConfig, and Invalid for a bad name.
     """
-    row = _lock(template)
-    check_revision(row, expected)
-    before, config_before = TEMPLATE_FIELDS.audit_state(row), row.config
+    row = _lock(template, expected)
+    before = TEMPLATE_FIELDS.audit_state(row)
+    write = TemplateConfigWrite(row, actor=actor)
     if "name" in changes:
         row.change_name(changes["name"])
     TEMPLATE_FIELDS.assign(row, changes, skip=("name", "config"))
     if "config" in changes:
-        _change(row, changes["config"], actor=actor, replace=replace, strict=strict)
-    has_new_config = audit.differ(config_before, row.config)
+        write.apply(changes["config"], replace=replace, strict=strict)
     after = TEMPLATE_FIELDS.audit_state(row)
-    if not has_new_config and not audit.differ(before, after):
+    if not write.is_changed and not audit.differ(before, after):
         return row
     row.updated_at = timezone.now()
     with translate_unique_violation(_TAKEN):
         row.save(update_fields=[*TEMPLATE_FIELDS.changeable, "name_folded", "updated_at"])
-    if has_new_config:
-        _announce(row)
+    if write.is_changed:
+        write.record()
     audit.record(
         actor=actor, action="template.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
     )
@@ -144,12 +166,11 @@ def update_template(
 
 @transactional
 def delete_template(*, actor: Actor, template: Template, expected: Container[int] | None = None) -> None:
-    """Removes a template; the agents that name it keep its id, which then resolves to nothing.
+    """Delete a template. Agents that name it keep its id, which then has no effect.
 
-    Raises TemplateNotFound, PreconditionFailed.
+    Raise TemplateNotFound, PreconditionFailed.
     """
-    row = _lock(template)
-    check_revision(row, expected)
+    row = _lock(template, expected)
     before = TEMPLATE_FIELDS.audit_state(row)
     change_feed.publish(FeedEntry.Kind.TEMPLATE, [row.id], tenant_id=row.tenant_id)
     row.delete()
@@ -158,32 +179,9 @@ def delete_template(*, actor: Actor, template: Template, expected: Container[int
     )
 
 
-def _lock(template: Template) -> Template:
+def _lock(template: Template, expected: Container[int] | None) -> Template:
     row = Template.unscoped.select_for_update().filter(pk=template.pk).first()
     if row is None:
         raise TemplateNotFound
+    check_revision(row, expected)
     return row
-
-
-def _change(template: Template, sent: Config, *, actor: Actor, replace: bool = False, strict: bool) -> None:
-    new = changed(
-        template.config,
-        sent,
-        below=[system.defaults().layer],
-        is_trusted=template.tenant_id is None,
-        may_move_secrets=actor.is_trusted,
-        replace=replace,
-        strict=strict,
-    )
-    template.config, template.found_warnings = new
-
-
-def _announce(template: Template) -> None:
-    """Notes the epoch of the config's change, and tells those who follow the template's agents."""
-    epoch.on_epoch(lambda number: _set_config_epoch(template, number))
-    change_feed.publish(FeedEntry.Kind.TEMPLATE, [template.id], tenant_id=template.tenant_id)
-
-
-def _set_config_epoch(template: Template, number: int) -> None:
-    template.config_epoch = number
-    Template.unscoped.filter(pk=template.pk).update(config_epoch=number)

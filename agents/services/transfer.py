@@ -1,4 +1,4 @@
-"""Agents that are set up as another is: duplicates, and files that an agent goes out to and comes in from."""
+"""Duplicates of agents, and their export to and import from files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from agent_config import secrets
 from agent_config.document import Config
 from agent_config.patches import Patch, make_patch
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agents import services
 from agents.models import Agent, PluginSetting
-from agents.services.config_versions import lock_agent
+from agents.services.config_writes import AgentConfigWrite, lock_agent
 from agents.services.plugins import add_plugins
 from core import audit
 from core.actor import Actor
@@ -26,7 +26,7 @@ from core.text import cut, fold_name, name_error, visible
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
-# What a file says it is, in its first key.
+# The version of the file format, in `maim_export`.
 FORMAT = 1
 
 Document = dict[str, Any]
@@ -34,20 +34,21 @@ Document = dict[str, Any]
 
 @transactional
 def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note: str | None = None) -> Agent:
-    """A new agent of the same tenant, with all that this one is set up with, secrets included; but with no keys.
+    """Create an agent of the same tenant with the same settings, secrets and plugin settings, but without keys.
 
-    Without a name it is called after this one, and then `(copy)`, `(copy 2)` and so on. Raises AgentNameTaken,
-    AgentNotFound, TenantNotFound.
+    The default name is this agent's with ` (copy)`, ` (copy 2)` and so on. Raise AgentNameTaken, AgentNotFound,
+    TenantNotFound.
     """
     tenant = lock_tenant(agent.tenant_id)
     row = lock_agent(agent.pk)
-    duplicate = Agent(tenant=tenant)
+    write = AgentConfigWrite(Agent(tenant=tenant), actor=actor)
+    duplicate = write.row
     for field in ("description", "template_id", "config", "tags", "rate_limit", "quota"):
         setattr(duplicate, field, getattr(row, field))
     duplicate.change_name(name or _name_of_duplicate(row))
     settings = _settings_of(row)
-    told = {"duplicate_of": row.id, "plugins": [setting.plugin_name for setting in settings]}
-    services.add_agent(duplicate, actor=actor, action="agent.duplicate", note=note, extra=told)
+    extra = {"duplicate_of": row.id, "plugins": [setting.plugin_name for setting in settings]}
+    services.add_agent(write, action="agent.duplicate", note=note, extra=extra)
     PluginSetting.objects.in_tenants([tenant.id]).bulk_create(
         PluginSetting(
             tenant=tenant,
@@ -62,16 +63,16 @@ def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note
     return duplicate
 
 
-def exported(agent: Agent) -> Document:
-    """The agent as a file holds it, without its secrets: what it was set up with, but for keys and limits."""
+def export_agent(agent: Agent) -> Document:
+    """Return the agent as a file holds it: its settings without secrets, keys and limits."""
     return _document(agent, secrets.omitted)
 
 
 @transactional
-def exported_with_secrets(*, actor: Actor, agent: Agent) -> Document:
-    """As `exported`, with the secrets in clear, which the audit log tells.
+def export_with_secrets(*, actor: Actor, agent: Agent) -> Document:
+    """Return the agent as a file holds it, with its secrets in clear, and record that in the audit log.
 
-    Raises Unavailable where a key to the secrets is not configured.
+    Raise Unavailable where a secret is sealed under a key that is not configured.
     """
     try:
         document = _document(agent, secrets.opened)
@@ -94,9 +95,9 @@ def import_agent(
     plugins: Sequence[Mapping[str, Any]] = (),
     strict: bool = False,
 ) -> Agent:
-    """A new agent with its plugin settings, as `exported` wrote them; or nothing of it.
+    """Create an agent with its plugin settings from the document of a file.
 
-    Raises AgentNameTaken, BadConfig, ForeignTemplate, TenantNotFound, and Invalid for a plugin that is set twice.
+    Raise AgentNameTaken, BadConfig, ForeignTemplate, TenantNotFound, and Invalid for a plugin that is set twice.
     """
     names = [plugin["plugin_name"] for plugin in plugins]
     if len(set(names)) < len(names):
@@ -115,29 +116,29 @@ def import_agent(
     return agent
 
 
-class _Rehearsed(Exception):
-    """Ends a transaction that was to be tried only."""
+class _RolledBack(Exception):
+    """The end of a dry run, which rolls its transaction back."""
 
 
-def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> Sequence[Notice]:
-    """Return the warnings of what `import_agent` would make, or raise what it would raise; change nothing."""
-    warnings: list[Notice] = []
+def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> Sequence[ConfigWarning]:
+    """Return the warnings that `import_agent` would give, or raise what it would raise. Change nothing."""
+    warnings: list[ConfigWarning] = []
 
     @transactional
-    def rehearse() -> None:
+    def dry_run() -> None:
         warnings.extend(import_agent(actor=actor, tenant=tenant, **document).config_warnings)
-        raise _Rehearsed
+        raise _RolledBack
 
-    with suppress(_Rehearsed):
-        rehearse()
+    with suppress(_RolledBack):
+        dry_run()
     return warnings
 
 
-def difference(agent: Agent, sent: Mapping[str, Any]) -> Patch:
-    """What leads from an agent as it is exported to what a file says, as a JSON patch (RFC 6902).
+def diff_with_file(agent: Agent, sent: Mapping[str, Any]) -> Patch:
+    """Return the JSON patch (RFC 6902) from an agent's export to the document of a file, secrets masked.
 
-    Secrets count where the file has any, and are told of without being shown. A mask stands for what is stored;
-    raises BadConfig where nothing is.
+    Secrets are compared only if the file has any. A mask stands for the stored secret; raise BadConfig where there is
+    none.
     """
     stored = {setting.plugin_name: setting.config for setting in _settings_of(agent)}
     meant = secrets.unmasked(sent.get("config", {}), agent.config)
@@ -153,9 +154,9 @@ def difference(agent: Agent, sent: Mapping[str, Any]) -> Patch:
 
 
 def _document(agent: Agent, shown: Callable[[Config], Config]) -> Document:
-    """Return the agent as a file holds it, its configs as they are `shown`.
+    """Return the agent as a file holds it, with `shown` applied to its configs.
 
-    What is not set is left out, because TOML has no null.
+    Fields that are not set are left out, because TOML has no null.
     """
     settings = [
         {"plugin_name": setting.plugin_name, "enabled": setting.enabled, "config": shown(setting.config)}
@@ -184,16 +185,15 @@ def _plugin_name(setting: Mapping[str, Any]) -> str:
 
 
 def _settings_of(agent: Agent) -> list[PluginSetting]:
-    """The agent's own plugin settings."""
     return list(PluginSetting.objects.in_tenants([agent.tenant_id]).filter(agent=agent))
 
 
 def _name_of_duplicate(agent: Agent) -> str:
-    """`<name> (copy)`, or the first with a number that is free in the tenant; no longer than a name may be."""
+    """Return `<name> (copy)`, or the first numbered name that is free in the tenant, cut to the length of a name."""
     others = Agent.objects.in_tenants([agent.tenant_id]).filter(name_folded__contains=" (copy")
     taken = set(others.values_list("name_folded", flat=True))
     longest = Agent._meta.get_field("name").max_length or 0
-    # An older name may hold what a new one may not, and then even nothing else.
+    # An older name may have characters that are no longer allowed, or nothing else but them.
     base = visible(agent.name)
     base = agent.id if name_error(base) else base
     suffixes = chain([" (copy)"], (f" (copy {number})" for number in count(2)))

@@ -1,4 +1,4 @@
-"""The table in docs/config-fields.md: what is taken, warned of and refused, field by field, as the schema says."""
+"""The table in docs/config-fields.md: the values that each field takes, warns about and refuses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from agent_config.schema.formats import Form
-from agent_config.schema.objects import MAX_ITEMS, OpenObject, remarks
+from agent_config.schema.formats import TextFormat
+from agent_config.schema.objects import MAX_ITEMS, OpenObject, schema_extra
 from agent_config.schema.root import Root
 from agent_config.schema.sections.models import ModelTasks
 from tests.support.server import ROOT
@@ -76,7 +76,7 @@ def read(text: str) -> list[Row]:
 
 
 def rows() -> Iterator[Row]:
-    """Yield the rows as the schema says."""
+    """Yield the rows for the schema."""
     yield from _rows_of_object(Root, "", is_held=True)
 
 
@@ -96,7 +96,7 @@ def _rows(path: str, annotation: Any, metadata: Any, field: FieldInfo | None, *,
     origin = dict if within is not None else get_origin(annotation) or annotation
     kind, special = _TYPES[origin]
     outcomes = {name: special.get(name, REFUSED) for name in SAMPLES}
-    told = list(_remarks(metadata, {} if field is None else remarks(field), outcomes))
+    told = list(_remarks(metadata, {} if field is None else schema_extra(field), outcomes))
     if not is_held:
         outcomes = {name: TAKEN if outcome == TAKEN else WARNED for name, outcome in outcomes.items()}
     kind = _exceptions(path, outcomes, told) or kind
@@ -109,7 +109,7 @@ def _rows(path: str, annotation: Any, metadata: Any, field: FieldInfo | None, *,
 
 
 def _exceptions(path: str, outcomes: dict[str, str], told: list[str]) -> str | None:
-    """Note what is in no type or form of the schema; return what else the field is, if it is."""
+    """Add rules that are not in a field's type; return another kind for the field, or None."""
     texts = {"text": WARNED, '"1"': WARNED}
     if path == "persona":
         outcomes |= dict.fromkeys(texts, TAKEN)
@@ -130,9 +130,9 @@ def _exceptions(path: str, outcomes: dict[str, str], told: list[str]) -> str | N
 
 
 def _remarks(metadata: Any, said: dict[str, Any], outcomes: dict[str, str]) -> Iterator[str]:
-    """Yield what else is warned of in a field; outcomes that this decides are changed."""
+    """Yield the remarks about a field's limits, and change the outcomes that they affect."""
     for each in metadata:
-        if isinstance(each, Form):
+        if isinstance(each, TextFormat):
             yield f"warned of: other than {each.message.removeprefix('must be ').removeprefix('written ')}"
             outcomes |= {"text": WARNED, '"1"': WARNED}
         length = getattr(each, "max_length", None)

@@ -1,4 +1,4 @@
-"""A stored secret stays with its address in plugin settings, and whatever becomes of a template below it."""
+"""Secrets stay with their addresses in plugin settings, and over templates that change."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ SECRET_ABOVE = "a secret of a layer above stands beside it"
 
 
 class Tenant:
-    """Alice's, whose template Bob, a member, may change. Her secrets are in the tenant's defaults, or in an agent."""
+    """Alice's tenant, with her secrets in its defaults or an agent, and templates of Bob, who is a member."""
 
     def __init__(self, alice: Person, bob: Person, internal: SurfaceClient) -> None:
         self.alice, self.bob, self.internal = alice, bob, internal
         self.agent = make_agent(alice.tenant)
 
     def write(self, layer: str, config: dict[str, Any]) -> None:
-        """Has Alice write her config."""
+        """Write a layer as Alice."""
         if layer == "tenant":
             path, body = f"/api/v1/tenants/{self.alice.tenant.id}", {"tenant_config": {"agent_defaults": config}}
         else:
@@ -70,22 +70,22 @@ class Tenant:
         assert self.alice.client.send("PUT", path, body).status_code == 200
 
     def template(self, config: dict[str, Any]) -> str:
-        """Has Bob make a template; its id."""
+        """Create a template as Bob. Return its id."""
         body = {"name": "template", "tenant_id": self.alice.tenant.id, "config": config}
         template_id: str = self.bob.client.send("POST", "/api/v1/templates", body).json()["id"]
         return template_id
 
     def take(self, template_id: str) -> None:
-        """Has Bob attach the template to the agent."""
+        """Attach the template to the agent as Bob."""
         response = self.bob.client.send("PUT", f"/api/v1/agents/{self.agent.id}", {"template_id": template_id})
         assert response.status_code == 200
 
     def change(self, template_id: str, config: dict[str, Any]) -> None:
-        """Has Bob change the template, which is never refused for what lies above it."""
+        """Change the template as Bob, which is never refused because of the layers above it."""
         assert self.bob.client.send("PUT", f"/api/v1/templates/{template_id}", {"config": config}).status_code == 200
 
     def effective(self) -> tuple[dict[str, Any], list[str]]:
-        """What a bot gets, with its secrets, and the warnings about it."""
+        """Return the effective config with its secrets, and its warnings."""
         path = f"/agents/{self.agent.id}/config/effective"
         config = self.internal.get(f"/api/v2{path}?reveal_secrets=1").json()["data"]["config"]
         warnings = self.bob.client.get(f"/api/v1{path}", HTTP_ACCEPT_LANGUAGE="en").json()["warnings"]
@@ -99,7 +99,7 @@ def tenant(alice: Person, bob: Person, internal: SurfaceClient) -> Tenant:
 
 @pytest.mark.parametrize("layer", ["tenant", "agent"])
 class TestTemplates:
-    """A template that members may change gives no address to a secret in the layers above it, now or later."""
+    """A template that members may change never gives an address to a secret in the layers above it."""
 
     @pytest.mark.parametrize("address", [{"proxy": EVIL}, {"url": EVIL}, {"conn": {"to": EVIL}}])
     def test_a_template_that_is_taken_brings_none(self, tenant: Tenant, layer: str, address: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ class TestTemplates:
 
 
 def _empty(config: dict[str, Any]) -> dict[str, Any]:
-    """The objects that are left of a config without its texts."""
+    """Return a config without its texts."""
     return {key: _empty(member) for key, member in config.items() if isinstance(member, dict)}
 
 

@@ -1,4 +1,4 @@
-"""The feed of changes: whoever follows it knows which agents to look at again."""
+"""The change feed: its entries, pages and cursors."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ PATH = "/api/v2/config-changes"
 
 
 class Follower:
-    """Somebody who follows the feed from now on."""
+    """A reader of the feed from its current end."""
 
     def __init__(self, internal: SurfaceClient) -> None:
         self._internal = internal
         self.cursor: str = self.get()["cursor"]
 
     def get(self, **query: Any) -> dict[str, Any]:
-        """One page of the feed."""
+        """Return one page of the feed."""
         response = self._internal.get(PATH, query)
         assert response.status_code == 200, response.content
         data: dict[str, Any] = response.json()["data"]
         return data
 
     def news(self, limit: int = 100) -> list[dict[str, Any]]:
-        """All entries since the last time, in pages of `limit`."""
+        """Return all entries since the last call, read in pages of `limit`."""
         found: list[dict[str, Any]] = []
         while True:
             page = self.get(after=self.cursor, limit=limit)
@@ -278,7 +278,7 @@ class TestCursors:
     def test_one_that_is_ahead_of_the_feed_is_gone(
         self, alice: Person, internal: SurfaceClient, has_happened_since: bool
     ) -> None:
-        """As after a backup was restored, which knows nothing of what happened since."""
+        """Simulate a restored backup, which lacks the newest entries."""
         for number in range(3):
             make_agent(alice.tenant, f"kept {number}")
         kept = Follower(internal)
@@ -321,4 +321,4 @@ class TestCursors:
 
     def test_it_says_where_it_stands(self) -> None:
         for cursor in (Cursor(5), Cursor(5, 7), Cursor(5, 7, "agent_a-b")):
-            assert Cursor.read(str(cursor)) == cursor
+            assert Cursor.parse(str(cursor)) == cursor

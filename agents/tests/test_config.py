@@ -1,4 +1,4 @@
-"""What a config keeps and how it is merged, at every api (docs/contract.md section 13)."""
+"""Storing and merging configs through every API (docs/contract.md section 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is set is what is read back, and what is read back can be sent back: for any config that there can be."""
+"""Round trips of random configs: they read back as they were set, and can be sent back as they are read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ QUERIES = ("", "?replace=1")
 
 
 def text(config: Any) -> str:
-    """By which 1, 1.0 and true differ, and the order of keys counts."""
     return json.dumps(config)
 
 
 def holds(api: AgentApi, config: Config) -> None:
-    """The config reads back as it was set; its secrets are stored, and not shown."""
+    """Check that the config reads back as it was set, with its secrets stored and masked."""
     assert text(api.get()) == text(shown(config))
     assert text(api.stored()) == text(config)
 

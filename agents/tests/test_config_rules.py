@@ -1,4 +1,4 @@
-"""What a config may not say, at every api (docs/contract.md section 13)."""
+"""Rules for configs, through every API (docs/contract.md section 13)."""
 
 from __future__ import annotations
 

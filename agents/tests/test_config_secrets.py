@@ -1,4 +1,4 @@
-"""A config's secrets are written and never read back, at every api (docs/contract.md section 14)."""
+"""Secrets of configs, which no API shows (docs/contract.md section 14)."""
 
 from __future__ import annotations
 

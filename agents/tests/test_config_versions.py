@@ -1,4 +1,4 @@
-"""Every change of a config is a version: what changed, by whom, why, and the way back (docs/contract.md section 13)."""
+"""Versions of configs: listing, notes, differences, restoring and conditions (docs/contract.md section 13)."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ class TestConditions:
 
 @pytest.mark.embedded
 class TestRefusedWrites:
-    """They leave config, version, secrets, feed and audit log exactly as they were."""
+    """A refused write leaves config, version, secrets, feed and audit log unchanged."""
 
     @pytest.mark.parametrize(
         "config",

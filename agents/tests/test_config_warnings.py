@@ -1,4 +1,4 @@
-"""What looks odd in a config is taken and told, and refused only for who asks for strict handling (RFC 7240)."""
+"""Warnings about configs, which are errors for clients that ask for strict handling (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent_config.schema import Notice
-from agent_config.updates import warnings_over
+from agent_config.schema import ConfigWarning
+from agent_config.updates import lint_config
 from agents import config_warnings
 from agents.config_warnings import MAX_LISTED_VALUES
 from agents.models import Template
@@ -229,11 +229,11 @@ class TestLists:
     def test_look_again_only_where_something_has_changed(self, api: AgentApi, monkeypatch: pytest.MonkeyPatch) -> None:
         looked_at = list[Config]()
 
-        def counted(config: Config, *args: Any, **options: Any) -> list[Notice]:
+        def counted(config: Config, *args: Any, **options: Any) -> list[ConfigWarning]:
             looked_at.append(config)
-            return warnings_over(config, *args, **options)
+            return lint_config(config, *args, **options)
 
-        monkeypatch.setattr(config_warnings, "warnings_over", counted)
+        monkeypatch.setattr(config_warnings, "lint_config", counted)
         api.create(ODD)
         api.make_template(ODD)
         for _again in range(3):

@@ -1,4 +1,4 @@
-"""The effective config: what it is, why, and since when (docs/contract.md section 13)."""
+"""The effective config: its layers, sources, warnings, ETag and cache (docs/contract.md section 13)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Files:
         self._write(self._models, content)
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
-        """Writes the file; each time it is a later one, however coarse the clock of the file system."""
+        """Write the file with a later modification time than before, however coarse the file system's clock."""
         path.write_text(tomli_w.dumps(content), encoding="utf-8")
         self._written += 1
         os.utime(path, (self._written, self._written))
@@ -66,7 +66,7 @@ def own(value: Any) -> Config:
 
 
 def warned(api: AgentApi) -> list[str]:
-    """The paths that the effective config is warned about."""
+    """Return the paths of the effective config's warnings."""
     return [warning["path"] for warning in api.get("/effective")["warnings"]]
 
 
@@ -130,7 +130,7 @@ class TestExplaining:
     def test_without_its_layers_value_exactly_that_leaf_changes(
         self, api: AgentApi, files: Files, internal: SurfaceClient, drawn: tuple[Config, Config, Config, Config]
     ) -> None:
-        """As test_layers has it of any layers; here through the file, the database and the wire."""
+        """Repeat a test of test_layers through the files, the database and the API."""
         default, template, tenant, agent = ({"config_overrides": {"own": config}} for config in drawn)
         files.write_bot(default["config_overrides"])
         template_id = operators_template(internal, template)
@@ -218,7 +218,7 @@ class TestTrust:
     def test_an_operators_key_never_goes_with_another_address(
         self, api: AgentApi, files: Files, internal: SurfaceClient, layer: str
     ) -> None:
-        """Whoever defined the name first: the operator may come after."""
+        """Holds also where the operator defines the name last."""
         mine = model(api_providers=[provider("late", base_url="https://evil.example")])
         if layer == "tenant":
             api.set_defaults(mine)
@@ -376,7 +376,7 @@ class TestFiles:
     def test_what_it_was_before_is_not_remembered_as_what_it_is(
         self, api: AgentApi, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The file changes after it was read, and before what was made of it is put away."""
+        """Change the file after it was read, and before the result is cached."""
         api.create()
         resolve, contents = layers.resolve, [{"own": {"a": 1}}]
 

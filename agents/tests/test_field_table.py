@@ -77,7 +77,7 @@ def test_what_is_refused_is_named_and_not_stored(api: AgentApi, sample: str) -> 
 
 
 def steps_of(path: str, *, as_stored: bool = False) -> Steps:
-    """The steps to the field of a row: of lists the first item, of tasks one."""
+    """Return the steps to the field of a row, through the first item of lists and through one task."""
     steps: Steps = []
     for name in re.sub(r"\[\]", ".[]", path).split("."):
         steps.append(0 if name == "[]" else "vlm" if name == "*" else name)
@@ -91,7 +91,7 @@ def written(steps: Steps) -> str:
 
 
 def bundles(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows, as many together as can stand in one config."""
+    """Return the rows in groups that fit into one config."""
     left = list(rows)
     while left:
         taken: list[Row] = []
@@ -103,7 +103,7 @@ def bundles(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def clash(one: str, other: str) -> bool:
-    """Whether one is within the other, or the one makes the other's odd value a good one: the name of a model."""
+    """Return whether one field contains the other, or defines the model name that the other needs."""
     steps = [steps_of(path, as_stored=True) for path in (one, other)]
     shorter = min(map(len, steps))
     is_a_model_and_its_name = {one.rpartition(".")[2], other.rpartition(".")[2]} == {"name", "model_list[]"}

@@ -1,4 +1,4 @@
-"""The data migrations that seal what the versions before held for no secret; and back."""
+"""The data migrations that seal the secrets that earlier versions stored in clear, and their reversal."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ OLD_TOKEN = ["tok-1", "tok-2"]
 
 
 def old_sealed(value: Any) -> Config:
-    """A secret as the version before sealed it."""
+    """Return a secret as the earlier version sealed it."""
     return {SEALED: sealing.seal(json.dumps(value))}
 
 
 def old_config() -> Config:
-    """A config as the version before stored it."""
+    """Return a config as the earlier version stored it."""
     planted = old_sealed("of somebody else")
     provider = {"name": "p", "api_key": old_sealed("sk-old"), "default_headers": {"Authorization": "sk-clear"}}
     model = {"name": "m", "extra_params": {"headers": {"X": ["sk-clear"]}, "temperature": 1}}
@@ -49,7 +49,7 @@ def old_config() -> Config:
 
 @pytest.fixture
 def old_rows(alice: Person) -> dict[str, Any]:
-    """Rows as the version before wrote them; the tables as they were."""
+    """Rows of the earlier version, in its tables."""
     config = old_config()
     agent = make_agent(alice.tenant)
     Agent.unscoped.filter(pk=agent.pk).update(config=config)

@@ -1,4 +1,4 @@
-"""An address that changes needs its secrets anew: a member cannot have the owner's key sent to a host of theirs."""
+"""A changed address needs its secrets again, so that a member cannot have the owner's key sent to another host."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent_config.document import agent_defaults
 from agent_config.secrets import opened
-from agent_config.updates import agent_defaults
 from agents.models import Template
 from agents.tests.api import AgentApi
 from tenants.models import Tenant
@@ -29,13 +29,13 @@ def server(**fields: Any) -> Config:
 
 
 class Place:
-    """A stored config, as its people write it and as it is stored."""
+    """One of the stored configs, with functions that write and read it."""
 
     def __init__(self, write: Callable[[Config], Any], stored: Callable[[], Config], prefix: str = "") -> None:
         self.write, self.stored, self.prefix = write, stored, prefix
 
     def refused(self, config: Config, *paths: str) -> None:
-        """400 AGENT_004 that names these paths, and nothing is written."""
+        """Check for 400 AGENT_004 with exactly these paths, and that nothing is written."""
         before = self.stored()
         response = self.write(config)
         assert response.status_code == 400, response.content
@@ -49,13 +49,13 @@ class Place:
 
 @pytest.fixture
 def owner(alice: Person) -> AgentApi:
-    """Alice, who owns the tenant."""
+    """The API for Alice, who owns the tenant."""
     return AgentApi("v1", alice)
 
 
 @pytest.fixture
 def member(owner: AgentApi, bob: Person) -> AgentApi:
-    """Bob, a member of it, at an agent whose provider's key is Alice's."""
+    """The API for Bob, a member, with an agent whose provider has Alice's key."""
     owner.create(OWNERS)
     api = owner.for_person(bob)
     api.tenant_id = owner.tenant_id
@@ -64,7 +64,7 @@ def member(owner: AgentApi, bob: Person) -> AgentApi:
 
 @pytest.fixture(params=["config", "PUT agent", "PATCH agent", "template", "tenant defaults"])
 def place(request: pytest.FixtureRequest, owner: AgentApi, member: AgentApi) -> Place:
-    """Each stored config with Alice's key, written by who may write it."""
+    """Each kind of stored config in turn, with Alice's key."""
     if request.param == "config":
         return Place(member.try_put, member.stored)
     if request.param.endswith("agent"):
@@ -125,7 +125,7 @@ class TestProviders:
 
 
 class TestKeysThatAreNotSent:
-    """A write that merges keeps what it does not send."""
+    """A merge keeps the keys that it does not send."""
 
     def test_another_address_alone_is_refused(self, member: AgentApi) -> None:
         before = member.state()

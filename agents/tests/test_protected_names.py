@@ -1,4 +1,4 @@
-"""Names that lead to an operator's key: nobody else's model or address gets at it, now or later."""
+"""Protected names: an operator's key never serves anybody else's model or address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from agent_config import system
 from agent_config.secrets import masked
-from agent_config.updates import changed
+from agent_config.updates import apply_update
 from agents.models import Agent, Template
 from agents.tests.api import AgentApi, operators_template
 from tenants.models import Tenant
@@ -55,7 +55,7 @@ def files(tmp_path: Path, settings: Any) -> Files:
 
 
 def revealed(api: AgentApi, internal: SurfaceClient) -> Config:
-    """The section `model` of the effective config, as a bot gets it."""
+    """Return the section `model` of the effective config with its secrets."""
     answer = internal.get(f"/api/v2/agents/{api.agent_id}/config/effective?reveal_secrets=1")
     found: Config = answer.json()["data"]["config"]["config_overrides"]["model"]
     return found
@@ -70,7 +70,7 @@ def warned(api: AgentApi) -> list[str]:
 
 
 def refused(api: AgentApi, response: Any, *paths: str) -> None:
-    """400 AGENT_004; a tenant's answer has v2's envelope on either surface."""
+    """Check for 400 AGENT_004 with these paths. Responses about tenants have v2's envelope on both surfaces."""
     body = response.json()
     errors = body["errors"] if "errors" in body else body["data"]["errors"]
     assert (response.status_code, body.get("code") or body["error_code"], list(errors)) == (
@@ -81,7 +81,7 @@ def refused(api: AgentApi, response: Any, *paths: str) -> None:
 
 
 class TestWrites:
-    """Each is judged against every layer that can lie below."""
+    """A write is checked against every layer that may be below it."""
 
     @pytest.mark.parametrize(
         ("config", "path"),
@@ -157,7 +157,7 @@ class TestWrites:
 
 
 class TestFreeNames:
-    """Without a key below there is nothing to protect."""
+    """Names without a key in the layers below are free."""
 
     def test_the_built_in_providers_may_be_defined_and_used(self, api: AgentApi) -> None:
         config = model(
@@ -198,7 +198,7 @@ class TestFreeNames:
 
 
 class TestLaterChanges:
-    """A change below is never refused; what it would expose is left out of the effective config."""
+    """A change of a lower layer is never refused. The effective config leaves out what it would expose."""
 
     @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
     def test_a_model_never_runs_on_a_provider_that_got_its_key_later(
@@ -254,7 +254,7 @@ class TestLaterChanges:
 
 
 class TestAddressesOverALayer:
-    """An object that several layers make together: a layer cannot send another's secret elsewhere."""
+    """A layer cannot send the secret of another layer elsewhere, where both define the same object."""
 
     TOKEN = {"config_overrides": {"maim_message": {"auth_token": ["theirs"], "host": "10.0.0.1"}}}
     MOVED = {"config_overrides": {"maim_message": {"host": "10.6.6.6"}}}
@@ -285,14 +285,14 @@ class TestAddressesOverALayer:
 
 
 def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
-    """What the bot's own file looks like: the same providers as the built-in ones, with keys."""
+    """Import the bot's own file, which has the built-in providers with keys."""
     path = Path(system.__file__).parent / "defaults" / "model_config.toml"
     content = tomllib.loads(path.read_text())
     del content["inner"]
     for item in content["api_providers"]:
         item["api_key"] = "sk-mine"
 
-    stored = changed({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer]).config
+    stored = apply_update({}, {"config_overrides": {"model": content}}, below=[system.defaults().layer]).config
 
     assert len(masked(stored)["config_overrides"]["model"]["models"]) == len(content["models"])
     assert not Agent.unscoped.exists()

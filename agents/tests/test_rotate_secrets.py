@@ -1,4 +1,4 @@
-"""`manage.py rotate_secrets`: after it, the newest key opens everything, and nobody sees a difference."""
+"""`manage.py rotate_secrets`, which reseals everything under the newest key without any visible change."""
 
 from __future__ import annotations
 
@@ -41,18 +41,17 @@ def with_api_key(api_key: str = API_KEY) -> Config:
 
 
 def rotate(*options: str) -> Outcome:
-    """Runs `manage.py rotate_secrets`."""
     return run("rotate_secrets", *options)
 
 
 def told(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
-    """The rows of each kind: in all, resealed, left under an older key."""
+    """Return the counts of each kind: all rows, resealed rows, and rows left under an older key."""
     kinds = json.loads(outcome.out)["kinds"]
     return {kind: (found["rows"], found["resealed"], found["left"]) for kind, found in kinds.items()}
 
 
 def stored_configs() -> Iterator[Config]:
-    """Every config that is stored anywhere."""
+    """Yield every config that is stored anywhere."""
     for rows in (Agent.unscoped, ConfigVersion.unscoped, Template.unscoped):
         yield from rows.order_by("pk").values_list("config", flat=True)
     yield from PluginSetting.unscoped.order_by("pk").values_list("config", flat=True)
@@ -61,13 +60,13 @@ def stored_configs() -> Iterator[Config]:
 
 
 def all_opened() -> list[Config]:
-    """Every config with its secrets, under the keys that are configured."""
+    """Return every stored config with its secrets decrypted."""
     return [opened(config) for config in stored_configs()]
 
 
 @pytest.fixture
 def use_keys(settings: Any) -> Keys:
-    """Configures keys, newest first."""
+    """A function that configures keys, newest first."""
 
     def use(*keys: str) -> None:
         settings.ENCRYPTION_KEYS = keys
@@ -77,7 +76,7 @@ def use_keys(settings: Any) -> Keys:
 
 @pytest.fixture
 def agent(alice: Person, use_keys: Keys) -> Agent:
-    """Secrets under the old key in all four places, and rows without any; from now on there is a new key."""
+    """An agent with secrets in all tables, and rows without any, written before a new key was configured."""
     use_keys(OLD)
     agent = make_agent(alice.tenant, "bot", config=with_api_key())
     services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"x": 1}})
@@ -149,7 +148,7 @@ class TestRotation:
         def seen() -> list[Any]:
             answers = [alice.client.get(f"{path}{part}") for part in ("", "/config", "/config/effective")]
             etags = [answer.headers.get("ETag") for answer in answers]
-            return [answer.json() for answer in answers] + etags + [effective_config.head_of(agent.id)]
+            return [answer.json() for answer in answers] + etags + [effective_config.get_state(agent.id)]
 
         before, rows_before = seen(), tables()
         rotate()
@@ -232,7 +231,7 @@ class TestChecking:
 class TestWhatCannotBeOpened:
     @pytest.fixture
     def lost(self, agent: Agent, use_keys: Keys) -> Agent:
-        """The agent, with a second provider, whose secret is sealed under a key that is gone."""
+        """An agent with a second provider, whose secret is sealed under a key that is gone."""
         use_keys(OTHER, OLD)
         providers = [provider(), provider("lost", api_key="sk-lost")]
         services.update_agent(
@@ -277,7 +276,7 @@ class TestWhatCannotBeOpened:
 class TestWhileOthersWrite:
     @pytest.fixture
     def before_first(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-        """Has something happen when everything was looked at, and nothing was written yet."""
+        """A function that runs another between the inspection and the first write."""
 
         def prepare(act: Callable[[], Any]) -> None:
             rewrite = resealing._rewrite
@@ -358,7 +357,7 @@ def test_a_change_waits_until_the_row_is_sealed(agent: Agent, use_keys: Keys, mo
         services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"x": 2}})
 
     def while_others_change(*arguments: Any) -> Any:
-        """The row was read, and is about to be written."""
+        """Start a change after the row was read, and before it is written."""
         if connection.in_atomic_block and not changes:
             changes.append(at_once(threads, change))
             wait(changes, timeout=1)  # which is all of it: the change cannot be made before the row is let go

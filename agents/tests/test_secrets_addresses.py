@@ -1,4 +1,4 @@
-"""Which addresses a secret stands with: beside it, around it, those of its model's provider, and of its process."""
+"""The addresses of a secret: beside it, around it, those of its model's provider, and those of its process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent_config import addresses
 from agent_config.document import MASK
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer, resolve
-from agent_config.updates import changed
+from agent_config.updates import apply_update
 from tests.support.configs import Config, model, provider, secret_provider
 
 pytestmark = pytest.mark.embedded
@@ -21,9 +21,9 @@ URL, OTHER, EVIL = "https://own.example", "https://other.example", "https://evil
 
 def refused(stored: Config, sent: Config, **options: Any) -> set[str]:
     """Return the paths for which a change is refused; of a stored config whose secrets are sealed."""
-    sealed = changed({}, stored, below=[]).config
+    sealed = apply_update({}, stored, below=[]).config
     try:
-        changed(sealed, sent, below=[], **options)
+        apply_update(sealed, sent, below=[], **options)
     except BadConfig as error:
         return set(error.errors)
     return set()
@@ -257,7 +257,7 @@ class TestLayers:
         assert "evil.example" not in json.dumps(resolve([theirs, Layer("agent", upper)]))
         assert "evil.example" in json.dumps(resolve([theirs, Layer("template", upper, is_trusted=True)]))
         with pytest.raises(BadConfig):
-            changed({}, upper, below=[theirs])
+            apply_update({}, upper, below=[theirs])
 
     @pytest.mark.parametrize(
         ("lower", "upper"),
@@ -277,7 +277,7 @@ class TestLayers:
         warm = resolve([theirs, Layer("template", upper, is_trusted=True)])
 
         assert resolve([theirs, Layer("agent", upper)]) == warm
-        changed({}, upper, below=[theirs])
+        apply_update({}, upper, below=[theirs])
 
 
 class TestNames:
@@ -300,12 +300,12 @@ class TestNames:
             model(models=[{"name": "mine", "api_provider": name}]),
         ):
             with pytest.raises(BadConfig):
-                changed({}, sent, below=[self.THEIRS])
+                apply_update({}, sent, below=[self.THEIRS])
 
     @pytest.mark.parametrize("name", ["M1", "m1 ", "ｍ１", "m¹"])
     def test_it_is_refused_for_a_model(self, name: str) -> None:
         with pytest.raises(BadConfig):
-            changed({}, model(models=[{"name": name}]), below=[self.THEIRS])
+            apply_update({}, model(models=[{"name": name}]), below=[self.THEIRS])
 
     @pytest.mark.parametrize("name", LOOKALIKES)
     @pytest.mark.parametrize("used", LOOKALIKES)

@@ -59,7 +59,7 @@ keywords = ["a"]
 
 @pytest.fixture(params=["public", "internal"])
 def read(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Any:
-    """Reads `models` or `bot-defaults` on each surface in turn."""
+    """A function that reads `models` or `bot-defaults`, on each surface in turn."""
 
     def read_data(what: str) -> dict[str, Any]:
         on_public = request.param == "public"
@@ -82,7 +82,7 @@ class File:
         self._written = 0
 
     def write(self, text: str) -> None:
-        """Writes the file; each time it is a later one, however coarse the clock of the file system."""
+        """Write the file with a later modification time than before, however coarse the file system's clock."""
         self.path.write_text(text, encoding="utf-8")
         self._written += 1
         os.utime(self.path, (self._written, self._written))
@@ -90,14 +90,14 @@ class File:
 
 @pytest.fixture
 def models_file(tmp_path: Path, settings: Any) -> File:
-    """The file that MAIMBOT_MODEL_CONFIG_PATH names."""
+    """Return the file that MAIMBOT_MODEL_CONFIG_PATH names."""
     settings.MODEL_CONFIG_PATH = tmp_path / "model_config.toml"
     return File(settings.MODEL_CONFIG_PATH)
 
 
 @pytest.fixture
 def defaults_file(tmp_path: Path, settings: Any) -> File:
-    """The file that MAIMBOT_BOT_CONFIG_TEMPLATE_PATH names."""
+    """Return the file that MAIMBOT_BOT_CONFIG_TEMPLATE_PATH names."""
     settings.BOT_CONFIG_PATH = tmp_path / "bot_config.toml"
     return File(settings.BOT_CONFIG_PATH)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_config.secrets import opened
-from agents.effective_config import head_of
+from agents.effective_config import get_state
 from agents.models import Template
 from agents.services import templates
 from core.models import AuditEntry
@@ -26,7 +26,7 @@ def with_provider(**fields: Any) -> Config:
 
 @pytest.fixture
 def template(db: None) -> Template:
-    """An operator's, for everybody."""
+    """A template of the operators'."""
     return templates.create_template(
         actor=OPERATOR, tenant=None, name="Support", config={"temperature": 0.7, **with_provider()}
     )
@@ -42,7 +42,7 @@ def test_an_operator_adds_a_template_for_everybody_under_an_id_that_agents_alrea
     template = Template.unscoped.get()
     assert response["Location"] == url(Template)
     assert (template.pk, template.tenant_id, opened(template.config)) == ("support", None, with_provider())
-    assert head_of(agent.pk).template_epoch == template.config_epoch
+    assert get_state(agent.pk).template_epoch == template.config_epoch
     entry = olivia.audit_of("template.create")
     assert (entry.object_id, entry.tenant_id) == ("support", None)
     assert SECRET not in str(entry.after)

@@ -1,4 +1,4 @@
-"""Templates: what operators and tenants let their agents start from, and what a change of one changes."""
+"""Templates of operators and tenants, their permissions, and the effects of their changes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TestWhoMayDoWhat:
 
 
 class TestNaming:
-    """An agent names its template."""
+    """An agent refers to its template by id."""
 
     @pytest.fixture
     def foreign(self, charlie: Person) -> str:
@@ -104,7 +104,6 @@ class TestNaming:
         assert api.state() == before
 
     def test_one_that_an_agent_names_all_the_same_changes_nothing(self, api: AgentApi, foreign: str) -> None:
-        """As old data may have it."""
         api.create()
         row = api.row
         row.template_id = foreign
@@ -302,7 +301,7 @@ class TestRefusals:
 
 @pytest.mark.embedded
 class TestNamesOfATemplate:
-    """What an agent may define, when its template has defined something before."""
+    """Names that a template defines are taken for its agents."""
 
     THEIRS = model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}])
 

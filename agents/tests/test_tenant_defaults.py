@@ -1,4 +1,4 @@
-"""`tenant_config.agent_defaults`: what a tenant says for all of its agents; checked, masked and sealed like theirs."""
+"""`tenant_config.agent_defaults`, a tenant's config for all its agents, validated, masked and sealed like theirs."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def put(api: AgentApi, tenant_config: Any) -> Any:
 
 
 def data(response: Any) -> Any:
-    """What a tenant's answer tells: it has v2's envelope on either surface."""
+    """Return the data of a response about a tenant, which has v2's envelope on both surfaces."""
     assert response.status_code == 200, response.content
     return response.json()["data"]
 
 
 def stored(api: AgentApi) -> Config:
-    """The defaults as they are stored, secrets opened."""
+    """Return the stored defaults with their secrets in clear."""
     return opened(Tenant.objects.get(pk=api.tenant_id).tenant_config["agent_defaults"])
 
 
 def refused(response: Any, *paths: str) -> None:
-    """400 AGENT_004 that names these paths."""
+    """Check for 400 AGENT_004 with exactly these paths."""
     body = response.json()
     assert (response.status_code, body["error_code"], list(body["data"]["errors"])) == (400, "AGENT_004", list(paths))
 
@@ -216,7 +216,7 @@ def _with_tenant(api: AgentApi, tenant_id: str) -> AgentApi:
 
 
 class TestWhatIsTheTenantsOwn:
-    """Of it secrets rest sealed; people read masks, and services what they have set."""
+    """Secrets outside of the defaults are sealed where stored, masked for people and in clear for services."""
 
     OWN = {"crm": {"apiToken": "sk-mine", "regions": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
     SHOWN = {"crm": {"apiToken": MASK, "regions": ["a"]}, "passwords": [MASK], "max_tokens": 5}

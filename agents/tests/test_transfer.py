@@ -1,4 +1,4 @@
-"""Duplicating an agent: what the new one has of the old, at every api."""
+"""Duplicates of agents, through every API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Duplicate = Callable[..., Any]
 
 @pytest.fixture
 def agent(alice: Person) -> Agent:
-    """An agent with everything that one can be set up with, and a key."""
+    """Return an agent with every setting, and a key."""
     agent = make_agent(alice.tenant, "bot", **SETUP)
     plugins.set_plugin(
         actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="weather", enabled=False, config={"city": None}
@@ -48,7 +48,7 @@ def agent(alice: Person) -> Agent:
 
 @pytest.fixture(params=["v1", "v2"])
 def duplicate(request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient) -> Duplicate:
-    """Duplicates an agent at each api in turn."""
+    """A function that duplicates an agent, through each API in turn."""
 
     def send(agent: Agent, body: Any = None, client: SurfaceClient | None = None, **headers: str) -> Any:
         asked = client or (alice.client if request.param == "v1" else internal)
@@ -59,7 +59,7 @@ def duplicate(request: pytest.FixtureRequest, alice: Person, internal: SurfaceCl
 
 
 def made(response: Any) -> Agent:
-    """The agent that an answer tells of."""
+    """Return the agent that a response describes."""
     assert response.status_code == 200, response.content
     body = response.json()
     return Agent.unscoped.get(pk=body.get("data", body)["id"])

@@ -1,4 +1,4 @@
-"""Agents as files: what goes out comes in again, on both surfaces."""
+"""Export of agents to files and import from them, on both surfaces."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def agent(alice: Person) -> Agent:
 
 @pytest.fixture
 def elsewhere(charlie: Person) -> Person:
-    """Whose tenant knows nothing of the agent."""
+    """A person whose tenant has nothing of the agent."""
     return charlie
 
 
 def document_of(response: Any, form: str) -> dict[str, Any]:
-    """The document in a file that was downloaded."""
+    """Return the document in a downloaded file."""
     assert response.status_code == 200, response.content
     text = response.content.decode()
     document: dict[str, Any] = json.loads(text) if form == "json" else tomllib.loads(text)
@@ -141,15 +141,15 @@ class TestExport:
 
     def test_of_a_plugins_secret_a_difference_tells_only_that_there_is_one(self, agent: Agent, alice: Person) -> None:
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
-        file = transfer.exported_with_secrets(actor=OPERATOR, agent=agent)
+        file = transfer.export_with_secrets(actor=OPERATOR, agent=agent)
 
-        assert transfer.difference(agent, file) == []
-        assert transfer.difference(agent, transfer.exported(agent)) == []
+        assert transfer.diff_with_file(agent, file) == []
+        assert transfer.diff_with_file(agent, transfer.export_agent(agent)) == []
         file["plugins"][0]["config"]["apiKey"] = MASK
-        assert transfer.difference(agent, file) == []
+        assert transfer.diff_with_file(agent, file) == []
         file["plugins"][0]["config"]["apiKey"] = "sk-other"
         path = "/plugins/0/config/apiKey"
-        assert transfer.difference(agent, file) == [{"op": "replace", "path": path, "value": MASK}]
+        assert transfer.diff_with_file(agent, file) == [{"op": "replace", "path": path, "value": MASK}]
 
     @pytest.mark.parametrize(
         ("query", "media_type", "name"),
@@ -236,7 +236,7 @@ class TestRevealing:
 
 
 class Refusal(NamedTuple):
-    """What a file says that is refused, and how."""
+    """A change of a document that is refused, and the expected error."""
 
     change: dict[str, Any]
     path: str
@@ -270,7 +270,7 @@ REFUSALS = [
 
 @pytest.fixture
 def their_template(charlie: Person) -> None:
-    """A template of another tenant's, `theirs`."""
+    """Create another tenant's template with the id `theirs`."""
     Template(id="theirs", tenant=charlie.tenant, tenant_scope=charlie.tenant.id, name="x", name_folded="x").save()
 
 
@@ -286,7 +286,7 @@ class TestImport:
         twin = Agent.unscoped.get(pk=answer["agent"]["id"])
         assert answer["dry_run"] is False
         assert (twin.tenant_id, twin.config_version) == (elsewhere.tenant.id, 1)
-        assert transfer.exported(twin) == document
+        assert transfer.export_agent(twin) == document
         assert opened(twin.config) == WITHOUT_SECRETS
         assert ConfigVersion.unscoped.get(agent=twin).number == 1
 
@@ -334,7 +334,7 @@ class TestImport:
     def test_what_breaks_a_rule_is_refused_whole(self, api: TransferApi, agent: Agent, query: str) -> None:
         before = tables()
         for refusal in REFUSALS:
-            document = {**transfer.exported(agent), "name": "twin", **refusal.change}
+            document = {**transfer.export_agent(agent), "name": "twin", **refusal.change}
 
             refused = api.import_(document, query)
 
@@ -349,7 +349,7 @@ class TestImport:
             raise Invalid({"plugins": ["refused"]})
 
         monkeypatch.setattr(transfer, "add_plugins", refuse)
-        document = {**transfer.exported(agent), "name": "twin"}
+        document = {**transfer.export_agent(agent), "name": "twin"}
         del document["maim_export"]
         before = tables()
 
@@ -413,5 +413,5 @@ def test_what_is_left_out_are_the_secrets_alone() -> None:
 
 
 def _typed(value: Any) -> Any:
-    """A value in which 1, 1.0 and True differ, and the order of keys does not matter."""
+    """Return a value in which 1, 1.0 and True differ, and the order of keys does not matter."""
     return json.dumps(value, sort_keys=True)

@@ -22,7 +22,7 @@ FIRST: Config = {
 
 @pytest.fixture
 def agent(alice: Person) -> Agent:
-    """An agent whose config has changed once: all of its provider, and a key of nobody's."""
+    """An agent whose config changed once, in its provider and in an unknown key."""
     made = make_agent(alice.tenant, "Helper", config=FIRST)
     second = model(api_providers=[provider(api_key="sk-second", base_url="https://second.example")])
     return services.update_agent(actor=OPERATOR, agent=made, changes={"config": {"temperature": 0.9, **second}})

@@ -32,7 +32,7 @@ from agents.serializers.agents import (
     PluginResponse,
 )
 from agents.services import plugins
-from agents.services.config_versions import ConfigWrite
+from agents.services.config_writes import WriteOptions
 from agents.views.tenants import get_chosen_tenant
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
@@ -92,7 +92,7 @@ class BaseAgentDetailView(BaseView):
     )
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
-        write = ConfigWrite(expected=self.if_match, strict=self.is_strict)
+        write = WriteOptions(expected=self.if_match, strict=self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes=self.validated_data(AgentUpdateRequest), config_write=write
         )

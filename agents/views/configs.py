@@ -14,7 +14,7 @@ from agent_config import schema
 from agent_config.secrets import masked
 from agents import effective_config, services
 from agents.access import check_agent, get_agent
-from agents.effective_config import Effective, Head
+from agents.effective_config import ConfigState, ResolvedConfig
 from agents.serializers.agents import MaskedConfigField
 from agents.serializers.configs import (
     ConfigDiffQuerySerializer,
@@ -30,7 +30,7 @@ from agents.serializers.configs import (
     EffectiveConfigResponse,
 )
 from agents.services import config_versions
-from agents.services.config_versions import ConfigWrite
+from agents.services.config_writes import WriteOptions
 from core import strict_json
 from core.http import conditional
 from core.http.fields import JSONObjectField
@@ -44,11 +44,11 @@ OPEN_OBJECT = {"application/json": {"type": "object", "additionalProperties": Tr
 
 
 class _ConfigView(BaseView):
-    def get_head(self, agent_id: str) -> Head:
+    def get_state(self, agent_id: str) -> ConfigState:
         """Return the state of the agent's layers. Raise AgentNotFound for an agent that the actor may not read."""
-        head = effective_config.head_of(agent_id)
-        check_agent(self.actor, head.tenant_id, Access.READ)
-        return head
+        state = effective_config.get_state(agent_id)
+        check_agent(self.actor, state.tenant_id, Access.READ)
+        return state
 
 
 class BaseConfigView(_ConfigView):
@@ -62,9 +62,9 @@ class BaseConfigView(_ConfigView):
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        head = self.get_head(agent_id)
-        if conditional.is_unchanged(request._request, str(head.config_version)):
-            return self.not_modified(str(head.config_version))
+        state = self.get_state(agent_id)
+        if conditional.is_unchanged(request._request, str(state.config_version)):
+            return self.not_modified(str(state.config_version))
         agent = get_agent(self.actor, agent_id, Access.READ)
         return self.respond(
             masked(agent.config),
@@ -86,7 +86,7 @@ class BaseConfigView(_ConfigView):
     def put(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.WRITE_AGENTS)
         query = self.validated_query(ConfigWriteQuerySerializer)
-        write = ConfigWrite(query.get("note"), query["replace"], self.if_match, self.is_strict)
+        write = WriteOptions(query.get("note"), query["replace"], self.if_match, self.is_strict)
         agent = services.update_agent(
             actor=self.actor, agent=agent, changes={"config": self._validated_object()}, config_write=write
         )
@@ -123,18 +123,18 @@ class BaseEffectiveConfigView(_ConfigView):
         conditional=True,
     )
     def get(self, request: Request, agent_id: str) -> Response:
-        return self.respond_masked(self.get_head(agent_id), explain=self.validated_query(self.query_class)["explain"])
+        return self.respond_masked(self.get_state(agent_id), explain=self.validated_query(self.query_class)["explain"])
 
-    def respond_masked(self, head: Head, *, explain: bool) -> Response:
+    def respond_masked(self, state: ConfigState, *, explain: bool) -> Response:
         """Respond with the effective config, secrets masked."""
         suffix = EXPLAINED if explain else ""
-        if conditional.is_unchanged(self.request._request, head.etag + suffix):
-            return self.not_modified(head.etag + suffix)
+        if conditional.is_unchanged(self.request._request, state.etag + suffix):
+            return self.not_modified(state.etag + suffix)
         if explain:
-            return self.respond_effective(*effective_config.explained(head.agent_id), suffix=suffix)
-        return self.respond_effective(effective_config.effective(head), None, suffix=suffix)
+            return self.respond_effective(*effective_config.explain_effective_config(state.agent_id), suffix=suffix)
+        return self.respond_effective(effective_config.get_effective_config(state), None, suffix=suffix)
 
-    def respond_effective(self, effective: Effective, sources: dict[str, str] | None, *, suffix: str) -> Response:
+    def respond_effective(self, effective: ResolvedConfig, sources: dict[str, str] | None, *, suffix: str) -> Response:
         """Respond with an effective config. The suffix of its ETag tells its representations apart."""
         data = orjson.loads(effective.document)
         if sources is not None:
@@ -142,7 +142,7 @@ class BaseEffectiveConfigView(_ConfigView):
         return self.respond(
             data,
             message=_("Effective config found"),
-            tenant_id=effective.head.tenant_id,
+            tenant_id=effective.state.tenant_id,
             headers={"ETag": conditional.quoted(effective.etag + suffix)},
         )
 

@@ -82,7 +82,7 @@ class BaseAgentExportView(BaseView):
 
     def get_document(self, agent: Agent, query: Mapping[str, Any]) -> transfer.Document:
         """Return the content of the file, without secrets."""
-        return transfer.exported(agent)
+        return transfer.export_agent(agent)
 
 
 class BaseAgentImportView(BaseView):

@@ -13,11 +13,11 @@ import orjson
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from agent_config.schema import Notice
+from agent_config.schema import ConfigWarning
 from agent_config.secrets import masked
 from agents import effective_config
-from agents.config_warnings import Row, warnings_of
-from agents.effective_config import Head
+from agents.config_warnings import StoredConfig, get_warnings
+from agents.effective_config import ConfigState
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from agents.serializers.agents import internal_agent, with_warnings
@@ -63,27 +63,27 @@ class AgentHandler(Handler):
         """Reply with one query for all parts of a kind, and one for each effective config that is not cached."""
         try:
             agents = from_primary(_agents)([each._agent_id for each in handlers if each._part != EFFECTIVE])
-            heads = from_primary(effective_config.heads)(
-                [each._agent_id for each in handlers if each._needs_head(agents)]
+            states = from_primary(effective_config.get_states)(
+                [each._agent_id for each in handlers if each._needs_state(agents)]
             )
         except DATABASE_ERRORS:
             return [each.timeout_reply() for each in handlers]
         with translation.override(ENVELOPE_LANGUAGE):
-            return [each._reply(heads, agents) for each in handlers]
+            return [each._reply(states, agents) for each in handlers]
 
-    def _needs_head(self, agents: Mapping[str, Agent]) -> bool:
+    def _needs_state(self, agents: Mapping[str, Agent]) -> bool:
         """Return whether the reply depends on the layers below the agent, as the warnings about its config do."""
         if self._part is not None:
             return self._part == EFFECTIVE
         agent = agents.get(self._agent_id)
         return agent is not None and not conditional.matches(self._if_none_match, str(agent.revision))
 
-    def _reply(self, heads: Mapping[str, Head], agents: Mapping[str, Agent]) -> Reply:
+    def _reply(self, states: Mapping[str, ConfigState], agents: Mapping[str, Agent]) -> Reply:
         try:
             if self._part == EFFECTIVE:
-                return self._effective_config(heads.get(self._agent_id))
+                return self._effective_config(states.get(self._agent_id))
             agent = agents.get(self._agent_id)
-            return self._config(agent) if self._part == CONFIG else self._agent(agent, heads)
+            return self._config(agent) if self._part == CONFIG else self._agent(agent, states)
         except DATABASE_ERRORS:
             return self.timeout_reply()
         except DomainError as error:
@@ -91,13 +91,13 @@ class AgentHandler(Handler):
         except Exception:  # noqa: BLE001  # the outermost frame, like Django's handler around a view
             return fault_reply(self.context)
 
-    def _effective_config(self, head: Head | None) -> Reply:
-        if head is None:
+    def _effective_config(self, state: ConfigState | None) -> Reply:
+        if state is None:
             raise AgentNotFound
-        if conditional.matches(self._if_none_match, head.etag):
-            return self._not_modified(head.etag)
-        found = from_primary(effective_config.effective)(head)
-        return self._ok(orjson.Fragment(found.document), _("Effective config found"), head.tenant_id, found.etag)
+        if conditional.matches(self._if_none_match, state.etag):
+            return self._not_modified(state.etag)
+        found = from_primary(effective_config.get_effective_config)(state)
+        return self._ok(orjson.Fragment(found.document), _("Effective config found"), state.tenant_id, found.etag)
 
     def _config(self, agent: Agent | None) -> Reply:
         if agent is None:
@@ -107,13 +107,13 @@ class AgentHandler(Handler):
             return self._not_modified(etag)
         return self._ok(masked(agent.config), _("Agent config found"), agent.tenant_id, etag)
 
-    def _agent(self, agent: Agent | None, heads: Mapping[str, Head]) -> Reply:
+    def _agent(self, agent: Agent | None, states: Mapping[str, ConfigState]) -> Reply:
         if agent is None:
             raise AgentNotFound
         etag = str(agent.revision)
         if conditional.matches(self._if_none_match, etag):
             return self._not_modified(etag)
-        warnings = from_primary(_warnings)(agent, heads)
+        warnings = from_primary(_warnings)(agent, states)
         return self._ok(with_warnings(internal_agent(agent), warnings), _("Agent found"), agent.tenant_id, etag)
 
     def _ok(self, data: Any, message: str, tenant_id: str, etag: str) -> Reply:
@@ -129,7 +129,7 @@ def _agents(agent_ids: Sequence[str]) -> dict[str, Agent]:
     return {agent.id: agent for agent in Agent.unscoped.filter(pk__in=agent_ids)} if agent_ids else {}
 
 
-def _warnings(agent: Agent, heads: Mapping[str, Head]) -> Sequence[Notice]:
+def _warnings(agent: Agent, states: Mapping[str, ConfigState]) -> Sequence[ConfigWarning]:
     """Return what looks odd in the config of an agent; nothing if it was deleted since it was read."""
-    head = heads.get(agent.id)
-    return [] if head is None else warnings_of(Row(head, agent.revision, agent.config))
+    state = states.get(agent.id)
+    return [] if state is None else get_warnings(StoredConfig(state, agent.revision, agent.config))

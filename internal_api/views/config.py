@@ -44,13 +44,13 @@ class EffectiveConfigView(BaseEffectiveConfigView, InternalV2View):
 
     def get(self, request: Request, agent_id: str) -> Response:
         query = self.validated_query(self.query_class)
-        head = self.get_head(agent_id)
+        state = self.get_state(agent_id)
         if not query["reveal_secrets"]:
-            return self.respond_masked(head, explain=query["explain"])
+            return self.respond_masked(state, explain=query["explain"])
         suffix = f"-revealed{EXPLAINED if query['explain'] else ''}"
-        if conditional.is_unchanged(request._request, head.etag + suffix):
-            return self.not_modified(head.etag + suffix)
-        effective, sources = effective_config.revealed(actor=self.actor, agent_id=agent_id)
+        if conditional.is_unchanged(request._request, state.etag + suffix):
+            return self.not_modified(state.etag + suffix)
+        effective, sources = effective_config.reveal_effective_config(actor=self.actor, agent_id=agent_id)
         response = self.respond_effective(effective, sources if query["explain"] else None, suffix=suffix)
         response["Cache-Control"] = "no-store"
         return response
@@ -87,9 +87,9 @@ class ConfigChangeListView(InternalV2View):
     def get(self, request: Request) -> Response:
         query = self.validated_query(ConfigChangeListQuerySerializer)
         if "after" not in query:
-            page = change_feed.Page([], change_feed.now(), has_more=False)
+            page = change_feed.Page([], change_feed.current_cursor(), has_more=False)
         else:
-            page = change_feed.after(Cursor.read(query["after"]), query["limit"])
+            page = change_feed.read_page(Cursor.parse(query["after"]), query["limit"])
         data = {"items": page.items, "cursor": str(page.cursor), "has_more": page.has_more}
         return self.respond(data, message=_("Changes listed"))
 

@@ -26,7 +26,7 @@ class AgentExportView(BaseAgentExportView, InternalV2View):
 
     def get_document(self, agent: Agent, query: Mapping[str, Any]) -> transfer.Document:
         if query["reveal_secrets"]:
-            return transfer.exported_with_secrets(actor=self.actor, agent=agent)
+            return transfer.export_with_secrets(actor=self.actor, agent=agent)
         return super().get_document(agent, query)
 
 

@@ -33,14 +33,14 @@ def read_changed_agents(cursor: Cursor) -> tuple[list[str], Cursor, bool]:
 
     Raise Gone for a cursor that is too old.
     """
-    page = change_feed.after(cursor, PAGE)
+    page = change_feed.read_page(cursor, PAGE)
     return [item["agent_id"] for item in page.items], page.cursor, page.has_more
 
 
 def parse_cursor(text: str) -> Cursor:
     """Return a stored cursor. Raise Gone if it is malformed."""
     try:
-        return Cursor.read(text)
+        return Cursor.parse(text)
     except Invalid as error:
         raise Gone("no cursor") from error
 

@@ -122,7 +122,7 @@ class Follower:
 
     def _restart(self) -> None:
         """Follow changes from now on. Earlier ones are missing until a full comparison has ended."""
-        self._cursor, self._bridge.compared_at = change_feed.now(), None
+        self._cursor, self._bridge.compared_at = change_feed.current_cursor(), None
         self._comparison = None
         self._comparison_timer.make_due()
 
@@ -155,7 +155,7 @@ def compare_once(source: Source, database: LegacyDatabase, *, with_secrets: bool
     """
     state, refusals = BridgeState(source, is_dry=is_dry), Refusals()
     bridge, started_at = state.load(), timezone.now()
-    bridge.cursor = str(change_feed.now())
+    bridge.cursor = str(change_feed.current_cursor())
     sync = Sync(database, state, refusals, with_secrets=with_secrets, is_dry=is_dry)
     for _step in sync.compare_all():
         yield sync

@@ -121,7 +121,7 @@ class AgentMirror(Mirror):
 
     def plan(self, database: LegacyDatabase, object_ids: Sequence[str]) -> list[Plan]:
         agents = {agent.pk: agent for agent in Agent.unscoped.filter(pk__in=object_ids)}
-        configs = effective_config.set_configs(list(agents))
+        configs = effective_config.get_configs_without_defaults(list(agents))
         tables = {"agents": _group_by(database.select("agents", "id", object_ids), "id")}
         for table in CONFIG_TABLES:
             tables[table] = _group_by(database.select(table, "agent_id", object_ids), "agent_id")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from agent_config import secrets
-from agent_config.bulk_import import adopted
+from agent_config.bulk_import import import_config
 from agents import bulk_import
 from agents import services as agents
 from agents.models import Agent, AgentStatus
@@ -122,7 +122,7 @@ def _agent(
 ) -> SourceObject[Agent] | None:
     if not check_id(row["id"], notes):
         return None
-    result = adopted(configs.build_config(read_json(row, "config", notes), tables, notes))
+    result = import_config(configs.build_config(read_json(row, "config", notes), tables, notes))
     for reason, errors in ((Reason.CONFIG_LEFT_OUT, result.left_out), (Reason.CONFIG_WARNING, result.warnings)):
         sentences = [f"{place}: {', '.join(sentences)}" for place, sentences in errors.items()]
         if sentences:

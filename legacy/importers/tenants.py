@@ -9,7 +9,7 @@ from typing import Any
 from accounts.models import User
 from agent_config.errors import BadConfig
 from agent_config.secrets import opened
-from agent_config.updates import changed_tenant_config, comparable_tenant_config
+from agent_config.updates import apply_tenant_update, comparable_tenant_config
 from core import audit
 from core.actor import Actor
 from core.text import fold_name
@@ -266,7 +266,7 @@ def _tenant_config(row: Row, notes: Notes) -> dict[str, Any] | None:
     for key, value in config.items():
         try:
             # Normalize the value as for storing, so that a comparison finds no difference.
-            kept |= opened(changed_tenant_config(None, {key: value}).config or {})
+            kept |= opened(apply_tenant_update(None, {key: value}).config or {})
         except BadConfig as error:
             # The old system ignored agents' defaults; maim would use them as a layer of every agent's config.
             notes.add(Reason.CONFIG_LEFT_OUT, f"tenant_config.{key[:100]} is not valid: {error.detail}")

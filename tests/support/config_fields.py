@@ -1,4 +1,4 @@
-"""The known fields of a config: their types, defaults and lengths, as the bots and the old systems have them."""
+"""The known fields of a config: their types, defaults and lengths in the bots and the old systems."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from agent_config.secret_rule import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
+from agent_config.secret_names import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
 from core.commands.exit_codes import ExitCode
 from core.http import toml
 from tests.support.leaks import Site
@@ -79,7 +79,7 @@ def planted(secret: str) -> dict[str, Any]:
 
 
 def use_configs(site: Site) -> None:
-    """Gives secrets to agents, templates and tenants, changes them, goes back, and reads all there is to read."""
+    """Write configs with secrets for agents, templates and tenants, change and restore them, and read everything."""
     site.given += [SYSTEM_SECRET, BOT_SECRET]
     for client, root in ((site.v1, "/api/v1"), (site.v2, "/api/v2")):
         _use_through(site, client, root)
@@ -163,7 +163,7 @@ def _use_through(site: Site, client: httpx.Client, root: str) -> None:
 
 
 def _use_plugins(site: Site, client: httpx.Client, tenant_id: str, agent_id: str) -> None:
-    """Sets a plugin for an agent and its tenant; bots, on the internal surface, are shown what is set."""
+    """Set a plugin for an agent and its tenant. The internal surface shows the secrets to bots."""
     path = "/api/v1/plugins/settings"
     of_tenant, of_agent = {"tenant_id": tenant_id}, {"tenant_id": tenant_id, "agent_id": agent_id}
 
@@ -185,7 +185,7 @@ def _use_plugins(site: Site, client: httpx.Client, tenant_id: str, agent_id: str
 
 
 def read_as_others(site: Site) -> None:
-    """Reads what a member, a stranger and somebody without a token are answered."""
+    """Read everything as a member, as a stranger and without a token."""
     agents = site.v1.get("/api/v1/agents").json()
     tenant_id = next(agent["tenant_id"] for agent in agents if agent["name"] == "v1 imported")
     with site.maim.client() as reader:
@@ -224,7 +224,7 @@ Membership.objects.create(tenant_id="{tenant_id}", user_id="{user_id}", role="me
 
 
 def _use_through_admin(site: Site) -> None:
-    """Adds a template, and changes it, an agent and a tenant, by their forms."""
+    """Add a template, and change it, an agent and a tenant through the admin."""
     admin = site.admin
 
     def submit(path: str, **changes: str) -> None:
@@ -275,7 +275,7 @@ def _use_through_commands(site: Site) -> None:
 
 
 def _said(maim: MaimServer, *arguments: str) -> str:
-    """What a command says; to find a difference is a status of its own."""
+    """Return the output of a command, whose status may be that of a difference."""
     try:
         return maim.manage(*arguments)
     except subprocess.CalledProcessError as error:
@@ -285,7 +285,7 @@ def _said(maim: MaimServer, *arguments: str) -> str:
 
 
 def _provoke(site: Site) -> None:
-    """Sends secrets in all the wrong places and ways; each is refused."""
+    """Send secrets in wrong places and types, each of which is refused."""
     secret = site.secret("misplaced")
     agent_id = next(agent["id"] for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
 

@@ -1,6 +1,6 @@
-"""Configs for hypothesis: any that the schema allows, with unknown keys at every level and no nulls.
+"""Hypothesis strategies for configs that match the schema, with unknown keys at every level and no nulls.
 
-Each strategy is made once: hypothesis looks through every part of every one that is new to it.
+Each strategy is made once, because hypothesis validates every part of a new one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from agent_config import secret_rule
+from agent_config import secret_names
 from agent_config.items import folded
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.configs import MASK, Config
@@ -42,26 +42,26 @@ _WORDS = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1
 
 @cache
 def texts(max_size: int | None = None) -> SearchStrategy[str]:
-    """Any text that can be stored, now and then as long as is allowed."""
+    """Return texts that can be stored, some as long as is allowed."""
     short = st.text(_CHARACTERS, max_size=min(max_size or 20, 20))
     return short if max_size is None else short | st.just("长" * max_size)
 
 
 @cache
 def integers() -> SearchStrategy[int]:
-    """Any whole number of 64 bits."""
+    """Return integers of 64 bits."""
     return st.integers(-(2**63), 2**63 - 1)
 
 
 @cache
 def numbers() -> SearchStrategy[float]:
-    """Any number that JSON gives back as it was."""
+    """Return numbers that survive a round trip through JSON."""
     return st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**31), 2**31)
 
 
 @cache
 def json_values() -> SearchStrategy[Any]:
-    """Any JSON value without null."""
+    """Return JSON values without null."""
     return st.recursive(
         st.booleans() | integers() | numbers() | texts(),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys(), inner, max_size=3),
@@ -72,31 +72,31 @@ def json_values() -> SearchStrategy[Any]:
 @cache
 def _keys() -> SearchStrategy[str]:
     # Hypothesis takes texts from the code under test, and some of those name secrets, which read back as masks.
-    return st.sampled_from(AWKWARD_KEYS) | texts().filter(lambda key: not secret_rule.names()[key])
+    return st.sampled_from(AWKWARD_KEYS) | texts().filter(lambda key: not secret_names.names()[key])
 
 
 @cache
 def accounts() -> SearchStrategy[str]:
-    """An account, as platform:id."""
+    """Return accounts, written platform:id."""
     return st.builds("{}:{}".format, _WORDS, _WORDS)
 
 
 @cache
 def chats() -> SearchStrategy[str]:
-    """A chat, as platform:id:group or platform:id:private."""
+    """Return chats, written platform:id:group or platform:id:private."""
     return st.builds("{}:{}".format, accounts(), st.sampled_from(("group", "private")))
 
 
 @cache
 def time_ranges() -> SearchStrategy[str]:
-    """A range of times, as HH:MM-HH:MM."""
+    """Return ranges of times, written HH:MM-HH:MM."""
     hours, minutes = st.integers(0, 23), st.integers(0, 59)
     return st.builds("{:02}:{:02}-{:02}:{:02}".format, hours, minutes, hours, minutes)
 
 
 @cache
 def regexes() -> SearchStrategy[str]:
-    """A regex that a config may hold."""
+    """Return regexes that a config may hold."""
     return (
         st.sampled_from((r"^/\w+", r"(?:\[CQ:at,qq=\d+\]\s*)+", "早上?好", r"^(?P<n>\S{1,20})是这样的$", "")) | _WORDS
     )
@@ -107,7 +107,7 @@ def _some(strategy: SearchStrategy[Any]) -> SearchStrategy[list[Any]]:
 
 
 def _open_object(known: dict[str, SearchStrategy[Any]], required: tuple[str, ...] = ()) -> SearchStrategy[Config]:
-    """Some of the known fields, and sometimes others."""
+    """Return objects with some of the known fields, and sometimes unknown ones."""
     unknown = st.dictionaries(_keys().filter(lambda key: key not in known), json_values(), max_size=2)
     fields = st.fixed_dictionaries(
         {name: known[name] for name in required},
@@ -165,7 +165,7 @@ def _known_object(path: str) -> SearchStrategy[Config]:
 
 
 def _named(path: str, **others: SearchStrategy[Any]) -> SearchStrategy[list[Config]]:
-    """A list of items, each with a name of its own."""
+    """Return lists of items with distinct names."""
     known = {name: _value(path, name) for name in FIELDS[path]}
     # `provider_name` is left out: it reads back as `api_provider`.
     known.pop("provider_name", None)
@@ -175,7 +175,7 @@ def _named(path: str, **others: SearchStrategy[Any]) -> SearchStrategy[list[Conf
 
 @st.composite
 def _models(draw: st.DrawFn) -> Config:
-    """The section `model`: its tasks name its own models."""
+    """Draw a section `model` whose tasks name its own models."""
     model = "config_overrides.model"
     providers = draw(_named(f"{model}.api_providers[]"))
     provider = st.sampled_from([each["name"] for each in providers]) if providers else texts(100)
@@ -200,7 +200,7 @@ def _models(draw: st.DrawFn) -> Config:
 
 @cache
 def configs() -> SearchStrategy[Config]:
-    """Any config that the schema allows."""
+    """Return configs that match the schema."""
     prefix = "config_overrides."
     sections = {
         path.removeprefix(prefix): _known_object(path)

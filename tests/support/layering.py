@@ -1,4 +1,4 @@
-"""Layers for hypothesis, with much in common, and what the tests of them hold against: told again, in other words."""
+"""Hypothesis strategies for similar layers, and an independent model of their sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from agent_config.items import folded
-from agent_config.layers import Layer, normal
+from agent_config.layers import Layer, normalize
 from tests.support.configs import Config
 
 Path = tuple[str, ...]
@@ -31,12 +31,12 @@ _OBJECTS = st.dictionaries(_KEYS, _VALUES, max_size=2)
 
 
 def objects() -> SearchStrategy[Config]:
-    """Objects of few keys, so that what one layer says another often says too."""
+    """Return objects with few different keys, so that layers often have the same ones."""
     return _OBJECTS
 
 
 def _named(*keys: str) -> SearchStrategy[list[Config]]:
-    """Items of few names and keys; the names of one list differ, as names are compared."""
+    """Return lists of items with few different names and keys, whose folded names are distinct."""
     item = st.fixed_dictionaries({"name": st.sampled_from(NAMES)}, optional=dict.fromkeys(keys, _VALUES))
     return st.lists(item, max_size=2, unique_by=lambda each: folded(each["name"]))
 
@@ -53,24 +53,24 @@ _CONFIGS = _OBJECTS | st.builds(lambda others, known: {**others, **known}, _OBJE
 
 
 def layer_configs() -> SearchStrategy[Config]:
-    """What one layer says."""
+    """Return configs for one layer."""
     return _CONFIGS
 
 
 @st.composite
 def stacks(draw: st.DrawFn, of: Callable[[], SearchStrategy[Config]] = layer_configs) -> list[Layer]:
-    """Four layers; the template is an operator's or a tenant's."""
+    """Draw four layers, whose template is an operator's or a tenant's."""
     drawn = [draw(of()) for _ in range(4)]
     trusted = (True, draw(st.booleans()), False, False)
     names = ("default", "template", "tenant", "agent")
     return [Layer(*parts) for parts in zip(names, drawn, trusted, strict=True)]
 
 
-# ---- what the tests hold against
+# ---- the model of layers
 
 
 def by_name(config: Any, path: Path = ()) -> Any:
-    """The config with each list of named items as an object by its folded names."""
+    """Return a config with each list of named items as an object by folded name."""
     if path in LISTS and isinstance(config, list):
         return {folded(item["name"]): item for item in config}
     if isinstance(config, dict):
@@ -79,7 +79,7 @@ def by_name(config: Any, path: Path = ()) -> Any:
 
 
 def differences(before: Any, after: Any, path: Path = ()) -> set[Path]:
-    """Where two documents differ; 1, 1.0 and true do."""
+    """Return the paths where two documents differ; 1, 1.0 and true differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         found: set[Path] = set()
         for key in before.keys() | after.keys():
@@ -90,7 +90,7 @@ def differences(before: Any, after: Any, path: Path = ()) -> set[Path]:
 
 
 def leaves(value: Any, pointer: str = "", path: Path = ()) -> Iterator[str]:
-    """The JSON pointer (RFC 6901) of every scalar, empty object, and list but those of named items."""
+    """Yield the JSON pointers (RFC 6901) of the scalars, empty objects, and lists other than those of named items."""
     members: list[tuple[str, Any]] = []
     if isinstance(value, dict):
         members = list(value.items())
@@ -103,7 +103,7 @@ def leaves(value: Any, pointer: str = "", path: Path = ()) -> Iterator[str]:
 
 
 def located(pointer: str, config: Config) -> Path:
-    """Where a pointer into a config leads in `by_name` of it."""
+    """Return the path in `by_name(config)` of a pointer into a config."""
     path: list[str] = []
     value: Any = config
     for escaped in pointer.split("/")[1:]:
@@ -118,13 +118,13 @@ def located(pointer: str, config: Config) -> Path:
 
 
 def is_name(path: Path) -> bool:
-    """Whether it is what a named item is known by."""
+    """Return whether a path is of a named item's name."""
     return path[:3] in LISTS and path[4:] == ("name",)
 
 
 def without(config: Config, path: Path) -> Config:
-    """A layer's config without the value at a path; without the whole item, where that is its name."""
-    result = copy.deepcopy(normal(config))
+    """Return a layer's config without the value at a path, or without the whole item if that is its name."""
+    result = copy.deepcopy(normalize(config))
     value: Any = result
     for depth, step in enumerate(path[:-1]):
         if path[:depth] in LISTS:

@@ -1,4 +1,4 @@
-"""What the bot can do besides talking."""
+"""The bot's abilities besides talking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the bot speaks, and what becomes of a message on its way in and out."""
+"""The bot's conversations: when it speaks, and how messages are processed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bot learns, remembers and looks up."""
+"""The bot's learning, memory and knowledge."""
 
 from __future__ import annotations
 

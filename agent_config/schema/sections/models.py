@@ -1,4 +1,4 @@
-"""The models that the bot thinks with, and where they are reached."""
+"""The language models that the bot uses, and their providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the bot is connected, and what it shows of its work."""
+"""The bot's connection and diagnostics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the bot is."""
+"""The bot's personality."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Command(SubcommandsCommand):
         agent, output = self.lookup.agent(options["agent"]), options["output"]
         is_private = options["reveal_secrets"]
         found = (
-            transfer.exported_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.exported(agent)
+            transfer.export_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.export_agent(agent)
         )
         text = transfer_files.dumps(found, _form(output, options))
         if output == STREAM:
@@ -131,7 +131,7 @@ class Command(SubcommandsCommand):
         what: list[str] = options["what"]
         current = agent.config_version
         if len(what) == 1 and not _is_version(what[0]):
-            return current, what[0], transfer.difference(agent, _read(what[0], options))
+            return current, what[0], transfer.diff_with_file(agent, _read(what[0], options))
         if len(what) > 2 or not all(map(_is_version, what)):
             raise CommandError("Name at most two versions, or one file", returncode=ExitCode.USAGE)
         versions = [int(number) for number in what]

@@ -1,4 +1,4 @@
-"""A config that was made elsewhere: what of it is kept, what is not, and that it can be sent back as it is read."""
+"""The import of configs from another system, and sending an imported config back as it is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from agent_config import merging
-from agent_config.bulk_import import Adopted, adopted
+from agent_config.bulk_import import ImportedConfig, import_config
 from agent_config.document import SECTIONS
 from agent_config.schema import Place
 from agent_config.secrets import masked, opened
@@ -38,13 +38,12 @@ _numbers = itertools.count(1)
 
 
 def text(config: Any) -> str:
-    """By which 1, 1.0 and true differ."""
     return json.dumps(config)
 
 
 def kept(config: Config, *warned_of: str) -> Config:
-    """What is stored of a config of which nothing is left out; these places are warned of."""
-    found = adopted(config)
+    """Import a config and return it. Nothing may be left out, and exactly these places get warnings."""
+    found = import_config(config)
     assert found.left_out == {}
     assert list(found.warnings) == list(warned_of)
     assert all(sentence for sentences in found.warnings.values() for sentence in sentences)
@@ -52,8 +51,8 @@ def kept(config: Config, *warned_of: str) -> Config:
 
 
 def left_out(config: Config, *places: str) -> Config:
-    """What is stored of a config of which just these places are left out, and nothing warned of."""
-    found = adopted(config)
+    """Import a config and return it. Exactly these places must be left out, and none may get a warning."""
+    found = import_config(config)
     assert found.warnings == {}
     assert list(found.left_out) == list(places)
     assert all(sentence for sentences in found.left_out.values() for sentence in sentences)
@@ -146,13 +145,13 @@ class TestWhatIsLeftOut:
             {"bot_overrides": wrong, "config_overrides": wrong, "a": 1}, "bot_overrides", "config_overrides"
         )
 
-        sections = adopted({"config_overrides": {**dict.fromkeys(SECTIONS, wrong), "own": wrong}})
+        sections = import_config({"config_overrides": {**dict.fromkeys(SECTIONS, wrong), "own": wrong}})
         assert sorted(sections.left_out) == [f"config_overrides.{name}" for name in SECTIONS]
         assert (sections.config, sections.warnings) == ({"config_overrides": {"own": wrong}}, {})
 
     @pytest.mark.parametrize("wrong", [5, "x", {}, {"0": {"name": "a"}}, True])
     def test_lists_of_named_items_that_are_none(self, wrong: Any) -> None:
-        found = adopted(model(models=wrong, api_providers=wrong, own=1))
+        found = import_config(model(models=wrong, api_providers=wrong, own=1))
 
         assert sorted(found.left_out) == [PROVIDERS, MODELS]
         assert (found.config, found.warnings) == (model(own=1), {})
@@ -162,7 +161,7 @@ class TestWhatIsLeftOut:
         first, second = {"name": "a", "n": 1}, {"name": "b", "n": 2}
         items = ["x", first, {}, None, {"name": ""}, second, {"name": 5}, {"name": None}, {"name": "a", "n": 3}, second]
 
-        found = adopted(model(**{kind: items}))
+        found = import_config(model(**{kind: items}))
 
         places = ("[0]", "[2].name", "[3]", "[4].name", "[6].name", "[7].name", "[8].name", "[9].name")
         assert sorted(found.left_out) == sorted(f"config_overrides.model.{kind}{place}" for place in places)
@@ -189,20 +188,20 @@ class TestWhatIsLeftOut:
         assert left_out({"own": 1, **section("message_receive", **lists)}, "config") == {}
 
     def test_a_list_that_is_too_long_with_the_wrong_items_in_it(self) -> None:
-        found = adopted(model(models=[{"name": "a"}] * 5001, own=1))
+        found = import_config(model(models=[{"name": "a"}] * 5001, own=1))
 
         assert MODELS in found.left_out
         assert found.config == model(own=1)
 
 
 class TestPlaces:
-    """They are those of the config that came in, whatever goes from it."""
+    """Reported places are those in the imported config, whatever is left out of it."""
 
     def test_of_warnings_behind_items_that_go(self, system_models: None) -> None:
         items = [5, provider("a", timeout="x"), {}, provider("a"), provider("Ünïversal", max_retry="y")]
         models = [{}, {"name": "own", "provider_name": "Ünïversal"}, {"name": "own"}, {"name": "two", "price_in": "z"}]
 
-        found = adopted(model(api_providers=items, models=models))
+        found = import_config(model(api_providers=items, models=models))
 
         assert sorted(found.left_out) == sorted(
             [
@@ -230,7 +229,7 @@ class TestPlaces:
     def test_of_secrets_behind_items_that_go(self) -> None:
         items = [None, provider("a", api_key={"x": 1}), {}, provider("b", api_key={"x": 1}, timeout="x")]
 
-        found = adopted(model(api_providers=items))
+        found = import_config(model(api_providers=items))
 
         assert sorted(found.left_out) == [
             f"{PROVIDERS}[0]",
@@ -244,7 +243,7 @@ class TestPlaces:
     def test_of_an_item_that_goes_nothing_else_is_told(self, system_models: None) -> None:
         again = provider("a", api_key={"x": 1})
 
-        found = adopted(model(api_providers=[provider("a"), again]))
+        found = import_config(model(api_providers=[provider("a"), again]))
 
         assert list(found.left_out) == [f"{PROVIDERS}[1].name"]
 
@@ -287,7 +286,7 @@ class TestHowItIsStored:
     def test_the_config_that_came_in_is_not_changed(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
-        found = adopted(config)
+        found = import_config(config)
         found.config.setdefault("config_overrides", {})["changed"] = True
 
         assert text(config) == text(before)
@@ -297,7 +296,7 @@ class TestHowItIsStored:
 
 
 def faulty() -> SearchStrategy[Config]:
-    """A config of the schema in which some values are any others, and some items of lists come twice."""
+    """Return configs in which some values are replaced by any others, and some items of lists occur twice."""
     return configs().flatmap(_spoiled)
 
 
@@ -340,9 +339,9 @@ class TestAnyConfig:
     @given(config=faulty())
     def test_is_adopted_once_and_for_all(self, config: Config) -> None:
         before = text(config)
-        once = adopted(config)
+        once = import_config(config)
 
-        again = adopted(once.config)
+        again = import_config(once.config)
 
         assert text(config) == before
         assert (text(again.config), again.left_out) == (text(once.config), {})
@@ -350,7 +349,7 @@ class TestAnyConfig:
     @thoroughly
     @given(config=faulty())
     def test_loses_only_what_is_told(self, config: Config) -> None:
-        found = adopted(config)
+        found = import_config(config)
 
         if not found.left_out:
             assert text(found.config) == text(merging.merge({}, config))
@@ -358,21 +357,21 @@ class TestAnyConfig:
 
 @pytest.mark.django_db
 class TestSendingBack:
-    """What was adopted can be sent back as it is read, and nothing is changed by that."""
+    """An imported config can be sent back as it is read, and that changes nothing."""
 
     @thoroughly
     @given(config=configs() | faulty())
     def test_any_config(self, alice: Person, config: Config) -> None:
-        can_be_sent_back(alice, adopted(config))
+        can_be_sent_back(alice, import_config(config))
 
     @pytest.mark.parametrize("path", FIELDS)
     def test_with_another_type_in_each_field(self, alice: Person, path: str) -> None:
         foreign = {name: FOREIGN[kind] for name, (kind, _default, _length) in FIELDS[path].items()}
         for wrong in foreign.pop("name", ()):  # by itself: an item without a name is left out whole
-            can_be_sent_back(alice, adopted(placed(path, {"name": wrong})))
+            can_be_sent_back(alice, import_config(placed(path, {"name": wrong})))
         for number in range(max(map(len, foreign.values()), default=0)):
             wrong = {name: values[number % len(values)] for name, values in foreign.items()}
-            can_be_sent_back(alice, adopted(placed(path, {"name": "a", **wrong})))
+            can_be_sent_back(alice, import_config(placed(path, {"name": "a", **wrong})))
 
     def test_with_the_names_of_the_systems_own(self, alice: Person, system_models: None) -> None:
         config = model(
@@ -380,22 +379,22 @@ class TestSendingBack:
             models=[{"name": "system-model"}, {"name": "own", "provider_name": "Ünïversal"}],
         )
 
-        can_be_sent_back(alice, adopted(config))
+        can_be_sent_back(alice, import_config(config))
 
     def test_with_a_task_whose_model_there_is_not(self, alice: Person) -> None:
-        can_be_sent_back(alice, adopted(model(model_task_config={"vlm": {"model_list": ["gone"]}})))
+        can_be_sent_back(alice, import_config(model(model_task_config={"vlm": {"model_list": ["gone"]}})))
 
     def test_larger_than_a_config_may_be(self, alice: Person) -> None:
-        can_be_sent_back(alice, adopted({"own": "x" * (256 * 1024)}))
-        can_be_sent_back(alice, adopted({"own": [1] * 6_000}))
+        can_be_sent_back(alice, import_config({"own": "x" * (256 * 1024)}))
+        can_be_sent_back(alice, import_config({"own": [1] * 6_000}))
 
     def test_with_namesakes_of_which_one_has_an_operators_provider(self, alice: Person, system_models: None) -> None:
         models = [{"name": "a", "api_provider": "Ünïversal"}, {"name": "A", "api_provider": "mine"}]
 
-        can_be_sent_back(alice, adopted(model(models=models)))
+        can_be_sent_back(alice, import_config(model(models=models)))
 
 
-def can_be_sent_back(alice: Person, found: Adopted) -> None:
+def can_be_sent_back(alice: Person, found: ImportedConfig) -> None:
     agent = Agent(tenant=alice.tenant, config=found.config)
     agent.set_name(f"adopted {next(_numbers)}")
     config = copy.deepcopy(agent.config)
@@ -410,7 +409,7 @@ def can_be_sent_back(alice: Person, found: Adopted) -> None:
 
 
 def state(agent: Agent) -> str:
-    """All that a write of the agent changes."""
+    """Return all that a write of the agent changes."""
     rows = [
         list(Agent.unscoped.filter(pk=agent.pk).values()),
         list(ConfigVersion.unscoped.filter(agent=agent).order_by("pk").values()),

@@ -1,8 +1,8 @@
-"""The rule that says what in a document is a secret: the one place to look, and to change.
+"""The rule that defines which values of a document are secrets.
 
-Secrets are texts, and lists of texts, under a documented path or under a name that looks like a secret's, at any
-depth below it. Numbers, true and false are never secrets, and an empty text hides nothing. The rule holds for agents'
-configs, templates, tenants' configs, plugin settings and the operator's files alike.
+Secrets are texts and lists of texts at any depth below a documented path, or below a name that looks like a secret's.
+Numbers, booleans and empty texts are never secrets. The rule covers agents' configs, templates, tenants' configs,
+plugin settings and the operator's files.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CARRIERS = (
     "environment_variables",
     "cookies",
     "*_cookies",
-)  # what goes with a request or into a process, of which any part may be a secret
+)  # parts of a request or process in which any value may be a secret
 SECRET_NAMES = (
     "key",
     "keys",
@@ -80,7 +80,7 @@ SECRET_NAMES = (
     "*口令*",
     "*令牌*",
 )
-# Looked for in names written without a sign between the words, such as `APIkey`.
+# Matched against names without separators between the words, such as `APIkey`.
 RUN_TOGETHER = (
     "*apikey",
     "*apikeys",
@@ -143,7 +143,7 @@ NOT_SECRETS = (
     "password_file",
     "*_password_file",
 )
-# Names that a config is put together by, which no pattern of an operator's makes secrets.
+# Names of a config's structure, which no pattern of an operator's can turn into secrets.
 STRUCTURE = frozenset(
     {
         *SECTIONS,
@@ -158,12 +158,12 @@ STRUCTURE = frozenset(
     }
 )
 
-_LONGEST = 100  # characters; longer names are not read, and count as a secret's
-_MOST_REMEMBERED = 10_000
+_LONGEST = 100  # characters; longer names always count as a secret's
+_MAX_CACHED = 10_000
 _WORDS = re.compile(r"(?<=[^\W_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BETWEEN = re.compile(r"[\W_]+")
 
-Node = dict[str, Any]  # what the documented paths go on with; empty at the end of one
+Node = dict[str, Any]  # the next steps of the documented paths; empty at the end of one
 
 
 def snake_case(name: str) -> str:
@@ -189,7 +189,7 @@ _NOT_SECRET = _any_of(NOT_SECRETS)
 
 
 class Names(dict[str, bool]):
-    """Names, and whether they look like a secret's; each is judged once."""
+    """A cache of names, and whether each looks like a secret's."""
 
     def __init__(self, of_operator: tuple[str, ...]) -> None:
         super().__init__()
@@ -198,13 +198,13 @@ class Names(dict[str, bool]):
     def __missing__(self, name: str) -> bool:
         if len(name) > _LONGEST:
             return True
-        found = self._judge(snake_case(name))
-        if len(self) >= _MOST_REMEMBERED:
+        found = self._is_secret(snake_case(name))
+        if len(self) >= _MAX_CACHED:
             self.clear()
         self[name] = found
         return found
 
-    def _judge(self, name: str) -> bool:
+    def _is_secret(self, name: str) -> bool:
         if name in STRUCTURE:
             return False
         if self._of_operator.match(name):
@@ -220,12 +220,12 @@ def _names(of_operator: tuple[str, ...]) -> Names:
 
 
 def names() -> Names:
-    """Return the names by the rule, those of MAIM_SECRET_NAMES included."""
+    """Return the names by the rule, including the patterns of MAIM_SECRET_NAMES."""
     return _names(settings.SECRET_NAMES)
 
 
 def names_secret_value(name: str) -> bool:
-    """Return whether a name looks like that of one secret, and not of something that carries several."""
+    """Return whether a name looks like that of a single secret, unlike those in CARRIERS."""
     return names()[name] and not _CARRIER.match(snake_case(name))
 
 

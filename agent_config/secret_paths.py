@@ -1,4 +1,4 @@
-"""The way through a document to its secrets, which the rule finds (agent_config.secret_rule)."""
+"""The traversal of a document that finds its secrets by the rule (agent_config.secret_names)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from agent_config.document import MASK, SEALED, is_object, is_sealed, is_token
-from agent_config.secret_rule import ROOT, Node, names
+from agent_config.secret_names import ROOT, Node, names
 
-OMITTED = object()  # what a change returns for a secret that is to go
+OMITTED = object()  # returned by a change for a secret to remove
 Place = tuple[str | int, ...]
 
 
 class Secret(NamedTuple):
-    """A secret as it stands in a document: a text, a list or sealed."""
+    """A secret in a document: a text, a list or a sealed object."""
 
     value: Any
-    stored: Any  # what stands in its place in the stored document, if anything does
+    stored: Any  # its counterpart in the stored document, or None
     place: Place
 
 
@@ -30,14 +30,14 @@ def rewritten(document: Any, change: Change, stored: Any = None, *, has_masks: b
     """Return a copy of a document with each secret replaced by what `change` returns for it.
 
     Objects without secrets are shared with the original. With `stored`, each secret comes with its counterpart there:
-    objects in lists are matched by `name`, else by `id`, else by position. With `has_masks`, those without a name are
-    first matched by how they read.
+    objects in lists are matched by `name`, else by `id`, else by position. With `has_masks`, objects without a name
+    are first matched by their masked content.
     """
     return _Walk(change, has_masks=has_masks).value(document, stored, ROOT, is_covered=False)
 
 
 def rewritten_below(steps: Iterable[str], value: Any, change: Change) -> Any:
-    """Return what `rewritten` would make of a value at the end of a JSON pointer's steps."""
+    """Return a copy of the value at a JSON pointer's steps, as `rewritten` would copy it within its document."""
     node: Node | None = ROOT
     is_covered = False
     for step in steps:
@@ -66,17 +66,17 @@ def is_mask(value: Any) -> bool:
 
 
 def mask_of(secret: Secret) -> Any:
-    """Return how a secret reads."""
+    """Return the mask of a secret, which for a list is a list."""
     return [MASK] if is_list(secret.value) else MASK
 
 
 def is_list(value: Any) -> bool:
-    """Return whether a secret is a list. If it is sealed, its token stands in brackets."""
+    """Return whether a secret is a list, whose token is in brackets if it is sealed."""
     return str(value[SEALED]).startswith("[") if is_sealed(value) else isinstance(value, list)
 
 
 def reserved(value: dict[str, Any] | list[Any], place: Place = ()) -> list[Place]:
-    """Return where a document from outside has what only maim writes, a sealed secret; outer objects first."""
+    """Return the places in a foreign document of objects that look like sealed secrets, outer objects first."""
     found: list[Place] = [place] if isinstance(value, dict) and is_token(value.get(SEALED)) else []
     for step, member in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(member, dict | list):
@@ -85,6 +85,8 @@ def reserved(value: dict[str, Any] | list[Any], place: Place = ()) -> list[Place
 
 
 class _Walk:
+    """A traversal of a document, together with its stored counterpart and the tree of documented paths."""
+
     def __init__(self, change: Change, *, has_masks: bool = False) -> None:
         self._change = change
         self._has_masks = has_masks
@@ -141,7 +143,7 @@ class _Walk:
         return value if result is value else [item for item in result if item is not OMITTED]
 
     def _counterparts(self, items: list[Any], stored: list[Any], node: Node | None, *, is_covered: bool) -> list[Any]:
-        """Return for each item of a list the stored one that it is, or None."""
+        """Return for each item of a list the stored item that it corresponds to, or None."""
         found: list[Any] = [None] * len(items)
         all_theirs = _by_identity(stored, is_covered=is_covered)
         reads = self._has_masks and MASK in json.dumps(items)
@@ -149,9 +151,9 @@ class _Walk:
             theirs = all_theirs.get(identity, [])
             pairs: dict[int, int] = {}
             if reads and len(ours) + len(theirs) > 2:
-                pairs = _alike(
-                    _readings(items, ours, node, is_covered=is_covered),
-                    _readings(stored, theirs, node, is_covered=is_covered),
+                pairs = _equal_pairs(
+                    _masked_items(items, ours, node, is_covered=is_covered),
+                    _masked_items(stored, theirs, node, is_covered=is_covered),
                 )
             if len(ours) == len(theirs):
                 taken = set(pairs.values())
@@ -163,7 +165,7 @@ class _Walk:
 
 
 def _can_hold_secrets(items: list[Any], *, is_covered: bool) -> bool:
-    """Return whether a secret can be in a list: only what an object names is one, but for what is covered already."""
+    """Return whether a list may have secrets, which are members of objects unless the list itself is covered."""
     left = [items]
     while left:
         for item in left.pop():
@@ -176,15 +178,15 @@ def _can_hold_secrets(items: list[Any], *, is_covered: bool) -> bool:
     return False
 
 
-def _readings(items: list[Any], numbers: list[int], node: Node | None, *, is_covered: bool) -> dict[int, str]:
-    """Return how some items of a list read, by number."""
+def _masked_items(items: list[Any], numbers: list[int], node: Node | None, *, is_covered: bool) -> dict[int, str]:
+    """Return some items of a list as JSON with masked secrets, by number."""
     walk = _Walk(mask_of)
     shown = {number: walk.value(items[number], None, node, is_covered=is_covered) for number in numbers}
     return {number: json.dumps(item, sort_keys=True) for number, item in shown.items()}
 
 
 def _by_identity(items: Sequence[Any], *, is_covered: bool) -> dict[Any, list[int]]:
-    """Return the numbers of the items by name or id; of those that have none, or only a secret one, together."""
+    """Return the numbers of the items by name or id. Items without one, or with a secret one, are under None."""
     found = defaultdict[Any, list[int]](list)
     for number, item in enumerate(items):
         found[None if is_covered else _identity(item)].append(number)
@@ -200,8 +202,8 @@ def _identity(item: Any) -> Any:
     return None
 
 
-def _alike(ours: dict[int, str], theirs: dict[int, str]) -> dict[int, int]:
-    """Return the pairs of items that read alike, where there are as many of them on both sides."""
+def _equal_pairs(ours: dict[int, str], theirs: dict[int, str]) -> dict[int, int]:
+    """Return the pairs of items with equal texts, where both sides have equally many of them."""
     by_text = defaultdict[str, tuple[list[int], list[int]]](lambda: ([], []))
     for side, texts in enumerate((ours, theirs)):
         for number, text in texts.items():

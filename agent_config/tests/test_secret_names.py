@@ -1,4 +1,4 @@
-"""The rule about secrets, and what becomes of them in a document: sealed, masked, left out, compared, opened."""
+"""The rule about secrets, and their sealing, masking, omission, comparison and opening."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agent_config.document import MASK, SEALED
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer, resolve
 from agent_config.patches import masked_patch
-from agent_config.secret_rule import (
+from agent_config.secret_names import (
     CARRIERS,
     DOCUMENTED,
     NOT_SECRETS,
@@ -98,7 +98,7 @@ def below(path: str, value: Any) -> Config:
 
 
 def hidden(config: Config) -> list[str]:
-    """Return all that may be seen, or stored in clear, of a document."""
+    """Return all forms of a document that are shown, or stored in clear, as JSON."""
     sealed = secrets.sealed(config, {})
     seen = [
         secrets.masked(config),
@@ -219,7 +219,7 @@ class TestNamesOfTheOperators:
 
 class TestMasks:
     def kept(self, sent: Any, stored: Any) -> Any:
-        """Return what is stored after a document was sent over another, secrets opened."""
+        """Return the stored document, secrets in clear, after `sent` was merged into `stored`."""
         before = secrets.sealed(stored, {})
         return secrets.opened(secrets.sealed(secrets.unmasked(sent, before), before))
 
@@ -313,7 +313,7 @@ class TestMasks:
 
 
 class TestMerging:
-    """A sealed secret is merged as the text that it stands for, and never key by key."""
+    """A sealed secret is merged as a text, never key by key."""
 
     STORED = {"headers": {"a": "old", "b": {"c": "old"}}}
 
@@ -351,7 +351,7 @@ documents = st.dictionaries(
 
 
 def texts_of(value: Any, *, is_hidden: bool = False) -> Iterator[tuple[str, bool]]:
-    """Yield each text of a document, and whether a telling name stands above it."""
+    """Yield each text of a document, and whether it is below a secret's name."""
     if isinstance(value, str) and value:
         yield value, is_hidden
     elif isinstance(value, dict):
