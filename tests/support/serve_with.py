@@ -25,7 +25,7 @@ def main(assignments: list[str]) -> None:
 
     for assignment in assignments:
         name, _, seconds = assignment.partition("=")
-        (module,) = (each for each in (epoch, supervisor) if hasattr(each, name))
+        module = epoch if hasattr(epoch, name) else supervisor
         setattr(module, name, type(getattr(module, name))(seconds))
     call_command("serve")
 
