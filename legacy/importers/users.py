@@ -179,7 +179,7 @@ def _email(row: Row, notes: Notes, *, is_shared: bool) -> str | None:
     return email
 
 
-def _name(row: Row) -> names.Name:
+def _name(row: Row) -> names.ValidName:
     return names.valid_name(parse_text(row["username"]), row["id"], most=_MOST, fold=fold, printable=True)
 
 
