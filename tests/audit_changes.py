@@ -84,7 +84,7 @@ class Change:
 
 
 def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
-    """What both surfaces' paths of one key share."""
+    """Return the changes of one key, by its path on a surface."""
     renamed = {"name": "renamed", "description": None}
     yield Change(
         surface, f"PUT {path}", renamed, "key.update", "{key_id}", before={"name": "key"}, after={"name": "renamed"}
@@ -112,7 +112,7 @@ def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
 
 
 def _changes_of_a_config(surface: Surface, path: str) -> Iterator[Change]:
-    """What is in a config, its versions keep."""
+    """Return the changes of a config, whose values are in its versions and not in the audit log."""
     yield Change(
         surface,
         f"PUT {path}/config",

@@ -33,7 +33,7 @@ def bot(server: MaimServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def issued(bot: httpx.Client) -> dict[str, Any]:
-    """What an operator's script made for the bot: a key, with the ids of its tenant and agent."""
+    """The key that an operator's script made for the bot, with the ids of its tenant and agent."""
     return operator_creates(bot)
 
 
@@ -319,7 +319,7 @@ class TestConfigFlows:
 
 
 class Refused(Exception):
-    """What a client shows its user when it takes an answer for an error."""
+    """The error that a client shows its user."""
 
 
 def compares_status_then_success(answer: httpx.Response) -> Any:
@@ -344,7 +344,7 @@ ReadAnswer = Callable[[httpx.Response], Any]
 
 
 def admits(read: ReadAnswer, verdict: httpx.Response) -> bool:
-    """Whether such a client lets the holder of a key in; one that reads no error reads `valid`."""
+    """Return whether such a client lets the holder of a key in; one that reads no error reads `valid`."""
     try:
         return bool(read(verdict)["valid"])
     except Refused:

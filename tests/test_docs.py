@@ -46,7 +46,7 @@ def outside_code(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """What `#` may name in a page: its headings, as Markdown renderers write them."""
+    """Return the names that `#` may lead to in a page: its headings, as Markdown renderers write them."""
     headings = _HEADING.findall(_FENCE.sub("", page.read_text()))
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -71,7 +71,7 @@ def shown(default: Any) -> str:
 
 
 def on_the_server(script: str, server: MaimServer) -> str:
-    """What a README's commands print when they are pasted into bash and `server` is the one they mean."""
+    """Return the output of a README's commands, pasted into bash, with `server` as the one they mean."""
     for port, real in ((8880, server.public_port), (8000, server.internal_port)):
         script = script.replace(f"localhost:{port}/", f"localhost:{real}/").replace(f"x:{port}'", f"x:{real}'")
     answer = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True, timeout=60)

@@ -94,7 +94,7 @@ def deep(value: int = 1) -> Config:
 
 
 def many_secrets() -> Config:
-    """As many secrets in one object as a config may have values."""
+    """Return a config with as many secrets in one object as it may have values."""
     return {"tokens": {f"k{number}": "s" for number in range(MAX_LEAVES - 100)}}
 
 
@@ -105,7 +105,7 @@ def loose_secrets() -> Config:
 
 
 def deep_addresses(value: str = "u") -> Config:
-    """As many secrets as fit, and addresses in each of 24 objects around them."""
+    """Return a config with as many secrets as fit, and addresses in each of 24 objects around them."""
     found: Config = {f"key {number}": {"api_key": "s"} for number in range(800)}
     for number in range(24):
         found = {"abc"[number % 3] * 100: found, **{f"url{each}": value for each in range(100)}}
@@ -122,7 +122,7 @@ def odd_values(value: int = 1) -> Config:
 
 
 def most_warnings() -> Config:
-    """As many odd values as a list looks at."""
+    """Return a config with as many odd values as a list looks at."""
     return {"config_overrides": {"message_receive": {"ban_words": [1] * MAX_LISTED_VALUES}}}
 
 

@@ -1,4 +1,4 @@
-"""What docs/secret-scanning.md tells the operators of secret scanners is true."""
+"""The claims of docs/secret-scanning.md, checked against maim."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def documented() -> Callable[[str], bool]:
 
 
 def is_hit(text: str) -> bool:
-    """Whether a scanner that does as the page says holds a text for a key."""
+    """Return whether a scanner that follows the page takes a text for a key."""
     return NEW_KEYS.fullmatch(text) is not None and documented()(text)
 
 
 def is_new_key(text: str) -> bool:
-    """Whether maim does."""
+    """Return whether maim takes a text for a new key."""
     try:
         return keyformat.parse(text).version == "v2"
     except MalformedKey:

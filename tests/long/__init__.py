@@ -1,1 +1,1 @@
-"""What takes minutes: not part of `make test`, but of `make test-long`."""
+"""Tests that take minutes: not part of `make test`, but of `make test-long`."""

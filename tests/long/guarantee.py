@@ -36,7 +36,7 @@ def test_no_worker_answers_from_before_any_of_thousands_of_changes(servers: list
 
 
 def test_a_lease_is_not_enough_where_changes_do_not_wait_for_it(servers: list[MaimServer], tmp_path: Path) -> None:
-    """That the test is fine enough to see a tenth of a second."""
+    """Show that the test can see a tenth of a second."""
     url = servers[0].environment["DATABASE_URL"]
     serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path, "hasty", serve=serve, DATABASE_URL=url) as hasty:

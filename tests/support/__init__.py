@@ -1,1 +1,1 @@
-"""What tests stand on: real servers, real databases, and the people of every scenario."""
+"""The parts that tests share: real servers, real databases, and the people of every scenario."""

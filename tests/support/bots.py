@@ -20,7 +20,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Told(NamedTuple):
-    """What a bot was told."""
+    """A response that a bot got."""
 
     status: int
     headers: dict[str, str]
@@ -33,13 +33,13 @@ class Told(NamedTuple):
 
     @property
     def code(self) -> str:
-        """What was said of the key, or why nothing was: VALID or an error's code."""
+        """The code in the response: VALID or an error's."""
         code: str = self.data.get("code") or self.body["error_code"]
         return code
 
     @property
     def is_away(self) -> bool:
-        """Whether it is the one answer that a bot gets while a dependency does not answer."""
+        """Return whether it is the 503 that a bot gets while a dependency does not answer."""
         return (self.status, self.code) == (503, "SYS_002") and int(self.headers["retry-after"]) > 0
 
 

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended, and what it said."""
+    """The exit status and the output of a command."""
 
     status: int
     out: str

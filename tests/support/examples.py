@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: few in a short run, since each run draws others, and many in a long one."""
+"""The number of examples that Hypothesis tries: few in a short run, because each draws others, many in a long one."""
 
 from __future__ import annotations
 

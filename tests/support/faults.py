@@ -101,7 +101,7 @@ class Asked(NamedTuple):
 
     @property
     def is_right(self) -> bool:
-        """Whether it is what is the case, and as of now."""
+        """Return whether the response is true now."""
         return self.told.code == RIGHT[self.kind] and not self.is_stale
 
 

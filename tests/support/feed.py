@@ -47,7 +47,7 @@ def seed(server: MaimServer, agents: int) -> None:
 
 @dataclass
 class Writers:
-    """What many writers did, each at the server that is its turn."""
+    """Many writers, each at the server whose turn it is, and what they wrote."""
 
     servers: Sequence[MaimServer]
     agents: int
@@ -62,7 +62,7 @@ class Writers:
                 finished.result()
 
     def _is_over(self, until: float) -> bool:
-        """Whether it is time to end; however slow the machine is, all kinds of writes have their turn."""
+        """Return whether it is time to end; however slow the machine is, all kinds of writes have their turn."""
         now = time.monotonic()
         return now > until and (all(self.done[f"{kind} 200"] for kind in _WRITES) or now > until + PATIENCE_SECONDS)
 
@@ -176,7 +176,7 @@ class Watcher(Reader):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What readers ended with and what is the case, by agent; what was written; how often was asked."""
+    """The final configs of readers and of the database, by agent; the writes; the number of requests."""
 
     etags: tuple[dict[str, str], dict[str, str]]
     versions: tuple[dict[str, str], dict[str, str]]
@@ -185,12 +185,12 @@ class Outcome:
 
     @property
     def agents(self) -> int:
-        """How many there are at the end."""
+        """The number of agents at the end."""
         return len(self.etags[1])
 
     @property
     def differing(self) -> dict[str, tuple[str | None, str | None]]:
-        """What a reader has wrong: what it believes, and what is the case."""
+        """The agents that a reader has wrong: its config, and the database's."""
         found: dict[str, tuple[str | None, str | None]] = {}
         for known, actual in (self.etags, self.versions):
             for agent_id in known.keys() | actual.keys():

@@ -50,7 +50,7 @@ class Described:
 
     @property
     def is_enveloped(self) -> bool:
-        """Whether its errors come in v2's envelope."""
+        """Return whether its errors come in v2's envelope."""
         schema: Schema = self.operation["responses"]["403"]["content"][JSON]["schema"]
         return str(schema["$ref"]).endswith("/ErrorEnvelope")
 

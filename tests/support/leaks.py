@@ -69,17 +69,17 @@ class Site:
         return said
 
     def found_in(self, text: str) -> list[str]:
-        """What of the secrets can be seen in a text."""
+        """Return the traces of secrets that can be seen in a text."""
         traces = [trace for secret in self.issued for trace in traces_of_key(secret)]
         traces += [trace for secret in self.given for trace in traces_of_config(secret)]
         return [trace for trace in traces if trace in text]
 
 
 def traces_of_key(secret: str) -> list[str]:
-    """What of a key must not be seen: all of it, its base64, and its random part, which the rest follows from."""
+    """Return the parts of a key that must not be seen: its base64, and the random part, from which the rest follows."""
     return [secret.removeprefix("mmc_"), keyformat.parse(secret).random[:34]]
 
 
 def traces_of_config(secret: str) -> list[str]:
-    """What of a config's secret must not be seen: itself, and a digest, by which guesses could be checked."""
+    """Return the forms of a secret that must not be seen: itself, and a digest, by which guesses could be checked."""
     return [secret, hashlib.sha256(json.dumps(secret).encode()).hexdigest()]

@@ -80,7 +80,7 @@ def url(what: Model | type[Model], page: str = "changelist") -> str:
 
 
 def errors_of(response: Any) -> dict[str, list[str]]:
-    """What a page's form was refused for, by field; it must be the form's page, and not a redirect."""
+    """Return the errors of a page's form, by field. Fail for anything but the form's page, such as a redirect."""
     assert response.status_code == 200, response.status_code
     found: dict[str, list[str]] = response.context["errors"].data and dict(response.context["adminform"].form.errors)
     assert found, "the form has no errors"

@@ -1,4 +1,4 @@
-"""What of a parametrized test runs on MariaDB, too."""
+"""The choice of a parametrized test's params that run on MariaDB, too."""
 
 from __future__ import annotations
 

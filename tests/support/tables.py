@@ -1,4 +1,4 @@
-"""What is in the database, whole, to be compared before and after."""
+"""The whole content of the database, to be compared before and after."""
 
 from __future__ import annotations
 
