@@ -63,7 +63,7 @@ MAY_GO_UNSCOPED = {
     "agents/services/resealing.py::_sources": "seals every tenant's secrets anew, for whoever runs the command",
     "agents/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
     "apikeys/bulk_import.py": "stores what an import brings, of every tenant, for whoever runs the command",
-    "legacy/imports.py::_deleted_in_maim": "asks what is still here, whosever it is, for whoever runs the command",
+    "legacy/imports.py::_deleted_in_maim": "asks which imported rows still exist, for whoever runs the command",
     "legacy/importers/*.py": "compares every tenant with another system, for whoever runs the command",
     "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",
     "agents/change_feed.py::_agents_of": "answers the internal surface, which is trusted with every tenant",

@@ -95,8 +95,8 @@ class TenantImporter(Importer[Tenant, Tenant]):
 
         def is_free(one: SourceObject[Tenant], name: str) -> bool:
             place = (one.target.owner_scope, fold_name(name))
-            wanted = {(other.target.owner_scope, other.target.name_folded) for other in objects}
-            return place not in wanted and not others.filter(owner_scope=place[0], name_folded=place[1]).exists()
+            needed = {(other.target.owner_scope, other.target.name_folded) for other in objects}
+            return place not in needed and not others.filter(owner_scope=place[0], name_folded=place[1]).exists()
 
         for one in objects:
             if (one.target.owner_scope, one.target.name_folded) in taken:

@@ -84,8 +84,8 @@ class UserImporter(Importer[User, User]):
         taken_emails = set(others.filter(email_folded__in=emails).values_list("email_folded", flat=True))
 
         def is_free(name: str) -> bool:
-            wanted = {other.target.username_folded for other in objects}
-            return fold(name) not in wanted and not others.filter(username_folded=fold(name)).exists()
+            needed = {other.target.username_folded for other in objects}
+            return fold(name) not in needed and not others.filter(username_folded=fold(name)).exists()
 
         for one in objects:
             notes, user = report.notes_for(self.name, one.object_id, None), one.target

@@ -54,8 +54,8 @@ def test_bot_reads_the_effective_config_without_system_defaults(
 
     config = bot.config(agent.id)
     assert config is not None
-    told = {name: section(bot, agent)[name] for name in ("talk_value", "max_context_size", "planner_size")}
-    assert told == pytest.approx({"talk_value": 0.3, "max_context_size": 8, "planner_size": 2.5})
+    shown = {name: section(bot, agent)[name] for name in ("talk_value", "max_context_size", "planner_size")}
+    assert shown == pytest.approx({"talk_value": 0.3, "max_context_size": 8, "planner_size": 2.5})
     assert config["config_overrides"]["model"] == {"api_providers": [], "models": []}
     assert "emoji" not in config["config_overrides"]
     assert "agent_defaults" not in str(shared.value("tenants", tenant.id, "tenant_config"))

@@ -84,9 +84,9 @@ def test_tenants_with_the_same_name_get_different_names(shared: OldDatabase) -> 
 
     outcomes = [bridge(shared), bridge(shared)]
 
-    told = {shared.value("tenants", each.id, "tenant_name") for each in (first, second)}
+    names = {shared.value("tenants", each.id, "tenant_name") for each in (first, second)}
     later = max(first.id, second.id)
-    assert told == {"Same", f"Same ({later})"}
+    assert names == {"Same", f"Same ({later})"}
     assert [outcome.status for outcome in outcomes] == [0, 0]
     assert counts(outcomes[1]) == {}
 

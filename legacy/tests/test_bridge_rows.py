@@ -120,7 +120,7 @@ def test_columns_that_are_not_nullable_have_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "same"),
+    ("target", "existing", "same"),
     [
         (JsonValue({"a": 1}), '{"a":1}', True),
         (JsonValue({"a": 1}), '{"a": true}', False),
@@ -136,5 +136,5 @@ def test_columns_that_are_not_nullable_have_values() -> None:
         (None, None, True),
     ],
 )
-def test_values_are_compared_by_their_meaning(wanted: Any, found: Any, same: bool) -> None:
-    assert column_equals(wanted, found) == same
+def test_values_are_compared_by_their_meaning(target: Any, existing: Any, same: bool) -> None:
+    assert column_equals(target, existing) == same

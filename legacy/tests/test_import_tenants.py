@@ -42,7 +42,7 @@ def test_user_imported_later_becomes_the_owner(old: OldDatabase, internal: Surfa
     import_from(old, tmp_path)
     body = {"tenant_name": "By API", "tenant_type": "personal", "owner_id": "user_1"}
     by_api = internal.send("POST", "/api/v2/tenants", body).json()["data"]["id"]
-    renamed = internal.send("PUT", f"/api/v2/tenants/{TENANT_ID}", {"tenant_name": "Renamed here"})
+    renamed = internal.send("PUT", f"/api/v2/tenants/{TENANT_ID}", {"tenant_name": "Renamed in maim"})
     web = OldDatabase("sqlite:///" + str(tmp_path / "web.sqlite3"), ["users", "tenants"])
     web.user("user_1")
 
@@ -54,7 +54,7 @@ def test_user_imported_later_becomes_the_owner(old: OldDatabase, internal: Surfa
         (TENANT_ID, "user_1", "owner"),
         (by_api, "user_1", "owner"),
     }
-    assert Tenant.objects.get(pk=TENANT_ID).tenant_name == "Renamed here", "only its owner has changed there"
+    assert Tenant.objects.get(pk=TENANT_ID).tenant_name == "Renamed in maim", "only its owner has changed"
 
 
 def test_later_of_an_owners_tenants_with_the_same_name_is_renamed(old: OldDatabase, tmp_path: Path) -> None:

@@ -28,17 +28,17 @@ def test_later_of_two_usernames_that_differ_by_case_is_renamed(old: OldDatabase,
 
 
 def test_user_whose_name_is_taken_in_maim_is_renamed(old: OldDatabase, tmp_path: Path) -> None:
-    here = register("alice").user
+    existing_user = register("alice").user
     old.tenant()
     old.user("user_1", "Alice", email="alice@example.com")
-    User.objects.filter(pk=here.pk).update(email="ALICE@example.com", email_folded="alice@example.com")
+    User.objects.filter(pk=existing_user.pk).update(email="ALICE@example.com", email_folded="alice@example.com")
 
     run = import_from(old, tmp_path)
 
     assert User.objects.get(pk="user_1").username == "Alice (user_1)"
     assert User.objects.get(pk="user_1").email is None
     assert run.reasons("users", "user_1") == ["renamed", "bad e-mail"]
-    assert User.objects.get(pk=here.pk).username == "alice"
+    assert User.objects.get(pk=existing_user.pk).username == "alice"
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def test_every_key_has_the_expected_verdict(sample: Sample, imported: Run) -> No
 
         assert data["code"] == verdicts.get(key["verdict"], key["verdict"]), key["name"]
         if data["valid"]:
-            told = (data["api_key_id"], data["tenant_id"], data["agent_id"], data["permissions"])
-            assert told == (key["id"], key["tenant_id"], key["agent_id"], key["permissions"])
+            shown = (data["api_key_id"], data["tenant_id"], data["agent_id"], data["permissions"])
+            assert shown == (key["id"], key["tenant_id"], key["agent_id"], key["permissions"])
     counts = {row["id"]: row["usage_count"] for row in sample.expected["keys"]}
     for key_id, count in counts.items():
         shown = SurfaceClient(INTERNAL).send("GET", f"/api/v2/api-keys/{key_id}").json()["data"]
@@ -91,8 +91,8 @@ def test_every_plugin_setting_equals_the_sent_one(sample: Sample, imported: Run)
 
         listed = SurfaceClient(INTERNAL).send("GET", f"/api/v1/plugins/settings{query}").json()
 
-        told = {row["plugin_name"]: (row["enabled"], row["config"]) for row in listed}
-        assert told[setting["plugin_name"]] == (setting["enabled"], setting["config"])
+        shown = {row["plugin_name"]: (row["enabled"], row["config"]) for row in listed}
+        assert shown[setting["plugin_name"]] == (setting["enabled"], setting["config"])
 
 
 def test_tenants_equal_those_of_the_config_service(sample: Sample, imported: Run) -> None:

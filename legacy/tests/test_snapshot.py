@@ -166,10 +166,10 @@ def test_url_may_be_in_the_environment(old: OldDatabase, db: None, monkeypatch: 
     old.tenant()
     monkeypatch.setenv("OLD_DATABASE", old.url)
 
-    there = verify("env:OLD_DATABASE", "--apply")
+    present = verify("env:OLD_DATABASE", "--apply")
     missing = verify("env:NO_SUCH_THING", "--apply")
 
-    assert there.status == 0
+    assert present.status == 0
     assert (missing.status, missing.err) == (2, "There is no environment variable NO_SUCH_THING")
 
 
