@@ -75,14 +75,8 @@ def set_plugin(
     if audit.differ([before, config_before], [after, config]):
         row.updated_at = timezone.now()
         row.save()
-        audit.record(
-            actor=actor,
-            action="plugin.set",
-            object_id=str(row.pk),
-            tenant_id=tenant.id,
-            before=before,
-            after=after,
-        )
+        change = AuditChange(str(row.pk), tenant.id, before, after)
+        audit.record_all(actor=actor, action="plugin.set", changes=[change])
     return row
 
 
