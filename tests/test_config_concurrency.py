@@ -19,7 +19,7 @@ MAY_WAIT = {200, 503}  # 503 says when to try again
 _numbers = itertools.count(1)
 
 
-class Doors:
+class Api:
     """One agent, behind both surfaces of two servers on one database."""
 
     def __init__(self, servers: Sequence[MaimServer], stack: ExitStack) -> None:
@@ -30,8 +30,8 @@ class Doors:
         token = self.v1[0].post("/api/v1/auth/login", json=person).json()["access_token"]
         for client in self.v1:
             client.headers["Authorization"] = f"Bearer {token}"
-        made = self.v1[0].post("/api/v1/agents", json={"name": "bot"}).json()
-        self.agent_id, self.tenant_id = made["id"], made["tenant_id"]
+        successful = self.v1[0].post("/api/v1/agents", json={"name": "bot"}).json()
+        self.agent_id, self.tenant_id = successful["id"], successful["tenant_id"]
 
     def all(self, path: str) -> Iterator[tuple[httpx.Client, str]]:
         """Yield the surfaces in turn, each with the URL of the agent on it."""
@@ -40,8 +40,8 @@ class Doors:
 
     def puts(self, configs: Sequence[Any], **headers: str) -> list[Send]:
         """Write each config, each through the next surface."""
-        doors = self.all("/config")
-        return [_put(*next(doors), config, headers) for config in configs]
+        api = self.all("/config")
+        return [_put(*next(api), config, headers) for config in configs]
 
     def get(self, path: str) -> Any:
         answer = self.v2[0].get(f"/api/v2/agents/{self.agent_id}/config{path}")
@@ -66,28 +66,28 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServe
 
 
 @pytest.fixture
-def doors(servers: list[MaimServer]) -> Iterator[Doors]:
+def api(servers: list[MaimServer]) -> Iterator[Api]:
     with ExitStack() as stack:
-        yield Doors(servers, stack)
+        yield Api(servers, stack)
 
 
-def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
+def successful(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
     """Return the successful responses. All others must have one of the other statuses, or a Retry-After."""
     assert set(statuses(answers)) <= MAY_WAIT | set(others), statuses(answers)
     assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
     return [answer for answer in answers if answer.status_code == 200]
 
 
-def test_each_of_50_writers_leaves_its_key_and_one_version(doors: Doors) -> None:
+def test_each_of_50_writers_leaves_its_key_and_one_version(api: Api) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
-    answers = at_once(doors.puts(configs))
+    answers = at_once(api.puts(configs))
 
-    done = made(answers)
+    done = successful(answers)
     kept = [config for config, answer in zip(configs, answers, strict=True) if answer.status_code == 200]
     assert len(done) > WRITERS / 2
-    assert doors.get("") == {key: value for config in kept for key, value in config.items()}
-    versions = doors.versions()
+    assert api.get("") == {key: value for config in kept for key, value in config.items()}
+    versions = api.versions()
     assert [row["version"] for row in versions] == list(range(1, len(done) + 2))
     assert sorted(int(answer.headers["ETag"].strip('"')) for answer in done) == list(range(2, len(done) + 2))
     for before, after in itertools.pairwise(versions):
@@ -95,37 +95,37 @@ def test_each_of_50_writers_leaves_its_key_and_one_version(doors: Doors) -> None
         assert after["config"] == {**before["config"], change["path"][1:]: change["value"]}
 
 
-def test_of_50_that_name_the_same_version_one_wins(doors: Doors) -> None:
+def test_one_of_50_writers_with_the_same_version_succeeds(api: Api) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
-    answers = at_once(doors.puts(configs, **{"If-Match": '"1"'}))
+    answers = at_once(api.puts(configs, **{"If-Match": '"1"'}))
 
-    (winner,) = made(answers, 412)
+    (winner,) = successful(answers, 412)
     assert statuses(answers)[412] > WRITERS / 2
-    assert doors.get("") == configs[answers.index(winner)]
-    assert [row["version"] for row in doors.versions()] == [1, 2]
+    assert api.get("") == configs[answers.index(winner)]
+    assert [row["version"] for row in api.versions()] == [1, 2]
 
 
 @pytest.mark.parametrize("kind", ["tenants", "agents", "api-keys", "templates"])
-def test_of_20_that_name_the_same_revision_one_wins(doors: Doors, kind: str) -> None:
-    of_tenant = {"tenant_id": doors.tenant_id, "name": "contested"}
-    key = doors.v2[0].post("/api/v2/api-keys", json={**of_tenant, "agent_id": doors.agent_id}).json()["data"]
-    template = doors.v2[0].post("/api/v2/templates", json=of_tenant).json()["data"]
-    ids = {"tenants": doors.tenant_id, "agents": doors.agent_id, "api-keys": key["api_key_id"]}
+def test_one_of_20_writers_with_the_same_revision_succeeds(api: Api, kind: str) -> None:
+    of_tenant = {"tenant_id": api.tenant_id, "name": "contested"}
+    key = api.v2[0].post("/api/v2/api-keys", json={**of_tenant, "agent_id": api.agent_id}).json()["data"]
+    template = api.v2[0].post("/api/v2/templates", json=of_tenant).json()["data"]
+    ids = {"tenants": api.tenant_id, "agents": api.agent_id, "api-keys": key["api_key_id"]}
     url = f"/api/v2/{kind}/{ids.get(kind, template['id'])}"
-    before = doors.v2[0].get(url)
+    before = api.v2[0].get(url)
     seen = {"If-Match": before.headers["ETag"]}
 
-    clients = itertools.cycle(doors.v2)
+    clients = itertools.cycle(api.v2)
     answers = at_once([_put(next(clients), url, {"description": f"writer {n}"}, seen) for n in range(20)])
 
-    (winner,) = made(answers, 412)
-    after = doors.v2[0].get(url).json()["data"]
+    (winner,) = successful(answers, 412)
+    after = api.v2[0].get(url).json()["data"]
     assert after["description"] == f"writer {answers.index(winner)}"
     assert after["revision"] == before.json()["data"]["revision"] + 1
 
 
-def test_who_reads_again_after_412_loses_nothing(doors: Doors) -> None:
+def test_writers_that_retry_after_412_lose_nothing(api: Api) -> None:
     """Ten count up one number, each five times."""
 
     def count_up(client: httpx.Client, url: str) -> Callable[[], httpx.Response]:
@@ -144,26 +144,26 @@ def test_who_reads_again_after_412_loses_nothing(doors: Doors) -> None:
 
         return five_times
 
-    at_once([count_up(*door) for door in itertools.islice(doors.all("/config"), 10)])
+    at_once([count_up(*door) for door in itertools.islice(api.all("/config"), 10)])
 
-    assert doors.get("") == {"n": 50}
-    assert [row["config"].get("n", 0) for row in doors.versions()] == list(range(51))
-
-
-def test_equal_writes_are_one_version(doors: Doors) -> None:
-    answers = at_once(doors.puts([{"a": 1}] * WRITERS))
-
-    assert {answer.headers["ETag"] for answer in made(answers)} == {'"2"'}
-    assert [row["version"] for row in doors.versions()] == [1, 2]
+    assert api.get("") == {"n": 50}
+    assert [row["config"].get("n", 0) for row in api.versions()] == list(range(51))
 
 
-def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(doors: Doors) -> None:
-    v2 = doors.v2
-    body = {"name": "theirs", "tenant_id": doors.tenant_id, "config": {"layer": 0}}
+def test_equal_writes_make_one_version(api: Api) -> None:
+    answers = at_once(api.puts([{"a": 1}] * WRITERS))
+
+    assert {answer.headers["ETag"] for answer in successful(answers)} == {'"2"'}
+    assert [row["version"] for row in api.versions()] == [1, 2]
+
+
+def test_concurrent_writes_restores_and_layer_changes_all_succeed(api: Api) -> None:
+    v2 = api.v2
+    body = {"name": "theirs", "tenant_id": api.tenant_id, "config": {"layer": 0}}
     template = v2[0].post("/api/v2/templates", json=body).json()["data"]["id"]
-    at_once(doors.puts([{"template": 1}]))
-    agent, tenant = f"/api/v2/agents/{doors.agent_id}", f"/api/v2/tenants/{doors.tenant_id}"
-    sends = doors.puts([{f"key {number}": number} for number in range(15)])
+    at_once(api.puts([{"template": 1}]))
+    agent, tenant = f"/api/v2/agents/{api.agent_id}", f"/api/v2/tenants/{api.tenant_id}"
+    sends = api.puts([{f"key {number}": number} for number in range(15)])
     for number in range(8):
         client, other = v2[number % 2], v2[(number + 1) % 2]
         defaults = {"tenant_config": {"agent_defaults": {"tenant": number}}}
@@ -177,17 +177,17 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(doors
 
     answers = at_once(sends)
 
-    assert len(made(answers)) > len(sends) / 2
-    versions = doors.versions()
+    assert len(successful(answers)) > len(sends) / 2
+    versions = api.versions()
     assert [row["version"] for row in versions] == list(range(1, len(versions) + 1))
-    assert doors.get("") == versions[-1]["config"]
-    effective = doors.get("/effective")
+    assert api.get("") == versions[-1]["config"]
+    effective = api.get("/effective")
     assert effective["version"] == len(versions)
     assert effective["config"] == {**effective["config"], **versions[-1]["config"]}
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_an_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimServer], number: int) -> None:
+def test_agent_deleted_meanwhile_leaves_no_version(servers: list[MaimServer], number: int) -> None:
     with servers[0].client("internal") as v2, servers[1].client("internal") as other:
         tenant_id = create_tenant(v2, f"deleted {next(_numbers)}")
         url = f"/api/v2/agents/{create_agent(v2, tenant_id)}"
@@ -196,7 +196,7 @@ def test_an_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[Maim
 
         answers = at_once(sends)
 
-        made(answers, 404)
+        successful(answers, 404)
         assert answers[number * 3].status_code == 200
         assert v2.get(f"{url}/config").status_code == 404
         agent_id = url.rpartition("/")[2]

@@ -8,7 +8,7 @@ import pytest
 from agents.tests.config_doors import SURFACES, Door
 from tenants.models import Tenant
 from tests.support.client import SurfaceClient
-from tests.support.configs import DOORS, ConfigDoor
+from tests.support.configs import CONFIG_APIS, ConfigApi
 from tests.support.people import Person
 
 
@@ -31,12 +31,12 @@ def system_models(tmp_path: Path, settings: Any) -> None:
     settings.MODEL_CONFIG_PATH = path
 
 
-@pytest.fixture(params=DOORS)
-def config_door(
+@pytest.fixture(params=CONFIG_APIS)
+def config_api(
     request: pytest.FixtureRequest, alice: Person, internal: SurfaceClient, system_models: None
-) -> ConfigDoor:
-    """Each door in turn."""
-    return ConfigDoor(request.param, alice, internal)
+) -> ConfigApi:
+    """Each API in turn."""
+    return ConfigApi(request.param, alice, internal)
 
 
 @pytest.fixture(params=SURFACES)

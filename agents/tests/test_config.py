@@ -9,7 +9,7 @@ import pytest
 
 from agents.models import Agent
 from core.models import AuditEntry
-from tests.support.configs import MASK, Config, ConfigDoor, model, provider, secret_provider, stored
+from tests.support.configs import MASK, Config, ConfigApi, model, provider, secret_provider, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -32,18 +32,18 @@ class TestKeeping:
             {"z": 1, "a": 2, "m": 3},
         ],
     )
-    def test_what_was_set_reads_back_as_it_was_sent(self, config_door: ConfigDoor, config: Config) -> None:
+    def test_created_config_reads_back_as_it_was_sent(self, config_api: ConfigApi, config: Config) -> None:
         """No defaults filled in, unknown keys kept at every level, and in their order."""
-        assert json.dumps(config_door.create(config)) == json.dumps(config)
-        assert json.dumps(config_door.get()) == json.dumps(config)
-        assert config_door.put({}) == config
+        assert json.dumps(config_api.create(config)) == json.dumps(config)
+        assert json.dumps(config_api.get()) == json.dumps(config)
+        assert config_api.put({}) == config
 
-    def test_the_same_holds_for_a_put(self, config_door: ConfigDoor) -> None:
-        config_door.create({})
+    def test_updated_config_reads_back_as_it_was_sent(self, config_api: ConfigApi) -> None:
+        config_api.create({})
 
         config = {"model": "gpt-4", "temperature": 0.7, "config_overrides": {"own": 5, "chat": {"own": None, "x": []}}}
 
-        assert config_door.put(config) == {
+        assert config_api.put(config) == {
             "model": "gpt-4",
             "temperature": 0.7,
             "config_overrides": {"own": 5, "chat": {"x": []}},
@@ -52,40 +52,40 @@ class TestKeeping:
 
 @pytest.mark.embedded
 class TestMerging:
-    def test_objects_merge_key_by_key(self, config_door: ConfigDoor) -> None:
-        config_door.create({"a": {"b": {"c": 1, "d": 2}, "e": 3}, "f": 4})
+    def test_objects_merge_key_by_key(self, config_api: ConfigApi) -> None:
+        config_api.create({"a": {"b": {"c": 1, "d": 2}, "e": 3}, "f": 4})
 
-        assert config_door.put({"a": {"b": {"c": 10, "g": 5}}}) == {
+        assert config_api.put({"a": {"b": {"c": 10, "g": 5}}}) == {
             "a": {"b": {"c": 10, "d": 2, "g": 5}, "e": 3},
             "f": 4,
         }
-        assert config_door.get() == stored()
+        assert config_api.get() == stored()
 
-    def test_lists_replace(self, config_door: ConfigDoor) -> None:
-        config_door.create({"a": [1, 2, 3], "b": [{"name": "x", "y": 1}]})
+    def test_lists_replace(self, config_api: ConfigApi) -> None:
+        config_api.create({"a": [1, 2, 3], "b": [{"name": "x", "y": 1}]})
 
-        assert config_door.put({"a": [4], "b": [{"name": "x"}]}) == {"a": [4], "b": [{"name": "x"}]}
+        assert config_api.put({"a": [4], "b": [{"name": "x"}]}) == {"a": [4], "b": [{"name": "x"}]}
 
     @pytest.mark.parametrize(
         ("old", "new"),
         [(1, 2), ("x", 5), ({"a": 1}, 5), ({"a": 1}, [1]), ([1], {"a": 1}), (5, {"a": 1}), (True, False), (1, 0)],
     )
-    def test_a_scalar_or_another_type_replaces(self, config_door: ConfigDoor, old: Any, new: Any) -> None:
-        config_door.create({"key": old})
+    def test_a_scalar_or_another_type_replaces(self, config_api: ConfigApi, old: Any, new: Any) -> None:
+        config_api.create({"key": old})
 
-        assert config_door.put({"key": new}) == {"key": new}
+        assert config_api.put({"key": new}) == {"key": new}
 
-    def test_null_removes(self, config_door: ConfigDoor) -> None:
-        config_door.create({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 4}})
+    def test_null_removes(self, config_api: ConfigApi) -> None:
+        config_api.create({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 4}})
 
-        assert config_door.put({"a": None, "b": {"c": None}, "e": None}) == {"b": {"d": 3}}
+        assert config_api.put({"a": None, "b": {"c": None}, "e": None}) == {"b": {"d": 3}}
 
-    def test_null_for_what_is_not_there_changes_nothing(self, config_door: ConfigDoor) -> None:
-        config_door.create({"a": 1})
+    def test_null_for_a_missing_key_changes_nothing(self, config_api: ConfigApi) -> None:
+        config_api.create({"a": 1})
 
-        assert config_door.put({"b": None, "persona": None, "config_overrides": None}) == {"a": 1}
+        assert config_api.put({"b": None, "persona": None, "config_overrides": None}) == {"a": 1}
 
-    def test_null_is_never_stored_also_on_create(self, config_door: ConfigDoor) -> None:
+    def test_null_is_not_stored_on_create(self, config_api: ConfigApi) -> None:
         sent = {
             "a": None,
             "b": {"c": None, "d": 1},
@@ -94,7 +94,7 @@ class TestMerging:
             **model(api_providers=[provider(base_url=None)], models=None),
         }
 
-        assert config_door.create(sent) == {
+        assert config_api.create(sent) == {
             "b": {"d": 1},
             "e": [{"g": 2}],
             "persona": {"own": 3},
@@ -102,13 +102,13 @@ class TestMerging:
         }
         assert "null" not in json.dumps(stored())
 
-    def test_null_is_never_stored_also_in_new_objects_of_a_put(self, config_door: ConfigDoor) -> None:
-        config_door.create({})
+    def test_null_is_not_stored_in_new_objects_of_an_update(self, config_api: ConfigApi) -> None:
+        config_api.create({})
 
-        assert config_door.put({"a": {"b": None, "c": 1}, "d": [{"e": None}]}) == {"a": {"c": 1}, "d": [{}]}
+        assert config_api.put({"a": {"b": None, "c": 1}, "d": [{"e": None}]}) == {"a": {"c": 1}, "d": [{}]}
 
-    def test_gets_answer_put_back_changes_nothing(self, config_door: ConfigDoor) -> None:
-        config_door.create(
+    def test_sending_back_the_config_as_read_changes_nothing(self, config_api: ConfigApi) -> None:
+        config_api.create(
             {
                 "persona": "cheerful",
                 "own": {"a": [1, {"b": 2}]},
@@ -125,7 +125,7 @@ class TestMerging:
         agent = Agent.unscoped.get()
         written = AuditEntry.objects.count()
 
-        config_door.put(config_door.get())
+        config_api.put(config_api.get())
 
         after = Agent.unscoped.get()
         assert json.dumps(after.config) == json.dumps(agent.config)
@@ -138,66 +138,64 @@ class TestNamedLists:
     """`models` and `api_providers` in `config_overrides.model`."""
 
     @pytest.mark.parametrize("key", ["models", "api_providers"])
-    def test_an_item_keeps_what_it_does_not_send(self, config_door: ConfigDoor, key: str) -> None:
-        config_door.create(model(**{key: [{"name": "a", "x": 1, "y": {"z": 2, "w": 3}, "v": [1]}]}))
+    def test_item_keeps_fields_that_are_not_sent(self, config_api: ConfigApi, key: str) -> None:
+        config_api.create(model(**{key: [{"name": "a", "x": 1, "y": {"z": 2, "w": 3}, "v": [1]}]}))
 
-        merged = config_door.put(model(**{key: [{"name": "a", "x": 10, "y": {"z": None}, "v": [2]}]}))
+        merged = config_api.put(model(**{key: [{"name": "a", "x": 10, "y": {"z": None}, "v": [2]}]}))
 
         assert merged == model(**{key: [{"name": "a", "x": 10, "y": {"w": 3}, "v": [2]}]})
 
     @pytest.mark.parametrize("key", ["models", "api_providers"])
-    def test_the_sent_list_decides_membership_and_order(self, config_door: ConfigDoor, key: str) -> None:
-        config_door.create(model(**{key: [{"name": "a", "x": 1}, {"name": "b", "x": 2}, {"name": "c", "x": 3}]}))
+    def test_the_sent_list_decides_membership_and_order(self, config_api: ConfigApi, key: str) -> None:
+        config_api.create(model(**{key: [{"name": "a", "x": 1}, {"name": "b", "x": 2}, {"name": "c", "x": 3}]}))
 
-        merged = config_door.put(model(**{key: [{"name": "c"}, {"name": "new"}, {"name": "a"}]}))
+        merged = config_api.put(model(**{key: [{"name": "c"}, {"name": "new"}, {"name": "a"}]}))
 
         assert merged == model(**{key: [{"name": "c", "x": 3}, {"name": "new"}, {"name": "a", "x": 1}]})
-        assert config_door.put(model(**{key: []})) == model(**{key: []})
+        assert config_api.put(model(**{key: []})) == model(**{key: []})
 
-    def test_null_removes_a_whole_list(self, config_door: ConfigDoor) -> None:
-        config_door.create(model(models=[{"name": "a"}], api_providers=[provider()]))
+    def test_null_removes_a_whole_list(self, config_api: ConfigApi) -> None:
+        config_api.create(model(models=[{"name": "a"}], api_providers=[provider()]))
 
-        assert config_door.put(model(models=None)) == model(api_providers=[provider()])
+        assert config_api.put(model(models=None)) == model(api_providers=[provider()])
 
-    def test_null_removes_a_field_of_an_item(self, config_door: ConfigDoor) -> None:
-        config_door.create(model(api_providers=[secret_provider()]))
+    def test_null_removes_a_field_of_an_item(self, config_api: ConfigApi) -> None:
+        config_api.create(model(api_providers=[secret_provider()]))
 
-        assert config_door.put(model(api_providers=[{"name": "mine", "api_key": None}])) == model(
+        assert config_api.put(model(api_providers=[{"name": "mine", "api_key": None}])) == model(
             api_providers=[provider(base_url=MASK)]
         )
 
     @pytest.mark.parametrize("key", ["models", "api_providers"])
-    def test_a_name_that_occurs_twice_is_refused(self, config_door: ConfigDoor, key: str) -> None:
+    def test_a_name_that_occurs_twice_is_refused(self, config_api: ConfigApi, key: str) -> None:
         twice = model(**{key: [{"name": "a"}, {"name": "b"}, {"name": "a"}]})
         path = f"config_overrides.model.{key}[2].name"
 
-        config_door.refused(config_door.try_create(twice), path)
+        config_api.refused(config_api.try_create(twice), path)
         assert not Agent.unscoped.exists()
-        config_door.create({"a": 1})
-        config_door.refused(config_door.try_put(twice), path)
+        config_api.create({"a": 1})
+        config_api.refused(config_api.try_put(twice), path)
         assert stored() == {"a": 1}
 
     @pytest.mark.parametrize("item", [{}, {"name": None}, {"name": ""}, {"name": 5}])
-    def test_an_item_needs_a_name(self, config_door: ConfigDoor, item: Config) -> None:
-        config_door.refused(config_door.try_create(model(models=[item])), "config_overrides.model.models[0].name")
+    def test_an_item_needs_a_name(self, config_api: ConfigApi, item: Config) -> None:
+        config_api.refused(config_api.try_create(model(models=[item])), "config_overrides.model.models[0].name")
 
-    def test_the_older_spelling_of_a_models_provider_is_read_and_the_newer_written(
-        self, config_door: ConfigDoor
-    ) -> None:
-        config_door.create(model(models=[{"name": "m", "provider_name": "mine"}]))
+    def test_provider_name_of_a_model_is_stored_as_api_provider(self, config_api: ConfigApi) -> None:
+        config_api.create(model(models=[{"name": "m", "provider_name": "mine"}]))
         assert stored() == model(models=[{"api_provider": "mine", "name": "m"}])
 
-        config_door.put(model(models=[{"name": "m", "provider_name": "other"}]))
+        config_api.put(model(models=[{"name": "m", "provider_name": "other"}]))
         assert stored() == model(models=[{"api_provider": "other", "name": "m"}])
 
-        config_door.put(model(models=[{"name": "m", "provider_name": "old", "api_provider": "new"}]))
+        config_api.put(model(models=[{"name": "m", "provider_name": "old", "api_provider": "new"}]))
         assert stored() == model(models=[{"api_provider": "new", "name": "m"}])
 
-    def test_a_model_that_was_stored_with_the_older_spelling_has_one_provider(self, config_door: ConfigDoor) -> None:
-        config_door.create({})
+    def test_model_stored_with_provider_name_has_one_provider(self, config_api: ConfigApi) -> None:
+        config_api.create({})
         Agent.unscoped.update(config=model(models=[{"name": "m", "provider_name": "mine"}]))
 
-        config_door.put(model(models=[{"name": "m", "api_provider": "other"}]))
+        config_api.put(model(models=[{"name": "m", "api_provider": "other"}]))
 
         assert stored() == model(models=[{"api_provider": "other", "name": "m"}])
 
@@ -217,13 +215,15 @@ class TestPersona:
             ({"personality": "calm", "own": 1}, {"personality": None}, {"own": 1}),
         ],
     )
-    def test_it_merges_in_either_form(self, config_door: ConfigDoor, old: Any, sent: Any, merged: Any) -> None:
-        config_door.create({"persona": old, "x": 1})
+    def test_text_and_object_merge_with_each_other(
+        self, config_api: ConfigApi, old: Any, sent: Any, merged: Any
+    ) -> None:
+        config_api.create({"persona": old, "x": 1})
 
-        assert config_door.put({"persona": sent}) == {"persona": merged, "x": 1}
+        assert config_api.put({"persona": sent}) == {"persona": merged, "x": 1}
 
     @pytest.mark.parametrize("old", ["calm", {"personality": "calm"}])
-    def test_null_removes_it(self, config_door: ConfigDoor, old: Any) -> None:
-        config_door.create({"persona": old, "x": 1})
+    def test_null_removes_it(self, config_api: ConfigApi, old: Any) -> None:
+        config_api.create({"persona": old, "x": 1})
 
-        assert config_door.put({"persona": None}) == {"x": 1}
+        assert config_api.put({"persona": None}) == {"x": 1}

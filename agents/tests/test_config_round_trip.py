@@ -21,7 +21,7 @@ def text(config: Any) -> str:
     return json.dumps(config)
 
 
-def holds(door: Door, config: Config) -> None:
+def check_reads_back(door: Door, config: Config) -> None:
     """Check that the config reads back as it was set, with its secrets stored and masked."""
     assert text(door.get()) == text(shown(config))
     assert text(door.stored()) == text(config)
@@ -29,28 +29,28 @@ def holds(door: Door, config: Config) -> None:
 
 @thoroughly
 @given(config=configs())
-def test_what_was_set_reads_back_and_can_be_sent_back(door: Door, config: Config) -> None:
+def test_any_config_reads_back_and_can_be_sent_back(door: Door, config: Config) -> None:
     door.create()
 
     assert text(door.put(config)) == text(shown(config))
 
-    holds(door, config)
+    check_reads_back(door, config)
     before = door.state()
     for query in QUERIES:
         assert text(door.put(door.get(), query)) == text(shown(config))
-        holds(door, config)
+        check_reads_back(door, config)
         assert door.state() == before, "nothing changed, and no version, entry or audit row was made"
 
 
 @thoroughly
 @given(config=configs())
-def test_the_same_holds_of_a_config_that_an_agent_is_made_with(door: Door, config: Config) -> None:
+def test_config_of_a_new_agent_reads_back(door: Door, config: Config) -> None:
     door.create(config)
 
-    holds(door, config)
+    check_reads_back(door, config)
     before = door.state()
     door.change(config=door.get())
-    holds(door, config)
+    check_reads_back(door, config)
     assert door.state() == before
 
 
@@ -61,7 +61,7 @@ def test_a_config_that_replaces_another_leaves_nothing_of_it(door: Door, first: 
 
     door.put(second, "?replace=1")
 
-    holds(door, second)
+    check_reads_back(door, second)
 
 
 @thoroughly
@@ -71,17 +71,17 @@ def test_null_for_every_key_leaves_nothing(door: Door, config: Config) -> None:
 
     door.put(dict.fromkeys(config))
 
-    holds(door, {})
+    check_reads_back(door, {})
 
 
 @thoroughly
 @given(first=json_values(), second=json_values())
-def test_of_two_values_under_one_key_objects_merge_and_all_else_replaces(door: Door, first: Any, second: Any) -> None:
+def test_objects_merge_and_other_values_replace(door: Door, first: Any, second: Any) -> None:
     door.create({"own": first})
 
     door.put({"own": second})
 
-    holds(door, {"own": merged(first, second)})
+    check_reads_back(door, {"own": merged(first, second)})
 
 
 def merged(first: Any, second: Any) -> Any:

@@ -10,13 +10,13 @@ import pytest
 from agent_config import validators
 from agent_config.errors import BadConfig
 from agents.models import Agent
-from tests.support.configs import Config, ConfigDoor, model, provider, stored
+from tests.support.configs import Config, ConfigApi, model, provider, stored
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.embedded
-class TestWhatIsRefused:
+class TestRules:
     @pytest.mark.parametrize(
         ("config", "path"),
         [
@@ -33,89 +33,87 @@ class TestWhatIsRefused:
             (model(api_providers=[provider(), None]), "config_overrides.model.api_providers[1]"),
         ],
     )
-    def test_a_wrong_type_in_a_known_part_is_named(self, config_door: ConfigDoor, config: Config, path: str) -> None:
-        config_door.refused(config_door.try_create(config), path)
+    def test_a_wrong_type_in_a_known_part_is_named(self, config_api: ConfigApi, config: Config, path: str) -> None:
+        config_api.refused(config_api.try_create(config), path)
         assert not Agent.unscoped.exists()
-        config_door.create({"x": 1})
-        config_door.refused(config_door.try_put({"x": 2, **config}), path)
+        config_api.create({"x": 1})
+        config_api.refused(config_api.try_put({"x": 2, **config}), path)
         assert stored() == {"x": 1}
 
     @pytest.mark.parametrize("name", ["Ünïversal", "ünïversal", "U\u0308nïversal"])
-    def test_a_provider_of_the_system_cannot_be_defined(self, config_door: ConfigDoor, name: str) -> None:
+    def test_a_provider_of_the_system_cannot_be_defined(self, config_api: ConfigApi, name: str) -> None:
         config = model(api_providers=[provider("mine"), provider(name, base_url="https://evil.example")])
         path = "config_overrides.model.api_providers[1].name"
 
-        config_door.refused(config_door.try_create(config), path)
-        config_door.create({})
-        config_door.refused(config_door.try_put(config), path)
+        config_api.refused(config_api.try_create(config), path)
+        config_api.create({})
+        config_api.refused(config_api.try_put(config), path)
         assert stored() == {}
 
     @pytest.mark.parametrize("name", ["system-model", "SYSTEM-model"])
-    def test_a_model_of_the_system_cannot_be_defined(self, config_door: ConfigDoor, name: str) -> None:
+    def test_a_model_of_the_system_cannot_be_defined(self, config_api: ConfigApi, name: str) -> None:
         config = model(models=[{"name": name, "api_provider": "mine"}])
         path = "config_overrides.model.models[0].name"
 
-        config_door.refused(config_door.try_create(config), path)
-        config_door.create({})
-        config_door.refused(config_door.try_put(config), path)
+        config_api.refused(config_api.try_create(config), path)
+        config_api.create({})
+        config_api.refused(config_api.try_put(config), path)
 
     @pytest.mark.parametrize("key", ["api_provider", "provider_name"])
-    def test_a_custom_model_cannot_use_a_provider_of_the_system(self, config_door: ConfigDoor, key: str) -> None:
+    def test_a_custom_model_cannot_use_a_provider_of_the_system(self, config_api: ConfigApi, key: str) -> None:
         config = model(models=[{"name": "mine", key: "ÜNÏVERSAL"}])
         path = f"config_overrides.model.models[0].{key}"
 
-        config_door.refused(config_door.try_create(config), path)
-        config_door.create({})
-        config_door.refused(config_door.try_put(config), path)
+        config_api.refused(config_api.try_create(config), path)
+        config_api.create({})
+        config_api.refused(config_api.try_put(config), path)
 
-    def test_everything_that_is_wrong_is_named_at_once(self, config_door: ConfigDoor) -> None:
-        config_door.refused(
-            config_door.try_create({"persona": 5, **model(models=[{"name": "a"}, {"name": "a"}])}),
+    def test_everything_that_is_wrong_is_named_at_once(self, config_api: ConfigApi) -> None:
+        config_api.refused(
+            config_api.try_create({"persona": 5, **model(models=[{"name": "a"}, {"name": "a"}])}),
             "persona",
             "config_overrides.model.models[1].name",
         )
 
-    def test_a_config_is_at_most_28_deep(self, config_door: ConfigDoor) -> None:
+    def test_a_config_is_at_most_28_deep(self, config_api: ConfigApi) -> None:
         deep: Any = {}
         for _ in range(27):
             deep = {"a": deep}
 
-        assert config_door.create(deep) == deep
-        assert config_door.put(deep) == deep
-        assert config_door.try_put({"a": deep}).status_code == 400
-        assert config_door.get() == deep
+        assert config_api.create(deep) == deep
+        assert config_api.put(deep) == deep
+        assert config_api.try_put({"a": deep}).status_code == 400
+        assert config_api.get() == deep
 
     @pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1e400", "NaN", "Infinity"])
-    def test_numbers_fit_in_64_bits(self, config_door: ConfigDoor, number: str) -> None:
-        config_door.create({})
-        path = f"{config_door.collection}/{config_door.agent_id}" + (
-            "/config" if config_door.kind == "v2 config" else ""
-        )
+    def test_numbers_fit_in_64_bits(self, config_api: ConfigApi, number: str) -> None:
+        config_api.create({})
+        path = f"{config_api.collection}/{config_api.agent_id}" + ("/config" if config_api.kind == "v2 config" else "")
         config = f'{{"n": {number}}}'
-        body = config if config_door.kind == "v2 config" else f'{{"config": {config}}}'
+        body = config if config_api.kind == "v2 config" else f'{{"config": {config}}}'
 
-        response = config_door.client.generic("PUT", path, body.encode(), "application/json")
+        response = config_api.client.generic("PUT", path, body.encode(), "application/json")
 
         assert response.status_code == 400
         assert stored() == {}
 
-    def test_a_config_is_at_most_256_kib_as_stored(self, config_door: ConfigDoor) -> None:
+    def test_a_config_is_at_most_256_kib_as_stored(self, config_api: ConfigApi) -> None:
         empty = len(json.dumps({"a": ""}, separators=(",", ":")))
-        config_door.create({"a": "x" * (256 * 1024 - empty)})
+        config_api.create({"a": "x" * (256 * 1024 - empty)})
 
-        config_door.refused(config_door.try_put({"b": 1}), "config")
+        config_api.refused(config_api.try_put({"b": 1}), "config")
         assert list(stored()) == ["a"]
 
     @pytest.mark.parametrize("config", [[], "text", 5])
-    def test_a_config_is_an_object(self, config_door: ConfigDoor, config: Any) -> None:
-        config_door.create({"x": 1})
+    def test_a_config_is_an_object(self, config_api: ConfigApi, config: Any) -> None:
+        config_api.create({"x": 1})
 
-        assert config_door.try_put(config).status_code == 400
+        assert config_api.try_put(config).status_code == 400
         assert stored() == {"x": 1}
 
 
-class TestAConfigThatWasTakenOverTooLarge:
-    def test_it_may_shrink_but_not_grow(self) -> None:
+class TestTooLargeImportedConfig:
+    def test_size_may_shrink_but_not_grow(self) -> None:
         stored: Config = {"own": "x" * validators.MAX_BYTES}
 
         validators.check_size({"own": "x" * (validators.MAX_BYTES - 1)}, stored)
@@ -125,7 +123,7 @@ class TestAConfigThatWasTakenOverTooLarge:
         with pytest.raises(BadConfig, match="256 KiB"):
             validators.check_size(stored, {})
 
-    def test_the_same_holds_for_the_number_of_its_values(self) -> None:
+    def test_number_of_values_may_shrink_but_not_grow(self) -> None:
         stored: Config = {"own": [1] * (validators.MAX_LEAVES + 1)}
 
         validators.check_size(stored, stored)

@@ -70,7 +70,7 @@ def warned(door: Door) -> list[str]:
 
 
 class TestLayers:
-    def test_each_lies_over_the_one_before(self, door: Door, files: Files, internal: SurfaceClient) -> None:
+    def test_each_layer_overrides_the_one_below(self, door: Door, files: Files, internal: SurfaceClient) -> None:
         files.write_bot({"own": {"a": 0, "b": 0, "c": 0, "d": 0}})
         template = operators_template(internal, own({"b": 1, "c": 1, "d": 1}))
         door.set_defaults(own({"c": 2, "d": 2}))
@@ -82,7 +82,7 @@ class TestLayers:
         names = {key: found[f"/config_overrides/own/{key}"] for key in "abcd"}
         assert names == {"a": "default", "b": "template", "c": "tenant", "d": "agent"}
 
-    def test_without_a_word_from_anybody_it_is_the_systems(self, door: Door, files: Files) -> None:
+    def test_empty_layers_resolve_to_the_systems_defaults(self, door: Door, files: Files) -> None:
         door.create()
 
         found = door.get("/effective?explain=1")
@@ -110,13 +110,13 @@ class TestLayers:
             assert content.count(MASK) == 9
             assert not any(secret in content for secret in ("sk-mine", "mine.example", SYSTEM_KEY, "tok-system"))
 
-    def test_a_stranger_gets_none(self, alice: Person, charlie: Person) -> None:
+    def test_stranger_gets_not_found(self, alice: Person, charlie: Person) -> None:
         door = Door("v1", alice.client, alice).create({"a": 1})
 
         assert door.of(charlie).read("/effective").status_code == 404
         assert door.of(charlie).read("/effective", HTTP_IF_NONE_MATCH=door.etag()).status_code == 404
 
-    def test_an_unknown_agent_has_none(self, door: Door) -> None:
+    def test_unknown_agent_is_not_found(self, door: Door) -> None:
         door.agent_id = "agent_000000000000"
 
         for query in ("", "?explain=1", "?reveal_secrets=1"):
@@ -127,7 +127,7 @@ class TestLayers:
 class TestExplaining:
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=st.tuples(objects(), objects(), objects(), objects()))
-    def test_without_its_layers_value_exactly_that_leaf_changes(
+    def test_removing_a_leaf_from_its_source_changes_exactly_that_leaf(
         self, door: Door, files: Files, internal: SurfaceClient, drawn: tuple[Config, Config, Config, Config]
     ) -> None:
         """Repeat a test of test_layers through the files, the database and the API."""
@@ -169,7 +169,7 @@ class TestExplaining:
 
         assert [pointer for pointer, name in found.items() if name == "agent"] == ["/a~1b~0c//~01", "/__proto__/x"]
 
-    def test_items_of_the_named_lists_are_told_apart(self, door: Door, files: Files) -> None:
+    def test_items_of_named_lists_have_their_own_sources(self, door: Door, files: Files) -> None:
         door.set_defaults(model(models=[{"name": "m2", "own": {"a": 1}}]))
         door.create(model(models=[{"name": "m3", "tags": ["a"]}]))
 
@@ -188,12 +188,12 @@ class TestExplaining:
 
 @pytest.mark.embedded
 class TestWarnings:
-    def test_a_template_that_is_none(self, door: Door, files: Files) -> None:
+    def test_missing_template_gets_a_warning(self, door: Door, files: Files) -> None:
         door.create(template_id="no-such-template")
 
         assert warned(door) == ["template_id"]
 
-    def test_a_name_that_was_taken_below_since(self, door: Door, files: Files) -> None:
+    def test_name_taken_by_a_lower_layer_gets_a_warning(self, door: Door, files: Files) -> None:
         door.create(model(api_providers=[provider("Late")], models=[{"name": "late"}]))
         assert warned(door) == []
 
@@ -202,7 +202,7 @@ class TestWarnings:
         place = "config_overrides.model"
         assert warned(door) == [f"{place}.api_providers[0].name", f"{place}.models[0].name"]
 
-    def test_a_value_out_of_the_ordinary_and_a_model_that_is_gone(self, door: Door, files: Files) -> None:
+    def test_unusual_value_and_missing_model_get_warnings(self, door: Door, files: Files) -> None:
         door.set_defaults(model(models=[{"name": "m"}]))
         tasks = {"replyer": {"model_list": ["m"]}}
         door.create({"config_overrides": {"chat": {"talk_value": 1e9}, "model": {"model_task_config": tasks}}})
@@ -241,7 +241,7 @@ class TestETag:
     def template(self, internal: SurfaceClient) -> str:
         return operators_template(internal, own({"a": 1}))
 
-    def test_it_is_another_after_a_change_of_each_layer(
+    def test_etag_changes_with_each_layer(
         self, door: Door, files: Files, internal: SurfaceClient, template: str
     ) -> None:
         door.create(template_id=template)
@@ -265,7 +265,7 @@ class TestETag:
             seen.append(answer["ETag"])
         assert len(set(seen)) == len(seen)
 
-    def test_it_stays_after_every_other_change(
+    def test_etag_stays_after_other_changes(
         self, door: Door, files: Files, internal: SurfaceClient, template: str
     ) -> None:
         door.create({"a": 1}, template_id=template)
@@ -283,7 +283,7 @@ class TestETag:
         answer = door.read("/effective", HTTP_IF_NONE_MATCH=tag)
         assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
 
-    def test_a_template_that_comes_again_under_its_id_is_another(self, door: Door, internal: SurfaceClient) -> None:
+    def test_etag_changes_with_a_new_template_under_the_same_id(self, door: Door, internal: SurfaceClient) -> None:
         config = {"name": "t", "template_id": "chosen"}
         operators_template(internal, {"a": 1}, **config)
         door.create(template_id="chosen")
@@ -294,7 +294,7 @@ class TestETag:
 
         assert door.data(door.read("/effective", HTTP_IF_NONE_MATCH=tag))["config"]["a"] == 2
 
-    def test_an_explained_or_revealed_config_is_not_the_same_answer(self, door: Door, files: Files) -> None:
+    def test_explained_and_revealed_configs_have_their_own_etags(self, door: Door, files: Files) -> None:
         door.create()
         queries = ("", "?explain=1") + (("?reveal_secrets=1", "?reveal_secrets=1&explain=1") * (door.version == "v2"))
 
@@ -304,7 +304,7 @@ class TestETag:
         for query, tag in zip(queries, tags, strict=True):
             assert door.read(f"/effective{query}", HTTP_IF_NONE_MATCH=tag).status_code == 304
 
-    def test_what_is_remembered_is_not_shown_for_another_state(self, door: Door, files: Files) -> None:
+    def test_cached_config_is_not_shown_for_another_state(self, door: Door, files: Files) -> None:
         door.create({"a": 1})
         first = door.effective()
         door.put({"a": 2})
@@ -323,7 +323,7 @@ class TestRevealing:
         door = Door("v2", internal, alice).create(self.CONFIG)
         return f"/api/v2/agents/{door.agent_id}/config/effective"
 
-    def test_it_shows_the_secrets_of_every_layer(self, url: str, internal: SurfaceClient) -> None:
+    def test_reveal_shows_the_secrets_of_every_layer(self, url: str, internal: SurfaceClient) -> None:
         found = internal.get(f"{url}?reveal_secrets=1").json()["data"]
 
         system_provider, mine = found["config"]["config_overrides"]["model"]["api_providers"]
@@ -331,13 +331,13 @@ class TestRevealing:
         assert mine == secret_provider()
         assert "sources" not in found
 
-    def test_it_can_be_explained_too(self, url: str, internal: SurfaceClient) -> None:
+    def test_reveal_can_be_combined_with_explain(self, url: str, internal: SurfaceClient) -> None:
         found = internal.get(f"{url}?reveal_secrets=1&explain=1").json()["data"]
 
         assert found["sources"]["/config_overrides/model/api_providers/0/api_key"] == "default"
         assert found["sources"]["/config_overrides/model/api_providers/1/api_key"] == "agent"
 
-    def test_each_leaves_a_row_in_the_audit_log(self, url: str, internal: SurfaceClient) -> None:
+    def test_each_reveal_is_in_the_audit_log(self, url: str, internal: SurfaceClient) -> None:
         asked = internal.get(f"{url}?reveal_secrets=1")
         internal.get(f"{url}?reveal_secrets=1&explain=1")
         internal.get(f"{url}?reveal_secrets=1", HTTP_IF_NONE_MATCH=asked["ETag"])  # shows nothing
@@ -348,12 +348,12 @@ class TestRevealing:
         assert [(row.object_id, row.actor_kind) for row in rows] == [(url.split("/")[4], "internal")] * 2
         assert rows[1].request_id == asked.json()["request_id"]
 
-    def test_what_it_shows_is_not_remembered_for_others(self, url: str, internal: SurfaceClient) -> None:
+    def test_revealed_config_is_not_cached_for_others(self, url: str, internal: SurfaceClient) -> None:
         internal.get(f"{url}?reveal_secrets=1")
 
         assert b"sk-mine" not in internal.get(url).content
 
-    def test_v1_has_no_such_thing(self, url: str, alice: Person) -> None:
+    def test_v1_cannot_reveal(self, url: str, alice: Person) -> None:
         path = url.replace("v2", "v1")
 
         revealing, plain = (alice.client.get(f"{path}{query}") for query in ("?reveal_secrets=1", ""))
@@ -376,7 +376,7 @@ class TestFiles:
         assert config["persona"]["personality"] == "calm"
         assert config["bot_overrides"]["nickname"] == "麦麦"
 
-    def test_what_it_was_before_is_not_remembered_as_what_it_is(
+    def test_config_resolved_before_a_change_is_not_cached_as_the_current_one(
         self, door: Door, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Change the file after it was read, and before the result is cached."""
@@ -397,7 +397,7 @@ class TestFiles:
 
 class TestQueries:
     @pytest.mark.parametrize("what", ["", "?explain=1"])
-    def test_it_takes_one_for_what_it_stands_on_and_one_for_the_layers(
+    def test_read_takes_a_query_for_the_state_and_one_for_the_layers(
         self, what: str, alice: Person, internal: SurfaceClient, files: Files
     ) -> None:
         door = Door("v2", internal, alice)
@@ -413,9 +413,7 @@ class TestQueries:
             assert door.read(f"/effective{what}", HTTP_IF_NONE_MATCH=tag).status_code == 304
         assert len(queries) == 1
 
-    def test_a_poll_of_the_config_that_finds_nothing_new_takes_one(
-        self, alice: Person, internal: SurfaceClient
-    ) -> None:
+    def test_poll_without_changes_takes_one_query(self, alice: Person, internal: SurfaceClient) -> None:
         door = Door("v2", internal, alice).create({"a": 1})
 
         with CaptureQueriesContext(connection) as queries:
@@ -424,7 +422,7 @@ class TestQueries:
         assert len(queries) == 1
 
 
-def test_a_config_shows_as_it_is_set_whatever_lies_below(door: Door, files: Files) -> None:
+def test_own_config_reads_the_same_over_any_lower_layer(door: Door, files: Files) -> None:
     door.set_defaults({"a": 1})
     config: Config = {"b": 2, **model(api_providers=[secret_provider()])}
 

@@ -113,7 +113,7 @@ class TestWrites:
         refused(door, door.try_set_defaults(taken), f"{DEFAULTS}{PROVIDERS}[0].name")
         door.set_defaults(BORROWED)
 
-    def test_a_tenants_template_is_judged_against_the_system(self, door: Door, files: Files) -> None:
+    def test_tenants_template_is_checked_against_the_system(self, door: Door, files: Files) -> None:
         files.write(OPERATORS)
 
         response = door.send("POST", "/templates", {"name": "t", "config": BORROWED, "tenant_id": door.tenant_id})
@@ -122,7 +122,7 @@ class TestWrites:
         assert not Template.unscoped.exists()
 
     @pytest.mark.parametrize("config", [BORROWED, model(api_providers=[provider("theirs", base_url=EVIL)])])
-    def test_an_agent_is_judged_again_when_it_takes_a_template(
+    def test_agent_is_checked_again_with_a_new_template(
         self, door: Door, internal: SurfaceClient, config: Config
     ) -> None:
         template = operators_template(internal, OPERATORS)
@@ -146,7 +146,7 @@ class TestWrites:
         refused(door, door.try_put(model(api_providers=None)), f"{MODELS}[0].api_provider")
         assert door.stored() == mine
 
-    def test_the_sentence_names_a_name_that_is_free(self, door: Door, files: Files) -> None:
+    def test_error_suggests_a_free_name(self, door: Door, files: Files) -> None:
         files.write(OPERATORS)
         door.create()
 
@@ -171,7 +171,7 @@ class TestFreeNames:
 
         assert door.stored() == config
 
-    def test_who_defines_one_has_it_alone(self, door: Door, internal: SurfaceClient) -> None:
+    def test_free_name_inherits_nothing(self, door: Door, internal: SurfaceClient) -> None:
         door.create(model(api_providers=[provider("DeepSeek", api_key="sk-mine")]))
 
         providers = revealed(door, internal)["api_providers"]
@@ -220,7 +220,7 @@ class TestLaterChanges:
         assert warned(door) == [f"{MODELS}[0]"]
         assert door.get("/effective?explain=1")["sources"]["/config_overrides/model/models/0/name"] == "default"
 
-    def test_nor_through_tenant_defaults_when_the_template_comes_later(
+    def test_tenant_defaults_over_a_later_template_get_no_key(
         self, door: Door, files: Files, internal: SurfaceClient
     ) -> None:
         door.set_defaults(BORROWED)
@@ -242,7 +242,7 @@ class TestLaterChanges:
         assert revealed(door, internal)["api_providers"] == [mine]
         assert names(revealed(door, internal)["models"]) == ["their-model"]
 
-    def test_what_is_left_out_can_be_sent_back_and_mended(self, door: Door, files: Files) -> None:
+    def test_left_out_values_can_be_sent_back_and_fixed(self, door: Door, files: Files) -> None:
         files.write(model(api_providers=[provider("Theirs")]))
         door.create(BORROWED)
         files.write(OPERATORS)
@@ -288,7 +288,7 @@ class TestAddressesOverALayer:
 
 
 @pytest.mark.embedded
-def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
+def test_bots_model_file_is_valid_without_operators_files() -> None:
     """Import the bot's own file, which has the built-in providers with keys."""
     path = Path(system.__file__).parent / "defaults" / "model_config.toml"
     content = tomllib.loads(path.read_text())

@@ -47,7 +47,7 @@ class TestKeeping:
     @pytest.mark.embedded
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=configs())
-    def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, door: Door, config: Config) -> None:
+    def test_defaults_read_back_and_can_be_sent_back(self, door: Door, config: Config) -> None:
         sent = {"agent_defaults": config, "own": {"agent_defaults": None}}
 
         assert data(put(door, sent))["tenant_config"] == {**sent, "agent_defaults": shown(config)}
@@ -59,7 +59,7 @@ class TestKeeping:
         after = Tenant.objects.get(pk=door.tenant_id)
         assert (after.tenant_config, after.defaults_revision) == (before.tenant_config, before.defaults_revision)
 
-    def test_they_replace_what_was_there(self, door: Door) -> None:
+    def test_sent_defaults_replace_the_stored_ones(self, door: Door) -> None:
         put(door, {"agent_defaults": {"a": 1, **SECRET_CONFIG}, "b": 2})
 
         put(door, {"agent_defaults": {"c": 3}})
@@ -73,7 +73,7 @@ class TestKeeping:
 
         assert stored(door) == model(api_providers=[provider(base_url="https://mine.example", api_key="sk-new")])
 
-    def test_a_tenant_can_be_made_with_them(self, door: Door) -> None:
+    def test_tenant_can_be_created_with_defaults(self, door: Door) -> None:
         body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": SECRET_CONFIG}}
 
         made = data(door.send("POST", "/tenants", body))
@@ -82,7 +82,7 @@ class TestKeeping:
         door.tenant_id = made["id"]
         assert stored(door) == SECRET_CONFIG
 
-    def test_no_answer_and_no_audit_row_shows_a_secret(self, door: Door, internal: SurfaceClient) -> None:
+    def test_no_response_and_no_audit_row_shows_a_secret(self, door: Door, internal: SurfaceClient) -> None:
         answers = [put(door, {"agent_defaults": SECRET_CONFIG}), door.send("GET", f"/tenants/{door.tenant_id}")]
         answers += [door.send("GET", "/tenants"), put(door, {"agent_defaults": {}})]
 
@@ -95,7 +95,7 @@ class TestKeeping:
 
 class TestEffect:
     @pytest.mark.parametrize("removed", [{}, {"other": 1}, {"agent_defaults": None}, {"agent_defaults": {}}])
-    def test_all_agents_follow_them_until_they_are_gone(self, door: Door, removed: Any) -> None:
+    def test_all_agents_use_the_defaults_until_they_are_removed(self, door: Door, removed: Any) -> None:
         door.create({"b": 2})
         without = door.effective(), door.etag()
         door.set_defaults({"a": 1, "b": 1})
@@ -128,7 +128,9 @@ class TestEffect:
         changes = list(Change.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
         assert changes == [("tenant", door.tenant_id)] * 2
 
-    def test_another_tenants_agents_do_not(self, door: Door, charlie: Person, internal: SurfaceClient) -> None:
+    def test_agents_of_another_tenant_do_not_use_the_defaults(
+        self, door: Door, charlie: Person, internal: SurfaceClient
+    ) -> None:
         strange = Door(door.version, charlie.client if door.version == "v1" else internal, charlie).create()
         tag = strange.etag()
 
@@ -160,7 +162,7 @@ class TestRefusals:
             ({"a": [0] * 5001}, f"{PATH}.config"),
         ],
     )
-    def test_what_an_agent_may_not_say_a_tenant_may_not_either(self, door: Door, defaults: Any, path: str) -> None:
+    def test_defaults_follow_the_rules_for_agents(self, door: Door, defaults: Any, path: str) -> None:
         door.set_defaults({"a": 1})
         before = tables()
 
@@ -169,7 +171,7 @@ class TestRefusals:
         refused(door.send("POST", "/tenants", body), path)
         assert tables() == before
 
-    def test_what_looks_odd_is_counted_and_refused_only_with_strict_handling(self, door: Door) -> None:
+    def test_warnings_are_counted_and_refused_with_strict_handling(self, door: Door) -> None:
         odd = {**model(model_task_config={"replyer": {"model_list": ["none"]}}), "persona": {"states": [5]}}
         paths = [f"{PATH}.persona.states[0]", f"{PATH}.config_overrides.model.model_task_config.replyer.model_list[0]"]
         new = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": odd}}
@@ -189,7 +191,7 @@ class TestRefusals:
             assert response.json()["data"]["tenant_config"] == {"agent_defaults": odd}
             assert "Preference-Applied" not in response
 
-    def test_their_names_are_taken_for_agents(self, door: Door) -> None:
+    def test_names_of_the_defaults_are_taken_for_agents(self, door: Door) -> None:
         door.set_defaults(model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}]))
         door.create()
 
@@ -201,7 +203,7 @@ class TestRefusals:
         mine = model(models=[{"name": "mine", "api_provider": "p"}])
         assert door.put(mine) == mine, "their provider is the tenant's own, and so is the model"
 
-    def test_only_who_manages_the_tenant_changes_them(self, alice: Person, bob: Person, charlie: Person) -> None:
+    def test_only_owners_change_the_defaults(self, alice: Person, bob: Person, charlie: Person) -> None:
         door = Door("v1", alice.client, alice)
         door.set_defaults({"a": 1})
         before = tables()
@@ -216,13 +218,13 @@ def _with_tenant(door: Door, tenant_id: str) -> Door:
     return door
 
 
-class TestWhatIsTheTenantsOwn:
+class TestTenantsOwnSecrets:
     """Secrets outside of the defaults are sealed where stored, masked for people and in clear for services."""
 
     OWN = {"crm": {"apiToken": "sk-mine", "regions": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
     SHOWN = {"crm": {"apiToken": MASK, "regions": ["a"]}, "passwords": [MASK], "max_tokens": 5}
 
-    def test_they_are_masked_for_people_and_sealed_where_stored(self, door: Door, internal: SurfaceClient) -> None:
+    def test_secrets_are_masked_for_people_and_sealed_where_stored(self, door: Door, internal: SurfaceClient) -> None:
         config = {**self.OWN, "agent_defaults": {"own": {"secret": "sk-mine"}}}
         assert put(door, config).status_code == 200
 
@@ -233,7 +235,7 @@ class TestWhatIsTheTenantsOwn:
         assert services == {**self.OWN, "agent_defaults": {"own": {"secret": MASK}}}
         assert not any("sk-mine" in str(rows) for rows in tables().values())
 
-    def test_a_mask_keeps_and_all_else_replaces(self, door: Door) -> None:
+    def test_mask_keeps_a_secret_and_other_values_replace(self, door: Door) -> None:
         put(door, self.OWN)
         before = Tenant.objects.get(pk=door.tenant_id).tenant_config
 
@@ -243,7 +245,7 @@ class TestWhatIsTheTenantsOwn:
 
         assert opened(Tenant.objects.get(pk=door.tenant_id).tenant_config) == {"crm": {"apiToken": "sk-mine"}}
 
-    def test_all_masks_that_stand_for_nothing_are_named(self, door: Door) -> None:
+    def test_all_masks_without_a_stored_secret_are_refused(self, door: Door) -> None:
         response = put(door, {"a": {"key": MASK}, "agent_defaults": {"b": {"key": [MASK]}}})
 
         refused(response, "tenant_config.a.key", "tenant_config.agent_defaults.b.key")

@@ -11,10 +11,10 @@ from tests.support.people import Person
 
 Config = dict[str, Any]
 MASK = "********"
-DOORS = ("v1", "v2", "v2 config")
+CONFIG_APIS = ("v1", "v2", "v2 config")
 
 
-class ConfigDoor:
+class ConfigApi:
     """One of the APIs that write and read configs."""
 
     def __init__(self, kind: str, alice: Person, internal: SurfaceClient) -> None:
