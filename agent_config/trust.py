@@ -173,16 +173,16 @@ def _has_items(layer: Layer) -> bool:
 
 
 def _sentence(reason: _Reason) -> str:
-    if reason is _Reason.MODEL:
+    if reason == _Reason.MODEL:
         return _(
             "this model of the layer %(layer)s is left out: models and keys of different owners do not go together"
         )
-    if reason is _Reason.MODELS_SECRET:
+    if reason == _Reason.MODELS_SECRET:
         return _(
             "this secret of the layer %(layer)s is left out: its model's provider is of another layer, "
             "whose address others may change; define the provider in the same layer"
         )
-    if reason is _Reason.ADDRESS_BELOW:
+    if reason == _Reason.ADDRESS_BELOW:
         return _(
             "this address of the layer %(layer)s is left out: a secret of a layer above stands beside it; "
             "set the address in the layer that has the secret"

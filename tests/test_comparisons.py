@@ -36,7 +36,7 @@ SINGLETONS = {"None", "True", "False", "NotImplemented", "Ellipsis"}
 SENTINELS = {
     "UTC",  # datetime's own; another timezone of the same offset is only converted once more
     "_NOWHERE",  # agent_config.schema.validation
-    "_NOTHING",  # agent_config.patches and rules
+    "_NOTHING",  # agent_config.patches and validators
     "OMITTED",  # agent_config.secret_paths
     "_ENDED",  # legacy.bridge.following
     "DJANGO",  # tests.test_shortcut
@@ -49,6 +49,7 @@ OF_OBJECTS = {
         "rewritten(config, lambda _secret: OMITTED) is not config",
         "result is not config",
     },
+    "agent_config/trust.py": {"owner is layer"},
     "agent_config/system.py": {"self.content is other.content"},
     "apikeys/tests/test_engine_away.py": {"connection.connection is not before"},
     "bench/seed.py": {"field is not model._meta.auto_field"},
