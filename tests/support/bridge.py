@@ -150,11 +150,11 @@ def bridge_beside_writers(
 
 _CONFIGS = """
 import json
-from agents import effective
+from agents import effective_config
 from agents.models import Agent
 ids = list(Agent.unscoped.values_list("pk", flat=True))
 for start in range(0, len(ids), 200):
-    for agent_id, config in effective.set_configs(ids[start:start + 200]).items():
+    for agent_id, config in effective_config.get_configs_without_defaults(ids[start:start + 200]).items():
         print(json.dumps([agent_id, config]))
 """
 
