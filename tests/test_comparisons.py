@@ -36,7 +36,7 @@ SINGLETONS = {"None", "True", "False", "NotImplemented", "Ellipsis"}
 SENTINELS = {
     "UTC",  # datetime's own; another timezone of the same offset is only converted once more
     "_NOWHERE",  # agent_config.schema.validation
-    "_NOTHING",  # agent_config.patches and rules
+    "_NOTHING",  # agent_config.patches and validators
     "OMITTED",  # agent_config.secret_paths
     "_ENDED",  # legacy.bridge.follower
     "TAKEN",  # core.tests.test_db

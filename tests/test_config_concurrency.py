@@ -30,8 +30,8 @@ class SharedAgent:
         token = self.v1[0].post("/api/v1/auth/login", json=person).json()["access_token"]
         for client in self.v1:
             client.headers["Authorization"] = f"Bearer {token}"
-        made = self.v1[0].post("/api/v1/agents", json={"name": "bot"}).json()
-        self.agent_id, self.tenant_id = made["id"], made["tenant_id"]
+        successful = self.v1[0].post("/api/v1/agents", json={"name": "bot"}).json()
+        self.agent_id, self.tenant_id = successful["id"], successful["tenant_id"]
 
     def all(self, path: str) -> Iterator[tuple[httpx.Client, str]]:
         """Yield each client in turn with the URL of a path of the agent."""
@@ -71,7 +71,7 @@ def shared_agent(servers: list[MaimServer]) -> Iterator[SharedAgent]:
         yield SharedAgent(servers, stack)
 
 
-def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
+def successful(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
     """Return the successful responses. All others must have one of the other statuses, or a Retry-After."""
     assert set(statuses(answers)) <= MAY_WAIT | set(others), statuses(answers)
     assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
@@ -83,7 +83,7 @@ def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedA
 
     answers = at_once(shared_agent.puts(configs))
 
-    done = made(answers)
+    done = successful(answers)
     kept = [config for config, answer in zip(configs, answers, strict=True) if answer.status_code == 200]
     assert len(done) > WRITERS / 2
     assert shared_agent.get("") == {key: value for config in kept for key, value in config.items()}
@@ -95,19 +95,19 @@ def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedA
         assert after["config"] == {**before["config"], change["path"][1:]: change["value"]}
 
 
-def test_of_50_that_name_the_same_version_one_wins(shared_agent: SharedAgent) -> None:
+def test_one_of_50_writers_with_the_same_version_succeeds(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
     answers = at_once(shared_agent.puts(configs, **{"If-Match": '"1"'}))
 
-    (winner,) = made(answers, 412)
+    (winner,) = successful(answers, 412)
     assert statuses(answers)[412] > WRITERS / 2
     assert shared_agent.get("") == configs[answers.index(winner)]
     assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
 @pytest.mark.parametrize("kind", ["tenants", "agents", "api-keys", "templates"])
-def test_of_20_that_name_the_same_revision_one_wins(shared_agent: SharedAgent, kind: str) -> None:
+def test_one_of_20_writers_with_the_same_revision_succeeds(shared_agent: SharedAgent, kind: str) -> None:
     of_tenant = {"tenant_id": shared_agent.tenant_id, "name": "contested"}
     key = (
         shared_agent.v2[0]
@@ -123,13 +123,13 @@ def test_of_20_that_name_the_same_revision_one_wins(shared_agent: SharedAgent, k
     clients = itertools.cycle(shared_agent.v2)
     answers = at_once([_put(next(clients), url, {"description": f"writer {n}"}, seen) for n in range(20)])
 
-    (winner,) = made(answers, 412)
+    (winner,) = successful(answers, 412)
     after = shared_agent.v2[0].get(url).json()["data"]
     assert after["description"] == f"writer {answers.index(winner)}"
     assert after["revision"] == before.json()["data"]["revision"] + 1
 
 
-def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> None:
+def test_writers_that_retry_after_412_lose_nothing(shared_agent: SharedAgent) -> None:
     """Ten count up one number, each three times."""
 
     def count_up(client: httpx.Client, url: str) -> Callable[[], httpx.Response]:
@@ -154,14 +154,14 @@ def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> N
     assert [row["config"].get("n", 0) for row in shared_agent.versions()] == list(range(31))
 
 
-def test_equal_writes_are_one_version(shared_agent: SharedAgent) -> None:
+def test_equal_writes_make_one_version(shared_agent: SharedAgent) -> None:
     answers = at_once(shared_agent.puts([{"a": 1}] * WRITERS))
 
-    assert {answer.headers["ETag"] for answer in made(answers)} == {'"2"'}
+    assert {answer.headers["ETag"] for answer in successful(answers)} == {'"2"'}
     assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
-def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(shared_agent: SharedAgent) -> None:
+def test_concurrent_writes_restores_and_layer_changes_all_succeed(shared_agent: SharedAgent) -> None:
     v2 = shared_agent.v2
     body = {"name": "theirs", "tenant_id": shared_agent.tenant_id, "config": {"layer": 0}}
     template = v2[0].post("/api/v2/templates", json=body).json()["data"]["id"]
@@ -181,7 +181,7 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(share
 
     answers = at_once(sends)
 
-    assert len(made(answers)) > len(sends) / 2
+    assert len(successful(answers)) > len(sends) / 2
     versions = shared_agent.versions()
     assert [row["version"] for row in versions] == list(range(1, len(versions) + 1))
     assert shared_agent.get("") == versions[-1]["config"]
@@ -190,7 +190,7 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(share
     assert effective["config"] == {**effective["config"], **versions[-1]["config"]}
 
 
-def test_an_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimServer]) -> None:
+def test_agent_deleted_meanwhile_leaves_no_version(servers: list[MaimServer]) -> None:
     deleted = [_delete_beside_writes(servers, place) for place in (0, 3, 6, 9)]
 
     count = f"from agents.models import *; print(ConfigVersion.unscoped.filter(agent_id__in={deleted}).count())"
@@ -207,7 +207,7 @@ def _delete_beside_writes(servers: Sequence[MaimServer], place: int) -> str:
 
         answers = at_once(sends)
 
-        made(answers, 404)
+        successful(answers, 404)
         assert answers[place].status_code == 200
         assert v2.get(f"{url}/config").status_code == 404
     return agent_id

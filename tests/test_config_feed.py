@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def test_a_reader_beside_ten_writers_ends_with_what_is_the_case(tmp_path: Path) -> None:
+def test_reader_beside_ten_writers_ends_with_the_current_state(tmp_path: Path) -> None:
     with cluster(tmp_path, "maim_feed", 2, MAIM_WORKERS="2") as servers:
         outcome = follow(servers, agents=60, writers=10, seconds=1)
 

@@ -222,7 +222,7 @@ def crawl_admin(site: Site) -> None:
 # ---- the search
 
 
-def test_the_search_finds_what_is_there(site: Site) -> None:
+def test_search_finds_planted_secrets(site: Site) -> None:
     assert len(set(site.issued)) == 8
     for secret in site.issued:
         assert site.found_in(f"{{{secret}}}")
@@ -232,12 +232,12 @@ def test_the_search_finds_what_is_there(site: Site) -> None:
         assert site.found_in(json.dumps({"api_key": secret}))
 
 
-def test_no_answer_shows_a_secret_but_those_that_issue_it(site: Site) -> None:
+def test_only_issuing_responses_show_a_secret(site: Site) -> None:
     assert len(site.answers) > 200
     assert {asked for asked, said in site.answers if site.found_in(said)} == set()
 
 
-def test_no_log_line_has_one(site: Site) -> None:
+def test_no_log_line_has_a_secret(site: Site) -> None:
     lines = site.maim.log.splitlines()
     assert any('"logger": "maim.access"' in line for line in lines)
     assert [line for line in lines if site.found_in(line)] == []
@@ -249,7 +249,7 @@ def dump(site: Site) -> str:
     return site.maim.manage("shell", "--no-imports", "-c", DUMP)
 
 
-def test_no_table_has_one(site: Site, dump: str) -> None:
+def test_no_table_has_a_secret(site: Site, dump: str) -> None:
     tables = (
         "agents_agent",
         "agents_configversion",
@@ -268,7 +268,7 @@ def test_no_table_has_one(site: Site, dump: str) -> None:
 
 
 @pytest.mark.skipif(ON_MARIADB, reason="MariaDB's files are its own")
-def test_no_file_has_one(site: Site) -> None:
+def test_no_file_has_a_secret(site: Site) -> None:
     """Includes what SQLite has deleted and not yet overwritten."""
     files = [path for path in site.maim.directory.rglob("*") if path.is_file()]
     assert any(path.suffix == ".sqlite3" for path in files)
@@ -278,7 +278,7 @@ def test_no_file_has_one(site: Site) -> None:
         assert not site.found_in(path.read_bytes().decode("latin-1")), path
 
 
-def test_a_secret_that_is_kept_for_a_repeat_is_sealed(dump: str) -> None:
+def test_idempotent_responses_are_stored_sealed(dump: str) -> None:
     _, _, rows = dump.partition("table common_idempotentanswer\n")
     # A batch of uses is noted here, too, with an empty answer.
     answers = [row for row in rows.partition("\ntable ")[0].splitlines() if "|  |" not in row]

@@ -43,14 +43,14 @@ def test_every_kind_of_error_is_named_at_once() -> None:
     }
 
 
-def test_with_strict_handling_what_looks_odd_is_named_with_the_errors() -> None:
+def test_strict_handling_names_warnings_with_the_errors() -> None:
     assert errors_of(WRONG, strict=True) == {
         *errors_of(WRONG),
         "config_overrides.model.model_task_config.vlm.model_list[0]",
     }
 
 
-def test_what_cannot_be_merged_is_named_with_all_that_can_be_told_without_merging() -> None:
+def test_errors_that_prevent_merging_are_named_with_all_others() -> None:
     overrides = {**WRONG["config_overrides"], "mood": "low"}
 
     assert errors_of({"persona": 7, "config_overrides": overrides}) == {

@@ -25,23 +25,23 @@ Schema = dict[str, Any]
 
 
 @pytest.fixture
-def drawn() -> Schema:
+def json_schema() -> Schema:
     return schema.json_schema()
 
 
-def at(drawn: Schema, path: str) -> Schema:
+def at(json_schema: Schema, path: str) -> Schema:
     """Return the schema of the object at a path of FIELDS."""
-    found = drawn
+    found = json_schema
     for step in path.split("."):
         name, is_list = step.removesuffix("[]"), step.endswith("[]")
         found = found["properties"]["vlm" if name == "*" else name]
-        found = resolved(drawn, found["items"] if is_list else found)
+        found = resolved(json_schema, found["items"] if is_list else found)
     return found
 
 
-def resolved(drawn: Schema, part: Schema) -> Schema:
+def resolved(json_schema: Schema, part: Schema) -> Schema:
     part = part["anyOf"][1] if "anyOf" in part else part
-    found: Schema = drawn["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    found: Schema = json_schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
     return found
 
 
@@ -55,19 +55,19 @@ def objects(part: Any) -> Iterator[Schema]:
 
 class TestFields:
     @pytest.mark.parametrize("path", FIELDS)
-    def test_each_has_its_type_default_and_length(self, drawn: Schema, path: str) -> None:
+    def test_each_field_has_its_type_default_and_length(self, json_schema: Schema, path: str) -> None:
         known = {
-            name: (resolved(drawn, field)["type"], field.get("default"), field.get("maxLength"))
-            for name, field in at(drawn, path)["properties"].items()
+            name: (resolved(json_schema, field)["type"], field.get("default"), field.get("maxLength"))
+            for name, field in at(json_schema, path)["properties"].items()
         }
 
         assert known == FIELDS[path]
         assert all(type(known[name][1]) is type(default) for name, (_type, default, _length) in FIELDS[path].items())
 
-    def test_the_sections_and_tasks_are_the_known_ones(self, drawn: Schema) -> None:
-        assert sorted(at(drawn, "config_overrides")["properties"]) == sorted(SECTIONS)
-        assert sorted(at(drawn, "config_overrides.model.model_task_config")["properties"]) == sorted(TASKS)
-        assert list(drawn["properties"]) == ["persona", "bot_overrides", "config_overrides"]
+    def test_the_sections_and_tasks_are_the_known_ones(self, json_schema: Schema) -> None:
+        assert sorted(at(json_schema, "config_overrides")["properties"]) == sorted(SECTIONS)
+        assert sorted(at(json_schema, "config_overrides.model.model_task_config")["properties"]) == sorted(TASKS)
+        assert list(json_schema["properties"]) == ["persona", "bot_overrides", "config_overrides"]
 
     def test_the_defaults_are_those_of_the_fields_but_for_models(self) -> None:
         expected: Config = {"config_overrides": {}}
@@ -80,73 +80,80 @@ class TestFields:
 
         assert schema.defaults() == expected
 
-    def test_the_defaults_are_made_anew(self) -> None:
+    def test_defaults_are_a_new_object_each_time(self) -> None:
         schema.defaults()["persona"]["states"].append("x")
 
         assert schema.defaults()["persona"]["states"] == []
 
 
 class TestJSONSchema:
-    def test_it_is_valid(self, drawn: Schema) -> None:
-        Draft202012Validator.check_schema(drawn)
-        assert drawn["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-        assert json.loads(json.dumps(drawn)) == drawn
+    def test_schema_is_valid(self, json_schema: Schema) -> None:
+        Draft202012Validator.check_schema(json_schema)
+        assert json_schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert json.loads(json.dumps(json_schema)) == json_schema
 
     @given(configs())
     @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_it_holds_for_any_config(self, config: Config) -> None:
+    def test_schema_accepts_any_valid_config(self, config: Config) -> None:
         assert [error.json_path for error in Draft202012Validator(schema.json_schema()).iter_errors(config)] == []
 
     @pytest.mark.parametrize("wrong", [{"persona": 5}, {"bot_overrides": {"nickname": 5}}, model(models=[{}])])
-    def test_it_does_not_hold_for_what_is_wrong(self, drawn: Schema, wrong: Config) -> None:
-        assert not Draft202012Validator(drawn).is_valid(wrong)
+    def test_schema_refuses_wrong_types(self, json_schema: Schema, wrong: Config) -> None:
+        assert not Draft202012Validator(json_schema).is_valid(wrong)
 
-    def test_every_object_and_field_has_a_title_and_a_description(self, drawn: Schema) -> None:
-        for part in (drawn, *drawn["$defs"].values()):
+    def test_every_object_and_field_has_a_title_and_a_description(self, json_schema: Schema) -> None:
+        for part in (json_schema, *json_schema["$defs"].values()):
             assert part["additionalProperties"] is True
-            for described in (part, *({**resolved(drawn, field), **field} for field in part["properties"].values())):
+            for described in (
+                part,
+                *({**resolved(json_schema, field), **field} for field in part["properties"].values()),
+            ):
                 assert described["title"]
                 assert described["description"].endswith(".")
 
-    def test_every_section_has_a_group(self, drawn: Schema) -> None:
-        groups = [group["name"] for group in drawn["x-groups"]]
+    def test_every_section_has_a_group(self, json_schema: Schema) -> None:
+        groups = [group["name"] for group in json_schema["x-groups"]]
         paths = ["persona", "bot_overrides", *(f"config_overrides.{name}" for name in SECTIONS)]
 
-        assert {at(drawn, path)["x-group"] for path in paths} == set(groups)
-        assert all(group["title"] for group in drawn["x-groups"])
+        assert {at(json_schema, path)["x-group"] for path in paths} == set(groups)
+        assert all(group["title"] for group in json_schema["x-groups"])
 
-    def test_secrets_are_write_only(self, drawn: Schema) -> None:
+    def test_secrets_are_write_only(self, json_schema: Schema) -> None:
         config = model(api_providers=[secret_provider()])
         config["config_overrides"]["maim_message"] = {"auth_token": ["x"]}
 
-        hidden = [part for part in objects(drawn) if part.get("writeOnly")]
+        hidden = [part for part in objects(json_schema) if part.get("writeOnly")]
 
         found: list[Secret] = []
         rewritten(config, found.append)
         assert len(hidden) == len(found)
         assert all("password" in (part.get("format"), part.get("items", {}).get("format")) for part in hidden)
 
-    def test_what_is_only_usual_is_not_required(self, drawn: Schema) -> None:
+    def test_usual_values_are_not_enforced(self, json_schema: Schema) -> None:
         chance, mode = (
-            at(drawn, "config_overrides.chat")["properties"][name] for name in ("talk_value", "interest_rate_mode")
+            at(json_schema, "config_overrides.chat")["properties"][name]
+            for name in ("talk_value", "interest_rate_mode")
         )
 
         assert (chance["x-minimum"], chance["x-maximum"]) == (0, 1)
         assert "fast" in mode["x-enum"]
         assert mode["examples"] == mode["x-enum"]
-        assert not any({"enum", "minimum", "maximum"} & part.keys() for part in objects(drawn))
+        assert not any({"enum", "minimum", "maximum"} & part.keys() for part in objects(json_schema))
 
-    def test_a_persona_may_be_a_text(self, drawn: Schema) -> None:
-        kinds = drawn["properties"]["persona"]["anyOf"]
+    def test_a_persona_may_be_a_text(self, json_schema: Schema) -> None:
+        kinds = json_schema["properties"]["persona"]["anyOf"]
 
-        assert [resolved(drawn, kind)["type"] for kind in kinds] == ["string", "object"]
+        assert [resolved(json_schema, kind)["type"] for kind in kinds] == ["string", "object"]
 
-    def test_it_speaks_the_language_that_is_active(self) -> None:
+    def test_titles_are_in_the_active_language(self) -> None:
         with translation.override("zh-hans"):
-            drawn = schema.json_schema()
+            json_schema = schema.json_schema()
 
         texts = [
-            part[key] for part in objects(drawn) for key in ("title", "description") if isinstance(part.get(key), str)
+            part[key]
+            for part in objects(json_schema)
+            for key in ("title", "description")
+            if isinstance(part.get(key), str)
         ]
         assert [text for text in texts if not re.search("[\u4e00-\u9fff]", text)] == []
         assert schema.json_schema()["title"] == "Agent config"

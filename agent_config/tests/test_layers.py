@@ -38,14 +38,14 @@ class TestSources:
 
     @quickly
     @given(stacks())
-    def test_every_leaf_names_its_layer(self, layers: list[Layer]) -> None:
+    def test_every_leaf_has_a_source(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)
 
         assert list(sources(layers, resolved)) == [pointer for pointer in leaves(resolved) if pointer or not resolved]
 
     @settings(quickly, max_examples=50)
     @given(stacks())
-    def test_without_its_layers_value_exactly_that_leaf_changes(self, layers: list[Layer]) -> None:
+    def test_removing_a_leaf_from_its_source_changes_exactly_that_leaf(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)
         for pointer, name in sources(layers, resolved).items():
             if not pointer:
@@ -64,7 +64,7 @@ class TestSources:
 
     @settings(quickly, max_examples=20)
     @given(stacks(lambda: ANY_CONFIG))
-    def test_the_same_holds_of_whatever_the_schema_knows(self, layers: list[Layer]) -> None:
+    def test_sources_of_configs_of_the_schema_are_right(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)
         found = sources(layers, resolved)
 
@@ -79,7 +79,7 @@ class TestSources:
 class TestResolving:
     @quickly
     @given(stacks())
-    def test_layers_stay_as_they_are(self, layers: list[Layer]) -> None:
+    def test_layers_are_not_changed(self, layers: list[Layer]) -> None:
         before = copy.deepcopy(layers)
 
         sources(layers, resolve(layers))
@@ -88,7 +88,7 @@ class TestResolving:
 
     @quickly
     @given(layer_configs())
-    def test_one_layer_alone_is_what_it_says(self, config: Config) -> None:
+    def test_single_layer_resolves_to_itself(self, config: Config) -> None:
         empty = Layer("template", {})
 
         resolved = resolve([Layer("default", {}), empty, Layer("tenant", {}), Layer("agent", config)])
@@ -112,7 +112,7 @@ class TestResolving:
             ({"persona": "calm"}, {"persona": "cheerful"}, {"persona": {"personality": "cheerful"}}),
         ],
     )
-    def test_objects_merge_and_all_else_replaces(self, lower: Config, upper: Config, resolved: Config) -> None:
+    def test_objects_merge_and_other_values_replace(self, lower: Config, upper: Config, resolved: Config) -> None:
         assert resolve([Layer("tenant", lower), Layer("agent", upper)]) == resolved
 
     @pytest.mark.parametrize("key", ["models", "api_providers"])
@@ -125,7 +125,7 @@ class TestResolving:
         assert resolved == model(**{key: [{"name": "a", "x": 1}, {"name": "b", "x": 2}, {"name": "c", "x": 3}]})
 
     @pytest.mark.parametrize("key", ["models", "api_providers"])
-    def test_an_operator_changes_an_item_by_naming_it_again(self, key: str) -> None:
+    def test_operators_layer_changes_an_item_by_its_name(self, key: str) -> None:
         lower = model(**{key: [{"name": "A", "x": 1, "y": {"z": 2}}, {"name": "b"}]})
         upper = model(**{key: [{"name": "a", "y": {"w": 3}}]})
 
@@ -146,7 +146,7 @@ class TestTrust:
 
     @quickly
     @given(stacks())
-    def test_an_untrusted_item_stands_alone(self, layers: list[Layer]) -> None:
+    def test_untrusted_item_inherits_nothing(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)
 
         for place in LISTS:
@@ -157,7 +157,7 @@ class TestTrust:
 
     @pytest.mark.parametrize("name", ["Ünïversal", "ÜNÏVERSAL", "U\u0308nïversal"])
     @pytest.mark.parametrize("layer", ["template", "tenant", "agent"])
-    def test_a_namesake_of_the_operators_provider_gets_nothing_of_it(self, name: str, layer: str) -> None:
+    def test_provider_with_an_operators_name_inherits_nothing(self, name: str, layer: str) -> None:
         theirs = model(api_providers=[provider("Ünïversal", api_key="the operator's", base_url="https://good.example")])
         mine = model(api_providers=[{"name": name, "base_url": "https://evil.example"}])
 
@@ -168,7 +168,7 @@ class TestTrust:
         assert notice.path == "config_overrides.model.api_providers[0].name"
         assert layer in notice.message
 
-    def test_an_operators_layer_hides_nothing(self) -> None:
+    def test_operators_layer_shadows_nothing(self) -> None:
         config = model(api_providers=[provider("p")], models=[{"name": "m"}])
 
         layers = [Layer("default", config, is_trusted=True), Layer("template", config, is_trusted=True)]

@@ -31,7 +31,7 @@ def test_patch_leads_from_one_to_the_other(before: dict[str, Any], after: dict[s
     assert json.dumps(made, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
-def test_an_item_put_between_others_is_one_operation() -> None:
+def test_inserted_item_is_one_operation() -> None:
     assert make_patch({"a": [1, 2, 3]}, {"a": [1, 9, 2, 3]}) == [{"op": "add", "path": "/a/1", "value": 9}]
     assert make_patch({"a": [1, 9, 2, 3]}, {"a": [1, 2, 3]}) == [{"op": "remove", "path": "/a/1"}]
 
@@ -51,7 +51,7 @@ def test_a_shuffled_list_is_replaced_as_a_whole() -> None:
     ]
 
 
-def test_no_long_key_is_told_of_again_and_again() -> None:
+def test_long_keys_are_not_repeated() -> None:
     before, after = ({"x" * 10_000: {str(number): value for number in range(1000)}} for value in (1, 2))
     made = make_patch(before, after)
 

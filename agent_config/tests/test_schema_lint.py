@@ -27,7 +27,7 @@ def tasks(**lists: Any) -> Config:
 
 
 class TestWarnings:
-    def test_the_defaults_are_ordinary(self) -> None:
+    def test_defaults_get_no_warning(self) -> None:
         assert schema.warnings(schema.defaults()) == []
 
     @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ class TestWarnings:
             ),
         ],
     )
-    def test_a_value_out_of_the_ordinary_is_taken_but_warned_of(self, config: Config, path: str) -> None:
+    def test_unusual_value_is_valid_but_gets_a_warning(self, config: Config, path: str) -> None:
         assert schema.validate(config, {}).errors == []
         assert paths(config) == [path]
 
@@ -66,11 +66,11 @@ class TestWarnings:
             section("emoji", unknown=-1),
         ],
     )
-    def test_ordinary_and_unknown_values_are_not(self, config: Config) -> None:
+    def test_usual_and_unknown_values_get_no_warning(self, config: Config) -> None:
         assert schema.warnings(config) == []
 
     @pytest.mark.parametrize("wrong", ["x", True, [], {}, None, 5])
-    def test_what_is_of_another_type_is_told_and_does_no_harm(self, wrong: Any) -> None:
+    def test_value_of_another_type_is_reported_once(self, wrong: Any) -> None:
         configs: list[Config] = [
             {"persona": wrong},
             {"config_overrides": wrong},
@@ -84,7 +84,7 @@ class TestWarnings:
             told = [schema.path(warned.place) for warned in (*checked.errors, *checked.warnings)]
             assert sorted(paths(config)) == sorted(told)
 
-    def test_more_than_can_be_named_are_told_in_one(self) -> None:
+    def test_too_many_faults_are_one_warning(self) -> None:
         assert paths(section("message_receive", ban_words=[1] * 5000, ban_msgs_regex=[1] * 5000)) == ["config"]
 
 
@@ -92,7 +92,7 @@ class TestUnknownModels:
     def unknown(self, config: Config, resolved: Config) -> list[str]:
         return [schema.path(warned.place) for warned in schema.unknown_models(config, resolved)]
 
-    def test_a_task_may_name_models_of_the_resolved_config_alone(self) -> None:
+    def test_task_may_only_name_models_of_the_resolved_config(self) -> None:
         config, resolved = (
             model(**tasks(vlm=["here", "gone", 5])),
             model(models=[{"name": "here"}], **tasks(voice=["l"])),
@@ -103,11 +103,11 @@ class TestUnknownModels:
     def test_without_models_every_name_is_unknown(self) -> None:
         assert len(self.unknown(model(**tasks(vlm=["a"], voice=["b"])), {})) == 2
 
-    def test_tasks_that_the_schema_does_not_know_are_let_be(self) -> None:
+    def test_unknown_tasks_are_ignored(self) -> None:
         assert self.unknown(model(**tasks(own=["gone"])), {}) == []
 
     @pytest.mark.parametrize("wrong", ["x", True, [], {}, None])
-    def test_what_is_of_another_type_does_no_harm(self, wrong: Any) -> None:
+    def test_values_of_another_type_are_ignored(self, wrong: Any) -> None:
         for config in (
             {"config_overrides": wrong},
             section("model", models=[wrong], model_task_config=wrong),

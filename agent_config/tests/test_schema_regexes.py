@@ -106,12 +106,12 @@ OF_A_REFUSED_SHAPE = (
 )
 
 
-class TestWhatIsAccepted:
+class TestAcceptedRegexes:
     @pytest.mark.parametrize("regex", ACCEPTED)
-    def test_what_people_write(self, regex: str) -> None:
+    def test_common_regex_is_accepted(self, regex: str) -> None:
         assert problem(regex) is None
 
-    def test_takes_no_time_on_any_text(self) -> None:
+    def test_accepted_regexes_are_fast_on_any_text(self) -> None:
         atoms = (
             "a",
             "aA",
@@ -135,14 +135,14 @@ class TestWhatIsAccepted:
 
         assert seconds(ACCEPTED, texts) < 10
 
-    def test_takes_no_time_on_a_long_message(self) -> None:
+    def test_accepted_regexes_are_fast_on_a_long_message(self) -> None:
         atoms = ("a", "早", "苹果", "foo", "=", "a1", " a", "[CQ:at,qq=1]", "a.", "1-", "/a ", "x@x.")
 
         assert seconds(ACCEPTED, [atom * (300 // len(atom)) + "\n!" for atom in atoms]) < 10
 
     @given(st.data())
     @settings(max_examples=20, deadline=None)
-    def test_takes_no_time_whatever_it_is_made_of(self, data: st.DataObject) -> None:
+    def test_random_accepted_regexes_are_fast(self, data: st.DataObject) -> None:
         pieces = (
             "a",
             "b",
@@ -171,37 +171,37 @@ class TestWhatIsAccepted:
         assert seconds(accepted, ["a" * 40 + "!", "ab" * 20 + "!", "b" * 40 + "!", "a1b" * 13 + "!"]) < 10
 
 
-class TestWhatIsRefused:
+class TestRefusedRegexes:
     @pytest.mark.parametrize(("regex", "_text"), CATASTROPHIC)
-    def test_what_is_catastrophic(self, regex: str, _text: str) -> None:
+    def test_catastrophic_regex_is_refused(self, regex: str, _text: str) -> None:
         assert problem(regex)
 
     @pytest.mark.parametrize(("regex", "text"), CATASTROPHIC)
-    def test_it_is_catastrophic(self, regex: str, text: str) -> None:
+    def test_refused_regex_is_catastrophic_indeed(self, regex: str, text: str) -> None:
         assert seconds([regex], [text], limit=0.5) >= 0.5
 
     @pytest.mark.parametrize(("regex", "_piece"), SLOW)
-    def test_search_that_takes_more_than_the_cube_of_the_texts_length(self, regex: str, _piece: str) -> None:
+    def test_regex_slower_than_cubic_is_refused(self, regex: str, _piece: str) -> None:
         assert problem(regex)
 
     @pytest.mark.parametrize("regex", OF_A_REFUSED_SHAPE)
-    def test_what_is_likely_to_be(self, regex: str) -> None:
+    def test_probably_slow_regex_is_refused(self, regex: str) -> None:
         assert problem(regex)
 
     @pytest.mark.parametrize("regex", ["(", "a**", "[b-a]", "(?<=a+)b", "(?P<a>x)(?P<a>y)", r"\q", "a{2,1}", "(?P=b)"])
-    def test_what_python_does_not_understand(self, regex: str) -> None:
+    def test_invalid_regex_is_refused(self, regex: str) -> None:
         assert not is_regex(regex)
         found = problem(regex)
         assert found
         assert found.parameter
 
-    def test_what_is_too_long(self) -> None:
+    def test_too_long_regex_is_refused(self) -> None:
         assert problem("a" * 500) is None
         assert problem("a" * 501)
 
     @given(st.text(st.sampled_from("ab01()[]{}|*+?^$.,\\-:=!<>PdwsSi# 早"), max_size=40))
     @settings(max_examples=700, deadline=None)
-    def test_whatever_is_accepted_compiles(self, regex: str) -> None:
+    def test_accepted_regex_compiles(self, regex: str) -> None:
         if problem(regex) is None:
             assert is_regex(regex)
 
@@ -225,7 +225,7 @@ class TestSetsOfCharacters:
 
     @pytest.mark.parametrize("flags", [0, re.ASCII])
     @pytest.mark.parametrize("escape", [r"\d", r"\D", r"\s", r"\S", r"\w", r"\W"])
-    def test_a_class(self, escape: str, flags: int) -> None:
+    def test_set_of_a_class_has_all_its_characters(self, escape: str, flags: int) -> None:
         runs = [run.span() for run in re.finditer(f"{escape}+", EVERY, flags)]
         matching = {bit for start, end in runs for bit in bits()[start:end]}
         characters = charsets.of_class(escape, flags)
@@ -235,10 +235,10 @@ class TestSetsOfCharacters:
         assert {bit for bit in held - matching if bit < 0x10000} == set()
 
     @pytest.mark.parametrize(("one", "other"), [(r"\d", r"\D"), (r"\s", r"\S"), (r"\w", r"\W"), (r"\w", r"\s")])
-    def test_classes_apart(self, one: str, other: str) -> None:
+    def test_disjoint_classes_do_not_overlap(self, one: str, other: str) -> None:
         assert not charsets.of_class(one, 0) & charsets.of_class(other, 0)
 
-    def test_the_cases_of_a_letter(self) -> None:
+    def test_set_of_a_letter_has_all_its_cases(self) -> None:
         letters = [c for c in EVERY[:0x10000] if c.lower() != c or c.upper() != c]
         by_lower_case: dict[str, list[str]] = {}
         for letter in letters:
@@ -252,13 +252,13 @@ class TestSetsOfCharacters:
                         assert sets[0] & sets[1], (one, other)
 
     @given(st.characters(), st.characters(), st.characters())
-    def test_a_range(self, low: str, high: str, inside: str) -> None:
+    def test_set_of_a_range_has_all_its_characters(self, low: str, high: str, inside: str) -> None:
         characters = charsets.between(ord(low), ord(high))
 
         assert not low <= inside <= high or charsets.one(ord(inside)) & characters
         assert low <= inside <= high or charsets.one(ord(inside)) & charsets.without(characters)
 
-    def test_the_others_of_a_character_that_shares_its_bit(self) -> None:
+    def test_complement_has_all_characters_with_shared_bits(self) -> None:
         one, other = charsets.one(0x1F600), charsets.one(0x1F600 + 1024)
 
         assert one == other

@@ -75,10 +75,10 @@ def _paths(found: list[Finding]) -> list[str]:
     return [schema.path(each.place) for each in found]
 
 
-class TestWhatIsTaken:
+class TestAccepted:
     @given(configs())
     @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_any_config_of_the_schema(self, config: Config) -> None:
+    def test_any_config_of_the_schema_is_accepted(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
         found = schema.validate(config, {})
@@ -89,7 +89,7 @@ class TestWhatIsTaken:
 
     @pytest.mark.parametrize("key", AWKWARD_KEYS)
     @pytest.mark.parametrize("value", [5, {"x": [[]]}, None, [None]])
-    def test_unknown_keys_at_every_level(self, key: str, value: Any) -> None:
+    def test_unknown_keys_are_accepted_at_every_level(self, key: str, value: Any) -> None:
         extra = {key: value}
         config = {
             **extra,
@@ -110,7 +110,7 @@ class TestWhatIsTaken:
 
         assert refused(config) == []
 
-    def test_null_anywhere_for_it_removes(self) -> None:
+    def test_null_is_accepted_anywhere(self) -> None:
         for path, fields in FIELDS.items():
             for name in fields:
                 if name != "name":
@@ -119,23 +119,23 @@ class TestWhatIsTaken:
         assert refused({"persona": None, "bot_overrides": None, "config_overrides": nothing}) == []
         assert refused(section("chat", talk_value_rules=[{"target": None, "time": None, "value": None}])) == []
 
-    def test_the_mask_in_place_of_a_secret(self) -> None:
+    def test_mask_is_accepted_in_place_of_a_secret(self) -> None:
         assert refused(model(api_providers=[provider(api_key=MASK, base_url=MASK)])) == []
         assert refused(section("maim_message", auth_token=MASK)) == []
 
-    def test_a_whole_number_where_any_number_is_meant(self) -> None:
+    def test_integer_is_accepted_for_a_number(self) -> None:
         assert refused(section("chat", talk_value=1, planner_smooth=2)) == []
 
 
-class TestWhatIsRefused:
+class TestRefused:
     @pytest.mark.parametrize("path", FIELDS)
-    def test_another_type_in_each_field(self, path: str) -> None:
+    def test_wrong_type_is_refused_in_each_field(self, path: str) -> None:
         for name, (kind, _default, _length) in FIELDS[path].items():
             for wrong in WRONG[kind]:
                 assert refused(placed(path, {"name": "a", name: wrong})) == [shown(path, name)], (name, wrong)
 
     @pytest.mark.parametrize("path", FIELDS)
-    def test_a_number_as_a_text_or_a_truth_value_as_a_number_is_stored_as_what_it_means(self, path: str) -> None:
+    def test_number_as_text_and_boolean_as_number_are_replaced(self, path: str) -> None:
         for name, (kind, _default, _length) in FIELDS[path].items():
             for value, replacement in MEANT.get(kind, []):
                 sent = placed(path, {"name": "a", "own": [value], name: value})
@@ -145,13 +145,13 @@ class TestWhatIsRefused:
                 )
 
     @pytest.mark.parametrize("wrong", [5, [], True, "x"])
-    def test_a_section_that_is_no_object(self, wrong: Any) -> None:
+    def test_section_that_is_no_object_is_refused(self, wrong: Any) -> None:
         named = refused({"config_overrides": dict.fromkeys(SECTIONS, wrong)})
 
         assert sorted(named) == [f"config_overrides.{name}" for name in SECTIONS]
         assert refused({"bot_overrides": wrong, "config_overrides": wrong}) == ["bot_overrides", "config_overrides"]
 
-    def test_items_without_a_name_or_with_a_name_twice(self) -> None:
+    def test_items_without_a_distinct_name_are_refused(self) -> None:
         items = [{"name": "a"}, {}, {"name": ""}, {"name": 5}, {"name": None}, {"name": "a"}, "b"]
         models, providers = "config_overrides.model.models", "config_overrides.model.api_providers"
 
@@ -161,24 +161,24 @@ class TestWhatIsRefused:
         assert sorted(found) == sorted(f"{kind}{place}" for kind in (models, providers) for place in wrong)
 
     @pytest.mark.parametrize(("good", "bad"), [("^广告", "("), ("a" * 500, "a" * 501), ("(ab+c)*", "(a+)+")])
-    def test_a_regex_that_does_not_compile_or_could_run_for_ever(self, good: str, bad: str) -> None:
+    def test_invalid_or_slow_regex_is_refused(self, good: str, bad: str) -> None:
         assert refused(section("message_receive", ban_msgs_regex=[good])) == []
         assert refused(section("message_receive", ban_msgs_regex=[good, bad])) == [
             "config_overrides.message_receive.ban_msgs_regex[1]"
         ]
 
-    def test_regexes_of_rules(self) -> None:
+    def test_bad_regexes_of_rules_are_refused(self) -> None:
         config = section("keyword_reaction", regex_rules=[{"regex": ["ok"]}, {"regex": ["ok", "(.*,)*"]}])
 
         assert refused(config) == ["config_overrides.keyword_reaction.regex_rules[1].regex[1]"]
 
-    def test_regexes_that_are_too_many_together(self) -> None:
+    def test_too_many_regexes_are_refused(self) -> None:
         banned = "config_overrides.message_receive.ban_msgs_regex"
 
         assert refused(section("message_receive", ban_msgs_regex=["a" * 400] * 26)) == [f"{banned}[25]"]
         assert refused(section("message_receive", ban_msgs_regex=["a"] * 501)) == [f"{banned}[500]"]
 
-    def test_everything_at_once(self) -> None:
+    def test_all_errors_are_named_at_once(self) -> None:
         lists = {"talk_value_rules": [{"time": 5}, 5], "auto_chat_value_rules": {}}
         config = {"persona": {"states": [1, "x", 2], "interest": 5}, **section("chat", talk_value="x", **lists)}
 
@@ -202,16 +202,16 @@ class TestWhatIsRefused:
 
     @given(configs(), st.randoms(use_true_random=False))
     @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_each_mutation_by_its_path(self, config: Config, chance: random.Random) -> None:
+    def test_each_mutation_is_named_by_its_path(self, config: Config, chance: random.Random) -> None:
         every = list(mutations(config))
         for path, mutated, is_refused in chance.sample(every, min(40, len(every))):
             assert refused(mutated) == ([path] if is_refused else [])
             assert is_refused or path in warned(mutated)
 
 
-class TestWhatIsWarnedOf:
+class TestWarnings:
     @pytest.mark.parametrize("path", FIELDS)
-    def test_text_that_is_too_long(self, path: str) -> None:
+    def test_too_long_text_gets_a_warning(self, path: str) -> None:
         for name, (_kind, _default, length) in FIELDS[path].items():
             if length:
                 fits, exceeds = (placed(path, {"name": "a", name: "长" * (length + more)}) for more in (0, 1))
@@ -220,20 +220,20 @@ class TestWhatIsWarnedOf:
                 assert sentences(exceeds) != sentences(fits)
 
     @pytest.mark.parametrize("path", FIELDS)
-    def test_a_number_with_a_point_where_a_whole_one_is_meant(self, path: str) -> None:
+    def test_float_for_an_integer_gets_a_warning(self, path: str) -> None:
         for name, (kind, _default, _length) in FIELDS[path].items():
             for odd in [*ODD.get(kind, []), *(["2.5"] if kind == "integer" else [])]:
                 assert warned(placed(path, {"name": "a", name: odd})) == [shown(path, name)]
 
-    def test_a_null_in_a_list(self) -> None:
+    def test_null_in_a_list_gets_a_warning(self) -> None:
         assert warned({"persona": {"states": ["a", None]}}) == ["persona.states[1]"]
 
-    def test_a_list_of_objects_where_texts_are_meant(self) -> None:
+    def test_objects_in_a_list_of_texts_get_a_warning(self) -> None:
         states = [{"name": "正常", "keywords": ["你好"]}]
 
         assert warned({"persona": {"states": states}}) == ["persona.states[0]"]
 
-    def test_what_stands_in_items_is_not_changed(self) -> None:
+    def test_values_in_items_of_lists_are_not_replaced(self) -> None:
         config = section("chat", talk_value_rules=[{"value": "0.5", "time": 5}])
 
         assert schema.validate(config, {}).replacements == []
@@ -266,15 +266,15 @@ class TestWhatIsWarnedOf:
             ("expression", "allow_reflect", "qq:1:group", "qq:1:x", ""),
         ],
     )
-    def test_another_form(self, name: str, field: str, good: Any, bad: Any, place: str) -> None:
+    def test_wrong_format_gets_a_warning(self, name: str, field: str, good: Any, bad: Any, place: str) -> None:
         assert warned(section(name, **{field: [good]})) == []
         assert warned(section(name, **{field: [good, bad]})) == [f"config_overrides.{name}.{field}[1]{place}"]
 
-    def test_an_account_of_another_form(self) -> None:
+    def test_account_in_a_wrong_format_gets_a_warning(self) -> None:
         assert warned({"bot_overrides": {"platforms": ["wx:114514", "wx"]}}) == ["bot_overrides.platforms[1]"]
 
 
-class TestWhatWasWrongBefore:
+class TestStoredFaults:
     """A config that was imported with a fault can be sent back as it was read."""
 
     @pytest.mark.parametrize(
@@ -291,12 +291,12 @@ class TestWhatWasWrongBefore:
             (section("model", model_task_config={"vlm": 5}), "config_overrides.model.model_task_config.vlm"),
         ],
     )
-    def test_is_refused_only_when_it_is_new(self, config: Config, path: str) -> None:
+    def test_fault_is_refused_only_if_it_is_new(self, config: Config, path: str) -> None:
         assert refused(config) == [path]
         assert warned(config, stored=copy.deepcopy(config)) == [path]
 
     @pytest.mark.parametrize("config", [section("chat", talk_value="0.5"), section("mood", enable_mood=1)])
-    def test_stays_as_it_is_where_it_stands_for_something_else(self, config: Config) -> None:
+    def test_stored_fault_is_not_replaced(self, config: Config) -> None:
         found = schema.validate(config, stored=copy.deepcopy(config))
 
         assert (found.replacements, len(found.warnings)) == ([], 1)
@@ -305,7 +305,7 @@ class TestWhatWasWrongBefore:
         assert refused(section("chat", talk_value="x"), stored=section("chat", talk_value="y"))
 
     @pytest.mark.parametrize("old", [True, 1.0, "1"])
-    def test_values_that_python_takes_for_equal_are_others(self, old: Any) -> None:
+    def test_values_that_only_python_holds_equal_are_different(self, old: Any) -> None:
         assert refused({"persona": {"reply_style": 1}}, stored={"persona": {"reply_style": old}})
 
     def test_an_item_of_a_named_list_is_found_by_its_name(self) -> None:
@@ -317,7 +317,7 @@ class TestWhatWasWrongBefore:
         ]
 
     @pytest.mark.parametrize("name", [[], {}, 5])
-    def test_stored_items_without_a_good_name_do_no_harm(self, name: Any) -> None:
+    def test_stored_items_without_a_name_are_ignored(self, name: Any) -> None:
         stored = model(models=[{"name": name, "price_in": "free"}, 5])
 
         assert refused(model(models=[{"name": name, "price_in": "free"}]), stored) == [
@@ -338,7 +338,7 @@ class TestWhatWasWrongBefore:
             model(models=[{"name": "a"}, {"name": "a"}]),
         ],
     )
-    def test_what_merging_goes_by_has_to_be_right(self, config: Config) -> None:
+    def test_stored_fault_that_blocks_merging_is_refused(self, config: Config) -> None:
         assert refused(config, stored=copy.deepcopy(config))
 
 

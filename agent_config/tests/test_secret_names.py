@@ -125,7 +125,7 @@ def wrappings(name: str, value: Any) -> Iterator[Config]:
     yield {name: [[value]]}
 
 
-class TestWhatIsASecret:
+class TestRule:
     @pytest.mark.parametrize("path", DOCUMENTED)
     def test_a_text_or_list_at_a_documented_path_is_hidden(self, path: str) -> None:
         for value in (MARK, [MARK], {"any": MARK}, {"any": {"deeper": [MARK, 1]}}):
@@ -134,7 +134,7 @@ class TestWhatIsASecret:
             assert secrets.opened(secrets.sealed(config, {})) == config
 
     @pytest.mark.parametrize("name", [*NAMES, *SPELLINGS])
-    def test_whatever_stands_below_such_a_name_is_hidden(self, name: str) -> None:
+    def test_everything_below_a_secrets_name_is_hidden(self, name: str) -> None:
         for value in (MARK, [MARK], [MARK, 1]):
             for config in wrappings(name, value):
                 assert not any(MARK in shown for shown in hidden(config)), config
@@ -148,18 +148,18 @@ class TestWhatIsASecret:
         assert secrets.sealed(config, {}) == config
 
     @pytest.mark.parametrize("value", [4096, 0, 1.5, True, False, None, "", [], [1, 2], {}, {"a": 1}, [[]]])
-    def test_what_is_no_text_is_never_a_secret(self, value: Any) -> None:
+    def test_values_that_are_no_texts_are_never_secrets(self, value: Any) -> None:
         for name in ("api_key", "headers", "password"):
             assert secrets.sealed({name: value}, {}) == {name: value}
 
-    def test_no_field_that_is_known_becomes_one_by_its_name(self) -> None:
+    def test_known_fields_are_secrets_only_where_documented(self) -> None:
         fields = {(place, name) for place, fields in FIELDS.items() for name in fields}
         found = {name for place, name in fields if names()[name]}
 
         assert found == {"api_key", "auth_token"}
         assert not any(names()[name] for name in STRUCTURE)
 
-    def test_nothing_that_comes_with_maim_is_one(self) -> None:
+    def test_built_in_defaults_have_no_secrets(self) -> None:
         def hidden_names(value: Any) -> set[str]:
             if isinstance(value, dict):
                 return {key for key in value if names()[key]} | set().union(*map(hidden_names, value.values()))
@@ -167,11 +167,11 @@ class TestWhatIsASecret:
 
         assert hidden_names(system.defaults().layer.config) <= {"auth_token"}
 
-    def test_very_long_names_hide_what_they_hold_and_are_not_remembered(self) -> None:
+    def test_very_long_names_are_secrets_and_not_cached(self) -> None:
         assert names()["x" * 101]
         assert "x" * 101 not in names()
 
-    def test_names_that_are_remembered_are_bounded(self, settings: Any) -> None:
+    def test_cache_of_names_is_bounded(self, settings: Any) -> None:
         settings.SECRET_NAMES = ("of_this_test",)
         for number in range(20_000):
             names()[f"name{number}"]
@@ -179,7 +179,7 @@ class TestWhatIsASecret:
         assert len(names()) <= 10_000
 
 
-class TestNamesOfTheOperators:
+class TestOperatorsNames:
     @pytest.mark.parametrize(
         ("pattern", "name"),
         [
@@ -191,7 +191,7 @@ class TestNamesOfTheOperators:
             ("max_tokens", "maxTokens"),
         ],
     )
-    def test_are_secrets_too(self, settings: Any, pattern: str, name: str) -> None:
+    def test_operators_names_are_secrets(self, settings: Any, pattern: str, name: str) -> None:
         config = {"a": {name: MARK}}
         assert secrets.masked(config) == config
 
@@ -199,13 +199,13 @@ class TestNamesOfTheOperators:
 
         assert secrets.masked(config) == {"a": {name: MASK}}
 
-    def test_never_take_the_names_that_hold_a_config_together(self, settings: Any) -> None:
+    def test_operators_patterns_do_not_match_structural_names(self, settings: Any) -> None:
         settings.SECRET_NAMES = tuple(f"*{name}*" for name in STRUCTURE)
         config = {"config_overrides": {"model": {"models": [{"name": "m"}]}, "voice": {"x": "y"}}, "persona": "kind"}
 
         assert secrets.masked(config) == config
 
-    def test_what_was_sealed_stays_hidden_and_comes_back_when_a_name_is_taken_away(self, settings: Any) -> None:
+    def test_sealed_values_stay_hidden_after_a_name_is_removed(self, settings: Any) -> None:
         settings.SECRET_NAMES = ("door_pin",)
         stored = secrets.sealed({"door_pin": MARK, "other": {"door_pin": [MARK]}}, {})
         settings.SECRET_NAMES = ()
@@ -247,12 +247,12 @@ class TestMasks:
     def test_a_mask_where_nothing_is_stored_is_refused(self, mask: Any, stored: Any) -> None:
         self.refused({"tokens": mask}, stored, "tokens")
 
-    def test_all_that_is_wrong_is_named(self) -> None:
+    def test_all_wrong_masks_are_named(self) -> None:
         sent = {"key": MASK, "a": [{"headers": {"x": [MASK, "y"]}}], "b": {SEALED: "gAAAAx"}}
 
         self.refused(sent, {}, f"b.{SEALED}", "key", "a[0].headers.x")
 
-    def test_what_only_has_the_name_of_sealed_ones_is_anybodys(self) -> None:
+    def test_objects_with_a_sealed_key_but_no_token_are_accepted(self) -> None:
         config = {"free": {SEALED: "x"}, "headers": {"x": {SEALED: "y"}, "z": {SEALED: {SEALED: "z"}}}}
 
         stored = secrets.sealed(secrets.unmasked(config, {}), {})
@@ -281,7 +281,7 @@ class TestMasks:
         "alike": [{"key": "first"}, {"key": "second"}],
     }
 
-    def test_in_lists_a_mask_follows_a_name_an_id_or_what_else_the_object_says(self) -> None:
+    def test_mask_in_a_list_follows_name_id_or_content(self) -> None:
         shown = secrets.masked(secrets.sealed(self.STORED, {}))
 
         for key in ("servers", "ids", "hooks"):
@@ -289,7 +289,7 @@ class TestMasks:
             assert self.kept(sent, self.STORED) == {key: list(reversed(self.STORED[key]))}
             assert self.kept({key: shown[key][1:]}, self.STORED) == {key: self.STORED[key][1:]}
 
-    def test_a_changed_object_without_a_name_is_the_one_that_stood_there(self) -> None:
+    def test_mask_in_a_changed_nameless_object_follows_its_position(self) -> None:
         sent = [{"to": "https://a", "key": MASK}, {"to": "https://c", "key": MASK}]
 
         assert self.kept({"hooks": sent}, self.STORED)["hooks"][1] == {"to": "https://c", "key": "of b"}
@@ -306,7 +306,7 @@ class TestMasks:
             ({"alike": [{"key": MASK}] * 3}, "alike[0].key"),
         ],
     )
-    def test_a_mask_that_could_be_of_several_or_of_none_is_refused(self, sent: Any, path: str) -> None:
+    def test_ambiguous_mask_is_refused(self, sent: Any, path: str) -> None:
         with pytest.raises(BadConfig) as refusal:
             secrets.unmasked(sent, secrets.sealed(self.STORED, {}))
         assert next(iter(refusal.value.errors)) == path
@@ -320,7 +320,7 @@ class TestMerging:
     @pytest.mark.parametrize(
         "sent", [{"a": {"deeper": "new"}}, {"b": "new"}, {"b": ["new"]}, {"a": None}, {"a": {"d": "x"}, "b": "y"}]
     )
-    def test_it_gives_way_to_an_object_and_an_object_to_it(self, sent: Config) -> None:
+    def test_sealed_secret_and_object_replace_each_other(self, sent: Config) -> None:
         stored, sealed = (secrets.sealed(config, {}) for config in (self.STORED, {"headers": sent}))
         in_clear = merging.merge(self.STORED, {"headers": sent})
 
@@ -365,7 +365,7 @@ def texts_of(value: Any, *, is_hidden: bool = False) -> Iterator[tuple[str, bool
 class TestAnyNesting:
     @thoroughly
     @given(documents)
-    def test_what_is_hidden_is_seen_nowhere_and_all_else_everywhere(self, document: Config) -> None:
+    def test_secrets_are_shown_nowhere_and_other_texts_everywhere(self, document: Config) -> None:
         shown = json.dumps(secrets.masked(secrets.sealed(document, {})))
         for text, is_hidden in texts_of(document):
             assert (text in shown) != is_hidden, text
@@ -374,7 +374,7 @@ class TestAnyNesting:
 
     @thoroughly
     @given(documents)
-    def test_a_bot_that_may_know_gets_it_as_it_was(self, document: Config) -> None:
+    def test_opened_document_equals_the_original(self, document: Config) -> None:
         sealed = secrets.sealed(document, {})
         original = copy.deepcopy(sealed)
 
@@ -383,7 +383,7 @@ class TestAnyNesting:
 
     @thoroughly
     @given(documents)
-    def test_sending_back_what_was_read_changes_nothing(self, document: Config) -> None:
+    def test_sending_back_a_masked_document_changes_nothing(self, document: Config) -> None:
         stored = secrets.sealed(document, {})
         sent = secrets.masked(stored)
 
@@ -394,7 +394,7 @@ class TestAnyNesting:
 
     @thoroughly
     @given(documents)
-    def test_sending_it_all_again_in_clear_changes_nothing(self, document: Config) -> None:
+    def test_sending_equal_secrets_in_clear_changes_nothing(self, document: Config) -> None:
         stored = secrets.sealed(document, {})
 
         assert secrets.sealed(document, stored) == stored

@@ -79,7 +79,7 @@ def _trust_of(value: Any, layers: list[Layer]) -> set[bool]:
 
 @thoroughly
 @given(stacks())
-def test_an_item_is_an_operators_or_of_one_other_layer(layers: list[Layer]) -> None:
+def test_item_mixes_no_operators_values_with_others(layers: list[Layer]) -> None:
     for kind in ("api_providers", "models"):
         for item in _items(resolve(layers), kind):
             assert len(_trust_of(item, layers)) <= 1
@@ -122,7 +122,7 @@ def test_no_address_of_another_layer_replaces_that_of_a_secret_below(layers: lis
 
 @thoroughly
 @given(stacks())
-def test_what_is_left_out_is_told(layers: list[Layer]) -> None:
+def test_left_out_values_get_warnings(layers: list[Layer]) -> None:
     admitted = trust.admitted(layers)
     resolved = resolve(layers)
 
@@ -132,7 +132,7 @@ def test_what_is_left_out_is_told(layers: list[Layer]) -> None:
 
 @settings(thoroughly, max_examples=10)
 @given(st.lists(ANY_CONFIG, min_size=3, max_size=3))
-def test_the_same_holds_of_whatever_the_schema_knows(drawn: list[Config]) -> None:
+def test_operators_secrets_are_protected_in_configs_of_the_schema(drawn: list[Config]) -> None:
     theirs, *others = drawn
     layers = [Layer("default", theirs, is_trusted=True), *(Layer("tenant", config) for config in others)]
     held = {json.dumps(value) for place, value in secrets_in(theirs) if "api_providers" in place}
@@ -143,7 +143,7 @@ def test_the_same_holds_of_whatever_the_schema_knows(drawn: list[Config]) -> Non
             )
 
 
-class TestWhatIsKept:
+class TestAllowed:
     THEIRS = Layer("default", model(api_providers=[provider("p", api_key="k")], models=[{"name": "m"}]), True)
 
     def test_an_operators_own_model_stays(self) -> None:

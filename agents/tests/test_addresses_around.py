@@ -102,7 +102,7 @@ class TestTemplates:
     """A template that members may change never gives an address to a secret in the layers above it."""
 
     @pytest.mark.parametrize("address", [{"proxy": EVIL}, {"url": EVIL}, {"conn": {"to": EVIL}}])
-    def test_a_template_that_is_taken_brings_none(self, tenant: Tenant, layer: str, address: dict[str, Any]) -> None:
+    def test_attached_template_gives_no_address(self, tenant: Tenant, layer: str, address: dict[str, Any]) -> None:
         tenant.write(layer, {"svc": {"token": "sk-own"}})
 
         tenant.take(tenant.template({"svc": {**address, "speed": 3}}))
@@ -115,7 +115,7 @@ class TestTemplates:
 
     @pytest.mark.parametrize("before", [{}, {"url": URL}])
     @pytest.mark.parametrize("after", [{"url": EVIL}, {"host": EVIL}, {"proxies": {"https": EVIL}}])
-    def test_one_that_is_in_use_brings_none_later(
+    def test_changed_template_gives_no_address(
         self, tenant: Tenant, layer: str, before: dict[str, Any], after: dict[str, Any]
     ) -> None:
         template_id = tenant.template({"svc": before})
@@ -128,7 +128,7 @@ class TestTemplates:
         assert EVIL not in str(config)
         assert config["svc"] == {"token": "sk-own", **_empty(after)}
 
-    def test_none_goes_to_a_providers_keys_through_a_proxy_for_all(self, tenant: Tenant, layer: str) -> None:
+    def test_proxy_of_the_template_gets_no_providers_key(self, tenant: Tenant, layer: str) -> None:
         tenant.write(layer, model(api_providers=[secret_provider()]))
 
         tenant.take(tenant.template({**model(proxy=EVIL), "proxy": EVIL}))
@@ -149,7 +149,7 @@ class TestTemplates:
         assert found == {"name": "m", "api_provider": "p", "extra_params": {"headers": {}, "timeout": 5}}
         assert any("define the provider in the same layer" in warning for warning in warnings)
 
-    def test_the_address_that_stands_with_the_secret_stays(self, tenant: Tenant, layer: str) -> None:
+    def test_address_in_the_secrets_own_layer_stays(self, tenant: Tenant, layer: str) -> None:
         template_id = tenant.template({"svc": {"url": EVIL}})
         tenant.take(template_id)
         tenant.write(layer, {"svc": {"token": "sk-own", "url": URL}})

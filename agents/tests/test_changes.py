@@ -55,11 +55,11 @@ def ids(entries: list[dict[str, Any]]) -> list[str]:
     return [entry["agent_id"] for entry in entries]
 
 
-class TestWhatIsTold:
-    def test_nothing_at_first(self, follower: Follower) -> None:
+class TestEntries:
+    def test_new_reader_gets_no_entries(self, follower: Follower) -> None:
         assert follower.news() == []
 
-    def test_an_agent_that_was_made(self, alice: Person, follower: Follower) -> None:
+    def test_new_agent_is_an_entry(self, alice: Person, follower: Follower) -> None:
         agent = make_agent(alice.tenant)
 
         assert follower.news() == [
@@ -78,7 +78,7 @@ class TestWhatIsTold:
         [{"config": {"a": 1}}, {"status": "inactive"}, {"template_id": "none"}],
         ids=lambda sent: next(iter(sent)),
     )
-    def test_an_agent_whose_config_status_or_template_changed(
+    def test_change_of_config_status_or_template_is_an_entry(
         self, alice: Person, internal: SurfaceClient, sent: dict[str, Any]
     ) -> None:
         agent = make_agent(alice.tenant)
@@ -89,7 +89,9 @@ class TestWhatIsTold:
         assert ids(follower.news()) == [agent.id]
 
     @pytest.mark.parametrize("sent", [{"config": {}}, {"name": "another"}, {"status": "active"}])
-    def test_not_one_that_is_what_it_was(self, alice: Person, internal: SurfaceClient, sent: dict[str, Any]) -> None:
+    def test_write_that_changes_nothing_is_no_entry(
+        self, alice: Person, internal: SurfaceClient, sent: dict[str, Any]
+    ) -> None:
         agent = make_agent(alice.tenant)
         follower = Follower(internal)
 
@@ -97,7 +99,7 @@ class TestWhatIsTold:
 
         assert follower.news() == []
 
-    def test_a_refused_change_is_not_told(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_refused_change_is_no_entry(self, alice: Person, internal: SurfaceClient) -> None:
         agent = make_agent(alice.tenant)
         follower = Follower(internal)
 
@@ -106,7 +108,7 @@ class TestWhatIsTold:
         assert response.status_code == 400
         assert follower.news() == []
 
-    def test_a_deleted_agent(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_deleted_agent_is_an_entry(self, alice: Person, internal: SurfaceClient) -> None:
         agent = make_agent(alice.tenant)
         follower = Follower(internal)
 
@@ -115,7 +117,7 @@ class TestWhatIsTold:
         (entry,) = follower.news()
         assert (entry["agent_id"], entry["deleted"], entry["config_version"]) == (agent.id, True, None)
 
-    def test_every_agent_of_a_deleted_tenant(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_deleted_tenant_is_an_entry_for_each_agent(self, alice: Person, internal: SurfaceClient) -> None:
         agents = {make_agent(alice.tenant, f"bot {number}").id for number in range(3)}
         follower = Follower(internal)
 
@@ -128,7 +130,7 @@ class TestWhatIsTold:
     @pytest.mark.parametrize(
         "sent", [{"tenant_config": {"agent_defaults": {"persona": "calm"}}}, {"status": "suspended"}], ids=str
     )
-    def test_every_agent_of_a_tenant_whose_defaults_or_status_changed(
+    def test_change_of_tenant_defaults_or_status_is_an_entry_for_each_agent(
         self, alice: Person, charlie: Person, internal: SurfaceClient, sent: dict[str, Any]
     ) -> None:
         agents = {make_agent(alice.tenant, f"bot {number}").id for number in range(3)}
@@ -139,7 +141,7 @@ class TestWhatIsTold:
 
         assert set(ids(follower.news())) == agents
 
-    def test_no_agent_of_a_tenant_that_was_only_renamed(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_rename_of_a_tenant_is_no_entry(self, alice: Person, internal: SurfaceClient) -> None:
         make_agent(alice.tenant)
         follower = Follower(internal)
 
@@ -148,7 +150,7 @@ class TestWhatIsTold:
         assert follower.news() == []
 
     @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-    def test_every_agent_of_a_changed_or_deleted_template_in_any_tenant(
+    def test_change_of_a_template_is_an_entry_for_each_agent_in_any_tenant(
         self, alice: Person, charlie: Person, internal: SurfaceClient, method: str
     ) -> None:
         internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
@@ -160,7 +162,7 @@ class TestWhatIsTold:
 
         assert set(ids(follower.news())) == agents
 
-    def test_agents_that_named_a_template_before_it_was_made(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_new_template_is_an_entry_for_agents_that_named_it(self, alice: Person, internal: SurfaceClient) -> None:
         agent = make_agent(alice.tenant, template_id="later")
         follower = Follower(internal)
 
@@ -179,7 +181,7 @@ class TestPages:
 
         assert ids(follower.news(limit=2)) == [agent.id for agent in reversed(agents)]
 
-    def test_a_layer_is_expanded_over_as_many_pages_as_it_takes(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_layer_with_many_agents_spans_pages(self, alice: Person, internal: SurfaceClient) -> None:
         internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
         agents = sorted(make_agent(alice.tenant, f"bot {number}", template_id="polite").id for number in range(7))
         follower = Follower(internal)
@@ -222,7 +224,7 @@ class TestPages:
 
 class TestCursors:
     @pytest.mark.parametrize("cursor", ["", "x", "1-", "-1", "1-2-", "1-2- ", "9" * 19, "1;2", "１"])
-    def test_what_was_never_given_out_is_refused(self, internal: SurfaceClient, cursor: str) -> None:
+    def test_malformed_cursor_is_refused(self, internal: SurfaceClient, cursor: str) -> None:
         response = internal.get(PATH, {"after": cursor})
 
         assert response.status_code == 400
@@ -232,7 +234,7 @@ class TestCursors:
     def test_a_page_has_1_to_1000_entries(self, internal: SurfaceClient, limit: str) -> None:
         assert internal.get(PATH, {"after": "0", "limit": limit}).status_code == 400
 
-    def test_one_that_is_too_old_is_gone(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_cursor_before_deleted_entries_is_gone(self, alice: Person, internal: SurfaceClient) -> None:
         old = Follower(internal)
         make_agent(alice.tenant)
         up_to_date = Follower(internal)
@@ -245,9 +247,7 @@ class TestCursors:
         agent = make_agent(alice.tenant, "new")
         assert ids(up_to_date.news()) == [agent.id]
 
-    def test_one_that_has_read_all_is_good_for_as_long_as_nothing_happens(
-        self, alice: Person, internal: SurfaceClient
-    ) -> None:
+    def test_cursor_at_the_end_stays_valid(self, alice: Person, internal: SurfaceClient) -> None:
         beginning = Follower(internal)
         make_agent(alice.tenant)
         fresh, reader = Follower(internal), beginning
@@ -262,7 +262,7 @@ class TestCursors:
         for follower in (fresh, reader, later):
             assert ids(follower.news()) == [agent.id]
 
-    def test_one_in_the_middle_of_what_was_swept_is_gone(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_cursor_amid_deleted_entries_is_gone(self, alice: Person, internal: SurfaceClient) -> None:
         internal.send("POST", "/api/v2/templates", {"name": "polite", "template_id": "polite"})
         for number in range(3):
             make_agent(alice.tenant, f"bot {number}", template_id="polite")
@@ -275,7 +275,7 @@ class TestCursors:
         assert internal.get(PATH, {"after": middle}).status_code == 410
 
     @pytest.mark.parametrize("has_happened_since", [False, True])
-    def test_one_that_is_ahead_of_the_feed_is_gone(
+    def test_cursor_ahead_of_the_feed_is_gone(
         self, alice: Person, internal: SurfaceClient, has_happened_since: bool
     ) -> None:
         """Simulate a restored backup, which lacks the newest entries."""
@@ -298,7 +298,7 @@ class TestCursors:
             assert "重新" in gone.json()["error"]
         assert ids(kept.news()) == ([agent.id] if has_happened_since else [])
 
-    def test_what_the_version_before_gave_out_is_good(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_cursor_of_the_earlier_version_is_valid(self, alice: Person, internal: SurfaceClient) -> None:
         make_agent(alice.tenant)
         follower = Follower(internal)
         follower.cursor = str(epoch.current())
@@ -307,7 +307,7 @@ class TestCursors:
         agent = make_agent(alice.tenant, "new")
         assert ids(follower.news()) == [agent.id]
 
-    def test_sweeping_keeps_what_is_younger(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_sweep_keeps_newer_entries(self, alice: Person, internal: SurfaceClient) -> None:
         make_agent(alice.tenant)
         follower = Follower(internal)
         young = make_agent(alice.tenant, "young")
@@ -319,6 +319,6 @@ class TestCursors:
 
         assert ids(follower.news()) == [young.id]
 
-    def test_it_says_where_it_stands(self) -> None:
+    def test_cursor_text_has_its_position(self) -> None:
         for cursor in (Cursor(5), Cursor(5, 7), Cursor(5, 7, "agent_a-b")):
             assert Cursor.parse(str(cursor)) == cursor

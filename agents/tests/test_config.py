@@ -33,13 +33,13 @@ class TestKeeping:
             {"z": 1, "a": 2, "m": 3},
         ],
     )
-    def test_what_was_set_reads_back_as_it_was_sent(self, config_api: ConfigApi, config: Config) -> None:
+    def test_created_config_reads_back_as_it_was_sent(self, config_api: ConfigApi, config: Config) -> None:
         """No defaults filled in, unknown keys kept at every level, and in their order."""
         assert json.dumps(config_api.create(config)) == json.dumps(config)
         assert json.dumps(config_api.get()) == json.dumps(config)
         assert config_api.put({}) == config
 
-    def test_the_same_holds_for_a_put(self, config_api: ConfigApi) -> None:
+    def test_updated_config_reads_back_as_it_was_sent(self, config_api: ConfigApi) -> None:
         config_api.create({})
 
         config = {"model": "gpt-4", "temperature": 0.7, "config_overrides": {"own": 5, "chat": {"own": None, "x": []}}}
@@ -81,12 +81,12 @@ class TestMerging:
 
         assert config_api.put({"a": None, "b": {"c": None}, "e": None}) == {"b": {"d": 3}}
 
-    def test_null_for_what_is_not_there_changes_nothing(self, config_api: ConfigApi) -> None:
+    def test_null_for_a_missing_key_changes_nothing(self, config_api: ConfigApi) -> None:
         config_api.create({"a": 1})
 
         assert config_api.put({"b": None, "persona": None, "config_overrides": None}) == {"a": 1}
 
-    def test_null_is_never_stored_also_on_create(self, config_api: ConfigApi) -> None:
+    def test_null_is_not_stored_on_create(self, config_api: ConfigApi) -> None:
         sent = {
             "a": None,
             "b": {"c": None, "d": 1},
@@ -103,12 +103,12 @@ class TestMerging:
         }
         assert "null" not in json.dumps(stored())
 
-    def test_null_is_never_stored_also_in_new_objects_of_a_put(self, config_api: ConfigApi) -> None:
+    def test_null_is_not_stored_in_new_objects_of_an_update(self, config_api: ConfigApi) -> None:
         config_api.create({})
 
         assert config_api.put({"a": {"b": None, "c": 1}, "d": [{"e": None}]}) == {"a": {"c": 1}, "d": [{}]}
 
-    def test_gets_answer_put_back_changes_nothing(self, config_api: ConfigApi) -> None:
+    def test_sending_back_the_config_as_read_changes_nothing(self, config_api: ConfigApi) -> None:
         config_api.create(
             {
                 "persona": "cheerful",
@@ -139,7 +139,7 @@ class TestNamedLists:
     """`models` and `api_providers` in `config_overrides.model`."""
 
     @pytest.mark.parametrize("key", ["models", "api_providers"])
-    def test_an_item_keeps_what_it_does_not_send(self, config_api: ConfigApi, key: str) -> None:
+    def test_item_keeps_fields_that_are_not_sent(self, config_api: ConfigApi, key: str) -> None:
         config_api.create(model(**{key: [{"name": "a", "x": 1, "y": {"z": 2, "w": 3}, "v": [1]}]}))
 
         merged = config_api.put(model(**{key: [{"name": "a", "x": 10, "y": {"z": None}, "v": [2]}]}))
@@ -182,7 +182,7 @@ class TestNamedLists:
     def test_an_item_needs_a_name(self, config_api: ConfigApi, item: Config) -> None:
         config_api.assert_invalid(config_api.try_create(model(models=[item])), "config_overrides.model.models[0].name")
 
-    def test_the_older_spelling_of_a_models_provider_is_read_and_the_newer_written(self, config_api: ConfigApi) -> None:
+    def test_provider_name_of_a_model_is_stored_as_api_provider(self, config_api: ConfigApi) -> None:
         config_api.create(model(models=[{"name": "m", "provider_name": "mine"}]))
         assert stored() == model(models=[{"api_provider": "mine", "name": "m"}])
 
@@ -192,7 +192,7 @@ class TestNamedLists:
         config_api.put(model(models=[{"name": "m", "provider_name": "old", "api_provider": "new"}]))
         assert stored() == model(models=[{"api_provider": "new", "name": "m"}])
 
-    def test_a_model_that_was_stored_with_the_older_spelling_has_one_provider(self, config_api: ConfigApi) -> None:
+    def test_model_stored_with_provider_name_has_one_provider(self, config_api: ConfigApi) -> None:
         config_api.create({})
         Agent.unscoped.update(config=model(models=[{"name": "m", "provider_name": "mine"}]))
 
@@ -216,7 +216,9 @@ class TestPersona:
             ({"personality": "calm", "own": 1}, {"personality": None}, {"own": 1}),
         ],
     )
-    def test_it_merges_in_either_form(self, config_api: ConfigApi, old: Any, sent: Any, merged: Any) -> None:
+    def test_text_and_object_merge_with_each_other(
+        self, config_api: ConfigApi, old: Any, sent: Any, merged: Any
+    ) -> None:
         config_api.create({"persona": old, "x": 1})
 
         assert config_api.put({"persona": sent}) == {"persona": merged, "x": 1}

@@ -41,7 +41,7 @@ def text(config: Any) -> str:
     return json.dumps(config)
 
 
-def kept(config: Config, *warned_of: str) -> Config:
+def import_with_warnings(config: Config, *warned_of: str) -> Config:
     """Import a config and return it. Nothing may be left out, and exactly these places get warnings."""
     found = import_config(config)
     assert found.left_out == {}
@@ -63,13 +63,13 @@ def secret(place: str) -> bool:
     return place.endswith((".api_key", ".base_url", ".auth_token"))
 
 
-class TestWhatIsKept:
+class TestKept:
     @pytest.mark.parametrize("config", [{}, {"own": {"a": [1]}}, {"persona": "kind"}, {"persona": {"states": ["a"]}}])
-    def test_all_that_the_schema_takes(self, config: Config) -> None:
-        assert text(kept(config)) == text(config)
+    def test_valid_config_is_kept(self, config: Config) -> None:
+        assert text(import_with_warnings(config)) == text(config)
 
     @pytest.mark.parametrize("path", FIELDS)
-    def test_a_value_of_another_type_with_a_warning(self, path: str) -> None:
+    def test_value_of_another_type_is_kept_with_a_warning(self, path: str) -> None:
         is_merged_by_name = path.endswith(("models[]", "api_providers[]"))
         for name, (kind, _default, _length) in FIELDS[path].items():
             for wrong in FOREIGN[kind]:
@@ -78,14 +78,14 @@ class TestWhatIsKept:
                 is_list_of_named = f"{path}.{name}" in (PROVIDERS, MODELS)
                 if not (is_structure or is_list_of_named or name == "provider_name" or secret(place)):
                     config = placed(path, {"name": "a", name: wrong})
-                    assert text(kept(config, place)) == text(config), (name, wrong)
+                    assert text(import_with_warnings(config, place)) == text(config), (name, wrong)
 
     @pytest.mark.parametrize("path", FIELDS)
-    def test_a_text_that_is_too_long_with_a_warning(self, path: str) -> None:
+    def test_too_long_text_is_kept_with_a_warning(self, path: str) -> None:
         for name, (_kind, _default, length) in FIELDS[path].items():
             if length and name != "provider_name":
                 config = placed(path, {"name": "a", name: "长" * (length + 1)})
-                assert kept(config, shown(path, name)) == config
+                assert import_with_warnings(config, shown(path, name)) == config
 
     @pytest.mark.parametrize(
         ("config", "place"),
@@ -98,17 +98,17 @@ class TestWhatIsKept:
             (section("model", model_task_config=[]), "model.model_task_config"),
         ],
     )
-    def test_what_is_of_another_form_with_a_warning(self, config: Config, place: str) -> None:
-        assert kept(config, f"config_overrides.{place}") == config
+    def test_wrong_format_is_kept_with_a_warning(self, config: Config, place: str) -> None:
+        assert import_with_warnings(config, f"config_overrides.{place}") == config
 
-    def test_secrets_that_are_texts_lists_or_nothing(self) -> None:
+    def test_secrets_that_are_texts_lists_or_null_are_kept(self) -> None:
         items = [provider("a", api_key="sk-a", base_url=""), provider("b", api_key=["sk-b"])]
         config = {**model(api_providers=items)}
         config["config_overrides"]["maim_message"] = {"auth_token": ["tok"]}
 
-        assert kept(config, f"{PROVIDERS}[1].api_key") == config
+        assert import_with_warnings(config, f"{PROVIDERS}[1].api_key") == config
 
-    def test_names_of_the_systems_own_with_a_warning(self, system_models: None) -> None:
+    def test_names_of_the_systems_items_are_kept_with_a_warning(self, system_models: None) -> None:
         config = model(
             api_providers=[provider("mine"), provider("ünïversal")],
             models=[
@@ -118,29 +118,35 @@ class TestWhatIsKept:
             ],
         )
 
-        assert kept(config, f"{PROVIDERS}[1].name", f"{MODELS}[0].name", f"{MODELS}[1].api_provider") == config
+        assert (
+            import_with_warnings(config, f"{PROVIDERS}[1].name", f"{MODELS}[0].name", f"{MODELS}[1].api_provider")
+            == config
+        )
 
-    def test_what_is_larger_than_a_config_may_be_with_a_warning(self) -> None:
+    def test_too_large_config_is_kept_with_a_warning(self) -> None:
         large = {"own": "x" * (256 * 1024)}
         many = {"own": list(range(5001))}
 
-        assert kept(large, "config") == large
-        assert kept(many, "config") == many
-        assert kept({"own": "x" * (255 * 1024)})
+        assert import_with_warnings(large, "config") == large
+        assert import_with_warnings(many, "config") == many
+        assert import_with_warnings({"own": "x" * (255 * 1024)})
 
-    def test_several_warnings_each_by_its_place(self) -> None:
+    def test_each_warning_has_its_path(self) -> None:
         config = {"persona": {"states": [1, "x", 2]}, **section("chat", talk_value="x")}
 
-        assert kept(config, "persona.states[0]", "persona.states[2]", "config_overrides.chat.talk_value") == config
+        assert (
+            import_with_warnings(config, "persona.states[0]", "persona.states[2]", "config_overrides.chat.talk_value")
+            == config
+        )
 
 
-class TestWhatIsLeftOut:
+class TestLeftOut:
     @pytest.mark.parametrize("persona", [5, True, [], ["kind"], 0.5])
-    def test_a_persona_that_is_neither_text_nor_object(self, persona: Any) -> None:
+    def test_persona_that_is_neither_text_nor_object_is_left_out(self, persona: Any) -> None:
         assert left_out({"persona": persona, "own": 1}, "persona") == {"own": 1}
 
     @pytest.mark.parametrize("wrong", [5, "x", [], True])
-    def test_what_has_to_be_an_object(self, wrong: Any) -> None:
+    def test_section_that_is_no_object_is_left_out(self, wrong: Any) -> None:
         assert left_out(
             {"bot_overrides": wrong, "config_overrides": wrong, "a": 1}, "bot_overrides", "config_overrides"
         )
@@ -150,14 +156,14 @@ class TestWhatIsLeftOut:
         assert (sections.config, sections.warnings) == ({"config_overrides": {"own": wrong}}, {})
 
     @pytest.mark.parametrize("wrong", [5, "x", {}, {"0": {"name": "a"}}, True])
-    def test_lists_of_named_items_that_are_none(self, wrong: Any) -> None:
+    def test_named_list_that_is_no_list_is_left_out(self, wrong: Any) -> None:
         found = import_config(model(models=wrong, api_providers=wrong, own=1))
 
         assert sorted(found.left_out) == [PROVIDERS, MODELS]
         assert (found.config, found.warnings) == (model(own=1), {})
 
     @pytest.mark.parametrize("kind", ["models", "api_providers"])
-    def test_items_that_are_none_or_have_no_name_or_one_that_an_item_before_has(self, kind: str) -> None:
+    def test_items_without_a_distinct_name_are_left_out(self, kind: str) -> None:
         first, second = {"name": "a", "n": 1}, {"name": "b", "n": 2}
         items = ["x", first, {}, None, {"name": ""}, second, {"name": 5}, {"name": None}, {"name": "a", "n": 3}, second]
 
@@ -167,13 +173,13 @@ class TestWhatIsLeftOut:
         assert sorted(found.left_out) == sorted(f"config_overrides.model.{kind}{place}" for place in places)
         assert (found.config, found.warnings) == (model(**{kind: [first, second]}), {})
 
-    def test_names_that_differ_in_their_case_are_two(self) -> None:
+    def test_names_that_differ_in_case_are_both_kept(self) -> None:
         config = model(models=[{"name": "a"}, {"name": "A"}])
 
-        assert kept(config) == config
+        assert import_with_warnings(config) == config
 
     @pytest.mark.parametrize("wrong", [{"$sealed": "x"}, {"a": 1}, 5, True, 0.5])
-    def test_secrets_that_are_neither_text_nor_list(self, wrong: Any) -> None:
+    def test_secrets_that_are_neither_text_nor_list_are_left_out(self, wrong: Any) -> None:
         config = model(api_providers=[provider(api_key=wrong, base_url=wrong)])
         config["config_overrides"]["maim_message"] = {"auth_token": wrong, "own": 1}
 
@@ -182,12 +188,12 @@ class TestWhatIsLeftOut:
 
         assert found == {"config_overrides": {"model": {"api_providers": [provider()]}, "maim_message": {"own": 1}}}
 
-    def test_all_of_it_where_more_is_wrong_than_can_be_named(self) -> None:
+    def test_config_with_too_many_faults_is_left_out(self) -> None:
         lists = {"ban_words": [1] * 5000, "ban_msgs_regex": [1] * 5000}
 
         assert left_out({"own": 1, **section("message_receive", **lists)}, "config") == {}
 
-    def test_a_list_that_is_too_long_with_the_wrong_items_in_it(self) -> None:
+    def test_wrong_items_of_a_too_long_list_are_left_out(self) -> None:
         found = import_config(model(models=[{"name": "a"}] * 5001, own=1))
 
         assert MODELS in found.left_out
@@ -197,7 +203,7 @@ class TestWhatIsLeftOut:
 class TestPlaces:
     """Reported places are those in the imported config, whatever is left out of it."""
 
-    def test_of_warnings_behind_items_that_go(self, system_models: None) -> None:
+    def test_warnings_after_left_out_items_keep_their_paths(self, system_models: None) -> None:
         items = [5, provider("a", timeout="x"), {}, provider("a"), provider("Ünïversal", max_retry="y")]
         models = [{}, {"name": "own", "provider_name": "Ünïversal"}, {"name": "own"}, {"name": "two", "price_in": "z"}]
 
@@ -226,7 +232,7 @@ class TestPlaces:
             models=[{"api_provider": "Ünïversal", "name": "own"}, models[3]],
         )
 
-    def test_of_secrets_behind_items_that_go(self) -> None:
+    def test_secrets_after_left_out_items_keep_their_paths(self) -> None:
         items = [None, provider("a", api_key={"x": 1}), {}, provider("b", api_key={"x": 1}, timeout="x")]
 
         found = import_config(model(api_providers=items))
@@ -240,7 +246,7 @@ class TestPlaces:
         assert list(found.warnings) == [f"{PROVIDERS}[3].timeout"]
         assert found.config == model(api_providers=[provider("a"), provider("b", timeout="x")])
 
-    def test_of_an_item_that_goes_nothing_else_is_told(self, system_models: None) -> None:
+    def test_left_out_item_gets_no_other_warning(self, system_models: None) -> None:
         again = provider("a", api_key={"x": 1})
 
         found = import_config(model(api_providers=[provider("a"), again]))
@@ -248,15 +254,15 @@ class TestPlaces:
         assert list(found.left_out) == [f"{PROVIDERS}[1].name"]
 
 
-class TestHowItIsStored:
-    def test_without_nulls(self) -> None:
+class TestStoredForm:
+    def test_nulls_are_not_stored(self) -> None:
         config: Config = {
             "persona": None,
             "own": {"a": None, "b": [None, {"c": None, "d": 1}]},
             **model(models=[{"name": "a", "price_in": None}], api_providers=None),
         }
 
-        assert kept(config) == {"own": {"b": [None, {"d": 1}]}, **model(models=[{"name": "a"}])}
+        assert import_with_warnings(config) == {"own": {"b": [None, {"d": 1}]}, **model(models=[{"name": "a"}])}
 
     @pytest.mark.parametrize(
         ("item", "spelled"),
@@ -266,11 +272,11 @@ class TestHowItIsStored:
             ({"name": "a", "api_provider": "y"}, {"name": "a", "api_provider": "y"}),
         ],
     )
-    def test_with_provider_name_in_its_newer_spelling(self, item: Config, spelled: Config) -> None:
-        assert kept(model(models=[item])) == model(models=[spelled])
+    def test_provider_name_is_stored_as_api_provider(self, item: Config, spelled: Config) -> None:
+        assert import_with_warnings(model(models=[item])) == model(models=[spelled])
 
     def test_provider_name_of_another_type_is_kept_too(self) -> None:
-        found = kept(model(models=[{"name": "a", "provider_name": 5}]), f"{MODELS}[0].provider_name")
+        found = import_with_warnings(model(models=[{"name": "a", "provider_name": 5}]), f"{MODELS}[0].provider_name")
 
         assert found == model(models=[{"name": "a", "api_provider": 5}])
 
@@ -283,7 +289,7 @@ class TestHowItIsStored:
             section("chat", talk_value="x", talk_value_rules=[{"time": None}]),
         ],
     )
-    def test_the_config_that_came_in_is_not_changed(self, config: Config) -> None:
+    def test_imported_document_is_not_changed(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
         found = import_config(config)
@@ -332,12 +338,12 @@ def _places(value: Any, place: Place) -> Iterator[Place]:
 class TestAnyConfig:
     @thoroughly
     @given(config=configs())
-    def test_without_a_fault_is_as_it_would_be_merged_into_nothing(self, config: Config) -> None:
-        assert text(kept(config)) == text(merging.merge({}, config)) == text(config)
+    def test_valid_config_is_stored_as_if_it_were_sent(self, config: Config) -> None:
+        assert text(import_with_warnings(config)) == text(merging.merge({}, config)) == text(config)
 
     @thoroughly
     @given(config=faulty())
-    def test_is_adopted_once_and_for_all(self, config: Config) -> None:
+    def test_import_is_idempotent(self, config: Config) -> None:
         before = text(config)
         once = import_config(config)
 
@@ -348,7 +354,7 @@ class TestAnyConfig:
 
     @thoroughly
     @given(config=faulty())
-    def test_loses_only_what_is_told(self, config: Config) -> None:
+    def test_only_reported_values_are_left_out(self, config: Config) -> None:
         found = import_config(config)
 
         if not found.left_out:
@@ -361,11 +367,11 @@ class TestSendingBack:
 
     @thoroughly
     @given(config=configs() | faulty())
-    def test_any_config(self, alice: Person, config: Config) -> None:
+    def test_any_imported_config_can_be_sent_back(self, alice: Person, config: Config) -> None:
         can_be_sent_back(alice, import_config(config))
 
     @pytest.mark.parametrize("path", FIELDS)
-    def test_with_another_type_in_each_field(self, alice: Person, path: str) -> None:
+    def test_wrong_types_can_be_sent_back(self, alice: Person, path: str) -> None:
         foreign = {name: FOREIGN[kind] for name, (kind, _default, _length) in FIELDS[path].items()}
         for wrong in foreign.pop("name", ()):  # by itself: an item without a name is left out whole
             can_be_sent_back(alice, import_config(placed(path, {"name": wrong})))
@@ -373,7 +379,7 @@ class TestSendingBack:
             wrong = {name: values[number % len(values)] for name, values in foreign.items()}
             can_be_sent_back(alice, import_config(placed(path, {"name": "a", **wrong})))
 
-    def test_with_the_names_of_the_systems_own(self, alice: Person, system_models: None) -> None:
+    def test_names_of_the_systems_items_can_be_sent_back(self, alice: Person, system_models: None) -> None:
         config = model(
             api_providers=[provider("ünïversal", api_key="sk-mine")],
             models=[{"name": "system-model"}, {"name": "own", "provider_name": "Ünïversal"}],
@@ -381,14 +387,14 @@ class TestSendingBack:
 
         can_be_sent_back(alice, import_config(config))
 
-    def test_with_a_task_whose_model_there_is_not(self, alice: Person) -> None:
+    def test_task_with_a_missing_model_can_be_sent_back(self, alice: Person) -> None:
         can_be_sent_back(alice, import_config(model(model_task_config={"vlm": {"model_list": ["gone"]}})))
 
-    def test_larger_than_a_config_may_be(self, alice: Person) -> None:
+    def test_too_large_config_can_be_sent_back(self, alice: Person) -> None:
         can_be_sent_back(alice, import_config({"own": "x" * (256 * 1024)}))
         can_be_sent_back(alice, import_config({"own": [1] * 6_000}))
 
-    def test_with_namesakes_of_which_one_has_an_operators_provider(self, alice: Person, system_models: None) -> None:
+    def test_namesakes_with_an_operators_provider_can_be_sent_back(self, alice: Person, system_models: None) -> None:
         models = [{"name": "a", "api_provider": "Ünïversal"}, {"name": "A", "api_provider": "mine"}]
 
         can_be_sent_back(alice, import_config(model(models=models)))

@@ -22,7 +22,7 @@ def text(config: Any) -> str:
     return json.dumps(config)
 
 
-def holds(api: AgentApi, config: Config) -> None:
+def check_reads_back(api: AgentApi, config: Config) -> None:
     """Check that the config reads back as it was set, with its secrets stored and masked."""
     assert text(api.get()) == text(shown(config))
     assert text(api.stored()) == text(config)
@@ -30,28 +30,28 @@ def holds(api: AgentApi, config: Config) -> None:
 
 @thoroughly
 @given(config=configs())
-def test_what_was_set_reads_back_and_can_be_sent_back(api: AgentApi, config: Config) -> None:
+def test_any_config_reads_back_and_can_be_sent_back(api: AgentApi, config: Config) -> None:
     api.create()
 
     assert text(api.put(config)) == text(shown(config))
 
-    holds(api, config)
+    check_reads_back(api, config)
     before = api.state()
     for query in QUERIES:
         assert text(api.put(api.get(), query)) == text(shown(config))
-        holds(api, config)
+        check_reads_back(api, config)
         assert api.state() == before, "nothing changed, and no version, entry or audit row was made"
 
 
 @thoroughly
 @given(config=configs())
-def test_the_same_holds_of_a_config_that_an_agent_is_made_with(api: AgentApi, config: Config) -> None:
+def test_config_of_a_new_agent_reads_back(api: AgentApi, config: Config) -> None:
     api.create(config)
 
-    holds(api, config)
+    check_reads_back(api, config)
     before = api.state()
     api.change(config=api.get())
-    holds(api, config)
+    check_reads_back(api, config)
     assert api.state() == before
 
 
@@ -62,7 +62,7 @@ def test_a_config_that_replaces_another_leaves_nothing_of_it(api: AgentApi, firs
 
     api.put(second, "?replace=1")
 
-    holds(api, second)
+    check_reads_back(api, second)
 
 
 @thoroughly
@@ -72,19 +72,17 @@ def test_null_for_every_key_leaves_nothing(api: AgentApi, config: Config) -> Non
 
     api.put(dict.fromkeys(config))
 
-    holds(api, {})
+    check_reads_back(api, {})
 
 
 @thoroughly
 @given(first=json_values(), second=json_values())
-def test_of_two_values_under_one_key_objects_merge_and_all_else_replaces(
-    api: AgentApi, first: Any, second: Any
-) -> None:
+def test_objects_merge_and_other_values_replace(api: AgentApi, first: Any, second: Any) -> None:
     api.create({"own": first})
 
     api.put({"own": second})
 
-    holds(api, {"own": merged(first, second)})
+    check_reads_back(api, {"own": merged(first, second)})
 
 
 def merged(first: Any, second: Any) -> Any:

@@ -16,7 +16,7 @@ from tests.support.configs import Config, model, provider, stored
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 
-class TestWhatIsRefused:
+class TestRules:
     @pytest.mark.parametrize(
         ("config", "path"),
         [
@@ -112,8 +112,8 @@ class TestWhatIsRefused:
         assert stored() == {"x": 1}
 
 
-class TestAConfigThatWasTakenOverTooLarge:
-    def test_it_may_shrink_but_not_grow(self) -> None:
+class TestTooLargeImportedConfig:
+    def test_size_may_shrink_but_not_grow(self) -> None:
         stored: Config = {"own": "x" * validators.MAX_BYTES}
 
         validators.check_size({"own": "x" * (validators.MAX_BYTES - 1)}, stored)
@@ -123,7 +123,7 @@ class TestAConfigThatWasTakenOverTooLarge:
         with pytest.raises(BadConfig, match="256 KiB"):
             validators.check_size(stored, {})
 
-    def test_the_same_holds_for_the_number_of_its_values(self) -> None:
+    def test_number_of_values_may_shrink_but_not_grow(self) -> None:
         stored: Config = {"own": [1] * (validators.MAX_LEAVES + 1)}
 
         validators.check_size(stored, stored)

@@ -31,13 +31,13 @@ class TestSecrets:
     }
     SECRETS = (b"sk-mine", b"mine.example", b"tok-1")
 
-    def test_they_read_back_as_a_mask(self, config_api: ConfigApi) -> None:
+    def test_secrets_read_back_as_masks(self, config_api: ConfigApi) -> None:
         assert config_api.create(self.CONFIG) == self.MASKED
         assert config_api.get() == self.MASKED
         assert config_api.put({"x": 1}) == {**self.MASKED, "x": 1}
         assert stored() == {**self.CONFIG, "x": 1}
 
-    def test_no_answer_of_any_surface_shows_them(
+    def test_no_response_of_any_surface_shows_secrets(
         self, config_api: ConfigApi, alice: Person, bob: Person, internal: SurfaceClient
     ) -> None:
         answers = [config_api.try_create(self.CONFIG)]
@@ -64,7 +64,7 @@ class TestSecrets:
         for answer in answers:
             assert not any(secret in answer.content for secret in self.SECRETS), answer.content
 
-    def test_nor_does_the_audit_log(self, config_api: ConfigApi) -> None:
+    def test_audit_log_shows_no_secrets(self, config_api: ConfigApi) -> None:
         config_api.create(self.CONFIG)
         config_api.put(model(api_providers=[provider(api_key="sk-mine-too")]))
 
@@ -125,7 +125,7 @@ class TestSecrets:
 
         assert config_api.create(config) == config
 
-    def test_elsewhere_a_mask_is_a_text_like_any_other(self, config_api: ConfigApi) -> None:
+    def test_mask_outside_of_secrets_is_an_ordinary_text(self, config_api: ConfigApi) -> None:
         config_api.create(
             {"note": "x", **model(models=[{"name": "m", "note": "x"}], api_providers=[provider(note="x")])}
         )

@@ -39,7 +39,7 @@ def latest(api: AgentApi) -> int:
 
 
 class TestVersions:
-    def test_each_change_is_one_newest_first(self, api: AgentApi) -> None:
+    def test_each_change_makes_a_version_and_newest_come_first(self, api: AgentApi) -> None:
         api.create({"a": 1})
         api.put({"b": 2}, "?note=why%20not")
         api.put({"a": None})
@@ -57,7 +57,7 @@ class TestVersions:
         assert third["changes"] == [{"op": "remove", "path": "/a"}]
         assert [api.get(f"/versions/{n}")["config"] for n in (1, 2, 3)] == [{"a": 1}, {"a": 1, "b": 2}, {"b": 2}]
 
-    def test_an_agent_that_is_made_without_a_config_has_an_empty_one(self, api: AgentApi) -> None:
+    def test_agent_created_without_config_has_an_empty_version(self, api: AgentApi) -> None:
         api.create()
 
         (first,) = api.versions()
@@ -65,7 +65,7 @@ class TestVersions:
         assert (first["version"], first["changes"]) == (1, [])
         assert api.get("/versions/1")["config"] == {}
 
-    def test_what_changes_nothing_is_none(self, api: AgentApi) -> None:
+    def test_write_that_changes_nothing_makes_no_version(self, api: AgentApi) -> None:
         api.create({"a": {"b": 1}, **SECRET_CONFIG})
         before = api.state()
 
@@ -77,7 +77,7 @@ class TestVersions:
         assert api.state() == before
 
     @pytest.mark.parametrize("value", [True, 1.0, "1", [1]])
-    def test_another_type_is_another_value(self, api: AgentApi, value: Any) -> None:
+    def test_value_of_another_type_makes_a_version(self, api: AgentApi, value: Any) -> None:
         api.create({"a": 1})
 
         api.put({"a": value})
@@ -85,14 +85,14 @@ class TestVersions:
         assert api.numbers() == [1, 2]
         assert json.dumps(api.versions()[0]["changes"]) == json.dumps([{"op": "replace", "path": "/a", "value": value}])
 
-    def test_a_change_of_anything_but_the_config_is_none(self, api: AgentApi) -> None:
+    def test_change_of_other_fields_makes_no_version(self, api: AgentApi) -> None:
         api.create({"a": 1})
 
         api.change(description="described", tags=["a"], template_id="template_1", status="inactive")
 
         assert api.numbers() == [1]
 
-    def test_a_change_through_the_agent_is_one_too(self, api: AgentApi) -> None:
+    def test_config_change_through_the_agent_makes_a_version(self, api: AgentApi) -> None:
         api.create({"a": 1})
 
         api.change(description="described", config={"b": 2})
@@ -100,7 +100,7 @@ class TestVersions:
         assert api.numbers() == [1, 2]
         assert api.versions()[0]["changes"] == [{"op": "add", "path": "/b", "value": 2}]
 
-    def test_they_are_read_in_slices(self, api: AgentApi) -> None:
+    def test_versions_are_read_in_pages(self, api: AgentApi) -> None:
         api.create()
         for number in range(4):
             api.put({"a": number})
@@ -112,14 +112,14 @@ class TestVersions:
 
     @pytest.mark.embedded
     @pytest.mark.parametrize("number", [0, 2, 2**31 - 1])
-    def test_one_that_never_was_is_not_found(self, api: AgentApi, number: int) -> None:
+    def test_unknown_version_is_not_found(self, api: AgentApi, number: int) -> None:
         api.create()
 
         assert api.read(f"/versions/{number}").status_code == 404
         assert api.read(f"/diff?from=1&to={number}").status_code == (404 if number else 400)
         assert api.restore(number).status_code == (404 if number else 400)
 
-    def test_they_go_with_the_agent(self, api: AgentApi) -> None:
+    def test_versions_are_deleted_with_the_agent(self, api: AgentApi) -> None:
         api.create({"a": 1})
 
         assert api.send("DELETE", f"/agents/{api.agent_id}").status_code in (200, 204)
@@ -149,7 +149,7 @@ class TestVersions:
 @pytest.mark.embedded
 class TestNotes:
     @pytest.mark.parametrize("note", ["", "x" * 501])
-    def test_a_note_says_something_in_500_characters(self, api: AgentApi, note: str) -> None:
+    def test_empty_or_too_long_note_is_refused(self, api: AgentApi, note: str) -> None:
         api.create()
         before = api.state()
 
@@ -181,7 +181,9 @@ class TestDifferences:
     @pytest.mark.embedded
     @few
     @given(first=objects(), second=objects())
-    def test_that_holds_of_awkward_keys_too(self, api: AgentApi, first: Config, second: Config) -> None:
+    def test_patch_with_awkward_keys_leads_from_one_version_to_the_next(
+        self, api: AgentApi, first: Config, second: Config
+    ) -> None:
         api.create(first)
         api.put(second, "?replace=1")
 
@@ -189,7 +191,7 @@ class TestDifferences:
 
         assert json.dumps(jsonpatch.apply_patch(first, there), sort_keys=True) == json.dumps(second, sort_keys=True)
 
-    def test_a_changed_secret_is_told_of_and_not_shown(self, api: AgentApi) -> None:
+    def test_changed_secret_is_listed_but_masked(self, api: AgentApi) -> None:
         api.create(SECRET_CONFIG)
         api.put(model(api_providers=[provider(api_key="sk-new")]))
         api.put({"config_overrides": {"maim_message": {"auth_token": ["tok-3"]}}})
@@ -200,7 +202,7 @@ class TestDifferences:
         assert api.get("/diff?from=2&to=3")["changes"] == [{"op": "replace", "path": path, "value": [MASK]}]
         assert api.get("/diff?from=1&to=1")["changes"] == []
 
-    def test_a_secret_that_was_stored_in_clear_is_not_shown_either(self, api: AgentApi) -> None:
+    def test_secret_stored_in_clear_is_masked(self, api: AgentApi) -> None:
         api.create({"a": 1})
         Agent.unscoped.filter(pk=api.agent_id).update(config=model(api_providers=[secret_provider()]))
 
@@ -210,7 +212,7 @@ class TestDifferences:
         assert MASK in told
         assert not any(secret in told for secret in SECRETS)
 
-    def test_a_clients_own_key_of_that_name_is_no_secret(self, api: AgentApi) -> None:
+    def test_clients_own_sealed_key_is_no_secret(self, api: AgentApi) -> None:
         api.create({"own": {"$sealed": "a"}})
 
         api.put({"own": {"$sealed": "b"}})
@@ -223,7 +225,7 @@ class TestRestoring:
     @pytest.mark.embedded
     @few
     @given(first=configs(), second=configs())
-    def test_it_makes_the_config_what_the_version_was_secrets_included(
+    def test_restore_brings_back_the_config_with_its_secrets(
         self, api: AgentApi, first: Config, second: Config
     ) -> None:
         assume(json.dumps(first) != json.dumps(second))
@@ -238,7 +240,7 @@ class TestRestoring:
         assert json.dumps(opened(rows.get(number=3).config)) == json.dumps(opened(rows.get(number=1).config))
         assert (latest(api), api.versions()[0]["note"]) == (3, "back")
 
-    def test_what_is_the_config_already_makes_no_version(self, api: AgentApi) -> None:
+    def test_restore_of_the_current_config_makes_no_version(self, api: AgentApi) -> None:
         api.create(SECRET_CONFIG)
         api.put({"a": 1})
         api.put({"a": None})
@@ -248,7 +250,7 @@ class TestRestoring:
         assert api.data(api.restore(3))["version"] == 3
         assert api.state() == before
 
-    def test_a_secret_that_came_back_is_the_same_however_it_is_sealed(self, api: AgentApi) -> None:
+    def test_restore_of_an_equal_secret_under_another_token_makes_no_version(self, api: AgentApi) -> None:
         api.create(SECRET_CONFIG)
         api.put(model(api_providers=[provider(api_key="sk-new")]))
         api.put(SECRET_CONFIG)
@@ -258,7 +260,7 @@ class TestRestoring:
         assert api.data(api.restore(1))["version"] == 3
         assert api.state() == before
 
-    def test_it_is_in_the_audit_log_and_in_the_feed(self, api: AgentApi) -> None:
+    def test_restore_is_in_the_audit_log_and_in_the_feed(self, api: AgentApi) -> None:
         api.create({"a": 1})
         api.put({"a": 2})
         seen = FeedEntry.objects.count()
@@ -270,7 +272,7 @@ class TestRestoring:
         assert entry.after == {"config_version": 3, "restored": 1}
         assert FeedEntry.objects.count() == seen + 1
 
-    def test_a_name_that_was_taken_since_is_refused(self, api: AgentApi) -> None:
+    def test_restore_is_refused_if_a_lower_layer_took_a_name(self, api: AgentApi) -> None:
         api.create(model(api_providers=[provider("p")]))
         api.put(model(api_providers=None))
         api.set_defaults(model(api_providers=[secret_provider("P")]))
@@ -279,7 +281,7 @@ class TestRestoring:
         api.assert_error(api.restore(1), 400, "AGENT_004", "config_overrides.model.api_providers[0].name")
         assert api.state() == before
 
-    def test_if_match_holds_of_it_too(self, api: AgentApi) -> None:
+    def test_restore_checks_if_match(self, api: AgentApi) -> None:
         api.create({"a": 1})
         api.put({"a": 2})
         before = api.state()
@@ -293,7 +295,7 @@ class TestRestoring:
 
 @pytest.mark.embedded
 class TestConditions:
-    def test_the_config_has_its_version_as_an_etag(self, api: AgentApi) -> None:
+    def test_etag_of_the_config_is_its_version(self, api: AgentApi) -> None:
         api.create({"a": 1})
         assert api.etag("") == '"1"'
 
@@ -301,7 +303,7 @@ class TestConditions:
         assert api.etag("") == '"2"'
 
     @pytest.mark.parametrize("tags", ['"2"', 'W/"2"', '"2-gzip"', '"1", "2"', "*"])
-    def test_who_has_it_already_is_told_so(self, api: AgentApi, tags: str) -> None:
+    def test_read_with_the_current_etag_is_304(self, api: AgentApi, tags: str) -> None:
         api.create({"a": 1})
         api.put({"a": 2})
 
@@ -310,21 +312,21 @@ class TestConditions:
         assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", '"2"')
 
     @pytest.mark.parametrize("tags", ['"1"', '"22"', "2", ""])
-    def test_who_has_another_gets_it(self, api: AgentApi, tags: str) -> None:
+    def test_read_with_another_etag_gets_the_config(self, api: AgentApi, tags: str) -> None:
         api.create({"a": 1})
         api.put({"a": 2})
 
         assert api.data(api.read("", HTTP_IF_NONE_MATCH=tags)) == {"a": 2}
 
     @pytest.mark.parametrize("tags", ['"2"', 'W/"2"', '"2-gzip"', '"1", "2"', "*"])
-    def test_a_write_on_the_version_that_it_names_is_made(self, api: AgentApi, tags: str) -> None:
+    def test_write_with_the_current_etag_succeeds(self, api: AgentApi, tags: str) -> None:
         api.create({"a": 1})
         api.put({"a": 2})
 
         assert api.put({"a": 3}, HTTP_IF_MATCH=tags) == {"a": 3}
 
     @pytest.mark.parametrize("tags", ['"1"', '"3"', '"x"', 'W/"1"', '"22"', '""', '"２"'])
-    def test_a_write_on_another_is_not(self, api: AgentApi, tags: str) -> None:
+    def test_write_with_another_etag_is_412(self, api: AgentApi, tags: str) -> None:
         api.create({"a": 1})
         api.put({"a": 2})
         before = api.state()
@@ -333,7 +335,7 @@ class TestConditions:
         assert api.try_put({"a": 2}, "?replace=1", HTTP_IF_MATCH=tags).status_code == 412
         assert api.state() == before
 
-    def test_what_is_no_etag_is_refused(self, api: AgentApi) -> None:
+    def test_malformed_etag_is_refused(self, api: AgentApi) -> None:
         api.create({"a": 1})
 
         api.assert_error(api.try_put({"a": 3}, HTTP_IF_MATCH="1"), 400, "VALIDATION_ERROR", "If-Match")
@@ -362,7 +364,7 @@ class TestRefusedWrites:
         ],
         ids=lambda config: json.dumps(config)[:60],
     )
-    def test_on_every_path(self, api: AgentApi, config: Any) -> None:
+    def test_invalid_config_changes_nothing_on_any_path(self, api: AgentApi, config: Any) -> None:
         api.create(SECRET_CONFIG)
         before = api.state()
 
@@ -396,7 +398,7 @@ class TestRefusedWrites:
         api.assert_error(api.try_put({"b": 1}), 400, "AGENT_004", "config")
         assert api.state() == before
 
-    def test_how_secrets_are_stored_counts_nothing(self, api: AgentApi) -> None:
+    def test_sealing_of_secrets_does_not_count_for_the_size(self, api: AgentApi) -> None:
         config = model(api_providers=[provider(str(n), api_key="x" * 400) for n in range(400)])
         room = 256 * 1024 - len(json.dumps(config, separators=(",", ":"))) - len(',"a":""')
         api.create()
@@ -407,7 +409,7 @@ class TestRefusedWrites:
 
 
 class TestAudit:
-    def test_a_change_is_told_of_by_its_version(self, api: AgentApi) -> None:
+    def test_audit_row_of_a_change_has_the_version(self, api: AgentApi) -> None:
         api.create(SECRET_CONFIG)
 
         api.put({"a": 1})
@@ -416,8 +418,8 @@ class TestAudit:
         assert (entry.before, entry.after) == ({"config_version": 1}, {"config_version": 2})
 
 
-class TestAStolenDatabase:
-    def test_shows_no_secret(self, api: AgentApi) -> None:
+class TestStolenDatabase:
+    def test_stolen_database_shows_no_secret(self, api: AgentApi) -> None:
         api.create(SECRET_CONFIG)
         api.put(model(api_providers=[provider(api_key="sk-mine-too")]))
         api.data(api.restore(1))
@@ -429,7 +431,7 @@ class TestAStolenDatabase:
         assert api.agent_id in dump
         assert not any(secret in dump for secret in SECRETS)
 
-    def test_opens_without_the_key_to_nobody(self, api: AgentApi, settings: Any, internal: Any) -> None:
+    def test_secrets_cannot_be_decrypted_without_the_key(self, api: AgentApi, settings: Any, internal: Any) -> None:
         api.create(SECRET_CONFIG)
         api.put({"a": 1})
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY,)
@@ -448,9 +450,7 @@ class TestAStolenDatabase:
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY, "YSBmZXJuZXQga2V5IGZvciB0ZXN0cyBvZiAzMiBieXQ=")
         assert api.row.config == ConfigVersion.unscoped.get(agent_id=api.agent_id, number=2).config
 
-    def test_a_secret_that_is_set_under_another_key_takes_the_place_of_the_lost_one(
-        self, api: AgentApi, settings: Any
-    ) -> None:
+    def test_new_secret_replaces_one_under_a_lost_key(self, api: AgentApi, settings: Any) -> None:
         api.create(SECRET_CONFIG)
         lost = settings.ENCRYPTION_KEYS
         settings.ENCRYPTION_KEYS = (ANOTHER_KEY,)

@@ -54,9 +54,7 @@ def paths(notices: list[dict[str, str]]) -> list[str]:
 
 
 @pytest.mark.parametrize(("config", "path"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_the_old_service_took_is_taken_and_told_wherever_it_is_asked_for(
-    api: AgentApi, config: Config, path: str
-) -> None:
+def test_values_of_the_old_service_are_accepted_with_warnings(api: AgentApi, config: Config, path: str) -> None:
     answer = api.create().try_put(config)
 
     assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "1")
@@ -74,7 +72,7 @@ def test_what_the_old_service_took_is_taken_and_told_wherever_it_is_asked_for(
 
 
 @pytest.mark.parametrize(("config", "path"), TAKEN, ids=lambda value: value if isinstance(value, str) else "")
-def test_with_strict_handling_it_is_refused_by_its_path(api: AgentApi, config: Config, path: str) -> None:
+def test_strict_handling_refuses_warnings_by_path(api: AgentApi, config: Config, path: str) -> None:
     api.create({"own": 1})
     before = api.state()
 
@@ -87,7 +85,7 @@ def test_with_strict_handling_it_is_refused_by_its_path(api: AgentApi, config: C
     assert api.state() == before
 
 
-def test_a_number_or_a_truth_value_that_is_meant_is_stored_and_not_told(api: AgentApi) -> None:
+def test_replaced_values_get_no_warning(api: AgentApi) -> None:
     sent = section("chat", talk_value="0.5", max_context_size="20", mentioned_bot_reply=0, own="0.5")
 
     answer = api.create().try_put(sent, **STRICT)
@@ -98,8 +96,8 @@ def test_a_number_or_a_truth_value_that_is_meant_is_stored_and_not_told(api: Age
     assert api.get() == api.stored() == expected
 
 
-class TestWhatCounts:
-    def test_is_the_whole_config_for_warnings_and_what_is_sent_for_strict_handling(self, api: AgentApi) -> None:
+class TestScope:
+    def test_warnings_cover_the_whole_config_and_strict_handling_sent_values(self, api: AgentApi) -> None:
         api.create(ODD)
 
         answer = api.try_put({"own": 1}, **STRICT)
@@ -107,20 +105,20 @@ class TestWhatCounts:
         assert (answer.status_code, answer["X-Config-Warnings"]) == (200, "1")
         api.assert_error(api.try_put(api.get(), **STRICT), 400, "AGENT_004", STATES)
 
-    def test_a_persona_that_is_a_text_goes_by_its_own_name(self, api: AgentApi) -> None:
+    def test_warning_about_a_text_persona_has_the_path_persona(self, api: AgentApi) -> None:
         api.create({"persona": {"reply_style": "长" * 501}})
 
         assert api.try_put({"persona": "kind"}, **STRICT).status_code == 200
         api.assert_error(api.try_put({"persona": 5}), 400, "AGENT_004", "persona")
 
-    def test_a_models_provider_goes_by_the_name_under_which_it_was_sent(self, api: AgentApi) -> None:
+    def test_warning_about_a_models_provider_has_the_sent_spelling(self, api: AgentApi) -> None:
         api.create()
         models = model(models=[{"name": "a", "provider_name": "x" * 101}])
         path = "config_overrides.model.models[0].provider_name"
 
         api.assert_error(api.try_put(models, **STRICT), 400, "AGENT_004", path)
 
-    def test_a_stored_secret_is_told_of_as_when_it_was_sent(self, api: AgentApi) -> None:
+    def test_stored_secret_gets_the_same_warning_as_when_sent(self, api: AgentApi) -> None:
         api.create(model(api_providers=[provider(base_url="x" * 501, api_key="sk")]))
 
         assert api.try_put(api.get())["X-Config-Warnings"] == "1"
@@ -129,7 +127,7 @@ class TestWhatCounts:
 
 
 class TestEveryWrite:
-    def test_of_an_agent(self, api: AgentApi) -> None:
+    def test_agent_write_returns_warnings(self, api: AgentApi) -> None:
         body = {"tenant_id": api.tenant_id, "name": "odd", "config": ODD}
         before = tables()
 
@@ -138,7 +136,7 @@ class TestEveryWrite:
         answer = api.send("POST", "/agents", body)
         assert (paths(api.data(answer)["config_warnings"]), answer["X-Config-Warnings"]) == ([STATES], "1")
 
-    def test_of_a_template(self, api: AgentApi) -> None:
+    def test_template_write_returns_warnings(self, api: AgentApi) -> None:
         body = {"tenant_id": api.tenant_id, "name": "odd", "config": ODD}
         before = tables()
 
@@ -156,7 +154,7 @@ class TestEveryWrite:
         api.create(template_id=made["id"])
         assert paths(api.get("/effective")["warnings"]) == [STATES]
 
-    def test_of_an_import(self, api: AgentApi) -> None:
+    def test_import_returns_warnings(self, api: AgentApi) -> None:
         body = {"maim_export": 1, "name": "odd", "config": ODD}
         path = f"/agents/import?tenant_id={api.tenant_id}"
         before = tables()
@@ -169,7 +167,7 @@ class TestEveryWrite:
         made = api.data(api.send("POST", path, body))
         assert paths(made["config_warnings"]) == paths(made["agent"]["config_warnings"]) == [STATES]
 
-    def test_of_a_version_that_is_restored(self, api: AgentApi) -> None:
+    def test_restore_returns_warnings(self, api: AgentApi) -> None:
         api.create(ODD)
         api.put({}, "?replace=1")
         path = f"/agents/{api.agent_id}/config/restore"
@@ -182,7 +180,7 @@ class TestEveryWrite:
 
 
 class TestLists:
-    def test_tell_what_a_read_of_each_row_tells(self, api: AgentApi) -> None:
+    def test_list_has_the_same_warnings_as_single_reads(self, api: AgentApi) -> None:
         template_id = api.make_template(ODD)
         api.create(ODD, template_id=template_id)
         query = f"?tenant_id={api.tenant_id}"
@@ -194,7 +192,7 @@ class TestLists:
         assert template == api.data(api.send("GET", f"/templates/{template_id}"))
 
     @pytest.mark.parametrize(("values", "is_told"), [(MAX_LISTED_VALUES, True), (MAX_LISTED_VALUES + 1, False)])
-    def test_do_not_look_at_large_configs(self, api: AgentApi, values: int, is_told: bool) -> None:
+    def test_list_has_no_warnings_of_large_configs(self, api: AgentApi, values: int, is_told: bool) -> None:
         large = section("message_receive", ban_words=[1] * values)
         template_id = api.make_template(large)
         api.create(large)
@@ -206,7 +204,7 @@ class TestLists:
             for path in (f"/agents/{api.agent_id}", f"/templates/{template_id}"):
                 assert len(api.data(api.send("GET", path))["config_warnings"]) == values
 
-    def test_do_not_look_for_models_in_large_layers(self, api: AgentApi) -> None:
+    def test_list_has_no_warnings_over_large_layers(self, api: AgentApi) -> None:
         tasks = model(model_task_config={"replyer": {"model_list": ["unheard of"]}})
         template_id = api.make_template({"own": [0] * (MAX_LISTED_VALUES + 1)})
         api.create(tasks, template_id=template_id)
@@ -217,7 +215,7 @@ class TestLists:
         api.put(ODD, "?replace=1")
         assert [paths(row["config_warnings"]) for row in api.items(f"/agents{query}")] == [[STATES]]
 
-    def test_are_of_each_readers_language(self, api: AgentApi) -> None:
+    def test_list_has_warnings_in_each_readers_language(self, api: AgentApi) -> None:
         api.create(section("chat", talk_value=2))
         path = f"/agents?tenant_id={api.tenant_id}"
         english, chinese = (
@@ -226,7 +224,7 @@ class TestLists:
 
         assert (english == chinese) == (api.version == "v2"), "v2 answers in Chinese always"
 
-    def test_look_again_only_where_something_has_changed(self, api: AgentApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_list_recomputes_only_changed_warnings(self, api: AgentApi, monkeypatch: pytest.MonkeyPatch) -> None:
         looked_at = list[Config]()
 
         def counted(config: Config, *args: Any, **options: Any) -> list[ConfigWarning]:
@@ -245,7 +243,7 @@ class TestLists:
 
 
 @pytest.mark.parametrize("layer", ["template", "tenant"])
-def test_a_model_of_a_layer_below_is_known_as_soon_as_it_is_there(api: AgentApi, layer: str) -> None:
+def test_model_of_a_lower_layer_is_known_at_once(api: AgentApi, layer: str) -> None:
     path = "config_overrides.model.model_task_config.replyer.model_list[0]"
     own, empty = model(models=[{"name": "theirs", "api_provider": "free"}]), dict[str, Any]()
     template_id = api.make_template(empty)
@@ -268,7 +266,7 @@ def test_a_model_of_a_layer_below_is_known_as_soon_as_it_is_there(api: AgentApi,
     assert told() == [[path], [path]]
 
 
-def test_they_are_told_in_the_callers_language(api: AgentApi) -> None:
+def test_warnings_are_in_the_callers_language(api: AgentApi) -> None:
     body = {"tenant_id": api.tenant_id, "name": "odd", "config": section("chat", max_context_size=1.5, talk_value=2)}
 
     made = api.data(api.send("POST", "/agents", body, HTTP_ACCEPT_LANGUAGE="zh-CN"))
@@ -276,7 +274,7 @@ def test_they_are_told_in_the_callers_language(api: AgentApi) -> None:
     assert [notice["message"] for notice in made["config_warnings"]] == ["必须是整数", "通常在 0 到 1 之间"]
 
 
-def test_null_removes_members_of_objects_wherever_they_stand_and_is_an_item_of_a_list(api: AgentApi) -> None:
+def test_null_removes_members_of_objects_but_is_an_item_in_lists(api: AgentApi) -> None:
     sent = {"own": {"a": None, "b": [None, 1, {"c": None, "d": [None]}]}, "persona": {"states": ["x", None]}}
     expected = {"own": {"b": [None, 1, {"d": [None]}]}, "persona": {"states": ["x", None]}}
 
@@ -287,7 +285,7 @@ def test_null_removes_members_of_objects_wherever_they_stand_and_is_an_item_of_a
     assert api.state() == state
 
 
-def test_a_mask_is_no_odd_value(api: AgentApi) -> None:
+def test_mask_gets_no_warning(api: AgentApi) -> None:
     config = model(api_providers=[provider(base_url="https://x", api_key="sk")])
     api.create(config)
 

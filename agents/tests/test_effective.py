@@ -71,7 +71,7 @@ def warned(api: AgentApi) -> list[str]:
 
 
 class TestLayers:
-    def test_each_lies_over_the_one_before(self, api: AgentApi, files: Files, internal: SurfaceClient) -> None:
+    def test_each_layer_overrides_the_one_below(self, api: AgentApi, files: Files, internal: SurfaceClient) -> None:
         files.write_bot({"own": {"a": 0, "b": 0, "c": 0, "d": 0}})
         template = operators_template(internal, own({"b": 1, "c": 1, "d": 1}))
         api.set_defaults(own({"c": 2, "d": 2}))
@@ -83,7 +83,7 @@ class TestLayers:
         names = {key: found[f"/config_overrides/own/{key}"] for key in "abcd"}
         assert names == {"a": "default", "b": "template", "c": "tenant", "d": "agent"}
 
-    def test_without_a_word_from_anybody_it_is_the_systems(self, api: AgentApi, files: Files) -> None:
+    def test_empty_layers_resolve_to_the_systems_defaults(self, api: AgentApi, files: Files) -> None:
         api.create()
 
         found = api.get("/effective?explain=1")
@@ -111,13 +111,13 @@ class TestLayers:
             assert content.count(MASK) == 9
             assert not any(secret in content for secret in ("sk-mine", "mine.example", SYSTEM_KEY, "tok-system"))
 
-    def test_a_stranger_gets_none(self, alice: Person, charlie: Person) -> None:
+    def test_stranger_gets_not_found(self, alice: Person, charlie: Person) -> None:
         api = AgentApi("v1", alice).create({"a": 1})
 
         assert api.for_person(charlie).read("/effective").status_code == 404
         assert api.for_person(charlie).read("/effective", HTTP_IF_NONE_MATCH=api.etag()).status_code == 404
 
-    def test_an_unknown_agent_has_none(self, api: AgentApi) -> None:
+    def test_unknown_agent_is_not_found(self, api: AgentApi) -> None:
         api.agent_id = "agent_000000000000"
 
         for query in ("", "?explain=1", "?reveal_secrets=1"):
@@ -127,7 +127,7 @@ class TestLayers:
 class TestExplaining:
     @examples(4)
     @given(drawn=st.tuples(objects(), objects(), objects(), objects()))
-    def test_without_its_layers_value_exactly_that_leaf_changes(
+    def test_removing_a_leaf_from_its_source_changes_exactly_that_leaf(
         self, api: AgentApi, files: Files, internal: SurfaceClient, drawn: tuple[Config, Config, Config, Config]
     ) -> None:
         """Repeat a test of test_layers through the files, the database and the API."""
@@ -169,7 +169,7 @@ class TestExplaining:
 
         assert [pointer for pointer, name in found.items() if name == "agent"] == ["/a~1b~0c//~01", "/__proto__/x"]
 
-    def test_items_of_the_named_lists_are_told_apart(self, api: AgentApi, files: Files) -> None:
+    def test_items_of_named_lists_have_their_own_sources(self, api: AgentApi, files: Files) -> None:
         api.set_defaults(model(models=[{"name": "m2", "own": {"a": 1}}]))
         api.create(model(models=[{"name": "m3", "tags": ["a"]}]))
 
@@ -187,12 +187,12 @@ class TestExplaining:
 
 
 class TestWarnings:
-    def test_a_template_that_is_none(self, api: AgentApi, files: Files) -> None:
+    def test_missing_template_gets_a_warning(self, api: AgentApi, files: Files) -> None:
         api.create(template_id="no-such-template")
 
         assert warned(api) == ["template_id"]
 
-    def test_a_name_that_was_taken_below_since(self, api: AgentApi, files: Files) -> None:
+    def test_name_taken_by_a_lower_layer_gets_a_warning(self, api: AgentApi, files: Files) -> None:
         api.create(model(api_providers=[provider("Late")], models=[{"name": "late"}]))
         assert warned(api) == []
 
@@ -201,7 +201,7 @@ class TestWarnings:
         place = "config_overrides.model"
         assert warned(api) == [f"{place}.api_providers[0].name", f"{place}.models[0].name"]
 
-    def test_a_value_out_of_the_ordinary_and_a_model_that_is_gone(self, api: AgentApi, files: Files) -> None:
+    def test_unusual_value_and_missing_model_get_warnings(self, api: AgentApi, files: Files) -> None:
         api.set_defaults(model(models=[{"name": "m"}]))
         tasks = {"replyer": {"model_list": ["m"]}}
         api.create({"config_overrides": {"chat": {"talk_value": 1e9}, "model": {"model_task_config": tasks}}})
@@ -239,7 +239,7 @@ class TestETag:
     def template(self, internal: SurfaceClient) -> str:
         return operators_template(internal, own({"a": 1}))
 
-    def test_it_is_another_after_a_change_of_each_layer(
+    def test_etag_changes_with_each_layer(
         self, api: AgentApi, files: Files, internal: SurfaceClient, template: str
     ) -> None:
         api.create(template_id=template)
@@ -263,7 +263,7 @@ class TestETag:
             seen.append(answer["ETag"])
         assert len(set(seen)) == len(seen)
 
-    def test_it_stays_after_every_other_change(
+    def test_etag_stays_after_other_changes(
         self, api: AgentApi, files: Files, internal: SurfaceClient, template: str
     ) -> None:
         api.create({"a": 1}, template_id=template)
@@ -281,7 +281,7 @@ class TestETag:
         answer = api.read("/effective", HTTP_IF_NONE_MATCH=tag)
         assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
 
-    def test_a_template_that_comes_again_under_its_id_is_another(self, api: AgentApi, internal: SurfaceClient) -> None:
+    def test_etag_changes_with_a_new_template_under_the_same_id(self, api: AgentApi, internal: SurfaceClient) -> None:
         config = {"name": "t", "template_id": "chosen"}
         operators_template(internal, {"a": 1}, **config)
         api.create(template_id="chosen")
@@ -292,7 +292,7 @@ class TestETag:
 
         assert api.data(api.read("/effective", HTTP_IF_NONE_MATCH=tag))["config"]["a"] == 2
 
-    def test_an_explained_or_revealed_config_is_not_the_same_answer(self, api: AgentApi, files: Files) -> None:
+    def test_explained_and_revealed_configs_have_their_own_etags(self, api: AgentApi, files: Files) -> None:
         api.create()
         queries = ("", "?explain=1") + (("?reveal_secrets=1", "?reveal_secrets=1&explain=1") * (api.version == "v2"))
 
@@ -302,7 +302,7 @@ class TestETag:
         for query, tag in zip(queries, tags, strict=True):
             assert api.read(f"/effective{query}", HTTP_IF_NONE_MATCH=tag).status_code == 304
 
-    def test_what_is_remembered_is_not_shown_for_another_state(self, api: AgentApi, files: Files) -> None:
+    def test_cached_config_is_not_shown_for_another_state(self, api: AgentApi, files: Files) -> None:
         api.create({"a": 1})
         first = api.effective()
         api.put({"a": 2})
@@ -320,7 +320,7 @@ class TestRevealing:
         api = AgentApi("v2", alice).create(self.CONFIG)
         return f"/api/v2/agents/{api.agent_id}/config/effective"
 
-    def test_it_shows_the_secrets_of_every_layer(self, url: str, internal: SurfaceClient) -> None:
+    def test_reveal_shows_the_secrets_of_every_layer(self, url: str, internal: SurfaceClient) -> None:
         found = internal.get(f"{url}?reveal_secrets=1").json()["data"]
 
         system_provider, mine = found["config"]["config_overrides"]["model"]["api_providers"]
@@ -328,13 +328,13 @@ class TestRevealing:
         assert mine == secret_provider()
         assert "sources" not in found
 
-    def test_it_can_be_explained_too(self, url: str, internal: SurfaceClient) -> None:
+    def test_reveal_can_be_combined_with_explain(self, url: str, internal: SurfaceClient) -> None:
         found = internal.get(f"{url}?reveal_secrets=1&explain=1").json()["data"]
 
         assert found["sources"]["/config_overrides/model/api_providers/0/api_key"] == "default"
         assert found["sources"]["/config_overrides/model/api_providers/1/api_key"] == "agent"
 
-    def test_each_leaves_a_row_in_the_audit_log(self, url: str, internal: SurfaceClient) -> None:
+    def test_each_reveal_is_in_the_audit_log(self, url: str, internal: SurfaceClient) -> None:
         asked = internal.get(f"{url}?reveal_secrets=1")
         internal.get(f"{url}?reveal_secrets=1&explain=1")
         internal.get(f"{url}?reveal_secrets=1", HTTP_IF_NONE_MATCH=asked["ETag"])  # shows nothing
@@ -345,12 +345,12 @@ class TestRevealing:
         assert [(row.object_id, row.actor_kind) for row in rows] == [(url.split("/")[4], "internal")] * 2
         assert rows[1].request_id == asked.json()["request_id"]
 
-    def test_what_it_shows_is_not_remembered_for_others(self, url: str, internal: SurfaceClient) -> None:
+    def test_revealed_config_is_not_cached_for_others(self, url: str, internal: SurfaceClient) -> None:
         internal.get(f"{url}?reveal_secrets=1")
 
         assert b"sk-mine" not in internal.get(url).content
 
-    def test_v1_has_no_such_thing(self, url: str, alice: Person) -> None:
+    def test_v1_cannot_reveal(self, url: str, alice: Person) -> None:
         path = url.replace("v2", "v1")
 
         revealing, plain = (alice.client.get(f"{path}{query}") for query in ("?reveal_secrets=1", ""))
@@ -373,7 +373,7 @@ class TestFiles:
         assert config["persona"]["personality"] == "calm"
         assert config["bot_overrides"]["nickname"] == "麦麦"
 
-    def test_what_it_was_before_is_not_remembered_as_what_it_is(
+    def test_config_resolved_before_a_change_is_not_cached_as_the_current_one(
         self, api: AgentApi, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Change the file after it was read, and before the result is cached."""
@@ -394,7 +394,7 @@ class TestFiles:
 
 class TestQueries:
     @pytest.mark.parametrize("what", ["", "?explain=1"])
-    def test_it_takes_one_for_what_it_stands_on_and_one_for_the_layers(
+    def test_read_takes_a_query_for_the_state_and_one_for_the_layers(
         self, what: str, alice: Person, files: Files
     ) -> None:
         api = AgentApi("v2", alice)
@@ -410,7 +410,7 @@ class TestQueries:
             assert api.read(f"/effective{what}", HTTP_IF_NONE_MATCH=tag).status_code == 304
         assert len(queries) == 1
 
-    def test_a_poll_of_the_config_that_finds_nothing_new_takes_one(self, alice: Person) -> None:
+    def test_poll_without_changes_takes_one_query(self, alice: Person) -> None:
         api = AgentApi("v2", alice).create({"a": 1})
 
         with CaptureQueriesContext(connection) as queries:
@@ -419,7 +419,7 @@ class TestQueries:
         assert len(queries) == 1
 
 
-def test_a_config_shows_as_it_is_set_whatever_lies_below(api: AgentApi, files: Files) -> None:
+def test_own_config_reads_the_same_over_any_lower_layer(api: AgentApi, files: Files) -> None:
     api.set_defaults({"a": 1})
     config: Config = {"b": 2, **model(api_providers=[secret_provider()])}
 

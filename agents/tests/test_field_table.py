@@ -24,7 +24,7 @@ STRICT = {"HTTP_PREFER": "handling=strict"}
 Steps = list[str | int]
 
 
-def test_the_page_is_what_the_schema_says(write_snapshots: bool) -> None:
+def test_page_matches_the_schema(write_snapshots: bool) -> None:
     if write_snapshots:
         PAGE.write_text(field_table.page(), encoding="utf-8")
 
@@ -33,7 +33,7 @@ def test_the_page_is_what_the_schema_says(write_snapshots: bool) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_what_is_taken_is_stored_and_what_looks_odd_is_warned_of(api: AgentApi, sample: str) -> None:
+def test_accepted_values_are_stored_with_the_warnings_of_the_table(api: AgentApi, sample: str) -> None:
     kept = [row for row in ROWS if row.outcomes[sample] != REFUSED]
     for bundle in bundles(kept):
         sent = config(bundle, {row.path: SAMPLES[sample] for row in bundle})
@@ -57,7 +57,7 @@ def test_what_is_taken_is_stored_and_what_looks_odd_is_warned_of(api: AgentApi, 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_what_is_refused_is_named_and_not_stored(api: AgentApi, sample: str) -> None:
+def test_refused_values_are_named_and_not_stored(api: AgentApi, sample: str) -> None:
     api.create({"own": 1})
     before = api.state()
     for bundle in bundles([row for row in ROWS if row.outcomes[sample] == REFUSED]):

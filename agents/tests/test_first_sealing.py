@@ -84,7 +84,7 @@ def configs() -> list[Config]:
     return [*(row.config for row in rows), Tenant.objects.get().tenant_config["agent_defaults"]]
 
 
-def test_nothing_stays_in_clear_and_all_opens_as_it_was(old_rows: dict[str, Any]) -> None:
+def test_all_secrets_are_sealed_and_keep_their_values(old_rows: dict[str, Any]) -> None:
     migrate()
 
     for table, rows in tables().items():
@@ -100,7 +100,7 @@ def test_nothing_stays_in_clear_and_all_opens_as_it_was(old_rows: dict[str, Any]
     assert opened(Tenant.objects.get().tenant_config)["crm"] == {"token": "sk-clear"}
 
 
-def test_what_a_client_had_planted_stays_what_it_was_and_reveals_nothing(old_rows: dict[str, Any]) -> None:
+def test_clients_fake_sealed_objects_are_kept_as_values(old_rows: dict[str, Any]) -> None:
     migrate()
 
     for config in configs():
@@ -109,7 +109,7 @@ def test_what_a_client_had_planted_stays_what_it_was_and_reveals_nothing(old_row
         assert "of somebody else" not in json.dumps(opened(config))
 
 
-def test_what_was_told_is_masked_and_all_else_of_it_stays(old_rows: dict[str, Any]) -> None:
+def test_patches_and_audit_rows_are_masked(old_rows: dict[str, Any]) -> None:
     migrate()
 
     values = [operation.get("value") for operation in ConfigVersion.unscoped.get().patch]
@@ -119,7 +119,7 @@ def test_what_was_told_is_masked_and_all_else_of_it_stays(old_rows: dict[str, An
         assert "sk-clear" not in json.dumps([entry.before, entry.after]).replace("sk-clear is a name", "")
 
 
-def test_a_second_time_changes_no_secret(old_rows: dict[str, Any]) -> None:
+def test_second_run_changes_nothing(old_rows: dict[str, Any]) -> None:
     migrate()
     before = tables()
 
@@ -129,7 +129,7 @@ def test_a_second_time_changes_no_secret(old_rows: dict[str, Any]) -> None:
     assert tables() == before
 
 
-def test_backwards_it_is_as_the_version_before_stores_it(
+def test_reverse_migration_restores_the_earlier_format(
     old_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(first_sealing, "BATCH", 1)

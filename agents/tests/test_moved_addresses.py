@@ -89,24 +89,24 @@ class TestProviders:
         place.refused(model(api_providers=[provider(base_url=EVIL, api_key=MASK)]), API_KEY)
 
     @pytest.mark.parametrize("address", ["https://mine.example/", "HTTPS://mine.example", " https://mine.example"])
-    def test_another_spelling_of_the_address_is_another(self, place: Place, address: str) -> None:
+    def test_other_spelling_of_the_address_is_refused(self, place: Place, address: str) -> None:
         place.refused(model(api_providers=[provider(base_url=address, api_key=MASK)]), API_KEY)
 
     @pytest.mark.parametrize("nothing", [None, ""])
-    def test_no_address_is_another_too(self, place: Place, nothing: str | None) -> None:
+    def test_removed_address_with_the_masked_key_is_refused(self, place: Place, nothing: str | None) -> None:
         place.refused(model(api_providers=[provider(base_url=nothing, api_key=MASK)]), API_KEY)
 
-    def test_another_address_with_the_key_in_clear_is_taken(self, place: Place) -> None:
+    def test_other_address_with_the_key_in_clear_is_accepted(self, place: Place) -> None:
         moved = model(api_providers=[provider(base_url=EVIL, api_key="sk-new")])
 
         assert place.write(moved).status_code == 200
         assert place.stored() == moved
 
-    def test_another_address_without_a_key_is_taken(self, place: Place) -> None:
+    def test_other_address_without_a_key_is_accepted(self, place: Place) -> None:
         assert place.write(model(api_providers=[provider(base_url=EVIL, api_key=None)])).status_code == 200
         assert place.stored() == model(api_providers=[provider(base_url=EVIL)])
 
-    def test_another_key_for_the_masked_address_is_taken(self, place: Place) -> None:
+    def test_other_key_for_the_masked_address_is_accepted(self, place: Place) -> None:
         assert place.write(model(api_providers=[provider(base_url=MASK, api_key="sk-new")])).status_code == 200
         assert place.stored() == model(api_providers=[provider(base_url="https://mine.example", api_key="sk-new")])
 
@@ -138,21 +138,21 @@ class TestKeysThatAreNotSent:
 
         owner.assert_error(owner.try_put(model(api_providers=[provider(base_url=EVIL)])), 400, "AGENT_004", API_KEY)
 
-    def test_the_provider_at_its_own_place_is_named(self, owner: AgentApi) -> None:
+    def test_error_has_the_path_in_the_stored_config(self, owner: AgentApi) -> None:
         owner.create(model(api_providers=[secret_provider("a"), secret_provider("b")]))
 
         response = owner.try_put(model(api_providers=[provider("c"), provider("a"), provider("b", base_url=EVIL)]))
 
         owner.assert_error(response, 400, "AGENT_004", "config_overrides.model.api_providers[2].api_key")
 
-    def test_what_is_sent_back_as_it_was_read_is_taken(self, member: AgentApi) -> None:
+    def test_config_sent_back_as_read_is_accepted(self, member: AgentApi) -> None:
         before = member.state()
 
         member.put(member.get())
 
         assert member.state() == before
 
-    def test_the_sentence_says_what_to_do(self, member: AgentApi) -> None:
+    def test_error_says_what_to_do(self, member: AgentApi) -> None:
         response = member.try_put(model(api_providers=[provider(base_url=EVIL)]))
 
         (sentence,) = response.json()["errors"][API_KEY]
@@ -199,7 +199,7 @@ class TestOtherAddresses:
         owner.put(server(auth_token=["new"], **{key: "10.6.6.6"}))
         assert owner.stored() == server(auth_token=["new"], port=9, **{key: "10.6.6.6"})
 
-    def test_another_servers_tokens_are_let_be(self, owner: AgentApi) -> None:
+    def test_tokens_of_other_servers_are_kept(self, owner: AgentApi) -> None:
         owner.create({**server(auth_token=["tok"], host="10.0.0.1"), "own": {"url": "https://a.example"}})
 
         assert owner.put({"own": {"url": "https://b.example"}})["own"] == {"url": "https://b.example"}

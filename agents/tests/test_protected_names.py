@@ -113,7 +113,7 @@ class TestWrites:
         refused(api, api.try_set_defaults(taken), f"{DEFAULTS}{PROVIDERS}[0].name")
         api.set_defaults(BORROWED)
 
-    def test_a_tenants_template_is_judged_against_the_system(self, api: AgentApi, files: Files) -> None:
+    def test_tenants_template_is_checked_against_the_system(self, api: AgentApi, files: Files) -> None:
         files.write(OPERATORS)
 
         response = api.send("POST", "/templates", {"name": "t", "config": BORROWED, "tenant_id": api.tenant_id})
@@ -122,7 +122,7 @@ class TestWrites:
         assert not Template.unscoped.exists()
 
     @pytest.mark.parametrize("config", [BORROWED, model(api_providers=[provider("theirs", base_url=EVIL)])])
-    def test_an_agent_is_judged_again_when_it_takes_a_template(
+    def test_agent_is_checked_again_with_a_new_template(
         self, api: AgentApi, internal: SurfaceClient, config: Config
     ) -> None:
         template = operators_template(internal, OPERATORS)
@@ -146,7 +146,7 @@ class TestWrites:
         refused(api, api.try_put(model(api_providers=None)), f"{MODELS}[0].api_provider")
         assert api.stored() == mine
 
-    def test_the_sentence_names_a_name_that_is_free(self, api: AgentApi, files: Files) -> None:
+    def test_error_suggests_a_free_name(self, api: AgentApi, files: Files) -> None:
         files.write(OPERATORS)
         api.create()
 
@@ -170,7 +170,7 @@ class TestFreeNames:
 
         assert api.stored() == config
 
-    def test_who_defines_one_has_it_alone(self, api: AgentApi, internal: SurfaceClient) -> None:
+    def test_free_name_inherits_nothing(self, api: AgentApi, internal: SurfaceClient) -> None:
         api.create(model(api_providers=[provider("DeepSeek", api_key="sk-mine")]))
 
         providers = revealed(api, internal)["api_providers"]
@@ -218,7 +218,7 @@ class TestLaterChanges:
         assert warned(api) == [f"{MODELS}[0]"]
         assert api.get("/effective?explain=1")["sources"]["/config_overrides/model/models/0/name"] == "default"
 
-    def test_nor_through_tenant_defaults_when_the_template_comes_later(
+    def test_tenant_defaults_over_a_later_template_get_no_key(
         self, api: AgentApi, files: Files, internal: SurfaceClient
     ) -> None:
         api.set_defaults(BORROWED)
@@ -240,7 +240,7 @@ class TestLaterChanges:
         assert revealed(api, internal)["api_providers"] == [mine]
         assert names(revealed(api, internal)["models"]) == ["their-model"]
 
-    def test_what_is_left_out_can_be_sent_back_and_mended(self, api: AgentApi, files: Files) -> None:
+    def test_left_out_values_can_be_sent_back_and_fixed(self, api: AgentApi, files: Files) -> None:
         files.write(model(api_providers=[provider("Theirs")]))
         api.create(BORROWED)
         files.write(OPERATORS)
@@ -284,7 +284,7 @@ class TestAddressesOverALayer:
         api.put(api.get())
 
 
-def test_a_real_model_file_is_taken_on_a_bare_installation() -> None:
+def test_bots_model_file_is_valid_without_operators_files() -> None:
     """Import the bot's own file, which has the built-in providers with keys."""
     path = Path(system.__file__).parent / "defaults" / "model_config.toml"
     content = tomllib.loads(path.read_text())

@@ -44,7 +44,7 @@ def rotate(*options: str) -> Outcome:
     return run("rotate_secrets", *options)
 
 
-def told(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
+def counts(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
     """Return the counts of each kind: all rows, resealed rows, and rows left under an older key."""
     kinds = json.loads(outcome.out)["kinds"]
     return {kind: (found["rows"], found["resealed"], found["left"]) for kind, found in kinds.items()}
@@ -102,7 +102,7 @@ class TestRotation:
         outcome = rotate("--json")
 
         assert (outcome.status, outcome.err) == (0, "")
-        assert told(outcome) == {
+        assert counts(outcome) == {
             "agents": (2, 1, 0),
             "config_versions": (3, 2, 0),
             "templates": (2, 1, 0),
@@ -116,7 +116,7 @@ class TestRotation:
         with pytest.raises(Unsealable):
             all_opened()
 
-    def test_people_read_it_as_a_table(self, agent: Agent) -> None:
+    def test_report_is_a_table(self, agent: Agent) -> None:
         assert rotate().rows == [
             ["agents", "2", "1", "0"],
             ["config_versions", "3", "2", "0"],
@@ -138,11 +138,11 @@ class TestRotation:
             outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert [resealed for _rows, resealed, _left in told(outcome).values()] == [0] * 6
+        assert [resealed for _rows, resealed, _left in counts(outcome).values()] == [0] * 6
         assert changed_tables(before, tables()) == set()
         assert {sql.split()[0] for sql in statements} == {"SELECT"}
 
-    def test_nobody_sees_a_difference(self, agent: Agent, alice: Person) -> None:
+    def test_responses_and_etags_stay_the_same(self, agent: Agent, alice: Person) -> None:
         path = f"/api/v1/agents/{agent.id}"
 
         def seen() -> list[Any]:
@@ -159,7 +159,7 @@ class TestRotation:
         written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant, PluginSetting)}
         assert changed_tables(rows_before, tables()) == written
 
-    def test_what_was_never_sealed_is_sealed(self, agent: Agent) -> None:
+    def test_secret_stored_in_clear_is_sealed(self, agent: Agent) -> None:
         Agent.unscoped.filter(pk=agent.pk).update(config=with_api_key("sk-in-clear"))
 
         rotate()
@@ -168,7 +168,7 @@ class TestRotation:
         assert opened(config) == with_api_key("sk-in-clear")
         assert "sk-in-clear" not in json.dumps(config)
 
-    def test_what_an_operator_calls_a_secret_later_is_sealed_and_where_it_was_told_masked(
+    def test_newly_configured_secret_name_seals_configs_and_masks_records(
         self, agent: Agent, alice: Person, settings: Any
     ) -> None:
         own = {"own": {"license_number": "12-345", "max_tokens": 5}}
@@ -195,18 +195,18 @@ class TestRotation:
         use_keys(NEW, OLD)
         monkeypatch.setattr(resealing, "BATCH", 2)
 
-        assert told(rotate("--json"))["agents"] == (7, 6, 0)
+        assert counts(rotate("--json"))["agents"] == (7, 6, 0)
 
 
 @pytest.mark.django_db
 class TestChecking:
-    def test_it_says_how_much_is_left_and_changes_nothing(self, agent: Agent) -> None:
+    def test_check_counts_rows_left_and_changes_nothing(self, agent: Agent) -> None:
         before = tables()
 
         outcome = rotate("--check", "--json")
 
         assert (outcome.status, outcome.err) == (ExitCode.NO, "")
-        assert told(outcome) == {
+        assert counts(outcome) == {
             "agents": (2, 0, 1),
             "config_versions": (3, 0, 2),
             "templates": (2, 0, 1),
@@ -216,19 +216,19 @@ class TestChecking:
         }
         assert changed_tables(before, tables()) == set()
 
-    def test_when_nothing_is_left_the_old_key_can_go(self, agent: Agent) -> None:
+    def test_check_succeeds_after_rotation(self, agent: Agent) -> None:
         rotate()
 
         assert rotate("--check").status == 0
 
     def test_an_empty_database_needs_nothing(self, db: None) -> None:
-        assert told(rotate("--check", "--json")) == dict.fromkeys(
+        assert counts(rotate("--check", "--json")) == dict.fromkeys(
             ("agents", "config_versions", "templates", "tenants", "plugin_settings", "audit_log"), (0, 0, 0)
         )
 
 
 @pytest.mark.django_db
-class TestWhatCannotBeOpened:
+class TestLostKeys:
     @pytest.fixture
     def lost(self, agent: Agent, use_keys: Keys) -> Agent:
         """An agent with a second provider, whose secret is sealed under a key that is gone."""
@@ -243,7 +243,7 @@ class TestWhatCannotBeOpened:
     PATH = "config_overrides.model.api_providers[1].api_key"
 
     @pytest.mark.parametrize("options", [(), ("--check",)])
-    def test_it_is_named(self, lost: Agent, options: tuple[str, ...]) -> None:
+    def test_lost_secret_is_listed(self, lost: Agent, options: tuple[str, ...]) -> None:
         outcome = rotate(*options)
 
         assert outcome.status == ExitCode.REFUSED
@@ -252,18 +252,18 @@ class TestWhatCannotBeOpened:
             f"no configured key opens config_versions {lost.id}/3: {self.PATH}",
         ]
 
-    def test_programs_are_told_as_well(self, lost: Agent) -> None:
+    def test_lost_secret_is_in_the_json_output(self, lost: Agent) -> None:
         assert json.loads(rotate("--json").out)["lost"] == [
             {"kind": "agents", "row": lost.id, "path": self.PATH},
             {"kind": "config_versions", "row": f"{lost.id}/3", "path": self.PATH},
         ]
 
-    def test_neither_a_secret_nor_what_it_is_sealed_in_is_shown(self, lost: Agent) -> None:
+    def test_neither_secrets_nor_tokens_are_printed(self, lost: Agent) -> None:
         outcome = rotate()
 
         assert not any(text in outcome.out + outcome.err for text in (API_KEY, TOKEN, "sk-lost", "gAAAA", SEALED))
 
-    def test_all_else_is_sealed_anew_even_beside_it(self, lost: Agent, use_keys: Keys) -> None:
+    def test_other_secrets_of_the_same_row_are_resealed(self, lost: Agent, use_keys: Keys) -> None:
         rotate()
 
         use_keys(NEW, OTHER)
@@ -273,7 +273,7 @@ class TestWhatCannotBeOpened:
 
 
 @pytest.mark.django_db
-class TestWhileOthersWrite:
+class TestConcurrentWrites:
     @pytest.fixture
     def before_first(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
         """A function that runs another between the inspection and the first write."""
@@ -291,7 +291,7 @@ class TestWhileOthersWrite:
 
         return prepare
 
-    def test_a_row_is_sealed_as_it_is_by_then(
+    def test_row_changed_meanwhile_is_resealed_with_its_change(
         self, agent: Agent, use_keys: Keys, before_first: Callable[[Callable[[], Any]], None]
     ) -> None:
         before_first(lambda: services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"x": 2, "y": 3}}))
@@ -302,7 +302,7 @@ class TestWhileOthersWrite:
         assert outcome.status == 0
         assert opened(Agent.unscoped.get(pk=agent.pk).config) == {**with_api_key(), "x": 2, "y": 3}
 
-    def test_a_copy_of_what_is_still_under_the_old_key_is_not_missed(
+    def test_copy_made_meanwhile_is_resealed(
         self, agent: Agent, use_keys: Keys, before_first: Callable[[Callable[[], Any]], None]
     ) -> None:
         before_first(lambda: transfer.duplicate_agent(actor=OPERATOR, agent=agent))
@@ -311,10 +311,10 @@ class TestWhileOthersWrite:
 
         use_keys(NEW)
         assert outcome.status == 0
-        assert told(outcome)["agents"] == (3, 2, 0)
+        assert counts(outcome)["agents"] == (3, 2, 0)
         assert len(all_opened()) == 3 + 4 + 2 + 2 + 1
 
-    def test_a_row_that_is_gone_is_none_to_seal(
+    def test_row_deleted_meanwhile_is_skipped(
         self, agent: Agent, before_first: Callable[[Callable[[], Any]], None]
     ) -> None:
         before_first(lambda: services.delete_agent(actor=OPERATOR, agent=agent))
@@ -322,9 +322,9 @@ class TestWhileOthersWrite:
         outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert told(outcome)["agents"] == (1, 0, 0)
+        assert counts(outcome)["agents"] == (1, 0, 0)
 
-    def test_after_an_interruption_it_goes_on(
+    def test_interrupted_run_can_be_repeated(
         self, agent: Agent, use_keys: Keys, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rewrite = resealing._rewrite
@@ -343,7 +343,7 @@ class TestWhileOthersWrite:
         outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert sum(resealed for _rows, resealed, _left in told(outcome).values()) == 6 - 2
+        assert sum(resealed for _rows, resealed, _left in counts(outcome).values()) == 6 - 2
         use_keys(NEW)
         assert all_opened()
 
@@ -377,7 +377,7 @@ def test_a_change_waits_until_the_row_is_sealed(agent: Agent, use_keys: Keys, mo
     assert opened(row.config_versions(manager="unscoped").get(number=3).config) == opened(row.config)
 
 
-def test_the_help_says_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call_command("rotate_secrets", "--help")
 

@@ -66,12 +66,12 @@ class TestModels:
             {"proxies": {"https": EVIL}},
         ],
     )
-    def test_another_address_needs_it_anew(self, sent: Config) -> None:
+    def test_other_address_needs_the_key_again(self, sent: Config) -> None:
         assert refused(self.STORED, sent) == {self.HEADER}
         assert refused(self.STORED, sent, may_move_secrets=True) == set()
 
     @pytest.mark.parametrize("key", ["headers", "query", "extra_headers", "api_key"])
-    def test_so_does_every_secret_of_its_parameters(self, key: str) -> None:
+    def test_other_address_needs_secrets_of_parameters_again(self, key: str) -> None:
         own = {**self.OWN, "extra_params": {key: "sk-own"}}
         stored = model(api_providers=[provider("p", base_url=URL)], models=[own])
 
@@ -100,7 +100,7 @@ class TestModels:
             {"own": {"proxy": EVIL}},
         ],
     )
-    def test_what_leaves_the_address_as_it_was_is_taken(self, sent: Config) -> None:
+    def test_unchanged_address_is_accepted(self, sent: Config) -> None:
         assert refused(self.STORED, sent) == set()
 
 
@@ -125,21 +125,21 @@ class TestNesting:
         ],
     )
     @pytest.mark.parametrize("secret", ["token", "headers"])
-    def test_another_one_needs_the_secret_anew(self, before: Config, after: Config, secret: str) -> None:
+    def test_other_address_needs_the_secret_again(self, before: Config, after: Config, secret: str) -> None:
         stored = {"svc": {**before, secret: "sk-own"}}
 
         assert refused(stored, {"svc": after}) == {f"svc.{secret}"}
         assert refused(stored, {"svc": {**after, secret: "sk-new"}}) == set()
         assert refused(stored, {"svc": {"speed": 3}}) == set()
 
-    def test_what_has_its_own_address_is_a_thing_of_its_own(self) -> None:
+    def test_object_with_its_own_address_is_independent(self) -> None:
         stored = {"news": {"url": URL, "key": "sk-1"}, "weather": {"conn": {"url": URL}, "key": "sk-2"}}
         moved = {**stored, "news": {"url": EVIL, "key": "sk-1"}}
 
         assert refused_of_plugin(stored, moved) == {"news.key"}
 
     @pytest.mark.parametrize("direct", [{"token": "sk-3"}, {"auth": {"token": "sk-3"}}])
-    def test_what_has_none_goes_with_those_beside_it(self, direct: Config) -> None:
+    def test_object_without_address_belongs_to_those_beside_it(self, direct: Config) -> None:
         stored = {"news": {"url": URL, "key": "sk-1"}, **direct}
 
         assert len(refused_of_plugin(stored, {**stored, "news": {"url": EVIL, "key": "sk-1"}})) == 2
@@ -149,7 +149,7 @@ class TestNesting:
 
         assert refused(stored, {"svc": {"conn": {"url": EVIL, "password": "x"}}}) == {"svc.auth.token"}
 
-    def test_the_parts_of_a_tenants_config_are_things_of_their_own(self) -> None:
+    def test_parts_of_a_tenants_config_are_independent(self) -> None:
         stored = {"crm": {"key": "sk-1"}, "branding": {"logo_url": URL}}
 
         addresses.check_tenant_moved({}, stored, {**stored, "branding": {"logo_url": OTHER}})
@@ -165,7 +165,7 @@ class TestNesting:
 
 
 class TestProcesses:
-    """Whatever decides what a process is, or does, decides who gets its environment."""
+    """The command line and the variables of a process decide where its environment's secrets go."""
 
     STORED = {
         "name": "s",
@@ -176,7 +176,7 @@ class TestProcesses:
     ENV = "config_overrides.mcp.servers[0].env"
 
     def refused(self, **changes: Any) -> set[str]:
-        """Return the paths for which a change of the server is refused that sends masks for its environment."""
+        """Change the server, with masks for its environment. Return the paths that are refused."""
         env = dict.fromkeys(self.STORED["env"], MASK) | changes.pop("env", {})
         env = {name: value for name, value in env.items() if value is not None}
         sent = {**self.STORED, **changes, "env": env}
@@ -185,11 +185,11 @@ class TestProcesses:
         return refused(stored, sent)
 
     @pytest.mark.parametrize("name", ["NODE_OPTIONS", "LD_PRELOAD", "BASH_ENV", "HTTPS_PROXY", "PYTHONPATH", "OWN"])
-    def test_another_variable_needs_the_secrets_anew(self, name: str) -> None:
+    def test_new_variable_needs_the_secrets_again(self, name: str) -> None:
         assert self.refused(env={name: "evil"}) >= {f"{self.ENV}.API_KEY", f"{self.ENV}.GH_TOKEN"}
 
     @pytest.mark.parametrize("value", ["/evil", None])
-    def test_a_variable_that_is_changed_or_removed_does_too(self, value: str | None) -> None:
+    def test_changed_or_removed_variable_needs_the_secrets_again(self, value: str | None) -> None:
         assert self.refused(env={"PATH": value}) == {f"{self.ENV}.API_KEY", f"{self.ENV}.GH_TOKEN"}
 
     @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ class TestProcesses:
             {"transport": "evil"},
         ],
     )
-    def test_another_command_line_needs_all_variables_anew(self, changes: Config) -> None:
+    def test_other_command_line_needs_all_variables_again(self, changes: Config) -> None:
         assert self.refused(**changes) == {f"{self.ENV}.{name}" for name in self.STORED["env"]}
 
     @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ class TestProcesses:
             {"env": {"PATH": "/evil", "API_KEY": "sk-new", "GH_TOKEN": "sk-new"}},
         ],
     )
-    def test_what_leaves_them_as_they_were_is_taken(self, changes: Config) -> None:
+    def test_unchanged_process_is_accepted(self, changes: Config) -> None:
         assert self.refused(**changes) == set()
 
     @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ class TestProcesses:
             (["A_KEY=sk", {"deep": "sk"}], ["A_KEY=sk", {"deep": "sk"}, "PATH=x"]),
         ],
     )
-    def test_an_environment_that_is_a_list_is_one(self, before: Any, after: Any) -> None:
+    def test_list_is_an_environment_too(self, before: Any, after: Any) -> None:
         assert refused_of_plugin({"env": before, "token": "t"}, {"env": after, "token": "t"}) >= {"token"}
         assert len(refused_of_plugin({"env": before}, {"env": after})) >= 1
 
@@ -251,7 +251,7 @@ class TestLayers:
             ({"token": "t"}, {"conn": {"url": EVIL}}),
         ],
     )
-    def test_it_is_left_out_and_refused(self, lower: Config, upper: Config) -> None:
+    def test_redirecting_address_is_left_out_and_refused(self, lower: Config, upper: Config) -> None:
         theirs = Layer("default", lower, is_trusted=True)
 
         assert "evil.example" not in json.dumps(resolve([theirs, Layer("agent", upper)]))
@@ -272,7 +272,7 @@ class TestLayers:
             ),
         ],
     )
-    def test_what_meets_no_secret_below_stays(self, lower: Config, upper: Config) -> None:
+    def test_address_without_secret_below_stays(self, lower: Config, upper: Config) -> None:
         theirs = Layer("default", lower, is_trusted=True)
         warm = resolve([theirs, Layer("template", upper, is_trusted=True)])
 
@@ -294,7 +294,7 @@ class TestNames:
     LOOKALIKES = ("Theirs", "THEIRS", "Theirs ", " theirs\t", "Ｔｈｅｉｒｓ", "Thei\u200brs", "Ｔheirs\u3000")
 
     @pytest.mark.parametrize("name", LOOKALIKES)
-    def test_it_is_refused_for_a_provider_and_for_use(self, name: str) -> None:
+    def test_lookalike_name_is_refused_for_a_provider_and_its_use(self, name: str) -> None:
         for sent in (
             model(api_providers=[provider(name, base_url=EVIL)]),
             model(models=[{"name": "mine", "api_provider": name}]),
@@ -303,13 +303,13 @@ class TestNames:
                 apply_update({}, sent, below=[self.THEIRS])
 
     @pytest.mark.parametrize("name", ["M1", "m1 ", "ｍ１", "m¹"])
-    def test_it_is_refused_for_a_model(self, name: str) -> None:
+    def test_lookalike_name_is_refused_for_a_model(self, name: str) -> None:
         with pytest.raises(BadConfig):
             apply_update({}, model(models=[{"name": name}]), below=[self.THEIRS])
 
     @pytest.mark.parametrize("name", LOOKALIKES)
     @pytest.mark.parametrize("used", LOOKALIKES)
-    def test_one_that_was_there_before_leads_to_no_key(self, name: str, used: str) -> None:
+    def test_earlier_lookalike_name_leads_to_no_key(self, name: str, used: str) -> None:
         mine = model(api_providers=[provider(name, base_url=EVIL)], models=[{"name": "mine", "api_provider": used}])
 
         resolved = resolve([self.THEIRS, Layer("agent", mine)])

@@ -102,7 +102,7 @@ def defaults_file(tmp_path: Path, settings: Any) -> File:
     return File(settings.BOT_CONFIG_PATH)
 
 
-def test_without_files_of_the_operators_there_are_built_in_ones(read: Any) -> None:
+def test_built_in_files_are_the_default(read: Any) -> None:
     models, defaults = read("models"), read("bot-defaults")
 
     assert list(models) == ["providers", "models", "defaults"]
@@ -219,7 +219,7 @@ def test_the_operators_secrets_reach_bots_that_ask_for_them_and_nobody_else(
         assert config["model"]["models"][0]["extra_params"]["headers"] == {"access_token": "sk-secret"}
 
 
-def test_a_file_with_what_looks_sealed_is_not_in_use(read: Any, defaults_file: File) -> None:
+def test_file_with_sealed_objects_is_not_in_use(read: Any, defaults_file: File) -> None:
     defaults_file.write('[own]\nx = { "$sealed" = "gAAAAAx" }')
 
     assert "own" not in read("bot-defaults")
@@ -250,7 +250,7 @@ def test_a_changed_file_is_read_again(read: Any, models_file: File, defaults_fil
         "[model_task_config]\ntemperature = nan",
     ],
 )
-def test_while_a_file_is_broken_what_it_last_held_is_in_use(read: Any, models_file: File, broken: str) -> None:
+def test_last_valid_content_of_a_broken_file_is_in_use(read: Any, models_file: File, broken: str) -> None:
     models_file.write(MODELS)
     good = read("models")
 
@@ -261,7 +261,7 @@ def test_while_a_file_is_broken_what_it_last_held_is_in_use(read: Any, models_fi
     assert read("models")["models"][0]["model_identifier"] == "m-2"
 
 
-def test_while_a_file_is_away_what_it_last_held_is_in_use(read: Any, defaults_file: File) -> None:
+def test_last_valid_content_of_a_missing_file_is_in_use(read: Any, defaults_file: File) -> None:
     defaults_file.write(DEFAULTS)
     good = read("bot-defaults")
 
@@ -269,7 +269,7 @@ def test_while_a_file_is_away_what_it_last_held_is_in_use(read: Any, defaults_fi
     assert read("bot-defaults") == good
 
 
-def test_a_file_that_never_was_good_leaves_the_built_in_one_in_use(
+def test_built_in_file_is_in_use_for_one_that_was_never_valid(
     read: Any, models_file: File, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     models_file.write("this is not TOML")
@@ -283,7 +283,7 @@ def test_a_file_that_never_was_good_leaves_the_built_in_one_in_use(
     assert names == [provider["name"] for provider in read("models")["providers"]]
 
 
-def test_an_empty_file_offers_nothing(read: Any, models_file: File, defaults_file: File) -> None:
+def test_empty_file_has_no_models_and_defaults(read: Any, models_file: File, defaults_file: File) -> None:
     models_file.write("")
     defaults_file.write("")
 
@@ -291,7 +291,7 @@ def test_an_empty_file_offers_nothing(read: Any, models_file: File, defaults_fil
     assert read("bot-defaults") == {}
 
 
-def test_it_needs_a_token_on_the_public_surface(public: SurfaceClient) -> None:
+def test_public_surface_needs_a_token(public: SurfaceClient) -> None:
     for what in ("models", "bot-defaults"):
         assert public.get(f"/api/v1/system/{what}").status_code == 401
 
@@ -307,7 +307,7 @@ class TestReady:
         assert body["status"] == "healthy"
         return body
 
-    def test_there_are_no_warnings_while_all_is_well(
+    def test_valid_files_give_no_warnings(
         self, internal: SurfaceClient, models_file: File, defaults_file: File
     ) -> None:
         models_file.write(MODELS)
@@ -315,7 +315,7 @@ class TestReady:
 
         assert list(self.answer(internal)) == ["status", "timestamp", "version", "services"]
 
-    def test_a_broken_file_is_a_warning_until_it_is_mended(
+    def test_broken_file_gives_a_warning_until_it_is_fixed(
         self, internal: SurfaceClient, models_file: File, defaults_file: File
     ) -> None:
         models_file.write(MODELS)
@@ -331,7 +331,9 @@ class TestReady:
         models_file.write(MODELS)
         assert "warnings" not in self.answer(internal)
 
-    def test_each_file_has_its_own(self, internal: SurfaceClient, models_file: File, defaults_file: File) -> None:
+    def test_each_broken_file_gives_a_warning(
+        self, internal: SurfaceClient, models_file: File, defaults_file: File
+    ) -> None:
         models_file.write("[[models]]\nname = 5")
 
         warnings = self.answer(internal)["warnings"]

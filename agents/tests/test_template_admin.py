@@ -67,7 +67,7 @@ def test_an_operator_adds_a_tenants_template(olivia: Operator, alice: Person) ->
         ({"config": "[]"}, {"config": ['Expected a dictionary of items but got type "list".']}),
     ],
 )
-def test_what_a_new_template_may_not_be(
+def test_invalid_new_template_is_refused(
     olivia: Operator, template: Template, fields: dict[str, str], errors: dict[str, list[str]]
 ) -> None:
     before = AuditEntry.objects.count()
@@ -153,7 +153,7 @@ def test_a_config_that_the_rules_refuse_is_shown_again(olivia: Operator, templat
     assert Template.unscoped.get().name == "Support"
 
 
-def test_who_may_only_look_sees_the_config_masked(template: Template) -> None:
+def test_operator_with_view_permission_sees_the_config_masked(template: Template) -> None:
     oscar = sign_in("oscar", is_superuser=False)
 
     page = oscar.get(url(template, "change")).content.decode()

@@ -26,8 +26,8 @@ def put(api: AgentApi, template_id: str, body: Any, query: str = "") -> Any:
     return api.send("PUT", f"/templates/{template_id}{query}", body)
 
 
-class TestWhoMayDoWhat:
-    def test_a_tenants_template_is_its_peoples(self, alice: Person, bob: Person, charlie: Person) -> None:
+class TestPermissions:
+    def test_tenants_template_is_for_its_members(self, alice: Person, bob: Person, charlie: Person) -> None:
         api = AgentApi("v1", alice)
         template = api.make_template({"a": 1})
         before = tables()
@@ -44,7 +44,7 @@ class TestWhoMayDoWhat:
         assert tables() == before
         assert api.data(put(api.for_person(bob), template, {"config": {"a": 2}}))["template"]["config"] == {"a": 2}
 
-    def test_an_operators_template_is_for_everybody_to_read(
+    def test_operators_template_is_readable_for_everybody(
         self, alice: Person, charlie: Person, internal: SurfaceClient
     ) -> None:
         template = operators_template(internal, {"a": 1})
@@ -58,7 +58,7 @@ class TestWhoMayDoWhat:
                 api.assert_error(api.send(method, f"/templates/{template}", body), 403, "FORBIDDEN")
         assert tables() == before
 
-    def test_a_person_makes_none_for_everybody_and_chooses_no_id(self, alice: Person) -> None:
+    def test_person_cannot_create_global_templates_or_choose_ids(self, alice: Person) -> None:
         api = AgentApi("v1", alice)
 
         made = api.data(api.send("POST", "/templates", {"name": "mine", "template_id": "chosen"}))
@@ -66,7 +66,7 @@ class TestWhoMayDoWhat:
         assert made["tenant_id"] == alice.tenant.id
         assert made["id"] != "chosen"
 
-    def test_only_a_template_for_everybody_has_an_id_of_choice(self, alice: Person, internal: SurfaceClient) -> None:
+    def test_only_global_templates_may_have_a_chosen_id(self, alice: Person, internal: SurfaceClient) -> None:
         body = {"name": "mine", "template_id": "chosen", "tenant_id": alice.tenant.id}
 
         assert internal.send("POST", "/api/v2/templates", body).status_code == 400
@@ -92,7 +92,7 @@ class TestNaming:
     def foreign(self, charlie: Person) -> str:
         return AgentApi("v1", charlie).make_template({"a": "Charlie's"})
 
-    def test_another_tenants_is_refused(self, api: AgentApi, foreign: str) -> None:
+    def test_template_of_another_tenant_is_refused(self, api: AgentApi, foreign: str) -> None:
         body = {"tenant_id": api.tenant_id, "name": "bot", "template_id": foreign}
         api.assert_error(api.send("POST", "/agents", body), 400, "AGENT_003", "template_id")
         api.create({"a": 1})
@@ -103,7 +103,7 @@ class TestNaming:
         api.assert_error(response, 400, "AGENT_003", "template_id")
         assert api.state() == before
 
-    def test_one_that_an_agent_names_all_the_same_changes_nothing(self, api: AgentApi, foreign: str) -> None:
+    def test_template_of_another_tenant_in_old_data_has_no_effect(self, api: AgentApi, foreign: str) -> None:
         api.create()
         row = api.row
         row.template_id = foreign
@@ -113,7 +113,7 @@ class TestNaming:
         assert [warning["path"] for warning in api.get("/effective")["warnings"]] == ["template_id"]
         api.change(description="still to be changed")
 
-    def test_an_id_that_names_none_is_kept(self, api: AgentApi, internal: SurfaceClient) -> None:
+    def test_unknown_template_id_is_kept(self, api: AgentApi, internal: SurfaceClient) -> None:
         api.create(template_id="later")
         assert "a" not in api.effective()
 
@@ -123,7 +123,7 @@ class TestNaming:
         assert api.effective()["a"] == 1
         assert api.get("/effective")["warnings"] == []
 
-    def test_a_change_of_it_is_a_change_of_the_agent(self, api: AgentApi) -> None:
+    def test_change_of_the_template_id_changes_the_agent(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1})
         api.create()
         seen = FeedEntry.objects.count()
@@ -139,7 +139,7 @@ class TestNaming:
 
 
 class TestChanging:
-    def test_it_changes_the_effective_config_of_its_agents_and_of_no_others(self, api: AgentApi) -> None:
+    def test_change_affects_the_agents_of_the_template_only(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1, "b": 1})
         others = api.for_person(api.person).create()
         api.create({"b": 2}, template_id=template)
@@ -152,7 +152,7 @@ class TestChanging:
         assert (api.etag() != tags[0], others.etag() != tags[1]) == (True, False)
         assert api.numbers() == [1]
 
-    def test_it_merges_or_replaces(self, api: AgentApi) -> None:
+    def test_config_is_merged_or_replaced(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1, **model(api_providers=[secret_provider()])})
 
         api.data(put(api, template, {"config": {"b": 2, "a": None}}))
@@ -163,7 +163,7 @@ class TestChanging:
         assert read(api, template)["config"] == masked
 
     @pytest.mark.parametrize("body", [{"name": "renamed"}, {"description": "described"}, {"config": {"a": 1}}])
-    def test_what_leaves_the_config_as_it_is_tells_no_agent(self, api: AgentApi, body: dict[str, Any]) -> None:
+    def test_unchanged_config_is_not_published(self, api: AgentApi, body: dict[str, Any]) -> None:
         template = api.make_template({"a": 1})
         tag, seen = api.create(template_id=template).etag(), FeedEntry.objects.count()
 
@@ -172,7 +172,7 @@ class TestChanging:
         assert api.etag() == tag
         assert FeedEntry.objects.count() == seen
 
-    def test_it_is_one_entry_of_the_feed_however_many_agents(self, api: AgentApi) -> None:
+    def test_change_is_one_feed_entry_for_all_agents(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1})
         for _ in range(3):
             api.create(template_id=template)
@@ -186,7 +186,7 @@ class TestChanging:
             ("template", template),
         ]
 
-    def test_it_is_in_the_audit_log_without_secrets(self, api: AgentApi) -> None:
+    def test_change_is_in_the_audit_log_without_secrets(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1})
 
         api.data(put(api, template, {"config": model(api_providers=[secret_provider()])}))
@@ -204,7 +204,7 @@ class TestChanging:
         assert api.etag() != tag
         assert AuditEntry.objects.filter(action="template.update").exists()
 
-    def test_a_dry_run_says_how_many_agents_and_changes_none(self, api: AgentApi) -> None:
+    def test_dry_run_counts_agents_and_changes_nothing(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1})
         for _ in range(3):
             api.create(template_id=template)
@@ -218,7 +218,7 @@ class TestChanging:
         assert deleting == {"id": template, "agents": 3, "dry_run": True}
         assert tables() == before
 
-    def test_of_an_operators_template_agents_of_all_tenants_count(
+    def test_dry_run_of_an_operators_template_counts_agents_of_all_tenants(
         self, alice: Person, charlie: Person, internal: SurfaceClient
     ) -> None:
         template = operators_template(internal, {"a": 1})
@@ -231,7 +231,7 @@ class TestChanging:
 
 
 class TestDeleting:
-    def test_its_agents_keep_its_id_and_what_they_set(self, api: AgentApi) -> None:
+    def test_agents_of_a_deleted_template_keep_its_id_and_their_config(self, api: AgentApi) -> None:
         template = api.make_template({"a": 1, "b": 1})
         tag = api.create({"b": 2}, template_id=template).etag()
 
@@ -245,7 +245,7 @@ class TestDeleting:
         assert api.send("GET", f"/templates/{template}").status_code == 404
         assert AuditEntry.objects.get(action="template.delete").before["config"] == {"a": 1, "b": 1}
 
-    def test_it_goes_with_its_tenant(self, internal: SurfaceClient, alice: Person) -> None:
+    def test_template_is_deleted_with_its_tenant(self, internal: SurfaceClient, alice: Person) -> None:
         api = AgentApi("v2", alice)
         mine, theirs = api.make_template({}), operators_template(internal, {})
 
@@ -272,9 +272,7 @@ class TestRefusals:
             ({"a": [0] * 5001}, "config"),
         ],
     )
-    def test_what_an_agent_may_not_say_a_tenants_template_may_not_either(
-        self, api: AgentApi, config: Config, path: str
-    ) -> None:
+    def test_tenants_template_follows_the_rules_for_agents(self, api: AgentApi, config: Config, path: str) -> None:
         body = {"name": "bad", "config": config, "tenant_id": api.tenant_id}
         template = api.make_template({"a": 1})
         before = tables()
@@ -284,7 +282,7 @@ class TestRefusals:
             api.assert_error(put(api, template, {"name": "new", "config": config}, query), 400, "AGENT_004", path)
         assert tables() == before
 
-    def test_operators_may_change_what_the_system_has(self, api: AgentApi, internal: SurfaceClient) -> None:
+    def test_operators_template_may_change_the_systems_items(self, api: AgentApi, internal: SurfaceClient) -> None:
         theirs = model(
             api_providers=[provider("Ünïversal", timeout=5)], models=[{"name": "new", "api_provider": "Ünïversal"}]
         )
@@ -311,7 +309,7 @@ class TestNamesOfATemplate:
             return api.make_template(self.THEIRS)
         return operators_template(internal, self.THEIRS)
 
-    def test_its_names_are_taken(self, api: AgentApi, template: str) -> None:
+    def test_names_of_the_template_are_taken(self, api: AgentApi, template: str) -> None:
         api.create(template_id=template)
         before = api.state()
 
@@ -322,7 +320,7 @@ class TestNamesOfATemplate:
             api.assert_error(api.try_put(config), 400, "AGENT_004", path)
         assert api.state() == before
 
-    def test_its_models_can_be_given_tasks(self, api: AgentApi, template: str) -> None:
+    def test_tasks_may_name_models_of_the_template(self, api: AgentApi, template: str) -> None:
         tasks = model(model_task_config={"replyer": {"model_list": ["m", "system-model"]}})
 
         assert api.create(template_id=template).put(tasks) == tasks
@@ -335,7 +333,7 @@ class TestNamesOfATemplate:
         assert path in [warning["path"] for warning in api.get("/effective")["warnings"]]
         api.assert_error(api.try_put(tasks, HTTP_PREFER="handling=strict"), 400, "AGENT_004", path)
 
-    def test_only_of_the_tenants_own_may_a_model_use_the_provider(
+    def test_model_may_use_the_provider_of_a_tenants_template_only(
         self, api: AgentApi, template: str, request: pytest.FixtureRequest
     ) -> None:
         api.create(template_id=template)

@@ -47,7 +47,7 @@ def refused(response: Any, *paths: str) -> None:
 class TestKeeping:
     @examples(6)
     @given(config=configs())
-    def test_they_read_back_as_they_were_set_and_can_be_sent_back(self, api: AgentApi, config: Config) -> None:
+    def test_defaults_read_back_and_can_be_sent_back(self, api: AgentApi, config: Config) -> None:
         sent = {"agent_defaults": config, "own": {"agent_defaults": None}}
 
         assert data(put(api, sent))["tenant_config"] == {**sent, "agent_defaults": shown(config)}
@@ -59,7 +59,7 @@ class TestKeeping:
         after = Tenant.objects.get(pk=api.tenant_id)
         assert (after.tenant_config, after.defaults_revision) == (before.tenant_config, before.defaults_revision)
 
-    def test_they_replace_what_was_there(self, api: AgentApi) -> None:
+    def test_sent_defaults_replace_the_stored_ones(self, api: AgentApi) -> None:
         put(api, {"agent_defaults": {"a": 1, **SECRET_CONFIG}, "b": 2})
 
         put(api, {"agent_defaults": {"c": 3}})
@@ -73,7 +73,7 @@ class TestKeeping:
 
         assert stored(api) == model(api_providers=[provider(base_url="https://mine.example", api_key="sk-new")])
 
-    def test_a_tenant_can_be_made_with_them(self, api: AgentApi) -> None:
+    def test_tenant_can_be_created_with_defaults(self, api: AgentApi) -> None:
         body = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": SECRET_CONFIG}}
 
         made = data(api.send("POST", "/tenants", body))
@@ -82,7 +82,7 @@ class TestKeeping:
         api.tenant_id = made["id"]
         assert stored(api) == SECRET_CONFIG
 
-    def test_no_answer_and_no_audit_row_shows_a_secret(self, api: AgentApi) -> None:
+    def test_no_response_and_no_audit_row_shows_a_secret(self, api: AgentApi) -> None:
         answers = [put(api, {"agent_defaults": SECRET_CONFIG}), api.send("GET", f"/tenants/{api.tenant_id}")]
         answers += [api.send("GET", "/tenants"), put(api, {"agent_defaults": {}})]
 
@@ -95,7 +95,7 @@ class TestKeeping:
 
 class TestEffect:
     @pytest.mark.parametrize("removed", [{}, {"other": 1}, {"agent_defaults": None}, {"agent_defaults": {}}])
-    def test_all_agents_follow_them_until_they_are_gone(self, api: AgentApi, removed: Any) -> None:
+    def test_all_agents_use_the_defaults_until_they_are_removed(self, api: AgentApi, removed: Any) -> None:
         api.create({"b": 2})
         without = api.effective(), api.etag()
         api.set_defaults({"a": 1, "b": 1})
@@ -128,7 +128,7 @@ class TestEffect:
         changes = list(FeedEntry.objects.order_by("epoch").values_list("kind", "subject"))[seen:]
         assert changes == [("tenant", api.tenant_id)] * 2
 
-    def test_another_tenants_agents_do_not(self, api: AgentApi, charlie: Person) -> None:
+    def test_agents_of_another_tenant_do_not_use_the_defaults(self, api: AgentApi, charlie: Person) -> None:
         strange = AgentApi(api.version, charlie).create()
         tag = strange.etag()
 
@@ -159,7 +159,7 @@ class TestRefusals:
             ({"a": [0] * 5001}, f"{PATH}.config"),
         ],
     )
-    def test_what_an_agent_may_not_say_a_tenant_may_not_either(self, api: AgentApi, defaults: Any, path: str) -> None:
+    def test_defaults_follow_the_rules_for_agents(self, api: AgentApi, defaults: Any, path: str) -> None:
         api.set_defaults({"a": 1})
         before = tables()
 
@@ -168,7 +168,7 @@ class TestRefusals:
         refused(api.send("POST", "/tenants", body), path)
         assert tables() == before
 
-    def test_what_looks_odd_is_counted_and_refused_only_with_strict_handling(self, api: AgentApi) -> None:
+    def test_warnings_are_counted_and_refused_with_strict_handling(self, api: AgentApi) -> None:
         odd = {**model(model_task_config={"replyer": {"model_list": ["none"]}}), "persona": {"states": [5]}}
         paths = [f"{PATH}.persona.states[0]", f"{PATH}.config_overrides.model.model_task_config.replyer.model_list[0]"]
         new = {"tenant_name": "New", "tenant_type": "enterprise", "tenant_config": {"agent_defaults": odd}}
@@ -188,7 +188,7 @@ class TestRefusals:
             assert response.json()["data"]["tenant_config"] == {"agent_defaults": odd}
             assert "Preference-Applied" not in response
 
-    def test_their_names_are_taken_for_agents(self, api: AgentApi) -> None:
+    def test_names_of_the_defaults_are_taken_for_agents(self, api: AgentApi) -> None:
         api.set_defaults(model(api_providers=[secret_provider("p")], models=[{"name": "m", "api_provider": "p"}]))
         api.create()
 
@@ -200,7 +200,7 @@ class TestRefusals:
         mine = model(models=[{"name": "mine", "api_provider": "p"}])
         assert api.put(mine) == mine, "their provider is the tenant's own, and so is the model"
 
-    def test_only_who_manages_the_tenant_changes_them(self, alice: Person, bob: Person, charlie: Person) -> None:
+    def test_only_owners_change_the_defaults(self, alice: Person, bob: Person, charlie: Person) -> None:
         api = AgentApi("v1", alice)
         api.set_defaults({"a": 1})
         before = tables()
@@ -215,13 +215,15 @@ def _with_tenant(api: AgentApi, tenant_id: str) -> AgentApi:
     return api
 
 
-class TestWhatIsTheTenantsOwn:
+class TestTenantsOwnSecrets:
     """Secrets outside of the defaults are sealed where stored, masked for people and in clear for services."""
 
     OWN = {"crm": {"apiToken": "sk-mine", "regions": ["a"]}, "passwords": ["sk-mine", "sk-mine"], "max_tokens": 5}
     SHOWN = {"crm": {"apiToken": MASK, "regions": ["a"]}, "passwords": [MASK], "max_tokens": 5}
 
-    def test_they_are_masked_for_people_and_sealed_where_stored(self, api: AgentApi, internal: SurfaceClient) -> None:
+    def test_secrets_are_masked_for_people_and_sealed_where_stored(
+        self, api: AgentApi, internal: SurfaceClient
+    ) -> None:
         config = {**self.OWN, "agent_defaults": {"own": {"secret": "sk-mine"}}}
         assert put(api, config).status_code == 200
 
@@ -232,7 +234,7 @@ class TestWhatIsTheTenantsOwn:
         assert services == {**self.OWN, "agent_defaults": {"own": {"secret": MASK}}}
         assert not any("sk-mine" in str(rows) for rows in tables().values())
 
-    def test_a_mask_keeps_and_all_else_replaces(self, api: AgentApi) -> None:
+    def test_mask_keeps_a_secret_and_other_values_replace(self, api: AgentApi) -> None:
         put(api, self.OWN)
         before = Tenant.objects.get(pk=api.tenant_id).tenant_config
 
@@ -242,7 +244,7 @@ class TestWhatIsTheTenantsOwn:
 
         assert opened(Tenant.objects.get(pk=api.tenant_id).tenant_config) == {"crm": {"apiToken": "sk-mine"}}
 
-    def test_all_masks_that_stand_for_nothing_are_named(self, api: AgentApi) -> None:
+    def test_all_masks_without_a_stored_secret_are_refused(self, api: AgentApi) -> None:
         response = put(api, {"a": {"key": MASK}, "agent_defaults": {"b": {"key": [MASK]}}})
 
         refused(response, "tenant_config.a.key", "tenant_config.agent_defaults.b.key")

@@ -69,7 +69,7 @@ def settings_of(agent: Agent) -> list[tuple[str, bool, Any]]:
     return list(PluginSetting.unscoped.filter(agent=agent).values_list("plugin_name", "enabled", "config"))
 
 
-def test_a_duplicate_is_set_up_as_the_agent_is(duplicate: Duplicate, agent: Agent) -> None:
+def test_duplicate_has_the_same_settings(duplicate: Duplicate, agent: Agent) -> None:
     response = duplicate(agent)
 
     twin = made(response)
@@ -82,14 +82,14 @@ def test_a_duplicate_is_set_up_as_the_agent_is(duplicate: Duplicate, agent: Agen
     assert "sk-mine" not in response.content.decode()
 
 
-def test_it_has_no_keys(duplicate: Duplicate, agent: Agent) -> None:
+def test_duplicate_has_no_keys(duplicate: Duplicate, agent: Agent) -> None:
     twin = made(duplicate(agent))
 
     assert not apps.get_model("apikeys.ApiKey").unscoped.filter(agent=twin).exists()
     assert apps.get_model("apikeys.ApiKey").unscoped.filter(agent=agent).count() == 1
 
 
-def test_it_begins_with_version_1_whatever_the_agents_is(duplicate: Duplicate, agent: Agent) -> None:
+def test_duplicate_begins_with_version_1(duplicate: Duplicate, agent: Agent) -> None:
     services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kinder"}})
 
     twin = made(duplicate(agent, {"note": "for the weekend"}))
@@ -101,7 +101,7 @@ def test_it_begins_with_version_1_whatever_the_agents_is(duplicate: Duplicate, a
     assert config_versions.versions_of(agent).count() == 2
 
 
-def test_it_may_be_given_a_name_unless_that_is_taken(duplicate: Duplicate, agent: Agent) -> None:
+def test_duplicate_may_have_any_free_name(duplicate: Duplicate, agent: Agent) -> None:
     assert made(duplicate(agent, {"name": "twin"})).name == "twin"
     before = tables()
 
@@ -109,14 +109,14 @@ def test_it_may_be_given_a_name_unless_that_is_taken(duplicate: Duplicate, agent
     assert changed_tables(before, tables()) == set()
 
 
-def test_else_it_is_called_after_the_agent(duplicate: Duplicate, agent: Agent) -> None:
+def test_default_name_follows_the_agents_name(duplicate: Duplicate, agent: Agent) -> None:
     names = [made(duplicate(agent)).name for _ in range(3)]
 
     assert names == ["bot (copy)", "bot (copy 2)", "bot (copy 3)"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_at_once_are_all_called_differently(agent: Agent) -> None:
+def test_concurrent_duplicates_get_different_names(agent: Agent) -> None:
     def duplicate() -> str:
         return transfer.duplicate_agent(actor=OPERATOR, agent=agent).name
 
@@ -126,9 +126,7 @@ def test_many_at_once_are_all_called_differently(agent: Agent) -> None:
     assert sorted(names) == ["bot (copy 2)", *(f"bot (copy {number})" for number in range(3, 9)), "bot (copy)"]
 
 
-def test_a_name_that_differs_in_case_alone_is_not_given_twice(
-    duplicate: Duplicate, agent: Agent, alice: Person
-) -> None:
+def test_default_name_differs_in_more_than_case(duplicate: Duplicate, agent: Agent, alice: Person) -> None:
     make_agent(alice.tenant, "BOT (Copy)")
 
     assert made(duplicate(agent)).name == "bot (copy 2)"
@@ -144,7 +142,7 @@ def test_the_name_is_never_too_long(duplicate: Duplicate, alice: Person, name: s
     assert all(len(each) <= 100 for each in names)
 
 
-def test_the_audit_log_has_one_row_for_it(duplicate: Duplicate, agent: Agent) -> None:
+def test_duplicate_is_one_audit_row(duplicate: Duplicate, agent: Agent) -> None:
     written = AuditEntry.objects.count()
 
     twin = made(duplicate(agent))
@@ -159,7 +157,7 @@ def test_the_audit_log_has_one_row_for_it(duplicate: Duplicate, agent: Agent) ->
     assert "sk-mine" not in str(row.after)
 
 
-def test_those_who_follow_changes_are_told_of_it(duplicate: Duplicate, agent: Agent) -> None:
+def test_duplicate_is_in_the_change_feed(duplicate: Duplicate, agent: Agent) -> None:
     twin = made(duplicate(agent))
 
     assert FeedEntry.objects.filter(kind=FeedEntry.Kind.AGENT, subject=twin.id).count() == 1
@@ -173,7 +171,7 @@ def test_a_repeat_under_the_same_idempotency_key_duplicates_once(duplicate: Dupl
     assert made(duplicate(agent, HTTP_IDEMPOTENCY_KEY="twice")).name == "bot (copy 2)"
 
 
-def test_a_member_may_and_a_stranger_may_not(agent: Agent, bob: Person, charlie: Person) -> None:
+def test_member_may_duplicate_and_stranger_may_not(agent: Agent, bob: Person, charlie: Person) -> None:
     path = f"/api/v1/agents/{agent.id}/duplicate"
     assert bob.client.send("POST", path, {}).status_code == 200
     before = tables()

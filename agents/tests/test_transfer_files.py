@@ -108,9 +108,7 @@ def api(request: pytest.FixtureRequest, alice: Person) -> TransferApi:
 @pytest.mark.django_db
 class TestExport:
     @pytest.mark.parametrize("form", FORMS)
-    def test_a_file_has_what_the_agent_is_set_up_with_but_no_secret(
-        self, api: TransferApi, agent: Agent, form: str
-    ) -> None:
+    def test_file_has_the_agents_settings_without_secrets(self, api: TransferApi, agent: Agent, form: str) -> None:
         response = api.export(agent, f"?format={form}")
 
         assert document_of(response, form) == {
@@ -128,7 +126,7 @@ class TestExport:
 
     PLUGIN: dict[str, Any] = {"plugin_name": "api", "enabled": True, "config": {"apiKey": "sk-plugin", "n": 1}}
 
-    def test_secrets_of_plugins_are_in_no_file_but_one_with_secrets(
+    def test_secrets_of_plugins_are_only_in_files_with_secrets(
         self, api: TransferApi, internal: SurfaceClient, agent: Agent, alice: Person
     ) -> None:
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
@@ -139,7 +137,7 @@ class TestExport:
         assert without[0] == {**self.PLUGIN, "config": {"n": 1}}
         assert with_all[0] == self.PLUGIN
 
-    def test_of_a_plugins_secret_a_difference_tells_only_that_there_is_one(self, agent: Agent, alice: Person) -> None:
+    def test_difference_of_a_plugins_secret_is_masked(self, agent: Agent, alice: Person) -> None:
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **self.PLUGIN)
         file = transfer.export_with_secrets(actor=OPERATOR, agent=agent)
 
@@ -159,7 +157,9 @@ class TestExport:
             ("?format=toml", "application/toml", "{}.toml"),
         ],
     )
-    def test_a_browser_saves_it(self, api: TransferApi, agent: Agent, query: str, media_type: str, name: str) -> None:
+    def test_browser_saves_the_file(
+        self, api: TransferApi, agent: Agent, query: str, media_type: str, name: str
+    ) -> None:
         headers = api.export(agent, query).headers
 
         assert headers["Content-Type"] == media_type
@@ -167,7 +167,7 @@ class TestExport:
         assert headers["Cache-Control"] == "no-store"
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_what_is_not_set_is_left_out(self, api: TransferApi, alice: Person, form: str) -> None:
+    def test_unset_fields_are_left_out(self, api: TransferApi, alice: Person, form: str) -> None:
         bare = make_agent(alice.tenant, "bare")
 
         assert document_of(api.export(bare, f"?format={form}"), form) == {
@@ -178,17 +178,19 @@ class TestExport:
             "plugins": [],
         }
 
-    def test_another_format_is_refused(self, api: TransferApi, agent: Agent) -> None:
+    def test_unknown_format_is_refused(self, api: TransferApi, agent: Agent) -> None:
         assert api.invalid_fields(api.export(agent, "?format=yaml")) == ["format"]
 
-    def test_toml_is_refused_for_what_it_cannot_hold(self, api: TransferApi, agent: Agent, alice: Person) -> None:
+    def test_toml_is_refused_for_values_that_it_cannot_hold(
+        self, api: TransferApi, agent: Agent, alice: Person
+    ) -> None:
         nothing: dict[str, Any] = {"plugin_name": "odd", "enabled": True, "config": {"nothing": None}}
         plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, **nothing)
 
         assert api.invalid_fields(api.export(agent, "?format=toml")) == ["format"]
         assert nothing in document_of(api.export(agent), "json")["plugins"]
 
-    def test_a_stranger_is_told_nothing(self, agent: Agent, bob: Person, charlie: Person) -> None:
+    def test_stranger_gets_not_found(self, agent: Agent, bob: Person, charlie: Person) -> None:
         path = f"/api/v1/agents/{agent.id}/export"
 
         assert bob.client.get(path).status_code == 200
@@ -199,9 +201,7 @@ class TestExport:
 @pytest.mark.django_db
 class TestRevealing:
     @pytest.mark.parametrize("form", FORMS)
-    def test_on_the_internal_surface_the_secrets_may_be_had(
-        self, internal: SurfaceClient, agent: Agent, form: str
-    ) -> None:
+    def test_internal_surface_exports_secrets(self, internal: SurfaceClient, agent: Agent, form: str) -> None:
         written = AuditEntry.objects.count()
 
         response = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1&format={form}")
@@ -212,21 +212,19 @@ class TestRevealing:
         assert AuditEntry.objects.count() == written + 1
         assert (row.action, row.object_id, row.tenant_id) == ("agent.reveal_secrets", agent.id, agent.tenant_id)
 
-    def test_without_asking_for_them_nothing_is_audited(self, internal: SurfaceClient, agent: Agent) -> None:
+    def test_export_without_secrets_is_not_audited(self, internal: SurfaceClient, agent: Agent) -> None:
         before = tables()
 
         internal.get(f"/api/v2/agents/{agent.id}/export")
 
         assert changed_tables(before, tables()) == set()
 
-    def test_on_the_public_surface_nobody_is_given_them(self, alice: Person, agent: Agent) -> None:
+    def test_public_surface_exports_no_secrets(self, alice: Person, agent: Agent) -> None:
         response = alice.client.get(f"/api/v1/agents/{agent.id}/export?reveal_secrets=1")
 
         assert document_of(response, "json")["config"] == WITHOUT_SECRETS
 
-    def test_a_secret_under_an_unknown_key_is_a_dependency_that_is_down(
-        self, internal: SurfaceClient, agent: Agent, settings: Any
-    ) -> None:
+    def test_secret_under_an_unknown_key_is_503(self, internal: SurfaceClient, agent: Agent, settings: Any) -> None:
         settings.ENCRYPTION_KEYS = ("A" * 43 + "=",)
 
         refused = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1")
@@ -276,7 +274,7 @@ def their_template(charlie: Person) -> None:
 
 @pytest.mark.django_db
 class TestImport:
-    def test_what_was_exported_is_made_again_in_another_tenant(
+    def test_exported_agent_is_imported_into_another_tenant(
         self, api: TransferApi, agent: Agent, elsewhere: Person
     ) -> None:
         document = document_of(api.export(agent), "json")
@@ -290,7 +288,7 @@ class TestImport:
         assert opened(twin.config) == WITHOUT_SECRETS
         assert ConfigVersion.unscoped.get(agent=twin).number == 1
 
-    def test_secrets_that_were_revealed_come_with_it(self, internal: SurfaceClient, agent: Agent) -> None:
+    def test_exported_secrets_are_imported(self, internal: SurfaceClient, agent: Agent) -> None:
         response = internal.get(f"/api/v2/agents/{agent.id}/export?reveal_secrets=1")
         document = {**document_of(response, "json"), "name": "twin"}
 
@@ -301,20 +299,20 @@ class TestImport:
         assert opened(stored("twin").config) == CONFIG
         assert not any(secret in json.dumps(stored("twin").config) for secret in SECRETS)
 
-    def test_only_what_it_says_and_a_name_are_needed(self, api: TransferApi) -> None:
+    def test_only_format_and_name_are_required(self, api: TransferApi) -> None:
         agent = api.data(api.import_(MINIMAL))["agent"]
 
         expected: dict[str, Any] = {"name": "bot", "description": None, "tags": [], "template_id": None, "config": {}}
         assert {field: agent[field] for field in expected} == expected
         assert not PluginSetting.unscoped.exists()
 
-    def test_by_default_it_is_of_ones_first_tenant(self, alice: Person) -> None:
+    def test_default_tenant_is_the_callers_first(self, alice: Person) -> None:
         response = alice.client.send("POST", "/api/v1/agents/import", MINIMAL)
 
         assert response.status_code == 200, response.content
         assert stored("bot").tenant_id == alice.tenant.id
 
-    def test_on_the_internal_surface_a_tenant_has_to_be_named(self, alice: Person) -> None:
+    def test_internal_surface_requires_a_tenant(self, alice: Person) -> None:
         v2 = TransferApi("v2", alice)
         assert v2.invalid_fields(v2.send("POST", "/agents/import", MINIMAL)) == ["tenant_id"]
 
@@ -331,7 +329,9 @@ class TestImport:
 
     @pytest.mark.parametrize("query", ["", "&dry_run=1"])
     @pytest.mark.usefixtures("system_models", "their_template")
-    def test_what_breaks_a_rule_is_refused_whole(self, api: TransferApi, agent: Agent, query: str) -> None:
+    def test_document_that_breaks_a_rule_is_refused_as_a_whole(
+        self, api: TransferApi, agent: Agent, query: str
+    ) -> None:
         before = tables()
         for refusal in REFUSALS:
             document = {**transfer.export_agent(agent), "name": "twin", **refusal.change}
@@ -342,9 +342,7 @@ class TestImport:
             assert refusal.status == 409 or api.error_fields(refused, 400, refusal.code) == [refusal.path], refusal
         assert changed_tables(before, tables()) == set()
 
-    def test_nothing_is_left_of_an_agent_whose_plugins_cannot_be_set(
-        self, agent: Agent, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_failing_plugins_roll_back_the_agent(self, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(**_: Any) -> None:
             raise Invalid({"plugins": ["refused"]})
 
@@ -358,7 +356,7 @@ class TestImport:
 
         assert changed_tables(before, tables()) == set()
 
-    def test_a_stranger_makes_no_agent_in_the_tenant(self, alice: Person, bob: Person, charlie: Person) -> None:
+    def test_stranger_cannot_import_into_the_tenant(self, alice: Person, bob: Person, charlie: Person) -> None:
         path = f"/api/v1/agents/import?tenant_id={alice.tenant.id}"
         before = tables()
 
@@ -368,7 +366,7 @@ class TestImport:
         assert changed_tables(before, tables()) == set()
         assert bob.client.send("POST", path, MINIMAL).status_code == 200
 
-    def test_a_suspended_tenants_people_make_none(self, alice: Person) -> None:
+    def test_members_of_a_suspended_tenant_cannot_import(self, alice: Person) -> None:
         tenants.update_tenant(actor=OPERATOR, tenant=alice.tenant, changes={"status": "suspended"})
 
         refused = alice.client.send("POST", "/api/v1/agents/import", MINIMAL)
@@ -379,7 +377,7 @@ class TestImport:
 class TestTOML:
     @examples(25)
     @given(configs())
-    def test_any_config_is_the_same_after_it_was_a_file(self, config: Config) -> None:
+    def test_any_config_survives_a_round_trip(self, config: Config) -> None:
         document = {**MINIMAL, "tags": [], "config": config, "plugins": []}
 
         for form in FORMS:
@@ -398,16 +396,16 @@ class TestTOML:
             (f"a = {'[' * 50}{']' * 50}", "nested"),
         ],
     )
-    def test_what_json_would_not_say_is_refused(self, text: str, reason: str) -> None:
+    def test_toml_values_that_json_lacks_are_refused(self, text: str, reason: str) -> None:
         with pytest.raises(strict_json.NotAcceptable, match=reason):
             toml.loads(text.encode())
 
-    def test_what_is_no_text_is_refused(self) -> None:
+    def test_bytes_that_are_not_utf8_are_refused(self) -> None:
         with pytest.raises(strict_json.NotAcceptable, match="UTF-8"):
             toml.loads(b'a = "\xff"')
 
 
-def test_what_is_left_out_are_the_secrets_alone() -> None:
+def test_export_omits_secrets_only() -> None:
     assert omitted(CONFIG) == WITHOUT_SECRETS
     assert CONFIG["config_overrides"]["maim_message"]["auth_token"] == ["tok-1"], "of a copy"
 

@@ -78,7 +78,7 @@ def test_an_operator_makes_a_version_the_current_config_again(olivia: Operator, 
     )
 
 
-def test_one_version_at_a_time(olivia: Operator, agent: Agent) -> None:
+def test_only_one_version_can_be_restored_at_once(olivia: Operator, agent: Agent) -> None:
     before = AuditEntry.objects.count()
 
     olivia.act("restore", version(agent, 1), version(agent, 2))
@@ -88,7 +88,7 @@ def test_one_version_at_a_time(olivia: Operator, agent: Agent) -> None:
     assert "Choose one version." in olivia.get(url(ConfigVersion)).content.decode()
 
 
-def test_a_version_that_would_break_a_rule_by_now_stays_a_version(olivia: Operator, agent: Agent) -> None:
+def test_restore_that_breaks_a_rule_is_refused(olivia: Operator, agent: Agent) -> None:
     """A name that the tenant's defaults have taken since."""
     services.update_agent(actor=OPERATOR, agent=agent, changes={"config": model(api_providers=[])})
     agent.tenant.tenant_config = {"agent_defaults": model(api_providers=[provider("mine", api_key="sk-theirs")])}
@@ -101,7 +101,7 @@ def test_a_version_that_would_break_a_rule_by_now_stays_a_version(olivia: Operat
     assert "has this name, and a key of its own" in olivia.get(url(ConfigVersion)).content.decode()
 
 
-def test_who_may_only_look_restores_nothing(agent: Agent) -> None:
+def test_operator_with_view_permission_cannot_restore(agent: Agent) -> None:
     oscar = sign_in("oscar", is_superuser=False)
     assert "sk-" not in oscar.get(url(version(agent, 1), "change")).content.decode()
 

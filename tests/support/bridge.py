@@ -154,7 +154,7 @@ from agents import effective_config
 from agents.models import Agent
 ids = list(Agent.unscoped.values_list("pk", flat=True))
 for start in range(0, len(ids), 200):
-    for agent_id, config in effective_config.set_configs(ids[start:start + 200]).items():
+    for agent_id, config in effective_config.get_configs_without_defaults(ids[start:start + 200]).items():
         print(json.dumps([agent_id, config]))
 """
 
