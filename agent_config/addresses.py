@@ -113,11 +113,6 @@ def has_shared_address(config: Config) -> bool:
     return False
 
 
-def has_addresses(config: Config) -> bool:
-    """Return whether a config has an address outside of lists, as `redirected` could yield."""
-    return any(_is_address(key) or (is_object(value) and has_addresses(value)) for key, value in config.items())
-
-
 def secrets_in(config: Config) -> Iterator[tuple[Place, Any]]:
     """Yield the places and values of the secrets that are not addresses themselves."""
     yield from _Parts(config).secrets.items()

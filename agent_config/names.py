@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from agent_config import trust
-from agent_config.addresses import has_addresses, redirected
+from agent_config.addresses import redirected
 from agent_config.document import Config
 from agent_config.errors import BadConfig
 from agent_config.items import MODEL, folded, named_items, provider_name
@@ -59,8 +59,6 @@ def check_names(
 
 def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterator[_Conflict]:
     """Yield the conflicts of a config with the layers below. Its models may use the providers in `own`."""
-    if not trust.has_items(config) and not has_addresses(config):
-        return  # as most configs, for which the layers below need not be searched for secrets
     names = trust.names_in(stack)
     for number, item in named_items(config, "api_providers"):
         name = item["name"]
