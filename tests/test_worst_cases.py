@@ -183,9 +183,16 @@ def data(alice: Person) -> Data:
 @pytest.fixture(scope="module", autouse=True)
 def _collected_as_in_a_worker() -> Iterator[None]:
     before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()  # so that a collection looks through what the tests made, and no more
     gc.set_threshold(GC_THRESHOLD)
     yield
     gc.set_threshold(*before)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_to_collect_of_the_test_before() -> None:
+    gc.collect()
 
 
 def seconds(client: SurfaceClient, method: str, path: str, body: Any = None, **extra: Any) -> float:
