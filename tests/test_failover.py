@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.support.bots import Bot, Told
+from tests.support.bots import Bot, BotResponse
 from tests.support.failover import MariaDBPair, RedisPair, mariadb_pair, redis_pair
 from tests.support.instances import wait_until
 from tests.support.server import MaimServer
@@ -86,7 +86,7 @@ def ready(maim: MaimServer) -> tuple[int, dict[str, str]]:
     return response.status_code, services
 
 
-def is_counted(told: Told) -> bool:
+def is_counted(told: BotResponse) -> bool:
     """Return whether a limited key is valid and its limit counts the use."""
     return told.code == "VALID" and told.data["rate_limit"] is not None
 
@@ -102,7 +102,7 @@ class TestRedis:
 
         deployment.redis.swap()
         with several_bots(deployment.closed) as bots:
-            assert all(bot.validate(secret).is_away for bot in bots)
+            assert all(bot.validate(secret).is_unavailable for bot in bots)
         for maim in servers:
             assert ready(maim) == (503, {"api": "healthy", "database": "healthy", "cache": "unhealthy"})
         deployment.redis.follow()
@@ -144,8 +144,8 @@ class TestDatabase:
             valid = sum(bot.validate(key["api_key"]).code == "VALID" for _ in range(20))
             deployment.mariadb.demote()
             try:
-                wait_until(lambda: bot.validate(key["api_key"]).is_away, "memory has ended", 1)
-                assert bot.validate(new_secret(deployment)).is_away
+                wait_until(lambda: bot.validate(key["api_key"]).is_unavailable, "memory has ended", 1)
+                assert bot.validate(new_secret(deployment)).is_unavailable
                 assert ready(deployment.closed) == (
                     503,
                     {"api": "healthy", "database": "unhealthy", "cache": "healthy"},
