@@ -224,7 +224,7 @@ def test_refused_change_writes_no_entry(data: Data, public: SurfaceClient) -> No
 def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public: SurfaceClient) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
-        answers = [
+        responses = [
             public.send("POST", "/api/v1/auth/refresh", {"refresh_token": data.ids["refresh_token"]}),
             internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": data.key.secret}),
             internal.send("POST", "/api/v1/usage/log", {"action": "chat"}),
@@ -235,7 +235,7 @@ def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public
             ),
         ]
 
-    assert [answer.status_code for answer in answers] == [200] * 4
+    assert [response.status_code for response in responses] == [200] * 4
     assert rows == []
 
 
@@ -247,8 +247,8 @@ def test_no_entry_contains_a_secret(data: Data) -> None:
     told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
     told.append(data.ids["refresh_token"])
     for change in sorted(CHANGES, key=lambda change: "DELETE" in change.request or "logout" in change.request):
-        answer = data.send(change)
-        body = answer.json() if answer.content else {}
+        response = data.send(change)
+        body = response.json() if response.content else {}
         told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
         if isinstance(created := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
             told.append(created["api_key"])

@@ -19,9 +19,9 @@ from agents.models import Agent, Template
 from agents.services import templates
 from apikeys.services import IssuedKey
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
-from tests.support import hostile
+from tests.support import bad_input
+from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
-from tests.support.hostile import JSON, Described, described
 from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
@@ -39,7 +39,7 @@ ENVELOPE_KEYS = [
     "error",
     "error_code",
 ]
-OPERATIONS = described()
+OPERATIONS = operations()
 WITH_BODY = [operation for operation in OPERATIONS if operation.has_body]
 WITH_QUERY = [operation for operation in OPERATIONS if operation.query]
 WITH_PARAMETERS = [route for route in all_routes() if "{" in route.path]
@@ -67,12 +67,12 @@ class Data:
             number="1",
         )
 
-    def url(self, operation: Described) -> str:
+    def url(self, operation: Operation) -> str:
         """Return the path with the required query parameters."""
         query = [f"{name}={self.value(name, {})}" for name, it in operation.query.items() if it.get("required")]
         return self.path(operation.path) + ("?" + "&".join(query) if query else "")
 
-    def body(self, operation: Described) -> dict[str, Any]:
+    def body(self, operation: Operation) -> dict[str, Any]:
         """Return a body that the endpoint accepts, with every field that it knows."""
         body = {name: self.value(name, schema) for name, schema in operation.fields.items()}
         if operation.path == "/api/v2/templates":
@@ -155,11 +155,11 @@ def is_enveloped(route: Route) -> bool:
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=str)
 class TestBodies:
-    def test_field_of_a_wrong_type_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_field_of_a_wrong_type_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         for name, schema in operation.fields.items():
-            for value in hostile.wrong_values(schema, required=name in operation.required):
+            for value in bad_input.wrong_values(schema, required=name in operation.required):
                 response = client.send(operation.method, url, {**good, name: value})
                 case = f"{name} = {value!r:.80}"
                 assert response.status_code == 400, f"{case}: {response.status_code} {response.content!r:.300}"
@@ -168,7 +168,7 @@ class TestBodies:
                 assert any(key.split(".")[0] == name for key in found["errors"] or {name: []}), (case, found)
         assert not changed_tables(before, tables())
 
-    def test_missing_required_field_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_missing_required_field_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         for name in operation.required:
@@ -177,36 +177,36 @@ class TestBodies:
             assert name in problem(response, enveloped=operation.is_enveloped)["errors"]
         assert not changed_tables(before, tables())
 
-    def test_body_that_is_no_json_object_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_body_that_is_no_json_object_is_rejected(self, operation: Operation, data: Data) -> None:
         """One parser reads all bodies: each endpoint shows that it uses it by every third of those that it refuses."""
         client, url = data.client(operation.surface), data.url(operation)
         before = tables()
-        for title, body in list(hostile.BODIES.items())[WITH_BODY.index(operation) % 3 :: 3]:
+        for title, body in list(bad_input.BODIES.items())[WITH_BODY.index(operation) % 3 :: 3]:
             response = client.generic(operation.method, url, body, JSON)
             assert response.status_code == 400, f"{title}: {response.status_code} {response.content!r:.300}"
             assert problem(response, enveloped=operation.is_enveloped)["errors"], title
         assert not changed_tables(before, tables())
 
-    def test_other_media_type_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_other_media_type_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url = data.client(operation.surface), data.url(operation)
         good = json.dumps(data.body(operation)).encode()
         before = tables()
-        forms = () if "login" in operation.path else hostile.FORM_TYPES
-        for content_type in (*hostile.CONTENT_TYPES, *forms):
+        forms = () if "login" in operation.path else bad_input.FORM_TYPES
+        for content_type in (*bad_input.CONTENT_TYPES, *forms):
             response = client.generic(operation.method, url, good, content_type)
             assert response.status_code == 415, f"{content_type:.60}: {response.status_code}"
             assert problem(response, enveloped=operation.is_enveloped)["code"] == "UNSUPPORTED_MEDIA_TYPE"
         assert not changed_tables(before, tables())
 
-    def test_body_over_one_mebibyte_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_body_over_one_mebibyte_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
-        response = client.send(operation.method, url, {**good, "unknown": hostile.TOO_LONG})
+        response = client.send(operation.method, url, {**good, "unknown": bad_input.TOO_LONG})
         assert response.status_code == 413
         assert problem(response, enveloped=operation.is_enveloped)["code"] == "PAYLOAD_TOO_LARGE"
         assert not changed_tables(before, tables())
 
-    def test_valid_body_is_accepted_and_its_text_is_returned(self, operation: Described, data: Data) -> None:
+    def test_valid_body_is_accepted_and_its_text_is_returned(self, operation: Operation, data: Data) -> None:
         """This shows also that each error above was for the one wrong value."""
         good = data.body(operation)
         response = data.client(operation.surface).send(operation.method, data.url(operation), good)
@@ -217,7 +217,7 @@ class TestBodies:
             if name not in ("expires_at", "timestamp", "api_key", "refresh_token", "items"):
                 assert shown[name] == good[name], name
 
-    def test_text_of_full_length_is_accepted(self, operation: Described, data: Data) -> None:
+    def test_text_of_full_length_is_accepted(self, operation: Operation, data: Data) -> None:
         """The length is counted in characters, and every database stores them all."""
         good = data.body(operation)
         lengths = {name: schema["maxLength"] for name, schema in operation.fields.items() if "maxLength" in schema}
@@ -233,12 +233,12 @@ class TestBodies:
 
 @pytest.mark.parametrize("operation", WITH_QUERY, ids=str)
 class TestQueries:
-    def test_invalid_query_parameter_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_invalid_query_parameter_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url = data.client(operation.surface), data.url(operation)
         good = data.body(operation) if operation.has_body else None
         before = tables()
         for name, parameter in operation.query.items():
-            for value in hostile.wrong_parameters(parameter["schema"]):
+            for value in bad_input.wrong_parameters(parameter["schema"]):
                 # The last of two parameters of one name counts.
                 response = client.send(operation.method, f"{url}{'&' if '?' in url else '?'}{name}={value}", good)
                 case = f"{name}={value:.60}"
@@ -246,7 +246,7 @@ class TestQueries:
                 assert list(problem(response, enveloped=operation.is_enveloped)["errors"]) == [name], case
         assert not changed_tables(before, tables())
 
-    def test_garbage_in_the_query_causes_no_fault(self, operation: Described, data: Data) -> None:
+    def test_garbage_in_the_query_causes_no_fault(self, operation: Operation, data: Data) -> None:
         client, path = data.client(operation.surface), data.path(operation.path)
         good = data.body(operation) if operation.has_body else None
         names = "".join(f"&{name}=%ff%fe" for name in operation.query)
@@ -256,7 +256,7 @@ class TestQueries:
             if response.status_code >= 400:
                 problem(response, enveloped=operation.is_enveloped)
 
-    def test_page_after_the_last_is_empty(self, operation: Described, data: Data) -> None:
+    def test_page_after_the_last_is_empty(self, operation: Operation, data: Data) -> None:
         far = {"page": 2**31 - 1, "skip": 2**31 - 1}
         sent = [f"{name}={value}" for name, value in far.items() if name in operation.query]
         for parameter in sent:
@@ -275,7 +275,7 @@ def test_garbage_in_the_path_gets_404(route: Route, data: Data) -> None:
     good = data.body(operation) if operation.has_body else None
     before = tables()
     for name in ("tenant_id", "agent_id", "key_id", "template_id", "number"):
-        for title, segment in hostile.SEGMENTS.items():
+        for title, segment in bad_input.SEGMENTS.items():
             path = data.path(route.path.replace(f"{{{name}}}", segment))
             if f"{{{name}}}" in route.path:
                 response = client.send(route.method, path, good)
@@ -323,7 +323,7 @@ class TestMethods:
 
 
 class TestTokens:
-    @pytest.mark.parametrize("title", hostile.AUTHORIZATIONS)
+    @pytest.mark.parametrize("title", bad_input.AUTHORIZATIONS)
     def test_malformed_authorization_gets_401(self, title: str, data: Data) -> None:
         client = SurfaceClient(PUBLIC)
         before = tables()
@@ -331,17 +331,17 @@ class TestTokens:
             operation = next((each for each in OPERATIONS if str(each) == str(route)), None)
             if operation is not None and "security" in operation.operation:
                 response = client.send(
-                    route.method, data.path(route.path), {}, HTTP_AUTHORIZATION=hostile.AUTHORIZATIONS[title]
+                    route.method, data.path(route.path), {}, HTTP_AUTHORIZATION=bad_input.AUTHORIZATIONS[title]
                 )
                 assert response.status_code == 401, f"{route}: {response.content!r:.300}"
                 assert response["WWW-Authenticate"] == "Bearer"
                 problem(response, enveloped=operation.is_enveloped)
         assert not changed_tables(before, tables())
 
-    @pytest.mark.parametrize("title", hostile.AUTHORIZATIONS)
+    @pytest.mark.parametrize("title", bad_input.AUTHORIZATIONS)
     @pytest.mark.parametrize("path", ["/api/v1/auth/refresh", "/api/v1/auth/logout"])
     def test_malformed_refresh_token_is_rejected(self, path: str, title: str, data: Data) -> None:
-        token = hostile.AUTHORIZATIONS[title].removeprefix("Bearer ")[:4096]
+        token = bad_input.AUTHORIZATIONS[title].removeprefix("Bearer ")[:4096]
         response = SurfaceClient(PUBLIC).send("POST", path, {"refresh_token": token})
         assert response.status_code in (400, 401), response.content
         problem(response, enveloped=False)
@@ -377,7 +377,7 @@ class TestConfigs:
 
     @pytest.mark.parametrize("kind", ["object", "list"])
     def test_28_levels_are_stored_and_read_back_unchanged(self, kind: str, data: Data) -> None:
-        deepest = {f"{kind}s": json.loads(hostile.nested(27, kind)), "text 🤖": ["\x7f", "\u2028", 0.1, -(2**63)]}
+        deepest = {f"{kind}s": json.loads(bad_input.nested(27, kind)), "text 🤖": ["\x7f", "\u2028", 0.1, -(2**63)]}
         for client, method, path, inside in self.places(data):
             before = {**deepest, "sent": f"{method} {path}"}
             response = client.send(method, path, before if inside is None else {inside: before})
@@ -388,7 +388,7 @@ class TestConfigs:
 
     @pytest.mark.parametrize("kind", ["object", "list"])
     def test_29_levels_are_rejected(self, kind: str, data: Data) -> None:
-        too_deep = {"any": json.loads(hostile.nested(28, kind))}
+        too_deep = {"any": json.loads(bad_input.nested(28, kind))}
         before = tables()
         for client, method, path, inside in self.places(data):
             response = client.send(method, path, too_deep if inside is None else {inside: too_deep})

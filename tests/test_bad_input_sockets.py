@@ -39,13 +39,13 @@ def ask(server: MaimServer, surface: str, request: bytes) -> tuple[int, bytes]:
     """Return the status (or CLOSED) and the body of the response to raw bytes."""
     port = server.public_port if surface == "public" else server.internal_port
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        answer = HTTPResponse(connection)
+        response = HTTPResponse(connection)
         try:
             connection.sendall(request)
             if request.endswith(UNFINISHED):
                 connection.shutdown(socket.SHUT_WR)
-            answer.begin()
-            return answer.status, answer.read()
+            response.begin()
+            return response.status, response.read()
         except (HTTPException, ConnectionError):
             return CLOSED, b""
 

@@ -82,16 +82,16 @@ def posts(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[Send]:
     return [lambda body=body: client.post(path, json=body) for body in bodies]  # type: ignore[misc]
 
 
-def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
-    return Counter(answer.status_code for answer in answers)
+def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
+    return Counter(response.status_code for response in responses)
 
 
-def assert_one_won(answers: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
+def assert_one_won(responses: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
     """Return the one that was created, after checking that all others were told that the name is taken."""
-    assert statuses(answers) == {200: 1, status: len(answers) - 1}
-    for refused in (answer for answer in answers if answer.status_code != 200):
+    assert statuses(responses) == {200: 1, status: len(responses) - 1}
+    for refused in (response for response in responses if response.status_code != 200):
         assert refused.json().get("error_code", refused.json().get("code")) == code
-    return next(answer for answer in answers if answer.status_code == 200)
+    return next(response for response in responses if response.status_code == 200)
 
 
 # One name by section 7 of the contract: case is folded, and accents count in whatever form they come.
@@ -103,17 +103,17 @@ class TestUniqueNames:
         mark = unique("")
         bodies = [{"tenant_name": name + mark, "tenant_type": "personal"} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v2, "/api/v2/tenants", bodies))
+        responses = at_once(posts(v2, "/api/v2/tenants", bodies))
 
-        winner = assert_one_won(answers, 409, "TENANT_002")
+        winner = assert_one_won(responses, 409, "TENANT_002")
         assert [tenant["id"] for tenant in newest_tenants(v2, mark)] == [winner.json()["data"]["id"]]
 
     def test_one_of_several_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v2, "/api/v2/agents", bodies))
+        responses = at_once(posts(v2, "/api/v2/agents", bodies))
 
-        winner = assert_one_won(answers, 409, "AGENT_002")
+        winner = assert_one_won(responses, 409, "AGENT_002")
         agents = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]
         assert agents["items"] == [winner.json()["data"]]
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
@@ -123,9 +123,9 @@ class TestUniqueNames:
         agents = itertools.cycle([create_agent(v2, tenant_id) for _ in range(3)])
         bodies = [{"tenant_id": tenant_id, "agent_id": next(agents), "name": name} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v2, "/api/v2/api-keys", bodies))
+        responses = at_once(posts(v2, "/api/v2/api-keys", bodies))
 
-        winner = assert_one_won(answers, 409, "KEY_002")
+        winner = assert_one_won(responses, 409, "KEY_002")
         items = v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert [item["api_key_id"] for item in items] == [winner.json()["data"]["api_key_id"]]
 
@@ -133,10 +133,10 @@ class TestUniqueNames:
         mark = unique("")
         bodies = [{"username": name + mark, "password": PASSWORD} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v1, "/api/v1/auth/register", bodies))
+        responses = at_once(posts(v1, "/api/v1/auth/register", bodies))
 
-        winner = assert_one_won(answers, 400, "VALIDATION_ERROR")
-        assert all(list(answer.json()["errors"]) == ["username"] for answer in answers if answer is not winner)
+        winner = assert_one_won(responses, 400, "VALIDATION_ERROR")
+        assert all(list(response.json()["errors"]) == ["username"] for response in responses if response is not winner)
         personal = newest_tenants(v2, f"{mark}'s Personal Tenant")
         assert [tenant["owner_id"] for tenant in personal] == [winner.json()["id"]]
 
@@ -147,25 +147,25 @@ class TestUniqueNames:
             for n, name in enumerate(["reader", "Reader"] * 4)
         ]
 
-        answers = at_once(posts(v1, "/api/v1/auth/register", bodies))
+        responses = at_once(posts(v1, "/api/v1/auth/register", bodies))
 
-        assert_one_won(answers, 400, "VALIDATION_ERROR")
+        assert_one_won(responses, 400, "VALIDATION_ERROR")
 
     def test_names_equal_only_in_a_collation_are_different(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in ("bot 🤖", "bot 😀") * 10]
 
-        answers = at_once(posts(v2, "/api/v2/agents", bodies))
+        responses = at_once(posts(v2, "/api/v2/agents", bodies))
 
-        assert statuses(answers) == {200: 2, 409: 18}
+        assert statuses(responses) == {200: 2, 409: 18}
         items = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert {item["name"] for item in items} == {"bot 🤖", "bot 😀"}
 
     def test_one_of_two_renamed_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         agents = [create_agent(v2, tenant_id) for _ in range(10)]
 
-        answers = at_once([lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents])  # type: ignore[misc]
+        responses = at_once([lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents])  # type: ignore[misc]
 
-        assert_one_won(answers, 409, "AGENT_002")
+        assert_one_won(responses, 409, "AGENT_002")
 
 
 class TestSingleRows:
@@ -176,21 +176,21 @@ class TestSingleRows:
         url = f"/api/v1/plugins/settings?tenant_id={tenant_id}" + (f"&agent_id={agent_id}" if of_agent else "")
         bodies = [{"plugin_name": "weather", "enabled": True, "config": {"n": n}} for n in range(20)]
 
-        answers = at_once(posts(v2, url, bodies))
+        responses = at_once(posts(v2, url, bodies))
 
-        assert statuses(answers) == {200: 20}
+        assert statuses(responses) == {200: 20}
         (kept,) = v2.get(url).json()
-        assert kept in [answer.json() for answer in answers]
+        assert kept in [response.json() for response in responses]
 
     def test_concurrent_heartbeats_make_one_row(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
 
-        answers = at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
+        responses = at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
 
-        assert statuses(answers) == {200: 20}
+        assert statuses(responses) == {200: 20}
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
         assert alive["count"] == 1
-        assert alive["items"][0] in [answer.json()["data"] for answer in answers]
+        assert alive["items"][0] in [response.json()["data"] for response in responses]
 
 
 class TestLostUpdates:
@@ -198,9 +198,9 @@ class TestLostUpdates:
         body = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "key"}
         key = v2.post("/api/v2/api-keys", json=body).json()["data"]
 
-        answers = at_once(posts(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
+        responses = at_once(posts(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
 
-        assert all(answer.json()["success"] for answer in answers)
+        assert all(response.json()["success"] for response in responses)
         url = f"/api/v2/api-keys/{key['api_key_id']}"
         wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted", seconds=5)
 
@@ -217,9 +217,9 @@ class TestLostUpdates:
         sends: list[Send] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
         sends += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
 
-        answers = at_once(sends)
+        responses = at_once(sends)
 
-        assert statuses(answers) == {200: 15}
+        assert statuses(responses) == {200: 15}
         agent = v2.get(url).json()["data"]
         assert agent == {**agent, **fields, "config": config}
 
@@ -230,11 +230,11 @@ class TestSessions:
         v1.post("/api/v1/auth/register", json=person)
         spent = v1.post("/api/v1/auth/login", json=person).json()["refresh_token"]
 
-        answers = at_once(posts(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
+        responses = at_once(posts(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
 
-        assert statuses(answers) == {200: 1, 401: 9}
+        assert statuses(responses) == {200: 1, 401: 9}
         # Windows of one browser that refreshed together stay signed in with what the winner got.
-        fresh = next(answer.json()["refresh_token"] for answer in answers if answer.status_code == 200)
+        fresh = next(response.json()["refresh_token"] for response in responses if response.status_code == 200)
         assert v1.post("/api/v1/auth/refresh", json={"refresh_token": fresh}).status_code == 200
 
 
@@ -249,11 +249,11 @@ class TestOrphans:
         sends = posts(v2, "/api/v2/agents", bodies)
         sends.insert(_round, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
 
-        answers = at_once(sends)
+        responses = at_once(sends)
 
-        assert set(statuses(answers)) <= {200, 404}
-        assert answers[_round].status_code == 200
-        for agent in (a.json()["data"]["id"] for a in answers if a.status_code == 200):
+        assert set(statuses(responses)) <= {200, 404}
+        assert responses[_round].status_code == 200
+        for agent in (a.json()["data"]["id"] for a in responses if a.status_code == 200):
             assert v2.get(f"/api/v2/agents/{agent}").status_code == 404
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
 
@@ -270,9 +270,9 @@ class TestOrphans:
         ]
         sends.insert(_round, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
 
-        answers = at_once(sends)
+        responses = at_once(sends)
 
-        assert set(statuses(answers)) <= {200, 404}
+        assert set(statuses(responses)) <= {200, 404}
         assert v2.get(f"/api/v2/agents/{agent_id}").status_code == 404
         assert v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"] == []
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0

@@ -44,9 +44,9 @@ class SharedAgent:
         return [_put(*next(targets), config, headers) for config in configs]
 
     def get(self, path: str) -> Any:
-        answer = self.v2[0].get(f"/api/v2/agents/{self.agent_id}/config{path}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()["data"]
+        response = self.v2[0].get(f"/api/v2/agents/{self.agent_id}/config{path}")
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
 
     def versions(self) -> list[dict[str, Any]]:
         """Oldest first, each with its config."""
@@ -71,25 +71,25 @@ def shared_agent(servers: list[MaimServer]) -> Iterator[SharedAgent]:
         yield SharedAgent(servers, stack)
 
 
-def made(answers: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
+def made(responses: Sequence[httpx.Response], *others: int) -> list[httpx.Response]:
     """Return the successful responses. All others must have one of the other statuses, or a Retry-After."""
-    assert set(statuses(answers)) <= MAY_WAIT | set(others), statuses(answers)
-    assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
-    return [answer for answer in answers if answer.status_code == 200]
+    assert set(statuses(responses)) <= MAY_WAIT | set(others), statuses(responses)
+    assert all("Retry-After" in response.headers for response in responses if response.status_code == 503)
+    return [response for response in responses if response.status_code == 200]
 
 
 def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
-    answers = at_once(shared_agent.puts(configs))
+    responses = at_once(shared_agent.puts(configs))
 
-    done = made(answers)
-    kept = [config for config, answer in zip(configs, answers, strict=True) if answer.status_code == 200]
+    done = made(responses)
+    kept = [config for config, response in zip(configs, responses, strict=True) if response.status_code == 200]
     assert len(done) > WRITERS / 2
     assert shared_agent.get("") == {key: value for config in kept for key, value in config.items()}
     versions = shared_agent.versions()
     assert [row["version"] for row in versions] == list(range(1, len(done) + 2))
-    assert sorted(int(answer.headers["ETag"].strip('"')) for answer in done) == list(range(2, len(done) + 2))
+    assert sorted(int(response.headers["ETag"].strip('"')) for response in done) == list(range(2, len(done) + 2))
     for before, after in itertools.pairwise(versions):
         (change,) = after["changes"]
         assert after["config"] == {**before["config"], change["path"][1:]: change["value"]}
@@ -98,11 +98,11 @@ def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedA
 def test_of_50_that_name_the_same_version_one_wins(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
-    answers = at_once(shared_agent.puts(configs, **{"If-Match": '"1"'}))
+    responses = at_once(shared_agent.puts(configs, **{"If-Match": '"1"'}))
 
-    (winner,) = made(answers, 412)
-    assert statuses(answers)[412] > WRITERS / 2
-    assert shared_agent.get("") == configs[answers.index(winner)]
+    (winner,) = made(responses, 412)
+    assert statuses(responses)[412] > WRITERS / 2
+    assert shared_agent.get("") == configs[responses.index(winner)]
     assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
@@ -121,11 +121,11 @@ def test_of_20_that_name_the_same_revision_one_wins(shared_agent: SharedAgent, k
     seen = {"If-Match": before.headers["ETag"]}
 
     clients = itertools.cycle(shared_agent.v2)
-    answers = at_once([_put(next(clients), url, {"description": f"writer {n}"}, seen) for n in range(20)])
+    responses = at_once([_put(next(clients), url, {"description": f"writer {n}"}, seen) for n in range(20)])
 
-    (winner,) = made(answers, 412)
+    (winner,) = made(responses, 412)
     after = shared_agent.v2[0].get(url).json()["data"]
-    assert after["description"] == f"writer {answers.index(winner)}"
+    assert after["description"] == f"writer {responses.index(winner)}"
     assert after["revision"] == before.json()["data"]["revision"] + 1
 
 
@@ -134,17 +134,17 @@ def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> N
 
     def count_up(client: httpx.Client, url: str) -> Callable[[], httpx.Response]:
         def three_times() -> httpx.Response:
-            answer = client.get(url)
+            response = client.get(url)
             for _ in range(3):
                 while True:
-                    answer = client.get(url)
-                    config = answer.json().get("data") if "v2" in url else answer.json()
-                    headers = {"If-Match": answer.headers["ETag"]}
-                    answer = client.put(url, json={"n": config.get("n", 0) + 1}, headers=headers)
-                    if answer.status_code == 200:
+                    response = client.get(url)
+                    config = response.json().get("data") if "v2" in url else response.json()
+                    headers = {"If-Match": response.headers["ETag"]}
+                    response = client.put(url, json={"n": config.get("n", 0) + 1}, headers=headers)
+                    if response.status_code == 200:
                         break
-                    assert answer.status_code in (412, 503), answer.text
-            return answer
+                    assert response.status_code in (412, 503), response.text
+            return response
 
         return three_times
 
@@ -155,9 +155,9 @@ def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> N
 
 
 def test_equal_writes_are_one_version(shared_agent: SharedAgent) -> None:
-    answers = at_once(shared_agent.puts([{"a": 1}] * WRITERS))
+    responses = at_once(shared_agent.puts([{"a": 1}] * WRITERS))
 
-    assert {answer.headers["ETag"] for answer in made(answers)} == {'"2"'}
+    assert {response.headers["ETag"] for response in made(responses)} == {'"2"'}
     assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
@@ -179,9 +179,9 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(share
         ]
     random.Random(4).shuffle(sends)
 
-    answers = at_once(sends)
+    responses = at_once(sends)
 
-    assert len(made(answers)) > len(sends) / 2
+    assert len(made(responses)) > len(sends) / 2
     versions = shared_agent.versions()
     assert [row["version"] for row in versions] == list(range(1, len(versions) + 1))
     assert shared_agent.get("") == versions[-1]["config"]
@@ -190,7 +190,7 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(share
     assert effective["config"] == {**effective["config"], **versions[-1]["config"]}
 
 
-def test_an_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimServer]) -> None:
+def test_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimServer]) -> None:
     deleted = [_delete_beside_writes(servers, place) for place in (0, 3, 6, 9)]
 
     count = f"from agents.models import *; print(ConfigVersion.unscoped.filter(agent_id__in={deleted}).count())"
@@ -205,9 +205,9 @@ def _delete_beside_writes(servers: Sequence[MaimServer], place: int) -> str:
         sends: list[Send] = [_put(client, f"{url}/config", {"a": n}, {}) for n, client in enumerate([v2, other] * 5)]
         sends.insert(place, lambda: v2.delete(url))
 
-        answers = at_once(sends)
+        responses = at_once(sends)
 
-        made(answers, 404)
-        assert answers[place].status_code == 200
+        made(responses, 404)
+        assert responses[place].status_code == 200
         assert v2.get(f"{url}/config").status_code == 404
     return agent_id

@@ -40,7 +40,7 @@ def test_no_docstring_begins_obliquely() -> None:
     assert found == []
 
 
-def test_an_oblique_docstring_is_found_wherever_it_stands() -> None:
+def test_oblique_docstring_is_found_wherever_it_stands() -> None:
     text = '"""What this is."""\nclass A:\n    """Whose it is."""\n    def f(self):\n        """Return it."""\n'
 
     assert [line for line, _words in oblique_docstrings(text)] == [1, 3]

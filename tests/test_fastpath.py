@@ -331,9 +331,9 @@ def test_limits_are_shared_by_both_ways(data: Data) -> None:
     """They take turns, and each sees one use less than the other did."""
     sent = Sent(key("limited"))
     with travel(timezone.now(), tick=False):  # no day ends meanwhile
-        answers = [ask(sent) for ask in [data.served, data.django] * 4]
+        responses = [ask(sent) for ask in [data.served, data.django] * 4]
 
-    bodies = [dict(answer.body) for answer in answers]
+    bodies = [dict(response.body) for response in responses]
     rate_limits = [body["data"].get("rate_limit") for body in bodies[:5]]
     quotas = [body["data"].get("quota") for body in bodies[:5]]
     assert [rate_limit["remaining"] for rate_limit in rate_limits] == [4, 3, 2, 1, 0]

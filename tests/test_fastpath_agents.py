@@ -55,14 +55,14 @@ def test_response_equals_that_of_the_view(alice: Person, internal: SurfaceClient
     known = make_agent(alice.tenant, config=CONFIG, template_id="none" if "none" in agent else None, tags=["a", "小明"])
     path = f"/api/v2/agents/{'agent_unknown' if agent == 'unknown' else known.id}{part}"
 
-    reply, answer = fast_reply(path), internal.get(path)
+    reply, response = fast_reply(path), internal.get(path)
 
     assert reply is not None
-    assert reply.status == answer.status_code
-    assert list(without_moment(reply.body).items()) == list(without_moment(answer.content).items())
+    assert reply.status == response.status_code
+    assert list(without_moment(reply.body).items()) == list(without_moment(response.content).items())
     headers = dict(reply.headers)
-    assert headers.get("ETag") == answer.headers.get("ETag")
-    assert headers["Content-Type"] == answer.headers["Content-Type"]
+    assert headers.get("ETag") == response.headers.get("ETag")
+    assert headers["Content-Type"] == response.headers["Content-Type"]
     assert b"sk-mine" not in reply.body
 
 
@@ -132,7 +132,7 @@ def test_server_answers_without_django(server: MaimServer) -> None:
     """Over a socket. Django would write a line to the access log."""
     before = len(server.log)
 
-    answer = exchange(server.internal_port, "GET", "/api/v2/agents/agent_unknown/config/effective")
+    response = exchange(server.internal_port, "GET", "/api/v2/agents/agent_unknown/config/effective")
 
-    assert (answer.status, answer.code) == (404, "AGENT_001")
+    assert (response.status, response.code) == (404, "AGENT_001")
     assert "agent_unknown" not in server.log[before:]

@@ -215,8 +215,8 @@ def data(alice: Person, monkeypatch: pytest.MonkeyPatch) -> RequestData:
     ApiKey.unscoped.filter(pk=issued["disabled"].key.id).update(status="disabled")
     KeySecret.objects.filter(key=issued["leaked"].key).update(leaked_at=timezone.now())
     internal = SurfaceClient(INTERNAL)
-    answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": issued["used up"].secret})
-    assert answer.json()["success"]
+    response = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": issued["used up"].secret})
+    assert response.json()["success"]
     parts = ("config", "config/effective")
     etags = [internal.get(f"/api/v2/agents/{agent.id}/{part}").headers["ETag"] for agent in agents for part in parts]
     monkeypatch.setattr(verification._engine, "_limiter", None)  # each request has its own

@@ -243,7 +243,7 @@ class TestDeclarations:
 
         assert set(page.fields) - set(page.readonly_fields) == set(RESOURCES[model].fields.changeable)
 
-    def test_a_changeable_field_without_a_declaration_fails_at_import(self) -> None:
+    def test_changeable_field_without_a_declaration_fails_at_import(self) -> None:
         with pytest.raises(TypeError, match="description"):
             ResourceFields(ResourceField("name"), changes=KeyChanges)
 
@@ -261,7 +261,7 @@ class TestPluginSettings:
 @pytest.mark.django_db
 class TestUpdates:
     @changeable
-    def test_a_changed_field_is_stored_and_audited(self, alice: Person, model: type[Model], name: str) -> None:
+    def test_changed_field_is_stored_and_audited(self, alice: Person, model: type[Model], name: str) -> None:
         resource = RESOURCES[model]
         row = resource.make(alice)
         changes = {name: resource.changes[name]}
@@ -276,7 +276,7 @@ class TestUpdates:
         assert resource.audited_as.get(name, name) in (entry.after or {})
 
     @resources
-    def test_an_unknown_field_is_refused_and_nothing_is_written(self, alice: Person, model: type[Model]) -> None:
+    def test_unknown_field_is_refused_and_nothing_is_written(self, alice: Person, model: type[Model]) -> None:
         resource = RESOURCES[model]
         row = resource.make(alice)
 

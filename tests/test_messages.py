@@ -21,7 +21,7 @@ def test_every_sentence_is_translated() -> None:
     assert [entry.msgid for entry in entries if not entry.translated()] == []
 
 
-def test_the_compiled_catalog_is_in_step() -> None:
+def test_compiled_catalog_is_in_step() -> None:
     entries = {entry.msgid: entry.msgstr for entry in polib.pofile(str(CATALOG))}
     with CATALOG.with_suffix(".mo").open("rb") as compiled:
         catalog = gettext.GNUTranslations(compiled)
@@ -30,9 +30,9 @@ def test_the_compiled_catalog_is_in_step() -> None:
 
 
 def test_v2_speaks_chinese_whatever_is_accepted(internal: SurfaceClient, db: None) -> None:
-    answer = internal.send("GET", "/api/v2/tenants/tenant_000000000000", HTTP_ACCEPT_LANGUAGE="en").json()
+    response = internal.send("GET", "/api/v2/tenants/tenant_000000000000", HTTP_ACCEPT_LANGUAGE="en").json()
 
-    assert answer["message"] == "租户不存在"
+    assert response["message"] == "租户不存在"
 
 
 @pytest.mark.parametrize(("accepted", "detail"), [(None, "Sign in first"), ("zh-CN,zh;q=0.9", "请先登录")])

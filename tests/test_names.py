@@ -310,12 +310,12 @@ def test_username_too_long_for_the_name_of_its_tenant_is_refused(public: Surface
 
 
 def test_usernames_that_differ_in_width_are_different(public: SurfaceClient) -> None:
-    answers = [
+    responses = [
         public.send("POST", "/api/v1/auth/register", {"username": name, "password": PASSWORD}).status_code
         for name in ("ａlice", "alice")
     ]
 
-    assert answers == [200, 200]
+    assert responses == [200, 200]
 
 
 # ---- finding

@@ -247,7 +247,7 @@ def test_template_of_another_tenant_cannot_be_used(role: str, data: Data) -> Non
     assert changed_tables(before, tables()) == set()
 
 
-def test_a_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(data: Data) -> None:
+def test_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(data: Data) -> None:
     alice = data.people["owner"]
     second = alice.client.send("POST", "/api/v1/tenants", {"tenant_name": "Second", "tenant_type": "enterprise"})
     second_id = second.json()["data"]["tenant_id"]

@@ -1,4 +1,4 @@
-"""Both surfaces do what their OpenAPI documents say (tests/support/documents.py says what is checked)."""
+"""Both surfaces behave as their OpenAPI documents say (tests/support/documents.py lists the checks)."""
 
 from __future__ import annotations
 

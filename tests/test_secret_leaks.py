@@ -101,7 +101,7 @@ def use_through_v2(deployment: Deployment) -> None:
         assert v2.post("/api/v2/auth/validate-api-keys", json={"items": [{"api_key": secret}]}).status_code == 200
         assert v2.post("/api/v2/auth/check-permission", json={"api_key": secret, "permission": "x"}).json()["success"]
         assert v2.post("/api/v2/api-keys/search", json={"api_key": secret}).status_code == 200
-    visited = {
+    report = {
         "api_key": key["api_key"],
         "where": f"https://paste.example/?q={key['api_key']} and {rotated['api_key']}",
     }

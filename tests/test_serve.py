@@ -21,7 +21,7 @@ import pytest
 
 from apikeys.keyformat import generate
 from tests.support.deployment import own_dependencies
-from tests.support.http import answers, get
+from tests.support.http import get, is_healthy
 from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, SETTINGS, MaimServer
 
@@ -137,7 +137,7 @@ class TestRecovery:
             os.kill(before[-1], signal.SIGKILL)
 
             wait_until(lambda: len(survivor.workers(surface)) > len(before), "a new worker")  # noqa: B023
-            wait_until(lambda: answers(getattr(survivor, surface)), "the surface answers")
+            wait_until(lambda: is_healthy(getattr(survivor, surface)), "the surface answers")
 
     def test_worker_ends_on_repeated_signals(self, survivor: MaimServer) -> None:
         worker = psutil.Process(survivor.workers("public")[-1])
@@ -147,7 +147,7 @@ class TestRecovery:
                 os.kill(worker.pid, signal.SIGTERM)
 
         wait_until(lambda: is_over(worker), "the worker ends")
-        wait_until(lambda: answers(survivor.public), "the public surface answers")
+        wait_until(lambda: is_healthy(survivor.public), "the public surface answers")
 
     def test_killed_group_is_restarted_and_leaves_no_orphans(self, survivor: MaimServer) -> None:
         worker = psutil.Process(survivor.workers("public")[-1])
@@ -159,7 +159,7 @@ class TestRecovery:
 
         wait_until(lambda: is_over(worker), "the worker notices that its master is gone")
         wait_until(lambda: survivor.workers("public")[-1] != worker.pid, "a new worker")
-        wait_until(lambda: answers(survivor.public), "the public surface answers")
+        wait_until(lambda: is_healthy(survivor.public), "the public surface answers")
 
     def test_other_surface_keeps_serving(self, survivor: MaimServer) -> None:
         before = survivor.workers("internal")
@@ -175,7 +175,7 @@ class TestRecovery:
 
         assert survivor.workers("internal") == before
         wait_until(lambda: is_over(worker), "the worker notices that its master is gone")
-        wait_until(lambda: answers(survivor.public), "the public surface answers")
+        wait_until(lambda: is_healthy(survivor.public), "the public surface answers")
 
     def test_metrics_are_summed_over_all_workers_including_dead_ones(self, survivor: MaimServer) -> None:
         def served() -> int:
@@ -193,7 +193,7 @@ class TestRecovery:
         dead = survivor.workers("public")[-1]
         os.kill(dead, signal.SIGKILL)
         wait_until(lambda: survivor.workers("public")[-1] != dead, "a new worker")
-        wait_until(lambda: answers(survivor.public), "the public surface answers")
+        wait_until(lambda: is_healthy(survivor.public), "the public surface answers")
         get(f"{survivor.public}/nowhere")
 
         assert served() == before + 8
@@ -274,8 +274,8 @@ def send_chunk(connection: HTTPConnection, part: bytes, *, last: bool = False) -
 def finish(connection: HTTPConnection) -> tuple[int, bytes]:
     """Wait for the response, and return its status and body."""
     with closing(connection):
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
 
 
 class TestRunserver:
@@ -285,7 +285,7 @@ class TestRunserver:
         with maim.log_path.open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=maim.environment, stdout=log, stderr=log)
         try:
-            wait_until(lambda: answers(maim.public) or answers(maim.internal), "runserver answers")
+            wait_until(lambda: is_healthy(maim.public) or is_healthy(maim.internal), "runserver answers")
             yield
         finally:
             process.terminate()
@@ -326,13 +326,13 @@ class Deployment(NamedTuple):
     redis: Redis
 
     def ready(self) -> tuple[int, dict[str, str]]:
-        answer = get(f"{self.maim.internal}/ready")
-        return answer.status_code, answer.json()["services"]
+        response = get(f"{self.maim.internal}/ready")
+        return response.status_code, response.json()["services"]
 
     def health(self) -> list[tuple[int, str]]:
         """Return the status and the state of the database from each surface."""
         found = [get(f"{url}/health") for url in (self.maim.public, self.maim.internal)]
-        return [(answer.status_code, answer.json()["services"]["database"]) for answer in found]
+        return [(response.status_code, response.json()["services"]["database"]) for response in found]
 
 
 @pytest.fixture(scope="module")
@@ -373,14 +373,14 @@ class TestOutage:
             deployment.mariadb.kill()
 
             for client, method, path, body in requests:
-                answer = client.request(method, path, json=body)
-                assert answer.status_code == 503, (path, answer.text)
-                assert int(answer.headers["Retry-After"]) > 0
-                assert answer.json().get("error_code", answer.json().get("code")) == "SYS_002"
+                response = client.request(method, path, json=body)
+                assert response.status_code == 503, (path, response.text)
+                assert int(response.headers["Retry-After"]) > 0
+                assert response.json().get("error_code", response.json().get("code")) == "SYS_002"
                 speaks_v2 = "v2" in path or "usage" in path or "tenants" in path
-                assert ("execution_time" in answer.json()) == speaks_v2, path
-                assert "MySQL" not in answer.text
-                assert "127.0.0.1" not in answer.text
+                assert ("execution_time" in response.json()) == speaks_v2, path
+                assert "MySQL" not in response.text
+                assert "127.0.0.1" not in response.text
             assert deployment.ready() == (503, {**ALL_HEALTHY[1], "database": "unhealthy"})
             assert deployment.health() == [(200, "unhealthy")] * 2
 

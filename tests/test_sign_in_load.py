@@ -54,11 +54,11 @@ class TestReadsBesideLogins:
 
         # Two hashes at a time leave room for many reads; as many as there are logins is little.
         assert reads_beside >= LOGINS
-        answers = [answer.result() for answer in logins]
-        statuses = Counter(answer.status_code for answer in answers)
+        responses = [response.result() for response in logins]
+        statuses = Counter(response.status_code for response in responses)
         assert set(statuses) <= {200, 503}
         assert statuses[200] >= hashers.ADMITTED
-        for refused in (answer for answer in answers if answer.status_code == 503):
+        for refused in (response for response in responses if response.status_code == 503):
             assert int(refused.headers["Retry-After"]) > 0
             assert refused.json()["code"] == "SYS_002"
         assert login(client, "alice").status_code == 200
@@ -160,7 +160,7 @@ class TestThrottle:
 
         refused = login(throttled, account, PASSWORD, address)
 
-        assert [answer.status_code for answer in attempts] == [400, 400]
+        assert [response.status_code for response in attempts] == [400, 400]
         assert refused.status_code == 429
         assert 0 < int(refused.headers["Retry-After"]) <= 60
         assert refused.json().keys() == {"detail", "code"}
@@ -173,9 +173,9 @@ class TestThrottle:
     def test_concurrent_attempts_are_counted_together(self, throttled: httpx.Client, account: str) -> None:
         with ThreadPoolExecutor(20) as pool:
             addresses = [f"2001:db8:1::{secrets.token_hex(2)}" for _ in range(20)]
-            answers = list(pool.map(lambda address: login(throttled, account, address=address), addresses))
+            responses = list(pool.map(lambda address: login(throttled, account, address=address), addresses))
 
-        assert Counter(answer.status_code for answer in answers) == {400: 3, 429: 17}
+        assert Counter(response.status_code for response in responses) == {400: 3, 429: 17}
 
     def test_registrations_are_counted_by_address(self, throttled: httpx.Client, account: str, address: str) -> None:
         def register(number: int, address: str) -> int:

@@ -21,7 +21,7 @@ import pytest
 
 from internal_api.fastpath.batches import MAX_CONCURRENT_BATCHES
 from tests.support.bots import Bot, BotResponse
-from tests.support.http import answers
+from tests.support.http import is_healthy
 from tests.support.instances import wait_until
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
@@ -135,7 +135,7 @@ class TestUses:
             os.kill(worker, signal.SIGKILL)
 
         wait_until(lambda: victim.workers("internal")[-1] != worker, "a new worker serves")
-        wait_until(lambda: answers(victim.internal), "the surface is healthy")
+        wait_until(lambda: is_healthy(victim.internal), "the surface is healthy")
         with victim.client("internal") as again:
             counted = usage_count(again, key_id)
         # Uses are written each second; the rest is for a busy machine.

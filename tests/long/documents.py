@@ -1,4 +1,4 @@
-"""Every case that covers the OpenAPI documents: as tests/test_schemathesis.py, which sends one in five."""
+"""Every case that covers the OpenAPI documents, of which tests/test_schemathesis.py sends one in five."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.single
 
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A server whose changes wait for nobody, since nothing is asked meanwhile."""
+    """A server whose changes do not wait for workers, because nothing is verified meanwhile."""
     serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path_factory.mktemp("documents"), "maim_documents", serve=serve) as running:
         yield running

@@ -58,7 +58,7 @@ def galera_nodes() -> Iterator[list[Node]]:
 
 @contextmanager
 def standing_still(*nodes: Node) -> Iterator[None]:
-    """Stop nodes like machines that hang."""
+    """Stop the processes of nodes, like machines that hang."""
     for node in nodes:
         os.kill(node.pid, signal.SIGSTOP)
     try:

@@ -1,4 +1,4 @@
-"""The interfaces by which keys, agents and tenants are changed on real servers: v2, v1, the admin and commands.
+"""The interfaces that change keys, agents and tenants on real servers: v2, v1, the admin and commands.
 
 All have the same methods, so that one script of changes runs through any of them. The objects to change are always
 created through v2.
@@ -99,9 +99,9 @@ class InternalApi:
         return None
 
     def _data(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        answer = next(self._v2).request(method, path, json=body)
-        assert answer.status_code == 200, answer.text
-        data: dict[str, Any] = answer.json()["data"]
+        response = next(self._v2).request(method, path, json=body)
+        assert response.status_code == 200, response.text
+        data: dict[str, Any] = response.json()["data"]
         return data
 
 
@@ -150,9 +150,9 @@ class PublicApi(InternalApi):
         return self._user_id
 
     def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        answer = next(self._v1).request(method, path, json=body)
-        assert answer.is_success, answer.text
-        return answer
+        response = next(self._v1).request(method, path, json=body)
+        assert response.is_success, response.text
+        return response
 
 
 class AdminSite(InternalApi):
@@ -199,9 +199,9 @@ class AdminSite(InternalApi):
         form = form_of(admin.get(path))
         for name, value in changes.items():
             form.update(_as_fields(name, value))
-        answer = admin.post(path, data=form)
-        assert answer.status_code == status, answer.text
-        return answer
+        response = admin.post(path, data=form)
+        assert response.status_code == status, response.text
+        return response
 
 
 class Commands(InternalApi):
@@ -240,11 +240,11 @@ def signed_in(maim: MaimServer) -> Iterator[httpx.Client]:
     """Yield a browser in which Olivia is signed in to the admin."""
     with maim.client() as admin:
         admin.get("/admin/login/")
-        answer = admin.post(
+        response = admin.post(
             "/admin/login/",
             data={"csrfmiddlewaretoken": admin.cookies["csrftoken"], "username": OLIVIA, "password": PASSWORD},
         )
-        assert answer.status_code == 302, answer.text
+        assert response.status_code == 302, response.text
         yield admin
 
 
@@ -256,8 +256,8 @@ def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None
         "index": "0",
         "_selected_action": list(key_ids),
     }
-    answer = admin.post("/admin/apikeys/apikey/", data=fields)
-    assert answer.status_code == 302, answer.text
+    response = admin.post("/admin/apikeys/apikey/", data=fields)
+    assert response.status_code == 302, response.text
 
 
 def _as_fields(name: str, value: Any) -> Fields:

@@ -21,7 +21,7 @@ from tests.support.instances import free_port, wait_until
 from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parents[2]
-# What `DJANGO_SETTINGS_MODULE` says to a server, where passwords are hashed as they ship and where they are not.
+# Values of DJANGO_SETTINGS_MODULE, with the shipped password hasher and with a quick one.
 SETTINGS, QUICK_SETTINGS = "maim.settings", "tests.support.quick_settings"
 ON_MARIADB = os.environ.get("DATABASE_URL", "").startswith("mysql:")
 HAS_REDIS = bool(os.environ.get("REDIS_URL"))
