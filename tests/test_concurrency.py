@@ -18,7 +18,7 @@ from tests.support.server import MaimServer
 
 PASSWORD = "password123"
 _numbers = itertools.count(1)
-Send = Callable[[], httpx.Response]
+SendRequest = Callable[[], httpx.Response]
 
 
 @pytest.fixture
@@ -60,25 +60,25 @@ def create_agent(v2: httpx.Client, tenant_id: str) -> str:
     return created
 
 
-def newest_tenants(v2: httpx.Client, ending: str) -> list[dict[str, Any]]:
+def newest_tenants(v2: httpx.Client, suffix: str) -> list[dict[str, Any]]:
     """Return those of the hundred newest tenants whose name ends so."""
     items = v2.get("/api/v2/tenants", params={"size": 100}).json()["data"]["items"]
-    return [item for item in items if item["tenant_name"].endswith(ending)]
+    return [item for item in items if item["tenant_name"].endswith(suffix)]
 
 
-def at_once(sends: Sequence[Send]) -> list[httpx.Response]:
+def send_at_once(requests: Sequence[SendRequest]) -> list[httpx.Response]:
     """Send all requests at once, and return their responses in order."""
-    start = Barrier(len(sends))
+    start = Barrier(len(requests))
 
-    def run(send: Send) -> httpx.Response:
+    def run(send: SendRequest) -> httpx.Response:
         start.wait()
         return send()
 
-    with ThreadPoolExecutor(len(sends)) as pool:
-        return list(pool.map(run, sends))
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(run, requests))
 
 
-def posts(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[Send]:
+def post_requests(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[SendRequest]:
     return [lambda body=body: client.post(path, json=body) for body in bodies]  # type: ignore[misc]
 
 
@@ -89,8 +89,8 @@ def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
 def assert_one_won(responses: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
     """Return the one that was created, after checking that all others were told that the name is taken."""
     assert statuses(responses) == {200: 1, status: len(responses) - 1}
-    for refused in (response for response in responses if response.status_code != 200):
-        assert refused.json().get("error_code", refused.json().get("code")) == code
+    for rejected in (response for response in responses if response.status_code != 200):
+        assert rejected.json().get("error_code", rejected.json().get("code")) == code
     return next(response for response in responses if response.status_code == 200)
 
 
@@ -100,18 +100,18 @@ SPELLINGS = ("Caf\u00e9 Straße", "Cafe\u0301 Straße", "CAF\u00c9 STRASSE", "ca
 
 class TestUniqueNames:
     def test_one_of_several_tenants_gets_the_name(self, v2: httpx.Client) -> None:
-        mark = unique("")
-        bodies = [{"tenant_name": name + mark, "tenant_type": "personal"} for name in SPELLINGS * 5]
+        suffix = unique("")
+        bodies = [{"tenant_name": name + suffix, "tenant_type": "personal"} for name in SPELLINGS * 5]
 
-        responses = at_once(posts(v2, "/api/v2/tenants", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/tenants", bodies))
 
         winner = assert_one_won(responses, 409, "TENANT_002")
-        assert [tenant["id"] for tenant in newest_tenants(v2, mark)] == [winner.json()["data"]["id"]]
+        assert [tenant["id"] for tenant in newest_tenants(v2, suffix)] == [winner.json()["data"]["id"]]
 
     def test_one_of_several_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in SPELLINGS * 5]
 
-        responses = at_once(posts(v2, "/api/v2/agents", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/agents", bodies))
 
         winner = assert_one_won(responses, 409, "AGENT_002")
         agents = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]
@@ -123,38 +123,38 @@ class TestUniqueNames:
         agents = itertools.cycle([create_agent(v2, tenant_id) for _ in range(3)])
         bodies = [{"tenant_id": tenant_id, "agent_id": next(agents), "name": name} for name in SPELLINGS * 5]
 
-        responses = at_once(posts(v2, "/api/v2/api-keys", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/api-keys", bodies))
 
         winner = assert_one_won(responses, 409, "KEY_002")
         items = v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert [item["api_key_id"] for item in items] == [winner.json()["data"]["api_key_id"]]
 
     def test_one_of_several_users_gets_the_name(self, v1: httpx.Client, v2: httpx.Client) -> None:
-        mark = unique("")
-        bodies = [{"username": name + mark, "password": PASSWORD} for name in SPELLINGS * 5]
+        suffix = unique("")
+        bodies = [{"username": name + suffix, "password": PASSWORD} for name in SPELLINGS * 5]
 
-        responses = at_once(posts(v1, "/api/v1/auth/register", bodies))
+        responses = send_at_once(post_requests(v1, "/api/v1/auth/register", bodies))
 
         winner = assert_one_won(responses, 400, "VALIDATION_ERROR")
         assert all(list(response.json()["errors"]) == ["username"] for response in responses if response is not winner)
-        personal = newest_tenants(v2, f"{mark}'s Personal Tenant")
+        personal = newest_tenants(v2, f"{suffix}'s Personal Tenant")
         assert [tenant["owner_id"] for tenant in personal] == [winner.json()["id"]]
 
     def test_one_of_several_users_gets_the_email(self, v1: httpx.Client) -> None:
-        mark = next(_numbers)
+        suffix = next(_numbers)
         bodies = [
-            {"username": f"reader {mark}-{n}", "password": PASSWORD, "email": f"{name}{mark}@example.com"}
+            {"username": f"reader {suffix}-{n}", "password": PASSWORD, "email": f"{name}{suffix}@example.com"}
             for n, name in enumerate(["reader", "Reader"] * 4)
         ]
 
-        responses = at_once(posts(v1, "/api/v1/auth/register", bodies))
+        responses = send_at_once(post_requests(v1, "/api/v1/auth/register", bodies))
 
         assert_one_won(responses, 400, "VALIDATION_ERROR")
 
     def test_names_equal_only_in_a_collation_are_different(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in ("bot 🤖", "bot 😀") * 10]
 
-        responses = at_once(posts(v2, "/api/v2/agents", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/agents", bodies))
 
         assert statuses(responses) == {200: 2, 409: 18}
         items = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]["items"]
@@ -163,7 +163,9 @@ class TestUniqueNames:
     def test_one_of_two_renamed_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         agents = [create_agent(v2, tenant_id) for _ in range(10)]
 
-        responses = at_once([lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents])  # type: ignore[misc]
+        responses = send_at_once(
+            [lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents]
+        )  # type: ignore[misc]
 
         assert_one_won(responses, 409, "AGENT_002")
 
@@ -176,7 +178,7 @@ class TestSingleRows:
         url = f"/api/v1/plugins/settings?tenant_id={tenant_id}" + (f"&agent_id={agent_id}" if of_agent else "")
         bodies = [{"plugin_name": "weather", "enabled": True, "config": {"n": n}} for n in range(20)]
 
-        responses = at_once(posts(v2, url, bodies))
+        responses = send_at_once(post_requests(v2, url, bodies))
 
         assert statuses(responses) == {200: 20}
         (kept,) = v2.get(url).json()
@@ -185,7 +187,7 @@ class TestSingleRows:
     def test_concurrent_heartbeats_make_one_row(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
 
-        responses = at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
+        responses = send_at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
 
         assert statuses(responses) == {200: 20}
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
@@ -198,7 +200,7 @@ class TestLostUpdates:
         body = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "key"}
         key = v2.post("/api/v2/api-keys", json=body).json()["data"]
 
-        responses = at_once(posts(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
+        responses = send_at_once(post_requests(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
 
         assert all(response.json()["success"] for response in responses)
         url = f"/api/v2/api-keys/{key['api_key_id']}"
@@ -214,10 +216,10 @@ class TestLostUpdates:
             "status": "inactive",
         }
         config = {f"setting {n}": n for n in range(10)}
-        sends: list[Send] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
-        sends += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
+        requests: list[SendRequest] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
+        requests += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
 
-        responses = at_once(sends)
+        responses = send_at_once(requests)
 
         assert statuses(responses) == {200: 15}
         agent = v2.get(url).json()["data"]
@@ -230,7 +232,7 @@ class TestSessions:
         v1.post("/api/v1/auth/register", json=person)
         spent = v1.post("/api/v1/auth/login", json=person).json()["refresh_token"]
 
-        responses = at_once(posts(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
+        responses = send_at_once(post_requests(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
 
         assert statuses(responses) == {200: 1, 401: 9}
         # Windows of one browser that refreshed together stay signed in with what the winner got.
@@ -246,10 +248,10 @@ class TestOrphans:
         tenant_id = create_tenant(v2)
         create_agent(v2, tenant_id)
         bodies = [{"tenant_id": tenant_id, "name": f"agent {n}"} for n in range(5)]
-        sends = posts(v2, "/api/v2/agents", bodies)
-        sends.insert(_round, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
+        requests = post_requests(v2, "/api/v2/agents", bodies)
+        requests.insert(_round, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
 
-        responses = at_once(sends)
+        responses = send_at_once(requests)
 
         assert set(statuses(responses)) <= {200, 404}
         assert responses[_round].status_code == 200
@@ -262,15 +264,15 @@ class TestOrphans:
         self, v2: httpx.Client, tenant_id: str, agent_id: str, _round: int
     ) -> None:
         owner = {"tenant_id": tenant_id, "agent_id": agent_id}
-        sends: list[Send] = [
-            *posts(v2, "/api/v2/api-keys", [{**owner, "name": f"key {n}"} for n in range(2)]),
+        requests: list[SendRequest] = [
+            *post_requests(v2, "/api/v2/api-keys", [{**owner, "name": f"key {n}"} for n in range(2)]),
             lambda: v2.put("/api/v2/agent-activity", json={**owner, "ttl_seconds": 60}),
             lambda: v2.put(f"/api/v2/agents/{agent_id}", json={"description": "late"}),
             lambda: v2.post("/api/v1/plugins/settings", params=owner, json={"plugin_name": "weather", "enabled": True}),
         ]
-        sends.insert(_round, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
+        requests.insert(_round, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
 
-        responses = at_once(sends)
+        responses = send_at_once(requests)
 
         assert set(statuses(responses)) <= {200, 404}
         assert v2.get(f"/api/v2/agents/{agent_id}").status_code == 404

@@ -40,7 +40,7 @@ def handler_for(agent_id: str, part: str = "") -> AgentHandler:
     return handler
 
 
-def without_moment(body: bytes) -> dict[str, Any]:
+def without_volatile_fields(body: bytes) -> dict[str, Any]:
     """Return an envelope without what differs from moment to moment."""
     document: dict[str, Any] = orjson.loads(body)
     assert {"timestamp", "request_id", "execution_time"} <= document.keys()
@@ -59,7 +59,7 @@ def test_response_equals_that_of_the_view(alice: Person, internal: SurfaceClient
 
     assert reply is not None
     assert reply.status == response.status_code
-    assert list(without_moment(reply.body).items()) == list(without_moment(response.content).items())
+    assert list(without_volatile_fields(reply.body).items()) == list(without_volatile_fields(response.content).items())
     headers = dict(reply.headers)
     assert headers.get("ETag") == response.headers.get("ETag")
     assert headers["Content-Type"] == response.headers["Content-Type"]

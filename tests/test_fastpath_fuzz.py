@@ -44,7 +44,7 @@ SEED = os.environ.get("FUZZ_SEED", "1")
 PAIRS = 2500  # of each test
 PARSE_HEADERS = (("content-type", "application/json"), ("content-length", "38"))
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
-OF_THE_MOMENT = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
+VOLATILE_FIELDS = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
 MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
 
 
@@ -116,7 +116,7 @@ class TwoWays:
             assert protocol.reply is not None
             return protocol.reply
 
-        return self._undone(serve, request)
+        return self._rolled_back(serve, request)
 
     def django(self, request: OddRequest) -> Response:
         environ = self._application._environ(self._scope(request), request.body)
@@ -130,7 +130,7 @@ class TwoWays:
             ((status, headers),) = begun
             return Reply(int(status[:3]), headers, body)
 
-        return self._undone(respond, request)
+        return self._rolled_back(respond, request)
 
     def differ(self, request: OddRequest) -> bool:
         served, django = self.served(request), self.django(request)
@@ -148,10 +148,10 @@ class TwoWays:
         )
 
     @staticmethod
-    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Response:
+    def _rolled_back(respond: Callable[[], Reply], request: OddRequest) -> Response:
         """Take the response and undo its changes to rows and limits."""
         if request.method == "GET":
-            return compared(respond(), 0)
+            return comparable(respond(), 0)
         verification._engine._limiter = InMemoryLimiter()
         atomic = transaction.atomic()
         atomic._from_testcase = True  # type: ignore[attr-defined]  # as the tests' own, in which services may begin theirs
@@ -162,13 +162,13 @@ class TwoWays:
                 verification._engine._counter.write()
                 uses = ApiKey.unscoped.aggregate(uses=Sum("usage_count"))["uses"]
             transaction.set_rollback(True)
-        return compared(reply, uses)
+        return comparable(reply, uses)
 
 
-def compared(reply: Reply, uses: int) -> Response:
+def comparable(reply: Reply, uses: int) -> Response:
     """Return the part of a reply on which both ways have to agree."""
     headers: list[tuple[str, str]] = []
-    body = OF_THE_MOMENT.sub(rb"\1\2", reply.body)
+    body = VOLATILE_FIELDS.sub(rb"\1\2", reply.body)
     for name, value in ((name.lower(), value) for name, value in reply.headers):
         if name == "content-length":
             assert int(value) == len(reply.body)

@@ -199,21 +199,21 @@ def test_host_that_is_not_configured_is_refused(server: MaimServer) -> None:
 )
 def test_request_from_another_origin_is_refused(server: MaimServer, headers: dict[str, str]) -> None:
     port = server.internal_port
-    sent = {name: value.format(port=port) for name, value in headers.items()}
+    formatted_headers = {name: value.format(port=port) for name, value in headers.items()}
     body = {"tenant_name": "From a foreign page", "tenant_type": "enterprise"}
     # As a form's or a script's simple request is sent: no preflight asks first.
-    response = exchange(port, "POST", "/api/v2/tenants", host=f"127.0.0.1:{port}", headers=sent, body=body)
+    response = exchange(port, "POST", "/api/v2/tenants", host=f"127.0.0.1:{port}", headers=formatted_headers, body=body)
 
     assert (response.status, response.code, response.is_envelope) == (403, "FORBIDDEN", True)
     listed = exchange(port, "GET", "/api/v2/tenants?size=100").json["data"]["items"]
     assert body["tenant_name"] not in {tenant["tenant_name"] for tenant in listed}
 
 
-@pytest.mark.parametrize("site", [None, "same-origin", "none"])
-def test_request_from_the_surfaces_own_pages_is_allowed(server: MaimServer, site: str | None) -> None:
+@pytest.mark.parametrize("fetch_site", [None, "same-origin", "none"])
+def test_request_from_the_surfaces_own_pages_is_allowed(server: MaimServer, fetch_site: str | None) -> None:
     """The API pages at /docs send requests to the endpoints."""
     host = f"127.0.0.1:{server.internal_port}"
-    headers = {"Origin": f"http://{host}"} | ({"Sec-Fetch-Site": site} if site else {})
+    headers = {"Origin": f"http://{host}"} | ({"Sec-Fetch-Site": fetch_site} if fetch_site else {})
 
     assert exchange(server.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers).status == 200
 

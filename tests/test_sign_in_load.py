@@ -58,9 +58,9 @@ class TestReadsBesideLogins:
         statuses = Counter(response.status_code for response in responses)
         assert set(statuses) <= {200, 503}
         assert statuses[200] >= hashers.ADMITTED
-        for refused in (response for response in responses if response.status_code == 503):
-            assert int(refused.headers["Retry-After"]) > 0
-            assert refused.json()["code"] == "SYS_002"
+        for rejected in (response for response in responses if response.status_code == 503):
+            assert int(rejected.headers["Retry-After"]) > 0
+            assert rejected.json()["code"] == "SYS_002"
         assert login(client, "alice").status_code == 200
 
 
@@ -76,13 +76,13 @@ class WaitingHasher(Argon2PasswordHasher):
     def __init__(self) -> None:
         self.running = self.most = 0
         self.lock = threading.Lock()
-        self.may_end = threading.Event()
+        self.may_finish = threading.Event()
 
     def encode(self, password: str, salt: str) -> str:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        self.may_end.wait(30)
+        self.may_finish.wait(30)
         try:
             return super().encode(password, salt)
         finally:
@@ -100,20 +100,20 @@ class TestHasher:
         with ThreadPoolExecutor(hashers.ADMITTED + 1) as pool:
             hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
             # No hash can end yet, so that the first answer is a refusal: all places are taken.
-            (refused,) = wait(hashes, return_when="FIRST_COMPLETED").done
+            (rejected,) = wait(hashes, return_when="FIRST_COMPLETED").done
             running = hasher.running
-            hasher.may_end.set()
+            hasher.may_finish.set()
 
-        assert isinstance(refused.exception(), Unavailable)
+        assert isinstance(rejected.exception(), Unavailable)
         assert running == hasher.most == hashers.AT_ONCE == 2
-        encoded = [future.result() for future in hashes if future is not refused]
+        encoded = [future.result() for future in hashes if future is not rejected]
         assert len(encoded) == hashers.ADMITTED
         assert hasher.verify(PASSWORD, encoded[0])
         assert not hasher.verify("password124", encoded[0])
 
     def test_failed_hash_gives_its_slot_back(self) -> None:
         hasher = Hasher()
-        hasher.may_end.set()
+        hasher.may_finish.set()
 
         for _ in range(hashers.ADMITTED + 1):
             with pytest.raises(AttributeError):
@@ -156,15 +156,17 @@ class TestThrottle:
             json={"username": account, "password": PASSWORD},
             headers={"X-Forwarded-For": address},
         )
-        attempts = [login(throttled, account, wrong, address) for wrong in ("password124", "password125")]
+        attempts = [
+            login(throttled, account, wrong_password, address) for wrong_password in ("password124", "password125")
+        ]
 
-        refused = login(throttled, account, PASSWORD, address)
+        rejected = login(throttled, account, PASSWORD, address)
 
         assert [response.status_code for response in attempts] == [400, 400]
-        assert refused.status_code == 429
-        assert 0 < int(refused.headers["Retry-After"]) <= 60
-        assert refused.json().keys() == {"detail", "code"}
-        assert refused.json()["code"] == "RATE_LIMITED"
+        assert rejected.status_code == 429
+        assert 0 < int(rejected.headers["Retry-After"]) <= 60
+        assert rejected.json().keys() == {"detail", "code"}
+        assert rejected.json()["code"] == "RATE_LIMITED"
         # However the name is spelled, and wherever from; but nobody else.
         assert login(throttled, account.upper(), PASSWORD, address).status_code == 429
         assert login(throttled, account, PASSWORD, "198.51.100.7").status_code == 429

@@ -121,9 +121,9 @@ def test_two_surfaces_on_one_port_stop_the_start(server: MaimServer, command: st
     with pytest.raises(subprocess.CalledProcessError) as failure:
         server.manage(command, MAIM_PUBLIC_BIND=f"127.0.0.1:{port}", MAIM_INTERNAL_BIND=f"127.0.0.2:{port}")
 
-    told = failure.value.stderr
-    assert told.count("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port") == 1
-    assert "Traceback" not in told
+    error = failure.value.stderr
+    assert error.count("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port") == 1
+    assert "Traceback" not in error
 
 
 # ---- trailing slashes
@@ -150,10 +150,10 @@ def test_trailing_slash_is_optional(surface: Any, server: MaimServer, bearer: di
 
 
 def test_body_is_read_with_a_trailing_slash(server: MaimServer, bearer: dict[str, str]) -> None:
-    made = exchange(server.public_port, "POST", "/api/v1/agents/", headers=bearer, body={"name": "with a slash"})
-    found = exchange(server.public_port, "GET", f"/api/v1/agents/{made.json['id']}/", headers=bearer)
+    generated = exchange(server.public_port, "POST", "/api/v1/agents/", headers=bearer, body={"name": "with a slash"})
+    found = exchange(server.public_port, "GET", f"/api/v1/agents/{generated.json['id']}/", headers=bearer)
 
-    assert (made.status, found.json["name"]) == (200, "with a slash")
+    assert (generated.status, found.json["name"]) == (200, "with a slash")
 
 
 # ---- bodies
@@ -190,10 +190,10 @@ def test_body_of_more_than_one_mib_is_413(server: MaimServer, chunked: bool) -> 
 # ---- refusals, in the surface's own shape
 
 
-def ask(server: MaimServer, request: str, **sent: Any) -> Response:
+def send_request(server: MaimServer, request: str, **options: Any) -> Response:
     """Send `<surface> <method> <path>`."""
     surface, method, path = request.split(" ")
-    return exchange(getattr(server, f"{surface}_port"), method, path, **sent)
+    return exchange(getattr(server, f"{surface}_port"), method, path, **options)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def ask(server: MaimServer, request: str, **sent: Any) -> Response:
     ],
 )
 def test_unknown_path_is_404(server: MaimServer, request_line: str, enveloped: bool) -> None:
-    response = ask(server, request_line)
+    response = send_request(server, request_line)
 
     assert (response.status, response.code) == (404, "NOT_FOUND")
     assert response.is_envelope if enveloped else response.is_plain_error
@@ -233,7 +233,7 @@ def test_unknown_path_is_404(server: MaimServer, request_line: str, enveloped: b
 def test_unknown_method_is_405(
     server: MaimServer, bearer: dict[str, str], request_line: str, allowed: set[str], enveloped: bool
 ) -> None:
-    response = ask(server, request_line, headers=bearer)
+    response = send_request(server, request_line, headers=bearer)
 
     assert (response.status, response.code) == (405, "METHOD_NOT_ALLOWED")
     assert response.header_values("Allow") == allowed
@@ -254,7 +254,7 @@ def test_other_media_type_is_415(
 ) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"):
         headers = {**bearer, "Content-Type": content_type}
-        response = ask(server, request_line, headers=headers, content=b'{"action": "x"}')
+        response = send_request(server, request_line, headers=headers, content=b'{"action": "x"}')
 
         assert (response.status, response.code) == (415, "UNSUPPORTED_MEDIA_TYPE"), content_type
         assert response.is_envelope if enveloped else response.is_plain_error
@@ -263,23 +263,25 @@ def test_other_media_type_is_415(
 # ---- the request id
 
 
-@pytest.mark.parametrize("sent", ["a", "Aa0._-" * 10, "x" * 64])
-def test_valid_request_id_is_kept_everywhere(server: MaimServer, sent: str) -> None:
-    response = exchange(server.internal_port, "GET", "/api/v2/tenants", headers={"X-Request-ID": sent})
+@pytest.mark.parametrize("request_id", ["a", "Aa0._-" * 10, "x" * 64])
+def test_valid_request_id_is_kept_everywhere(server: MaimServer, request_id: str) -> None:
+    response = exchange(server.internal_port, "GET", "/api/v2/tenants", headers={"X-Request-ID": request_id})
 
-    assert response.headers["X-Request-ID"] == response.json["request_id"] == sent
-    wait_until(lambda: f"[{sent}] GET /api/v2/tenants 200" in server.log, "its log line")
+    assert response.headers["X-Request-ID"] == response.json["request_id"] == request_id
+    wait_until(lambda: f"[{request_id}] GET /api/v2/tenants 200" in server.log, "its log line")
 
 
-@pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "ключ".encode().decode("latin-1"), "a\tb", "<script>"])
-def test_invalid_request_id_is_replaced_everywhere(server: MaimServer, sent: str | None) -> None:
-    headers = {} if sent is None else {"X-Request-ID": sent}
+@pytest.mark.parametrize(
+    "request_id", [None, "", "x" * 65, "a b", "ключ".encode().decode("latin-1"), "a\tb", "<script>"]
+)
+def test_invalid_request_id_is_replaced_everywhere(server: MaimServer, request_id: str | None) -> None:
+    headers = {} if request_id is None else {"X-Request-ID": request_id}
     response = exchange(server.internal_port, "GET", "/api/v2/tenants/nothing", headers=headers)
 
-    made = response.json["request_id"]
-    assert made.startswith("req_")
-    assert response.headers["X-Request-ID"] == made
-    wait_until(lambda: f"[{made}] GET /api/v2/tenants/nothing 404" in server.log, "its log line")
+    generated = response.json["request_id"]
+    assert generated.startswith("req_")
+    assert response.headers["X-Request-ID"] == generated
+    wait_until(lambda: f"[{generated}] GET /api/v2/tenants/nothing 404" in server.log, "its log line")
 
 
 @pytest.mark.parametrize(("surface", "path"), [("public", "/health"), ("public", "/nothing"), ("internal", "/nothing")])
