@@ -244,19 +244,19 @@ def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public
 
 @pytest.mark.embedded
 def test_no_entry_contains_a_secret(data: Data) -> None:
-    told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
-    told.append(data.ids["refresh_token"])
+    secrets = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
+    secrets.append(data.ids["refresh_token"])
     for change in sorted(CHANGES, key=lambda change: "DELETE" in change.request or "logout" in change.request):
         response = data.send(change)
         body = response.json() if response.content else {}
-        told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
+        secrets += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
         if isinstance(created := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
-            told.append(created["api_key"])
+            secrets.append(created["api_key"])
 
     log = "\n".join(str(row) for row in AuditEntry.objects.values_list())
 
-    assert len(told) >= 13
-    assert [secret for secret in told if secret in log] == []
+    assert len(secrets) >= 13
+    assert [secret for secret in secrets if secret in log] == []
 
 
 # ---- the transaction
@@ -264,7 +264,7 @@ def test_no_entry_contains_a_secret(data: Data) -> None:
 
 @contextmanager
 def inserts_refused(model: type[models.Model]) -> Iterator[None]:
-    """Make the database refuse every new row of a table, like a full disk."""
+    """Make the database refuse new rows of a table, as with a full disk."""
     refusal = {
         "sqlite": "BEGIN SELECT RAISE(ABORT, 'refused'); END",
         "mysql": "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'",

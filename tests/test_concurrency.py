@@ -1,4 +1,4 @@
-"""Concurrent requests over real sockets: unique names, no lost updates, no orphans."""
+"""Concurrent requests over real sockets, which leave unique names, no lost updates and no orphans."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def create_agent(v2: httpx.Client, tenant_id: str) -> str:
 
 
 def newest_tenants(v2: httpx.Client, suffix: str) -> list[dict[str, Any]]:
-    """Return those of the hundred newest tenants whose name ends so."""
+    """Return the tenants with this suffix among the hundred newest ones."""
     items = v2.get("/api/v2/tenants", params={"size": 100}).json()["data"]["items"]
     return [item for item in items if item["tenant_name"].endswith(suffix)]
 
@@ -87,14 +87,14 @@ def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
 
 
 def assert_one_won(responses: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
-    """Return the one that was created, after checking that all others were told that the name is taken."""
+    """Return the one successful response. Assert that all others are errors about a taken name."""
     assert statuses(responses) == {200: 1, status: len(responses) - 1}
     for rejected in (response for response in responses if response.status_code != 200):
         assert rejected.json().get("error_code", rejected.json().get("code")) == code
     return next(response for response in responses if response.status_code == 200)
 
 
-# One name by section 7 of the contract: case is folded, and accents count in whatever form they come.
+# These are one name (docs/contract.md section 7): case is folded, and accents are normalized.
 SPELLINGS = ("Caf\u00e9 Straße", "Cafe\u0301 Straße", "CAF\u00c9 STRASSE", "cafe\u0301 strasse")
 
 
@@ -235,7 +235,7 @@ class TestSessions:
         responses = send_at_once(post_requests(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
 
         assert statuses(responses) == {200: 1, 401: 9}
-        # Windows of one browser that refreshed together stay signed in with what the winner got.
+        # Windows of one browser that refresh together stay signed in with the winner's tokens.
         fresh = next(response.json()["refresh_token"] for response in responses if response.status_code == 200)
         assert v1.post("/api/v1/auth/refresh", json={"refresh_token": fresh}).status_code == 200
 
@@ -289,7 +289,7 @@ class TestOrphans:
         finally:
             in_database(server, "cursor.execute('DROP TRIGGER refuse_tenant')")
 
-        assert failed.status_code in (500, 503)  # SQLite and MariaDB class a trigger's refusal differently
+        assert failed.status_code in (500, 503)  # SQLite and MariaDB raise different errors for a trigger
         assert failed.json()["code"] in ("SYS_001", "SYS_002")
         assert "mallory" not in failed.text
         assert rows(server) == before

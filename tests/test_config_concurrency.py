@@ -1,4 +1,4 @@
-"""Concurrent writes of one agent's config, over real sockets and through several processes, lose nothing."""
+"""Concurrent writes of one agent's config by several processes, which lose nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.server import MaimServer, cluster
 from tests.test_concurrency import PASSWORD, SendRequest, create_agent, create_tenant, send_at_once, statuses
 
 WRITERS = 50
-SUCCESS_OR_RETRY = {200, 503}  # 503 says when to try again
+SUCCESS_OR_RETRY = {200, 503}  # 503 has a Retry-After
 _numbers = itertools.count(1)
 
 
@@ -49,7 +49,7 @@ class SharedAgent:
         return response.json()["data"]
 
     def versions(self) -> list[dict[str, Any]]:
-        """Oldest first, each with its config."""
+        """Return all versions with their configs, oldest first."""
         pages = [self.get(f"/versions?size=100&page={page}")["items"] for page in (1, 2)]
         numbers = [row["version"] for row in itertools.chain(*pages)]
         return [self.get(f"/versions/{number}") for number in reversed(numbers)]
@@ -78,7 +78,7 @@ def successful(responses: Sequence[httpx.Response], *others: int) -> list[httpx.
     return [response for response in responses if response.status_code == 200]
 
 
-def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedAgent) -> None:
+def test_each_of_50_writers_adds_its_key_and_one_version(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
     responses = send_at_once(shared_agent.puts(configs))
@@ -95,7 +95,7 @@ def test_each_of_50_writers_leaves_its_key_and_one_version(shared_agent: SharedA
         assert after["config"] == {**before["config"], change["path"][1:]: change["value"]}
 
 
-def test_of_50_that_name_the_same_version_one_wins(shared_agent: SharedAgent) -> None:
+def test_one_of_50_writes_with_the_same_version_succeeds(shared_agent: SharedAgent) -> None:
     configs = [{f"key {number}": number} for number in range(WRITERS)]
 
     responses = send_at_once(shared_agent.puts(configs, **{"If-Match": '"1"'}))
@@ -107,7 +107,7 @@ def test_of_50_that_name_the_same_version_one_wins(shared_agent: SharedAgent) ->
 
 
 @pytest.mark.parametrize("kind", ["tenants", "agents", "api-keys", "templates"])
-def test_of_20_that_name_the_same_revision_one_wins(shared_agent: SharedAgent, kind: str) -> None:
+def test_one_of_20_writes_with_the_same_revision_succeeds(shared_agent: SharedAgent, kind: str) -> None:
     body = {"tenant_id": shared_agent.tenant_id, "name": "contested"}
     key = shared_agent.v2[0].post("/api/v2/api-keys", json={**body, "agent_id": shared_agent.agent_id}).json()["data"]
     template = shared_agent.v2[0].post("/api/v2/templates", json=body).json()["data"]
@@ -127,8 +127,8 @@ def test_of_20_that_name_the_same_revision_one_wins(shared_agent: SharedAgent, k
     assert after["revision"] == before.json()["data"]["revision"] + 1
 
 
-def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> None:
-    """Ten count up one number, each three times."""
+def test_writers_that_read_again_after_412_lose_nothing(shared_agent: SharedAgent) -> None:
+    """Ten writers increment one number, each three times."""
 
     def count_up(client: httpx.Client, url: str) -> Callable[[], httpx.Response]:
         def increment() -> httpx.Response:
@@ -152,14 +152,14 @@ def test_who_reads_again_after_412_loses_nothing(shared_agent: SharedAgent) -> N
     assert [row["config"].get("n", 0) for row in shared_agent.versions()] == list(range(31))
 
 
-def test_equal_writes_are_one_version(shared_agent: SharedAgent) -> None:
+def test_equal_writes_make_one_version(shared_agent: SharedAgent) -> None:
     responses = send_at_once(shared_agent.puts([{"a": 1}] * WRITERS))
 
     assert {response.headers["ETag"] for response in successful(responses)} == {'"2"'}
     assert [row["version"] for row in shared_agent.versions()] == [1, 2]
 
 
-def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(shared_agent: SharedAgent) -> None:
+def test_concurrent_writes_restores_and_changes_of_layers_are_consistent(shared_agent: SharedAgent) -> None:
     v2 = shared_agent.v2
     body = {"name": "theirs", "tenant_id": shared_agent.tenant_id, "config": {"layer": 0}}
     template = v2[0].post("/api/v2/templates", json=body).json()["data"]["id"]
@@ -188,7 +188,7 @@ def test_writes_restores_and_changes_of_every_layer_get_on_with_each_other(share
     assert effective["config"] == {**effective["config"], **versions[-1]["config"]}
 
 
-def test_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimServer]) -> None:
+def test_agent_deleted_during_writes_leaves_no_version(servers: list[MaimServer]) -> None:
     deleted = [_delete_during_writes(servers, position) for position in (0, 3, 6, 9)]
 
     count = f"from agents.models import *; print(ConfigVersion.unscoped.filter(agent_id__in={deleted}).count())"
@@ -196,7 +196,7 @@ def test_agent_that_is_deleted_meanwhile_leaves_no_version(servers: list[MaimSer
 
 
 def _delete_during_writes(servers: Sequence[MaimServer], position: int) -> str:
-    """Delete an agent in this place among ten writes of its config; return its id."""
+    """Delete an agent at a position among ten writes of its config, and return its id."""
     with servers[0].client("internal") as v2, servers[1].client("internal") as other:
         agent_id = create_agent(v2, create_tenant(v2, f"deleted {next(_numbers)}"))
         url = f"/api/v2/agents/{agent_id}"

@@ -1,4 +1,4 @@
-"""Readers of the change feed miss nothing while others write."""
+"""The change feed, whose readers miss nothing while others write."""
 
 from __future__ import annotations
 

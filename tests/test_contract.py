@@ -192,7 +192,7 @@ def test_envelope_has_the_keys_of_the_contract_in_order() -> None:
 
 
 def test_contract_has_exactly_the_codes() -> None:
-    told = set(re.findall(r"^\| `([A-Z]+(?:_[A-Z0-9]+)*)`", SECTIONS[3], re.MULTILINE))
+    documented = set(re.findall(r"^\| `([A-Z]+(?:_[A-Z0-9]+)*)`", SECTIONS[3], re.MULTILINE))
     verdicts = set(re.findall(r"^\|.*\| `(AUTH_\d{3})`", SECTIONS[4], re.MULTILINE))
 
     product = "\n".join(text for name, text in sources().items() if "tests/" not in name and "migrations/" not in name)
@@ -200,7 +200,7 @@ def test_contract_has_exactly_the_codes() -> None:
     worded = set(re.findall(r'^    code(?:: str)? = "([A-Z_]+)"$', product, re.MULTILINE))
     assert len(numbered) > 15
     assert len(worded) > 8
-    assert {code for code in told if not code.startswith("AUTH_0")} | verdicts == numbered | worded
+    assert {code for code in documented if not code.startswith("AUTH_0")} | verdicts == numbered | worded
 
 
 def test_example_of_a_key_is_a_well_formed_key() -> None:

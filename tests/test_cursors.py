@@ -1,4 +1,4 @@
-"""Lists read by cursor return every object that exists throughout once, whatever is created and deleted meanwhile."""
+"""Lists read by cursor, which return every lasting object once while others are created and deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SURFACE_OF = {surface.name: surface for surface in SURFACES}
 FEED = Route("internal", "/api/v2/config-changes", "GET")
 
 
-# ---- the lists, as the documents have them
+# ---- the lists in the OpenAPI documents
 
 
 def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def operations() -> dict[Route, dict[str, Any]]:
 LISTS = sorted(route for route, operation in operations().items() if _is_list(route, operation) and route != FEED)
 
 
-# ---- what is in them
+# ---- their objects
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Data:
 
     @property
     def name(self) -> str:
-        """Return a new name each time. They do not sort in the order of their creation."""
+        """A new name each time. The order of the names is not that of their creation."""
         return f"{random.Random(next(self.numbers)).getrandbits(64):x} 天气"
 
     def client(self, route: Route) -> SurfaceClient:
@@ -100,7 +100,7 @@ def _key(data: Data) -> Any:
 
 
 def _template(data: Data) -> Any:
-    # Ids of people's choice, in every script.
+    # Users choose these ids, in any script.
     name = data.name
     return templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name).id
 
@@ -170,7 +170,7 @@ def data(module_transaction: None) -> Data:
 
 @dataclass
 class CursorReader:
-    """A client that reads a list part by part."""
+    """A client that reads a list page by page."""
 
     data: Data
     route: Route
@@ -190,8 +190,8 @@ class CursorReader:
         return self.data.client(self.route).get(path, sent)
 
     def part(self) -> list[Any]:
-        """Return the ids of the next part."""
-        # Every name that a list has for its size; the others are ignored.
+        """Return the ids of the next page."""
+        # Lists have different names for the size, and ignore the others.
         response = self.get(after=self.after, size=self.size, page_size=self.size, limit=self.size)
         assert response.status_code == 200, response.content
         body = response.json()
@@ -208,7 +208,7 @@ class CursorReader:
         return [row[self.kind.id] for row in rows]
 
     def remaining(self) -> list[Any]:
-        """Return the ids of all parts from here on."""
+        """Return the ids of all further pages."""
         found: list[Any] = []
         while self.after is not None:
             found += self.part()
@@ -229,7 +229,7 @@ def test_every_list_documents_after(route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_object_that_exists_throughout_is_returned_once(route: Route, data: Data) -> None:
+def test_lasting_object_is_returned_once(route: Route, data: Data) -> None:
     reader = CursorReader(data, route)
     kind, draw = reader.kind, random.Random(7)
     throughout = [kind.make(data) for _ in range(7)]
@@ -238,7 +238,7 @@ def test_object_that_exists_throughout_is_returned_once(route: Route, data: Data
 
     while reader.after is not None:
         met += reader.part()
-        # The one that the cursor names goes first of all, if it may.
+        # The object that the cursor names is deleted first, if possible.
         passing.sort(key=lambda each: each not in met[-1:])
         for each in (passing.pop(0), passing.pop(draw.randrange(len(passing)))):
             kind.delete(data, each)
@@ -252,7 +252,7 @@ def test_object_that_exists_throughout_is_returned_once(route: Route, data: Data
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_unchanged_list_is_returned_whole_ordered_by_id(route: Route, data: Data) -> None:
+def test_unchanged_list_is_complete_and_ordered_by_id(route: Route, data: Data) -> None:
     for _ in range(7):
         CursorReader(data, route).kind.make(data)
     reader = CursorReader(data, route)
@@ -267,12 +267,12 @@ def test_unchanged_list_is_returned_whole_ordered_by_id(route: Route, data: Data
 
 
 def _order(public_id: str) -> str:
-    """Return the order by code points; of plugins by name, because an agent's own is in the place of its tenant's."""
+    """Return a sort key by code points. Plugins are sorted by name, because an agent's replaces its tenant's."""
     return public_id.split("_", 5)[-1] if public_id.startswith("ps_") else public_id
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_last_part_has_no_next_cursor(route: Route, data: Data) -> None:
+def test_last_page_has_no_next_cursor(route: Route, data: Data) -> None:
     kind = CursorReader(data, route).kind
     for _ in range(4):
         kind.make(data)

@@ -62,7 +62,7 @@ def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[
 
 
 def problems(load_environment: Load, **variables: str) -> list[str]:
-    """Return the problems of these variables, one line each."""
+    """Return the lines of the error about these variables."""
     with pytest.raises(InvalidEnvironment) as raised:
         load_environment(**variables)
     return [line.strip() for line in str(raised.value).splitlines()]
@@ -329,7 +329,7 @@ class TestSecrets:
             MAIM_KEY_PEPPERS_FILE=str(tmp_path / "keys"),
             MAIM_ENCRYPTION_KEYS_FILE=str(tmp_path / "fernet"),
             DATABASE_URL_FILE=str(tmp_path / "url"),
-            MAIM_SECRET_KEY="",  # as a compose file passes on what nobody set
+            MAIM_SECRET_KEY="",  # a compose file passes unset variables like this
         )
 
         assert environment.secret_key() == SECRET

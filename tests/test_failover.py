@@ -1,4 +1,4 @@
-"""Failover of the database or Redis with open connections: no verdict is wrong, and everything recovers."""
+"""Failovers of the database or Redis with open connections: no verdict is wrong, and everything recovers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AGE_SECONDS = 1
 
 
 class Deployment(NamedTuple):
-    """Servers on one database and Redis, `closed` and `open` by MAIM_LIMITS_FAIL, with an owner's headers."""
+    """Two servers on one database and Redis, named by their MAIM_LIMITS_FAIL, and an owner's headers."""
 
     closed: MaimServer
     open: MaimServer
@@ -113,7 +113,7 @@ class TestRedis:
                 assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
             assert ready(maim)[0] == 200
 
-    def test_demotion_between_two_requests_fails_neither(self, deployment: Deployment) -> None:
+    def test_demotion_between_two_requests_causes_no_error(self, deployment: Deployment) -> None:
         secret = new_key(deployment.closed, deployment, rate_limit=LIMIT)["api_key"]
         for maim in (deployment.closed, deployment.open):
             with connect_bots(maim) as bots:
@@ -164,7 +164,7 @@ class TestDatabase:
             assert bot.validate(key["api_key"]).code == "AUTH_004"
 
         wait_until(lambda: uses(deployment.closed, key) >= valid, "uses are written", 5)
-        time.sleep(1)  # for as long as a counter writes: none is written twice
+        time.sleep(1)  # long enough for the counter, which writes no use twice
         assert uses(deployment.closed, key) - valid in range(30)
 
     def test_demoted_primary_gives_no_verdict(self, deployment: Deployment) -> None:
@@ -186,7 +186,7 @@ class TestDatabase:
         deployment.mariadb.attach()
 
     def test_abandoned_primary_is_used_no_longer_than_a_connection_lives(self, deployment: Deployment) -> None:
-        """It does not know that it was demoted, and would still take writes."""
+        """The server does not know that it was demoted, and still accepts writes."""
         revoked = new_key(deployment.closed, deployment)
         with connect_bots(deployment.open) as bots:
             assert {bot.validate(revoked["api_key"]).code for bot in bots * 5} == {"VALID"}
@@ -199,7 +199,7 @@ class TestDatabase:
 
             codes = {bot.validate(revoked["api_key"]).code for bot in bots * 10}
 
-        # The last test here: the two databases have gone different ways.
+        # This must be the last test, because the two databases differ now.
         assert codes == {"AUTH_004"}
 
 
@@ -216,7 +216,7 @@ def uses(maim: MaimServer, key: dict[str, Any]) -> int:
 
 
 def can_register(maim: MaimServer) -> bool:
-    """Return whether a registration is admitted, which the throttle of sign-ins counts."""
+    """Return whether a registration succeeds. The throttle of sign-ins counts it."""
     name = f"user{time.monotonic_ns()}"
     with maim.client() as v1:
         return v1.post("/api/v1/auth/register", json={"username": name, "password": "password123"}).status_code == 200

@@ -31,7 +31,7 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 UNKNOWN = keyformat.generate("tenant_000000000000", "agent_000000000000")
 VALIDATE, CHECK, PARSE = (f"/api/v2/auth/{name}" for name in ("validate-api-key", "check-permission", "parse-api-key"))
 JSON = "application/json"
-# These differ from moment to moment.
+# These differ between any two responses.
 VOLATILE_FIELDS = ("timestamp", "execution_time", "request_id")
 
 
@@ -43,7 +43,7 @@ def _one_connection() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Response:
-    """A response, without what differs from moment to moment."""
+    """A response without its volatile fields."""
 
     status: int
     headers: dict[str, str]
@@ -52,13 +52,13 @@ class Response:
 
 @dataclass(frozen=True)
 class RawRequest:
-    """A request as the server receives it. `{good}` and the like in its body stand for secrets."""
+    """A request as the server receives it. Names in braces in its body, such as `{good}`, stand for secrets."""
 
     body: Any
     path: str = VALIDATE
     method: str = "POST"
     content_type: str = JSON
-    length: str | None = ""  # None: chunked; otherwise what is announced, by default the truth
+    length: str | None = ""  # the Content-Length; None if chunked, by default the right one
     port: int = INTERNAL.bind.port
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -105,21 +105,21 @@ def wsgi_response(app: Any, environ: dict[str, Any]) -> Response:
 
 
 def comparable(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
-    """Return what two ways to answer have to agree on."""
+    """Return the part of a response on which both ways have to agree."""
     named = {name.lower(): value for name, value in headers}
-    assert len(named) == len(headers), "a header is there twice"
+    assert len(named) == len(headers), "a header is repeated"
     if "content-length" in named:
         assert int(named.pop("content-length")) == len(body)
     request_id = named.pop("x-request-id")
     if status != 405:
-        named.pop("allow", None)  # DRF sends it in every response, where it means nothing
+        named.pop("allow", None)  # DRF sends it with every response, where it has no meaning
     parsed = json.loads(body)
     if isinstance(parsed, dict) and "request_id" in parsed:
         assert parsed["request_id"] == request_id
         for name in VOLATILE_FIELDS:
             assert parsed[name] is not None
             parsed[name] = None
-        parsed = list(parsed.items())  # the order counts
+        parsed = list(parsed.items())  # in order
     return Response(status, named, parsed)
 
 
@@ -135,7 +135,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class Data:
-    """Keys of every kind, and both ways to answer requests about them."""
+    """Keys of every kind, and both ways to respond to requests about them."""
 
     def __init__(self, alice: Person) -> None:
         agent = make_agent(alice.tenant)
@@ -161,7 +161,7 @@ class Data:
     def django(self, request: RawRequest) -> Response:
         """Respond as Django does."""
         environ = request.environ(self.secrets)
-        if request.length is None:  # as maim.wsgi does
+        if request.length is None:  # like maim.wsgi
             environ["CONTENT_LENGTH"] = str(len(request.content(self.secrets)))
         return wsgi_response(handler_of(INTERNAL, request.path), environ)
 
@@ -179,7 +179,7 @@ def key(kind: str, **more: Any) -> dict[str, Any]:
     return {"api_key": f"{{{kind}}}", **more}
 
 
-# Requests that the fast path answers.
+# Requests that the fast path handles.
 PLAIN: dict[str, RawRequest] = {
     "a good key": RawRequest(key("good")),
     "an unknown key": RawRequest(key("unknown")),
@@ -231,7 +231,7 @@ PLAIN: dict[str, RawRequest] = {
     "parse: a key with a line feed": RawRequest({"api_key": "{good}\n"}, path=PARSE),
 }
 
-# Requests that only the views can answer.
+# Requests that only the views handle.
 OTHERS: dict[str, RawRequest] = {
     "GET": RawRequest(b"", method="GET"),
     "HEAD": RawRequest(b"", method="HEAD"),
@@ -308,8 +308,8 @@ def test_unusual_request_is_left_to_django(data: Data, title: str) -> None:
     assert data.served(request) == data.django(request)
 
 
-def test_requests_above_cover_every_kind_of_response(data: Data) -> None:
-    """Otherwise they could all be rejected for the same reason."""
+def test_requests_get_every_kind_of_response(data: Data) -> None:
+    """Without this, all requests could be refused for the same reason."""
     statuses = {data.served(request).status for request in OTHERS.values()}
     assert statuses >= {200, 400, 403, 404, 405, 413, 415}
     codes = {
@@ -333,9 +333,9 @@ def test_key_expires_at_the_same_time_on_both_ways(data: Data, now: datetime, co
 
 
 def test_limits_are_shared_by_both_ways(data: Data) -> None:
-    """They take turns, and each sees one use less than the other did."""
+    """Both ways alternate, and each has one use less than the other had."""
     request = RawRequest(key("limited"))
-    with travel(timezone.now(), tick=False):  # no day ends meanwhile
+    with travel(timezone.now(), tick=False):  # so that the day does not end meanwhile
         responses = [respond(request) for respond in [data.served, data.django] * 4]
 
     bodies = [dict(response.body) for response in responses]
@@ -419,7 +419,7 @@ def test_unexpected_exception_gets_the_same_response_and_is_logged_on_both_ways(
     assert data.secrets["good"] not in caplog.text
 
 
-def test_responses_are_chinese_whatever_language_the_thread_has_active(data: Data) -> None:
+def test_responses_are_chinese_in_any_active_language(data: Data) -> None:
     with translation.override("en"):
         served = data.served(RawRequest(key("disabled")))
     with translation.override(ENVELOPE_LANGUAGE):
@@ -435,13 +435,13 @@ def test_responses_are_chinese_whatever_language_the_thread_has_active(data: Dat
         ("a public host", "此处不服务该主机名；参见 MAIM_INTERNAL_HOSTS"),
     ],
 )
-def test_refusals_of_middleware_are_chinese(data: Data, title: str, sentence: str) -> None:
+def test_errors_of_middleware_are_chinese(data: Data, title: str, sentence: str) -> None:
     with translation.override("en"):
         assert dict(data.served(OTHERS[title]).body)["error"] == sentence
 
 
 def test_public_surface_verifies_no_keys(data: Data) -> None:
-    """The port decides which surface it is, and not the Host header."""
+    """The port decides about the surface, not the Host header."""
     request = RawRequest(key("good"), port=PUBLIC.bind.port, headers={"Host": f"localhost:{INTERNAL.bind.port}"})
 
     assert wsgi_response(application, request.environ(data.secrets)).status == 404

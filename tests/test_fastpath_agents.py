@@ -41,7 +41,7 @@ def handler_for(agent_id: str, part: str = "") -> AgentHandler:
 
 
 def without_volatile_fields(body: bytes) -> dict[str, Any]:
-    """Return an envelope without what differs from moment to moment."""
+    """Return an envelope without its volatile fields."""
     document: dict[str, Any] = orjson.loads(body)
     assert {"timestamp", "request_id", "execution_time"} <= document.keys()
     return {
@@ -96,7 +96,7 @@ def test_batch_replies_are_in_order_of_the_requests(alice: Person) -> None:
     assert names == [agent.name for agent in agents]
 
 
-def test_unreadable_agent_fails_no_other_request_of_its_batch(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_agent_does_not_fail_others_of_its_batch(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
     good, bad = make_agent(alice.tenant), make_agent(alice.tenant)
     type(bad).unscoped.filter(pk=bad.id).update(config=[])
 
@@ -128,8 +128,8 @@ def test_unusual_request_is_left_to_django(method: str, path: str, query: str, h
     assert match(method, path, query=query, headers=headers) is None
 
 
-def test_server_answers_without_django(server: MaimServer) -> None:
-    """Over a socket. Django would write a line to the access log."""
+def test_server_responds_without_django(server: MaimServer) -> None:
+    """Django would write a line to the access log."""
     before = len(server.log)
 
     response = exchange(server.internal_port, "GET", "/api/v2/agents/agent_unknown/config/effective")

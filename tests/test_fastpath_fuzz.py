@@ -1,4 +1,4 @@
-"""The fast path and the views give the same responses, to any odd request (internal_api.fastpath).
+"""Random odd requests, which get the same responses from the fast path and the views (internal_api.fastpath).
 
 Requests come from a seed, which the environment variable FUZZ_SEED replaces.
 """
@@ -49,7 +49,7 @@ MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
 
 
 class Protocol:
-    """Granian's protocol: gives the body and keeps the response."""
+    """A protocol like Granian's, which has the body and stores the response."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -68,7 +68,7 @@ class Protocol:
 
 
 class OneThread(ThreadPoolExecutor):
-    """A thread on the connection of the test, where its data are."""
+    """An executor that uses the connection of the test, whose transaction has the data."""
 
     def __init__(self) -> None:
         mine = connections[DEFAULT_DB_ALIAS]
@@ -82,7 +82,7 @@ class OneThread(ThreadPoolExecutor):
 
 @dataclass(frozen=True)
 class Response:
-    """A response, without what differs from moment to moment, and the number of uses that were counted."""
+    """A response without its volatile fields, and the number of counted uses."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -149,7 +149,7 @@ class TwoWays:
 
     @staticmethod
     def _rolled_back(respond: Callable[[], Reply], request: OddRequest) -> Response:
-        """Take the response and undo its changes to rows and limits."""
+        """Return the response, and undo its changes of rows and limits."""
         if request.method == "GET":
             return comparable(respond(), 0)
         verification._engine._limiter = InMemoryLimiter()
@@ -175,14 +175,14 @@ def comparable(reply: Reply, uses: int) -> Response:
         elif name == "x-request-id" and MADE_REQUEST_ID.fullmatch(value):
             body = body.replace(value.encode(), b"(made)")
             headers.append((name, "(made)"))
-        elif name != "allow" or reply.status == 405:  # DRF sends it in every response, where it means nothing
+        elif name != "allow" or reply.status == 405:  # DRF sends it with every response, where it has no meaning
             headers.append((name, value))
     return Response(reply.status, tuple(sorted(headers)), body, uses)
 
 
 @contextmanager
 def caching(is_on: bool) -> Iterator[None]:
-    """Cache keys from one request to the next, as a worker that serves does."""
+    """Cache keys between requests, like a worker."""
     with pytest.MonkeyPatch.context() as patch:
         if is_on:
             patch.setattr(verification._engine._lease, "_valid_until", float("inf"))
@@ -233,7 +233,7 @@ def data(alice: Person, monkeypatch: pytest.MonkeyPatch) -> RequestData:
 
 @pytest.fixture
 def two_ways() -> Iterator[TwoWays]:
-    logging.disable(logging.CRITICAL)  # a line for each request would take as long as the request
+    logging.disable(logging.CRITICAL)  # a log line would take as long as its request
     connection.inc_thread_sharing()
     ways = TwoWays()
     with one_connection():

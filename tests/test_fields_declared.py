@@ -1,4 +1,4 @@
-"""The declared fields of each resource: no column, request, response, form or command option is forgotten."""
+"""The declared fields of each resource, which no column, request, response, form or command option lacks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Resource:
     changes: dict[str, Any]
     request: type[Any]
     responses: tuple[type[Any], ...]
-    # Columns that are no fields, each with its reason.
+    # Columns without a field, each with its reason.
     exempt: dict[str, str]
     # Fields that the audit log has under another name.
     audited_as: dict[str, str] = field(default_factory=dict)
@@ -165,7 +165,7 @@ RESOURCES: dict[type[Model], Resource] = {
         update=lambda row, changes: accounts.update_user(actor=OPERATOR, user_id=row.pk, changes=changes),
         changes={"email": "alice@example.org", "is_active": False, "is_staff": True, "is_superuser": True},
         request=ProfileRequest,
-        responses=(),  # what people see of themselves has no flags
+        responses=(),  # users do not see their own flags
         exempt={
             "id": "identifies the row, and never changes",
             "created_at": "is set once",

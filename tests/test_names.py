@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 OLD_NAME = "\u202eeman"
 INVISIBLE_CHARACTER = "May not contain U+202E: control, direction and invisible characters are not allowed here"
 FULL_WIDTH, PLAIN = "客服Ａ", "客服a"
-LONGEST_FOLDED = "\ufdfa" * 100  # each stands for 18 letters and blanks
+LONGEST_FOLDED = "\ufdfa" * 100  # each folds to 18 letters and blanks
 
 Make = Callable[[Person, str], Model]
 Rename = Callable[[Any, Any], Model]
@@ -72,7 +72,7 @@ def field(kind: type[Model]) -> str:
 
 
 def make_old(kind: type[Model], alice: Person, name: str = OLD_NAME) -> Any:
-    """Store a row with a name that was allowed once."""
+    """Store a row with a name that was allowed formerly."""
     row: Any = MAKE[kind](alice, "to be old")
     kind._base_manager.filter(pk=row.pk).update(**{field(kind): name, "name_folded": fold_name(name)})
     setattr(row, field(kind), name)
@@ -83,7 +83,7 @@ def stored(row: Model) -> Any:
     return type(row)._base_manager.get(pk=row.pk)
 
 
-# ---- what is refused
+# ---- refused names
 
 
 @kinds
@@ -199,7 +199,7 @@ def test_email_with_an_invisible_character_is_refused(email: str) -> None:
     assert list(error.value.errors) == ["email"]
 
 
-# ---- what was allowed once
+# ---- names that were allowed formerly
 
 
 @kinds
@@ -255,7 +255,7 @@ def test_folded_name_of_a_duplicate_fits(alice: Person) -> None:
     assert names == {"\ufdfa" * 16, "\ufdfa" * 16 + " (copy)", "\ufdfa" * 16 + " (copy 2)"}
 
 
-# ---- when two names are the same
+# ---- equal names
 
 
 @kinds
@@ -295,7 +295,7 @@ def test_name_that_is_too_long_when_folded_is_refused(kind: type[Model], alice: 
 
 @kinds
 def test_longest_folded_name_is_stored(kind: type[Model], alice: Person) -> None:
-    """Each character folds to 18, so that the name fills the column and its index."""
+    """Each character folds to 18, so the name fills the column and its index."""
     name = "\ufdfa" * (38 if kind is Tenant else 16)
 
     assert stored(MAKE[kind](alice, name)).name_folded == fold_name(name)
@@ -318,7 +318,7 @@ def test_usernames_that_differ_in_width_are_different(public: SurfaceClient) -> 
     assert responses == [200, 200]
 
 
-# ---- finding
+# ---- searching
 
 
 @pytest.mark.parametrize("q", ["服Ａ", "服a", "服A", "Ａ"])
@@ -363,7 +363,7 @@ def test_commands_find_a_name_in_any_width(alice: Person) -> None:
 
 
 def test_commands_refuse_an_ambiguous_name(alice: Person) -> None:
-    """The younger of two rows whose names were once different has its id in the folded form."""
+    """Of two rows whose names formerly differed, the younger has its id in the folded name."""
     older = make_agent(alice.tenant, PLAIN)
     younger = make_agent(alice.tenant, "younger")
     mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)

@@ -1,4 +1,4 @@
-"""The OpenAPI documents: complete, correct, as committed, and shown without any outside host.
+"""The OpenAPI documents, which are complete, correct, committed, and shown without other hosts.
 
 After an intended change: run `make openapi` and read the difference.
 """
@@ -126,7 +126,7 @@ def test_only_public_operations_that_need_a_token_declare_one() -> None:
 
 
 class _References(HTMLParser):
-    """The URLs that a page loads: scripts, styles, images, and the document that it shows."""
+    """A parser of the URLs that a page loads: scripts, styles, images, and the document that it shows."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class TestPages:
                 if reference.endswith(".css"):
                     assert not re.search(r"url\(['\"]?(https?:)?//", loaded.text)
 
-    def test_page_names_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
+    def test_page_mentions_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
         with server.client(surface) as client:
             assert not re.findall(r"(?:https?:)?//[\w.]", client.get(path).text)
 

@@ -1,4 +1,4 @@
-"""Origins of browsers (CORS), rules about Host, and client addresses behind proxies."""
+"""Browsers' origins (CORS), rules about Host, and client addresses behind proxies."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_internal_surface_sends_no_cors_headers(configured: MaimServer) -> None:
             assert (response.status, response.code, cors_headers(response)) == (403, "FORBIDDEN", set())
 
 
-# ---- who may come in on the internal port
+# ---- the internal surface's host and origin
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_private_host_is_allowed(configured: MaimServer, host: str) -> None:
         "localhost.evil.example.com",
         "other.bots.example.org",
         "bots.example.org.evil.example.com",
-        "maim.example.com",  # the public surface's
+        "maim.example.com",  # the host of the public surface
         "evil.example.com@localhost",
         "localhost#.evil.example.com",
         "evil.example.com.",
@@ -170,7 +170,7 @@ def test_private_host_is_allowed(configured: MaimServer, host: str) -> None:
     ],
 )
 def test_public_host_is_refused(configured: MaimServer, host: str | None) -> None:
-    """DNS rebinding makes a browser's request same-origin, so only Host tells."""
+    """DNS rebinding makes a browser's request same-origin, so only Host reveals it."""
     headers = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"} if host else {}
     response = exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers)
 
@@ -201,7 +201,7 @@ def test_request_from_another_origin_is_refused(server: MaimServer, headers: dic
     port = server.internal_port
     formatted_headers = {name: value.format(port=port) for name, value in headers.items()}
     body = {"tenant_name": "From a foreign page", "tenant_type": "enterprise"}
-    # As a form's or a script's simple request is sent: no preflight asks first.
+    # A form or script can send this as a simple request, without a preflight.
     response = exchange(port, "POST", "/api/v2/tenants", host=f"127.0.0.1:{port}", headers=formatted_headers, body=body)
 
     assert (response.status, response.code, response.is_envelope) == (403, "FORBIDDEN", True)

@@ -1,4 +1,4 @@
-"""Reads from the primary: the check of the server, its cost, and the handling of connections."""
+"""Reads from the primary: the check of the server, its cost, and its connections."""
 
 from __future__ import annotations
 

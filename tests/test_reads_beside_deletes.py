@@ -97,9 +97,9 @@ def _read_below_django(path: str) -> int:
 
 def admin_reads(objects: Objects, client: SurfaceClient) -> Iterator[Read]:
     """Return the lists of the admin, and all pages of a row of each."""
-    for model, site in admin.site._registry.items():
+    for model, model_admin in admin.site._registry.items():
         row = objects.rows[model][-1]
-        for name in (str(entry.name) for entry in site.get_urls() if getattr(entry, "name", None)):
+        for name in (str(entry.name) for entry in model_admin.get_urls() if getattr(entry, "name", None)):
             if not name.endswith(("_add", "_history")):
                 yield Read(f"admin: {name}", partial(_get, client, _page(name, row)))
 
@@ -118,12 +118,12 @@ def _get(client: SurfaceClient, page: str) -> int:
 def command_reads(objects: Objects) -> Iterator[Read]:
     """Return the reading commands."""
     for line in COMMANDS:
-        words = fill(line, **objects.values).split()
-        yield Read(f"manage.py {line}", partial(_run, words))
+        arguments = fill(line, **objects.values).split()
+        yield Read(f"manage.py {line}", partial(_run, arguments))
 
 
-def _run(words: list[str]) -> int:
-    return run(*words).status
+def _run(arguments: list[str]) -> int:
+    return run(*arguments).status
 
 
 def api_reads(objects: Objects) -> list[Read]:
@@ -191,7 +191,7 @@ def test_reads_beside_many_deletes_and_creates_cause_no_error() -> None:
     with ThreadPoolExecutor(4) as pool:
         storming, reading = pool.submit(storm), [pool.submit(read_on) for _ in range(3)]
         storming.result()
-        told = sum((each.result() for each in reading), Counter[tuple[str, int]]())
+        statuses = sum((each.result() for each in reading), Counter[tuple[str, int]]())
 
-    assert {name: status for name, status in told if status >= 500} == {}
-    assert {200, 404} <= {status for _name, status in told}, "there was a storm"
+    assert {name: status for name, status in statuses if status >= 500} == {}
+    assert {200, 404} <= {status for _name, status in statuses}, "there was a storm"

@@ -1,4 +1,4 @@
-"""Revisions: every change of an object raises its own by one, and writes heed the one in `If-Match`."""
+"""Revisions: every change of an object raises its revision by one, and writes respect `If-Match`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.test_audit import Data, make_data
 pytestmark = pytest.mark.django_db
 
 REVISED = [model for model in apps.get_models() if issubclass(model, Revised)]
-# What a change of this kind of object is recorded as.
+# The models by the kind of object in audit actions.
 KINDS = {"tenant": Tenant, "agent": Agent, "template": Template, "key": ApiKey, "plugin": PluginSetting}
 PROXIES = ['"{}"', 'W/"{}"', '"{}-gzip"', '"{}-br"', '"{}-zstd"', '"{};gzip"', 'W/"{}-gzip"', '"1", W/"{}"', "*"]
 
@@ -58,12 +58,12 @@ def stored() -> Revisions:
 
 
 def revision_increases(before: Revisions) -> Revisions:
-    """Return by how much the revision of each object rose that existed before and still does."""
+    """Return the increase of each revision, of objects that existed before and still do."""
     return {key: number - before[key] for key, number in stored().items() if before.get(key, number) != number}
 
 
 def object_of(data: Data, change: Change) -> tuple[str, Any] | None:
-    """Return the object that a change is of, if it has a revision and is not new."""
+    """Return the changed object, or None if it is new or has no revision."""
     kind = KINDS.get(change.action.partition(".")[0])
     if kind is None or change.object_id == NEW:
         return None
@@ -71,7 +71,7 @@ def object_of(data: Data, change: Change) -> tuple[str, Any] | None:
     return kind.__name__, int(object_id) if kind is PluginSetting else object_id
 
 
-# ---- what raises it
+# ---- increases
 
 
 def test_all_models_with_revisions_are_tested() -> None:
@@ -135,7 +135,7 @@ def test_repeated_leak_report_raises_no_revision(data: Data, internal: SurfaceCl
 
 
 class TestImports:
-    """Imports raise revisions like any other change."""
+    """Imports, which raise revisions like any other change."""
 
     def test_tenants(self, data: Data) -> None:
         target = Tenant.objects.get(pk=data.alice.tenant.pk)
@@ -152,7 +152,7 @@ class TestImports:
         target = [Agent.unscoped.get(pk=agent.pk) for agent in agents]
         target[0].description, target[1].config = "imported", {"imported": True}
         pairs = [RowUpdate(*pair) for pair in zip(agents, target, strict=True)]
-        # Changed by somebody else, since the import read it.
+        # Somebody else changed it after the import had read it.
         services.update_agent(actor=OPERATOR, agent=agents[0], changes={"tags": ["a"]})
         before = stored()
 
@@ -202,7 +202,7 @@ def test_recreated_object_has_a_new_revision(internal: SurfaceClient) -> None:
 
 
 def test_row_stored_without_a_revision_has_one(data: Data) -> None:
-    """The previous version, which does not know the column, stores objects without it."""
+    """The previous version of maim stores objects without the column."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO agents_pluginsetting (tenant_id, agent_scope, plugin_name, enabled, config, created_at, "
@@ -235,7 +235,7 @@ def client_of(data: Data, surface_name: str) -> SurfaceClient:
 
 
 def resource(response: Any) -> Any:
-    """Return the object in a response, without what is around it."""
+    """Return the object in a response, without the envelope."""
     body = response.json()
     data = body.get("data", body)
     return data.get("template", data)
@@ -280,12 +280,12 @@ def test_key_never_gets_304_because_its_uses_do_not_raise_its_revision(read: str
 
 # ---- writes
 
-# They end what is no longer good, whatever became of the key since.
+# These disable a key, whatever happened to it since.
 UNCONDITIONAL = {"internal: POST /api/v2/auth/report-leaked-key"}
 
 
-def heeds_if_match(change: Change) -> bool:
-    """Return whether the document says that an operation heeds `If-Match`."""
+def documents_if_match(change: Change) -> bool:
+    """Return whether an operation documents `If-Match`."""
     method, path = re.sub(r"\{disabled_key_id\}", "{key_id}", change.request.partition("?")[0]).split(" ")
     operation = document(change.surface)["paths"][path][method.lower()]
     return any(each["name"] == "If-Match" for each in operation["parameters"])
@@ -300,8 +300,8 @@ CONDITIONAL = [change for change in CHANGES if is_of_an_object(change)]
 
 
 @pytest.mark.embedded
-def test_every_write_of_an_object_heeds_if_match() -> None:
-    assert [str(change) for change in CONDITIONAL if not heeds_if_match(change)] == []
+def test_every_write_of_an_object_documents_if_match() -> None:
+    assert [str(change) for change in CONDITIONAL if not documents_if_match(change)] == []
 
 
 def send(data: Data, change: Change, if_match: str) -> Any:
@@ -311,7 +311,7 @@ def send(data: Data, change: Change, if_match: str) -> Any:
 
 
 def expected(data: Data, change: Change) -> int:
-    """Return the version in the ETag of a change's resource; of an agent's config its own."""
+    """Return the version in the ETag of a change's resource. An agent's config has its own version."""
     if "/config" in change.request:
         return Agent.unscoped.get(pk=data.agent.pk).config_version
     its_object = object_of(data, change)
@@ -355,7 +355,7 @@ def test_created_object_has_an_etag(change: Change, data: Data) -> None:
 
 
 class TestAgents:
-    """An agent's revision, and the version of its config beside it."""
+    """An agent's revision and the version of its config."""
 
     def test_if_match_takes_the_version_of_the_config_too(self, data: Data) -> None:
         path = f"/api/v1/agents/{data.agent.id}"
@@ -407,7 +407,7 @@ class TestPlugins:
         assert client.send("POST", agents, body, HTTP_IF_MATCH=etag).status_code == 412
 
 
-def test_dry_run_heeds_if_match(data: Data, internal: SurfaceClient) -> None:
+def test_dry_run_respects_if_match(data: Data, internal: SurfaceClient) -> None:
     path = data.filled("/api/v2/templates/{template_id}?dry_run=1")
 
     for method in ("PUT", "DELETE"):

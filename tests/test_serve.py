@@ -1,4 +1,4 @@
-"""The processes of `manage.py serve` and `runserver`: start, recovery and stop."""
+"""The processes of `manage.py serve` and `runserver`: their start, recovery and stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.single
 CREDENTIALS = {"username": "alice", "password": "password123"}
 JSON = {"Content-Type": "application/json"}
 REDIS_URL = os.environ.get("REDIS_URL", "")
-# A server that kills no worker for two minutes: when it ends within one, nobody had to be killed.
+# With these times the server kills no worker for two minutes. If it stops within one, no worker was killed.
 LONG_TIMEOUTS = ("-m", "tests.support.serve_with", "GRACE_SECONDS=120", "STOP_SECONDS=120")
 STOP_SECONDS = 60
 
@@ -49,7 +49,7 @@ def process_tree(maim: MaimServer) -> list[psutil.Process]:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Return whether a process has ended. Where no init process reaps orphans it stays a zombie."""
+    """Return whether a process has ended. Without an init process that reaps orphans, it stays a zombie."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -62,12 +62,11 @@ def listens(port: int) -> bool:
 
 
 def assert_free(port: int) -> None:
-    """Assert that the port is free."""
     socket.create_server(("127.0.0.1", port)).close()
 
 
 def start_error(maim: MaimServer, *command: str, **environment: str) -> str:
-    """Return the error of a command that must not start: one line without a traceback."""
+    """Run a command that must not start, and return its error, which is one line without a traceback."""
     completed = subprocess.run(
         [sys.executable, "manage.py", *command],
         cwd=ROOT,
@@ -133,7 +132,7 @@ class TestStart:
 class TestRecovery:
     @pytest.mark.parametrize("surface", ["public", "internal"])
     def test_killed_worker_is_restarted_each_time(self, restarting_server: MaimServer, surface: str) -> None:
-        for _ in range(3):  # Granian gives up on a worker that dies twice in seconds; then the group comes back
+        for _ in range(3):  # Granian gives up on a worker that dies twice in seconds; then the group restarts
             before = restarting_server.workers(surface)
 
             os.kill(before[-1], signal.SIGKILL)
@@ -149,7 +148,7 @@ class TestRecovery:
                 os.kill(worker.pid, signal.SIGTERM)
 
         wait_until(lambda: has_ended(worker), "the worker ends")
-        wait_until(lambda: is_healthy(restarting_server.public), "the public surface answers")
+        wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
 
     def test_killed_group_is_restarted_and_leaves_no_orphans(self, restarting_server: MaimServer) -> None:
         worker = psutil.Process(restarting_server.workers("public")[-1])
@@ -161,7 +160,7 @@ class TestRecovery:
 
         wait_until(lambda: has_ended(worker), "the worker notices that its master is gone")
         wait_until(lambda: restarting_server.workers("public")[-1] != worker.pid, "a new worker")
-        wait_until(lambda: is_healthy(restarting_server.public), "the public surface answers")
+        wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
 
     def test_other_surface_keeps_serving(self, restarting_server: MaimServer) -> None:
         before = restarting_server.workers("internal")
@@ -177,7 +176,7 @@ class TestRecovery:
 
         assert restarting_server.workers("internal") == before
         wait_until(lambda: has_ended(worker), "the worker notices that its master is gone")
-        wait_until(lambda: is_healthy(restarting_server.public), "the public surface answers")
+        wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
 
     def test_metrics_are_summed_over_all_workers_including_dead_ones(self, restarting_server: MaimServer) -> None:
         def served() -> int:
@@ -197,7 +196,7 @@ class TestRecovery:
         dead = restarting_server.workers("public")[-1]
         os.kill(dead, signal.SIGKILL)
         wait_until(lambda: restarting_server.workers("public")[-1] != dead, "a new worker")
-        wait_until(lambda: is_healthy(restarting_server.public), "the public surface answers")
+        wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
         get(f"{restarting_server.public}/nowhere")
 
         assert served() == before + 8
@@ -213,11 +212,11 @@ class TestStop:
             begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "slow", ')
             for login in logins:
                 login.request("POST", "/api/v1/auth/login", json.dumps(CREDENTIALS), JSON)
-            # Two hashes run at a time: when the first is through, all five are in and most have yet to run.
+            # Two hashes run at a time: when the first ends, all five logins have arrived, and most still wait.
             assert finish(logins.pop(0))[0] == 200
 
             os.kill(maim.pid, signal.SIGTERM)
-            wait_until(lambda: not listens(maim.internal_port), "nobody new is let in")
+            wait_until(lambda: not listens(maim.internal_port), "no new connection is accepted")
             send_chunk(upload, b'"tenant_type": "enterprise"}', last=True)
 
             assert [finish(login)[0] for login in logins] == [200] * 4
@@ -395,7 +394,7 @@ class TestOutage:
             for client, method, path, body in requests:
                 assert client.request(method, path, json=body).status_code in (200, 404), path
 
-    def test_health_answers_while_the_database_is_frozen(self, deployment: Deployment) -> None:
+    def test_health_responds_while_the_database_hangs(self, deployment: Deployment) -> None:
         with closing(HTTPConnection("127.0.0.1", deployment.maim.internal_port, timeout=30)) as waiting:
             with frozen(deployment.mariadb):
                 waiting.request("GET", "/api/v2/tenants")

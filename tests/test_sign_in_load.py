@@ -1,4 +1,4 @@
-"""Many sign-ins at once: other requests are served, and attempts are throttled."""
+"""Many sign-ins at once, which are throttled and do not block other requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestReadsBesideLogins:
             client.headers["Authorization"] = f"Bearer {login(client, 'alice').json()['access_token']}"
             yield client
 
-    def test_reads_are_answered_while_logins_wait(self, client: httpx.Client) -> None:
+    def test_reads_are_served_while_logins_wait(self, client: httpx.Client) -> None:
         with ThreadPoolExecutor(LOGINS) as pool:
             logins = [pool.submit(login, client, "alice") for _ in range(LOGINS)]
             reads_beside = 0
@@ -52,7 +52,7 @@ class TestReadsBesideLogins:
                 assert client.get("/api/v1/agents").status_code == 200
                 reads_beside += 0 if all_done(logins) else 2
 
-        # Two hashes at a time leave room for many reads; as many as there are logins is little.
+        # Two hashes at a time leave room for many more reads than this.
         assert reads_beside >= LOGINS
         responses = [response.result() for response in logins]
         statuses = Counter(response.status_code for response in responses)
@@ -71,7 +71,7 @@ def all_done(futures: list[Future[httpx.Response]]) -> bool:
 class WaitingHasher(Argon2PasswordHasher):
     """A hasher that waits for the test, and counts running hashes."""
 
-    memory_cost = 1024  # what is measured here is not the hash
+    memory_cost = 1024  # the cost of the hash does not matter here
 
     def __init__(self) -> None:
         self.running = self.most = 0
@@ -99,7 +99,7 @@ class TestHasher:
         hasher = Hasher()
         with ThreadPoolExecutor(hashers.ADMITTED + 1) as pool:
             hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
-            # No hash can end yet, so that the first answer is a refusal: all places are taken.
+            # No hash can end yet, so the first result is a rejection, because all places are taken.
             (rejected,) = wait(hashes, return_when="FIRST_COMPLETED").done
             running = hasher.running
             hasher.may_finish.set()
@@ -140,7 +140,7 @@ def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client
 
 
 class TestThrottle:
-    """MAIM_AUTH_RATE. Each test has its own accounts and addresses, because all share one Redis."""
+    """The rate limit MAIM_AUTH_RATE. Each test has its own accounts and addresses, because all share one Redis."""
 
     @pytest.fixture
     def address(self) -> str:
@@ -167,7 +167,7 @@ class TestThrottle:
         assert 0 < int(rejected.headers["Retry-After"]) <= 60
         assert rejected.json().keys() == {"detail", "code"}
         assert rejected.json()["code"] == "RATE_LIMITED"
-        # However the name is spelled, and wherever from; but nobody else.
+        # In any spelling of the name and from any address, but not for other accounts.
         assert login(throttled, account.upper(), PASSWORD, address).status_code == 429
         assert login(throttled, account, PASSWORD, "198.51.100.7").status_code == 429
         assert login(throttled, f"{account}2", PASSWORD, address).status_code == 400
@@ -181,7 +181,7 @@ class TestThrottle:
 
     def test_registrations_are_counted_by_address(self, throttled: httpx.Client, account: str, address: str) -> None:
         def register(number: int, address: str) -> int:
-            # Too weak a password: refused before anything is hashed, and counted all the same.
+            # The weak password is refused before it is hashed, and the attempt is counted.
             body = {"username": f"{account}-{number}", "password": "short"}
             return throttled.post("/api/v1/auth/register", json=body, headers={"X-Forwarded-For": address}).status_code
 

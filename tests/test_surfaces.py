@@ -22,7 +22,7 @@ PUBLIC_PATHS, INTERNAL_PATHS = methods_of(PUBLIC), methods_of(INTERNAL)
 
 @pytest.fixture(scope="module")
 def bearer(server: MaimServer) -> dict[str, str]:
-    """Return the Authorization header of a new user on the shared server."""
+    """The Authorization header of a new user on the shared server."""
     account = {"username": "surfaces", "password": "password123"}
     exchange(server.public_port, "POST", "/api/v1/auth/register", body=account)
     tokens = exchange(server.public_port, "POST", "/api/v1/auth/login", body=account).json
@@ -46,11 +46,11 @@ def test_public_path_is_404_on_the_internal_port(server: MaimServer, bearer: dic
             assert (response.status, response.code, response.is_envelope) == (404, "NOT_FOUND", True), path
 
 
-def test_paths_of_both_surfaces_are_exactly_these() -> None:
+def test_shared_paths_are_exactly_these() -> None:
     assert PUBLIC_PATHS.keys() & INTERNAL_PATHS.keys() == {"/", "/health", "/docs", "/api/v1/plugins/settings"}
 
 
-def test_path_of_both_surfaces_is_served_by_each(server: MaimServer) -> None:
+def test_shared_path_is_served_by_both_surfaces(server: MaimServer) -> None:
     """The internal surface requires a tenant, the public one a token."""
     assert exchange(server.internal_port, "GET", "/api/v1/plugins/settings").status == 400
     assert exchange(server.public_port, "GET", "/api/v1/plugins/settings").status == 401
@@ -104,7 +104,7 @@ def test_no_header_makes_the_internal_port_public(server: MaimServer, bearer: di
 
 
 def test_other_port_serves_nothing() -> None:
-    from maim.wsgi import application  # sets Django up, which pytest has done by now
+    from maim.wsgi import application  # sets Django up, which pytest has already done
 
     responses: list[str] = []
     body = application(
@@ -131,7 +131,7 @@ def test_two_surfaces_on_one_port_stop_the_start(server: MaimServer, command: st
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 def test_trailing_slash_is_optional(surface: Any, server: MaimServer, bearer: dict[str, str]) -> None:
-    """Each route gets unknown ids and invalid bodies, so that nothing changes."""
+    """Requests have unknown ids and invalid bodies, so that nothing changes."""
     port = server.public_port if surface == PUBLIC else server.internal_port
     nowhere = exchange(port, "GET", "/api/nowhere", headers=bearer)
     for route in routes(surface):
@@ -187,7 +187,7 @@ def test_body_of_more_than_one_mib_is_413(server: MaimServer, chunked: bool) -> 
         assert refused.is_envelope if enveloped else refused.is_plain_error, path
 
 
-# ---- refusals, in the surface's own shape
+# ---- errors in the surface's own shape
 
 
 def send_request(server: MaimServer, request: str, **options: Any) -> Response:

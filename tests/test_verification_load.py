@@ -1,4 +1,4 @@
-"""Thousands of verifications at once: uses, day counts, limits and quotas are exact."""
+"""Thousands of verifications at once, whose uses, day counts, limits and quotas are exact."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def create(v2: httpx.Client, *, keys: int = 1, agent: dict[str, Any] | None = No
 
 
 def validate_at_once(servers: Sequence[MaimServer], all_secrets: Sequence[str]) -> list[BotResponse]:
-    """Validate all of these secrets, THREADS at a time, each thread on a connection to one of the servers."""
+    """Validate all secrets, THREADS at a time, each thread on a connection to one of the servers."""
     ready = threading.Barrier(THREADS)
 
     def run(number: int) -> list[BotResponse]:
@@ -87,7 +87,7 @@ def usage_count(v2: httpx.Client, key_id: str) -> int:
 
 
 def uses_of_days(v2: httpx.Client, path: str) -> int:
-    """Return the sum of the day counts of yesterday and today, since a test may run into the next day."""
+    """Return the sum of the day counts of yesterday and today, because a test may run into the next day."""
     now = datetime.now(UTC)
     days = {"from": f"{now - timedelta(days=1):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
     usage: dict[str, Any] = v2.get(f"{path}/usage", params=days).json()["data"]

@@ -1,4 +1,4 @@
-"""The version is written once, in `maim.__version__`, and everything that names a version names that one."""
+"""The version, which is written only in `maim.__version__`, and is the same everywhere."""
 
 from __future__ import annotations
 
