@@ -47,10 +47,10 @@ class Exposure(HTMLParser):
         self._open: list[tuple[str, set[str]]] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        assert not any("<bdi" in (value or "") for value in given.values()), given
+        values = dict(attributes)
+        assert not any("<bdi" in (value or "") for value in values.values()), values
         if tag not in VOID:
-            self._open.append((tag, set((given.get("class") or "").split())))
+            self._open.append((tag, set((values.get("class") or "").split())))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:

@@ -265,12 +265,12 @@ def test_no_entry_contains_a_secret(data: Data) -> None:
 @contextmanager
 def inserts_refused(model: type[models.Model]) -> Iterator[None]:
     """Make the database refuse new rows of a table, as with a full disk."""
-    refusal = {
+    trigger_body = {
         "sqlite": "BEGIN SELECT RAISE(ABORT, 'refused'); END",
         "mysql": "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'",
     }[connection.vendor]
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TRIGGER refusal BEFORE INSERT ON {model._meta.db_table} {refusal}")
+        cursor.execute(f"CREATE TRIGGER refusal BEFORE INSERT ON {model._meta.db_table} {trigger_body}")
     try:
         yield
     finally:

@@ -290,9 +290,9 @@ class TestMethods:
         client = data.client(surface)
         before = tables()
         for template, allowed in methods_of(surface).items():
-            there = {*allowed, *(["HEAD"] if "GET" in allowed else [])}
+            defined = {*allowed, *(["HEAD"] if "GET" in allowed else [])}
             known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW"}
-            for method in sorted(known - there):
+            for method in sorted(known - defined):
                 response = client.send(method, data.path(template))
                 assert response.status_code == 405, f"{method} {template}: {response.status_code}"
                 assert set(response["Allow"].split(", ")) - {"HEAD"} == set(allowed), f"{method} {template}"

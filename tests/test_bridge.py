@@ -68,7 +68,7 @@ def test_bot_reads_a_change_and_its_heartbeat_is_imported(server: MaimServer, ol
     assert "Traceback" not in bridge.log
 
 
-def test_killed_bridge_continues_and_its_lag_is_shown_meanwhile(server: MaimServer, old: OldDatabase) -> None:
+def test_killed_bridge_continues_and_reports_its_lag(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         wait_until(lambda: gauge(server, old, "lag_seconds") == 0, "nothing is pending")

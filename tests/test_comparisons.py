@@ -128,7 +128,7 @@ class TestVerdictCodes:
     @pytest.mark.parametrize("code", [VALID, DISABLED, EXPIRED, NOT_ACTIVE])
     @pytest.mark.parametrize("address", [None, "10.1.2.3", "11.1.2.3"])
     @pytest.mark.parametrize("end", [None, NOON])
-    def test_equal_code_that_is_another_object_has_the_same_verdict(
+    def test_copied_code_has_the_same_verdict(
         self, code: VerdictCode, address: str | None, end: datetime | None
     ) -> None:
         caller = None if address is None else ip_address(address)
@@ -140,7 +140,7 @@ class TestVerdictCodes:
             assert copied.code_at(now, caller) == original.code_at(now, caller)
         assert copied.code_at(NOON.replace(hour=11), ip_address("11.1.2.3")) != VALID
 
-    def test_network_is_checked_whatever_object_the_code_is(self) -> None:
+    def test_network_is_checked_with_a_copied_code(self) -> None:
         key = facts(static_code=equal_but_not_identical(VALID), networks=(ip_network("10.0.0.0/8"),))
 
         assert key.code_at(NOON, ip_address("11.1.2.3")) == ADDRESS_NOT_ALLOWED

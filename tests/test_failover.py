@@ -60,8 +60,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield Deployment(closed, fails_open, mariadb, redis, owner)
 
 
-def create(v2: httpx.Client, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    response = v2.post(f"/api/v2/{what}", json=body)
+def create(v2: httpx.Client, collection: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = v2.post(f"/api/v2/{collection}", json=body)
     assert response.status_code == 200, response.text
     data: dict[str, Any] = response.json()["data"]
     return data

@@ -235,10 +235,10 @@ def data(alice: Person, monkeypatch: pytest.MonkeyPatch) -> RequestData:
 def two_ways() -> Iterator[TwoWays]:
     logging.disable(logging.CRITICAL)  # a log line would take as long as its request
     connection.inc_thread_sharing()
-    ways = TwoWays()
+    both = TwoWays()
     with one_connection():
-        yield ways
-    ways.close()
+        yield both
+    both.close()
     connection.dec_thread_sharing()
     logging.disable(logging.NOTSET)
 
@@ -251,10 +251,10 @@ def test_both_ways_give_the_same_response(data: RequestData, two_ways: TwoWays, 
             request = OddRequests(data, Random(f"{SEED} {is_on} {number}")).make()
             served, django = two_ways.served(request), two_ways.django(request)
             if served != django or served.status >= 500:
-                least = smallest(request, two_ways.differ)
+                reduced = smallest(request, two_ways.differ)
                 pytest.fail(
-                    f"FUZZ_SEED={SEED}, request {number}:\n{least}\n"
-                    f"as it is served:\n  {two_ways.served(least)}\nby Django:\n  {two_ways.django(least)}"
+                    f"FUZZ_SEED={SEED}, request {number}:\n{reduced}\n"
+                    f"as it is served:\n  {two_ways.served(reduced)}\nby Django:\n  {two_ways.django(reduced)}"
                 )
             statuses[served.status] += 1
 
@@ -262,23 +262,23 @@ def test_both_ways_give_the_same_response(data: RequestData, two_ways: TwoWays, 
     assert 0.3 < 1 - two_ways.served_by_django.runs / statuses.total() < 0.9, "too few for the one way or the other"
 
 
-def test_difference_is_reported_with_the_smallest_request(
+def test_difference_is_reported_with_the_reduced(
     data: RequestData, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Request, "is_plain", lambda request: True)
-    asked = OddRequest(
+    odd_request = OddRequest(
         "POST",
         "/api/v2/auth/parse-api-key",
         query="x=1",
         headers=(("host", "localhost"), *PARSE_HEADERS, ("origin", "https://evil.example"), ("accept", "*/*")),
         body=b'{"api_key": "x", "unknown": [1, 2, 3]}',
     )
-    assert two_ways.differ(asked)
+    assert two_ways.differ(odd_request)
 
-    least = smallest(asked, two_ways.differ)
+    reduced = smallest(odd_request, two_ways.differ)
 
-    assert two_ways.differ(least)
-    assert least.query == ""
-    assert b"unknown" not in least.body
-    assert [name for name, _value in least.headers] == ["content-type"]  # a missing Host is a difference, too
-    assert repr(least.body) in str(least)
+    assert two_ways.differ(reduced)
+    assert reduced.query == ""
+    assert b"unknown" not in reduced.body
+    assert [name for name, _value in reduced.headers] == ["content-type"]  # a missing Host is a difference, too
+    assert repr(reduced.body) in str(reduced)

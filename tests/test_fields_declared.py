@@ -316,6 +316,6 @@ class TestKeyCommand:
             assert options[name] == [OPTIONS[name]]
 
     def test_every_option_is_in_the_request(self) -> None:
-        given = {name: f"a {name}" for name in ISSUE_FIELDS}
+        options = {name: f"a {name}" for name in ISSUE_FIELDS}
 
-        assert issue_data({**given, "expires_in_days": None}) == given
+        assert issue_data({**options, "expires_in_days": None}) == options

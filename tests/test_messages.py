@@ -29,7 +29,7 @@ def test_compiled_catalog_is_up_to_date() -> None:
     assert {msgid: catalog.gettext(msgid) for msgid in entries} == entries, "run: make messages"
 
 
-def test_v2_responds_in_chinese_whatever_is_accepted(internal: SurfaceClient, db: None) -> None:
+def test_v2_responds_in_chinese_for_any_accepted_language(internal: SurfaceClient, db: None) -> None:
     response = internal.send("GET", "/api/v2/tenants/tenant_000000000000", HTTP_ACCEPT_LANGUAGE="en").json()
 
     assert response["message"] == "租户不存在"

@@ -149,12 +149,12 @@ def test_every_request_refuses_invisible_characters(alice: Person, internal: Sur
         client = internal if surface == "internal" else alice.client
         response = client.send(method, path, body)
 
-        answer = response.json()
-        assert response.status_code == 400, (method, path, answer)
-        errors = answer["errors"] if "errors" in answer else answer["data"]["errors"]
+        content = response.json()
+        assert response.status_code == 400, (method, path, content)
+        errors = content["errors"] if "errors" in content else content["data"]["errors"]
         assert [sentence.partition("U+202E")[1] for sentences in errors.values() for sentence in sentences] == [
             "U+202E"
-        ], (method, path, answer)
+        ], (method, path, content)
     assert changed_tables(before, tables()) == set()
 
 

@@ -37,8 +37,8 @@ def bot(internal: httpx.Client) -> Bot:
 @pytest.fixture(scope="module")
 def tenant_id(internal: httpx.Client) -> str:
     tenant = {"tenant_name": unique("公司"), "tenant_type": "enterprise"}
-    made: str = internal.post("/api/v2/tenants", json=tenant).json()["data"]["id"]
-    return made
+    created: str = internal.post("/api/v2/tenants", json=tenant).json()["data"]["id"]
+    return created
 
 
 class TestEndToEndTest:
@@ -228,8 +228,8 @@ class TestApiDocument:
 
         key = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "生产", "permissions": ["chat", "config_read"]}
         api_key = internal.post("/api/v2/api-keys", json=key).json()["data"]["api_key"]
-        question = {"api_key": api_key, "required_permission": "chat"}
-        assert internal.post("/api/v2/auth/validate-api-key", json=question).json()["success"]
+        body = {"api_key": api_key, "required_permission": "chat"}
+        assert internal.post("/api/v2/auth/validate-api-key", json=body).json()["success"]
 
     @pytest.mark.parametrize(
         "states",

@@ -39,8 +39,8 @@ def port_of(server: MaimServer, surface: str) -> int:
 @pytest.fixture(scope="module")
 def tenant_id(server: MaimServer) -> str:
     body = {"tenant_name": unique("http"), "tenant_type": "enterprise"}
-    made: str = exchange(server.internal_port, "POST", "/api/v2/tenants", body=body).json["data"]["id"]
-    return made
+    created: str = exchange(server.internal_port, "POST", "/api/v2/tenants", body=body).json["data"]["id"]
+    return created
 
 
 @pytest.fixture(scope="module")

@@ -51,10 +51,10 @@ class TestDocument:
 
     def test_document_is_generated_without_warnings_and_is_valid(self, surface: Surface) -> None:
         document.cache_clear()
-        made = document(surface)
+        generated = document(surface)
         assert not GENERATOR_STATS._warn_cache
         assert not GENERATOR_STATS._error_cache
-        validate_schema(made)  # type: ignore[no-untyped-call]
+        validate_schema(generated)  # type: ignore[no-untyped-call]
 
     def test_document_has_exactly_the_served_routes(self, surface: Surface) -> None:
         served = {f"{route.method} {route.path}" for route in routes(surface) if route.path not in PAGES}

@@ -196,7 +196,7 @@ def test_internal_route_has_the_status_of_the_matrix(row: Row, caller: str, data
 
 
 @pytest.mark.parametrize("gate", [tenants_for, agents_for, templates_for, keys_for], ids=lambda gate: gate.__name__)
-def test_access_function_lists_only_rows_of_ones_own_tenants(
+def test_access_function_lists_only_rows_of_the_callers_tenants(
     gate: Callable[[Actor], QuerySet[Any]], data: Data
 ) -> None:
     """The routes list one tenant at a time, but the access functions must not rely on that."""
@@ -249,7 +249,7 @@ def test_template_of_another_tenant_cannot_be_used(role: str, data: Data) -> Non
     assert changed_tables(before, tables()) == set()
 
 
-def test_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(data: Data) -> None:
+def test_key_cannot_be_issued_for_an_agent_of_the_callers_other_tenant(data: Data) -> None:
     alice = data.people["owner"]
     second = alice.client.send("POST", "/api/v1/tenants", {"tenant_name": "Second", "tenant_type": "enterprise"})
     second_id = second.json()["data"]["tenant_id"]

@@ -78,8 +78,8 @@ class Data:
         response, taken = self.request(route)
         assert response.status_code in (200, 204), response.content
         if response.headers.get("Content-Type", "").startswith("application/json"):
-            answer = response.json()
-            assert not isinstance(answer, dict) or answer.get("success") is not False, answer
+            body = response.json()
+            assert not isinstance(body, dict) or body.get("success") is not False, body
         return taken
 
     def request(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
@@ -150,11 +150,11 @@ def test_poll_without_changes_takes_the_committed_number_of_statements(
 ) -> None:
     first, _ = data.request(route)
     if route == CHANGES:
-        answer, taken = data.request(route, f"?after={first.json()['data']['cursor']}")
-        assert answer.json()["data"]["items"] == []
+        response, taken = data.request(route, f"?after={first.json()['data']['cursor']}")
+        assert response.json()["data"]["items"] == []
     else:
-        answer, taken = data.request(route, HTTP_IF_NONE_MATCH=first["ETag"])
-        assert (answer.status_code, answer.content) == (304, b"")
+        response, taken = data.request(route, HTTP_IF_NONE_MATCH=first["ETag"])
+        assert (response.status_code, response.content) == (304, b"")
 
     if write_snapshots:
         counts[_unchanged(route)] = taken
@@ -263,7 +263,7 @@ def test_all_lists_are_tested() -> None:
     methods: dict[tuple[str, str], set[str]] = {}
     for route in all_routes():
         methods.setdefault((route.surface, route.path), set()).add(route.method)
-    collections = {place for place, found in methods.items() if {"GET", "POST"} <= found}
+    collections = {path for path, found in methods.items() if {"GET", "POST"} <= found}
     only_listed = {
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),

@@ -80,7 +80,7 @@ def test_all_models_with_revisions_are_tested() -> None:
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_change_raises_the_revision_of_its_object_by_one_and_of_no_other(change: Change, data: Data) -> None:
+def test_change_raises_only_the_revision_of_its_object_by_one(change: Change, data: Data) -> None:
     before = stored()
     response = data.send(change)
 
@@ -137,7 +137,7 @@ def test_repeated_leak_report_raises_no_revision(data: Data, internal: SurfaceCl
 class TestImports:
     """Imports, which raise revisions like any other change."""
 
-    def test_tenants(self, data: Data) -> None:
+    def test_import_of_tenants_raises_their_revisions(self, data: Data) -> None:
         target = Tenant.objects.get(pk=data.alice.tenant.pk)
         target.description = "imported"
         target.tenant_config = {"agent_defaults": {"persona": "calm"}}
@@ -147,7 +147,7 @@ class TestImports:
 
         assert revision_increases(before) == {("Tenant", data.alice.tenant.pk): 1}
 
-    def test_agents(self, data: Data) -> None:
+    def test_import_of_agents_raises_their_revisions(self, data: Data) -> None:
         agents = [make_agent(data.alice.tenant), make_agent(data.alice.tenant)]
         target = [Agent.unscoped.get(pk=agent.pk) for agent in agents]
         target[0].description, target[1].config = "imported", {"imported": True}
@@ -160,7 +160,7 @@ class TestImports:
 
         assert revision_increases(before) == {("Agent", agent.pk): 1 for agent in agents}
 
-    def test_plugins(self, data: Data) -> None:
+    def test_import_of_plugins_raises_their_revisions(self, data: Data) -> None:
         row = plugins.set_plugin(
             actor=OPERATOR, tenant=data.alice.tenant, agent=None, plugin_name="dice", enabled=True, config={}
         )
@@ -172,7 +172,7 @@ class TestImports:
 
         assert revision_increases(before) == {("PluginSetting", row.pk): 1}
 
-    def test_keys_but_for_their_uses(self, data: Data) -> None:
+    def test_import_of_keys_raises_their_revisions_except_for_uses(self, data: Data) -> None:
         agent = make_agent(data.alice.tenant)
         renamed, used, renewed = (make_key(agent) for _ in range(3))
         new_secret = keyformat.generate(agent.tenant_id, agent.id)

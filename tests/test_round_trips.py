@@ -128,14 +128,14 @@ def test_object_written_as_it_was_read_is_unchanged(
     owner: Person, ids: dict[str, str], surface: Surface, path: str, method: str
 ) -> None:
     client, url = client_of(surface, owner), fill(path, **ids)
-    seen = read(client, url)
+    original = read(client, url)
     before = tables()
 
-    response = client.send(method, url, seen)
+    response = client.send(method, url, original)
 
     assert response.status_code == 200, response.content
     assert changed_tables(before, tables()) <= CACHES
-    assert read(client, url) == seen
+    assert read(client, url) == original
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
@@ -148,14 +148,14 @@ def test_plugin_setting_written_as_it_was_read_is_unchanged(
     url += f"&tenant_id={ids['tenant_id']}" if surface == INTERNAL else ""
     client = client_of(surface, owner)
     assert client.send("POST", url, setting).status_code == 200
-    (seen,) = read(client, url)
+    (original,) = read(client, url)
     before = tables()
 
-    response = client.send("POST", url, seen)
+    response = client.send("POST", url, original)
 
     assert response.status_code == 200, response.content
     assert changed_tables(before, tables()) <= CACHES
-    assert read(client, url) == [seen]
+    assert read(client, url) == [original]
 
 
 @pytest.mark.parametrize("status", ["disabled", "expired"])
@@ -172,11 +172,11 @@ def test_invalid_key_written_as_it_was_read_keeps_its_status(  # noqa: PLR0917
     else:
         ApiKey.unscoped.filter(pk=ids["key_id"]).update(expires_at="2020-01-01T00:00:00Z")
     client, url = client_of(surface, owner), fill(path, **ids)
-    seen = read(client, url)
+    original = read(client, url)
     before = tables()
 
-    response = client.send(method, url, seen)
+    response = client.send(method, url, original)
 
-    assert seen["status"] == status
+    assert original["status"] == status
     assert response.status_code == 200, response.content
     assert changed_tables(before, tables()) <= CACHES

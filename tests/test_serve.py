@@ -340,8 +340,11 @@ class Deployment(NamedTuple):
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Deployment]:
-    with own_dependencies() as own, MaimServer(own.directory, "maim_outage", **own.environment()) as maim:
-        yield Deployment(maim, own.mariadb, own.redis)
+    with (
+        own_dependencies() as dependencies,
+        MaimServer(dependencies.directory, "maim_outage", **dependencies.environment()) as maim,
+    ):
+        yield Deployment(maim, dependencies.mariadb, dependencies.redis)
 
 
 ALL_HEALTHY = (200, {"api": "healthy", "database": "healthy", "cache": "healthy"})

@@ -50,7 +50,7 @@ class Operation:
 
     @property
     def is_enveloped(self) -> bool:
-        """Whether the errors have v2's envelope."""
+        """Return whether the errors have v2's envelope."""
         schema: Schema = self.operation["responses"]["403"]["content"][JSON]["schema"]
         return str(schema["$ref"]).endswith("/ErrorEnvelope")
 

@@ -39,7 +39,7 @@ class BotResponse(NamedTuple):
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether this is the 503 for a dependency that does not answer."""
+        """Return whether this is the 503 for a dependency that does not answer."""
         return (self.status, self.code) == (503, "SYS_002") and int(self.headers["retry-after"]) > 0
 
 

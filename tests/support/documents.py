@@ -87,7 +87,7 @@ def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-class Things:
+class RequestObjects:
     """A person, and objects for their requests.
 
     Of the dozens of cases that cover an operation's schema, one in `one_in` is sent.
@@ -99,10 +99,10 @@ class Things:
         self._covered: dict[str, itertools.count[int]] = defaultdict(itertools.count)
         self._numbers = itertools.count(1)
         self.session = session
-        who = {"username": "schemathesis", "password": "password123"}
+        credentials = {"username": "schemathesis", "password": "password123"}
         self.headers: dict[str, str] = {}
-        self._created("auth/register", **who)
-        self.headers = {"Authorization": f"Bearer {self._created('auth/login', **who)['access_token']}"}
+        self._created("auth/register", **credentials)
+        self.headers = {"Authorization": f"Bearer {self._created('auth/login', **credentials)['access_token']}"}
         self.ids = self.make()
 
     def make(self) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Exchange(NamedTuple):
 
     @property
     def is_correct(self) -> bool:
-        """Whether the response is right and not stale."""
+        """Return whether the response is right and not stale."""
         return self.response.code == EXPECTED[self.kind] and not self.is_stale
 
 

@@ -56,8 +56,8 @@ class InternalApi:
     def make_key(self) -> None:
         """Create a key of the agent."""
         owner = {"tenant_id": self.tenant_id, "agent_id": self.agent_id}
-        made = self._data("POST", "/api/v2/api-keys", {**owner, "name": "key", "permissions": ["chat"]})
-        self.key_id, self.secret = made["api_key_id"], made["api_key"]
+        created = self._data("POST", "/api/v2/api-keys", {**owner, "name": "key", "permissions": ["chat"]})
+        self.key_id, self.secret = created["api_key_id"], created["api_key"]
 
     # ---- changing
 
@@ -166,10 +166,10 @@ class AdminSite(InternalApi):
         self._submit("apikeys/apikey", self.key_id, "change", changes)
 
     def disable_key(self) -> None:
-        self._act("disable")
+        self._run_action("disable")
 
     def enable_key(self) -> None:
-        self._act("enable")
+        self._run_action("enable")
 
     def rotate_key(self) -> None:
         page = self._submit("apikeys/apikey", self.key_id, "rotate", {"grace_seconds": 0}, status=200)
@@ -190,7 +190,7 @@ class AdminSite(InternalApi):
     def delete_tenant(self) -> None:
         self._submit("tenants/tenant", self.tenant_id, "delete", {})
 
-    def _act(self, action: str) -> None:
+    def _run_action(self, action: str) -> None:
         run_action(next(self._admin), action, [self.key_id])
 
     def _submit(self, model: str, row: str, page: str, changes: dict[str, Any], *, status: int = 302) -> httpx.Response:
@@ -263,8 +263,8 @@ def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None
 def _as_fields(name: str, value: Any) -> Fields:
     """Return a value as the fields of a form: two for a time, JSON for a document, empty for None."""
     if name == "expires_at":
-        moment = None if value is None else datetime.fromisoformat(value)
-        date, time = (f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}") if moment else ("", "")
+        parsed = None if value is None else datetime.fromisoformat(value)
+        date, time = (f"{parsed:%Y-%m-%d}", f"{parsed:%H:%M:%S}") if parsed else ("", "")
         return {f"{name}_0": [date], f"{name}_1": [time]}
     if isinstance(value, dict | list):
         return {name: [json.dumps(value)]}

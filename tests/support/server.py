@@ -108,7 +108,7 @@ class MaimServer:
         make_migrated(self.environment["DATABASE_URL"], lambda: self.manage("migrate", "-v0"))
 
     def start(self) -> None:
-        """Migrate, start, and wait until both surfaces answer."""
+        """Migrate, start, and wait until both surfaces are healthy."""
         self.migrate()
         self.launch()
         self.wait_until_ready()
@@ -122,7 +122,7 @@ class MaimServer:
             )
 
     def wait_until_ready(self) -> None:
-        """Wait until both surfaces answer."""
+        """Wait until both surfaces are healthy."""
         try:
             wait_until(lambda: self.log.count("maim is ready") == self._starts or self._ended(), "maim is ready")
         except TimeoutError as error:

@@ -37,7 +37,7 @@ class Response:
 
     @property
     def is_envelope(self) -> bool:
-        """Whether the body is v2's envelope, which has exactly these keys in this order."""
+        """Return whether the body is v2's envelope, which has exactly these keys in this order."""
         return isinstance(self.json, dict) and list(self.json) == [
             "success",
             "message",
@@ -52,7 +52,7 @@ class Response:
 
     @property
     def is_plain_error(self) -> bool:
-        """Whether the body is v1's error object."""
+        """Return whether the body is v1's error object."""
         return isinstance(self.json, dict) and {"detail", "code"} <= set(self.json) <= {"detail", "code", "errors"}
 
 
