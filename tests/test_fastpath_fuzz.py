@@ -262,7 +262,7 @@ def test_both_ways_give_the_same_response(data: RequestData, two_ways: TwoWays, 
     assert 0.3 < 1 - two_ways.served_by_django.runs / statuses.total() < 0.9, "too few for the one way or the other"
 
 
-def test_difference_is_reported_with_the_reduced(
+def test_difference_is_reported_with_the_smallest_request(
     data: RequestData, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Request, "is_plain", lambda request: True)

@@ -1,6 +1,6 @@
 """The number of SQL statements of each route, which does not grow with the length of a list.
 
-`make query-counts` rewrites the committed numbers. A change that raises one has to say why.
+`make query-counts` rewrites the committed numbers. The reason of a change that raises one belongs in its commit.
 """
 
 from __future__ import annotations

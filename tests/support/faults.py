@@ -125,7 +125,7 @@ class Monitor:
                     self.exchanges.append(exchange)
                     # This leaves the servers time to recover.
                     time.sleep(0.02)
-        except Exception as error:  # noqa: BLE001  # to be raised where it is seen
+        except Exception as error:  # noqa: BLE001  # raised by `wait_until`
             self.error = error
 
     def wait_until(self, condition: Callable[[Exchange], bool], server: str, *kinds: str, seconds: float = 30) -> None:

@@ -171,7 +171,7 @@ class _BotThread(threading.Thread):
                 # More requests would only keep the servers, on two cores, from making the changes.
                 if self._hurried.wait(PACE_SECONDS) and self.has_responses_since(self._changed_at):
                     self._hurried.clear()
-        except Exception as error:  # noqa: BLE001  # to be raised where it is seen
+        except Exception as error:  # noqa: BLE001  # raised by `has_responses_since`
             self.error = error
         finally:
             self._connection.close()
