@@ -163,9 +163,8 @@ class TestUniqueNames:
     def test_one_of_two_renamed_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         agents = [create_agent(v2, tenant_id) for _ in range(10)]
 
-        responses = send_at_once(
-            [lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents]
-        )  # type: ignore[misc]
+        renames = [lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents]
+        responses = send_at_once(renames)
 
         assert_one_won(responses, 409, "AGENT_002")
 

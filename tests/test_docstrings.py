@@ -21,7 +21,9 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def oblique_docstrings(text: str) -> Iterator[tuple[int, str]]:
     """Yield line and first words of each docstring that begins obliquely."""
     for node in ast.walk(ast.parse(text)):
-        docstring = ast.get_docstring(node) if isinstance(node, Documented) else None
+        if not isinstance(node, Documented):
+            continue
+        docstring = ast.get_docstring(node)
         if docstring and docstring.split()[0].strip(".,:;`") in OBLIQUE:
             yield node.body[0].lineno, docstring[:60]
 

@@ -363,7 +363,7 @@ def test_commands_find_a_name_in_any_width(alice: Person) -> None:
 
 
 def test_commands_refuse_an_ambiguous_name(alice: Person) -> None:
-    """Of two rows whose names formerly differed, the younger has its id in the folded name."""
+    """The younger of two rows whose names formerly differed has its id in the folded name."""
     older = make_agent(alice.tenant, PLAIN)
     younger = make_agent(alice.tenant, "younger")
     mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
