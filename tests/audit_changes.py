@@ -1,4 +1,4 @@
-"""Every change that a request can make, and the audit row it must leave: see `tests/test_audit.py`."""
+"""All changes that requests can make, and the audit entry of each: see `tests/test_audit.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.people import PASSWORD
 
-NEW = "NEW"  # an object that the request makes: its id is in the answer
+NEW = "NEW"  # an object that the request creates, whose id is in the response
 API_KEY, BASE_URL, AUTH_TOKEN = "sk-provider-secret", "https://user:pass@provider.example", "message-token-secret"
 SECRET_CONFIG = {
     "config_overrides": {
@@ -66,7 +66,7 @@ _PLUGIN: dict[str, Any] = {"agent_id": None, "plugin_name": "weather", "enabled"
 
 @dataclass(frozen=True)
 class Change:
-    """A request that changes something, and the row it must leave. Braces stand for ids."""
+    """A request that changes something, and its audit entry. Braces stand for ids."""
 
     surface: Surface
     request: str
@@ -77,7 +77,7 @@ class Change:
     after: dict[str, Any] | None
     in_tenant: bool = True
     anonymous: bool = False
-    also: tuple[str, ...] = field(default=())  # actions of further rows
+    also: tuple[str, ...] = field(default=())  # actions of further entries
 
     def __str__(self) -> str:
         return f"{self.surface.name} {self.request} {self.action}"
@@ -112,7 +112,7 @@ def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
 
 
 def _changes_of_a_config(surface: Surface, path: str) -> Iterator[Change]:
-    """Return the changes of a config, whose values are in its versions and not in the audit log."""
+    """Return the changes of a config. The audit log does not have its values, because the versions have them."""
     yield Change(
         surface,
         f"PUT {path}/config",
@@ -411,7 +411,7 @@ CHANGES = [
     ),
 ]
 
-# What writes and leaves no row, each with its reason.
+# Requests that write without an audit entry, each with its reason.
 MEASUREMENTS = {
     "public: POST /api/v1/api-keys/search": "reads",
     "internal: POST /api/v2/api-keys/search": "reads",

@@ -1,4 +1,4 @@
-"""The permissions: one row for each route and method, which `tests/test_permissions.py` tests.
+"""The permissions, one row for each route and method: see `tests/test_permissions.py`.
 
 `owner`, `member` and `stranger` are Alice, Bob and Charlie. The objects in the paths are Alice's; her agent's config
 has two versions. `inactive` is a deactivated owner of her tenant who still holds a token, so that only the deactivation
@@ -104,7 +104,7 @@ GET     /api/v1/system/bot-defaults                           401   200    200  
 GET     /api/v1/system/config-schema                          401   200    200      200      401      200    200
 """
 
-# On the internal surface there are no people: whoever reaches the port gets a response, token or not.
+# The internal surface has no users: everybody who reaches the port gets the same response, with or without a token.
 INTERNAL = """
                                                                anybody
 GET     /                                                          200
@@ -175,7 +175,7 @@ POST    /api/v1/usage/log                                          200
 """
 # fmt: on
 
-# A body that its owner would be answered with success for; those of other routes are empty.
+# Bodies with which the owner's request succeeds. Those of other routes are empty.
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/register": {"username": "dora", "password": "password123"},
     "POST /api/v1/auth/login": {"username": "{username}", "password": "password123"},

@@ -1,4 +1,4 @@
-"""Admin forms that are submitted after somebody else changed the same row: they overwrite nothing."""
+"""Admin forms that are submitted after somebody else changed the same row, which overwrite nothing."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def errors_of(response: Any) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of row: its service, other values for all fields (`elsewhere`), and a field with its input (`here`)."""
+    """A kind of row: its service, another user's values for all fields, and a field with its input in the form."""
 
     make: Callable[[Person], Model]
     change: Callable[[Any, Any], object]
-    elsewhere: dict[str, Any]
-    here: tuple[str, Any]
+    other_values: dict[str, Any]
+    form_input: tuple[str, Any]
 
 
 def change_user(row: User, changes: Any) -> object:
@@ -64,7 +64,7 @@ CASES: dict[type[Model], Case] = {
     ApiKey: Case(
         make=lambda alice: make_key(make_agent(alice.tenant), permissions=["admin"], expires_at=LATER).key,
         change=lambda row, changes: apikeys.update_key(actor=OPERATOR, key=row, changes=changes),
-        elsewhere={
+        other_values={
             "name": "renamed",
             "permissions": ["chat"],
             "status": "disabled",
@@ -74,12 +74,12 @@ CASES: dict[type[Model], Case] = {
             "allowed_networks": ["203.0.113.0/24"],
             "metadata": {"owner": "bob"},
         },
-        here=("description", "for the phone"),
+        form_input=("description", "for the phone"),
     ),
     Agent: Case(
         make=lambda alice: make_agent(alice.tenant, config={"persona": "kind", "own": [1, 2.0, True]}, tags=["old"]),
         change=lambda row, changes: agents.update_agent(actor=OPERATOR, agent=row, changes=changes),
-        elsewhere={
+        other_values={
             "name": "renamed",
             "template_id": "template_1",
             "status": "archived",
@@ -88,12 +88,12 @@ CASES: dict[type[Model], Case] = {
             "rate_limit": {"limit": 1, "window_seconds": 60},
             "quota": {"limit": 1, "period": "day"},
         },
-        here=("description", "for the phone"),
+        form_input=("description", "for the phone"),
     ),
     Tenant: Case(
         make=lambda alice: alice.tenant,
         change=lambda row, changes: tenants.update_tenant(actor=OPERATOR, tenant=row, changes=changes),
-        elsewhere={
+        other_values={
             "tenant_name": "renamed",
             "tenant_type": "enterprise",
             "status": "suspended",
@@ -102,19 +102,19 @@ CASES: dict[type[Model], Case] = {
             "rate_limit": {"limit": 1, "window_seconds": 60},
             "quota": {"limit": 1, "period": "day"},
         },
-        here=("description", "for the phone"),
+        form_input=("description", "for the phone"),
     ),
     Template: Case(
         make=lambda alice: templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="first"),
         change=lambda row, changes: templates.update_template(actor=OPERATOR, template=row, changes=changes),
-        elsewhere={"name": "renamed", "config": {"persona": "strict"}},
-        here=("description", "for the phone"),
+        other_values={"name": "renamed", "config": {"persona": "strict"}},
+        form_input=("description", "for the phone"),
     ),
     User: Case(
         make=lambda alice: alice.user,
         change=change_user,
-        elsewhere={"is_active": False, "is_staff": True, "is_superuser": True},
-        here=("email", "new@example.com"),
+        other_values={"is_active": False, "is_staff": True, "is_superuser": True},
+        form_input=("email", "new@example.com"),
     ),
 }
 
@@ -148,19 +148,19 @@ def stored(row: Model, names: Any) -> dict[str, Any]:
 def test_every_field_of_the_form_is_covered(olivia: Operator, alice: Person, case: Case) -> None:
     form = olivia.get(url(case.make(alice), "change")).context["adminform"].form
 
-    assert set(form.fields) - {STRICT} == {*case.elsewhere, case.here[0], SHOWN}
+    assert set(form.fields) - {STRICT} == {*case.other_values, case.form_input[0], SHOWN}
 
 
 def test_field_changed_elsewhere_is_kept_if_unchanged_in_the_form(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
-    case.change(row, case.elsewhere)
-    expected = stored(row, case.elsewhere)
-    name, value = case.here
+    case.change(row, case.other_values)
+    expected = stored(row, case.other_values)
+    name, value = case.form_input
 
     assert form.send(**{name: value}).status_code == 302
 
-    assert stored(row, case.elsewhere) == expected
+    assert stored(row, case.other_values) == expected
     assert stored(row, [name]) == {name: value}
     entry = AuditEntry.objects.get(actor_id=olivia.user.pk)
     assert list(entry.after or {}) == [name]
@@ -169,22 +169,22 @@ def test_field_changed_elsewhere_is_kept_if_unchanged_in_the_form(olivia: Operat
 def test_unchanged_form_changes_nothing(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
-    case.change(row, case.elsewhere)
-    expected = stored(row, case.elsewhere)
+    case.change(row, case.other_values)
+    expected = stored(row, case.other_values)
 
     assert form.send().status_code == 302
 
-    assert stored(row, case.elsewhere) == expected
+    assert stored(row, case.other_values) == expected
     assert not AuditEntry.objects.filter(actor_id=olivia.user.pk).exists()
 
 
-# ---- the same field here and elsewhere
+# ---- the same field changed in both
 
 
 def test_field_changed_in_both_is_refused_with_actor_and_time(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
-    name, value = case.here
+    name, value = case.form_input
     case.change(row, {name: "else@example.com"})
     changed = AuditEntry.objects.latest("id")
 
@@ -216,7 +216,7 @@ def test_one_conflict_refuses_the_whole_form(olivia: Operator, alice: Person) ->
 def test_same_change_in_both_is_no_conflict(olivia: Operator, alice: Person, case: Case) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
-    name, value = case.here
+    name, value = case.form_input
     case.change(row, {name: value})
 
     assert form.send(**{name: value}).status_code == 302
@@ -269,8 +269,8 @@ def test_config_changed_in_both_is_refused_with_the_paths(olivia: Operator, alic
 def test_secret_changed_elsewhere_is_a_conflict_although_masked(olivia: Operator, alice: Person) -> None:
     agent = make_agent(alice.tenant, config=with_providers(PROVIDER))
     form = open_form(olivia, agent)
-    elsewhere = with_providers({**PROVIDER, "api_key": "sk-second"})
-    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": elsewhere})
+    config = with_providers({**PROVIDER, "api_key": "sk-second"})
+    agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": config})
     expected = stored(agent, ["config"])
 
     (config,) = form.fields["config"]
@@ -295,7 +295,7 @@ def test_form_contains_no_secret(olivia: Operator, alice: Person) -> None:
 @pytest.mark.single
 @pytest.mark.django_db(transaction=True)
 def test_change_during_the_save_is_not_lost() -> None:
-    """It may come after any of the form's queries: the form sees it, or it is made afterwards."""
+    """A change after any of the form's queries is either seen by the form, or made after the save."""
     olivia, key = sign_in("olivia"), make_key(make_agent(register("alice").tenant)).key
     theirs = partial(apikeys.update_key, actor=OPERATOR, key=key, changes={"description": "theirs"})
     form, queries = open_form(olivia, key), AfterQuery()
@@ -305,21 +305,21 @@ def test_change_during_the_save_is_not_lost() -> None:
         apikeys.update_key(actor=OPERATOR, key=key, changes={"description": None})
         form = open_form(olivia, key)
         with other_thread() as meanwhile:
-            act = partial(meanwhile, theirs, wait=0.05)
-            with connection.execute_wrapper(AfterQuery(number, act, anywhere=True)):
+            change_elsewhere = partial(meanwhile, theirs, wait=0.05)
+            with connection.execute_wrapper(AfterQuery(number, change_elsewhere, anywhere=True)):
                 form.send(description="mine")
 
         assert stored(key, ["description"]) == {"description": "theirs"}, number
 
 
-# ---- what the form carries
+# ---- the shown values in the form
 
 
 @pytest.mark.parametrize("carried", ["", "nonsense", "e30:1:x", "\x00", "文" * 1000])
 def test_form_without_shown_values_is_refused(olivia: Operator, alice: Person, case: Case, carried: str) -> None:
     row = case.make(alice)
     form = open_form(olivia, row)
-    name, value = case.here
+    name, value = case.form_input
 
     response = form.send(**{name: value, SHOWN: carried})
 
@@ -340,7 +340,7 @@ def test_shown_values_of_another_row_are_refused(olivia: Operator, alice: Person
 
 @pytest.mark.parametrize("values", [{}, {"name": "key"}])
 def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Person, values: dict[str, Any]) -> None:
-    """The other version had other fields, and does not know those of this one."""
+    """A former version of the form had other fields."""
     key = make_key(make_agent(alice.tenant)).key
     carried = signing.dumps(
         ["2026-01-31T12:00:00+00:00", values, {}], salt=f"core.admin_forms:apikeys.apikey:{key.pk}", compress=True
@@ -351,7 +351,7 @@ def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Pe
     assert list(errors_of(response)) == ["__all__"]
 
 
-# ---- what a browser makes of texts
+# ---- texts that browsers change
 
 
 @pytest.mark.parametrize("text", ["first\nsecond", "first\r\nsecond", "\nfirst", "  first ", "a\rb"])
@@ -359,7 +359,7 @@ def test_shown_values_of_another_version_are_refused(olivia: Operator, alice: Pe
 def test_unchanged_text_keeps_its_stored_form(olivia: Operator, alice: Person, model: type[Model], text: str) -> None:
     case = CASES[model]
     row = case.make(alice)
-    name = next(iter(case.elsewhere))
+    name = next(iter(case.other_values))
     case.change(row, {"description": text})
     form = open_form(olivia, row)
     as_of_a_browser = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")

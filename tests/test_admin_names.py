@@ -1,4 +1,4 @@
-"""Names with right-to-left text in the admin: every page isolates them."""
+"""Names with right-to-left text in the admin, which every page isolates."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 NAME = "\u202eeman"
 HEBREW = "שלום"
 ISOLATING = {"bdi", "option", "pre", "textarea"}
-# Blocks that hold nothing else.
+# Blocks that contain only a name.
 ISOLATING_CLASSES = {"readonly"}
 IN_ISOLATES = re.compile(f"\u2068[^\u2069]*{NAME}[^\u2069]*\u2069")
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 
 
 class Exposure(HTMLParser):
-    """A parser that collects the texts with a name that is not isolated, and counts all names."""
+    """A parser that collects texts with a name that is not isolated, and counts all names."""
 
     def __init__(self) -> None:
         super().__init__()
         self.exposed: list[str] = []
-        self.shown = 0
+        self.reported = 0
         self._open: list[tuple[str, set[str]]] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        assert not any("<bdi" in (value or "") for value in given.values()), given
+        values = dict(attributes)
+        assert not any("<bdi" in (value or "") for value in values.values()), values
         if tag not in VOID:
-            self._open.append((tag, set((given.get("class") or "").split())))
+            self._open.append((tag, set((values.get("class") or "").split())))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
@@ -60,7 +60,7 @@ class Exposure(HTMLParser):
         assert "<bdi" not in data or self._open[-1][0] in ("script", "textarea"), data
         if NAME not in data or self._open[-1][0] == "script":
             return
-        self.shown += 1
+        self.reported += 1
         if any(tag in ISOLATING or classes & ISOLATING_CLASSES for tag, classes in self._open):
             return
         if NAME in IN_ISOLATES.sub("", data):
@@ -75,7 +75,7 @@ def exposure(response: Any) -> Exposure:
 
 @pytest.fixture
 def everything(olivia: Operator) -> list[Model]:
-    """Create a row of every model with the name `NAME`, as from before such names were refused."""
+    """A row of every model with the name `NAME`, stored as it was before such names were refused."""
     alice = register("alice")
     bob = accounts.create_user(actor=OPERATOR, username="bob", password=None, email="bob@example.org")
     tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.pk, role=Role.MEMBER)
@@ -122,8 +122,8 @@ def test_every_page_isolates_names(olivia: Operator, everything: list[Model], is
 
     assert {page: one.exposed for page, one in found.items() if one.exposed} == {}
     for row in everything:
-        assert found[url(type(row))].shown > is_superuser, row
-        assert found[url(row, "change")].shown > is_superuser, row
+        assert found[url(type(row))].reported > is_superuser, row
+        assert found[url(row, "change")].reported > is_superuser, row
 
 
 @pytest.mark.parametrize("kind", [Tenant, Template, Agent, ApiKey, User])
@@ -132,7 +132,7 @@ def test_bulk_deletion_isolates_names(olivia: Operator, everything: list[Model],
 
     page = exposure(olivia.act("delete_selected", row))
 
-    assert page.shown > 1
+    assert page.reported > 1
     assert page.exposed == []
 
 
@@ -160,7 +160,7 @@ def test_page_of_a_rotated_key_isolates_its_name(olivia: Operator, everything: l
 
     page = exposure(olivia.submit(reverse("admin:apikeys_apikey_rotate", args=[quote(key.pk)]), grace_seconds="0"))
 
-    assert page.shown > 1
+    assert page.reported > 1
     assert page.exposed == []
 
 

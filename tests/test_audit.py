@@ -224,7 +224,7 @@ def test_refused_change_writes_no_entry(data: Data, public: SurfaceClient) -> No
 def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public: SurfaceClient) -> None:
     rows: list[AuditEntry] = []
     with new_rows(rows):
-        answers = [
+        responses = [
             public.send("POST", "/api/v1/auth/refresh", {"refresh_token": data.ids["refresh_token"]}),
             internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": data.key.secret}),
             internal.send("POST", "/api/v1/usage/log", {"action": "chat"}),
@@ -235,7 +235,7 @@ def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public
             ),
         ]
 
-    assert [answer.status_code for answer in answers] == [200] * 4
+    assert [response.status_code for response in responses] == [200] * 4
     assert rows == []
 
 
@@ -244,19 +244,19 @@ def test_measurement_writes_no_entry(data: Data, internal: SurfaceClient, public
 
 @pytest.mark.embedded
 def test_no_entry_contains_a_secret(data: Data) -> None:
-    told = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
-    told.append(data.ids["refresh_token"])
+    secrets = [PASSWORD, "another password", API_KEY, BASE_URL, AUTH_TOKEN, data.key.secret, data.alice.token]
+    secrets.append(data.ids["refresh_token"])
     for change in sorted(CHANGES, key=lambda change: "DELETE" in change.request or "logout" in change.request):
-        answer = data.send(change)
-        body = answer.json() if answer.content else {}
-        told += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
+        response = data.send(change)
+        body = response.json() if response.content else {}
+        secrets += [body[name] for name in ("access_token", "refresh_token", "api_key") if name in body]
         if isinstance(created := body.get("data"), dict) and change.action in ("key.create", "key.rotate"):
-            told.append(created["api_key"])
+            secrets.append(created["api_key"])
 
     log = "\n".join(str(row) for row in AuditEntry.objects.values_list())
 
-    assert len(told) >= 13
-    assert [secret for secret in told if secret in log] == []
+    assert len(secrets) >= 13
+    assert [secret for secret in secrets if secret in log] == []
 
 
 # ---- the transaction
@@ -264,13 +264,13 @@ def test_no_entry_contains_a_secret(data: Data) -> None:
 
 @contextmanager
 def inserts_refused(model: type[models.Model]) -> Iterator[None]:
-    """Make the database refuse every new row of a table, like a full disk."""
-    refusal = {
+    """Make the database refuse new rows of a table, as with a full disk."""
+    trigger_body = {
         "sqlite": "BEGIN SELECT RAISE(ABORT, 'refused'); END",
         "mysql": "FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused'",
     }[connection.vendor]
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TRIGGER refusal BEFORE INSERT ON {model._meta.db_table} {refusal}")
+        cursor.execute(f"CREATE TRIGGER refusal BEFORE INSERT ON {model._meta.db_table} {trigger_body}")
     try:
         yield
     finally:

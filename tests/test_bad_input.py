@@ -1,4 +1,4 @@
-"""Malformed requests: each gets an error in the surface's own shape, and nothing is half written.
+"""Malformed requests, each of which gets an error in the surface's own shape, without a partial change.
 
 The requests are made from the OpenAPI documents, so that a new field or parameter is tested as soon as it exists. The
 tables are compared once for each endpoint.
@@ -19,9 +19,9 @@ from agents.models import Agent, Template
 from agents.services import templates
 from apikeys.services import IssuedKey
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
-from tests.support import hostile
+from tests.support import bad_input
+from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
-from tests.support.hostile import JSON, Described, described
 from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
@@ -39,7 +39,7 @@ ENVELOPE_KEYS = [
     "error",
     "error_code",
 ]
-OPERATIONS = described()
+OPERATIONS = operations()
 WITH_BODY = [operation for operation in OPERATIONS if operation.has_body]
 WITH_QUERY = [operation for operation in OPERATIONS if operation.query]
 WITH_PARAMETERS = [route for route in all_routes() if "{" in route.path]
@@ -67,16 +67,16 @@ class Data:
             number="1",
         )
 
-    def url(self, operation: Described) -> str:
+    def url(self, operation: Operation) -> str:
         """Return the path with the required query parameters."""
         query = [f"{name}={self.value(name, {})}" for name, it in operation.query.items() if it.get("required")]
         return self.path(operation.path) + ("?" + "&".join(query) if query else "")
 
-    def body(self, operation: Described) -> dict[str, Any]:
+    def body(self, operation: Operation) -> dict[str, Any]:
         """Return a body that the endpoint accepts, with every field that it knows."""
         body = {name: self.value(name, schema) for name, schema in operation.fields.items()}
         if operation.path == "/api/v2/templates":
-            del body["tenant_id"]  # a tenant's has no id of the sender's choice
+            del body["tenant_id"]  # only templates without a tenant may have a chosen id
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:
@@ -127,8 +127,8 @@ def data(module_data: Data, db: None) -> Data:
     return deepcopy(module_data)
 
 
-def problem(response: Any, *, enveloped: bool) -> dict[str, Any]:
-    """Return the `code` and `errors` of an error, whose shape must be exact."""
+def error_of(response: Any, *, enveloped: bool) -> dict[str, Any]:
+    """Return the `code` and `errors` of an error, which must have exactly the right shape."""
     text = response.content.decode()
     for leak in ("Traceback", "SELECT ", "INSERT ", "sqlite", "MySQL", "django", 'File "'):
         assert leak not in text
@@ -155,108 +155,108 @@ def is_enveloped(route: Route) -> bool:
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=str)
 class TestBodies:
-    def test_field_of_a_wrong_type_is_rejected(self, operation: Described, data: Data) -> None:
-        client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
+    def test_field_of_a_wrong_type_is_rejected(self, operation: Operation, data: Data) -> None:
+        client, url, valid = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         for name, schema in operation.fields.items():
-            for value in hostile.wrong_values(schema, required=name in operation.required):
-                response = client.send(operation.method, url, {**good, name: value})
+            for value in bad_input.wrong_values(schema, required=name in operation.required):
+                response = client.send(operation.method, url, {**valid, name: value})
                 case = f"{name} = {value!r:.80}"
                 assert response.status_code == 400, f"{case}: {response.status_code} {response.content!r:.300}"
-                found = problem(response, enveloped=operation.is_enveloped)
+                found = error_of(response, enveloped=operation.is_enveloped)
                 assert found["code"] in ("VALIDATION_ERROR", "KEY_005"), case
                 assert any(key.split(".")[0] == name for key in found["errors"] or {name: []}), (case, found)
         assert not changed_tables(before, tables())
 
-    def test_missing_required_field_is_rejected(self, operation: Described, data: Data) -> None:
-        client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
+    def test_missing_required_field_is_rejected(self, operation: Operation, data: Data) -> None:
+        client, url, valid = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
         for name in operation.required:
-            response = client.send(operation.method, url, {key: good[key] for key in good if key != name})
+            response = client.send(operation.method, url, {key: valid[key] for key in valid if key != name})
             assert response.status_code == 400, name
-            assert name in problem(response, enveloped=operation.is_enveloped)["errors"]
+            assert name in error_of(response, enveloped=operation.is_enveloped)["errors"]
         assert not changed_tables(before, tables())
 
-    def test_body_that_is_no_json_object_is_rejected(self, operation: Described, data: Data) -> None:
-        """One parser reads all bodies: each endpoint shows that it uses it by every third of those that it refuses."""
+    def test_body_that_is_no_json_object_is_rejected(self, operation: Operation, data: Data) -> None:
+        """All endpoints share one parser, so a third of the malformed bodies shows for each that it uses it."""
         client, url = data.client(operation.surface), data.url(operation)
         before = tables()
-        for title, body in list(hostile.BODIES.items())[WITH_BODY.index(operation) % 3 :: 3]:
+        for title, body in list(bad_input.BODIES.items())[WITH_BODY.index(operation) % 3 :: 3]:
             response = client.generic(operation.method, url, body, JSON)
             assert response.status_code == 400, f"{title}: {response.status_code} {response.content!r:.300}"
-            assert problem(response, enveloped=operation.is_enveloped)["errors"], title
+            assert error_of(response, enveloped=operation.is_enveloped)["errors"], title
         assert not changed_tables(before, tables())
 
-    def test_other_media_type_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_other_media_type_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url = data.client(operation.surface), data.url(operation)
-        good = json.dumps(data.body(operation)).encode()
+        valid = json.dumps(data.body(operation)).encode()
         before = tables()
-        forms = () if "login" in operation.path else hostile.FORM_TYPES
-        for content_type in (*hostile.CONTENT_TYPES, *forms):
-            response = client.generic(operation.method, url, good, content_type)
+        forms = () if "login" in operation.path else bad_input.FORM_TYPES
+        for content_type in (*bad_input.CONTENT_TYPES, *forms):
+            response = client.generic(operation.method, url, valid, content_type)
             assert response.status_code == 415, f"{content_type:.60}: {response.status_code}"
-            assert problem(response, enveloped=operation.is_enveloped)["code"] == "UNSUPPORTED_MEDIA_TYPE"
+            assert error_of(response, enveloped=operation.is_enveloped)["code"] == "UNSUPPORTED_MEDIA_TYPE"
         assert not changed_tables(before, tables())
 
-    def test_body_over_one_mebibyte_is_rejected(self, operation: Described, data: Data) -> None:
-        client, url, good = data.client(operation.surface), data.url(operation), data.body(operation)
+    def test_body_over_one_mebibyte_is_rejected(self, operation: Operation, data: Data) -> None:
+        client, url, valid = data.client(operation.surface), data.url(operation), data.body(operation)
         before = tables()
-        response = client.send(operation.method, url, {**good, "unknown": hostile.TOO_LONG})
+        response = client.send(operation.method, url, {**valid, "unknown": bad_input.TOO_LONG})
         assert response.status_code == 413
-        assert problem(response, enveloped=operation.is_enveloped)["code"] == "PAYLOAD_TOO_LARGE"
+        assert error_of(response, enveloped=operation.is_enveloped)["code"] == "PAYLOAD_TOO_LARGE"
         assert not changed_tables(before, tables())
 
-    def test_valid_body_is_accepted_and_its_text_is_returned(self, operation: Described, data: Data) -> None:
-        """This shows also that each error above was for the one wrong value."""
-        good = data.body(operation)
-        response = data.client(operation.surface).send(operation.method, data.url(operation), good)
+    def test_valid_body_is_accepted_and_its_text_is_returned(self, operation: Operation, data: Data) -> None:
+        """This also shows that each error above was about the wrong value."""
+        valid = data.body(operation)
+        response = data.client(operation.surface).send(operation.method, data.url(operation), valid)
         assert response.status_code in (200, 204), response.content
-        answer = response.json() if response.content else {}
-        shown = answer.get("data", answer)
-        for name in [name for name in good if name in shown and isinstance(good[name], str | list | dict)]:
+        body = response.json() if response.content else {}
+        returned = body.get("data", body)
+        for name in [name for name in valid if name in returned and isinstance(valid[name], str | list | dict)]:
             if name not in ("expires_at", "timestamp", "api_key", "refresh_token", "items"):
-                assert shown[name] == good[name], name
+                assert returned[name] == valid[name], name
 
-    def test_text_of_full_length_is_accepted(self, operation: Described, data: Data) -> None:
+    def test_text_of_full_length_is_accepted(self, operation: Operation, data: Data) -> None:
         """The length is counted in characters, and every database stores them all."""
-        good = data.body(operation)
+        valid = data.body(operation)
         lengths = {name: schema["maxLength"] for name, schema in operation.fields.items() if "maxLength" in schema}
-        longest = {name: "🤖" * length for name, length in lengths.items() if good.get(name) == "text 🤖"}
-        response = data.client(operation.surface).send(operation.method, data.url(operation), {**good, **longest})
+        longest = {name: "🤖" * length for name, length in lengths.items() if valid.get(name) == "text 🤖"}
+        response = data.client(operation.surface).send(operation.method, data.url(operation), {**valid, **longest})
         assert response.status_code in (200, 204), response.content
-        answer = response.json() if response.content else {}
-        shown = answer.get("data", answer)
-        assert {name: shown[name] for name in longest if name in shown} == {
-            name: longest[name] for name in longest if name in shown
+        body = response.json() if response.content else {}
+        returned = body.get("data", body)
+        assert {name: returned[name] for name in longest if name in returned} == {
+            name: longest[name] for name in longest if name in returned
         }
 
 
 @pytest.mark.parametrize("operation", WITH_QUERY, ids=str)
 class TestQueries:
-    def test_invalid_query_parameter_is_rejected(self, operation: Described, data: Data) -> None:
+    def test_invalid_query_parameter_is_rejected(self, operation: Operation, data: Data) -> None:
         client, url = data.client(operation.surface), data.url(operation)
-        good = data.body(operation) if operation.has_body else None
+        valid = data.body(operation) if operation.has_body else None
         before = tables()
         for name, parameter in operation.query.items():
-            for value in hostile.wrong_parameters(parameter["schema"]):
-                # The last of two parameters of one name counts.
-                response = client.send(operation.method, f"{url}{'&' if '?' in url else '?'}{name}={value}", good)
+            for value in bad_input.wrong_parameters(parameter["schema"]):
+                # The last of two parameters with the same name counts.
+                response = client.send(operation.method, f"{url}{'&' if '?' in url else '?'}{name}={value}", valid)
                 case = f"{name}={value:.60}"
                 assert response.status_code == 400, f"{case}: {response.status_code} {response.content!r:.300}"
-                assert list(problem(response, enveloped=operation.is_enveloped)["errors"]) == [name], case
+                assert list(error_of(response, enveloped=operation.is_enveloped)["errors"]) == [name], case
         assert not changed_tables(before, tables())
 
-    def test_garbage_in_the_query_causes_no_fault(self, operation: Described, data: Data) -> None:
+    def test_garbage_in_the_query_causes_no_server_error(self, operation: Operation, data: Data) -> None:
         client, path = data.client(operation.surface), data.path(operation.path)
-        good = data.body(operation) if operation.has_body else None
+        valid = data.body(operation) if operation.has_body else None
         names = "".join(f"&{name}=%ff%fe" for name in operation.query)
         for query in ("%", "&&&=", "=", "%00=%00", "%ff=%ff", "a" * 50_000, "a&" * 5000, "page[]=1", names):
-            response = client.send(operation.method, f"{path}?{query}", good)
+            response = client.send(operation.method, f"{path}?{query}", valid)
             assert response.status_code < 500, f"{query:.60}: {response.content!r:.300}"
             if response.status_code >= 400:
-                problem(response, enveloped=operation.is_enveloped)
+                error_of(response, enveloped=operation.is_enveloped)
 
-    def test_page_after_the_last_is_empty(self, operation: Described, data: Data) -> None:
+    def test_page_after_the_last_is_empty(self, operation: Operation, data: Data) -> None:
         far = {"page": 2**31 - 1, "skip": 2**31 - 1}
         sent = [f"{name}={value}" for name, value in far.items() if name in operation.query]
         for parameter in sent:
@@ -272,15 +272,15 @@ def test_garbage_in_the_path_gets_404(route: Route, data: Data) -> None:
     surface = next(surface for surface in SURFACES if surface.name == route.surface)
     client = data.client(surface)
     operation = next(each for each in OPERATIONS if str(each) == str(route))
-    good = data.body(operation) if operation.has_body else None
+    valid = data.body(operation) if operation.has_body else None
     before = tables()
     for name in ("tenant_id", "agent_id", "key_id", "template_id", "number"):
-        for title, segment in hostile.SEGMENTS.items():
+        for title, segment in bad_input.SEGMENTS.items():
             path = data.path(route.path.replace(f"{{{name}}}", segment))
             if f"{{{name}}}" in route.path:
-                response = client.send(route.method, path, good)
+                response = client.send(route.method, path, valid)
                 assert response.status_code == 404, f"{title}: {response.status_code} {response.content!r:.300}"
-                problem(response, enveloped=operation.is_enveloped)
+                error_of(response, enveloped=operation.is_enveloped)
     assert not changed_tables(before, tables())
 
 
@@ -290,15 +290,15 @@ class TestMethods:
         client = data.client(surface)
         before = tables()
         for template, allowed in methods_of(surface).items():
-            there = {*allowed, *(["HEAD"] if "GET" in allowed else [])}
+            defined = {*allowed, *(["HEAD"] if "GET" in allowed else [])}
             known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW"}
-            for method in sorted(known - there):
+            for method in sorted(known - defined):
                 response = client.send(method, data.path(template))
                 assert response.status_code == 405, f"{method} {template}: {response.status_code}"
                 assert set(response["Allow"].split(", ")) - {"HEAD"} == set(allowed), f"{method} {template}"
                 if method != "HEAD":
                     route = Route(surface.name, template, allowed[0])
-                    assert problem(response, enveloped=is_enveloped(route))["code"] == "METHOD_NOT_ALLOWED"
+                    assert error_of(response, enveloped=is_enveloped(route))["code"] == "METHOD_NOT_ALLOWED"
         assert not changed_tables(before, tables())
 
     def test_unknown_path_gets_404(self, surface: Surface, data: Data) -> None:
@@ -306,9 +306,9 @@ class TestMethods:
         for path in ("/x", "/api", "/api/", "/api/v1", "/api/v3/tenants", "/%00", "/%ff", "/..", "/x" * 5000):
             response = client.send("GET", path)
             assert response.status_code == 404, path
-            problem(response, enveloped=surface == INTERNAL)
+            error_of(response, enveloped=surface == INTERNAL)
 
-    def test_garbage_in_headers_causes_no_fault(self, surface: Surface, data: Data) -> None:
+    def test_garbage_in_headers_causes_no_server_error(self, surface: Surface, data: Data) -> None:
         client = data.client(surface)
         garbage = ("", "\x00", "\xff", "http://[", "null", "x" * 20_000, "%00", "-1", "🤖".encode().decode("latin-1"))
         names = ("ORIGIN", "HOST", "ACCEPT", "ACCEPT_LANGUAGE", "ACCEPT_ENCODING", "COOKIE", "REFERER", "X_REQUEST_ID")
@@ -323,7 +323,7 @@ class TestMethods:
 
 
 class TestTokens:
-    @pytest.mark.parametrize("title", hostile.AUTHORIZATIONS)
+    @pytest.mark.parametrize("title", bad_input.AUTHORIZATIONS)
     def test_malformed_authorization_gets_401(self, title: str, data: Data) -> None:
         client = SurfaceClient(PUBLIC)
         before = tables()
@@ -331,20 +331,20 @@ class TestTokens:
             operation = next((each for each in OPERATIONS if str(each) == str(route)), None)
             if operation is not None and "security" in operation.operation:
                 response = client.send(
-                    route.method, data.path(route.path), {}, HTTP_AUTHORIZATION=hostile.AUTHORIZATIONS[title]
+                    route.method, data.path(route.path), {}, HTTP_AUTHORIZATION=bad_input.AUTHORIZATIONS[title]
                 )
                 assert response.status_code == 401, f"{route}: {response.content!r:.300}"
                 assert response["WWW-Authenticate"] == "Bearer"
-                problem(response, enveloped=operation.is_enveloped)
+                error_of(response, enveloped=operation.is_enveloped)
         assert not changed_tables(before, tables())
 
-    @pytest.mark.parametrize("title", hostile.AUTHORIZATIONS)
+    @pytest.mark.parametrize("title", bad_input.AUTHORIZATIONS)
     @pytest.mark.parametrize("path", ["/api/v1/auth/refresh", "/api/v1/auth/logout"])
     def test_malformed_refresh_token_is_rejected(self, path: str, title: str, data: Data) -> None:
-        token = hostile.AUTHORIZATIONS[title].removeprefix("Bearer ")[:4096]
+        token = bad_input.AUTHORIZATIONS[title].removeprefix("Bearer ")[:4096]
         response = SurfaceClient(PUBLIC).send("POST", path, {"refresh_token": token})
         assert response.status_code in (400, 401), response.content
-        problem(response, enveloped=False)
+        error_of(response, enveloped=False)
 
 
 class TestForms:
@@ -357,15 +357,15 @@ class TestForms:
         content_type = "application/x-www-form-urlencoded"
         response = SurfaceClient(PUBLIC).generic("POST", "/api/v1/auth/login", form, content_type)
         assert response.status_code == 400, response.content
-        problem(response, enveloped=False)
+        error_of(response, enveloped=False)
 
 
 class TestConfigs:
     """The deepest and largest configs that may be stored (docs/contract.md sections 2 and 13)."""
 
     @staticmethod
-    def places(data: Data) -> list[tuple[SurfaceClient, str, str, str | None]]:
-        """Return the ways to send a config: client, method, path, and the member of the body that holds it."""
+    def config_endpoints(data: Data) -> list[tuple[SurfaceClient, str, str, str | None]]:
+        """Return the requests that send a config: client, method, path, and the field of the body for it."""
         public, internal = data.client(PUBLIC), data.client(INTERNAL)
         return [
             (internal, "PUT", f"/api/v2/agents/{data.agent.id}/config", None),
@@ -377,8 +377,8 @@ class TestConfigs:
 
     @pytest.mark.parametrize("kind", ["object", "list"])
     def test_28_levels_are_stored_and_read_back_unchanged(self, kind: str, data: Data) -> None:
-        deepest = {f"{kind}s": json.loads(hostile.nested(27, kind)), "text 🤖": ["\x7f", "\u2028", 0.1, -(2**63)]}
-        for client, method, path, inside in self.places(data):
+        deepest = {f"{kind}s": json.loads(bad_input.nested(27, kind)), "text 🤖": ["\x7f", "\u2028", 0.1, -(2**63)]}
+        for client, method, path, inside in self.config_endpoints(data):
             before = {**deepest, "sent": f"{method} {path}"}
             response = client.send(method, path, before if inside is None else {inside: before})
             assert response.status_code == 200, response.content
@@ -388,31 +388,31 @@ class TestConfigs:
 
     @pytest.mark.parametrize("kind", ["object", "list"])
     def test_29_levels_are_rejected(self, kind: str, data: Data) -> None:
-        too_deep = {"any": json.loads(hostile.nested(28, kind))}
+        too_deep = {"any": json.loads(bad_input.nested(28, kind))}
         before = tables()
-        for client, method, path, inside in self.places(data):
+        for client, method, path, inside in self.config_endpoints(data):
             response = client.send(method, path, too_deep if inside is None else {inside: too_deep})
             assert response.status_code == 400, f"{method} {path}"
-            found = problem(response, enveloped="v2" in path)
+            found = error_of(response, enveloped="v2" in path)
             assert "28" in json.dumps(found["errors"], ensure_ascii=False)
         assert not changed_tables(before, tables())
 
     def test_config_over_256_kib_is_rejected(self, data: Data) -> None:
         before = tables()
-        for client, method, path, inside in self.places(data):
+        for client, method, path, inside in self.config_endpoints(data):
             too_large = {"any": "é" * (128 * 1024)}
             response = client.send(method, path, too_large if inside is None else {inside: too_large})
             assert response.status_code == 400, f"{method} {path}"
-            assert problem(response, enveloped="v2" in path)["code"] == "AGENT_004"
+            assert error_of(response, enveloped="v2" in path)["code"] == "AGENT_004"
         assert not changed_tables(before, tables())
 
     def test_merged_config_over_256_kib_is_rejected(self, data: Data) -> None:
-        client, method, path, _inside = self.places(data)[0]
+        client, method, path, _inside = self.config_endpoints(data)[0]
         assert client.send(method, path, {"one": "x" * 200_000}).status_code == 200
         before = tables()
         response = client.send(method, path, {"two": "x" * 100_000})
         assert response.status_code == 400
-        assert problem(response, enveloped=True)["code"] == "AGENT_004"
+        assert error_of(response, enveloped=True)["code"] == "AGENT_004"
         assert not changed_tables(before, tables())
 
 

@@ -1,4 +1,4 @@
-"""Malformed requests that only a socket can send: the HTTP parser's errors, and those before any handler."""
+"""Malformed requests that only a socket can send, which the HTTP parser or the server refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = {"public": "/api/v1/auth/login", "internal": "/api/v2/auth/parse-api-key"
 BODY = b'{"username": "nobody", "password": "password123", "api_key": "x"}'
 JSON = "Content-Type: application/json"
 CLOSED = 0
-UNFINISHED = b"unfinished"  # after which the client says that nothing more will come
+UNFINISHED = b"unfinished"  # after which the client closes its side of the connection
 
 
 def post(path: str, *headers: str, body: bytes = BODY, length: bool = True) -> bytes:
@@ -35,17 +35,17 @@ def get(target: str, *headers: str, method: str = "GET") -> bytes:
     ).encode("latin-1")
 
 
-def ask(server: MaimServer, surface: str, request: bytes) -> tuple[int, bytes]:
+def send(server: MaimServer, surface: str, request: bytes) -> tuple[int, bytes]:
     """Return the status (or CLOSED) and the body of the response to raw bytes."""
     port = server.public_port if surface == "public" else server.internal_port
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        answer = HTTPResponse(connection)
+        response = HTTPResponse(connection)
         try:
             connection.sendall(request)
             if request.endswith(UNFINISHED):
                 connection.shutdown(socket.SHUT_WR)
-            answer.begin()
-            return answer.status, answer.read()
+            response.begin()
+            return response.status, response.read()
         except (HTTPException, ConnectionError):
             return CLOSED, b""
 
@@ -55,19 +55,19 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 def requests(path: str) -> dict[str, tuple[bytes, set[int]]]:
-    """Return requests and the statuses that are right for them."""
-    answered = {200, 400}  # login with a wrong password, or a verdict on a malformed key
+    """Return requests with the allowed statuses of their responses."""
+    expected_statuses = {200, 400}  # login with a wrong password, or a verdict on a malformed key
     many = "&".join(["a"] * 2000)
     return {
-        "charset=base64": (post(path, f"{JSON}; charset=base64"), answered),
-        "charset=utf-16": (post(path, f"{JSON}; charset=utf-16"), answered),
-        "charset=\xff": (post(path, f"{JSON}; charset=\xff"), {*answered, 415}),
-        "charset=base64 and a query": (post(f"{path}?a=%C3", f"{JSON}; charset=base64"), answered),
-        "charset and 2,000 parameters": (post(f"{path}?{many}", f"{JSON}; charset=utf-8"), answered),
+        "charset=base64": (post(path, f"{JSON}; charset=base64"), expected_statuses),
+        "charset=utf-16": (post(path, f"{JSON}; charset=utf-16"), expected_statuses),
+        "charset=\xff": (post(path, f"{JSON}; charset=\xff"), {*expected_statuses, 415}),
+        "charset=base64 and a query": (post(f"{path}?a=%C3", f"{JSON}; charset=base64"), expected_statuses),
+        "charset and 2,000 parameters": (post(f"{path}?{many}", f"{JSON}; charset=utf-8"), expected_statuses),
         "charset on a GET": (get("/health?a=%C3", f"{JSON}; charset=base64"), {200}),
         "an unknown RFC 2231 charset": (post(path, f"{JSON}; a*=no-such''%ff"), {415}),
-        "an RFC 2231 codec that is none": (post(path, f"{JSON}; a*=base64''%ff"), {*answered, 415}),
-        "an endless RFC 2231 number": (post(path, f"{JSON}; a*{'9' * 5000}=x"), {*answered, 415}),
+        "an RFC 2231 codec that is none": (post(path, f"{JSON}; a*=base64''%ff"), {*expected_statuses, 415}),
+        "an endless RFC 2231 number": (post(path, f"{JSON}; a*{'9' * 5000}=x"), {*expected_statuses, 415}),
         "a form in base64": (
             post(path, "Content-Type: application/x-www-form-urlencoded; charset=base64", body=b"username=%C3"),
             {400, 415},
@@ -75,7 +75,7 @@ def requests(path: str) -> dict[str, tuple[bytes, set[int]]]:
         "a multipart form without a boundary": (post(path, "Content-Type: multipart/form-data"), {400, 415}),
         "a good chunked body": (
             post(path, JSON, "Transfer-Encoding: chunked", body=chunked(BODY[:9], BODY[9:]), length=False),
-            answered,
+            expected_statuses,
         ),
         "a chunked body of 2 MiB": (
             post(path, JSON, "Transfer-Encoding: chunked", body=chunked(*[b" " * 65536] * 32, b"{}"), length=False),
@@ -100,7 +100,7 @@ def requests(path: str) -> dict[str, tuple[bytes, set[int]]]:
         "two lengths": (post(path, JSON, "Content-Length: 2"), {400, CLOSED}),
         "a length and chunks": (
             post(path, JSON, "Transfer-Encoding: chunked", body=chunked(BODY)),
-            {*answered, CLOSED},
+            {*expected_statuses, CLOSED},
         ),
         "an unknown transfer coding": (post(path, JSON, "Transfer-Encoding: gzip", length=False), {400, 501, CLOSED}),
         "TRACE": (get("/health", method="TRACE"), {405}),
@@ -132,16 +132,15 @@ def requests(path: str) -> dict[str, tuple[bytes, set[int]]]:
 def test_malformed_request_gets_an_error_or_a_closed_connection(server: MaimServer, surface: str, title: str) -> None:
     request, right = requests(PATH[surface])[title]
 
-    status, body = ask(server, surface, request)
+    status, body = send(server, surface, request)
 
     assert status in right, f"{status} {body!r:.300}"
     if body.startswith(b"{") and status >= 400:
         found = json.loads(body)
         assert "error_code" in found or {"detail", "code"} <= set(found)
     assert b"Traceback" not in body
-    assert ask(server, surface, get("/health"))[0] == 200
+    assert send(server, surface, get("/health"))[0] == 200
 
 
 def test_log_has_no_traceback(server: MaimServer) -> None:
-    """The log has no traceback of any request above."""
     assert "Traceback" not in server.log

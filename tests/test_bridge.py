@@ -1,4 +1,4 @@
-"""The process of a bridge: it follows changes, continues after a kill, and waits for databases."""
+"""The process of a bridge, which follows changes, continues after a kill, and waits for databases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AGENTS = 30
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A maim for all tests. Each test has a bridge to an old database of its own."""
+    """A server for all tests. Each test has a bridge to an old database of its own."""
     with MaimServer(tmp_path_factory.mktemp("maim"), "bridge") as maim:
         seed(maim, AGENTS)
         yield maim
@@ -68,7 +68,7 @@ def test_bot_reads_a_change_and_its_heartbeat_is_imported(server: MaimServer, ol
     assert "Traceback" not in bridge.log
 
 
-def test_killed_bridge_continues_and_its_lag_is_shown_meanwhile(server: MaimServer, old: OldDatabase) -> None:
+def test_killed_bridge_continues_and_reports_its_lag(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         wait_until(lambda: gauge(server, old, "lag_seconds") == 0, "nothing is pending")
@@ -88,7 +88,7 @@ def test_killed_bridge_continues_and_its_lag_is_shown_meanwhile(server: MaimServ
     assert lag > 0.05
 
 
-def test_swept_cursor_causes_a_full_comparison(server: MaimServer, old: OldDatabase) -> None:
+def test_expired_cursor_causes_a_full_comparison(server: MaimServer, old: OldDatabase) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         bridge.kill()
@@ -106,11 +106,11 @@ def test_swept_cursor_causes_a_full_comparison(server: MaimServer, old: OldDatab
         wait_until_read(old, "agent_1", "long ago")
 
 
-def test_missing_old_database_is_waited_for_and_logged_once(server: MaimServer, tmp_path: Path) -> None:
+def test_bridge_waits_for_the_old_database_and_logs_the_outage_once(server: MaimServer, tmp_path: Path) -> None:
     path = tmp_path / "late.sqlite3"
     with Bridge(server, f"sqlite:///{path}") as bridge:
         wait_until(lambda: "does not answer" in bridge.log, "the outage is logged")
-        time.sleep(2.5)  # for another attempt, which must not be logged
+        time.sleep(2.5)  # time for another attempt, which must not be logged
         old = OldDatabase.in_file(tmp_path / "made.sqlite3")
         os.rename(old.path, path)
         old.url = f"sqlite:///{path}"
@@ -124,7 +124,7 @@ def test_missing_old_database_is_waited_for_and_logged_once(server: MaimServer, 
     assert "Traceback" not in bridge.log
 
 
-def test_second_bridge_is_refused_in_one_sentence(server: MaimServer, old: OldDatabase, tmp_path: Path) -> None:
+def test_second_bridge_stops_with_one_sentence(server: MaimServer, old: OldDatabase, tmp_path: Path) -> None:
     with Bridge(server, old.url) as bridge:
         wait_until(lambda: gauge(server, old, "compared_timestamp_seconds") is not None, "everything is compared")
         second = Bridge(server, old.url)

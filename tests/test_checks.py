@@ -27,7 +27,7 @@ def test_database_in_another_character_set_is_an_error() -> None:
 
 @pytest.mark.embedded
 @pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", []), ("0.0.0.0", ["maim.W001"]), ("::", ["maim.W001"])])
-def test_internal_surface_on_every_address_is_a_warning(
+def test_internal_surface_on_all_addresses_is_a_warning(
     host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Environment, "internal_bind", Bind(host, 8000))

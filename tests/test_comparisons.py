@@ -1,6 +1,6 @@
-"""Text, numbers and enums are compared with `==`, because `is` compares objects.
+"""Comparisons of texts, numbers and enums, which use `==` because `is` compares objects.
 
-Two equal texts need not be the same object: one from JSON, a pickle or the database is another object than the
+Equal texts need not be the same object: one from JSON, a pickle or the database is another object than the
 constant. A check by `is` would then pass or fail by chance.
 """
 
@@ -32,7 +32,7 @@ NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 CLASS_NAME = re.compile("[A-Z]+[a-z][A-Za-z]*")
 SINGLETONS = {"None", "True", "False", "NotImplemented", "Ellipsis"}
-# Objects of which there is one in a process, and which leave it in no form.
+# Objects that exist once in a process and are never serialized.
 SENTINELS = {
     "UTC",  # datetime's own; another timezone of the same offset is only converted once more
     "_NOWHERE",  # agent_config.schema.validation
@@ -41,8 +41,8 @@ SENTINELS = {
     "_ENDED",  # legacy.bridge.follower
     "TAKEN",  # core.tests.test_db
 }
-# Comparisons of which object it is that somebody holds, where equal ones would be different.
-OF_OBJECTS = {
+# Comparisons where equal objects have to be told apart.
+IDENTITY_COMPARISONS = {
     "agent_config/secret_paths.py": {"new is not member", "new is not item", "result is value"},
     "agent_config/secrets.py": {
         "rewritten(config, lambda _secret: OMITTED) is not config",
@@ -63,11 +63,11 @@ OF_OBJECTS = {
         "change is not set_password_in_shell",
         "threading.current_thread() is not threading.main_thread()",
     },
-    "tests/support/config_leaks.py": {"config is wrong[8]", "client is site.v1"},
+    "tests/support/config_leaks.py": {"config is malformed[8]", "client is deployment.v1"},
     "tests/test_round_trips.py": {"fields is FULL"},
     "tests/test_primary.py": {"first is not second", "connection.connection is not before"},
-    "tests/test_concurrency.py": {"answer is not winner"},
-    "tests/test_sign_in_load.py": {"future is not refused"},
+    "tests/test_concurrency.py": {"response is not winner"},
+    "tests/test_sign_in_load.py": {"future is not rejected"},
 }
 
 
@@ -100,7 +100,7 @@ def test_no_module_compares_values_by_identity() -> None:
         (name, line, text)
         for path in MODULES
         for line, text in identity_comparisons(path)
-        if text not in OF_OBJECTS.get(name := str(path.relative_to(ROOT)), ())
+        if text not in IDENTITY_COMPARISONS.get(name := str(path.relative_to(ROOT)), ())
     }
 
     assert not found
@@ -108,19 +108,19 @@ def test_no_module_compares_values_by_identity() -> None:
 
 @pytest.mark.embedded
 def test_every_listed_exception_exists() -> None:
-    there = {str(path.relative_to(ROOT)): {text for _line, text in identity_comparisons(path)} for path in MODULES}
+    existing = {str(path.relative_to(ROOT)): {text for _line, text in identity_comparisons(path)} for path in MODULES}
 
-    assert {name: texts - there.get(name, set()) for name, texts in OF_OBJECTS.items()} == {
-        name: set() for name in OF_OBJECTS
+    assert {name: texts - existing.get(name, set()) for name, texts in IDENTITY_COMPARISONS.items()} == {
+        name: set() for name in IDENTITY_COMPARISONS
     }
 
 
-def distinct(code: str) -> VerdictCode:
+def equal_but_not_identical(code: str) -> VerdictCode:
     """Return an equal text that is another object, like one from JSON."""
-    other = json.loads(json.dumps({"code": code}))["code"]
-    assert other == code
-    assert id(other) != id(code)
-    return other  # type: ignore[no-any-return]
+    copy = json.loads(json.dumps({"code": code}))["code"]
+    assert copy == code
+    assert id(copy) != id(code)
+    return copy  # type: ignore[no-any-return]
 
 
 @pytest.mark.embedded
@@ -128,24 +128,24 @@ class TestVerdictCodes:
     @pytest.mark.parametrize("code", [VALID, DISABLED, EXPIRED, NOT_ACTIVE])
     @pytest.mark.parametrize("address", [None, "10.1.2.3", "11.1.2.3"])
     @pytest.mark.parametrize("end", [None, NOON])
-    def test_equal_code_that_is_another_object_has_the_same_verdict(
+    def test_copied_code_has_the_same_verdict(
         self, code: VerdictCode, address: str | None, end: datetime | None
     ) -> None:
         caller = None if address is None else ip_address(address)
         networks = (ip_network("10.0.0.0/8"),)
-        ours = facts(static_code=code, networks=networks, valid_until=end)
-        theirs = facts(static_code=distinct(code), networks=networks, valid_until=end)
+        original = facts(static_code=code, networks=networks, valid_until=end)
+        copied = facts(static_code=equal_but_not_identical(code), networks=networks, valid_until=end)
 
-        for moment in (NOON.replace(hour=11), NOON):
-            assert theirs.code_at(moment, caller) == ours.code_at(moment, caller)
-        assert theirs.code_at(NOON.replace(hour=11), ip_address("11.1.2.3")) != VALID
+        for now in (NOON.replace(hour=11), NOON):
+            assert copied.code_at(now, caller) == original.code_at(now, caller)
+        assert copied.code_at(NOON.replace(hour=11), ip_address("11.1.2.3")) != VALID
 
-    def test_network_is_checked_whatever_object_the_code_is(self) -> None:
-        key = facts(static_code=distinct(VALID), networks=(ip_network("10.0.0.0/8"),))
+    def test_network_is_checked_with_a_copied_code(self) -> None:
+        key = facts(static_code=equal_but_not_identical(VALID), networks=(ip_network("10.0.0.0/8"),))
 
         assert key.code_at(NOON, ip_address("11.1.2.3")) == ADDRESS_NOT_ALLOWED
         assert key.code_at(NOON, ip_address("10.1.2.3")) == VALID
-        assert Verdict(distinct(VALID), key).is_valid
+        assert Verdict(equal_but_not_identical(VALID), key).is_valid
 
     def test_codes_are_texts_in_every_response(self) -> None:
         for code in VerdictCode:
@@ -155,11 +155,11 @@ class TestVerdictCodes:
 
 @pytest.mark.embedded
 def test_actor_kind_as_plain_text_has_the_same_rules(alice: Person, charlie: Person) -> None:
-    kind: ActorKind = distinct(ActorKind.USER)  # type: ignore[assignment]
+    kind: ActorKind = equal_but_not_identical(ActorKind.USER)  # type: ignore[assignment]
     owner, stranger = (Actor(kind=kind, id=person.user.id) for person in (alice, charlie))
 
     assert get_tenant(owner, alice.tenant.id, Access.MANAGE) == alice.tenant
     with pytest.raises(NotFound):
         get_tenant(stranger, alice.tenant.id, Access.READ)
-    made = create_tenant(actor=stranger, tenant_name="made", tenant_type=TenantType.PERSONAL, owner_id=alice.user.id)
-    assert made.owner_id == charlie.user.id
+    created = create_tenant(actor=stranger, tenant_name="made", tenant_type=TenantType.PERSONAL, owner_id=alice.user.id)
+    assert created.owner_id == charlie.user.id

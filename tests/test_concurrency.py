@@ -1,4 +1,4 @@
-"""Concurrent requests over real sockets: unique names, no lost updates, no orphans."""
+"""Concurrent requests over real sockets, which leave unique names, no lost updates and no orphans."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.server import MaimServer
 
 PASSWORD = "password123"
 _numbers = itertools.count(1)
-Send = Callable[[], httpx.Response]
+SendRequest = Callable[[], httpx.Response]
 
 
 @pytest.fixture
@@ -60,60 +60,60 @@ def create_agent(v2: httpx.Client, tenant_id: str) -> str:
     return created
 
 
-def newest_tenants(v2: httpx.Client, ending: str) -> list[dict[str, Any]]:
-    """Return those of the hundred newest tenants whose name ends so."""
+def newest_tenants(v2: httpx.Client, suffix: str) -> list[dict[str, Any]]:
+    """Return the tenants with this suffix among the hundred newest ones."""
     items = v2.get("/api/v2/tenants", params={"size": 100}).json()["data"]["items"]
-    return [item for item in items if item["tenant_name"].endswith(ending)]
+    return [item for item in items if item["tenant_name"].endswith(suffix)]
 
 
-def at_once(sends: Sequence[Send]) -> list[httpx.Response]:
+def send_at_once(requests: Sequence[SendRequest]) -> list[httpx.Response]:
     """Send all requests at once, and return their responses in order."""
-    start = Barrier(len(sends))
+    start = Barrier(len(requests))
 
-    def run(send: Send) -> httpx.Response:
+    def run(send: SendRequest) -> httpx.Response:
         start.wait()
         return send()
 
-    with ThreadPoolExecutor(len(sends)) as pool:
-        return list(pool.map(run, sends))
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(run, requests))
 
 
-def posts(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[Send]:
+def post_requests(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[SendRequest]:
     return [lambda body=body: client.post(path, json=body) for body in bodies]  # type: ignore[misc]
 
 
-def statuses(answers: Sequence[httpx.Response]) -> Counter[int]:
-    return Counter(answer.status_code for answer in answers)
+def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
+    return Counter(response.status_code for response in responses)
 
 
-def assert_one_won(answers: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
-    """Return the one that was created, after checking that all others were told that the name is taken."""
-    assert statuses(answers) == {200: 1, status: len(answers) - 1}
-    for refused in (answer for answer in answers if answer.status_code != 200):
-        assert refused.json().get("error_code", refused.json().get("code")) == code
-    return next(answer for answer in answers if answer.status_code == 200)
+def assert_one_won(responses: Sequence[httpx.Response], status: int, code: str) -> httpx.Response:
+    """Return the one successful response. Assert that all others are errors about a taken name."""
+    assert statuses(responses) == {200: 1, status: len(responses) - 1}
+    for rejected in (response for response in responses if response.status_code != 200):
+        assert rejected.json().get("error_code", rejected.json().get("code")) == code
+    return next(response for response in responses if response.status_code == 200)
 
 
-# One name by section 7 of the contract: case is folded, and accents count in whatever form they come.
+# These are one name (docs/contract.md section 7): case is folded, and accents are normalized.
 SPELLINGS = ("Caf\u00e9 Straße", "Cafe\u0301 Straße", "CAF\u00c9 STRASSE", "cafe\u0301 strasse")
 
 
 class TestUniqueNames:
     def test_one_of_several_tenants_gets_the_name(self, v2: httpx.Client) -> None:
-        mark = unique("")
-        bodies = [{"tenant_name": name + mark, "tenant_type": "personal"} for name in SPELLINGS * 5]
+        suffix = unique("")
+        bodies = [{"tenant_name": name + suffix, "tenant_type": "personal"} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v2, "/api/v2/tenants", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/tenants", bodies))
 
-        winner = assert_one_won(answers, 409, "TENANT_002")
-        assert [tenant["id"] for tenant in newest_tenants(v2, mark)] == [winner.json()["data"]["id"]]
+        winner = assert_one_won(responses, 409, "TENANT_002")
+        assert [tenant["id"] for tenant in newest_tenants(v2, suffix)] == [winner.json()["data"]["id"]]
 
     def test_one_of_several_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v2, "/api/v2/agents", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/agents", bodies))
 
-        winner = assert_one_won(answers, 409, "AGENT_002")
+        winner = assert_one_won(responses, 409, "AGENT_002")
         agents = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]
         assert agents["items"] == [winner.json()["data"]]
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
@@ -123,49 +123,50 @@ class TestUniqueNames:
         agents = itertools.cycle([create_agent(v2, tenant_id) for _ in range(3)])
         bodies = [{"tenant_id": tenant_id, "agent_id": next(agents), "name": name} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v2, "/api/v2/api-keys", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/api-keys", bodies))
 
-        winner = assert_one_won(answers, 409, "KEY_002")
+        winner = assert_one_won(responses, 409, "KEY_002")
         items = v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert [item["api_key_id"] for item in items] == [winner.json()["data"]["api_key_id"]]
 
     def test_one_of_several_users_gets_the_name(self, v1: httpx.Client, v2: httpx.Client) -> None:
-        mark = unique("")
-        bodies = [{"username": name + mark, "password": PASSWORD} for name in SPELLINGS * 5]
+        suffix = unique("")
+        bodies = [{"username": name + suffix, "password": PASSWORD} for name in SPELLINGS * 5]
 
-        answers = at_once(posts(v1, "/api/v1/auth/register", bodies))
+        responses = send_at_once(post_requests(v1, "/api/v1/auth/register", bodies))
 
-        winner = assert_one_won(answers, 400, "VALIDATION_ERROR")
-        assert all(list(answer.json()["errors"]) == ["username"] for answer in answers if answer is not winner)
-        personal = newest_tenants(v2, f"{mark}'s Personal Tenant")
+        winner = assert_one_won(responses, 400, "VALIDATION_ERROR")
+        assert all(list(response.json()["errors"]) == ["username"] for response in responses if response is not winner)
+        personal = newest_tenants(v2, f"{suffix}'s Personal Tenant")
         assert [tenant["owner_id"] for tenant in personal] == [winner.json()["id"]]
 
     def test_one_of_several_users_gets_the_email(self, v1: httpx.Client) -> None:
-        mark = next(_numbers)
+        suffix = next(_numbers)
         bodies = [
-            {"username": f"reader {mark}-{n}", "password": PASSWORD, "email": f"{name}{mark}@example.com"}
+            {"username": f"reader {suffix}-{n}", "password": PASSWORD, "email": f"{name}{suffix}@example.com"}
             for n, name in enumerate(["reader", "Reader"] * 4)
         ]
 
-        answers = at_once(posts(v1, "/api/v1/auth/register", bodies))
+        responses = send_at_once(post_requests(v1, "/api/v1/auth/register", bodies))
 
-        assert_one_won(answers, 400, "VALIDATION_ERROR")
+        assert_one_won(responses, 400, "VALIDATION_ERROR")
 
     def test_names_equal_only_in_a_collation_are_different(self, v2: httpx.Client, tenant_id: str) -> None:
         bodies = [{"tenant_id": tenant_id, "name": name} for name in ("bot 🤖", "bot 😀") * 10]
 
-        answers = at_once(posts(v2, "/api/v2/agents", bodies))
+        responses = send_at_once(post_requests(v2, "/api/v2/agents", bodies))
 
-        assert statuses(answers) == {200: 2, 409: 18}
+        assert statuses(responses) == {200: 2, 409: 18}
         items = v2.get("/api/v2/agents", params={"tenant_id": tenant_id}).json()["data"]["items"]
         assert {item["name"] for item in items} == {"bot 🤖", "bot 😀"}
 
     def test_one_of_two_renamed_agents_gets_the_name(self, v2: httpx.Client, tenant_id: str) -> None:
         agents = [create_agent(v2, tenant_id) for _ in range(10)]
 
-        answers = at_once([lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents])  # type: ignore[misc]
+        renames = [lambda a=agent: v2.put(f"/api/v2/agents/{a}", json={"name": "bot"}) for agent in agents]
+        responses = send_at_once(renames)
 
-        assert_one_won(answers, 409, "AGENT_002")
+        assert_one_won(responses, 409, "AGENT_002")
 
 
 class TestSingleRows:
@@ -176,21 +177,21 @@ class TestSingleRows:
         url = f"/api/v1/plugins/settings?tenant_id={tenant_id}" + (f"&agent_id={agent_id}" if of_agent else "")
         bodies = [{"plugin_name": "weather", "enabled": True, "config": {"n": n}} for n in range(20)]
 
-        answers = at_once(posts(v2, url, bodies))
+        responses = send_at_once(post_requests(v2, url, bodies))
 
-        assert statuses(answers) == {200: 20}
+        assert statuses(responses) == {200: 20}
         (kept,) = v2.get(url).json()
-        assert kept in [answer.json() for answer in answers]
+        assert kept in [response.json() for response in responses]
 
     def test_concurrent_heartbeats_make_one_row(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
 
-        answers = at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
+        responses = send_at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
 
-        assert statuses(answers) == {200: 20}
+        assert statuses(responses) == {200: 20}
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
         assert alive["count"] == 1
-        assert alive["items"][0] in [answer.json()["data"] for answer in answers]
+        assert alive["items"][0] in [response.json()["data"] for response in responses]
 
 
 class TestLostUpdates:
@@ -198,9 +199,9 @@ class TestLostUpdates:
         body = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "key"}
         key = v2.post("/api/v2/api-keys", json=body).json()["data"]
 
-        answers = at_once(posts(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
+        responses = send_at_once(post_requests(v2, "/api/v2/auth/validate-api-key", [{"api_key": key["api_key"]}] * 50))
 
-        assert all(answer.json()["success"] for answer in answers)
+        assert all(response.json()["success"] for response in responses)
         url = f"/api/v2/api-keys/{key['api_key_id']}"
         wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted", seconds=5)
 
@@ -214,12 +215,12 @@ class TestLostUpdates:
             "status": "inactive",
         }
         config = {f"setting {n}": n for n in range(10)}
-        sends: list[Send] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
-        sends += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
+        requests: list[SendRequest] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
+        requests += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
 
-        answers = at_once(sends)
+        responses = send_at_once(requests)
 
-        assert statuses(answers) == {200: 15}
+        assert statuses(responses) == {200: 15}
         agent = v2.get(url).json()["data"]
         assert agent == {**agent, **fields, "config": config}
 
@@ -230,11 +231,11 @@ class TestSessions:
         v1.post("/api/v1/auth/register", json=person)
         spent = v1.post("/api/v1/auth/login", json=person).json()["refresh_token"]
 
-        answers = at_once(posts(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
+        responses = send_at_once(post_requests(v1, "/api/v1/auth/refresh", [{"refresh_token": spent}] * 10))
 
-        assert statuses(answers) == {200: 1, 401: 9}
-        # Windows of one browser that refreshed together stay signed in with what the winner got.
-        fresh = next(answer.json()["refresh_token"] for answer in answers if answer.status_code == 200)
+        assert statuses(responses) == {200: 1, 401: 9}
+        # Windows of one browser that refresh together stay signed in with the winner's tokens.
+        fresh = next(response.json()["refresh_token"] for response in responses if response.status_code == 200)
         assert v1.post("/api/v1/auth/refresh", json={"refresh_token": fresh}).status_code == 200
 
 
@@ -246,14 +247,14 @@ class TestOrphans:
         tenant_id = create_tenant(v2)
         create_agent(v2, tenant_id)
         bodies = [{"tenant_id": tenant_id, "name": f"agent {n}"} for n in range(5)]
-        sends = posts(v2, "/api/v2/agents", bodies)
-        sends.insert(_round, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
+        requests = post_requests(v2, "/api/v2/agents", bodies)
+        requests.insert(_round, lambda: v2.delete(f"/api/v2/tenants/{tenant_id}"))
 
-        answers = at_once(sends)
+        responses = send_at_once(requests)
 
-        assert set(statuses(answers)) <= {200, 404}
-        assert answers[_round].status_code == 200
-        for agent in (a.json()["data"]["id"] for a in answers if a.status_code == 200):
+        assert set(statuses(responses)) <= {200, 404}
+        assert responses[_round].status_code == 200
+        for agent in (a.json()["data"]["id"] for a in responses if a.status_code == 200):
             assert v2.get(f"/api/v2/agents/{agent}").status_code == 404
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
 
@@ -262,17 +263,17 @@ class TestOrphans:
         self, v2: httpx.Client, tenant_id: str, agent_id: str, _round: int
     ) -> None:
         owner = {"tenant_id": tenant_id, "agent_id": agent_id}
-        sends: list[Send] = [
-            *posts(v2, "/api/v2/api-keys", [{**owner, "name": f"key {n}"} for n in range(2)]),
+        requests: list[SendRequest] = [
+            *post_requests(v2, "/api/v2/api-keys", [{**owner, "name": f"key {n}"} for n in range(2)]),
             lambda: v2.put("/api/v2/agent-activity", json={**owner, "ttl_seconds": 60}),
             lambda: v2.put(f"/api/v2/agents/{agent_id}", json={"description": "late"}),
             lambda: v2.post("/api/v1/plugins/settings", params=owner, json={"plugin_name": "weather", "enabled": True}),
         ]
-        sends.insert(_round, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
+        requests.insert(_round, lambda: v2.delete(f"/api/v2/agents/{agent_id}"))
 
-        answers = at_once(sends)
+        responses = send_at_once(requests)
 
-        assert set(statuses(answers)) <= {200, 404}
+        assert set(statuses(responses)) <= {200, 404}
         assert v2.get(f"/api/v2/agents/{agent_id}").status_code == 404
         assert v2.get("/api/v2/api-keys", params={"tenant_id": tenant_id}).json()["data"]["items"] == []
         assert v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]["count"] == 0
@@ -287,7 +288,7 @@ class TestOrphans:
         finally:
             in_database(server, "cursor.execute('DROP TRIGGER refuse_tenant')")
 
-        assert failed.status_code in (500, 503)  # SQLite and MariaDB class a trigger's refusal differently
+        assert failed.status_code in (500, 503)  # SQLite and MariaDB raise different errors for a trigger
         assert failed.json()["code"] in ("SYS_001", "SYS_002")
         assert "mallory" not in failed.text
         assert rows(server) == before

@@ -1,6 +1,6 @@
-"""docs/contract.md is true: its endpoints, fields, codes and worked example are those of the code.
+"""The contract, whose endpoints, fields, codes and example are those of the code.
 
-And what the code cites of it, and of the decisions, exists.
+Every section and every decision that the code cites exists.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ NOT_OURS = {"var"}
 
 @cache
 def sources() -> dict[str, str]:
-    """The Python files of the repository but this one, by path."""
+    """Return the Python files of the repository except this one, by path."""
     folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in NOT_OURS]
     paths = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
     return {str(path.relative_to(ROOT)): path.read_text() for path in paths if path != THIS}
 
 
 def cited_sections(text: str) -> set[int]:
-    """Return the numbers of the sections that a text cites; `6 to 8` cites three."""
+    """Return the numbers of the sections that a text cites. `6 to 8` cites three."""
     cited: set[int] = set()
     for match in _CITED.finditer(text):
         for part in re.split(r", | and ", match["numbers"]):
@@ -65,11 +65,11 @@ def cited_sections(text: str) -> set[int]:
         ("docs/contract.md sections 6 to 8 and 17", {6, 7, 8, 17}),
     ],
 )
-def test_citations_are_read_as_they_are_written(text: str, sections: set[int]) -> None:
+def test_citations_are_parsed(text: str, sections: set[int]) -> None:
     assert cited_sections(text) == sections
 
 
-def test_the_sections_are_numbered_without_gaps_and_listed_at_the_top() -> None:
+def test_sections_are_numbered_without_gaps_and_listed_at_the_top() -> None:
     listed = re.findall(r"^(\d+)\. \[(.+)\]\(#", CONTRACT, re.MULTILINE)
 
     assert list(SECTIONS) == list(range(1, len(SECTIONS) + 1))
@@ -85,7 +85,7 @@ def test_every_cited_section_of_the_contract_exists() -> None:
     assert sum(bool(cited_sections(text)) for text in sources().values()) > 40
 
 
-def test_whoever_cites_the_contract_names_a_section() -> None:
+def test_every_citation_of_the_contract_names_a_section() -> None:
     assert [name for name, text in sources().items() if _LOOSE.search(text)] == []
 
 
@@ -108,13 +108,13 @@ def test_no_page_outside_the_repository_is_cited() -> None:
 
 @cache
 def openapi(surface: str) -> dict[str, Any]:
-    """The committed document of a surface, which tests/test_openapi.py holds to the code."""
+    """Return the committed document of a surface, which tests/test_openapi.py compares with the code."""
     document: dict[str, Any] = json.loads((ROOT / f"docs/openapi/{surface}.json").read_text())
     return document
 
 
 def endpoints(number: int, base: str) -> set[str]:
-    """Return the endpoints that a section names, as `METHOD /path`; what is not under /api is under `base`."""
+    """Return the endpoints that a section names, as `METHOD /path`. Paths that are not below /api are below `base`."""
     found = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`\s]*)`", SECTIONS[number])
     return {f"{method} {path if path.startswith('/api/') else base + path}" for method, path in found}
 
@@ -122,7 +122,7 @@ def endpoints(number: int, base: str) -> set[str]:
 @pytest.mark.parametrize(
     ("surface", "number", "base"), [("public", 7, "/api/v1"), ("internal", 8, "/api/v2")], ids=["public", "internal"]
 )
-def test_every_endpoint_is_in_the_contract_and_no_other(surface: str, number: int, base: str) -> None:
+def test_contract_has_exactly_the_endpoints(surface: str, number: int, base: str) -> None:
     served = {
         f"{method.upper()} {path}"
         for path, methods in openapi(surface)["paths"].items()
@@ -141,7 +141,7 @@ def test_every_service_endpoint_is_in_the_contract(surface: str) -> None:
 
 
 def fields(surface: str, endpoint: str) -> list[str]:
-    """Return the fields of the object that an endpoint answers with, in or out of an envelope, as a list or not."""
+    """Return the fields of the object in an endpoint's response, which may be in an envelope and in a list."""
     method, path = endpoint.split()
     responses = openapi(surface)["paths"][path][method.lower()]["responses"]
     schema = _resolved(surface, responses["200"]["content"]["application/json"]["schema"])
@@ -178,21 +178,21 @@ def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
         ("plugin setting", "internal", "POST /api/v1/plugins/settings"),
     ],
 )
-def test_the_fields_of_an_object_are_those_of_the_openapi_document(named: str, surface: str, endpoint: str) -> None:
+def test_fields_of_an_object_equal_the_openapi_document(named: str, surface: str, endpoint: str) -> None:
     row = re.search(rf"^\| {named} \| (.*) \|$", SECTIONS[9], re.MULTILINE)
 
     assert row is not None
     assert re.findall(r"`(\w+)`", row[1]) == fields(surface, endpoint)
 
 
-def test_the_envelope_has_the_keys_of_the_contract_in_their_order() -> None:
+def test_envelope_has_the_keys_of_the_contract_in_order() -> None:
     table = SECTIONS[8].partition("| key | type | |")[2].partition("\n\n")[0]
 
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == ENVELOPE
 
 
-def test_every_code_is_in_the_contract_and_no_other() -> None:
-    told = set(re.findall(r"^\| `([A-Z]+(?:_[A-Z0-9]+)*)`", SECTIONS[3], re.MULTILINE))
+def test_contract_has_exactly_the_codes() -> None:
+    documented = set(re.findall(r"^\| `([A-Z]+(?:_[A-Z0-9]+)*)`", SECTIONS[3], re.MULTILINE))
     verdicts = set(re.findall(r"^\|.*\| `(AUTH_\d{3})`", SECTIONS[4], re.MULTILINE))
 
     product = "\n".join(text for name, text in sources().items() if "tests/" not in name and "migrations/" not in name)
@@ -200,10 +200,10 @@ def test_every_code_is_in_the_contract_and_no_other() -> None:
     worded = set(re.findall(r'^    code(?:: str)? = "([A-Z_]+)"$', product, re.MULTILINE))
     assert len(numbered) > 15
     assert len(worded) > 8
-    assert {code for code in told if not code.startswith("AUTH_0")} | verdicts == numbered | worded
+    assert {code for code in documented if not code.startswith("AUTH_0")} | verdicts == numbered | worded
 
 
-def test_the_worked_example_of_a_key_is_a_key() -> None:
+def test_example_of_a_key_is_a_well_formed_key() -> None:
     example = dict(
         re.findall(r"^(\w+)  +(\S+)", SECTIONS[5].partition("```text\n")[2].partition("```")[0], re.MULTILINE)
     )

@@ -1,4 +1,4 @@
-"""Lists read by cursor return every object that exists throughout once, whatever is created and deleted meanwhile."""
+"""Lists read by cursor, which return every lasting object once while others are created and deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SURFACE_OF = {surface.name: surface for surface in SURFACES}
 FEED = Route("internal", "/api/v2/config-changes", "GET")
 
 
-# ---- the lists, as the documents have them
+# ---- the lists in the OpenAPI documents
 
 
 def _resolved(surface: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def operations() -> dict[Route, dict[str, Any]]:
 LISTS = sorted(route for route, operation in operations().items() if _is_list(route, operation) and route != FEED)
 
 
-# ---- what is in them
+# ---- their objects
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Data:
 
     @property
     def name(self) -> str:
-        """Return a new name each time. They do not sort in the order of their creation."""
+        """A new name each time. The order of the names is not that of their creation."""
         return f"{random.Random(next(self.numbers)).getrandbits(64):x} 天气"
 
     def client(self, route: Route) -> SurfaceClient:
@@ -100,7 +100,7 @@ def _key(data: Data) -> Any:
 
 
 def _template(data: Data) -> Any:
-    # Ids of people's choice, in every script.
+    # Users choose these ids, in any script.
     name = data.name
     return templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name).id
 
@@ -133,7 +133,7 @@ class Kind:
     query: str = ""
 
 
-def _deleted(model: Any, column: str, _scene: Data, value: Any) -> None:
+def _deleted(model: Any, column: str, _data: Data, value: Any) -> None:
     getattr(model, "unscoped", model.objects).filter(**{column: value}).delete()
 
 
@@ -169,8 +169,8 @@ def data(module_transaction: None) -> Data:
 
 
 @dataclass
-class Walk:
-    """A client that reads a list part by part."""
+class CursorReader:
+    """A client that reads a list page by page."""
 
     data: Data
     route: Route
@@ -190,8 +190,8 @@ class Walk:
         return self.data.client(self.route).get(path, sent)
 
     def part(self) -> list[Any]:
-        """Return the ids of the next part."""
-        # Every name that a list has for its size; the others are ignored.
+        """Return the ids of the next page."""
+        # Lists have different names for the size, and ignore the others.
         response = self.get(after=self.after, size=self.size, page_size=self.size, limit=self.size)
         assert response.status_code == 200, response.content
         body = response.json()
@@ -207,8 +207,8 @@ class Walk:
         assert self.after is None or (len(rows) == self.size and self.after == str(rows[-1][self.kind.id]))
         return [row[self.kind.id] for row in rows]
 
-    def rest(self) -> list[Any]:
-        """Return the ids of all parts from here on."""
+    def remaining(self) -> list[Any]:
+        """Return the ids of all further pages."""
         found: list[Any] = []
         while self.after is not None:
             found += self.part()
@@ -229,16 +229,16 @@ def test_every_list_documents_after(route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_object_that_exists_throughout_is_returned_once(route: Route, data: Data) -> None:
-    walk = Walk(data, route)
-    kind, draw = walk.kind, random.Random(7)
+def test_lasting_object_is_returned_once(route: Route, data: Data) -> None:
+    reader = CursorReader(data, route)
+    kind, draw = reader.kind, random.Random(7)
     throughout = [kind.make(data) for _ in range(7)]
     passing = [kind.make(data) for _ in range(7)]
     met: list[Any] = []
 
-    while walk.after is not None:
-        met += walk.part()
-        # The one that the cursor names goes first of all, if it may.
+    while reader.after is not None:
+        met += reader.part()
+        # The object that the cursor names is deleted first, if possible.
         passing.sort(key=lambda each: each not in met[-1:])
         for each in (passing.pop(0), passing.pop(draw.randrange(len(passing)))):
             kind.delete(data, each)
@@ -252,36 +252,36 @@ def test_object_that_exists_throughout_is_returned_once(route: Route, data: Data
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_unchanged_list_is_returned_whole_ordered_by_id(route: Route, data: Data) -> None:
+def test_unchanged_list_is_complete_and_ordered_by_id(route: Route, data: Data) -> None:
     for _ in range(7):
-        Walk(data, route).kind.make(data)
-    walk = Walk(data, route)
-    whole = Walk(data, route, size=100)
+        CursorReader(data, route).kind.make(data)
+    reader = CursorReader(data, route)
+    in_one_page = CursorReader(data, route, size=100)
 
-    found = walk.rest()
+    found = reader.remaining()
 
-    assert found == whole.rest()
-    assert walk.total == whole.total == len(found)
+    assert found == in_one_page.remaining()
+    assert reader.total == in_one_page.total == len(found)
     assert found == (sorted(found) if isinstance(found[0], int) else sorted(found, key=_order))
     assert len(found) >= 7
 
 
 def _order(public_id: str) -> str:
-    """Return the order by code points; of plugins by name, because an agent's own is in the place of its tenant's."""
+    """Return a sort key by code points. Plugins are sorted by name, because an agent's replaces its tenant's."""
     return public_id.split("_", 5)[-1] if public_id.startswith("ps_") else public_id
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-def test_last_part_has_no_next_cursor(route: Route, data: Data) -> None:
-    kind = Walk(data, route).kind
+def test_last_page_has_no_next_cursor(route: Route, data: Data) -> None:
+    kind = CursorReader(data, route).kind
     for _ in range(4):
         kind.make(data)
-    whole = Walk(data, route, size=100).rest()
+    in_one_page = CursorReader(data, route, size=100).remaining()
 
-    exact = Walk(data, route, size=len(whole))
-    assert (exact.part(), exact.after) == (whole, None)
-    end = Walk(data, route, after=str(whole[-1]))
-    assert (end.part(), end.after, end.total) == ([], None, len(whole))
+    exact = CursorReader(data, route, size=len(in_one_page))
+    assert (exact.part(), exact.after) == (in_one_page, None)
+    end = CursorReader(data, route, after=str(in_one_page[-1]))
+    assert (end.part(), end.after, end.total) == ([], None, len(in_one_page))
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
@@ -289,7 +289,7 @@ def test_order_or_offset_beside_after_is_rejected(route: Route, data: Data) -> N
     taken = {parameter["name"] for parameter in operations()[route]["parameters"]}
 
     for name, value in (("page", 2), ("skip", 1), ("sort", "name"), ("sort", "-created_at")):
-        response = Walk(data, route).get(after="", **{name: value})
+        response = CursorReader(data, route).get(after="", **{name: value})
         assert response.status_code == (400 if name in taken else 200), response.content
         if name in taken:
             body = response.json()
@@ -300,9 +300,9 @@ def test_order_or_offset_beside_after_is_rejected(route: Route, data: Data) -> N
 @pytest.mark.parametrize("route", LISTS, ids=str)
 def test_without_after_no_cursor_is_returned(route: Route, data: Data) -> None:
     for _ in range(2):
-        Walk(data, route).kind.make(data)
+        CursorReader(data, route).kind.make(data)
 
-    response = Walk(data, route).get(size=1, page_size=1, limit=1)
+    response = CursorReader(data, route).get(size=1, page_size=1, limit=1)
 
     body = response.json()
     assert "X-Next-Cursor" not in response
@@ -313,7 +313,7 @@ def test_without_after_no_cursor_is_returned(route: Route, data: Data) -> None:
 @pytest.mark.parametrize("route", LISTS, ids=str)
 @pytest.mark.parametrize("after", ["x" * 300, "\x00"])
 def test_malformed_cursor_is_rejected(route: Route, data: Data, after: str) -> None:
-    assert Walk(data, route).get(after=after).status_code == 400
+    assert CursorReader(data, route).get(after=after).status_code == 400
 
 
 def test_cursor_in_the_header_is_percent_encoded(data: Data) -> None:
@@ -322,10 +322,10 @@ def test_cursor_in_the_header_is_percent_encoded(data: Data) -> None:
         templates.create_template(actor=OPERATOR, tenant=None, name=name, template_id=name)
 
     cursors = []
-    walk = Walk(data, route, size=1)
-    while (response := walk.get(after=walk.after, limit=1)).get("X-Next-Cursor") is not None:
+    reader = CursorReader(data, route, size=1)
+    while (response := reader.get(after=reader.after, limit=1)).get("X-Next-Cursor") is not None:
         cursors.append(response["X-Next-Cursor"])
-        walk.after = unquote(cursors[-1])
+        reader.after = unquote(cursors[-1])
 
     assert cursors == [quote(name, safe="") for name in ("a %41&b", "é")]
 
@@ -335,13 +335,13 @@ def test_setting_that_replaces_a_returned_one_is_not_returned_again(data: Data) 
         plugins.set_plugin(
             actor=OPERATOR, tenant=data.alice.tenant, agent=None, plugin_name=name, enabled=True, config={}
         )
-    walk = Walk(data, Route("public", "/api/v1/plugins/settings", "GET"), size=2)
-    first = walk.part()
+    reader = CursorReader(data, Route("public", "/api/v1/plugins/settings", "GET"), size=2)
+    first = reader.part()
     plugins.set_plugin(
         actor=OPERATOR, tenant=data.alice.tenant, agent=data.agent, plugin_name="b", enabled=True, config={}
     )
 
-    assert [setting.rpartition("_")[2] for setting in first + walk.rest()] == ["a", "b", "c"]
+    assert [setting.rpartition("_")[2] for setting in first + reader.remaining()] == ["a", "b", "c"]
 
 
 def test_cursor_of_another_plugin_list_is_rejected(data: Data) -> None:

@@ -1,4 +1,4 @@
-"""Names in HTML, isolated from the text beside them."""
+"""Names in HTML, isolated from the text around them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_name_is_plain_text_elsewhere() -> None:
 
 @pytest.mark.parametrize("end", "\n\r\x1c\x1d\x1e\x85\u2029\u2069", ids=ascii)
 def test_no_name_breaks_out_of_its_isolate(end: str) -> None:
-    """In Chromium, after any of these characters a direction continues beyond the element or the isolate."""
+    """Chromium continues a direction beyond the element or the isolate after each of these characters."""
     name = f"{end}\u202eeman"
 
     assert DisplayName(name).__html__() == "<bdi>\ufffd\u202eeman</bdi>"

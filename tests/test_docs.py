@@ -1,4 +1,4 @@
-"""The documentation is true: its settings, links, commands and examples are those of the code."""
+"""The documentation, whose settings, links, commands and examples are those of the code."""
 
 from __future__ import annotations
 
@@ -36,69 +36,69 @@ def name_of(page: Path) -> str:
 
 
 def code_blocks(page: Path) -> list[tuple[str, str]]:
-    """The fenced blocks of a page, as (language, content)."""
+    """Return the fenced blocks of a page as (language, content)."""
     return _FENCE.findall(page.read_text())
 
 
 def outside_code(page: Path) -> str:
-    """The page's prose: brackets in code are no links."""
+    """Return the page's prose, because brackets in code are no links."""
     return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", page.read_text()))
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names that `#` may lead to in a page: its headings, as Markdown renderers write them."""
+    """Return the anchors of a page: its headings, as Markdown renderers write them."""
     headings = _HEADING.findall(_FENCE.sub("", page.read_text()))
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def leads_somewhere(link: str, page: Path) -> bool:
+def link_target_exists(link: str, page: Path) -> bool:
     path, _, anchor = link.partition("#")
     target = page.parent / path if path else page
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
-def test_the_contract_has_the_rule_about_secrets() -> None:
+def test_contract_lists_the_names_of_secrets() -> None:
     page = (ROOT / "docs/contract.md").read_text()
     section = page[page.index("## 14. Secrets in configs\n") :].partition("\n## ")[0]
-    told = set(re.findall(r"`([^`\n]+)`", section))
+    documented = set(re.findall(r"`([^`\n]+)`", section))
 
-    assert {*DOCUMENTED, *CARRIERS, *SECRET_NAMES, *RUN_TOGETHER, *NOT_SECRETS} <= told
+    assert {*DOCUMENTED, *CARRIERS, *SECRET_NAMES, *RUN_TOGETHER, *NOT_SECRETS} <= documented
 
 
-def shown(default: Any) -> str:
-    """A default as the table writes it."""
+def table_cell(default: Any) -> str:
+    """Return a default as the table writes it."""
     return "—" if default is None or default == [] else f"`{default}`"
 
 
-def on_the_server(script: str, server: MaimServer) -> str:
-    """Return the output of a README's commands, pasted into bash, with `server` as the one they mean."""
+def run_on_server(script: str, server: MaimServer) -> str:
+    """Run a README's commands in bash against `server`, and return their output."""
     for port, real in ((8880, server.public_port), (8000, server.internal_port)):
         script = script.replace(f"localhost:{port}/", f"localhost:{real}/").replace(f"x:{port}'", f"x:{real}'")
-    answer = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True, timeout=60)
-    assert answer.stderr == ""
-    return answer.stdout
+    response = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True, timeout=60)
+    assert response.stderr == ""
+    return response.stdout
 
 
-def session_and_answer(containing: str) -> tuple[str, str]:
-    """The shell block of README.md with this text, and the block that shows its output."""
+def session_and_output(containing: str) -> tuple[str, str]:
+    """Return the shell block of README.md with this text, and the block with its output."""
     blocks = code_blocks(READMES[0])
     number = next(number for number, (_, block) in enumerate(blocks) if containing in block)
     return blocks[number][1], blocks[number + 1][1]
 
 
-def test_the_settings_table_is_the_environment() -> None:
+def test_settings_table_equals_the_environment() -> None:
     section = (ROOT / "docs/operations.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", section, re.MULTILINE)
 
     fields = Environment.model_fields.items()
-    assert rows == [(name, shown(field.default), field.description) for name, field in fields]
+    assert rows == [(name, table_cell(field.default), field.description) for name, field in fields]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_target_of_every_relative_link_exists(page: Path) -> None:
     links = [link for link in _LINK.findall(outside_code(page)) if "://" not in link]
 
-    assert [link for link in links if not leads_somewhere(link, page)] == []
+    assert [link for link in links if not link_target_exists(link, page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -109,50 +109,50 @@ def test_every_make_target_exists(page: Path) -> None:
     assert named <= set(_TARGET.findall((ROOT / "Makefile").read_text()))
 
 
-def test_both_readmes_show_the_same_commands_and_answers() -> None:
+def test_both_readmes_show_the_same_commands_and_output() -> None:
     english, chinese = map(code_blocks, READMES)
 
     assert english == chinese
     assert len(english) >= 4
 
 
-def test_the_readmes_session_ends_with_a_good_key(server: MaimServer) -> None:
-    session, answer = session_and_answer("validate-api-key")
+def test_session_of_the_readme_ends_with_a_valid_key(server: MaimServer) -> None:
+    session, response = session_and_output("validate-api-key")
 
-    printed = on_the_server(session, server).splitlines()
+    printed = run_on_server(session, server).splitlines()
 
     user, key, verdict = printed
     assert json.loads(user)["username"].startswith("alice-")
     assert key.startswith("mmc_")
     assert '"valid":true' in verdict
-    shown_user, shown_key, *shown_verdict = answer.splitlines()
+    shown_user, shown_key, *shown_verdict = response.splitlines()
     assert list(json.loads(user)) == list(json.loads(shown_user))
     assert len(key) == len(shown_key)
     assert _shape(json.loads(verdict)) == _shape(json.loads("".join(shown_verdict)))
 
 
-def test_the_readmes_config_is_explained(server: MaimServer) -> None:
-    session, _ = session_and_answer("validate-api-key")
-    example, answer = session_and_answer("explain=1")
+def test_session_of_the_readme_explains_a_config(server: MaimServer) -> None:
+    session, _ = session_and_output("validate-api-key")
+    example, response = session_and_output("explain=1")
 
-    printed = on_the_server(session + example, server).splitlines()
+    printed = run_on_server(session + example, server).splitlines()
 
-    assert [json.loads(line) for line in printed[-2:]] == [json.loads(line) for line in answer.splitlines()]
+    assert [json.loads(line) for line in printed[-2:]] == [json.loads(line) for line in response.splitlines()]
 
 
-def test_the_readmes_host_header_reaches_nothing(server: MaimServer) -> None:
-    session, answer = session_and_answer("-H 'Host: x:8000'")
+def test_other_host_in_the_readme_is_refused(server: MaimServer) -> None:
+    session, response = session_and_output("-H 'Host: x:8000'")
 
-    assert json.loads(on_the_server(session, server)) == json.loads(answer)
+    assert json.loads(run_on_server(session, server)) == json.loads(response)
 
 
 def _shape(value: Any) -> Any:
-    """The keys of an answer in their order, without what differs from one time to the next."""
+    """Return the keys of a response in order, with the types of their values."""
     return [(key, _shape(member)) for key, member in value.items()] if isinstance(value, dict) else type(value)
 
 
 class TestBridgeUnderASupervisor:
-    """The two ways of running a bridge that docs/moving.md shows."""
+    """The two service definitions for a bridge in docs/moving.md."""
 
     @staticmethod
     def block(language: str) -> str:
@@ -161,11 +161,11 @@ class TestBridgeUnderASupervisor:
 
     @staticmethod
     def check_command(arguments: list[str]) -> None:
-        """Parse a command line of manage.py as it would be, without running it."""
+        """Parse a command line of manage.py without running it."""
         name, *options = arguments
         load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(options)
 
-    def test_the_systemd_unit_is_one(self, tmp_path: Path) -> None:
+    def test_systemd_unit_is_valid(self, tmp_path: Path) -> None:
         unit = self.block("ini")
         [command] = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
         python, manage, *arguments = shlex.split(command)
@@ -180,7 +180,7 @@ class TestBridgeUnderASupervisor:
         checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False, timeout=60)
         assert (checked.returncode, checked.stderr) == (0, "")
 
-    def test_the_compose_service_fits_the_file(self) -> None:
+    def test_compose_service_fits_the_compose_file(self) -> None:
         file = (ROOT / "compose.yaml").read_text()
         services = file.index("services:\n") + len("services:\n")
         composed = yaml.safe_load(file[:services] + self.block("yaml") + file[services:])

@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.embedded
 
 ROOT = Path(__file__).resolve().parent.parent
-# A docstring that begins with one of these describes by a riddle what a noun or a verb would name.
+# A docstring that begins with one of these words lacks the verb or noun that would name its subject.
 OBLIQUE = frozenset(
     {"What", "Whether", "Who", "Whose", "How", "Why", "Where", "When", "Which", "As", "Of", "Those", "That"}
 )
@@ -42,7 +42,7 @@ def test_no_docstring_begins_obliquely() -> None:
     assert found == []
 
 
-def test_an_oblique_docstring_is_found_wherever_it_stands() -> None:
+def test_oblique_docstring_is_found_anywhere() -> None:
     text = '"""What this is."""\nclass A:\n    """Whose it is."""\n    def f(self):\n        """Return it."""\n'
 
     assert [line for line, _words in oblique_docstrings(text)] == [1, 3]

@@ -30,18 +30,18 @@ Load = Callable[..., Environment]
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
+def load_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
     """Load the environment with exactly these variables."""
     for name in [name for name in os.environ if is_ours(name)]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
-    def load_given(**variables: str) -> Environment:
+    def load_with(**variables: str) -> Environment:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         return load()
 
-    return load_given
+    return load_with
 
 
 def is_ours(name: str) -> bool:
@@ -61,16 +61,16 @@ def manage(command: str, directory: Path, **variables: str) -> subprocess.Popen[
     )
 
 
-def problems(given: Load, **variables: str) -> list[str]:
-    """Return the problems of these variables, one line each."""
+def problems(load_environment: Load, **variables: str) -> list[str]:
+    """Return the lines of the error about these variables."""
     with pytest.raises(InvalidEnvironment) as raised:
-        given(**variables)
+        load_environment(**variables)
     return [line.strip() for line in str(raised.value).splitlines()]
 
 
 class TestDefaults:
-    def test_every_variable_is_optional(self, given: Load) -> None:
-        environment = given()
+    def test_every_variable_is_optional(self, load_environment: Load) -> None:
+        environment = load_environment()
 
         assert environment.public_bind == ("0.0.0.0", 8880)
         assert environment.internal_bind == ("127.0.0.1", 8000)
@@ -93,8 +93,8 @@ class TestDefaults:
         assert environment.MAIMBOT_MODEL_CONFIG_PATH is None
         assert environment.MAIMBOT_BOT_CONFIG_TEMPLATE_PATH is None
 
-    def test_empty_variable_counts_as_missing(self, given: Load) -> None:
-        assert given(**dict.fromkeys(Environment.model_fields, "")) == given()
+    def test_empty_variable_counts_as_missing(self, load_environment: Load) -> None:
+        assert load_environment(**dict.fromkeys(Environment.model_fields, "")) == load_environment()
 
     @pytest.mark.parametrize(
         ("name", "text", "value"),
@@ -113,20 +113,22 @@ class TestDefaults:
             ("MAIM_LIMITS_FAIL", "open", "open"),
         ],
     )
-    def test_valid_value_is_accepted(self, given: Load, name: str, text: str, value: Any) -> None:
-        assert getattr(given(**{name: text}), name) == value
+    def test_valid_value_is_accepted(self, load_environment: Load, name: str, text: str, value: Any) -> None:
+        assert getattr(load_environment(**{name: text}), name) == value
 
-    def test_rate_of_sign_ins_is_parsed(self, given: Load) -> None:
-        assert given(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate(3, 100)
-        assert given(MAIM_AUTH_RATE="off").auth_rate is None
+    def test_rate_of_sign_ins_is_parsed(self, load_environment: Load) -> None:
+        assert load_environment(MAIM_AUTH_RATE="3, 100").auth_rate == AuthRate(3, 100)
+        assert load_environment(MAIM_AUTH_RATE="off").auth_rate is None
 
-    def test_peppers_of_keys_have_ids(self, given: Load) -> None:
-        environment = given(MAIM_KEY_PEPPERS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}")
+    def test_peppers_of_keys_have_ids(self, load_environment: Load) -> None:
+        environment = load_environment(
+            MAIM_KEY_PEPPERS=f"12:{SECRET.replace(',', ';')},1:{OTHER_SECRET.replace(',', ';')}"
+        )
 
         assert list(environment.key_peppers()) == [12, 1]
 
-    def test_names_of_secrets_are_patterns(self, given: Load) -> None:
-        assert given(MAIM_SECRET_NAMES="licenseNumber, *_pin,, 许可证").MAIM_SECRET_NAMES == [
+    def test_names_of_secrets_are_patterns(self, load_environment: Load) -> None:
+        assert load_environment(MAIM_SECRET_NAMES="licenseNumber, *_pin,, 许可证").MAIM_SECRET_NAMES == [
             "licenseNumber",
             "*_pin",
             "许可证",
@@ -139,8 +141,8 @@ class TestDefaults:
             (f"{FERNET_KEY}, {OTHER_FERNET_KEY}", (FERNET_KEY, OTHER_FERNET_KEY)),
         ],
     )
-    def test_encryption_keys_are_newest_first(self, given: Load, text: str, keys: tuple[str, ...]) -> None:
-        environment = given(MAIM_ENCRYPTION_KEYS=text)
+    def test_encryption_keys_are_newest_first(self, load_environment: Load, text: str, keys: tuple[str, ...]) -> None:
+        environment = load_environment(MAIM_ENCRYPTION_KEYS=text)
 
         assert environment.encryption_keys() == keys
         assert [len(Fernet(key).encrypt(b"")) for key in keys] == [100] * len(keys)
@@ -148,7 +150,7 @@ class TestDefaults:
 
 class TestWrongValues:
     @pytest.mark.parametrize(
-        ("name", "wrong"),
+        ("name", "values"),
         [
             (
                 "MAIM_PUBLIC_BIND",
@@ -181,15 +183,17 @@ class TestWrongValues:
             ("MAIMBOT_BOT_CONFIG_TEMPLATE_PATH", ["/nowhere/bot.toml"]),
         ],
     )
-    def test_wrong_value_is_reported_with_its_variable(self, given: Load, name: str, wrong: list[str]) -> None:
-        for value in wrong:
-            found = problems(given, **{name: value})
+    def test_wrong_value_is_reported_with_its_variable(
+        self, load_environment: Load, name: str, values: list[str]
+    ) -> None:
+        for value in values:
+            found = problems(load_environment, **{name: value})
             assert {line.partition(":")[0] for line in found} == {name}, value
 
     @pytest.mark.parametrize("url", ["postgres://db/maim", "maim", "mysql://u:pa/ss@db/maim"])
-    def test_other_database_is_refused(self, given: Load, url: str) -> None:
+    def test_other_database_is_refused(self, load_environment: Load, url: str) -> None:
         found = problems(
-            given,
+            load_environment,
             DATABASE_URL=url,
             MAIM_SECRET_KEY=SECRET,
             MAIM_KEY_PEPPERS=KEY_PEPPERS,
@@ -198,8 +202,8 @@ class TestWrongValues:
 
         assert [line.partition(":")[0] for line in found] == ["DATABASE_URL"]
 
-    def test_database_requires_the_secrets(self, given: Load) -> None:
-        found = problems(given, DATABASE_URL="mysql://maim:maim@db/maim")
+    def test_database_requires_the_secrets(self, load_environment: Load) -> None:
+        found = problems(load_environment, DATABASE_URL="mysql://maim:maim@db/maim")
 
         assert [line.partition(": required when DATABASE_URL")[0] for line in found] == [
             "MAIM_SECRET_KEY",
@@ -207,20 +211,20 @@ class TestWrongValues:
             "MAIM_ENCRYPTION_KEYS",
         ]
 
-    def test_surfaces_must_differ_in_their_port(self, given: Load) -> None:
-        (line,) = problems(given, MAIM_PUBLIC_BIND="10.0.0.1:9000", MAIM_INTERNAL_BIND="10.0.0.2:9000")
+    def test_surfaces_must_differ_in_their_port(self, load_environment: Load) -> None:
+        (line,) = problems(load_environment, MAIM_PUBLIC_BIND="10.0.0.1:9000", MAIM_INTERNAL_BIND="10.0.0.2:9000")
 
         assert line.startswith("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ")
 
-    def test_several_workers_require_redis(self, given: Load) -> None:
-        (line,) = problems(given, MAIM_WORKERS="2")
+    def test_several_workers_require_redis(self, load_environment: Load) -> None:
+        (line,) = problems(load_environment, MAIM_WORKERS="2")
 
         assert line.startswith("MAIM_WORKERS: more than one needs REDIS_URL")
-        assert given(MAIM_WORKERS="2", REDIS_URL="redis://cache").MAIM_WORKERS == 2
+        assert load_environment(MAIM_WORKERS="2", REDIS_URL="redis://cache").MAIM_WORKERS == 2
 
     @pytest.mark.parametrize("command", ["check", "serve", "migrate"])
     def test_command_stops_with_one_message_about_all_wrong_values(self, tmp_path: Path, command: str) -> None:
-        wrong = {
+        values = {
             "MAIM_PUBLIC_BIND": "0.0.0.0:8000",
             "DATABASE_URL": "mysql://maim:topsecret/@db:3306/maim",
             "REDIS_URL": "redis://:topsecret/@cache",
@@ -236,30 +240,32 @@ class TestWrongValues:
             "MAIM_LOG_FORMAT": "xml",
         }
 
-        process = manage(command, tmp_path, **wrong)
-        printed, said = process.communicate(timeout=30)
+        process = manage(command, tmp_path, **values)
+        printed, errors = process.communicate(timeout=30)
 
         assert process.returncode == 1
-        heading, *lines = said.splitlines()
+        heading, *lines = errors.splitlines()
         assert heading == "maim cannot start, the environment is wrong:"
         named = [name for line in lines for name in re.findall(r"\b[A-Z_]{6,}\b", line.partition(": ")[0])]
-        assert sorted(named) == sorted([*wrong, "MAIM_INTERNAL_BIND"])
-        assert "topsecret" not in printed + said
+        assert sorted(named) == sorted([*values, "MAIM_INTERNAL_BIND"])
+        assert "topsecret" not in printed + errors
 
     def test_data_directory_that_cannot_be_created_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
 
         process = manage("check", tmp_path / "file" / "var")
-        said = process.communicate(timeout=30)[1]
+        errors = process.communicate(timeout=30)[1]
 
-        assert said.splitlines()[1:] == ["  MAIM_DATA_DIR: cannot be made (Not a directory)"]
+        assert errors.splitlines()[1:] == ["  MAIM_DATA_DIR: cannot be made (Not a directory)"]
 
 
 class TestSecrets:
-    def test_secrets_are_generated_once_and_readable_by_the_owner_only(self, given: Load, tmp_path: Path) -> None:
+    def test_secrets_are_generated_once_and_readable_by_the_owner_only(
+        self, load_environment: Load, tmp_path: Path
+    ) -> None:
         data = tmp_path / "deep" / "var"
 
-        first = given(MAIM_DATA_DIR=str(data))
+        first = load_environment(MAIM_DATA_DIR=str(data))
         key, peppers, encryption_keys = first.secret_key(), first.key_peppers(), first.encryption_keys()
         second = load()
 
@@ -276,7 +282,7 @@ class TestSecrets:
         }
 
     def test_processes_that_start_at_once_share_the_secrets(self, tmp_path: Path) -> None:
-        keep = (
+        store = (
             "import os, sys; from maim.environment import load\n"
             "for line in sys.stdin:\n"
             "    os.environ['MAIM_DATA_DIR'] = line.strip(); e = load()\n"
@@ -284,7 +290,7 @@ class TestSecrets:
         )
         environment = {name: value for name, value in os.environ.items() if not is_ours(name)}
         with ExitStack() as stack:
-            command = [sys.executable, "-c", keep]
+            command = [sys.executable, "-c", store]
             pipe = subprocess.PIPE
             processes = [
                 stack.enter_context(
@@ -297,31 +303,33 @@ class TestSecrets:
                 for process in processes:
                     assert process.stdin is not None
                     process.stdin.write(f"{data}\n")
-                kept = {process.stdout.readline() for process in processes if process.stdout}
+                stored = {process.stdout.readline() for process in processes if process.stdout}
 
-                assert len(kept) == 1
-                assert len(kept.pop().split()) == 3
+                assert len(stored) == 1
+                assert len(stored.pop().split()) == 3
                 assert sorted(path.name for path in data.iterdir()) == ["encryption_keys", "key_secrets", "secret_key"]
 
-    def test_given_secrets_are_not_generated(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
+    def test_given_secrets_are_not_generated(self, load_environment: Load) -> None:
+        environment = load_environment(
+            MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS="3:" + "s" * 40, MAIM_ENCRYPTION_KEYS=FERNET_KEY
+        )
 
         assert environment.secret_key() == SECRET
         assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.key_peppers() == {3: "s" * 40}
         assert not environment.MAIM_DATA_DIR.exists()
 
-    def test_secrets_may_be_given_as_files(self, given: Load, tmp_path: Path) -> None:
+    def test_secrets_may_be_given_as_files(self, load_environment: Load, tmp_path: Path) -> None:
         texts = {"key": SECRET, "keys": KEY_PEPPERS, "fernet": FERNET_KEY, "url": "mysql://maim:maim@db/maim"}
         for name, text in texts.items():
             (tmp_path / name).write_text(text + "\n")
 
-        environment = given(
+        environment = load_environment(
             MAIM_SECRET_KEY_FILE=str(tmp_path / "key"),
             MAIM_KEY_PEPPERS_FILE=str(tmp_path / "keys"),
             MAIM_ENCRYPTION_KEYS_FILE=str(tmp_path / "fernet"),
             DATABASE_URL_FILE=str(tmp_path / "url"),
-            MAIM_SECRET_KEY="",  # as a compose file passes on what nobody set
+            MAIM_SECRET_KEY="",  # a compose file passes unset variables like this
         )
 
         assert environment.secret_key() == SECRET
@@ -329,16 +337,18 @@ class TestSecrets:
         assert environment.encryption_keys() == (FERNET_KEY,)
         assert environment.database_url == "mysql://maim:maim@db/maim"
 
-    def test_variable_wins_over_its_file(self, given: Load, tmp_path: Path) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"))
+    def test_variable_wins_over_its_file(self, load_environment: Load, tmp_path: Path) -> None:
+        environment = load_environment(MAIM_SECRET_KEY=SECRET, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"))
 
         assert environment.secret_key() == SECRET
 
-    def test_unreadable_file_is_reported(self, given: Load, tmp_path: Path) -> None:
+    def test_unreadable_file_is_reported(self, load_environment: Load, tmp_path: Path) -> None:
         (tmp_path / "binary").write_bytes(b"\xff\xfe")
 
         found = problems(
-            given, MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"), MAIM_KEY_PEPPERS_FILE=str(tmp_path / "binary")
+            load_environment,
+            MAIM_SECRET_KEY_FILE=str(tmp_path / "missing"),
+            MAIM_KEY_PEPPERS_FILE=str(tmp_path / "binary"),
         )
 
         assert found == [
@@ -346,18 +356,20 @@ class TestSecrets:
             "MAIM_KEY_PEPPERS_FILE: cannot be read (it is not text)",
         ]
 
-    def test_peppers_may_be_given_by_their_former_name(self, given: Load, tmp_path: Path) -> None:
-        environment = given(MAIM_KEY_SECRETS=KEY_PEPPERS)
+    def test_peppers_may_be_given_by_their_former_name(self, load_environment: Load, tmp_path: Path) -> None:
+        environment = load_environment(MAIM_KEY_SECRETS=KEY_PEPPERS)
 
         assert environment.key_peppers() == {1: "s" * 40}
         assert not environment.MAIM_DATA_DIR.exists()
 
     @pytest.mark.parametrize("name", ["MAIM_KEY_SECRETS", "MAIM_KEY_SECRETS_FILE", "MAIM_KEY_PEPPERS_FILE"])
-    def test_peppers_by_any_name_suffice_for_a_database(self, given: Load, tmp_path: Path, name: str) -> None:
+    def test_peppers_by_any_name_suffice_for_a_database(
+        self, load_environment: Load, tmp_path: Path, name: str
+    ) -> None:
         (tmp_path / "keys").write_text(KEY_PEPPERS)
         value = str(tmp_path / "keys") if name.endswith("_FILE") else KEY_PEPPERS
 
-        environment = given(
+        environment = load_environment(
             DATABASE_URL="mysql://maim:maim@db/maim",
             MAIM_SECRET_KEY=SECRET,
             MAIM_ENCRYPTION_KEYS=FERNET_KEY,
@@ -366,15 +378,17 @@ class TestSecrets:
 
         assert environment.key_peppers() == {1: "s" * 40}
 
-    def test_peppers_by_both_names_must_be_the_same(self, given: Load) -> None:
-        both = given(MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS=KEY_PEPPERS)
-        (line,) = problems(given, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS="1:" + "t" * 40)
+    def test_peppers_by_both_names_must_be_the_same(self, load_environment: Load) -> None:
+        both = load_environment(MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS=KEY_PEPPERS)
+        (line,) = problems(load_environment, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_KEY_SECRETS="1:" + "t" * 40)
 
         assert both.key_peppers() == {1: "s" * 40}
         assert line.startswith("MAIM_KEY_SECRETS: is the former name of MAIM_KEY_PEPPERS")
 
-    def test_repr_contains_no_secret(self, given: Load) -> None:
-        environment = given(MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_ENCRYPTION_KEYS=FERNET_KEY)
+    def test_repr_contains_no_secret(self, load_environment: Load) -> None:
+        environment = load_environment(
+            MAIM_SECRET_KEY=SECRET, MAIM_KEY_PEPPERS=KEY_PEPPERS, MAIM_ENCRYPTION_KEYS=FERNET_KEY
+        )
 
         assert SECRET not in repr(environment)
         assert "s" * 40 not in repr(environment)

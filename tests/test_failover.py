@@ -1,4 +1,4 @@
-"""Failover of the database or Redis with open connections: no verdict is wrong, and everything recovers."""
+"""Failovers of the database or Redis with open connections: no verdict is wrong, and everything recovers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.support.bots import Bot, Told
+from tests.support.bots import Bot, BotResponse
 from tests.support.failover import MariaDBPair, RedisPair, mariadb_pair, redis_pair
 from tests.support.instances import wait_until
 from tests.support.server import MaimServer
@@ -25,7 +25,7 @@ AGE_SECONDS = 1
 
 
 class Deployment(NamedTuple):
-    """Servers on one database and Redis, `closed` and `open` by MAIM_LIMITS_FAIL, with an owner's headers."""
+    """Two servers on one database and Redis, named by their MAIM_LIMITS_FAIL, and an owner's headers."""
 
     closed: MaimServer
     open: MaimServer
@@ -55,13 +55,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             maim.wait_until_ready()
         with closed.client("internal") as v2:
             tenant = {"tenant_name": "tenant", "tenant_type": "enterprise"}
-            owner = {"tenant_id": created(v2, "tenants", tenant)["id"]}
-            owner["agent_id"] = created(v2, "agents", {**owner, "name": "agent"})["id"]
+            owner = {"tenant_id": create(v2, "tenants", tenant)["id"]}
+            owner["agent_id"] = create(v2, "agents", {**owner, "name": "agent"})["id"]
         yield Deployment(closed, fails_open, mariadb, redis, owner)
 
 
-def created(v2: httpx.Client, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    response = v2.post(f"/api/v2/{what}", json=body)
+def create(v2: httpx.Client, collection: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = v2.post(f"/api/v2/{collection}", json=body)
     assert response.status_code == 200, response.text
     data: dict[str, Any] = response.json()["data"]
     return data
@@ -70,11 +70,11 @@ def created(v2: httpx.Client, what: str, body: dict[str, Any]) -> dict[str, Any]
 def new_key(maim: MaimServer, deployment: Deployment, **fields: Any) -> dict[str, Any]:
     """Create a key with a new name."""
     with maim.client("internal") as v2:
-        return created(v2, "api-keys", {**deployment.owner, "name": f"key {time.monotonic_ns()}", **fields})
+        return create(v2, "api-keys", {**deployment.owner, "name": f"key {time.monotonic_ns()}", **fields})
 
 
 @contextmanager
-def several_bots(maim: MaimServer, number: int = 4) -> Iterator[list[Bot]]:
+def connect_bots(maim: MaimServer, number: int = 4) -> Iterator[list[Bot]]:
     with ExitStack() as stack:
         yield [stack.enter_context(Bot(maim.internal_port)) for _ in range(number)]
 
@@ -86,9 +86,9 @@ def ready(maim: MaimServer) -> tuple[int, dict[str, str]]:
     return response.status_code, services
 
 
-def is_counted(told: Told) -> bool:
+def is_counted(response: BotResponse) -> bool:
     """Return whether a limited key is valid and its limit counts the use."""
-    return told.code == "VALID" and told.data["rate_limit"] is not None
+    return response.code == "VALID" and response.data["rate_limit"] is not None
 
 
 class TestRedis:
@@ -96,43 +96,43 @@ class TestRedis:
         secret = new_key(deployment.closed, deployment, rate_limit=LIMIT)["api_key"]
         servers = (deployment.closed, deployment.open)
         for maim in servers:
-            with several_bots(maim) as bots:
+            with connect_bots(maim) as bots:
                 assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
-            assert signs_in(maim)
+            assert can_register(maim)
 
         deployment.redis.swap()
-        with several_bots(deployment.closed) as bots:
-            assert all(bot.validate(secret).is_away for bot in bots)
+        with connect_bots(deployment.closed) as bots:
+            assert all(bot.validate(secret).is_unavailable for bot in bots)
         for maim in servers:
             assert ready(maim) == (503, {"api": "healthy", "database": "healthy", "cache": "unhealthy"})
         deployment.redis.follow()
 
         for maim in servers:
-            with several_bots(maim) as bots:
+            with connect_bots(maim) as bots:
                 wait_until(lambda bots=bots: all(is_counted(bot.validate(secret)) for bot in bots), "counted", 2)  # type: ignore[misc]
                 assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
             assert ready(maim)[0] == 200
 
-    def test_demotion_between_two_requests_fails_neither(self, deployment: Deployment) -> None:
+    def test_demotion_between_two_requests_causes_no_error(self, deployment: Deployment) -> None:
         secret = new_key(deployment.closed, deployment, rate_limit=LIMIT)["api_key"]
         for maim in (deployment.closed, deployment.open):
-            with several_bots(maim) as bots:
+            with connect_bots(maim) as bots:
                 assert all(is_counted(bot.validate(secret)) for bot in bots)
 
         deployment.redis.switch.target = deployment.redis.replica.port
         deployment.redis.swap()
 
         for maim in (deployment.closed, deployment.open):
-            with several_bots(maim) as bots:
+            with connect_bots(maim) as bots:
                 assert all(is_counted(bot.validate(secret)) for bot in bots)
 
     def test_sign_ins_are_counted_together_after_a_failover(self, deployment: Deployment) -> None:
-        assert signs_in(deployment.closed)
+        assert can_register(deployment.closed)
         deployment.redis.swap()
         deployment.redis.follow()
         before = len(deployment.redis.keys("*auth*"))
 
-        assert signs_in(deployment.closed)
+        assert can_register(deployment.closed)
 
         assert len(deployment.redis.keys("*auth*")) > before
 
@@ -144,8 +144,8 @@ class TestDatabase:
             valid = sum(bot.validate(key["api_key"]).code == "VALID" for _ in range(20))
             deployment.mariadb.demote()
             try:
-                wait_until(lambda: bot.validate(key["api_key"]).is_away, "memory has ended", 1)
-                assert bot.validate(new_secret(deployment)).is_away
+                wait_until(lambda: bot.validate(key["api_key"]).is_unavailable, "memory has ended", 1)
+                assert bot.validate(new_secret(deployment)).is_unavailable
                 assert ready(deployment.closed) == (
                     503,
                     {"api": "healthy", "database": "unhealthy", "cache": "healthy"},
@@ -164,12 +164,12 @@ class TestDatabase:
             assert bot.validate(key["api_key"]).code == "AUTH_004"
 
         wait_until(lambda: uses(deployment.closed, key) >= valid, "uses are written", 5)
-        time.sleep(1)  # for as long as a counter writes: none is written twice
+        time.sleep(1)  # long enough for the counter, which writes no use twice
         assert uses(deployment.closed, key) - valid in range(30)
 
     def test_demoted_primary_gives_no_verdict(self, deployment: Deployment) -> None:
         revoked, good = new_key(deployment.closed, deployment), new_key(deployment.closed, deployment)
-        with several_bots(deployment.closed) as bots:
+        with connect_bots(deployment.closed) as bots:
             assert {bot.validate(key["api_key"]).code for bot in bots * 5 for key in (revoked, good)} == {"VALID"}
             deployment.mariadb.demote()
             deployment.mariadb.promote()
@@ -177,18 +177,18 @@ class TestDatabase:
                 assert v2.post(f"/api/v2/api-keys/{revoked['api_key_id']}/disable").status_code == 200
             fresh = new_key(deployment.open, deployment)
 
-            told = [bot.validate(revoked["api_key"]) for bot in bots * 10]
-            told_of_fresh = [bot.validate(fresh["api_key"]) for bot in bots * 10]
+            responses = [bot.validate(revoked["api_key"]) for bot in bots * 10]
+            responses_about_fresh_key = [bot.validate(fresh["api_key"]) for bot in bots * 10]
 
-        assert {each.code for each in told} <= {"AUTH_004", "SYS_002"}
-        assert {each.code for each in told_of_fresh} <= {"VALID", "SYS_002"}
-        assert (told[-1].code, told_of_fresh[-1].code) == ("AUTH_004", "VALID")
+        assert {each.code for each in responses} <= {"AUTH_004", "SYS_002"}
+        assert {each.code for each in responses_about_fresh_key} <= {"VALID", "SYS_002"}
+        assert (responses[-1].code, responses_about_fresh_key[-1].code) == ("AUTH_004", "VALID")
         deployment.mariadb.attach()
 
     def test_abandoned_primary_is_used_no_longer_than_a_connection_lives(self, deployment: Deployment) -> None:
-        """It does not know that it was demoted, and would still take writes."""
+        """The server does not know that it was demoted, and still accepts writes."""
         revoked = new_key(deployment.closed, deployment)
-        with several_bots(deployment.open) as bots:
+        with connect_bots(deployment.open) as bots:
             assert {bot.validate(revoked["api_key"]).code for bot in bots * 5} == {"VALID"}
             deployment.mariadb.promote()
             left = time.monotonic()
@@ -197,10 +197,10 @@ class TestDatabase:
             )
             time.sleep(max(0.0, left + AGE_SECONDS + 0.5 - time.monotonic()))
 
-            told = {bot.validate(revoked["api_key"]).code for bot in bots * 10}
+            codes = {bot.validate(revoked["api_key"]).code for bot in bots * 10}
 
-        # The last test here: the two databases have gone different ways.
-        assert told == {"AUTH_004"}
+        # This must be the last test, because the two databases differ now.
+        assert codes == {"AUTH_004"}
 
 
 def new_secret(deployment: Deployment) -> str:
@@ -215,8 +215,8 @@ def uses(maim: MaimServer, key: dict[str, Any]) -> int:
         return number
 
 
-def signs_in(maim: MaimServer) -> bool:
-    """Return whether a registration is admitted, which the throttle of sign-ins counts."""
+def can_register(maim: MaimServer) -> bool:
+    """Return whether a registration succeeds. The throttle of sign-ins counts it."""
     name = f"user{time.monotonic_ns()}"
     with maim.client() as v1:
         return v1.post("/api/v1/auth/register", json={"username": name, "password": "password123"}).status_code == 200

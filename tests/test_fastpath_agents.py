@@ -40,8 +40,8 @@ def handler_for(agent_id: str, part: str = "") -> AgentHandler:
     return handler
 
 
-def without_moment(body: bytes) -> dict[str, Any]:
-    """Return an envelope without what differs from moment to moment."""
+def without_volatile_fields(body: bytes) -> dict[str, Any]:
+    """Return an envelope without its volatile fields."""
     document: dict[str, Any] = orjson.loads(body)
     assert {"timestamp", "request_id", "execution_time"} <= document.keys()
     return {
@@ -55,14 +55,14 @@ def test_response_equals_that_of_the_view(alice: Person, internal: SurfaceClient
     known = make_agent(alice.tenant, config=CONFIG, template_id="none" if "none" in agent else None, tags=["a", "小明"])
     path = f"/api/v2/agents/{'agent_unknown' if agent == 'unknown' else known.id}{part}"
 
-    reply, answer = fast_reply(path), internal.get(path)
+    reply, response = fast_reply(path), internal.get(path)
 
     assert reply is not None
-    assert reply.status == answer.status_code
-    assert list(without_moment(reply.body).items()) == list(without_moment(answer.content).items())
+    assert reply.status == response.status_code
+    assert list(without_volatile_fields(reply.body).items()) == list(without_volatile_fields(response.content).items())
     headers = dict(reply.headers)
-    assert headers.get("ETag") == answer.headers.get("ETag")
-    assert headers["Content-Type"] == answer.headers["Content-Type"]
+    assert headers.get("ETag") == response.headers.get("ETag")
+    assert headers["Content-Type"] == response.headers["Content-Type"]
     assert b"sk-mine" not in reply.body
 
 
@@ -96,7 +96,7 @@ def test_batch_replies_are_in_order_of_the_requests(alice: Person) -> None:
     assert names == [agent.name for agent in agents]
 
 
-def test_unreadable_agent_fails_no_other_request_of_its_batch(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreadable_agent_does_not_fail_others_of_its_batch(alice: Person, caplog: pytest.LogCaptureFixture) -> None:
     good, bad = make_agent(alice.tenant), make_agent(alice.tenant)
     type(bad).unscoped.filter(pk=bad.id).update(config=[])
 
@@ -128,11 +128,11 @@ def test_unusual_request_is_left_to_django(method: str, path: str, query: str, h
     assert match(method, path, query=query, headers=headers) is None
 
 
-def test_server_answers_without_django(server: MaimServer) -> None:
-    """Over a socket. Django would write a line to the access log."""
+def test_server_responds_without_django(server: MaimServer) -> None:
+    """Django would write a line to the access log."""
     before = len(server.log)
 
-    answer = exchange(server.internal_port, "GET", "/api/v2/agents/agent_unknown/config/effective")
+    response = exchange(server.internal_port, "GET", "/api/v2/agents/agent_unknown/config/effective")
 
-    assert (answer.status, answer.code) == (404, "AGENT_001")
+    assert (response.status, response.code) == (404, "AGENT_001")
     assert "agent_unknown" not in server.log[before:]

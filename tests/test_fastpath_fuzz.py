@@ -1,4 +1,4 @@
-"""The fast path and the views give the same responses, to any odd request (internal_api.fastpath).
+"""Random odd requests, which get the same responses from the fast path and the views (internal_api.fastpath).
 
 Requests come from a seed, which the environment variable FUZZ_SEED replaces.
 """
@@ -44,12 +44,12 @@ SEED = os.environ.get("FUZZ_SEED", "1")
 PAIRS = 2500  # of each test
 PARSE_HEADERS = (("content-type", "application/json"), ("content-length", "38"))
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
-OF_THE_MOMENT = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
+VOLATILE_FIELDS = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')
 MADE_REQUEST_ID = re.compile("req_[0-9a-f]{16}")
 
 
 class Protocol:
-    """Granian's protocol: gives the body and keeps the response."""
+    """A protocol like Granian's, which has the body and stores the response."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -68,7 +68,7 @@ class Protocol:
 
 
 class OneThread(ThreadPoolExecutor):
-    """A thread on the connection of the test, where its data are."""
+    """An executor that uses the connection of the test, whose transaction has the data."""
 
     def __init__(self) -> None:
         mine = connections[DEFAULT_DB_ALIAS]
@@ -82,7 +82,7 @@ class OneThread(ThreadPoolExecutor):
 
 @dataclass(frozen=True)
 class Response:
-    """A response, without what differs from moment to moment, and the number of uses that were counted."""
+    """A response without its volatile fields, and the number of counted uses."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -116,7 +116,7 @@ class TwoWays:
             assert protocol.reply is not None
             return protocol.reply
 
-        return self._undone(serve, request)
+        return self._rolled_back(serve, request)
 
     def django(self, request: OddRequest) -> Response:
         environ = self._application._environ(self._scope(request), request.body)
@@ -130,7 +130,7 @@ class TwoWays:
             ((status, headers),) = begun
             return Reply(int(status[:3]), headers, body)
 
-        return self._undone(respond, request)
+        return self._rolled_back(respond, request)
 
     def differ(self, request: OddRequest) -> bool:
         served, django = self.served(request), self.django(request)
@@ -148,10 +148,10 @@ class TwoWays:
         )
 
     @staticmethod
-    def _undone(respond: Callable[[], Reply], request: OddRequest) -> Response:
-        """Take the response and undo its changes to rows and limits."""
+    def _rolled_back(respond: Callable[[], Reply], request: OddRequest) -> Response:
+        """Return the response, and undo its changes of rows and limits."""
         if request.method == "GET":
-            return compared(respond(), 0)
+            return comparable(respond(), 0)
         verification._engine._limiter = InMemoryLimiter()
         atomic = transaction.atomic()
         atomic._from_testcase = True  # type: ignore[attr-defined]  # as the tests' own, in which services may begin theirs
@@ -162,27 +162,27 @@ class TwoWays:
                 verification._engine._counter.write()
                 uses = ApiKey.unscoped.aggregate(uses=Sum("usage_count"))["uses"]
             transaction.set_rollback(True)
-        return compared(reply, uses)
+        return comparable(reply, uses)
 
 
-def compared(reply: Reply, uses: int) -> Response:
+def comparable(reply: Reply, uses: int) -> Response:
     """Return the part of a reply on which both ways have to agree."""
     headers: list[tuple[str, str]] = []
-    body = OF_THE_MOMENT.sub(rb"\1\2", reply.body)
+    body = VOLATILE_FIELDS.sub(rb"\1\2", reply.body)
     for name, value in ((name.lower(), value) for name, value in reply.headers):
         if name == "content-length":
             assert int(value) == len(reply.body)
         elif name == "x-request-id" and MADE_REQUEST_ID.fullmatch(value):
             body = body.replace(value.encode(), b"(made)")
             headers.append((name, "(made)"))
-        elif name != "allow" or reply.status == 405:  # DRF sends it in every response, where it means nothing
+        elif name != "allow" or reply.status == 405:  # DRF sends it with every response, where it has no meaning
             headers.append((name, value))
     return Response(reply.status, tuple(sorted(headers)), body, uses)
 
 
 @contextmanager
 def caching(is_on: bool) -> Iterator[None]:
-    """Cache keys from one request to the next, as a worker that serves does."""
+    """Cache keys between requests, like a worker."""
     with pytest.MonkeyPatch.context() as patch:
         if is_on:
             patch.setattr(verification._engine._lease, "_valid_until", float("inf"))
@@ -215,8 +215,8 @@ def data(alice: Person, monkeypatch: pytest.MonkeyPatch) -> RequestData:
     ApiKey.unscoped.filter(pk=issued["disabled"].key.id).update(status="disabled")
     KeySecret.objects.filter(key=issued["leaked"].key).update(leaked_at=timezone.now())
     internal = SurfaceClient(INTERNAL)
-    answer = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": issued["used up"].secret})
-    assert answer.json()["success"]
+    response = internal.send("POST", "/api/v2/auth/validate-api-key", {"api_key": issued["used up"].secret})
+    assert response.json()["success"]
     parts = ("config", "config/effective")
     etags = [internal.get(f"/api/v2/agents/{agent.id}/{part}").headers["ETag"] for agent in agents for part in parts]
     monkeypatch.setattr(verification._engine, "_limiter", None)  # each request has its own
@@ -233,12 +233,12 @@ def data(alice: Person, monkeypatch: pytest.MonkeyPatch) -> RequestData:
 
 @pytest.fixture
 def two_ways() -> Iterator[TwoWays]:
-    logging.disable(logging.CRITICAL)  # a line for each request would take as long as the request
+    logging.disable(logging.CRITICAL)  # a log line would take as long as its request
     connection.inc_thread_sharing()
-    ways = TwoWays()
+    both = TwoWays()
     with one_connection():
-        yield ways
-    ways.close()
+        yield both
+    both.close()
     connection.dec_thread_sharing()
     logging.disable(logging.NOTSET)
 
@@ -251,10 +251,10 @@ def test_both_ways_give_the_same_response(data: RequestData, two_ways: TwoWays, 
             request = OddRequests(data, Random(f"{SEED} {is_on} {number}")).make()
             served, django = two_ways.served(request), two_ways.django(request)
             if served != django or served.status >= 500:
-                least = smallest(request, two_ways.differ)
+                reduced = smallest(request, two_ways.differ)
                 pytest.fail(
-                    f"FUZZ_SEED={SEED}, request {number}:\n{least}\n"
-                    f"as it is served:\n  {two_ways.served(least)}\nby Django:\n  {two_ways.django(least)}"
+                    f"FUZZ_SEED={SEED}, request {number}:\n{reduced}\n"
+                    f"as it is served:\n  {two_ways.served(reduced)}\nby Django:\n  {two_ways.django(reduced)}"
                 )
             statuses[served.status] += 1
 
@@ -266,19 +266,19 @@ def test_difference_is_reported_with_the_smallest_request(
     data: RequestData, two_ways: TwoWays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Request, "is_plain", lambda request: True)
-    asked = OddRequest(
+    odd_request = OddRequest(
         "POST",
         "/api/v2/auth/parse-api-key",
         query="x=1",
         headers=(("host", "localhost"), *PARSE_HEADERS, ("origin", "https://evil.example"), ("accept", "*/*")),
         body=b'{"api_key": "x", "unknown": [1, 2, 3]}',
     )
-    assert two_ways.differ(asked)
+    assert two_ways.differ(odd_request)
 
-    least = smallest(asked, two_ways.differ)
+    reduced = smallest(odd_request, two_ways.differ)
 
-    assert two_ways.differ(least)
-    assert least.query == ""
-    assert b"unknown" not in least.body
-    assert [name for name, _value in least.headers] == ["content-type"]  # a missing Host is a difference, too
-    assert repr(least.body) in str(least)
+    assert two_ways.differ(reduced)
+    assert reduced.query == ""
+    assert b"unknown" not in reduced.body
+    assert [name for name, _value in reduced.headers] == ["content-type"]  # a missing Host is a difference, too
+    assert repr(reduced.body) in str(reduced)

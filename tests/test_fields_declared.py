@@ -1,4 +1,4 @@
-"""The declared fields of each resource: no column, request, response, form or command option is forgotten."""
+"""The declared fields of each resource, which no column, request, response, form or command option lacks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Resource:
     changes: dict[str, Any]
     request: type[Any]
     responses: tuple[type[Any], ...]
-    # Columns that are no fields, each with its reason.
+    # Columns without a field, each with its reason.
     exempt: dict[str, str]
     # Fields that the audit log has under another name.
     audited_as: dict[str, str] = field(default_factory=dict)
@@ -165,7 +165,7 @@ RESOURCES: dict[type[Model], Resource] = {
         update=lambda row, changes: accounts.update_user(actor=OPERATOR, user_id=row.pk, changes=changes),
         changes={"email": "alice@example.org", "is_active": False, "is_staff": True, "is_superuser": True},
         request=ProfileRequest,
-        responses=(),  # what people see of themselves has no flags
+        responses=(),  # users do not see their own flags
         exempt={
             "id": "identifies the row, and never changes",
             "created_at": "is set once",
@@ -243,7 +243,7 @@ class TestDeclarations:
 
         assert set(page.fields) - set(page.readonly_fields) == set(RESOURCES[model].fields.changeable)
 
-    def test_a_changeable_field_without_a_declaration_fails_at_import(self) -> None:
+    def test_changeable_field_without_a_declaration_fails_at_import(self) -> None:
         with pytest.raises(TypeError, match="description"):
             ResourceFields(ResourceField("name"), changes=KeyChanges)
 
@@ -261,7 +261,7 @@ class TestPluginSettings:
 @pytest.mark.django_db
 class TestUpdates:
     @changeable
-    def test_a_changed_field_is_stored_and_audited(self, alice: Person, model: type[Model], name: str) -> None:
+    def test_changed_field_is_stored_and_audited(self, alice: Person, model: type[Model], name: str) -> None:
         resource = RESOURCES[model]
         row = resource.make(alice)
         changes = {name: resource.changes[name]}
@@ -276,7 +276,7 @@ class TestUpdates:
         assert resource.audited_as.get(name, name) in (entry.after or {})
 
     @resources
-    def test_an_unknown_field_is_refused_and_nothing_is_written(self, alice: Person, model: type[Model]) -> None:
+    def test_unknown_field_is_refused_and_nothing_is_written(self, alice: Person, model: type[Model]) -> None:
         resource = RESOURCES[model]
         row = resource.make(alice)
 
@@ -316,6 +316,6 @@ class TestKeyCommand:
             assert options[name] == [OPTIONS[name]]
 
     def test_every_option_is_in_the_request(self) -> None:
-        given = {name: f"a {name}" for name in ISSUE_FIELDS}
+        options = {name: f"a {name}" for name in ISSUE_FIELDS}
 
-        assert issue_data({**given, "expires_in_days": None}) == given
+        assert issue_data({**options, "expires_in_days": None}) == options

@@ -1,4 +1,4 @@
-"""A verification sent after the answer to a change has arrived is never answered from before it."""
+"""The guarantee: a request sent after the response to a change never gets a verdict from before the change."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 
 from tests.support.bots import Bot
-from tests.support.guarantee import ASKED_OF_EACH, SCRIPTS, Seen, experiment, experiments
+from tests.support.guarantee import REQUESTS_PER_BOT, SCRIPTS, Verdict, experiment, experiments
 from tests.support.interfaces import InternalApi, make_operator, run_action, signed_in
 from tests.support.serve_with import WITHOUT_LEASE
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
 pytestmark = pytest.mark.single
 
-# Several machines need a server of databases, several workers Redis.
+# Several machines need a database server, several workers need Redis.
 MACHINES, WORKERS = (2 if ON_MARIADB else 1), (2 if HAS_REDIS else 1)
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServer]]:
-    """Two machines of two internal workers each; on SQLite the one that it allows."""
+    """Two machines with two internal workers each; one machine on SQLite, which allows no more."""
     directory = tmp_path_factory.mktemp("guarantee")
     with cluster(directory, "maim_guarantee", MACHINES, MAIM_WORKERS=str(WORKERS)) as servers:
         make_operator(servers[0])
@@ -40,17 +40,17 @@ def test_no_worker_serves_a_verdict_from_before_a_change(servers: list[MaimServe
     assert findings.violations == {}, findings.examples[:20]
     kinds = {f"{interface.__name__}: {change.kind}" for interface, script in SCRIPTS for change in script}
     assert set(findings.checks) == kinds
-    assert min(findings.checks.values()) >= MACHINES * WORKERS * ASKED_OF_EACH / 2
+    assert min(findings.checks.values()) >= MACHINES * WORKERS * REQUESTS_PER_BOT / 2
 
 
 def test_without_the_lease_outdated_verdicts_are_served(servers: list[MaimServer], tmp_path: Path) -> None:
     """The test above can fail, for each kind of change."""
     _interface, script = SCRIPTS[0]
-    with beside(servers[0], tmp_path, *WITHOUT_LEASE) as careless:
+    with second_server(servers[0], tmp_path, *WITHOUT_LEASE) as careless:
         findings = experiment(InternalApi([careless]), [careless], script)
 
     # The first cached verdict, VALID, is served for ever, so only changes that make the key valid again look right.
-    missed = {change.kind for change in script if change.seen != Seen() or change.seen_of_former}
+    missed = {change.kind for change in script if change.verdict != Verdict() or change.former_verdict}
     assert missed >= {"key disabled", "key rotated", "permission taken", "expiry past", "limit set", "key deleted"}
     assert {kind.removeprefix("InternalApi: ") for kind in findings.violations} == missed
 
@@ -60,8 +60,8 @@ SECONDS = 1.5
 
 @pytest.fixture(scope="module")
 def slow(servers: list[MaimServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """Start a server whose changes wait for seconds, in place of a quarter of one."""
-    with beside(servers[0], tmp_path_factory.mktemp("slow"), f"PROPAGATION_SECONDS={SECONDS}") as slow:
+    """A server whose changes wait for over a second instead of a quarter of one."""
+    with second_server(servers[0], tmp_path_factory.mktemp("slow"), f"PROPAGATION_SECONDS={SECONDS}") as slow:
         yield slow
 
 
@@ -72,8 +72,8 @@ def keys(slow: MaimServer) -> list[dict[str, Any]]:
         tenant = {"tenant_name": f"tenant {secrets.token_hex(4)}", "tenant_type": "enterprise"}
         owner = {"tenant_id": v2.post("/api/v2/tenants", json=tenant).json()["data"]["id"]}
         owner["agent_id"] = v2.post("/api/v2/agents", json={**owner, "name": "agent"}).json()["data"]["id"]
-        made = [v2.post("/api/v2/api-keys", json={**owner, "name": f"key {number}"}) for number in range(30)]
-    return [answer.json()["data"] for answer in made]
+        created = [v2.post("/api/v2/api-keys", json={**owner, "name": f"key {number}"}) for number in range(30)]
+    return [response.json()["data"] for response in created]
 
 
 class TestWaitingChanges:
@@ -83,35 +83,35 @@ class TestWaitingChanges:
             changes = [pool.submit(v2.post, f"/api/v2/api-keys/{key['api_key_id']}/disable") for key in keys]
             meanwhile = 0
             while not all(change.done() for change in changes):
-                # To the same worker: a request for the cache, one for a thread, and one for the database.
+                # To the same worker: a request that uses the cache, one with a thread, and one with the database.
                 assert bot.validate(keys[0]["api_key"]).status == 200
                 assert v2.get("/health").status_code == 200
                 assert v2.get("/api/v2/tenants").status_code == 200
                 meanwhile += 1
 
-            # It would be a handful if they had to wait for changes in between.
+            # There would be a handful if they waited for the changes.
             assert meanwhile > 20
-            answers = [change.result() for change in changes]
-            assert Counter(answer.status_code for answer in answers) == {200: 8, 503: 4}
-            for key, answer in zip(keys, answers, strict=True):
-                found = v2.get(f"/api/v2/api-keys/{key['api_key_id']}").json()["data"]
+            responses = [change.result() for change in changes]
+            assert Counter(response.status_code for response in responses) == {200: 8, 503: 4}
+            for key, response in zip(keys, responses, strict=True):
+                stored = v2.get(f"/api/v2/api-keys/{key['api_key_id']}").json()["data"]
                 code = bot.validate(key["api_key"]).code
-                if answer.status_code == 200:
-                    assert (found["status"], code) == ("disabled", "AUTH_004")
+                if response.status_code == 200:
+                    assert (stored["status"], code) == ("disabled", "AUTH_004")
                 else:
-                    assert answer.json()["error_code"] == "SYS_002"
-                    assert int(answer.headers["Retry-After"]) > 0
-                    assert found == {**key, "api_key": found["api_key"]}
+                    assert response.json()["error_code"] == "SYS_002"
+                    assert int(response.headers["Retry-After"]) > 0
+                    assert stored == {**key, "api_key": stored["api_key"]}
                     assert code == "VALID"
 
             refused = [
-                key["api_key_id"] for key, answer in zip(keys, answers, strict=True) if answer.status_code == 503
+                key["api_key_id"] for key, response in zip(keys, responses, strict=True) if response.status_code == 503
             ]
             assert audited(slow, refused) == ["key.create"] * 4
-            # The changes that waited are done.
+            # The waiting changes are done.
             assert v2.post(f"/api/v2/api-keys/{refused[0]}/disable").status_code == 200
 
-    def test_a_bulk_change_waits_once(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
+    def test_bulk_change_waits_once(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
         with signed_in(slow) as admin, Bot(slow.internal_port) as bot:
             assert {bot.validate(key["api_key"]).code for key in keys} == {"VALID"}
 
@@ -125,8 +125,8 @@ class TestWaitingChanges:
 
 
 @contextmanager
-def beside(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServer]:
-    """Start a server on the database of another, with other numbers in core.epoch."""
+def second_server(maim: MaimServer, directory: Path, *epoch: str) -> Iterator[MaimServer]:
+    """Start another server on the same database, with other seconds in core.epoch."""
     url = maim.environment["DATABASE_URL"]
     serve = ("-m", "tests.support.serve_with", *epoch)
     with MaimServer(directory, "beside", serve=serve, DATABASE_URL=url) as other:

@@ -1,4 +1,4 @@
-"""A hundred thousand texts that are almost keys: none is taken for one, and junk costs no query."""
+"""A hundred thousand mutations of keys: none is valid, and malformed ones cost no query."""
 
 from __future__ import annotations
 
@@ -23,12 +23,30 @@ from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.embedded
 
-NUMBER = 100_000
-OVER_HTTP = 20_000
-AT_ONCE = 100
-BATCH = "/api/v2/auth/validate-api-keys"
+TEXTS = 100_000
+TEXTS_OVER_HTTP = 20_000
+BATCH_SIZE = 100
+BATCH_PATH = "/api/v2/auth/validate-api-keys"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-ODD = ["\u00e9", "🤖", "\u200b", "\ufeff", "Ａ", "ﬁ", "İ", "\u0301", "\n", " ", "\t", "\x00", "%", "'", "\\", "-", "_"]
+ODD_CHARACTERS = [
+    "\u00e9",
+    "🤖",
+    "\u200b",
+    "\ufeff",
+    "Ａ",
+    "ﬁ",
+    "İ",
+    "\u0301",
+    "\n",
+    " ",
+    "\t",
+    "\x00",
+    "%",
+    "'",
+    "\\",
+    "-",
+    "_",
+]
 
 Mutation = Callable[[random.Random, str], str]
 
@@ -37,68 +55,68 @@ def payload_of(secret: str) -> str:
     return base64.b64decode(secret.removeprefix(PREFIX)).decode()
 
 
-def written(payload: str) -> str:
+def encode(payload: str) -> str:
     return PREFIX + base64.b64encode(payload.encode()).decode()
 
 
-def checked(unchecked: str) -> str:
-    """A key of the current version that says this, its checksum right."""
-    return written(f"{unchecked}{zlib.crc32(unchecked.encode()):08x}_v2")
+def with_checksum(unchecked: str) -> str:
+    """Return a key of the current version with this payload and the right checksum."""
+    return encode(f"{unchecked}{zlib.crc32(unchecked.encode()):08x}_v2")
 
 
-# ---- what is refused offline
+# ---- malformed keys, which are refused without a query
 
 
-def flip_a_bit(chance: random.Random, secret: str) -> str:
-    place = chance.randrange(len(secret))
-    return secret[:place] + chr(ord(secret[place]) ^ 1 << chance.randrange(7)) + secret[place + 1 :]
+def flip_bit(rng: random.Random, secret: str) -> str:
+    position = rng.randrange(len(secret))
+    return secret[:position] + chr(ord(secret[position]) ^ 1 << rng.randrange(7)) + secret[position + 1 :]
 
 
-def flip_a_bit_inside(chance: random.Random, secret: str) -> str:
-    return written(flip_a_bit(chance, payload_of(secret)))
+def flip_bit_of_payload(rng: random.Random, secret: str) -> str:
+    return encode(flip_bit(rng, payload_of(secret)))
 
 
-def cut(chance: random.Random, secret: str) -> str:
-    return secret[: chance.randrange(len(secret))]
+def truncate(rng: random.Random, secret: str) -> str:
+    return secret[: rng.randrange(len(secret))]
 
 
-def cut_in_front(chance: random.Random, secret: str) -> str:
-    return secret[chance.randrange(1, len(secret)) :]
+def truncate_start(rng: random.Random, secret: str) -> str:
+    return secret[rng.randrange(1, len(secret)) :]
 
 
-def cut_inside(chance: random.Random, secret: str) -> str:
-    return written(payload_of(secret)[: -chance.randrange(1, 84)])
+def truncate_payload(rng: random.Random, secret: str) -> str:
+    return encode(payload_of(secret)[: -rng.randrange(1, 84)])
 
 
-def lengthen(chance: random.Random, secret: str) -> str:
-    return secret + "".join(chance.choices(ALPHABET, k=chance.choice([1, 2, 3, 4, 80, 100, 3000])))
+def lengthen(rng: random.Random, secret: str) -> str:
+    return secret + "".join(rng.choices(ALPHABET, k=rng.choice([1, 2, 3, 4, 80, 100, 3000])))
 
 
-def double(chance: random.Random, secret: str) -> str:
-    return secret + chance.choice(["", " ", ",", "\n", "="]) + secret
+def repeat(rng: random.Random, secret: str) -> str:
+    return secret + rng.choice(["", " ", ",", "\n", "="]) + secret
 
 
-def change_a_letters_case(chance: random.Random, secret: str) -> str:
-    place = chance.choice([place for place, letter in enumerate(secret) if letter.isalpha()])
-    return secret[:place] + secret[place].swapcase() + secret[place + 1 :]
+def change_case_of_letter(rng: random.Random, secret: str) -> str:
+    position = rng.choice([position for position, letter in enumerate(secret) if letter.isalpha()])
+    return secret[:position] + secret[position].swapcase() + secret[position + 1 :]
 
 
-def change_all_case(chance: random.Random, secret: str) -> str:
-    return chance.choice([str.upper, str.lower, str.swapcase, str.title])(secret)
+def change_case(rng: random.Random, secret: str) -> str:
+    return rng.choice([str.upper, str.lower, str.swapcase, str.title])(secret)
 
 
-def change_the_prefix(chance: random.Random, secret: str) -> str:
-    prefix = chance.choice(["", "mmc", "mmc-", "MMC_", "mmc__", " mmc_", "sk_", "Bearer mmc_", "mmc_mmc_", "ｍｍｃ_"])
+def change_prefix(rng: random.Random, secret: str) -> str:
+    prefix = rng.choice(["", "mmc", "mmc-", "MMC_", "mmc__", " mmc_", "sk_", "Bearer mmc_", "mmc_mmc_", "ｍｍｃ_"])
     return prefix + secret.removeprefix(PREFIX)
 
 
-def pad(chance: random.Random, secret: str) -> str:
-    return secret + "=" * chance.randrange(1, 5)
+def add_padding(rng: random.Random, secret: str) -> str:
+    return secret + "=" * rng.randrange(1, 5)
 
 
-def spell_in_another_base64(chance: random.Random, secret: str) -> str:
+def encode_differently(rng: random.Random, secret: str) -> str:
     payload = payload_of(secret).encode()
-    return PREFIX + chance.choice(
+    return PREFIX + rng.choice(
         [
             base64.urlsafe_b64encode(payload + b"?>~").decode(),
             base64.b32encode(payload).decode(),
@@ -111,81 +129,81 @@ def spell_in_another_base64(chance: random.Random, secret: str) -> str:
     )
 
 
-def swap_two(chance: random.Random, secret: str) -> str:
-    one, other = sorted(chance.sample(range(len(secret)), 2))
-    return secret[:one] + secret[other] + secret[one + 1 : other] + secret[one] + secret[other + 1 :]
+def swap_characters(rng: random.Random, secret: str) -> str:
+    first, second = sorted(rng.sample(range(len(secret)), 2))
+    return secret[:first] + secret[second] + secret[first + 1 : second] + secret[first] + secret[second + 1 :]
 
 
-def put_in_something_odd(chance: random.Random, secret: str) -> str:
-    place = chance.randrange(len(secret) + 1)
-    return secret[:place] + chance.choice(ODD) + secret[place + chance.randrange(2) :]
+def insert_odd_character(rng: random.Random, secret: str) -> str:
+    position = rng.randrange(len(secret) + 1)
+    return secret[:position] + rng.choice(ODD_CHARACTERS) + secret[position + rng.randrange(2) :]
 
 
-def take_any_text(chance: random.Random, secret: str) -> str:
-    letters = (chr(chance.choice([chance.randrange(0x80), chance.randrange(0xD800)])) for _ in range(len(secret)))
-    return chance.choice(["", PREFIX]) + "".join(letters)
+def random_text(rng: random.Random, secret: str) -> str:
+    letters = (chr(rng.choice([rng.randrange(0x80), rng.randrange(0xD800)])) for _ in range(len(secret)))
+    return rng.choice(["", PREFIX]) + "".join(letters)
 
 
-def take_any_base64(chance: random.Random, secret: str) -> str:
-    return PREFIX + base64.b64encode(chance.randbytes(chance.choice([0, 1, 2, 3, 63, 66, 84, 84, 84, 146]))).decode()
+def random_base64(rng: random.Random, secret: str) -> str:
+    return PREFIX + base64.b64encode(rng.randbytes(rng.choice([0, 1, 2, 3, 63, 66, 84, 84, 84, 146]))).decode()
 
 
-def call_it_v1(chance: random.Random, secret: str) -> str:
-    return written(payload_of(secret).removesuffix("v2") + chance.choice(["v1", "v3", "v02", "v2 ", "V2", ""]))
+def change_version(rng: random.Random, secret: str) -> str:
+    return encode(payload_of(secret).removesuffix("v2") + rng.choice(["v1", "v3", "v02", "v2 ", "V2", ""]))
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    flip_a_bit,
-    flip_a_bit_inside,
-    cut,
-    cut_in_front,
-    cut_inside,
+    flip_bit,
+    flip_bit_of_payload,
+    truncate,
+    truncate_start,
+    truncate_payload,
     lengthen,
-    double,
-    change_a_letters_case,
-    change_all_case,
-    change_the_prefix,
-    pad,
-    spell_in_another_base64,
-    swap_two,
-    put_in_something_odd,
-    take_any_text,
-    take_any_base64,
-    call_it_v1,
+    repeat,
+    change_case_of_letter,
+    change_case,
+    change_prefix,
+    add_padding,
+    encode_differently,
+    swap_characters,
+    insert_odd_character,
+    random_text,
+    random_base64,
+    change_version,
 )
 
-# ---- what only the database knows not to be keys
+# ---- well-formed keys that are not in the database
 
 
-def draw_another(chance: random.Random, secret: str) -> str:
+def other_random_part(rng: random.Random, secret: str) -> str:
     tenant_and_agent = payload_of(secret)[:39]
-    return checked(f"{tenant_and_agent}{chance.randbytes(17).hex()}")
+    return with_checksum(f"{tenant_and_agent}{rng.randbytes(17).hex()}")
 
 
-def say_another_tenant(chance: random.Random, secret: str) -> str:
-    return checked(f"tenant_{chance.randbytes(6).hex()}{payload_of(secret)[19:73]}")
+def other_tenant(rng: random.Random, secret: str) -> str:
+    return with_checksum(f"tenant_{rng.randbytes(6).hex()}{payload_of(secret)[19:73]}")
 
 
-def take_it_for_an_old_one(chance: random.Random, secret: str) -> str:
-    return written(f"{payload_of(secret)[:39]}{chance.randbytes(8).hex()}_v1")
+def as_version_1(rng: random.Random, secret: str) -> str:
+    return encode(f"{payload_of(secret)[:39]}{rng.randbytes(8).hex()}_v1")
 
 
-WELL_FORMED: tuple[Mutation, ...] = (draw_another, say_another_tenant, take_it_for_an_old_one)
+WELL_FORMED: tuple[Mutation, ...] = (other_random_part, other_tenant, as_version_1)
 
 
-def mutated(chance: random.Random, originals: list[str], mutations: tuple[Mutation, ...]) -> Iterator[str]:
-    """Mutations of real secrets without end; never one of them."""
+def mutations_of(rng: random.Random, originals: list[str], mutations: tuple[Mutation, ...]) -> Iterator[str]:
+    """Yield mutations of secrets for ever, but none of the secrets themselves."""
     known = set(originals)
     while True:
         for mutate in mutations:
-            text = mutate(chance, chance.choice(originals))
+            text = mutate(rng, rng.choice(originals))
             if text not in known:
                 yield text
 
 
 @pytest.fixture
 def seed() -> int:
-    """To be given to Random in place of a new one to see a failure again."""
+    """The seed, which failures report. Return it here to repeat a failure."""
     return secrets.randbits(32)
 
 
@@ -196,40 +214,38 @@ def originals(alice: Person) -> list[str]:
 
 
 class TestInProcess:
-    def test_what_is_malformed_is_refused_without_a_query(self, originals: list[str], seed: int) -> None:
-        texts = list(islice(mutated(random.Random(seed), originals, MUTATIONS), NUMBER))
+    def test_malformed_key_is_refused_without_a_query(self, originals: list[str], seed: int) -> None:
+        texts = list(islice(mutations_of(random.Random(seed), originals, MUTATIONS), TEXTS))
 
         with CaptureQueriesContext(connection) as queries:
-            found = Counter(
+            codes = Counter(
                 verdict.code for verdict in verification.verify_all([VerificationRequest(text) for text in texts])
             )
 
-        assert found == {MALFORMED: NUMBER}, f"seed {seed}"
+        assert codes == {MALFORMED: TEXTS}, f"seed {seed}"
         assert len(queries) == 0
 
-    def test_what_is_well_formed_and_invented_is_unknown(self, originals: list[str], seed: int) -> None:
-        texts = list(islice(mutated(random.Random(seed), originals, WELL_FORMED), 3000))
+    def test_well_formed_invented_key_is_unknown(self, originals: list[str], seed: int) -> None:
+        texts = list(islice(mutations_of(random.Random(seed), originals, WELL_FORMED), 3000))
 
-        for start in range(0, len(texts), AT_ONCE):
+        for start in range(0, len(texts), BATCH_SIZE):
             with CaptureQueriesContext(connection) as queries:
                 verdicts = verification.verify_all(
-                    [VerificationRequest(text) for text in texts[start : start + AT_ONCE]]
+                    [VerificationRequest(text) for text in texts[start : start + BATCH_SIZE]]
                 )
             assert {verdict.code for verdict in verdicts} == {UNKNOWN}, f"seed {seed}"
             assert len(queries) == 1
 
-    def test_the_real_ones_are_good_among_them(self, originals: list[str], seed: int) -> None:
-        texts = [*islice(mutated(random.Random(seed), originals, MUTATIONS + WELL_FORMED), 100), *originals]
+    def test_only_the_real_keys_are_valid(self, originals: list[str], seed: int) -> None:
+        texts = [*islice(mutations_of(random.Random(seed), originals, MUTATIONS + WELL_FORMED), 100), *originals]
 
         verdicts = verification.verify_all([VerificationRequest(text) for text in texts])
 
         assert [text for text, verdict in zip(texts, verdicts, strict=True) if verdict.is_valid] == originals
 
     @pytest.mark.parametrize("mutate", MUTATIONS)
-    def test_every_mutation_makes_texts_that_are_no_keys(
-        self, originals: list[str], seed: int, mutate: Mutation
-    ) -> None:
-        texts = list(islice(mutated(random.Random(seed), originals, (mutate,)), 100))
+    def test_every_mutation_is_malformed(self, originals: list[str], seed: int, mutate: Mutation) -> None:
+        texts = list(islice(mutations_of(random.Random(seed), originals, (mutate,)), 100))
 
         for text in texts:
             with pytest.raises(MalformedKey) as error:
@@ -245,36 +261,36 @@ class TestOverHTTP:
             tenant = {"tenant_name": f"tenant {secrets.token_hex(4)}", "tenant_type": "enterprise"}
             owner = {"tenant_id": v2.post("/api/v2/tenants", json=tenant).json()["data"]["id"]}
             owner["agent_id"] = v2.post("/api/v2/agents", json={**owner, "name": "agent"}).json()["data"]["id"]
-            made = [v2.post("/api/v2/api-keys", json={**owner, "name": f"key {number}"}) for number in range(10)]
-        return [answer.json()["data"]["api_key"] for answer in made]
+            created = [v2.post("/api/v2/api-keys", json={**owner, "name": f"key {number}"}) for number in range(10)]
+        return [response.json()["data"]["api_key"] for response in created]
 
     @pytest.fixture
     def bot(self, server: MaimServer) -> Iterator[Bot]:
         with Bot(server.internal_port) as bot:
             yield bot
 
-    def test_in_batches(self, bot: Bot, originals: list[str], seed: int) -> None:
-        sent = mutated(random.Random(seed), originals, MUTATIONS + WELL_FORMED)
-        texts = [text for text in islice(sent, OVER_HTTP) if "\x00" not in text]
+    def test_batches_of_mutations_are_refused(self, bot: Bot, originals: list[str], seed: int) -> None:
+        texts_to_send = mutations_of(random.Random(seed), originals, MUTATIONS + WELL_FORMED)
+        texts = [text for text in islice(texts_to_send, TEXTS_OVER_HTTP) if "\x00" not in text]
 
-        found: Counter[str] = Counter()
-        for start in range(0, len(texts), AT_ONCE):
-            batch = texts[start : start + AT_ONCE]
-            told = bot.ask(BATCH, {"items": [{"api_key": text} for text in batch]})
-            assert told.status == 200, f"seed {seed}"
-            items = told.data["items"]
+        codes: Counter[str] = Counter()
+        for start in range(0, len(texts), BATCH_SIZE):
+            batch = texts[start : start + BATCH_SIZE]
+            response = bot.post(BATCH_PATH, {"items": [{"api_key": text} for text in batch]})
+            assert response.status == 200, f"seed {seed}"
+            items = response.data["items"]
             assert [item["success"] for item in items] == [False] * len(batch), f"seed {seed}"
-            found.update(item["data"]["code"] for item in items)
+            codes.update(item["data"]["code"] for item in items)
 
-        assert set(found) == {MALFORMED, UNKNOWN}
+        assert set(codes) == {MALFORMED, UNKNOWN}
         assert [each.code for each in map(bot.validate, originals)] == ["VALID"] * len(originals)
 
-    @pytest.mark.parametrize("question", ["validate-api-key", "check-permission", "parse-api-key"])
-    def test_one_by_one(self, bot: Bot, originals: list[str], seed: int, question: str) -> None:
-        # Also with NUL in them, which no JSON of ours may have, and longer than a short cut takes.
-        texts = islice(mutated(random.Random(seed), originals, MUTATIONS), 1000)
+    @pytest.mark.parametrize("endpoint", ["validate-api-key", "check-permission", "parse-api-key"])
+    def test_single_mutations_are_refused(self, bot: Bot, originals: list[str], seed: int, endpoint: str) -> None:
+        # They include NUL, which JSON bodies may not have, and texts that are too long for the fast path.
+        texts = islice(mutations_of(random.Random(seed), originals, MUTATIONS), 1000)
 
         for text in texts:
-            told = bot.ask(f"/api/v2/auth/{question}", {"api_key": text, "permission": "chat"})
+            response = bot.post(f"/api/v2/auth/{endpoint}", {"api_key": text, "permission": "chat"})
             expected = (400, "VALIDATION_ERROR") if "\x00" in text else (200, MALFORMED)
-            assert (told.status, told.body["error_code"]) == expected, f"seed {seed}: {text!r}"
+            assert (response.status, response.body["error_code"]) == expected, f"seed {seed}: {text!r}"

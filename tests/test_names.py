@@ -30,9 +30,9 @@ from tests.support.tables import changed_tables, tables
 pytestmark = pytest.mark.django_db
 
 OLD_NAME = "\u202eeman"
-REFUSED = "May not contain U+202E: control, direction and invisible characters are not allowed here"
+INVISIBLE_CHARACTER = "May not contain U+202E: control, direction and invisible characters are not allowed here"
 FULL_WIDTH, PLAIN = "客服Ａ", "客服a"
-LONGEST_FOLDED = "\ufdfa" * 100  # each stands for 18 letters and blanks
+LONGEST_FOLDED = "\ufdfa" * 100  # each folds to 18 letters and blanks
 
 Make = Callable[[Person, str], Model]
 Rename = Callable[[Any, Any], Model]
@@ -72,7 +72,7 @@ def field(kind: type[Model]) -> str:
 
 
 def make_old(kind: type[Model], alice: Person, name: str = OLD_NAME) -> Any:
-    """Store a row with a name that was allowed once."""
+    """Store a row with a name that was allowed formerly."""
     row: Any = MAKE[kind](alice, "to be old")
     kind._base_manager.filter(pk=row.pk).update(**{field(kind): name, "name_folded": fold_name(name)})
     setattr(row, field(kind), name)
@@ -83,7 +83,7 @@ def stored(row: Model) -> Any:
     return type(row)._base_manager.get(pk=row.pk)
 
 
-# ---- what is refused
+# ---- refused names
 
 
 @kinds
@@ -91,14 +91,14 @@ def test_every_service_refuses_invisible_characters(kind: type[Model], alice: Pe
     row = MAKE[kind](alice, "good")
     before = tables()
 
-    with pytest.raises(Invalid) as made:
+    with pytest.raises(Invalid) as creation:
         MAKE[kind](alice, OLD_NAME)
     with pytest.raises(Invalid) as changed:
         CHANGE[kind](row, {field(kind): OLD_NAME})
 
-    for refusal in (made.value, changed.value):
-        assert {name: [str(text) for text in texts] for name, texts in refusal.errors.items()} == {
-            field(kind): [REFUSED]
+    for error in (creation.value, changed.value):
+        assert {name: [str(text) for text in texts] for name, texts in error.errors.items()} == {
+            field(kind): [INVISIBLE_CHARACTER]
         }
     assert changed_tables(before, tables()) == set()
 
@@ -106,29 +106,29 @@ def test_every_service_refuses_invisible_characters(kind: type[Model], alice: Pe
 def requests(alice: Person, agent: Agent, key: ApiKey, template: Template) -> list[tuple[str, str, str, Any]]:
     """Return every request with a name: surface, method, path and body."""
     tenant_id = alice.tenant.id
-    sent = {"name": OLD_NAME}
+    body = {"name": OLD_NAME}
     tenant = {"tenant_name": OLD_NAME, "tenant_type": "enterprise"}
     plugin = {"plugin_name": OLD_NAME, "enabled": True, "config": {}}
-    file = {"maim_export": 1, **sent, "config": {}, "plugins": []}
-    both = [
+    file = {"maim_export": 1, **body, "config": {}, "plugins": []}
+    requests_of_both = [
         ("POST", "/tenants", tenant),
         ("PUT", f"/tenants/{tenant_id}", {"tenant_name": OLD_NAME}),
-        ("POST", "/agents", {**sent, "tenant_id": tenant_id}),
-        ("PUT", f"/agents/{agent.id}", sent),
-        ("POST", f"/agents/{agent.id}/duplicate", sent),
+        ("POST", "/agents", {**body, "tenant_id": tenant_id}),
+        ("PUT", f"/agents/{agent.id}", body),
+        ("POST", f"/agents/{agent.id}/duplicate", body),
         ("POST", f"/agents/import?tenant_id={tenant_id}", file),
         ("POST", f"/agents/import?tenant_id={tenant_id}&dry_run=1", file),
-        ("POST", "/api-keys", {**sent, "tenant_id": tenant_id, "agent_id": agent.id}),
-        ("PUT", f"/api-keys/{key.id}", sent),
-        ("POST", "/templates", {**sent, "tenant_id": tenant_id}),
-        ("PUT", f"/templates/{template.id}", sent),
+        ("POST", "/api-keys", {**body, "tenant_id": tenant_id, "agent_id": agent.id}),
+        ("PUT", f"/api-keys/{key.id}", body),
+        ("POST", "/templates", {**body, "tenant_id": tenant_id}),
+        ("PUT", f"/templates/{template.id}", body),
     ]
     return [
-        *(("internal", method, f"/api/v2{path}", body) for method, path, body in both),
-        *(("public", method, f"/api/v1{path}", body) for method, path, body in both),
-        ("public", "PATCH", f"/api/v1/agents/{agent.id}", sent),
-        ("public", "POST", f"/api/v1/agents/{agent.id}/api_keys", sent),
-        ("public", "PATCH", f"/api/v1/agents/{agent.id}/api_keys/{key.id}", sent),
+        *(("internal", method, f"/api/v2{path}", body) for method, path, body in requests_of_both),
+        *(("public", method, f"/api/v1{path}", body) for method, path, body in requests_of_both),
+        ("public", "PATCH", f"/api/v1/agents/{agent.id}", body),
+        ("public", "POST", f"/api/v1/agents/{agent.id}/api_keys", body),
+        ("public", "PATCH", f"/api/v1/agents/{agent.id}/api_keys/{key.id}", body),
         ("public", "POST", f"/api/v1/plugins/settings?agent_id={agent.id}", plugin),
         ("internal", "POST", f"/api/v1/plugins/settings?tenant_id={tenant_id}", plugin),
         ("public", "POST", "/api/v1/auth/register", {"username": OLD_NAME, "password": PASSWORD}),
@@ -142,19 +142,19 @@ def requests(alice: Person, agent: Agent, key: ApiKey, template: Template) -> li
 def test_every_request_refuses_invisible_characters(alice: Person, internal: SurfaceClient) -> None:
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
-    sent = requests(alice, agent, make_key(agent).key, template)
+    all_requests = requests(alice, agent, make_key(agent).key, template)
     before = tables()
 
-    for surface, method, path, body in sent:
+    for surface, method, path, body in all_requests:
         client = internal if surface == "internal" else alice.client
         response = client.send(method, path, body)
 
-        answer = response.json()
-        assert response.status_code == 400, (method, path, answer)
-        errors = answer["errors"] if "errors" in answer else answer["data"]["errors"]
+        content = response.json()
+        assert response.status_code == 400, (method, path, content)
+        errors = content["errors"] if "errors" in content else content["data"]["errors"]
         assert [sentence.partition("U+202E")[1] for sentences in errors.values() for sentence in sentences] == [
             "U+202E"
-        ], (method, path, answer)
+        ], (method, path, content)
     assert changed_tables(before, tables()) == set()
 
 
@@ -165,7 +165,7 @@ def test_admin_form_reports_an_invisible_character(kind: type[Model], olivia: Op
 
     response = olivia.change(row, **{field(kind): OLD_NAME})
 
-    assert errors_of(response) == {field(kind): [REFUSED]}
+    assert errors_of(response) == {field(kind): [INVISIBLE_CHARACTER]}
 
 
 @pytest.mark.embedded
@@ -184,22 +184,22 @@ def test_error_is_in_the_callers_language(alice: Person, internal: SurfaceClient
     "username", ["\u3164", "bob\ufe0f", "bo\u115fb", "bo\u034fb", "bob\u17b4", "bob\u200b", "\u0301"]
 )
 def test_username_with_an_invisible_character_is_refused(username: str) -> None:
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as error:
         accounts.create_user(actor=OPERATOR, username=username, password=PASSWORD)
 
-    assert list(refusal.value.errors) == ["username"]
+    assert list(error.value.errors) == ["username"]
 
 
 @pytest.mark.embedded
 @pytest.mark.parametrize("email", ["b\u3164@example.org", "bob@exam\u115fple.org", "bob@example\ufe0f.org"])
 def test_email_with_an_invisible_character_is_refused(email: str) -> None:
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as error:
         accounts.create_user(actor=OPERATOR, username="bob", password=PASSWORD, email=email)
 
-    assert list(refusal.value.errors) == ["email"]
+    assert list(error.value.errors) == ["email"]
 
 
-# ---- what was allowed once
+# ---- names that were allowed formerly
 
 
 @kinds
@@ -255,7 +255,7 @@ def test_folded_name_of_a_duplicate_fits(alice: Person) -> None:
     assert names == {"\ufdfa" * 16, "\ufdfa" * 16 + " (copy)", "\ufdfa" * 16 + " (copy 2)"}
 
 
-# ---- when two names are the same
+# ---- equal names
 
 
 @kinds
@@ -284,18 +284,18 @@ def test_name_may_be_changed_to_another_width(kind: type[Model], alice: Person) 
 
 @kinds
 def test_name_that_is_too_long_when_folded_is_refused(kind: type[Model], alice: Person) -> None:
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as error:
         MAKE[kind](alice, LONGEST_FOLDED)
 
     most = 700 if kind is Tenant else 300
-    assert [str(text) for text in refusal.value.errors[field(kind)]] == [
+    assert [str(text) for text in error.value.errors[field(kind)]] == [
         f"Too long: written out in full it has 1800 characters, and at most {most} are allowed"
     ]
 
 
 @kinds
 def test_longest_folded_name_is_stored(kind: type[Model], alice: Person) -> None:
-    """Each character folds to 18, so that the name fills the column and its index."""
+    """Each character folds to 18, so the name fills the column and its index."""
     name = "\ufdfa" * (38 if kind is Tenant else 16)
 
     assert stored(MAKE[kind](alice, name)).name_folded == fold_name(name)
@@ -310,15 +310,15 @@ def test_username_too_long_for_the_name_of_its_tenant_is_refused(public: Surface
 
 
 def test_usernames_that_differ_in_width_are_different(public: SurfaceClient) -> None:
-    answers = [
+    responses = [
         public.send("POST", "/api/v1/auth/register", {"username": name, "password": PASSWORD}).status_code
         for name in ("ａlice", "alice")
     ]
 
-    assert answers == [200, 200]
+    assert responses == [200, 200]
 
 
-# ---- finding
+# ---- searching
 
 
 @pytest.mark.parametrize("q", ["服Ａ", "服a", "服A", "Ａ"])
@@ -363,7 +363,7 @@ def test_commands_find_a_name_in_any_width(alice: Person) -> None:
 
 
 def test_commands_refuse_an_ambiguous_name(alice: Person) -> None:
-    """The younger of two rows whose names were once different has its id in the folded form."""
+    """The younger of two rows whose names formerly differed has its id in the folded name."""
     older = make_agent(alice.tenant, PLAIN)
     younger = make_agent(alice.tenant, "younger")
     mark = namesake_fold(fold_name(FULL_WIDTH), younger.id)
@@ -382,8 +382,8 @@ def test_namesake_keeps_its_name_until_it_is_renamed(alice: Person) -> None:
     Agent.unscoped.filter(pk=younger.pk).update(name=FULL_WIDTH, name_folded=mark)
 
     agents.update_agent(actor=OPERATOR, agent=younger, changes={"name": FULL_WIDTH, "description": "new"})
-    kept = stored(younger)
+    unchanged = stored(younger)
     with pytest.raises(Conflict):
         agents.update_agent(actor=OPERATOR, agent=younger, changes={"name": "客服ａ"})
 
-    assert (kept.name, kept.name_folded, kept.description) == (FULL_WIDTH, mark, "new")
+    assert (unchanged.name, unchanged.name_folded, unchanged.description) == (FULL_WIDTH, mark, "new")

@@ -1,6 +1,6 @@
-"""The clients of the replaced services, each replayed request by request over sockets.
+"""The clients of the replaced services, simulated request by request over sockets.
 
-A step asserts only what that client reads of the response.
+A step asserts only what the client reads of the response.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def bot(internal: httpx.Client) -> Bot:
 @pytest.fixture(scope="module")
 def tenant_id(internal: httpx.Client) -> str:
     tenant = {"tenant_name": unique("公司"), "tenant_type": "enterprise"}
-    made: str = internal.post("/api/v2/tenants", json=tenant).json()["data"]["id"]
-    return made
+    created: str = internal.post("/api/v2/tenants", json=tenant).json()["data"]["id"]
+    return created
 
 
 class TestEndToEndTest:
-    """The replaced systems' own end-to-end test, from registration to a bot that answers."""
+    """The end-to-end test of the replaced systems, from registration to the bot's reply."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -128,7 +128,7 @@ class TestEndToEndTest:
         assert bot.lets_in(api_key)
         assert bot.name_of(api_key).startswith(f"{tenant_id}_{agent_id}_v")
 
-    def test_step_9_has_the_bot_answer_through_the_plugin(
+    def test_step_9_lets_the_bot_reply_through_the_plugin(
         self, bot: Bot, agent: httpx.Response, plugin: httpx.Response
     ) -> None:
         assert "greeter" in bot.plugins(agent.json()["tenant_id"], agent.json()["id"])
@@ -141,7 +141,7 @@ class TestEndToEndTest:
         assert deleted.status_code == 204, deleted.text
 
 
-def test_integration_test_makes_a_key_and_removes_all_again(internal: httpx.Client, bot: Bot) -> None:
+def test_integration_test_creates_a_key_and_deletes_everything(internal: httpx.Client, bot: Bot) -> None:
     tenant: dict[str, Any] = {
         "tenant_name": unique("integration"),
         "tenant_type": "personal",
@@ -177,7 +177,7 @@ class TestApiDocument:
             pytest.param(configs.COMPLETE, id="of the main example"),
         ],
     )
-    def test_config_of_an_example_comes_back_as_it_was_sent(
+    def test_config_of_an_example_is_returned_as_it_was_sent(
         self, internal: httpx.Client, tenant_id: str, config: configs.Config
     ) -> None:
         agent = {
@@ -228,8 +228,8 @@ class TestApiDocument:
 
         key = {"tenant_id": tenant_id, "agent_id": agent_id, "name": "生产", "permissions": ["chat", "config_read"]}
         api_key = internal.post("/api/v2/api-keys", json=key).json()["data"]["api_key"]
-        question = {"api_key": api_key, "required_permission": "chat"}
-        assert internal.post("/api/v2/auth/validate-api-key", json=question).json()["success"]
+        body = {"api_key": api_key, "required_permission": "chat"}
+        assert internal.post("/api/v2/auth/validate-api-key", json=body).json()["success"]
 
     @pytest.mark.parametrize(
         "states",
@@ -239,7 +239,7 @@ class TestApiDocument:
         ],
         ids=["states as objects", "states as texts"],
     )
-    def test_config_is_changed_part_by_part(self, internal: httpx.Client, tenant_id: str, states: list[Any]) -> None:
+    def test_config_is_changed_in_parts(self, internal: httpx.Client, tenant_id: str, states: list[Any]) -> None:
         agent = {"tenant_id": tenant_id, "name": unique("助手"), "config": {"persona": {"personality": "认真"}}}
         url = f"/api/v2/agents/{internal.post('/api/v2/agents', json=agent).json()['data']['agent_id']}/config"
         parts: list[configs.Config] = [
@@ -322,7 +322,7 @@ class TestBot:
         assert bot.find("/api/v1/auth/api-key/key_000000000000") is None
         assert bot.find("/api/v1/users/user_000000000000") is None
 
-    def test_knows_the_plugins_of_a_tenant_and_of_an_agent(
+    def test_reads_the_plugins_of_a_tenant_and_of_an_agent(
         self, bot: Bot, internal: httpx.Client, issued: dict[str, Any]
     ) -> None:
         web = WebService(internal)

@@ -1,4 +1,4 @@
-"""HTTP as the clients of the replaced services use it. maim accepts what those services accepted."""
+"""HTTP as the clients of the replaced services use it, which maim accepts like those services."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def port_of(server: MaimServer, surface: str) -> int:
 @pytest.fixture(scope="module")
 def tenant_id(server: MaimServer) -> str:
     body = {"tenant_name": unique("http"), "tenant_type": "enterprise"}
-    made: str = exchange(server.internal_port, "POST", "/api/v2/tenants", body=body).json["data"]["id"]
-    return made
+    created: str = exchange(server.internal_port, "POST", "/api/v2/tenants", body=body).json["data"]["id"]
+    return created
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def send(port: int, head: str, body: bytes = b"", *, wait_to_send: bool = False)
 
 
 @pytest.mark.parametrize("surface", ["public", "internal"])
-def test_old_path_is_read_with_a_slash_and_its_head_alike(
+def test_old_path_is_served_with_and_without_a_slash_for_get_and_head(
     server: MaimServer, bearer: dict[str, str], tenant_id: str, surface: str
 ) -> None:
     port = port_of(server, surface)
@@ -116,7 +116,9 @@ class TestMediaTypes:
             "Content-Type: application/merge-patch+json; charset=utf-8\n",
         ],
     )
-    def test_json_is_taken(self, target: tuple[int, str, dict[str, Any]], bearer: dict[str, str], header: str) -> None:
+    def test_json_is_accepted(
+        self, target: tuple[int, str, dict[str, Any]], bearer: dict[str, str], header: str
+    ) -> None:
         port, path, body = target
         content = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\nHost: 127.0.0.1\nAccept: */*\nAuthorization: {bearer['Authorization']}\n"
@@ -150,7 +152,7 @@ class TestVersionsOfHTTP:
             ("1.1", "Host: 127.0.0.1\nAccept: text/html\nAccept-Encoding: gzip, deflate, br\n"),
         ],
     )
-    def test_question_about_a_key_is_answered(self, server: MaimServer, version: str, headers: str) -> None:
+    def test_key_is_verified_in_any_version(self, server: MaimServer, version: str, headers: str) -> None:
         head = self.REQUEST.format(version=version, headers=headers) + f"Content-Length: {len(self.BODY)}"
 
         status, response = send(server.internal_port, head, self.BODY)
@@ -158,11 +160,11 @@ class TestVersionsOfHTTP:
         assert (status, response["data"]) == (200, {"valid": False, "code": "AUTH_001"})
 
     @pytest.mark.parametrize("path", ["/", "/health", "/info", "/api/v2/tenants"])
-    def test_read_without_a_host_is_answered(self, server: MaimServer, path: str) -> None:
+    def test_read_without_a_host_is_allowed(self, server: MaimServer, path: str) -> None:
         assert send(server.internal_port, f"GET {path} HTTP/1.0")[0] == 200
 
     @pytest.mark.parametrize("header", ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"])
-    def test_browser_without_a_host_stays_outside(self, server: MaimServer, header: str) -> None:
+    def test_browser_without_a_host_is_refused(self, server: MaimServer, header: str) -> None:
         status, response = send(server.internal_port, f"GET /api/v2/tenants HTTP/1.0\n{header}")
 
         assert (status, response["error_code"]) == (403, "FORBIDDEN")
@@ -174,7 +176,7 @@ class TestVersionsOfHTTP:
         assert send(server.internal_port, head)[0] == 403
 
     @pytest.mark.parametrize("surface", ["public", "internal"])
-    def test_body_is_sent_once_the_server_asks_for_it(self, server: MaimServer, surface: str) -> None:
+    def test_body_is_read_after_100_continue(self, server: MaimServer, surface: str) -> None:
         body = json.dumps({"username": "nobody", "password": "x", "api_key": "mmc_none"}).encode()
         path = "/api/v1/auth/login" if surface == "public" else "/api/v2/auth/validate-api-key"
         head = f"POST {path} HTTP/1.1\nHost: localhost\nContent-Type: application/json\nExpect: 100-continue\n"

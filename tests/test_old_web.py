@@ -1,6 +1,6 @@
 """The old web service in front of port 8000, and the old console in front of port 8880, replayed over sockets.
 
-A step asserts only what that client reads of the response.
+A step asserts only what the client reads of the response.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def agent(web: WebService, tenant_id: str) -> dict[str, Any]:
         "template_id": None,
         "tenant_id": tenant_id,
     }
-    made: dict[str, Any] = web.ask("POST", "/agents", json=sent)
-    return made
+    created: dict[str, Any] = web.request("POST", "/agents", json=sent)
+    return created
 
 
 @pytest.fixture
@@ -58,16 +58,16 @@ def key(web: WebService, agent: dict[str, Any]) -> dict[str, Any]:
 
 class TestWebService:
     @pytest.mark.parametrize("email", [None, "somebody@example.com"])
-    def test_makes_the_tenant_of_a_person_whom_maim_does_not_know(self, web: WebService, email: str | None) -> None:
+    def test_creates_the_tenant_of_a_person_unknown_to_maim(self, web: WebService, email: str | None) -> None:
         username = new_username()
 
         tenant_id = web.register_tenant(OWNER, username, email)
 
-        tenant = web.ask("GET", f"/tenants/{tenant_id}")
+        tenant = web.request("GET", f"/tenants/{tenant_id}")
         assert tenant["owner_id"] == OWNER
         assert tenant["tenant_name"] == f"{username}'s Personal Tenant"
 
-    def test_makes_tenants_of_one_name_for_two_people(self, web: WebService) -> None:
+    def test_creates_tenants_with_the_same_name_for_two_people(self, web: WebService) -> None:
         username = new_username()
 
         assert web.register_tenant(OWNER, username) != web.register_tenant("user_ffffffffffff", username)
@@ -77,24 +77,24 @@ class TestWebService:
     def test_changes_and_deletes_a_tenant(self, web: WebService, tenant_id: str) -> None:
         change = {"tenant_name": unique("tenant"), "status": "suspended"}
 
-        assert web.ask("PUT", f"/tenants/{tenant_id}", json=change).items() >= change.items()
-        page = web.ask("GET", "/tenants", params={"page": 1, "size": 20})
+        assert web.request("PUT", f"/tenants/{tenant_id}", json=change).items() >= change.items()
+        page = web.request("GET", "/tenants", params={"page": 1, "size": 20})
         assert tenant_id in [each["id"] for each in page["items"]]
         assert (page["page"], page["size"], type(page["total"])) == (1, 20, int)
-        assert web.ask("DELETE", f"/tenants/{tenant_id}")["id"] == tenant_id
+        assert web.request("DELETE", f"/tenants/{tenant_id}")["id"] == tenant_id
         with pytest.raises(Failure, match=r"."):
-            web.ask("GET", f"/tenants/{tenant_id}")
+            web.request("GET", f"/tenants/{tenant_id}")
 
-    def test_makes_reads_and_changes_an_agent(self, web: WebService, tenant_id: str, agent: dict[str, Any]) -> None:
+    def test_creates_reads_and_changes_an_agent(self, web: WebService, tenant_id: str, agent: dict[str, Any]) -> None:
         url = f"/agents/{agent['id']}"
         change = {"description": "changed", "config": {"model": "some-model", "temperature": 0.4}, "status": "inactive"}
 
         assert (agent["tenant_id"], agent["status"]) == (tenant_id, "active")
         assert (agent["description"], agent["template_id"]) == (None, None)
-        listed = web.ask("GET", "/agents", params={"tenant_id": tenant_id}).get("items", [])
+        listed = web.request("GET", "/agents", params={"tenant_id": tenant_id}).get("items", [])
         assert [each["id"] for each in listed] == [agent["id"]]
-        assert web.ask("PUT", url, json=change).items() >= change.items()
-        assert web.ask("GET", url)["tenant_id"] == tenant_id
+        assert web.request("PUT", url, json=change).items() >= change.items()
+        assert web.request("GET", url)["tenant_id"] == tenant_id
 
     def test_issues_lists_and_deletes_a_key(self, web: WebService, agent: dict[str, Any], key: dict[str, Any]) -> None:
         owner = {"tenant_id": agent["tenant_id"], "agent_id": agent["id"]}
@@ -104,16 +104,18 @@ class TestWebService:
             assert each.items() >= {**owner, "name": key["name"], "permissions": [], "status": "active"}.items()
             assert type(each["api_key"]) is type(each["created_at"]) is str
             assert [each[name] for name in ("description", "last_used_at", "expires_at")] == [None] * 3
-        web.ask("DELETE", f"/api-keys/{key['id']}")
+        web.request("DELETE", f"/api-keys/{key['id']}")
         assert self.keys(web, owner) == []
 
     @staticmethod
     def keys(web: WebService, owner: dict[str, str]) -> list[dict[str, Any]]:
-        """Return the keys, with the `id` that the web service gives them."""
-        items: list[dict[str, Any]] = web.ask("GET", "/api-keys", params={**owner, "page": 1, "page_size": 20})["items"]
+        """Return the keys with the `id` that the web service adds."""
+        items: list[dict[str, Any]] = web.request("GET", "/api-keys", params={**owner, "page": 1, "page_size": 20})[
+            "items"
+        ]
         return [{**each, "id": each.pop("api_key_id", None) or each.get("id")} for each in items]
 
-    def test_passes_the_status_and_message_of_a_refused_key_on(
+    def test_passes_on_the_status_and_message_of_a_refused_key(
         self, web: WebService, agent: dict[str, Any], key: dict[str, Any]
     ) -> None:
         same_name = {"tenant_id": agent["tenant_id"], "agent_id": agent["id"], "name": key["name"], "permissions": []}
@@ -140,11 +142,11 @@ class TestWebService:
             ("POST", "/tenants", {"tenant_type": "personal"}),
         ],
     )
-    def test_shows_the_message_of_a_refusal(
+    def test_shows_the_message_of_an_error(
         self, web: WebService, method: str, path: str, body: dict[str, Any] | None
     ) -> None:
         with pytest.raises(Failure, match=r"."):
-            web.ask(method, path, **({} if body is None else {"json": body}))
+            web.request(method, path, **({} if body is None else {"json": body}))
 
     def test_sets_a_plugin_without_an_envelope(self, web: WebService, agent: dict[str, Any]) -> None:
         setting = {"plugin_name": "dice", "enabled": True, "config": {"sides": 6}}
@@ -152,8 +154,8 @@ class TestWebService:
         assert web.set_plugin(agent["tenant_id"], agent["id"], setting).items() >= setting.items()
 
     def test_shows_the_models_and_defaults_of_the_system(self, web: WebService) -> None:
-        assert web.ask("GET", "/system/models").keys() >= {"providers", "models", "defaults"}
-        assert isinstance(web.ask("GET", "/system/bot-defaults"), dict)
+        assert web.request("GET", "/system/models").keys() >= {"providers", "models", "defaults"}
+        assert isinstance(web.request("GET", "/system/bot-defaults"), dict)
 
 
 class TestConsole:

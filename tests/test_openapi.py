@@ -1,4 +1,4 @@
-"""The OpenAPI documents: complete, correct, as committed, and shown without any outside host.
+"""The OpenAPI documents, which are complete, correct, committed, and shown without other hosts.
 
 After an intended change: run `make openapi` and read the difference.
 """
@@ -51,10 +51,10 @@ class TestDocument:
 
     def test_document_is_generated_without_warnings_and_is_valid(self, surface: Surface) -> None:
         document.cache_clear()
-        made = document(surface)
+        generated = document(surface)
         assert not GENERATOR_STATS._warn_cache
         assert not GENERATOR_STATS._error_cache
-        validate_schema(made)  # type: ignore[no-untyped-call]
+        validate_schema(generated)  # type: ignore[no-untyped-call]
 
     def test_document_has_exactly_the_served_routes(self, surface: Surface) -> None:
         served = {f"{route.method} {route.path}" for route in routes(surface) if route.path not in PAGES}
@@ -126,7 +126,7 @@ def test_only_public_operations_that_need_a_token_declare_one() -> None:
 
 
 class _References(HTMLParser):
-    """The URLs that a page loads: scripts, styles, images, and the document that it shows."""
+    """A parser of the URLs that a page loads: scripts, styles, images, and the document that it shows."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class TestPages:
                 if reference.endswith(".css"):
                     assert not re.search(r"url\(['\"]?(https?:)?//", loaded.text)
 
-    def test_page_names_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
+    def test_page_mentions_no_other_host(self, server: MaimServer, surface: str, path: str) -> None:
         with server.client(surface) as client:
             assert not re.findall(r"(?:https?:)?//[\w.]", client.get(path).text)
 

@@ -1,4 +1,4 @@
-"""Origins of browsers (CORS), rules about Host, and client addresses behind proxies."""
+"""Browsers' origins (CORS), rules about Host, and client addresses behind proxies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.routes import METHODS
 from tests.support.server import MaimServer
-from tests.support.wire import Answer, exchange
+from tests.support.wire import Response, exchange
 
 pytestmark = pytest.mark.single
 
@@ -53,24 +53,29 @@ EXPOSED_HEADERS = {
 }
 
 
-def cors_headers(answer: Answer) -> set[str]:
-    return {name.lower() for name in answer.headers if name.lower().startswith("access-control-")}
+def cors_headers(response: Response) -> set[str]:
+    return {name.lower() for name in response.headers if name.lower().startswith("access-control-")}
 
 
-def preflight(port: int, origin: str, path: str = "/api/v1/agents") -> Answer:
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-evil"}
-    return exchange(port, "OPTIONS", path, headers={"Origin": origin, **asked})
+def preflight(port: int, origin: str, path: str = "/api/v1/agents") -> Response:
+    preflight_response = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,x-evil",
+    }
+    return exchange(port, "OPTIONS", path, headers={"Origin": origin, **preflight_response})
 
 
 def test_configured_origin_may_send_exactly_the_listed_headers(configured: MaimServer) -> None:
-    answer = preflight(configured.public_port, CONSOLE)
+    response = preflight(configured.public_port, CONSOLE)
 
-    assert answer.status == 200
-    assert answer.headers["Access-Control-Allow-Origin"] == CONSOLE
-    assert answer.listed("Access-Control-Allow-Headers") == ALLOWED_HEADERS
-    assert answer.listed("Access-Control-Allow-Methods") == {method.lower() for method in (*METHODS, "OPTIONS")}
-    assert "access-control-allow-credentials" not in cors_headers(answer)
-    assert "origin" in answer.listed("Vary")
+    assert response.status == 200
+    assert response.headers["Access-Control-Allow-Origin"] == CONSOLE
+    assert response.header_values("Access-Control-Allow-Headers") == ALLOWED_HEADERS
+    assert response.header_values("Access-Control-Allow-Methods") == {
+        method.lower() for method in (*METHODS, "OPTIONS")
+    }
+    assert "access-control-allow-credentials" not in cors_headers(response)
+    assert "origin" in response.header_values("Vary")
 
 
 @pytest.mark.parametrize(
@@ -86,11 +91,11 @@ def test_configured_origin_may_send_exactly_the_listed_headers(configured: MaimS
 def test_configured_origin_may_read_every_response(
     configured: MaimServer, method: str, path: str, content: bytes | None, status: int
 ) -> None:
-    answer = exchange(configured.public_port, method, path, content=content, headers={"Origin": CONSOLE})
+    response = exchange(configured.public_port, method, path, content=content, headers={"Origin": CONSOLE})
 
-    assert answer.status == status
-    assert answer.headers["Access-Control-Allow-Origin"] == CONSOLE
-    assert answer.listed("Access-Control-Expose-Headers") == EXPOSED_HEADERS
+    assert response.status == status
+    assert response.headers["Access-Control-Allow-Origin"] == CONSOLE
+    assert response.header_values("Access-Control-Expose-Headers") == EXPOSED_HEADERS
 
 
 @pytest.mark.parametrize(
@@ -109,20 +114,20 @@ def test_no_origin_is_allowed_by_default(server: MaimServer) -> None:
 
 
 def test_admin_allows_no_other_origin(configured: MaimServer) -> None:
-    answer = exchange(configured.public_port, "GET", "/admin/login/", headers={"Origin": CONSOLE})
+    response = exchange(configured.public_port, "GET", "/admin/login/", headers={"Origin": CONSOLE})
 
-    assert (answer.status, cors_headers(answer)) == (200, set())
+    assert (response.status, cors_headers(response)) == (200, set())
 
 
 def test_internal_surface_sends_no_cors_headers(configured: MaimServer) -> None:
     for path in ("/api/v2/tenants", "/health"):
-        asked = preflight(configured.internal_port, CONSOLE, path)
+        preflight_response = preflight(configured.internal_port, CONSOLE, path)
         actual = exchange(configured.internal_port, "GET", path, headers={"Origin": CONSOLE})
-        for answer in (asked, actual):
-            assert (answer.status, answer.code, cors_headers(answer)) == (403, "FORBIDDEN", set())
+        for response in (preflight_response, actual):
+            assert (response.status, response.code, cors_headers(response)) == (403, "FORBIDDEN", set())
 
 
-# ---- who may come in on the internal port
+# ---- the internal surface's host and origin
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_private_host_is_allowed(configured: MaimServer, host: str) -> None:
         "localhost.evil.example.com",
         "other.bots.example.org",
         "bots.example.org.evil.example.com",
-        "maim.example.com",  # the public surface's
+        "maim.example.com",  # the host of the public surface
         "evil.example.com@localhost",
         "localhost#.evil.example.com",
         "evil.example.com.",
@@ -165,12 +170,12 @@ def test_private_host_is_allowed(configured: MaimServer, host: str) -> None:
     ],
 )
 def test_public_host_is_refused(configured: MaimServer, host: str | None) -> None:
-    """DNS rebinding makes a browser's request same-origin, so only Host tells."""
+    """DNS rebinding makes a browser's request same-origin, so only Host reveals it."""
     headers = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"} if host else {}
-    answer = exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers)
+    response = exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers)
 
-    assert (answer.status, answer.code, answer.is_envelope) == (403, "FORBIDDEN", True)
-    assert answer.json["data"] is None
+    assert (response.status, response.code, response.is_envelope) == (403, "FORBIDDEN", True)
+    assert response.json["data"] is None
 
 
 def test_host_that_is_not_configured_is_refused(server: MaimServer) -> None:
@@ -194,21 +199,21 @@ def test_host_that_is_not_configured_is_refused(server: MaimServer) -> None:
 )
 def test_request_from_another_origin_is_refused(server: MaimServer, headers: dict[str, str]) -> None:
     port = server.internal_port
-    sent = {name: value.format(port=port) for name, value in headers.items()}
+    formatted_headers = {name: value.format(port=port) for name, value in headers.items()}
     body = {"tenant_name": "From a foreign page", "tenant_type": "enterprise"}
-    # As a form's or a script's simple request is sent: no preflight asks first.
-    answer = exchange(port, "POST", "/api/v2/tenants", host=f"127.0.0.1:{port}", headers=sent, body=body)
+    # A form or script can send this as a simple request, without a preflight.
+    response = exchange(port, "POST", "/api/v2/tenants", host=f"127.0.0.1:{port}", headers=formatted_headers, body=body)
 
-    assert (answer.status, answer.code, answer.is_envelope) == (403, "FORBIDDEN", True)
+    assert (response.status, response.code, response.is_envelope) == (403, "FORBIDDEN", True)
     listed = exchange(port, "GET", "/api/v2/tenants?size=100").json["data"]["items"]
     assert body["tenant_name"] not in {tenant["tenant_name"] for tenant in listed}
 
 
-@pytest.mark.parametrize("site", [None, "same-origin", "none"])
-def test_request_from_the_surfaces_own_pages_is_allowed(server: MaimServer, site: str | None) -> None:
+@pytest.mark.parametrize("fetch_site", [None, "same-origin", "none"])
+def test_request_from_the_surfaces_own_pages_is_allowed(server: MaimServer, fetch_site: str | None) -> None:
     """The API pages at /docs send requests to the endpoints."""
     host = f"127.0.0.1:{server.internal_port}"
-    headers = {"Origin": f"http://{host}"} | ({"Sec-Fetch-Site": site} if site else {})
+    headers = {"Origin": f"http://{host}"} | ({"Sec-Fetch-Site": fetch_site} if fetch_site else {})
 
     assert exchange(server.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers).status == 200
 
@@ -223,9 +228,9 @@ def test_public_url_and_localhost_are_allowed(configured: MaimServer, host: str)
 
 @pytest.mark.parametrize("host", ["other.example.com", "maim.example.com.evil.com", "10.1.2.3", "maim", "", None])
 def test_other_host_is_refused_with_a_public_url(configured: MaimServer, host: str | None) -> None:
-    answer = exchange(configured.public_port, "GET", "/health", host=host)
+    response = exchange(configured.public_port, "GET", "/health", host=host)
 
-    assert (answer.status, answer.code, answer.is_plain_error) == (403, "FORBIDDEN", True)
+    assert (response.status, response.code, response.is_plain_error) == (403, "FORBIDDEN", True)
 
 
 @pytest.mark.parametrize("host", ["any.example.com", "10.1.2.3:8880", None])
@@ -248,14 +253,14 @@ FORWARDED = {
 def audited_addresses(server: MaimServer) -> dict[str, str]:
     """Send one request with each forwarding header, and return the audited addresses by request id."""
     for name, (forwarded, _expected) in FORWARDED.items():
-        made = exchange(
+        created = exchange(
             server.internal_port,
             "POST",
             "/api/v2/tenants",
             headers={"X-Forwarded-For": forwarded, "X-Request-ID": f"forwarded-{name}"},
             body={"tenant_name": f"forwarded {name}", "tenant_type": "enterprise"},
         )
-        assert made.status == 200
+        assert created.status == 200
     query = "AuditEntry.objects.filter(request_id__startswith='forwarded-').values_list('request_id', 'address')"
     script = f"import json; from core.models import AuditEntry; print(json.dumps(dict({query})))"
     found: dict[str, str] = json.loads(server.manage("shell", "-v0", "-c", script))

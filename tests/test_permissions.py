@@ -66,11 +66,11 @@ class Row:
 
 def rows(table: str, columns: int) -> Iterator[Row]:
     """Yield the rows of a table of the matrix. Lines that start with no method are headings."""
-    for words in (line.split() for line in table.splitlines()):
-        if words and words[0] in METHODS:
-            method, target, *members = words[:-columns]
+    for cells in (line.split() for line in table.splitlines()):
+        if cells and cells[0] in METHODS:
+            method, target, *members = cells[:-columns]
             pairs = dict(member.split("=", 1) for member in members)
-            yield Row(method, target, pairs, tuple(int(status) for status in words[-columns:]))
+            yield Row(method, target, pairs, tuple(int(status) for status in cells[-columns:]))
 
 
 PUBLIC_ROWS = list(rows(matrix.PUBLIC, len(matrix.COLUMNS)))
@@ -89,7 +89,7 @@ class Data:
 
     @property
     def secrets(self) -> list[str]:
-        """The texts that no stranger may receive."""
+        """The texts that no stranger may read."""
         return [self.tenant.id, self.agent.name, self.key.key.id, self.template.id, self.template.name]
 
     def suspend(self) -> None:
@@ -116,7 +116,7 @@ class Data:
 
 
 def _refresh_token(person: Person) -> str:
-    """Sign a person in. An inactive person signed in before the deactivation."""
+    """Sign a person in, an inactive one as of before the deactivation."""
     row = User.objects.filter(pk=person.user.pk)
     is_active = row.values_list("is_active", flat=True).get()
     row.update(is_active=True)
@@ -182,8 +182,8 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
         assert code_of(response) in CODES[response.status_code]
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
     if role in ("stranger", "inactive", "nobody"):
-        told = response.content.decode()
-        assert not [secret for secret in data.secrets if secret in told]
+        text = response.content.decode()
+        assert not [secret for secret in data.secrets if secret in text]
 
 
 @pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])
@@ -196,10 +196,10 @@ def test_internal_route_has_the_status_of_the_matrix(row: Row, caller: str, data
 
 
 @pytest.mark.parametrize("gate", [tenants_for, agents_for, templates_for, keys_for], ids=lambda gate: gate.__name__)
-def test_access_function_lists_only_rows_of_ones_own_tenants(
+def test_access_function_lists_only_rows_of_the_callers_tenants(
     gate: Callable[[Actor], QuerySet[Any]], data: Data
 ) -> None:
-    """The routes list one tenant at a time, but the access functions do not rely on that."""
+    """The routes list one tenant at a time, but the access functions must not rely on that."""
     everything = set(gate(OPERATOR))
     of_alice = {row for row in everything if data.tenant.id in (row.pk, getattr(row, "tenant_id", None))}
 
@@ -225,7 +225,9 @@ def test_key_is_found_under_its_own_agent_only(method: str, data: Data) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("role", ["owner", "member", "stranger"])
-def test_template_for_everybody_is_read_by_all_and_changed_by_none(role: str, method: str, data: Data) -> None:
+def test_template_without_a_tenant_is_readable_by_all_and_changeable_by_none(
+    role: str, method: str, data: Data
+) -> None:
     template = templates.create_template(actor=OPERATOR, tenant=None, name="for everybody")
     before = tables()
 
@@ -237,7 +239,7 @@ def test_template_for_everybody_is_read_by_all_and_changed_by_none(role: str, me
 
 @pytest.mark.parametrize("role", ["owner", "member"])
 def test_template_of_another_tenant_cannot_be_used(role: str, data: Data) -> None:
-    """Its id is known, which reveals nothing of its content."""
+    """Callers may know its id, which reveals nothing of its content."""
     foreign = templates.create_template(actor=OPERATOR, tenant=data.people["stranger"].tenant, name="foreign")
     before = tables()
 
@@ -247,7 +249,7 @@ def test_template_of_another_tenant_cannot_be_used(role: str, data: Data) -> Non
     assert changed_tables(before, tables()) == set()
 
 
-def test_a_key_cannot_be_issued_for_an_agent_of_another_tenant_of_ones_own(data: Data) -> None:
+def test_key_cannot_be_issued_for_an_agent_of_the_callers_other_tenant(data: Data) -> None:
     alice = data.people["owner"]
     second = alice.client.send("POST", "/api/v1/tenants", {"tenant_name": "Second", "tenant_type": "enterprise"})
     second_id = second.json()["data"]["tenant_id"]

@@ -1,4 +1,4 @@
-"""Reads from the primary: the check of the server, its cost, and the handling of connections."""
+"""Reads from the primary: the check of the server, its cost, and its connections."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.needs_mariadb
 class TestReads:
-    @pytest.mark.parametrize("what", READS)
-    def test_read_takes_one_round_trip(self, what: str) -> None:
+    @pytest.mark.parametrize("read", READS)
+    def test_read_takes_one_round_trip(self, read: str) -> None:
         with CaptureQueriesContext(connection) as captured:
-            READS[what]()
+            READS[read]()
 
         assert len(captured) == 1
 
-    @pytest.mark.parametrize("what", READS)
-    def test_read_from_a_read_only_server_raises_and_closes_the_connection(self, what: str, read_only: None) -> None:
+    @pytest.mark.parametrize("read", READS)
+    def test_read_from_a_read_only_server_raises_and_closes_the_connection(self, read: str, read_only: None) -> None:
         with pytest.raises(OperationalError, match="takes no writes"):
-            READS[what]()
+            READS[read]()
 
         assert connection.connection is None
 
-    @pytest.mark.parametrize("what", READS)
-    def test_read_is_retried_on_a_new_connection(self, what: str, read_only: None) -> None:
+    @pytest.mark.parametrize("read", READS)
+    def test_read_is_retried_on_a_new_connection(self, read: str, read_only: None) -> None:
         before = connection.connection
 
-        retry_if_disconnected(READS[what])()
+        retry_if_disconnected(READS[read])()
 
         assert connection.connection is not before
 

@@ -28,31 +28,31 @@ def resolve(path: str) -> Any:
 
 def problem_with(api: PrivateApi) -> str | None:
     """Return a sentence if the library no longer has the attribute as our code needs it."""
-    gone = f"{api}: {api.why}."
+    reason = f"{api}: {api.why}."
     try:
         owner = resolve(api.owner)
     except (AttributeError, ValueError, ImportError):
-        return f"{gone} But {api.owner} is gone."
+        return f"{reason} But {api.owner} is gone."
     is_of_instances = api.parameters is None and f"self.{api.attribute}" in source_of(owner)
     if not hasattr(owner, api.attribute) and not is_of_instances:
-        return f"{gone} But it is gone from {api.owner}."
+        return f"{reason} But it is gone from {api.owner}."
     if api.parameters is not None:
         found = ", ".join(inspect.signature(getattr(owner, api.attribute)).parameters)
         if found != api.parameters:
-            return f"{gone} But its parameters are ({found}), which were ({api.parameters})."
+            return f"{reason} But its parameters are ({found}), which were ({api.parameters})."
     if api.used_by is None:
         return None
     try:
         is_used = api.attribute in source_of(resolve(api.used_by))
     except AttributeError:
         is_used = False
-    return None if is_used else f"{gone} But {api.used_by} no longer uses it."
+    return None if is_used else f"{reason} But {api.used_by} no longer uses it."
 
 
-def source_of(thing: Any) -> str:
-    """Return the source of a library's object; nothing for one that is not written in Python."""
+def source_of(library_object: Any) -> str:
+    """Return the source of a library's object, or an empty text if it is not written in Python."""
     try:
-        return inspect.getsource(inspect.unwrap(thing))
+        return inspect.getsource(inspect.unwrap(library_object))
     except (TypeError, OSError):
         return ""
 

@@ -1,6 +1,6 @@
-"""The number of SQL statements of each route, which of a list does not grow with its length.
+"""The number of SQL statements of each route, which does not grow with the length of a list.
 
-`make query-counts` rewrites the committed numbers. A change that raises one has to say why.
+`make query-counts` rewrites the committed numbers. The reason of a change that raises one belongs in its commit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHANGES = Route("internal", "/api/v2/config-changes", "GET")
 
 
 def _unchanged(route: Route) -> str:
-    """Return the name of the number of statements of a poll that finds nothing new."""
+    """Return the name under which the number of statements of a poll without news is committed."""
     return f"{route}, unchanged"
 
 
@@ -43,11 +43,11 @@ def _has_etag(route: Route) -> bool:
     return "304" in operations.get(route.method.lower(), {}).get("responses", {})
 
 
-# What is asked again and again: what has an ETag, and the feed.
+# Routes that clients poll: those with an ETag, and the feed.
 POLLED = [route for route in all_routes() if _has_etag(route) or route == CHANGES]
 MEASURED = {str(route) for route in all_routes()} | {_unchanged(route) for route in POLLED}
 
-# What surrounds the statements; how much of it there is differs between databases.
+# Statements around the queries, whose number differs between databases.
 FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT")
 
 # Queries without which a route has no success to measure.
@@ -75,14 +75,14 @@ class Data:
 
     def send(self, route: Route) -> int:
         """Send a request that succeeds, and return its number of statements."""
-        response, taken = self.ask(route)
+        response, taken = self.request(route)
         assert response.status_code in (200, 204), response.content
         if response.headers.get("Content-Type", "").startswith("application/json"):
-            answer = response.json()
-            assert not isinstance(answer, dict) or answer.get("success") is not False, answer
+            body = response.json()
+            assert not isinstance(body, dict) or body.get("success") is not False, body
         return taken
 
-    def ask(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
+    def request(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
         """Return the response to a request and its number of statements."""
         surface = SURFACE_OF[route.surface]
         client = SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
@@ -125,7 +125,7 @@ def change_config(agent: Agent, number: int) -> None:
 
 @pytest.fixture(scope="module")
 def counts(write_snapshots: bool) -> Iterator[dict[str, int]]:
-    """The committed numbers. With --write-snapshots, the numbers that are put here get committed."""
+    """The committed numbers. With --write-snapshots, the numbers that tests store here are written back."""
     committed: dict[str, int] = json.loads(SNAPSHOT.read_text()) if SNAPSHOT.exists() else {}
     yield committed
     if write_snapshots:
@@ -148,13 +148,13 @@ def test_route_takes_the_committed_number_of_statements(
 def test_poll_without_changes_takes_the_committed_number_of_statements(
     route: Route, data: Data, counts: dict[str, int], write_snapshots: bool
 ) -> None:
-    first, _ = data.ask(route)
+    first, _ = data.request(route)
     if route == CHANGES:
-        answer, taken = data.ask(route, f"?after={first.json()['data']['cursor']}")
-        assert answer.json()["data"]["items"] == []
+        response, taken = data.request(route, f"?after={first.json()['data']['cursor']}")
+        assert response.json()["data"]["items"] == []
     else:
-        answer, taken = data.ask(route, HTTP_IF_NONE_MATCH=first["ETag"])
-        assert (answer.status_code, answer.content) == (304, b"")
+        response, taken = data.request(route, HTTP_IF_NONE_MATCH=first["ETag"])
+        assert (response.status_code, response.content) == (304, b"")
 
     if write_snapshots:
         counts[_unchanged(route)] = taken
@@ -162,7 +162,7 @@ def test_poll_without_changes_takes_the_committed_number_of_statements(
 
 
 def test_polls_of_bots_take_few_statements(counts: dict[str, int]) -> None:
-    """These numbers are promised, whatever is committed."""
+    """These numbers are promised in the documentation, so the snapshot must not change them."""
     effective = "internal: GET /api/v2/agents/{agent_id}/config/effective"
 
     assert counts[effective] <= 3
@@ -170,7 +170,7 @@ def test_polls_of_bots_take_few_statements(counts: dict[str, int]) -> None:
 
 
 @pytest.mark.skipif("config.getoption('--write-snapshots')", reason="such a number is being removed")
-def test_committed_numbers_are_of_existing_routes(counts: dict[str, int]) -> None:
+def test_every_committed_number_belongs_to_a_route(counts: dict[str, int]) -> None:
     assert set(counts) <= MEASURED
 
 
@@ -259,11 +259,11 @@ def test_list_of_20_takes_as_many_statements_as_one_of_1(
 
 
 def test_all_lists_are_tested() -> None:
-    """The paths that can be read and also take a new item, and those that only list."""
+    """Lists are the paths with GET and POST, and those that only list."""
     methods: dict[tuple[str, str], set[str]] = {}
     for route in all_routes():
         methods.setdefault((route.surface, route.path), set()).add(route.method)
-    collections = {place for place, found in methods.items() if {"GET", "POST"} <= found}
+    collections = {path for path, found in methods.items() if {"GET", "POST"} <= found}
     only_listed = {
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),

@@ -1,4 +1,4 @@
-"""Reads of objects that are deleted meanwhile: what is gone is absent or a 404, and never a fault."""
+"""Reads of objects that are deleted meanwhile: a deleted object is absent or a 404, and never causes an error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.test_permissions import INTERNAL_ROWS, PUBLIC_ROWS, Row
 
 pytestmark = [pytest.mark.single, pytest.mark.django_db(transaction=True)]
 
-# Routes that read and are asked by POST.
+# Routes that read although their method is POST.
 READING_POSTS = {
     "/api/v1/api-keys/search",
     "/api/v2/api-keys/search",
@@ -39,7 +39,7 @@ READING_POSTS = {
     "/api/v2/auth/validate-api-keys",
     "/api/v2/auth/check-permission",
 }
-# No object is read by these.
+# Routes that read no object.
 WITHOUT_OBJECTS = {"/metrics", "/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
 COMMANDS = (
     "keys list --json",
@@ -53,14 +53,14 @@ STORM_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Read:
-    """One thing that reads: `send` returns the HTTP status, or that of a command."""
+    """A read. `send` returns its HTTP status or exit status."""
 
     name: str
     send: Callable[[], int]
 
 
 def route_reads(objects: Objects) -> Iterator[Read]:
-    """Every route that reads, as Bob, from the table of routes."""
+    """Return every reading route, with Bob as the client."""
     for surface, rows in ((PUBLIC, PUBLIC_ROWS), (INTERNAL, INTERNAL_ROWS)):
         client = SurfaceClient(surface, objects.bob.token if surface == PUBLIC else None)
         for row in rows:
@@ -74,7 +74,7 @@ def _send(client: SurfaceClient, row: Row, objects: Objects) -> int:
 
 
 def _filled(body: Any, values: dict[str, str]) -> Any:
-    """A body with the parameters in its texts filled in."""
+    """Return a body with the parameters in its texts filled in."""
     if isinstance(body, dict):
         return {key: _filled(value, values) for key, value in body.items()}
     if isinstance(body, list):
@@ -83,7 +83,7 @@ def _filled(body: Any, values: dict[str, str]) -> Any:
 
 
 def fast_path_reads(objects: Objects) -> Iterator[Read]:
-    """Return what is read below Django."""
+    """Return the reads of the fast path."""
     for part in ("", "/config", "/config/effective"):
         path = f"/api/v2/agents/{objects.values['agent_id']}{part}"
         yield Read(f"fast path: {path}", partial(_read_below_django, path))
@@ -96,10 +96,10 @@ def _read_below_django(path: str) -> int:
 
 
 def admin_reads(objects: Objects, client: SurfaceClient) -> Iterator[Read]:
-    """Every list of the admin, and every page of one of its rows."""
-    for model, site in admin.site._registry.items():
+    """Return the lists of the admin, and all pages of a row of each."""
+    for model, model_admin in admin.site._registry.items():
         row = objects.rows[model][-1]
-        for name in (str(entry.name) for entry in site.get_urls() if getattr(entry, "name", None)):
+        for name in (str(entry.name) for entry in model_admin.get_urls() if getattr(entry, "name", None)):
             if not name.endswith(("_add", "_history")):
                 yield Read(f"admin: {name}", partial(_get, client, _page(name, row)))
 
@@ -116,23 +116,23 @@ def _get(client: SurfaceClient, page: str) -> int:
 
 
 def command_reads(objects: Objects) -> Iterator[Read]:
-    """Return what commands read."""
+    """Return the reading commands."""
     for line in COMMANDS:
-        words = fill(line, **objects.values).split()
-        yield Read(f"manage.py {line}", partial(_run, words))
+        arguments = fill(line, **objects.values).split()
+        yield Read(f"manage.py {line}", partial(_run, arguments))
 
 
-def _run(words: list[str]) -> int:
-    return run(*words).status
+def _run(arguments: list[str]) -> int:
+    return run(*arguments).status
 
 
 def api_reads(objects: Objects) -> list[Read]:
-    """Whatever reads on the two surfaces, on the fast path too, and in the commands."""
+    """Return the reads of both surfaces, the fast path and the commands."""
     return [*route_reads(objects), *fast_path_reads(objects), *command_reads(objects)]
 
 
 def all_faults(reads: list[Read], objects: Objects, deleted: str) -> list[str]:
-    """Send each read once for each two of its queries, with the objects deleted in between; return what failed."""
+    """Delete the objects between each two queries of each read, and return the reads that failed."""
     kinds, faults = DELETIONS[deleted], []
     with other_thread() as meanwhile:
         for read in reads:
@@ -148,27 +148,27 @@ def all_faults(reads: list[Read], objects: Objects, deleted: str) -> list[str]:
     return faults
 
 
-def test_a_tenant_deleted_between_any_two_queries_of_an_api_read_is_no_fault() -> None:
+def test_tenant_deleted_between_two_queries_of_an_api_read_causes_no_error() -> None:
     objects = make_objects()
 
     assert all_faults(api_reads(objects), objects, "everything") == []
 
 
-def test_a_key_deleted_between_any_two_queries_of_a_read_of_keys_is_no_fault() -> None:
-    """Unlike with its tenant, all that is asked before the key is still there."""
+def test_key_deleted_between_two_queries_of_a_read_of_keys_causes_no_error() -> None:
+    """The key's tenant and agent still exist, so the read gets further than with a deleted tenant."""
     objects = make_objects()
     of_keys = [read for read in api_reads(objects) if "key" in read.name]
 
     assert all_faults(of_keys, objects, "the key") == []
 
 
-def test_a_tenant_deleted_between_any_two_queries_of_an_admin_page_is_no_fault() -> None:
+def test_tenant_deleted_between_two_queries_of_an_admin_page_causes_no_error() -> None:
     objects, olivia = make_objects(), sign_in("olivia")
 
     assert all_faults(list(admin_reads(objects, olivia.client)), objects, "everything") == []
 
 
-def test_reads_in_a_storm_of_deletes_and_creates_are_no_fault() -> None:
+def test_reads_beside_many_deletes_and_creates_cause_no_error() -> None:
     objects, olivia = make_objects(), sign_in("olivia")
     reads = [*route_reads(objects), *fast_path_reads(objects), *admin_reads(objects, olivia.client)]
     end = time.monotonic() + STORM_SECONDS
@@ -191,7 +191,7 @@ def test_reads_in_a_storm_of_deletes_and_creates_are_no_fault() -> None:
     with ThreadPoolExecutor(4) as pool:
         storming, reading = pool.submit(storm), [pool.submit(read_on) for _ in range(3)]
         storming.result()
-        told = sum((each.result() for each in reading), Counter[tuple[str, int]]())
+        statuses = sum((each.result() for each in reading), Counter[tuple[str, int]]())
 
-    assert {name: status for name, status in told if status >= 500} == {}
-    assert {200, 404} <= {status for _name, status in told}, "there was a storm"
+    assert {name: status for name, status in statuses if status >= 500} == {}
+    assert {200, 404} <= {status for _name, status in statuses}, "there was a storm"

@@ -1,4 +1,4 @@
-"""Migrations that recompute folded names, also of names that become equal."""
+"""Migrations that recompute folded names, including names that become equal."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tenants.models import Tenant
 from tests.support.people import Person, make_agent, register
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-# By id: what it is unique in, its name, the day on which it was made.
+# By id: the scope of its uniqueness, the name, and the day of its creation.
 NAMES = {
     "1": ("scope_a", "客服Ａ", 5),
     "2": ("scope_a", "客服a", 3),  # the oldest of three
     "3": ("scope_a", "客服𝐀", 4),
     "4": ("scope_b", "客服Ａ", 1),
     "5": ("scope_a", "（测试）", 1),
-    "6": ("scope_a", "(测试)", 2),  # has the place of an older one
+    "6": ("scope_a", "(测试)", 2),  # the folded name of an older one
     "7": ("scope_a", "\u202eeman", 1),
-    "8": ("scope_a", "Eman", 1),  # as old, so that the id decides
+    "8": ("scope_a", "Eman", 1),  # equally old, so that the id decides
     "9": ("scope_a", "Straße", 1),
 }
 DIFFERENT = {"4": "客服a", "5": "(测试)", "7": "eman", "9": "strasse"}
@@ -40,7 +40,7 @@ APPS: dict[type[Model], str] = {Tenant: "tenants", Template: "agents", Agent: "a
 
 
 def fill(kind: type[Model], as_of: tuple[str, str], *, scopes: dict[str, str], agent_id: str) -> None:
-    """Store rows as of when names were folded by NFC, with the columns of that time."""
+    """Store rows as of the time when names were folded by NFC, with the columns of that time."""
     former = MigrationLoader(connection).project_state([as_of]).apps.get_model(as_of[0], kind.__name__)
     names = "tenant_name" if kind is Tenant else "name"
     for row_id, (scope, name, day) in NAMES.items():

@@ -1,4 +1,4 @@
-"""Clients that send objects back as they read them change nothing and raise no revision."""
+"""Writes of objects as they were read, which change nothing and raise no revision."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ BARE: dict[str, dict[str, Any]] = {
     "agents": {},
     "api-keys": {},
 }
-# A write that changes nothing still has the workers look again.
+# A write without a change still invalidates the caches of the workers.
 CACHES = {"common.Epoch", "common.Invalidation"}
 WHOLE = [
     (surface, path, method)
@@ -72,7 +72,7 @@ def owner(module_transaction: None) -> Person:
 
 @pytest.fixture(params=["full", "bare"], scope="module")
 def ids(request: pytest.FixtureRequest, owner: Person) -> dict[str, str]:
-    """The ids of one object of each kind in a tenant of Alice's, with all of its fields or as few as possible."""
+    """The ids of one object of each kind in Alice's tenant, with all fields or as few as possible."""
     fields = FULL if request.param == "full" else BARE
     tenant = create("tenants", tenant_name=request.param, owner_id=owner.user.id, **fields["tenants"])
     in_tenant = {"tenant_id": tenant["id"], "name": request.param}
@@ -107,7 +107,7 @@ def read(client: SurfaceClient, url: str) -> Any:
     return found["data"] if isinstance(found, dict) and "execution_time" in found else found
 
 
-def test_every_kind_of_object_is_sent_back() -> None:
+def test_every_kind_of_object_is_tested() -> None:
     paths = {path.rsplit("/api/v", 1)[1][2:] for _surface, path, _method in WHOLE}
 
     assert paths >= {
@@ -124,22 +124,22 @@ def test_every_kind_of_object_is_sent_back() -> None:
 @pytest.mark.parametrize(
     ("surface", "path", "method"), WHOLE, ids=[f"{method} {path}" for _surface, path, method in WHOLE]
 )
-def test_object_that_is_sent_back_as_it_was_read_stays_as_it_is(
+def test_object_written_as_it_was_read_is_unchanged(
     owner: Person, ids: dict[str, str], surface: Surface, path: str, method: str
 ) -> None:
     client, url = client_of(surface, owner), fill(path, **ids)
-    seen = read(client, url)
+    original = read(client, url)
     before = tables()
 
-    response = client.send(method, url, seen)
+    response = client.send(method, url, original)
 
     assert response.status_code == 200, response.content
     assert changed_tables(before, tables()) <= CACHES
-    assert read(client, url) == seen
+    assert read(client, url) == original
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
-def test_plugin_setting_that_is_sent_back_as_it_was_read_stays_as_it_is(
+def test_plugin_setting_written_as_it_was_read_is_unchanged(
     owner: Person, ids: dict[str, str], surface: Surface
 ) -> None:
     config = {"city": "上海", "api_key": "sk-weather", "url": "https://weather.example"}
@@ -148,14 +148,14 @@ def test_plugin_setting_that_is_sent_back_as_it_was_read_stays_as_it_is(
     url += f"&tenant_id={ids['tenant_id']}" if surface == INTERNAL else ""
     client = client_of(surface, owner)
     assert client.send("POST", url, setting).status_code == 200
-    (seen,) = read(client, url)
+    (original,) = read(client, url)
     before = tables()
 
-    response = client.send("POST", url, seen)
+    response = client.send("POST", url, original)
 
     assert response.status_code == 200, response.content
     assert changed_tables(before, tables()) <= CACHES
-    assert read(client, url) == [seen]
+    assert read(client, url) == [original]
 
 
 @pytest.mark.parametrize("status", ["disabled", "expired"])
@@ -164,7 +164,7 @@ def test_plugin_setting_that_is_sent_back_as_it_was_read_stays_as_it_is(
     [each for each in WHOLE if "{key_id}" in each[1]],
     ids=[f"{method} {path}" for _surface, path, method in WHOLE if "{key_id}" in path],
 )
-def test_key_that_is_no_longer_good_is_sent_back_in_its_status(  # noqa: PLR0917
+def test_invalid_key_written_as_it_was_read_keeps_its_status(  # noqa: PLR0917
     owner: Person, ids: dict[str, str], surface: Surface, path: str, method: str, status: str
 ) -> None:
     if status == "disabled":
@@ -172,11 +172,11 @@ def test_key_that_is_no_longer_good_is_sent_back_in_its_status(  # noqa: PLR0917
     else:
         ApiKey.unscoped.filter(pk=ids["key_id"]).update(expires_at="2020-01-01T00:00:00Z")
     client, url = client_of(surface, owner), fill(path, **ids)
-    seen = read(client, url)
+    original = read(client, url)
     before = tables()
 
-    response = client.send(method, url, seen)
+    response = client.send(method, url, original)
 
-    assert seen["status"] == status
+    assert original["status"] == status
     assert response.status_code == 200, response.content
     assert changed_tables(before, tables()) <= CACHES

@@ -1,4 +1,4 @@
-"""Both surfaces do what their OpenAPI documents say (tests/support/documents.py says what is checked)."""
+"""Both surfaces behave as their OpenAPI documents say (tests/support/documents.py lists the checks)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import requests
 from schemathesis import Case
 
-from tests.support.documents import Things, bounded, internal, public
+from tests.support.documents import RequestObjects, bounded, internal, public
 from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.single
@@ -24,18 +24,22 @@ def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServe
 
 
 @pytest.fixture(scope="module")
-def things(hasty_server: MaimServer) -> Iterator[Things]:
+def objects(hasty_server: MaimServer) -> Iterator[RequestObjects]:
     with requests.Session() as session:
-        yield Things(hasty_server, session, one_in=5)
+        yield RequestObjects(hasty_server, session, one_in=5)
 
 
 @public.parametrize()
 @bounded
-def test_public(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
-    things.check(case, hasty_server.public)
+def test_public_surface_behaves_as_documented(
+    case: Case[Any], hasty_server: MaimServer, objects: RequestObjects
+) -> None:
+    objects.check(case, hasty_server.public)
 
 
 @internal.parametrize()
 @bounded
-def test_internal(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
-    things.check(case, hasty_server.internal)
+def test_internal_surface_behaves_as_documented(
+    case: Case[Any], hasty_server: MaimServer, objects: RequestObjects
+) -> None:
+    objects.check(case, hasty_server.internal)

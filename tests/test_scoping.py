@@ -1,4 +1,4 @@
-"""Tenant scoping: it fails closed, every bypass is listed, and rows are deleted with their tenant."""
+"""Tenant scoping, which fails closed, whose bypasses are listed, and whose rows are deleted with the tenant."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NOT_SCOPED = {
     FeedEntry: "is told to the internal surface alone, and says so when a tenant is gone",
 }
 
-# Who may see every tenant's rows: `file` or `file::function`, each with its reason.
+# Code that may see every tenant's rows: `file` or `file::function`, each with its reason.
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
@@ -123,7 +123,7 @@ def test_reverse_query_without_a_tenant_raises(alice: Person) -> None:
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
 def test_no_tenants_have_no_rows(model: type[Any], alice: Person) -> None:
-    furnish(alice.tenant)
+    create_all_rows(alice.tenant)
 
     assert list(model.objects.in_tenants([])) == []
     assert list(model.objects.in_tenants(Tenant.objects.none())) == []
@@ -131,8 +131,8 @@ def test_no_tenants_have_no_rows(model: type[Any], alice: Person) -> None:
 
 @pytest.mark.parametrize("model", SCOPED, ids=lambda model: model.__name__)
 def test_tenant_has_its_own_rows(model: type[Any], alice: Person, charlie: Person) -> None:
-    furnish(alice.tenant)
-    furnish(charlie.tenant)
+    create_all_rows(alice.tenant)
+    create_all_rows(charlie.tenant)
 
     by_id = model.objects.in_tenants([alice.tenant.id])
     by_query = model.objects.in_tenants(Tenant.objects.filter(pk=alice.tenant.id).order_by("-created_at"))
@@ -158,7 +158,7 @@ def test_every_model_with_a_tenant_is_scoped_or_exempt() -> None:
 @pytest.mark.embedded
 def test_only_listed_functions_bypass_scoping() -> None:
     found = set(_find_bypasses())
-    trespassers = {place for place in found if not any(_allows(entry, place) for entry in MAY_GO_UNSCOPED)}
+    trespassers = {location for location in found if not any(_allows(entry, location) for entry in MAY_GO_UNSCOPED)}
 
     assert sorted(trespassers) == []
 
@@ -178,8 +178,8 @@ def test_every_listed_function_bypasses_scoping() -> None:
     assert stale == set()
 
 
-def _allows(entry: str, place: str) -> bool:
-    return place == entry if "::" in entry else fnmatch(place.partition("::")[0], entry)
+def _allows(entry: str, location: str) -> bool:
+    return location == entry if "::" in entry else fnmatch(location.partition("::")[0], entry)
 
 
 def _find_bypasses() -> Iterator[str]:
@@ -207,13 +207,13 @@ def _goes_round(node: ast.AST) -> bool:
     return False
 
 
-# ---- what goes with what
+# ---- cascades
 
 
-def furnish(tenant: Tenant) -> Agent:
+def create_all_rows(tenant: Tenant) -> Agent:
     """Create a row of every kind in a tenant, and return its agent."""
     agent = make_agent(tenant)
-    use(make_key(agent).key)
+    count_use(make_key(agent).key)
     templates.create_template(actor=OPERATOR, tenant=tenant, name="template")
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=None, plugin_name="weather", enabled=True, config={})
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=False, config={})
@@ -221,24 +221,24 @@ def furnish(tenant: Tenant) -> Agent:
     return agent
 
 
-def use(key: ApiKey) -> None:
+def count_use(key: ApiKey) -> None:
     """Count one use of a key."""
     now = timezone.now()
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
 
-# What a change leaves behind besides itself.
+# The rows that a deletion leaves.
 TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"}
 
 
 def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, charlie: Person) -> None:
-    furnish(charlie.tenant)
+    create_all_rows(charlie.tenant)
     empty = tables()
     tenant = tenants.create_tenant(
         actor=OPERATOR, tenant_name="Short-lived", tenant_type=TenantType.ENTERPRISE, owner_id=alice.user.id
     )
     join(bob, tenant)
-    furnish(tenant)
+    create_all_rows(tenant)
     everything = SCOPED_LABELS | {"tenants.Tenant", "tenants.Membership", "apikeys.KeySecret"} | TRACES
     assert changed_tables(empty, tables()) == everything, "the test must furnish a tenant with every kind of row"
 
@@ -249,10 +249,10 @@ def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, ch
 
 
 def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
-    neighbour = furnish(alice.tenant)
+    neighbour = create_all_rows(alice.tenant)
     before = tables()
     agent = make_agent(alice.tenant)
-    use(make_key(agent).key)
+    count_use(make_key(agent).key)
     plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="x", enabled=True, config={})
     agents.record_activity(tenant_id=alice.tenant.id, agent_id=agent.id, ttl_seconds=60)
     assert changed_tables(before, tables()) >= (SCOPED_LABELS - {"agents.Template"}) | {"apikeys.KeySecret"}

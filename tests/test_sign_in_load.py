@@ -1,4 +1,4 @@
-"""Many sign-ins at once: other requests are served, and attempts are throttled."""
+"""Many sign-ins at once, which are throttled and do not block other requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestReadsBesideLogins:
             client.headers["Authorization"] = f"Bearer {login(client, 'alice').json()['access_token']}"
             yield client
 
-    def test_reads_are_answered_while_logins_wait(self, client: httpx.Client) -> None:
+    def test_reads_are_served_while_logins_wait(self, client: httpx.Client) -> None:
         with ThreadPoolExecutor(LOGINS) as pool:
             logins = [pool.submit(login, client, "alice") for _ in range(LOGINS)]
             reads_beside = 0
@@ -52,15 +52,15 @@ class TestReadsBesideLogins:
                 assert client.get("/api/v1/agents").status_code == 200
                 reads_beside += 0 if all_done(logins) else 2
 
-        # Two hashes at a time leave room for many reads; as many as there are logins is little.
+        # Two hashes at a time leave room for many more reads than this.
         assert reads_beside >= LOGINS
-        answers = [answer.result() for answer in logins]
-        statuses = Counter(answer.status_code for answer in answers)
+        responses = [response.result() for response in logins]
+        statuses = Counter(response.status_code for response in responses)
         assert set(statuses) <= {200, 503}
         assert statuses[200] >= hashers.ADMITTED
-        for refused in (answer for answer in answers if answer.status_code == 503):
-            assert int(refused.headers["Retry-After"]) > 0
-            assert refused.json()["code"] == "SYS_002"
+        for rejected in (response for response in responses if response.status_code == 503):
+            assert int(rejected.headers["Retry-After"]) > 0
+            assert rejected.json()["code"] == "SYS_002"
         assert login(client, "alice").status_code == 200
 
 
@@ -71,18 +71,18 @@ def all_done(futures: list[Future[httpx.Response]]) -> bool:
 class WaitingHasher(Argon2PasswordHasher):
     """A hasher that waits for the test, and counts running hashes."""
 
-    memory_cost = 1024  # what is measured here is not the hash
+    memory_cost = 1024  # the cost of the hash does not matter here
 
     def __init__(self) -> None:
         self.running = self.most = 0
         self.lock = threading.Lock()
-        self.may_end = threading.Event()
+        self.may_finish = threading.Event()
 
     def encode(self, password: str, salt: str) -> str:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        self.may_end.wait(30)
+        self.may_finish.wait(30)
         try:
             return super().encode(password, salt)
         finally:
@@ -99,21 +99,21 @@ class TestHasher:
         hasher = Hasher()
         with ThreadPoolExecutor(hashers.ADMITTED + 1) as pool:
             hashes = [pool.submit(hasher.encode, PASSWORD, "saltsalt") for _ in range(hashers.ADMITTED + 1)]
-            # No hash can end yet, so that the first answer is a refusal: all places are taken.
-            (refused,) = wait(hashes, return_when="FIRST_COMPLETED").done
+            # No hash can end yet, so the first result is a rejection, because all places are taken.
+            (rejected,) = wait(hashes, return_when="FIRST_COMPLETED").done
             running = hasher.running
-            hasher.may_end.set()
+            hasher.may_finish.set()
 
-        assert isinstance(refused.exception(), Unavailable)
+        assert isinstance(rejected.exception(), Unavailable)
         assert running == hasher.most == hashers.AT_ONCE == 2
-        encoded = [future.result() for future in hashes if future is not refused]
+        encoded = [future.result() for future in hashes if future is not rejected]
         assert len(encoded) == hashers.ADMITTED
         assert hasher.verify(PASSWORD, encoded[0])
         assert not hasher.verify("password124", encoded[0])
 
     def test_failed_hash_gives_its_slot_back(self) -> None:
         hasher = Hasher()
-        hasher.may_end.set()
+        hasher.may_finish.set()
 
         for _ in range(hashers.ADMITTED + 1):
             with pytest.raises(AttributeError):
@@ -140,7 +140,7 @@ def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client
 
 
 class TestThrottle:
-    """MAIM_AUTH_RATE. Each test has its own accounts and addresses, because all share one Redis."""
+    """The rate limit MAIM_AUTH_RATE. Each test has its own accounts and addresses, because all share one Redis."""
 
     @pytest.fixture
     def address(self) -> str:
@@ -156,16 +156,18 @@ class TestThrottle:
             json={"username": account, "password": PASSWORD},
             headers={"X-Forwarded-For": address},
         )
-        attempts = [login(throttled, account, wrong, address) for wrong in ("password124", "password125")]
+        attempts = [
+            login(throttled, account, wrong_password, address) for wrong_password in ("password124", "password125")
+        ]
 
-        refused = login(throttled, account, PASSWORD, address)
+        rejected = login(throttled, account, PASSWORD, address)
 
-        assert [answer.status_code for answer in attempts] == [400, 400]
-        assert refused.status_code == 429
-        assert 0 < int(refused.headers["Retry-After"]) <= 60
-        assert refused.json().keys() == {"detail", "code"}
-        assert refused.json()["code"] == "RATE_LIMITED"
-        # However the name is spelled, and wherever from; but nobody else.
+        assert [response.status_code for response in attempts] == [400, 400]
+        assert rejected.status_code == 429
+        assert 0 < int(rejected.headers["Retry-After"]) <= 60
+        assert rejected.json().keys() == {"detail", "code"}
+        assert rejected.json()["code"] == "RATE_LIMITED"
+        # In any spelling of the name and from any address, but not for other accounts.
         assert login(throttled, account.upper(), PASSWORD, address).status_code == 429
         assert login(throttled, account, PASSWORD, "198.51.100.7").status_code == 429
         assert login(throttled, f"{account}2", PASSWORD, address).status_code == 400
@@ -173,13 +175,13 @@ class TestThrottle:
     def test_concurrent_attempts_are_counted_together(self, throttled: httpx.Client, account: str) -> None:
         with ThreadPoolExecutor(20) as pool:
             addresses = [f"2001:db8:1::{secrets.token_hex(2)}" for _ in range(20)]
-            answers = list(pool.map(lambda address: login(throttled, account, address=address), addresses))
+            responses = list(pool.map(lambda address: login(throttled, account, address=address), addresses))
 
-        assert Counter(answer.status_code for answer in answers) == {400: 3, 429: 17}
+        assert Counter(response.status_code for response in responses) == {400: 3, 429: 17}
 
     def test_registrations_are_counted_by_address(self, throttled: httpx.Client, account: str, address: str) -> None:
         def register(number: int, address: str) -> int:
-            # Too weak a password: refused before anything is hashed, and counted all the same.
+            # The weak password is refused before it is hashed, and the attempt is counted.
             body = {"username": f"{account}-{number}", "password": "short"}
             return throttled.post("/api/v1/auth/register", json=body, headers={"X-Forwarded-For": address}).status_code
 

@@ -12,7 +12,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tests.support.instances import wait_until
 from tests.support.routes import fill, methods_of, routes
 from tests.support.server import MaimServer
-from tests.support.wire import Answer, exchange
+from tests.support.wire import Response, exchange
 
 pytestmark = pytest.mark.embedded
 
@@ -22,7 +22,7 @@ PUBLIC_PATHS, INTERNAL_PATHS = methods_of(PUBLIC), methods_of(INTERNAL)
 
 @pytest.fixture(scope="module")
 def bearer(server: MaimServer) -> dict[str, str]:
-    """Return the Authorization header of a new user on the shared server."""
+    """The Authorization header of a new user on the shared server."""
     account = {"username": "surfaces", "password": "password123"}
     exchange(server.public_port, "POST", "/api/v1/auth/register", body=account)
     tokens = exchange(server.public_port, "POST", "/api/v1/auth/login", body=account).json
@@ -35,22 +35,22 @@ def bearer(server: MaimServer) -> dict[str, str]:
 def test_internal_path_is_404_on_the_public_port(server: MaimServer, bearer: dict[str, str]) -> None:
     for path in INTERNAL_PATHS.keys() - PUBLIC_PATHS.keys():
         for headers in ({}, bearer):
-            answer = exchange(server.public_port, "GET", fill(path), headers=headers)
-            assert (answer.status, answer.code, answer.is_plain_error) == (404, "NOT_FOUND", True), path
+            response = exchange(server.public_port, "GET", fill(path), headers=headers)
+            assert (response.status, response.code, response.is_plain_error) == (404, "NOT_FOUND", True), path
 
 
 def test_public_path_is_404_on_the_internal_port(server: MaimServer, bearer: dict[str, str]) -> None:
     for path in [*(PUBLIC_PATHS.keys() - INTERNAL_PATHS.keys()), "/admin/", "/admin/login/"]:
         for headers in ({}, bearer):
-            answer = exchange(server.internal_port, "GET", fill(path), headers=headers)
-            assert (answer.status, answer.code, answer.is_envelope) == (404, "NOT_FOUND", True), path
+            response = exchange(server.internal_port, "GET", fill(path), headers=headers)
+            assert (response.status, response.code, response.is_envelope) == (404, "NOT_FOUND", True), path
 
 
-def test_paths_of_both_surfaces_are_exactly_these() -> None:
+def test_shared_paths_are_exactly_these() -> None:
     assert PUBLIC_PATHS.keys() & INTERNAL_PATHS.keys() == {"/", "/health", "/docs", "/api/v1/plugins/settings"}
 
 
-def test_path_of_both_surfaces_is_served_by_each(server: MaimServer) -> None:
+def test_shared_path_is_served_by_both_surfaces(server: MaimServer) -> None:
     """The internal surface requires a tenant, the public one a token."""
     assert exchange(server.internal_port, "GET", "/api/v1/plugins/settings").status == 400
     assert exchange(server.public_port, "GET", "/api/v1/plugins/settings").status == 401
@@ -62,9 +62,9 @@ def test_only_the_admin_uses_cookies(server: MaimServer) -> None:
 
     assert "csrftoken=" in exchange(server.public_port, "GET", "/admin/login/").headers["set-cookie"]
     for path in ("/", "/docs", "/api/v1/agents", "/api/v1/nothing"):
-        answer = exchange(server.public_port, "GET", path, headers=cookies)
-        assert "set-cookie" not in answer.headers, path
-        assert "cookie" not in answer.headers.get("vary", "").lower(), path
+        response = exchange(server.public_port, "GET", path, headers=cookies)
+        assert "set-cookie" not in response.headers, path
+        assert "cookie" not in response.headers.get("vary", "").lower(), path
 
 
 @pytest.mark.parametrize(
@@ -83,36 +83,36 @@ def test_no_header_makes_the_public_port_internal(server: MaimServer, claim: dic
     other = server.internal_port
     headers = {name: value.format(other=other) for name, value in claim.items()}
     for host in ("x", f"x:{other}", f"127.0.0.1:{other}", "localhost:8000", None):
-        answer = exchange(server.public_port, "GET", "/api/v2/tenants", host=host, headers=headers)
-        assert (answer.status, answer.is_plain_error) == (404, True), host
+        response = exchange(server.public_port, "GET", "/api/v2/tenants", host=host, headers=headers)
+        assert (response.status, response.is_plain_error) == (404, True), host
 
 
 @pytest.mark.parametrize("target", ["http://127.0.0.1:{other}/api/v2/tenants", "//127.0.0.1:{other}/api/v2/tenants"])
 def test_no_request_line_makes_the_public_port_internal(server: MaimServer, target: str) -> None:
     other = server.internal_port
-    answer = exchange(server.public_port, "GET", target.format(other=other), host=f"127.0.0.1:{other}")
+    response = exchange(server.public_port, "GET", target.format(other=other), host=f"127.0.0.1:{other}")
 
-    assert answer.status == 404
+    assert response.status == 404
 
 
 def test_no_header_makes_the_internal_port_public(server: MaimServer, bearer: dict[str, str]) -> None:
     other = server.public_port
     for host in (f"localhost:{other}", f"127.0.0.1:{other}"):
         headers = {**bearer, "X-Forwarded-Host": host, "X-Forwarded-Port": str(other)}
-        answer = exchange(server.internal_port, "GET", "/api/v1/agents", host=host, headers=headers)
-        assert (answer.status, answer.is_envelope) == (404, True)
+        response = exchange(server.internal_port, "GET", "/api/v1/agents", host=host, headers=headers)
+        assert (response.status, response.is_envelope) == (404, True)
 
 
 def test_other_port_serves_nothing() -> None:
-    from maim.wsgi import application  # sets Django up, which pytest has done by now
+    from maim.wsgi import application  # sets Django up, which pytest has already done
 
-    answers: list[str] = []
+    responses: list[str] = []
     body = application(
         {"SERVER_PORT": "1", "REQUEST_METHOD": "GET", "PATH_INFO": "/health"},
-        lambda status, headers: answers.append(status),
+        lambda status, headers: responses.append(status),
     )
 
-    assert (answers, b"".join(body)) == (["404 Not Found"], b"")
+    assert (responses, b"".join(body)) == (["404 Not Found"], b"")
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])
@@ -121,9 +121,9 @@ def test_two_surfaces_on_one_port_stop_the_start(server: MaimServer, command: st
     with pytest.raises(subprocess.CalledProcessError) as failure:
         server.manage(command, MAIM_PUBLIC_BIND=f"127.0.0.1:{port}", MAIM_INTERNAL_BIND=f"127.0.0.2:{port}")
 
-    told = failure.value.stderr
-    assert told.count("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port") == 1
-    assert "Traceback" not in told
+    error = failure.value.stderr
+    assert error.count("MAIM_PUBLIC_BIND and MAIM_INTERNAL_BIND: must differ in their port") == 1
+    assert "Traceback" not in error
 
 
 # ---- trailing slashes
@@ -131,7 +131,7 @@ def test_two_surfaces_on_one_port_stop_the_start(server: MaimServer, command: st
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 def test_trailing_slash_is_optional(surface: Any, server: MaimServer, bearer: dict[str, str]) -> None:
-    """Each route gets unknown ids and invalid bodies, so that nothing changes."""
+    """Requests have unknown ids and invalid bodies, so that nothing changes."""
     port = server.public_port if surface == PUBLIC else server.internal_port
     nowhere = exchange(port, "GET", "/api/nowhere", headers=bearer)
     for route in routes(surface):
@@ -145,15 +145,15 @@ def test_trailing_slash_is_optional(surface: Any, server: MaimServer, bearer: di
         assert not 300 <= with_slash.status < 400, route
         assert with_slash.headers["Content-Type"] == without.headers["Content-Type"], route
         if without.status >= 400:
-            assert without.sentence != nowhere.sentence, f"{route} is not served at all"
+            assert without.message != nowhere.message, f"{route} is not served at all"
             assert with_slash.code == without.code, route
 
 
 def test_body_is_read_with_a_trailing_slash(server: MaimServer, bearer: dict[str, str]) -> None:
-    made = exchange(server.public_port, "POST", "/api/v1/agents/", headers=bearer, body={"name": "with a slash"})
-    found = exchange(server.public_port, "GET", f"/api/v1/agents/{made.json['id']}/", headers=bearer)
+    generated = exchange(server.public_port, "POST", "/api/v1/agents/", headers=bearer, body={"name": "with a slash"})
+    found = exchange(server.public_port, "GET", f"/api/v1/agents/{generated.json['id']}/", headers=bearer)
 
-    assert (made.status, found.json["name"]) == (200, "with a slash")
+    assert (generated.status, found.json["name"]) == (200, "with a slash")
 
 
 # ---- bodies
@@ -187,13 +187,13 @@ def test_body_of_more_than_one_mib_is_413(server: MaimServer, chunked: bool) -> 
         assert refused.is_envelope if enveloped else refused.is_plain_error, path
 
 
-# ---- refusals, in the surface's own shape
+# ---- errors in the surface's own shape
 
 
-def ask(server: MaimServer, request: str, **sent: Any) -> Answer:
+def send_request(server: MaimServer, request: str, **options: Any) -> Response:
     """Send `<surface> <method> <path>`."""
     surface, method, path = request.split(" ")
-    return exchange(getattr(server, f"{surface}_port"), method, path, **sent)
+    return exchange(getattr(server, f"{surface}_port"), method, path, **options)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def ask(server: MaimServer, request: str, **sent: Any) -> Answer:
     ],
 )
 def test_unknown_path_is_404(server: MaimServer, request_line: str, enveloped: bool) -> None:
-    answer = ask(server, request_line)
+    response = send_request(server, request_line)
 
-    assert (answer.status, answer.code) == (404, "NOT_FOUND")
-    assert answer.is_envelope if enveloped else answer.is_plain_error
+    assert (response.status, response.code) == (404, "NOT_FOUND")
+    assert response.is_envelope if enveloped else response.is_plain_error
 
 
 @pytest.mark.parametrize(
@@ -233,11 +233,11 @@ def test_unknown_path_is_404(server: MaimServer, request_line: str, enveloped: b
 def test_unknown_method_is_405(
     server: MaimServer, bearer: dict[str, str], request_line: str, allowed: set[str], enveloped: bool
 ) -> None:
-    answer = ask(server, request_line, headers=bearer)
+    response = send_request(server, request_line, headers=bearer)
 
-    assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.listed("Allow") == allowed
-    assert answer.is_envelope if enveloped else answer.is_plain_error
+    assert (response.status, response.code) == (405, "METHOD_NOT_ALLOWED")
+    assert response.header_values("Allow") == allowed
+    assert response.is_envelope if enveloped else response.is_plain_error
 
 
 @pytest.mark.parametrize(
@@ -254,36 +254,38 @@ def test_other_media_type_is_415(
 ) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"):
         headers = {**bearer, "Content-Type": content_type}
-        answer = ask(server, request_line, headers=headers, content=b'{"action": "x"}')
+        response = send_request(server, request_line, headers=headers, content=b'{"action": "x"}')
 
-        assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE"), content_type
-        assert answer.is_envelope if enveloped else answer.is_plain_error
+        assert (response.status, response.code) == (415, "UNSUPPORTED_MEDIA_TYPE"), content_type
+        assert response.is_envelope if enveloped else response.is_plain_error
 
 
 # ---- the request id
 
 
-@pytest.mark.parametrize("sent", ["a", "Aa0._-" * 10, "x" * 64])
-def test_valid_request_id_is_kept_everywhere(server: MaimServer, sent: str) -> None:
-    answer = exchange(server.internal_port, "GET", "/api/v2/tenants", headers={"X-Request-ID": sent})
+@pytest.mark.parametrize("request_id", ["a", "Aa0._-" * 10, "x" * 64])
+def test_valid_request_id_is_kept_everywhere(server: MaimServer, request_id: str) -> None:
+    response = exchange(server.internal_port, "GET", "/api/v2/tenants", headers={"X-Request-ID": request_id})
 
-    assert answer.headers["X-Request-ID"] == answer.json["request_id"] == sent
-    wait_until(lambda: f"[{sent}] GET /api/v2/tenants 200" in server.log, "its log line")
+    assert response.headers["X-Request-ID"] == response.json["request_id"] == request_id
+    wait_until(lambda: f"[{request_id}] GET /api/v2/tenants 200" in server.log, "its log line")
 
 
-@pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "ключ".encode().decode("latin-1"), "a\tb", "<script>"])
-def test_invalid_request_id_is_replaced_everywhere(server: MaimServer, sent: str | None) -> None:
-    headers = {} if sent is None else {"X-Request-ID": sent}
-    answer = exchange(server.internal_port, "GET", "/api/v2/tenants/nothing", headers=headers)
+@pytest.mark.parametrize(
+    "request_id", [None, "", "x" * 65, "a b", "ключ".encode().decode("latin-1"), "a\tb", "<script>"]
+)
+def test_invalid_request_id_is_replaced_everywhere(server: MaimServer, request_id: str | None) -> None:
+    headers = {} if request_id is None else {"X-Request-ID": request_id}
+    response = exchange(server.internal_port, "GET", "/api/v2/tenants/nothing", headers=headers)
 
-    made = answer.json["request_id"]
-    assert made.startswith("req_")
-    assert answer.headers["X-Request-ID"] == made
-    wait_until(lambda: f"[{made}] GET /api/v2/tenants/nothing 404" in server.log, "its log line")
+    generated = response.json["request_id"]
+    assert generated.startswith("req_")
+    assert response.headers["X-Request-ID"] == generated
+    wait_until(lambda: f"[{generated}] GET /api/v2/tenants/nothing 404" in server.log, "its log line")
 
 
 @pytest.mark.parametrize(("surface", "path"), [("public", "/health"), ("public", "/nothing"), ("internal", "/nothing")])
 def test_every_response_has_its_request_id(server: MaimServer, surface: str, path: str) -> None:
-    answer = exchange(getattr(server, f"{surface}_port"), "GET", path, headers={"X-Request-ID": "mine"})
+    response = exchange(getattr(server, f"{surface}_port"), "GET", path, headers={"X-Request-ID": "mine"})
 
-    assert answer.headers["X-Request-ID"] == "mine"
+    assert response.headers["X-Request-ID"] == "mine"

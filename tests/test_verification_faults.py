@@ -1,4 +1,4 @@
-"""MariaDB and Redis go away, hang and come back while bots ask: no verdict is wrong, and nothing needs a restart."""
+"""Failures of MariaDB and Redis while bots validate keys: no verdict is wrong, and no server needs a restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from core.epoch import LEASE_SECONDS
 from tests.support.bots import Bot
-from tests.support.faults import STALE_SECONDS, Asked, Deployment, deployment, watch
+from tests.support.faults import STALE_SECONDS, Deployment, Exchange, deployment, monitor
 from tests.support.instances import frozen
 
 pytestmark = [
@@ -25,84 +25,84 @@ def servers() -> Iterator[Deployment]:
         yield servers
 
 
-def is_away(asked: Asked) -> bool:
-    return asked.told.is_away
+def is_unavailable(exchange: Exchange) -> bool:
+    return exchange.response.is_unavailable
 
 
-def is_stale(asked: Asked) -> bool:
-    return asked.is_stale
+def is_stale(exchange: Exchange) -> bool:
+    return exchange.is_stale
 
 
-def is_right(asked: Asked) -> bool:
-    return asked.is_right
+def is_correct(exchange: Exchange) -> bool:
+    return exchange.is_correct
 
 
 class TestMariaDB:
-    def test_killed_and_started_again(self, servers: Deployment) -> None:
-        with watch(servers) as bots:
+    def test_server_recovers_from_a_restart(self, servers: Deployment) -> None:
+        with monitor(servers) as traffic:
             began = time.monotonic()
             servers.mariadb.kill()
             killed = time.monotonic()
 
-            bots.wait_until(is_away, "strict", "good", "limited", "disabled", "unknown")
-            bots.wait_until(is_stale, "lenient", "good", "limited", "disabled")
-            bots.wait_until(is_away, "lenient", "unknown")
-            bots.wait_until(is_away, "lenient", "good", "limited", "disabled")
+            traffic.wait_until(is_unavailable, "strict", "good", "limited", "disabled", "unknown")
+            traffic.wait_until(is_stale, "lenient", "good", "limited", "disabled")
+            traffic.wait_until(is_unavailable, "lenient", "unknown")
+            traffic.wait_until(is_unavailable, "lenient", "good", "limited", "disabled")
             servers.mariadb.start()
-            bots.wait_until_all_is_right()
+            traffic.wait_until_all_correct()
 
-            assert_changes_are_seen(servers)
+            assert_both_servers_see_changes(servers)
 
-        stale = [asked for asked in bots.asked if asked.is_stale]
-        assert min(asked.at for asked in stale) > began
-        # The last reading of the lease was sent before the kill was over; no question is answered before it is sent.
-        assert max(asked.sent for asked in stale) < killed + LEASE_SECONDS + STALE_SECONDS
+        stale = [exchange for exchange in traffic.exchanges if exchange.is_stale]
+        assert min(exchange.received_at for exchange in stale) > began
+        # The lease was last read before the kill ended, and no response can be older than its request.
+        assert max(exchange.sent_at for exchange in stale) < killed + LEASE_SECONDS + STALE_SECONDS
 
-    def test_hung_and_well_again(self, servers: Deployment) -> None:
-        with watch(servers) as bots:
+    def test_server_recovers_from_a_hang(self, servers: Deployment) -> None:
+        with monitor(servers) as traffic:
             with frozen(servers.mariadb):
-                bots.wait_until(is_away, "strict", "good", "limited", "disabled", "unknown")
+                traffic.wait_until(is_unavailable, "strict", "good", "limited", "disabled", "unknown")
                 # Requests sent before it is clear that the database hangs wait until they time out.
-                bots.wait_until(is_stale, "lenient", "good", "disabled")
-                bots.wait_until(is_away, "lenient", "good", "limited", "disabled", "unknown")
-            bots.wait_until_all_is_right()
+                traffic.wait_until(is_stale, "lenient", "good", "disabled")
+                traffic.wait_until(is_unavailable, "lenient", "good", "limited", "disabled", "unknown")
+            traffic.wait_until_all_correct()
 
-            assert_changes_are_seen(servers)
+            assert_both_servers_see_changes(servers)
 
 
 class TestRedis:
-    def test_killed_and_started_again(self, servers: Deployment) -> None:
-        with watch(servers) as bots:
+    def test_server_recovers_from_a_restart(self, servers: Deployment) -> None:
+        with monitor(servers) as traffic:
             servers.redis.kill()
 
-            bots.wait_until(is_away, "strict", "limited")
-            bots.wait_until(is_right, "lenient", "limited")
-            assert bots.last["lenient", "limited"].told.data["rate_limit"] is None
+            traffic.wait_until(is_unavailable, "strict", "limited")
+            traffic.wait_until(is_correct, "lenient", "limited")
+            assert traffic.last["lenient", "limited"].response.data["rate_limit"] is None
             servers.redis.start()
-            bots.wait_until_all_is_right()
+            traffic.wait_until_all_correct()
 
-            assert_limits_count(servers)
-        assert_the_others_were_unaffected(bots.of("strict", "good", "disabled", "unknown", "malformed"))
-        assert_the_others_were_unaffected(bots.of("lenient", "good", "limited", "disabled", "unknown", "malformed"))
+            assert_both_servers_share_limits(servers)
+        assert_unaffected(traffic.select("strict", "good", "disabled", "unknown", "malformed"))
+        assert_unaffected(traffic.select("lenient", "good", "limited", "disabled", "unknown", "malformed"))
 
-    def test_hung_and_well_again(self, servers: Deployment) -> None:
-        with watch(servers) as bots:
+    def test_server_recovers_from_a_hang(self, servers: Deployment) -> None:
+        with monitor(servers) as traffic:
             with frozen(servers.redis):
-                bots.wait_until(is_away, "strict", "limited")
-                bots.wait_until(is_right, "lenient", "limited")
-            bots.wait_until_all_is_right()
+                traffic.wait_until(is_unavailable, "strict", "limited")
+                traffic.wait_until(is_correct, "lenient", "limited")
+            traffic.wait_until_all_correct()
 
-            assert_limits_count(servers)
+            assert_both_servers_share_limits(servers)
         for server in ("strict", "lenient"):
-            unlimited = bots.of(server, "good", "disabled", "malformed")
-            assert_the_others_were_unaffected(unlimited)
+            unlimited = traffic.select(server, "good", "disabled", "malformed")
+            assert_unaffected(unlimited)
             # Requests that the cache can answer do not wait behind those that Redis blocks.
-            took = sorted(asked.took for asked in unlimited)
-            assert took[len(took) * 9 // 10] < 1
+            seconds = sorted(exchange.seconds for exchange in unlimited)
+            assert seconds[len(seconds) * 9 // 10] < 1
 
 
-def assert_changes_are_seen(servers: Deployment) -> None:
-    """Assert that a key is invalid on both servers once the response to its being disabled has arrived."""
+def assert_both_servers_see_changes(servers: Deployment) -> None:
+    """Assert that both servers see each change of a key as soon as its response has arrived."""
     with (
         servers.strict.client("internal") as v2,
         Bot(servers.strict.internal_port) as strict,
@@ -115,8 +115,8 @@ def assert_changes_are_seen(servers: Deployment) -> None:
             assert [bot.validate(key["api_key"]).code for bot in (strict, lenient)] == [code] * 2
 
 
-def assert_limits_count(servers: Deployment) -> None:
-    """Both servers together let as many pass as a limit says."""
+def assert_both_servers_share_limits(servers: Deployment) -> None:
+    """Assert that both servers together admit as many uses as a limit allows."""
     with (
         servers.strict.client("internal") as v2,
         Bot(servers.strict.internal_port) as strict,
@@ -125,10 +125,10 @@ def assert_limits_count(servers: Deployment) -> None:
         owner = {name: value for name, value in strict.validate(servers.secrets["good"]).data.items() if "_id" in name}
         body = {**owner, "name": f"key {time.monotonic()}", "rate_limit": {"limit": 7, "window_seconds": 60}}
         secret = v2.post("/api/v2/api-keys", json=body).json()["data"]["api_key"]
-        told = Counter(bot.validate(secret).code for bot in (strict, lenient) * 10)
-    assert told == {"VALID": 7, "AUTH_006": 13}
+        response = Counter(bot.validate(secret).code for bot in (strict, lenient) * 10)
+    assert response == {"VALID": 7, "AUTH_006": 13}
 
 
-def assert_the_others_were_unaffected(asked: list[Asked]) -> None:
-    assert len(asked) > 30
-    assert all(each.is_right for each in asked)
+def assert_unaffected(exchange: list[Exchange]) -> None:
+    assert len(exchange) > 30
+    assert all(each.is_correct for each in exchange)

@@ -1,4 +1,4 @@
-"""Thousands of verifications at once: uses, day counts, limits and quotas are exact."""
+"""Thousands of verifications at once, whose uses, day counts, limits and quotas are exact."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ import httpx
 import pytest
 
 from internal_api.fastpath.batches import MAX_CONCURRENT_BATCHES
-from tests.support.bots import Bot, Told
-from tests.support.http import answers
+from tests.support.bots import Bot, BotResponse
+from tests.support.http import is_healthy
 from tests.support.instances import wait_until
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
 pytestmark = pytest.mark.single
 
-# Limits that several machines share are counted in Redis.
+# Several machines need Redis to share limits.
 MACHINES = 3 if ON_MARIADB and HAS_REDIS else 1
 THREADS = 24
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServer]]:
-    """Three machines; on SQLite, and without Redis, the one that there may be."""
+    """Three machines; one on SQLite or without Redis."""
     with cluster(tmp_path_factory.mktemp("load"), "maim_verifications", MACHINES) as servers:
         yield servers
 
@@ -46,8 +46,8 @@ def v2(servers: list[MaimServer]) -> Iterator[httpx.Client]:
 
 
 @dataclass
-class Made:
-    """An agent in a tenant of its own, and its keys."""
+class AgentWithKeys:
+    """An agent in a tenant of its own, with its keys."""
 
     tenant_id: str
     agent_id: str
@@ -55,28 +55,30 @@ class Made:
     secrets: list[str]
 
 
-def make(v2: httpx.Client, *, keys: int = 1, agent: dict[str, Any] | None = None, **key: Any) -> Made:
-    """Make an agent and its keys, with these fields."""
+def create(v2: httpx.Client, *, keys: int = 1, agent: dict[str, Any] | None = None, **fields: Any) -> AgentWithKeys:
+    """Create an agent and its keys, with these fields."""
     tenant = {"tenant_name": f"tenant {secrets.token_hex(4)}", "tenant_type": "enterprise"}
     owner = {"tenant_id": v2.post("/api/v2/tenants", json=tenant).json()["data"]["id"]}
-    made_agent = v2.post("/api/v2/agents", json={**owner, "name": "agent", **(agent or {})}).json()["data"]
-    owner["agent_id"] = made_agent["id"]
-    bodies = [{**owner, "name": f"key {number}", **key} for number in range(keys)]
-    made = [v2.post("/api/v2/api-keys", json=body).json()["data"] for body in bodies]
-    return Made(**owner, key_ids=[each["api_key_id"] for each in made], secrets=[each["api_key"] for each in made])
+    created_agent = v2.post("/api/v2/agents", json={**owner, "name": "agent", **(agent or {})}).json()["data"]
+    owner["agent_id"] = created_agent["id"]
+    bodies = [{**owner, "name": f"key {number}", **fields} for number in range(keys)]
+    created = [v2.post("/api/v2/api-keys", json=body).json()["data"] for body in bodies]
+    return AgentWithKeys(
+        **owner, key_ids=[key["api_key_id"] for key in created], secrets=[key["api_key"] for key in created]
+    )
 
 
-def validate_at_once(servers: Sequence[MaimServer], asked: Sequence[str]) -> list[Told]:
-    """Validate all of these secrets, THREADS at a time, each thread on a connection to one of the servers."""
+def validate_at_once(servers: Sequence[MaimServer], all_secrets: Sequence[str]) -> list[BotResponse]:
+    """Validate all secrets, THREADS at a time, each thread on a connection to one of the servers."""
     ready = threading.Barrier(THREADS)
 
-    def run(number: int) -> list[Told]:
+    def run(number: int) -> list[BotResponse]:
         with Bot(servers[number % len(servers)].internal_port) as bot:
             ready.wait()
-            return [bot.validate(secret) for secret in asked[number::THREADS]]
+            return [bot.validate(secret) for secret in all_secrets[number::THREADS]]
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return [told for several in pool.map(run, range(THREADS)) for told in several]
+        return [response for part in pool.map(run, range(THREADS)) for response in part]
 
 
 def usage_count(v2: httpx.Client, key_id: str) -> int:
@@ -85,7 +87,7 @@ def usage_count(v2: httpx.Client, key_id: str) -> int:
 
 
 def uses_of_days(v2: httpx.Client, path: str) -> int:
-    """Return the sum of the day counts of yesterday and today, since a test may run into the next day."""
+    """Return the sum of the day counts of yesterday and today, because a test may run into the next day."""
     now = datetime.now(UTC)
     days = {"from": f"{now - timedelta(days=1):%Y-%m-%d}", "to": f"{now:%Y-%m-%d}"}
     usage: dict[str, Any] = v2.get(f"{path}/usage", params=days).json()["data"]
@@ -94,58 +96,58 @@ def uses_of_days(v2: httpx.Client, path: str) -> int:
 
 class TestUses:
     def test_ten_thousand_concurrent_uses_are_all_counted(self, servers: list[MaimServer], v2: httpx.Client) -> None:
-        made = make(v2)
-        (key_id,) = made.key_ids
+        data = create(v2)
+        (key_id,) = data.key_ids
         began = datetime.now(UTC)
 
-        told = validate_at_once(servers, made.secrets * 10_000)
+        responses = validate_at_once(servers, data.secrets * 10_000)
 
-        assert Counter(each.code for each in told) == {"VALID": 10_000}
+        assert Counter(each.code for each in responses) == {"VALID": 10_000}
         wait_until(lambda: usage_count(v2, key_id) == 10_000, "every use is counted", seconds=2)
         last_used_at = v2.get(f"/api/v2/api-keys/{key_id}").json()["data"]["last_used_at"]
         assert began <= datetime.fromisoformat(last_used_at) <= datetime.now(UTC)
-        for path in (f"api-keys/{key_id}", f"agents/{made.agent_id}", f"tenants/{made.tenant_id}"):
+        for path in (f"api-keys/{key_id}", f"agents/{data.agent_id}", f"tenants/{data.tenant_id}"):
             assert uses_of_days(v2, f"/api/v2/{path}") == 10_000, path
 
     def test_sigterm_loses_no_use(self, servers: list[MaimServer], v2: httpx.Client) -> None:
-        made = make(v2)
+        data = create(v2)
         stopped = servers[-1]
 
-        with asking(stopped, made.secrets[0]) as answered:
-            wait_until(lambda: len(answered) > 1000, "a thousand are answered")
+        with validating_until_closed(stopped, data.secrets[0]) as times:
+            wait_until(lambda: len(times) > 1000, "a thousand responses")
             assert stopped.stop() == 0
 
         stopped.launch()
         stopped.wait_until_ready()
         with stopped.client("internal") as again:
-            assert usage_count(again, made.key_ids[0]) == len(answered)
-            assert uses_of_days(again, f"/api/v2/tenants/{made.tenant_id}") == len(answered)
+            assert usage_count(again, data.key_ids[0]) == len(times)
+            assert uses_of_days(again, f"/api/v2/tenants/{data.tenant_id}") == len(times)
 
-    def test_a_killed_worker_loses_the_last_second_at_most(self, servers: list[MaimServer], v2: httpx.Client) -> None:
-        made = make(v2)
-        (key_id,) = made.key_ids
+    def test_killed_worker_loses_the_last_second_at_most(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        data = create(v2)
+        (key_id,) = data.key_ids
         victim = servers[-1]
         worker = victim.workers("internal")[-1]
 
-        with asking(victim, made.secrets[0]) as answered:
-            wait_until(lambda: len(answered) > 0 and answered[0] < time.monotonic() - 2, "two seconds of uses")
+        with validating_until_closed(victim, data.secrets[0]) as times:
+            wait_until(lambda: len(times) > 0 and times[0] < time.monotonic() - 2, "two seconds of uses")
             killed = time.monotonic()
             os.kill(worker, signal.SIGKILL)
 
         wait_until(lambda: victim.workers("internal")[-1] != worker, "a new worker serves")
-        wait_until(lambda: answers(victim.internal), "the surface answers")
+        wait_until(lambda: is_healthy(victim.internal), "the surface is healthy")
         with victim.client("internal") as again:
             counted = usage_count(again, key_id)
-        # A second, and the time that a busy machine takes to write.
-        earlier = sum(moment < killed - 1.25 for moment in answered)
-        assert 0 < earlier <= counted <= len(answered) + THREADS
+        # Uses are written each second; the rest is for a busy machine.
+        earlier = sum(at < killed - 1.25 for at in times)
+        assert 0 < earlier <= counted <= len(times) + THREADS
         assert uses_of_days(v2, f"/api/v2/api-keys/{key_id}") == counted
 
 
 @contextmanager
-def asking(maim: MaimServer, secret: str) -> Iterator[list[float]]:
-    """Around something that ends the connections: has bots validate until then; when each got its answer."""
-    answered: list[float] = []
+def validating_until_closed(maim: MaimServer, secret: str) -> Iterator[list[float]]:
+    """Have bots validate a key until the block ends their connections, and yield the times of the responses."""
+    times: list[float] = []
 
     def run() -> None:
         with ExitStack() as stack:
@@ -153,45 +155,45 @@ def asking(maim: MaimServer, secret: str) -> Iterator[list[float]]:
                 bot = stack.enter_context(Bot(maim.internal_port))
                 while True:
                     assert bot.validate(secret).code == "VALID"
-                    answered.append(time.monotonic())
+                    times.append(time.monotonic())
             except ConnectionError:
                 return
 
     with ThreadPoolExecutor(THREADS) as pool:
         bots = [pool.submit(run) for _ in range(THREADS)]
-        yield answered
+        yield times
         for bot in bots:
             bot.result(30)
 
 
 class TestLimits:
     def test_exactly_a_hundred_uses_a_minute_pass(self, servers: list[MaimServer], v2: httpx.Client) -> None:
-        made = make(v2, rate_limit={"limit": 100, "window_seconds": 60})
+        data = create(v2, rate_limit={"limit": 100, "window_seconds": 60})
 
-        told = validate_at_once(servers, made.secrets * 1000)
+        responses = validate_at_once(servers, data.secrets * 1000)
 
-        assert Counter(each.code for each in told) == {"VALID": 100, "AUTH_006": 900}
-        passed = [each.data["rate_limit"]["remaining"] for each in told if each.code == "VALID"]
+        assert Counter(each.code for each in responses) == {"VALID": 100, "AUTH_006": 900}
+        passed = [each.data["rate_limit"]["remaining"] for each in responses if each.code == "VALID"]
         assert sorted(passed) == list(range(100))
-        refused = [each for each in told if each.code == "AUTH_006"]
+        refused = [each for each in responses if each.code == "AUTH_006"]
         assert all(1 <= each.data["retry_after"] <= 60 for each in refused)
         assert all(not each.body["success"] and each.status == 200 for each in refused)
-        wait_until(lambda: usage_count(v2, made.key_ids[0]) == 100, "those that passed are counted", seconds=2)
+        wait_until(lambda: usage_count(v2, data.key_ids[0]) == 100, "those that passed are counted", seconds=2)
 
-    def test_a_quota_of_an_agent_is_shared_by_its_keys(self, servers: list[MaimServer], v2: httpx.Client) -> None:
-        made = make(v2, keys=3, agent={"quota": {"limit": 50, "period": "day"}})
+    def test_quota_of_an_agent_is_shared_by_its_keys(self, servers: list[MaimServer], v2: httpx.Client) -> None:
+        data = create(v2, keys=3, agent={"quota": {"limit": 50, "period": "day"}})
 
-        told = validate_at_once(servers, made.secrets * 50)
+        responses = validate_at_once(servers, data.secrets * 50)
 
-        assert Counter(each.code for each in told) == {"VALID": 50, "AUTH_006": 100}
-        passed = [each.data["quota"]["remaining"] for each in told if each.code == "VALID"]
+        assert Counter(each.code for each in responses) == {"VALID": 50, "AUTH_006": 100}
+        passed = [each.data["quota"]["remaining"] for each in responses if each.code == "VALID"]
         assert sorted(passed) == list(range(50))
         wait_until(
-            lambda: uses_of_days(v2, f"/api/v2/agents/{made.agent_id}") == 50,
+            lambda: uses_of_days(v2, f"/api/v2/agents/{data.agent_id}") == 50,
             "those that passed are counted",
             seconds=2,
         )
-        assert sum(usage_count(v2, key_id) for key_id in made.key_ids) == 50
+        assert sum(usage_count(v2, key_id) for key_id in data.key_ids) == 50
 
 
 @pytest.mark.needs_mariadb
@@ -201,19 +203,19 @@ class TestColdKey:
     def test_uncached_key_is_read_once_for_concurrent_requests(
         self, servers: list[MaimServer], v2: httpx.Client
     ) -> None:
-        made = make(v2)
+        data = create(v2)
         ready = threading.Barrier(self.CLIENTS)
 
-        def ask(_number: int) -> Told:
+        def validate(_number: int) -> BotResponse:
             with Bot(servers[0].internal_port) as bot:
                 ready.wait()
-                return bot.validate(made.secrets[0])
+                return bot.validate(data.secrets[0])
 
         with rows_read(servers[0], "apikeys_keysecret") as read, ThreadPoolExecutor(self.CLIENTS) as pool:
-            told = list(pool.map(ask, range(self.CLIENTS)))
+            responses = list(pool.map(validate, range(self.CLIENTS)))
 
-        assert Counter(each.code for each in told) == {"VALID": self.CLIENTS}
-        # Two, if a second request went in a batch of its own before the first was answered.
+        assert Counter(each.code for each in responses) == {"VALID": self.CLIENTS}
+        # Two, if a second batch was sent before the first one returned.
         assert 1 <= read() <= MAX_CONCURRENT_BATCHES
 
 
@@ -228,7 +230,7 @@ def rows_read(maim: MaimServer, table: str) -> Iterator[Any]:
     )
     with closing(connection), connection.cursor() as cursor:
 
-        def so_far() -> int:
+        def current() -> int:
             cursor.execute(
                 "SELECT COALESCE(SUM(rows_read), 0) FROM information_schema.table_statistics "
                 "WHERE table_schema = %s AND table_name = %s",
@@ -238,9 +240,9 @@ def rows_read(maim: MaimServer, table: str) -> Iterator[Any]:
 
         cursor.execute("SET GLOBAL userstat = ON")
         try:
-            before = so_far()
+            before = current()
             counted: list[int] = []
             yield lambda: counted[0]
-            counted.append(so_far() - before)
+            counted.append(current() - before)
         finally:
             cursor.execute("SET GLOBAL userstat = OFF")

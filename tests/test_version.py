@@ -1,4 +1,4 @@
-"""The version is written once, in `maim.__version__`, and everything that names a version names that one."""
+"""The version, which is written only in `maim.__version__`, and is the same everywhere."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_every_page_about_the_service_names_the_version(server: MaimServer, surf
 
 
 @pytest.mark.parametrize(("surface", "path"), [("internal", "/openapi.json"), ("public", "/api/v1/openapi.json")])
-def test_the_openapi_documents_name_the_version(server: MaimServer, surface: str, path: str) -> None:
+def test_openapi_documents_name_the_version(server: MaimServer, surface: str, path: str) -> None:
     committed = json.loads((ROOT / f"docs/openapi/{surface}.json").read_text())
 
     assert get(server, surface, path).json()["info"]["version"] == __version__
     assert committed["info"]["version"] == __version__
 
 
-def test_the_project_metadata_takes_the_version_from_the_code() -> None:
+def test_project_metadata_takes_the_version_from_the_code() -> None:
     metadata: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
     assert "version" not in metadata["project"]
@@ -44,7 +44,7 @@ def test_the_project_metadata_takes_the_version_from_the_code() -> None:
     assert metadata["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "maim.__version__"}
 
 
-def test_the_project_metadata_names_the_licence() -> None:
+def test_project_metadata_names_the_licence() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert project["license"] == "MIT"

@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 
-def test_outage_of_maims_database_is_waited_for_and_logged_once(tmp_path: Path) -> None:
+def test_bridge_waits_for_maims_database_and_logs_the_outage_once(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)  # mariadbd runs as another user
         mariadb = MariaDB(Path(directory) / "mariadb")
@@ -38,7 +38,7 @@ def test_outage_of_maims_database_is_waited_for_and_logged_once(tmp_path: Path) 
                 wait_until(lambda: bot.config("agent_4") is not None, "everything is written")
                 mariadb.kill()
                 wait_until(lambda: "maim's database does not answer" in bridge.log, "the outage is logged")
-                time.sleep(5)  # for another attempt, which must not be logged
+                time.sleep(5)  # time for another attempt, which must not be logged
                 mariadb.start()
                 maim.manage("shell", "-v0", "-c", _CHANGE)
                 wait_until(lambda: (bot.config("agent_1") or {}).get("persona") is not None, "the bridge continues", 60)

@@ -1,4 +1,4 @@
-"""Every case that covers the OpenAPI documents: as tests/test_schemathesis.py, which sends one in five."""
+"""Every case that covers the OpenAPI documents, of which tests/test_schemathesis.py sends one in five."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import requests
 from schemathesis import Case
 
-from tests.support.documents import Things, bounded, internal, public
+from tests.support.documents import RequestObjects, bounded, internal, public
 from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.single
@@ -17,25 +17,29 @@ pytestmark = pytest.mark.single
 
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
-    """A server whose changes wait for nobody, since nothing is asked meanwhile."""
+    """A server whose changes do not wait for workers, because nothing is verified meanwhile."""
     serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path_factory.mktemp("documents"), "maim_documents", serve=serve) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def things(hasty_server: MaimServer) -> Iterator[Things]:
+def objects(hasty_server: MaimServer) -> Iterator[RequestObjects]:
     with requests.Session() as session:
-        yield Things(hasty_server, session, one_in=1)
+        yield RequestObjects(hasty_server, session, one_in=1)
 
 
 @public.parametrize()
 @bounded
-def test_public(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
-    things.check(case, hasty_server.public)
+def test_public_surface_behaves_as_documented(
+    case: Case[Any], hasty_server: MaimServer, objects: RequestObjects
+) -> None:
+    objects.check(case, hasty_server.public)
 
 
 @internal.parametrize()
 @bounded
-def test_internal(case: Case[Any], hasty_server: MaimServer, things: Things) -> None:
-    things.check(case, hasty_server.internal)
+def test_internal_surface_behaves_as_documented(
+    case: Case[Any], hasty_server: MaimServer, objects: RequestObjects
+) -> None:
+    objects.check(case, hasty_server.internal)

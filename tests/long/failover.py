@@ -1,7 +1,7 @@
-"""Galera nodes are cut off, held back and left alone: no key passes on one that was revoked on another.
+"""Faults of Galera nodes: a key that was revoked on one node is valid on no other.
 
-Two servers, each on a node of its own. The second revokes a key while the node of the first is in trouble, and
-whoever asks the first after the answer to that must not hear that the key is good.
+Two servers use a node each. The second revokes a key while the node of the first has a fault. After the response,
+the first server must not say that the key is valid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import MySQLdb
 import pytest
 
-from tests.support.bots import Bot, Told
+from tests.support.bots import Bot, BotResponse
 from tests.support.galera import Node, galera_nodes, standing_still
 from tests.support.instances import PASSWORD, USER, wait_until
 from tests.support.server import MaimServer
@@ -29,8 +29,8 @@ pytestmark = [
 ROUNDS = 3
 
 
-class Site(NamedTuple):
-    """`first` is on the first node, `second` on the second."""
+class Deployment(NamedTuple):
+    """Two servers: `first` uses the first node, `second` the second."""
 
     nodes: list[Node]
     first: MaimServer
@@ -39,7 +39,7 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     directory: Path = tmp_path_factory.mktemp("galera")
     with galera_nodes() as nodes, ExitStack() as stack:
         nodes[0].create_database("maim")
@@ -58,144 +58,143 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             owner = {"tenant_id": tenant.json()["data"]["id"]}
             agent = v2.post("/api/v2/agents", json={**owner, "name": "agent"})
             owner["agent_id"] = agent.json()["data"]["id"]
-        yield Site(nodes, first, second, owner)
+        yield Deployment(nodes, first, second, owner)
 
 
-class Asked(NamedTuple):
-    sent: float
-    told: Told
+class Exchange(NamedTuple):
+    sent_at: float
+    response: BotResponse
 
 
-class Asking:
-    """Asks a server about a key without a pause, until it is over."""
+class BotThread:
+    """A thread that validates a key on a server until it is stopped."""
 
     def __init__(self, maim: MaimServer, secret: str) -> None:
-        self.asked: list[Asked] = []
+        self.exchanges: list[Exchange] = []
         self._maim, self._secret, self._is_over = maim, secret, False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        wait_until(lambda: bool(self.asked) and self.last.told.code == "VALID", "the key is good")
+        wait_until(lambda: bool(self.exchanges) and self.last.response.code == "VALID", "the key is good")
 
     @property
-    def last(self) -> Asked:
-        return self.asked[-1]
+    def last(self) -> Exchange:
+        return self.exchanges[-1]
 
-    def end(self) -> None:
+    def stop(self) -> None:
         self._is_over = True
         self._thread.join()
 
-    def codes_since(self, moment: float) -> Counter[str]:
-        """Return what was answered to what was sent since."""
-        return Counter(each.told.code for each in self.asked if each.sent >= moment)
+    def codes_since(self, since: float) -> Counter[str]:
+        """Count the codes of the responses to requests sent since a time."""
+        return Counter(each.response.code for each in self.exchanges if each.sent_at >= since)
 
     def _run(self) -> None:
         with Bot(self._maim.internal_port) as bot:
             while not self._is_over:
-                sent = time.monotonic()
-                self.asked.append(Asked(sent, bot.validate(self._secret)))
+                sent_at = time.monotonic()
+                self.exchanges.append(Exchange(sent_at, bot.validate(self._secret)))
                 time.sleep(0.002)
 
 
 @contextmanager
-def cut_off(node: Node) -> Iterator[None]:
-    """The node hears of no other any more, and no other of it."""
-    node.ask("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
+def isolated(node: Node) -> Iterator[None]:
+    """Cut the node off from the others."""
+    node.query("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
     try:
         yield
     finally:
-        node.ask("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
+        node.query("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
         wait_until(node.is_synced, "the node is back", 60)
 
 
 @contextmanager
-def cut_off_and_reading(node: Node) -> Iterator[None]:
-    """The same, of a node that is told to answer reads all the same."""
-    node.ask("SET GLOBAL wsrep_dirty_reads = ON")
-    with cut_off(node):
+def isolated_with_dirty_reads(node: Node) -> Iterator[None]:
+    """Cut the node off, while it answers reads nevertheless."""
+    node.query("SET GLOBAL wsrep_dirty_reads = ON")
+    with isolated(node):
         yield
-    node.ask("SET GLOBAL wsrep_dirty_reads = OFF")
+    node.query("SET GLOBAL wsrep_dirty_reads = OFF")
 
 
 @contextmanager
-def held_back(node: Node) -> Iterator[None]:
-    """The node takes what the others write, and applies none of it."""
-    node.ask("SET GLOBAL wsrep_desync = ON")
+def not_applying(node: Node) -> Iterator[None]:
+    """Let the node receive the writes of the others without applying them."""
+    node.query("SET GLOBAL wsrep_desync = ON")
     connection = MySQLdb.connect(host="127.0.0.1", port=node.port, user=USER, password=PASSWORD)
     try:
         connection.cursor().execute("FLUSH TABLES WITH READ LOCK")
         yield
     finally:
         connection.close()
-        node.ask("SET GLOBAL wsrep_desync = OFF")
+        node.query("SET GLOBAL wsrep_desync = OFF")
 
 
 @contextmanager
-def left_out(node: Node) -> Iterator[None]:
-    """Nothing that sessions of the node do takes part in the cluster."""
-    node.ask("SET GLOBAL wsrep_on = OFF")
+def without_wsrep(node: Node) -> Iterator[None]:
+    """Keep the node's sessions out of the replication."""
+    node.query("SET GLOBAL wsrep_on = OFF")
     try:
         yield
     finally:
-        node.ask("SET GLOBAL wsrep_on = ON")
+        node.query("SET GLOBAL wsrep_on = ON")
 
 
-TROUBLES: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
-    "cut off": cut_off,
-    "cut off and told to read": cut_off_and_reading,
-    "held back": held_back,
-    "left out": left_out,
+FAULTS: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
+    "isolated": isolated,
+    "isolated with dirty reads": isolated_with_dirty_reads,
+    "not applying": not_applying,
+    "without wsrep": without_wsrep,
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_key_that_was_revoked_on_another_node_passes_on_none(site: Site, trouble: str) -> None:
+@pytest.mark.parametrize("fault", FAULTS)
+def test_key_revoked_on_another_node_is_never_valid(deployment: Deployment, fault: str) -> None:
     for _ in range(ROUNDS):
-        key = new_key(site)
-        asking = Asking(site.first, key["api_key"])
+        key = new_key(deployment)
+        bot = BotThread(deployment.first, key["api_key"])
         try:
-            with TROUBLES[trouble](site.nodes[0]):
-                answered = revoke(site, key)
+            with FAULTS[fault](deployment.nodes[0]):
+                revoked_at = revoke(deployment, key)
                 time.sleep(3)
-                meanwhile = asking.codes_since(answered)
-            wait_until(lambda: asking.last.told.code == "AUTH_004", "the first server knows too", 40)  # noqa: B023
+                meanwhile = bot.codes_since(revoked_at)
+            wait_until(lambda: bot.last.response.code == "AUTH_004", "the first server rejects the key", 40)  # noqa: B023
         finally:
-            asking.end()
-        print(f"{trouble}: {dict(meanwhile)} in the trouble, {dict(asking.codes_since(answered))} in all")
-        assert set(asking.codes_since(answered)) <= {"SYS_002", "AUTH_004"}
+            bot.stop()
+        print(f"{fault}: {dict(meanwhile)} during the fault, {dict(bot.codes_since(revoked_at))} in all")
+        assert set(bot.codes_since(revoked_at)) <= {"SYS_002", "AUTH_004"}
 
 
-def test_a_node_that_lost_the_others_says_nothing(site: Site) -> None:
-    """Two of three stand still: the third has no quorum."""
-    key = new_key(site)
-    asking = Asking(site.first, key["api_key"])
+def test_node_without_quorum_gives_no_verdict(deployment: Deployment) -> None:
+    key = new_key(deployment)
+    bot = BotThread(deployment.first, key["api_key"])
     try:
-        site.nodes[0].ask("SET GLOBAL wsrep_dirty_reads = ON")
-        with standing_still(*site.nodes[1:]):
-            wait_until(lambda: site.nodes[0].status("wsrep_ready") == "OFF", "the node has no quorum", 30)
+        deployment.nodes[0].query("SET GLOBAL wsrep_dirty_reads = ON")
+        with standing_still(*deployment.nodes[1:]):
+            wait_until(lambda: deployment.nodes[0].status("wsrep_ready") == "OFF", "the node has no quorum", 30)
             lost = time.monotonic() + 0.5
             time.sleep(3)
-            with site.first.client("internal") as client:
+            with deployment.first.client("internal") as client:
                 services = client.get("/ready").json()["services"]
-            meanwhile = asking.codes_since(lost)
-        wait_until(lambda: asking.last.told.code == "VALID", "the cluster is back", 60)
+            meanwhile = bot.codes_since(lost)
+        wait_until(lambda: bot.last.response.code == "VALID", "the cluster is back", 60)
     finally:
-        site.nodes[0].ask("SET GLOBAL wsrep_dirty_reads = OFF")
-        asking.end()
+        deployment.nodes[0].query("SET GLOBAL wsrep_dirty_reads = OFF")
+        bot.stop()
     print(f"alone: {dict(meanwhile)}")
     assert set(meanwhile) == {"SYS_002"}
     assert services["database"] == "unhealthy"
 
 
-def new_key(site: Site) -> dict[str, Any]:
-    with site.second.client("internal") as v2:
-        response = v2.post("/api/v2/api-keys", json={**site.owner, "name": f"key {time.monotonic_ns()}"})
+def new_key(deployment: Deployment) -> dict[str, Any]:
+    with deployment.second.client("internal") as v2:
+        response = v2.post("/api/v2/api-keys", json={**deployment.owner, "name": f"key {time.monotonic_ns()}"})
         data: dict[str, Any] = response.json()["data"]
         return data
 
 
-def revoke(site: Site, key: dict[str, Any]) -> float:
-    """Disables a key by way of the second node, which may need some time to see that the first is gone."""
-    with site.second.client("internal") as v2:
+def revoke(deployment: Deployment, key: dict[str, Any]) -> float:
+    """Disable a key through the second node, which may need some time to notice that the first is gone."""
+    with deployment.second.client("internal") as v2:
 
         def is_disabled() -> bool:
             return v2.post(f"/api/v2/api-keys/{key['api_key_id']}/disable").status_code == 200

@@ -1,4 +1,4 @@
-"""Faults one after the other, by chance: as tests/test_verification_faults.py, for longer."""
+"""Many random faults, one after the other: tests/test_verification_faults.py for longer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support.faults import Deployment, deployment, watch
+from tests.support.faults import Deployment, deployment, monitor
 from tests.support.instances import MariaDB, Redis, frozen
 
 pytestmark = pytest.mark.single
@@ -34,7 +34,7 @@ def hang(instance: MariaDB | Redis, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def test_no_verdict_is_wrong_and_all_is_well_again_after_each() -> None:
+def test_no_verdict_is_wrong_and_servers_recover_from_each_fault() -> None:
     seed = secrets.randbits(32)
     chance = random.Random(seed)
     print(f"\nseed {seed}")
@@ -43,15 +43,17 @@ def test_no_verdict_is_wrong_and_all_is_well_again_after_each() -> None:
             fault = chance.choice((kill, restart, hang))
             instance = chance.choice((servers.mariadb, servers.redis))
             seconds = chance.uniform(0, LONGEST_FAULT)
-            with watch(servers) as bots:
+            with monitor(servers) as traffic:
                 fault(instance, seconds)
                 change_twice(servers, number)
-            kinds = f"{sum(asked.told.is_away for asked in bots.asked)} away"
-            print(f"{fault.__name__} {type(instance).__name__} {seconds:.1f} s: {len(bots.asked)} answers, {kinds}")
+            kinds = f"{sum(exchange.response.is_unavailable for exchange in traffic.exchanges)} away"
+            print(
+                f"{fault.__name__} {type(instance).__name__} {seconds:.1f} s: {len(traffic.exchanges)} answers, {kinds}"
+            )
 
 
 def change_twice(servers: Deployment, number: int) -> None:
-    """Changes of a key go through as soon as all is back; the limited key is renamed, which no verdict shows."""
+    """Rename the limited key twice, as soon as changes succeed again. No verdict shows its name."""
     with servers.strict.client("internal") as v2:
         for name in (f"limited {number}", "limited"):
             url = f"/api/v2/api-keys/{servers.key_ids['limited']}"

@@ -1,4 +1,4 @@
-"""The feed of changes over a thousand agents and for a minute: as tests/test_config_feed.py, for longer."""
+"""The feed of changes over a thousand agents and for a minute: tests/test_config_feed.py for longer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def test_readers_beside_twenty_writers_end_with_what_is_the_case(tmp_path: Path) -> None:
+def test_readers_beside_twenty_writers_end_with_the_stored_configs(tmp_path: Path) -> None:
     with cluster(tmp_path, "maim_long_feed", 2, MAIM_WORKERS="2") as servers:
         outcome = follow(servers, agents=1000, writers=20, seconds=60)
 

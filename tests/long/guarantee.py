@@ -1,4 +1,4 @@
-"""The guarantee over thousands of changes: as tests/test_guarantee.py, for longer and in more ways."""
+"""The guarantee over thousands of changes: tests/test_guarantee.py for longer."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ ROUNDS = 25
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[MaimServer]]:
-    """Three machines of two internal workers each; on SQLite the one that it allows."""
+    """Three machines with two internal workers each; one machine on SQLite, which allows no more."""
     directory = tmp_path_factory.mktemp("guarantee")
     with cluster(directory, "maim_long_guarantee", MACHINES, MAIM_WORKERS=str(WORKERS)) as servers:
         make_operator(servers[0])
         yield servers
 
 
-def test_no_worker_answers_from_before_any_of_thousands_of_changes(servers: list[MaimServer]) -> None:
+def test_no_worker_serves_a_verdict_from_before_any_of_thousands_of_changes(servers: list[MaimServer]) -> None:
     findings = experiments(servers, rounds=ROUNDS)
 
-    print(f"\n{findings.changes} changes, {findings.checks.total()} answers held against them")
+    print(f"\n{findings.changes} changes, {findings.checks.total()} responses compared")
     assert findings.violations == {}, findings.examples[:20]
     assert findings.changes == ROUNDS * sum(len(script) for _interface, script in SCRIPTS) > 2000
     assert findings.checks.total() > 30 * findings.changes
 
 
-def test_a_lease_is_not_enough_where_changes_do_not_wait_for_it(servers: list[MaimServer], tmp_path: Path) -> None:
-    """Show that the test can see a tenth of a second."""
+def test_without_waiting_for_the_lease_outdated_verdicts_are_served(servers: list[MaimServer], tmp_path: Path) -> None:
+    """The test above notices a tenth of a second."""
     url = servers[0].environment["DATABASE_URL"]
     serve = ("-m", "tests.support.serve_with", "PROPAGATION_SECONDS=0")
     with MaimServer(tmp_path, "hasty", serve=serve, DATABASE_URL=url) as hasty:
         findings = experiment(InternalApi([hasty]), [hasty], SCRIPTS[0][1])
 
-    print(f"\n{findings.violations.total()} of {findings.checks.total()} answers were from before")
+    print(f"\n{findings.violations.total()} of {findings.checks.total()} responses were outdated")
     assert findings.violations

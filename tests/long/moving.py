@@ -1,4 +1,4 @@
-"""The import of a large old deployment takes minutes, and little memory."""
+"""The import of a large old deployment, which takes minutes and little memory."""
 
 from __future__ import annotations
 

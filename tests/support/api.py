@@ -1,4 +1,4 @@
-"""A test's client of one API: requests, and what is in their responses.
+"""A client of one API for tests: requests, and the contents of their responses.
 
 Tests that hold for several APIs take an `api` fixture, which is parametrised by them.
 """

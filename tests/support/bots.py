@@ -1,4 +1,4 @@
-"""Bots: clients lean enough to ask the internal surface thousands of questions a second."""
+"""Bots: clients that can send the internal surface thousands of requests a second."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.instances import wait_until
 from tests.support.server import MaimServer
 
 VALIDATE = "/api/v2/auth/validate-api-key"
-# So that the thousands of connections that tests close leave no ports behind in TIME_WAIT.
+# Without it, the thousands of closed connections would leave their ports in TIME_WAIT.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Told(NamedTuple):
+class BotResponse(NamedTuple):
     """A response that a bot got."""
 
     status: int
@@ -38,13 +38,13 @@ class Told(NamedTuple):
         return code
 
     @property
-    def is_away(self) -> bool:
-        """Return whether it is the 503 that a bot gets while a dependency does not answer."""
+    def is_unavailable(self) -> bool:
+        """Return whether this is the 503 for a dependency that does not answer."""
         return (self.status, self.code) == (503, "SYS_002") and int(self.headers["retry-after"]) > 0
 
 
 class Bot:
-    """A connection to a server's internal surface; it is kept until it is closed."""
+    """A connection to a server's internal surface."""
 
     def __init__(self, port: int, timeout: float = 30) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
@@ -56,12 +56,11 @@ class Bot:
         port: int = self._socket.getsockname()[1]
         return port
 
-    def validate(self, secret: str, **more: Any) -> Told:
-        """Asks validate-api-key."""
-        return self.ask(VALIDATE, {"api_key": secret, **more})
+    def validate(self, secret: str, **more: Any) -> BotResponse:
+        return self.post(VALIDATE, {"api_key": secret, **more})
 
-    def ask(self, path: str, body: dict[str, Any]) -> Told:
-        """Sends a POST and reads its answer; raises ConnectionError where the server closes before it has answered."""
+    def post(self, path: str, body: dict[str, Any]) -> BotResponse:
+        """Send a POST request and return its response. Raise ConnectionError if the server closes the connection."""
         content = json.dumps(body).encode()
         self._socket.sendall(_head(path) + b"%d\r\n\r\n%s" % (len(content), content))
         received = b""
@@ -71,7 +70,7 @@ class Bot:
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         while len(received) < end + 4 + int(headers["content-length"]):
             received += self._receive()
-        return Told(int(status.split()[1]), headers, json.loads(received[end + 4 :]))
+        return BotResponse(int(status.split()[1]), headers, json.loads(received[end + 4 :]))
 
     def close(self) -> None:
         self._socket.close()
@@ -92,27 +91,30 @@ class Bot:
 
 
 def bot_of_each_worker(maim: MaimServer) -> list[Bot]:
-    """A connection to every internal worker of a server. Which of them takes one is chance, so many are tried."""
-    held: dict[int, Bot] = {}
+    """Return a connection to each internal worker of a server.
+
+    The kernel chooses the worker of a connection, so this opens connections until each worker has one.
+    """
+    bots: dict[int, Bot] = {}
     number = int(maim.environment.get("MAIM_WORKERS", 1))
     wait_until(lambda: len(maim.workers("internal")) >= number, "every worker serves")
     workers = maim.workers("internal")[-number:]
     for _ in range(100 * number):
         bot = Bot(maim.internal_port)
-        bot.ask("/api/v2/auth/parse-api-key", {"api_key": ""})
+        bot.post("/api/v2/auth/parse-api-key", {"api_key": ""})
         worker = next(pid for pid in workers if bot.local_port in _peers(pid))
-        if worker in held:
+        if worker in bots:
             bot.close()
         else:
-            held[worker] = bot
-        if len(held) == len(workers):
-            return list(held.values())
-    raise AssertionError(f"of {number} workers only {len(held)} take connections")
+            bots[worker] = bot
+        if len(bots) == len(workers):
+            return list(bots.values())
+    raise AssertionError(f"of {number} workers only {len(bots)} take connections")
 
 
 def _peers(pid: int) -> set[int]:
-    """The ports from which a process is connected to."""
-    return {each.raddr.port for each in psutil.Process(pid).net_connections("tcp4") if each.raddr}
+    """Return the remote ports of a process's connections."""
+    return {connection.raddr.port for connection in psutil.Process(pid).net_connections("tcp4") if connection.raddr}
 
 
 @cache

@@ -84,10 +84,10 @@ class Bridge:
 def gauge(server: MaimServer, old: OldDatabase, name: str) -> float | None:
     """Return one of the bridge's gauges in /metrics."""
     label = re.escape(str(Source(old.url)))
-    found = re.search(
+    differing = re.search(
         rf'^maim_bridge_{name}{{target="{label}"}} (\S+)$', get(f"{server.internal}/metrics").text, re.MULTILINE
     )
-    return None if found is None else float(found[1])
+    return None if differing is None else float(differing[1])
 
 
 @dataclass(frozen=True)
@@ -165,16 +165,16 @@ _TABLE_SECTIONS = ("config_overrides", "persona")
 
 def differing_configs(server: MaimServer, bot: OldBot) -> dict[str, Any]:
     """Return the expected and the read config of each agent of either side, or None if they are equal."""
-    here = dict(json.loads(line) for line in server.manage("shell", "-v0", "-c", _CONFIGS).splitlines())
-    found = dict[str, Any]()
-    for agent_id in here.keys() | set(bot.agents()):
-        read, expected = bot.config(agent_id), here.get(agent_id)
+    configs = dict(json.loads(line) for line in server.manage("shell", "-v0", "-c", _CONFIGS).splitlines())
+    differing = dict[str, Any]()
+    for agent_id in configs.keys() | set(bot.agents()):
+        read, expected = bot.config(agent_id), configs.get(agent_id)
         actual_rest, expected_rest = (
             None if config is None else {key: value for key, value in config.items() if key not in _TABLE_SECTIONS}
             for config in (read, expected)
         )
-        found[agent_id] = None if actual_rest == expected_rest else (expected_rest, actual_rest)
-    return found
+        differing[agent_id] = None if actual_rest == expected_rest else (expected_rest, actual_rest)
+    return differing
 
 
 class _Delays:

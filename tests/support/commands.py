@@ -1,4 +1,4 @@
-"""Management commands, in this process."""
+"""Management commands, run in this process."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Outcome:
 
     @property
     def document(self) -> Any:
-        """The one JSON document of a command that succeeded."""
+        """The JSON document that a successful command printed."""
         assert (self.status, self.err) == (0, ""), self.err
         return json.loads(self.out)
 
     @property
     def rows(self) -> list[list[str]]:
-        """The cells of a table, without its header."""
+        """The cells of the printed table, without its header."""
         return [re.split(r"\s{2,}", line) for line in self.out.splitlines()[1:]]
 
 
 class Terminal(StringIO):
-    """Standard input at which somebody sits."""
+    """Standard input that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def run(command: str, *arguments: str, stdin: TextIO | None = None) -> Outcome:
-    """Runs a command; where the arguments are wrong in themselves, its status is here that of a refusal."""
+    """Run a command. Return the status of an error if its arguments cannot be parsed."""
     out, err = StringIO(), StringIO()
     status = 0
     previous, sys.stdin = sys.stdin, stdin or StringIO()

@@ -13,7 +13,7 @@ import httpx
 from agent_config.secret_names import CARRIERS, DOCUMENTED, RUN_TOGETHER, SECRET_NAMES
 from core.commands.exit_codes import ExitCode
 from core.http import toml
-from tests.support.leaks import Site
+from tests.support.leaks import Deployment
 from tests.support.operators import form_of
 from tests.support.people import PASSWORD
 from tests.support.server import MaimServer
@@ -27,7 +27,7 @@ SYSTEM_SECRET, BOT_SECRET = "sk-system-of-the-operator", "sk-bot-of-the-operator
 
 def system_files(directory: Path) -> dict[str, str]:
     """Write an operator's TOML files, with secrets of their own in every place for one; return their settings."""
-    model = planted(SYSTEM_SECRET)["config_overrides"].pop("model")
+    model = config_with_secrets(SYSTEM_SECRET)["config_overrides"].pop("model")
     files = {
         "MAIMBOT_MODEL_CONFIG_PATH": (
             "model_config.toml",
@@ -46,13 +46,13 @@ def system_files(directory: Path) -> dict[str, str]:
 
 
 def _sections(secret: str) -> dict[str, Any]:
-    sections: dict[str, Any] = planted(secret)["config_overrides"]
+    sections: dict[str, Any] = config_with_secrets(secret)["config_overrides"]
     del sections["model"]
-    sections["webui"] = sections.pop("own")  # over which no other layer says anything
+    sections["webui"] = sections.pop("own")  # which no other layer overrides
     return sections
 
 
-def planted(secret: str) -> dict[str, Any]:
+def config_with_secrets(secret: str) -> dict[str, Any]:
     """Return a config with a secret at every documented path, and below names that look like a secret's."""
     config: dict[str, Any] = {"config_overrides": {}}
     for path in DOCUMENTED:
@@ -78,118 +78,127 @@ def planted(secret: str) -> dict[str, Any]:
     return config
 
 
-def use_configs(site: Site) -> None:
-    """Write configs with secrets for agents, templates and tenants, change and restore them, and read everything."""
-    site.given += [SYSTEM_SECRET, BOT_SECRET]
-    for client, root in ((site.v1, "/api/v1"), (site.v2, "/api/v2")):
-        _use_through(site, client, root)
-    _use_through_admin(site)
-    _use_through_commands(site)
-    _provoke(site)
+def use_configs(deployment: Deployment) -> None:
+    """Write configs with secrets of agents, templates and tenants, change and restore them, and read everything."""
+    deployment.config_secrets += [SYSTEM_SECRET, BOT_SECRET]
+    for client, root in ((deployment.v1, "/api/v1"), (deployment.v2, "/api/v2")):
+        _use_through(deployment, client, root)
+    _use_through_admin(deployment)
+    _use_through_commands(deployment)
+    _send_misplaced_secrets(deployment)
 
 
-def _config(site: Site, what: str) -> dict[str, Any]:
+def _config(deployment: Deployment, label: str) -> dict[str, Any]:
     """Return a config with a secret in every place for one."""
-    config = planted(site.secret(what))
+    config = config_with_secrets(deployment.secret(label))
     for item in (*config["config_overrides"]["model"]["api_providers"], *config["config_overrides"]["model"]["models"]):
-        item["name"] = f"of {what}"
+        item["name"] = f"of {label}"
     return config
 
 
-def _good(answer: httpx.Response) -> Any:
-    assert answer.status_code == 200, answer.text
-    if not answer.headers["Content-Type"].startswith("application/json"):
-        return answer.text
-    body = answer.json()
+def _data(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    if not response.headers["Content-Type"].startswith("application/json"):
+        return response.text
+    body = response.json()
     return body["data"] if isinstance(body, dict) and "success" in body else body
 
 
-def _use_through(site: Site, client: httpx.Client, root: str) -> None:
+def _use_through(deployment: Deployment, client: httpx.Client, root: str) -> None:
     name, is_internal = root[-2:], root == "/api/v2"
     tenant = {"tenant_name": f"configs {name}", "tenant_type": "enterprise"}
-    # What is a tenant's own is shown to services, which are on the internal surface.
-    own = {} if is_internal else {"crm": planted(site.secret(f"{name}-own"))["config_overrides"]["own"]}
-    defaults = {"tenant_config": {"agent_defaults": _config(site, f"{name}-tenant"), **own}}
-    tenant_id = _good(client.post(f"{root}/tenants", json={**tenant, **defaults}))["id"]
-    shown = _good(client.get(f"{root}/tenants/{tenant_id}"))["tenant_config"]
-    assert MASK in json.dumps(shown)
-    _good(client.put(f"{root}/tenants/{tenant_id}", json={"tenant_config": shown}))
-    defaults = {"tenant_config": {"agent_defaults": _config(site, f"{name}-tenant")}}
-    _good(client.put(f"{root}/tenants/{tenant_id}", json=defaults))
+    # The internal surface shows services the unknown sections of a tenant's config.
+    additional = (
+        {} if is_internal else {"crm": config_with_secrets(deployment.secret(f"{name}-own"))["config_overrides"]["own"]}
+    )
+    defaults = {"tenant_config": {"agent_defaults": _config(deployment, f"{name}-tenant"), **additional}}
+    tenant_id = _data(client.post(f"{root}/tenants", json={**tenant, **defaults}))["id"]
+    masked = _data(client.get(f"{root}/tenants/{tenant_id}"))["tenant_config"]
+    assert MASK in json.dumps(masked)
+    _data(client.put(f"{root}/tenants/{tenant_id}", json={"tenant_config": masked}))
+    defaults = {"tenant_config": {"agent_defaults": _config(deployment, f"{name}-tenant")}}
+    _data(client.put(f"{root}/tenants/{tenant_id}", json=defaults))
 
-    template = {"name": name, "tenant_id": tenant_id, "config": _config(site, f"{name}-template")}
-    template_id = _good(client.post(f"{root}/templates", json=template))["id"]
-    _good(client.put(f"{root}/templates/{template_id}", json={"config": _config(site, f"{name}-template")}))
-    _good(client.get(f"{root}/templates/{template_id}"))
-    _good(client.get(f"{root}/templates", params={"tenant_id": tenant_id}))
+    template = {"name": name, "tenant_id": tenant_id, "config": _config(deployment, f"{name}-template")}
+    template_id = _data(client.post(f"{root}/templates", json=template))["id"]
+    _data(client.put(f"{root}/templates/{template_id}", json={"config": _config(deployment, f"{name}-template")}))
+    _data(client.get(f"{root}/templates/{template_id}"))
+    _data(client.get(f"{root}/templates", params={"tenant_id": tenant_id}))
 
     agent = {"name": name, "tenant_id": tenant_id, "template_id": template_id}
-    agent_id = _good(client.post(f"{root}/agents", json={**agent, "config": _config(site, f"{name}-agent")}))["id"]
+    agent_id = _data(client.post(f"{root}/agents", json={**agent, "config": _config(deployment, f"{name}-agent")}))[
+        "id"
+    ]
     path = f"{root}/agents/{agent_id}"
-    _good(client.put(path, json={"config": _config(site, f"{name}-agent")}))
-    _good(client.put(f"{path}/config", json=_config(site, f"{name}-agent"), params={"note": "third"}))
-    _good(client.put(f"{path}/config", json=_good(client.get(f"{path}/config"))))
+    _data(client.put(path, json={"config": _config(deployment, f"{name}-agent")}))
+    _data(client.put(f"{path}/config", json=_config(deployment, f"{name}-agent"), params={"note": "third"}))
+    _data(client.put(f"{path}/config", json=_data(client.get(f"{path}/config"))))
     assert client.put(f"{path}/config", json={"a": 1}, headers={"If-Match": '"1"'}).status_code == 412
     for part in ("", "/config/effective", "/config/effective?explain=1", "/config/versions", "/config/versions/2"):
-        _good(client.get(f"{path}{part}"))
-    changes = _good(client.get(f"{path}/config/diff", params={"from": 1, "to": 3}))["changes"]
+        _data(client.get(f"{path}{part}"))
+    changes = _data(client.get(f"{path}/config/diff", params={"from": 1, "to": 3}))["changes"]
     assert MASK in json.dumps(changes)
-    _good(client.post(f"{path}/config/restore", json={"version": 1, "note": "back"}))
+    _data(client.post(f"{path}/config/restore", json={"version": 1, "note": "back"}))
 
-    _use_plugins(site, client, tenant_id, agent_id)
-    _good(client.post(f"{path}/duplicate", json={"name": f"{name} again"}))
-    for form in ("json", "toml"):
-        exported = _good(client.get(f"{path}/export", params={"format": form}))
+    _use_plugins(deployment, client, tenant_id, agent_id)
+    _data(client.post(f"{path}/duplicate", json={"name": f"{name} again"}))
+    for file_format in ("json", "toml"):
+        exported = _data(client.get(f"{path}/export", params={"format": file_format}))
         assert "api_providers" in json.dumps(exported)
-    plugin = {"plugin_name": "weather", "enabled": True, "config": _config(site, f"{name}-file-plugin")}
-    file = {"maim_export": 1, "name": f"{name} imported", "config": _config(site, f"{name}-file"), "plugins": [plugin]}
+    plugin = {"plugin_name": "weather", "enabled": True, "config": _config(deployment, f"{name}-file-plugin")}
+    file = {
+        "maim_export": 1,
+        "name": f"{name} imported",
+        "config": _config(deployment, f"{name}-file"),
+        "plugins": [plugin],
+    }
     for query in ({"dry_run": "1"}, {}):
-        _good(client.post(f"{root}/agents/import", json=file, params={"tenant_id": tenant_id, **query}))
+        _data(client.post(f"{root}/agents/import", json=file, params={"tenant_id": tenant_id, **query}))
     if is_internal:
-        _good(client.get(f"{root}/agents", params={"tenant_id": tenant_id}))
-        _good(client.get(f"{root}/config-changes", params={"after": "0"}))
+        _data(client.get(f"{root}/agents", params={"tenant_id": tenant_id}))
+        _data(client.get(f"{root}/config-changes", params={"after": "0"}))
         for part in ("config/effective?reveal_secrets=1", "config/effective?reveal_secrets=1&explain=1"):
-            said = site.reveal(lambda part=part: client.get(f"{path}/{part}"))  # type: ignore[misc]
-            assert said.count(SYSTEM_SECRET) > 5
-            assert said.count(BOT_SECRET) > 5
-        assert site.reveal(lambda: client.get(f"{path}/export?reveal_secrets=1")).count("-plugin-") > 100
+            text = deployment.reveal(lambda part=part: client.get(f"{path}/{part}"))  # type: ignore[misc]
+            assert text.count(SYSTEM_SECRET) > 5
+            assert text.count(BOT_SECRET) > 5
+        assert deployment.reveal(lambda: client.get(f"{path}/export?reveal_secrets=1")).count("-plugin-") > 100
     else:
-        _good(client.get(f"{root}/agents"))
-        # What only the internal surface shows, the public one does not know how to.
-        _good(client.get(f"{path}/config/effective?reveal_secrets=1"))
-        _good(client.get(f"{path}/export?reveal_secrets=1"))
+        _data(client.get(f"{root}/agents"))
+        # The public surface ignores `reveal_secrets`.
+        _data(client.get(f"{path}/config/effective?reveal_secrets=1"))
+        _data(client.get(f"{path}/export?reveal_secrets=1"))
     for part in ("models", "bot-defaults", "config-schema"):
-        _good(client.get(f"{root}/system/{part}"))
+        _data(client.get(f"{root}/system/{part}"))
 
 
-def _use_plugins(site: Site, client: httpx.Client, tenant_id: str, agent_id: str) -> None:
-    """Set a plugin for an agent and its tenant. The internal surface shows the secrets to bots."""
+def _use_plugins(deployment: Deployment, client: httpx.Client, tenant_id: str, agent_id: str) -> None:
+    """Set a plugin for an agent and its tenant. The internal surface reveals the secrets to bots."""
     path = "/api/v1/plugins/settings"
     of_tenant, of_agent = {"tenant_id": tenant_id}, {"tenant_id": tenant_id, "agent_id": agent_id}
 
-    def settle(send: Callable[[], httpx.Response]) -> Any:
-        if client is site.v1:
-            return _good(send())
-        said = site.reveal(send)
-        return json.loads(said[said.index("{") :]) if "[{" not in said else None
+    def send_or_reveal(send: Callable[[], httpx.Response]) -> Any:
+        if client is deployment.v1:
+            return _data(send())
+        text = deployment.reveal(send)
+        return json.loads(text[text.index("{") :]) if "[{" not in text else None
 
     for params in (of_tenant, of_agent):
         for _ in range(2):
-            body = {"plugin_name": "weather", "enabled": True, "config": _config(site, "a-plugin")}
-            settle(lambda params=params, body=body: client.post(path, params=params, json=body))  # type: ignore[misc]
-        settle(lambda params=params: client.get(path, params=params))  # type: ignore[misc]
-        (shown,) = _good(site.v1.get(path, params=params)) if client is site.v1 else [None]
-        if shown:
-            assert MASK in json.dumps(shown)
-            _good(client.post(path, params=params, json={**body, "config": shown["config"]}))
+            body = {"plugin_name": "weather", "enabled": True, "config": _config(deployment, "a-plugin")}
+            send_or_reveal(lambda params=params, body=body: client.post(path, params=params, json=body))  # type: ignore[misc]
+        send_or_reveal(lambda params=params: client.get(path, params=params))  # type: ignore[misc]
+        (masked,) = _data(deployment.v1.get(path, params=params)) if client is deployment.v1 else [None]
+        if masked:
+            assert MASK in json.dumps(masked)
+            _data(client.post(path, params=params, json={**body, "config": masked["config"]}))
 
 
-def read_as_others(site: Site) -> None:
+def read_as_others(deployment: Deployment) -> None:
     """Read everything as a member, as a stranger and without a token."""
-    agents = site.v1.get("/api/v1/agents").json()
+    agents = deployment.v1.get("/api/v1/agents").json()
     tenant_id = next(agent["tenant_id"] for agent in agents if agent["name"] == "v1 imported")
-    with site.maim.client() as reader:
-        site.watch(reader)
+    with deployment.maim.client() as reader:
+        deployment.record(reader)
         for name in (None, "charlie", "bob"):
             if name is not None:
                 person = {"username": name, "password": PASSWORD}
@@ -197,7 +206,9 @@ def read_as_others(site: Site) -> None:
                 token = reader.post("/api/v1/auth/login", json=person).json()["access_token"]
                 reader.headers["Authorization"] = f"Bearer {token}"
             if name == "bob":
-                site.maim.manage("shell", "--no-imports", "-c", _JOIN.format(tenant_id=tenant_id, user_id=user_id))
+                deployment.maim.manage(
+                    "shell", "--no-imports", "-c", _JOIN.format(tenant_id=tenant_id, user_id=user_id)
+                )
             paths = ["agents", "templates", "tenants", f"tenants/{tenant_id}", "system/models", "system/bot-defaults"]
             paths += [f"plugins/settings?tenant_id={tenant_id}", "system/config-schema", "templates/everybodys"]
             for agent in agents:
@@ -211,9 +222,9 @@ def read_as_others(site: Site) -> None:
                 )
                 paths += [f"agents/{agent['id']}{part}" for part in parts]
                 paths.append(f"plugins/settings?agent_id={agent['id']}")
-            seen = [reader.get(f"/api/v1/{path}").status_code for path in paths]
-            assert set(seen) <= {200, 401, 404}
-            assert seen.count(200) == 0 if name is None else seen.count(200) > 4
+            statuses = [reader.get(f"/api/v1/{path}").status_code for path in paths]
+            assert set(statuses) <= {200, 401, 404}
+            assert statuses.count(200) == 0 if name is None else statuses.count(200) > 4
             reader.headers.pop("Authorization", None)
 
 
@@ -223,45 +234,45 @@ Membership.objects.create(tenant_id="{tenant_id}", user_id="{user_id}", role="me
 """
 
 
-def _use_through_admin(site: Site) -> None:
+def _use_through_admin(deployment: Deployment) -> None:
     """Add a template, and change it, an agent and a tenant through the admin."""
-    admin = site.admin
+    admin = deployment.admin
 
     def submit(path: str, **changes: str) -> None:
         form = {**form_of(admin.get(path)), **changes}
-        answer = admin.post(path, data=form)
-        assert answer.status_code == 302, answer.text
+        response = admin.post(path, data=form)
+        assert response.status_code == 302, response.text
 
-    def form(config: Any) -> str:
+    def as_json(config: Any) -> str:
         return json.dumps(config)
 
     template = {"template_id": "everybodys", "name": "everybody's"}
-    submit("/admin/agents/template/add/", **template, config=form(_config(site, "admin-template")))
-    submit("/admin/agents/template/everybodys/change/", config=form(_config(site, "admin-template")))
-    agent = next(agent for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1 imported")
+    submit("/admin/agents/template/add/", **template, config=as_json(_config(deployment, "admin-template")))
+    submit("/admin/agents/template/everybodys/change/", config=as_json(_config(deployment, "admin-template")))
+    agent = next(agent for agent in deployment.v1.get("/api/v1/agents").json() if agent["name"] == "v1 imported")
     submit(
         f"/admin/agents/agent/{agent['id'].replace('_', '_5F')}/change/",
-        config=form(_config(site, "admin-agent")),
+        config=as_json(_config(deployment, "admin-agent")),
         template_id="everybodys",
     )
     submit(
         f"/admin/tenants/tenant/{agent['tenant_id'].replace('_', '_5F')}/change/",
-        tenant_config=form({"agent_defaults": _config(site, "admin-tenant")}),
+        tenant_config=as_json({"agent_defaults": _config(deployment, "admin-tenant")}),
     )
     versions = admin.get("/admin/agents/configversion/", params={"q": agent["id"]}).text
     first = min(int(number) for number in _ids(versions))
     fields = {"csrfmiddlewaretoken": admin.cookies["csrftoken"], "action": "restore", "_selected_action": str(first)}
     assert admin.post("/admin/agents/configversion/", data=fields).status_code == 302
-    assert site.v1.get(f"/api/v1/agents/{agent['id']}/config/versions").json()[0]["version"] == 3
+    assert deployment.v1.get(f"/api/v1/agents/{agent['id']}/config/versions").json()[0]["version"] == 3
 
 
 def _ids(page: str) -> list[str]:
     return [part.partition('"')[0] for part in page.split('name="_selected_action" value="')[1:]]
 
 
-def _use_through_commands(site: Site) -> None:
-    agent_id = next(agent["id"] for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
-    file = str(site.maim.directory / "agent.json")
+def _use_through_commands(deployment: Deployment) -> None:
+    agent_id = next(agent["id"] for agent in deployment.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
+    file = str(deployment.maim.directory / "agent.json")
     for arguments in (
         ("agents", "export", agent_id, "--output", file),
         ("agents", "export", agent_id, "--format=toml"),
@@ -270,12 +281,12 @@ def _use_through_commands(site: Site) -> None:
         ("agents", "import", file, "--tenant=configs v1", "--name=by command"),
         ("rotate_secrets",),
     ):
-        site.answers.append((f"manage.py {' '.join(arguments)}", _said(site.maim, *arguments)))
-    assert MASK in "".join(said for asked, said in site.answers if "agents diff" in asked)
+        deployment.responses.append((f"manage.py {' '.join(arguments)}", _output(deployment.maim, *arguments)))
+    assert MASK in "".join(text for request, text in deployment.responses if "agents diff" in request)
 
 
-def _said(maim: MaimServer, *arguments: str) -> str:
-    """Return the output of a command, whose status may be that of a difference."""
+def _output(maim: MaimServer, *arguments: str) -> str:
+    """Return the output of a command, which may exit with the status for a difference."""
     try:
         return maim.manage(*arguments)
     except subprocess.CalledProcessError as error:
@@ -284,10 +295,10 @@ def _said(maim: MaimServer, *arguments: str) -> str:
         return f"{error.stdout}{error.stderr}"
 
 
-def _provoke(site: Site) -> None:
-    """Send secrets in wrong places and types, each of which is refused."""
-    secret = site.secret("misplaced")
-    agent_id = next(agent["id"] for agent in site.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
+def _send_misplaced_secrets(deployment: Deployment) -> None:
+    """Send secrets in wrong places and types, and expect errors."""
+    secret = deployment.secret("misplaced")
+    agent_id = next(agent["id"] for agent in deployment.v1.get("/api/v1/agents").json() if agent["name"] == "v1")
 
     def overrides(**sections: Any) -> dict[str, Any]:
         return {"config_overrides": sections}
@@ -295,7 +306,7 @@ def _provoke(site: Site) -> None:
     def provider(**fields: Any) -> dict[str, Any]:
         return overrides(model={"api_providers": [{"name": "p", **fields}]})
 
-    wrong: list[Any] = [
+    malformed: list[Any] = [
         provider(api_key=[secret]),
         provider(api_key={secret: secret}),
         provider(base_url={"$sealed": secret}),
@@ -312,11 +323,11 @@ def _provoke(site: Site) -> None:
         {**provider(api_key=secret), "any": "x" * 300_000},
     ]
     sends: list[Callable[[Any], httpx.Response]] = [
-        lambda config: site.v1.put(f"/api/v1/agents/{agent_id}/config", json=config),
-        lambda config: site.v1.post("/api/v1/agents", json={"name": "refused", "config": config}),
-        lambda config: site.v2.put(f"/api/v2/agents/{agent_id}/config", json=config),
-        lambda config: site.v2.post("/api/v2/templates", json={"name": "refused", "config": config}),
-        lambda config: site.v2.post(
+        lambda config: deployment.v1.put(f"/api/v1/agents/{agent_id}/config", json=config),
+        lambda config: deployment.v1.post("/api/v1/agents", json={"name": "refused", "config": config}),
+        lambda config: deployment.v2.put(f"/api/v2/agents/{agent_id}/config", json=config),
+        lambda config: deployment.v2.post("/api/v2/templates", json={"name": "refused", "config": config}),
+        lambda config: deployment.v2.post(
             "/api/v2/tenants",
             json={
                 "tenant_name": "refused",
@@ -326,20 +337,24 @@ def _provoke(site: Site) -> None:
         ),
     ]
     for number, send in enumerate(sends):
-        for config in wrong:
-            answer = send(config)
-            is_operators = number == 3 and config is wrong[8]  # who may name the system's provider
-            assert (answer.status_code, is_operators) in ((400, False), (200, True)), answer.text
+        for config in malformed:
+            response = send(config)
+            is_allowed = (
+                number == 3 and config is malformed[8]
+            )  # an operator's template may change the system's provider
+            assert (response.status_code, is_allowed) in ((400, False), (200, True)), response.text
     path = f"/api/v2/agents/{agent_id}"
-    answers = [
-        site.v2.put(f"{path}/config", content=f'{{"api_key": "{secret}", }}', headers=JSON_TYPE),
-        site.v2.put(f"{path}/config", content=f'"{secret}"', headers=JSON_TYPE),
-        site.v2.put(f"{path}/config", json={}, headers={"If-Match": secret}),
-        site.v2.put(f"{path}/config", json={}, params={"replace": secret}),
-        site.v2.post(f"{path}/config/restore", json={"version": secret}),
-        site.v2.get(f"{path}/config/diff", params={"from": secret, "to": secret}),
-        site.v2.get("/api/v2/config-changes", params={"after": secret}),
-        site.v1.post("/api/v1/agents/import", json={"maim_export": secret, "name": secret}),
-        site.v1.get(f"/api/v1/agents/{agent_id}/export", params={"format": secret}),
+    responses = [
+        deployment.v2.put(f"{path}/config", content=f'{{"api_key": "{secret}", }}', headers=JSON_TYPE),
+        deployment.v2.put(f"{path}/config", content=f'"{secret}"', headers=JSON_TYPE),
+        deployment.v2.put(f"{path}/config", json={}, headers={"If-Match": secret}),
+        deployment.v2.put(f"{path}/config", json={}, params={"replace": secret}),
+        deployment.v2.post(f"{path}/config/restore", json={"version": secret}),
+        deployment.v2.get(f"{path}/config/diff", params={"from": secret, "to": secret}),
+        deployment.v2.get("/api/v2/config-changes", params={"after": secret}),
+        deployment.v1.post("/api/v1/agents/import", json={"maim_export": secret, "name": secret}),
+        deployment.v1.get(f"/api/v1/agents/{agent_id}/export", params={"format": secret}),
     ]
-    assert {answer.status_code for answer in answers} <= {400, 404}, [answer.status_code for answer in answers]
+    assert {response.status_code for response in responses} <= {400, 404}, [
+        response.status_code for response in responses
+    ]

@@ -1,4 +1,4 @@
-"""One of everything, to be taken away and put back in the middle of what reads it."""
+"""Objects of every kind, which tests delete and restore in the middle of reads."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from core.models import AuditEntry
 from tenants.models import Membership, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
-# Each after those that it refers to.
+# Each kind after those that it refers to.
 _MEMBER = (User, TokenSession)
 _TENANT = (Tenant, Membership)
 _CONTENT = (Template, Agent, ConfigVersion, AgentActivity, PluginSetting)
 _KEYS = (ApiKey, KeySecret, DailyUse, UsageLogEntry, AuditEntry)
-# What disappears, by a name for it.
+# The kinds that disappear, by a name for the deletion.
 DELETIONS: dict[str, tuple[type[models.Model], ...]] = {
     "everything": (*_MEMBER, *_TENANT, *_CONTENT, *_KEYS),
     "the agent": (*_CONTENT, *_KEYS),
@@ -33,7 +33,7 @@ DELETIONS: dict[str, tuple[type[models.Model], ...]] = {
 
 @dataclass(frozen=True)
 class Objects:
-    """Alice's tenant with one of everything, and Bob, its member, who is among what can be taken away."""
+    """Alice's tenant with an object of every kind, and Bob, a member who can be deleted, too."""
 
     bob: Person
     values: dict[str, str]
@@ -44,7 +44,7 @@ class Objects:
         with transaction.atomic():
             for kind in reversed(kinds):
                 rows = kind._base_manager.filter(pk__in=[row.pk for row in self.rows[kind]])
-                rows._raw_delete(DEFAULT_DB_ALIAS)  # the cascades are spelled out in the kinds
+                rows._raw_delete(DEFAULT_DB_ALIAS)  # the kinds list the cascades
 
     def restore(self, kinds: tuple[type[models.Model], ...]) -> None:
         """Store the rows of these kinds as they were, all at once."""
@@ -54,7 +54,7 @@ class Objects:
 
 
 def make_objects() -> Objects:
-    """Create the objects, and read back what there is of each kind."""
+    """Create the objects, and load the rows of each kind."""
     alice, bob = register("alice"), register("bob")
     join(bob, alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")

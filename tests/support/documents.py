@@ -1,4 +1,4 @@
-"""Requests that Schemathesis makes from the OpenAPI documents, with data that fits them and data that does not.
+"""Requests that Schemathesis makes from the OpenAPI documents, with valid and invalid data.
 
 It checks the responses: no server error, no undeclared status, media type, header or shape, no success for what
 breaks the document, no error for what fits it, no access without a token. It is deterministic, so that a failure is a
@@ -28,7 +28,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from core.text import name_error
 from tests.support.server import MaimServer
 
-# Where what fits the document may still be refused with 400, by a rule that no schema can tell.
+# Operations that may refuse valid data with 400, by a rule that no schema can express.
 REFUSED_BY_RULE = {
     "postAuthRegister": "names and addresses are taken once, and passwords must not be weak",
     "postAuthLogin": "credentials must be right",
@@ -66,7 +66,7 @@ bounded = hypothesis.settings(
 
 
 def is_acceptable(body: Any) -> bool:
-    """Return whether a body that fits its schema surely keeps the rules for all JSON here."""
+    """Return whether a body that fits its schema keeps the rules for all JSON bodies."""
     parts = (body, *_items(body)) if isinstance(body, dict) else ()
     if any(RULED & part.keys() or any(_is_no_name(part.get(name)) for name in NAMES) for part in parts):
         return False
@@ -82,12 +82,12 @@ def _is_no_name(value: Any) -> bool:
 
 
 def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the items of a body that has several."""
+    """Return the items of a body with several ones."""
     items = body.get("items")
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-class Things:
+class RequestObjects:
     """A person, and objects for their requests.
 
     Of the dozens of cases that cover an operation's schema, one in `one_in` is sent.
@@ -99,10 +99,10 @@ class Things:
         self._covered: dict[str, itertools.count[int]] = defaultdict(itertools.count)
         self._numbers = itertools.count(1)
         self.session = session
-        who = {"username": "schemathesis", "password": "password123"}
+        credentials = {"username": "schemathesis", "password": "password123"}
         self.headers: dict[str, str] = {}
-        self._created("auth/register", **who)
-        self.headers = {"Authorization": f"Bearer {self._created('auth/login', **who)['access_token']}"}
+        self._created("auth/register", **credentials)
+        self.headers = {"Authorization": f"Bearer {self._created('auth/login', **credentials)['access_token']}"}
         self.ids = self.make()
 
     def make(self) -> dict[str, Any]:
@@ -119,12 +119,12 @@ class Things:
         return {**ids, "api_key": key["api_key"], **dict.fromkeys(("number", "version", "from", "to"), 1)}
 
     def _created(self, path: str, **body: Any) -> Any:
-        answer = self.session.post(f"{self._url}/api/v1/{path}", json=body, headers=self.headers)
-        answer.raise_for_status()
-        return answer.json()
+        response = self.session.post(f"{self._url}/api/v1/{path}", json=body, headers=self.headers)
+        response.raise_for_status()
+        return response.json()
 
     def aim(self, case: Case[Any]) -> None:
-        """Put ids of existing objects in place of invented ones, except where the case is meant to be invalid."""
+        """Replace invented ids by those of existing objects, unless the case is meant to be invalid."""
         assert case.meta is not None
         ids = self.make() if case.method == "DELETE" else self.ids
         parts = {
@@ -135,7 +135,7 @@ class Things:
         for location, values in parts.items():
             component = case.meta.components.get(location)
             if component is not None and component.mode.is_positive and isinstance(values, dict):
-                # A body names a template freely, but for another tenant's.
+                # A body may name any template but another tenant's.
                 named = values.keys() - ({"template_id"} if location == ParameterLocation.BODY else set())
                 values.update({name: ids[name] for name in ids if name in named})
 

@@ -1,4 +1,4 @@
-"""The keys of every v2 answer, in their order (docs/contract.md section 8)."""
+"""The keys of every v2 response, in order (docs/contract.md section 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number of examples that Hypothesis tries: few in a short run, because each draws others, many in a long one."""
+"""The number of examples that Hypothesis tries: few in short runs, which draw different ones, and many in long runs."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _TIMES = int(os.environ.get("EXAMPLES_TIMES", "1"))
 
 
 def examples(number: int) -> settings:
-    """Return the settings of a test that takes some milliseconds an example, for so many of them in a short run."""
+    """Return Hypothesis settings with this number of examples in a short run, and more in a long one."""
     return settings(max_examples=number * _TIMES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -40,10 +40,10 @@ def match(
     port: int = INTERNAL.bind.port,
 ) -> Handler | None:
     """Return the handler of a request from this machine, as the server finds it."""
-    given = {"host": "localhost", **(headers or {})}
+    all_headers = {"host": "localhost", **(headers or {})}
     if body:
-        given = {"content-type": "application/json", "content-length": str(len(body)), **given}
-    return fastpath.match(Request(method, path, query, str(port), Headers(list(given.items())), body))
+        all_headers = {"content-type": "application/json", "content-length": str(len(body)), **all_headers}
+    return fastpath.match(Request(method, path, query, str(port), Headers(list(all_headers.items())), body))
 
 
 def reply_to(handler: Handler) -> Reply:

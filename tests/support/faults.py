@@ -1,4 +1,4 @@
-"""Servers whose MariaDB and Redis are theirs to lose, and bots that hold every answer against what is right."""
+"""Servers with a MariaDB and a Redis of their own, and bots that compare each response with the expected one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any, NamedTuple
 
 from apikeys.keyformat import generate
 from apikeys.verification import DISABLED, MALFORMED, UNKNOWN, VALID
-from tests.support.bots import Bot, Told
+from tests.support.bots import Bot, BotResponse
 from tests.support.deployment import own_dependencies
 from tests.support.instances import MariaDB, Redis, wait_until
 from tests.support.server import MaimServer
 
 STALE_SECONDS = 4
-# A question that cannot be answered is given up after two seconds (maim.server.rsgi); much less than a hang takes.
-LONGEST = 10.0
-# Asked by kind of key; what is right is one code, or that there is no answer to be had.
-RIGHT = {"good": VALID, "limited": VALID, "disabled": DISABLED, "unknown": UNKNOWN, "malformed": MALFORMED}
+# The server gives up on a request after two seconds (maim.server.rsgi); a busy machine may take longer.
+MAX_SECONDS = 10.0
+# The expected code by kind of key. A response that no verdict is available is right, too.
+EXPECTED = {"good": VALID, "limited": VALID, "disabled": DISABLED, "unknown": UNKNOWN, "malformed": MALFORMED}
 
 
 @dataclass
 class Deployment:
-    """Two servers on one database: `strict` as it ships, `lenient` goes on as far as it may be told to."""
+    """Two servers on one database: `strict` with the defaults, `lenient` with every setting that keeps it answering."""
 
     strict: MaimServer
     lenient: MaimServer
@@ -41,12 +41,12 @@ class Deployment:
 
 @contextmanager
 def deployment() -> Iterator[Deployment]:
-    """Starts all of it; skips the test where something is not installed."""
-    with own_dependencies() as own, ExitStack() as stack:
-        environment = own.environment()
-        strict = MaimServer(own.directory, "strict", **environment)
+    """Start a deployment. Skip the test if a package is missing."""
+    with own_dependencies() as dependencies, ExitStack() as stack:
+        environment = dependencies.environment()
+        strict = MaimServer(dependencies.directory, "strict", **environment)
         lenient = MaimServer(
-            own.directory,
+            dependencies.directory,
             "lenient",
             **environment,
             MAIM_SERVE_STALE_SECONDS=str(STALE_SECONDS),
@@ -59,12 +59,11 @@ def deployment() -> Iterator[Deployment]:
         for maim in (strict, lenient):
             maim.wait_until_ready()
         keys = _make_keys(strict)
-        texts = {kind: key["api_key"] for kind, key in keys.items()}
-        invented = generate(keys["good"]["tenant_id"], keys["good"]["agent_id"])
-        texts |= {"unknown": invented, "malformed": invented[:-1]}
-        yield Deployment(
-            strict, lenient, own.mariadb, own.redis, texts, {kind: key["api_key_id"] for kind, key in keys.items()}
-        )
+        secrets = {kind: key["api_key"] for kind, key in keys.items()}
+        unknown = generate(keys["good"]["tenant_id"], keys["good"]["agent_id"])
+        secrets |= {"unknown": unknown, "malformed": unknown[:-1]}
+        key_ids = {kind: key["api_key_id"] for kind, key in keys.items()}
+        yield Deployment(strict, lenient, dependencies.mariadb, dependencies.redis, secrets, key_ids)
 
 
 def _make_keys(maim: MaimServer) -> dict[str, dict[str, Any]]:
@@ -82,99 +81,99 @@ def _make_keys(maim: MaimServer) -> dict[str, dict[str, Any]]:
     return keys
 
 
-class Asked(NamedTuple):
-    """A question, when it was answered, how long that took, and the answer."""
+class Exchange(NamedTuple):
+    """A response to a bot, with its time and duration."""
 
     server: str
     kind: str
-    at: float
-    took: float
-    told: Told
+    received_at: float
+    seconds: float
+    response: BotResponse
 
     @property
-    def sent(self) -> float:
-        return self.at - self.took
+    def sent_at(self) -> float:
+        return self.received_at - self.seconds
 
     @property
     def is_stale(self) -> bool:
-        return "stale" in self.told.data
+        return "stale" in self.response.data
 
     @property
-    def is_right(self) -> bool:
-        """Return whether the response is true now."""
-        return self.told.code == RIGHT[self.kind] and not self.is_stale
+    def is_correct(self) -> bool:
+        """Return whether the response is right and not stale."""
+        return self.response.code == EXPECTED[self.kind] and not self.is_stale
 
 
 @dataclass
-class Watch:
-    """Every answer so far, and the last on each kind of key of each server."""
+class Monitor:
+    """All exchanges so far, and the last one for each kind of key and server."""
 
-    asked: list[Asked] = field(default_factory=list)
-    last: dict[tuple[str, str], Asked] = field(default_factory=dict)
+    exchanges: list[Exchange] = field(default_factory=list)
+    last: dict[tuple[str, str], Exchange] = field(default_factory=dict)
     error: Exception | None = None
     is_over: bool = False
 
-    def ask(self, server: str, maim: MaimServer, kind: str, secret: str) -> None:
-        """Asks about one key until it is over. Any error of the connection is one of the server's."""
+    def poll(self, server: str, maim: MaimServer, kind: str, secret: str) -> None:
+        """Validate one key until `is_over`. Any error of the connection counts as the server's."""
         try:
             with Bot(maim.internal_port) as bot:
                 while not self.is_over:
-                    sent = time.monotonic()
-                    told = bot.validate(secret)
+                    sent_at = time.monotonic()
+                    response = bot.validate(secret)
                     now = time.monotonic()
-                    self.last[server, kind] = asked = Asked(server, kind, now, now - sent, told)
-                    self.asked.append(asked)
-                    # Enough of them, and time for the servers to recover.
+                    self.last[server, kind] = exchange = Exchange(server, kind, now, now - sent_at, response)
+                    self.exchanges.append(exchange)
+                    # This leaves the servers time to recover.
                     time.sleep(0.02)
-        except Exception as error:  # noqa: BLE001  # to be raised where it is seen
+        except Exception as error:  # noqa: BLE001  # raised by `wait_until`
             self.error = error
 
-    def wait_until(self, condition: Callable[[Asked], bool], server: str, *kinds: str, seconds: float = 30) -> None:
-        """Waits until the condition holds of an answer, sent from now on, on each of these kinds of keys."""
+    def wait_until(self, condition: Callable[[Exchange], bool], server: str, *kinds: str, seconds: float = 30) -> None:
+        """Wait until the condition holds for a response about each kind of key that was requested from now on."""
         began = time.monotonic()
 
         def holds() -> bool:
             if self.error is not None:
                 raise self.error
             last = [self.last.get((server, kind)) for kind in kinds]
-            return all(each is not None and each.sent > began and condition(each) for each in last)
+            return all(each is not None and each.sent_at > began and condition(each) for each in last)
 
-        wait_until(holds, f"the {server} server answers so on {kinds}, and not {self.last}", seconds)
+        wait_until(holds, f"the {server} server responds so about {kinds}, and not {self.last}", seconds)
 
-    def wait_until_all_is_right(self) -> None:
+    def wait_until_all_correct(self) -> None:
         for server in ("strict", "lenient"):
-            self.wait_until(lambda asked: asked.is_right, server, *RIGHT)
+            self.wait_until(lambda exchange: exchange.is_correct, server, *EXPECTED)
 
-    def of(self, server: str, *kinds: str) -> list[Asked]:
-        return [asked for asked in self.asked if asked.server == server and asked.kind in kinds]
+    def select(self, server: str, *kinds: str) -> list[Exchange]:
+        return [exchange for exchange in self.exchanges if exchange.server == server and exchange.kind in kinds]
 
     def assert_no_wrong_verdict(self) -> None:
-        """None was wrong, at any time, whatever was away: where nobody knows, that is the answer, and soon."""
-        for asked in self.asked:
-            assert asked.told.code == RIGHT[asked.kind] or asked.told.is_away, asked
-            assert asked.server == "lenient" or not asked.is_stale, asked
-            assert asked.took < LONGEST, asked
-        assert all(asked.is_right for asked in self.asked if asked.kind == "malformed")
+        """Assert that each response was right, or a quick 503."""
+        for exchange in self.exchanges:
+            assert exchange.response.code == EXPECTED[exchange.kind] or exchange.response.is_unavailable, exchange
+            assert exchange.server == "lenient" or not exchange.is_stale, exchange
+            assert exchange.seconds < MAX_SECONDS, exchange
+        assert all(exchange.is_correct for exchange in self.exchanges if exchange.kind == "malformed")
 
 
 @contextmanager
-def watch(servers: Deployment) -> Iterator[Watch]:
-    """Has both servers asked about keys of every kind, without a pause; in the end no answer may have been wrong."""
-    watch = Watch()
+def monitor(servers: Deployment) -> Iterator[Monitor]:
+    """Validate keys of every kind on both servers all the time, and assert at the end that no response was wrong."""
+    monitor = Monitor()
     threads = [
-        threading.Thread(target=watch.ask, args=(name, maim, kind, secret), daemon=True)
+        threading.Thread(target=monitor.poll, args=(name, maim, kind, secret), daemon=True)
         for name, maim in servers.servers.items()
         for kind, secret in servers.secrets.items()
     ]
     for thread in threads:
         thread.start()
     try:
-        watch.wait_until_all_is_right()
-        watch.asked.clear()
-        yield watch
-        watch.wait_until_all_is_right()
+        monitor.wait_until_all_correct()
+        monitor.exchanges.clear()
+        yield monitor
+        monitor.wait_until_all_correct()
     finally:
-        watch.is_over = True
+        monitor.is_over = True
         for thread in threads:
             thread.join()
-    watch.assert_no_wrong_verdict()
+    monitor.assert_no_wrong_verdict()

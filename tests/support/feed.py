@@ -33,7 +33,7 @@ Tenant.objects.bulk_create(tenants)
 agents = []
 for n in range({agents}):
     agent = Agent(id=f"agent_{{n}}", tenant=tenants[n % {tenants}], config_version=1)
-    agent.template_id = f"template_{{n % (2 * {templates})}}"  # half of them name none that there is
+    agent.template_id = f"template_{{n % (2 * {templates})}}"  # half of them name no existing template
     agent.set_name(agent.id)
     agents.append(agent)
 Agent.unscoped.bulk_create(agents, batch_size=500)
@@ -41,13 +41,13 @@ Agent.unscoped.bulk_create(agents, batch_size=500)
 
 
 def seed(server: MaimServer, agents: int) -> None:
-    """So many agents, `agent_0` and so on, over ten tenants and five templates."""
+    """Create this number of agents, `agent_0` and so on, over ten tenants and five templates."""
     server.manage("shell", "-c", _SEED.format(agents=agents, tenants=TENANTS, templates=TEMPLATES))
 
 
 @dataclass
 class Writers:
-    """Many writers, each at the server whose turn it is, and what they wrote."""
+    """Many writers, which use the servers in turn, and the number of their writes."""
 
     servers: Sequence[MaimServer]
     agents: int
@@ -55,14 +55,14 @@ class Writers:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def work(self, number: int, seconds: float) -> None:
-        """Has `number` of them write for so long, and until each kind of write was made; raises what one ran into."""
+        """Run `number` writers for some seconds, and until each kind of write was made. Raise the error of any."""
         until = time.monotonic() + seconds
         with ThreadPoolExecutor(number) as threads:
             for finished in [threads.submit(self._write, writer, until) for writer in range(number)]:
                 finished.result()
 
     def _is_over(self, until: float) -> bool:
-        """Return whether it is time to end; however slow the machine is, all kinds of writes have their turn."""
+        """Return whether the time is over and, however slow the machine is, each kind of write was made."""
         now = time.monotonic()
         return now > until and (all(self.done[f"{kind} 200"] for kind in _WRITES) or now > until + PATIENCE_SECONDS)
 
@@ -116,7 +116,7 @@ _WRITES: dict[str, tuple[int, Any]] = {
 
 
 class Reader:
-    """Keeps the ETag of every agent's effective config up to date by the feed alone."""
+    """A client that keeps the ETag of every agent's effective config up to date by the feed alone."""
 
     def __init__(self, server: MaimServer) -> None:
         self._client = http_client(f"{server.internal}/api/v2")
@@ -127,8 +127,8 @@ class Reader:
     def close(self) -> None:
         self._client.close()
 
-    def look_at(self, agent_id: str) -> None:
-        """Takes the agent as it is now."""
+    def fetch(self, agent_id: str) -> None:
+        """Fetch the agent's current ETag."""
         response = self._client.get(f"/agents/{agent_id}/config/effective")
         assert response.status_code in (200, 404), response.text
         if response.status_code == 404:
@@ -136,26 +136,25 @@ class Reader:
         else:
             self.known[agent_id] = response.headers["ETag"]
 
-    def take(self, entry: dict[str, Any]) -> None:
-        """Takes what an entry tells of."""
-        self.look_at(entry["agent_id"])
+    def apply(self, entry: dict[str, Any]) -> None:
+        self.fetch(entry["agent_id"])
 
     def catch_up(self, limit: int = 50) -> None:
-        """Reads everything that is new."""
+        """Read all new entries."""
         while True:
             page = self._page({"after": self.cursor, "limit": limit})
             for entry in page["items"]:
                 if entry["deleted"]:
                     self.known.pop(entry["agent_id"], None)
                 else:
-                    self.take(entry)
+                    self.apply(entry)
             self.cursor = page["cursor"]
             self.polls += 1
             if not page["has_more"]:
                 return
 
     def follow(self, ended: threading.Event) -> None:
-        """Catches up again and again, and once more when everything has ended."""
+        """Catch up again and again, and once more when the writers have ended."""
         while not ended.is_set():
             self.catch_up()
         self.catch_up()
@@ -167,16 +166,16 @@ class Reader:
         return data
 
 
-class Watcher(Reader):
-    """Keeps the version of every agent, which the feed itself tells: it asks many times as often as a reader."""
+class VersionReader(Reader):
+    """A reader of every agent's version, which is in the feed itself, so that it polls many times as often."""
 
-    def take(self, entry: dict[str, Any]) -> None:
+    def apply(self, entry: dict[str, Any]) -> None:
         self.known[entry["agent_id"]] = str(entry["config_version"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The final configs of readers and of the database, by agent; the writes; the number of requests."""
+    """The final configs of the readers and of the database by agent, the writes, and the number of polls."""
 
     etags: tuple[dict[str, str], dict[str, str]]
     versions: tuple[dict[str, str], dict[str, str]]
@@ -190,26 +189,28 @@ class Outcome:
 
     @property
     def differing(self) -> dict[str, tuple[str | None, str | None]]:
-        """The agents that a reader has wrong: its config, and the database's."""
-        found: dict[str, tuple[str | None, str | None]] = {}
+        """The agents for which a reader is wrong, with its state and the database's."""
+        differing: dict[str, tuple[str | None, str | None]] = {}
         for known, actual in (self.etags, self.versions):
             for agent_id in known.keys() | actual.keys():
                 if known.get(agent_id) != actual.get(agent_id):
-                    found[agent_id] = known.get(agent_id), actual.get(agent_id)
-        return found
+                    differing[agent_id] = known.get(agent_id), actual.get(agent_id)
+        return differing
 
 
 def follow(servers: Sequence[MaimServer], *, agents: int, writers: int, seconds: float) -> Outcome:
-    """Seeds, has readers follow while writers work, and looks at everything once more."""
+    """Run readers beside writers on seeded agents, and compare the readers with the database at the end."""
     seed(servers[0], agents)
     work, ended = Writers(servers, agents), threading.Event()
     with ExitStack() as stack:
-        reader, watcher, fresh = (stack.enter_context(closing(kind(servers[-1]))) for kind in (Reader, Watcher, Reader))
+        reader, version_reader, fresh = (
+            stack.enter_context(closing(kind(servers[-1]))) for kind in (Reader, VersionReader, Reader)
+        )
         for number in range(agents):
-            reader.look_at(f"agent_{number}")
-            watcher.known[f"agent_{number}"] = "1"
+            reader.fetch(f"agent_{number}")
+            version_reader.known[f"agent_{number}"] = "1"
         with ThreadPoolExecutor(2) as threads:
-            following = [threads.submit(each.follow, ended) for each in (reader, watcher)]
+            following = [threads.submit(each.follow, ended) for each in (reader, version_reader)]
             try:
                 work.work(writers, seconds)
             finally:
@@ -218,8 +219,13 @@ def follow(servers: Sequence[MaimServer], *, agents: int, writers: int, seconds:
                 finished.result()
         versions = dict(pair.split("=") for pair in servers[0].manage("shell", "-v0", "-c", _VERSIONS).split())
         for agent_id in versions:
-            fresh.look_at(agent_id)
-        return Outcome((reader.known, fresh.known), (watcher.known, versions), work.done, reader.polls + watcher.polls)
+            fresh.fetch(agent_id)
+        return Outcome(
+            (reader.known, fresh.known),
+            (version_reader.known, versions),
+            work.done,
+            reader.polls + version_reader.polls,
+        )
 
 
 _VERSIONS = """

@@ -24,9 +24,9 @@ class Node(MariaDB):
     """A node of the cluster."""
 
     def status(self, name: str) -> str:
-        return self.ask(f"SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'")
+        return self.query(f"SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{name}'")
 
-    def ask(self, statement: str) -> str:
+    def query(self, statement: str) -> str:
         completed = self.sql(statement)
         assert completed.returncode == 0, completed.stderr.decode()
         return completed.stdout.decode().strip()
@@ -58,7 +58,7 @@ def galera_nodes() -> Iterator[list[Node]]:
 
 @contextmanager
 def standing_still(*nodes: Node) -> Iterator[None]:
-    """Stop nodes like machines that hang."""
+    """Stop the processes of nodes, like machines that hang."""
     for node in nodes:
         os.kill(node.pid, signal.SIGSTOP)
     try:

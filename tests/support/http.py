@@ -19,7 +19,7 @@ def get(url: str) -> httpx.Response:
         return client.get(url)
 
 
-def answers(url: str) -> bool:
+def is_healthy(url: str) -> bool:
     """Return whether a surface of a server is healthy."""
     try:
         return get(f"{url}/health").status_code == 200

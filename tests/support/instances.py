@@ -35,7 +35,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) ->
 
 @contextmanager
 def frozen(instance: MariaDB | Redis) -> Iterator[None]:
-    """Stop a server like a machine that hangs: it accepts connections and answers nothing."""
+    """Stop a server like a machine that hangs: it accepts connections and does not respond."""
     os.kill(instance.pid, signal.SIGSTOP)
     try:
         wait_until(lambda: _is_stopped(instance.pid), "every thread stands still")
@@ -103,7 +103,7 @@ class MariaDB:
         return MariaDB(directory, *options)
 
     def start(self) -> None:
-        """Create the data directory if it is missing, start the server, and wait until it answers."""
+        """Create the data directory if it is missing, start the server, and wait until it is ready."""
         data = self._data
         if not data.exists():
             self.install()

@@ -1,4 +1,4 @@
-"""The interfaces by which keys, agents and tenants are changed on real servers: v2, v1, the admin and commands.
+"""The interfaces that change keys, agents and tenants on real servers: v2, v1, the admin and commands.
 
 All have the same methods, so that one script of changes runs through any of them. The objects to change are always
 created through v2.
@@ -56,8 +56,8 @@ class InternalApi:
     def make_key(self) -> None:
         """Create a key of the agent."""
         owner = {"tenant_id": self.tenant_id, "agent_id": self.agent_id}
-        made = self._data("POST", "/api/v2/api-keys", {**owner, "name": "key", "permissions": ["chat"]})
-        self.key_id, self.secret = made["api_key_id"], made["api_key"]
+        created = self._data("POST", "/api/v2/api-keys", {**owner, "name": "key", "permissions": ["chat"]})
+        self.key_id, self.secret = created["api_key_id"], created["api_key"]
 
     # ---- changing
 
@@ -99,9 +99,9 @@ class InternalApi:
         return None
 
     def _data(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        answer = next(self._v2).request(method, path, json=body)
-        assert answer.status_code == 200, answer.text
-        data: dict[str, Any] = answer.json()["data"]
+        response = next(self._v2).request(method, path, json=body)
+        assert response.status_code == 200, response.text
+        data: dict[str, Any] = response.json()["data"]
         return data
 
 
@@ -150,9 +150,9 @@ class PublicApi(InternalApi):
         return self._user_id
 
     def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        answer = next(self._v1).request(method, path, json=body)
-        assert answer.is_success, answer.text
-        return answer
+        response = next(self._v1).request(method, path, json=body)
+        assert response.is_success, response.text
+        return response
 
 
 class AdminSite(InternalApi):
@@ -166,10 +166,10 @@ class AdminSite(InternalApi):
         self._submit("apikeys/apikey", self.key_id, "change", changes)
 
     def disable_key(self) -> None:
-        self._act("disable")
+        self._run_action("disable")
 
     def enable_key(self) -> None:
-        self._act("enable")
+        self._run_action("enable")
 
     def rotate_key(self) -> None:
         page = self._submit("apikeys/apikey", self.key_id, "rotate", {"grace_seconds": 0}, status=200)
@@ -190,7 +190,7 @@ class AdminSite(InternalApi):
     def delete_tenant(self) -> None:
         self._submit("tenants/tenant", self.tenant_id, "delete", {})
 
-    def _act(self, action: str) -> None:
+    def _run_action(self, action: str) -> None:
         run_action(next(self._admin), action, [self.key_id])
 
     def _submit(self, model: str, row: str, page: str, changes: dict[str, Any], *, status: int = 302) -> httpx.Response:
@@ -199,9 +199,9 @@ class AdminSite(InternalApi):
         form = form_of(admin.get(path))
         for name, value in changes.items():
             form.update(_as_fields(name, value))
-        answer = admin.post(path, data=form)
-        assert answer.status_code == status, answer.text
-        return answer
+        response = admin.post(path, data=form)
+        assert response.status_code == status, response.text
+        return response
 
 
 class Commands(InternalApi):
@@ -240,11 +240,11 @@ def signed_in(maim: MaimServer) -> Iterator[httpx.Client]:
     """Yield a browser in which Olivia is signed in to the admin."""
     with maim.client() as admin:
         admin.get("/admin/login/")
-        answer = admin.post(
+        response = admin.post(
             "/admin/login/",
             data={"csrfmiddlewaretoken": admin.cookies["csrftoken"], "username": OLIVIA, "password": PASSWORD},
         )
-        assert answer.status_code == 302, answer.text
+        assert response.status_code == 302, response.text
         yield admin
 
 
@@ -256,15 +256,15 @@ def run_action(admin: httpx.Client, action: str, key_ids: Sequence[str]) -> None
         "index": "0",
         "_selected_action": list(key_ids),
     }
-    answer = admin.post("/admin/apikeys/apikey/", data=fields)
-    assert answer.status_code == 302, answer.text
+    response = admin.post("/admin/apikeys/apikey/", data=fields)
+    assert response.status_code == 302, response.text
 
 
 def _as_fields(name: str, value: Any) -> Fields:
     """Return a value as the fields of a form: two for a time, JSON for a document, empty for None."""
     if name == "expires_at":
-        moment = None if value is None else datetime.fromisoformat(value)
-        date, time = (f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}") if moment else ("", "")
+        parsed = None if value is None else datetime.fromisoformat(value)
+        date, time = (f"{parsed:%Y-%m-%d}", f"{parsed:%H:%M:%S}") if parsed else ("", "")
         return {f"{name}_0": [date], f"{name}_1": [time]}
     if isinstance(value, dict | list):
         return {name: [json.dumps(value)]}

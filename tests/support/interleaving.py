@@ -1,4 +1,4 @@
-"""Something done at a chosen moment: by another thread, between two queries of this one."""
+"""Actions of another thread between two queries of this one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from django.db import connection
 
 
 class OtherThread(Protocol):
-    """One other thread, which has a connection of its own."""
+    """Another thread with a connection of its own."""
 
     def __call__(self, act: Callable[[], object], /, *, wait: float | None = None) -> None:
-        """Do it there and wait for its end, or at most so many seconds where this thread may be what it waits for."""
+        """Run a function there, and wait for its end.
+
+        `wait` limits the seconds, for a function that may have to wait for this thread.
+        """
 
 
 @contextmanager
 def other_thread() -> Iterator[OtherThread]:
-    """Provide such a thread. At the end all that it was given is done."""
+    """Yield another thread. On exit, wait until it has run all its functions."""
     with ThreadPoolExecutor(1) as pool:
         started = []
 
@@ -40,13 +43,13 @@ def other_thread() -> Iterator[OtherThread]:
 
 
 def _close() -> None:
-    connection.close()  # here, because `connection.close` is bound to the connection of whoever asks for it
+    connection.close()  # in the thread, because `connection.close` belongs to the thread that looks it up
 
 
 class AfterQuery:
-    """A wrapper of queries (connection.execute_wrapper) that counts them, and acts right after one of them.
+    """A wrapper (connection.execute_wrapper) that counts queries, and calls a function right after one of them.
 
-    Unless `anywhere`, it does not act inside of a transaction, which may hold locks that the act would wait for.
+    Unless `anywhere`, it does not call it inside of a transaction, whose locks the function might wait for.
     """
 
     def __init__(self, number: int = 0, act: Callable[[], object] = lambda: None, *, anywhere: bool = False) -> None:

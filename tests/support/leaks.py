@@ -1,4 +1,4 @@
-"""A server in use for the search for leaks: what it was told in confidence, and all that it said."""
+"""A server in use for the search for leaks: the secrets it was given, and its recorded responses."""
 
 from __future__ import annotations
 
@@ -18,68 +18,74 @@ SECRET = re.compile(r"mmc_[A-Za-z0-9+/]{112}")
 
 
 @dataclass
-class Site:
-    """A server in use, all that it answered, the keys it issued, and the configs' secrets it was given."""
+class Deployment:
+    """A server in use, its responses, the keys it issued, and the secrets of configs that it was given."""
 
     maim: MaimServer
     v1: httpx.Client
     v2: httpx.Client
     admin: httpx.Client
-    answers: list[tuple[str, str]] = field(default_factory=list)
+    responses: list[tuple[str, str]] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
-    given: list[str] = field(default_factory=list)
+    config_secrets: list[str] = field(default_factory=list)
 
-    def watch(self, client: httpx.Client) -> None:
-        """Keeps what the client is answered, headers and all."""
+    def record(self, client: httpx.Client) -> None:
+        """Record all responses to the client, with their headers."""
 
-        def keep(answer: httpx.Response) -> None:
-            answer.read()
-            asked = f"{answer.request.method} {answer.request.url.path}"
-            self.answers.append((asked, f"{answer.status_code} {answer.headers.multi_items()} {answer.text}"))
+        def append(response: httpx.Response) -> None:
+            response.read()
+            request = f"{response.request.method} {response.request.url.path}"
+            self.responses.append((request, f"{response.status_code} {response.headers.multi_items()} {response.text}"))
 
-        client.event_hooks["response"].append(keep)
+        client.event_hooks["response"].append(append)
 
     def issue(self, send: Callable[[], httpx.Response]) -> dict[str, Any]:
-        """Sends what issues a secret; what it shows is set apart, and must be there once and not to be stored."""
-        answer = send()
-        asked, said = self.answers.pop()
-        assert answer.status_code == 200, asked
-        found = SECRET.findall(said)
-        assert len(found) == 1, asked
-        assert "no-store" in answer.headers["Cache-Control"], asked
+        """Send a request that issues a key, and take its response out of the record.
+
+        The response must contain one secret and must not be cacheable.
+        """
+        response = send()
+        request, text = self.responses.pop()
+        assert response.status_code == 200, request
+        found = SECRET.findall(text)
+        assert len(found) == 1, request
+        assert "no-store" in response.headers["Cache-Control"], request
         self.issued += found
-        is_page = answer.headers["Content-Type"].startswith("text/html")
-        body: dict[str, Any] = {} if is_page else answer.json()
+        is_page = response.headers["Content-Type"].startswith("text/html")
+        body: dict[str, Any] = {} if is_page else response.json()
         data: dict[str, Any] = body.get("data", body)
         return data
 
-    def secret(self, what: str) -> str:
-        """A new secret of a config, which the server is about to be given."""
-        made = f"sk-{what}-{len(self.given)}-of-a-provider"
-        self.given.append(made)
-        return made
+    def secret(self, label: str) -> str:
+        """Return a new secret for a config."""
+        secret = f"sk-{label}-{len(self.config_secrets)}-of-a-provider"
+        self.config_secrets.append(secret)
+        return secret
 
     def reveal(self, send: Callable[[], httpx.Response]) -> str:
-        """Sends what shows the secrets of a config; what it says is set apart, and not to be stored."""
-        answer = send()
-        asked, said = self.answers.pop()
-        assert answer.status_code == 200, asked
-        assert any(secret in said for secret in self.given), asked
-        assert "no-store" in answer.headers["Cache-Control"], asked
-        return said
+        """Send a request that reveals the secrets of a config, and take its response out of the record.
 
-    def found_in(self, text: str) -> list[str]:
-        """Return the traces of secrets that can be seen in a text."""
+        The response must not be cacheable.
+        """
+        response = send()
+        request, text = self.responses.pop()
+        assert response.status_code == 200, request
+        assert any(secret in text for secret in self.config_secrets), request
+        assert "no-store" in response.headers["Cache-Control"], request
+        return text
+
+    def traces_in(self, text: str) -> list[str]:
+        """Return the traces of secrets in a text."""
         traces = [trace for secret in self.issued for trace in traces_of_key(secret)]
-        traces += [trace for secret in self.given for trace in traces_of_config(secret)]
+        traces += [trace for secret in self.config_secrets for trace in traces_of_config(secret)]
         return [trace for trace in traces if trace in text]
 
 
 def traces_of_key(secret: str) -> list[str]:
-    """Return the parts of a key that must not be seen: its base64, and the random part, from which the rest follows."""
+    """Return the parts of a key that must not leak: its base64, and the random part, from which the rest follows."""
     return [secret.removeprefix("mmc_"), keyformat.parse(secret).random[:34]]
 
 
 def traces_of_config(secret: str) -> list[str]:
-    """Return the forms of a secret that must not be seen: itself, and a digest, by which guesses could be checked."""
+    """Return the forms of a secret that must not leak: itself, and a digest, which could confirm guesses."""
     return [secret, hashlib.sha256(json.dumps(secret).encode()).hexdigest()]

@@ -1,6 +1,6 @@
-"""A generator of odd requests to the internal surface, made from a seed, and the smallest of a kind.
+"""A generator of odd requests to the internal surface from a seed, and a search for the smallest that fails.
 
-Every request is one that an HTTP parser lets through: what it refuses itself never reaches the application.
+An HTTP parser accepts every request, because those that it refuses never reach the application.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True)
 class OddRequest:
-    """A request as it leaves the HTTP parser: the path is decoded, the names of headers are in lower case."""
+    """A request as the HTTP parser returns it: the path is decoded, the names of headers are in lower case."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ class OddRequest:
         return "\n".join(f"  {line!r}" for line in [*lines, b"", self.body])
 
     def smaller(self) -> Iterator[OddRequest]:
-        """Yield requests with something less in them."""
+        """Yield requests from which something was left out."""
         for number in range(len(self.headers)):
             yield replace(self, headers=(*self.headers[:number], *self.headers[number + 1 :]))
         if self.query:
@@ -90,7 +90,7 @@ class RequestData:
 
 @dataclass
 class OddRequests:
-    """Makes requests, plain ones with one or two oddities each."""
+    """A generator of plain requests with one or two oddities each."""
 
     data: RequestData
     random: Random
@@ -180,7 +180,7 @@ class OddRequests:
         elif self._rarely():
             headers.append(("content-length", self.random.choice(("0", "1048577"))))
         method = self.random.choice(METHODS) if self._rarely() else "GET"
-        if method in ("PUT", "PATCH", "DELETE"):  # which change what later requests find
+        if method in ("PUT", "PATCH", "DELETE"):  # these change the data of later requests
             method = "OPTIONS"
         path = self._odd_path(f"/api/v2/agents/{agent}{part}")
         return OddRequest(method, path, self._query(), self._odd_headers(headers), body)

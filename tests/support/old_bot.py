@@ -91,7 +91,7 @@ class OldBot:
             cursor = connection.cursor()
             cursor.execute(f"DELETE FROM agent_active_states WHERE agent_id = {self._mark}", [agent_id])
             cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM agent_active_states")
-            times = [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (at, at + timedelta(seconds=seconds))]
+            times = [f"{time:%Y-%m-%d %H:%M:%S}" for time in (at, at + timedelta(seconds=seconds))]
             row = [cursor.fetchone()[0], tenant_id, agent_id, times[0], seconds, times[1]]
             cursor.execute(
                 "INSERT INTO agent_active_states (id, tenant_id, agent_id, last_seen_at, ttl_seconds, expires_at)"
@@ -103,7 +103,7 @@ class OldBot:
     def _rows(self, connection: Any, table: str, column: str, value: str) -> list[dict[str, Any]]:
         cursor = connection.cursor()
         cursor.execute(f"SELECT * FROM {table} WHERE {column} = {self._mark}", [value])
-        names = [described[0] for described in cursor.description]
+        names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     @staticmethod
@@ -123,16 +123,16 @@ class OldBot:
         return section
 
 
-def differences(sent: Any, read: Any, place: str = "") -> list[str]:
+def differences(written: Any, read: Any, path: str = "") -> list[str]:
     """Return the paths at which a bot read another value than was sent. Additional fields are defaults of columns."""
-    if place.endswith(("api_providers", "models")):
-        sent, read = ({item["name"]: item for item in items} for items in (sent, read))
-    if isinstance(sent, dict) and isinstance(read, dict):
-        renamed = {"provider_name" if key == "api_provider" else key: value for key, value in sent.items()}
+    if path.endswith(("api_providers", "models")):
+        written, read = ({item["name"]: item for item in items} for items in (written, read))
+    if isinstance(written, dict) and isinstance(read, dict):
+        renamed = {"provider_name" if key == "api_provider" else key: value for key, value in written.items()}
         found = list[str]()
         for key, value in renamed.items():
-            found += differences(value, read.get(key), f"{place}.{key}")
+            found += differences(value, read.get(key), f"{path}.{key}")
         return found
-    if isinstance(sent, float) and isinstance(read, int | float):
-        return [] if abs(sent - read) <= 1e-5 * abs(sent) else [f"{place}: {sent} {read}"]
-    return [] if sent == read else [f"{place}: {sent!r} {read!r}"]
+    if isinstance(written, float) and isinstance(read, int | float):
+        return [] if abs(written - read) <= 1e-5 * abs(written) else [f"{path}: {written} {read}"]
+    return [] if written == read else [f"{path}: {written!r} {read!r}"]

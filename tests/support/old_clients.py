@@ -77,7 +77,7 @@ class WebService:
     def __init__(self, http: httpx.Client, base: str = "/api/v2") -> None:
         self._http, self._base = http, base
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:
+    def request(self, method: str, path: str, **options: Any) -> Any:
         """Return the data of a successful response. Raise Failure with the body's message for any other."""
         response = self._http.request(method, self._base + path, **options)
         try:
@@ -97,7 +97,7 @@ class WebService:
             "contact_email": email,
             "owner_id": owner_id,
         }
-        tenant_id: str = self.ask("POST", "/tenants", json=tenant)["id"]
+        tenant_id: str = self.request("POST", "/tenants", json=tenant)["id"]
         return tenant_id
 
     def set_plugin(self, tenant_id: str, agent_id: str, setting: dict[str, Any]) -> Any:

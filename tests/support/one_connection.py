@@ -11,9 +11,9 @@ from django.db import close_old_connections
 
 @contextmanager
 def one_connection() -> Iterator[None]:
-    """Keep requests from closing the connection, which would end the test's transaction.
+    """Keep requests from closing the connection, because that would end the test's transaction.
 
-    Django's test client sees to the same.
+    Django's test client does the same.
     """
     signals = (request_started, request_finished)
     for signal in signals:

@@ -1,4 +1,4 @@
-"""Operators at the admin: what they see of its pages, and what they send from its forms."""
+"""Operators in the admin: a client for its pages and forms."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class Operator:
     client: SurfaceClient
 
     def get(self, path: str, **query: str) -> Any:
-        """A page, which must be there."""
+        """Return a page, which must exist."""
         response = self.client.get(path, query)
         assert response.status_code == 200, response.content
         return response
 
     def submit(self, path: str, **changes: Any) -> Any:
-        """Opens a page's form, changes these of its fields, and sends all of them, as a browser would."""
+        """Open a page's form, change some fields, and send all of them, as a browser would."""
         return self.client.post(path, {**form_of(self.get(path)), **changes})
 
     def add(self, model: type[Model], **fields: Any) -> Any:
-        """Fills in the form of a new row."""
+        """Send the form for a new row."""
         return self.submit(url(model, "add"), **fields)
 
     def change(self, row: Model, **fields: Any) -> Any:
-        """Changes the form of a row."""
+        """Change fields of a row in its form."""
         return self.submit(url(row, "change"), **fields)
 
     def delete(self, row: Model) -> Any:
-        """Asks for a row's deletion and confirms it."""
+        """Delete a row, and confirm that."""
         return self.submit(url(row, "delete"))
 
     def act(self, action: str, *rows: Model) -> Any:
-        """Runs a list's action on these rows."""
+        """Run an action of the list on some rows."""
         fields = {"action": action, "index": "0", "_selected_action": [row.pk for row in rows]}
         return self.client.post(url(type(rows[0])), fields)
 
     def audit_of(self, action: str) -> AuditEntry:
-        """The one audit row of this action, which must name the operator."""
+        """Return the one audit entry of an action, which must name the operator."""
         entry = AuditEntry.objects.get(action=action, actor_kind="operator")
         assert (entry.actor_id, entry.actor_label) == (self.user.pk, self.user.username)
         assert entry.request_id
@@ -63,7 +63,7 @@ class Operator:
 
 
 def sign_in(username: str, *, is_superuser: bool = True) -> Operator:
-    """A new operator; without `is_superuser` one who may only look."""
+    """Create and sign in an operator. Without `is_superuser`, the operator may only read."""
     user = accounts.create_user(
         actor=OPERATOR, username=username, password=PASSWORD, is_staff=True, superuser=is_superuser
     )
@@ -73,10 +73,10 @@ def sign_in(username: str, *, is_superuser: bool = True) -> Operator:
     return Operator(user, client)
 
 
-def url(what: Model | type[Model], page: str = "changelist") -> str:
-    """The address of a model's or a row's page."""
-    arguments = [quote(what.pk)] if isinstance(what, Model) else []
-    return reverse(f"admin:{what._meta.app_label}_{what._meta.model_name}_{page}", args=arguments)
+def url(subject: Model | type[Model], page: str = "changelist") -> str:
+    """Return the URL of a page of a model or of a row."""
+    arguments = [quote(subject.pk)] if isinstance(subject, Model) else []
+    return reverse(f"admin:{subject._meta.app_label}_{subject._meta.model_name}_{page}", args=arguments)
 
 
 def errors_of(response: Any) -> dict[str, list[str]]:
@@ -88,14 +88,14 @@ def errors_of(response: Any) -> dict[str, list[str]]:
 
 
 def form_of(response: Any) -> Fields:
-    """The page's main form as a browser would send it untouched."""
+    """Return the fields of the page's main form, as a browser would send them unchanged."""
     parser = _FormParser()
     parser.feed(response.content.decode())
     return parser.fields
 
 
 class _FormParser(HTMLParser):
-    """Collects the fields of the forms that are sent to their own page."""
+    """A parser of the fields of all forms that are sent to their own page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,22 +105,22 @@ class _FormParser(HTMLParser):
         self._select: str | None = None
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        name = given.get("name")
+        values = dict(attributes)
+        name = values.get("name")
         if tag == "form":
-            self._inside = "action" not in given
+            self._inside = "action" not in values
         elif not self._inside:
             return
-        elif tag == "input" and name and given.get("type") not in ("submit", "button"):
-            if given.get("type") != "checkbox" or "checked" in given:
-                self._add(name, given.get("value") or ("on" if given.get("type") == "checkbox" else ""))
+        elif tag == "input" and name and values.get("type") not in ("submit", "button"):
+            if values.get("type") != "checkbox" or "checked" in values:
+                self._add(name, values.get("value") or ("on" if values.get("type") == "checkbox" else ""))
         elif tag == "textarea" and name:
             self._textarea = name
             self.fields[name] = [""]
         elif tag == "select" and name:
             self._select = name
-        elif tag == "option" and self._select and "selected" in given:
-            self._add(self._select, given.get("value") or "")
+        elif tag == "option" and self._select and "selected" in values:
+            self._add(self._select, values.get("value") or "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "textarea":
@@ -132,7 +132,7 @@ class _FormParser(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._textarea is not None:
-            # A browser drops the line break that Django writes after the tag.
+            # Browsers ignore the line break that Django writes after the tag.
             before = self.fields[self._textarea][0]
             self.fields[self._textarea] = [before + (data if before else data.removeprefix("\r\n").removeprefix("\n"))]
 

@@ -1,4 +1,4 @@
-"""The choice of a parametrized test's params that run on MariaDB, too."""
+"""The params of a parametrised test that run on MariaDB, too."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 
 def on_sqlite_all(params: Sequence[Any]) -> list[Any]:
-    """Return params of which the first runs on every database and the others on SQLite.
+    """Return params of which the first runs on every database and the others on SQLite only.
 
-    For the ways to one service: whatever a database makes different is below them, and found through any of them.
+    This is for several APIs of one service: differences between databases are in the service, so one API shows them.
     """
     return [params[0], *(pytest.param(each, marks=pytest.mark.embedded) for each in params[1:])]

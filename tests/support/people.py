@@ -1,4 +1,4 @@
-"""Alice owns a tenant, Bob is a member of it, Charlie is a stranger with a tenant of his own."""
+"""The people of the tests: Alice owns a tenant, Bob is a member of it, Charlie is a stranger with one of his own."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Person:
 
 
 def register(username: str, *, is_active: bool = True) -> Person:
-    """Register a person with a personal tenant and a session; a test may travel to any time with its token."""
+    """Register a person with a personal tenant and a session. The token never expires, so tests may change the time."""
     user = tenants.register(actor=OPERATOR, username=username, password=PASSWORD)
     pair = accounts.sign_in(actor=OPERATOR, user=user)
     if not is_active:
@@ -59,15 +59,13 @@ def _timeless(access: str) -> str:
 
 
 def join(person: Person, tenant: Tenant, role: Role = Role.MEMBER) -> None:
-    """Gives a person a role in a tenant."""
+    """Give a person a role in a tenant."""
     tenants.set_member(actor=OPERATOR, tenant=tenant, user_id=person.user.id, role=role)
 
 
 def make_agent(tenant: Tenant, name: str | None = None, **fields: object) -> Agent:
-    """An agent in a tenant."""
     return agents.create_agent(actor=OPERATOR, tenant=tenant, name=name or f"agent {next(_numbers)}", **fields)  # type: ignore[arg-type]
 
 
 def make_key(agent: Agent, name: str | None = None, **fields: object) -> IssuedKey:
-    """A key of an agent."""
     return apikeys.issue_key(actor=OPERATOR, agent=agent, name=name or f"key {next(_numbers)}", **fields)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Password hashes that are quick to make, and just as quick to break."""
+"""A quick and therefore insecure password hasher."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from accounts.hashers import BoundedArgon2PasswordHasher
 
 
 class QuickArgon2PasswordHasher(BoundedArgon2PasswordHasher):
-    """Argon2 at its least, within the same bounds."""
+    """Argon2 with the lowest costs, and the same limits."""
 
     time_cost = 1
     memory_cost = 8

@@ -1,4 +1,4 @@
-"""maim's settings, with passwords hashed in a thousandth of the time: for servers on which that is not the subject."""
+"""maim's settings with a quick password hasher, for servers on which tests do not measure hashing."""
 
 from maim.settings import *  # noqa: F403
 

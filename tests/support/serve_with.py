@@ -1,7 +1,7 @@
-"""`manage.py serve` with other seconds: `python -m tests.support.serve_with PROPAGATION_SECONDS=2`.
+"""`manage.py serve` with other times: `python -m tests.support.serve_with PROPAGATION_SECONDS=2`.
 
 The product has no such option. Tests use it to show that the test of the guarantee can fail, to make waits longer,
-and to let nothing be cut short. Workers are forked from this process, so they have the numbers too.
+and to make timeouts longer. Workers are forked from this process, so they have the same times.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WITHOUT_LEASE = ("PROPAGATION_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=36
 
 
 def main(assignments: list[str]) -> None:
-    """Run `serve` with each NAME=SECONDS in place."""
+    """Run `serve` after each assignment NAME=SECONDS."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
     django.setup()
     from core import epoch  # after django.setup(), which its models need

@@ -21,7 +21,7 @@ from tests.support.instances import free_port, wait_until
 from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parents[2]
-# What `DJANGO_SETTINGS_MODULE` says to a server, where passwords are hashed as they ship and where they are not.
+# Values of DJANGO_SETTINGS_MODULE, with the shipped password hasher and with a quick one.
 SETTINGS, QUICK_SETTINGS = "maim.settings", "tests.support.quick_settings"
 ON_MARIADB = os.environ.get("DATABASE_URL", "").startswith("mysql:")
 HAS_REDIS = bool(os.environ.get("REDIS_URL"))
@@ -108,7 +108,7 @@ class MaimServer:
         make_migrated(self.environment["DATABASE_URL"], lambda: self.manage("migrate", "-v0"))
 
     def start(self) -> None:
-        """Migrate, start, and wait until both surfaces answer."""
+        """Migrate, start, and wait until both surfaces are healthy."""
         self.migrate()
         self.launch()
         self.wait_until_ready()
@@ -122,7 +122,7 @@ class MaimServer:
             )
 
     def wait_until_ready(self) -> None:
-        """Wait until both surfaces answer."""
+        """Wait until both surfaces are healthy."""
         try:
             wait_until(lambda: self.log.count("maim is ready") == self._starts or self._ended(), "maim is ready")
         except TimeoutError as error:

@@ -1,6 +1,6 @@
-"""A TCP proxy that can switch to another server and keeps its open connections.
+"""A TCP proxy that can switch to another server while its connections stay open.
 
-A virtual IP address does the same, and a balancer that does not close the sessions of a demoted server.
+A virtual IP address does the same, and so does a load balancer that keeps the sessions of a demoted server.
 """
 
 from __future__ import annotations

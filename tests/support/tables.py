@@ -1,4 +1,4 @@
-"""The whole content of the database, to be compared before and after."""
+"""The whole content of the database, for comparisons of before and after."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 
 def tables() -> Tables:
-    """Every row of every table, as the database has it, by model name: ours, and those of Django's own apps."""
+    """Return all rows of all tables by model name, including those of Django's apps."""
     found: Tables = {}
     with connection.cursor() as cursor:
         for name, query in _queries().items():
@@ -22,7 +22,7 @@ def tables() -> Tables:
 
 
 def changed_tables(before: Tables, after: Tables) -> set[str]:
-    """The models whose tables differ."""
+    """Return the models whose tables differ."""
     return {name for name in before if before[name] != after[name]}
 
 

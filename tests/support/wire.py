@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response."""
 
     status: int
@@ -27,12 +27,12 @@ class Answer:
         return self.json["error_code"] if self.is_envelope else self.json.get("code")
 
     @property
-    def sentence(self) -> Any:
-        """The sentence of an error, in the shape of either surface."""
+    def message(self) -> Any:
+        """The message of an error, in the shape of either surface."""
         return self.json["error"] if self.is_envelope else self.json.get("detail")
 
-    def listed(self, header: str) -> set[str]:
-        """Return the lower-case members of a list header."""
+    def header_values(self, header: str) -> set[str]:
+        """Return the values of a list header in lower case."""
         return {name.strip().lower() for name in (self.headers[header] or "").split(",") if name.strip()}
 
     @property
@@ -66,18 +66,18 @@ def exchange(
     body: Any = None,
     content: bytes | None = None,
     chunked: bool = False,
-) -> Answer:
+) -> Response:
     """Send a request on a new connection: `body` as JSON, or `content` as it is. `host` None sends no Host."""
     if body is not None:
         content = json.dumps(body).encode()
-    sent = {"Content-Type": "application/json"} if content is not None else {}
-    sent.update(headers or {})
+    all_headers = {"Content-Type": "application/json"} if content is not None else {}
+    all_headers.update(headers or {})
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         if host is not None:
             connection.putheader("Host", host)
-        for name, value in sent.items():
+        for name, value in all_headers.items():
             connection.putheader(name, value)
         if chunked:
             connection.putheader("Transfer-Encoding", "chunked")
@@ -93,6 +93,6 @@ def exchange(
         except (BrokenPipeError, ConnectionResetError):
             pass  # the server may refuse a body before reading all of it
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return Response(response.status, response.headers, response.read())
     finally:
         connection.close()

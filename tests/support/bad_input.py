@@ -1,4 +1,4 @@
-"""Bad input, made from the OpenAPI documents: what each field, parameter and body must refuse."""
+"""Bad input, made from the OpenAPI documents, for each field, parameter and body."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TOO_LONG = "x" * (1024 * 1024 + 1)
 
 
 @dataclass(frozen=True)
-class Described:
-    """A method of a path, as its surface's document describes it."""
+class Operation:
+    """An operation of a surface's OpenAPI document."""
 
     surface: Surface
     method: str
@@ -50,7 +50,7 @@ class Described:
 
     @property
     def is_enveloped(self) -> bool:
-        """Return whether its errors come in v2's envelope."""
+        """Return whether the errors have v2's envelope."""
         schema: Schema = self.operation["responses"]["403"]["content"][JSON]["schema"]
         return str(schema["$ref"]).endswith("/ErrorEnvelope")
 
@@ -64,10 +64,10 @@ class Described:
         return body
 
 
-def described() -> list[Described]:
-    """Every operation of both documents."""
+def operations() -> list[Operation]:
+    """Return all operations of both documents."""
     return [
-        Described(surface, method.upper(), path, operation)
+        Operation(surface, method.upper(), path, operation)
         for surface in SURFACES
         for path, methods in document(surface)["paths"].items()
         for method, operation in methods.items()
@@ -75,17 +75,17 @@ def described() -> list[Described]:
 
 
 def nested(depth: int, kind: str = "object") -> bytes:
-    """A JSON document of objects or lists, `depth` deep."""
+    """Return a JSON document of objects or lists with this depth."""
     opening, closing = (b'{"a":', b"}") if kind == "object" else (b"[", b"]")
     return opening * (depth - 1) + (b"{}" if kind == "object" else b"[]") + closing * (depth - 1)
 
 
-def member(value: bytes) -> bytes:
-    """An object whose one member, which nobody knows, is `value`."""
+def unknown_member(value: bytes) -> bytes:
+    """Return an object with one unknown member."""
     return b'{"unknown":' + value + b"}"
 
 
-# Bodies that no endpoint that takes one accepts, whatever its fields.
+# Bodies that every endpoint refuses, whatever its fields.
 BODIES: dict[str, bytes] = {
     "nothing": b"",
     "blanks": b"  ",
@@ -102,32 +102,32 @@ BODIES: dict[str, bytes] = {
     "single quotes": b"{'a':1}",
     "a raw NUL": b'{"unknown":"\x00"}',
     "a raw NUL outside": b"\x00{}",
-    "an escaped NUL": member(rb'"\u0000"'),
+    "an escaped NUL": unknown_member(rb'"\u0000"'),
     "a NUL in a key": rb'{"\u0000":1}',
-    "a lone surrogate": member(rb'"\ud800"'),
-    "a lone low surrogate": member(rb'"\udc00"'),
-    "surrogates in the wrong order": member(rb'"\udc00\ud800"'),
+    "a lone surrogate": unknown_member(rb'"\ud800"'),
+    "a lone low surrogate": unknown_member(rb'"\udc00"'),
+    "surrogates in the wrong order": unknown_member(rb'"\udc00\ud800"'),
     "a lone surrogate in a key": rb'{"\ud800":1}',
-    "an encoded surrogate": member(b'"\xed\xa0\x80"'),
-    "invalid UTF-8": member(b'"\xff"'),
-    "an overlong encoding": member(b'"\xc0\x80"'),
+    "an encoded surrogate": unknown_member(b'"\xed\xa0\x80"'),
+    "invalid UTF-8": unknown_member(b'"\xff"'),
+    "an overlong encoding": unknown_member(b'"\xc0\x80"'),
     "a byte order mark": b"\xef\xbb\xbf{}",
     "UTF-16": "{}".encode("utf-16"),
-    "NaN": member(b"NaN"),
-    "Infinity": member(b"Infinity"),
-    "-Infinity": member(b"-Infinity"),
-    "1e999": member(b"1e999"),
-    "-1e999": member(b"-1e999"),
-    "2^63": member(b"9223372036854775808"),
-    "-2^63-1": member(b"-9223372036854775809"),
-    "a number of 10,000 digits": member(b"9" * 10_000),
+    "NaN": unknown_member(b"NaN"),
+    "Infinity": unknown_member(b"Infinity"),
+    "-Infinity": unknown_member(b"-Infinity"),
+    "1e999": unknown_member(b"1e999"),
+    "-1e999": unknown_member(b"-1e999"),
+    "2^63": unknown_member(b"9223372036854775808"),
+    "-2^63-1": unknown_member(b"-9223372036854775809"),
+    "a number of 10,000 digits": unknown_member(b"9" * 10_000),
     "a key twice": b'{"unknown":1,"unknown":1}',
-    "a key twice, inside": member(b'[{"a":1,"\\u0061":2}]'),
+    "a key twice, inside": unknown_member(b'[{"a":1,"\\u0061":2}]'),
     "objects 30 deep": nested(30),
     "objects 100,000 deep": nested(100_000),
-    "lists 100,000 deep": member(nested(100_000, "list")),
+    "lists 100,000 deep": unknown_member(nested(100_000, "list")),
     "100,000 brackets": b"[" * 100_000,
-    "an object 30 deep in an unknown key": member(nested(MAX_DEPTH + 1)),
+    "an object 30 deep in an unknown key": unknown_member(nested(MAX_DEPTH + 1)),
 }
 
 CONTENT_TYPES = (
@@ -145,7 +145,7 @@ CONTENT_TYPES = (
 )
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "multipart/form-data")
 
-# Segments of a path that name nothing, as they stand in the request line.
+# Path segments for no object, as they are in the request line.
 SEGMENTS: dict[str, str] = {
     "a NUL": "%00",
     "a NUL inside": "agent_%00",
@@ -204,7 +204,7 @@ _TIMES: tuple[Any, ...] = (
 
 
 def wrong_values(schema: Schema, *, required: bool) -> Iterator[Any]:
-    """Values that a field of a body must refuse."""
+    """Return values that a field of a body must refuse."""
     if required:
         yield None
     if any(each.get("format") == "ip" for each in schema.get("oneOf", ())):
@@ -236,7 +236,7 @@ def wrong_values(schema: Schema, *, required: bool) -> Iterator[Any]:
 
 
 def wrong_parameters(schema: Schema) -> Iterator[str]:
-    """Values, already quoted, that a query parameter must refuse."""
+    """Return quoted values that a query parameter must refuse."""
     if "enum" in schema:
         yield from ("", "no-such", "%00", schema["enum"][0].upper(), quote("🤖"))
     elif schema["type"] == "integer":
