@@ -7,6 +7,7 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from core.http.surfaces import SURFACES
+from maim.server import embedded_lock
 from maim.server.supervisor import Supervisor, require_free
 
 
@@ -24,7 +25,11 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"The {surface.name} surface cannot listen on {address}: {error.strerror}"
                 ) from error
-        Supervisor().run()
+        try:
+            with embedded_lock.hold():
+                Supervisor().run()
+        except embedded_lock.AlreadyServed as error:
+            raise CommandError(str(error)) from error
 
     def _require_usable_database(self) -> None:
         try:
