@@ -66,7 +66,7 @@ def assert_free(port: int) -> None:
     socket.create_server(("127.0.0.1", port)).close()
 
 
-def refusal(maim: MaimServer, *command: str, **environment: str) -> str:
+def refusal(maim: MaimServer, *command: str, status: int = 1, **environment: str) -> str:
     """Return the error of a command that must not start: one line without a traceback."""
     ended = subprocess.run(
         [sys.executable, "manage.py", *command],
@@ -77,7 +77,7 @@ def refusal(maim: MaimServer, *command: str, **environment: str) -> str:
         timeout=30,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == status
     assert "Traceback" not in ended.stderr
     return ended.stderr.strip()
 

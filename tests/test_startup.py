@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.http import answers
+from tests.support.deployment import Dependencies, own_dependencies
+from tests.support.http import answers, get
 from tests.support.instances import free_port, wait_until
 from tests.support.server import ROOT, MaimServer
-from tests.test_serve import family, is_over, refusal
+from tests.test_serve import family, is_over, listens, refusal
 
 pytestmark = pytest.mark.single
 
@@ -73,3 +76,103 @@ class TestEmbeddedLock:
 
             said = (tmp_path / "runserver.log").read_text()
             assert f"This database is being served by process {maim.pid}, too; each counts limits for itself." in said
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Dependencies]:
+    with own_dependencies() as own:
+        yield own
+
+
+@pytest.fixture
+def maim(own: Dependencies, tmp_path: Path) -> Iterator[MaimServer]:
+    """A server on an empty database, whose MariaDB is up again after the test."""
+    maim = MaimServer(tmp_path, "maim_waiting", **own.environment())
+    with ExitStack() as stack:
+        stack.push(maim)
+        yield maim
+    if not own.mariadb.is_running:
+        own.mariadb.start()
+
+
+class TestWaitForDatabase:
+    def test_server_is_live_and_not_ready_until_the_database_answers(self, own: Dependencies, maim: MaimServer) -> None:
+        maim.migrate()
+        own.mariadb.kill()
+
+        maim.launch()
+
+        wait_until(lambda: answers(maim.public) and answers(maim.internal), "both surfaces are live")
+        assert get(f"{maim.internal}/ready").status_code == 503
+        assert "; waiting for it up to 60 seconds" in maim.log
+        assert "maim is ready" not in maim.log
+
+        own.mariadb.start()
+
+        maim.wait_until_ready()
+        assert get(f"{maim.internal}/ready").status_code == 200
+        assert maim.stop() == 0
+
+    def test_server_ends_in_one_sentence_when_the_database_does_not_come(
+        self, own: Dependencies, maim: MaimServer
+    ) -> None:
+        maim.migrate()
+        own.mariadb.kill()
+        maim.environment["MAIM_WAIT_FOR_DATABASE"] = "1"
+
+        maim.launch()
+
+        assert maim.wait() == 1
+        assert "Traceback" not in maim.log
+        assert maim.log.splitlines()[-1].startswith("CommandError: The database does not answer: (2002, ")
+        assert not listens(maim.public_port)
+        assert not listens(maim.internal_port)
+
+    def test_database_that_comes_without_migrations_ends_the_server(self, own: Dependencies, maim: MaimServer) -> None:
+        own.mariadb.kill()
+        maim.launch()
+        wait_until(lambda: "waiting for it" in maim.log, "it waits")
+
+        own.mariadb.start()
+
+        assert maim.wait() == 1
+        assert maim.log.splitlines()[-1] == "CommandError: The database is not up to date; run: manage.py migrate"
+
+    def test_waiting_server_can_be_stopped(self, own: Dependencies, maim: MaimServer) -> None:
+        own.mariadb.kill()
+        maim.launch()
+        wait_until(lambda: answers(maim.public), "it is live")
+        processes = family(maim)
+
+        assert maim.stop() == 0
+
+        assert all(is_over(process) for process in processes)
+
+    def test_wrong_password_is_not_waited_for(self, own: Dependencies, maim: MaimServer) -> None:
+        url = maim.environment["DATABASE_URL"].replace(":maim@", ":wrong@")
+
+        assert "Access denied" in refusal(maim, "serve", DATABASE_URL=url)
+
+
+class TestDatabaseAway:
+    @pytest.mark.parametrize("command", ["migrate", "sweep", "check --database default", "keys list", "runserver"])
+    def test_command_ends_in_one_sentence(self, tmp_path: Path, command: str) -> None:
+        maim = MaimServer(tmp_path, "maim_away", DATABASE_URL=f"mysql://maim:maim@127.0.0.1:{free_port()}/maim")
+
+        said = refusal(maim, *command.split(), status=5 if command.startswith("keys") else 1)
+
+        assert said.removeprefix("CommandError: ").startswith("The database does not answer: (2002, ")
+        assert len(said.splitlines()) == 1
+
+    def test_file_that_cannot_be_opened_ends_in_one_sentence(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_away", DATABASE_URL=f"sqlite:///{tmp_path}/missing/maim.sqlite3")
+
+        assert refusal(maim, "migrate") == "The database does not answer: unable to open database file"
+
+    def test_fault_of_a_command_keeps_its_traceback(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_unmigrated")
+
+        with pytest.raises(subprocess.CalledProcessError) as raised:
+            maim.manage("sweep")
+
+        assert "Traceback" in raised.value.stderr

@@ -28,7 +28,7 @@ from granian.server import Server
 
 from core.http import metrics
 from core.http.surfaces import PUBLIC, SURFACES, Surface
-from maim.server import housekeeping
+from maim.server import database, housekeeping
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
@@ -59,15 +59,21 @@ class Supervisor:
     def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
         self._surfaces = surfaces
         self._groups: dict[Surface, BaseProcess] = {}
+        self._wait: database.Wait | None = None
         self._stopping = False  # no Event, which deadlocks when a signal handler sets it during a wait
 
-    def run(self) -> None:
-        """Start the surfaces, watch them, and return when all have ended."""
+    def run(self, wait_seconds: int = 0) -> None:
+        """Start the surfaces, watch them, and return when all have ended.
+
+        With `wait_seconds`, the database does not answer yet: raise CommandError if it is not usable after these.
+        """
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.use_shared_directory(metrics_dir)
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         try:
+            if wait_seconds:
+                self._wait = database.Wait(wait_seconds)
             for surface in self._surfaces:
                 self._start(surface)
             self._watch()
@@ -98,7 +104,9 @@ class Supervisor:
                     time.sleep(RESTART_PAUSE_SECONDS)
                     if not self._stopping:
                         self._start(surface)
-            if not is_ready and all(_accepts(surface) for surface in self._surfaces):
+            if self._wait is not None and self._wait.is_over():
+                self._wait = None
+            if not is_ready and self._wait is None and all(_accepts(surface) for surface in self._surfaces):
                 is_ready = True
                 _log_ready()
             if is_ready and time.monotonic() - swept > SWEEP_EVERY_SECONDS:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 from django.core.management.base import CommandError
+from django.db import connection
 
 from core.http.surfaces import PUBLIC, SURFACES, surface_of_port
 from maim.server import embedded_lock
@@ -23,6 +24,8 @@ class Command(RunserverCommand):
         if surface_of_port(self.port) is None:
             ports = " or ".join(f"{surface.bind.port} ({surface.name})" for surface in SURFACES)
             raise CommandError(f"Port {self.port} belongs to no surface; use {ports}")
+        connection.ensure_connection()  # before the reloader, which would show a traceback and go on
+        connection.close()
         super().run(**options)
 
     def inner_run(self, *args: Any, **options: Any) -> None:
