@@ -296,6 +296,15 @@ PRIVATE_APIS = [
         "self, direction",
         used_by=f"{SCHEMA}.get_operation",
     ),
+    # ---- Django: commands
+    PrivateApi(
+        "core.management.commands.migrate.Command",
+        "overrides",
+        "django.core.management.commands.migrate.Command",
+        "migration_progress_callback",
+        "it is called before each migration, which needs the lock",
+        "self, action, migration, fake",
+    ),
     # ---- redis-py and django-redis
     PrivateApi(
         "core.redis._PrimaryConnection",

@@ -15,6 +15,7 @@ import pytest
 from tests.support.deployment import Dependencies, own_dependencies
 from tests.support.http import answers, get
 from tests.support.instances import free_port, wait_until
+from tests.support.migrating import migrate_together, recorded_migrations
 from tests.support.server import ROOT, MaimServer
 from tests.test_serve import family, is_over, listens, refusal
 
@@ -176,3 +177,17 @@ class TestDatabaseAway:
             maim.manage("sweep")
 
         assert "Traceback" in raised.value.stderr
+
+
+class TestMigrate:
+    @pytest.mark.needs_mariadb
+    def test_several_at_once_on_an_empty_database_migrate_it_once(self, tmp_path: Path) -> None:
+        maim = MaimServer(tmp_path, "maim_migrations")
+
+        ended = migrate_together([maim] * 3)
+
+        assert [each.status for each in ended] == [0, 0, 0], ended
+        lines = {line.partition(",")[0] for each in ended for line in each.said.splitlines()}
+        assert lines <= {"Another migrate is at work"}
+        recorded = recorded_migrations(maim)
+        assert len(recorded) == len(set(recorded))

@@ -20,6 +20,7 @@ import pytest
 from tests.support.bots import Bot, Told
 from tests.support.galera import Node, galera_nodes, standing_still
 from tests.support.instances import PASSWORD, USER, wait_until
+from tests.support.migrating import migrate_together, recorded_migrations
 from tests.support.server import MaimServer
 
 pytestmark = [
@@ -47,7 +48,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             MaimServer(directory, f"on_node{number}", DATABASE_URL=nodes[number].url("maim"), REDIS_URL="")
             for number in (0, 1)
         )
-        first.manage("migrate", "-v0")
+        ended = migrate_together([first, second])
+        assert [each.status for each in ended] == [0, 0], ended
         for maim in (first, second):
             stack.push(maim)
             maim.launch()
@@ -145,6 +147,12 @@ TROUBLES: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
     "held back": held_back,
     "left out": left_out,
 }
+
+
+def test_two_nodes_that_were_migrated_at_once_are_migrated_once(site: Site) -> None:
+    recorded = recorded_migrations(site.second)
+
+    assert len(recorded) == len(set(recorded))
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
