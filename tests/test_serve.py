@@ -402,6 +402,22 @@ class TestOutage:
             assert finish(waiting)[0] == 200
         wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
 
+    def test_admin_answers_503_while_the_database_is_away(self, deployment: Deployment) -> None:
+        with deployment.maim.client() as client:
+            assert client.get("/admin/login/").status_code == 200
+            credentials = {**CREDENTIALS, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+            deployment.mariadb.kill()
+            try:
+                signing_in = client.post("/admin/login/", data=credentials)
+                client.cookies.set("sessionid", "x" * 32)
+                signed_in = client.get("/admin/")
+            finally:
+                deployment.mariadb.start()
+
+        for answer in (signing_in, signed_in):
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert answer.text == "The service is temporarily unavailable, try again shortly"
+
     def test_server_recovers_when_redis_comes_back(self, deployment: Deployment) -> None:
         deployment.redis.kill()
 
