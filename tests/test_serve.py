@@ -234,6 +234,21 @@ class TestStop:
             assert all(is_over(process) for process in processes)
             upload.close()
 
+    def test_workers_of_a_group_that_does_not_end_in_time_are_killed(self, tmp_path: Path) -> None:
+        impatient = ("-m", "tests.support.serve_with", "STOP_SECONDS=0.5")
+        with MaimServer(tmp_path, "maim_hung", serve=impatient) as maim:
+            others = family(maim)[1:]
+            for process in others:
+                process.suspend()  # none of them can end by itself
+
+            try:
+                assert maim.stop() == 0
+                wait_until(lambda: all(is_over(process) for process in others), "all processes end", 10)
+            finally:
+                for process in others:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["as Ctrl-C", "as systemd"])
     def test_signal_to_every_process_stops_the_server(self, tmp_path: Path, signum: int) -> None:
         with MaimServer(tmp_path, "maim_all", serve=PATIENT) as maim:
