@@ -160,7 +160,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     change_feed.publish(
         FeedEntry.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
     )
-    lock_in_order(row.api_keys(manager="unscoped"))
+    lock_in_order(row.api_keys(manager="unscoped").all())
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 

@@ -118,7 +118,7 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     before = {**AGENT_FIELDS.audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
-    lock_in_order(row.api_keys(manager="unscoped"))
+    lock_in_order(row.api_keys(manager="unscoped").all())
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 
