@@ -28,11 +28,11 @@ _CONFLICT = 1213  # on Galera: another node has written the row at the same time
 
 _CREATE = """
     CREATE TABLE IF NOT EXISTS maim_migration_lock
-    (id INTEGER PRIMARY KEY, holder VARCHAR(150) NOT NULL, count INTEGER NOT NULL)"""
-_INSERT = "INSERT IGNORE INTO maim_migration_lock (id, holder, count) VALUES (1, %s, 0)"
-_READ = "SELECT holder, count FROM maim_migration_lock WHERE id = 1"
-_COUNT = "UPDATE maim_migration_lock SET count = count + 1 WHERE holder = %s"
-_TAKE_OVER = "UPDATE maim_migration_lock SET holder = %s, count = 0 WHERE holder = %s AND count = %s"
+    (id INTEGER PRIMARY KEY, holder VARCHAR(150) NOT NULL, beats INTEGER NOT NULL)"""
+_INSERT = "INSERT IGNORE INTO maim_migration_lock (id, holder, beats) VALUES (1, %s, 0)"
+_READ = "SELECT holder, beats FROM maim_migration_lock WHERE id = 1"
+_BEAT = "UPDATE maim_migration_lock SET beats = beats + 1 WHERE holder = %s"
+_TAKE_OVER = "UPDATE maim_migration_lock SET holder = %s, beats = 0 WHERE holder = %s AND beats = %s"
 _DELETE = "DELETE FROM maim_migration_lock WHERE holder = %s"
 
 
@@ -42,7 +42,7 @@ class LockLost(Exception):
 
 class _Row(NamedTuple):
     holder: str
-    count: int
+    beats: int
 
 
 class MigrationLock:
@@ -91,7 +91,7 @@ class MigrationLock:
             row = cursor.fetchone()
         return None if row is None else _Row(*row)
 
-    def _run(self, statement: str, *parameters: object) -> bool:
+    def _run(self, statement: str, *parameters: str | int) -> bool:
         """Run a statement, and return whether it has changed a row."""
         try:
             with self._connection.cursor() as cursor:
@@ -106,7 +106,7 @@ class MigrationLock:
         """Count up until the block has ended, on this thread's own connection."""
         while not self._ended.wait(BEAT_SECONDS):
             try:
-                self._run(_COUNT, self._holder)
+                self._run(_BEAT, self._holder)
             except Error:  # the migration meets the same error, and the next count has a new connection
                 self._connection.close()
         self._connection.close()

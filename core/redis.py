@@ -80,7 +80,7 @@ class _PrimarySSLConnection(_PrimaryConnection, SSLConnection):
     """The same connection over TLS."""
 
 
-def _connect_within(seconds: float, connect: Callable[[], socket.socket]) -> socket.socket:
+def _connect_within(seconds: float | None, connect: Callable[[], socket.socket]) -> socket.socket:
     """Return what `connect` does, from a thread that is left behind if it takes longer. Raise TimeoutError then."""
     connected: Future[socket.socket] = Future()
 

@@ -28,14 +28,12 @@ def embedded(directory: Path, name: str = "maim_embedded", **environment: str) -
     return MaimServer(directory, name, **{"DATABASE_URL": url, "REDIS_URL": "", **environment})
 
 
-def other_ports() -> dict[str, str]:
-    return {name: f"127.0.0.1:{free_port()}" for name in ("MAIM_PUBLIC_BIND", "MAIM_INTERNAL_BIND")}
-
-
 class TestEmbeddedLock:
     def test_second_server_on_an_embedded_database_is_refused(self, tmp_path: Path) -> None:
         with embedded(tmp_path) as first:
-            said = refusal(first, "serve", **other_ports())
+            public, internal = (f"127.0.0.1:{free_port()}" for _ in range(2))
+
+            said = refusal(first, "serve", MAIM_PUBLIC_BIND=public, MAIM_INTERNAL_BIND=internal)
 
             assert said == (
                 f"CommandError: {tmp_path}/maim.sqlite3 is being served already, by process {first.pid}; "

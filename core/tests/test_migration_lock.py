@@ -25,18 +25,18 @@ def _quick_and_clean(monkeypatch: pytest.MonkeyPatch, transactional_db: None) ->
     sql("DELETE FROM maim_migration_lock")
 
 
-def sql(statement: str, *parameters: object) -> list[tuple[object, ...]]:
+def sql(statement: str, *parameters: str) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
 
 
 def held_by(holder: str) -> None:
-    sql("REPLACE INTO maim_migration_lock (id, holder, count) VALUES (1, %s, 7)", holder)
+    sql("REPLACE INTO maim_migration_lock (id, holder, beats) VALUES (1, %s, 7)", holder)
 
 
 def rows() -> list[tuple[object, ...]]:
-    return sql("SELECT holder, count FROM maim_migration_lock")
+    return sql("SELECT holder, beats FROM maim_migration_lock")
 
 
 def take(told: list[str]) -> None:
@@ -51,7 +51,7 @@ def take(told: list[str]) -> None:
 def test_lock_is_a_row_while_the_block_lasts() -> None:
     with MigrationLock("default", print) as lock:
         lock.require()
-        [(holder, _count)] = rows()
+        [(holder, _beats)] = rows()
         assert " process " in str(holder)
         wait_until(lambda: rows() > [(holder, 1)], "the holder counts up")
     assert rows() == []
@@ -63,9 +63,8 @@ def test_next_one_waits_for_a_holder_that_counts() -> None:
         with MigrationLock("default", print) as lock:
             waiting = threads.submit(take, told)
             wait_until(lambda: bool(told), "the other one waits")
-            [(holder, count)] = rows()
-            beats = 200
-            wait_until(lambda: rows() > [(holder, int(str(count)) + beats)], "the holder counts on")
+            [(holder, beats)] = rows()
+            wait_until(lambda: rows() > [(holder, int(str(beats)) + 200)], "the holder counts on")
             assert not waiting.done()
             lock.require()
         waiting.result(WAIT)
