@@ -6,6 +6,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import Error, connection
 
 
 def main() -> None:
@@ -14,6 +15,18 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"{error}")
+    except Error as error:
+        if _database_answers():
+            raise
+        sys.exit(f"The database does not answer: {error}")
+
+
+def _database_answers() -> bool:
+    try:
+        connection.ensure_connection()
+    except Error:
+        return False
+    return True
 
 
 if __name__ == "__main__":

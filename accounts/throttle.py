@@ -10,7 +10,9 @@ import hashlib
 import logging
 import math
 import time
+from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 from django.conf import settings
 from limits import RateLimitItemPerMinute
@@ -36,6 +38,14 @@ def _redis_limiter(redis_url: str) -> MovingWindowRateLimiter:
     return MovingWindowRateLimiter(storage)
 
 
+class _Hit(NamedTuple):
+    """A limit, and what an attempt counts against in it."""
+
+    item: RateLimitItemPerMinute
+    kind: str
+    subject: str
+
+
 def attempt(*, account: str, address: str) -> None:
     """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate."""
     rate = settings.AUTH_RATE
@@ -43,18 +53,22 @@ def attempt(*, account: str, address: str) -> None:
         return
     # A digest makes short, plain keys from names of any length and content.
     digest = hashlib.sha256(fold(account).encode()).hexdigest()
-    _hit(RateLimitItemPerMinute(rate.per_address), "address", address)
-    _hit(RateLimitItemPerMinute(rate.per_account), "account", digest)
+    hits = (
+        _Hit(RateLimitItemPerMinute(rate.per_address), "address", address),
+        _Hit(RateLimitItemPerMinute(rate.per_account), "account", digest),
+    )
+    if settings.REDIS_URL:
+        try:
+            _count(_redis_limiter(settings.REDIS_URL), hits)
+        except RedisError as error:  # it is not asked again for the other limit, so that nobody waits twice
+            log.warning("counting sign-ins without Redis: %s", error)
+        else:
+            return
+    _count(_memory_limiter(), hits)
 
 
-def _hit(item: RateLimitItemPerMinute, *identifiers: str) -> None:
-    limiter = _redis_limiter(settings.REDIS_URL) if settings.REDIS_URL else _memory_limiter()
-    try:
-        admitted = limiter.hit(item, *identifiers)
-    except RedisError as error:
-        log.warning("counting sign-ins without Redis: %s", error)
-        limiter = _memory_limiter()
-        admitted = limiter.hit(item, *identifiers)
-    if not admitted:
-        reset = limiter.get_window_stats(item, *identifiers).reset_time
-        raise TooMany(retry_after=max(1, math.ceil(reset - time.time())))
+def _count(limiter: MovingWindowRateLimiter, hits: Iterable[_Hit]) -> None:
+    for item, *identifiers in hits:
+        if not limiter.hit(item, *identifiers):
+            reset = limiter.get_window_stats(item, *identifiers).reset_time
+            raise TooMany(retry_after=max(1, math.ceil(reset - time.time())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
-from typing import Generic, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
 from django.db.models.functions import Concat
@@ -53,6 +53,14 @@ def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields
         unique_fields=unique_fields if supports_target else None,
         update_fields=update_fields,
     )
+
+
+def lock_in_order(rows: models.QuerySet[Any]) -> None:
+    """Lock rows in the order of their ids, before a cascade deletes them after the rows that refer to them.
+
+    Writers lock a row before those that refer to it; in the opposite order the two would end in a deadlock.
+    """
+    list(rows.order_by("pk").select_for_update().values_list("pk"))
 
 
 _PLACEHOLDER = models.Value("ID ")  # free, because folded text has no capital letters

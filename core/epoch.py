@@ -38,6 +38,8 @@ PROPAGATION_SECONDS = LEASE_SECONDS * 1.04
 MAX_WAITING_CHANGES = 8
 MAX_SUBJECTS = 500
 KEPT_FOR = timedelta(hours=1)
+# A change may still be waiting if it is not older. Machines stamp changes by their own clocks, so it is much longer.
+RECENT = timedelta(seconds=2)
 
 EVERYTHING, NOTHING = "*", ""
 
@@ -138,6 +140,19 @@ def wait_for_workers() -> Iterator[Wait]:
     finally:
         _thread.wait = None
         wait.finish()
+
+
+def wait_for_recent_changes() -> None:
+    """Wait until no worker answers from before any change that has committed by now, in whatever process.
+
+    It is for a response from which a client concludes that an object is gone: the deletion may still be waiting. Raise
+    Unavailable when too many changes of this worker are waiting already.
+    """
+    recent = Invalidation.objects.filter(at__gte=timezone.now() - RECENT).exclude(subject=NOTHING)
+    if recent.exists():
+        with wait_for_workers() as wait:
+            wait.reserve_slot()
+            wait.is_due = True
 
 
 @contextmanager

@@ -8,7 +8,11 @@ MAIM_CONNECTION_MAX_AGE_SECONDS.
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from django.conf import settings
@@ -45,6 +49,13 @@ class _PrimaryConnection(Connection):
             self.disconnect()  # type: ignore[no-untyped-call]
         super().connect()  # type: ignore[no-untyped-call]
 
+    def _connect(self) -> socket.socket:
+        """Return a connected socket. Raise TimeoutError after `socket_connect_timeout`, which covers all of it.
+
+        By itself redis-py would wait so long at each of the host's addresses, after a name lookup without a limit.
+        """
+        return _connect_within(self.socket_connect_timeout, super()._connect)
+
     def on_connect_check_health(self, check_health: bool = True) -> None:
         self._made_at, self._made_after = time.monotonic(), _refusals
         super().on_connect_check_health(check_health)
@@ -67,6 +78,31 @@ class _PrimaryConnection(Connection):
 
 class _PrimarySSLConnection(_PrimaryConnection, SSLConnection):
     """The same connection over TLS."""
+
+
+def _connect_within(seconds: float | None, connect: Callable[[], socket.socket]) -> socket.socket:
+    """Return what `connect` does, from a thread that is left behind if it takes longer. Raise TimeoutError then."""
+    connected: Future[socket.socket] = Future()
+
+    def run() -> None:
+        try:
+            connected.set_result(connect())
+        except BaseException as error:  # noqa: BLE001  # raised where the result is awaited
+            connected.set_exception(error)
+
+    # Of no pool: nothing may wait for the thread, neither another connection nor the end of the process.
+    threading.Thread(target=run, name="redis-connect", daemon=True).start()
+    try:
+        return connected.result(seconds)
+    except TimeoutError:
+        connected.add_done_callback(_close)
+        raise
+
+
+def _close(connected: Future[socket.socket]) -> None:
+    """Close a socket that came too late."""
+    if connected.exception() is None:
+        connected.result().close()
 
 
 def pool(url: str, timeout: float) -> ConnectionPool:

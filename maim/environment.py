@@ -98,6 +98,13 @@ class Environment(BaseSettings):
         description="How long a connection to the database or Redis is kept, and so how long after a failover one "
         "may still lead to a server that only the proxy has left.",
     )
+    MAIM_WAIT_FOR_DATABASE: int = Field(
+        60,
+        ge=0,
+        le=24 * 3600,
+        description="How many seconds `serve` waits at its start for a database server that does not answer. "
+        "Meanwhile it is live and not ready.",
+    )
     MAIM_DATA_DIR: Path = Field(Path("var"), description="Where the embedded database and the generated secrets live.")
     MAIM_SECRET_KEY: Annotated[SecretStr, AfterValidator(check_secret_key)] | None = Field(
         None,

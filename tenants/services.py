@@ -15,7 +15,7 @@ from agent_config.document import agent_defaults
 from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, epoch
 from core.actor import Actor, ActorKind
-from core.db import transactional, transactional_and_propagated, translate_unique_violation
+from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Invalid
 from core.models import FeedEntry
 from core.resource_fields import check_names
@@ -160,6 +160,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     change_feed.publish(
         FeedEntry.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
     )
+    lock_in_order(row.api_keys(manager="unscoped").all())
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 

@@ -296,6 +296,15 @@ PRIVATE_APIS = [
         "self, direction",
         used_by=f"{SCHEMA}.get_operation",
     ),
+    # ---- Django: commands
+    PrivateApi(
+        "core.management.commands.migrate.Command",
+        "overrides",
+        "django.core.management.commands.migrate.Command",
+        "migration_progress_callback",
+        "it is called before each migration, which needs the lock",
+        "self, action, migration, fake",
+    ),
     # ---- redis-py and django-redis
     PrivateApi(
         "core.redis._PrimaryConnection",
@@ -305,6 +314,15 @@ PRIVATE_APIS = [
         "the pool calls it for each use, where an obsolete connection is made anew",
         "self",
         used_by="redis.connection.ConnectionPool.get_connection",
+    ),
+    PrivateApi(
+        "core.redis._PrimaryConnection",
+        "overrides",
+        REDIS,
+        "_connect",
+        "a name lookup takes part in the limit of connecting",
+        "self",
+        used_by=f"{REDIS}.connect_check_health",
     ),
     PrivateApi(
         "core.redis._PrimaryConnection",

@@ -77,6 +77,7 @@ class TestDefaults:
         assert str(environment.MAIM_DATA_DIR) == "var"
         assert environment.database_url == f"sqlite:///{Path.cwd() / 'var' / 'maim.sqlite3'}"
         assert environment.REDIS_URL is None
+        assert environment.MAIM_WAIT_FOR_DATABASE == 60
         assert environment.MAIM_CORS_ORIGINS == []
         assert environment.MAIM_PUBLIC_URL is None
         assert environment.MAIM_TRUSTED_PROXIES == []
@@ -179,6 +180,7 @@ class TestWrongValues:
             ("MAIM_LOG_FORMAT", ["JSON", "text"]),
             ("MAIM_ACCESS_TOKEN_HOURS", ["0", "1d", "8785"]),
             ("MAIM_USAGE_LOG_DAYS", ["0", "forever"]),
+            ("MAIM_WAIT_FOR_DATABASE", ["-1", "86401", "1m"]),
             ("MAIMBOT_MODEL_CONFIG_PATH", ["/nowhere/models.toml", "/"]),
             ("MAIMBOT_BOT_CONFIG_TEMPLATE_PATH", ["/nowhere/bot.toml"]),
         ],

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.bots import Bot
 from tests.support.guarantee import REQUESTS_PER_BOT, SCRIPTS, Verdict, experiment, experiments
+from tests.support.instances import wait_until
 from tests.support.interfaces import InternalApi, make_operator, run_action, signed_in
 from tests.support.serve_with import WITHOUT_LEASE
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
@@ -110,6 +111,21 @@ class TestWaitingChanges:
             assert audited(slow, refused) == ["key.create"] * 4
             # The waiting changes are done.
             assert v2.post(f"/api/v2/api-keys/{refused[0]}/disable").status_code == 200
+
+    @pytest.mark.parametrize("first", ["api-keys/{api_key_id}", "agents/{agent_id}", "tenants/{tenant_id}"])
+    def test_second_deletion_is_not_answered_before_the_first_holds(
+        self, slow: MaimServer, keys: list[dict[str, Any]], first: str
+    ) -> None:
+        key = f"/api/v2/api-keys/{keys[0]['api_key_id']}"
+        with ThreadPoolExecutor(1) as pool, slow.client("internal") as v2:
+            deletion = pool.submit(v2.delete, "/api/v2/" + first.format(**keys[0]))
+            wait_until(lambda: v2.get(key).status_code == 404, "the key is deleted")
+
+            began = time.monotonic()
+            assert v2.delete(key).status_code == 404
+            assert time.monotonic() - began >= SECONDS
+
+            assert deletion.result().status_code == 200
 
     def test_bulk_change_waits_once(self, slow: MaimServer, keys: list[dict[str, Any]]) -> None:
         with signed_in(slow) as admin, Bot(slow.internal_port) as bot:

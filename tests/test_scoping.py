@@ -69,11 +69,12 @@ MAY_GO_UNSCOPED = {
     "agents/change_feed.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
     "agents/change_feed.py::_entries": "answers the internal surface, which is trusted with every tenant",
     "agents/services/agents.py::active_agents": "answers the internal surface, which is trusted with every tenant",
+    "agents/services/agents.py::delete_agent": "locks the keys that go with their agent, which passed the gate",
     "agents/services/agents.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
     "internal_api/fastpath/agents.py::_agents": "answers the internal surface, which is trusted with every tenant",
-    "tenants/services.py::delete_tenant": "names the agents that go with their tenant",
+    "tenants/services.py::delete_tenant": "names the agents and locks the keys that go with their tenant",
     "tenants/templates.py::templates_below": "reads operators' templates, and those of a tenant that passed the gate",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
 }

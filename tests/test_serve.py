@@ -65,7 +65,7 @@ def assert_free(port: int) -> None:
     socket.create_server(("127.0.0.1", port)).close()
 
 
-def start_error(maim: MaimServer, *command: str, **environment: str) -> str:
+def start_error(maim: MaimServer, *command: str, status: int = 1, **environment: str) -> str:
     """Run a command that must not start, and return its error, which is one line without a traceback."""
     completed = subprocess.run(
         [sys.executable, "manage.py", *command],
@@ -76,7 +76,7 @@ def start_error(maim: MaimServer, *command: str, **environment: str) -> str:
         timeout=30,
         check=False,
     )
-    assert completed.returncode == 1
+    assert completed.returncode == status
     assert "Traceback" not in completed.stderr
     return completed.stderr.strip()
 
@@ -236,6 +236,21 @@ class TestStop:
 
             assert all(has_ended(process) for process in processes)
             upload.close()
+
+    def test_workers_of_a_group_that_does_not_end_in_time_are_killed(self, tmp_path: Path) -> None:
+        impatient = ("-m", "tests.support.serve_with", "STOP_SECONDS=0.5")
+        with MaimServer(tmp_path, "maim_hung", serve=impatient) as maim:
+            others = process_tree(maim)[1:]
+            for process in others:
+                process.suspend()  # none of them can end by itself
+
+            try:
+                assert maim.stop() == 0
+                wait_until(lambda: all(has_ended(process) for process in others), "all processes end", 10)
+            finally:
+                for process in others:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["as Ctrl-C", "as systemd"])
     def test_signal_to_every_process_stops_the_server(self, tmp_path: Path, signum: int) -> None:
@@ -407,6 +422,22 @@ class TestOutage:
                 assert select.select([waiting.sock], [], [], 0)[0] == [], "the other request is still waiting"
             assert finish(waiting)[0] == 200
         wait_until(lambda: deployment.health() == [(200, "healthy")] * 2, "health recovers")
+
+    def test_admin_answers_503_while_the_database_is_away(self, deployment: Deployment) -> None:
+        with deployment.maim.client() as client:
+            assert client.get("/admin/login/").status_code == 200
+            credentials = {**CREDENTIALS, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+            deployment.mariadb.kill()
+            try:
+                signing_in = client.post("/admin/login/", data=credentials)
+                client.cookies.set("sessionid", "x" * 32)
+                signed_in = client.get("/admin/")
+            finally:
+                deployment.mariadb.start()
+
+        for answer in (signing_in, signed_in):
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert answer.text == "The service is temporarily unavailable, try again shortly"
 
     def test_server_recovers_when_redis_comes_back(self, deployment: Deployment) -> None:
         deployment.redis.kill()

@@ -17,7 +17,7 @@ from agents.models import Agent, AgentActivity, AgentStatus
 from agents.services.config_writes import AgentConfigWrite, WriteOptions, check_expected, lock_agent
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.db import transactional, transactional_and_propagated, translate_unique_violation, upsert
+from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation, upsert
 from core.models import FeedEntry
 from core.resource_fields import check_names
 from tenants.models import Tenant, TenantStatus
@@ -118,6 +118,7 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     before = {**AGENT_FIELDS.audit_state(row), "config": masked(row.config)}
     epoch.invalidate(row.id)
     change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
+    lock_in_order(row.api_keys(manager="unscoped").all())
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
 

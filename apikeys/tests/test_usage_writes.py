@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 from django.db import connection
 
+from agents import services as agents
 from apikeys import services, usage
 from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.usage import Uses
+from core import db
 from tenants import services as tenants
+from tests.support.instances import wait_until
+from tests.support.interleaving import other_thread
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -165,6 +170,54 @@ def test_many_writers_lose_nothing(data: Data) -> None:
         (data.other_agent.id, TODAY): each,
         (data.agent.tenant_id, TODAY): 3 * each,
     }
+
+
+@pytest.mark.needs_mariadb
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("deleted", ["agent", "tenant"])
+def test_writer_and_cascading_delete_do_not_deadlock(
+    data: Data, alice: Person, monkeypatch: pytest.MonkeyPatch, deleted: str
+) -> None:
+    monkeypatch.setattr(db, "_ATTEMPTS", 1)  # a deadlock is an error, and not repeated
+    rows = [uses(data.key, 1, secret=rotated_out(data.key))]
+
+    def delete() -> None:
+        if deleted == "agent":
+            agents.delete_agent(actor=OPERATOR, agent=data.agent)
+        else:
+            tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
+
+    with other_thread() as meanwhile:
+
+        def delete_until_it_waits() -> None:
+            meanwhile(delete, wait=0)
+            wait_until(lambda: waiting_transactions() == 1, "the deletion waits for the key that the writer has locked")
+
+        with connection.execute_wrapper(after_writing_to("apikeys_apikey", delete_until_it_waits)):
+            usage.add(rows)
+
+    assert not ApiKey.unscoped.filter(pk=data.key.pk).exists()
+
+
+def waiting_transactions() -> int:
+    """Return how many transactions wait for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+        return int(cursor.fetchone()[0])
+
+
+def after_writing_to(table: str, act: Callable[[], object]) -> Callable[..., Any]:
+    """Return a wrapper of queries that acts after the first update of a table."""
+    done: list[str] = []
+
+    def wrapper(execute: Callable[..., Any], query: str, *rest: Any) -> Any:
+        result = execute(query, *rest)
+        if not done and query.strip().startswith(f"UPDATE {table}"):
+            done.append(query)
+            act()
+        return result
+
+    return wrapper
 
 
 def test_uses_of_a_tenant_that_is_gone_are_taken_and_swept(data: Data, alice: Person) -> None:

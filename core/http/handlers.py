@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
-from core.errors import Forbidden, Invalid
-from core.http.problems import Fault, UnknownPath
+from core.errors import Forbidden, Invalid, Unavailable
+from core.http.problems import NOT_REACHABLE, Fault, UnknownPath
 from core.http.responses import problem_response
 from core.http.surfaces import PUBLIC, surface_of_port
 
@@ -35,6 +37,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _is_for_admin(request):
+    """Respond to an exception outside of API views: 503 if a dependency does not answer, and otherwise 500."""
+    is_unavailable = isinstance(sys.exc_info()[1], NOT_REACHABLE)
+    if not _is_for_admin(request):
+        return problem_response(request, Unavailable() if is_unavailable else Fault())
+    if not is_unavailable:
         return defaults.server_error(request)
-    return problem_response(request, Fault())
+    error = Unavailable()
+    headers = {"Retry-After": str(error.retry_after)}
+    return HttpResponse(str(error.detail), content_type="text/plain; charset=utf-8", status=503, headers=headers)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import shutil
 import signal
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
@@ -28,7 +30,7 @@ from granian.server import Server
 
 from core.http import metrics
 from core.http.surfaces import PUBLIC, SURFACES, Surface
-from maim.server import housekeeping
+from maim.server import database, housekeeping
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
@@ -59,25 +61,33 @@ class Supervisor:
     def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
         self._surfaces = surfaces
         self._groups: dict[Surface, BaseProcess] = {}
-        self._stopping = False  # no Event, which deadlocks when a signal handler sets it during a wait
+        self._wait: database.Wait | None = None
+        # No Event, which deadlocks when a signal handler sets it during a wait.
+        self._stop_until: float | None = None
 
-    def run(self) -> None:
-        """Start the surfaces, watch them, and return when all have ended."""
+    def run(self, wait_seconds: int = 0) -> None:
+        """Start the surfaces, watch them, and return when all have ended.
+
+        With `wait_seconds`, the database does not answer yet: raise CommandError if it is not usable after these.
+        """
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.use_shared_directory(metrics_dir)
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         try:
+            if wait_seconds:
+                self._wait = database.Wait(wait_seconds)
             for surface in self._surfaces:
                 self._start(surface)
             self._watch()
         finally:
-            self._end_groups()
+            self._end_processes()
             shutil.rmtree(metrics_dir, ignore_errors=True)
         log.info("stopped")
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self._stopping = True
+        if self._stop_until is None:
+            self._stop_until = time.monotonic() + STOP_SECONDS
 
     def _start(self, surface: Surface) -> None:
         connections.close_all()  # forked processes must not share a connection
@@ -91,14 +101,16 @@ class Supervisor:
     def _watch(self) -> None:
         is_ready = False
         swept = float("-inf")
-        while not self._stopping:
+        while self._stop_until is None:
             for surface, process in list(self._groups.items()):
                 if not process.is_alive():
                     log.error("the %s surface ended with code %s, starting it again", surface.name, process.exitcode)
                     time.sleep(RESTART_PAUSE_SECONDS)
-                    if not self._stopping:
+                    if self._stop_until is None:
                         self._start(surface)
-            if not is_ready and all(_accepts(surface) for surface in self._surfaces):
+            if self._wait is not None and self._wait.is_over():
+                self._wait = None
+            if not is_ready and self._wait is None and all(_accepts(surface) for surface in self._surfaces):
                 is_ready = True
                 _log_ready()
             if is_ready and time.monotonic() - swept > SWEEP_EVERY_SECONDS:
@@ -108,19 +120,32 @@ class Supervisor:
             multiprocessing.active_children()  # joins a finished sweep
             time.sleep(POLL_SECONDS)
 
-    def _end_groups(self) -> None:
-        deadline = time.monotonic() + STOP_SECONDS
+    def _end_processes(self) -> None:
+        # From the signal on, because this process may have been asleep when it came.
+        deadline = self._stop_until or time.monotonic() + STOP_SECONDS
         for process in self._groups.values():
             process.terminate()
         for process in self._groups.values():
             process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
+        for process in self._groups.values():
+            _kill_group(process)
+        for process in multiprocessing.active_children():  # the sweep, and the wait for the database
+            process.kill()
+            process.join()
+
+
+def _kill_group(process: BaseProcess) -> None:
+    """Kill what is left of a process group. Workers outlive their main process if that could not end them in time."""
+    with suppress(ProcessLookupError):
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # before it has made its group
+    process.join()
 
 
 def _run_group(surface: Surface) -> None:
     """Run a process group: Granian's main process, which forks the workers."""
+    os.setpgid(0, 0)
     answer_sigterm_once()
     end_with_parent()
     Server(

@@ -20,6 +20,7 @@ import pytest
 from tests.support.bots import Bot, BotResponse
 from tests.support.galera import Node, galera_nodes, standing_still
 from tests.support.instances import PASSWORD, USER, wait_until
+from tests.support.migrating import migrate_together, recorded_migrations
 from tests.support.server import MaimServer
 
 pytestmark = [
@@ -47,7 +48,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             MaimServer(directory, f"on_node{number}", DATABASE_URL=nodes[number].url("maim"), REDIS_URL="")
             for number in (0, 1)
         )
-        first.manage("migrate", "-v0")
+        ended = migrate_together([first, second])
+        assert [each.status for each in ended] == [0, 0], ended
         for maim in (first, second):
             stack.push(maim)
             maim.launch()
@@ -145,6 +147,12 @@ FAULTS: dict[str, Callable[[Node], AbstractContextManager[None]]] = {
     "not applying": not_applying,
     "without wsrep": without_wsrep,
 }
+
+
+def test_two_nodes_that_were_migrated_at_once_are_migrated_once(deployment: Deployment) -> None:
+    recorded = recorded_migrations(deployment.second)
+
+    assert len(recorded) == len(set(recorded))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

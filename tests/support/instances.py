@@ -70,6 +70,10 @@ class MariaDB:
         return [] if shutil.which("mariadbd") and shutil.which("mariadb-install-db") else ["mariadb-server"]
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

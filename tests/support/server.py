@@ -137,6 +137,11 @@ class MaimServer:
             self._process.send_signal(signum)
         return self._process.wait(seconds)
 
+    def wait(self, seconds: float = 60) -> int:
+        """Wait until the server ends by itself, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
     def client(self, surface: str = "public") -> httpx.Client:
         """Return an HTTP client of one surface."""
         return http_client(getattr(self, surface))

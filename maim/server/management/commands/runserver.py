@@ -4,8 +4,10 @@ from typing import Any
 
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 from django.core.management.base import CommandError
+from django.db import connection
 
 from core.http.surfaces import PUBLIC, SURFACES, surface_of_port
+from maim.server import embedded_lock
 
 
 class Command(RunserverCommand):
@@ -22,4 +24,12 @@ class Command(RunserverCommand):
         if surface_of_port(self.port) is None:
             ports = " or ".join(f"{surface.bind.port} ({surface.name})" for surface in SURFACES)
             raise CommandError(f"Port {self.port} belongs to no surface; use {ports}")
+        connection.ensure_connection()  # before the reloader, which would show a traceback and go on
+        connection.close()
         super().run(**options)
+
+    def inner_run(self, *args: Any, **options: Any) -> None:
+        # Only a warning, because there is a `runserver` for each surface, and developers know what they run.
+        if holder := embedded_lock.holder():
+            self.stderr.write(f"This database is being served by {holder}, too; each counts limits for itself.")
+        super().inner_run(*args, **options)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
-from django.db.migrations.executor import MigrationExecutor
 
 from core.http.surfaces import SURFACES
+from maim.server import database, embedded_lock
 from maim.server.supervisor import Supervisor, require_free
+
+log = logging.getLogger("maim.server")
 
 
 class Command(BaseCommand):
@@ -15,7 +18,7 @@ class Command(BaseCommand):
     requires_system_checks = ()  # handle() runs them, with those of the database
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._require_usable_database()
+        wait_seconds = self._require_database()
         for surface in SURFACES:
             try:
                 require_free(surface)
@@ -24,13 +27,20 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"The {surface.name} surface cannot listen on {address}: {error.strerror}"
                 ) from error
-        Supervisor().run()
-
-    def _require_usable_database(self) -> None:
         try:
-            self.check(databases=[DEFAULT_DB_ALIAS])
-            executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-        except OperationalError as error:
-            raise CommandError(f"The database does not answer: {error}") from error
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            raise CommandError("The database is not up to date; run: manage.py migrate")
+            with embedded_lock.hold():
+                Supervisor().run(wait_seconds)
+        except embedded_lock.AlreadyServed as error:
+            raise CommandError(str(error)) from error
+
+    def _require_database(self) -> int:
+        """Return 0, or the seconds to wait for a database that does not answer yet. Raise CommandError."""
+        try:
+            database.require_usable()
+        except database.Unreachable as error:
+            seconds: int = settings.ENV.MAIM_WAIT_FOR_DATABASE
+            if not error.may_come or not seconds:
+                raise CommandError(str(error)) from error
+            log.warning("%s; waiting for it up to %d seconds", error, seconds)
+            return seconds
+        return 0
