@@ -47,7 +47,7 @@ class TestEmbeddedLock:
         with embedded(tmp_path) as first:
             processes = process_tree(first)
             first.stop(signum)
-            wait_until(lambda: all(map(is_over, processes)), "all processes end")
+            wait_until(lambda: all(map(has_ended, processes)), "all processes end")
 
             with embedded(tmp_path, "maim_second") as second:
                 assert is_healthy(second.public)
