@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -17,13 +18,13 @@ from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.usage import Uses
 from core import db
 from tenants import services as tenants
-from tests.support.instances import wait_until
 from tests.support.interleaving import other_thread
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TODAY = NOON.date()
+LOCKING_OF_KEYS = r"DELETE FROM `apikeys_apikey`|SELECT .* FROM `apikeys_apikey` .* FOR UPDATE"
 
 
 class Data:
@@ -180,42 +181,37 @@ def test_writer_and_cascading_delete_do_not_deadlock(
 ) -> None:
     monkeypatch.setattr(db, "_ATTEMPTS", 1)  # a deadlock is an error, and not repeated
     rows = [uses(data.key, 1, secret=rotated_out(data.key))]
+    is_at_the_key = Event()
 
     def delete() -> None:
-        if deleted == "agent":
-            agents.delete_agent(actor=OPERATOR, agent=data.agent)
-        else:
-            tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
+        with connection.execute_wrapper(before(LOCKING_OF_KEYS, is_at_the_key.set)):
+            if deleted == "agent":
+                agents.delete_agent(actor=OPERATOR, agent=data.agent)
+            else:
+                tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
 
     with other_thread() as meanwhile:
 
-        def delete_until_it_waits() -> None:
+        def begin_deletion() -> None:
             meanwhile(delete, wait=0)
-            wait_until(lambda: waiting_transactions() == 1, "the deletion waits for the key that the writer has locked")
+            assert is_at_the_key.wait(30)
 
-        with connection.execute_wrapper(after_writing_to("apikeys_apikey", delete_until_it_waits)):
+        # By now the writer has locked the key, and is about to lock its secret.
+        with connection.execute_wrapper(before("UPDATE `apikeys_keysecret`", begin_deletion)):
             usage.add(rows)
 
     assert not ApiKey.unscoped.filter(pk=data.key.pk).exists()
 
 
-def waiting_transactions() -> int:
-    """Return how many transactions wait for a lock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
-        return int(cursor.fetchone()[0])
-
-
-def after_writing_to(table: str, act: Callable[[], object]) -> Callable[..., Any]:
-    """Return a wrapper of queries that acts after the first update of a table."""
+def before(pattern: str, act: Callable[[], object]) -> Callable[..., Any]:
+    """Return a wrapper of queries that acts before the first that matches the pattern."""
     done: list[str] = []
 
     def wrapper(execute: Callable[..., Any], query: str, *rest: Any) -> Any:
-        result = execute(query, *rest)
-        if not done and query.strip().startswith(f"UPDATE {table}"):
+        if not done and re.match(pattern, query):
             done.append(query)
             act()
-        return result
+        return execute(query, *rest)
 
     return wrapper
 
