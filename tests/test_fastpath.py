@@ -93,7 +93,9 @@ class Sent:
             "wsgi.input": io.BytesIO(self.content(secrets)),
             **{name if name.startswith("CONTENT_") else f"HTTP_{name}": value for name, value in variables.items()},
         }
-        return environ | {"wsgi.input_terminated": True} if self.length is None else environ
+        if self.length is None:  # the server measures it
+            environ["CONTENT_LENGTH"] = str(len(self.content(secrets)))
+        return environ
 
 
 def response_of(app: Any, environ: dict[str, Any]) -> Response:
@@ -160,10 +162,7 @@ class Data:
 
     def django(self, sent: Sent) -> Response:
         """Respond as Django does."""
-        environ = sent.environ(self.secrets)
-        if sent.length is None:  # as maim.wsgi does
-            environ["CONTENT_LENGTH"] = str(len(sent.content(self.secrets)))
-        return response_of(handler_of(INTERNAL, sent.path), environ)
+        return response_of(handler_of(INTERNAL, sent.path), sent.environ(self.secrets))
 
     def uses(self) -> dict[str, int]:
         return dict(ApiKey.unscoped.values_list("id", "usage_count"))

@@ -96,7 +96,7 @@ class TwoWays:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.served_by_django, self._batches = OneThread(), OneThread()
-        self._application = InternalApplication(INTERNAL)
+        self._application = InternalApplication()
         self._application._threads = self.served_by_django
         self._application._loop = self.loop
         self._application._batches = {kind: Batches(self.loop, kind) for kind in fastpath.HANDLERS}

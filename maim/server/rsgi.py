@@ -1,9 +1,10 @@
-"""The internal surface as Granian serves it: the fast path on the event loop, and Django in threads.
+"""The surfaces as Granian serves them: an event loop in front of Django, which runs in threads.
 
-Bots verify keys thousands of times a second, and most verifications take some microseconds. To hand each to a thread
-would cost more than the verification, because threads that compete for the interpreter wait for each other. So the
-event loop answers those itself (internal_api.fastpath). Everything else, which may wait for the database, Redis or a
-lease, is for the WSGI application, in one of the surface's threads.
+The event loop reads whole requests, so that a client that dawdles holds no thread. It replies to probes itself
+(maim.server.probes). On the internal surface it also answers plain requests of bots (internal_api.fastpath), who verify
+keys thousands of times a second: most verifications take some microseconds, and to hand each to a thread would cost
+more than that, because threads that compete for the interpreter wait for each other. Everything else, which may wait
+for the database, Redis or a lease, is for the WSGI application, in one of the surface's threads.
 """
 
 from __future__ import annotations
@@ -20,57 +21,56 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 
 from apikeys import verification
 from core.http import metrics
-from core.http.surfaces import Surface
+from core.http.surfaces import INTERNAL, Surface
 from internal_api import fastpath
-from internal_api.fastpath import Batches, Handler, Reply
+from internal_api.fastpath import Batches, Handler, Reply, Request
+from maim.server import probes
 from maim.wsgi import application
 
 # Of one body. A chunk takes the event loop some 20 microseconds: a body byte by byte would block it for half a minute.
 MAX_CHUNKS = 10_000
 
 
-class InternalApplication:
+class Application:
     """An RSGI application over `maim.wsgi.application`."""
 
     def __init__(self, surface: Surface) -> None:
+        self._surface = surface
         self._threads = ThreadPoolExecutor(surface.threads, thread_name_prefix=surface.name)
         self._host, self._port = surface.bind.host, str(surface.bind.port)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._batches: dict[type[Handler], Batches] = {kind: Batches(loop, kind) for kind in fastpath.HANDLERS}
         self._flushing = loop.create_task(_flush_metrics())
-        verification.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.cancel()
-        for batches in self._batches.values():
-            batches.close()
         self._threads.shutdown()
-        verification.stop()
         metrics.flush()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        try:
-            body = await _read(scope, protocol)
-        except ProtocolClosed:
-            protocol.response_empty(400, [])  # half a request, whose client has most likely gone
-            return
-        request = fastpath.Request(
+        request = Request(
             scope.method,
             scope.path,
             scope.query_string,
             self._port,
             scope.headers,  # type: ignore[arg-type]  # `get_all` is not in the stubs
-            body,
         )
-        handler = fastpath.match(request)
-        if handler is None:
-            reply = await self._loop.run_in_executor(self._threads, _run_wsgi, self._environ(scope, body))
+        probe = probes.match(self._surface, request)
+        if probe is not None:
+            reply = await probe.reply()
         else:
-            reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
-            handler.record(reply)
+            try:
+                request.body = await _read(scope, protocol)
+            except ProtocolClosed:
+                protocol.response_empty(400, [])  # half a request, whose client has most likely gone
+                return
+            reply = await self.reply(request, scope)
         protocol.response_bytes(reply.status, reply.headers, reply.body)
+
+    async def reply(self, request: Request, scope: Scope) -> Reply:
+        """Return Django's reply."""
+        return await self._loop.run_in_executor(self._threads, _run_wsgi, self._environ(scope, request.body))
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
         """Return the request as PEP 3333 specifies it."""
@@ -103,6 +103,33 @@ class InternalApplication:
                     scope.headers.get_all(name)  # type: ignore[attr-defined]  # not in the stubs
                 )
         return environ
+
+
+class InternalApplication(Application):
+    """The application of the internal surface, with the fast path."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERNAL)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__rsgi_init__(loop)
+        self._batches: dict[type[Handler], Batches] = {kind: Batches(loop, kind) for kind in fastpath.HANDLERS}
+        verification.start()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        for batches in self._batches.values():
+            batches.close()
+        super().__rsgi_del__(loop)
+        verification.stop()
+
+    async def reply(self, request: Request, scope: Scope) -> Reply:
+        """Return the reply of the fast path to a plain request of a bot, else Django's."""
+        handler = fastpath.match(request)
+        if handler is None:
+            return await super().reply(request, scope)
+        reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
+        handler.record(reply)
+        return reply
 
 
 async def _flush_metrics() -> None:

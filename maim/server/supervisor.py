@@ -27,7 +27,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from core.http import metrics
-from core.http.surfaces import PUBLIC, SURFACES, Surface
+from core.http.surfaces import SURFACES, Surface
 from maim.server import housekeeping
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
@@ -128,11 +128,10 @@ def _run_group(surface: Surface) -> None:
         factory=True,
         address=surface.bind.host,
         port=surface.bind.port,
-        interface=Interfaces.WSGI if surface == PUBLIC else Interfaces.RSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.ENV.MAIM_WORKERS,
-        blocking_threads=surface.threads if surface == PUBLIC else None,
         loop=Loops.uvloop,
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,

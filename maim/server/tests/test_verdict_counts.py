@@ -106,7 +106,7 @@ def on_the_event_loop(requests: Sequence[PathAndBody], *, meanwhile: Callable[[]
     """Answer as `serve` does, and return the statuses. Call `meanwhile` after the last and before the server stops."""
 
     async def serve() -> list[int]:
-        app: Any = InternalApplication(INTERNAL)
+        app: Any = InternalApplication()
         app.__rsgi_init__(asyncio.get_running_loop())
         exchanges = [Exchange(*request) for request in requests]
         for exchange in exchanges:
