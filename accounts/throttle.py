@@ -19,6 +19,7 @@ from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
 from core import redis
+from core.addresses import client_network
 from core.errors import TooMany
 from core.text import fold
 
@@ -37,13 +38,16 @@ def _redis_limiter(redis_url: str) -> MovingWindowRateLimiter:
 
 
 def attempt(*, account: str, address: str) -> None:
-    """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate."""
+    """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate.
+
+    IPv6 addresses of one network count together (MAIM_AUTH_IPV6_PREFIX).
+    """
     rate = settings.AUTH_RATE
     if rate is None:
         return
     # A digest makes short, plain keys from names of any length and content.
     digest = hashlib.sha256(fold(account).encode()).hexdigest()
-    _hit(RateLimitItemPerMinute(rate.per_address), "address", address)
+    _hit(RateLimitItemPerMinute(rate.per_address), "address", client_network(address, settings.AUTH_IPV6_PREFIX))
     _hit(RateLimitItemPerMinute(rate.per_account), "account", digest)
 
 

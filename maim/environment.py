@@ -149,6 +149,13 @@ class Environment(BaseSettings):
         "10,60",
         description="Login and registration attempts a minute, per account and per address; `off` for load tests.",
     )
+    MAIM_AUTH_IPV6_PREFIX: int = Field(
+        64,
+        ge=16,
+        le=128,
+        description="The length of the network that counts as one address of IPv6 in `MAIM_AUTH_RATE`, because a "
+        "provider gives each customer a whole network. 128: each address counts for itself.",
+    )
     MAIM_WORKERS: int = Field(
         1, ge=1, le=64, description="Worker processes of each surface; more than one needs `REDIS_URL`."
     )

@@ -136,6 +136,7 @@ PASSWORD_HASHERS = [  # new ones are made by the first
     "accounts.hashers.FormerPasswordHasher",
 ]
 AUTH_RATE = ENV.auth_rate
+AUTH_IPV6_PREFIX = ENV.MAIM_AUTH_IPV6_PREFIX
 REGISTRATION_OPEN = ENV.MAIM_REGISTRATION == "open"
 ACCESS_TOKEN_LIFETIME = timedelta(hours=ENV.MAIM_ACCESS_TOKEN_HOURS)
 REFRESH_TOKEN_LIFETIME = max(timedelta(days=30), ACCESS_TOKEN_LIFETIME)
