@@ -78,6 +78,7 @@ WSGI_APPLICATION = "maim.wsgi.application"
 APPEND_SLASH = False  # a trailing slash is optional, and never a redirect (docs/contract.md section 1)
 
 MAX_BODY_BYTES = 1024 * 1024
+REQUEST_TIMEOUT_SECONDS = ENV.MAIM_REQUEST_TIMEOUT_SECONDS
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # ---- data

@@ -29,6 +29,7 @@ from granian.server import Server
 from core.http import metrics
 from core.http.surfaces import SURFACES, Surface
 from maim.server import housekeeping
+from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
@@ -63,6 +64,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Start the surfaces, watch them, and return when all have ended."""
+        raise_file_limit()
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.use_shared_directory(metrics_dir)
         for signum in STOP_SIGNALS:
@@ -132,6 +134,7 @@ def _run_group(surface: Surface) -> None:
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.ENV.MAIM_WORKERS,
+        backpressure=accepted_connections(),
         loop=Loops.uvloop,
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,

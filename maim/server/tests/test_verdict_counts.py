@@ -98,6 +98,10 @@ class Exchange:
     async def __call__(self) -> bytes:
         return self._body
 
+    async def client_disconnect(self) -> None:
+        """Wait for ever, because the client stays."""
+        await asyncio.Event().wait()
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.statuses.append(status)
 
