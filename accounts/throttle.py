@@ -21,6 +21,7 @@ from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
 from core import redis
+from core.addresses import client_network
 from core.errors import TooMany
 from core.text import fold
 
@@ -47,14 +48,17 @@ class _Hit(NamedTuple):
 
 
 def attempt(*, account: str, address: str) -> None:
-    """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate."""
+    """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate.
+
+    IPv6 addresses of one network count together (MAIM_AUTH_IPV6_PREFIX).
+    """
     rate = settings.AUTH_RATE
     if rate is None:
         return
     # A digest makes short, plain keys from names of any length and content.
     digest = hashlib.sha256(fold(account).encode()).hexdigest()
     hits = (
-        _Hit(RateLimitItemPerMinute(rate.per_address), "address", address),
+        _Hit(RateLimitItemPerMinute(rate.per_address), "address", client_network(address, settings.AUTH_IPV6_PREFIX)),
         _Hit(RateLimitItemPerMinute(rate.per_account), "account", digest),
     )
     if settings.REDIS_URL:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from apikeys import permissions
 from apikeys.errors import BadPermissions
+from core.addresses import parse_network
 from core.errors import Invalid, Text
 
 MAX_PERMISSIONS = 100
 MAX_NETWORKS = 100
 MAX_METADATA_BYTES = 8 * 1024
-
-_IPV4_AS_IPV6 = IPv6Network("::ffff:0:0/96")
 
 
 def clean_permissions(names: list[str]) -> list[str]:
@@ -66,11 +65,7 @@ def _normalize_network(text: str) -> str:
             _("%(text)s has host bits set; the network that it is in is %(network)s")
             % {"text": text, "network": network}
         )
-    if isinstance(network, IPv6Network) and network.subnet_of(_IPV4_AS_IPV6):
-        # A caller's IPv4 address written as IPv6 is compared as IPv4.
-        mapped = network.network_address.ipv4_mapped
-        return f"{mapped}/{network.prefixlen - _IPV4_AS_IPV6.prefixlen}"
-    return str(network)
+    return str(parse_network(str(network)))  # of IPv4, as a caller's address is, also if it is written as IPv6
 
 
 def _bad_networks(sentence: Text) -> Invalid:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from django.utils import translation
@@ -73,12 +72,6 @@ def _sentence(name: str) -> str:
     """Return a sentence in the envelope's language. It is always the same, so it is translated once."""
     with translation.override(ENVELOPE_LANGUAGE):
         return str(_SENTENCES[name])
-
-
-def client_address(text: str) -> Address:
-    """Return a caller's address, with an IPv4 address that is written as IPv6 made IPv4. Raise ValueError."""
-    address = ip_address(text)
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def parse_key(secret: str) -> KeyAuthResponse:

@@ -14,6 +14,7 @@ from rest_framework.fields import empty
 
 from agents.models import AgentStatus
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
+from core.addresses import parse_address
 from core.http.fields import (
     FIRST_YEAR,
     AnyJSONField,
@@ -28,7 +29,6 @@ from core.http.fields import (
     UTCDateTimeField,
     id_field,
 )
-from internal_api.key_auth import client_address
 
 ONE_YEAR = 366 * 24 * 3600
 MAX_DETAILS_BYTES = 8 * 1024
@@ -54,7 +54,7 @@ class AddressField(StrictCharField):
 
     def to_internal_value(self, data: Any) -> Any:
         try:
-            return client_address(super().to_internal_value(data))
+            return parse_address(super().to_internal_value(data))
         except ValueError:
             self.fail("address")
 

@@ -156,8 +156,25 @@ class Environment(BaseSettings):
         "10,60",
         description="Login and registration attempts a minute, per account and per address; `off` for load tests.",
     )
+    MAIM_AUTH_IPV6_PREFIX: int = Field(
+        64,
+        ge=16,
+        le=128,
+        description="The length of the network that counts as one address of IPv6 in `MAIM_AUTH_RATE`, because a "
+        "provider gives each customer a whole network. 128: each address counts for itself.",
+    )
     MAIM_WORKERS: int = Field(
         1, ge=1, le=64, description="Worker processes of each surface; more than one needs `REDIS_URL`."
+    )
+    MAIM_MAX_CONNECTIONS: int | None = Field(
+        None,
+        ge=100,
+        le=1_000_000,
+        description="How many connections a surface serves on this machine, over all its workers; more are refused "
+        "with 503. Default: the limit of open files less 1,000, up to 20,000.",
+    )
+    MAIM_REQUEST_TIMEOUT_SECONDS: int = Field(
+        10, ge=1, le=300, description="How long the body of a request may take to arrive after its headers."
     )
     MAIM_REMEMBERED_KEYS: int = Field(
         100_000,

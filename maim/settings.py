@@ -78,6 +78,7 @@ WSGI_APPLICATION = "maim.wsgi.application"
 APPEND_SLASH = False  # a trailing slash is optional, and never a redirect (docs/contract.md section 1)
 
 MAX_BODY_BYTES = 1024 * 1024
+REQUEST_TIMEOUT_SECONDS = ENV.MAIM_REQUEST_TIMEOUT_SECONDS
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # ---- data
@@ -136,6 +137,7 @@ PASSWORD_HASHERS = [  # new ones are made by the first
     "accounts.hashers.FormerPasswordHasher",
 ]
 AUTH_RATE = ENV.auth_rate
+AUTH_IPV6_PREFIX = ENV.MAIM_AUTH_IPV6_PREFIX
 REGISTRATION_OPEN = ENV.MAIM_REGISTRATION == "open"
 ACCESS_TOKEN_LIFETIME = timedelta(hours=ENV.MAIM_ACCESS_TOKEN_HOURS)
 REFRESH_TOKEN_LIFETIME = max(timedelta(days=30), ACCESS_TOKEN_LIFETIME)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, cast
@@ -33,31 +31,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         return [b""]
     if environ["PATH_INFO"].startswith(settings.STATIC_URL):
         return cast(Iterable[bytes], static_files()(environ, start_response))
-    if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
-        _measure_body(environ)
     return handler_of(surface, environ["PATH_INFO"])(environ, start_response)
-
-
-PIECE_BYTES = 4096
-# A body of the largest size takes some milliseconds, but one that comes byte by byte would take seconds.
-MAX_READING_SECONDS = 0.1
-
-
-def _measure_body(environ: Environ) -> None:
-    """Give a chunked body the length that WSGI, and so Django, needs to see it at all.
-
-    One byte past the limit is enough for the surface's middleware to refuse it. A body that takes more than
-    MAX_READING_SECONDS of processor time to read, because of its many chunks, counts as too large.
-    """
-    pieces: list[bytes] = []
-    left, began = settings.MAX_BODY_BYTES + 1, time.thread_time()
-    while left and (piece := environ["wsgi.input"].read(min(left, PIECE_BYTES))):
-        pieces.append(piece)
-        left -= len(piece)
-        if time.thread_time() - began > MAX_READING_SECONDS:
-            left = 0
-    environ["CONTENT_LENGTH"] = str(settings.MAX_BODY_BYTES + 1 - left)
-    environ["wsgi.input"] = io.BytesIO(b"".join(pieces))
 
 
 def _no_such_file(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -353,7 +353,7 @@ PRIVATE_APIS = [
     ),
     # ---- Granian
     PrivateApi(
-        "maim.server.rsgi.InternalApplication",
+        "maim.server.rsgi.Application",
         "calls",
         f"{GRANIAN}.RSGIHeaders",
         "get_all",
@@ -361,7 +361,7 @@ PRIVATE_APIS = [
     ),
     *(
         PrivateApi(
-            "maim.server.rsgi.InternalApplication",
+            "maim.server.rsgi.Application",
             "reads",
             f"{GRANIAN}.RSGIHTTPScope",
             name,
@@ -373,10 +373,10 @@ PRIVATE_APIS = [
         "maim.server.worker.answer_sigterm_once",
         "replaces",
         "granian._signals",
-        "set_sync_signals",
-        "a thread calls the SIGTERM handler that a WSGI worker sets",
-        "",
-        used_by="granian.server.mp",
+        "set_main_signals",
+        "a thread calls the SIGTERM handler that the main process sets",
+        "interrupt_handler, reload_handler",
+        used_by="granian.server.common",
     ),
     PrivateApi(
         "maim.server.worker.leave_sigterm_to_the_loop",

@@ -93,7 +93,9 @@ class RawRequest:
             "wsgi.input": io.BytesIO(self.content(secrets)),
             **{name if name.startswith("CONTENT_") else f"HTTP_{name}": value for name, value in variables.items()},
         }
-        return environ | {"wsgi.input_terminated": True} if self.length is None else environ
+        if self.length is None:  # the server measures it
+            environ["CONTENT_LENGTH"] = str(len(self.content(secrets)))
+        return environ
 
 
 def wsgi_response(app: Any, environ: dict[str, Any]) -> Response:
@@ -160,10 +162,7 @@ class Data:
 
     def django(self, request: RawRequest) -> Response:
         """Respond as Django does."""
-        environ = request.environ(self.secrets)
-        if request.length is None:  # like maim.wsgi
-            environ["CONTENT_LENGTH"] = str(len(request.content(self.secrets)))
-        return wsgi_response(handler_of(INTERNAL, request.path), environ)
+        return wsgi_response(handler_of(INTERNAL, request.path), request.environ(self.secrets))
 
     def uses(self) -> dict[str, int]:
         return dict(ApiKey.unscoped.values_list("id", "usage_count"))

@@ -63,6 +63,10 @@ class Protocol:
         for chunk in (self._body[:half], self._body[half:]):
             yield chunk
 
+    async def client_disconnect(self) -> None:
+        """Wait for ever, because the client stays."""
+        await asyncio.Event().wait()
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.reply = Reply(status, headers, body)
 
@@ -96,9 +100,8 @@ class TwoWays:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.served_by_django, self._batches = OneThread(), OneThread()
-        self._application = InternalApplication(INTERNAL)
-        self._application._threads = self.served_by_django
-        self._application._loop = self.loop
+        self._application = InternalApplication()
+        self._application._threads._threads = self.served_by_django
         self._application._batches = {kind: Batches(self.loop, kind) for kind in fastpath.HANDLERS}
         for batches in self._application._batches.values():
             batches._threads = self._batches

@@ -163,6 +163,13 @@ class TestVersionsOfHTTP:
     def test_read_without_a_host_is_allowed(self, server: MaimServer, path: str) -> None:
         assert send(server.internal_port, f"GET {path} HTTP/1.0")[0] == 200
 
+    @pytest.mark.parametrize("path", ["/", "/health", "/docs"])
+    def test_public_read_without_a_host_is_answered(self, server: MaimServer, path: str) -> None:
+        with socket.create_connection(("127.0.0.1", server.public_port), timeout=10) as connection:
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+
+            assert connection.recv(4096).split(b" ")[1] == b"200"
+
     @pytest.mark.parametrize("header", ["Origin: https://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"])
     def test_browser_without_a_host_is_refused(self, server: MaimServer, header: str) -> None:
         status, response = send(server.internal_port, f"GET /api/v2/tenants HTTP/1.0\n{header}")
@@ -170,10 +177,11 @@ class TestVersionsOfHTTP:
         assert (status, response["error_code"]) == (403, "FORBIDDEN")
 
     @pytest.mark.parametrize(
-        "head", ["GET /api/v2/tenants HTTP/1.1", "GET /api/v2/tenants HTTP/1.0\nHost: evil.example"]
+        ("head", "status"),
+        [("GET /api/v2/tenants HTTP/1.1", 400), ("GET /api/v2/tenants HTTP/1.0\nHost: evil.example", 403)],
     )
-    def test_other_request_without_a_private_host_is_refused(self, server: MaimServer, head: str) -> None:
-        assert send(server.internal_port, head)[0] == 403
+    def test_other_request_without_a_private_host_is_refused(self, server: MaimServer, head: str, status: int) -> None:
+        assert send(server.internal_port, head)[0] == status
 
     @pytest.mark.parametrize("surface", ["public", "internal"])
     def test_body_is_read_after_100_continue(self, server: MaimServer, surface: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -166,10 +168,9 @@ def test_private_host_is_allowed(configured: MaimServer, host: str) -> None:
         "localhost#.evil.example.com",
         "evil.example.com.",
         "",
-        None,
     ],
 )
-def test_public_host_is_refused(configured: MaimServer, host: str | None) -> None:
+def test_public_host_is_refused(configured: MaimServer, host: str) -> None:
     """DNS rebinding makes a browser's request same-origin, so only Host reveals it."""
     headers = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"} if host else {}
     response = exchange(configured.internal_port, "GET", "/api/v2/tenants", host=host, headers=headers)
@@ -223,19 +224,77 @@ def test_request_from_the_surfaces_own_pages_is_allowed(server: MaimServer, fetc
 
 @pytest.mark.parametrize("host", ["maim.example.com", "MAIM.example.com:443", "localhost:8880", "127.0.0.1", "[::1]"])
 def test_public_url_and_localhost_are_allowed(configured: MaimServer, host: str) -> None:
-    assert exchange(configured.public_port, "GET", "/health", host=host).status == 200
+    assert exchange(configured.public_port, "GET", "/", host=host).status == 200
 
 
-@pytest.mark.parametrize("host", ["other.example.com", "maim.example.com.evil.com", "10.1.2.3", "maim", "", None])
-def test_other_host_is_refused_with_a_public_url(configured: MaimServer, host: str | None) -> None:
-    response = exchange(configured.public_port, "GET", "/health", host=host)
+@pytest.mark.parametrize("host", ["other.example.com", "maim.example.com.evil.com", "10.1.2.3", "maim", ""])
+def test_other_host_is_refused_with_a_public_url(configured: MaimServer, host: str) -> None:
+    response = exchange(configured.public_port, "GET", "/", host=host)
 
     assert (response.status, response.code, response.is_plain_error) == (403, "FORBIDDEN", True)
 
 
-@pytest.mark.parametrize("host", ["any.example.com", "10.1.2.3:8880", None])
-def test_any_host_is_allowed_without_a_public_url(server: MaimServer, host: str | None) -> None:
-    assert exchange(server.public_port, "GET", "/health", host=host).status == 200
+@pytest.mark.parametrize("host", ["any.example.com", "10.1.2.3:8880"])
+def test_any_host_is_allowed_without_a_public_url(server: MaimServer, host: str) -> None:
+    assert exchange(server.public_port, "GET", "/", host=host).status == 200
+
+
+# ---- no host, two hosts, and the probes, which look at none
+
+UNREADABLE_HOSTS: dict[str, dict[str, Any]] = {
+    "none": {"host": None},
+    "two": {"headers": {"Host": "127.0.0.2"}},
+    "the same twice": {"headers": {"Host": "127.0.0.1"}},
+}
+
+
+@pytest.mark.parametrize("hosts", UNREADABLE_HOSTS)
+@pytest.mark.parametrize("path", ["/", "/api/v1/plugins/settings", "/api/v1/nothing", "/api/v2/agents"])
+def test_request_must_name_one_host(server: MaimServer, hosts: str, path: str) -> None:
+    for port in (server.public_port, server.internal_port):
+        answer = exchange(port, "GET", path, **UNREADABLE_HOSTS[hosts])
+
+        assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
+
+
+def test_verification_must_name_one_host(server: MaimServer) -> None:
+    for sent in UNREADABLE_HOSTS.values():
+        answer = exchange(server.internal_port, "POST", "/api/v2/auth/validate-api-key", body={"api_key": "x"}, **sent)
+
+        assert (answer.status, answer.code, answer.is_envelope) == (400, "VALIDATION_ERROR", True)
+
+
+@pytest.mark.parametrize(
+    "sent", [*UNREADABLE_HOSTS.values(), {"host": "10.1.2.3:8880"}, {"host": "evil.example.com"}, {"host": ""}], ids=str
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_probe_is_answered_whatever_its_host(configured: MaimServer, method: str, sent: dict[str, Any]) -> None:
+    """A kubelet sends the address of the pod, and knows nothing of MAIM_PUBLIC_URL."""
+    ports = [
+        (configured.public_port, "/health"),
+        (configured.internal_port, "/health"),
+        (configured.internal_port, "/ready"),
+    ]
+    for port, path in ports:
+        for end in ("", "/", "?verbose=1"):
+            assert exchange(port, method, path + end, **sent).status == 200, path
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_plain_check_of_a_load_balancer_is_answered(configured: MaimServer, version: str) -> None:
+    """HAProxy's `option httpchk` sends this and takes any 2xx or 3xx for up."""
+    for port in (configured.public_port, configured.internal_port):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(f"OPTIONS / HTTP/{version}\r\n\r\n".encode())
+
+            assert connection.recv(4096).split(b" ")[1] == b"204"
+
+
+def test_page_of_another_site_is_refused_at_the_internal_probes(server: MaimServer) -> None:
+    for path in ("/health", "/ready"):
+        answer = exchange(server.internal_port, "GET", path, headers={"Origin": "https://evil.example.com"})
+
+        assert (answer.status, answer.code) == (403, "FORBIDDEN")
 
 
 # ---- the client's address
@@ -245,6 +304,15 @@ FORWARDED = {
     "spoofed-left-end": ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
     "two-trusted-hops": ("203.0.113.9, 127.0.0.1", "203.0.113.9"),
     "ipv6": ("2001:db8::1", "2001:db8::1"),
+    "with-a-port": ("203.0.113.9:4711", "203.0.113.9"),
+    "ipv6-with-a-port": ("[2001:db8::5]:99", "2001:db8::5"),
+    "ipv6-in-brackets": ("[2001:DB8::5]", "2001:db8::5"),
+    "trusted-hop-with-a-port": ("203.0.113.9, 127.0.0.1:8080", "203.0.113.9"),
+    "ipv4-as-ipv6": ("::ffff:203.0.113.9", "203.0.113.9"),
+    "trusted-hop-as-ipv6": ("203.0.113.9, ::ffff:127.0.0.1", "203.0.113.9"),
+    "scope-id": (f"fe80::1%{'x' * 3000}", "fe80::1"),
+    "scope-id-and-port": ("[fe80::1%eth0]:99", "fe80::1"),
+    "port-of-nothing": (":4711", "127.0.0.1"),
     "nonsense": ("nonsense", "127.0.0.1"),
     "none": ("", "127.0.0.1"),
 }
@@ -275,3 +343,22 @@ def test_forwarded_address_of_a_trusted_proxy_is_used(configured: MaimServer) ->
 
 def test_forwarded_address_of_another_peer_is_ignored(server: MaimServer) -> None:
     assert audited_addresses(server) == dict.fromkeys(FORWARDED, "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "x_forwarded-for"])
+def test_forwarded_address_with_underscores_is_ignored(configured: MaimServer, name: str) -> None:
+    """CGI has one variable for both spellings; a proxy sets or removes only the one with hyphens."""
+    account = {"username": name.lower(), "password": "password123"}
+    request_id = f"underscores-{name}"
+    made = exchange(
+        configured.public_port,
+        "POST",
+        "/api/v1/auth/register",
+        headers={"X-Forwarded-For": "203.0.113.9", name: "6.6.6.6", "X-Request-ID": request_id},
+        body=account,
+    )
+
+    assert made.status == 200
+    query = f"AuditEntry.objects.filter(request_id='{request_id}').values_list('address', flat=True)"
+    script = f"import json; from core.models import AuditEntry; print(json.dumps(list(set({query}))))"
+    assert json.loads(configured.manage("shell", "-v0", "-c", script)) == ["203.0.113.9"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,8 +17,16 @@ pytestmark = pytest.mark.django_db
 EIGHT_DAYS = 8 * 24 * 3600
 
 
-def login(public: SurfaceClient, username: Any = "alice", password: Any = PASSWORD, **extra: Any) -> Any:
-    return public.send("POST", "/api/v1/auth/login", {"username": username, "password": password, **extra})
+def login(
+    public: SurfaceClient,
+    username: Any = "alice",
+    password: Any = PASSWORD,
+    *,
+    address: str = "127.0.0.1",
+    **extra: Any,
+) -> Any:
+    body = {"username": username, "password": password, **extra}
+    return public.send("POST", "/api/v1/auth/login", body, REMOTE_ADDR=address)
 
 
 def is_signed_in(token: str) -> bool:
@@ -137,6 +146,19 @@ def test_too_many_attempts_on_an_account_are_429(alice: Person, public: SurfaceC
     assert response.json()["code"] == "RATE_LIMITED"
     assert 1 <= int(response["Retry-After"]) <= 60
     assert login(public).status_code == 200, "another account is not affected"
+
+
+def test_addresses_of_one_ipv6_network_share_their_attempts(public: SurfaceClient, settings: Any) -> None:
+    settings.AUTH_RATE = AuthRate(100, 3)
+    network = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"  # a count of its own, whatever ran before
+
+    statuses = [login(public, f"guess {host}", address=f"{network}::{host}").status_code for host in range(1, 5)]
+
+    assert statuses == [400, 400, 400, 429]
+    assert login(public, "guess", address=f"{network}:1::1").status_code == 429, "the same /64"
+    assert login(public, "guess", address=f"2001:db9:{network[9:]}::1").status_code == 400, "another network"
+    settings.AUTH_IPV6_PREFIX = 128
+    assert login(public, "guess", address=f"{network}::1").status_code == 400, "each address for itself"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 
 from django.utils import timezone
@@ -16,7 +15,7 @@ from apikeys.models import KeyStatus
 from apikeys.serializers.keys import MAX_EXPIRES_WITHIN_DAYS
 from apikeys.services import MAX_GRACE_SECONDS
 from apikeys.verification import Address
-from core import strict_json
+from core import addresses, strict_json
 from core.commands.options import add_json, integer_between
 from core.http.fields import UTCDateTimeField
 from core.http.responses import utc_text
@@ -148,7 +147,6 @@ def parse_time(text: str) -> datetime:
 def parse_address(text: str) -> Address:
     """Parse an IPv4 or IPv6 address; an IPv4 address written as IPv6 becomes IPv4."""
     try:
-        given = ip_address(text)
+        return addresses.parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not an address") from error
-    return getattr(given, "ipv4_mapped", None) or given

@@ -56,6 +56,7 @@ __all__ = [
     "Verdict",
     "VerdictCode",
     "VerificationRequest",
+    "database_is_available",
     "start",
     "stop",
     "verify",
@@ -69,5 +70,6 @@ verify = _engine.verify
 verify_all = _engine.verify_all
 verify_cached = _engine.verify_cached
 verify_stale = _engine.verify_stale
+database_is_available = _engine.database_is_available
 start = _engine.start
 stop = _engine.stop

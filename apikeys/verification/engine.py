@@ -54,6 +54,10 @@ class Engine:
         """Write the uses that were counted."""
         self._counter.stop()
 
+    def database_is_available(self) -> bool:
+        """Return whether the database counts as available, by the last reading of the epoch."""
+        return not self._lease.is_lost
+
     def verify_cached(self, request: VerificationRequest) -> Verdict | None:
         """Return what `verify` would if that takes no I/O. Otherwise return None and count nothing."""
         verdict = self._cached_verdict(request)

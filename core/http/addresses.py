@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 
 from django.conf import settings
 
+from core.addresses import parse_address, parse_network
+
+# Some proxies write the client's port too: `20.0.0.1:4711`, `[2001:db8::5]:99`.
+_HOP = re.compile(r"\[(?P<ipv6>[^\]]+)\](:\d+)?|(?P<ipv4>[\d.]+):\d+")
+
 
 @cache
-def _trusted_networks() -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    return tuple(ipaddress.ip_network(network) for network in settings.TRUSTED_PROXIES)
+def _trusted_networks() -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(parse_network(network) for network in settings.TRUSTED_PROXIES)
 
 
 def is_trusted_proxy(address: str) -> bool:
     """Return whether this peer may name the client in `X-Forwarded-For` (MAIM_TRUSTED_PROXIES)."""
     try:
-        ip = ipaddress.ip_address(address)
+        ip = parse_address(address)
     except ValueError:
         return False
     return any(ip in network for network in _trusted_networks())
@@ -28,12 +34,17 @@ def client_address(peer: str, forwarded_for: str) -> str:
     `X-Forwarded-For` is read from its right end, because everything left of the first untrusted hop was written by
     that hop.
     """
-    address = peer
+    address = str(parse_address(peer))
     hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
     while hops and is_trusted_proxy(address):
-        hop = hops.pop()
         try:
-            address = str(ipaddress.ip_address(hop))
+            address = _parse_hop(hops.pop())
         except ValueError:
             break
     return address
+
+
+def _parse_hop(text: str) -> str:
+    """Return the address of a hop, without its port. Raise ValueError."""
+    match = _HOP.fullmatch(text)
+    return str(parse_address((match["ipv6"] or match["ipv4"]) if match else text))

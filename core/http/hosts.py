@@ -1,4 +1,4 @@
-"""The checks of the `Host` header, against DNS rebinding (docs/contract.md section 1)."""
+"""Checks of the `Host` header, against DNS rebinding, and the requests that need none (docs/contract.md section 1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from functools import lru_cache
 
 from django.conf import settings
 
+# An orchestrator probes by address, and a load balancer without any host. The responses tell nothing that matters.
+PROBE_PATHS = frozenset({"/health", "/ready"})
+
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+
+
+def is_load_balancer_check(method: str | None, path: str, host: str | None) -> bool:
+    """Return whether the request is `OPTIONS /` without a host, as HAProxy checks a server by default."""
+    return method == "OPTIONS" and path == "/" and host is None
 
 
 def host_name(header: str) -> str | None:

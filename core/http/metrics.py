@@ -60,6 +60,11 @@ def record_request(request: HttpRequest, status: int, seconds: float) -> None:
     _seconds.labels(port).observe(seconds)
 
 
+def record_refusal(port: str, method: str, status: int) -> None:
+    """Record a request that was refused before anything handled it."""
+    _requests.labels(port, method if method in _METHODS else "other", "none", str(status)).inc()
+
+
 def record_fastpath_request(  # noqa: PLR0917  # thousands of times a second, and keywords take time
     port: str, method: str, route: str, status: int, seconds: float, verdict: str | None = None
 ) -> None:

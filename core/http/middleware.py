@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import Forbidden, Text
+from core.errors import DomainError, Forbidden, Invalid, Text
 from core.http import hosts, metrics, request_id
 from core.http.addresses import client_address, is_trusted_proxy
 from core.http.problems import PayloadTooLarge, UnknownPath
@@ -64,6 +64,7 @@ class SurfaceMiddleware:
     """The checks that every request to a surface must pass. Errors have the surface's own shape."""
 
     surface: ClassVar[Surface]
+    unknown_host: ClassVar[Text]
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -73,14 +74,28 @@ class SurfaceMiddleware:
         request.path_info = self.canonical(request.path_info)
         if surface_of_port(request.META["SERVER_PORT"]) != self.surface:
             return problem_response(request, UnknownPath())
-        if reason := self.refusal(request):
-            return problem_response(request, Forbidden(reason))
+        if hosts.is_load_balancer_check(request.method, request.path_info, request.META.get("HTTP_HOST")):
+            return HttpResponse(status=204)
+        if refusal := self.refusal(request):
+            return problem_response(request, refusal)
         if _content_length(request) > settings.MAX_BODY_BYTES:
             return problem_response(request, PayloadTooLarge())
         return self.get_response(request)
 
-    def refusal(self, request: HttpRequest) -> Text | None:
-        """Return the reason to refuse the request, or None."""
+    def refusal(self, request: HttpRequest) -> DomainError | None:
+        """Return the error of a request that is refused because of its headers, else None."""
+        return None if request.path_info in hosts.PROBE_PATHS else self._host_refusal(request)
+
+    def _host_refusal(self, request: HttpRequest) -> DomainError | None:
+        host = request.META.get("HTTP_HOST")
+        if host is None and request.META["SERVER_PROTOCOL"] not in _HTTP_1_0:
+            return Invalid({"Host": [_("The Host header is missing")]})
+        if host is not None and "," in host:  # how CGI has several headers of one name
+            return Invalid({"Host": [_("There is more than one Host header")]})
+        return None if self.serves(host) else Forbidden(self.unknown_host)
+
+    def serves(self, host: str | None) -> bool:
+        """Return whether the surface answers requests with this Host header. Only HTTP/1.0 may leave it out."""
         raise NotImplementedError
 
     @staticmethod
@@ -100,12 +115,11 @@ class PublicSurfaceMiddleware(SurfaceMiddleware):
     """The checks of the public surface: any host, or only that of MAIM_PUBLIC_URL and this machine."""
 
     surface = PUBLIC
+    unknown_host = _("This host name is not served here; see MAIM_PUBLIC_URL")
 
-    def refusal(self, request: HttpRequest) -> Text | None:
-        host = hosts.host_name(request.META.get("HTTP_HOST", ""))
-        if settings.PUBLIC_HOST is None or host == settings.PUBLIC_HOST or hosts.is_loopback(host):
-            return None
-        return _("This host name is not served here; see MAIM_PUBLIC_URL")
+    def serves(self, host: str | None) -> bool:
+        name = hosts.host_name(host or "")
+        return settings.PUBLIC_HOST is None or name == settings.PUBLIC_HOST or hosts.is_loopback(name)
 
 
 class InternalSurfaceMiddleware(SurfaceMiddleware):
@@ -116,16 +130,20 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
     """
 
     surface = INTERNAL
+    unknown_host = _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
 
-    def refusal(self, request: HttpRequest) -> Text | None:
-        host = request.META.get("HTTP_HOST")
-        if not (hosts.is_private(host or "") or (host is None and request.META["SERVER_PROTOCOL"] in _HTTP_1_0)):
-            return _("This host name is not served here; see MAIM_INTERNAL_HOSTS")
-        origin = request.headers.get("Origin")
-        if origin is not None and (host is None or _origin_host(origin) != host.lower()):
-            return _("Cross-origin requests are refused on the internal surface")
-        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-            return _("Cross-origin requests are refused on the internal surface")
+    def serves(self, host: str | None) -> bool:
+        return host is None or hosts.is_private(host)
+
+    def refusal(self, request: HttpRequest) -> DomainError | None:
+        return super().refusal(request) or self._origin_refusal(request)
+
+    @staticmethod
+    def _origin_refusal(request: HttpRequest) -> DomainError | None:
+        host, origin = request.META.get("HTTP_HOST"), request.headers.get("Origin")
+        is_foreign = origin is not None and (host is None or _origin_host(origin) != host.lower())
+        if is_foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            return Forbidden(_("Cross-origin requests are refused on the internal surface"))
         return None
 
 

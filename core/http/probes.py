@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
-from django_redis import get_redis_connection
 from drf_spectacular.types import OpenApiTypes
-from redis.exceptions import RedisError
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core import primary
-from core.db import retry_if_disconnected
-from core.http import metrics
+from core.http import dependencies, metrics
 from core.http.operations import operation
-from core.http.problems import NOT_REACHABLE
 from core.http.views import AnonymousView, InternalV1View
-
-log = logging.getLogger("maim.http")
 
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 
@@ -72,44 +63,39 @@ _FEATURES = [
 ]
 
 
-_prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-probe")
-_QUICK_SECONDS, _READY_SECONDS = 0.5, 2.0
+# Less than what a probe may wait for, half a second and two.
+HEALTH_SECONDS, READY_SECONDS = 0.4, 1.5
 
 
-def database_works(seconds: float) -> bool:
-    """Return whether the database responds within this time and takes writes."""
-    probe = _prober.submit(_probe_database)
-    try:
-        return probe.result(seconds)
-    except TimeoutError:
-        probe.cancel()
-        return False
+class Readiness(NamedTuple):
+    """The response to `/ready`."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
 
 
-def _probe_database() -> bool:
-    try:
-        retry_if_disconnected(primary.current_value)("SELECT 1")
-    except NOT_REACHABLE as error:
-        log.warning("the database does not answer or takes no writes: %s", error)
-        return False
-    return True
+def health(*, has_database: bool) -> dict[str, Any]:
+    """Return the body of `/health`."""
+    return _body(is_healthy=True, services={"database": has_database})
 
 
-def cache_works() -> bool:
-    """Return whether Redis takes a write, which a replica refuses."""
-    try:
-        return bool(get_redis_connection().set("maim:ready", 1, ex=60))
-    except RedisError as error:
-        log.warning("Redis does not answer or takes no writes: %s", error)
-        return False
+def check_readiness(warn: Callable[[], list[str]]) -> Readiness:
+    """Return the response to `/ready`, after at most READY_SECONDS. `warn` returns its warnings."""
+    services = dependencies.check_all(READY_SECONDS)
+    is_ready = all(services.values())
+    body = _body(is_healthy=is_ready, services=services)
+    if warnings := warn():
+        body["warnings"] = warnings
+    return Readiness(200, {}, body) if is_ready else Readiness(503, {"Retry-After": "1"}, body)
 
 
-def _health(status: str, services: dict[str, str]) -> dict[str, Any]:
+def _body(*, is_healthy: bool, services: Mapping[str, bool]) -> dict[str, Any]:
     return {
-        "status": status,
+        "status": HEALTHY if is_healthy else UNHEALTHY,
         "timestamp": timezone.now().timestamp(),
         "version": settings.VERSION,
-        "services": services,
+        "services": {"api": HEALTHY, **{name: HEALTHY if good else UNHEALTHY for name, good in services.items()}},
     }
 
 
@@ -159,8 +145,7 @@ class HealthView(AnonymousView):
 
     @operation("Alive", tag="service", response=HealthResponse, offline=True)
     def get(self, request: Request) -> Response:
-        database = HEALTHY if database_works(_QUICK_SECONDS) else UNHEALTHY
-        return Response(_health(HEALTHY, {"api": HEALTHY, "database": database}))
+        return Response(health(has_database=dependencies.database_works(HEALTH_SECONDS)))
 
 
 class InternalHealthView(InternalV1View, HealthView):
@@ -183,15 +168,8 @@ class ReadyView(InternalV1View):
         offline=True,
     )
     def get(self, request: Request) -> Response:
-        checks = {"database": database_works(_READY_SECONDS)}
-        if settings.REDIS_URL:
-            checks["cache"] = cache_works()
-        services = {name: HEALTHY if good else UNHEALTHY for name, good in checks.items()}
-        is_ready = all(checks.values())
-        body = _health(HEALTHY if is_ready else UNHEALTHY, {"api": HEALTHY, **services})
-        if warnings := self.warn():
-            body["warnings"] = warnings
-        return Response(body) if is_ready else Response(body, status=503, headers={"Retry-After": "1"})
+        status, headers, body = check_readiness(self.warn)
+        return Response(body, status=status, headers=headers)
 
 
 class MetricsView(InternalV1View):

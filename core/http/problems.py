@@ -38,6 +38,13 @@ class PayloadTooLarge(DomainError):
     message = _("The body is larger than 1 MiB, or comes in too many small chunks")
 
 
+class RequestTimeout(DomainError):
+    """A body that did not arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+    message = _("The body of the request did not arrive in time")
+
+
 class UnsupportedMediaType(DomainError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     message = _("The body must be JSON, with Content-Type: application/json")
@@ -56,6 +63,7 @@ _STATUS_OF_KIND: tuple[tuple[type[DomainError], int], ...] = (
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (MethodNotAllowed, 405),
+    (RequestTimeout, 408),
     (errors.Conflict, 409),
     (errors.Gone, 410),
     (errors.PreconditionFailed, 412),

@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from core.errors import DomainError, Text
 from core.http.problems import Problem, problem_of
 from core.http.request_context import RequestContext
-from core.http.surfaces import INTERNAL, surface_of_port
+from core.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
 
 ENVELOPE_LANGUAGE = "zh-hans"  # the bots' operators read Chinese, whatever their HTTP library sends
 
@@ -77,25 +77,31 @@ def problem_envelope(context: RequestContext, problem: Problem) -> dict[str, Any
 _ENVELOPED_ON_PUBLIC = ("/api/v1/tenants", "/api/v1/api-keys")
 
 
-def _is_enveloped(request: HttpRequest) -> bool:
+def _is_enveloped(surface: Surface, path: str) -> bool:
     """Return whether the view of this path uses the envelope, or, without a view, whether the paths around it do."""
     try:
-        view = resolve(request.path_info, getattr(request, "urlconf", None)).func
+        view = resolve(path, surface.urlconf).func
     except Resolver404:
-        internal = surface_of_port(request.META["SERVER_PORT"]) == INTERNAL
-        return internal or request.path_info.startswith(_ENVELOPED_ON_PUBLIC)
+        return surface == INTERNAL or path.startswith(_ENVELOPED_ON_PUBLIC)
     return getattr(getattr(view, "cls", None), "enveloped", False)
+
+
+def problem_document(
+    context: RequestContext, error: DomainError, surface: Surface, path: str
+) -> tuple[Problem, dict[str, Any]]:
+    """Return the problem for an error outside of a view, and its body in the shape of the path."""
+    if _is_enveloped(surface, path):
+        with translation.override(ENVELOPE_LANGUAGE):
+            problem = problem_of(error)
+            assert problem is not None
+            return problem, problem_envelope(context, problem)
+    problem = problem_of(error)
+    assert problem is not None
+    return problem, error_body(problem)
 
 
 def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
     """Return the response for an error outside of a view, in the surface's shape."""
-    if _is_enveloped(request):
-        with translation.override(ENVELOPE_LANGUAGE):
-            problem = problem_of(error)
-            assert problem is not None
-            body = problem_envelope(RequestContext.of(request), problem)
-    else:
-        problem = problem_of(error)
-        assert problem is not None
-        body = error_body(problem)
+    surface = surface_of_port(request.META["SERVER_PORT"]) or PUBLIC
+    problem, body = problem_document(RequestContext.of(request), error, surface, request.path_info)
     return JsonResponse(body, status=problem.status, headers=problem.headers, json_dumps_params={"ensure_ascii": False})

@@ -25,14 +25,14 @@ class Headers(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """A request on a port of the internal surface, with its whole body."""
+    """A request, with its whole body once that is read."""
 
     method: str
     path: str
     query: str
     port: str
     headers: Headers
-    body: bytes
+    body: bytes = b""
     started: float = field(default_factory=time.perf_counter)
 
     def header(self, name: str) -> str | None:
@@ -45,11 +45,11 @@ class Request:
 
     def is_plain(self) -> bool:
         """Return whether no middleware would refuse the request because of its headers."""
-        return (
-            self.header("origin") is None
-            and self.header("sec-fetch-site") is None
-            and hosts.is_private(self.header("host") or "")
-        )
+        return not self.is_from_page() and hosts.is_private(self.header("host") or "")
+
+    def is_from_page(self) -> bool:
+        """Return whether a browser's page may have sent the request."""
+        return self.header("origin") is not None or self.header("sec-fetch-site") is not None
 
     def context(self) -> RequestContext:
         return RequestContext(self.started, request_id.choose(self.header("x-request-id")), address="")

@@ -9,10 +9,11 @@ from apikeys import verification
 from apikeys.permissions import MAX_EXPRESSION_LENGTH, BadExpression
 from apikeys.verification import Verdict
 from core import strict_json
+from core.addresses import parse_address
 from core.errors import DomainError
 from internal_api.fastpath.base import Handler, Request
 from internal_api.fastpath.replies import Reply, error_reply, fault_reply, json_reply
-from internal_api.key_auth import CheckPermission, KeyAuthRequest, ValidateKey, client_address, parse_key
+from internal_api.key_auth import CheckPermission, KeyAuthRequest, ValidateKey, parse_key
 
 MAX_BODY_BYTES = 4096
 
@@ -124,7 +125,7 @@ def _validate(request: Request, route: str, body: dict[str, Any]) -> Handler | N
     ):
         return None
     try:
-        address = None if client_ip is None else client_address(client_ip)
+        address = None if client_ip is None else parse_address(client_ip)
         validate = ValidateKey.of(secret, permission, counts_use is not False, address)
     except (ValueError, BadExpression):
         return None

@@ -1,9 +1,11 @@
-"""The internal surface as Granian serves it: the fast path on the event loop, and Django in threads.
+"""The surfaces as Granian serves them: an event loop in front of Django, which runs in threads.
 
-Bots verify keys thousands of times a second, and most verifications take some microseconds. To hand each to a thread
-would cost more than the verification, because threads that compete for the interpreter wait for each other. So the
-event loop answers those itself (internal_api.fastpath). Everything else, which may wait for the database, Redis or a
-lease, is for the WSGI application, in one of the surface's threads.
+The event loop reads whole requests, so that a client that dawdles holds no thread. It replies to probes itself
+(maim.server.probes), and refuses what is too much: connections beyond the limit, and requests that would wait too long
+for a thread. On the internal surface it also answers plain requests of bots (internal_api.fastpath), who verify keys
+thousands of times a second: most verifications take some microseconds, and to hand each to a thread would cost more
+than that, because threads that compete for the interpreter wait for each other. Everything else, which may wait for the
+database, Redis or a lease, is for the WSGI application, in one of the surface's threads.
 """
 
 from __future__ import annotations
@@ -12,65 +14,94 @@ import asyncio
 import io
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
 from apikeys import verification
+from core.errors import DomainError, Unavailable
 from core.http import metrics
-from core.http.surfaces import Surface
+from core.http.problems import RequestTimeout
+from core.http.responses import problem_document
+from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from internal_api import fastpath
-from internal_api.fastpath import Batches, Handler, Reply
+from internal_api.fastpath import Batches, Handler, Reply, Request
+from internal_api.fastpath.replies import json_reply
+from maim.server import probes
+from maim.server.connections import Connections
+from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
 from maim.wsgi import application
 
 # Of one body. A chunk takes the event loop some 20 microseconds: a body byte by byte would block it for half a minute.
 MAX_CHUNKS = 10_000
 
 
-class InternalApplication:
+class Application:
     """An RSGI application over `maim.wsgi.application`."""
 
     def __init__(self, surface: Surface) -> None:
-        self._threads = ThreadPoolExecutor(surface.threads, thread_name_prefix=surface.name)
+        self._surface = surface
+        self._threads = ThreadQueue(surface)
+        self._connections = Connections()
         self._host, self._port = surface.bind.host, str(surface.bind.port)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._batches: dict[type[Handler], Batches] = {kind: Batches(loop, kind) for kind in fastpath.HANDLERS}
         self._flushing = loop.create_task(_flush_metrics())
-        verification.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing.cancel()
-        for batches in self._batches.values():
-            batches.close()
-        self._threads.shutdown()
-        verification.stop()
+        self._threads.close()
         metrics.flush()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        try:
-            body = await _read(scope, protocol)
-        except ProtocolClosed:
-            protocol.response_empty(400, [])  # half a request, whose client has most likely gone
-            return
-        request = fastpath.Request(
+        request = Request(
             scope.method,
             scope.path,
             scope.query_string,
             self._port,
             scope.headers,  # type: ignore[arg-type]  # `get_all` is not in the stubs
-            body,
         )
-        handler = fastpath.match(request)
-        if handler is None:
-            reply = await self._loop.run_in_executor(self._threads, _run_wsgi, self._environ(scope, body))
-        else:
-            reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
-            handler.record(reply)
+        probe = probes.match(self._surface, request)
+        try:
+            reply = await (self._reply(request, scope, protocol) if probe is None else probe.reply())
+        except (ProtocolClosed, ClientGone):
+            protocol.response_empty(400, [])  # nobody most likely reads this
+            return
+        if not self._connections.may_be_kept:
+            reply.headers.append(("Connection", "close"))
         protocol.response_bytes(reply.status, reply.headers, reply.body)
+
+    async def _reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
+        """Read the body, and return the reply. Raise ProtocolClosed or ClientGone if the client hangs up before."""
+        try:
+            if self._connections.are_too_many:
+                raise Overloaded
+            async with asyncio.timeout(settings.REQUEST_TIMEOUT_SECONDS):
+                request.body = await _read(scope, protocol)
+            return await self.reply(request, scope, protocol)
+        except TimeoutError:
+            reply = self._refuse(request, RequestTimeout())
+            reply.headers.append(("Connection", "close"))
+            return reply
+        except Overloaded:
+            return self._refuse(request, Unavailable(_("Too many requests are waiting, try again shortly")))
+
+    async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
+        """Return Django's reply. Raise Overloaded if no thread is free in time, and ClientGone."""
+        return await self._threads.run(protocol.client_disconnect, _run_wsgi, self._environ(scope, request.body))
+
+    def _refuse(self, request: Request, error: DomainError) -> Reply:
+        """Return the reply to a request that nothing has handled, and count it in the metrics."""
+        context = request.context()
+        problem, document = problem_document(context, error, self._surface, request.path)
+        headers = dict(problem.headers)
+        origin = request.header("origin")
+        if self._surface == PUBLIC and origin in settings.CORS_ALLOWED_ORIGINS:
+            headers |= {"Access-Control-Allow-Origin": origin, "Vary": "origin"}
+        metrics.record_refusal(request.port, request.method, problem.status)
+        return json_reply(context, problem.status, document, headers)
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
         """Return the request as PEP 3333 specifies it."""
@@ -103,6 +134,33 @@ class InternalApplication:
                     scope.headers.get_all(name)  # type: ignore[attr-defined]  # not in the stubs
                 )
         return environ
+
+
+class InternalApplication(Application):
+    """The application of the internal surface, with the fast path."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERNAL)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__rsgi_init__(loop)
+        self._batches: dict[type[Handler], Batches] = {kind: Batches(loop, kind) for kind in fastpath.HANDLERS}
+        verification.start()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        for batches in self._batches.values():
+            batches.close()
+        super().__rsgi_del__(loop)
+        verification.stop()
+
+    async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
+        """Return the reply of the fast path to a plain request of a bot, else Django's."""
+        handler = fastpath.match(request)
+        if handler is None:
+            return await super().reply(request, scope, protocol)
+        reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
+        handler.record(reply)
+        return reply
 
 
 async def _flush_metrics() -> None:

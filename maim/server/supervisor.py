@@ -29,8 +29,9 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from core.http import metrics
-from core.http.surfaces import PUBLIC, SURFACES, Surface
+from core.http.surfaces import SURFACES, Surface
 from maim.server import database, housekeeping
+from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
@@ -70,6 +71,7 @@ class Supervisor:
 
         With `wait_seconds`, the database does not answer yet: raise CommandError if it is not usable after these.
         """
+        raise_file_limit()
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.use_shared_directory(metrics_dir)
         for signum in STOP_SIGNALS:
@@ -153,11 +155,11 @@ def _run_group(surface: Surface) -> None:
         factory=True,
         address=surface.bind.host,
         port=surface.bind.port,
-        interface=Interfaces.WSGI if surface == PUBLIC else Interfaces.RSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.ENV.MAIM_WORKERS,
-        blocking_threads=surface.threads if surface == PUBLIC else None,
+        backpressure=accepted_connections(),
         loop=Loops.uvloop,
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,

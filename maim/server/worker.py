@@ -11,8 +11,8 @@ import threading
 import time
 
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
-from maim.server.rsgi import InternalApplication
-from maim.wsgi import application, static_files
+from maim.server.rsgi import Application, InternalApplication
+from maim.wsgi import static_files
 
 log = logging.getLogger("maim.server")
 
@@ -59,7 +59,7 @@ def answer_sigterm_once() -> None:
 
 
 def leave_sigterm_to_the_loop() -> None:
-    """Undo the inherited effects of `answer_sigterm_once`, for a worker with an event loop.
+    """Undo the effects of `answer_sigterm_once`, which a worker inherits from its group's process.
 
     A signal wakes an event loop whichever thread takes it, and the loop handles one at a time.
     """
@@ -67,21 +67,20 @@ def leave_sigterm_to_the_loop() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def public() -> object:
+def public() -> Application:
     """Return the application of the public surface's workers."""
-    answer_sigterm_once()
     _start(PUBLIC)
-    return application
+    return Application(PUBLIC)
 
 
-def internal() -> object:
+def internal() -> InternalApplication:
     """Return the application of the internal surface's workers."""
-    leave_sigterm_to_the_loop()
     _start(INTERNAL)
-    return InternalApplication(INTERNAL)
+    return InternalApplication()
 
 
 def _start(surface: Surface) -> None:
+    leave_sigterm_to_the_loop()
     end_with_parent()
     static_files()
     # Objects from before now stay forever, so the collector need not look at them.

@@ -195,10 +195,10 @@ class TestHeaders:
             return answer_on(connection)
 
     @pytest.mark.parametrize("hosts", [("localhost", "evil.example"), ("evil.example", "localhost")])
-    def test_two_hosts_are_refused_if_one_is(self, port: int, hosts: tuple[str, str]) -> None:
+    def test_two_hosts_are_refused(self, port: int, hosts: tuple[str, str]) -> None:
         lines = [f"Host: {host}" for host in hosts]
 
-        assert self.send(port, *lines, "Content-Type: application/json")[0] in (400, 403)
+        assert self.send(port, *lines, "Content-Type: application/json")[0] == 400
 
     def test_two_media_types_are_refused(self, port: int) -> None:
         lines = ["Host: localhost", "Content-Type: application/json", "Content-Type: text/plain"]

@@ -98,6 +98,10 @@ class Exchange:
     async def __call__(self) -> bytes:
         return self._body
 
+    async def client_disconnect(self) -> None:
+        """Wait for ever, because the client stays."""
+        await asyncio.Event().wait()
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.statuses.append(status)
 
@@ -106,7 +110,7 @@ def on_the_event_loop(requests: Sequence[PathAndBody], *, meanwhile: Callable[[]
     """Answer as `serve` does, and return the statuses. Call `meanwhile` after the last and before the server stops."""
 
     async def serve() -> list[int]:
-        app: Any = InternalApplication(INTERNAL)
+        app: Any = InternalApplication()
         app.__rsgi_init__(asyncio.get_running_loop())
         exchanges = [Exchange(*request) for request in requests]
         for exchange in exchanges:

@@ -1,0 +1,175 @@
+"""The bounded queue in front of a surface's threads."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from core.http.surfaces import PUBLIC
+from maim.server import thread_queue
+from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
+
+pytestmark = pytest.mark.embedded
+
+THREADS = 2
+Scenario = Callable[["Surface"], Awaitable[None]]
+
+
+class Surface:
+    """A surface with two threads, whose requests run until they are released."""
+
+    def __init__(self) -> None:
+        self.queue = ThreadQueue(dataclasses.replace(PUBLIC, threads=THREADS))
+        self.begun: list[str] = []
+        self._may_end = {name: threading.Event() for name in ("a", "b", "c", "d", "e")}
+        self.gone = {name: asyncio.Event() for name in self._may_end}
+
+    def send(self, name: str) -> asyncio.Task[str]:
+        async def client_gone() -> None:
+            await self.gone[name].wait()
+
+        return asyncio.create_task(self.queue.run(client_gone, self._serve, name))
+
+    def _serve(self, name: str) -> str:
+        self.begun.append(name)
+        assert self._may_end[name].wait(10)
+        return name
+
+    def release(self, *names: str) -> None:
+        for name in names:
+            self._may_end[name].set()
+
+    async def fill(self) -> list[asyncio.Task[str]]:
+        """Send a request to every thread."""
+        tasks = [self.send("a"), self.send("b")]
+        while len(self.begun) < THREADS:
+            await asyncio.sleep(0.01)
+        return tasks
+
+    def close(self) -> None:
+        self.release(*self._may_end)
+        self.queue.close()
+
+
+def run(scenario: Scenario) -> None:
+    async def main() -> None:
+        surface = Surface()
+        try:
+            await scenario(surface)
+        finally:
+            surface.close()
+
+    asyncio.run(main())
+
+
+def test_requests_wait_in_the_order_in_which_they_came() -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = [surface.send("c"), surface.send("d")]
+        await asyncio.sleep(0)
+        surface.release("a", "c", "d", "b")
+
+        assert await asyncio.gather(*running, *waiting) == ["a", "b", "c", "d"]
+        assert surface.begun.index("c") < surface.begun.index("d")
+
+    run(scenario)
+
+
+def test_request_that_waits_too_long_is_refused_and_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_queue, "MAX_WAIT_SECONDS", 0.05)
+
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        with pytest.raises(Overloaded):
+            await surface.send("c")
+        surface.release("a", "b", "d")
+
+        assert await asyncio.gather(*running, surface.send("d")) == ["a", "b", "d"]
+        assert "c" not in surface.begun
+
+    run(scenario)
+
+
+def test_request_whose_client_has_gone_is_never_begun() -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = surface.send("c")
+        await asyncio.sleep(0)
+        surface.gone["c"].set()
+        with pytest.raises(ClientGone):
+            await waiting
+        surface.release("a", "b", "d", "e")
+
+        assert await asyncio.gather(*running, surface.send("d"), surface.send("e")) == ["a", "b", "d", "e"]
+        assert "c" not in surface.begun
+
+    run(scenario)
+
+
+def test_client_that_goes_as_its_turn_comes_gives_the_thread_to_the_next() -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting, behind = surface.send("c"), surface.send("d")
+        await asyncio.sleep(0)
+        surface.release("a", "d")
+        surface.gone["c"].set()
+        with suppress(ClientGone):
+            surface.release("c")
+            await waiting
+
+        assert await asyncio.wait_for(behind, 10) == "d"
+        surface.release("b")
+        assert await asyncio.gather(*running) == ["a", "b"]
+
+    run(scenario)
+
+
+def test_request_is_refused_at_once_while_the_queue_moves_too_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = surface.send("c")
+        await asyncio.sleep(0)
+        monkeypatch.setattr(thread_queue, "MAX_WAIT_SECONDS", 0)
+        with pytest.raises(Overloaded):
+            await asyncio.wait_for(surface.send("d"), 1)
+        surface.release("a", "b", "c")
+
+        assert await asyncio.gather(*running, waiting) == ["a", "b", "c"]
+
+    run(scenario)
+
+
+def test_full_queue_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_queue, "MAX_WAITING", 1)
+
+    async def scenario(surface: Surface) -> None:
+        await surface.fill()
+        waiting = surface.send("c")
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await surface.send("d")
+        surface.release("a", "b", "c")
+
+        assert await waiting == "c"
+
+    run(scenario)
+
+
+def test_failed_request_frees_its_thread() -> None:
+    async def scenario(surface: Surface) -> None:
+        async def client_gone() -> None:
+            await asyncio.Event().wait()
+
+        def fail() -> None:
+            raise LookupError
+
+        for _ in range(THREADS + 1):
+            with pytest.raises(LookupError):
+                await surface.queue.run(client_gone, fail)
+
+    run(scenario)

@@ -1,0 +1,162 @@
+"""More than a server can take: clients that dawdle, too many connections, and requests beyond the threads."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+
+import pytest
+
+from core.http.surfaces import INTERNAL, Surface
+from tests.support.deployment import own_dependencies
+from tests.support.instances import MariaDB, frozen, wait_until
+from tests.support.server import MaimServer
+from tests.support.wire import Response, exchange
+
+pytestmark = pytest.mark.single
+
+LIMIT = 500
+ORIGIN = "https://console.example.com"
+WAIT = 30
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server that gives clients a second to send."""
+    with MaimServer(tmp_path_factory.mktemp("hasty"), "maim_hasty", MAIM_REQUEST_TIMEOUT_SECONDS="1") as maim:
+        yield maim
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServer]:
+    """A server that serves few connections."""
+    environment = {
+        "MAIM_MAX_CONNECTIONS": str(LIMIT),
+        "MAIM_REQUEST_TIMEOUT_SECONDS": "300",
+        "MAIM_CORS_ORIGINS": ORIGIN,
+    }
+    with MaimServer(tmp_path_factory.mktemp("small"), "maim_small", **environment) as maim:
+        yield maim
+
+
+def port_of(maim: MaimServer, surface: str) -> int:
+    return maim.public_port if surface == "public" else maim.internal_port
+
+
+def send(port: int, text: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=WAIT)
+    connection.sendall(text.replace("\n", "\r\n").encode())
+    return connection
+
+
+def answer_on(connection: socket.socket) -> Response:
+    with closing(HTTPResponse(connection)) as response:
+        response.begin()
+        return Response(response.status, response.headers, response.read())
+
+
+@pytest.mark.parametrize("surface", ["public", "internal"])
+class TestDawdling:
+    PATHS = {"public": "/api/v1/auth/login", "internal": "/api/v2/tenants"}
+
+    @pytest.mark.parametrize("framing", ["Content-Length: 30", "Transfer-Encoding: chunked"])
+    def test_body_that_does_not_arrive_in_time_gets_408(self, hasty: MaimServer, surface: str, framing: str) -> None:
+        head = f"POST {self.PATHS[surface]} HTTP/1.1\nHost: localhost\nContent-Type: application/json\n{framing}\n\n"
+
+        with send(port_of(hasty, surface), head) as connection:
+            answer = answer_on(connection)
+
+            assert (answer.status, answer.code) == (408, "REQUEST_TIMEOUT")
+            assert answer.is_envelope == (surface == "internal")
+            assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("surface", ["public", "internal"])
+class TestConnections:
+    def test_connection_beyond_the_limit_is_refused(self, small: MaimServer, surface: str) -> None:
+        port = port_of(small, surface)
+        sent = [send(port, "GET /nowhere HTTP/1.1\nHost: localhost\nX-Any: ") for _ in range(LIMIT + 250)]
+        wait_until(lambda: exchange(port, "GET", "/nowhere").status == 503, "the server is full")
+
+        refused = exchange(port, "GET", "/nowhere", headers={"Origin": ORIGIN})
+        assert (refused.status, refused.code) == (503, "SYS_002")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.headers["Connection"] == "close"
+        assert refused.is_envelope == (surface == "internal")
+        if surface == "public":
+            assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert exchange(port, "GET", "/health").status == 200
+
+        for connection in sent:
+            connection.close()
+        wait_until(lambda: exchange(port, "GET", "/nowhere").status == 404, "the server serves again")
+
+    def test_connection_is_not_kept_when_there_are_many(self, small: MaimServer, surface: str) -> None:
+        port = port_of(small, surface)
+        sent = [send(port, "GET /nowhere HTTP/1.1\nHost: localhost\nX-Any: ") for _ in range(LIMIT + 150)]
+
+        wait_until(lambda: exchange(port, "GET", "/nowhere").headers["Connection"] == "close", "connections are closed")
+
+        for connection in sent:
+            connection.close()
+        wait_until(lambda: exchange(port, "GET", "/nowhere").headers["Connection"] is None, "connections are kept")
+
+
+@pytest.fixture(scope="module")
+def hanging() -> Iterator[tuple[MaimServer, MariaDB]]:
+    """A server, and its database to freeze."""
+    with own_dependencies() as own, MaimServer(own.directory, "maim_hanging", **own.environment()) as maim:
+        yield maim, own.mariadb
+
+
+@contextmanager
+def every_thread_busy(maim: MaimServer, mariadb: MariaDB, surface: Surface = INTERNAL) -> Iterator[None]:
+    """Freeze the database under a request in each thread of the internal surface."""
+    with ExitStack() as stack, frozen(mariadb):
+        for _ in range(surface.threads):
+            connection = HTTPConnection("127.0.0.1", maim.internal_port, timeout=WAIT)
+            stack.callback(connection.close)
+            connection.request("GET", "/api/v2/tenants")
+        wait_until(lambda: exchange(maim.internal_port, "GET", "/info").status == 503, "every thread is busy")
+        yield
+
+
+class TestQueue:
+    def test_request_that_finds_no_thread_is_refused(self, hanging: tuple[MaimServer, MariaDB]) -> None:
+        maim, mariadb = hanging
+        with every_thread_busy(maim, mariadb):
+            refused = exchange(maim.internal_port, "GET", "/api/v2/tenants")
+
+        assert (refused.status, refused.code, refused.is_envelope) == (503, "SYS_002", True)
+        assert int(refused.headers["Retry-After"]) > 0
+        wait_until(lambda: exchange(maim.internal_port, "GET", "/api/v2/tenants").status == 200, "threads are free")
+
+    def test_work_whose_client_has_gone_is_not_begun(self, hanging: tuple[MaimServer, MariaDB]) -> None:
+        maim, mariadb = hanging
+        body = json.dumps({"tenant_name": "given up", "tenant_type": "personal"})
+        head = (
+            "POST /api/v2/tenants HTTP/1.1\nHost: localhost\nContent-Type: application/json\n"
+            f"Expect: 100-continue\nContent-Length: {len(body)}\n\n"
+        )
+        with every_thread_busy(maim, mariadb), send(maim.internal_port, head) as connection:
+            assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(body.encode())
+            assert exchange(maim.internal_port, "GET", "/health").status == 200, "the body has arrived, too"
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+            assert exchange(maim.internal_port, "GET", "/health").status == 200, "the event loop has heard of it"
+
+        def names() -> Any:
+            answer = exchange(maim.internal_port, "GET", "/api/v2/tenants?size=100")
+            return answer.status == 200 and [tenant["tenant_name"] for tenant in answer.json["data"]["items"]]
+
+        wait_until(lambda: names() is not False, "threads are free")
+        assert "given up" not in names()
+        metrics = exchange(maim.internal_port, "GET", "/metrics").body.decode()
+        assert re.search(r'method="GET".*status="503"', metrics), "refused requests are counted"
+        assert not re.search(r'method="POST".*status="503"', metrics), "it was dropped, not refused"
