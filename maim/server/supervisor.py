@@ -36,9 +36,10 @@ from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_paren
 
 log = logging.getLogger("maim.server")
 
-# Workers have eight seconds to finish what they serve, the whole ten (see docs/operations.md).
+# Workers have eight seconds to finish what they serve, the whole ten (see docs/operations.md). The last one is for this
+# process, whose own end may take that long on a busy machine.
 GRACE_SECONDS = 8
-STOP_SECONDS = 9.5
+STOP_SECONDS = 9.0
 POLL_SECONDS = 0.2
 RESTART_PAUSE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600
