@@ -144,7 +144,7 @@ class TestThrottle:
 
     @pytest.fixture
     def address(self) -> str:
-        return f"2001:db8::{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+        return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
 
     @pytest.fixture
     def account(self) -> str:
@@ -174,7 +174,7 @@ class TestThrottle:
 
     def test_concurrent_attempts_are_counted_together(self, throttled: httpx.Client, account: str) -> None:
         with ThreadPoolExecutor(20) as pool:
-            addresses = [f"2001:db8:1::{secrets.token_hex(2)}" for _ in range(20)]
+            addresses = [f"2001:db8:1:{secrets.token_hex(2)}::1" for _ in range(20)]
             responses = list(pool.map(lambda address: login(throttled, account, address=address), addresses))
 
         assert Counter(response.status_code for response in responses) == {400: 3, 429: 17}
@@ -187,4 +187,5 @@ class TestThrottle:
 
         assert [register(number, address) for number in range(9)] == [400] * 8 + [429]
         assert login(throttled, account, address=address).status_code == 429
-        assert register(9, f"{address}1") == 400
+        assert register(9, f"{address}1") == 429, "an address of the same network"
+        assert register(9, address.replace("db8", "db9")) == 400
