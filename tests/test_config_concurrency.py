@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 class SharedAgent:
-    """One agent on both surfaces of two servers with one database."""
+    """One agent on both surfaces of one or two servers with one database."""
 
     def __init__(self, servers: Sequence[MaimServer], stack: ExitStack) -> None:
         self.v2 = [stack.enter_context(maim.client("internal")) for maim in servers]
@@ -36,7 +36,7 @@ class SharedAgent:
     def targets(self, path: str) -> Iterator[tuple[httpx.Client, str]]:
         """Yield each client in turn with the URL of a path of the agent."""
         v1, v2 = f"/api/v1/agents/{self.agent_id}{path}", f"/api/v2/agents/{self.agent_id}{path}"
-        return itertools.cycle([(self.v1[0], v1), (self.v2[0], v2), (self.v2[1], v2), (self.v1[1], v1)])
+        return itertools.cycle([(self.v1[0], v1), (self.v2[0], v2), (self.v2[-1], v2), (self.v1[-1], v1)])
 
     def puts(self, configs: Sequence[Any], **headers: str) -> list[SendRequest]:
         """Return a write of each config, each through the next client."""
@@ -168,7 +168,7 @@ def test_concurrent_writes_restores_and_changes_of_layers_are_consistent(shared_
     agent, tenant = f"/api/v2/agents/{shared_agent.agent_id}", f"/api/v2/tenants/{shared_agent.tenant_id}"
     requests = shared_agent.puts([{f"key {number}": number} for number in range(15)])
     for number in range(8):
-        client, other = v2[number % 2], v2[(number + 1) % 2]
+        client, other = v2[number % len(v2)], v2[(number + 1) % len(v2)]
         defaults = {"tenant_config": {"agent_defaults": {"tenant": number}}}
         requests += [
             lambda c=client: c.post(f"{agent}/config/restore", json={"version": 1}),  # type: ignore[misc]
@@ -198,7 +198,7 @@ def test_agent_deleted_during_writes_leaves_no_version(servers: list[MaimServer]
 
 def _delete_during_writes(servers: Sequence[MaimServer], position: int) -> str:
     """Delete an agent at a position among ten writes of its config, and return its id."""
-    with servers[0].client("internal") as v2, servers[1].client("internal") as other:
+    with servers[0].client("internal") as v2, servers[-1].client("internal") as other:
         agent_id = create_agent(v2, create_tenant(v2, f"deleted {next(_numbers)}"))
         url = f"/api/v2/agents/{agent_id}"
         requests: list[SendRequest] = [
