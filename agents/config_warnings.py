@@ -6,11 +6,12 @@ caches them for as long as none of these changes, so that a list of a hundred ag
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
 from cachetools import LRUCache
 from django.utils.translation import get_language
 
@@ -20,22 +21,26 @@ from agent_config.layers import Layer
 from agent_config.schema import ConfigWarning
 from agent_config.system import Defaults
 from agent_config.updates import lint_config
-from agent_config.validators import has_more_values
 from agents.effective_config import ConfigState, get_lower_layers, get_states
 from agents.models import Agent, Template
 from core import primary
 
-# Lists skip configs of more values, because a page of the largest would take many seconds.
+# Lists skip configs of more values, or more objects and lists, because a page of the largest would take many seconds.
 MAX_LISTED_VALUES = 500
 _MAX_CACHED = 20_000  # configs and warnings
 
 
 class StoredConfig(NamedTuple):
-    """An agent's config as it was read, and the state of its layers."""
+    """A reader of an agent's config, and the state of its layers."""
 
     state: ConfigState
     revision: int
-    config: Config
+    read: Callable[[], Config]
+
+
+def parsed_later(config_json: str) -> Callable[[], Config]:
+    """Return a reader of JSON that keeps no parsed config, since a hundred would fill 60 MB."""
+    return lambda: orjson.loads(config_json)
 
 
 class _Result(NamedTuple):
@@ -56,7 +61,7 @@ def find_warnings(agent: Agent) -> None:
     """
     if agent.found_warnings is None:
         state = get_states([agent.id]).get(agent.id)
-        found = [] if state is None else get_warnings(StoredConfig(state, agent.revision, agent.config))
+        found = [] if state is None else get_warnings(StoredConfig(state, agent.revision, lambda: agent.config))
         agent.found_warnings = found
 
 
@@ -67,9 +72,9 @@ def get_warnings(stored: StoredConfig) -> Sequence[ConfigWarning]:
 
 
 def get_listed_warnings(configs: Sequence[StoredConfig]) -> list[Sequence[ConfigWarning] | None]:
-    """Return the warnings about each config; None for one of more than MAX_LISTED_VALUES values.
+    """Return the warnings about each config; None for one that is too large for a list.
 
-    Where a config names models, the layers below it may have no more either.
+    Where a config names models, the layers below it may be no larger either.
     """
     return _of_agents(configs, in_list=True)
 
@@ -77,12 +82,12 @@ def get_listed_warnings(configs: Sequence[StoredConfig]) -> list[Sequence[Config
 def find_template_warnings(template: Template) -> None:
     """Find the warnings about the config of a template that was read; those that a write has found are kept."""
     if template.found_warnings is None:
-        template.found_warnings = _of_template(template, in_list=False) or []
+        template.found_warnings = _of_template(template, lambda: template.config, in_list=False) or []
 
 
-def get_listed_template_warnings(template: Template) -> Sequence[ConfigWarning] | None:
-    """Return the warnings about the config of a template; None if it has more than MAX_LISTED_VALUES values."""
-    return _of_template(template, in_list=True)
+def get_listed_template_warnings(template: Template, read: Callable[[], Config]) -> Sequence[ConfigWarning] | None:
+    """Return the warnings about the config of a template; None if it is too large for a list."""
+    return _of_template(template, read, in_list=True)
 
 
 def _of_agents(configs: Sequence[StoredConfig], *, in_list: bool) -> list[Sequence[ConfigWarning] | None]:
@@ -93,22 +98,22 @@ def _of_agents(configs: Sequence[StoredConfig], *, in_list: bool) -> list[Sequen
     needed = [
         each.state
         for each, result in zip(configs, cached, strict=True)
-        if result is None and _names_models(each.config)
+        if result is None and _names_models(each.read())
     ]
     below = get_lower_layers(needed, defaults) if needed else {}
     sizes = dict[int, bool]()
     return [
-        (result or _lint(key, each.config, below.get(each.state.agent_id, ()), sizes, in_list=in_list)).warnings
+        (result or _lint(key, each.read(), below.get(each.state.agent_id, ()), sizes, in_list=in_list)).warnings
         for key, each, result in zip(keys, configs, cached, strict=True)
     ]
 
 
-def _of_template(template: Template, *, in_list: bool) -> Sequence[ConfigWarning] | None:
+def _of_template(template: Template, read: Callable[[], Config], *, in_list: bool) -> Sequence[ConfigWarning] | None:
     defaults = system.defaults()
     key = (template.pk, template.revision, *_context(defaults))
     is_trusted = template.tenant_id is None
     cached = _get_cached(key, in_list=in_list)
-    result = cached or _lint(key, template.config, [defaults.layer], {}, in_list=in_list, is_trusted=is_trusted)
+    result = cached or _lint(key, read(), [defaults.layer], {}, in_list=in_list, is_trusted=is_trusted)
     return result.warnings
 
 
@@ -137,11 +142,11 @@ def _lint(
 
     `sizes` keeps which layers are large, by the identities of their configs.
     """
-    is_large = has_more_values(config, MAX_LISTED_VALUES)
+    is_large = _is_large(config)
     for layer in below:
         if layer.name != "default":  # the operators' own
             if id(layer.config) not in sizes:
-                sizes[id(layer.config)] = has_more_values(layer.config, MAX_LISTED_VALUES)
+                sizes[id(layer.config)] = _is_large(layer.config)
             is_large = is_large or sizes[id(layer.config)]
     if is_large and not in_list:
         return _Result(lint_config(config, below, is_trusted=is_trusted))
@@ -149,6 +154,20 @@ def _lint(
     with _cache_lock, suppress(ValueError):  # raised for a result that is larger than the whole cache
         _cache[key] = result
     return result
+
+
+def _is_large(config: Config) -> bool:
+    left: list[Any] = [config]
+    values = containers = 0
+    while left and values <= MAX_LISTED_VALUES and containers <= MAX_LISTED_VALUES:
+        value = left.pop()
+        members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if members:
+            containers += 1
+            left += members
+        else:
+            values += 1
+    return values > MAX_LISTED_VALUES or containers > MAX_LISTED_VALUES
 
 
 def _names_models(config: Config) -> bool:

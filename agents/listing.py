@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from agent_config.schema import ConfigWarning
 from agents.access import agents_for
-from agents.config_warnings import StoredConfig, get_listed_warnings
+from agents.config_warnings import StoredConfig, get_listed_warnings, parsed_later
 from agents.effective_config import STATE_FIELDS, ConfigState
 from agents.models import Agent
 from core.actor import Actor, ActorKind
@@ -31,13 +31,13 @@ _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
 class ListedAgent(NamedTuple):
-    """The fields of an agent that a list shows, with the model's names and values."""
+    """The fields of an agent that a list shows, with the model's names and values; the config is not parsed."""
 
     id: str
     tenant_id: str
     name: str
     description: str | None
-    config: Any
+    config: str
     template_id: str | None
     status: str
     tags: Any
@@ -76,7 +76,10 @@ class AgentList:
         agents = [_convert(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
         states = [ConfigState(*row[len(_COLUMNS) :]) for row in found]
         warnings = get_listed_warnings(
-            [StoredConfig(state, agent.revision, agent.config) for state, agent in zip(states, agents, strict=True)]
+            [
+                StoredConfig(state, agent.revision, parsed_later(agent.config))
+                for state, agent in zip(states, agents, strict=True)
+            ]
         )
         return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
 
@@ -117,9 +120,8 @@ def _value(name: str, sent: str) -> str:
 
 
 def _convert(row: ListedAgent) -> ListedAgent:
-    """Parse the JSON columns, and add the time zone that the database does not store."""
+    """Parse the JSON columns but the config, and add the time zone that the database does not store."""
     return row._replace(
-        config=orjson.loads(row.config),
         tags=orjson.loads(row.tags),
         created_at=row.created_at.replace(tzinfo=UTC),
         updated_at=row.updated_at.replace(tzinfo=UTC),

@@ -37,6 +37,11 @@ class IdField(ExactCharField):
         super().__init__(*args, **kwargs)
 
 
+def json_text(column: str) -> models.ExpressionWrapper[models.F]:
+    """Return an expression for the JSON of a JSONTextField, for lists that parse one row at a time."""
+    return models.ExpressionWrapper(models.F(column), output_field=models.TextField())
+
+
 class JSONTextField(models.TextField):  # type: ignore[type-arg]
     """A JSON document in a text column.
 

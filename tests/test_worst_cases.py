@@ -33,8 +33,8 @@ pytestmark = pytest.mark.embedded
 MAX_SECONDS = 1.0
 # Parsing a mebibyte of tiny values takes a quarter of a second, and twice that on a busy machine.
 MAX_SECONDS_OF_BODIES = 2.0
-# A hundred of the largest configs, 25 MB of JSON, take 0.5 to 0.9 seconds, and over twice that on a busy machine.
-MAX_SECONDS_OF_PAGES = 3.0
+# A hundred of the largest configs, 25 MB of JSON, take 0.3 to 0.9 seconds, and over twice that on a busy machine.
+MAX_SECONDS_OF_PAGES = 2.0
 Config = dict[str, Any]
 MOST_WARNINGS = "most warnings"
 TASKS = ("replyer", "planner", "tool_use", "utils", "utils_small", "vlm", "voice", "embedding", "lpmm_qa")
@@ -379,7 +379,7 @@ class TestBodies:
 
 
 class TestPages:
-    @pytest.mark.parametrize("title", ["named models", "deep nesting", "odd values", MOST_WARNINGS])
+    @pytest.mark.parametrize("title", ["named models", "deep nesting", "scattered secrets", MOST_WARNINGS])
     def test_no_page_of_the_largest_configs_takes_long(self, title: str, data: Data) -> None:
         config, tenant = most_warnings() if title == MOST_WARNINGS else CONFIGS[title][0](), data.alice.tenant
         agents = [Agent(tenant=tenant, config=config) for _number in range(99)]

@@ -3,12 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from agent_config.document import Config
 from agent_config.schema import ConfigWarning
 from agent_config.secrets import masked
-from agents.config_warnings import MAX_LISTED_VALUES, StoredConfig, find_warnings, get_listed_warnings
+from agents.config_warnings import MAX_LISTED_VALUES, StoredConfig, find_warnings, get_listed_warnings, parsed_later
 from agents.effective_config import get_states
 from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus
@@ -99,14 +101,19 @@ class MaskedConfigField(JSONObjectField):
         return masked(value)
 
 
-def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
-    """Return v1's representation of an agent."""
+def masked_json(config_json: str) -> orjson.Fragment:
+    """Return stored JSON with its secrets masked, for the renderer."""
+    return orjson.Fragment(orjson.dumps(masked(orjson.loads(config_json))))
+
+
+def public_agent(agent: Agent | ListedAgent, config: Config | orjson.Fragment) -> dict[str, Any]:
+    """Return v1's representation of an agent with its masked config."""
     return {
         "id": agent.id,
         "tenant_id": agent.tenant_id,
         "name": agent.name,
         "description": agent.description,
-        "config": masked(agent.config),
+        "config": config,
         "template_id": agent.template_id,
         "status": agent.status,
         "tags": agent.tags,
@@ -118,8 +125,8 @@ def public_agent(agent: Agent | ListedAgent) -> dict[str, Any]:
     }
 
 
-def internal_agent(agent: Agent) -> dict[str, Any]:
-    """Return v2's representation of an agent."""
+def internal_agent(agent: Agent, config: Config | orjson.Fragment) -> dict[str, Any]:
+    """Return v2's representation of an agent with its masked config."""
     return {
         "id": agent.id,
         "agent_id": agent.id,
@@ -127,7 +134,7 @@ def internal_agent(agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "description": agent.description,
         "template_id": agent.template_id,
-        "config": masked(agent.config),
+        "config": config,
         "status": agent.status,
         "created_at": utc_text(agent.created_at),
         "updated_at": utc_text(agent.updated_at),
@@ -157,7 +164,8 @@ def listed_warnings_field() -> ConfigWarningResponse:
     return ConfigWarningResponse(
         many=True,
         allow_null=True,
-        help_text=f"Null where the config is too large for a list, of more than {MAX_LISTED_VALUES} values.",
+        help_text="Null where the config is too large for a list, "
+        f"of more than {MAX_LISTED_VALUES} values, or objects and lists.",
     )
 
 
@@ -182,7 +190,7 @@ class AgentListItemResponse(serializers.Serializer[Any]):
     config_warnings = listed_warnings_field()
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        return with_warnings(public_agent(instance), instance.config_warnings)
+        return with_warnings(public_agent(instance, masked_json(instance.config)), instance.config_warnings)
 
 
 class AgentResponse(AgentListItemResponse):
@@ -192,7 +200,7 @@ class AgentResponse(AgentListItemResponse):
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         find_warnings(instance)
-        return super().to_representation(instance)
+        return with_warnings(public_agent(instance, masked(instance.config)), instance.config_warnings)
 
 
 class _AgentsWithWarnings(serializers.ListSerializer[Any]):
@@ -202,9 +210,12 @@ class _AgentsWithWarnings(serializers.ListSerializer[Any]):
         states = get_states([agent.id for agent in data])
         there = [agent for agent in data if agent.id in states]  # without those that were deleted since
         warnings = get_listed_warnings(
-            [StoredConfig(states[agent.id], agent.revision, agent.config) for agent in there]
+            [StoredConfig(states[agent.id], agent.revision, parsed_later(agent.config_json)) for agent in there]
         )
-        return [with_warnings(internal_agent(agent), each) for agent, each in zip(there, warnings, strict=True)]
+        return [
+            with_warnings(internal_agent(agent, masked_json(agent.config_json)), each)
+            for agent, each in zip(there, warnings, strict=True)
+        ]
 
 
 class InternalAgentListItemResponse(serializers.Serializer[Any]):
@@ -239,7 +250,7 @@ class InternalAgentResponse(InternalAgentListItemResponse):
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         find_warnings(instance)
-        return with_warnings(internal_agent(instance), instance.config_warnings)
+        return with_warnings(internal_agent(instance, masked(instance.config)), instance.config_warnings)
 
 
 class AgentDeletionResponse(serializers.Serializer[Any]):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agents.config_warnings import find_template_warnings, get_listed_template_warnings
+from agent_config.document import Config
+from agent_config.secrets import masked
+from agents.config_warnings import find_template_warnings, get_listed_template_warnings, parsed_later
 from agents.models import Template
-from agents.serializers.agents import ConfigWarningResponse, MaskedConfigField, listed_warnings_field, notices_shown
+from agents.serializers.agents import (
+    ConfigWarningResponse,
+    MaskedConfigField,
+    listed_warnings_field,
+    masked_json,
+    with_warnings,
+)
 from core.http.fields import (
     FlagParameter,
     JSONObjectField,
@@ -26,6 +35,7 @@ from core.http.fields import (
     id_field,
     name_field,
 )
+from core.http.responses import utc_text
 
 MAX_NOTE_LENGTH = 500
 MAX_VERSION = 2**31 - 1
@@ -199,7 +209,26 @@ class TemplatePageQuerySerializer(PageQuerySerializer):
     tenant_id = serializers.CharField(required=False, max_length=50)
 
 
+def template_shown(template: Template, config: Config | orjson.Fragment) -> dict[str, Any]:
+    """Return the representation of a template with its masked config."""
+    return {
+        "id": template.id,
+        "template_id": template.id,
+        "tenant_id": template.tenant_id,
+        "name": template.name,
+        "description": template.description,
+        "config": config,
+        "created_at": utc_text(template.created_at),
+        "updated_at": utc_text(template.updated_at),
+        "revision": template.revision,
+    }
+
+
 class TemplateListItemResponse(serializers.Serializer[Any]):
+    """A template in a list."""
+
+    # The fields are for the OpenAPI document only, as in AgentListItemResponse.
+
     id = serializers.CharField()
     template_id = serializers.CharField(source="id")
     tenant_id = serializers.CharField(allow_null=True, help_text="Null: an operator's, for everybody.")
@@ -209,19 +238,21 @@ class TemplateListItemResponse(serializers.Serializer[Any]):
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
     revision = serializers.IntegerField()
-    config_warnings = serializers.SerializerMethodField()
+    config_warnings = listed_warnings_field()
 
-    @extend_schema_field(listed_warnings_field())
-    def get_config_warnings(self, template: Template) -> list[dict[str, str]] | None:
-        return notices_shown(get_listed_template_warnings(template))
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        warnings = get_listed_template_warnings(instance, parsed_later(instance.config_json))
+        return with_warnings(template_shown(instance, masked_json(instance.config_json)), warnings)
 
 
 class TemplateResponse(TemplateListItemResponse):
-    config_warnings = ConfigWarningResponse(many=True)  # type: ignore[assignment]  # the same, and never null
+    """A template."""
+
+    config_warnings = ConfigWarningResponse(many=True)
 
     def to_representation(self, instance: Template) -> dict[str, Any]:
         find_template_warnings(instance)
-        return super().to_representation(instance)
+        return with_warnings(template_shown(instance, masked(instance.config)), instance.config_warnings)
 
 
 class TemplateWriteResponse(serializers.Serializer[Any]):

@@ -204,6 +204,13 @@ class TestLists:
             for path in (f"/agents/{api.agent_id}", f"/templates/{template_id}"):
                 assert len(api.data(api.send("GET", path))["config_warnings"]) == values
 
+    def test_list_has_no_warnings_of_deep_configs(self, api: AgentApi) -> None:
+        deep = {"own": [[[number]] for number in range(MAX_LISTED_VALUES // 2)]}
+        api.create({**section("chat", talk_value=2), **deep})
+
+        assert [row["config_warnings"] for row in api.items(f"/agents?tenant_id={api.tenant_id}")] == [None]
+        assert len(api.data(api.send("GET", f"/agents/{api.agent_id}"))["config_warnings"]) == 1
+
     def test_list_has_no_warnings_over_large_layers(self, api: AgentApi) -> None:
         tasks = model(model_task_config={"replyer": {"model_list": ["unheard of"]}})
         template_id = api.make_template({"own": [0] * (MAX_LISTED_VALUES + 1)})

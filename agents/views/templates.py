@@ -23,6 +23,7 @@ from agents.serializers.configs import (
 )
 from agents.services import templates
 from agents.views.tenants import get_chosen_tenant
+from core.fields import json_text
 from core.http import conditional
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
@@ -111,7 +112,12 @@ class BaseTemplateListView(BaseView):
     )
     def get(self, request: Request) -> Response:
         filters, part = self.validated_list_query(self.query_class)
-        rows = templates.templates_for(self.actor).filter(**filters)
+        rows = (
+            templates.templates_for(self.actor)
+            .filter(**filters)
+            .defer("config")
+            .annotate(config_json=json_text("config"))
+        )
         return self.respond_list(
             rows,
             TemplateListItemResponse,

@@ -114,7 +114,12 @@ class AgentHandler(Handler):
         if conditional.matches(self._if_none_match, etag):
             return self._not_modified(etag)
         warnings = from_primary(_warnings)(agent, states)
-        return self._ok(with_warnings(internal_agent(agent), warnings), _("Agent found"), agent.tenant_id, etag)
+        return self._ok(
+            with_warnings(internal_agent(agent, masked(agent.config)), warnings),
+            _("Agent found"),
+            agent.tenant_id,
+            etag,
+        )
 
     def _ok(self, data: Any, message: str, tenant_id: str, etag: str) -> Reply:
         document = envelope(self.context, success=True, message=message, data=data, tenant_id=tenant_id)
@@ -132,4 +137,4 @@ def _agents(agent_ids: Sequence[str]) -> dict[str, Agent]:
 def _warnings(agent: Agent, states: Mapping[str, ConfigState]) -> Sequence[ConfigWarning]:
     """Return what looks odd in the config of an agent; nothing if it was deleted since it was read."""
     state = states.get(agent.id)
-    return [] if state is None else get_warnings(StoredConfig(state, agent.revision, agent.config))
+    return [] if state is None else get_warnings(StoredConfig(state, agent.revision, lambda: agent.config))

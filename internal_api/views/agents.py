@@ -23,6 +23,7 @@ from agents.serializers.agents import (
     PluginRequest,
 )
 from agents.views.agents import BaseAgentDetailView, BaseAgentListView, BasePluginSettingsView
+from core.fields import json_text
 from core.http.operations import ListOf, operation
 from core.http.views import InternalAccessMixin, InternalV2View
 from internal_api.serializers import AgentPageQuerySerializer
@@ -46,7 +47,7 @@ class AgentListView(BaseAgentListView, InternalV2View):
     def get(self, request: Request) -> Response:
         filters, part = self.validated_list_query(AgentPageQuerySerializer)
         tenant = get_tenant(self.actor, filters["tenant_id"], Access.READ)
-        rows = agents_for(self.actor).filter(**filters)
+        rows = agents_for(self.actor).filter(**filters).defer("config").annotate(config_json=json_text("config"))
         return self.respond_list(
             rows, InternalAgentListItemResponse, part, message=_("Agents listed"), tenant_id=tenant.id
         )
