@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from django.db import models
 
@@ -39,7 +40,8 @@ class ResourceField:
 class ResourceFields:
     """All fields of a resource, in the order in which they are shown.
 
-    `changes` is the TypedDict of an update: the fields that may be changed, and their types. A column that nobody
+    `changes` is the TypedDict of an update: the fields that may be changed, and their types; `nullable` are those
+    that may be None. A column that nobody
     sets and the audit log does not keep is no field; tests/test_fields_declared.py names each with the reason.
     """
 
@@ -51,6 +53,8 @@ class ResourceFields:
         if undeclared := set(declared).difference(self.names):
             raise TypeError(f"fields without a declaration: {', '.join(sorted(undeclared))}")
         self.changeable = tuple(name for name in self.names if name in declared)
+        types = {} if changes is None else get_type_hints(changes)
+        self.nullable = frozenset(name for name, kind in types.items() if NoneType in get_args(kind))
         self._in_verdicts = {field.name for field in fields if field.in_verdicts}
 
     def audit_state(self, row: models.Model) -> dict[str, Any]:

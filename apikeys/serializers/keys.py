@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys import keyformat
+from apikeys.fields import KEY_FIELDS
 from apikeys.models import ApiKey, KeyStatus
 from apikeys.permissions import NAME
 from apikeys.services import MAX_GRACE_SECONDS, IssuedKey
@@ -110,7 +111,7 @@ class KeyCreateRequest(AgentKeyCreateRequest):
 
 
 class KeyUpdateRequest(_KeyFields):
-    clearable = frozenset({"description", "expires_at", "rate_limit", "quota", "metadata"})
+    clearable = KEY_FIELDS.nullable
 
     name = name_field(required=False)
     status = ChoiceField(KeyStatus.choices, required=False)
@@ -156,6 +157,27 @@ class KeyPageQuerySerializer(_KeyFilters, CursorQuerySerializer):
 
 
 class BaseKeyResponse(serializers.Serializer[Any]):
+    """The fields of a key that both surfaces show."""
+
+    tenant_id = serializers.CharField()
+    agent_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    api_key = serializers.SerializerMethodField()
+    permissions = serializers.ListField(child=serializers.CharField())
+    status = serializers.SerializerMethodField()
+    created_at = UTCDateTimeField()
+    last_used_at = UTCDateTimeField(allow_null=True)
+    expires_at = UTCDateTimeField(allow_null=True)
+    usage_count = serializers.IntegerField()
+    rate_limit = RateLimitField(allow_null=True)
+    quota = QuotaField(allow_null=True)
+    allowed_networks = serializers.ListField(child=serializers.CharField())
+    metadata = JSONObjectField()
+    old_secret_last_used_at = serializers.SerializerMethodField()
+    leaked_at = serializers.SerializerMethodField()
+    revision = serializers.IntegerField()
+
     def get_status(self, key: ApiKey) -> str:
         return key.status_at(timezone.now()).value
 
@@ -173,53 +195,23 @@ class BaseKeyResponse(serializers.Serializer[Any]):
         return utc_text(moment) if moment else None
 
 
-class AgentKeyResponse(BaseKeyResponse):
+class _AgentKeyId(serializers.Serializer[Any]):
+    id = serializers.CharField()
+
+
+class _KeyId(serializers.Serializer[Any]):
+    api_key_id = serializers.CharField(source="id")
+
+
+# DRF takes the fields of the first base first, so that a key begins with its id.
+class AgentKeyResponse(_AgentKeyId, BaseKeyResponse):
     """A key in v1, under its agent."""
 
-    id = serializers.CharField()
-    tenant_id = serializers.CharField()
-    agent_id = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField(allow_null=True)
-    api_key = serializers.SerializerMethodField()
-    permissions = serializers.ListField(child=serializers.CharField())
-    status = serializers.SerializerMethodField()
-    created_at = UTCDateTimeField()
-    last_used_at = UTCDateTimeField(allow_null=True)
-    expires_at = UTCDateTimeField(allow_null=True)
-    usage_count = serializers.IntegerField()
-    rate_limit = RateLimitField(allow_null=True)
-    quota = QuotaField(allow_null=True)
-    allowed_networks = serializers.ListField(child=serializers.CharField())
-    metadata = JSONObjectField()
-    old_secret_last_used_at = serializers.SerializerMethodField()
-    leaked_at = serializers.SerializerMethodField()
-    revision = serializers.IntegerField()
 
-
-class KeyResponse(BaseKeyResponse):
+class KeyResponse(_KeyId, BaseKeyResponse):
     """A key in v2."""
 
-    api_key_id = serializers.CharField(source="id")
-    tenant_id = serializers.CharField()
-    agent_id = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField(allow_null=True)
-    api_key = serializers.SerializerMethodField()
-    permissions = serializers.ListField(child=serializers.CharField())
-    status = serializers.SerializerMethodField()
-    expires_at = UTCDateTimeField(allow_null=True)
-    last_used_at = UTCDateTimeField(allow_null=True)
-    usage_count = serializers.IntegerField()
-    created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
-    rate_limit = RateLimitField(allow_null=True)
-    quota = QuotaField(allow_null=True)
-    allowed_networks = serializers.ListField(child=serializers.CharField())
-    metadata = JSONObjectField()
-    old_secret_last_used_at = serializers.SerializerMethodField()
-    leaked_at = serializers.SerializerMethodField()
-    revision = serializers.IntegerField()
 
 
 def with_secret(serializer: type[BaseKeyResponse], issued: IssuedKey) -> dict[str, Any]:

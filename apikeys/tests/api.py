@@ -10,9 +10,7 @@ from tests.support.people import Person
 
 ENVELOPED = ("v1 enveloped", "v2")
 KINDS = ("v1", *ENVELOPED)
-_ADDED = ["rate_limit", "quota", "allowed_networks", "metadata", "old_secret_last_used_at", "leaked_at"]
-V1_FIELDS = [
-    "id",
+_SHARED = [
     "tenant_id",
     "agent_id",
     "name",
@@ -24,26 +22,16 @@ V1_FIELDS = [
     "last_used_at",
     "expires_at",
     "usage_count",
-    *_ADDED,
+    "rate_limit",
+    "quota",
+    "allowed_networks",
+    "metadata",
+    "old_secret_last_used_at",
+    "leaked_at",
     "revision",
 ]
-V2_FIELDS = [
-    "api_key_id",
-    "tenant_id",
-    "agent_id",
-    "name",
-    "description",
-    "api_key",
-    "permissions",
-    "status",
-    "expires_at",
-    "last_used_at",
-    "usage_count",
-    "created_at",
-    "updated_at",
-    *_ADDED,
-    "revision",
-]
+V1_FIELDS = ["id", *_SHARED]
+V2_FIELDS = ["api_key_id", *_SHARED, "updated_at"]
 
 
 class KeyApi(ApiClient):
