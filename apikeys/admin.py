@@ -191,6 +191,13 @@ class ApiKeyAdmin(OperatorAdmin):
         all_or_none(queryset, lambda key: services.enable_key(actor=actor, key=key))
         self.message_user(request, gettext("The keys are enabled."))
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        if keyformat.hint_in(search_term):
+            return queryset.filter(queries.has_masked_secret(search_term)), False
+        return super().get_search_results(request, queryset, search_term)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return keys_for(actor_of(request)).select_related("agent", "tenant")
 

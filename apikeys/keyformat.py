@@ -28,6 +28,7 @@ _PAYLOAD = re.compile(
 )
 _UUID = "[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 _UUID_PAYLOAD = re.compile(rf"(?P<tenant_id>{_UUID})_(?P<agent_id>{_UUID})_(?P<random>[0-9A-Za-z-]{{8,64}})_v1")
+_MASKED = re.compile(rf"(?:{re.escape(PREFIX)})?(?:…|\.{{3}}|\*+)(?P<hint>[0-9A-Za-z-]{{4}})")
 _IN_TEXT = re.compile(re.escape(PREFIX) + "[A-Za-z0-9+/]{40,}={0,2}")
 
 
@@ -105,6 +106,12 @@ def is_well_formed(secret: str) -> bool:
 def masked(hint: str) -> str:
     """Return the text that stands for a key wherever its secret must not be shown."""
     return f"{PREFIX}…{hint}"
+
+
+def hint_in(text: str) -> str | None:
+    """Return the hint in a masked key, which people may also type as `mmc_...94bb` or `…94bb`; None in other texts."""
+    match = _MASKED.fullmatch(text.strip())
+    return match["hint"] if match else None
 
 
 def scrubbed(text: str) -> str:

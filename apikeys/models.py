@@ -123,6 +123,7 @@ class KeySecret(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["digest"], name="key_secret_unique"),)
+        indexes = (models.Index(fields=["hint"], name="key_secret_hint"),)
 
     def __str__(self) -> str:
         return f"{self.key_id} …{self.hint}"

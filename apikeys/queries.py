@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from apikeys.models import ApiKey, KeyStatus
+from apikeys import keyformat
+from apikeys.models import ApiKey, KeySecret, KeyStatus
 from core.text import fold_name
 
 
@@ -24,16 +25,16 @@ def filter_keys(
 ) -> QuerySet[ApiKey]:
     """Return the rows that match every filter given.
 
-    `status` is the one that people see; `q` is a part of the name, or the whole id. A key that `expires_within_days`
-    is still active now. A key is `unused_since` a time if its last use was before it, or if it was issued before it
-    and never used.
+    `status` is the one that people see; `q` is a part of the name, the whole id, or the masked secret. A key that
+    `expires_within_days` is still active now. A key is `unused_since` a time if its last use was before it, or if it
+    was issued before it and never used.
     """
     if tenant_id is not None:
         rows = rows.filter(tenant_id=tenant_id)
     if agent_id is not None:
         rows = rows.filter(agent_id=agent_id)
     if q is not None:
-        rows = rows.filter(Q(name_folded__contains=fold_name(q)) | Q(pk=q))
+        rows = rows.filter(Q(name_folded__contains=fold_name(q)) | Q(pk=q) | has_masked_secret(q))
     if status is not None:
         rows = rows.filter(_has_status(KeyStatus(status)))
     if expires_within_days is not None:
@@ -44,6 +45,12 @@ def filter_keys(
     if unused_since is not None:
         rows = rows.filter(Q(last_used_at__lt=unused_since) | Q(last_used_at__isnull=True, created_at__lt=unused_since))
     return rows
+
+
+def has_masked_secret(text: str) -> Q:
+    """Return the condition for keys one of whose secrets is shown as this text when it is masked."""
+    hint = keyformat.hint_in(text)
+    return Q(pk__in=KeySecret.objects.filter(hint=hint).values("key")) if hint else Q(pk__in=[])
 
 
 def _has_status(status: KeyStatus) -> Q:

@@ -64,7 +64,7 @@ def issue_data(options: Mapping[str, Any]) -> dict[str, Any]:
 def add_list_options(parser: argparse.ArgumentParser) -> None:
     """Add the filters of `list`."""
     parser.add_argument("--status", choices=KeyStatus.values)
-    parser.add_argument("--q", metavar="TEXT", help="part of the name, or the whole id")
+    parser.add_argument("--q", metavar="TEXT", help="part of the name, the whole id, or the masked secret")
     parser.add_argument("--expires-within-days", type=integer_between(0, MAX_EXPIRES_WITHIN_DAYS), metavar="N")
     parser.add_argument("--never-used", action="store_true")
     parser.add_argument("--unused-since", type=parse_time, metavar="TIME", help="such as 2026-01-31T12:00:00Z")

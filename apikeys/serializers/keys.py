@@ -131,7 +131,11 @@ class KeySearchRequest(RequestSerializer):
 
 
 class _KeyFilters(QuerySerializer):
-    q = serializers.CharField(required=False, max_length=100, help_text="Part of the name, or the key's whole id.")
+    q = serializers.CharField(
+        required=False,
+        max_length=100,
+        help_text="Part of the name, the key's whole id, or its secret as it is shown, `mmc_…94bb`.",
+    )
     status = ChoiceField(KeyStatus.choices, required=False)
     expires_within_days = NumberParameter(
         min_value=0,

@@ -217,7 +217,7 @@ def test_operators_delete_keys_in_bulk(olivia: Operator, agent: Agent) -> None:
 
 
 def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charlie: Person) -> None:
-    make_key(agent, "Good")
+    good = make_key(agent, "Good").key
     make_key(agent, "Over", expires_at=timezone.now() - timedelta(days=1))
     make_key(make_agent(charlie.tenant, "Scout"), "Foreign")
 
@@ -230,6 +230,7 @@ def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charl
     assert found(status="nonsense") == found()
     assert found(q="SCOUT") == ["Foreign"]
     assert found(q=agent.pk) == ["Good", "Over"]
+    assert "Good" in found(q=f"mmc_…{good.current_secret.hint}")
 
 
 def test_who_may_only_look_neither_issues_nor_disables(agent: Agent) -> None:

@@ -8,8 +8,9 @@ import pytest
 from time_machine import travel
 
 from apikeys.models import ApiKey
+from apikeys.services import rotate_key
 from apikeys.tests.api import KeyApi
-from tests.support.people import make_key
+from tests.support.people import OPERATOR, make_key
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -36,6 +37,21 @@ class TestText:
         assert names(api, f"q=%20{key_id}%20") == ["two"]
         assert names(api, f"q={key_id[:-1]}") == []
         assert names(api, f"q={key_id.upper()}") == []
+
+    def test_or_the_masked_secret(self, api: KeyApi) -> None:
+        keys = {name: api.create(name) for name in ("one", "two")}
+        stored = api.get(keys["two"])["api_key"]
+
+        for typed in (stored, stored.removeprefix("mmc_"), stored.replace("…", "..."), f"%20{stored}"):
+            assert "two" in names(api, f"q={typed}"), typed
+        assert names(api, "q=…zzzz") == []
+
+    def test_or_the_masked_secret_of_before_a_rotation(self, api: KeyApi) -> None:
+        key = make_key(api.agent, "rotated").key
+        before = key.current_secret.hint
+        rotate_key(actor=OPERATOR, key=key, grace_seconds=60)
+
+        assert names(api, f"q=…{before}") == ["rotated"]
 
 
 class TestExpiry:

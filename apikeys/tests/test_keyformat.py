@@ -203,3 +203,13 @@ def test_a_masked_key_shows_the_last_four_characters_of_its_random_part() -> Non
     parsed = keyformat.parse(old_key())
 
     assert keyformat.masked(parsed.hint) == "mmc_…cdef"
+
+
+@pytest.mark.parametrize("text", ["mmc_…cdef", "…cdef", "mmc_...cdef", "mmc_********cdef", " mmc_…cdef "])
+def test_the_masked_forms_that_people_type_have_the_hint(text: str) -> None:
+    assert keyformat.hint_in(text) == "cdef"
+
+
+@pytest.mark.parametrize("text", ["", "cdef", "mmc_cdef", "mmc_…cde", "mmc_…cdefg", "mmc_…cdé1", old_key()])
+def test_other_texts_have_no_hint(text: str) -> None:
+    assert keyformat.hint_in(text) is None
