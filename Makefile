@@ -8,12 +8,14 @@ BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 
 # MySQL and MariaDB need a C library to compile against; the embedded default needs nothing but Python.
-REQUIREMENTS := $(if $(filter mysql%,$(DATABASE_URL)),requirements.txt,requirements-embedded.txt)
+DATABASE := $(or $(DATABASE_URL),$(if $(DATABASE_URL_FILE),$(shell cat '$(DATABASE_URL_FILE)')))
+REQUIREMENTS := $(if $(filter mysql%,$(DATABASE)),requirements.txt,requirements-embedded.txt)
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 18
 
 run: $(VENV)/installed-$(REQUIREMENTS) ## Run both surfaces (SQLite under var/, or DATABASE_URL), until Ctrl-C
+	@echo "Migrating the database: $(or $(firstword $(subst :, ,$(DATABASE))),sqlite)"
 	@$(MANAGE) migrate --verbosity 0
 	@exec $(MANAGE) serve
 
@@ -84,6 +86,6 @@ $(BIN)/python:
 $(VENV)/installed-requirements-dev.txt: $(VENV)/installed-requirements-embedded.txt
 
 $(VENV)/installed-%: % | $(BIN)/python
-	@echo "installing $*"
+	@echo "Installing $* into $(VENV), which takes a minute or two this once"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $*
 	@touch $@

@@ -3,16 +3,49 @@
 
 import os
 import sys
+from io import TextIOWrapper
+from textwrap import fill
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+from django.core.management import ManagementUtility, get_commands, load_command_class
 from django.db import Error, connection
+
+WIDTH = 100
+LIBRARIES = ("django", "rest_framework", "drf_spectacular")
+
+
+class CommandLine(ManagementUtility):
+    """Django's command line, whose help begins with maim's own commands."""
+
+    def main_help_text(self, commands_only: bool = False) -> str:
+        if commands_only:
+            return super().main_help_text(commands_only)
+        commands = get_commands()
+        ours = sorted(
+            name for name, app in commands.items() if not str(app).startswith(LIBRARIES) and name != "runserver"
+        )
+        others = ", ".join(sorted(set(commands).difference(ours)))
+        return "\n".join(
+            [
+                "The commands of maim (`manage.py help COMMAND` tells more of each):",
+                "",
+                *(_help_line(name, load_command_class(commands[name], name).help) for name in ours),
+                "",
+                fill(f"The commands of Django: {others}", WIDTH),
+            ]
+        )
+
+
+def _help_line(name: str, text: str) -> str:
+    return fill(text, WIDTH, initial_indent=f"  {name:18}", subsequent_indent=" " * 20)
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show is escaped
     try:
-        execute_from_command_line(sys.argv)
+        CommandLine(sys.argv).execute()
     except ImproperlyConfigured as error:
         sys.exit(f"{error}")
     except Error as error:

@@ -34,6 +34,26 @@ def database_speaks_utf8mb4(
     return problems
 
 
+@register(Tags.security)
+def environment_has_only_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of environment variables that look like settings and are none (maim.W003)."""
+    return [Warning(sentence, id="maim.W003") for sentence in settings.ENV.unknown_variables()]
+
+
+@register(Tags.security, deploy=True)
+def people_come_by_tls(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Warn if cookies may go over plain HTTP (maim.W002). It stands for Django's own four warnings, one a setting."""
+    if settings.SESSION_COOKIE_SECURE:
+        return []
+    return [
+        Warning(
+            "Cookies of the admin are sent over plain HTTP, too, because maim does not know that people come by HTTPS.",
+            hint="Set MAIM_PUBLIC_URL=https://… to where a proxy with TLS serves the public surface.",
+            id="maim.W002",
+        )
+    ]
+
+
 @register(Tags.security, deploy=True)  # only with --deploy, because it is right in a container
 def internal_surface_is_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Warn if the surface without authentication listens on every address (maim.W001)."""

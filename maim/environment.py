@@ -11,6 +11,7 @@ import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +24,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.setting_types import AuthRate, Bind, parse_bind
@@ -228,7 +230,7 @@ class Environment(BaseSettings):
             environment = check({**values, **{name: _split(values[name]) for name in lists if name in values}})
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False)
-            lines = [f"{problem['loc'][0]}: {problem['msg'].removeprefix('Value error, ')}" for problem in wrong]
+            lines = [f"{problem['loc'][0]}: {_sentence(problem)}" for problem in wrong]
             raise InvalidEnvironment(*lines, *problems) from None
         if problems:
             raise InvalidEnvironment(*problems)
@@ -254,6 +256,16 @@ class Environment(BaseSettings):
         if workers.isdecimal() and int(workers) > 1 and "REDIS_URL" not in values:
             problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
         return problems
+
+    def unknown_variables(self) -> list[str]:
+        """Return a sentence for each variable of the environment that looks like one of maim's and is none."""
+        known = [name for field in type(self).model_fields for name in (field, f"{field}_FILE")]
+        unknown = sorted(name for name in os.environ if name.startswith(("MAIM_", "MAIMBOT_")) and name not in known)
+        return [
+            f"{name} is not a setting"
+            + "".join(f"; did you mean {near}?" for near in get_close_matches(name, known, 1))
+            for name in unknown
+        ]
 
     @property
     def public_bind(self) -> Bind:
@@ -330,6 +342,23 @@ class _FileSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
         return {name: value for value, name, _is_complex in found if value is not None}
+
+
+# Pydantic's types of errors, in words for operators.
+_SENTENCES = {
+    "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "path_not_file": "is not a file",
+}
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    """Return what is wrong with a value, without the value."""
+    if problem["type"] == "value_error":  # raised by a check of ours
+        return problem["msg"].removeprefix("Value error, ")
+    return _SENTENCES.get(problem["type"], "is not valid").format(**problem.get("ctx", {}))
 
 
 def _given_as(name: str) -> list[str]:

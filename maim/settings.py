@@ -131,7 +131,11 @@ CACHES: dict[str, dict[str, Any]] = {
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # usernames are unique by their folded form, see accounts.models
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # usernames are unique by their folded form, see accounts.models
+    # Redirects to HTTPS and HSTS are the proxy's, which has the certificate; secure cookies are maim.W002.
+    *(f"security.{number}" for number in ("W004", "W008", "W012", "W016")),
+]
 PASSWORD_HASHERS = [  # new ones are made by the first
     "accounts.hashers.BoundedArgon2PasswordHasher",
     "accounts.hashers.FormerPasswordHasher",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
@@ -26,11 +28,33 @@ def test_database_in_another_character_set_is_an_error() -> None:
 
 
 @pytest.mark.embedded
+def test_variable_that_is_no_setting_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIM_WORKER", "2")
+    monkeypatch.setenv("MAIM_WORKERS_FILE", "/run/secrets/workers")
+    monkeypatch.setenv("OTHER_WORKER", "2")
+
+    warnings = [problem.msg for problem in run_checks(tags=["security"]) if problem.id == "maim.W003"]
+
+    assert warnings == ["MAIM_WORKER is not a setting; did you mean MAIM_WORKERS?"]
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(("is_secure", "warnings"), [(False, ["maim.W002"]), (True, [])])
+def test_deployment_without_tls_is_one_warning(is_secure: bool, warnings: list[str], settings: Any) -> None:
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = is_secure
+
+    found = run_checks(include_deployment_checks=True)
+
+    assert [problem.id for problem in found if not problem.is_silenced()] == warnings
+
+
+@pytest.mark.embedded
 @pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", []), ("0.0.0.0", ["maim.W001"]), ("::", ["maim.W001"])])
 def test_internal_surface_on_all_addresses_is_a_warning(
-    host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+    host: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     monkeypatch.setattr(Environment, "internal_bind", Bind(host, 8000))
+    settings.SESSION_COOKIE_SECURE = True
 
     found = run_checks(tags=["security"], include_deployment_checks=True)
 

@@ -191,6 +191,7 @@ class TestWrongValues:
         for value in values:
             found = problems(load_environment, **{name: value})
             assert {line.partition(":")[0] for line in found} == {name}, value
+            assert not any("Input" in line or line.endswith("is not valid") for line in found), "a library's sentence"
 
     @pytest.mark.parametrize("url", ["postgres://db/maim", "maim", "mysql://u:pa/ss@db/maim"])
     def test_other_database_is_refused(self, load_environment: Load, url: str) -> None:
