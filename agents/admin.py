@@ -25,6 +25,7 @@ from agents.services.config_writes import WriteOptions
 from core.actor import Actor
 from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
 from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
+from core.display import DisplayName
 from core.http.fields import ID_LENGTH
 
 _CONFIG_HELP = _(
@@ -107,13 +108,17 @@ class _VersionList(ChangeList):
 class ConfigVersionAdmin(ReadOnlyAdmin):
     """The versions of agents' configs, with an action to restore one."""
 
-    list_display = ("number", "agent", "agent_id", "author", "note", "created_at")
+    list_display = ("number", "agent", "agent_id", "author_name", "note", "created_at")
     list_select_related = ("agent",)
     search_fields = ("agent_id__exact",)
     search_help_text = _("The id of an agent, in full.")
     actions = ("restore",)
-    fields = ("agent", "number", "author_kind", "author_id", "author", "note", "created_at", "patch", "config")
+    fields = ("agent", "number", "author_kind", "author_id", "author_name", "note", "created_at", "patch", "config")
     masks = {"config": masked}
+
+    @admin.display(description=_("author"), ordering="author")
+    def author_name(self, version: ConfigVersion) -> str:
+        return DisplayName(version.author_name).__html__()
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("agents.change_agent")

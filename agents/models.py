@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agent_config.schema import ConfigWarning
 from core import ids
+from core.actor import display_name
 from core.display import isolated
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
@@ -125,6 +126,11 @@ class ConfigVersion(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.number}"
+
+    @property
+    def author_name(self) -> str:
+        """The name of the author, in the reader's language."""
+        return display_name(self.author_kind, self.author)
 
 
 class PluginSetting(Revised, TenantOwned):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.utils.translation import gettext_lazy as _
+
 
 class ActorKind(StrEnum):
     """The way a request came in, which decides what it may access."""
@@ -16,9 +18,18 @@ class ActorKind(StrEnum):
     COMMAND = "command"  # manage.py
 
 
+KIND_NAMES = {
+    ActorKind.ANONYMOUS: _("anonymous"),
+    ActorKind.USER: _("user"),
+    ActorKind.INTERNAL: _("internal API"),
+    ActorKind.OPERATOR: _("operator"),
+    ActorKind.COMMAND: _("command"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """The actor of a change. `id` is set for people; `label` is shown in the audit log."""
+    """The actor of a change. `id` is set for people; `label` is the name of a person or a command."""
 
     kind: ActorKind
     id: str | None = None
@@ -30,6 +41,11 @@ class Actor:
     def is_trusted(self) -> bool:
         """True if the actor may access every tenant."""
         return self.kind in (ActorKind.INTERNAL, ActorKind.OPERATOR, ActorKind.COMMAND)
+
+
+def display_name(kind: str, label: str) -> str:
+    """Return the name of a stored actor for its reader: the label, or the kind in the reader's language."""
+    return label or str(KIND_NAMES[ActorKind(kind)])
 
 
 def command_actor(name: str) -> Actor:

@@ -9,8 +9,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from core.actor import ActorKind
+from core.actor import KIND_NAMES, ActorKind
 from core.admin_base import ReadOnlyAdmin
+from core.display import DisplayName
 from core.models import AuditEntry
 
 
@@ -21,7 +22,7 @@ class ActorKindFilter(admin.SimpleListFilter):
     parameter_name = "actor_kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind.value, kind.value) for kind in ActorKind]
+        return [(kind.value, str(name)) for kind, name in KIND_NAMES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         return queryset.filter(actor_kind=self.value()) if self.value() else queryset
@@ -29,16 +30,16 @@ class ActorKindFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("at", "action", "actor_kind", "actor_label", "object_id", "tenant_id", "request_id")
+    list_display = ("at", "action", "kind", "actor", "object_id", "tenant_id", "request_id")
     list_filter = (ActorKindFilter, ("action", admin.AllValuesFieldListFilter), "at")
     search_fields = ("object_id__exact", "tenant_id__exact", "request_id__exact", "actor_id__exact")
     search_help_text = _("The id of an object, a tenant, a request or an actor, in full.")
     fields = (
         "at",
         "action",
-        "actor_kind",
+        "kind",
         "actor_id",
-        "actor_label",
+        "actor",
         "address",
         "request_id",
         "object_type",
@@ -47,3 +48,11 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "before",
         "after",
     )
+
+    @admin.display(description=_("actor kind"), ordering="actor_kind")
+    def kind(self, entry: AuditEntry) -> str:
+        return str(KIND_NAMES[ActorKind(entry.actor_kind)])
+
+    @admin.display(description=_("actor"), ordering="actor_label")
+    def actor(self, entry: AuditEntry) -> str:
+        return DisplayName(entry.actor).__html__()

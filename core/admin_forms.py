@@ -230,7 +230,7 @@ class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
             told = _("This was changed by somebody else after the form was opened (%(what)s).") % {"what": what}
         else:
             told = _("This was changed by %(who)s at %(when)s, after the form was opened (%(what)s).") % {
-                "who": isolated(entry.actor_label),
+                "who": isolated(entry.actor),
                 "when": f"{entry.at:%Y-%m-%d %H:%M:%S} UTC",
                 "what": what,
             }

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from core.actor import display_name
 from core.fields import ExactCharField, IdField, JSONTextField
 
 
@@ -32,6 +33,11 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_id}"
+
+    @property
+    def actor(self) -> str:
+        """The name of the actor, in the reader's language."""
+        return display_name(self.actor_kind, self.actor_label)
 
 
 class Epoch(models.Model):

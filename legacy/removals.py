@@ -210,7 +210,7 @@ def _touched(removals: Sequence[Removal], actor: Actor) -> dict[str, str]:
         batch = removals[first : first + _BATCH]
         entries = AuditEntry.objects.filter(object_id__in=[removal.audit_id for removal in batch])
         for entry in entries.exclude(actor_label=actor.label).order_by("id"):
-            by = entry.actor_label or "somebody"
+            by = entry.actor
             touched[entry.object_id] = f"{entry.action} at {entry.at:%Y-%m-%d %H:%M} by {by}"
     return touched
 

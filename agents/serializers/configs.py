@@ -86,7 +86,7 @@ class PatchField(serializers.ListField):
 class ConfigVersionResponse(serializers.Serializer[Any]):
     version = serializers.IntegerField(source="number")
     created_at = UTCDateTimeField()
-    author = serializers.CharField()
+    author = serializers.CharField(source="author_name")
     note = serializers.CharField(allow_null=True)
     changes = PatchField(source="patch", help_text="What changed, as a JSON patch without secrets.")
 

@@ -279,12 +279,7 @@ class InternalAccessMixin(BaseView):
     @property
     def actor(self) -> Actor:
         context = RequestContext.of(self.request)
-        return Actor(
-            kind=ActorKind.INTERNAL,
-            label=str(_("internal API")),
-            request_id=context.request_id,
-            address=context.address,
-        )
+        return Actor(kind=ActorKind.INTERNAL, request_id=context.request_id, address=context.address)
 
 
 class InternalV2View(InternalAccessMixin, V2View):
