@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from agent_config import system
-from core.http import handlers, probes
+from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, RedocView, SwaggerView
 from core.http.surfaces import INTERNAL
 
@@ -15,7 +15,8 @@ handler404 = handlers.not_found
 handler500 = handlers.server_error
 
 urlpatterns = [
-    path("", probes.AboutView.as_view()),
+    path("", home.AboutView.as_view()),
+    path("favicon.ico", home.FaviconView.as_view()),
     path("health", probes.InternalHealthView.as_view()),
     path("ready", probes.ReadyView.as_view(warn=system.problems)),
     path("info", probes.InfoView.as_view()),

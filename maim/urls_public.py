@@ -8,7 +8,7 @@ from django.urls import path
 from accounts import views as accounts
 from agents.views import agents, configs, templates, transfer
 from apikeys.views import keys, usage
-from core.http import handlers, probes
+from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
 from tenants.views import accounts as tenant_accounts
@@ -20,7 +20,8 @@ handler404 = handlers.not_found
 handler500 = handlers.server_error
 
 urlpatterns = [
-    path("", probes.WelcomeView.as_view()),
+    path("", home.WelcomeView.as_view()),
+    path("favicon.ico", home.FaviconView.as_view()),
     path("health", probes.HealthView.as_view()),
     path("docs", SwaggerView.as_view(surface=PUBLIC)),
     path("api/v1/openapi.json", OpenAPIView.as_view(surface=PUBLIC), name="openapi"),

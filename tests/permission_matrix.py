@@ -21,6 +21,7 @@ PUBLIC = """
 GET     /                                                     200   200    200      200      200      200    200
 GET     /health                                               200   200    200      200      200      200    200
 GET     /docs                                                 200   200    200      200      200      200    200
+GET     /favicon.ico                                          200   200    200      200      200      200    200
 GET     /api/v1/openapi.json                                  200   200    200      200      200      200    200
 
 POST    /api/v1/auth/register                                 200   200    200      200      200      200    200
@@ -115,6 +116,7 @@ GET     /metrics                                                   200
 GET     /openapi.json                                              200
 GET     /docs                                                      200
 GET     /redoc                                                     200
+GET     /favicon.ico                                               200
 
 GET     /api/v2/tenants                                            200
 POST    /api/v2/tenants                                            200

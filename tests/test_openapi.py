@@ -26,7 +26,7 @@ from tests.support.server import MaimServer
 pytestmark = pytest.mark.embedded
 
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
-PAGES = {"/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
+PAGES = {"/favicon.ico", "/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
 
 on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 
@@ -153,7 +153,7 @@ class TestPages:
                 loaded = client.get(urljoin(path, reference))
                 assert loaded.status_code == 200, reference
                 assert loaded.content
-                kinds = {"js": "javascript", "css": "css", "png": "image/png", "json": "application/json"}
+                kinds = {"js": "javascript", "css": "css", "svg": "image/svg+xml", "json": "application/json"}
                 assert kinds[reference.rpartition(".")[2]] in loaded.headers["Content-Type"], reference
                 if reference.endswith(".css"):
                     assert not re.search(r"url\(['\"]?(https?:)?//", loaded.text)

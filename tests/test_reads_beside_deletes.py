@@ -40,7 +40,7 @@ READING_POSTS = {
     "/api/v2/auth/check-permission",
 }
 # Routes that read no object.
-WITHOUT_OBJECTS = {"/metrics", "/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
+WITHOUT_OBJECTS = {"/favicon.ico", "/metrics", "/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
 COMMANDS = (
     "keys list --json",
     "keys list",

@@ -43,24 +43,29 @@ def document(surface: Surface) -> dict[str, Any]:
     return schema
 
 
-class _DocsView(AnonymousView):
+class DocsView(AnonymousView):
     """A view that needs no token and is not in the documents."""
 
     surface: Surface = PUBLIC
     schema = None
 
 
-class OpenAPIView(_DocsView):
+class OpenAPIView(DocsView):
     def get(self, request: Request) -> Response:
         return Response(document(self.surface))
 
 
-class _PageView(_DocsView):
+def page(surface: Surface, template: str, **context: Any) -> HttpResponse:
+    """Return a page of the surface that loads nothing from other hosts."""
+    text = render_to_string(template, {"title": _INFO[surface.name]["title"], **context})
+    return HttpResponse(text, headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
+
+
+class _PageView(DocsView):
     template: str
 
     def get(self, request: Request) -> HttpResponse:
-        page = render_to_string(self.template, {"title": _INFO[self.surface.name]["title"]})
-        return HttpResponse(page, headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
+        return page(self.surface, self.template)
 
 
 class SwaggerView(_PageView):

@@ -20,17 +20,6 @@ from core.http.views import AnonymousView, InternalV1View
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 
 
-class WelcomeResponse(serializers.Serializer[Any]):
-    message = serializers.CharField()
-
-
-class AboutResponse(WelcomeResponse):
-    version = serializers.CharField()
-    description = serializers.CharField()
-    endpoints = serializers.DictField(child=serializers.CharField())
-    features = serializers.ListField(child=serializers.CharField())
-
-
 class HealthResponse(serializers.Serializer[Any]):
     status = serializers.CharField()
     timestamp = serializers.FloatField(help_text="Unix seconds.")
@@ -52,8 +41,8 @@ class InfoResponse(serializers.Serializer[Any]):
     supported_features = serializers.ListField(child=serializers.CharField())
 
 
-_DESCRIPTION = "The control plane for multi-tenant AI agents"
-_FEATURES = [
+DESCRIPTION = "The control plane for multi-tenant AI agents"
+FEATURES = [
     "multi-tenant isolation",
     "agent configuration",
     "API key issuing and verification",
@@ -99,43 +88,16 @@ def _body(*, is_healthy: bool, services: Mapping[str, bool]) -> dict[str, Any]:
     }
 
 
-class WelcomeView(AnonymousView):
-    @operation("Welcome", tag="service", response=WelcomeResponse, offline=True)
-    def get(self, request: Request) -> Response:
-        return Response({"message": "Welcome to MaimWebBackend API"})
-
-
-class AboutView(InternalV1View):
-    @operation("About this API", tag="service", response=AboutResponse, offline=True)
-    def get(self, request: Request) -> Response:
-        return Response(
-            {
-                "message": "maim internal API",
-                "version": settings.VERSION,
-                "description": _DESCRIPTION,
-                "endpoints": {
-                    "tenants": "/api/v2/tenants",
-                    "agents": "/api/v2/agents",
-                    "api_keys": "/api/v2/api-keys",
-                    "auth": "/api/v2/auth",
-                    "docs": "/docs",
-                    "health": "/health",
-                },
-                "features": _FEATURES,
-            }
-        )
-
-
 class InfoView(InternalV1View):
     @operation("Name, version, features", tag="service", response=InfoResponse, offline=True)
     def get(self, request: Request) -> Response:
         return Response(
             {
                 "name": "maim",
-                "description": _DESCRIPTION,
+                "description": DESCRIPTION,
                 "version": settings.VERSION,
                 "architecture": "one Django application, two surfaces",
-                "supported_features": _FEATURES,
+                "supported_features": FEATURES,
             }
         )
 
