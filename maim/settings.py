@@ -213,7 +213,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_PATCH": False,  # every field of a change is optional, PUT or PATCH
     "GET_LIB_DOC_EXCLUDES": "core.http.openapi.bases_without_description",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "POSTPROCESSING_HOOKS": ["core.http.openapi.without_enum_ids"],
+    "POSTPROCESSING_HOOKS": [
+        "core.http.openapi_hooks.without_enum_ids",
+        "core.http.openapi_hooks.with_shared_errors",
+        "maim.openapi_examples.add_examples",
+    ],
 }
 
 # ---- the system's own models and bot defaults (docs/contract.md section 8)

@@ -32,9 +32,16 @@ on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surfac
 
 
 def operations(surface: Surface) -> dict[str, dict[str, Any]]:
-    """Return the document's operations by `METHOD /path`."""
+    """Return the document's operations by `METHOD /path`, with the shared responses in place of references."""
+    shared = document(surface)["components"]["responses"]
     return {
-        f"{method.upper()} {path}": operation
+        f"{method.upper()} {path}": {
+            **operation,
+            "responses": {
+                status: shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+                for status, response in operation["responses"].items()
+            },
+        }
         for path, methods in document(surface)["paths"].items()
         for method, operation in methods.items()
     }
@@ -115,6 +122,20 @@ class TestDocument:
     def test_document_has_no_text_for_developers(self, surface: Surface) -> None:
         text = json.dumps(document(surface))
         assert not re.search(r"contract\.md|decisions/|clearable|x-spec|\bpk\b", text)
+
+
+@on_each_surface
+def test_errors_stand_in_the_document_once(surface: Surface) -> None:
+    named = [
+        reference
+        for methods in document(surface)["paths"].values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        if int(status) >= 400 and (reference := response.get("$ref"))
+    ]
+
+    assert len(document(surface)["components"]["responses"]) < len(named) / 10
+    assert len({json.dumps(each) for each in document(surface)["components"]["responses"].values()}) == len(set(named))
 
 
 def test_only_public_operations_that_need_a_token_declare_one() -> None:

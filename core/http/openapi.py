@@ -301,13 +301,20 @@ class ContractSchema(AutoSchema):
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """The scheme in which the access token is sent."""
+    """The access token: as it is sent, and as tools such as Swagger UI get one from a username and a password."""
 
     target_class = "accounts.authentication.SessionTokenAuthentication"
-    name = "accessToken"
+    name = ["accessToken", "signIn"]
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    def get_security_requirement(self, auto_schema: Any) -> Any:
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> Any:
+        sign_in = {"tokenUrl": "/api/v1/auth/login", "scopes": {}}
+        return [
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            {"type": "oauth2", "flows": {"password": sign_in}},
+        ]
 
 
 class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
@@ -333,15 +340,3 @@ def bases_without_description() -> list[type]:
         SliceQuerySerializer,
         OptionalCursorQuerySerializer,
     ]
-
-
-def without_enum_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Remove the ids by which drf-spectacular tells enumerations apart."""
-
-    def clean(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: clean(value) for key, value in node.items() if key != "x-spec-enum-id"}
-        return [clean(value) for value in node] if isinstance(node, list) else node
-
-    cleaned: dict[str, Any] = clean(result)
-    return cleaned
