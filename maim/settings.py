@@ -145,6 +145,8 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
     "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
     "ALGORITHM": "HS256",
+    # A machine whose clock is ahead may issue a token. Expiry takes no leeway (accounts.tokens).
+    "LEEWAY": timedelta(seconds=60),
     "SIGNING_KEY": SECRET_KEY,
     "USER_ID_FIELD": "id",
     "USER_ID_CLAIM": "sub",

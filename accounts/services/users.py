@@ -99,6 +99,16 @@ def add_user(*, actor: Actor, user: User) -> None:
     )
 
 
+def update_profile(*, actor: Actor, user: User, changes: UserChanges) -> User:
+    """Change what people may change of themselves. Raise as `update_user`, and TooMany.
+
+    A new e-mail address counts as an attempt, because the response tells whether somebody has it.
+    """
+    if changes.get("email") not in (None, "", user.email):
+        throttle.attempt(account=f"e-mail of {user.id}", address=actor.address)
+    return update_user(actor=actor, user_id=user.id, changes=changes)
+
+
 @transactional
 def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions.
