@@ -195,6 +195,11 @@ class Environment(BaseSettings):
         description="What becomes of keys with a rate limit or quota when Redis is away: `closed` answers 503, "
         "`open` lets them pass uncounted by their limits.",
     )
+    MAIM_OWNER_OFF: Literal["keys_on", "keys_off"] = Field(
+        "keys_on",
+        description="What becomes of the API keys of a tenant whose owner is deactivated: `keys_on` leaves them good, "
+        "`keys_off` refuses them (`AUTH_007`) until the owner is activated again.",
+    )
     MAIM_LOG_FORMAT: Literal["console", "json"] = Field(
         "console", description="`console` for people, `json` for log collectors (one object a line)."
     )

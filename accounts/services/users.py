@@ -12,9 +12,9 @@ from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import User
 from accounts.services.sessions import end_sessions
 from accounts.validators import email_errors, password_errors, username_errors
-from core import audit
+from core import audit, epoch
 from core.actor import Actor
-from core.db import transactional, translate_unique_violation
+from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Forbidden, Invalid, NotFound
 
 _DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
@@ -109,9 +109,11 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges) -> User:
     return update_user(actor=actor, user_id=user.id, changes=changes)
 
 
-@transactional
+@transactional_and_propagated
 def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions.
+
+    With MAIM_OWNER_OFF=keys_off, keys of the tenants that the user owns follow.
 
     Raise NotFound, and Invalid for a bad or taken e-mail address.
     """
@@ -131,6 +133,8 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
         user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "deactivations"])
     if not user.is_active:
         end_sessions(user)
+    if settings.KEYS_OFF_WITH_OWNER and user.is_active != before["is_active"]:
+        epoch.invalidate(user.id)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
     return user
 
