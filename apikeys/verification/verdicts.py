@@ -32,7 +32,7 @@ class VerdictCode(StrEnum):
 
 
 class SecretReason(StrEnum):
-    """Why one secret of a key is refused, where the key itself is not: `reason` beside the code."""
+    """A reason for which one secret of a key is refused, and not the key itself: `reason` beside the code."""
 
     ROTATED = "rotated"
     LEAKED = "leaked"
