@@ -116,6 +116,7 @@ def _has_small_json(request: Request) -> bool:
     return (
         media_type.strip() == "application/json"
         and parameters.strip() in ("", "charset=utf-8")  # Django refuses some others
+        and request.header("content-encoding") is None
         and len(request.body) <= MAX_BODY_BYTES
     )
 
