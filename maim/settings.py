@@ -64,6 +64,7 @@ PUBLIC_MIDDLEWARE = [
 ]
 MIDDLEWARE = [  # of the admin, which alone has sessions and forms
     *PUBLIC_MIDDLEWARE,
+    "core.http.middleware.AdminContentSecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -167,7 +168,7 @@ PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname if PUBLIC_URL else None
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_TLS = bool(PUBLIC_URL and PUBLIC_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 TRUSTED_PROXIES = ENV.MAIM_TRUSTED_PROXIES
 INTERNAL_HOSTS = frozenset(ENV.MAIM_INTERNAL_HOSTS)
 CORS_ALLOWED_ORIGINS = ENV.MAIM_CORS_ORIGINS
@@ -251,6 +252,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "core.http.request_id.RequestIdFilter"},
+        "refusals": {"()": "core.http.refusals.RefusalFilter"},
         "secrets": {"()": "apikeys.log_filter.SecretsFilter"},
     },
     "formatters": {
@@ -266,7 +268,7 @@ LOGGING: dict[str, Any] = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": ENV.MAIM_LOG_FORMAT,
-            "filters": ["request_id", "secrets"],
+            "filters": ["request_id", "refusals", "secrets"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
