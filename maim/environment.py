@@ -300,9 +300,9 @@ class Environment(BaseSettings):
         return parse_encryption_keys(self._kept_secret("encryption_keys", fresh))
 
     def make_data_dir(self) -> None:
-        """Create the data directory if it is missing. Raise InvalidEnvironment."""
+        """Create the data directory, for its owner alone, if it is missing. Raise InvalidEnvironment."""
         try:
-            self.MAIM_DATA_DIR.mkdir(parents=True, exist_ok=True)
+            self.MAIM_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidEnvironment(f"MAIM_DATA_DIR: cannot be made ({error.strerror})") from error
 

@@ -90,6 +90,7 @@ CONNECTION_MAX_AGE_SECONDS = ENV.MAIM_CONNECTION_MAX_AGE_SECONDS
 def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
     if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["ENGINE"] = "core.sqlite"
         config["OPTIONS"] = {
             "timeout": 20,
             # A transaction takes the write lock at its start, because one that upgrades later may only fail.

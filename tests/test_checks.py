@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
@@ -23,6 +25,21 @@ def test_database_in_another_character_set_is_an_error() -> None:
 
     assert [problem.id for problem in found] == ["maim.E001"]
     assert "latin1" in found[0].msg
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(("mode", "warnings"), [(0o600, []), (0o640, ["maim.W002"]), (0o644, ["maim.W002"])])
+def test_database_that_others_may_read_is_a_warning(
+    mode: int, warnings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "maim.sqlite3"
+    path.touch()
+    path.chmod(mode)
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(path))
+
+    found = run_checks(tags=["security"], include_deployment_checks=True)
+
+    assert [problem.id for problem in found if problem.id and problem.id.startswith("maim.")] == warnings
 
 
 @pytest.mark.embedded
