@@ -20,7 +20,9 @@ import secrets
 import zlib
 from dataclasses import dataclass
 
-PREFIX = "mmc_"
+from core import scrubbing
+
+PREFIX = scrubbing.PREFIX
 _MAX_LENGTH = 200
 _PAYLOAD = re.compile(
     r"(?P<tenant_id>tenant_[0-9a-f]{12})_(?P<agent_id>agent_[0-9a-f]{12})_"
@@ -28,7 +30,6 @@ _PAYLOAD = re.compile(
 )
 _UUID = "[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 _UUID_PAYLOAD = re.compile(rf"(?P<tenant_id>{_UUID})_(?P<agent_id>{_UUID})_(?P<random>[0-9A-Za-z-]{{8,64}})_v1")
-_IN_TEXT = re.compile(re.escape(PREFIX) + "[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class MalformedKey(ValueError):
@@ -105,11 +106,6 @@ def is_well_formed(secret: str) -> bool:
 def masked(hint: str) -> str:
     """Return the text that stands for a key wherever its secret must not be shown."""
     return f"{PREFIX}…{hint}"
-
-
-def scrubbed(text: str) -> str:
-    """Return the text with the secrets in it masked."""
-    return _IN_TEXT.sub(f"{PREFIX}…", text)
 
 
 def _checksum(text: str) -> str:
