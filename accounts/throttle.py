@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from limits import RateLimitItemPerMinute
@@ -35,15 +35,31 @@ log = logging.getLogger("maim.auth")
 
 
 KNOWN_SECONDS = 30 * 24 * 3600
+_CLOCK_STEP_SECONDS = 1
 _ALL_ADDRESSES = 3  # how many addresses' attempts an account has in all
 
 # One thread at a time makes or uses the limiter in memory: of two limiters, each would count for itself.
 _memory_lock = threading.Lock()
 
 
+class _Storage(MemoryStorage):
+    """A storage in memory that is emptied when the clock is set back, or it would refuse for as long as that step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._latest = time.time()
+
+    def acquire_entry(self, *args: Any, **options: Any) -> bool:
+        now = time.time()
+        if now < self._latest - _CLOCK_STEP_SECONDS:
+            self.reset()
+        self._latest = now
+        return super().acquire_entry(*args, **options)
+
+
 @cache
 def _memory_limiter() -> MovingWindowRateLimiter:
-    return MovingWindowRateLimiter(MemoryStorage())
+    return MovingWindowRateLimiter(_Storage())
 
 
 @cache

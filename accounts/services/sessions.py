@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -24,6 +24,8 @@ from core.prepared import prepared_sql
 from core.text import fold
 
 REFRESH_RACE = timedelta(seconds=10)
+# A machine whose clock is ahead may have refreshed. A later time is of a clock that was wrong, and no race.
+CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 
 class BadCredentials(Invalid):
@@ -117,7 +119,7 @@ def refresh(*, refresh_token: str) -> TokenPair:
     session_id, token_id = _refresh_claims(refresh_token)
     pair = _rotate(session_id, token_id)
     if pair is None:
-        TokenSession.objects.filter(pk=session_id, refreshed_at__lt=timezone.now() - REFRESH_RACE).delete()
+        TokenSession.objects.filter(pk=session_id).exclude(refreshed_at__range=_race()).delete()
         raise Unauthenticated(_("The refresh token is not good, sign in again"))
     return pair
 
@@ -134,10 +136,14 @@ def _rotate(session_id: str, token_id: str) -> TokenPair | None:
         refreshed_at=timezone.now(),
         expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
     )
-    is_in_race = TokenSession.objects.filter(
-        pk=session_id, refresh_id=fresh["jti"], refreshed_at__gte=timezone.now() - REFRESH_RACE
-    )
+    is_in_race = TokenSession.objects.filter(pk=session_id, refresh_id=fresh["jti"], refreshed_at__range=_race())
     return tokens.issue(fresh, session) if swapped or is_in_race.exists() else None
+
+
+def _race() -> tuple[datetime, datetime]:
+    """Return between which times a refresh counts as one that others race with now."""
+    now = timezone.now()
+    return now - REFRESH_RACE, now + CLOCK_DIFFERENCE
 
 
 @transactional

@@ -104,6 +104,13 @@ class TestRefresh:
         assert not is_signed_in(fresh)
         assert refused(refresh(fresh))
 
+    def test_step_back_of_the_clock_makes_no_race(self, tokens: dict[str, Any]) -> None:
+        fresh = refresh(tokens).json()
+        TokenSession.objects.update(refreshed_at=timezone.now() + timedelta(hours=1))
+
+        assert refused(refresh(tokens))
+        assert not is_signed_in(fresh)
+
     def test_used_token_ends_only_its_own_session(self, tokens: dict[str, Any]) -> None:
         elsewhere = sign_in()
         refresh(tokens)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from limits.storage import MemoryStorage
+from django.utils import timezone
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from time_machine import travel
 
 from accounts import throttle
 from core.errors import TooMany
@@ -67,15 +69,24 @@ def test_guesses_from_a_known_address_are_limited_too() -> None:
     assert [passes("alice", HOME) for _ in range(4)] == [True, True, False, False]
 
 
+def test_clock_that_was_set_back_refuses_nobody() -> None:
+    now = timezone.now()
+    with travel(now + timedelta(hours=1), tick=False):
+        assert [passes("alice", HOME) for _ in range(3)] == [True, True, False]
+
+    with travel(now, tick=False):
+        assert [passes("alice", HOME) for _ in range(3)] == [True, True, False]
+
+
 def test_first_burst_after_a_start_is_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    class SlowStorage(MemoryStorage):
+    class SlowStorage(throttle._Storage):
         """A storage whose making takes so long that every thread of the burst asks for it."""
 
         def __init__(self) -> None:
             time.sleep(0.05)
             super().__init__()
 
-    monkeypatch.setattr(throttle, "MemoryStorage", SlowStorage)
+    monkeypatch.setattr(throttle, "_Storage", SlowStorage)
     throttle._memory_limiter.cache_clear()
 
     with ThreadPoolExecutor(6) as pool:

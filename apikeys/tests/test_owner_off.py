@@ -12,6 +12,8 @@ from accounts.models import User
 from apikeys.tests.worker import Worker, queries
 from apikeys.verification import NOT_ACTIVE, VALID
 from core.db import RowUpdate
+from tenants.bulk_import import give_to_owners
+from tenants.models import Tenant
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +68,17 @@ class TestKeysOff:
         alice.tenant.save()
 
         assert worker.code(secret) == VALID
+
+    def test_inactive_owner_who_comes_after_the_tenant_counts(self, worker: Worker, alice: Person, secret: str) -> None:
+        """An import may bring the owner of a tenant that was created under their id before."""
+        Tenant.objects.filter(pk=alice.tenant.pk).update(owner=None)
+        User.objects.filter(pk=alice.user.pk).update(is_active=False)
+        assert worker.code(secret) == VALID
+
+        give_to_owners(actor=OPERATOR, user_ids=[alice.user.id])
+        worker.renew()
+
+        assert worker.code(secret) == NOT_ACTIVE
 
     def test_change_that_leaves_the_owner_active_invalidates_nothing(
         self, worker: Worker, alice: Person, secret: str
