@@ -6,15 +6,16 @@ import re
 from collections.abc import Sequence
 from copy import copy
 
+from django.conf import settings
 from django.db.models import F
 
 from accounts.fields import USER_FIELDS
 from accounts.hashers import FormerPasswordHasher
 from accounts.models import TokenSession, User
-from core import audit
+from core import audit, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import RowUpdate, bulk_overwrite, transactional
+from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
 
 IMPORTED_FIELDS = ("username", "username_folded", "email", "email_folded", "password", "is_active", "created_at")
 # Each step of the cost doubles the time of a sign-in; the old systems used 12.
@@ -36,7 +37,7 @@ def is_former(password: str) -> bool:
     return password.startswith(f"{FormerPasswordHasher.algorithm}$")
 
 
-@transactional
+@transactional_and_propagated
 def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpdate[User]]) -> None:
     """Store new users, whose names must be free by then, and overwrite existing ones.
 
@@ -47,6 +48,9 @@ def import_users(*, actor: Actor, new: Sequence[User], changed: Sequence[RowUpda
     deactivated = [existing.pk for existing, target in rows if existing.is_active and not target.is_active]
     User.objects.filter(pk__in=deactivated).update(deactivations=F("deactivations") + 1)
     TokenSession.objects.filter(user__in=[*with_new_password, *deactivated]).delete()
+    activity_changed = [existing.pk for existing, target in rows if existing.is_active != target.is_active]
+    if settings.KEYS_OFF_WITH_OWNER and activity_changed:
+        epoch.invalidate(*activity_changed)
     before = [USER_FIELDS.audit_state(existing) for existing, _target in rows]
     bulk_overwrite(rows, IMPORTED_FIELDS, unique=[["username_folded"], ["email_folded"]])
     # Insert after updating: a new row may reuse a name that an update freed.

@@ -7,6 +7,7 @@ requests.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore
@@ -34,6 +35,19 @@ def hash_slot() -> Iterator[None]:
             yield
     finally:
         _admitted.release()
+
+
+def normalize_password(password: str) -> str:
+    """Return the form in which a password is hashed: NFC, because keyboards spell "é" in one character or in two."""
+    return unicodedata.normalize("NFC", password)
+
+
+def spellings(password: str) -> tuple[str, ...]:
+    """Return the texts whose hash may be stored: the normalized password, and it as typed, if that is another text.
+
+    Hashes from before passwords were normalized, and imported ones, are of what was typed.
+    """
+    return tuple(dict.fromkeys((normalize_password(password), password)))
 
 
 class BoundedArgon2PasswordHasher(Argon2PasswordHasher):

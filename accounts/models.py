@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.hashers import normalize_password, spellings
 from accounts.managers import UserManager
 from core import ids
 from core.display import DisplayName, ShownByName
@@ -55,26 +56,35 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
         """Set the address and its folded form. An empty one means none."""
         self.email, self.email_folded = (email, fold(email)) if email else (None, None)
 
-    def check_password(self, raw_password: str | None) -> bool:
-        """Return whether this is the password. Upgrade the stored hash if the algorithm or its parameters changed.
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(None if raw_password is None else normalize_password(raw_password))
 
+    def check_password(self, raw_password: str | None) -> bool:
+        """Return whether this is the password, in whichever Unicode form it was typed.
+
+        Upgrade the stored hash if the algorithm or its parameters changed, or if it is not of the normalized password.
         The new hash replaces only the verified one. If the password was changed meanwhile, the stored one decides.
         """
+        if raw_password is None:
+            return False
         verified = self.password
         is_current = True
 
         def upgrade(raw_password: str) -> None:
             nonlocal is_current
-            upgraded = hashers.make_password(raw_password)
+            upgraded = hashers.make_password(normalize_password(raw_password))
             is_current = bool(User.objects.filter(pk=self.pk, password=verified).update(password=upgraded))
             if is_current:
                 self.password = upgraded
 
-        is_correct = hashers.check_password(raw_password, verified, upgrade)
+        texts = spellings(raw_password)
+        correct = next((text for text in texts if hashers.check_password(text, verified, upgrade)), None)
+        if correct is not None and correct != texts[0] and self.password == verified:
+            upgrade(correct)
         if is_current:
-            return is_correct
+            return correct is not None
         self.password = User.objects.values_list("password", flat=True).filter(pk=self.pk).first() or ""
-        return hashers.check_password(raw_password, self.password)
+        return any(hashers.check_password(text, self.password) for text in texts)
 
     def get_session_auth_hash(self) -> str:
         """Return the hash of the admin's sessions. A new password or a deactivation changes it, which ends them."""

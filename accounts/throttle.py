@@ -1,4 +1,8 @@
-"""The throttle of sign-ins and registrations (MAIM_AUTH_RATE).
+"""The throttle of sign-ins, registrations and changed e-mail addresses (MAIM_AUTH_RATE).
+
+Attempts on an account are counted for each address first, so that somebody who guesses locks out their own address.
+All addresses together have three times as many attempts. An address from which the account was signed in to lately is
+not among them, so that its owner still gets in.
 
 Attempts are counted in Redis if it is configured, so that all workers and machines count together, otherwise in the
 worker's memory. While Redis is unavailable, each worker counts alone, so that nobody is locked out or unlimited.
@@ -9,10 +13,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import threading
 import time
-from collections.abc import Iterable
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from limits import RateLimitItemPerMinute
@@ -23,14 +28,38 @@ from redis.exceptions import RedisError
 from core import redis
 from core.addresses import client_network
 from core.errors import TooMany
+from core.setting_types import AuthRate
 from core.text import fold
 
 log = logging.getLogger("maim.auth")
 
 
+KNOWN_SECONDS = 30 * 24 * 3600
+_CLOCK_STEP_SECONDS = 1
+_ALL_ADDRESSES = 3  # how many addresses' attempts an account has in all
+
+# One thread at a time makes or uses the limiter in memory: of two limiters, each would count for itself.
+_memory_lock = threading.Lock()
+
+
+class _Storage(MemoryStorage):
+    """A storage in memory that is emptied when the clock is set back, or it would refuse for as long as that step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._latest = time.time()
+
+    def acquire_entry(self, *args: Any, **options: Any) -> bool:
+        now = time.time()
+        if now < self._latest - _CLOCK_STEP_SECONDS:
+            self.reset()
+        self._latest = now
+        return super().acquire_entry(*args, **options)
+
+
 @cache
 def _memory_limiter() -> MovingWindowRateLimiter:
-    return MovingWindowRateLimiter(MemoryStorage())
+    return MovingWindowRateLimiter(_Storage())
 
 
 @cache
@@ -39,40 +68,63 @@ def _redis_limiter(redis_url: str) -> MovingWindowRateLimiter:
     return MovingWindowRateLimiter(storage)
 
 
-class _Hit(NamedTuple):
-    """A limit, and what an attempt counts against in it."""
+class _Attempt(NamedTuple):
+    """An account and an address, as they are counted."""
 
-    item: RateLimitItemPerMinute
-    kind: str
-    subject: str
+    account: str
+    address: str
+
+    @staticmethod
+    def of(account: str, address: str) -> _Attempt:
+        # A digest makes short, plain keys from names of any length and content.
+        digest = hashlib.sha256(fold(account).encode()).hexdigest()
+        return _Attempt(digest, client_network(address, settings.AUTH_IPV6_PREFIX))
+
+    @property
+    def known_key(self) -> str:
+        """The key under which the address is kept as one of the account's own."""
+        return f"known/{self.account}/{self.address}"
 
 
 def attempt(*, account: str, address: str) -> None:
-    """Count one attempt on an account from an address. Raise TooMany if either exceeds its rate.
+    """Count one attempt on an account from an address. Raise TooMany if any of the rates is exceeded.
 
     IPv6 addresses of one network count together (MAIM_AUTH_IPV6_PREFIX).
     """
     rate = settings.AUTH_RATE
-    if rate is None:
-        return
-    # A digest makes short, plain keys from names of any length and content.
-    digest = hashlib.sha256(fold(account).encode()).hexdigest()
-    hits = (
-        _Hit(RateLimitItemPerMinute(rate.per_address), "address", client_network(address, settings.AUTH_IPV6_PREFIX)),
-        _Hit(RateLimitItemPerMinute(rate.per_account), "account", digest),
-    )
+    if rate is not None:
+        _with_limiter(partial(_count, _Attempt.of(account, address), rate))
+
+
+def remember_address(*, account: str, address: str) -> None:
+    """Keep the address as one of the account's own. Call it when the right password came from there."""
+    if settings.AUTH_RATE is not None:
+        key = _Attempt.of(account, address).known_key
+        _with_limiter(lambda limiter: limiter.storage.incr(key, KNOWN_SECONDS))
+
+
+def _with_limiter(act: Callable[[MovingWindowRateLimiter], object]) -> None:
+    """Call `act` with the limiter in Redis, or with that in memory if there is no Redis or it does not answer."""
     if settings.REDIS_URL:
         try:
-            _count(_redis_limiter(settings.REDIS_URL), hits)
-        except RedisError as error:  # it is not asked again for the other limit, so that nobody waits twice
+            act(_redis_limiter(settings.REDIS_URL))
+        except RedisError as error:  # it is not asked again for the other limits, so that nobody waits twice
             log.warning("counting sign-ins without Redis: %s", error)
         else:
             return
-    _count(_memory_limiter(), hits)
+    with _memory_lock:
+        act(_memory_limiter())
 
 
-def _count(limiter: MovingWindowRateLimiter, hits: Iterable[_Hit]) -> None:
-    for item, *identifiers in hits:
-        if not limiter.hit(item, *identifiers):
-            reset = limiter.get_window_stats(item, *identifiers).reset_time
-            raise TooMany(retry_after=max(1, math.ceil(reset - time.time())))
+def _count(tried: _Attempt, rate: AuthRate, limiter: MovingWindowRateLimiter) -> None:
+    _hit(limiter, rate.per_address, "address", tried.address)
+    _hit(limiter, rate.per_account, "account", tried.account, tried.address)
+    if not limiter.storage.get(tried.known_key):
+        _hit(limiter, _ALL_ADDRESSES * rate.per_account, "account", tried.account)
+
+
+def _hit(limiter: MovingWindowRateLimiter, per_minute: int, *subject: str) -> None:
+    item = RateLimitItemPerMinute(per_minute)
+    if not limiter.hit(item, *subject):
+        reset = limiter.get_window_stats(item, *subject).reset_time
+        raise TooMany(retry_after=max(1, math.ceil(reset - time.time())))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import time
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -37,9 +39,20 @@ class BadToken(Exception):
     """A token that is forged, expired, or of the other kind."""
 
 
-def new_refresh_token() -> RefreshToken:
-    """Return a refresh token with a new id and no session yet."""
-    return RefreshToken()
+def new_refresh_token(token_id: str | None = None) -> RefreshToken:
+    """Return a refresh token without a session yet, under a new id unless one is given."""
+    token = RefreshToken()
+    if token_id is not None:
+        token["jti"] = token_id
+    return token
+
+
+def successor_id(token_id: str) -> str:
+    """Return the id of the refresh token that replaces another.
+
+    It follows from the other's id, so that requests which race with the same token get the same successor.
+    """
+    return hmac.digest(settings.SECRET_KEY.encode(), f"successor of {token_id}".encode(), "sha256").hex()[:32]
 
 
 def issue(refresh: RefreshToken, session: TokenSession) -> TokenPair:
@@ -66,6 +79,9 @@ def read_access_token(text: str) -> Claims:
 def _read(kind: type[Token], text: str) -> Claims:
     try:
         token = kind(text)  # type: ignore[arg-type]  # the stubs want a Token where the library takes text
-        return Claims(session_id=str(token[SESSION_CLAIM]), token_id=str(token["jti"]))
+        claims = Claims(session_id=str(token[SESSION_CLAIM]), token_id=str(token["jti"]))
     except (TokenError, KeyError, UnicodeError) as error:
         raise BadToken from error
+    if token["exp"] <= time.time():  # SIMPLE_JWT's LEEWAY is for `iat`
+        raise BadToken
+    return claims

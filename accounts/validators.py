@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
+from accounts.hashers import normalize_password
 from core.naming import folded_length_error
 from core.text import fold, fold_name, name_error
 
@@ -43,7 +44,7 @@ def email_errors(email: str | None) -> dict[str, list[Any]]:
 
 
 def password_errors(password: str, username: str, *, field: str) -> dict[str, list[Any]]:
-    if len(password) < MIN_PASSWORD_LENGTH:
+    if len(normalize_password(password)) < MIN_PASSWORD_LENGTH:
         return {field: [_("The password must have at least 8 characters")]}
     if len(password) > MAX_PASSWORD_LENGTH:
         return {field: [_("The password may have at most 1024 characters")]}

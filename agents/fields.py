@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from agent_config.document import Config
 from agent_config.secrets import masked
 from core.resource_fields import ResourceField, ResourceFields
+from core.scrubbing import scrubbed_text
 
 
 class AgentSettings(TypedDict, total=False):
@@ -32,7 +33,7 @@ class AgentChanges(AgentSettings, total=False):
 
 AGENT_FIELDS = ResourceFields(
     ResourceField("name", in_verdicts=True),
-    ResourceField("description"),
+    ResourceField("description", clean=scrubbed_text),
     ResourceField("template_id"),
     ResourceField("status", in_verdicts=True),
     # Its changes are kept as versions, so that the audit log has only the version's number.
@@ -55,7 +56,7 @@ class TemplateChanges(TypedDict, total=False):
 
 TEMPLATE_FIELDS = ResourceFields(
     ResourceField("name"),
-    ResourceField("description"),
+    ResourceField("description", clean=scrubbed_text),
     ResourceField("tenant_id"),
     ResourceField("config", mask=masked),
     changes=TemplateChanges,

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from apikeys import validators
 from core.resource_fields import ResourceField, ResourceFields
+from core.scrubbing import scrubbed_text
 
 
 class KeySettings(TypedDict, total=False):
@@ -30,7 +31,7 @@ class KeyChanges(KeySettings, total=False):
 
 KEY_FIELDS = ResourceFields(
     ResourceField("name", in_verdicts=True),
-    ResourceField("description"),
+    ResourceField("description", clean=scrubbed_text),
     ResourceField("agent_id"),
     ResourceField("permissions", in_verdicts=True, clean=validators.clean_permissions),
     ResourceField("status", in_verdicts=True),

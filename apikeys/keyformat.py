@@ -20,7 +20,9 @@ import secrets
 import zlib
 from dataclasses import dataclass
 
-PREFIX = "mmc_"
+from core import scrubbing
+
+PREFIX = scrubbing.PREFIX
 _MAX_LENGTH = 200
 _PAYLOAD = re.compile(
     r"(?P<tenant_id>tenant_[0-9a-f]{12})_(?P<agent_id>agent_[0-9a-f]{12})_"
@@ -29,7 +31,6 @@ _PAYLOAD = re.compile(
 _UUID = "[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 _UUID_PAYLOAD = re.compile(rf"(?P<tenant_id>{_UUID})_(?P<agent_id>{_UUID})_(?P<random>[0-9A-Za-z-]{{8,64}})_v1")
 _MASKED = re.compile(rf"(?:{re.escape(PREFIX)})?(?:…|\.{{3}}|\*+)(?P<hint>[0-9A-Za-z-]{{4}})")
-_IN_TEXT = re.compile(re.escape(PREFIX) + "[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class MalformedKey(ValueError):
@@ -112,11 +113,6 @@ def hint_in(text: str) -> str | None:
     """Return the hint in a masked key, which people may also type as `mmc_...94bb` or `…94bb`; None in other texts."""
     match = _MASKED.fullmatch(text.strip())
     return match["hint"] if match else None
-
-
-def scrubbed(text: str) -> str:
-    """Return the text with the secrets in it masked."""
-    return _IN_TEXT.sub(f"{PREFIX}…", text)
 
 
 def _checksum(text: str) -> str:

@@ -31,6 +31,12 @@ class BadExpression(Invalid):
         super().__init__({"required_permission": [sentence]})
 
 
+def is_idle_wildcard(name: str) -> bool:
+    """Return whether a permission has a `*` that stands for nothing, because only a `.*` at its end does."""
+    stem = name.removesuffix(".*")
+    return "*" in stem or not stem
+
+
 class Grants:
     """The permissions of a key, prepared for quick lookup."""
 

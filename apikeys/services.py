@@ -23,6 +23,7 @@ from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.resource_fields import check_names
 from core.revisions import check_revision
+from core.scrubbing import scrubbed_text
 
 _NAME_TAKEN = {"key_name_unique": KeyNameTaken(), "name_folded": KeyNameTaken()}
 MAX_GRACE_SECONDS = 30 * 24 * 3600
@@ -152,7 +153,7 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     """
     key = _lock_key(secret.key)
     row = key.secrets.get(pk=secret.pk)
-    where = None if where is None else keyformat.scrubbed(where)
+    where = scrubbed_text(where)
     if row.leaked_at is None:
         row.leaked_at, row.leaked_where = timezone.now(), where
         row.save(update_fields=["leaked_at", "leaked_where"])

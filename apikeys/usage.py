@@ -12,6 +12,7 @@ from typing import NamedTuple
 import orjson
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, Sum
+from django.utils import timezone
 
 from agents.models import Agent
 from apikeys.models import ApiKey, DailyUse, KeySecret
@@ -32,24 +33,34 @@ class Uses(NamedTuple):
     last: datetime
 
 
+# A last use may be so far in the future, because clocks of machines differ. A later one is of a clock that was wrong,
+# and the next use replaces it.
+_CLOCK_DIFFERENCE = timedelta(minutes=1)
+
 # One statement for a thousand keys, with the numbers in one JSON document. Written row by row, or even escaped row by
 # row, counting would cost more than verification.
 _ADD_TO_KEYS = {
     "mysql": """
         UPDATE apikeys_apikey AS stored
-        JOIN JSON_TABLE(%s, '$[*]' COLUMNS (
+        JOIN JSON_TABLE(%(uses)s, '$[*]' COLUMNS (
             id VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$[0]',
             number BIGINT PATH '$[1]',
             last DATETIME(6) PATH '$[2]'
         )) AS used ON used.id = stored.id
         SET stored.usage_count = stored.usage_count + used.number,
-            stored.last_used_at = GREATEST(COALESCE(stored.last_used_at, used.last), used.last)""",
+            stored.last_used_at = CASE
+                WHEN stored.last_used_at > used.last AND stored.last_used_at <= %(latest)s THEN stored.last_used_at
+                ELSE used.last
+            END""",
     "sqlite": """
         UPDATE apikeys_apikey AS stored
         SET usage_count = stored.usage_count + used.number,
-            last_used_at = MAX(COALESCE(stored.last_used_at, used.last), used.last)
+            last_used_at = CASE
+                WHEN stored.last_used_at > used.last AND stored.last_used_at <= %(latest)s THEN stored.last_used_at
+                ELSE used.last
+            END
         FROM (
-            SELECT value->>0 AS id, value->>1 AS number, value->>2 AS last FROM json_each(%s)
+            SELECT value->>0 AS id, value->>1 AS number, value->>2 AS last FROM json_each(%(uses)s)
         ) AS used
         WHERE used.id = stored.id""",
 }
@@ -95,11 +106,13 @@ def add(uses: Sequence[Uses], batch: Batch | None = None) -> None:
         (key_id, number, last.replace(tzinfo=None).isoformat(" ")) for key_id, (number, last) in sorted(keys.items())
     ]
     to_days = [(*at, number) for at, number in sorted(days.items())]
+    latest = timezone.now() + _CLOCK_DIFFERENCE
     with connection.cursor() as cursor:
-        cursor.execute(_ADD_TO_KEYS[connection.vendor], [orjson.dumps(to_keys).decode()])
+        arguments = {"uses": orjson.dumps(to_keys).decode(), "latest": latest.replace(tzinfo=None).isoformat(" ")}
+        cursor.execute(_ADD_TO_KEYS[connection.vendor], arguments)
         cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(to_days).decode()])
     for secret_id, last in sorted(last_of_secrets.items()):
-        earlier = Q(last_used_at=None) | Q(last_used_at__lt=last)
+        earlier = Q(last_used_at=None) | Q(last_used_at__lt=last) | Q(last_used_at__gt=latest)
         KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)
 
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from apikeys.models import UsageLogEntry
+from core.scrubbing import scrubbed, scrubbed_json, scrubbed_text
 
 
 def log_usage(
@@ -21,15 +22,18 @@ def log_usage(
     platform: str | None = None,
     details: Any = None,
 ) -> UsageLogEntry:
-    """Store an entry, of now if it has no timestamp. There is no audit row, because entries are measurements."""
+    """Store an entry, of now if it has no timestamp, with the API keys in it masked.
+
+    There is no audit row, because entries are measurements.
+    """
     return UsageLogEntry.objects.create(
-        action=action,
+        action=scrubbed(action),
         timestamp=timestamp or timezone.now(),
         tenant_id=tenant_id,
         agent_id=agent_id,
-        user_id=user_id,
-        platform=platform,
-        details=details,
+        user_id=scrubbed_text(user_id),
+        platform=scrubbed_text(platform),
+        details=scrubbed_json(details),
     )
 
 

@@ -7,6 +7,7 @@ Its pages write through services only, so that every write obeys the rules and l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC
 from functools import partial, reduce
 from operator import or_
 from typing import Any, ClassVar
@@ -15,8 +16,10 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.widgets import AdminTextareaWidget
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -38,6 +41,8 @@ from core.text import fold, fold_name
 
 RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
 _REFUSAL = "maim_refusal"
+# The lookups of Django's own filters.
+_LOOKUPS, _TIME_LOOKUPS = frozenset({"", "exact", "isnull"}), frozenset({"gte", "lt"})
 _MAX_WARNINGS = 20  # that a message names
 
 
@@ -108,9 +113,16 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.admin_site.has_permission(request)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow only the offered filters, because with others a secret column could be guessed letter by letter."""
+        """Allow only the offered filters, because with others a secret column could be guessed letter by letter.
+
+        Raise IncorrectLookupParameters for a time that is none, or that no database has.
+        """
+        name, _separator, kind = lookup.partition("__")
+        if kind in _TIME_LOOKUPS:
+            _check_time(value)
         offered = {_parameter(entry) for entry in self.list_filter}
-        return lookup.partition("__")[0] in offered and super().lookup_allowed(lookup, value, request)
+        is_offered = name in offered and kind in _LOOKUPS | _TIME_LOOKUPS
+        return is_offered and super().lookup_allowed(lookup, value, request)
 
     # ---- what is shown
 
@@ -347,6 +359,15 @@ class ReadOnlyAdmin(OperatorAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+def _check_time(text: str) -> None:
+    try:
+        moment = models.DateTimeField().to_python(text)
+        if moment is not None:
+            moment.astimezone(UTC)
+    except (ValidationError, OverflowError) as error:
+        raise IncorrectLookupParameters from error
 
 
 def _parameter(entry: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.db import connection, connections
 
 
 @register(Tags.database)
@@ -42,14 +44,14 @@ def environment_has_only_settings(app_configs: Any, **kwargs: Any) -> list[Check
 
 @register(Tags.security, deploy=True)
 def people_come_by_tls(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Warn if cookies may go over plain HTTP (maim.W002). It stands for Django's own four warnings, one a setting."""
+    """Warn if cookies may go over plain HTTP (maim.W004). It stands for Django's own four warnings, one a setting."""
     if settings.SESSION_COOKIE_SECURE:
         return []
     return [
         Warning(
             "Cookies of the admin are sent over plain HTTP, too, because maim does not know that people come by HTTPS.",
             hint="Set MAIM_PUBLIC_URL=https://… to where a proxy with TLS serves the public surface.",
-            id="maim.W002",
+            id="maim.W004",
         )
     ]
 
@@ -65,5 +67,23 @@ def internal_surface_is_private(app_configs: Any, **kwargs: Any) -> list[CheckMe
             hint="Set MAIM_INTERNAL_BIND to a private address, or make sure that only the private network "
             "reaches the port, as compose.yaml does.",
             id="maim.W001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)  # only with --deploy, because a group may be meant to read it
+def database_is_private(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Warn if others on this machine may read an embedded database (maim.W002)."""
+    path = Path(connection.settings_dict["NAME"])
+    is_private = (
+        connection.vendor != "sqlite" or not path.exists() or not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    )
+    if is_private:
+        return []
+    return [
+        Warning(
+            f"Other users of this machine may read the database, {path}.",
+            hint=f"chmod 600 {path}* (a new database has this mode)",
+            id="maim.W002",
         )
     ]

@@ -6,17 +6,21 @@ import json
 from typing import Any
 
 import orjson
+from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import lookups
 from django.db.models.expressions import Combinable
+from django.db.models.fields.related_lookups import RelatedExact, RelatedIn
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
     """Text that compares byte by byte.
 
     MariaDB's default collations treat 'bot 🤖' and 'bot 😀' as equal and ignore case, which ids, digests and
-    folded names must not (docs/contract.md section 6). Even utf8mb4_bin ignores trailing blanks, so nothing is
-    stored with any. Foreign keys to such a column inherit its collation.
+    folded names must not (docs/contract.md section 6). Foreign keys to such a column inherit its collation.
+
+    Even utf8mb4_bin ignores trailing blanks. So nothing is stored with any, and text with some is not found.
     """
 
     _pyi_private_set_type: str | Combinable  # for the type checker
@@ -27,6 +31,46 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]
         if connection.vendor == "mysql":
             parameters["collation"] = "utf8mb4_bin"
         return parameters
+
+
+class _Unpadded:
+    """A lookup that finds nothing for text with trailing blanks, where MariaDB would find it without them."""
+
+    rhs: Any
+
+    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        if isinstance(self.rhs, str) and self.rhs.endswith(" "):
+            raise EmptyResultSet
+        return self.as_sql(compiler, connection)  # type: ignore[attr-defined]  # of the lookup
+
+
+class _UnpaddedIn(_Unpadded):
+    """The same for a list of texts."""
+
+    def as_mysql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        if isinstance(self.rhs, list | tuple | set):
+            self.rhs = [value for value in self.rhs if not (isinstance(value, str) and value.endswith(" "))]
+        return super().as_mysql(compiler, connection)
+
+
+@ExactCharField.register_lookup
+class UnpaddedExact(_Unpadded, lookups.Exact):
+    pass
+
+
+@ExactCharField.register_lookup
+class UnpaddedIn(_UnpaddedIn, lookups.In):
+    pass
+
+
+@models.ForeignKey.register_lookup
+class UnpaddedRelatedExact(_Unpadded, RelatedExact):
+    pass
+
+
+@models.ForeignKey.register_lookup
+class UnpaddedRelatedIn(_UnpaddedIn, RelatedIn):
+    pass
 
 
 class IdField(ExactCharField):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from apikeys import keyformat, permissions, verification
@@ -217,13 +217,15 @@ def _item(request: ValidateKey, verdict: Verdict) -> dict[str, Any]:
 
 
 def rejection(verdict: Verdict) -> KeyAuthResponse:
-    """Respond that a key is not valid, with nothing about it but the reason.
+    """Respond that a key is not valid, with nothing about it but the code, and why if it is the secret alone.
 
     Raise Unavailable if there is no verdict.
     """
     if verdict.code == UNAVAILABLE:
         raise Unavailable
     data: dict[str, Any] = {"valid": False, "code": verdict.code}
+    if verdict.facts is not None and (reason := verdict.facts.secret_reason_at(timezone.now())):
+        data["reason"] = reason
     if verdict.code == LIMIT_EXCEEDED:
         data["retry_after"] = verdict.limit_status.retry_after
     if verdict.stale:

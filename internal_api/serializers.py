@@ -14,6 +14,7 @@ from rest_framework.fields import empty
 
 from agents.models import AgentStatus
 from apikeys.permissions import MAX_EXPRESSION_LENGTH
+from apikeys.verification import SecretReason
 from core.addresses import parse_address
 from core.http.fields import (
     FIRST_YEAR,
@@ -85,10 +86,15 @@ class CheckPermissionRequest(ParseKeyRequest):
 
 
 class RefusalResponse(serializers.Serializer[Any]):
-    """A key that is not good has `valid` and `code`; over a limit also `retry_after`, and no more."""
+    """A key that is not good has `valid` and `code`; over a limit also `retry_after`; and no more, but for `reason`."""
 
     valid = serializers.BooleanField(required=False)
     code = serializers.CharField(required=False)
+    reason = serializers.ChoiceField(
+        [reason.value for reason in SecretReason],
+        required=False,
+        help_text="Why this secret is refused, where the key itself is not: it was rotated out, or reported as leaked.",
+    )
     retry_after = serializers.IntegerField(required=False, allow_null=True, help_text="Seconds; null for never.")
     stale = serializers.BooleanField(required=False, help_text="From memory, while the database is away.")
 

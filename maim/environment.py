@@ -156,7 +156,8 @@ class Environment(BaseSettings):
     )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
-        description="Login and registration attempts a minute, per account and per address; `off` for load tests.",
+        description="Login and registration attempts a minute, on an account from one address (from all together three "
+        "times as many), and from an address; `off` for load tests.",
     )
     MAIM_AUTH_IPV6_PREFIX: int = Field(
         64,
@@ -195,6 +196,11 @@ class Environment(BaseSettings):
         "closed",
         description="What becomes of keys with a rate limit or quota when Redis is away: `closed` answers 503, "
         "`open` lets them pass uncounted by their limits.",
+    )
+    MAIM_OWNER_OFF: Literal["keys_on", "keys_off"] = Field(
+        "keys_on",
+        description="What becomes of the API keys of a tenant whose owner is deactivated: `keys_on` leaves them good, "
+        "`keys_off` refuses them (`AUTH_007`) until the owner is activated again.",
     )
     MAIM_LOG_FORMAT: Literal["console", "json"] = Field(
         "console", description="`console` for people, `json` for log collectors (one object a line)."
@@ -306,9 +312,9 @@ class Environment(BaseSettings):
         return parse_encryption_keys(self._kept_secret("encryption_keys", fresh))
 
     def make_data_dir(self) -> None:
-        """Create the data directory if it is missing. Raise InvalidEnvironment."""
+        """Create the data directory, for its owner alone, if it is missing. Raise InvalidEnvironment."""
         try:
-            self.MAIM_DATA_DIR.mkdir(parents=True, exist_ok=True)
+            self.MAIM_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidEnvironment(f"MAIM_DATA_DIR: cannot be made ({error.strerror})") from error
 

@@ -64,6 +64,7 @@ PUBLIC_MIDDLEWARE = [
 ]
 MIDDLEWARE = [  # of the admin, which alone has sessions and forms
     *PUBLIC_MIDDLEWARE,
+    "core.http.middleware.AdminContentSecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -89,6 +90,7 @@ CONNECTION_MAX_AGE_SECONDS = ENV.MAIM_CONNECTION_MAX_AGE_SECONDS
 def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
     if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["ENGINE"] = "core.sqlite"
         config["OPTIONS"] = {
             "timeout": 20,
             # A transaction takes the write lock at its start, because one that upgrades later may only fail.
@@ -149,6 +151,8 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
     "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
     "ALGORITHM": "HS256",
+    # A machine whose clock is ahead may issue a token. Expiry takes no leeway (accounts.tokens).
+    "LEEWAY": timedelta(seconds=60),
     "SIGNING_KEY": SECRET_KEY,
     "USER_ID_FIELD": "id",
     "USER_ID_CLAIM": "sub",
@@ -159,6 +163,7 @@ USAGE_LOG_RETENTION = timedelta(days=ENV.MAIM_USAGE_LOG_DAYS)
 
 REMEMBERED_KEYS = ENV.MAIM_REMEMBERED_KEYS
 SERVE_STALE_SECONDS = ENV.MAIM_SERVE_STALE_SECONDS
+KEYS_OFF_WITH_OWNER = ENV.MAIM_OWNER_OFF == "keys_off"
 LIMITS_FAIL_OPEN = ENV.MAIM_LIMITS_FAIL == "open"
 
 # ---- browsers and proxies of the public surface
@@ -168,7 +173,7 @@ PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname if PUBLIC_URL else None
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_TLS = bool(PUBLIC_URL and PUBLIC_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 TRUSTED_PROXIES = ENV.MAIM_TRUSTED_PROXIES
 INTERNAL_HOSTS = frozenset(ENV.MAIM_INTERNAL_HOSTS)
 CORS_ALLOWED_ORIGINS = ENV.MAIM_CORS_ORIGINS
@@ -256,6 +261,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "core.http.request_id.RequestIdFilter"},
+        "refusals": {"()": "core.http.refusals.RefusalFilter"},
         "secrets": {"()": "apikeys.log_filter.SecretsFilter"},
     },
     "formatters": {
@@ -271,7 +277,7 @@ LOGGING: dict[str, Any] = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": ENV.MAIM_LOG_FORMAT,
-            "filters": ["request_id", "secrets"],
+            "filters": ["request_id", "refusals", "secrets"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -39,10 +39,14 @@ def _no_such_file(environ: Environ, start_response: StartResponse) -> Iterable[b
     return [b""]
 
 
+def _refuse_sniffing(headers: Any, path: str, url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+
+
 @cache
 def static_files() -> WhiteNoise:
     """Return an application that serves the assets of the admin and the API pages from the installed packages."""
-    files = WhiteNoise(_no_such_file, max_age=3600)
+    files = WhiteNoise(_no_such_file, max_age=3600, add_headers_function=_refuse_sniffing)
     for finder in get_finders():
         for storage in {storage for _, storage in finder.list([])}:
             files.add_files(storage.location, prefix=settings.STATIC_URL)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from django.conf import settings
+
 from accounts.models import User
 from agent_config.document import agent_defaults
 from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.audit import AuditChange
-from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
+from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
 from core.models import FeedEntry
 from core.revisions import raise_revisions
 from tenants.fields import TENANT_FIELDS
@@ -55,13 +57,15 @@ def import_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Row
     audit.record_all(actor=actor, action="tenant.import", changes=recorded)
 
 
-@transactional
+@transactional_and_propagated
 def give_to_owners(*, actor: Actor, user_ids: Sequence[str]) -> None:
     """Make users the owners of the tenants that were created under their ids before the users came."""
     tenants = list(Tenant.objects.select_for_update().filter(owner__isnull=True, owner_scope__in=user_ids))
     for tenant in tenants:
         tenant.owner_id = tenant.owner_scope
     Tenant.objects.bulk_update(tenants, ["owner_id"], batch_size=500)
+    if settings.KEYS_OFF_WITH_OWNER and tenants:
+        epoch.invalidate(*(tenant.id for tenant in tenants))
     _make_owners(tenants)
     usernames = dict(User.objects.filter(pk__in=user_ids).values_list("pk", "username"))
     owners = [

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from agent_config.updates import masked_tenant_config
 from core.resource_fields import ResourceField, ResourceFields
+from core.scrubbing import scrubbed_text
 
 
 class TenantSettings(TypedDict, total=False):
@@ -31,7 +32,7 @@ TENANT_FIELDS = ResourceFields(
     ResourceField("tenant_type"),
     ResourceField("status", in_verdicts=True),
     ResourceField("owner_id", source="named_owner_id"),
-    ResourceField("description"),
+    ResourceField("description", clean=scrubbed_text),
     ResourceField("contact_email"),
     ResourceField("tenant_config", mask=masked_tenant_config),
     ResourceField("rate_limit", in_verdicts=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,13 +40,29 @@ def test_variable_that_is_no_setting_is_a_warning(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize(("is_secure", "warnings"), [(False, ["maim.W002"]), (True, [])])
+@pytest.mark.parametrize(("is_secure", "warnings"), [(False, ["maim.W004"]), (True, [])])
 def test_deployment_without_tls_is_one_warning(is_secure: bool, warnings: list[str], settings: Any) -> None:
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = is_secure
 
     found = run_checks(include_deployment_checks=True)
 
     assert [problem.id for problem in found if not problem.is_silenced()] == warnings
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(("mode", "warnings"), [(0o600, []), (0o640, ["maim.W002"]), (0o644, ["maim.W002"])])
+def test_database_that_others_may_read_is_a_warning(
+    mode: int, warnings: list[str], monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.SESSION_COOKIE_SECURE = True
+    path = tmp_path / "maim.sqlite3"
+    path.touch()
+    path.chmod(mode)
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(path))
+
+    found = run_checks(tags=["security"], include_deployment_checks=True)
+
+    assert [problem.id for problem in found if problem.id and problem.id.startswith("maim.")] == warnings
 
 
 @pytest.mark.embedded

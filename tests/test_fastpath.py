@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -276,6 +277,9 @@ OTHERS: dict[str, RawRequest] = {
     "a longer media type": RawRequest(key("good"), content_type="application/json+x"),
     "a media type with a blank in it": RawRequest(key("good"), content_type="appli cation/json"),
     "a charset with a blank in it": RawRequest(key("good"), content_type="application/json; charset=ut f-8"),
+    "a compressed body": RawRequest(gzip.compress(b'{"api_key": "x"}'), headers={"Content-Encoding": "gzip"}),
+    "a body that only claims to be compressed": RawRequest(key("good"), headers={"Content-Encoding": "br"}),
+    "a body that is said not to be compressed": RawRequest(key("good"), headers={"Content-Encoding": "identity"}),
     "an unknown charset": RawRequest(key("good"), content_type="application/json; a*=no-such''%ff"),
     "the surface's own origin": RawRequest(key("good"), headers={"Origin": "http://localhost:8000"}),
     "another origin": RawRequest(key("good"), headers={"Origin": "http://evil.example"}),
@@ -305,6 +309,21 @@ def test_unusual_request_is_left_to_django(data: Data, title: str) -> None:
 
     assert data.match(request) is None
     assert data.served(request) == data.django(request)
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("blank", [" ", "\t", "  "])
+def test_blank_anywhere_in_the_content_type_gets_the_same_response_on_both_ways(data: Data, blank: str) -> None:
+    whole = "application/json; charset=utf-8"
+    requests = [
+        RawRequest(key("unknown"), path=PARSE, content_type=f"{whole[:place]}{blank}{whole[place:]}")
+        for place in range(len(whole) + 1)
+    ]
+
+    statuses = [data.served(request).status for request in requests]
+
+    assert statuses == [data.django(request).status for request in requests]
+    assert set(statuses) == {200, 415}
 
 
 def test_requests_get_every_kind_of_response(data: Data) -> None:

@@ -95,8 +95,11 @@ class Data:
     def suspend(self) -> None:
         Tenant.objects.filter(pk=self.tenant.pk).update(status=TenantStatus.SUSPENDED)
 
-    def send(self, row: Row, surface: Surface, person: Person | None) -> Any:
-        """Return a function that sends a row's request as a person, or as nobody."""
+    def send(self, row: Row, surface: Surface, person: Person | None, *, blank_after: str = "") -> Any:
+        """Return a function that sends a row's request as a person, or as nobody.
+
+        `blank_after` names a value of the path that gets a blank at its end.
+        """
         values = {
             "tenant_id": self.tenant.id,
             "agent_id": self.agent.id,
@@ -112,7 +115,8 @@ class Data:
             key: fill(value, **values) if isinstance(value, str) else value for key, value in row.body.items()
         }
         client = SurfaceClient(surface, person.token if person else None)
-        return lambda: client.send(row.method, fill(row.target, **values), body)
+        target = row.target.replace(f"{{{blank_after}}}", f"{{{blank_after}}}%20", 1)
+        return lambda: client.send(row.method, fill(target, **values), body)
 
 
 def _refresh_token(person: Person) -> str:
@@ -125,8 +129,7 @@ def _refresh_token(person: Person) -> str:
     return refresh
 
 
-@pytest.fixture(scope="module")
-def module_data(module_transaction: None) -> Data:
+def make_data() -> Data:
     alice, bob, charlie = register("alice"), register("bob"), register("charlie")
     inactive = register("eve", is_active=False)
     join(bob, alice.tenant)
@@ -140,6 +143,11 @@ def module_data(module_transaction: None) -> Data:
         template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
         people={"owner": alice, "member": bob, "stranger": charlie, "inactive": inactive},
     )
+
+
+@pytest.fixture(scope="module")
+def module_data(module_transaction: None) -> Data:
+    return make_data()
 
 
 @pytest.fixture

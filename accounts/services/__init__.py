@@ -17,6 +17,7 @@ from accounts.services.users import (
     create_user,
     delete_user,
     new_user,
+    update_profile,
     update_user,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "sign_in",
     "sign_out",
     "sweep_sessions",
+    "update_profile",
     "update_user",
 ]

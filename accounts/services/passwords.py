@@ -6,6 +6,7 @@ from django.contrib.auth.hashers import make_password
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
+from accounts.hashers import normalize_password
 from accounts.models import User
 from accounts.services.sessions import end_sessions, lock_unchanged
 from accounts.services.users import lock_user
@@ -47,7 +48,7 @@ def _hash_password(password: str, user: User, *, field: str) -> str:
     """Hash a new password, outside of any transaction. Raise Invalid for a weak one, and Unavailable."""
     if errors := password_errors(password, user.username, field=field):
         raise Invalid(errors)
-    return make_password(password)
+    return make_password(normalize_password(password))
 
 
 @transactional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle, tokens
+from accounts.hashers import spellings
 from accounts.models import TokenSession, User
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
@@ -23,6 +24,8 @@ from core.prepared import prepared_sql
 from core.text import fold
 
 REFRESH_RACE = timedelta(seconds=10)
+# A machine whose clock is ahead may have refreshed. A later time is of a clock that was wrong, and no race.
+CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 
 class BadCredentials(Invalid):
@@ -42,10 +45,12 @@ def authenticate(*, username: str, password: str, address: str) -> User:
     throttle.attempt(account=username, address=address)
     user = User.objects.filter(username_folded=fold(username)).first()
     if user is None:
-        make_password(password)  # as long as a wrong password takes, so that names cannot be probed
+        for text in spellings(password):
+            make_password(text)  # as long as a wrong password takes, so that names cannot be probed
         raise BadCredentials
     if not user.check_password(password) or not user.is_active:
         raise BadCredentials
+    throttle.remember_address(account=username, address=address)
     return user
 
 
@@ -107,14 +112,14 @@ def _select_by_session() -> QuerySet[User, Any]:
 def refresh(*, refresh_token: str) -> TokenPair:
     """Return new tokens for a refresh token, which can be used once.
 
-    A used token that comes back was copied, so its session ends (RFC 9700 section 4.14.2); unless it comes back
-    within REFRESH_RACE, because two windows of one browser may refresh together. Raise Unauthenticated.
+    A used token that comes back was copied, so its session ends (RFC 9700 section 4.14.2). But within REFRESH_RACE the
+    latest used one gets the tokens of its successor, because two windows of one browser may refresh together. Raise
+    Unauthenticated.
     """
     session_id, token_id = _refresh_claims(refresh_token)
     pair = _rotate(session_id, token_id)
     if pair is None:
-        race_began = timezone.now() - REFRESH_RACE
-        TokenSession.objects.filter(pk=session_id, refreshed_at__lt=race_began).delete()
+        TokenSession.objects.filter(pk=session_id).exclude(refreshed_at__range=_race()).delete()
         raise Unauthenticated(_("The refresh token is not good, sign in again"))
     return pair
 
@@ -124,14 +129,21 @@ def _rotate(session_id: str, token_id: str) -> TokenPair | None:
     session = TokenSession.objects.select_related("user").filter(pk=session_id).first()
     if session is None or not session.user.is_active:
         return None
-    fresh = tokens.new_refresh_token()
-    # Compare and swap: if two requests present the same token at once, one wins.
+    fresh = tokens.new_refresh_token(tokens.successor_id(token_id))
+    # Compare and swap: if several requests present the same token at once, one wins.
     swapped = TokenSession.objects.filter(pk=session_id, refresh_id=token_id).update(
         refresh_id=fresh["jti"],
         refreshed_at=timezone.now(),
         expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
     )
-    return tokens.issue(fresh, session) if swapped else None
+    is_in_race = TokenSession.objects.filter(pk=session_id, refresh_id=fresh["jti"], refreshed_at__range=_race())
+    return tokens.issue(fresh, session) if swapped or is_in_race.exists() else None
+
+
+def _race() -> tuple[datetime, datetime]:
+    """Return between which times a refresh counts as one that others race with now."""
+    now = timezone.now()
+    return now - REFRESH_RACE, now + CLOCK_DIFFERENCE
 
 
 @transactional

@@ -12,9 +12,9 @@ from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import User
 from accounts.services.sessions import end_sessions
 from accounts.validators import email_errors, password_errors, username_errors
-from core import audit
+from core import audit, epoch
 from core.actor import Actor
-from core.db import transactional, translate_unique_violation
+from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Forbidden, Invalid, NotFound
 
 _DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
@@ -99,9 +99,21 @@ def add_user(*, actor: Actor, user: User) -> None:
     )
 
 
-@transactional
+def update_profile(*, actor: Actor, user: User, changes: UserChanges) -> User:
+    """Change what people may change of themselves. Raise as `update_user`, and TooMany.
+
+    A new e-mail address counts as an attempt, because the response tells whether somebody has it.
+    """
+    if changes.get("email") not in (None, "", user.email):
+        throttle.attempt(account=f"e-mail of {user.id}", address=actor.address)
+    return update_user(actor=actor, user_id=user.id, changes=changes)
+
+
+@transactional_and_propagated
 def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     """Change any of `email`, `is_active`, `is_staff` and `is_superuser`. Deactivation ends all sessions.
+
+    With MAIM_OWNER_OFF=keys_off, keys of the tenants that the user owns follow.
 
     Raise NotFound, and Invalid for a bad or taken e-mail address.
     """
@@ -121,6 +133,8 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
         user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "deactivations"])
     if not user.is_active:
         end_sessions(user)
+    if settings.KEYS_OFF_WITH_OWNER and user.is_active != before["is_active"]:
+        epoch.invalidate(user.id)
     audit.record(actor=actor, action="user.update", object_id=user.id, tenant_id=None, before=before, after=after)
     return user
 

@@ -30,6 +30,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.errors import PreconditionFailed
 from core.models import FeedEntry
+from core.scrubbing import scrubbed_text
 
 Row = TypeVar("Row", Agent, Template)
 
@@ -75,7 +76,7 @@ def build_version(row: Agent, before: Config, *, actor: Actor, note: str | None 
         author_kind=actor.kind,
         author_id=actor.id,
         author=actor.label[:150],
-        note=note,
+        note=scrubbed_text(note),
         created_at=timezone.now(),
     )
 

@@ -21,6 +21,7 @@ from core.db import transactional, translate_unique_violation
 from core.errors import Forbidden, Invalid
 from core.models import FeedEntry
 from core.revisions import check_revision
+from core.scrubbing import scrubbed_text
 from tenants.access import Access, get_tenant, tenants_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
@@ -102,7 +103,8 @@ def create_template(
     """
     if not actor.is_trusted and (tenant is None or template_id is not None):
         raise Forbidden(_("Only operators make templates for everybody, and choose ids"))
-    template = Template(tenant=tenant, tenant_scope=tenant.id if tenant else "", description=description)
+    template = Template(tenant=tenant, tenant_scope=tenant.id if tenant else "")
+    template.description = scrubbed_text(description)
     if template_id is not None:
         if tenant is not None:
             raise Invalid({"template_id": [_("Only a template for everybody may have an id of your choice")]})

@@ -6,10 +6,10 @@ from django.core.management.base import CommandError
 
 from agents.management.lookup import Lookup, name_and_id
 from agents.models import Agent
-from apikeys import keyformat
 from apikeys.access import keys_for
 from apikeys.models import ApiKey
 from core.naming import is_called
+from core.scrubbing import scrubbed
 from tenants.models import Tenant
 
 
@@ -33,4 +33,4 @@ class KeyLookup(Lookup):
         )
 
     def _not_found(self, sentence: str) -> CommandError:
-        return super()._not_found(keyformat.scrubbed(sentence))
+        return super()._not_found(scrubbed(sentence))

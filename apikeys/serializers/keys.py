@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -9,7 +10,7 @@ from rest_framework import serializers
 from apikeys import keyformat
 from apikeys.fields import KEY_FIELDS
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.permissions import NAME
+from apikeys.permissions import NAME, is_idle_wildcard
 from apikeys.services import MAX_GRACE_SECONDS, IssuedKey
 from apikeys.validators import MAX_NETWORKS, MAX_PERMISSIONS
 from core.http.fields import (
@@ -96,11 +97,25 @@ class _KeyFields(RequestSerializer):
     )
     metadata = JSONObjectField(required=False, help_text="Whatever belongs to the key, up to 8 KiB of JSON.")
 
+    def ignored_fields(self, data: Mapping[str, Any]) -> Iterator[str]:
+        """Yield also the permissions that look like wildcards and are none."""
+        yield from super().ignored_fields(data)
+        for number, name in enumerate(self.validated_data.get("permissions", ())):
+            if isinstance(name, str) and is_idle_wildcard(name):  # a list that is too long is not validated here
+                yield f"permissions.{number}"
+
 
 class AgentKeyCreateRequest(_KeyFields):
     """The body that creates a key in v1, under an agent."""
 
     name = name_field()
+
+    def ignored_fields(self, data: Mapping[str, Any]) -> Iterator[str]:
+        """Yield also an expiry date in the past, with which the key is never good."""
+        yield from super().ignored_fields(data)
+        expires_at = self.validated_data.get("expires_at")
+        if expires_at is not None and expires_at <= timezone.now():
+            yield "expires_at"
 
 
 class KeyCreateRequest(AgentKeyCreateRequest):

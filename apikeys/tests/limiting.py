@@ -47,6 +47,13 @@ class Stored:
         (window,) = self._keys
         self._redis.lpush(window, int(self._redis.lindex(window, 0)) - seconds * 1_000_000)
 
+    def shift(self, *, seconds: int) -> None:
+        """Shift the uses of its window, as a step of Redis' clock the other way does."""
+        (window,) = self._keys
+        uses = [int(use) + seconds * 1_000_000 for use in self._redis.lrange(window, 0, -1)]
+        self._redis.delete(window)
+        self._redis.rpush(window, *uses)
+
     def lose(self) -> None:
         """Delete all of them."""
         self._redis.delete(*self._keys)

@@ -54,6 +54,21 @@ def test_extended_window_is_kept_longer() -> None:
         assert left(take(limiter, rate(5, 3600, subject), consume=False)) == (3, None)
 
 
+def test_full_window_empties_in_time_after_the_clock_was_set_back() -> None:
+    limiter, limit = InMemoryLimiter(), rate(2)
+    for seconds in (0, 20):
+        with travel(NOON + timedelta(hours=1, seconds=seconds), tick=False):
+            take(limiter, limit)
+
+    with travel(NOON, tick=False):
+        refused = take(limiter, limit)
+    with travel(NOON + timedelta(seconds=MINUTE - 20), tick=False):
+        assert not take(limiter, limit).is_exceeded
+        assert take(limiter, limit).is_exceeded, "the second use is still in the window"
+
+    assert (refused.is_exceeded, refused.retry_after) == (True, MINUTE - 20)
+
+
 def test_clock_that_is_set_back_does_not_delay_the_sweep() -> None:
     limiter, gone = InMemoryLimiter(), rate(5)
     with travel(NOON + timedelta(days=300), tick=False):

@@ -90,6 +90,20 @@ class TestRedis:
         assert status.rate_limit.reset is not None
         assert (status.rate_limit.reset - datetime.now(UTC)).total_seconds() > MINUTE - 10
 
+    def test_full_window_empties_in_time_after_the_clock_was_set_back(self, limiter: RedisLimiter) -> None:
+        subject = fresh()
+        limit = rate(2, window_seconds=2, subject=subject)
+        passes(limiter, limit, of=2)
+        stored = Stored(limiter, subject)
+        stored.shift(seconds=3600)
+
+        refused = take(limiter, limit)
+
+        assert refused.is_exceeded
+        assert refused.retry_after in (1, 2)
+        assert stored.seconds_left()[0] in (1, 2)
+        wait_until(lambda: not take(limiter, limit).is_exceeded, "the window empties", 5)
+
     def test_workers_share_limits(self) -> None:
         limit, day = rate(20), quota(30)
         workers = [redis_limiter() for _ in range(4)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from time_machine import travel
 
 from agents import services as agents
 from apikeys import services, usage
@@ -107,6 +108,30 @@ def test_last_used_is_the_latest_in_whatever_order_it_is_written(data: Data) -> 
     key.refresh_from_db()
     old.refresh_from_db()
     assert key.last_used_at == old.last_used_at == NOON + timedelta(seconds=3)
+
+
+def test_last_use_of_a_clock_that_was_ahead_is_replaced_by_the_next(data: Data) -> None:
+    """A step back of the clock must not leave a last use in the future for so long."""
+    key, old = data.key, rotated_out(data.key)
+    with travel(NOON + timedelta(hours=1), tick=False):
+        usage.add([uses(key, 1, NOON + timedelta(hours=1), old)])
+    with travel(NOON, tick=False):
+        usage.add([uses(key, 1, NOON, old)])
+
+    key.refresh_from_db()
+    old.refresh_from_db()
+    assert (key.last_used_at, old.last_used_at, key.usage_count) == (NOON, NOON, 2)
+
+
+def test_last_use_of_a_machine_whose_clock_is_seconds_ahead_stays(data: Data) -> None:
+    key, old, ahead = data.key, rotated_out(data.key), NOON + timedelta(seconds=2)
+    with travel(NOON, tick=False):
+        usage.add([uses(key, 1, ahead, old)])
+        usage.add([uses(key, 1, NOON, old)])
+
+    key.refresh_from_db()
+    old.refresh_from_db()
+    assert (key.last_used_at, old.last_used_at) == (ahead, ahead)
 
 
 def test_a_use_by_an_old_secret_is_one_of_the_key(data: Data) -> None:

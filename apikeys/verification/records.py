@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from agents.models import AgentStatus
@@ -58,6 +59,8 @@ class _Row(NamedTuple):
     key__agent__quota: str | None
     key__tenant__rate_limit: str | None
     key__tenant__quota: str | None
+    key__tenant__owner_id: str | None
+    key__tenant__owner__is_active: bool | None
 
 
 @prepared_sql
@@ -92,6 +95,7 @@ def _facts(row: _Row) -> KeyFacts:
         static_code=_static_code(row),
         expires_at=_in_utc(row.key__expires_at),
         valid_until=_in_utc(min(filter(None, (row.key__expires_at, row.expires_at)), default=None)),
+        owner_id=row.key__tenant__owner_id if settings.KEYS_OFF_WITH_OWNER else None,
         rotated_secret_id=None if row.expires_at is None else row.pk,
     )
 
@@ -102,6 +106,9 @@ def _static_code(row: _Row) -> VerdictCode:
     if row.key__status == KeyStatus.EXPIRED:
         return EXPIRED
     if row.key__agent__status != AgentStatus.ACTIVE or row.key__tenant__status != TenantStatus.ACTIVE:
+        return NOT_ACTIVE
+    has_inactive_owner = row.key__tenant__owner_id is not None and not row.key__tenant__owner__is_active
+    if has_inactive_owner and settings.KEYS_OFF_WITH_OWNER:
         return NOT_ACTIVE
     return VALID
 

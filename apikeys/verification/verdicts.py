@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.models import KeyStatus
 from apikeys.permissions import Grants
 from core.errors import Text
 from core.limits import Period
@@ -28,6 +29,13 @@ class VerdictCode(StrEnum):
     NOT_ACTIVE = "AUTH_007"
     ADDRESS_NOT_ALLOWED = "AUTH_008"
     UNAVAILABLE = "SYS_002"
+
+
+class SecretReason(StrEnum):
+    """A reason for which one secret of a key is refused, and not the key itself: `reason` beside the code."""
+
+    ROTATED = "rotated"
+    LEAKED = "leaked"
 
 
 VALID = VerdictCode.VALID
@@ -105,11 +113,14 @@ class KeyFacts:
     valid_until: datetime | None
     # The id of a secret that was rotated out, because its uses are recorded under it; None for the current secret.
     rotated_secret_id: int | None
+    # The tenant's owner, if the verdict depends on them (MAIM_OWNER_OFF).
+    owner_id: str | None = None
 
     @property
-    def subjects(self) -> tuple[str, str, str]:
+    def subjects(self) -> tuple[str, ...]:
         """The ids whose invalidation makes these facts outdated."""
-        return self.key_id, self.agent_id, self.tenant_id
+        ids = self.key_id, self.agent_id, self.tenant_id
+        return ids if self.owner_id is None else (*ids, self.owner_id)
 
     def code_at(self, moment: datetime, address: Address | None) -> VerdictCode:
         """Return VALID, or the reason why a caller from `address` may not use the key at a moment."""
@@ -122,6 +133,14 @@ class KeyFacts:
         if self.networks and (address is None or not any(address in network for network in self.networks)):
             return ADDRESS_NOT_ALLOWED
         return VALID
+
+    def secret_reason_at(self, moment: datetime) -> SecretReason | None:
+        """Return why this secret is not good at a moment where its key's other secrets are, else None."""
+        if self.static_code == DISABLED:
+            return None if self.key_status == KeyStatus.DISABLED else SecretReason.LEAKED
+        is_key_over = self.static_code == EXPIRED or (self.expires_at is not None and self.expires_at <= moment)
+        is_secret_over = self.valid_until is not None and self.valid_until <= moment
+        return SecretReason.ROTATED if is_secret_over and not is_key_over else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ should get an error.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -174,7 +175,7 @@ class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
 
 
 class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
-    """A request body. Unknown keys are ignored.
+    """A request body. Unknown keys are ignored, and named by `ignored_fields`.
 
     An optional field sent as null counts as not sent, except the fields in `clearable`, which null empties
     (docs/contract.md section 2). A field may still convert another value to None, and so empty the column.
@@ -192,6 +193,19 @@ class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         values: dict[str, Any] = super().to_internal_value(data)
         return {key: value for key, value in values.items() if data.get(key) is not None or key in self.clearable}
+
+    def ignored_fields(self, data: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the paths of the fields of a valid body that are unknown here, or have no effect as they are."""
+        for name, value in data.items():
+            field = self.fields.get(name)
+            child = getattr(field, "child", None)
+            if field is None:
+                yield name
+            elif isinstance(field, RequestSerializer) and isinstance(value, dict):
+                yield from (f"{name}.{path}" for path in field.ignored_fields(value))
+            elif isinstance(child, RequestSerializer) and isinstance(value, list):
+                for number, item in enumerate(value):
+                    yield from (f"{name}.{number}.{path}" for path in child.ignored_fields(item))
 
 
 class QuerySerializer(serializers.Serializer):  # type: ignore[type-arg]

@@ -47,6 +47,7 @@ class RequestContextMiddleware:
 
         seconds = time.perf_counter() - context.started
         response["X-Request-ID"] = context.request_id
+        response["X-Content-Type-Options"] = "nosniff"
         metrics.record_request(request, response.status_code, seconds)
         access_log.info(
             "%s %s %s %.1f ms",
@@ -145,6 +146,24 @@ class InternalSurfaceMiddleware(SurfaceMiddleware):
         if is_foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
             return Forbidden(_("Cross-origin requests are refused on the internal surface"))
         return None
+
+
+class AdminContentSecurityMiddleware:
+    """The Content-Security-Policy of the admin: its pages run and show what comes from here, and nothing else."""
+
+    # Django's list page has a style in itself, and so has the page that shows a secret.
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; font-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response["Content-Security-Policy"] = self.policy
+        return response
 
 
 def _origin_host(origin: str) -> str | None:

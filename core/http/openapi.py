@@ -19,6 +19,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from core import idempotency
+from core.http import ignored_fields
 from core.http.fields import (
     CursorQuerySerializer,
     OptionalCursorQuerySerializer,
@@ -177,6 +178,13 @@ _STRICT = (
         description="The number of warnings about the config as it is now.",
     ),
 )
+_IGNORED_FIELDS = OpenApiParameter(
+    ignored_fields.HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 204],
+    description="The fields of the body that were ignored, if any: unknown ones, and those without effect.",
+)
 
 
 class ContractSchema(AutoSchema):
@@ -226,6 +234,7 @@ class ContractSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         declared, query = self._operation, self._resolve(self._operation.query)
+        request = self.get_request_serializer()
         is_v1_list = isinstance(declared.response, ListOf) and not self._is_enveloped
         has_cursor = query is not None and issubclass(query, CursorQuerySerializer)
         optional: list[tuple[bool, list[Any]]] = [
@@ -236,6 +245,7 @@ class ContractSchema(AutoSchema):
             (412 in declared.errors, [_IF_MATCH]),
             (declared.download, [_CONTENT_DISPOSITION]),
             (declared.strict, [*_STRICT]),
+            (isinstance(request, type) and issubclass(request, RequestSerializer), [_IGNORED_FIELDS]),
             (is_v1_list, [_TOTAL_COUNT]),
             (has_cursor and not self._is_enveloped, [_NEXT_CURSOR]),
         ]

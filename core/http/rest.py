@@ -18,6 +18,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from core import strict_json
+from core.http.problems import UnsupportedMediaType
 
 
 class StrictJSONParser(BaseParser):
@@ -68,10 +69,13 @@ _JSON_TYPE = re.compile(r"(application/([^\s/]+\+)?json)?")
 class AlwaysJSON(BaseContentNegotiation):
     """Negotiation that ignores `Accept` and always responds with JSON, because old clients rely on it.
 
-    A body without a Content-Type is JSON, and so is one of a type such as `application/merge-patch+json`.
+    A body without a Content-Type is JSON, and so is one of a type such as `application/merge-patch+json`. Raise
+    UnsupportedMediaType for a compressed body: reading it could take any amount of memory.
     """
 
     def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
+        if request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
+            raise UnsupportedMediaType(_("The body is compressed; send it without a Content-Encoding"))
         media_type = (request.content_type or "").partition(";")[0].strip().lower()
         if _JSON_TYPE.fullmatch(media_type):
             media_type = StrictJSONParser.media_type

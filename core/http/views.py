@@ -52,7 +52,8 @@ from rest_framework.views import APIView
 from core import epoch, idempotency
 from core.actor import Actor, ActorKind
 from core.errors import DomainError, NotFound, Text
-from core.http import conditional, pagination, preferences
+from core.http import conditional, ignored_fields, pagination, preferences
+from core.http.fields import RequestSerializer
 from core.http.pagination import Page, Rows
 from core.http.problems import NOT_REACHABLE, Problem, problem_of
 from core.http.request_context import RequestContext
@@ -93,10 +94,12 @@ class BaseView(APIView):
             raise ParseError(_("The body is missing"))
         return data
 
-    def validated_data(self, serializer: type[Serializer[Any]]) -> Any:
-        """Return the validated body. Fields that were not sent are absent."""
+    def validated_data(self, serializer: type[RequestSerializer]) -> Any:
+        """Return the validated body. Fields that were not sent are absent. The response names those it ignored."""
         bound = serializer(data=self.raw_data)
         bound.is_valid(raise_exception=True)
+        if ignored := ignored_fields.header_value(bound.ignored_fields(self.raw_data)):
+            self.headers[ignored_fields.HEADER] = ignored
         values: dict[str, Any] = dict(bound.validated_data)
         return values
 

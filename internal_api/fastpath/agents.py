@@ -26,7 +26,7 @@ from core.errors import DomainError
 from core.http import conditional
 from core.http.responses import ENVELOPE_LANGUAGE, envelope
 from internal_api.fastpath.base import Handler, Request
-from internal_api.fastpath.replies import Reply, error_reply, fault_reply, json_reply
+from internal_api.fastpath.replies import NOSNIFF, Reply, error_reply, fault_reply, json_reply
 
 _PATH = re.compile(r"/api/v2/agents/(?!import/?$)(?P<id>[A-Za-z0-9_.-]{1,50})(?P<part>/config(/effective)?)?/?")
 
@@ -126,7 +126,7 @@ class AgentHandler(Handler):
         return json_reply(self.context, 200, document, {"ETag": conditional.quoted(etag)})
 
     def _not_modified(self, etag: str) -> Reply:
-        headers = [("ETag", conditional.quoted(etag)), ("X-Request-ID", self.context.request_id)]
+        headers = [("ETag", conditional.quoted(etag)), ("X-Request-ID", self.context.request_id), NOSNIFF]
         return Reply(304, headers, b"")
 
 

@@ -11,9 +11,11 @@ from apikeys.verification import Verdict
 from core import strict_json
 from core.addresses import parse_address
 from core.errors import DomainError
+from core.http import ignored_fields
 from internal_api.fastpath.base import Handler, Request
 from internal_api.fastpath.replies import Reply, error_reply, fault_reply, json_reply
 from internal_api.key_auth import CheckPermission, KeyAuthRequest, ValidateKey, parse_key
+from internal_api.serializers import CheckPermissionRequest, ParseKeyRequest, ValidateKeyRequest
 
 MAX_BODY_BYTES = 4096
 
@@ -22,21 +24,39 @@ _PARSE, _VALIDATE, _CHECK = (
 )
 
 
-def match_key_request(request: Request) -> Handler | None:
+def match_key_request(request: Request) -> _KeyHandler | None:
     """Return the handler of a plain request about a key, else None."""
     path = request.path.removesuffix("/")
     make = _HANDLERS.get(path)
     if make is None or request.method != "POST" or not (request.is_plain() and _has_small_json(request)):
         return None
     body = _json_object(request.body)
-    return None if body is None else make(request, path[1:], body)
+    handler = None if body is None else make(request, path[1:], body)
+    if body is not None and handler is not None and (unknown := [name for name in body if name not in _FIELDS[path]]):
+        handler.ignored_fields = ignored_fields.header_value(unknown)
+    return handler
 
 
-class KeyAuthHandler(Handler):
+class _KeyHandler(Handler):
+    """A request about a key, whose response names the fields that were ignored."""
+
+    __slots__ = ("ignored_fields",)
+    method = "POST"
+
+    def __init__(self, request: Request, route: str) -> None:
+        super().__init__(request, route)
+        self.ignored_fields: str | None = None
+
+    def with_ignored_fields(self, reply: Reply) -> Reply:
+        if self.ignored_fields is None:
+            return reply
+        return reply._replace(headers=[*reply.headers, (ignored_fields.HEADER, self.ignored_fields)])
+
+
+class KeyAuthHandler(_KeyHandler):
     """A request whose response follows from a verdict on a key."""
 
     __slots__ = ("_key_auth",)
-    method = "POST"
 
     def __init__(self, request: Request, route: str, key_auth: KeyAuthRequest) -> None:
         super().__init__(request, route)
@@ -67,25 +87,24 @@ class KeyAuthHandler(Handler):
         counted = verdict.code if isinstance(self._key_auth, ValidateKey) else None
         try:
             envelope = self._key_auth.response(verdict).envelope(self.context)
-            return json_reply(self.context, 200, envelope, verdict=counted)
+            return self.with_ignored_fields(json_reply(self.context, 200, envelope, verdict=counted))
         except DomainError as error:
-            return error_reply(self.context, error, counted)
+            return self.with_ignored_fields(error_reply(self.context, error, counted))
         except Exception:  # noqa: BLE001  # as in `cached_reply`
             return fault_reply(self.context)
 
 
-class ParseKeyHandler(Handler):
+class ParseKeyHandler(_KeyHandler):
     """A request for the parts of a key, which takes no I/O."""
 
     __slots__ = ("_secret",)
-    method = "POST"
 
     def __init__(self, request: Request, route: str, secret: str) -> None:
         super().__init__(request, route)
         self._secret = secret
 
     def cached_reply(self) -> Reply:
-        return json_reply(self.context, 200, parse_key(self._secret).envelope(self.context))
+        return self.with_ignored_fields(json_reply(self.context, 200, parse_key(self._secret).envelope(self.context)))
 
     @classmethod
     def reply_all(cls, handlers: Sequence[Self]) -> list[Reply]:
@@ -97,6 +116,7 @@ def _has_small_json(request: Request) -> bool:
     return (
         media_type.strip() == "application/json"
         and parameters.strip() in ("", "charset=utf-8")  # Django refuses some others
+        and request.header("content-encoding") is None
         and len(request.body) <= MAX_BODY_BYTES
     )
 
@@ -109,12 +129,12 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _parse(request: Request, route: str, body: dict[str, Any]) -> Handler | None:
+def _parse(request: Request, route: str, body: dict[str, Any]) -> _KeyHandler | None:
     secret = body.get("api_key")
     return ParseKeyHandler(request, route, secret) if isinstance(secret, str) else None
 
 
-def _validate(request: Request, route: str, body: dict[str, Any]) -> Handler | None:
+def _validate(request: Request, route: str, body: dict[str, Any]) -> _KeyHandler | None:
     secret, counts_use = body.get("api_key"), body.get("check_rate_limit")
     permission, client_ip = body.get("required_permission"), body.get("client_ip")
     if not (
@@ -132,7 +152,7 @@ def _validate(request: Request, route: str, body: dict[str, Any]) -> Handler | N
     return KeyAuthHandler(request, route, validate)
 
 
-def _check(request: Request, route: str, body: dict[str, Any]) -> Handler | None:
+def _check(request: Request, route: str, body: dict[str, Any]) -> _KeyHandler | None:
     secret, permission = body.get("api_key"), body.get("permission")
     if not (isinstance(secret, str) and _is_expression(permission) and permission.strip()) or "client_ip" in body:
         return None
@@ -143,7 +163,12 @@ def _is_expression(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) <= MAX_EXPRESSION_LENGTH
 
 
-_HANDLERS: dict[str, Callable[[Request, str, dict[str, Any]], Handler | None]] = {
+_FIELDS = {
+    _PARSE: frozenset(ParseKeyRequest().fields),
+    _VALIDATE: frozenset(ValidateKeyRequest().fields),
+    _CHECK: frozenset(CheckPermissionRequest().fields),
+}
+_HANDLERS: dict[str, Callable[[Request, str, dict[str, Any]], _KeyHandler | None]] = {
     _PARSE: _parse,
     _VALIDATE: _validate,
     _CHECK: _check,

@@ -15,6 +15,7 @@ from core.http.problems import Fault, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, problem_envelope
 
+NOSNIFF = ("X-Content-Type-Options", "nosniff")
 log = logging.getLogger("maim.http")
 
 
@@ -39,6 +40,7 @@ def json_reply(
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("X-Request-ID", context.request_id),
+        NOSNIFF,
     ]
     return Reply(status, [*always, *headers.items()] if headers else always, body, verdict)
 

@@ -246,6 +246,33 @@ class TestKeysThatAreNotGood:
 
         assert_rejected(bot.send(request_name), "AUTH_005")
 
+    def test_rotated_out_secret_says_so(self, bot: Bot, request_name: str) -> None:
+        """Else its user would take the key for expired, though its new secret is good."""
+        response = bot.internal.send("POST", f"/api/v2/api-keys/{bot.key_id}/rotate", {})
+
+        rejected = bot.send(request_name)
+
+        assert rejected["error_code"] == "AUTH_002"
+        assert rejected["data"] == {"valid": False, "code": "AUTH_002", "reason": "rotated"}
+        assert bot.send(request_name, api_key=response.json()["data"]["api_key"])["success"] is True
+
+    def test_leaked_secret_says_so(self, bot: Bot, request_name: str) -> None:
+        bot.send("report-leaked-key")
+
+        assert bot.send(request_name)["data"] == {"valid": False, "code": "AUTH_004", "reason": "leaked"}
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [({"status": "disabled"}, "AUTH_004"), ({"expires_at": NOON - timedelta(days=3650)}, "AUTH_002")],
+    )
+    def test_reason_of_the_key_comes_before_that_of_its_secret(
+        self, bot: Bot, request_name: str, fields: dict[str, Any], code: str
+    ) -> None:
+        bot.internal.send("POST", f"/api/v2/api-keys/{bot.key_id}/rotate", {})
+        ApiKey.unscoped.update(**fields)
+
+        assert_rejected(bot.send(request_name), code)
+
     def test_rejection_shows_nothing_of_the_key(self, bot: Bot, request_name: str) -> None:
         ApiKey.unscoped.update(status="disabled")
 

@@ -30,12 +30,13 @@ class ProfileView(V1View):
     def get(self, request: Request) -> Response:
         return _profile_response(request.user)
 
-    @operation("Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse)
+    @operation(
+        "Change one's e-mail address", tag="auth", request=ProfileRequest, response=ProfileResponse, errors=(429,)
+    )
     def patch(self, request: Request) -> Response:
         assert isinstance(request.user, User)
-        user = accounts.update_user(
-            actor=self.actor, user_id=request.user.id, changes=self.validated_data(ProfileRequest)
-        )
+        changes = self.validated_data(ProfileRequest)
+        user = accounts.update_profile(actor=self.actor, user=request.user, changes=changes)
         return _profile_response(user)
 
 

@@ -226,7 +226,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "accept-language": ("en", "zh-Hans", "de, en;q=0.1", "*", "é"),
     "accept-encoding": ("gzip",),
     "accept-charset": ("utf-16",),
-    "content-encoding": ("gzip",),
+    "content-encoding": ("gzip", "GZIP, br", "identity", "", "é"),
     "content-language": ("en",),
     "x-forwarded-for": ("10.1.2.3", "é"),
     "x-forwarded-proto": ("https",),

@@ -71,6 +71,8 @@ class InMemoryLimiter:
     def _rate_limit_state(self, rate_limit: RateLimit, now: float, *, consumed: bool = False) -> RateLimitState:
         window = self._windows.get(rate_limit.subject)
         times = None if window is None else window.times
+        if times and times[-1] > now:
+            _shift(times, now - times[-1])
         while times and times[0] <= now - rate_limit.window_seconds:
             times.popleft()
         if not times:
@@ -98,3 +100,10 @@ class InMemoryLimiter:
         for key in [key for key in self._used if key[0] == quota.subject and key[1][0] == name[0]]:
             del self._used[key]
         self._used[quota.subject, name] = counted
+
+
+def _shift(times: deque[float], seconds: float) -> None:
+    """Shift the times of uses after the clock was set back, as if no time had passed since the last of them."""
+    shifted = [moment + seconds for moment in times]
+    times.clear()
+    times.extend(shifted)

@@ -28,8 +28,14 @@ end
 local blocking = {}
 for i = 1, rates do
     local limit, window = tonumber(ARGV[1 + 2 * i]), tonumber(ARGV[2 + 2 * i])
-    local last = redis.call('LINDEX', KEYS[i], -1)
-    if last and tonumber(last) > now then now = tonumber(last) end
+    local last = tonumber(redis.call('LINDEX', KEYS[i], -1) or 0)
+    if last > now then
+        -- Redis' clock was set back. Shift the uses, as if no time had passed since the last of them.
+        local uses = redis.call('LRANGE', KEYS[i], 0, -1)
+        redis.call('DEL', KEYS[i])
+        for _, use in ipairs(uses) do redis.call('RPUSH', KEYS[i], string.format('%.0f', use - last + now)) end
+        redis.call('PEXPIRE', KEYS[i], math.ceil(window / 1000))
+    end
     local first = redis.call('LINDEX', KEYS[i], 0)
     while first and tonumber(first) <= now - window do
         redis.call('LPOP', KEYS[i])
