@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -105,6 +106,18 @@ class KeyFacts:
     valid_until: datetime | None
     # The id of a secret that was rotated out, because its uses are recorded under it; None for the current secret.
     rotated_secret_id: int | None
+    _rendered: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    def rendered(self, render: Callable[[KeyFacts], bytes]) -> bytes:
+        """Return what `render` makes of these facts. It is called once and its result cached with them.
+
+        A second function would get the result of the first.
+        """
+        if self._rendered is None:
+            object.__setattr__(self, "_rendered", render(self))
+        rendered: bytes | None = self._rendered
+        assert rendered is not None
+        return rendered
 
     @property
     def subjects(self) -> tuple[str, str, str]:
