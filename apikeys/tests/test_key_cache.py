@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections import OrderedDict
 
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from apikeys.tests.facts import StoppedClock, facts
-from apikeys.verification import KeyFacts
+from apikeys.verification import VALID, KeyFacts, Verdict, VerificationRequest, records
 from apikeys.verification import cache as cache_module
-from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache, _IndexedFacts
+from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache
+from internal_api.key_auth import ValidateKey
 
 pytestmark = pytest.mark.embedded
 
@@ -100,6 +103,13 @@ class TestFacts:
         assert [number for number in range(5) if cache.get(f"digest {number}")] == [2, 3, 4]
         assert len(cache) == 3
 
+    def test_full_cache_evicts_a_hundredth_at_once(self) -> None:
+        cache = KeyCache(1000)
+        for number in range(1001):
+            cache.set(number, facts(f"key_{number}"), cache.generation)
+
+        assert [number for number in range(1001) if cache.get(number)] == list(range(10, 1001))
+
     def test_evicted_facts_can_be_invalidated(self) -> None:
         cache = KeyCache(1)
         cache.set("one", facts("key_1"), cache.generation)
@@ -124,18 +134,58 @@ class TestFacts:
         assert cache.get("one") is not None
 
 
-class TestThreads:
-    def test_facts_invalidated_during_a_read_are_a_miss(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Reading takes no lock, so it must not look twice."""
-        cache = cache_with(one=facts())
+class TestMemory:
+    KEYS = 2000
 
-        def contains(mapping: _IndexedFacts, digest: str) -> bool:
-            cache.invalidate(None)
-            return True
+    def test_cached_key_takes_less_than_a_kibibyte(self) -> None:
+        """Names and ids as long as usual, in objects of their own, as the database driver returns them."""
+        cache = KeyCache(self.KEYS)
 
-        monkeypatch.setattr(_IndexedFacts, "__contains__", contains)
+        def fill(numbers: range) -> None:
+            for number in numbers:
+                found = records._facts(row(number))
+                data = ValidateKey(VerificationRequest(""), None).finished_data(Verdict(VALID, found))
+                assert data is not None
+                cache.set(number.to_bytes(16), found, cache.generation)
 
-        cache.get("one")
+        fill(range(100))  # translations and the like are loaded once
+        tracemalloc.start()
+        try:
+            fill(range(100, self.KEYS))
+            size, _peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert size / (self.KEYS - 100) < 1024
+
+
+def row(number: int) -> records._Row:
+    """Return the row of one of a hundred keys of an agent."""
+    agent = number // 100
+    return records._Row(
+        pk=number,
+        digest=f"{number:064}",
+        expires_at=None,
+        leaked_at=None,
+        key_id=f"key_{number:012}",
+        key__name=f"Key of customer {number}",
+        key__tenant_id=f"tenant_{agent:012}",
+        key__agent_id=f"agent_{agent:012}",
+        key__permissions=json.dumps(["chat", "config_read"]),
+        key__allowed_networks="[]",
+        key__status="active",
+        key__expires_at=None,
+        key__agent__name=f"Agent {agent}",
+        key__agent__status="active",
+        key__agent__config_version=1,
+        key__tenant__status="active",
+        key__rate_limit=None,
+        key__quota=None,
+        key__agent__rate_limit=None,
+        key__agent__quota=None,
+        key__tenant__rate_limit=None,
+        key__tenant__quota=None,
+    )
 
 
 class TestUnknown:
