@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tracemalloc
 from collections import OrderedDict
 
 import pytest
@@ -12,10 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from apikeys.tests.facts import StoppedClock, facts
-from apikeys.verification import VALID, KeyFacts, Verdict, VerificationRequest, records
+from apikeys.verification import KeyFacts
 from apikeys.verification import cache as cache_module
 from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache
-from internal_api.key_auth import ValidateKey
 
 pytestmark = pytest.mark.embedded
 
@@ -132,60 +129,6 @@ class TestFacts:
         assert (cache.get("one"), cache.is_unknown("two")) == (None, False)
         cache.set("one", facts(), cache.generation)
         assert cache.get("one") is not None
-
-
-class TestMemory:
-    KEYS = 2000
-
-    def test_cached_key_takes_less_than_a_kibibyte(self) -> None:
-        """Names and ids as long as usual, in objects of their own, as the database driver returns them."""
-        cache = KeyCache(self.KEYS)
-
-        def fill(numbers: range) -> None:
-            for number in numbers:
-                found = records._facts(row(number))
-                data = ValidateKey(VerificationRequest(""), None).finished_data(Verdict(VALID, found))
-                assert data is not None
-                cache.set(number.to_bytes(16), found, cache.generation)
-
-        fill(range(100))  # translations and the like are loaded once
-        tracemalloc.start()
-        try:
-            fill(range(100, self.KEYS))
-            size, _peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-
-        assert size / (self.KEYS - 100) < 1024
-
-
-def row(number: int) -> records._Row:
-    """Return the row of one of a hundred keys of an agent."""
-    agent = number // 100
-    return records._Row(
-        pk=number,
-        digest=f"{number:064}",
-        expires_at=None,
-        leaked_at=None,
-        key_id=f"key_{number:012}",
-        key__name=f"Key of customer {number}",
-        key__tenant_id=f"tenant_{agent:012}",
-        key__agent_id=f"agent_{agent:012}",
-        key__permissions=json.dumps(["chat", "config_read"]),
-        key__allowed_networks="[]",
-        key__status="active",
-        key__expires_at=None,
-        key__agent__name=f"Agent {agent}",
-        key__agent__status="active",
-        key__agent__config_version=1,
-        key__tenant__status="active",
-        key__rate_limit=None,
-        key__quota=None,
-        key__agent__rate_limit=None,
-        key__agent__quota=None,
-        key__tenant__rate_limit=None,
-        key__tenant__quota=None,
-    )
 
 
 class TestUnknown:
