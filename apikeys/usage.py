@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -60,7 +61,7 @@ _ADD_TO_KEYS = {
                 ELSE used.last
             END
         FROM (
-            SELECT value->>0 AS id, value->>1 AS number, value->>2 AS last FROM json_each(%(uses)s)
+            SELECT value->>0 AS id, value->>1 AS number, REPLACE(value->>2, 'T', ' ') AS last FROM json_each(%(uses)s)
         ) AS used
         WHERE used.id = stored.id""",
 }
@@ -90,27 +91,30 @@ def add(uses: Sequence[Uses], batch: Batch | None = None) -> None:
     """
     if batch is not None and is_repeat(batch):
         return
-    # A key may occur more than once, for two days or two secrets, but a statement updates a row only once.
+    # A key may occur more than once, for two days or two secrets, but a statement updates a row only once. A day may be
+    # inserted twice.
     keys: dict[str, tuple[int, datetime]] = {}
-    days: dict[tuple[str, date, str], int] = {}
+    days: list[tuple[str, date, str, int]] = []
+    of_agents: defaultdict[tuple[str, date, str], int] = defaultdict(int)
+    of_tenants: defaultdict[tuple[str, date, str], int] = defaultdict(int)
     last_of_secrets: dict[int, datetime] = {}
     for key_id, day, agent_id, tenant_id, secret_id, number, last in uses:
         before, last_before = keys.get(key_id, (0, last))
         keys[key_id] = before + number, max(last, last_before)
-        for subject in (key_id, agent_id, tenant_id):
-            at = subject, day, tenant_id
-            days[at] = days.get(at, 0) + number
+        days.append((key_id, day, tenant_id, number))
+        of_agents[agent_id, day, tenant_id] += number
         if secret_id is not None:
             last_of_secrets[secret_id] = max(last, last_of_secrets.get(secret_id, last))
-    to_keys = [
-        (key_id, number, last.replace(tzinfo=None).isoformat(" ")) for key_id, (number, last) in sorted(keys.items())
-    ]
-    to_days = [(*at, number) for at, number in sorted(days.items())]
+    for (_agent_id, day, tenant_id), number in of_agents.items():
+        of_tenants[tenant_id, day, tenant_id] += number
+    days += [(*of, number) for sums in (of_agents, of_tenants) for of, number in sums.items()]
+    days.sort()
+    to_keys = [(key_id, number, last.replace(tzinfo=None)) for key_id, (number, last) in sorted(keys.items())]
     latest = timezone.now() + _CLOCK_DIFFERENCE
     with connection.cursor() as cursor:
         arguments = {"uses": orjson.dumps(to_keys).decode(), "latest": latest.replace(tzinfo=None).isoformat(" ")}
         cursor.execute(_ADD_TO_KEYS[connection.vendor], arguments)
-        cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(to_days).decode()])
+        cursor.execute(_ADD_TO_DAYS[connection.vendor], [orjson.dumps(days).decode()])
     for secret_id, last in sorted(last_of_secrets.items()):
         earlier = Q(last_used_at=None) | Q(last_used_at__lt=last) | Q(last_used_at__gt=latest)
         KeySecret.objects.filter(earlier, pk=secret_id).update(last_used_at=last)

@@ -14,7 +14,7 @@ from bench.databases import LIMITED, MILLION, MORE_THAN_REMEMBERED, TEN_THOUSAND
 from bench.harness import VALID, Bench
 from bench.load import Measurement, Wrong
 from bench.mutations import Mutations
-from bench.rounds import Result
+from bench.rounds import RSGI_JSON, Result
 from bench.services import VALIDATE
 
 PARSE = "/api/v2/auth/parse-api-key"
@@ -145,6 +145,10 @@ def memory(bench: Bench) -> Memory:
     )
 
 
+def ceilings(bench: Bench) -> Result:
+    return bench.rounds.ceilings()
+
+
 def _mistyped(key: str) -> str:
     """Return the key with one digit changed, so that its checksum is wrong."""
     payload = base64.b64decode(key.removeprefix(keyformat.PREFIX)).decode()
@@ -154,6 +158,7 @@ def _mistyped(key: str) -> str:
 
 
 CASES = {
+    "ceilings": Case(RSGI_JSON, 1.5, ceilings),
     "warm": Case("validate, warm", 1.1, warm),
     "mutations": Case("validate, warm, 5 key mutations a second", 0.7, with_mutations),
     "limited": Case("validate, keys with a rate limit", 0.2, limited),
@@ -167,4 +172,6 @@ CASES = {
     "agents": Case("v1's list of 20 agents", 0.05, config_cases.listed),
 }
 MEMORY, RESOLVE = "memory", "resolve"
+# These take minutes, most of them for seeding. The short round leaves them out unless they are named.
+LONG = {"cold", "million", MEMORY}
 RESOLVE_AT_MOST_MS = 1.0

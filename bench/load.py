@@ -19,18 +19,27 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Measurement:
-    """The result of one run of wrk, with the statements and reads of key secrets in MariaDB meanwhile."""
+    """The result of one run of wrk, with what the server and MariaDB did meanwhile.
+
+    `cpu_seconds` is the processor time of the server's processes, `statements` and `secrets_read` are MariaDB's.
+    """
 
     requests: int
     seconds: float
     p50_ms: float
     p99_ms: float
+    cpu_seconds: float = 0.0
     statements: int = 0
     secrets_read: int = 0
 
     @property
     def per_second(self) -> float:
         return self.requests / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of processor time a request. Other work on the machine changes it less than the rate."""
+        return self.cpu_seconds / self.requests * 1e6
 
 
 class Load:

@@ -19,12 +19,12 @@ import psutil
 from bench.cases import BEFORE_REMEMBERED, CASES, MEMORY, REMEMBERED, RESOLVE, RESOLVE_AT_MOST_MS, Case, Memory
 from bench.databases import MORE_THAN_REMEMBERED
 from bench.load import Measurement
-from bench.rounds import DJANGO, WSGI, Plan, Result
+from bench.rounds import REFERENCES, RSGI_JSON, Plan, Result
 
 RESULTS = Path(__file__).with_name("results.json")
 MIB = 2**20
-PER_SECOND, P50, P99 = attrgetter("per_second"), attrgetter("p50_ms"), attrgetter("p99_ms")
-HEADINGS = ("case", "req/s", "p50 ms", "p99 ms", "× WSGI", "ratio", "at least", "")
+PER_SECOND, P50, P99, CPU = map(attrgetter, ("per_second", "p50_ms", "p99_ms", "cpu_us"))
+HEADINGS = ("case", "req/s", "p50 ms", "p99 ms", "CPU µs", "× RSGI", "rounds", "ratio", "at least", "")
 PACKAGES = ("django", "granian", "mysqlclient", "orjson", "redis", "uvloop")
 
 
@@ -82,12 +82,17 @@ class Report:
     def table(self) -> str:
         """Return the results as a table for people."""
         rows = [HEADINGS, *(_row(CASES[name], result) for name, result in self._results.items())]
-        rows += [_reference_row(name, self._references(name)) for name in (DJANGO, WSGI) if self._results]
+        rows += [_reference_row(name, measured) for name in REFERENCES if (measured := self._references(name))]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = []
         for title, *figures in rows if self._results else []:
             cells = [title.ljust(widths[0]), *map(str.rjust, figures, widths[1:])]
             lines.append("  ".join(cells).rstrip())
+        if lines:
+            lines += ["", f"× RSGI: to {RSGI_JSON}; rounds: those that count, of all that were measured"]
+        unsteady = [name for name, result in self._results.items() if not result.steady]
+        if unsteady:
+            lines += [f"no round was steady, because the machine was busy, so all count: {', '.join(unsteady)}"]
         if self._memory is not None:
             lines += ["", *_memory_lines(self._memory)]
         if self._resolve_ms is not None:
@@ -122,6 +127,8 @@ class Report:
             "compared_with": result.other,
             "at_least": case.at_least,
             "is_good": result.ratio >= case.at_least,
+            "cpu_us": round(result.median(CPU), 1),
+            "steady_rounds": len(result.steady),
             "took_seconds": self._seconds[name],
             "rounds": [
                 {
@@ -140,7 +147,10 @@ class Report:
         found = []
         for result in self._results.values():
             for each in result.rounds:
-                found += [each.after] if result.other == name else [each.beside[name]]
+                if result.other == name:
+                    found.append(each.after)
+                elif name in each.beside:
+                    found.append(each.beside[name])
         return found
 
 
@@ -150,7 +160,9 @@ def _row(case: Case, result: Result) -> tuple[str, ...]:
         f"{result.median(PER_SECOND):,.0f}",
         f"{result.median(P50):.2f}",
         f"{result.median(P99):.2f}",
-        f"{result.ratio_to(WSGI):.2f}",
+        f"{result.median(CPU):.0f}",
+        f"{result.ratio_to(RSGI_JSON):.2f}" if RSGI_JSON in result.rounds[0].beside else "",
+        f"{len(result.good)}/{len(result.rounds)}",
         f"{result.ratio:.2f}",
         f"{case.at_least:.2f} × {result.other}",
         "ok" if result.ratio >= case.at_least else "low",
@@ -158,8 +170,9 @@ def _row(case: Case, result: Result) -> tuple[str, ...]:
 
 
 def _reference_row(name: str, measured: list[Measurement]) -> tuple[str, ...]:
-    figures = (median(map(PER_SECOND, measured)), median(map(P50, measured)), median(map(P99, measured)))
-    return f"reference: {name}", f"{figures[0]:,.0f}", f"{figures[1]:.2f}", f"{figures[2]:.2f}", "", "", "", ""
+    per_second, p50, p99, cpu = (median(map(figure, measured)) for figure in (PER_SECOND, P50, P99, CPU))
+    figures = f"{per_second:,.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.0f}"
+    return f"reference: {name}", *figures, *[""] * (len(HEADINGS) - 1 - len(figures))
 
 
 def _memory_lines(memory: Memory) -> list[str]:
@@ -180,6 +193,7 @@ def _figures(measured: Measurement) -> dict[str, float]:
         "per_second": round(measured.per_second),
         "p50_ms": measured.p50_ms,
         "p99_ms": measured.p99_ms,
+        "cpu_us": round(measured.cpu_us, 1),
         "requests": measured.requests,
         "seconds": round(measured.seconds, 3),
         "statements": measured.statements,

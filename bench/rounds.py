@@ -7,33 +7,40 @@ all steady rounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from statistics import mean, median
 
+from apikeys import keyformat
 from bench.load import Load, Measurement
 from bench.references import PATH
 from bench.services import Service, Services
 
 Measure = Callable[[], Measurement]
 
-DJANGO, WSGI = "Django", "WSGI"
+DJANGO, WSGI, RSGI, RSGI_BODY, RSGI_JSON = "Django", "WSGI", "RSGI", "RSGI, body read", "RSGI, JSON in and out"
+# The servers by their names in bench.references.
+_SERVERS = {DJANGO: "django", RSGI_JSON: "rsgi_json", RSGI_BODY: "rsgi_body", RSGI: "rsgi", WSGI: "wsgi"}
+REFERENCES = tuple(_SERVERS)
 
 STEADY_WITHIN = 0.15
-MORE_ROUNDS = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The number of rounds, and the seconds of each measurement."""
+    """The number of steady rounds, of more to get them, and the seconds of each measurement."""
 
     rounds: int
+    more_rounds: int
     case_seconds: int
     reference_seconds: int
 
 
-FULL = Plan(rounds=3, case_seconds=4, reference_seconds=2)
-QUICK = Plan(rounds=1, case_seconds=2, reference_seconds=1)
+FULL = Plan(rounds=3, more_rounds=2, case_seconds=4, reference_seconds=2)
+QUICK = Plan(rounds=1, more_rounds=0, case_seconds=2, reference_seconds=1)
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,13 @@ class Result:
     rounds: list[Round]
 
     @property
+    def steady(self) -> list[Round]:
+        return [each for each in self.rounds if each.is_steady]
+
+    @property
     def good(self) -> list[Round]:
-        """The steady rounds; all, if none is steady."""
-        return [each for each in self.rounds if each.is_steady] or self.rounds
+        """The rounds that count: the steady ones; all, if none is steady."""
+        return self.steady or self.rounds
 
     @property
     def ratio(self) -> float:
@@ -83,9 +94,12 @@ class Result:
 class Rounds:
     """The measuring of cases by a plan."""
 
-    def __init__(self, services: Services, plan: Plan) -> None:
+    def __init__(self, services: Services, plan: Plan, bodies: Path) -> None:
         self._services = services
         self._plan = plan
+        bodies.write_text(json.dumps({"api_key": keyformat.generate("tenant_0123456789ab", "agent_0123456789ab")}))
+        # Only these two read what is sent.
+        self._loads = dict.fromkeys((RSGI_BODY, RSGI_JSON), Load(PATH, bodies))
         self._constant = Load(PATH)
 
     def once(self, service: Service, load: Load) -> Measurement:
@@ -94,26 +108,29 @@ class Rounds:
 
     def against_django(self, case: Measure) -> Result:
         """Compare a case with the bare Django view."""
-        return self._against(DJANGO, self._django, case, {WSGI: self._wsgi})
+        return self._against(DJANGO, self._reference(DJANGO), case, [RSGI_JSON])
 
     def against(self, name: str, other: Measure, case: Measure) -> Result:
         """Compare a case with another one."""
-        return self._against(name, other, case, {DJANGO: self._django, WSGI: self._wsgi})
+        return self._against(name, other, case, [DJANGO, RSGI_JSON])
 
-    def _against(self, name: str, other: Measure, case: Measure, beside: Mapping[str, Measure]) -> Result:
+    def ceilings(self) -> Result:
+        """Compare what the server can do at most with the bare Django view."""
+        return self._against(DJANGO, self._reference(DJANGO), self._reference(RSGI_JSON), [RSGI_BODY, RSGI, WSGI])
+
+    def _against(self, name: str, other: Measure, case: Measure, beside: Sequence[str]) -> Result:
         rounds: list[Round] = []
         before = other()
-        while len(rounds) < self._plan.rounds + MORE_ROUNDS:
+        while len(rounds) < self._plan.rounds + self._plan.more_rounds:
             measured = case()
             after = other()
-            rounds.append(Round(before, measured, after, {name: measure() for name, measure in beside.items()}))
+            rounds.append(Round(before, measured, after, {name: self._reference(name)() for name in beside}))
             before = after
             if sum(each.is_steady for each in rounds) == self._plan.rounds:
                 break
         return Result(name, rounds)
 
-    def _django(self) -> Measurement:
-        return self._services.measure(self._services.django, self._constant, self._plan.reference_seconds)
-
-    def _wsgi(self) -> Measurement:
-        return self._services.measure(self._services.wsgi, self._constant, self._plan.reference_seconds)
+    def _reference(self, name: str) -> Measure:
+        server = self._services.reference(_SERVERS[name])
+        load = self._loads.get(name, self._constant)
+        return partial(self._services.measure, server, load, self._plan.reference_seconds)

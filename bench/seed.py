@@ -76,12 +76,17 @@ def _copy(model: type[Model], copies: int, changed: dict[str, str]) -> None:
     columns = [str(field.column) for field in model._meta.concrete_fields if field is not model._meta.auto_field]
     values = [changed.get(column, f"original.{column}") for column in columns]
     table = model._meta.db_table
+    # The SQL contains only the names of the model's table and columns.
     with connection.cursor() as cursor:
-        # The SQL contains only the names of the model's table and columns.
-        cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)})"
-            f" SELECT {', '.join(values)} FROM {table} AS original CROSS JOIN seq_1_to_{copies} AS copy"
-        )
+        cursor.execute(f"CREATE TEMPORARY TABLE originals AS SELECT * FROM {table}")
+        # One copy of each at a time, because on a busy machine all at once take longer than a statement may.
+        for number in range(1, copies + 1):
+            cursor.execute(
+                f"INSERT INTO {table} ({', '.join(columns)})"
+                f" SELECT {', '.join(values)} FROM originals AS original CROSS JOIN (SELECT %s AS seq) AS copy",
+                [number],
+            )
+        cursor.execute("DROP TEMPORARY TABLE originals")
 
 
 def main() -> None:

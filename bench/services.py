@@ -32,6 +32,8 @@ S = TypeVar("S", bound="Service")
 VALIDATE = "/api/v2/auth/validate-api-key"
 # After a server was stopped, its threads catch up.
 WARM_UP_SECONDS = 1
+# Of a request of ours, on a machine that is busy with other things.
+TIMEOUT_SECONDS = 30
 # MariaDB still works for the server before.
 PROPAGATION_SECONDS = 0.5
 
@@ -41,13 +43,22 @@ class Service:
 
     def __init__(self, base: str, answers: Callable[[httpx.Client], bool]) -> None:
         self.base = base
-        self._client = httpx.Client(base_url=base)
+        self._client = httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS)
         self._answers = answers
 
     @property
     def pid(self) -> int:
         """The id of the server's root process."""
         raise NotImplementedError
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of all processes so far."""
+        total = 0.0
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # ended after it was listed
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
 
     def pause(self) -> None:
         """Stop all processes by SIGSTOP."""
@@ -67,9 +78,12 @@ class Service:
     def _terminate(self) -> None:
         raise NotImplementedError
 
-    def _signal_all(self, signum: signal.Signals) -> None:
+    def _processes(self) -> list[psutil.Process]:
         first = psutil.Process(self.pid)
-        for process in (first, *first.children(recursive=True)):
+        return [first, *first.children(recursive=True)]
+
+    def _signal_all(self, signum: signal.Signals) -> None:
+        for process in self._processes():
             with suppress(psutil.NoSuchProcess):  # ended after it was listed
                 process.send_signal(signum)
 
@@ -85,7 +99,8 @@ class Reference(Service):
 
     def __init__(self, name: str) -> None:
         port = free_port()
-        super().__init__(f"http://127.0.0.1:{port}", lambda client: client.get(references.PATH).is_success)
+        body = {"api_key": "mmc_"}
+        super().__init__(f"http://127.0.0.1:{port}", lambda client: client.post(references.PATH, json=body).is_success)
         self._process = subprocess.Popen([sys.executable, "-m", "bench.references", name, str(port)], cwd=ROOT)
 
     @property
@@ -140,8 +155,13 @@ class Services:
         self._stack = stack
         self._maims: dict[Population, Maim] = {}
         self._running: Service | None = None
-        self.django = self._begun(partial(Reference, "django"))
-        self.wsgi = self._begun(partial(Reference, "wsgi"))
+        self._references: dict[str, Reference] = {}
+
+    def reference(self, name: str) -> Reference:
+        """Return one of the servers that maim is compared with (bench.references)."""
+        if name not in self._references:
+            self._references[name] = self._begun(partial(Reference, name))
+        return self._references[name]
 
     def maim(self, population: Population) -> Maim:
         """Return the maim that serves this population."""
@@ -168,9 +188,11 @@ class Services:
         time.sleep(PROPAGATION_SECONDS)
         load.run(service.base, WARM_UP_SECONDS)
         statements, secrets_read = self._databases.statements(), self._databases.secrets_read()
+        cpu_seconds = service.cpu_seconds()
         measured = load.run(service.base, seconds)
         return replace(
             measured,
+            cpu_seconds=service.cpu_seconds() - cpu_seconds,
             statements=self._databases.statements() - statements,
             secrets_read=self._databases.secrets_read() - secrets_read,
         )

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -29,6 +30,7 @@ from django.utils.translation import gettext_lazy as _
 from core import primary
 from core.errors import Unavailable
 from core.models import Epoch, Invalidation
+from core.prepared import prepared_sql
 
 LEASE_SECONDS = primary.PROVEN_SECONDS
 POLL_SECONDS = 0.1
@@ -181,8 +183,12 @@ def current() -> int:
 
     Call it in autocommit: a transaction could see the epoch of its start.
     """
-    query, params = Epoch.objects.filter(pk=Epoch.ONLY).values("value").query.sql_with_params()
-    return primary.current_value(query, params) or 0
+    return primary.current_value(_select_value(), [Epoch.ONLY]) or 0
+
+
+@prepared_sql
+def _select_value() -> QuerySet[Epoch, Any]:
+    return Epoch.objects.filter(pk=Epoch.ONLY).values("value")
 
 
 def invalidated_between(seen: int, reached: int) -> list[str] | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import orjson
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +24,7 @@ from apikeys.verification import (
     UNAVAILABLE,
     VALID,
     Address,
+    KeyFacts,
     Remaining,
     Verdict,
     VerificationRequest,
@@ -74,6 +76,11 @@ def _sentence(name: str) -> str:
         return str(_SENTENCES[name])
 
 
+def valid_message() -> str:
+    """Return the message of the response to a valid key."""
+    return _sentence("valid")
+
+
 def parse_key(secret: str) -> KeyAuthResponse:
     """Respond with the parts of a key, without a query."""
     try:
@@ -117,7 +124,7 @@ class ValidateKey(NamedTuple):
         facts = verdict.facts
         if facts is None or not verdict.is_valid:
             return rejection(verdict)
-        has_permission = self.requirement is None or facts.grants.satisfy(self.requirement)
+        has_permission = self._is_satisfied_by(facts)
         data = {
             "valid": True,
             "tenant_id": facts.tenant_id,
@@ -136,7 +143,31 @@ class ValidateKey(NamedTuple):
         }
         if verdict.stale:
             data["stale"] = True
-        return KeyAuthResponse(True, _sentence("valid"), data, facts.tenant_id)
+        return KeyAuthResponse(True, valid_message(), data, facts.tenant_id)
+
+    def finished_data(self, verdict: Verdict) -> bytes | None:
+        """Return the `data` of the response in JSON, if it depends on the key alone. It is made once for a key.
+
+        Return None for any other verdict, for a missing permission, and for a key with limits, whose state changes.
+        """
+        facts = verdict.facts
+        if (
+            facts is None
+            or not verdict.is_valid
+            or verdict.stale
+            or facts.limits is not None
+            or not self._is_satisfied_by(facts)
+        ):
+            return None
+        return facts.rendered(_data_of_valid_key)
+
+    def _is_satisfied_by(self, facts: KeyFacts) -> bool:
+        return self.requirement is None or facts.grants.satisfy(self.requirement)
+
+
+def _data_of_valid_key(facts: KeyFacts) -> bytes:
+    data = ValidateKey(VerificationRequest(""), None).response(Verdict(VALID, facts)).data
+    return bytes(memoryview(orjson.dumps(data)))  # a copy, because orjson's own keeps a buffer of 8 KiB
 
 
 class CheckPermission(NamedTuple):

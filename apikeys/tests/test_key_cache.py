@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from apikeys.tests.facts import StoppedClock, facts
 from apikeys.verification import KeyFacts
 from apikeys.verification import cache as cache_module
-from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache, _IndexedFacts
+from apikeys.verification.cache import MAX_UNKNOWN, UNKNOWN_SECONDS, KeyCache
 
 pytestmark = pytest.mark.embedded
 
@@ -100,6 +100,13 @@ class TestFacts:
         assert [number for number in range(5) if cache.get(f"digest {number}")] == [2, 3, 4]
         assert len(cache) == 3
 
+    def test_full_cache_evicts_a_hundredth_at_once(self) -> None:
+        cache = KeyCache(1000)
+        for number in range(1001):
+            cache.set(number, facts(f"key_{number}"), cache.generation)
+
+        assert [number for number in range(1001) if cache.get(number)] == list(range(10, 1001))
+
     def test_evicted_facts_can_be_invalidated(self) -> None:
         cache = KeyCache(1)
         cache.set("one", facts("key_1"), cache.generation)
@@ -122,20 +129,6 @@ class TestFacts:
         assert (cache.get("one"), cache.is_unknown("two")) == (None, False)
         cache.set("one", facts(), cache.generation)
         assert cache.get("one") is not None
-
-
-class TestThreads:
-    def test_facts_invalidated_during_a_read_are_a_miss(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Reading takes no lock, so it must not look twice."""
-        cache = cache_with(one=facts())
-
-        def contains(mapping: _IndexedFacts, digest: str) -> bool:
-            cache.invalidate(None)
-            return True
-
-        monkeypatch.setattr(_IndexedFacts, "__contains__", contains)
-
-        cache.get("one")
 
 
 class TestUnknown:

@@ -1,28 +1,36 @@
-"""A worker's cache of key facts, bounded, and invalidated by key, agent and tenant."""
+"""A worker's cache of key facts, bounded, and invalidated by their subjects: key, agent, tenant and owner."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Hashable, Iterable
+from itertools import islice
 
-from cachetools import FIFOCache, TTLCache
+from cachetools import TTLCache
 
 from apikeys.verification.verdicts import KeyFacts
 
 UNKNOWN_SECONDS = 5.0
 MAX_UNKNOWN = 10_000
+# This part of a full cache is evicted at once: to find its oldest entry, a dict passes over the places of those that
+# were deleted before, so that one eviction at a time would take ever longer.
+EVICTED_PART = 100
 
 
 class KeyCache:
     """Facts by fingerprint, which stands for a secret. Reading takes no lock; writing and invalidating do.
 
-    Beyond `max_entries` the oldest entry is evicted: a least recently used one could only be known if reading took the
-    lock. Fingerprints that name no key are cached apart and only briefly, because there is no end of them.
+    Beyond `max_entries` the oldest entries are evicted: the least recently used ones could only be known if reading
+    took the lock. Fingerprints that name no key are cached apart and only briefly, because there is no end of them.
     """
 
     def __init__(self, max_entries: int) -> None:
-        self._facts = _IndexedFacts(max_entries)
+        self._max_entries = max_entries
+        self._facts: dict[Hashable, KeyFacts] = {}
+        # A key has one or two fingerprints, and a tuple of one takes a quarter of a set's memory.
+        self._of_key: dict[str, tuple[Hashable, ...]] = {}
+        self._of_subject: dict[str, set[Hashable]] = {}  # of the other subjects, which many keys share
         self._unknown = TTLCache[Hashable, None](MAX_UNKNOWN, UNKNOWN_SECONDS, timer=time.monotonic)
         self._generation = 0
         self._lock = threading.Lock()
@@ -36,10 +44,7 @@ class KeyCache:
         return self._generation
 
     def get(self, fingerprint: Hashable) -> KeyFacts | None:
-        try:
-            return self._facts[fingerprint]
-        except KeyError:  # the mapping's `get` would look twice, and another thread may invalidate in between
-            return None
+        return self._facts.get(fingerprint)
 
     def is_unknown(self, fingerprint: Hashable) -> bool:
         """Return whether the fingerprint is cached as that of no key."""
@@ -56,48 +61,38 @@ class KeyCache:
             if facts is None:
                 self._unknown[fingerprint] = None
             else:
-                self._facts[fingerprint] = facts
+                self._add(fingerprint, facts)
 
     def invalidate(self, subjects: Iterable[str] | None) -> None:
-        """Remove the facts about these keys, agents or tenants; with None, remove everything."""
+        """Remove the facts about these subjects; with None, remove everything."""
         with self._lock:
             self._generation += 1
             if subjects is None:
-                self._facts.clear()
-                self._unknown.clear()
+                for each in (self._facts, self._of_key, self._of_subject, self._unknown):
+                    each.clear()
                 return
             for subject in subjects:
-                self._facts.remove_all_of(subject)
+                for fingerprint in {*self._of_key.get(subject, ()), *self._of_subject.get(subject, ())}:
+                    self._remove(fingerprint)
 
+    def _add(self, fingerprint: Hashable, facts: KeyFacts) -> None:
+        if fingerprint in self._facts:
+            self._remove(fingerprint)
+        elif len(self._facts) >= self._max_entries:
+            for oldest in list(islice(self._facts, max(1, self._max_entries // EVICTED_PART))):
+                self._remove(oldest)
+        self._facts[fingerprint] = facts
+        self._of_key[facts.key_id] = (*self._of_key.get(facts.key_id, ()), fingerprint)
+        for subject in {*facts.subjects[1:]}:
+            self._of_subject.setdefault(subject, set()).add(fingerprint)
 
-class _IndexedFacts(FIFOCache[Hashable, KeyFacts]):
-    """Facts by fingerprint, with an index of the fingerprints of each key, agent and tenant."""
-
-    def __init__(self, maxsize: int) -> None:
-        super().__init__(maxsize)
-        self._fingerprints_of: dict[str, set[Hashable]] = {}
-
-    def __setitem__(self, fingerprint: Hashable, facts: KeyFacts) -> None:
-        if fingerprint in self:
-            del self[fingerprint]
-        super().__setitem__(fingerprint, facts)
-        for subject in facts.subjects:
-            self._fingerprints_of.setdefault(subject, set()).add(fingerprint)
-
-    def __delitem__(self, fingerprint: Hashable) -> None:
-        """Remove an entry; evictions come here, too."""
-        facts = self[fingerprint]
-        super().__delitem__(fingerprint)
-        for subject in facts.subjects:
-            fingerprints = self._fingerprints_of[subject]
+    def _remove(self, fingerprint: Hashable) -> None:
+        facts = self._facts.pop(fingerprint)
+        others = tuple(each for each in self._of_key.pop(facts.key_id) if each != fingerprint)
+        if others:
+            self._of_key[facts.key_id] = others
+        for subject in {*facts.subjects[1:]}:
+            fingerprints = self._of_subject[subject]
             fingerprints.discard(fingerprint)
             if not fingerprints:
-                del self._fingerprints_of[subject]
-
-    def clear(self) -> None:
-        super().clear()
-        self._fingerprints_of.clear()
-
-    def remove_all_of(self, subject: str) -> None:
-        for fingerprint in list(self._fingerprints_of.get(subject, ())):
-            del self[fingerprint]
+                del self._of_subject[subject]

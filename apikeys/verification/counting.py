@@ -26,7 +26,8 @@ from core.idempotency import Batch
 log = logging.getLogger("maim.keys")
 
 WRITE_EVERY_SECONDS = 0.8
-MAX_BATCH_SIZE = 2000
+# Putting a batch together takes some 3 ms, for which the event loop may have to wait. It runs during the statements.
+MAX_BATCH_SIZE = 1000
 
 
 class _Sum:
@@ -50,7 +51,7 @@ class UseCounter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._sums: dict[tuple[str, int | None], _Sum] = {}
+        self._sums: dict[int, _Sum] = {}  # by the identity of facts, which a sum keeps alive
         self._queue: list[Uses] = []  # sums of past days, and those that could not be written
         self._batch = Batch(secrets.token_hex(16), 0)  # the latest batch
         self._unconfirmed: list[Uses] = []  # the content of the latest batch, until it is known to be written
@@ -59,7 +60,7 @@ class UseCounter:
 
     def count(self, facts: KeyFacts, moment: datetime) -> None:
         """Add one use."""
-        by = facts.key_id, facts.rotated_secret_id
+        by = id(facts)
         with self._lock:
             found = self._sums.get(by)
             if found is not None and found.last.day == moment.day:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from django.conf import settings
-from django.utils import timezone
 
 from apikeys import digests, keyformat
 from apikeys.keyformat import MalformedKey
@@ -61,9 +61,14 @@ class Engine:
     def verify_cached(self, request: VerificationRequest) -> Verdict | None:
         """Return what `verify` would if that takes no I/O. Otherwise return None and count nothing."""
         verdict = self._cached_verdict(request)
-        if verdict is None or _limits(verdict) is not None:
+        if verdict is None:
             return None
-        self._count(request, verdict)
+        facts = verdict.facts
+        if facts is not None and verdict.is_valid:
+            if facts.limits is not None:
+                return None
+            if request.use:
+                self._count(facts)
         return verdict
 
     def verify(self, secret: str, address: Address | None = None, *, use: bool = False) -> Verdict:
@@ -82,7 +87,8 @@ class Engine:
         read = iter(self._read_verdicts(missing))
         verdicts = self._apply_limits(requests, [verdict or next(read) for verdict in cached])
         for request, verdict in zip(requests, verdicts, strict=True):
-            self._count(request, verdict)
+            if request.use and verdict.is_valid and verdict.facts is not None:
+                self._count(verdict.facts)
         return verdicts
 
     def verify_stale(self, request: VerificationRequest) -> Verdict:
@@ -104,7 +110,7 @@ class Engine:
             fingerprint = _fingerprint(request.secret)
             facts = self._cache.get(fingerprint)
             if facts is not None:
-                return Verdict(facts.code_at(timezone.now(), request.address), facts)
+                return _verdict(facts, request)
             if self._cache.is_unknown(fingerprint):
                 return _UNKNOWN
         try:
@@ -166,11 +172,10 @@ class Engine:
             limited[number] = verdicts[number]._replace(code=code, limit_status=status)
         return limited
 
-    def _count(self, request: VerificationRequest, verdict: Verdict) -> None:
-        if request.use and verdict.is_valid and verdict.facts is not None:
-            self._counter.count(verdict.facts, timezone.now())
-            if not self._is_started:
-                self._counter.write()
+    def _count(self, facts: KeyFacts) -> None:
+        self._counter.count(facts, datetime.now(UTC))
+        if not self._is_started:
+            self._counter.write()
 
 
 _keyed_hash = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
@@ -184,7 +189,7 @@ def _fingerprint(secret: str) -> bytes:
 
 
 def _verdict(facts: KeyFacts | None, request: VerificationRequest) -> Verdict:
-    return _UNKNOWN if facts is None else Verdict(facts.code_at(timezone.now(), request.address), facts)
+    return _UNKNOWN if facts is None else Verdict(facts.code_at(datetime.now(UTC), request.address), facts)
 
 
 def _limits(verdict: Verdict) -> Limits | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
@@ -79,25 +80,38 @@ def find(digests: Sequence[str]) -> dict[str, KeyFacts]:
 
 
 def _facts(row: _Row) -> KeyFacts:
-    permissions = tuple(json.loads(row.key__permissions))
+    permissions, grants = _permissions(row.key__permissions)
     return KeyFacts(
         key_id=row.key_id,
         key_name=row.key__name,
-        tenant_id=row.key__tenant_id,
-        agent_id=row.key__agent_id,
-        agent_name=row.key__agent__name,
+        tenant_id=_shared(row.key__tenant_id),
+        agent_id=_shared(row.key__agent_id),
+        agent_name=_shared(row.key__agent__name),
         config_version=row.key__agent__config_version,
         permissions=permissions,
-        grants=Grants(permissions),
+        grants=grants,
         networks=tuple(ip_network(network) for network in json.loads(row.key__allowed_networks)),
         limits=_limits(row),
-        key_status=row.key__status,
+        key_status=_shared(row.key__status),
         static_code=_static_code(row),
         expires_at=_in_utc(row.key__expires_at),
         valid_until=_in_utc(min(filter(None, (row.key__expires_at, row.expires_at)), default=None)),
         owner_id=row.key__tenant__owner_id if settings.KEYS_OFF_WITH_OWNER else None,
         rotated_secret_id=None if row.expires_at is None else row.pk,
     )
+
+
+# Many keys have the same of these, and a cache that holds a hundred thousand keys needs each only once.
+@lru_cache(maxsize=10_000)
+def _shared(text: str) -> str:
+    """Return the same object for equal texts."""
+    return text
+
+
+@lru_cache(maxsize=1_000)
+def _permissions(stored: str) -> tuple[tuple[str, ...], Grants]:
+    permissions = tuple(json.loads(stored))
+    return permissions, Grants(permissions)
 
 
 def _static_code(row: _Row) -> VerdictCode:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -115,10 +116,22 @@ class KeyFacts:
     rotated_secret_id: int | None
     # The tenant's owner, if the verdict depends on them (MAIM_OWNER_OFF).
     owner_id: str | None = None
+    _rendered: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    def rendered(self, render: Callable[[KeyFacts], bytes]) -> bytes:
+        """Return what `render` makes of these facts. It is called once and its result cached with them.
+
+        A second function would get the result of the first.
+        """
+        if self._rendered is None:
+            object.__setattr__(self, "_rendered", render(self))
+        rendered: bytes | None = self._rendered
+        assert rendered is not None
+        return rendered
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The ids whose invalidation makes these facts outdated."""
+        """The ids whose invalidation makes these facts outdated, the key's own first."""
         ids = self.key_id, self.agent_id, self.tenant_id
         return ids if self.owner_id is None else (*ids, self.owner_id)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 from django.urls import Resolver404, resolve
-from django.utils import timezone, translation
+from django.utils import translation
 
 from core.errors import DomainError, Text
 from core.http.problems import Problem, problem_of
@@ -23,6 +23,11 @@ def utc_text(moment: datetime) -> str:
     """Return a time in ISO 8601, in UTC with `Z`, with microseconds only if there are any."""
     in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     return f"{in_utc.isoformat().removesuffix('+00:00')}Z"
+
+
+def timestamp() -> str:
+    """Return the time of a response, in whole seconds."""
+    return _whole_second(int(time.time()))
 
 
 @lru_cache(maxsize=2)
@@ -53,7 +58,7 @@ def envelope(
         "success": success,
         "message": str(message),
         "data": data,
-        "timestamp": _whole_second(int(timezone.now().timestamp())),
+        "timestamp": timestamp(),
         "request_id": context.request_id,
         "tenant_id": tenant_id,
         "execution_time": round(time.perf_counter() - context.started, 6),

