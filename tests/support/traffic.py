@@ -32,7 +32,7 @@ class Load:
     per_second: float | None = None
 
     def run(self) -> Result:
-        """Send the requests from another process, and return what came of them."""
+        """Send the requests from another process, and return the result."""
         command = [sys.executable, "-m", "tests.support.traffic", json.dumps(asdict(self))]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return Result(**json.loads(ended.stdout))
@@ -40,7 +40,7 @@ class Load:
 
 @dataclass
 class Result:
-    """What came of a load: the seconds of each response by status.
+    """The responses to a load: their seconds by status.
 
     Beside them are the numbers of requests without a response (`lost`), and of those for which no connection was free.
     """
