@@ -33,6 +33,7 @@ from maim.wsgi import application
 
 # Of one body. A chunk takes the event loop some 20 microseconds: a body byte by byte would block it for half a minute.
 MAX_CHUNKS = 10_000
+_FASTPATH_METHODS = frozenset(handler.method for handler in fastpath.HANDLERS)
 
 
 class Application:
@@ -62,7 +63,12 @@ class Application:
         )
         probe = probes.match(self._surface, request)
         try:
-            reply = await (self._reply(request, scope, protocol) if probe is None else probe.reply())
+            if probe is not None:
+                reply = await probe.reply()
+            elif self._connections.are_too_many or self.refuses_unread(request):
+                reply = refuse(self._surface, request, Busy)
+            else:
+                reply = await self._reply(request, scope, protocol)
         except (ProtocolClosed, ClientGone):
             protocol.response_empty(400, [])  # nobody most likely reads this
             return
@@ -73,8 +79,6 @@ class Application:
     async def _reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
         """Read the body, and return the reply. Raise ProtocolClosed or ClientGone if the client hangs up before."""
         try:
-            if self._connections.are_too_many or self.refuses_unread():
-                raise Overloaded
             if _has_body(scope):
                 async with asyncio.timeout(settings.REQUEST_TIMEOUT_SECONDS):
                     request.body = await _read(scope, protocol)
@@ -86,8 +90,8 @@ class Application:
         except Overloaded:
             return refuse(self._surface, request, Busy)
 
-    def refuses_unread(self) -> bool:
-        """Return whether requests are to be refused before their bodies are read."""
+    def refuses_unread(self, request: Request) -> bool:
+        """Return whether a request is to be refused before its body is read."""
         return self._threads.is_overloaded
 
     async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
@@ -146,9 +150,9 @@ class InternalApplication(Application):
         super().__rsgi_del__(loop)
         verification.stop()
 
-    def refuses_unread(self) -> bool:
-        """Return False, because the fast path may answer without a thread of the surface."""
-        return False
+    def refuses_unread(self, request: Request) -> bool:
+        """Return whether a request that is none for the fast path is to be refused before its body is read."""
+        return request.method not in _FASTPATH_METHODS and super().refuses_unread(request)
 
     async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
         """Return the reply of the fast path to a plain request of a bot, else Django's."""

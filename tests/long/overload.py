@@ -33,6 +33,8 @@ RECOVERY_SECONDS = 5
 IDLE = 10_000
 BODILESS = 1_500
 OVERLOAD_SECONDS = 60
+# Of what is served at best. Refusals at nine times that rate take the rest, and busy machines make it vary by a tenth.
+LEAST_GOODPUT = 0.7
 
 
 def port_of(maim: MaimServer, surface: str) -> int:
@@ -289,7 +291,7 @@ class TestOverload:
         print(f"\n{kind}: at its best {before}\n  {rate:.0f}/s sent: {during}\n  afterwards {after}")
         print(f"  {seen}, before {memory >> 20} MiB; goodput {during.part_of(before, after):.0%}")
         assert during.result.number(503) > during.result.number(200), "it is overloaded"
-        assert during.part_of(before, after) >= 0.8
+        assert during.part_of(before, after) >= LEAST_GOODPUT
         assert during.result.quantile(503, 0.5) < 0.25
         assert seen.memory < memory + 128 * MEBIBYTE
         assert after.result.number(503) == 0
