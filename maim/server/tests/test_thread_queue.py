@@ -203,9 +203,9 @@ class TestLateEventLoop:
             await asyncio.sleep(5 * thread_queue.LAG_EVERY_SECONDS)
             surface.release("a", "b")
             await asyncio.gather(*running)
-            monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
             both = [surface.send("c"), surface.send("d")]
             await asyncio.sleep(0)
+            monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
             assert surface.queue.is_overloaded, "one of two has to wait, though both threads are free"
 
             surface.release("c", "d")
