@@ -118,7 +118,8 @@ class ThreadQueue:
 
     def _begin(self, call: _Call) -> bool:
         """Begin a call in a free thread, or let it wait. Return whether it has begun."""
-        self._watch_lag()
+        if self._running >= FEWEST_THREADS:
+            self._watch_lag()
         with self._lock:
             if self._running >= self._limit:
                 self._waiting.append(call)
