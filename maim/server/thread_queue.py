@@ -162,7 +162,7 @@ class ThreadQueue:
             self._waiting.remove(call)
 
     def _watch_lag(self) -> None:
-        """Look at the event loop's lag from now on, until the queue is short."""
+        """Look at the event loop's lag now and then, until few threads run and all may be used."""
         if self._watch is None:
             loop = asyncio.get_running_loop()
             due = loop.time() + LAG_EVERY_SECONDS
