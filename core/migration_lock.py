@@ -1,18 +1,24 @@
-"""The lock that lets one `migrate` alone change a MySQL or MariaDB database, whichever node of Galera it reaches.
+"""The locks that let one `migrate` alone change a database.
 
-GET_LOCK holds on one node only, and core.locks needs a table that the first migration makes. So this lock is the row of
-a table that is created here. Clocks of machines are not compared: the holder counts up, and whoever waits takes the
-lock over when the count stood still in many readings.
+On MySQL and MariaDB, GET_LOCK holds on one node of Galera only, and core.locks needs a table that the first migration
+makes. So the lock is the row of a table that is created here, and holds whichever node a process reaches. Clocks of
+machines are not compared: the holder counts up, and whoever waits takes the lock over when the count stood still in
+many readings.
+
+On SQLite it is an flock on a file beside the database, which ends with its process.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -114,3 +120,19 @@ class MigrationLock:
     @property
     def _connection(self) -> BaseDatabaseWrapper:
         return connections[self._alias]
+
+
+@contextmanager
+def locked_file(path: Path, report: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock that this file is, and wait for it. `report` is told of another holder."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            report(file.read().strip() or "another process")  # one that has only just locked it
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        yield

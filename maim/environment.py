@@ -177,7 +177,11 @@ class Environment(BaseSettings):
         "with 503. Default: the limit of open files less 1,000, up to 20,000.",
     )
     MAIM_REQUEST_TIMEOUT_SECONDS: int = Field(
-        10, ge=1, le=300, description="How long the body of a request may take to arrive after its headers."
+        10,
+        ge=1,
+        le=300,
+        description="How long the headers of a request may take to arrive, and then its body. An idle connection is "
+        "closed after that time, too.",
     )
     MAIM_REMEMBERED_KEYS: int = Field(
         100_000,

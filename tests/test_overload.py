@@ -22,6 +22,7 @@ pytestmark = pytest.mark.single
 
 LIMIT = 500
 ORIGIN = "https://console.example.com"
+FULL_IN_CHINESE = "当前等待的请求过多，请稍后再试"
 WAIT = 30
 
 
@@ -75,6 +76,12 @@ class TestDawdling:
             assert answer.is_envelope == (surface == "internal")
             assert answer.headers["Connection"] == "close"
 
+    def test_connection_whose_headers_do_not_arrive_in_time_is_closed(self, hasty: MaimServer, surface: str) -> None:
+        with send(port_of(hasty, surface), "GET /health HTTP/1.1\nHost: localhost\nX-Any: ") as connection:
+            connection.settimeout(10)  # Granian by itself would wait for 30 seconds
+
+            assert connection.recv(1) == b""
+
 
 @pytest.mark.parametrize("surface", ["public", "internal"])
 class TestConnections:
@@ -90,11 +97,22 @@ class TestConnections:
         assert refused.is_envelope == (surface == "internal")
         if surface == "public":
             assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
+            self.assert_speaks_the_language_of_the_client(port)
         assert exchange(port, "GET", "/health").status == 200
 
         for connection in sent:
             connection.close()
         wait_until(lambda: exchange(port, "GET", "/nowhere").status == 404, "the server serves again")
+
+    @staticmethod
+    def assert_speaks_the_language_of_the_client(port: int) -> None:
+        """Assert that the server, which is full, refuses in the client's language, in the admin with a text."""
+        for language, said in (("en", "Too many requests are waiting, try again shortly"), ("zh-CN", FULL_IN_CHINESE)):
+            headers = {"Accept-Language": language}
+            assert exchange(port, "GET", "/nowhere", headers=headers).message == said
+            page = exchange(port, "GET", "/admin/", headers=headers)
+            assert (page.status, page.headers["Content-Type"]) == (503, "text/plain; charset=utf-8")
+            assert page.body.decode() == said
 
     def test_connection_is_not_kept_when_there_are_many(self, small: MaimServer, surface: str) -> None:
         port = port_of(small, surface)

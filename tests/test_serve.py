@@ -255,6 +255,17 @@ class TestStop:
                     with suppress(psutil.NoSuchProcess):
                         process.kill()
 
+    def test_nothing_is_left_to_collect_when_the_server_has_stopped(self, tmp_path: Path) -> None:
+        """Because at its end Python looks through all objects, which took a busy machine longer than all the rest."""
+        serve = (
+            "import gc; from tests.support.serve_with import main; main([]); print(len(gc.get_objects()), 'objects')"
+        )
+        with MaimServer(tmp_path, "maim_frozen", serve=("-c", serve)) as maim:
+            assert maim.stop() == 0
+
+            (objects,) = re.findall(r"^(\d+) objects$", maim.log, re.MULTILINE)
+            assert int(objects) < 1_000
+
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["as Ctrl-C", "as systemd"])
     def test_signal_to_every_process_stops_the_server(self, tmp_path: Path, signum: int) -> None:
         with MaimServer(tmp_path, "maim_all", serve=LONG_TIMEOUTS) as maim:

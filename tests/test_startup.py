@@ -179,9 +179,14 @@ class TestDatabaseAway:
 
 class TestMigrate:
     @pytest.mark.needs_mariadb
-    def test_several_at_once_on_an_empty_database_migrate_it_once(self, tmp_path: Path) -> None:
-        maim = MaimServer(tmp_path, "maim_migrations")
+    def test_several_at_once_on_an_empty_server_migrate_it_once(self, tmp_path: Path) -> None:
+        self.assert_migrates_once(MaimServer(tmp_path, "maim_migrations"))
 
+    def test_several_at_once_on_an_empty_file_migrate_it_once(self, tmp_path: Path) -> None:
+        self.assert_migrates_once(embedded(tmp_path))
+
+    @staticmethod
+    def assert_migrates_once(maim: MaimServer) -> None:
         ended = migrate_together([maim] * 3)
 
         assert [each.status for each in ended] == [0, 0, 0], ended

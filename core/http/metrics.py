@@ -62,7 +62,7 @@ def record_request(request: HttpRequest, status: int, seconds: float) -> None:
 
 def record_refusal(port: str, method: str, status: int) -> None:
     """Record a request that was refused before anything handled it."""
-    _requests.labels(port, method if method in _METHODS else "other", "none", str(status)).inc()
+    _refusals.add((port, method if method in _METHODS else "other", "none", str(status)))
 
 
 def record_fastpath_request(  # noqa: PLR0917  # thousands of times a second, and keywords take time
@@ -102,12 +102,32 @@ class _FastpathRequests:
                 _verifications.labels(verdict).inc(number)
 
 
+class _Refusals:
+    """Numbers of refused requests, which are too frequent for a write each when a server is overloaded."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: dict[tuple[str, str, str, str], int] = {}
+
+    def add(self, labels: tuple[str, str, str, str]) -> None:
+        with self._lock:
+            self._numbers[labels] = self._numbers.get(labels, 0) + 1
+
+    def flush(self) -> None:
+        with self._lock:
+            numbers, self._numbers = self._numbers, {}
+        for labels, number in numbers.items():
+            _requests.labels(*labels).inc(number)
+
+
 _fastpath_requests = _FastpathRequests()
+_refusals = _Refusals()
 
 
 def flush() -> None:
     """Make the counts in this process' memory visible to `exposition` in any process."""
     _fastpath_requests.flush()
+    _refusals.flush()
 
 
 # Metrics that no worker counts, because they are read for each exposition.

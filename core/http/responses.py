@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -82,7 +83,8 @@ def problem_envelope(context: RequestContext, problem: Problem) -> dict[str, Any
 _ENVELOPED_ON_PUBLIC = ("/api/v1/tenants", "/api/v1/api-keys")
 
 
-def _is_enveloped(surface: Surface, path: str) -> bool:
+@lru_cache(maxsize=256)
+def is_enveloped(surface: Surface, path: str) -> bool:
     """Return whether the view of this path uses the envelope, or, without a view, whether the paths around it do."""
     try:
         view = resolve(path, surface.urlconf).func
@@ -91,22 +93,11 @@ def _is_enveloped(surface: Surface, path: str) -> bool:
     return getattr(getattr(view, "cls", None), "enveloped", False)
 
 
-def problem_document(
-    context: RequestContext, error: DomainError, surface: Surface, path: str
-) -> tuple[Problem, dict[str, Any]]:
-    """Return the problem for an error outside of a view, and its body in the shape of the path."""
-    if _is_enveloped(surface, path):
-        with translation.override(ENVELOPE_LANGUAGE):
-            problem = problem_of(error)
-            assert problem is not None
-            return problem, problem_envelope(context, problem)
-    problem = problem_of(error)
-    assert problem is not None
-    return problem, error_body(problem)
-
-
 def problem_response(request: HttpRequest, error: DomainError) -> JsonResponse:
     """Return the response for an error outside of a view, in the surface's shape."""
-    surface = surface_of_port(request.META["SERVER_PORT"]) or PUBLIC
-    problem, body = problem_document(RequestContext.of(request), error, surface, request.path_info)
+    enveloped = is_enveloped(surface_of_port(request.META["SERVER_PORT"]) or PUBLIC, request.path_info)
+    with translation.override(ENVELOPE_LANGUAGE) if enveloped else nullcontext():
+        problem = problem_of(error)
+    assert problem is not None
+    body = problem_envelope(RequestContext.of(request), problem) if enveloped else error_body(problem)
     return JsonResponse(body, status=problem.status, headers=problem.headers, json_dumps_params={"ensure_ascii": False})

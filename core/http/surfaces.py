@@ -19,9 +19,9 @@ from django.utils.module_loading import import_string
 from core.setting_types import Bind
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Surface:
-    """One of maim's two APIs: its address, URLs and middleware."""
+    """One of maim's two APIs: its address, URLs and middleware. There is one object for each."""
 
     name: str
     bind: Bind

@@ -14,7 +14,8 @@ from django.db.migrations.executor import MigrationExecutor
 from core.db import DATABASE_ERRORS
 from maim.server.worker import end_with_parent
 
-RETRY_SECONDS = 0.5
+# Short, because a database that came without migrations is served for so long.
+RETRY_SECONDS = 0.1
 
 # MariaDB and MySQL: access denied (three kinds), and no such database. Waiting would not help.
 _REFUSALS = frozenset({1044, 1045, 1698, 1049})

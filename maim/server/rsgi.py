@@ -16,24 +16,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
-from django.utils.translation import gettext_lazy as _
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
 from apikeys import verification
-from core.errors import DomainError, Unavailable
 from core.http import metrics
 from core.http.problems import RequestTimeout
-from core.http.responses import problem_document
-from core.http.surfaces import INTERNAL, PUBLIC, Surface
+from core.http.surfaces import INTERNAL, Surface
 from internal_api import fastpath
 from internal_api.fastpath import Batches, Handler, Reply, Request
-from internal_api.fastpath.replies import json_reply
 from maim.server import probes
 from maim.server.bodies import BodyReader
 from maim.server.connections import Connections
+from maim.server.refusals import Busy, refuse
 from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
 from maim.wsgi import application
+
+_FASTPATH_METHODS = frozenset(handler.method for handler in fastpath.HANDLERS)
 
 
 class Application:
@@ -65,7 +63,12 @@ class Application:
         )
         probe = probes.match(self._surface, request)
         try:
-            reply = await (self._reply(request, scope, protocol) if probe is None else probe.reply())
+            if probe is not None:
+                reply = await probe.reply()
+            elif self._connections.are_too_many or self.refuses_unread(request):
+                reply = refuse(self._surface, request, Busy)
+            else:
+                reply = await self._reply(request, scope, protocol)
         except (ProtocolClosed, ClientGone):
             protocol.response_empty(400, [])  # nobody most likely reads this
             return
@@ -76,32 +79,26 @@ class Application:
     async def _reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
         """Read the body, and return the reply. Raise ProtocolClosed or ClientGone if the client hangs up before."""
         try:
-            if self._connections.are_too_many:
-                raise Overloaded
-            try:
+            if _has_body(scope):
                 request.body = await self._bodies.read(scope, protocol, request.started)
-            except TimeoutError:
-                reply = self._refuse(request, RequestTimeout())
-                reply.headers.append(("Connection", "close"))
-                return reply
+        except TimeoutError:
+            reply = refuse(self._surface, request, RequestTimeout)
+            reply.headers.append(("Connection", "close"))
+            return reply
+        try:
             return await self.reply(request, scope, protocol)
         except Overloaded:
-            return self._refuse(request, Unavailable(_("Too many requests are waiting, try again shortly")))
+            return refuse(self._surface, request, Busy)
+
+    def refuses_unread(self, request: Request) -> bool:
+        """Return whether a request is to be refused before its body is read."""
+        return self._threads.is_overloaded
 
     async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
         """Return Django's reply. Raise Overloaded if no thread is free in time, and ClientGone."""
+        if self._threads.is_overloaded:
+            raise Overloaded  # before the environment is made for nothing
         return await self._threads.run(protocol.client_disconnect, _run_wsgi, self._environ(scope, request.body))
-
-    def _refuse(self, request: Request, error: DomainError) -> Reply:
-        """Return the reply to a request that nothing has handled, and count it in the metrics."""
-        context = request.context()
-        problem, document = problem_document(context, error, self._surface, request.path)
-        headers = dict(problem.headers)
-        origin = request.header("origin")
-        if self._surface == PUBLIC and origin in settings.CORS_ALLOWED_ORIGINS:
-            headers |= {"Access-Control-Allow-Origin": origin, "Vary": "origin"}
-        metrics.record_refusal(request.port, request.method, problem.status)
-        return json_reply(context, problem.status, document, headers)
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
         """Return the request as PEP 3333 specifies it."""
@@ -153,6 +150,10 @@ class InternalApplication(Application):
         super().__rsgi_del__(loop)
         verification.stop()
 
+    def refuses_unread(self, request: Request) -> bool:
+        """Return whether a request that is none for the fast path is to be refused before its body is read."""
+        return request.method not in _FASTPATH_METHODS and super().refuses_unread(request)
+
     async def reply(self, request: Request, scope: Scope, protocol: HTTPProtocol) -> Reply:
         """Return the reply of the fast path to a plain request of a bot, else Django's."""
         handler = fastpath.match(request)
@@ -185,3 +186,7 @@ def _run_wsgi(environ: dict[str, Any]) -> Reply:
             close()
     ((status, headers),) = started
     return Reply(int(status.partition(" ")[0]), headers, body)
+
+
+def _has_body(scope: Scope) -> bool:
+    return scope.headers.get("content-length", "0") != "0" or "transfer-encoding" in scope.headers

@@ -10,6 +10,7 @@ notice that their parent is gone.
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import connections
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
@@ -86,6 +88,7 @@ class Supervisor:
         finally:
             self._end_processes()
             shutil.rmtree(metrics_dir, ignore_errors=True)
+            gc.freeze()  # else Python looks for garbage before it ends, for up to fifteen seconds on a busy machine
         log.info("stopped")
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
@@ -158,6 +161,7 @@ def _run_group(surface: Surface) -> None:
         port=surface.bind.port,
         interface=Interfaces.RSGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.REQUEST_TIMEOUT_SECONDS * 1000),
         websockets=False,
         workers=settings.ENV.MAIM_WORKERS,
         backpressure=accepted_connections(),

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from core.http.surfaces import Surface
 
 MAX_WAIT_SECONDS = 2.0
+# With less than this to expect, few requests wait in vain.
+MAX_EXPECTED_SECONDS = 1.0
 MAX_WAITING = 1000
 # The weight of the newest interval in the average of the intervals between two ends.
 _WEIGHT = 0.1
+
+# While the event loop is late by more than this, threads leave it too little of the interpreter.
+MAX_LAG_SECONDS = 0.03
+LAG_EVERY_SECONDS = 0.02
+# So few threads may always run. Those that compute leave the event loop a third of the interpreter.
+FEWEST_THREADS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,25 +39,51 @@ class ClientGone(Exception):
     """A client that closed its connection before a thread was free for its request."""
 
 
+class _Call(NamedTuple):
+    """A function to be called in a thread, and its result."""
+
+    function: Callable[[], Any]
+    result: Future[Any]
+
+    def run(self) -> None:
+        try:
+            value = self.function()
+        except BaseException as error:  # noqa: BLE001  # raised again by the result
+            self.result.set_exception(error)
+        else:
+            self.result.set_result(value)
+
+
 class ThreadQueue:
-    """The threads of a surface, on one event loop. Requests that find none free wait in order."""
+    """The threads of a surface, on one event loop. Requests that find none free wait in order.
+
+    A thread that ends a request begins the next by itself, because the event loop of a busy worker would be slow to
+    hand it one. Threads that compute compete with the event loop for the interpreter, and many of them serve no more
+    requests than a few. So fewer are used while the event loop is late, and all while it is on time, as it is when they
+    wait for the database.
+    """
 
     def __init__(self, surface: Surface) -> None:
+        self._most = surface.threads
         self._threads = ThreadPoolExecutor(surface.threads, thread_name_prefix=surface.name)
-        self._free = surface.threads
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        # While every thread is busy: the average time between two ends, and the time of the last.
+        self._lock = threading.Lock()  # of what follows, which threads change, too
+        self._limit = surface.threads
+        self._running = 0
+        self._waiting: deque[_Call] = deque()
+        # While requests wait: the average time between two ends, and the time of the last.
         self._interval = 0.0
         self._last_end = time.monotonic()
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
-    def _is_overloaded(self) -> bool:
-        """True if a request that comes now would most likely wait for longer than MAX_WAIT_SECONDS."""
-        if not self._waiting:
+    def is_overloaded(self) -> bool:
+        """True if a request that comes now may be expected to wait for longer than MAX_EXPECTED_SECONDS."""
+        waiting = len(self._waiting)
+        if not waiting:
             return False
         # A hang shows in the time since the last end, before any interval is known.
-        interval = max(self._interval, time.monotonic() - self._last_end)
-        return len(self._waiting) >= MAX_WAITING or len(self._waiting) * interval > MAX_WAIT_SECONDS
+        expected = waiting * self._interval + time.monotonic() - self._last_end
+        return waiting >= MAX_WAITING or expected > MAX_EXPECTED_SECONDS
 
     async def run(
         self, client_gone: Callable[[], Awaitable[None]], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -56,47 +93,97 @@ class ThreadQueue:
         Raise Overloaded if none becomes free within MAX_WAIT_SECONDS, or most likely would not, and ClientGone if
         `client_gone` returns before. The function is then not called.
         """
-        if self._is_overloaded:
+        if self.is_overloaded:
             raise Overloaded
-        if self._free:
-            self._free -= 1
-            if not self._free:
-                self._last_end = time.monotonic()
-        else:
-            await self._wait(client_gone)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
-        finally:
-            self._release()
+        call = _Call(partial(function, *args, **kwargs), Future())
+        result: asyncio.Future[T] = asyncio.wrap_future(call.result)
+        if not self._begin(call):
+            gone = asyncio.ensure_future(client_gone())
+            try:
+                first: set[asyncio.Future[Any]] = {result, gone}
+                await asyncio.wait(first, timeout=MAX_WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                is_gone = gone.done()
+                gone.cancel()
+            if call.result.cancel():
+                self._forget(call)
+                raise ClientGone if is_gone else Overloaded
+        return await result
 
     def close(self) -> None:
         """Wait for the requests that are running."""
+        if self._watch is not None:
+            self._watch.cancel()
         self._threads.shutdown()
 
-    async def _wait(self, client_gone: Callable[[], Awaitable[None]]) -> None:
-        """Return when a thread is this request's."""
-        turn = asyncio.get_running_loop().create_future()
-        gone = asyncio.ensure_future(client_gone())
-        self._waiting.append(turn)
-        try:
-            await asyncio.wait({turn, gone}, timeout=MAX_WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            is_gone = gone.done()
-            gone.cancel()
-        if turn.done():
-            if not is_gone:
-                return
-            self._release()
-        else:
-            self._waiting.remove(turn)
-        raise ClientGone if is_gone else Overloaded
+    def _begin(self, call: _Call) -> bool:
+        """Begin a call in a free thread, or let it wait. Return whether it has begun."""
+        if self._running >= FEWEST_THREADS:
+            self._watch_lag()
+        with self._lock:
+            if self._running >= self._limit:
+                self._waiting.append(call)
+                return False
+            self._running += 1
+            self._last_end = time.monotonic()
+            call.result.set_running_or_notify_cancel()
+        self._threads.submit(self._work, call)
+        return True
 
-    def _release(self) -> None:
-        """Give a thread to the next request that waits."""
-        if not self._waiting:
-            self._free += 1
-            return
+    def _work(self, call: _Call | None) -> None:
+        """Run a call in a thread, and then those that wait."""
+        while call is not None:
+            call.run()
+            with self._lock:
+                call = self._next()
+
+    def _next(self) -> _Call | None:
+        """Return the next call for the thread that has ended one, or None if it is to rest."""
+        if self._running > self._limit:
+            self._running -= 1
+            return None
+        return self._take()
+
+    def _take(self) -> _Call | None:
+        """Return the call that has waited longest for the thread that asks. Without one, count the thread out."""
         now = time.monotonic()
-        self._interval += (now - self._last_end - self._interval) * _WEIGHT
-        self._last_end = now
-        self._waiting.popleft().set_result(None)
+        while self._waiting:
+            call = self._waiting.popleft()
+            if call.result.set_running_or_notify_cancel():
+                self._interval += (now - self._last_end - self._interval) * _WEIGHT
+                self._last_end = now
+                return call
+        self._running -= 1
+        return None
+
+    def _forget(self, call: _Call) -> None:
+        """Let a cancelled call wait no longer."""
+        with self._lock, suppress(ValueError):  # a thread may have met it already
+            self._waiting.remove(call)
+
+    def _watch_lag(self) -> None:
+        """Look at the event loop's lag now and then, until few threads run and all may be used."""
+        if self._watch is None:
+            loop = asyncio.get_running_loop()
+            due = loop.time() + LAG_EVERY_SECONDS
+            self._watch = loop.call_at(due, self._adjust, loop, due)
+
+    def _adjust(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """Use fewer threads if the event loop was late, and more if it was on time."""
+        is_late = loop.time() - due > MAX_LAG_SECONDS
+        with self._lock:
+            if is_late:
+                self._limit = max(FEWEST_THREADS, min(self._limit, self._running) // 2)
+            else:
+                self._limit = min(self._most, self._limit + 1)
+            begin = None
+            # Beyond the limit, too: otherwise threads that only wait could keep everybody else waiting.
+            if self._waiting and self._running < self._most:
+                self._running += 1
+                begin = self._take()
+            is_quiet = self._running <= FEWEST_THREADS and not self._waiting and self._limit == self._most
+        if begin is not None:
+            self._threads.submit(self._work, begin)
+        self._watch = None
+        if not is_quiet:
+            self._watch_lag()

@@ -1,26 +1,36 @@
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import connections
 
-from core.migration_lock import LockLost, MigrationLock
+from core.migration_lock import LockLost, MigrationLock, locked_file
 
 
 class Command(MigrateCommand):
-    """Django's command, which waits for another one on the same MySQL or MariaDB database to end."""
+    """Django's command, which waits for another one on the same database to end."""
 
     _lock: MigrationLock | None = None
 
     def handle(self, *args: Any, **options: Any) -> None:
-        changes_nothing = options["plan"] or options["check_unapplied"]
-        if changes_nothing or connections[options["database"]].vendor != "mysql":
-            super().handle(*args, **options)
+        if options["plan"] or options["check_unapplied"]:
+            super().handle(*args, **options)  # changes nothing
             return
-        with MigrationLock(options["database"], self._report) as self._lock:
+        with self._locked(options["database"]):
             super().handle(*args, **options)
+
+    def _locked(self, alias: str) -> AbstractContextManager[object]:
+        """Return the lock of a database."""
+        connection = connections[alias]
+        if connection.vendor == "mysql":
+            self._lock = MigrationLock(alias, self._report)
+            return self._lock
+        connection.ensure_connection()  # so that a file that cannot be opened is said to be the database's
+        return locked_file(Path(f"{connection.settings_dict['NAME']}.migrating"), self._report)
 
     def migration_progress_callback(self, action: str, *args: Any, **options: Any) -> None:
         """Raise CommandError before a migration if this process was taken for dead meanwhile."""

@@ -13,6 +13,7 @@ import pytest
 from core.http.surfaces import PUBLIC
 from maim.server import thread_queue
 from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
+from tests.support.instances import wait_until
 
 pytestmark = pytest.mark.embedded
 
@@ -134,7 +135,7 @@ def test_request_is_refused_at_once_while_the_queue_moves_too_slowly(monkeypatch
         running = await surface.fill()
         waiting = surface.send("c")
         await asyncio.sleep(0)
-        monkeypatch.setattr(thread_queue, "MAX_WAIT_SECONDS", 0)
+        monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
         with pytest.raises(Overloaded):
             await asyncio.wait_for(surface.send("d"), 1)
         surface.release("a", "b", "c")
@@ -173,3 +174,54 @@ def test_failed_request_frees_its_thread() -> None:
                 await surface.queue.run(client_gone, fail)
 
     run(scenario)
+
+
+def test_thread_begins_the_next_request_while_the_event_loop_is_busy() -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = surface.send("c")
+        await asyncio.sleep(0)
+        surface.release("a", "b", "c")
+        wait_until(lambda: "c" in surface.begun, "it is begun, though the event loop does nothing but wait here")
+
+        assert await asyncio.gather(*running, waiting) == ["a", "b", "c"]
+
+    run(scenario)
+
+
+class TestLateEventLoop:
+    """Threads that compute leave the event loop too little of the interpreter."""
+
+    @pytest.fixture(autouse=True)
+    def _late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(thread_queue, "FEWEST_THREADS", 1)
+        monkeypatch.setattr(thread_queue, "MAX_LAG_SECONDS", -1)  # so that it is always late
+
+    def test_fewer_threads_take_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def scenario(surface: Surface) -> None:
+            running = await surface.fill()
+            await asyncio.sleep(5 * thread_queue.LAG_EVERY_SECONDS)
+            surface.release("a", "b")
+            await asyncio.gather(*running)
+            both = [surface.send("c"), surface.send("d")]
+            await asyncio.sleep(0)
+            monkeypatch.setattr(thread_queue, "MAX_EXPECTED_SECONDS", 0)
+            assert surface.queue.is_overloaded, "one of two has to wait, though both threads are free"
+
+            surface.release("c", "d")
+            assert await asyncio.gather(*both) == ["c", "d"]
+
+        run(scenario)
+
+    def test_threads_that_only_wait_do_not_keep_others_waiting(self) -> None:
+        async def scenario(surface: Surface) -> None:
+            patient = surface.send("a")
+            while "a" not in surface.begun:
+                await asyncio.sleep(thread_queue.LAG_EVERY_SECONDS)
+            surface.release("b", "c")
+
+            assert list(await asyncio.gather(surface.send("b"), surface.send("c"))) == ["b", "c"]
+            surface.release("a")
+            assert await patient == "a"
+
+        run(scenario)

@@ -1,0 +1,71 @@
+"""Replies of the event loop to requests that nothing handles, in the shape and language that Django would choose.
+
+They cost little, because an overloaded server sends thousands of them a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from core.errors import DomainError, Unavailable
+from core.http import metrics, responses
+from core.http.problems import Problem, problem_of
+from core.http.responses import ENVELOPE_LANGUAGE, error_body, problem_envelope
+from core.http.surfaces import PUBLIC, Surface
+from internal_api.fastpath import Reply, Request
+from internal_api.fastpath.replies import json_reply
+
+
+class Busy(Unavailable):
+    """More requests than the surface has threads for, or more connections than it serves."""
+
+    message = _("Too many requests are waiting, try again shortly")
+
+
+def refuse(surface: Surface, request: Request, error: Callable[[], DomainError]) -> Reply:
+    """Return the reply to a request that is refused with this error, and count it in the metrics."""
+    context = request.context()
+    is_enveloped = responses.is_enveloped(surface, request.path)
+    problem = _problem(error, ENVELOPE_LANGUAGE if is_enveloped else _language(request.header("accept-language") or ""))
+    metrics.record_refusal(request.port, request.method, problem.status)
+    headers = dict(problem.headers)
+    origin = request.header("origin")
+    if surface == PUBLIC and origin in settings.CORS_ALLOWED_ORIGINS:
+        headers |= {"Access-Control-Allow-Origin": origin, "Vary": "origin"}
+    if surface == PUBLIC and request.path.startswith("/admin"):
+        return _page(context.request_id, problem.status, problem.detail, headers)
+    document = problem_envelope(context, problem) if is_enveloped else error_body(problem)
+    return json_reply(context, problem.status, document, headers)
+
+
+@cache
+def _problem(error: Callable[[], DomainError], language: str) -> Problem:
+    with translation.override(language):
+        problem = problem_of(error())
+    assert problem is not None
+    return problem
+
+
+def _page(request_id: str, status: int, text: str, headers: dict[str, str]) -> Reply:
+    """Return a sentence to be read in a browser."""
+    body = text.encode()
+    always = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("X-Request-ID", request_id),
+    ]
+    return Reply(status, [*always, *headers.items()], body)
+
+
+@lru_cache(maxsize=256)
+def _language(accept_language: str) -> str:
+    """Return the language that LocaleMiddleware would choose by this header."""
+    request = HttpRequest()
+    request.META["HTTP_ACCEPT_LANGUAGE"] = accept_language
+    return translation.get_language_from_request(request)
