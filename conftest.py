@@ -6,6 +6,8 @@ import gc
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -107,17 +109,14 @@ def internal() -> SurfaceClient:
     return SurfaceClient(INTERNAL)
 
 
-@pytest.fixture(scope="module")
-def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A transaction around a module, in which module-scoped fixtures write. Each test is rolled back inside it.
-
-    Not for modules whose tests need real transactions.
-    """
+@contextmanager
+def _transaction(blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Open a transaction that surrounds those of tests, and roll it back in the end."""
 
     class Surrounding(TestCase):
         """The class whose outer transaction Django uses for `setUpTestData`."""
 
-    with django_db_blocker.unblock():
+    with blocker.unblock():
         Surrounding.setUpClass()
         try:
             yield
@@ -126,10 +125,40 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
             Surrounding.doClassCleanups()
 
 
+@pytest.fixture(scope="module")
+def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A transaction around a module, in which module-scoped fixtures write. Each test is rolled back inside it.
+
+    Not for modules whose tests need real transactions.
+    """
+    with _transaction(django_db_blocker):
+        yield
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tell `module_alice` whether a test needs real transactions, which see nothing of one around the module."""
+    if "module_alice" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("django_db")
+        is_committed = "transactional_db" in metafunc.fixturenames or bool(mark and mark.kwargs.get("transaction"))
+        metafunc.parametrize("is_committed", [is_committed], ids=[pytest.HIDDEN_PARAM], scope="module")
+
+
+@pytest.fixture(scope="module")
+def module_alice(
+    is_committed: bool, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Person | None]:
+    """Alice for all tests of a module that are rolled back, because to register her takes longer than most of them."""
+    if is_committed:
+        yield None
+    else:
+        with _transaction(django_db_blocker):
+            yield register("alice")
+
+
 @pytest.fixture
-def alice(db: None) -> Person:
+def alice(module_alice: Person | None, db: None) -> Person:
     """Alice, who owns her tenant."""
-    return register("alice")
+    return register("alice") if module_alice is None else deepcopy(module_alice)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """The operator's command line."""
 
+import gc
 import os
 import sys
 
@@ -11,6 +12,7 @@ from django.db import Error, connection
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
+    gc.disable()  # until the apps are loaded (core.apps): looking for garbage is a seventh of a start and finds none
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
