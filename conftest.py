@@ -11,6 +11,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from django.core.management.commands import flush
 from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -29,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
 
 
+# The modules in which each test registers Alice anew.
+_WITHOUT_SHARED_ALICE = pytest.StashKey[set[Path]]()
 _MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILINE)
 
 
@@ -55,6 +58,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (deselected if any(map(item.get_closest_marker, absent)) else chosen).append(item)
     config.hook.pytest_deselected(items=deselected)
     items[:] = chosen
+    config.stash[_WITHOUT_SHARED_ALICE] = {item.path for item in items if not _may_share_alice(item)}
+
+
+def _may_share_alice(item: pytest.Item) -> bool:
+    """Return whether a test may see a row of Alice from before: it knows her and is rolled back, or has no database."""
+    mark, fixtures = item.get_closest_marker("django_db"), getattr(item, "fixturenames", ())
+    if "transactional_db" in fixtures or (mark is not None and mark.kwargs.get("transaction")):
+        return False
+    return "alice" in fixtures or (mark is None and "db" not in fixtures)
 
 
 def pytest_collection_finish() -> None:
@@ -87,6 +99,14 @@ def _no_propagation_wait() -> Iterator[None]:
     """No wait for workers, because verification in this process has no cache. Real servers keep theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch, "PROPAGATION_SECONDS", 0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_permissions_after_a_flush() -> Iterator[None]:
+    """No permissions of Django's after a test with real transactions: no test needs them there, and making them is slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_args: None)
         yield
 
 
@@ -135,20 +155,15 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
         yield
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tell `module_alice` whether a test needs real transactions, which see nothing of one around the module."""
-    if "module_alice" in metafunc.fixturenames:
-        mark = metafunc.definition.get_closest_marker("django_db")
-        is_committed = "transactional_db" in metafunc.fixturenames or bool(mark and mark.kwargs.get("transaction"))
-        metafunc.parametrize("is_committed", [is_committed], ids=[pytest.HIDDEN_PARAM], scope="module")
-
-
 @pytest.fixture(scope="module")
 def module_alice(
-    is_committed: bool, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Person | None]:
-    """Alice for all tests of a module that are rolled back, because to register her takes longer than most of them."""
-    if is_committed:
+    """Alice, registered once for a module whose tests all know her, because that takes longer than most tests.
+
+    None where a test of the module must not see her: one without her, or one that needs real transactions.
+    """
+    if request.node.path in request.config.stash[_WITHOUT_SHARED_ALICE]:
         yield None
     else:
         with _transaction(django_db_blocker):
