@@ -104,7 +104,7 @@ def _no_propagation_wait() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_permissions_after_a_flush() -> Iterator[None]:
-    """No permissions of Django's after a test with real transactions: no test needs them there, and making them is slow."""
+    """No permissions of Django's after a test with real transactions: none needs them there, and they take long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", lambda *_args: None)
         yield
