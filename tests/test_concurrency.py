@@ -203,7 +203,7 @@ class TestLostUpdates:
 
         assert all(response.json()["success"] for response in responses)
         url = f"/api/v2/api-keys/{key['api_key_id']}"
-        wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted", seconds=5)
+        wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted")
 
     def test_concurrent_changes_of_different_fields_are_kept(self, v2: httpx.Client, agent_id: str) -> None:
         url = f"/api/v2/agents/{agent_id}"

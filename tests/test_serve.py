@@ -25,7 +25,7 @@ from apikeys.keyformat import generate
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests.support.deployment import own_dependencies
 from tests.support.http import get, http_client, is_healthy
-from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
+from tests.support.instances import WAIT, MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
@@ -76,7 +76,7 @@ def start_error(maim: MaimServer, *command: str, status: int = 1, **environment:
         env={**maim.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT,
         check=False,
     )
     assert completed.returncode == status
@@ -210,8 +210,8 @@ class TestStop:
         maim = MaimServer(tmp_path, "maim_stop", serve=LONG_TIMEOUTS, DJANGO_SETTINGS_MODULE=SETTINGS)
         with maim, maim.client() as idle:
             idle.post("/api/v1/auth/register", json=CREDENTIALS)
-            logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=30) for _ in range(5)]
-            upload = HTTPConnection("127.0.0.1", maim.internal_port, timeout=30)
+            logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=WAIT) for _ in range(5)]
+            upload = HTTPConnection("127.0.0.1", maim.internal_port, timeout=WAIT)
             begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "slow", ')
             for login in logins:
                 login.request("POST", "/api/v1/auth/login", json.dumps(CREDENTIALS), JSON)
@@ -310,7 +310,7 @@ class TestRunserver:
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(WAIT)
 
     def test_serves_the_public_surface_by_default(self, tmp_path: Path) -> None:
         maim = MaimServer(tmp_path, "maim_runserver")
@@ -435,7 +435,7 @@ class TestOutage:
             waiting = []
             for surface, (port, path) in requests.items():
                 for _ in range(surface.threads):
-                    connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60)))
+                    connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=WAIT)))
                     connection.request("GET", path, headers=headers)
                     waiting.append(connection.sock)
 

@@ -22,7 +22,7 @@ import pytest
 from internal_api.fastpath.batches import MAX_CONCURRENT_BATCHES
 from tests.support.bots import Bot, BotResponse
 from tests.support.http import is_healthy
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer, cluster
 
 pytestmark = pytest.mark.single
@@ -103,7 +103,7 @@ class TestUses:
         responses = validate_at_once(servers, data.secrets * 10_000)
 
         assert Counter(each.code for each in responses) == {"VALID": 10_000}
-        wait_until(lambda: usage_count(v2, key_id) == 10_000, "every use is counted", seconds=2)
+        wait_until(lambda: usage_count(v2, key_id) == 10_000, "every use is counted")
         last_used_at = v2.get(f"/api/v2/api-keys/{key_id}").json()["data"]["last_used_at"]
         assert began <= datetime.fromisoformat(last_used_at) <= datetime.now(UTC)
         for path in (f"api-keys/{key_id}", f"agents/{data.agent_id}", f"tenants/{data.tenant_id}"):
@@ -163,7 +163,7 @@ def validating_until_closed(maim: MaimServer, secret: str) -> Iterator[list[floa
         bots = [pool.submit(run) for _ in range(THREADS)]
         yield times
         for bot in bots:
-            bot.result(30)
+            bot.result(WAIT)
 
 
 class TestLimits:
@@ -178,7 +178,7 @@ class TestLimits:
         refused = [each for each in responses if each.code == "AUTH_006"]
         assert all(1 <= each.data["retry_after"] <= 60 for each in refused)
         assert all(not each.body["success"] and each.status == 200 for each in refused)
-        wait_until(lambda: usage_count(v2, data.key_ids[0]) == 100, "those that passed are counted", seconds=2)
+        wait_until(lambda: usage_count(v2, data.key_ids[0]) == 100, "those that passed are counted")
 
     def test_quota_of_an_agent_is_shared_by_its_keys(self, servers: list[MaimServer], v2: httpx.Client) -> None:
         data = create(v2, keys=3, agent={"quota": {"limit": 50, "period": "day"}})
@@ -191,7 +191,6 @@ class TestLimits:
         wait_until(
             lambda: uses_of_days(v2, f"/api/v2/agents/{data.agent_id}") == 50,
             "those that passed are counted",
-            seconds=2,
         )
         assert sum(usage_count(v2, key_id) for key_id in data.key_ids) == 50
 

@@ -27,6 +27,7 @@ from core.db import RowUpdate
 from core.errors import NotFound
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
+from tests.support.instances import WAIT
 from tests.support.operators import Operator, url
 from tests.support.operators import sign_in as sign_in_operator
 from tests.support.people import OPERATOR, PASSWORD, Person, register
@@ -34,7 +35,6 @@ from tests.support.people import OPERATOR, PASSWORD, Person, register
 pytestmark = pytest.mark.django_db(transaction=True)
 NEW_PASSWORD = "another password"
 LAST_PASSWORD = "the last password"
-WAIT = 30
 HELD_UP = 0.2  # seconds after which a thread is taken to wait for the other's lock
 PBKDF2 = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
 MD5 = "django.contrib.auth.hashers.MD5PasswordHasher"
