@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Combinable
 
 
-class ExactCharField(models.CharField):  # type: ignore[type-arg]
+class ExactCharField(models.CharField):  # type: ignore[type-arg]  # generic in the stubs only
     """Text that compares byte by byte.
 
     MariaDB's default collations treat 'bot 🤖' and 'bot 😀' as equal and ignore case, which ids, digests and
@@ -37,7 +37,7 @@ class IdField(ExactCharField):
         super().__init__(*args, **kwargs)
 
 
-class JSONTextField(models.TextField):  # type: ignore[type-arg]
+class JSONTextField(models.TextField):  # type: ignore[type-arg]  # generic in the stubs only
     """A JSON document in a text column.
 
     MariaDB's JSON type refuses more than 32 nested objects. A text column returns exactly what was stored,

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -79,7 +80,7 @@ def send_at_once(requests: Sequence[SendRequest]) -> list[httpx.Response]:
 
 
 def post_requests(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[SendRequest]:
-    return [lambda body=body: client.post(path, json=body) for body in bodies]  # type: ignore[misc]
+    return [partial(client.post, path, json=body) for body in bodies]
 
 
 def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
@@ -186,7 +187,7 @@ class TestSingleRows:
     def test_concurrent_heartbeats_make_one_row(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
 
-        responses = send_at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
+        responses = send_at_once([partial(v2.put, "/api/v2/agent-activity", json=beat) for beat in beats])
 
         assert statuses(responses) == {200: 20}
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
@@ -215,8 +216,8 @@ class TestLostUpdates:
             "status": "inactive",
         }
         config = {f"setting {n}": n for n in range(10)}
-        requests: list[SendRequest] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
-        requests += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
+        requests: list[SendRequest] = [partial(v2.put, url, json=dict([field])) for field in fields.items()]
+        requests += [partial(v2.put, f"{url}/config", json=dict([setting])) for setting in config.items()]
 
         responses = send_at_once(requests)
 

@@ -118,7 +118,7 @@ class TestHasher:
 
         for _ in range(hashers.ADMITTED + 1):
             with pytest.raises(AttributeError):
-                hasher.encode(None, "saltsalt")  # type: ignore[arg-type]
+                hasher.encode(None, "saltsalt")  # type: ignore[arg-type]  # which fails
 
         assert hasher.encode(PASSWORD, "saltsalt")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from typing import Any
 
 import bcrypt
@@ -146,6 +147,10 @@ def is_signed_in(response: Any) -> bool:
 # ---- what may happen to an account meanwhile
 
 
+def set_password(user_id: str, password: str) -> None:
+    services.set_password(actor=OPERATOR, user=User.objects.get(pk=user_id), password=password)
+
+
 def change_own_password(user: User) -> None:
     services.change_password(
         actor=Actor(kind=ActorKind.USER, id=user.pk),
@@ -264,11 +269,9 @@ class TestSignIn:
         for _ in range(12):
             # Alternately before and after: threads start in order, and none waits for another.
             answers = at_once(
-                lambda old=old: login(old),  # type: ignore[misc]
-                lambda new=new: services.set_password(  # type: ignore[misc]
-                    actor=OPERATOR, user=User.objects.get(pk=user.pk), password=new
-                ),
-                lambda old=old: login(old),  # type: ignore[misc]
+                partial(login, old),
+                partial(set_password, user.pk, new),
+                partial(login, old),
             )
             assert not any(is_signed_in(answer) for answer in (answers[0], answers[2]))
             assert is_signed_in(login(new))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import translation
 from hypothesis import HealthCheck, given, settings
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # has no types
 
 from agent_config import schema
 from agent_config.document import SECTIONS

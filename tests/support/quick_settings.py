@@ -7,6 +7,6 @@ import sys
 for name in ("pygments", "requests"):
     sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark of what cannot be imported
 
-from maim.settings import *  # noqa: E402, F403
+from maim.settings import *  # noqa: E402, F403  # settings are names of a module
 
 PASSWORD_HASHERS = ["tests.support.quick_hashers.QuickArgon2PasswordHasher", "accounts.hashers.FormerPasswordHasher"]
