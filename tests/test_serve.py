@@ -255,7 +255,7 @@ class TestStop:
 
             try:
                 assert maim.stop() == 0
-                wait_until(lambda: all(has_ended(process) for process in others), "all processes end", 10)
+                wait_until(lambda: all(has_ended(process) for process in others), "all processes end")
             finally:
                 for process in others:
                     with suppress(psutil.NoSuchProcess):
