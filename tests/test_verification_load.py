@@ -142,6 +142,9 @@ class TestUses:
             counted = usage_count(again, key_id)
         assert 0 < earlier <= counted <= len(times) + THREADS
         assert uses_of_days(v2, f"/api/v2/api-keys/{key_id}") == counted
+        with Bot(victim.internal_port) as bot:
+            assert bot.validate(data.secrets[0]).code == "VALID"
+        wait_until(lambda: usage_count(v2, key_id) == counted + 1, "the new worker's use is written")
 
 
 @contextmanager

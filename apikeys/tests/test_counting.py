@@ -342,6 +342,21 @@ class TestThreads:
 
         assert count_of(key) == (3, NOON)
 
+    def test_workers_that_were_forked_with_one_counter_lose_no_use(
+        self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 600)
+        workers = UseCounter(), UseCounter()
+        workers[1]._batch = workers[0]._batch  # as after a fork
+        for counter in workers:
+            counter.start()
+            counter.count(key, NOON)
+
+        for counter in workers:
+            counter.stop()
+
+        assert count_of(key) == (2, NOON)
+
     def test_unexpected_exception_is_logged_and_the_next_write_has_all_uses(
         self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
