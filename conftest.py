@@ -6,9 +6,12 @@ import gc
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from django.core.management.commands import flush
 from django.test import TestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -27,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-snapshots", action="store_true", help="rewrite the committed snapshots")
 
 
+# The modules in which each test registers Alice anew.
+_WITHOUT_SHARED_ALICE = pytest.StashKey[set[Path]]()
 _MODULE_MARK = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.(\w+)", re.MULTILINE)
 
 
@@ -53,6 +58,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (deselected if any(map(item.get_closest_marker, absent)) else chosen).append(item)
     config.hook.pytest_deselected(items=deselected)
     items[:] = chosen
+    config.stash[_WITHOUT_SHARED_ALICE] = {item.path for item in items if not _may_share_alice(item)}
+
+
+def _may_share_alice(item: pytest.Item) -> bool:
+    """Return whether a test may see a row of Alice from before: it knows her and is rolled back, or has no database."""
+    mark, fixtures = item.get_closest_marker("django_db"), getattr(item, "fixturenames", ())
+    if "transactional_db" in fixtures or (mark is not None and mark.kwargs.get("transaction")):
+        return False
+    return "alice" in fixtures or (mark is None and "db" not in fixtures)
 
 
 def pytest_collection_finish() -> None:
@@ -88,6 +102,14 @@ def _no_propagation_wait() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_permissions_after_a_flush() -> Iterator[None]:
+    """No permissions of Django's after a test with real transactions: none needs them there, and they take long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_args: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _in_english() -> Iterator[None]:
     """English at the start of every test, because a request before may have left another language in the thread."""
@@ -107,17 +129,14 @@ def internal() -> SurfaceClient:
     return SurfaceClient(INTERNAL)
 
 
-@pytest.fixture(scope="module")
-def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A transaction around a module, in which module-scoped fixtures write. Each test is rolled back inside it.
-
-    Not for modules whose tests need real transactions.
-    """
+@contextmanager
+def _transaction(blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Open a transaction that surrounds those of tests, and roll it back in the end."""
 
     class Surrounding(TestCase):
         """The class whose outer transaction Django uses for `setUpTestData`."""
 
-    with django_db_blocker.unblock():
+    with blocker.unblock():
         Surrounding.setUpClass()
         try:
             yield
@@ -126,10 +145,35 @@ def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker
             Surrounding.doClassCleanups()
 
 
+@pytest.fixture(scope="module")
+def module_transaction(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A transaction around a module, in which module-scoped fixtures write. Each test is rolled back inside it.
+
+    Not for modules whose tests need real transactions.
+    """
+    with _transaction(django_db_blocker):
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_alice(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Person | None]:
+    """Alice, registered once for a module whose tests all know her, because that takes longer than most tests.
+
+    None where a test of the module must not see her: one without her, or one that needs real transactions.
+    """
+    if request.node.path in request.config.stash[_WITHOUT_SHARED_ALICE]:
+        yield None
+    else:
+        with _transaction(django_db_blocker):
+            yield register("alice")
+
+
 @pytest.fixture
-def alice(db: None) -> Person:
+def alice(module_alice: Person | None, db: None) -> Person:
     """Alice, who owns her tenant."""
-    return register("alice")
+    return register("alice") if module_alice is None else deepcopy(module_alice)
 
 
 @pytest.fixture

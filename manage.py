@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """The operator's command line."""
 
+import gc
 import os
 import sys
 from io import TextIOWrapper
@@ -42,6 +43,7 @@ def _help_line(name: str, text: str) -> str:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
+    gc.disable()  # until the apps are loaded (core.apps): looking for garbage is a seventh of a start and finds none
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal cannot show is escaped
     try:

@@ -88,6 +88,8 @@ def redirected(lower: Config, upper: Config) -> Iterator[Place]:
 
     Both are configs of layers; `lower` may be several that were combined.
     """
+    if not upper:
+        return
     held = _Parts(lower)
     kept = [place for place in held.secrets if not _replaces(upper, place)]
     if kept:

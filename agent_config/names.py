@@ -59,7 +59,7 @@ def check_names(
 
 def _conflicts(config: Config, stack: Sequence[Layer], own: Set[str]) -> Iterator[_Conflict]:
     """Yield the conflicts of a config with the layers below. Its models may use the providers in `own`."""
-    names = trust.names_in(stack)
+    names = trust.names_in(stack) if trust.has_items(config) else trust.NO_NAMES
     for number, item in named_items(config, "api_providers"):
         name = item["name"]
         if folded(name) in names.providers:

@@ -7,7 +7,7 @@ for somebody else's model. Names that lead to no key are free.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from enum import Enum
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +33,7 @@ class Names(NamedTuple):
     owners: Mapping[str, Layer]  # the layer that defines each provider
 
 
-_NO_NAMES = Names(frozenset(), frozenset(), frozenset(), frozenset(), {})
+NO_NAMES = Names(frozenset(), frozenset(), frozenset(), frozenset(), {})
 
 
 class _Item(NamedTuple):
@@ -50,10 +50,11 @@ def names_in(layers: Sequence[Layer]) -> Names:
     is_joined = True  # an operator's item is joined to the one below, if that is an operator's too
     for layer in layers:
         is_joined = is_joined and layer.is_trusted
-        _add_items(providers, layer, "api_providers", is_joined=is_joined)
-        _add_items(models, layer, "models", is_joined=is_joined)
+        with_secrets = _items_with_secrets(layer.config) if has_items(layer.config) else set()
+        _add_items(providers, layer, "api_providers", with_secrets, is_joined=is_joined)
+        _add_items(models, layer, "models", with_secrets, is_joined=is_joined)
         if layer.is_trusted:
-            _add_items(operators_models, layer, "models", is_joined=is_joined)
+            _add_items(operators_models, layer, "models", with_secrets, is_joined=is_joined)
     keyed = frozenset(name for name, item in providers.items() if item.has_secret)
     foreign = frozenset(name for name, item in providers.items() if not item.layer.is_trusted)
     keyed_models = [model for model in models.values() if model.has_secret]
@@ -68,10 +69,10 @@ def names_in(layers: Sequence[Layer]) -> Names:
     )
 
 
-def _add_items(known: dict[str, _Item], layer: Layer, kind: str, *, is_joined: bool) -> None:
-    items = list(named_items(layer.config, kind))
-    with_secrets = _items_with_secrets(layer.config) if items else set()
-    for number, item in items:
+def _add_items(
+    known: dict[str, _Item], layer: Layer, kind: str, with_secrets: Set[tuple[str, int]], *, is_joined: bool
+) -> None:
+    for number, item in named_items(layer.config, kind):
         name = folded(item["name"])
         below = known.get(name) if is_joined else None
         has_secret = (kind, number) in with_secrets or (below is not None and below.has_secret)
@@ -126,7 +127,7 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Reason]]:
     secret on a provider of another layer, secrets of other models on a provider that others may change, addresses
     over a secret of a layer below, and those of a tenant's template under a secret of a layer above.
     """
-    names = names_in(layers) if any(has_items(layer.config) for layer in layers if not layer.is_trusted) else _NO_NAMES
+    names = names_in(layers) if any(has_items(layer.config) for layer in layers if not layer.is_trusted) else NO_NAMES
     found: list[dict[Place, _Reason]] = []
     below: list[Config] = []
     has_secrets = has_models_secrets = False

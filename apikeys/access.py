@@ -56,4 +56,4 @@ def _with_secrets(rows: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
     current = FilteredRelation("secrets", condition=Q(secrets__pk=Subquery(newest)))
     previous = Prefetch("secrets", queryset=KeySecret.objects.previous(), to_attr="previous_secrets")
     with_current = rows.annotate(current_secret=current).select_related("current_secret")  # type: ignore[no-redef,misc]  # the model has both attributes
-    return with_current.prefetch_related(previous)  # type: ignore[no-redef]
+    return with_current.prefetch_related(previous)  # type: ignore[no-redef]  # as above

@@ -70,7 +70,7 @@ def all_or_none(rows: Iterable[Any], write: Callable[[Any], object]) -> None:
         write(row)
 
 
-class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     """Lists and forms over services, which a subclass calls in `create`, `change` and `delete`.
 
     `add_fields` are on the form of a new row, `fields` on that of an existing one. `body` is the API's request
@@ -229,7 +229,7 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> Any:
         # Skip Django's own transaction: adding is one service call with a transaction of its own, before which it may
         # hash a password. A change may be several calls, which share one transaction.
-        page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]
+        page = partial(super()._changeform_view, request, object_id, form_url, extra_context)  # type: ignore[misc]  # not in the stubs
         try:
             if request.method == "POST" and object_id is not None:
                 return self._with_locked_row(request, object_id, page)

@@ -74,7 +74,7 @@ class JSONFormField(forms.CharField):
             return True
 
 
-class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A form that shows a service's error about this input, `refusal`."""
 
     refusal: ClassVar[DomainError | None] = None
@@ -120,7 +120,7 @@ class ShownValues(NamedTuple):
     digests: dict[str, str]
 
 
-class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]
+class ConcurrentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A form of an existing row that writes only the fields that were changed in it.
 
     It contains the values that it was shown with, signed, so that `changed_data` are the fields whose submitted value

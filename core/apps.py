@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -8,4 +10,6 @@ class CoreConfig(AppConfig):
     verbose_name = _("Audit")
 
     def ready(self) -> None:
+        gc.freeze()  # all that is imported stays, so that no collection need look at it, in this process and its forks
+        gc.enable()  # manage.py disables it for the imports
         from core import checks  # noqa: F401  # registers the system checks

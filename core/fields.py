@@ -14,7 +14,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.fields.related_lookups import RelatedExact, RelatedIn
 
 
-class ExactCharField(models.CharField):  # type: ignore[type-arg]
+class ExactCharField(models.CharField):  # type: ignore[type-arg]  # generic in the stubs only
     """Text that compares byte by byte.
 
     MariaDB's default collations treat 'bot 🤖' and 'bot 😀' as equal and ignore case, which ids, digests and
@@ -86,7 +86,7 @@ def json_text(column: str) -> models.ExpressionWrapper[models.F]:
     return models.ExpressionWrapper(models.F(column), output_field=models.TextField())
 
 
-class JSONTextField(models.TextField):  # type: ignore[type-arg]
+class JSONTextField(models.TextField):  # type: ignore[type-arg]  # generic in the stubs only
     """A JSON document in a text column.
 
     MariaDB's JSON type refuses more than 32 nested objects. A text column returns exactly what was stored,

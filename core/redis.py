@@ -46,8 +46,8 @@ class _PrimaryConnection(Connection):
     def connect(self) -> None:
         is_old = time.monotonic() - self._made_at >= settings.CONNECTION_MAX_AGE_SECONDS
         if is_old or self._made_after != _refusals:
-            self.disconnect()  # type: ignore[no-untyped-call]
-        super().connect()  # type: ignore[no-untyped-call]
+            self.disconnect()  # type: ignore[no-untyped-call]  # untyped in the library
+        super().connect()  # type: ignore[no-untyped-call]  # untyped in the library
 
     def _connect(self) -> socket.socket:
         """Return a connected socket. Raise TimeoutError after `socket_connect_timeout`, which covers all of it.
@@ -63,7 +63,7 @@ class _PrimaryConnection(Connection):
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Raise WriteRefused where the server takes no writes."""
         try:
-            return super().read_response(*args, **kwargs)  # type: ignore[no-untyped-call]
+            return super().read_response(*args, **kwargs)  # type: ignore[no-untyped-call]  # untyped in the library
         except ResponseError as error:
             if not isinstance(error, _REFUSALS) and not any(text in str(error) for text in _REFUSING_TEXTS):
                 raise

@@ -84,7 +84,7 @@ def connect_mysql(source: Source, **options: Any) -> Any:
 def require_mysql(source: Source) -> None:
     """Raise SourceError if the MySQL driver is not installed (docs/decisions/0010-requirement-files.md)."""
     try:
-        import MySQLdb  # noqa: F401
+        import MySQLdb  # noqa: F401  # only whether it can be imported
     except ImportError as error:
         raise SourceError(f"{source}: mysqlclient is needed to read it: pip install -r requirements.txt") from error
 

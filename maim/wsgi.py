@@ -13,11 +13,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "maim.settings")
 django.setup(set_prefix=False)
 
 # These modules read settings and models, which are ready only now.
-from django.conf import settings  # noqa: E402
-from django.contrib.staticfiles.finders import get_finders  # noqa: E402
-from whitenoise import WhiteNoise  # noqa: E402
+from django.conf import settings  # noqa: E402  # see above
+from django.contrib.staticfiles.finders import get_finders  # noqa: E402  # see above
+from whitenoise import WhiteNoise  # noqa: E402  # see above
 
-from core.http.surfaces import handler_of, surface_of_port  # noqa: E402
+from core.http.surfaces import handler_of, surface_of_port  # noqa: E402  # see above
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]

@@ -23,7 +23,7 @@ from tenants.models import Membership, Tenant
 from tenants.serializers import InternalTenantUpdateRequest
 
 
-class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+class _MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generic in the stubs only
     model = Membership
     extra = 0
 
@@ -74,7 +74,7 @@ class NewMembers(_MembershipInline):
         return super().get_queryset(request).none()
 
 
-def _check_unchanged(form: forms.ModelForm, current: Membership | None, shown_at: datetime) -> None:  # type: ignore[type-arg]
+def _check_unchanged(form: forms.ModelForm[Membership], current: Membership | None, shown_at: datetime) -> None:
     """Raise Conflict if the member was added, or got another role, after the form was opened."""
     if not isinstance(form, MemberForm):
         is_changed = current is not None and current.created_at > shown_at

@@ -8,6 +8,7 @@ from http.client import HTTPException, HTTPResponse
 
 import pytest
 
+from tests.support.instances import WAIT
 from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.embedded
@@ -38,7 +39,7 @@ def get(target: str, *headers: str, method: str = "GET") -> bytes:
 def send(server: MaimServer, surface: str, request: bytes) -> tuple[int, bytes]:
     """Return the status (or CLOSED) and the body of the response to raw bytes."""
     port = server.public_port if surface == "public" else server.internal_port
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
         response = HTTPResponse(connection)
         try:
             connection.sendall(request)

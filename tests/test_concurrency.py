@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -80,7 +81,7 @@ def send_at_once(requests: Sequence[SendRequest]) -> list[httpx.Response]:
 
 
 def post_requests(client: httpx.Client, path: str, bodies: Sequence[Any]) -> list[SendRequest]:
-    return [lambda body=body: client.post(path, json=body) for body in bodies]  # type: ignore[misc]
+    return [partial(client.post, path, json=body) for body in bodies]
 
 
 def statuses(responses: Sequence[httpx.Response]) -> Counter[int]:
@@ -187,7 +188,7 @@ class TestSingleRows:
     def test_concurrent_heartbeats_make_one_row(self, v2: httpx.Client, tenant_id: str, agent_id: str) -> None:
         beats = [{"tenant_id": tenant_id, "agent_id": agent_id, "ttl_seconds": 60 + n} for n in range(20)]
 
-        responses = send_at_once([lambda b=beat: v2.put("/api/v2/agent-activity", json=b) for beat in beats])  # type: ignore[misc]
+        responses = send_at_once([partial(v2.put, "/api/v2/agent-activity", json=beat) for beat in beats])
 
         assert statuses(responses) == {200: 20}
         alive = v2.get("/api/v2/agent-activity", params={"tenant_id": tenant_id}).json()["data"]
@@ -204,7 +205,7 @@ class TestLostUpdates:
 
         assert all(response.json()["success"] for response in responses)
         url = f"/api/v2/api-keys/{key['api_key_id']}"
-        wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted", seconds=5)
+        wait_until(lambda: v2.get(url).json()["data"]["usage_count"] == 50, "all 50 uses are counted")
 
     def test_concurrent_changes_of_different_fields_are_kept(self, v2: httpx.Client, agent_id: str) -> None:
         url = f"/api/v2/agents/{agent_id}"
@@ -216,8 +217,8 @@ class TestLostUpdates:
             "status": "inactive",
         }
         config = {f"setting {n}": n for n in range(10)}
-        requests: list[SendRequest] = [lambda f=field: v2.put(url, json=dict([f])) for field in fields.items()]  # type: ignore[misc]
-        requests += [lambda s=setting: v2.put(f"{url}/config", json=dict([s])) for setting in config.items()]  # type: ignore[misc]
+        requests: list[SendRequest] = [partial(v2.put, url, json=dict([field])) for field in fields.items()]
+        requests += [partial(v2.put, f"{url}/config", json=dict([setting])) for setting in config.items()]
 
         responses = send_at_once(requests)
 

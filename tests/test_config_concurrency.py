@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import httpx
@@ -171,10 +172,10 @@ def test_concurrent_writes_restores_and_changes_of_layers_are_consistent(shared_
         client, other = v2[number % len(v2)], v2[(number + 1) % len(v2)]
         defaults = {"tenant_config": {"agent_defaults": {"tenant": number}}}
         requests += [
-            lambda c=client: c.post(f"{agent}/config/restore", json={"version": 1}),  # type: ignore[misc]
-            lambda c=other, n=number: c.put(f"/api/v2/templates/{template}", json={"config": {"layer": n}}),  # type: ignore[misc]
-            lambda c=client, d=defaults: c.put(tenant, json=d),  # type: ignore[misc]
-            lambda c=other, n=number: c.put(agent, json={"template_id": template if n % 2 else None}),  # type: ignore[misc]
+            partial(client.post, f"{agent}/config/restore", json={"version": 1}),
+            partial(other.put, f"/api/v2/templates/{template}", json={"config": {"layer": number}}),
+            partial(client.put, tenant, json=defaults),
+            partial(other.put, agent, json={"template_id": template if number % 2 else None}),
         ]
     random.Random(4).shuffle(requests)
 

@@ -17,6 +17,7 @@ from django.core.management import get_commands, load_command_class
 
 from agent_config.secret_names import CARRIERS, DOCUMENTED, NOT_SECRETS, RUN_TOGETHER, SECRET_NAMES
 from maim.environment import Environment
+from tests.support.instances import WAIT
 from tests.support.server import ROOT, MaimServer
 
 pytestmark = pytest.mark.embedded
@@ -74,7 +75,7 @@ def run_on_server(script: str, server: MaimServer) -> str:
     """Run a README's commands in bash against `server`, and return their output."""
     for port, real in ((8880, server.public_port), (8000, server.internal_port)):
         script = script.replace(f"localhost:{port}/", f"localhost:{real}/").replace(f"x:{port}'", f"x:{real}'")
-    response = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True, timeout=60)
+    response = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, check=True, timeout=WAIT)
     assert response.stderr == ""
     return response.stdout
 
@@ -177,7 +178,7 @@ class TestBridgeUnderASupervisor:
             pytest.skip("systemd-analyze is not installed")
         path = tmp_path / "maim-bridge.service"
         path.write_text(unit.replace(python, sys.executable))
-        checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False, timeout=60)
+        checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False, timeout=WAIT)
         assert (checked.returncode, checked.stderr) == (0, "")
 
     def test_compose_service_fits_the_compose_file(self) -> None:

@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 
 from core.setting_types import AuthRate
 from maim.environment import Environment, InvalidEnvironment, load
+from tests.support.instances import WAIT
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.embedded
@@ -244,7 +245,7 @@ class TestWrongValues:
         }
 
         process = manage(command, tmp_path, **values)
-        printed, errors = process.communicate(timeout=30)
+        printed, errors = process.communicate(timeout=WAIT)
 
         assert process.returncode == 1
         heading, *lines = errors.splitlines()
@@ -257,7 +258,7 @@ class TestWrongValues:
         (tmp_path / "file").touch()
 
         process = manage("check", tmp_path / "file" / "var")
-        errors = process.communicate(timeout=30)[1]
+        errors = process.communicate(timeout=WAIT)[1]
 
         assert errors.splitlines()[1:] == ["  MAIM_DATA_DIR: cannot be made (Not a directory)"]
 

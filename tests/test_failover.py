@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +87,11 @@ def ready(maim: MaimServer) -> tuple[int, dict[str, str]]:
     return response.status_code, services
 
 
+def are_counted(bots: Sequence[Bot], secret: str) -> bool:
+    """Return whether each bot's use of the key is answered and counted."""
+    return all(is_counted(bot.validate(secret)) for bot in bots)
+
+
 def is_counted(response: BotResponse) -> bool:
     """Return whether a limited key is valid and its limit counts the use."""
     return response.code == "VALID" and response.data["rate_limit"] is not None
@@ -97,7 +103,7 @@ class TestRedis:
         servers = (deployment.closed, deployment.open)
         for maim in servers:
             with connect_bots(maim) as bots:
-                assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
+                assert are_counted(bots * 5, secret)
             assert can_register(maim)
 
         deployment.redis.swap()
@@ -109,22 +115,22 @@ class TestRedis:
 
         for maim in servers:
             with connect_bots(maim) as bots:
-                wait_until(lambda bots=bots: all(is_counted(bot.validate(secret)) for bot in bots), "counted", 2)  # type: ignore[misc]
-                assert all(is_counted(bot.validate(secret)) for bot in bots * 5)
+                wait_until(partial(are_counted, bots, secret), "counted")
+                assert are_counted(bots * 5, secret)
             assert ready(maim)[0] == 200
 
     def test_demotion_between_two_requests_causes_no_error(self, deployment: Deployment) -> None:
         secret = new_key(deployment.closed, deployment, rate_limit=LIMIT)["api_key"]
         for maim in (deployment.closed, deployment.open):
             with connect_bots(maim) as bots:
-                assert all(is_counted(bot.validate(secret)) for bot in bots)
+                assert are_counted(bots, secret)
 
         deployment.redis.switch.target = deployment.redis.replica.port
         deployment.redis.swap()
 
         for maim in (deployment.closed, deployment.open):
             with connect_bots(maim) as bots:
-                assert all(is_counted(bot.validate(secret)) for bot in bots)
+                assert are_counted(bots, secret)
 
     def test_sign_ins_are_counted_together_after_a_failover(self, deployment: Deployment) -> None:
         assert can_register(deployment.closed)

@@ -115,7 +115,8 @@ class TwoWays:
         protocol = Protocol(request.body)
 
         def serve() -> Reply:
-            self.loop.run_until_complete(self._application.__rsgi__(self._scope(request), protocol))  # type: ignore[arg-type]
+            answering = self._application.__rsgi__(self._scope(request), protocol)  # type: ignore[arg-type]  # doubles
+            self.loop.run_until_complete(answering)
             assert protocol.reply is not None
             return protocol.reply
 

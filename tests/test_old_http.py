@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.instances import WAIT
 from tests.support.old_clients import unique
 from tests.support.server import MaimServer
 from tests.support.wire import exchange
@@ -56,7 +57,7 @@ def send(port: int, head: str, body: bytes = b"", *, wait_to_send: bool = False)
 
     With `wait_to_send`, send the body after the interim response.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
         if wait_to_send:
             assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -165,7 +166,7 @@ class TestVersionsOfHTTP:
 
     @pytest.mark.parametrize("path", ["/", "/health", "/docs"])
     def test_public_read_without_a_host_is_answered(self, server: MaimServer, path: str) -> None:
-        with socket.create_connection(("127.0.0.1", server.public_port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.public_port), timeout=WAIT) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
 
             assert connection.recv(4096).split(b" ")[1] == b"200"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.instances import WAIT
 from tests.support.routes import METHODS
 from tests.support.server import MaimServer
 from tests.support.wire import Response, exchange
@@ -284,7 +285,7 @@ def test_probe_is_answered_whatever_its_host(configured: MaimServer, method: str
 def test_plain_check_of_a_load_balancer_is_answered(configured: MaimServer, version: str) -> None:
     """HAProxy's `option httpchk` sends this and takes any 2xx or 3xx for up."""
     for port in (configured.public_port, configured.internal_port):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
             connection.sendall(f"OPTIONS / HTTP/{version}\r\n\r\n".encode())
 
             assert connection.recv(4096).split(b" ")[1] == b"204"

@@ -164,7 +164,7 @@ def test_plugin_setting_written_as_it_was_read_is_unchanged(
     [each for each in WHOLE if "{key_id}" in each[1]],
     ids=[f"{method} {path}" for _surface, path, method in WHOLE if "{key_id}" in path],
 )
-def test_invalid_key_written_as_it_was_read_keeps_its_status(  # noqa: PLR0917
+def test_invalid_key_written_as_it_was_read_keeps_its_status(  # noqa: PLR0917  # fixtures and parameters
     owner: Person, ids: dict[str, str], surface: Surface, path: str, method: str, status: str
 ) -> None:
     if status == "disabled":

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from apikeys.keyformat import generate
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests.support.deployment import own_dependencies
 from tests.support.http import get, http_client, is_healthy
-from tests.support.instances import MariaDB, Redis, free_port, frozen, wait_until
+from tests.support.instances import WAIT, MariaDB, Redis, free_port, frozen, wait_until
 from tests.support.server import ROOT, SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
@@ -64,6 +65,11 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def has_workers(maim: MaimServer, surface: str, number: int) -> bool:
+    """Return whether as many workers have begun to serve, those that ended included."""
+    return len(maim.workers(surface)) >= number
+
+
 def assert_free(port: int) -> None:
     socket.create_server(("127.0.0.1", port)).close()
 
@@ -76,7 +82,7 @@ def start_error(maim: MaimServer, *command: str, status: int = 1, **environment:
         env={**maim.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT,
         check=False,
     )
     assert completed.returncode == status
@@ -98,7 +104,7 @@ class TestStart:
 
         with MaimServer(tmp_path, "maim_start", MAIM_WORKERS=str(number)) as maim:
             for surface, port in (("public", maim.public_port), ("internal", maim.internal_port)):
-                wait_until(lambda s=surface: len(maim.workers(s)) == number, "every worker serves")  # type: ignore[misc]
+                wait_until(partial(has_workers, maim, surface, number), "every worker serves")
                 assert len(set(maim.workers(surface))) == number
                 assert maim.log.count(f"serves 127.0.0.1:{port}") == number
 
@@ -140,7 +146,7 @@ class TestRecovery:
 
             os.kill(before[-1], signal.SIGKILL)
 
-            wait_until(lambda: len(restarting_server.workers(surface)) > len(before), "a new worker")  # noqa: B023
+            wait_until(partial(has_workers, restarting_server, surface, len(before) + 1), "a new worker")
             wait_until(lambda: is_healthy(getattr(restarting_server, surface)), "the surface answers")
 
     def test_worker_ends_on_repeated_signals(self, restarting_server: MaimServer) -> None:
@@ -210,8 +216,8 @@ class TestStop:
         maim = MaimServer(tmp_path, "maim_stop", serve=LONG_TIMEOUTS, DJANGO_SETTINGS_MODULE=SETTINGS)
         with maim, maim.client() as idle:
             idle.post("/api/v1/auth/register", json=CREDENTIALS)
-            logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=30) for _ in range(5)]
-            upload = HTTPConnection("127.0.0.1", maim.internal_port, timeout=30)
+            logins = [HTTPConnection("127.0.0.1", maim.public_port, timeout=WAIT) for _ in range(5)]
+            upload = HTTPConnection("127.0.0.1", maim.internal_port, timeout=WAIT)
             begin_upload(upload, "/api/v2/tenants", b'{"tenant_name": "slow", ')
             for login in logins:
                 login.request("POST", "/api/v1/auth/login", json.dumps(CREDENTIALS), JSON)
@@ -249,7 +255,7 @@ class TestStop:
 
             try:
                 assert maim.stop() == 0
-                wait_until(lambda: all(has_ended(process) for process in others), "all processes end", 10)
+                wait_until(lambda: all(has_ended(process) for process in others), "all processes end")
             finally:
                 for process in others:
                     with suppress(psutil.NoSuchProcess):
@@ -321,7 +327,7 @@ class TestRunserver:
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(WAIT)
 
     def test_serves_the_public_surface_by_default(self, tmp_path: Path) -> None:
         maim = MaimServer(tmp_path, "maim_runserver")
@@ -446,7 +452,7 @@ class TestOutage:
             waiting = []
             for surface, (port, path) in requests.items():
                 for _ in range(surface.threads):
-                    connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60)))
+                    connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=WAIT)))
                     connection.request("GET", path, headers=headers)
                     waiting.append(connection.sock)
 

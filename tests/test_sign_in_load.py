@@ -17,6 +17,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from accounts import hashers
 from accounts.hashers import BoundedArgon2PasswordHasher
 from core.errors import Unavailable
+from tests.support.instances import WAIT
 from tests.support.server import SETTINGS, MaimServer
 
 pytestmark = pytest.mark.single
@@ -82,7 +83,7 @@ class WaitingHasher(Argon2PasswordHasher):
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        self.may_finish.wait(30)
+        self.may_finish.wait(WAIT)
         try:
             return super().encode(password, salt)
         finally:
@@ -117,7 +118,7 @@ class TestHasher:
 
         for _ in range(hashers.ADMITTED + 1):
             with pytest.raises(AttributeError):
-                hasher.encode(None, "saltsalt")  # type: ignore[arg-type]
+                hasher.encode(None, "saltsalt")  # type: ignore[arg-type]  # which fails
 
         assert hasher.encode(PASSWORD, "saltsalt")
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.deployment import Dependencies, own_dependencies
 from tests.support.http import get, is_healthy
-from tests.support.instances import free_port, wait_until
+from tests.support.instances import WAIT, free_port, wait_until
 from tests.support.migrating import migrate_together, recorded_migrations
 from tests.support.server import ROOT, MaimServer
 from tests.test_serve import has_ended, listens, process_tree, start_error
@@ -71,7 +71,7 @@ class TestEmbeddedLock:
                 wait_until(lambda: is_healthy(f"http://127.0.0.1:{port}"), "runserver answers")
             finally:
                 process.terminate()
-                process.wait(10)
+                process.wait(WAIT)
 
             said = (tmp_path / "runserver.log").read_text()
             assert f"This database is being served by process {maim.pid}, too; each counts limits for itself." in said

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from typing import Any
 
 import bcrypt
@@ -27,6 +28,7 @@ from core.db import RowUpdate
 from core.errors import NotFound
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
+from tests.support.instances import WAIT
 from tests.support.operators import Operator, url
 from tests.support.operators import sign_in as sign_in_operator
 from tests.support.people import OPERATOR, PASSWORD, Person, register
@@ -34,7 +36,6 @@ from tests.support.people import OPERATOR, PASSWORD, Person, register
 pytestmark = pytest.mark.django_db(transaction=True)
 NEW_PASSWORD = "another password"
 LAST_PASSWORD = "the last password"
-WAIT = 30
 HELD_UP = 0.2  # seconds after which a thread is taken to wait for the other's lock
 PBKDF2 = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
 MD5 = "django.contrib.auth.hashers.MD5PasswordHasher"
@@ -144,6 +145,10 @@ def is_signed_in(response: Any) -> bool:
 
 
 # ---- what may happen to an account meanwhile
+
+
+def set_password(user_id: str, password: str) -> None:
+    services.set_password(actor=OPERATOR, user=User.objects.get(pk=user_id), password=password)
 
 
 def change_own_password(user: User) -> None:
@@ -264,11 +269,9 @@ class TestSignIn:
         for _ in range(12):
             # Alternately before and after: threads start in order, and none waits for another.
             answers = at_once(
-                lambda old=old: login(old),  # type: ignore[misc]
-                lambda new=new: services.set_password(  # type: ignore[misc]
-                    actor=OPERATOR, user=User.objects.get(pk=user.pk), password=new
-                ),
-                lambda old=old: login(old),  # type: ignore[misc]
+                partial(login, old),
+                partial(set_password, user.pk, new),
+                partial(login, old),
             )
             assert not any(is_signed_in(answer) for answer in (answers[0], answers[2]))
             assert is_signed_in(login(new))

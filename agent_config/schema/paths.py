@@ -28,7 +28,7 @@ def sent_place(place: Place, sent: Any) -> Place | None:
         if not isinstance(sent, dict | list):
             return None
         try:
-            sent = sent[key]  # type: ignore[index]
+            sent = sent[key]  # type: ignore[index]  # a wrong kind of key is caught below
         except (KeyError, IndexError, TypeError):
             return None
         found = (*found, key)

@@ -67,7 +67,7 @@ class EffectiveConfigResponse(serializers.Serializer[Any]):
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
-class PatchOperationField(serializers.Field):  # type: ignore[type-arg]
+class PatchOperationField(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
     """One operation of a JSON patch (RFC 6902)."""
 
     def to_representation(self, value: Any) -> Any:

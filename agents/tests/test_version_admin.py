@@ -33,7 +33,7 @@ def version(agent: Agent, number: int) -> ConfigVersion:
 
 
 def numbers_in(response: object) -> list[int]:
-    return [row.number for row in response.context["cl"].result_list]  # type: ignore[attr-defined]
+    return [row.number for row in response.context["cl"].result_list]  # type: ignore[attr-defined]  # the admin puts it there
 
 
 def test_an_agents_page_leads_to_its_versions_newest_first(olivia: Operator, agent: Agent, charlie: Person) -> None:

@@ -19,7 +19,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @extend_schema_field({"type": "string", "format": "date", "maxLength": 10})
-class DayField(serializers.Field):  # type: ignore[type-arg]
+class DayField(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
     """A day in UTC, from 1970 on, in the format 2026-01-31."""
 
     default_error_messages = {

@@ -20,8 +20,8 @@ from time_machine import travel
 from apikeys.verification.limits import Limiter, RedisLimiter, Use
 from apikeys.verification.verdicts import Limits, LimitStatus, Quota, RateLimit
 from core.limits import Period
+from tests.support.instances import WAIT
 
-WAIT = 30
 MINUTE = 60
 
 

@@ -395,7 +395,7 @@ class TestForgettingTheUnknown:
     def test_it_returns_when_no_worker_answers_from_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[float] = []
         monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
-        monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
+        monkeypatch.setattr("core.epoch.time.sleep", waits.append)
 
         forget_unknown()
 

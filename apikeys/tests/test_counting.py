@@ -22,7 +22,7 @@ from apikeys.verification import KeyFacts, counting
 from apikeys.verification.counting import UseCounter
 from core import primary
 from core.idempotency import Batch
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 from tests.support.people import Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
@@ -286,12 +286,12 @@ class TestThreads:
         ready = threading.Barrier(6)
 
         def count() -> None:
-            ready.wait(30)
+            ready.wait(WAIT)
             for number in range(500):
                 counter.count(key, NOON + timedelta(seconds=number % 2 * 86_400))
 
         def write() -> None:
-            ready.wait(30)
+            ready.wait(WAIT)
             try:
                 for _ in range(10):
                     counter.write()
@@ -302,7 +302,7 @@ class TestThreads:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(WAIT)
         counter.write()
 
         assert count_of(key)[0] == 2000
@@ -341,6 +341,21 @@ class TestThreads:
         counter.stop()
 
         assert count_of(key) == (3, NOON)
+
+    def test_workers_that_were_forked_with_one_counter_lose_no_use(
+        self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 600)
+        workers = UseCounter(), UseCounter()
+        workers[1]._batch = workers[0]._batch  # as after a fork
+        for counter in workers:
+            counter.start()
+            counter.count(key, NOON)
+
+        for counter in workers:
+            counter.stop()
+
+        assert count_of(key) == (2, NOON)
 
     def test_unexpected_exception_is_logged_and_the_next_write_has_all_uses(
         self, key: KeyFacts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

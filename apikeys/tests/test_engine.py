@@ -24,6 +24,7 @@ from apikeys.verification import (
     UNKNOWN,
     VALID,
     Verdict,
+    VerdictCode,
     VerificationRequest,
     records,
 )
@@ -251,12 +252,13 @@ class TestVerdicts:
 
     def test_strongest_reason_comes_first(self, worker: Worker, data: Data) -> None:
         with travel(NOON, tick=False):
-            for code, change in [
+            changes: list[tuple[VerdictCode, dict[str, Any]]] = [
                 (ADDRESS_NOT_ALLOWED, {"allowed_networks": ["10.0.0.0/8"]}),
                 (EXPIRED, {"expires_at": NOON}),
                 (DISABLED, {"status": "disabled"}),
-            ]:
-                data.change(**change)  # type: ignore[arg-type]
+            ]
+            for code, change in changes:
+                data.change(**change)
                 worker.renew()
                 assert worker.code(data.secret) == code
             data.change(status="active")

@@ -121,7 +121,7 @@ class TestChanges:
         change(data)
         waits: list[float] = []
         monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
-        monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
+        monkeypatch.setattr("core.epoch.time.sleep", waits.append)
 
         change(data)
 

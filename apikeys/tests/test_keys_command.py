@@ -25,6 +25,7 @@ from apikeys.tests.commands import keys, secrets_in
 from core.commands.exit_codes import ExitCode, command_error
 from core.models import AuditEntry, Epoch, Invalidation
 from tests.support.commands import Outcome, Terminal
+from tests.support.instances import WAIT
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.server import ROOT, MaimServer
 
@@ -330,7 +331,7 @@ def run(maim: MaimServer, *arguments: str, typed: str = "", **environment: str) 
         input=typed,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT,
         check=False,
     )
     return Outcome(ended.returncode, ended.stdout, ended.stderr)
@@ -351,7 +352,7 @@ class TestAsAProcess:
             env={**maim.environment, "PYTHON": sys.executable},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT,
             check=False,
         )
 

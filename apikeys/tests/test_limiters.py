@@ -18,7 +18,6 @@ from time_machine import travel
 from apikeys.models import DailyUse
 from apikeys.tests.limiting import (
     MINUTE,
-    WAIT,
     fresh,
     in_threads,
     later,
@@ -33,6 +32,7 @@ from apikeys.tests.limiting import (
 from apikeys.verification.limits import InMemoryLimiter, Limiter, Use
 from apikeys.verification.verdicts import RateLimit
 from core.limits import Period
+from tests.support.instances import WAIT
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -16,6 +16,7 @@ import pytest
 from apikeys import keyformat
 from apikeys.keyformat import MalformedKey
 from core import ids
+from tests.support.instances import WAIT
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.embedded
@@ -83,7 +84,7 @@ def test_grep_finds_the_same(keys: list[str]) -> None:
     text = "\n".join(line for pair in zip(keys, noise, strict=True) for line in pair)
 
     grep = subprocess.run(
-        ["grep", "-oE", NEW_KEYS.pattern], input=text, capture_output=True, text=True, check=True, timeout=30
+        ["grep", "-oE", NEW_KEYS.pattern], input=text, capture_output=True, text=True, check=True, timeout=WAIT
     )
 
     assert grep.stdout.splitlines() == keys

@@ -19,6 +19,7 @@ from apikeys.models import ApiKey, DailyUse, KeySecret
 from apikeys.usage import Uses
 from core import db
 from tenants import services as tenants
+from tests.support.instances import WAIT
 from tests.support.interleaving import other_thread
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
@@ -219,7 +220,7 @@ def test_writer_and_cascading_delete_do_not_deadlock(
 
         def begin_deletion() -> None:
             meanwhile(delete, wait=0)
-            assert is_at_the_key.wait(30)
+            assert is_at_the_key.wait(WAIT)
 
         # By now the writer has locked the key, and is about to lock its secret.
         with connection.execute_wrapper(before("UPDATE `apikeys_keysecret`", begin_deletion)):

@@ -73,6 +73,8 @@ class UseCounter:
 
     def start(self) -> None:
         """Begin to write what is counted, until `stop`."""
+        # Anew, because workers are forked with one counter: of two with one name, a batch would pass for the other's.
+        self._batch = Batch(secrets.token_hex(16), 0)
         self._thread.start()
 
     def stop(self) -> None:

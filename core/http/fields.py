@@ -143,7 +143,7 @@ _HAS_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}[\x20-\
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
-class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
+class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]  # generic in the stubs only
     """An ISO 8601 time. One without an offset is in UTC. A date alone is rejected."""
 
     default_error_messages = {
@@ -174,7 +174,7 @@ class UTCDateTimeField(serializers.Field):  # type: ignore[type-arg]
         return utc_text(value)
 
 
-class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
+class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]  # generic in the stubs only
     """A request body. Unknown keys are ignored, and named by `ignored_fields`.
 
     An optional field sent as null counts as not sent, except the fields in `clearable`, which null empties
@@ -208,7 +208,7 @@ class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]
                     yield from (f"{name}.{number}.{path}" for path in child.ignored_fields(item))
 
 
-class QuerySerializer(serializers.Serializer):  # type: ignore[type-arg]
+class QuerySerializer(serializers.Serializer):  # type: ignore[type-arg]  # generic in the stubs only
     """Query parameters. Unknown ones are ignored."""
 
 

@@ -48,7 +48,7 @@ def use_shared_directory(directory: str) -> None:
     that before `serve` has a directory.
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # untyped in the library
 
 
 def record_request(request: HttpRequest, status: int, seconds: float) -> None:
@@ -145,5 +145,5 @@ def exposition() -> bytes:
     registry = PROCESS_REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped in the library
     return generate_latest(registry) + generate_latest(_read_registry)

@@ -277,7 +277,7 @@ class ContractSchema(AutoSchema):
         if self._is_enveloped and shape is not None and not declared.download:
             return _response_envelope(shape if isinstance(shape, type) else type(shape))
         if isinstance(shape, serializers.Field) and not isinstance(shape, serializers.BaseSerializer):
-            return self._map_serializer_field(shape, "response")  # type: ignore[no-untyped-call]
+            return self._map_serializer_field(shape, "response")  # type: ignore[no-untyped-call]  # no types there
         return shape
 
     def _errors(self) -> set[int]:
@@ -304,13 +304,13 @@ class ContractSchema(AutoSchema):
         return name.removesuffix("Request") if name.endswith("RequestRequest") else name
 
     def _get_request_body(self, direction: str = "request") -> Any:
-        body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]  # untyped in the library
         if body is not None:
             body["required"] = True  # one may be `{}`, but not nothing
         return body
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped in the library
     """The access token: as it is sent, and as tools such as Swagger UI get one from a username and a password."""
 
     target_class = "accounts.authentication.SessionTokenAuthentication"
@@ -327,7 +327,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         ]
 
 
-class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # untyped in the library
     """The schema of text. One that is trimmed and may not be blank has at least one character that is not a blank."""
 
     target_class = StrictCharField
@@ -342,7 +342,7 @@ class StrictText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
 def bases_without_description() -> list[type]:
     """Return the classes whose docstrings are for developers, not for readers of the documents."""
     return [
-        *get_lib_doc_excludes(),  # type: ignore[no-untyped-call]
+        *get_lib_doc_excludes(),  # type: ignore[no-untyped-call]  # untyped in the library
         RequestSerializer,
         QuerySerializer,
         CursorQuerySerializer,

@@ -66,7 +66,7 @@ class operation:  # noqa: N801  # a decorator
     deletion: bool = False
 
     def __call__(self, method: Method) -> Method:
-        method.operation = self  # type: ignore[attr-defined]
+        method.operation = self  # type: ignore[attr-defined]  # an attribute of our own
         return method
 
 

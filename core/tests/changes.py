@@ -14,8 +14,7 @@ from core.db import transactional_and_propagated
 from core.errors import Conflict
 from core.models import Invalidation
 from core.tests.models import Thing
-
-WAIT = 30
+from tests.support.instances import WAIT
 
 
 class Waits:

@@ -15,11 +15,11 @@ from django.db.models import F
 from core.db import retry_if_disconnected, transactional, translate_unique_violation, upsert
 from core.errors import Conflict
 from core.tests.models import Thing
+from tests.support.instances import WAIT
 
 pytestmark = pytest.mark.usefixtures("committed_things")
 TAKEN = Conflict("the name is taken")
 ERRORS = {"thing_name_unique": TAKEN, "test_thing.name": TAKEN}
-WAIT = 30
 
 
 def names() -> list[str]:

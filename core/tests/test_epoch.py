@@ -16,9 +16,9 @@ from core import epoch
 from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict, Unavailable
 from core.models import Epoch, Invalidation
-from core.tests.changes import WAIT, Waits, at_once, change, invalidated
+from core.tests.changes import Waits, at_once, change, invalidated
 from core.tests.models import Thing
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 
 pytestmark = pytest.mark.usefixtures("things")
 for_real = pytest.mark.usefixtures("committed_things")  # other connections have to see the changes

@@ -21,6 +21,7 @@ from core.errors import Conflict, Invalid
 from core.idempotency import KeyReused, ResponseLost
 from core.models import IdempotentResponse
 from core.tests.models import Thing
+from tests.support.instances import WAIT
 
 pytestmark = pytest.mark.usefixtures("things")
 ALICE = Actor(kind=ActorKind.USER, id="user_1", label="alice")
@@ -183,7 +184,7 @@ class TestWait:
         """The waits of all changes, recorded without waiting."""
         waits: list[float] = []
         monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
-        monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
+        monkeypatch.setattr("core.epoch.time.sleep", waits.append)
         return waits
 
     def test_changes_inside_wait_once(self, waits: list[float]) -> None:
@@ -212,7 +213,7 @@ class TestWait:
 @pytest.mark.usefixtures("committed_things")
 class TestConcurrency:
     def test_one_of_several_concurrent_requests_runs_and_all_get_its_response(self, service: Service) -> None:
-        ready = threading.Barrier(6, timeout=30)
+        ready = threading.Barrier(6, timeout=WAIT)
 
         def send() -> Any:
             ready.wait()
@@ -224,7 +225,7 @@ class TestConcurrency:
         assert (service.calls, Thing.objects.count()) == (1, 1)
 
     def test_request_runs_if_the_concurrent_one_failed(self, service: Service) -> None:
-        ready, numbers = threading.Barrier(2, timeout=30), iter((1, 2))
+        ready, numbers = threading.Barrier(2, timeout=WAIT), iter((1, 2))
 
         def act() -> Any:
             if next(numbers) == 1:
@@ -254,4 +255,4 @@ def in_threads(number: int, function: Callable[[], Any]) -> list[Any]:
             connection.close()
 
     with ThreadPoolExecutor(number) as threads:
-        return [future.result(30) for future in [threads.submit(run) for _ in range(number)]]
+        return [future.result(WAIT) for future in [threads.submit(run) for _ in range(number)]]

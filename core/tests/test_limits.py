@@ -14,7 +14,7 @@ A_MOMENT = timedelta(microseconds=1)
 
 
 def utc(year: int, month: int, day: int, *time: int) -> datetime:
-    return datetime(year, month, day, *time, tzinfo=UTC)  # type: ignore[arg-type, misc]
+    return datetime(year, month, day, *time, tzinfo=UTC)  # type: ignore[arg-type, misc]  # hours, minutes
 
 
 @pytest.mark.parametrize(

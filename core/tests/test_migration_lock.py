@@ -11,10 +11,9 @@ from django.db import connection
 
 from core import migration_lock
 from core.migration_lock import LockLost, MigrationLock
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 
 pytestmark = [pytest.mark.needs_mariadb, pytest.mark.django_db(transaction=True)]
-WAIT = 30
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,9 @@ from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from core import redis
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 
 pytestmark = pytest.mark.embedded
-WAIT = 30
 
 
 def test_resolver_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ def old(tmp_path: Path) -> OldDatabase:
 
 
 @pytest.fixture(autouse=True)
-def _password_hashers(settings: pytest.FixtureRequest) -> None:
+def _password_hashers(settings: Any) -> None:
     """Accept the hashes of the old system, and create cheap ones."""
-    settings.PASSWORD_HASHERS = [  # type: ignore[attr-defined]
+    settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher",
         "accounts.hashers.FormerPasswordHasher",
     ]

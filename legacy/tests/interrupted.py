@@ -13,7 +13,7 @@ from typing import Any
 
 from legacy.tests.large import Size, fill
 from legacy.tests.old_databases import OldDatabase, connect
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 from tests.support.server import ROOT, MaimServer
 
 SIZE = Size(users=150, agents_each=2, keys_each=3)
@@ -78,7 +78,7 @@ def kill_at_random(number: int, directory: Path) -> None:
         process = killed.importing(old)
         wait_until(partial(_is_due, process, killed, moment), f"{moment} objects are there (seed {seed})", 120)
         process.kill()
-        process.wait(30)
+        process.wait(WAIT)
         whole = killed.rows("SELECT tenant_id, count(*) FROM apikeys_apikey GROUP BY tenant_id")
         assert {number for _tenant, number in whole} <= {SIZE.agents_each * SIZE.keys_each}, f"seed {seed}"
         assert len(whole) == killed.rows("SELECT count(*) FROM tenants_tenant")[0][0], f"seed {seed}"

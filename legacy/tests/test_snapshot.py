@@ -17,6 +17,7 @@ from legacy.sources import Source, SourceError
 from legacy.tests.clients import verdict
 from legacy.tests.import_command import import_from, verify
 from legacy.tests.old_databases import OldDatabase, connect
+from tests.support.instances import WAIT
 from tests.support.server import ON_MARIADB, fresh_database_url
 
 
@@ -60,19 +61,19 @@ def written(running: OldDatabase) -> Iterator[threading.Event]:
 
     thread = threading.Thread(target=write)
     thread.start()
-    written.wait(30)
+    written.wait(WAIT)
     try:
         yield written
     finally:
         is_over.set()
-        thread.join(30)
+        thread.join(WAIT)
 
 
 def test_copy_is_consistent_while_the_service_writes(running: OldDatabase, written: threading.Event) -> None:
     numbers = []
     for _copy in range(5):
         written.clear()
-        assert written.wait(30), "the service goes on writing"
+        assert written.wait(WAIT), "the service goes on writing"
         with take_snapshot(Source(running.url)) as old:
             agents = old.fetch_number("SELECT count(*) FROM agents")
             assert agents == old.fetch_number("SELECT count(*) FROM api_keys") > 0

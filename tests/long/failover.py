@@ -165,7 +165,7 @@ def test_key_revoked_on_another_node_is_never_valid(deployment: Deployment, faul
                 revoked_at = revoke(deployment, key)
                 time.sleep(3)
                 meanwhile = bot.codes_since(revoked_at)
-            wait_until(lambda: bot.last.response.code == "AUTH_004", "the first server rejects the key", 40)  # noqa: B023
+            wait_until(lambda: bot.last.response.code == "AUTH_004", "the first server rejects the key", 40)  # noqa: B023  # awaited in this round
         finally:
             bot.stop()
         print(f"{fault}: {dict(meanwhile)} during the fault, {dict(bot.codes_since(revoked_at))} in all")

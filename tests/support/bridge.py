@@ -23,7 +23,7 @@ from legacy.sources import Source
 from legacy.tests.old_databases import OldDatabase
 from tests.support.feed import Writers
 from tests.support.http import get, http_client
-from tests.support.instances import wait_until
+from tests.support.instances import WAIT, wait_until
 from tests.support.old_bot import OldBot
 from tests.support.server import ROOT, MaimServer
 
@@ -57,7 +57,7 @@ class Bridge:
         """Send SIGKILL, like the kernel when memory is short."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(WAIT)
 
     def stop(self, seconds: float = 20) -> tuple[int, float]:
         """Send SIGTERM. Return the exit code, and the seconds that the process took to end."""
@@ -193,7 +193,7 @@ class _Delays:
         self._interruptions += 1
         self._goes_on.clear()
         yield
-        assert self._goes_on.wait(120), "the bridge did not continue"
+        assert self._goes_on.wait(WAIT), "the bridge did not continue"
 
     @contextmanager
     def measured(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def _use_through(deployment: Deployment, client: httpx.Client, root: str) -> Non
         _data(client.get(f"{root}/agents", params={"tenant_id": tenant_id}))
         _data(client.get(f"{root}/config-changes", params={"after": "0"}))
         for part in ("config/effective?reveal_secrets=1", "config/effective?reveal_secrets=1&explain=1"):
-            text = deployment.reveal(lambda part=part: client.get(f"{path}/{part}"))  # type: ignore[misc]
+            text = deployment.reveal(partial(client.get, f"{path}/{part}"))
             assert text.count(SYSTEM_SECRET) > 5
             assert text.count(BOT_SECRET) > 5
         assert deployment.reveal(lambda: client.get(f"{path}/export?reveal_secrets=1")).count("-plugin-") > 100
@@ -185,8 +186,8 @@ def _use_plugins(deployment: Deployment, client: httpx.Client, tenant_id: str, a
     for params in (of_tenant, of_agent):
         for _ in range(2):
             body = {"plugin_name": "weather", "enabled": True, "config": _config(deployment, "a-plugin")}
-            send_or_reveal(lambda params=params, body=body: client.post(path, params=params, json=body))  # type: ignore[misc]
-        send_or_reveal(lambda params=params: client.get(path, params=params))  # type: ignore[misc]
+            send_or_reveal(partial(client.post, path, params=params, json=body))
+        send_or_reveal(partial(client.get, path, params=params))
         (masked,) = _data(deployment.v1.get(path, params=params)) if client is deployment.v1 else [None]
         if masked:
             assert MASK in json.dumps(masked)

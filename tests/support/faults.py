@@ -128,7 +128,7 @@ class Monitor:
         except Exception as error:  # noqa: BLE001  # raised by `wait_until`
             self.error = error
 
-    def wait_until(self, condition: Callable[[Exchange], bool], server: str, *kinds: str, seconds: float = 30) -> None:
+    def wait_until(self, condition: Callable[[Exchange], bool], server: str, *kinds: str) -> None:
         """Wait until the condition holds for a response about each kind of key that was requested from now on."""
         began = time.monotonic()
 
@@ -138,7 +138,7 @@ class Monitor:
             last = [self.last.get((server, kind)) for kind in kinds]
             return all(each is not None and each.sent_at > began and condition(each) for each in last)
 
-        wait_until(holds, f"the {server} server responds so about {kinds}, and not {self.last}", seconds)
+        wait_until(holds, f"the {server} server responds so about {kinds}, and not {self.last}")
 
     def wait_until_all_correct(self) -> None:
         for server in ("strict", "lenient"):

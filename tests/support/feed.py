@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 
 from tests.support.http import http_client
+from tests.support.instances import WAIT
 from tests.support.server import MaimServer
 
 TENANTS, TEMPLATES = 10, 5
-PATIENCE_SECONDS = 60
 _SEED = """
 from agents.models import Agent, Template
 from tenants.models import Tenant
@@ -64,7 +64,7 @@ class Writers:
     def _is_over(self, until: float) -> bool:
         """Return whether the time is over and, however slow the machine is, each kind of write was made."""
         now = time.monotonic()
-        return now > until and (all(self.done[f"{kind} 200"] for kind in _WRITES) or now > until + PATIENCE_SECONDS)
+        return now > until and (all(self.done[f"{kind} 200"] for kind in _WRITES) or now > until + WAIT)
 
     def _write(self, writer: int, until: float) -> None:
         draw = random.Random(writer)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import httpx
 
+from tests.support.instances import WAIT
+
 
 def http_client(url: str = "") -> httpx.Client:
     """Return a client with up to a hundred connections.
 
     It trusts no certificates, because loading them takes httpx longer than most tests take.
     """
-    return httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_connections=100), verify=False)
+    return httpx.Client(base_url=url, timeout=WAIT, limits=httpx.Limits(max_connections=100), verify=False)
 
 
 def get(url: str) -> httpx.Response:

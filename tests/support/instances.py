@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 USER = PASSWORD = "maim"
+# Seconds that tests wait for what comes sooner unless something is broken, however busy the machine is.
+WAIT = 120
 
 
 def free_port() -> int:
@@ -24,7 +26,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = WAIT) -> None:
     """Poll `condition` until it is true. Raise TimeoutError that names `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -149,13 +151,13 @@ class MariaDB:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(WAIT)
 
     def kill(self) -> None:
         """Kill the server, like a power cut."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(WAIT)
 
     @property
     def _data(self) -> Path:
@@ -237,9 +239,9 @@ class Redis:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(WAIT)
 
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(WAIT)

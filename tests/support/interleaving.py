@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from django.db import connection
 
+from tests.support.instances import WAIT
+
 
 class OtherThread(Protocol):
     """Another thread with a connection of its own."""
@@ -29,7 +31,7 @@ def other_thread() -> Iterator[OtherThread]:
         def run(act: Callable[[], object], /, *, wait: float | None = None) -> None:
             started.append(pool.submit(act))
             if wait is None:
-                started.pop().result(timeout=30)
+                started.pop().result(timeout=WAIT)
             else:
                 with suppress(TimeoutError):
                     started[-1].result(timeout=wait)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tests.support.instances import WAIT
 from tests.support.server import ROOT, MaimServer
 
 _LIST = """
@@ -32,7 +33,7 @@ def migrate_together(servers: Sequence[MaimServer]) -> list[Ended]:
     started = [
         subprocess.Popen(command, cwd=ROOT, env=maim.environment, stderr=subprocess.PIPE, text=True) for maim in servers
     ]
-    said = [process.communicate(timeout=120)[1] for process in started]
+    said = [process.communicate(timeout=WAIT)[1] for process in started]
     return [Ended(process.returncode, text) for process, text in zip(started, said, strict=True)]
 
 

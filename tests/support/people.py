@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from rest_framework_simplejwt.tokens import AccessToken
 
@@ -63,9 +64,9 @@ def join(person: Person, tenant: Tenant, role: Role = Role.MEMBER) -> None:
     tenants.set_member(actor=OPERATOR, tenant=tenant, user_id=person.user.id, role=role)
 
 
-def make_agent(tenant: Tenant, name: str | None = None, **fields: object) -> Agent:
-    return agents.create_agent(actor=OPERATOR, tenant=tenant, name=name or f"agent {next(_numbers)}", **fields)  # type: ignore[arg-type]
+def make_agent(tenant: Tenant, name: str | None = None, **fields: Any) -> Agent:
+    return agents.create_agent(actor=OPERATOR, tenant=tenant, name=name or f"agent {next(_numbers)}", **fields)
 
 
-def make_key(agent: Agent, name: str | None = None, **fields: object) -> IssuedKey:
-    return apikeys.issue_key(actor=OPERATOR, agent=agent, name=name or f"key {next(_numbers)}", **fields)  # type: ignore[arg-type]
+def make_key(agent: Agent, name: str | None = None, **fields: Any) -> IssuedKey:
+    return apikeys.issue_key(actor=OPERATOR, agent=agent, name=name or f"key {next(_numbers)}", **fields)

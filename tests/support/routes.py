@@ -65,7 +65,7 @@ def _views(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, type[Any]]
     for entry in resolver.url_patterns:
         path = prefix + str(entry.pattern)
         if isinstance(entry, URLPattern):
-            view = entry.callback
-            yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path), getattr(view, "view_class", None) or view.cls  # type: ignore[attr-defined]
+            view: Any = entry.callback  # with an attribute of Django or of DRF
+            yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path), getattr(view, "view_class", None) or view.cls
         elif entry.app_name != "admin":
             yield from _views(entry, path)

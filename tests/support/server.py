@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.support.http import http_client
-from tests.support.instances import free_port, wait_until
+from tests.support.instances import WAIT, free_port, wait_until
 from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,14 +130,14 @@ class MaimServer:
         if self._ended():
             raise RuntimeError(f"maim did not start:\n{self.log}")
 
-    def stop(self, signum: int = signal.SIGTERM, seconds: float = 60) -> int:
+    def stop(self, signum: int = signal.SIGTERM, seconds: float = WAIT) -> int:
         """Stop the server, and return its exit code."""
         assert self._process is not None
         if not self._ended():
             self._process.send_signal(signum)
         return self._process.wait(seconds)
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = WAIT) -> int:
         """Wait until the server ends by itself, and return its exit code."""
         assert self._process is not None
         return self._process.wait(seconds)

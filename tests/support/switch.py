@@ -10,6 +10,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tests.support.instances import WAIT
+
 
 class Switch:
     """A proxy on `port` of loopback. New connections go to the port `target`."""
@@ -24,14 +26,14 @@ class Switch:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(WAIT)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
+        self._thread.join(WAIT)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())

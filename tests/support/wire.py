@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 
+from tests.support.instances import WAIT
+
 
 @dataclass(frozen=True)
 class Response:
@@ -72,7 +74,7 @@ def exchange(
         content = json.dumps(body).encode()
     all_headers = {"Content-Type": "application/json"} if content is not None else {}
     all_headers.update(headers or {})
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=WAIT)
     try:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         if host is not None:
