@@ -41,6 +41,7 @@ class _TomlFile:
         self._content: dict[str, Any] = {}
 
         self.problem: str | None = None  # the reason why the file is not in use
+        self.is_built_in = False  # whether the content is that of the built-in file
 
     def content(self, configured: Path | None) -> dict[str, Any]:
         path = configured or self._built_in
@@ -58,9 +59,13 @@ class _TomlFile:
             self.problem = f"{path.name} is not in use: {error}"
         else:
             self.problem = None
+            self.is_built_in = path == self._built_in
             return content
         was_good_before = self._read is not None and self._read[0] == path
-        return self._content if was_good_before else self._parsed(self._built_in)
+        if was_good_before:
+            return self._content
+        self.is_built_in = True
+        return self._parsed(self._built_in)
 
     def _parsed(self, path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_finite)
@@ -152,15 +157,16 @@ class Defaults(NamedTuple):
     fingerprint: str
 
 
-def defaults() -> Defaults:
+def defaults(schema_name: str = schema.DEFAULT) -> Defaults:
     """Return the system's defaults as a layer: the schema's defaults, overridden by the files.
 
-    Must not be changed. It has the secrets of the files in clear, so it must be masked wherever it is shown, and never
-    stored.
+    The built-in bot file is for the default schema only; an operator's own is for all. Must not be changed. It has the
+    secrets of the files in clear, so it must be masked wherever it is shown, and never stored.
     """
     return _layer(
         _Identity(_bot_file.content(settings.BOT_CONFIG_PATH)),
         _Identity(_model_file.content(settings.MODEL_CONFIG_PATH)),
+        schema_name,
     )
 
 
@@ -187,10 +193,11 @@ class _Identity:
 _PLACES = {"personality": "persona", "bot": "bot_overrides"}
 
 
-@lru_cache(maxsize=1)
-def _layer(bot: _Identity, model: _Identity) -> Defaults:
+@lru_cache(maxsize=len(schema.NAMES))
+def _layer(bot: _Identity, model: _Identity, schema_name: str) -> Defaults:
     said: Config = {"config_overrides": {}}
-    for name, value in bot.content.items():
+    is_for_others = _bot_file.is_built_in and schema_name != schema.DEFAULT
+    for name, value in ({} if is_for_others else bot.content).items():
         if name in _PLACES:
             said[_PLACES[name]] = value
         elif name != "inner":
@@ -200,6 +207,8 @@ def _layer(bot: _Identity, model: _Identity) -> Defaults:
         "models": model.content.get("models", []),
         "model_task_config": model.content.get("model_task_config", {}),
     }
-    config = layers.resolve([Layer("", schema.defaults(), is_trusted=True), Layer("", said, is_trusted=True)])
-    text = json.dumps([config, settings.VERSION], sort_keys=True)
+    config = layers.resolve(
+        [Layer("", schema.defaults(schema_name), is_trusted=True), Layer("", said, is_trusted=True)]
+    )
+    text = json.dumps([schema_name, config, settings.VERSION], sort_keys=True)
     return Defaults(Layer("default", config, is_trusted=True), hashlib.sha256(text.encode()).hexdigest()[:16])

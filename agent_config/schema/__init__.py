@@ -5,7 +5,6 @@ from __future__ import annotations
 from agent_config.schema.json_schema import json_schema
 from agent_config.schema.lint import ConfigWarning, Finding, named_models, unknown_models
 from agent_config.schema.paths import Place, path, sent_place
-from agent_config.schema.root import defaults
 from agent_config.schema.validation import (
     Fault,
     TooManyFaults,
@@ -16,8 +15,11 @@ from agent_config.schema.validation import (
     validate,
     warnings,
 )
+from agent_config.schema.versions import DEFAULT, NAMES, defaults
 
 __all__ = [
+    "DEFAULT",
+    "NAMES",
     "ConfigWarning",
     "Fault",
     "Finding",

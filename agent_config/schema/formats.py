@@ -108,7 +108,10 @@ ChatPrompt = Annotated[
     str, TextFormat(rf"^{_CHAT}:[\s\S]+$", _("must be written platform:id:group:prompt or platform:id:private:prompt"))
 ]
 LearningRule = Annotated[list[str], AfterValidator(_with_chat_first)]  # the chat, and its settings
-TimeRange = Annotated[str, TextFormat(f"^{_TIME}-({_TIME}|24:00)$", _("must be a range of times, written HH:MM-HH:MM"))]
+_TIME_RANGE = f"{_TIME}-({_TIME}|24:00)"
+_TIME_RANGE_MESSAGE = _("must be a range of times, written HH:MM-HH:MM")
+TimeRange = Annotated[str, TextFormat(f"^{_TIME_RANGE}$", _TIME_RANGE_MESSAGE)]
+TimeRangeOrAlways = Annotated[str, TextFormat(f"^({_TIME_RANGE})?$", _TIME_RANGE_MESSAGE)]
 Regex = Annotated[
     str,
     AfterValidator(_checked_regex),

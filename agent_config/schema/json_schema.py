@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
-from agent_config.schema.root import GROUPS, Root
+from agent_config.schema.data_files import Texts
+from agent_config.schema.root import GROUPS
+from agent_config.schema.versions import DEFAULT, get_schema
 
 _TRANSLATED = ("title", "description")
 
@@ -23,19 +25,20 @@ class _Generator(GenerateJsonSchema):
         )
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(name: str = DEFAULT) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config, in the active language.
 
     `x-minimum`, `x-maximum` and `x-enum` describe usual values; others are accepted with a warning. `x-groups` names
     the groups in which an editor may show the objects that have an `x-group`.
     """
-    schema: dict[str, Any] = _translated(_untranslated())
+    chinese = get_schema(name).chinese if (get_language() or "").startswith("zh") else {}
+    schema: dict[str, Any] = _translated(_untranslated(name), chinese)
     return schema
 
 
 @cache
-def _untranslated() -> dict[str, Any]:
-    schema = Root.model_json_schema(schema_generator=_Generator)
+def _untranslated(name: str) -> dict[str, Any]:
+    schema = get_schema(name).root.model_json_schema(schema_generator=_Generator)
     persona = schema["$defs"]["Persona"]
     schema["properties"]["persona"] = {
         "title": persona["title"],
@@ -45,14 +48,17 @@ def _untranslated() -> dict[str, Any]:
             {"$ref": "#/$defs/Persona"},
         ],
     }
-    groups = [{"name": name, "title": title} for name, title in GROUPS.items()]
+    groups = [{"name": group, "title": title} for group, title in GROUPS.items()]
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "x-groups": groups}
 
 
-def _translated(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: gettext(member) if key in _TRANSLATED and isinstance(member, str) else _translated(member)
-            for key, member in value.items()
-        }
-    return [_translated(member) for member in value] if isinstance(value, list) else value
+def _translated(value: Any, chinese: dict[Texts, Texts]) -> Any:
+    """Return a copy with translated titles and descriptions: those of `chinese`, or else gettext's."""
+    if isinstance(value, list):
+        return [_translated(member, chinese) for member in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _translated(member, chinese) for key, member in value.items()}
+    texts = {key: value[key] for key in _TRANSLATED if isinstance(value.get(key), str)}
+    translated = chinese.get(tuple(texts.values())) or map(gettext, texts.values())
+    return {**found, **dict(zip(texts, translated, strict=True))}

@@ -17,7 +17,7 @@ from agent_config.merging import persona_object
 from agent_config.schema.formats import FORMAT_ERROR, REGEX_ERROR, RegexBudget
 from agent_config.schema.lint import ConfigWarning, Finding, unusual_values
 from agent_config.schema.paths import Place, path
-from agent_config.schema.root import Root
+from agent_config.schema.versions import DEFAULT, get_schema
 from core.strict_json import MAX_INTEGER, MIN_INTEGER
 
 MAX_PROBLEMS = 5_000  # named one by one: as many as a config may have leaves
@@ -49,7 +49,7 @@ class ValidationResult(NamedTuple):
     warnings: list[Finding]
 
 
-def validate(config: Config, stored: Config) -> ValidationResult:
+def validate(config: Config, stored: Config, schema_name: str = DEFAULT) -> ValidationResult:
     """Validate a config that is to replace `stored`; the secrets of both are in clear.
 
     A value that `stored` has in the same place gets a warning at most, so that a config that was imported with faults
@@ -60,7 +60,7 @@ def validate(config: Config, stored: Config) -> ValidationResult:
     warnings: list[Finding] = []
     replacements: list[tuple[Place, Any]] = []
     try:
-        for fault in faults(config):
+        for fault in faults(config, schema_name):
             is_kept = not fault.blocks_merging and before.has(fault.place, config)
             if not fault.is_refused or is_kept:
                 warnings.append(Finding(fault.place, fault.sentence))
@@ -70,21 +70,24 @@ def validate(config: Config, stored: Config) -> ValidationResult:
                 replacements.append((fault.place, fault.replacement))
     except TooManyFaults:
         return ValidationResult([], [too_many_faults()], [])
-    return ValidationResult(replacements, errors, _with_unusual_values(warnings, replace_values(config, replacements)))
+    found = _with_unusual_values(warnings, replace_values(config, replacements), schema_name)
+    return ValidationResult(replacements, errors, found)
 
 
-def warnings(config: Config) -> list[ConfigWarning]:
+def warnings(config: Config, schema_name: str = DEFAULT) -> list[ConfigWarning]:
     """Return the warnings about a config, including faults that would be refused if it were sent."""
     try:
-        found = [Finding(fault.place, fault.sentence) for fault in faults(config)]
+        found = [Finding(fault.place, fault.sentence) for fault in faults(config, schema_name)]
     except TooManyFaults:
         found = [too_many_faults()]
-    return [ConfigWarning(path(place), sentence) for place, sentence in _with_unusual_values(found, config)]
+    return [
+        ConfigWarning(path(place), sentence) for place, sentence in _with_unusual_values(found, config, schema_name)
+    ]
 
 
-def faults(config: Config) -> Iterator[Fault]:
+def faults(config: Config, schema_name: str = DEFAULT) -> Iterator[Fault]:
     """Yield the values of a config that do not match the schema. Raise TooManyFaults."""
-    yield from _invalid(config)
+    yield from _invalid(config, schema_name)
     for place in _repeated_names(config):
         yield Fault(
             place, _("this name occurs twice in the list"), is_refused=True, blocks_merging=True, replacement=None
@@ -114,15 +117,15 @@ def too_many_faults() -> Finding:
     return Finding(("config",), _("more than %(number)s of its values are wrong") % {"number": MAX_PROBLEMS})
 
 
-def _with_unusual_values(found: list[Finding], config: Config) -> list[Finding]:
+def _with_unusual_values(found: list[Finding], config: Config, schema_name: str) -> list[Finding]:
     """Return the findings, and those about unusual values in other places."""
     places = {finding.place for finding in found}
-    return [*found, *(finding for finding in unusual_values(config) if finding.place not in places)]
+    return [*found, *(finding for finding in unusual_values(config, schema_name) if finding.place not in places)]
 
 
-def _invalid(config: Config) -> Iterator[Fault]:
+def _invalid(config: Config, schema_name: str) -> Iterator[Fault]:
     try:
-        Root.model_validate(config, context=RegexBudget())
+        get_schema(schema_name).root.model_validate(config, context=RegexBudget())
     except ValidationError as error:
         if error.error_count() > MAX_PROBLEMS:
             raise TooManyFaults from error

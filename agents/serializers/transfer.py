@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agent_config import schema
 from agents.serializers.agents import (
     AgentResponse,
     ConfigWarningResponse,
@@ -57,6 +58,7 @@ class AgentExportDocument(RequestSerializer):
     description = description_field()
     tags = tags_field()
     template_id = id_field(required=False)
+    config_schema = ChoiceField(schema.NAMES, required=False)
     config = JSONObjectField(required=False)
     plugins = BoundedListField(child=PluginRequest(), max_length=MAX_PLUGINS, required=False)
 

@@ -43,7 +43,7 @@ def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note
     row = lock_agent(agent.pk)
     write = AgentConfigWrite(Agent(tenant=tenant), actor=actor)
     duplicate = write.row
-    for field in ("description", "template_id", "config", "tags", "rate_limit", "quota"):
+    for field in ("description", "template_id", "config", "config_schema", "tags", "rate_limit", "quota"):
         setattr(duplicate, field, getattr(row, field))
     duplicate.change_name(name or _name_of_duplicate(row))
     settings = _settings_of(row)
@@ -91,6 +91,7 @@ def import_agent(
     description: str | None = None,
     tags: list[str] | None = None,
     template_id: str | None = None,
+    config_schema: str | None = None,
     config: Config | None = None,
     plugins: Sequence[Mapping[str, Any]] = (),
     strict: bool = False,
@@ -109,6 +110,7 @@ def import_agent(
         description=description,
         tags=tags or [],
         template_id=template_id,
+        config_schema=config_schema,
         config=config or {},
         strict=strict,
     )
@@ -168,6 +170,7 @@ def _document(agent: Agent, shown: Callable[[Config], Config]) -> Document:
         "description": agent.description,
         "tags": agent.tags,
         "template_id": agent.template_id,
+        "config_schema": agent.config_schema,
         "config": shown(agent.config),
         "plugins": sorted(settings, key=_plugin_name),
     }
