@@ -167,6 +167,11 @@ def reveal_effective_config(*, actor: Actor, agent_id: str) -> ExplainedConfig:
     return agent.explained(config, shown=opened)
 
 
+def resolve_config(agent_id: str) -> Config:
+    """Return the effective config, secrets sealed. It shares parts with the layers. Raise AgentNotFound."""
+    return layers.resolve(_AgentLayers.read(agent_id).layers)
+
+
 def get_configs_without_defaults(agent_ids: Sequence[str]) -> dict[str, Config]:
     """Return agents' effective configs without the system's defaults, secrets sealed, in one query.
 

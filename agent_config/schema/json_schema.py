@@ -5,15 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from django.utils.translation import get_language, gettext
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
-from agent_config.schema.data_files import Texts
 from agent_config.schema.root import GROUPS
-from agent_config.schema.versions import DEFAULT, get_schema
-
-_TRANSLATED = ("title", "description")
+from agent_config.schema.versions import DEFAULT, get_schema, translated
 
 
 class _Generator(GenerateJsonSchema):
@@ -31,8 +27,7 @@ def json_schema(name: str = DEFAULT) -> dict[str, Any]:
     `x-minimum`, `x-maximum` and `x-enum` describe usual values; others are accepted with a warning. `x-groups` names
     the groups in which an editor may show the objects that have an `x-group`.
     """
-    chinese = get_schema(name).chinese if (get_language() or "").startswith("zh") else {}
-    schema: dict[str, Any] = _translated(_untranslated(name), chinese)
+    schema: dict[str, Any] = _translated(_untranslated(name), name)
     return schema
 
 
@@ -52,13 +47,14 @@ def _untranslated(name: str) -> dict[str, Any]:
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "x-groups": groups}
 
 
-def _translated(value: Any, chinese: dict[Texts, Texts]) -> Any:
-    """Return a copy with translated titles and descriptions: those of `chinese`, or else gettext's."""
+def _translated(value: Any, schema_name: str) -> Any:
+    """Return a copy in the active language. A title is translated with its description, which says what it means."""
     if isinstance(value, list):
-        return [_translated(member, chinese) for member in value]
+        return [_translated(member, schema_name) for member in value]
     if not isinstance(value, dict):
         return value
-    found = {key: _translated(member, chinese) for key, member in value.items()}
-    texts = {key: value[key] for key in _TRANSLATED if isinstance(value.get(key), str)}
-    translated = chinese.get(tuple(texts.values())) or map(gettext, texts.values())
-    return {**found, **dict(zip(texts, translated, strict=True))}
+    found = {key: _translated(member, schema_name) for key, member in value.items()}
+    texts = {key: text for key in ("title", "description") if isinstance(text := value.get(key), str)}
+    title, description = translated(schema_name, texts.get("title", ""), texts.get("description", ""))
+    both = {"title": title, "description": description}
+    return {**found, **{key: both[key] for key in texts}}

@@ -163,11 +163,11 @@ def _replacement(kind: str, value: Any) -> Any:
     if kind == "bool_type" and isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     if kind in ("float_type", "int_type") and isinstance(value, str):
-        return _number(value)
+        return spelled_number(value)
     return None
 
 
-def _number(text: str) -> float | None:
+def spelled_number(text: str) -> float | None:
     """Return the number that a text spells, or None if it spells none that JSON can hold."""
     match = _NUMBER.fullmatch(text)
     if match is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from functools import cache
 
+from django.utils.translation import get_language, gettext
+
 from agent_config.document import Config
-from agent_config.schema.data_files import DataSchema, read_schema
+from agent_config.schema.data_files import DataSchema, Texts, read_schema
 from agent_config.schema.objects import OpenObject, nested_object
 from agent_config.schema.root import Root
 
@@ -17,6 +19,12 @@ NAMES = (DEFAULT, "maibot-1.2")
 def get_schema(name: str) -> DataSchema:
     """Return the schema of this name; the default one for a name that only a later version of maim knows."""
     return _read(name) if name in NAMES else _read(DEFAULT)
+
+
+def translated(name: str, title: str, about: str) -> Texts:
+    """Return a title and a description of this schema in the active language."""
+    chinese = get_schema(name).chinese if (get_language() or "").startswith("zh") else {}
+    return chinese.get((title, about)) or (gettext(title), gettext(about))
 
 
 def defaults(name: str = DEFAULT) -> Config:

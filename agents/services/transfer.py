@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, count
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
 from agent_config import secrets
 from agent_config.document import Config
-from agent_config.patches import Patch, make_patch
+from agent_config.layers import Layer, resolve
+from agent_config.patches import Patch, make_patch, masked_patch
 from agent_config.schema import ConfigWarning
 from agents import services
 from agents.models import Agent, PluginSetting
@@ -122,18 +123,29 @@ class _RolledBack(Exception):
     """The end of a dry run, which rolls its transaction back."""
 
 
-def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> Sequence[ConfigWarning]:
-    """Return the warnings that `import_agent` would give, or raise what it would raise. Change nothing."""
-    warnings: list[ConfigWarning] = []
+class CheckedImport(NamedTuple):
+    """The effects of an import: the config that it would store, and its changes of the layers below."""
+
+    warnings: Sequence[ConfigWarning]
+    config: Config
+    changes: Patch
+
+
+def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> CheckedImport:
+    """Return what `import_agent` would do, or raise what it would raise. Change nothing."""
+    found: list[CheckedImport] = []
 
     @transactional
     def dry_run() -> None:
-        warnings.extend(import_agent(actor=actor, tenant=tenant, **document).config_warnings)
+        agent = import_agent(actor=actor, tenant=tenant, **document)
+        below = AgentConfigWrite(agent, actor=actor).lower_layers
+        changes = masked_patch(resolve(below), resolve([*below, Layer("agent", agent.config)]))
+        found.append(CheckedImport(agent.config_warnings, agent.config, changes))
         raise _RolledBack
 
     with suppress(_RolledBack):
         dry_run()
-    return warnings
+    return found[0]
 
 
 def diff_with_file(agent: Agent, sent: Mapping[str, Any]) -> Patch:
