@@ -94,10 +94,11 @@ def _config_warnings(findings: Iterable[Finding]) -> list[ConfigWarning]:
 
 
 def _unknown_models(config: Config, stack: Sequence[Layer]) -> list[Finding]:
-    """Return a finding for each model that a config's tasks name and no layer of the stack has."""
-    if next(schema.named_models(config), None) is None:
+    """Return a finding for each model or provider that a config names and no layer of the stack has."""
+    if not schema.names_others(config):
         return []
-    return list(schema.unknown_models(config, resolve(stack)))
+    resolved = resolve(stack)
+    return [*schema.unknown_models(config, resolved), *schema.unknown_providers(config, resolved)]
 
 
 class _Errors:

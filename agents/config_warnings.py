@@ -90,7 +90,7 @@ def _of_agents(configs: Sequence[StoredConfig], *, in_list: bool) -> list[Sequen
     needed = [
         each.state
         for each, result in zip(configs, cached, strict=True)
-        if result is None and _names_models(each.config)
+        if result is None and schema.names_others(each.config)
     ]
     below = get_lower_layers(needed) if needed else {}
     sizes = dict[int, bool]()
@@ -166,7 +166,3 @@ def _lint(
     with _cache_lock, suppress(ValueError):  # raised for a result that is larger than the whole cache
         _cache[key] = result
     return result
-
-
-def _names_models(config: Config) -> bool:
-    return next(schema.named_models(config), None) is not None

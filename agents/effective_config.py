@@ -252,9 +252,10 @@ class _AgentLayers(NamedTuple):
         left_out_names = {f"{warning.path}.name" for warning in left_out}
         shadowed = [warning for warning in layers.shadowed(self.layers) if warning.path not in left_out_names]
         unknown = [
-            ConfigWarning(schema.path(place), sentence) for place, sentence in schema.unknown_models(config, config)
+            ConfigWarning(schema.path(place), sentence)
+            for place, sentence in (*schema.unknown_models(config, config), *schema.unknown_providers(config, config))
         ]
-        found = schema.warnings(secrets.opened_or_masked(config), self.state.schema_name)
+        found = schema.warnings(secrets.opened_or_masked(config), self.state.schema_name, needs_keys=False)
         warnings = [*shadowed, *left_out, *found, *unknown]
         if self.state.template_id is not None and all(layer.name != "template" for layer in self.layers):
             warnings.insert(0, ConfigWarning("template_id", _("There is no such template; it changes nothing")))

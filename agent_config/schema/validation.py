@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from agent_config.document import NAMED_LISTS, SECTIONS, Config
 from agent_config.merging import persona_object
 from agent_config.schema.formats import FORMAT_ERROR, REGEX_ERROR, RegexBudget
 from agent_config.schema.lint import ConfigWarning, Finding, unusual_values
+from agent_config.schema.mistakes import probable_mistakes
 from agent_config.schema.paths import Place, path
 from agent_config.schema.versions import DEFAULT, get_schema
 from core.strict_json import MAX_INTEGER, MIN_INTEGER
@@ -74,15 +76,17 @@ def validate(config: Config, stored: Config, schema_name: str = DEFAULT) -> Vali
     return ValidationResult(replacements, errors, found)
 
 
-def warnings(config: Config, schema_name: str = DEFAULT) -> list[ConfigWarning]:
-    """Return the warnings about a config, including faults that would be refused if it were sent."""
+def warnings(config: Config, schema_name: str = DEFAULT, *, needs_keys: bool = True) -> list[ConfigWarning]:
+    """Return the warnings about a config, including faults that would be refused if it were sent.
+
+    Without `needs_keys`, its providers may lack keys, as maim's built-in ones do.
+    """
     try:
         found = [Finding(fault.place, fault.sentence) for fault in faults(config, schema_name)]
     except TooManyFaults:
         found = [too_many_faults()]
-    return [
-        ConfigWarning(path(place), sentence) for place, sentence in _with_unusual_values(found, config, schema_name)
-    ]
+    found = _with_unusual_values(found, config, schema_name, needs_keys=needs_keys)
+    return [ConfigWarning(path(place), sentence) for place, sentence in found]
 
 
 def faults(config: Config, schema_name: str = DEFAULT) -> Iterator[Fault]:
@@ -117,10 +121,13 @@ def too_many_faults() -> Finding:
     return Finding(("config",), _("more than %(number)s of its values are wrong") % {"number": MAX_PROBLEMS})
 
 
-def _with_unusual_values(found: list[Finding], config: Config, schema_name: str) -> list[Finding]:
-    """Return the findings, and those about unusual values in other places."""
+def _with_unusual_values(
+    found: list[Finding], config: Config, schema_name: str, *, needs_keys: bool = True
+) -> list[Finding]:
+    """Return the findings, and those about unusual values and probable mistakes in other places."""
     places = {finding.place for finding in found}
-    return [*found, *(finding for finding in unusual_values(config, schema_name) if finding.place not in places)]
+    more = chain(unusual_values(config, schema_name), probable_mistakes(config, schema_name, needs_keys=needs_keys))
+    return [*found, *(finding for finding in more if finding.place not in places)]
 
 
 def _invalid(config: Config, schema_name: str) -> Iterator[Fault]:
