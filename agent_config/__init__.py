@@ -15,6 +15,7 @@ Nothing here reads or writes the database. From the way in to the way out:
     secrets       sealed in the database, masked in responses, in clear for bots
     system        the lowest layer: defaults under the operator's TOML files
     layers        the effective config of all layers, and which layer each value comes from
+    maibot        the bot's own files as configs, and back
     trust         what is left out of the effective config, because a key would meet another owner's model or address
     patches       the JSON patch between two configs
     bulk_import   configs of another system

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -14,6 +13,7 @@ from agent_config import merging, names, schema, secrets, system, validators
 from agent_config.document import Config, section
 from agent_config.errors import BadConfig
 from agent_config.schema import Place, TooManyFaults, path
+from agent_config.schema.paths import holder_of, topmost
 from core.errors import FieldErrors
 
 _SECRET_TYPES = (str, list)
@@ -46,7 +46,7 @@ def import_config(config: Config) -> ImportedConfig:
         return ImportedConfig({}, left_out, warnings)
     for fault in faults:
         _note(left_out if fault.blocks_merging else warnings, {path(fault.place): [fault.sentence]})
-    places = _topmost({_removable(fault.place) for fault in faults if fault.blocks_merging})
+    places = topmost({_removable(fault.place) for fault in faults if fault.blocks_merging})
     # Values are emptied first and removed last, so that all others keep their paths while they are checked.
     kept = _emptied(config, places) if places or _has_odd_secrets(config) else config
     for holder, key, place in list(_known_secrets(kept)):
@@ -56,7 +56,7 @@ def import_config(config: Config) -> ImportedConfig:
             _note(left_out, {place: [_("a secret is a text")]})
     _warn(warnings, _check_names, kept)
     for removed in places:
-        del _holder(kept, removed)[removed[-1]]
+        del holder_of(kept, removed)[removed[-1]]
     result = merging.merge({}, kept)
     _warn(warnings, partial(validators.check_size, stored={}), result)
     return ImportedConfig(result, left_out, warnings)
@@ -97,29 +97,12 @@ def _removable(place: Place) -> Place:
     return place[:-1] if place[-1] == "name" else place
 
 
-def _topmost(places: set[Place]) -> list[Place]:
-    """Return the places that are not within others, last items first, so that removals do not renumber the others."""
-    found = [place for place in places if not any(place[:length] in places for length in range(1, len(place)))]
-    return sorted(found, key=_order, reverse=True)
-
-
-def _order(place: Place) -> list[tuple[int, str]]:
-    return [(step, "") if isinstance(step, int) else (-1, step) for step in place]
-
-
 def _emptied(config: Config, places: list[Place]) -> Config:
     """Return a copy with an empty object in each of these places."""
     config = copy.deepcopy(config)
     for place in places:
-        _holder(config, place)[place[-1]] = {}
+        holder_of(config, place)[place[-1]] = {}
     return config
-
-
-def _holder(config: Config, place: Place) -> Any:
-    holder: Any = config
-    for step in place[:-1]:
-        holder = holder[step]
-    return holder
 
 
 def _note(notes: dict[str, list[str]], errors: FieldErrors) -> None:

@@ -10,20 +10,25 @@ import hashlib
 import json
 import logging
 import math
+import os
+import re
 import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.utils import translation
 
 from agent_config import layers, schema, secrets
 from agent_config.document import SEALED, Config
 from agent_config.layers import Layer
+from agent_config.maibot.places import in_config, schema_of, version_of
 from agent_config.secret_paths import reserved
 
 log = logging.getLogger("maim.config")
 
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BUILT_IN = Path(__file__).parent / "defaults"
 _Version = tuple[int, int] | None
 
@@ -41,6 +46,12 @@ class _TomlFile:
         self._content: dict[str, Any] = {}
 
         self.problem: str | None = None  # the reason why the file is not in use
+        self.is_built_in = False  # whether the content is that of the built-in file
+
+    @property
+    def in_use(self) -> dict[str, Any]:
+        """The content that was read last."""
+        return self._content
 
     def content(self, configured: Path | None) -> dict[str, Any]:
         path = configured or self._built_in
@@ -58,12 +69,18 @@ class _TomlFile:
             self.problem = f"{path.name} is not in use: {error}"
         else:
             self.problem = None
+            self.is_built_in = path == self._built_in
             return content
         was_good_before = self._read is not None and self._read[0] == path
-        return self._content if was_good_before else self._parsed(self._built_in)
+        if was_good_before:
+            return self._content
+        self.is_built_in = True
+        return self._parsed(self._built_in)
 
     def _parsed(self, path: Path) -> dict[str, Any]:
-        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_finite)
+        content: dict[str, Any] = _with_environment(
+            tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_finite)
+        )
         if wrong := [key for key in self._tables if not isinstance(content.get(key, {}), dict)]:
             raise ValueError(f"{wrong[0]} must be a table")
         if wrong := [key for key in self._lists if not _is_list_of_named(content.get(key, []))]:
@@ -84,6 +101,24 @@ def _version(path: Path) -> _Version:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size
+
+
+def _with_environment(value: Any) -> Any:
+    """Return a copy of an operator's value with `${NAME}` in its texts replaced by environment variables.
+
+    Raise ValueError for one that is not set.
+    """
+    if isinstance(value, dict):
+        return {key: _with_environment(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_with_environment(member) for member in value]
+    return _VARIABLE.sub(_variable, value) if isinstance(value, str) else value
+
+
+def _variable(match: re.Match[str]) -> str:
+    if (value := os.environ.get(match[1])) is None:
+        raise ValueError(f"{match[0]} is not set in the environment")
+    return value
 
 
 def _finite(digits: str) -> float:
@@ -152,22 +187,42 @@ class Defaults(NamedTuple):
     fingerprint: str
 
 
-def defaults() -> Defaults:
+def defaults(schema_name: str = schema.DEFAULT) -> Defaults:
     """Return the system's defaults as a layer: the schema's defaults, overridden by the files.
 
-    Must not be changed. It has the secrets of the files in clear, so it must be masked wherever it is shown, and never
-    stored.
+    The built-in bot file is for the default schema only; an operator's own is for all. Must not be changed. It has the
+    secrets of the files in clear, so it must be masked wherever it is shown, and never stored.
     """
     return _layer(
         _Identity(_bot_file.content(settings.BOT_CONFIG_PATH)),
         _Identity(_model_file.content(settings.MODEL_CONFIG_PATH)),
+        schema_name,
     )
 
 
 def problems() -> list[str]:
-    """Return one sentence for each configured file that is not in use."""
+    """Return one sentence for each configured file that is not in use, and for each odd value in those that are."""
     defaults()
-    return [file.problem for file in (_bot_file, _model_file) if file.problem]
+    bot, model = (_Identity({} if file.is_built_in else file.in_use) for file in (_bot_file, _model_file))
+    return [*(file.problem for file in (_bot_file, _model_file) if file.problem), *_odd_values(bot, model)]
+
+
+@lru_cache(maxsize=1)
+def _odd_values(bot: _Identity, model: _Identity) -> list[str]:
+    """Return a sentence for each odd value in the operator's files, in English, by the schema of their version."""
+    config = _in_config(bot.content, model.content)
+    name = schema_of({"bot": version_of(bot.content), "model": version_of(model.content)})
+    with translation.override("en"):
+        found = [*schema.warnings(config, name)]
+        if model.content:
+            found += [
+                schema.ConfigWarning(schema.path(place), sentence)
+                for place, sentence in (
+                    *schema.unknown_models(config, config),
+                    *schema.unknown_providers(config, config),
+                )
+            ]
+    return [f"{path}: {message}" for path, message in found]
 
 
 class _Identity:
@@ -183,23 +238,23 @@ class _Identity:
         return id(self.content)
 
 
-# Sections of TOML files that have another name in an agent's config.
-_PLACES = {"personality": "persona", "bot": "bot_overrides"}
-
-
-@lru_cache(maxsize=1)
-def _layer(bot: _Identity, model: _Identity) -> Defaults:
-    said: Config = {"config_overrides": {}}
-    for name, value in bot.content.items():
-        if name in _PLACES:
-            said[_PLACES[name]] = value
-        elif name != "inner":
-            said["config_overrides"][name] = value
+def _in_config(bot: dict[str, Any], model: dict[str, Any]) -> Config:
+    """Return the content of both files as a config."""
+    said = in_config(bot)
     said["config_overrides"]["model"] = {
-        "api_providers": model.content.get("api_providers", []),
-        "models": model.content.get("models", []),
-        "model_task_config": model.content.get("model_task_config", {}),
+        "api_providers": model.get("api_providers", []),
+        "models": model.get("models", []),
+        "model_task_config": model.get("model_task_config", {}),
     }
-    config = layers.resolve([Layer("", schema.defaults(), is_trusted=True), Layer("", said, is_trusted=True)])
-    text = json.dumps([config, settings.VERSION], sort_keys=True)
+    return said
+
+
+@lru_cache(maxsize=len(schema.NAMES))
+def _layer(bot: _Identity, model: _Identity, schema_name: str) -> Defaults:
+    is_for_others = _bot_file.is_built_in and schema_name != schema.DEFAULT
+    said = _in_config({} if is_for_others else bot.content, model.content)
+    config = layers.resolve(
+        [Layer("", schema.defaults(schema_name), is_trusted=True), Layer("", said, is_trusted=True)]
+    )
+    text = json.dumps([schema_name, config, settings.VERSION], sort_keys=True)
     return Defaults(Layer("default", config, is_trusted=True), hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -33,6 +33,7 @@ def apply_update(
     others: Sequence[Sequence[Layer]] = (),
     is_trusted: bool = False,
     may_move_secrets: bool = False,
+    schema_name: str = schema.DEFAULT,
     replace: bool = False,
     strict: bool = False,
 ) -> UpdatedConfig:
@@ -49,7 +50,9 @@ def apply_update(
         unmasked = secrets.unmasked(sent, stored)
     is_mergeable = schema.is_mergeable(sent)
     result = merging.merge({} if replace else stored, unmasked) if is_mergeable else sent
-    replacements, wrong, warnings = schema.validate(secrets.opened_or_masked(result), secrets.opened_or_masked(stored))
+    replacements, wrong, warnings = schema.validate(
+        secrets.opened_or_masked(result), secrets.opened_or_masked(stored), schema_name
+    )
     result = schema.replace_values(result, replacements)
     errors.add(wrong, sent)
     with errors.collected():
@@ -70,10 +73,12 @@ def apply_update(
     return UpdatedConfig(secrets.sealed(result, stored), _config_warnings(warnings))
 
 
-def lint_config(config: Config, below: Sequence[Layer], *, is_trusted: bool = False) -> list[ConfigWarning]:
+def lint_config(
+    config: Config, below: Sequence[Layer], *, schema_name: str = schema.DEFAULT, is_trusted: bool = False
+) -> list[ConfigWarning]:
     """Return the warnings about a stored config over the layers `below`. An operator's config `is_trusted`."""
     unknown = _unknown_models(config, [*below, Layer("", config, is_trusted)])
-    return [*schema.warnings(secrets.opened_or_masked(config)), *_config_warnings(unknown)]
+    return [*schema.warnings(secrets.opened_or_masked(config), schema_name), *_config_warnings(unknown)]
 
 
 def errors_by_path(warnings: Iterable[ConfigWarning]) -> dict[str, list[Text]]:
@@ -89,10 +94,11 @@ def _config_warnings(findings: Iterable[Finding]) -> list[ConfigWarning]:
 
 
 def _unknown_models(config: Config, stack: Sequence[Layer]) -> list[Finding]:
-    """Return a finding for each model that a config's tasks name and no layer of the stack has."""
-    if next(schema.named_models(config), None) is None:
+    """Return a finding for each model or provider that a config names and no layer of the stack has."""
+    if not schema.names_others(config):
         return []
-    return list(schema.unknown_models(config, resolve(stack)))
+    resolved = resolve(stack)
+    return [*schema.unknown_models(config, resolved), *schema.unknown_providers(config, resolved)]
 
 
 class _Errors:
@@ -130,6 +136,7 @@ def apply_tenant_update(
     sent: dict[str, Any] | None,
     *,
     templates: Iterable[Layer] = (),
+    schema_name: str = schema.DEFAULT,
     may_move_secrets: bool = False,
     strict: bool = False,
 ) -> UpdatedTenantConfig:
@@ -155,13 +162,14 @@ def apply_tenant_update(
         if not isinstance(defaults, dict):
             raise BadConfig({**errors.found, whole: [_("must be an object")]})
         with errors.collected(f"{whole}."):
-            below = [system.defaults().layer]
+            below = [system.defaults(schema_name).layer]
             new = apply_update(
                 agent_defaults(stored),
                 defaults,
                 below=below,
                 others=[[*below, template] for template in templates] if defaults else [],
                 may_move_secrets=may_move_secrets,
+                schema_name=schema_name,
                 replace=True,
                 strict=strict,
             )

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from agent_config import secrets
+from agent_config import schema, secrets
 from agent_config.document import Config
 from agent_config.errors import BadConfig
 from core import sealing
+from core.errors import Invalid
 
 MAX_BYTES = 256 * 1024
 MAX_LEAVES = 5000
@@ -36,6 +37,13 @@ def check_size(config: Config, stored: Config) -> None:
         raise BadConfig({"config": [_("the config may have at most 256 KiB")]})
     if (number := _values(config)) > MAX_LEAVES and number > _values(stored):
         raise BadConfig({"config": [_("the config may have at most 5,000 values")]})
+
+
+def schema_name(name: str | None) -> str | None:
+    """Return the name of a schema, or None for an empty one. Raise Invalid for an unknown one."""
+    if name and name not in schema.NAMES:
+        raise Invalid({"config_schema": [_("must be one of: %(names)s") % {"names": ", ".join(schema.NAMES)}]})
+    return name or None
 
 
 def has_more_values(config: Config, number: int) -> bool:

@@ -19,7 +19,6 @@ from agent_config import schema, system
 from agent_config.document import Config
 from agent_config.layers import Layer
 from agent_config.schema import ConfigWarning
-from agent_config.system import Defaults
 from agent_config.updates import lint_config
 from agents.effective_config import ConfigState, get_lower_layers, get_states
 from agents.models import Agent, Template
@@ -91,35 +90,49 @@ def get_listed_template_warnings(template: Template, read: Callable[[], Config])
 
 
 def _of_agents(configs: Sequence[StoredConfig], *, in_list: bool) -> list[Sequence[ConfigWarning] | None]:
-    defaults = system.defaults()
-    context = _context(defaults)
-    keys = [(each.state, each.revision, *context) for each in configs]
+    keys = [(each.state, each.revision, *_context(each.state.schema_name)) for each in configs]
     cached = [_get_cached(key, in_list=in_list) for key in keys]
     needed = [
         each.state
         for each, result in zip(configs, cached, strict=True)
-        if result is None and _names_models(each.read())
+        if result is None and schema.names_others(each.read())
     ]
-    below = get_lower_layers(needed, defaults) if needed else {}
+    below = get_lower_layers(needed) if needed else {}
     sizes = dict[int, bool]()
     return [
-        (result or _lint(key, each.read(), below.get(each.state.agent_id, ()), sizes, in_list=in_list)).warnings
+        (
+            result
+            or _lint(
+                key,
+                each.read(),
+                below.get(each.state.agent_id, ()),
+                sizes,
+                in_list=in_list,
+                schema_name=each.state.schema_name,
+            )
+        ).warnings
         for key, each, result in zip(keys, configs, cached, strict=True)
     ]
 
 
 def _of_template(template: Template, read: Callable[[], Config], *, in_list: bool) -> Sequence[ConfigWarning] | None:
-    defaults = system.defaults()
-    key = (template.pk, template.revision, *_context(defaults))
-    is_trusted = template.tenant_id is None
-    cached = _get_cached(key, in_list=in_list)
-    result = cached or _lint(key, read(), [defaults.layer], {}, in_list=in_list, is_trusted=is_trusted)
+    name = template.schema_name
+    key = (template.pk, template.revision, name, *_context(name))
+    result = _get_cached(key, in_list=in_list) or _lint(
+        key,
+        read(),
+        [system.defaults(name).layer],
+        {},
+        in_list=in_list,
+        schema_name=name,
+        is_trusted=template.tenant_id is None,
+    )
     return result.warnings
 
 
-def _context(defaults: Defaults) -> tuple[str, str | None, Hashable]:
+def _context(schema_name: str) -> tuple[str, str | None, Hashable]:
     """Return what warnings depend on besides a row and its layers."""
-    return defaults.fingerprint, get_language(), primary.server()
+    return system.defaults(schema_name).fingerprint, get_language(), primary.server()
 
 
 def _get_cached(key: Hashable, *, in_list: bool) -> _Result | None:
@@ -136,6 +149,7 @@ def _lint(
     sizes: dict[int, bool],
     *,
     in_list: bool,
+    schema_name: str,
     is_trusted: bool = False,
 ) -> _Result:
     """Return the warnings about a config over the layers below it. Large configs are skipped in lists, and not cached.
@@ -148,9 +162,12 @@ def _lint(
             if id(layer.config) not in sizes:
                 sizes[id(layer.config)] = _is_large(layer.config)
             is_large = is_large or sizes[id(layer.config)]
-    if is_large and not in_list:
-        return _Result(lint_config(config, below, is_trusted=is_trusted))
-    result = _Result(None if is_large else lint_config(config, below, is_trusted=is_trusted))
+    if is_large and in_list:
+        result = _Result(None)
+    else:
+        result = _Result(lint_config(config, below, schema_name=schema_name, is_trusted=is_trusted))
+        if is_large:
+            return result
     with _cache_lock, suppress(ValueError):  # raised for a result that is larger than the whole cache
         _cache[key] = result
     return result
@@ -168,7 +185,3 @@ def _is_large(config: Config) -> bool:
         else:
             values += 1
     return values > MAX_LISTED_VALUES or containers > MAX_LISTED_VALUES
-
-
-def _names_models(config: Config) -> bool:
-    return next(schema.named_models(config), None) is not None

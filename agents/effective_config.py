@@ -50,11 +50,18 @@ class ConfigState(NamedTuple):
     template_tenant_id: str | None
     template_epoch: int | None
     defaults_revision: int
+    agent_schema: str | None
+    tenant_schema: str | None
+
+    @property
+    def schema_name(self) -> str:
+        """The name of the schema by which the agent's config is checked."""
+        return self.agent_schema or self.tenant_schema or schema.DEFAULT
 
     @property
     def etag(self) -> str:
         """The ETag of the effective config, without quotes."""
-        return self.etag_over(system.defaults())
+        return self.etag_over(system.defaults(self.schema_name))
 
     def etag_over(self, defaults: Defaults) -> str:
         """Return the ETag of the effective config over these defaults of the system."""
@@ -87,6 +94,8 @@ STATE_FIELDS = (
     "template__tenant_id",
     "template__config_epoch",
     "tenant__defaults_revision",
+    "config_schema",
+    "tenant__config_schema",
 )
 
 _CacheKey = tuple[str, str | None, Hashable]
@@ -158,6 +167,11 @@ def reveal_effective_config(*, actor: Actor, agent_id: str) -> ExplainedConfig:
     return agent.explained(config, shown=opened)
 
 
+def resolve_config(agent_id: str) -> Config:
+    """Return the effective config, secrets sealed. It shares parts with the layers. Raise AgentNotFound."""
+    return layers.resolve(_AgentLayers.read(agent_id).layers)
+
+
 def get_configs_without_defaults(agent_ids: Sequence[str]) -> dict[str, Config]:
     """Return agents' effective configs without the system's defaults, secrets sealed, in one query.
 
@@ -179,7 +193,7 @@ def get_configs_without_defaults(agent_ids: Sequence[str]) -> dict[str, Config]:
     return found
 
 
-def get_lower_layers(states: Sequence[ConfigState], defaults: Defaults) -> dict[str, list[Layer]]:
+def get_lower_layers(states: Sequence[ConfigState]) -> dict[str, list[Layer]]:
     """Return the current layers below agents, by agent, in two queries. A template is read once for all its agents."""
     template_ids = {state.template_id for state in states if state.template_epoch is not None}
     templates = dict(Template.unscoped.filter(pk__in=template_ids).values_list("pk", "config")) if template_ids else {}
@@ -187,7 +201,7 @@ def get_lower_layers(states: Sequence[ConfigState], defaults: Defaults) -> dict[
     tenant_configs = dict(tenants)
     return {
         state.agent_id: lower_layers(
-            defaults.layer,
+            system.defaults(state.schema_name).layer,
             tenant_id=state.tenant_id,
             tenant_defaults=agent_defaults(tenant_configs.get(state.tenant_id)),
             template_tenant_id=state.template_tenant_id,
@@ -213,7 +227,7 @@ class _AgentLayers(NamedTuple):
             raise AgentNotFound
         state = ConfigState(*row[: len(STATE_FIELDS)])
         config, template_config, tenant_config = row[len(STATE_FIELDS) :]
-        defaults = system.defaults()
+        defaults = system.defaults(state.schema_name)
         below = lower_layers(
             defaults.layer,
             tenant_id=state.tenant_id,
@@ -238,9 +252,11 @@ class _AgentLayers(NamedTuple):
         left_out_names = {f"{warning.path}.name" for warning in left_out}
         shadowed = [warning for warning in layers.shadowed(self.layers) if warning.path not in left_out_names]
         unknown = [
-            ConfigWarning(schema.path(place), sentence) for place, sentence in schema.unknown_models(config, config)
+            ConfigWarning(schema.path(place), sentence)
+            for place, sentence in (*schema.unknown_models(config, config), *schema.unknown_providers(config, config))
         ]
-        warnings = [*shadowed, *left_out, *schema.warnings(secrets.opened_or_masked(config)), *unknown]
+        found = schema.warnings(secrets.opened_or_masked(config), self.state.schema_name, needs_keys=False)
+        warnings = [*shadowed, *left_out, *found, *unknown]
         if self.state.template_id is not None and all(layer.name != "template" for layer in self.layers):
             warnings.insert(0, ConfigWarning("template_id", _("There is no such template; it changes nothing")))
         return warnings

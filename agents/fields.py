@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from agent_config.document import Config
 from agent_config.secrets import masked
+from agent_config.validators import schema_name
 from core.resource_fields import ResourceField, ResourceFields
 from core.scrubbing import scrubbed_text
 
@@ -19,6 +20,7 @@ class AgentSettings(TypedDict, total=False):
     description: str | None
     template_id: str | None
     config: Config
+    config_schema: str | None
     tags: list[str]
     rate_limit: dict[str, Any] | None
     quota: dict[str, Any] | None
@@ -39,6 +41,7 @@ AGENT_FIELDS = ResourceFields(
     # Its changes are kept as versions, so that the audit log has only the version's number.
     ResourceField("config", audited=False),
     ResourceField("config_version"),
+    ResourceField("config_schema", clean=schema_name),
     ResourceField("tags"),
     ResourceField("rate_limit", in_verdicts=True),
     ResourceField("quota", in_verdicts=True),

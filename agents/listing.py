@@ -45,6 +45,7 @@ class ListedAgent(NamedTuple):
     updated_at: datetime
     rate_limit: Any
     quota: Any
+    config_schema: str | None
     revision: int
     config_warnings: Sequence[ConfigWarning] | None = None
 

@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from agent_config.schema import ConfigWarning
+from agent_config.schema import DEFAULT, NAMES, ConfigWarning
 from core import ids
 from core.actor import display_name
 from core.display import isolated
@@ -64,6 +64,11 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 
+    @property
+    def schema_name(self) -> str:
+        """The name of the schema by which the config is checked: the tenant's."""
+        return (self.tenant and self.tenant.config_schema) or DEFAULT
+
     class Meta(TenantOwned.Meta):
         verbose_name = _("template")
         verbose_name_plural = _("templates")
@@ -91,6 +96,10 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
         related_name="agents",
     )
     config = JSONTextField(_("config"), default=dict, blank=True)
+    # The schema by which the config is checked; the tenant's without one.
+    config_schema = ExactCharField(
+        _("config schema"), max_length=50, null=True, blank=True, choices=[(name, name) for name in NAMES]
+    )
     config_version = models.PositiveBigIntegerField(_("config version"), default=0, editable=False)
     status = ExactCharField(_("status"), max_length=20, choices=AgentStatus.choices, default=AgentStatus.ACTIVE)
     tags = JSONTextField(_("tags"), default=list, blank=True)

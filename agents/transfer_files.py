@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 from agents.serializers.transfer import AgentExportDocument
-from agents.services.transfer import Document
+from agents.services.transfer import Document, check_import, import_agent
 from core import strict_json
+from core.actor import Actor
 from core.errors import Invalid
 from core.http import toml
+from tenants.models import Tenant
 
 
 def dumps(document: Document, file_format: str) -> str:
@@ -35,3 +37,22 @@ def loads(raw: bytes, file_format: str, **overrides: Any) -> dict[str, Any]:
     body = AgentExportDocument(data={**document, **overrides} if isinstance(document, dict) else document)
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)
+
+
+def import_document(actor: Actor, tenant: Tenant, document: Document, *, dry_run: bool) -> dict[str, Any]:
+    """Make an agent from the document of a file, or only check it, and return what an import responds with."""
+    if dry_run:
+        checked = check_import(actor=actor, tenant=tenant, **document)
+        return {
+            "dry_run": True,
+            "agent": None,
+            "config_warnings": checked.warnings,
+            "preview": checked,
+        }
+    agent = import_agent(actor=actor, tenant=tenant, **document)
+    return {
+        "dry_run": False,
+        "agent": agent,
+        "config_warnings": agent.config_warnings,
+        "preview": None,
+    }

@@ -34,6 +34,7 @@ VALUES: dict[str, Any] = {
     "PluginRequest.config": {"city": "Shanghai"},
     "PluginResponse.config": {"city": "Shanghai"},
     "InternalPluginResponse.config": {"city": "Shanghai"},
+    "config_schema": "maibot-0.12",
     "config_version": 4,
     "config_warnings": [],
     "contact_email": "ops@example.com",

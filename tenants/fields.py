@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from agent_config.updates import masked_tenant_config
+from agent_config.validators import schema_name
 from core.resource_fields import ResourceField, ResourceFields
 from core.scrubbing import scrubbed_text
 
@@ -15,6 +16,7 @@ class TenantSettings(TypedDict, total=False):
     description: str | None
     contact_email: str | None
     tenant_config: dict[str, Any] | None
+    config_schema: str | None
     rate_limit: dict[str, Any] | None
     quota: dict[str, Any] | None
 
@@ -35,6 +37,7 @@ TENANT_FIELDS = ResourceFields(
     ResourceField("description", clean=scrubbed_text),
     ResourceField("contact_email"),
     ResourceField("tenant_config", mask=masked_tenant_config),
+    ResourceField("config_schema", clean=schema_name),
     ResourceField("rate_limit", in_verdicts=True),
     ResourceField("quota", in_verdicts=True),
     changes=TenantChanges,

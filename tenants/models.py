@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from agent_config.schema import NAMES
 from core import ids
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
@@ -49,6 +50,10 @@ class Tenant(NamedModel, Limited, Revised):
     description = models.TextField(_("description"), null=True, blank=True)
     contact_email = models.CharField(_("contact"), max_length=255, null=True, blank=True)
     tenant_config = JSONTextField(_("config"), null=True, blank=True)
+    # The schema by which the configs of the tenant, its templates and its agents are checked, unless an agent has one.
+    config_schema = ExactCharField(
+        _("config schema"), max_length=50, null=True, blank=True, choices=[(name, name) for name in NAMES]
+    )
     # The epoch of the last change of `tenant_config.agent_defaults`.
     defaults_revision = models.PositiveBigIntegerField(default=0, editable=False)
     status = ExactCharField(_("status"), max_length=20, choices=TenantStatus.choices, default=TenantStatus.ACTIVE)

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.serializers import UserResponse
+from agent_config import schema
 from agent_config.updates import internal_tenant_config, masked_tenant_config
 from core.http.fields import (
     ChoiceField,
@@ -20,6 +21,14 @@ from core.http.limit_fields import QuotaField, RateLimitField
 from tenants.models import TenantStatus, TenantType
 
 
+def config_schema_field(help_text: str) -> ChoiceField:
+    """Return the field of the name of a schema of configs, which `""` empties."""
+    return ChoiceField(schema.NAMES, required=False, allow_blank=True, help_text=help_text)
+
+
+_SCHEMA_HELP = f"The schema of its configs, by default {schema.DEFAULT}."
+
+
 class TenantCreateRequest(RequestSerializer):
     """The body that creates a tenant in v1, whose owner is the caller."""
 
@@ -28,6 +37,7 @@ class TenantCreateRequest(RequestSerializer):
     description = description_field()
     contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
     tenant_config = JSONObjectField(required=False)
+    config_schema = config_schema_field(_SCHEMA_HELP)
 
 
 class InternalTenantCreateRequest(TenantCreateRequest):
@@ -47,6 +57,7 @@ class TenantUpdateRequest(RequestSerializer):
     description = description_field()
     contact_email = StrictCharField(max_length=255, required=False, allow_blank=True)
     tenant_config = JSONObjectField(required=False)
+    config_schema = config_schema_field(_SCHEMA_HELP)
 
 
 class InternalTenantUpdateRequest(TenantUpdateRequest):
@@ -76,6 +87,7 @@ class TenantResponse(serializers.Serializer[Any]):
     owner_id = serializers.CharField(allow_null=True, source="named_owner_id")
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+    config_schema = serializers.CharField(allow_null=True)
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     revision = serializers.IntegerField()

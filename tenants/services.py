@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import services as accounts
 from accounts.models import User
 from agent_config.document import agent_defaults
+from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, epoch
 from core.actor import Actor, ActorKind
@@ -77,7 +78,11 @@ def create_tenant(
     )
     TENANT_FIELDS.assign(tenant, settings, skip=("tenant_config",))
     tenant.tenant_config, tenant.config_warnings = apply_tenant_update(
-        None, settings.get("tenant_config"), templates=templates_below(tenant), strict=strict
+        None,
+        settings.get("tenant_config"),
+        templates=templates_below(tenant),
+        schema_name=tenant.config_schema or DEFAULT,
+        strict=strict,
     )
     tenant.change_name(tenant_name)
     with translate_unique_violation(_NAME_TAKEN):
@@ -120,15 +125,16 @@ def update_tenant(
     ignored = () if actor.is_trusted else OPERATOR_FIELDS
     if "tenant_name" in changes:
         row.change_name(changes["tenant_name"])
+    TENANT_FIELDS.assign(row, changes, skip=("tenant_name", "tenant_config", *ignored))
     if "tenant_config" in changes:
         row.tenant_config, row.config_warnings = apply_tenant_update(
             row.tenant_config,
             changes["tenant_config"],
             templates=templates_below(row),
+            schema_name=row.config_schema or DEFAULT,
             may_move_secrets=actor.is_trusted,
             strict=strict,
         )
-    TENANT_FIELDS.assign(row, changes, skip=("tenant_name", "tenant_config", *ignored))
     after = TENANT_FIELDS.audit_state(row)
     # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
     if TENANT_FIELDS.affect_verdicts(changes.keys() - ignored):
@@ -141,7 +147,7 @@ def update_tenant(
     has_new_defaults = audit.differ(agent_defaults(config_before), agent_defaults(row.tenant_config))
     if has_new_defaults:
         epoch.on_epoch(partial(set_revision, row))
-    if has_new_defaults or row.status != before["status"]:
+    if has_new_defaults or (row.status, row.config_schema) != (before["status"], before["config_schema"]):
         change_feed.publish(FeedEntry.Kind.TENANT, [row.id], tenant_id=row.id)
     audit.record(actor=actor, action="tenant.update", object_id=row.id, tenant_id=row.id, before=before, after=after)
     return row

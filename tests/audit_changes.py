@@ -31,6 +31,7 @@ _AGENT: dict[str, Any] = {
     "template_id": None,
     "config_version": 1,
     "status": "active",
+    "config_schema": None,
     "tags": [],
     "rate_limit": None,
     "quota": None,
@@ -56,6 +57,7 @@ _TENANT = {
     "tenant_config": None,
     "status": "active",
     "owner_id": None,
+    "config_schema": None,
     "rate_limit": None,
     "quota": None,
 }

@@ -69,7 +69,11 @@ class Data:
 
     def url(self, operation: Operation) -> str:
         """Return the path with the required query parameters."""
-        query = [f"{name}={self.value(name, {})}" for name, it in operation.query.items() if it.get("required")]
+        query = [
+            f"{name}={self.value(name, {})}"
+            for name, it in operation.query.items()
+            if it.get("required") or (name == "tenant_id" and operation.path == "/api/v2/agents/import")
+        ]
         return self.path(operation.path) + ("?" + "&".join(query) if query else "")
 
     def body(self, operation: Operation) -> dict[str, Any]:

@@ -341,6 +341,16 @@ BODIES: dict[str, tuple[str, str, str, str, str]] = {
     "usage log": ("internal", "POST", "/api/v1/usage/log", '{"action":"x","details":{"a":[', "]}}"),
 }
 UNITS = {"objects": "{},", "numbers": "1,", "texts": '"",', "names": '{"name":"a"},', "nesting": "[[[[[[[[]]]]]]]],"}
+# The parts of a bot's file whose repetition takes the parser or the import longest.
+TOML_UNITS = {
+    "numbers": ("a = [", "%d,", "]"),
+    "tables": ("", "[a.b.c.d.k%d]\n", ""),
+    "dotted keys": ("[b.b.b.b.b.b.b]\n", ".".join("a" * 15) + ".k%d = 1\n", ""),
+    "tasks": ("", '[model.t%d]\nname = "a"\ntemp = 1\n', ""),
+    "repairs": ("", '[[models]]\nname = "m%d"\nprice_in = "1"\n', ""),
+    "regexes": ("[message_receive]\nban_msgs_regex = [", '"(a+)+%d",', "]"),
+    "a long word": ("a", "%d", " = 1"),
+}
 
 
 class TestBodies:
@@ -356,6 +366,15 @@ class TestBodies:
         }
 
         assert {name: each for name, each in taken.items() if each > MAX_SECONDS_OF_BODIES} == {}
+
+    @pytest.mark.parametrize("unit", TOML_UNITS)
+    def test_no_file_of_a_bot_takes_long(self, unit: str, data: Data) -> None:
+        head, item, tail = TOML_UNITS[unit]
+        number = (128 * 1024 - len(head) - len(tail)) // len(item % 10_000)
+        text = head + "".join(item % each for each in range(10_000, 10_000 + number)) + tail
+        document = {"format": "maibot", "name": "twin", "bot": text, "model": text}
+
+        assert cpu_seconds(data.alice.client, "POST", "/api/v1/agents/import?dry_run=1", document) < MAX_SECONDS
 
     def test_import_of_a_thousand_plugins_does_not_take_long(self, data: Data) -> None:
         plugins = [

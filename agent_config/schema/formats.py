@@ -42,7 +42,9 @@ class TextFormat:
     def check(self, text: str) -> str:
         """Return the text. Raise PydanticCustomError if it has another format."""
         if not re.fullmatch(self.pattern, text):
-            raise PydanticCustomError(FORMAT_ERROR, "{sentence}", {"sentence": gettext(self.message)})
+            is_wide = "：" in text and re.fullmatch(self.pattern, text.replace("：", ":"))
+            sentence = gettext("has a full-width colon (：) in place of :") if is_wide else gettext(self.message)
+            raise PydanticCustomError(FORMAT_ERROR, "{sentence}", {"sentence": sentence})
         return text
 
 
@@ -92,6 +94,12 @@ _CHAT_OR_ALL = TextFormat(
     f"^({_CHAT})?$", _("must be written platform:id:group or platform:id:private, or be empty for all chats")
 )
 
+Address = Annotated[
+    str,
+    TextFormat(
+        r"^([A-Za-z][A-Za-z0-9+.\-]{0,20}://[\s\S]*)?$", _("must be an address that begins with https:// or http://")
+    ),
+]
 Account = Annotated[str, TextFormat(f"^{_ACCOUNT}$", _("must be written platform:id"))]
 ChatOrAll = Annotated[str, _CHAT_OR_ALL]
 ChatOrEvery = Annotated[
@@ -108,7 +116,10 @@ ChatPrompt = Annotated[
     str, TextFormat(rf"^{_CHAT}:[\s\S]+$", _("must be written platform:id:group:prompt or platform:id:private:prompt"))
 ]
 LearningRule = Annotated[list[str], AfterValidator(_with_chat_first)]  # the chat, and its settings
-TimeRange = Annotated[str, TextFormat(f"^{_TIME}-({_TIME}|24:00)$", _("must be a range of times, written HH:MM-HH:MM"))]
+_TIME_RANGE = f"{_TIME}-({_TIME}|24:00)"
+_TIME_RANGE_MESSAGE = _("must be a range of times, written HH:MM-HH:MM")
+TimeRange = Annotated[str, TextFormat(f"^{_TIME_RANGE}$", _TIME_RANGE_MESSAGE)]
+TimeRangeOrAlways = Annotated[str, TextFormat(f"^({_TIME_RANGE})?$", _TIME_RANGE_MESSAGE)]
 Regex = Annotated[
     str,
     AfterValidator(_checked_regex),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -11,8 +12,7 @@ from pydantic.fields import FieldInfo
 from agent_config.document import Config, section
 from agent_config.schema.objects import OpenObject, nested_object, schema_extra
 from agent_config.schema.paths import MODEL, Place
-from agent_config.schema.root import Root
-from agent_config.schema.sections.models import ModelTasks
+from agent_config.schema.versions import NAMES, get_schema
 
 
 class ConfigWarning(NamedTuple):
@@ -29,9 +29,9 @@ class Finding(NamedTuple):
     sentence: str
 
 
-def unusual_values(config: Config) -> Iterator[Finding]:
+def unusual_values(config: Config, schema_name: str) -> Iterator[Finding]:
     """Yield a finding for each value that is unusual for its field."""
-    return _unusual_values(Root, config, ())
+    return _unusual_values(get_schema(schema_name).root, config, ())
 
 
 def unknown_models(config: Config, resolved: Config) -> Iterator[Finding]:
@@ -50,12 +50,26 @@ def unknown_models(config: Config, resolved: Config) -> Iterator[Finding]:
 def named_models(config: Config) -> Iterator[tuple[Place, str]]:
     """Yield the places and names of the models that a config's tasks name."""
     tasks = section(config, "model").get("model_task_config")
-    for task in ModelTasks.model_fields:
+    for task in _known_tasks():
         settings = tasks.get(task) if isinstance(tasks, dict) else None
         wanted = settings.get("model_list") if isinstance(settings, dict) else None
         for number, name in enumerate(wanted if isinstance(wanted, list) else ()):
             if isinstance(name, str):
                 yield (*MODEL, "model_task_config", task, "model_list", number), name
+
+
+@cache
+def _known_tasks() -> tuple[str, ...]:
+    """Return the tasks of all schemas, because a layer may be of another version than the agent."""
+    found: dict[str, None] = {}
+    for name in NAMES:
+        kind = get_schema(name).root
+        for step in (*MODEL, "model_task_config"):
+            within, _is_list = nested_object(kind.model_fields[str(step)])
+            assert within is not None
+            kind = within
+        found |= dict.fromkeys(kind.model_fields)
+    return tuple(found)
 
 
 def _unusual_values(kind: type[OpenObject], value: Any, place: Place) -> Iterator[Finding]:

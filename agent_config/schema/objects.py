@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, get_args, get_origin
+import copy
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from agent_config.secret_names import names
@@ -83,6 +85,20 @@ def field(
         hidden = {"format": "password"}
         extra |= {"writeOnly": True, **({"items": {"type": "string", **hidden}} if default == [] else hidden)}
     return Field(default, title=title, description=about, max_length=max_length, json_schema_extra=extra)
+
+
+def copied_field(known: FieldInfo, *default: Any) -> tuple[Any, Any]:
+    """Return the type and the declaration of a field like a known one, with another default if one is given."""
+    declared = Field(
+        *(default or [copy.deepcopy(known.default)]),
+        title=known.title,
+        description=known.description,
+        json_schema_extra=schema_extra(known),
+    )
+    annotation: Any = known.annotation
+    for constraint in known.metadata:
+        annotation = Annotated[annotation, constraint]
+    return annotation, declared
 
 
 def section(kind: type[OpenObject]) -> Any:

@@ -14,6 +14,23 @@ def path(place: Place) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
 
 
+def topmost(places: set[Place]) -> list[Place]:
+    """Return the places that are not within others, last items first, so that removals do not renumber the others."""
+    found = [place for place in places if not any(place[:length] in places for length in range(1, len(place)))]
+    return sorted(found, key=_order, reverse=True)
+
+
+def holder_of(config: Any, place: Place) -> Any:
+    """Return the object or list that a place is in."""
+    for step in place[:-1]:
+        config = config[step]
+    return config
+
+
+def _order(place: Place) -> list[tuple[int, str]]:
+    return [(step, "") if isinstance(step, int) else (-1, step) for step in place]
+
+
 def sent_place(place: Place, sent: Any) -> Place | None:
     """Return the place in a sent config of a value of the merged config; None if it was not sent.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated
 
 from django.utils.translation import gettext_noop as _
 from pydantic import BeforeValidator
 
-from agent_config.document import Config
 from agent_config.merging import persona_object
-from agent_config.schema.objects import OpenObject, nested_object, section
+from agent_config.schema.objects import OpenObject, section
 from agent_config.schema.sections.abilities import Emoji, Mood, Plugin, Tool, Voice
 from agent_config.schema.sections.chat import (
     Chat,
@@ -74,21 +72,3 @@ class Root(
     persona: Annotated[Persona, BeforeValidator(persona_object)] = section(Persona)
     bot_overrides: BotOverrides = section(BotOverrides)
     config_overrides: ConfigOverrides = section(ConfigOverrides)
-
-
-def defaults() -> Config:
-    """Return a new config with the default of every field that has one, except in `model`."""
-    found = _defaults(Root)
-    del found["config_overrides"]["model"]
-    return found
-
-
-def _defaults(kind: type[OpenObject]) -> Config:
-    found: Config = {}
-    for name, known in kind.model_fields.items():
-        within, is_list = nested_object(known)
-        if within is not None and not is_list:
-            found[name] = _defaults(within)
-        elif known.default is not None:
-            found[name] = copy.deepcopy(known.default)
-    return found

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -16,8 +17,9 @@ from agent_config.document import NAMED_LISTS, SECTIONS, Config
 from agent_config.merging import persona_object
 from agent_config.schema.formats import FORMAT_ERROR, REGEX_ERROR, RegexBudget
 from agent_config.schema.lint import ConfigWarning, Finding, unusual_values
+from agent_config.schema.mistakes import probable_mistakes
 from agent_config.schema.paths import Place, path
-from agent_config.schema.root import Root
+from agent_config.schema.versions import DEFAULT, get_schema
 from core.strict_json import MAX_INTEGER, MIN_INTEGER
 
 MAX_PROBLEMS = 5_000  # named one by one: as many as a config may have leaves
@@ -49,7 +51,7 @@ class ValidationResult(NamedTuple):
     warnings: list[Finding]
 
 
-def validate(config: Config, stored: Config) -> ValidationResult:
+def validate(config: Config, stored: Config, schema_name: str = DEFAULT) -> ValidationResult:
     """Validate a config that is to replace `stored`; the secrets of both are in clear.
 
     A value that `stored` has in the same place gets a warning at most, so that a config that was imported with faults
@@ -60,7 +62,7 @@ def validate(config: Config, stored: Config) -> ValidationResult:
     warnings: list[Finding] = []
     replacements: list[tuple[Place, Any]] = []
     try:
-        for fault in faults(config):
+        for fault in faults(config, schema_name):
             is_kept = not fault.blocks_merging and before.has(fault.place, config)
             if not fault.is_refused or is_kept:
                 warnings.append(Finding(fault.place, fault.sentence))
@@ -70,21 +72,26 @@ def validate(config: Config, stored: Config) -> ValidationResult:
                 replacements.append((fault.place, fault.replacement))
     except TooManyFaults:
         return ValidationResult([], [too_many_faults()], [])
-    return ValidationResult(replacements, errors, _with_unusual_values(warnings, replace_values(config, replacements)))
+    found = _with_unusual_values(warnings, replace_values(config, replacements), schema_name)
+    return ValidationResult(replacements, errors, found)
 
 
-def warnings(config: Config) -> list[ConfigWarning]:
-    """Return the warnings about a config, including faults that would be refused if it were sent."""
+def warnings(config: Config, schema_name: str = DEFAULT, *, needs_keys: bool = True) -> list[ConfigWarning]:
+    """Return the warnings about a config, including faults that would be refused if it were sent.
+
+    Without `needs_keys`, its providers may lack keys, as maim's built-in ones do.
+    """
     try:
-        found = [Finding(fault.place, fault.sentence) for fault in faults(config)]
+        found = [Finding(fault.place, fault.sentence) for fault in faults(config, schema_name)]
     except TooManyFaults:
         found = [too_many_faults()]
-    return [ConfigWarning(path(place), sentence) for place, sentence in _with_unusual_values(found, config)]
+    found = _with_unusual_values(found, config, schema_name, needs_keys=needs_keys)
+    return [ConfigWarning(path(place), sentence) for place, sentence in found]
 
 
-def faults(config: Config) -> Iterator[Fault]:
+def faults(config: Config, schema_name: str = DEFAULT) -> Iterator[Fault]:
     """Yield the values of a config that do not match the schema. Raise TooManyFaults."""
-    yield from _invalid(config)
+    yield from _invalid(config, schema_name)
     for place in _repeated_names(config):
         yield Fault(
             place, _("this name occurs twice in the list"), is_refused=True, blocks_merging=True, replacement=None
@@ -114,15 +121,18 @@ def too_many_faults() -> Finding:
     return Finding(("config",), _("more than %(number)s of its values are wrong") % {"number": MAX_PROBLEMS})
 
 
-def _with_unusual_values(found: list[Finding], config: Config) -> list[Finding]:
-    """Return the findings, and those about unusual values in other places."""
+def _with_unusual_values(
+    found: list[Finding], config: Config, schema_name: str, *, needs_keys: bool = True
+) -> list[Finding]:
+    """Return the findings, and those about unusual values and probable mistakes in other places."""
     places = {finding.place for finding in found}
-    return [*found, *(finding for finding in unusual_values(config) if finding.place not in places)]
+    more = chain(unusual_values(config, schema_name), probable_mistakes(config, schema_name, needs_keys=needs_keys))
+    return [*found, *(finding for finding in more if finding.place not in places)]
 
 
-def _invalid(config: Config) -> Iterator[Fault]:
+def _invalid(config: Config, schema_name: str) -> Iterator[Fault]:
     try:
-        Root.model_validate(config, context=RegexBudget())
+        get_schema(schema_name).root.model_validate(config, context=RegexBudget())
     except ValidationError as error:
         if error.error_count() > MAX_PROBLEMS:
             raise TooManyFaults from error
@@ -160,11 +170,11 @@ def _replacement(kind: str, value: Any) -> Any:
     if kind == "bool_type" and isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     if kind in ("float_type", "int_type") and isinstance(value, str):
-        return _number(value)
+        return spelled_number(value)
     return None
 
 
-def _number(text: str) -> float | None:
+def spelled_number(text: str) -> float | None:
     """Return the number that a text spells, or None if it spells none that JSON can hold."""
     match = _NUMBER.fullmatch(text)
     if match is None:

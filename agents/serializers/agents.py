@@ -34,6 +34,7 @@ from core.http.fields import (
 )
 from core.http.limit_fields import QuotaField, RateLimitField
 from core.http.responses import utc_text
+from tenants.serializers import config_schema_field
 
 MAX_PLUGIN_ID_LENGTH = 2 * ID_LENGTH + NAME_LENGTH + len("ps___")
 
@@ -53,12 +54,16 @@ class TemplateIdField(StrictCharField):
         return template_id or None
 
 
+_SCHEMA_HELP = "The schema of its config, by default the tenant's."
+
+
 class AgentCreateRequest(RequestSerializer):
     """The body that creates an agent in v1, by default in the caller's first tenant."""
 
     name = name_field()
     description = description_field()
     config = JSONObjectField(required=False)
+    config_schema = config_schema_field(_SCHEMA_HELP)
     template_id = TemplateIdField()
     tags = tags_field()
     tenant_id = id_field(required=False)
@@ -78,6 +83,7 @@ class AgentUpdateRequest(RequestSerializer):
     name = name_field(required=False)
     description = description_field()
     config = JSONObjectField(required=False)
+    config_schema = config_schema_field(_SCHEMA_HELP)
     template_id = TemplateIdField(help_text='"" detaches the template.')
     tags = tags_field()
     status = ChoiceField(AgentStatus.choices, required=False)
@@ -119,6 +125,7 @@ def public_agent(agent: Agent | ListedAgent, config: Config | orjson.Fragment) -
         "tags": agent.tags,
         "created_at": utc_text(agent.created_at),
         "updated_at": utc_text(agent.updated_at),
+        "config_schema": agent.config_schema,
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
         "revision": agent.revision,
@@ -139,6 +146,7 @@ def internal_agent(agent: Agent, config: Config | orjson.Fragment) -> dict[str, 
         "created_at": utc_text(agent.created_at),
         "updated_at": utc_text(agent.updated_at),
         "tags": agent.tags,
+        "config_schema": agent.config_schema,
         "rate_limit": agent.rate_limit,
         "quota": agent.quota,
         "revision": agent.revision,
@@ -184,6 +192,7 @@ class AgentListItemResponse(serializers.Serializer[Any]):
     tags = serializers.ListField(child=serializers.CharField())
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
+    config_schema = serializers.CharField(allow_null=True)
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     revision = serializers.IntegerField()
@@ -234,6 +243,7 @@ class InternalAgentListItemResponse(serializers.Serializer[Any]):
     created_at = UTCDateTimeField()
     updated_at = UTCDateTimeField()
     tags = serializers.ListField(child=serializers.CharField())
+    config_schema = serializers.CharField(allow_null=True)
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
     revision = serializers.IntegerField()

@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from agent_config import schema
 from agent_config.document import Config
 from agent_config.secrets import masked
 from agents.config_warnings import find_template_warnings, get_listed_template_warnings, parsed_later
@@ -21,6 +22,7 @@ from agents.serializers.agents import (
     with_warnings,
 )
 from core.http.fields import (
+    ChoiceField,
     FlagParameter,
     JSONObjectField,
     NumberParameter,
@@ -45,6 +47,10 @@ MAX_CHANGES = 1000
 class ConfigWriteQuerySerializer(QuerySerializer):
     note = serializers.CharField(required=False, max_length=MAX_NOTE_LENGTH, help_text="Why; kept with the version.")
     replace = FlagParameter(help_text="1: in place of the stored config, not merged into it.")
+
+
+class ConfigSchemaQuerySerializer(QuerySerializer):
+    version = ChoiceField(schema.NAMES, default=schema.DEFAULT)
 
 
 class EffectiveConfigQuerySerializer(QuerySerializer):

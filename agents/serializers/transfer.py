@@ -6,14 +6,16 @@ from typing import Any
 
 from rest_framework import serializers
 
+from agent_config import schema
 from agents.serializers.agents import (
     AgentResponse,
     ConfigWarningResponse,
     InternalAgentResponse,
+    MaskedConfigField,
     PluginRequest,
     tags_field,
 )
-from agents.serializers.configs import MAX_NOTE_LENGTH
+from agents.serializers.configs import MAX_NOTE_LENGTH, PatchField
 from agents.services.plugins import MAX_PLUGINS
 from agents.services.transfer import FORMAT
 from core.http.fields import (
@@ -31,6 +33,8 @@ from core.http.fields import (
 )
 
 FORMATS = ("json", "toml")
+MAIBOT = "maibot"
+MAX_FILE_LENGTH = 128 * 1024  # characters; the parser takes up to half a second for so many
 _AGENT_HELP = "Null for a dry run, in which nothing was found wrong."
 
 
@@ -57,8 +61,30 @@ class AgentExportDocument(RequestSerializer):
     description = description_field()
     tags = tags_field()
     template_id = id_field(required=False)
+    config_schema = ChoiceField(schema.NAMES, required=False)
     config = JSONObjectField(required=False)
     plugins = BoundedListField(child=PluginRequest(), max_length=MAX_PLUGINS, required=False)
+
+
+class MaiBotImportRequest(RequestSerializer):
+    """The bot's own files, from which an agent is made."""
+
+    format = ChoiceField([MAIBOT])
+    bot = StrictCharField(
+        max_length=MAX_FILE_LENGTH, required=False, allow_blank=True, trim_whitespace=False, help_text="bot_config.toml"
+    )
+    model = StrictCharField(
+        max_length=MAX_FILE_LENGTH,
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="model_config.toml",
+    )
+    name = name_field()
+    description = description_field()
+    tags = tags_field()
+    template_id = id_field(required=False)
+    tenant_id = id_field(required=False, help_text="Whose agent it becomes, in place of the query's.")
 
 
 class AgentImportQuerySerializer(QuerySerializer):
@@ -69,7 +95,27 @@ class AgentImportQuerySerializer(QuerySerializer):
 
 
 class InternalAgentImportQuerySerializer(AgentImportQuerySerializer):
-    tenant_id = serializers.CharField(max_length=50)
+    tenant_id = serializers.CharField(
+        required=False, max_length=50, help_text="Whose agent it becomes. Required, unless the body has it."
+    )
+
+
+class ImportReportResponse(serializers.Serializer[Any]):
+    """The differences between the bot's files and the agent's config."""
+
+    config_schema = serializers.CharField(source="schema_name", help_text="By the version that the files name.")
+    repairs = ConfigWarningResponse(many=True, help_text="Values that were changed to be of their field's type.")
+    left_out = ConfigWarningResponse(many=True, help_text="Values that no config may have.")
+    unknown = serializers.ListField(
+        child=serializers.CharField(), help_text="The paths of what the schema does not know, which is kept."
+    )
+
+
+class ImportPreviewResponse(serializers.Serializer[Any]):
+    """The effects that an import would have."""
+
+    config = MaskedConfigField(help_text="The config that would be stored.")
+    changes = PatchField(help_text="The changes that it makes in the layers below, as a JSON patch.")
 
 
 class AgentImportResponse(serializers.Serializer[Any]):
@@ -78,6 +124,8 @@ class AgentImportResponse(serializers.Serializer[Any]):
     dry_run = serializers.BooleanField()
     agent: serializers.Serializer[Any] = AgentResponse(allow_null=True, help_text=_AGENT_HELP)
     config_warnings = ConfigWarningResponse(many=True)
+    report = ImportReportResponse(allow_null=True, help_text="Of the bot's files; null for an exported file.")
+    preview = ImportPreviewResponse(allow_null=True, help_text="With `dry_run` only.")
 
 
 class InternalAgentImportResponse(AgentImportResponse):

@@ -99,7 +99,7 @@ def update_agent(
         )
     if write.is_changed:
         write.record(note=options.note)
-    elif (row.template_id, row.status) != (before["template_id"], before["status"]):
+    elif any(getattr(row, name) != before[name] for name in ("template_id", "config_schema", "status")):
         change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
     if AGENT_FIELDS.affect_verdicts(changes):

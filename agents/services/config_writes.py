@@ -18,7 +18,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from django.utils import timezone
 
-from agent_config import names, secrets, system
+from agent_config import names, schema, secrets, system
 from agent_config.document import Config, agent_defaults
 from agent_config.errors import BadConfig
 from agent_config.layers import Layer, lower_layers
@@ -96,6 +96,11 @@ class ConfigWrite(ABC, Generic[Row]):
         """The layers below the row's own, lowest first."""
 
     @property
+    @abstractmethod
+    def schema_name(self) -> str:
+        """The name of the schema by which the config is checked."""
+
+    @property
     def is_trusted(self) -> bool:
         """The mark of an operator's config, which may change the items of the layers below it."""
         return False
@@ -107,6 +112,7 @@ class ConfigWrite(ABC, Generic[Row]):
             sent,
             below=self.lower_layers,
             is_trusted=self.is_trusted,
+            schema_name=self.schema_name,
             may_move_secrets=self.actor.is_trusted,
             replace=replace,
             strict=strict,
@@ -130,7 +136,7 @@ class ConfigWrite(ABC, Generic[Row]):
 class AgentConfigWrite(ConfigWrite[Agent]):
     """A write of an agent's config, whose every change is a version.
 
-    The layers below are read once, so the row's template must be set before the first of them is needed.
+    The layers below are read once, so the row's template and schema must be set before the first of them is needed.
     """
 
     @classmethod
@@ -145,10 +151,14 @@ class AgentConfigWrite(ConfigWrite[Agent]):
             row.tenant = agent.tenant
         return cls(row, actor=actor)
 
+    @property
+    def schema_name(self) -> str:
+        return self.row.config_schema or self.row.tenant.config_schema or schema.DEFAULT
+
     @cached_property
     def lower_layers(self) -> Sequence[Layer]:
         return lower_layers(
-            system.defaults().layer,
+            system.defaults(self.schema_name).layer,
             tenant_id=self.row.tenant_id,
             tenant_defaults=agent_defaults(self.row.tenant.tenant_config),
             template_tenant_id=None if self._template is None else self._template.tenant_id,
@@ -170,7 +180,7 @@ class AgentConfigWrite(ConfigWrite[Agent]):
         """Set the config of a version. Raise BadConfig where a layer below has taken one of its names since."""
         config = secrets.sealed(version.config, self.row.config)
         names.check_names(config, [self.lower_layers], stored=self.row.config)
-        self.row.found_warnings = lint_config(config, self.lower_layers)
+        self.row.found_warnings = lint_config(config, self.lower_layers, schema_name=self.schema_name)
         if strict and self.row.found_warnings:
             raise BadConfig(errors_by_path(self.row.found_warnings))
         self.put(config)

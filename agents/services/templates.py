@@ -36,7 +36,11 @@ class TemplateConfigWrite(ConfigWrite[Template]):
 
     @property
     def lower_layers(self) -> Sequence[Layer]:
-        return [system.defaults().layer]
+        return [system.defaults(self.schema_name).layer]
+
+    @property
+    def schema_name(self) -> str:
+        return self.row.schema_name
 
     @property
     def is_trusted(self) -> bool:
@@ -53,7 +57,7 @@ class TemplateConfigWrite(ConfigWrite[Template]):
 
 def templates_for(actor: Actor) -> QuerySet[Template]:
     """Return the templates that the actor may read, newest first: the operators' and those of their tenants."""
-    rows = Template.unscoped.all()
+    rows = Template.unscoped.select_related("tenant").defer("tenant__tenant_config")
     if not actor.is_trusted:
         rows = rows.filter(Q(tenant=None) | Q(tenant__in=tenants_for(actor)))
     return rows.order_by("-created_at", "-id")
@@ -64,7 +68,7 @@ def get_template(actor: Actor, template_id: str, access: Access) -> Template:
 
     Raise TemplateNotFound, Forbidden, TenantReadOnly.
     """
-    template = Template.unscoped.filter(pk=template_id).first()
+    template = Template.unscoped.select_related("tenant").filter(pk=template_id).first()
     if template is None:
         raise TemplateNotFound
     if actor.is_trusted:
@@ -186,4 +190,6 @@ def _lock(template: Template, expected: Container[int] | None) -> Template:
     if row is None:
         raise TemplateNotFound
     check_revision(row, expected)
+    if Template.tenant.is_cached(template):
+        row.tenant = template.tenant  # instead of reading it again
     return row

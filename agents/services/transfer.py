@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, count
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
 from agent_config import secrets
 from agent_config.document import Config
-from agent_config.patches import Patch, make_patch
+from agent_config.layers import Layer, resolve
+from agent_config.patches import Patch, make_patch, masked_patch
 from agent_config.schema import ConfigWarning
 from agents import services
 from agents.models import Agent, PluginSetting
@@ -43,7 +44,7 @@ def duplicate_agent(*, actor: Actor, agent: Agent, name: str | None = None, note
     row = lock_agent(agent.pk)
     write = AgentConfigWrite(Agent(tenant=tenant), actor=actor)
     duplicate = write.row
-    for field in ("description", "template_id", "config", "tags", "rate_limit", "quota"):
+    for field in ("description", "template_id", "config", "config_schema", "tags", "rate_limit", "quota"):
         setattr(duplicate, field, getattr(row, field))
     duplicate.change_name(name or _name_of_duplicate(row))
     settings = _settings_of(row)
@@ -91,6 +92,7 @@ def import_agent(
     description: str | None = None,
     tags: list[str] | None = None,
     template_id: str | None = None,
+    config_schema: str | None = None,
     config: Config | None = None,
     plugins: Sequence[Mapping[str, Any]] = (),
     strict: bool = False,
@@ -109,6 +111,7 @@ def import_agent(
         description=description,
         tags=tags or [],
         template_id=template_id,
+        config_schema=config_schema,
         config=config or {},
         strict=strict,
     )
@@ -120,18 +123,29 @@ class _RolledBack(Exception):
     """The end of a dry run, which rolls its transaction back."""
 
 
-def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> Sequence[ConfigWarning]:
-    """Return the warnings that `import_agent` would give, or raise what it would raise. Change nothing."""
-    warnings: list[ConfigWarning] = []
+class CheckedImport(NamedTuple):
+    """The effects of an import: the config that it would store, and its changes of the layers below."""
+
+    warnings: Sequence[ConfigWarning]
+    config: Config
+    changes: Patch
+
+
+def check_import(*, actor: Actor, tenant: Tenant, **document: Any) -> CheckedImport:
+    """Return what `import_agent` would do, or raise what it would raise. Change nothing."""
+    found: list[CheckedImport] = []
 
     @transactional
     def dry_run() -> None:
-        warnings.extend(import_agent(actor=actor, tenant=tenant, **document).config_warnings)
+        agent = import_agent(actor=actor, tenant=tenant, **document)
+        below = AgentConfigWrite(agent, actor=actor).lower_layers
+        changes = masked_patch(resolve(below), resolve([*below, Layer("agent", agent.config)]))
+        found.append(CheckedImport(agent.config_warnings, agent.config, changes))
         raise _RolledBack
 
     with suppress(_RolledBack):
         dry_run()
-    return warnings
+    return found[0]
 
 
 def diff_with_file(agent: Agent, sent: Mapping[str, Any]) -> Patch:
@@ -168,6 +182,7 @@ def _document(agent: Agent, shown: Callable[[Config], Config]) -> Document:
         "description": agent.description,
         "tags": agent.tags,
         "template_id": agent.template_id,
+        "config_schema": agent.config_schema,
         "config": shown(agent.config),
         "plugins": sorted(settings, key=_plugin_name),
     }

@@ -21,10 +21,11 @@ def system_models(tmp_path: Path, settings: Any) -> None:
         [[api_providers]]
         name = "Ünïversal"
         base_url = "https://system.example"
-        api_key = "the operator's key"
+        api_key = "the-operators-key"
 
         [[models]]
         name = "system-model"
+        model_identifier = "system-model"
         api_provider = "Ünïversal"
         """
     )

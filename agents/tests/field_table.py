@@ -42,6 +42,7 @@ it.
 - *refused*: 400 `AGENT_004` that names the path, and nothing is written.
 - `null` removes a field. In a list null is an item as any other.
 - `[]` stands for each item of a list, `*` for each task. What this page does not name is kept as it is sent.
+- The fields are those of `maibot-0.12`; `GET …/system/config-schema?version=maibot-1.2` has those of MaiBot 1.2.
 - A model's `provider_name` is stored as its `api_provider`. Secrets read back as a mask.
 """
 

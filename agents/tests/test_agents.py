@@ -29,6 +29,7 @@ FIELDS = [
     "tags",
     "created_at",
     "updated_at",
+    "config_schema",
     "rate_limit",
     "quota",
     "revision",
@@ -62,6 +63,7 @@ class TestCreating:
             "tags": ["a", "b"],
             "created_at": "2026-01-31T12:00:00Z",
             "updated_at": "2026-01-31T12:00:00Z",
+            "config_schema": None,
             "rate_limit": None,
             "quota": None,
             "revision": NOON.timestamp() * 1000,
@@ -218,7 +220,7 @@ class TestChanging:
     def test_null_leaves_every_field_alone(self, alice: Person, method: str) -> None:
         before = created(alice, description="old", template_id="old", tags=["old"], config={"a": 1})
         nothing = dict.fromkeys(
-            ["name", "description", "config", "template_id", "tags", "status", "rate_limit", "quota"]
+            ["name", "description", "config", "template_id", "tags", "status", "config_schema", "rate_limit", "quota"]
         )
 
         response = alice.client.send(method, f"{AGENTS}/{before['id']}", nothing)

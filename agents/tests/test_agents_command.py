@@ -181,7 +181,7 @@ class TestImport:
 
         outcome = agents("import", "-", "--tenant", charlie.tenant.id, "--dry-run", "--json", stdin=text)
 
-        assert outcome.document == {"dry_run": True, "agent": None, "config_warnings": []}
+        assert (outcome.document["dry_run"], outcome.document["agent"]) == (True, None)
         assert changed_tables(before, tables()) == set()
 
     @pytest.mark.parametrize(

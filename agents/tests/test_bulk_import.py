@@ -163,6 +163,7 @@ class TestNewAgents:
                 "template_id": None,
                 "config_version": 1,
                 "status": "inactive",
+                "config_schema": None,
                 "tags": [],
                 "rate_limit": None,
                 "quota": None,

@@ -32,7 +32,10 @@ TAKEN: list[tuple[Config, str]] = [
     (ODD, STATES),
     (section("expression", allow_reflect=["chat_1"]), "config_overrides.expression.allow_reflect[0]"),
     (section("expression", expression_groups=[{"a": ["b"]}]), "config_overrides.expression.expression_groups[0]"),
-    (section("expression", learning_list=[["*", "enable"]]), "config_overrides.expression.learning_list[0][0]"),
+    (
+        section("expression", learning_list=[["*", "enable", "enable", "1.0"]]),
+        "config_overrides.expression.learning_list[0][0]",
+    ),
     (section("experimental", chat_prompts=["hello"]), "config_overrides.experimental.chat_prompts[0]"),
     ({"bot_overrides": {"platforms": ["discord"]}}, "bot_overrides.platforms[0]"),
     ({"persona": {"reply_style": "长" * 501}}, "persona.reply_style"),
@@ -40,7 +43,10 @@ TAKEN: list[tuple[Config, str]] = [
     (section("chat", max_context_size=1.5), "config_overrides.chat.max_context_size"),
     (section("chat", talk_value=2), "config_overrides.chat.talk_value"),
     (section("chat", talk_value_rules=[{"value": "0.5"}]), "config_overrides.chat.talk_value_rules[0].value"),
-    (model(api_providers=[provider(base_url="x" * 501)]), "config_overrides.model.api_providers[0].base_url"),
+    (
+        model(api_providers=[provider(base_url="https://" + "x" * 501)]),
+        "config_overrides.model.api_providers[0].base_url",
+    ),
     (
         model(model_task_config={"replyer": {"model_list": ["in the bot's own file"]}}),
         "config_overrides.model.model_task_config.replyer.model_list[0]",
@@ -119,7 +125,7 @@ class TestScope:
         api.assert_error(api.try_put(models, **STRICT), 400, "AGENT_004", path)
 
     def test_stored_secret_gets_the_same_warning_as_when_sent(self, api: AgentApi) -> None:
-        api.create(model(api_providers=[provider(base_url="x" * 501, api_key="sk")]))
+        api.create(model(api_providers=[provider(base_url="https://" + "x" * 501, api_key="sk")]))
 
         assert api.try_put(api.get())["X-Config-Warnings"] == "1"
         read = api.data(api.send("GET", f"/agents/{api.agent_id}"))["config_warnings"]

@@ -25,7 +25,7 @@ from tests.support.layering import by_name, differences, located, objects, witho
 from tests.support.people import Person
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
-SYSTEM_KEY = "the operator's key"
+SYSTEM_KEY = "the-operators-key"
 
 
 class Files:

@@ -25,7 +25,7 @@ EVIL = "https://evil.example"
 PROVIDERS, MODELS = "config_overrides.model.api_providers", "config_overrides.model.models"
 DEFAULTS = "tenant_config.agent_defaults."
 OPERATORS = model(
-    api_providers=[provider("Theirs", base_url="https://good.example", api_key="the operator's")],
+    api_providers=[provider("Theirs", base_url="https://good.example", api_key="the-operators")],
     models=[{"name": "their-model", "api_provider": "Theirs"}],
 )
 BORROWED = model(models=[{"name": "mine", "api_provider": "theirs"}])

@@ -320,11 +320,11 @@ class TestImport:
         document = {**document_of(api.export(agent), "json"), "name": "twin"}
         before = tables()
 
-        assert api.data(api.import_(document, "&dry_run=1")) == {
-            "dry_run": True,
-            "agent": None,
-            "config_warnings": [],
-        }
+        data = api.data(api.import_(document, "&dry_run=1"))
+
+        assert (data["dry_run"], data["agent"], data["config_warnings"], data["report"]) == (True, None, [], None)
+        assert data["preview"]["config"] == document["config"]
+        assert data["preview"]["changes"] != []
         assert changed_tables(before, tables()) == set()
 
     @pytest.mark.parametrize("query", ["", "&dry_run=1"])

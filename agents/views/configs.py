@@ -21,6 +21,7 @@ from agents.serializers.configs import (
     ConfigDiffResponse,
     ConfigRestoreRequest,
     ConfigRestoreResponse,
+    ConfigSchemaQuerySerializer,
     ConfigVersionDetailResponse,
     ConfigVersionListQuerySerializer,
     ConfigVersionPageQuerySerializer,
@@ -222,9 +223,16 @@ class BaseConfigRestoreView(BaseView):
 
 
 class BaseConfigSchemaView(BaseView):
-    @operation("The JSON Schema of a config", tag="system", response=JSONObjectField(), offline=True)
+    @operation(
+        "The JSON Schema of a config",
+        tag="system",
+        query=ConfigSchemaQuerySerializer,
+        response=JSONObjectField(),
+        offline=True,
+    )
     def get(self, request: Request) -> Response:
-        return self.respond(schema.json_schema(), message=_("Config schema found"))
+        version = self.validated_query(ConfigSchemaQuerySerializer)["version"]
+        return self.respond(schema.json_schema(version), message=_("Config schema found"))
 
 
 class AgentConfigView(BaseConfigView, V1View):

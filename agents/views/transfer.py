@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 from django.http import HttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from agents import transfer_files
+from agent_config.maibot.importing import ImportedFiles
+from agents import maibot_files, transfer_files
 from agents.access import get_agent
 from agents.models import Agent
 from agents.serializers.agents import AgentResponse
@@ -22,6 +24,7 @@ from agents.serializers.transfer import (
     AgentExportQuerySerializer,
     AgentImportQuerySerializer,
     AgentImportResponse,
+    MaiBotImportRequest,
 )
 from agents.services import transfer
 from agents.views.tenants import get_chosen_tenant
@@ -29,6 +32,7 @@ from core.http.operations import JSON, TOML, FromView, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
 from tenants.access import Access
+from tenants.models import Tenant
 
 _MEDIA_TYPES = {"json": JSON, "toml": TOML}
 
@@ -85,14 +89,19 @@ class BaseAgentExportView(BaseView):
         return transfer.export_agent(agent)
 
 
+IMPORTS = PolymorphicProxySerializer(
+    component_name="AgentImport", serializers=[AgentExportDocument, MaiBotImportRequest], resource_type_field_name=None
+)
+
+
 class BaseAgentImportView(BaseView):
     query_class: ClassVar[type[AgentImportQuerySerializer]]
     response_class: ClassVar[type[Serializer[Any]]]
 
     @operation(
-        "Make an agent from an exported file, or say whether it would work",
+        "Make an agent from an exported file or from the bot's own files, or say whether it would work",
         tag="agents",
-        request=AgentExportDocument,
+        request=IMPORTS,
         query=FromView("query_class"),
         response=FromView("response_class"),
         errors=(404, 409),
@@ -100,23 +109,37 @@ class BaseAgentImportView(BaseView):
     )
     def post(self, request: Request) -> Response:
         query = self.validated_query(self.query_class)
-        tenant = get_chosen_tenant(self.actor, query.get("tenant_id"), Access.WRITE_AGENTS)
-        document = self.validated_data(AgentExportDocument)
-        del document["maim_export"]
-        document["strict"] = self.is_strict
-        agent = None
-        if query["dry_run"]:
-            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **document)
-        else:
-            agent = transfer.import_agent(actor=self.actor, tenant=tenant, **document)
-            warnings = agent.config_warnings
-        result = {"dry_run": query["dry_run"], "agent": agent, "config_warnings": warnings}
+        files = self.validated_data(MaiBotImportRequest) if self._has_files() else {}
+        tenant = self.get_tenant(files.pop("tenant_id", None) or query.get("tenant_id"))
+        document, report = self._read_files(files) if files else (self._read_document(), None)
+        result = transfer_files.import_document(
+            self.actor, tenant, {**document, "strict": self.is_strict}, dry_run=query["dry_run"]
+        )
         return self.respond(
-            self.response_class(result).data,
+            self.response_class({**result, "report": report}).data,
             message=_("Agent imported"),
             tenant_id=tenant.id,
-            headers=warnings_header(warnings),
+            headers=warnings_header(result["config_warnings"]),
         )
+
+    def get_tenant(self, tenant_id: str | None) -> Tenant:
+        """Return the tenant whose agent is made."""
+        return get_chosen_tenant(self.actor, tenant_id, Access.WRITE_AGENTS)
+
+    def _has_files(self) -> bool:
+        """Return whether the body has the bot's own files, and not an exported one."""
+        return isinstance(self.raw_data, dict) and "format" in self.raw_data
+
+    def _read_document(self) -> dict[str, Any]:
+        document: dict[str, Any] = self.validated_data(AgentExportDocument)
+        del document["maim_export"]
+        return document
+
+    def _read_files(self, body: dict[str, Any]) -> tuple[dict[str, Any], ImportedFiles]:
+        del body["format"]
+        bot, model = (text and text.encode() for text in (body.pop("bot", None), body.pop("model", None)))
+        report = maibot_files.read_files(bot, model)
+        return {**body, "config": report.config, "config_schema": report.schema_name}, report
 
 
 class AgentDuplicateView(BaseAgentDuplicateView, V1View):

@@ -44,7 +44,7 @@ class operation:  # noqa: N801  # a decorator
     summary: str = field(kw_only=False)
     tag: str
     response: Shape | OpenApiTypes | FromView | ListOf | None
-    request: SerializerClass | Mapping[str, Any] | FromView | None = None
+    request: SerializerClass | serializers.BaseSerializer[Any] | Mapping[str, Any] | FromView | None = None
     query: SerializerClass | FromView | None = None
     status: int = 200
     media_type: str = JSON

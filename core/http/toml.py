@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from typing import Any, NoReturn
+from datetime import date, time
+from typing import Any
 
 import tomli_w
 from django.utils.translation import gettext as _
 
 from core import strict_json
 from core.strict_json import NotAcceptable
+
+Place = tuple[str | int, ...]
+MAX_PARTS = 16  # of a dotted key, because the parser takes time in proportion to their square
+_LONG_KEY = re.compile(
+    rf"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MAX_PARTS}}}(?=[\w"'-])""", re.ASCII
+)
 
 
 def dumps(document: dict[str, Any]) -> str:
@@ -22,19 +30,37 @@ def dumps(document: dict[str, Any]) -> str:
 
 
 def loads(raw: bytes) -> Any:
-    """Parse a TOML document by the rules of `strict_json`. Raise NotAcceptable.
+    """Parse a TOML document by the rules of `strict_json`. Raise NotAcceptable, also for dates and times."""
+    document, times = loads_with_times(raw)
+    if times:
+        raise NotAcceptable(_("dates and times are not what JSON knows; write them as texts"))
+    return document
 
-    Not for untrusted input, because the parser takes quadratic time for a key of many dotted parts.
-    """
+
+def loads_with_times(raw: bytes) -> tuple[Any, list[Place]]:
+    """Parse a TOML document like `loads`, with dates and times as texts, and return their places, too."""
+    times: list[Place] = []
     try:
-        document = tomllib.loads(raw.decode("utf-8"))
-        text = json.dumps(document, default=_refuse)
+        text = raw.decode("utf-8")
+        if _LONG_KEY.search(text):
+            raise NotAcceptable(_("a key may have at most %(number)d parts") % {"number": MAX_PARTS})
+        found = json.dumps(_without_times(tomllib.loads(text), (), times))
+    except NotAcceptable:
+        raise
     except UnicodeDecodeError as error:
         raise NotAcceptable(_("not UTF-8 at byte %(number)d") % {"number": error.start}) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits
         raise NotAcceptable(_("not TOML: %(reason)s") % {"reason": error}) from error
-    return strict_json.loads(text.encode())
+    return strict_json.loads(found.encode()), times
 
 
-def _refuse(value: Any) -> NoReturn:
-    raise NotAcceptable(_("dates and times are not what JSON knows; write them as texts"))
+def _without_times(value: Any, place: Place, times: list[Place]) -> Any:
+    """Return a copy of a value with its dates and times as texts, and add their places to `times`."""
+    if isinstance(value, dict):
+        return {key: _without_times(member, (*place, key), times) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_without_times(member, (*place, number), times) for number, member in enumerate(value)]
+    if isinstance(value, date | time):
+        times.append(place)
+        return value.isoformat()
+    return value

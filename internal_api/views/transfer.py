@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import Field
+
 from agents.models import Agent
 from agents.serializers.agents import InternalAgentResponse
 from agents.serializers.transfer import (
@@ -15,6 +18,7 @@ from agents.serializers.transfer import (
 from agents.services import transfer
 from agents.views.transfer import BaseAgentDuplicateView, BaseAgentExportView, BaseAgentImportView
 from core.http.views import InternalV2View
+from tenants.models import Tenant
 
 
 class AgentDuplicateView(BaseAgentDuplicateView, InternalV2View):
@@ -33,3 +37,8 @@ class AgentExportView(BaseAgentExportView, InternalV2View):
 class AgentImportView(BaseAgentImportView, InternalV2View):
     query_class = InternalAgentImportQuerySerializer
     response_class = InternalAgentImportResponse
+
+    def get_tenant(self, tenant_id: str | None) -> Tenant:
+        if tenant_id is None:
+            raise ValidationError({"tenant_id": [Field.default_error_messages["required"]]})
+        return super().get_tenant(tenant_id)

@@ -147,6 +147,8 @@ _LISTS: dict[tuple[str, str], SearchStrategy[list[Any]]] = {
 @cache
 def _value(path: str, name: str) -> SearchStrategy[Any]:
     kind, _default, max_length = FIELDS[path][name]
+    if name == "base_url":
+        return st.just("") | st.builds("https://{}.example/v1".format, _WORDS)
     if kind == "array":
         return _LISTS.get((path, name), _some(texts()))
     simple: dict[str, SearchStrategy[Any]] = {

@@ -37,7 +37,7 @@ REFUSED_BY_RULE = {
     "postTenants": "an owner must exist",
     "postTemplates": "a template has a tenant or a chosen id, and not both",
     "getConfigChanges": "a cursor must have been given out",
-    "postAgentsImport": "no plugin may be set twice",
+    "postAgentsImport": "no plugin may be set twice, and a text must be a TOML file",
     "getAgentApiKeys": "times lie between 1970 and 9999",
     "getApiKeys": "as getAgentApiKeys",
     "getAgentUsage": "days go from 1970 on, the first before the last",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from django.utils.translation import gettext_noop as _
 from pydantic import StringConstraints
 
+from agent_config.schema.formats import Address
 from agent_config.schema.objects import OpenObject, field
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -21,7 +22,7 @@ class Provider(
     client_type: str = field(
         _("Protocol"), _("The interface that it speaks."), "openai", known=("openai", "gemini"), max_length=50
     )
-    base_url: str = field(_("Address"), _("The base address of its interface."), max_length=500, secret=True)
+    base_url: Address = field(_("Address"), _("The base address of its interface."), max_length=500, secret=True)
     api_key: str = field(_("API key"), _("The key that it asks for."), max_length=500, secret=True)
     is_server_provider: bool = field(
         _("The system's own"), _("Whether the system, not the tenant, provides it."), False

@@ -1,24 +1,28 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from agent_config import schema
 from agent_config.patches import Patch
-from agents import transfer_files
+from agents import effective_config, maibot_files, transfer_files
 from agents.management.lookup import Lookup
+from agents.management.maibot import OPTIONS as FILE_OPTIONS
+from agents.management.maibot import BotImport, write_files, write_text
 from agents.models import Agent
-from agents.serializers.transfer import FORMATS, InternalAgentImportResponse
+from agents.serializers.transfer import FORMATS, MAIBOT, InternalAgentImportResponse
 from agents.services import config_versions, transfer
+from agents.transfer_files import import_document
 from core.actor import Actor, command_actor
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
 from core.commands.formatting import format_json, format_record, format_table
 from core.commands.options import add_json
 from core.commands.subcommands import Options, SubcommandsCommand
+from tenants.models import Tenant
 
 EXIT_CODES = (
     "Exit status: 0, it is done, or there is no difference; 1, a rule or the input forbids it, and nothing has "
@@ -26,7 +30,7 @@ EXIT_CODES = (
     "4, what was compared differs; 5, the database does not answer."
 )
 # The options that set the API's fields; errors name them in place of the fields.
-OPTIONS = {"name": "--name", "format": "--format", "file": "FILE"}
+OPTIONS = {"name": "--name", "format": "--format", "file": "FILE", **FILE_OPTIONS}
 STREAM = "-"
 
 
@@ -45,11 +49,25 @@ class Command(SubcommandsCommand):
         _add_format(out)
         out.add_argument("--reveal-secrets", action="store_true", help="with the secrets; the audit log tells of it")
         out.add_argument("--output", metavar="FILE", default=STREAM, help="by default standard output")
+        out.add_argument(
+            "--as",
+            nargs=2,
+            metavar=("maibot", "DIR"),
+            dest="as_files",
+            help="write bot_config.toml and model_config.toml, which the bot itself reads, into DIR",
+        )
+        out.add_argument("--effective", action="store_true", help="with --as: the config of all layers")
+        out.add_argument("--schema", choices=schema.NAMES, help="with --as: by default the agent's")
 
-        into = add("import", self.import_, "Makes an agent from such a file")
-        into.add_argument("file", metavar="FILE", help="- is standard input")
+        into = add(
+            "import", self.import_, "Makes an agent from such a file, or from a bot's own; or one for each bot in a DIR"
+        )
+        into.add_argument("file", metavar="FILE | DIR", nargs="?", help="- is standard input")
+        into.add_argument("--bot", metavar="FILE", help="the bot's bot_config.toml")
+        into.add_argument("--model", metavar="FILE", help="the bot's model_config.toml")
+        into.add_argument("--template", metavar="ID", help="the template that the agent is based on")
         into.add_argument("--tenant", required=True, metavar="TENANT", help="id or name")
-        into.add_argument("--name", help="in place of the file's")
+        into.add_argument("--name", help="in place of the file's; required with --bot and --model")
         into.add_argument("--dry-run", action="store_true", help="only say whether it would work")
         into.add_argument(
             "--strict", action="store_true", help="refuse what looks odd in the config, and warn of nothing"
@@ -83,6 +101,9 @@ class Command(SubcommandsCommand):
     def export(self, options: Options) -> None:
         agent, output = self.lookup.agent(options["agent"]), options["output"]
         is_private = options["reveal_secrets"]
+        if options["as_files"] is not None:
+            self._export_files(agent, options)
+            return
         found = (
             transfer.export_with_secrets(actor=self.actor, agent=agent) if is_private else transfer.export_agent(agent)
         )
@@ -90,22 +111,37 @@ class Command(SubcommandsCommand):
         if output == STREAM:
             self.stdout.write(text, ending="")
         else:
-            _write(text, output, is_private=is_private)
+            write_text(text, Path(output), is_private=is_private)
 
     def import_(self, options: Options) -> None:
+        _check_import_options(options)
         tenant = self.lookup.tenant(options["tenant"])
+        if options["bot"] or options["model"]:
+            importer = BotImport(self.actor, tenant, options)
+            importer.show_one(importer.import_one(), self.stdout, self.stderr)
+        elif options["file"] != STREAM and Path(options["file"]).is_dir():
+            self._import_folder(BotImport(self.actor, tenant, options), Path(options["file"]))
+        else:
+            self._import_file(tenant, options)
+
+    def _import_folder(self, importer: BotImport, folder: Path) -> None:
+        outcomes = importer.import_all(folder)
+        if not outcomes:
+            raise CommandError(f"{folder}: no folder in it has a bot_config.toml or a model_config.toml")
+        importer.show_all(outcomes, self.stdout, self.stderr)
+        if any(outcome.refusal for outcome in outcomes):
+            sys.exit(ExitCode.REFUSED)
+
+    def _import_file(self, tenant: Tenant, options: Options) -> None:
         found = _read(options["file"], options, **({} if options["name"] is None else {"name": options["name"]}))
         del found["maim_export"]
         found["strict"] = options["strict"]
-        agent = None
-        if options["dry_run"]:
-            warnings = transfer.check_import(actor=self.actor, tenant=tenant, **found)
-        else:
-            agent = transfer.import_agent(actor=self.actor, tenant=tenant, **found)
-            warnings = agent.config_warnings
+        if options["template"] is not None:
+            found["template_id"] = options["template"]
+        result = import_document(self.actor, tenant, found, dry_run=options["dry_run"])
+        agent, warnings = result["agent"], result["config_warnings"]
         if options["json"]:
-            answer = {"dry_run": options["dry_run"], "agent": agent, "config_warnings": warnings}
-            self.stdout.write(format_json(InternalAgentImportResponse(answer).data))
+            self.stdout.write(format_json(InternalAgentImportResponse({**result, "report": None}).data))
         elif agent is None:
             self.stdout.write("Nothing is wrong with it; nothing was imported")
         else:
@@ -125,6 +161,20 @@ class Command(SubcommandsCommand):
             sys.exit(ExitCode.NO)
 
     # ---- shared steps
+
+    def _export_files(self, agent: Agent, options: Options) -> None:
+        form, folder = options["as_files"]
+        if form != MAIBOT:
+            raise CommandError(f"--as: {form!r} is no form of files; take {MAIBOT}", returncode=ExitCode.USAGE)
+        has_secrets = options["reveal_secrets"]
+        files = maibot_files.export_agent(
+            agent,
+            actor=self.actor,
+            schema_name=options["schema"] or effective_config.get_state(agent.id).schema_name,
+            is_effective=options["effective"],
+            has_secrets=has_secrets,
+        )
+        write_files(files, Path(folder), is_private=has_secrets)
 
     def _compare(self, agent: Agent, options: Options) -> tuple[int, int | str, Patch]:
         """Return the two things that are compared, and the patch from one to the other."""
@@ -158,13 +208,18 @@ def _read(file: str, options: Options, **instead: Any) -> dict[str, Any]:
     return transfer_files.loads(raw, _form(file, options), **instead)
 
 
-def _write(text: str, file: str, *, is_private: bool) -> None:
-    """Write the text to a file. Make it unreadable for other users of the machine if it is private."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if is_private else 0o666)
-    with open(descriptor, "w", encoding="utf-8") as opened:
-        if is_private:
-            os.fchmod(descriptor, 0o600)
-        opened.write(text)
+def _check_import_options(options: Options) -> None:
+    """Raise CommandError for options that do not go together."""
+    has_files = options["bot"] is not None or options["model"] is not None
+    if has_files == (options["file"] is not None):
+        sentence = "Name one exported FILE, a DIR of bots, or the bot's own files with --bot and --model"
+    elif has_files and options["name"] is None:
+        sentence = "--name: a bot's own files do not name the agent"
+    elif options["name"] is not None and not has_files and Path(options["file"]).is_dir():
+        sentence = "--name: the agents are named like the folders in DIR"
+    else:
+        return
+    raise CommandError(sentence, returncode=ExitCode.USAGE)
 
 
 def _is_version(text: str) -> bool:
