@@ -8,14 +8,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextInputWidget
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from agent_config.secrets import masked
 from agents import services
 from agents.access import agents_for
+from agents.admin_import import import_view
 from agents.fields import AGENT_FIELDS, TEMPLATE_FIELDS, AgentSettings
 from agents.models import Agent, ConfigVersion, Template
 from agents.serializers.agents import AgentUpdateRequest
@@ -80,11 +83,21 @@ class AgentAdmin(ConfigAdmin):
     fields = ("id", "tenant", *AGENT_FIELDS.names, "created_at", "updated_at")
     readonly_fields = ("id", "tenant", "config_version", "created_at", "updated_at")
     change_form_template = "agents/admin/agent.html"
+    change_list_template = "agents/admin/agents.html"
     body = AgentUpdateRequest
     masks = {"config": masked}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Agent]:
         return agents_for(actor_of(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.import_view)
+        return [path("import/", view, name="agents_agent_import"), *super().get_urls()]
+
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return import_view(request, self.admin_site)
 
     def create(self, actor: Actor, values: dict[str, Any]) -> Agent:
         return services.create_agent(actor=actor, **values)
