@@ -42,6 +42,7 @@ SENTINELS = {
     "OMITTED",  # agent_config.secret_paths
     "_ENDED",  # legacy.bridge.follower
     "TAKEN",  # core.tests.test_db
+    "_UNCHANGED",  # agent_config.maibot.repairs
 }
 # Comparisons where equal objects have to be told apart.
 IDENTITY_COMPARISONS = {

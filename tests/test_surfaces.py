@@ -47,7 +47,13 @@ def test_public_path_is_404_on_the_internal_port(server: MaimServer, bearer: dic
 
 
 def test_shared_paths_are_exactly_these() -> None:
-    assert PUBLIC_PATHS.keys() & INTERNAL_PATHS.keys() == {"/", "/health", "/docs", "/api/v1/plugins/settings"}
+    assert PUBLIC_PATHS.keys() & INTERNAL_PATHS.keys() == {
+        "/",
+        "/favicon.ico",
+        "/health",
+        "/docs",
+        "/api/v1/plugins/settings",
+    }
 
 
 def test_shared_path_is_served_by_both_surfaces(server: MaimServer) -> None:

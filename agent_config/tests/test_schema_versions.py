@@ -122,7 +122,7 @@ def test_lowest_layer_of_each_schema_is_valid_by_it() -> None:
 
 
 def test_name_of_a_later_version_of_maim_means_the_default_schema() -> None:
-    assert get_schema("maibot-9") is get_schema(schema.DEFAULT)
+    assert get_schema("maibot-9") == get_schema(schema.DEFAULT)
 
 
 def objects(part: Any) -> Iterator[dict[str, Any]]:

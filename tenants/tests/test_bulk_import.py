@@ -132,6 +132,7 @@ class TestNewTenants:
             "description": None,
             "contact_email": None,
             "tenant_config": None,
+            "config_schema": None,
             "status": "active",
             "owner_id": None,
             "rate_limit": None,
