@@ -53,6 +53,10 @@ def test_files_become_an_agent_with_a_report(api: AgentApi) -> None:
     assert [row.action for row in AuditEntry.objects.filter(object_id=agent["id"])] == ["agent.create"]
 
 
+def test_empty_files_make_an_agent_without_values(api: AgentApi) -> None:
+    assert api.data(send(api, bot="", model=""))["agent"]["config"] == {"config_overrides": {"model": {}}}
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_either_file_suffices(api: AgentApi, file: str) -> None:
     assert api.data(send(api, **{file: FILES[file]}))["report"]["config_schema"] == "maibot-0.12"

@@ -137,8 +137,8 @@ class BaseAgentImportView(BaseView):
 
     def _read_files(self, body: dict[str, Any]) -> tuple[dict[str, Any], ImportedFiles]:
         del body["format"]
-        bot, model = (text and text.encode() for text in (body.pop("bot", None), body.pop("model", None)))
-        report = maibot_files.read_files(bot, model)
+        texts = body.pop("bot", None), body.pop("model", None)
+        report = maibot_files.read_files(*(None if text is None else text.encode() for text in texts))
         return {**body, "config": report.config, "config_schema": report.schema_name}, report
 
 

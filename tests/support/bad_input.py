@@ -51,8 +51,7 @@ class Operation:
     @property
     def is_enveloped(self) -> bool:
         """Return whether the errors have v2's envelope."""
-        schema: Schema = self.operation["responses"]["403"]["content"][JSON]["schema"]
-        return str(schema["$ref"]).endswith("/ErrorEnvelope")
+        return str(self.operation["responses"]["403"]["$ref"]).endswith("/EnvelopedForbidden")
 
     @property
     def _body(self) -> Schema:
