@@ -235,7 +235,7 @@ SECRET_NAMES = tuple(ENV.MAIM_SECRET_NAMES)
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale/libraries"]  # the second overrides texts of Django and DRF
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
