@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import DomainError, Forbidden, Invalid, Text
@@ -26,7 +27,10 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestContextMiddleware:
-    """The outermost middleware: attaches the request's context, logs the response, and counts it in the metrics."""
+    """The outermost middleware: attaches the request's context, logs the response, and counts it in the metrics.
+
+    It activates the client's language, too, because the middleware below it already refuses requests.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -43,7 +47,8 @@ class RequestContextMiddleware:
         context.attach_to(request)
         request_id.enter(context.request_id)
 
-        response = self.get_response(request)
+        with translation.override(translation.get_language_from_request(request)):
+            response = self.get_response(request)
 
         seconds = time.perf_counter() - context.started
         response["X-Request-ID"] = context.request_id
