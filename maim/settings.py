@@ -271,6 +271,7 @@ LOGGING: dict[str, Any] = {
             "()": "pythonjsonlogger.json.JsonFormatter",
             "format": "{asctime}{levelname}{name}{request_id}{message}",
             "style": "{",
+            "json_ensure_ascii": False,  # for people who search a log for what they read elsewhere
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
         },
     },

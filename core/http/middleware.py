@@ -20,6 +20,7 @@ from core.http.problems import PayloadTooLarge, UnknownPath
 from core.http.request_context import RequestContext
 from core.http.responses import problem_response
 from core.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
+from core.text import printable
 
 _HTTP_1_0 = ("HTTP/1.0", "HTTP/1")  # the second is Granian's
 access_log = logging.getLogger("maim.access")
@@ -58,7 +59,7 @@ class RequestContextMiddleware:
             "%s %s %s %.1f ms",
             request.method,
             # The path alone, escaped, because query strings may have secrets.
-            request.path.encode("unicode_escape").decode("ascii"),
+            printable(request.path),
             response.status_code,
             seconds * 1000,
             extra={"address": context.address},
