@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.utils import translation
 
 from agent_config import layers, schema, secrets
 from agent_config.document import SEALED, Config
 from agent_config.layers import Layer
 from agent_config.secret_paths import reserved
+from core.file_text import decode_file
 
 log = logging.getLogger("maim.config")
 
@@ -52,7 +54,9 @@ class _TomlFile:
 
     def _renewed(self, path: Path) -> dict[str, Any]:
         try:
-            content = self._parsed(path)
+            # The request that happens to read the file first may be in another language than the log.
+            with translation.override(settings.LANGUAGE_CODE):
+                content = self._parsed(path)
         except (OSError, ValueError) as error:
             log.error("%s is not in use: %s", path, error)
             self.problem = f"{path.name} is not in use: {error}"
@@ -63,7 +67,11 @@ class _TomlFile:
         return self._content if was_good_before else self._parsed(self._built_in)
 
     def _parsed(self, path: Path) -> dict[str, Any]:
-        content = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_finite)
+        text = decode_file(path.read_bytes())
+        try:
+            content = tomllib.loads(text, parse_float=_finite)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"not TOML: {error}") from error
         if wrong := [key for key in self._tables if not isinstance(content.get(key, {}), dict)]:
             raise ValueError(f"{wrong[0]} must be a table")
         if wrong := [key for key in self._lists if not _is_list_of_named(content.get(key, []))]:
