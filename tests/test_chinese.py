@@ -1,4 +1,7 @@
-"""Chinese, where Chinese was asked for: every endpoint, form and page is read, and no English may be in it."""
+"""Chinese, where Chinese was asked for: every endpoint, form and page is read.
+
+No English may be in it, and no word for which the product has another one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from apikeys.models import ApiKey
 from core.http.surfaces import PUBLIC, SURFACES
 from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
-from tests.support.chinese import latin_words, sentences, texts_of_page
+from tests.support.chinese import latin_words, sentences, texts_of_page, wrong_terms
 from tests.support.client import SurfaceClient
 from tests.support.operators import Operator, form_of, url
 from tests.support.routes import METHODS, fill, methods_of
@@ -57,10 +60,10 @@ RULE_BREAKERS: dict[str, list[Any]] = {
 
 
 class Reader:
-    """A reader of Chinese who notes the English in what is sent back."""
+    """A reader of Chinese who notes the English, and the wrong words, in what is sent back."""
 
     def __init__(self) -> None:
-        self.english: dict[str, str] = {}
+        self.faults: dict[str, str] = {}
         self.statuses: set[int] = set()
 
     def read(self, request: str, response: Any) -> None:
@@ -76,7 +79,7 @@ class Reader:
             self._note(request, (text.replace(NAME, "") for text in texts_of_page(response.content.decode())))
 
     def _note(self, request: str, texts: Iterator[str]) -> None:
-        self.english.update({text: request for text in texts if latin_words(text)})
+        self.faults.update({text: request for text in texts if latin_words(text) or wrong_terms(text)})
 
 
 @contextmanager
@@ -140,7 +143,7 @@ def test_every_sentence_of_the_apis_is_chinese() -> None:
                 if operation.operation["tags"] != ["service"]:  # whose few words are of the old services
                     reader.read(str(operation), response)
 
-    assert list(reader.english.items()) == []
+    assert list(reader.faults.items()) == []
     assert reader.statuses == {200, 204, 400, 401, 404, 409, 415}
 
 
@@ -165,7 +168,7 @@ def test_refusals_outside_of_views_are_chinese(surface: Any) -> None:
             reader.read(str(headers), client.send("GET", path, **headers, **CHINESE))
     reader.read("too large", client.send(write, path, {"a": bad_input.TOO_LONG}, **CHINESE))
 
-    assert list(reader.english.items()) == []
+    assert list(reader.faults.items()) == []
     assert reader.statuses - {200} == {400, 403, 404, 405, 413, 415}
 
 
@@ -230,7 +233,7 @@ def test_every_page_and_form_of_the_admin_is_chinese(olivia: Operator) -> None:
             with undone():
                 reader.read_page(f"{title}: {path}", client.post(path, fields, follow=True, **CHINESE))
 
-    assert list(reader.english.items()) == []
+    assert list(reader.faults.items()) == []
     assert reader.statuses == {200, 400, 403, 404}
 
 
@@ -248,7 +251,7 @@ def test_every_action_of_the_admin_is_chinese(olivia: Operator) -> None:
                     response = olivia.client.post(url(type(row)), fields, follow=True, **CHINESE)
                 reader.read_page(f"{fields}: {url(type(row))}", response)
 
-    assert list(reader.english.items()) == []
+    assert list(reader.faults.items()) == []
     assert reader.statuses == {200}
 
 
@@ -263,7 +266,7 @@ def test_signing_in_and_out_of_the_admin_is_chinese(olivia: Operator) -> None:
     reader.read_page("no token", careful.post("/admin/login/", {}, **CHINESE))
     reader.read_page("sign-out", olivia.client.post("/admin/logout/", **CHINESE))
 
-    assert list(reader.english.items()) == []
+    assert list(reader.faults.items()) == []
     assert reader.statuses == {200, 403}
 
 

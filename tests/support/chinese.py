@@ -34,6 +34,28 @@ ALLOWED = {
     # values and names of fields that sentences quote
     *("after", "day", "id", "month", "total"),
 }
+# Words for which the product has another one, with that one.
+SYNONYMS = {
+    "密文": "机密值, 加密内容",
+    "改动": "变更, 修改",
+    "更改": "变更, 修改",
+    "使用情况": "用量",
+    "使用量": "用量",
+    "使用次数": "用量",
+    "使用日志": "用量日志",
+    "应答": "响应",
+    "账户": "账号",
+    "帐号": "账号",
+    "帐户": "账号",
+    "智能体": "Agent",
+    "稍后重试": "稍后再试",
+    "您": "你",
+    "旧密钥继续": "旧密钥值, 宽限期",
+    "停用密钥": "禁用密钥",
+    "迁入": "迁移",
+    "物件": "对象, 列表",
+    "类目": "对象",
+}
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_/-]+")
 # Not words of a sentence: what is quoted, ids, codes such as `agent.create`, masked keys, and examples of a form.
 _IDENTIFIERS = re.compile(
@@ -53,6 +75,11 @@ def latin_words(text: str, allowed: frozenset[str] = frozenset()) -> list[str]:
     """Return the words that are neither Chinese nor allowed."""
     plain = _IDENTIFIERS.sub("", _CHOICES.sub("", _FIELD.sub("", text)))
     return [word for word in _WORD.findall(plain) if word not in ALLOWED | allowed]
+
+
+def wrong_terms(text: str) -> list[str]:
+    """Return the words in the text for which the product has others."""
+    return [word for word in SYNONYMS if word in text]
 
 
 def sentences(body: Any) -> Iterator[str]:
