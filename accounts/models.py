@@ -113,5 +113,9 @@ class TokenSession(models.Model):
     refreshed_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)
 
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+
     def __str__(self) -> str:
         return f"{self.id}: {self.user_id}"

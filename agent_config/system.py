@@ -25,6 +25,7 @@ from agent_config.document import SEALED, Config
 from agent_config.layers import Layer
 from agent_config.maibot.places import in_config, schema_of, version_of
 from agent_config.secret_paths import reserved
+from core.file_text import decode_file
 
 log = logging.getLogger("maim.config")
 
@@ -63,7 +64,9 @@ class _TomlFile:
 
     def _renewed(self, path: Path) -> dict[str, Any]:
         try:
-            content = self._parsed(path)
+            # The request that happens to read the file first may be in another language than the log.
+            with translation.override(settings.LANGUAGE_CODE):
+                content = self._parsed(path)
         except (OSError, ValueError) as error:
             log.error("%s is not in use: %s", path, error)
             self.problem = f"{path.name} is not in use: {error}"
@@ -78,9 +81,11 @@ class _TomlFile:
         return self._parsed(self._built_in)
 
     def _parsed(self, path: Path) -> dict[str, Any]:
-        content: dict[str, Any] = _with_environment(
-            tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_finite)
-        )
+        text = decode_file(path.read_bytes())
+        try:
+            content: dict[str, Any] = _with_environment(tomllib.loads(text, parse_float=_finite))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"not TOML: {error}") from error
         if wrong := [key for key in self._tables if not isinstance(content.get(key, {}), dict)]:
             raise ValueError(f"{wrong[0]} must be a table")
         if wrong := [key for key in self._lists if not _is_list_of_named(content.get(key, []))]:

@@ -25,7 +25,7 @@ from agents.serializers.agents import AgentUpdateRequest
 from agents.serializers.configs import TemplateUpdateRequest
 from agents.services import config_versions, templates
 from agents.services.config_writes import WriteOptions
-from core.actor import Actor
+from core.actor import KIND_NAMES, Actor, ActorKind
 from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
 from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
 from core.display import DisplayName
@@ -126,8 +126,12 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
     search_fields = ("agent_id__exact",)
     search_help_text = _("The id of an agent, in full.")
     actions = ("restore",)
-    fields = ("agent", "number", "author_kind", "author_id", "author_name", "note", "created_at", "patch", "config")
+    fields = ("agent", "number", "kind", "author_id", "author_name", "note", "created_at", "patch", "config")
     masks = {"config": masked}
+
+    @admin.display(description=_("author kind"))
+    def kind(self, version: ConfigVersion) -> str:
+        return str(KIND_NAMES[ActorKind(version.author_kind)])
 
     @admin.display(description=_("author"), ordering="author")
     def author_name(self, version: ConfigVersion) -> str:

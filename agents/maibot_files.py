@@ -19,6 +19,7 @@ from agents.services import transfer
 from core import strict_json
 from core.actor import Actor
 from core.errors import Invalid, Text
+from core.file_text import decode_file
 from core.http import toml
 from core.http.toml import Place
 
@@ -103,22 +104,7 @@ def _content(path: Path) -> bytes | None:
 
 def _parsed(raw: bytes) -> tuple[Any, list[Place]]:
     """Return the document in a file, and the places of the dates and times in it. Raise NotAcceptable."""
-    text = _decoded(raw)
+    text = decode_file(raw)
     if len(text) > MAX_FILE_LENGTH:
         raise strict_json.NotAcceptable(_("may have at most %(limit)s characters") % {"limit": MAX_FILE_LENGTH})
     return toml.loads_with_times(text.encode())
-
-
-def _decoded(raw: bytes) -> str:
-    """Return the text of a file in UTF-8, without its byte order mark. Raise NotAcceptable for another encoding."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:200]:
-        raise strict_json.NotAcceptable(_("this file is in UTF-16; save it as UTF-8"))
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        position = error.start
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError as error:
-        raise strict_json.NotAcceptable(_("not UTF-8 at byte %(number)d") % {"number": position}) from error
-    raise strict_json.NotAcceptable(_("this file is in GBK; save it as UTF-8"))

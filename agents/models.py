@@ -116,7 +116,7 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
 class ConfigVersion(TenantOwned):
     """An agent's config after one change. A version is never changed."""
 
-    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="config_versions")
+    agent = models.ForeignKey(Agent, verbose_name=_("agent"), on_delete=models.CASCADE, related_name="config_versions")
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
     number = models.PositiveBigIntegerField(_("version"))
     config = JSONTextField(_("config"))
@@ -156,6 +156,8 @@ class PluginSetting(Revised, TenantOwned):
     updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta(TenantOwned.Meta):
+        verbose_name = _("plugin setting")
+        verbose_name_plural = _("plugin settings")
         constraints = (
             models.UniqueConstraint(fields=["tenant", "agent_scope", "plugin_name"], name="plugin_setting_unique"),
         )
@@ -184,7 +186,8 @@ class AgentActivity(TenantOwned):
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta(TenantOwned.Meta):
-        pass
+        verbose_name = _("activity")
+        verbose_name_plural = _("activities")
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.expires_at}"

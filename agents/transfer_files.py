@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from agents.serializers.transfer import AgentExportDocument
 from agents.services.transfer import Document, check_import, import_agent
 from core import strict_json
 from core.actor import Actor
 from core.errors import Invalid
+from core.file_text import decode_file
 from core.http import toml
 from tenants.models import Tenant
 
@@ -30,11 +33,14 @@ def loads(raw: bytes, file_format: str, **overrides: Any) -> dict[str, Any]:
     Raise Invalid if the file is malformed, and ValidationError if the document is not valid.
     """
     try:
-        document = strict_json.loads(raw) if file_format == "json" else toml.loads(raw)
+        text = decode_file(raw).encode()
+        document = strict_json.loads(text) if file_format == "json" else toml.loads(text)
         strict_json.check(overrides)
     except strict_json.NotAcceptable as error:
         raise Invalid({"file": [str(error)]}) from error
-    body = AgentExportDocument(data={**document, **overrides} if isinstance(document, dict) else document)
+    if not isinstance(document, dict):
+        raise Invalid({"file": [_("must be an object")]})
+    body = AgentExportDocument(data={**document, **overrides})
     body.is_valid(raise_exception=True)
     return dict(body.validated_data)
 

@@ -122,6 +122,8 @@ class KeySecret(models.Model):
     objects = KeySecretQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("secret")
+        verbose_name_plural = _("secrets")
         constraints = (models.UniqueConstraint(fields=["digest"], name="key_secret_unique"),)
         indexes = (models.Index(fields=["hint"], name="key_secret_hint"),)
 
@@ -142,6 +144,10 @@ class DailyUse(TenantOwned):
     # No constraint in the database, because its check would lock the tenant's row at every write.
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False)
     uses = models.PositiveBigIntegerField()
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = _("daily use")
+        verbose_name_plural = _("daily uses")
 
     def __str__(self) -> str:
         return f"{self.subject} on {self.day}: {self.uses}"

@@ -42,7 +42,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         "actor",
         "address",
         "request_id",
-        "object_type",
         "object_id",
         "tenant_id",
         "before",

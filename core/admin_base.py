@@ -25,8 +25,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext, gettext_lazy
 from rest_framework import serializers
 
 from core.actor import Actor, ActorKind
@@ -153,8 +153,10 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
         return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
 
     def _listed(self, name: Any) -> Any:
-        """Return a column for the list, in which text by people is isolated."""
-        field = next((field for field in self.opts.fields if field.name == name), None)
+        """Return a column for the list, in which text by people is isolated, and ids of other objects have a title."""
+        field = next((field for field in self.opts.fields if name in (field.name, field.attname)), None)
+        if isinstance(field, models.ForeignKey) and name == field.attname:
+            return _id_column(field)
         if not isinstance(field, models.CharField | models.TextField) or field.choices or isinstance(field, IdField):
             return name
 
@@ -359,6 +361,18 @@ class ReadOnlyAdmin(OperatorAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
+
+
+def _id_column(field: models.ForeignKey[Any, Any]) -> Callable[[models.Model], Any]:
+    """Return a column with the id of the row that a foreign key refers to."""
+    title = format_lazy(gettext_lazy("{object} ID"), object=field.verbose_name)
+
+    @admin.display(description=title, ordering=field.attname)
+    def column(row: models.Model) -> Any:
+        return getattr(row, field.attname)
+
+    column.__name__ = field.attname
+    return column
 
 
 def _check_time(text: str) -> None:

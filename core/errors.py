@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 Text = str | Promise
@@ -118,5 +119,5 @@ class Unavailable(DomainError):
 def _first_sentence(errors: FieldErrors) -> Text:
     for field, sentences in errors.items():
         for sentence in sentences:
-            return f"{field}: {sentence}" if field else sentence
+            return format_lazy("{}: {}", field, sentence) if field else sentence
     return Invalid.message

@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import lookups
 from django.db.models.expressions import Combinable
 from django.db.models.fields.related_lookups import RelatedExact, RelatedIn
+from django.utils.translation import gettext_lazy as _
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # generic in the stubs only
@@ -79,6 +80,11 @@ class IdField(ExactCharField):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 50)
         super().__init__(*args, **kwargs)
+
+    def set_attributes_from_name(self, name: str) -> None:
+        if name == "id" and not self.verbose_name:
+            self.verbose_name = _("ID")  # where Django would take the name, which has no translation
+        super().set_attributes_from_name(name)
 
 
 def json_text(column: str) -> models.ExpressionWrapper[models.F]:

@@ -109,7 +109,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _value in pairs:
             if key in seen:
-                raise NotAcceptable(_("the key %(key)s occurs twice in one object") % {"key": ascii(key[:100])})
+                raise NotAcceptable(_("the key %(key)s occurs twice in one object") % {"key": repr(key[:100])})
             seen.add(key)
     return result
 

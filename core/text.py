@@ -1,4 +1,4 @@
-"""Allowed characters of names, and the folded forms in which names are unique (docs/contract.md section 6)."""
+"""Allowed characters of names, their folded forms (docs/contract.md section 6), and what logs show of a text."""
 
 from __future__ import annotations
 
@@ -73,6 +73,11 @@ def cut(text: str, most: int, *, fold: Fold, most_folded: int) -> str:
     while len(fold(short)) > most_folded:
         short = short[:-1].rstrip()
     return short
+
+
+def printable(text: str) -> str:
+    """Return the text in one line, in which only what cannot be printed is escaped."""
+    return repr(text)[1:-1]
 
 
 def _is_refused(text: str, place: int) -> bool:

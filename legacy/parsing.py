@@ -61,4 +61,4 @@ def parse_json(value: Any) -> Any:
 
 
 def _quoted(value: Any) -> str:
-    return ascii(str(value)[:60])
+    return repr(str(value)[:60])

@@ -170,6 +170,7 @@ LIMITS_FAIL_OPEN = ENV.MAIM_LIMITS_FAIL == "open"
 
 PUBLIC_URL = ENV.MAIM_PUBLIC_URL
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname if PUBLIC_URL else None
+CSRF_FAILURE_VIEW = "core.http.handlers.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_TLS = bool(PUBLIC_URL and PUBLIC_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
@@ -235,7 +236,7 @@ SECRET_NAMES = tuple(ENV.MAIM_SECRET_NAMES)
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale/libraries"]  # the second overrides texts of Django and DRF
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -270,6 +271,7 @@ LOGGING: dict[str, Any] = {
             "()": "pythonjsonlogger.json.JsonFormatter",
             "format": "{asctime}{levelname}{name}{request_id}{message}",
             "style": "{",
+            "json_ensure_ascii": False,  # for people who search a log for what they read elsewhere
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
         },
     },

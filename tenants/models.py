@@ -89,7 +89,9 @@ class Membership(models.Model):
     """The role of a person in a tenant: an owner may do everything, a member reads all and writes agents."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="memberships"
+    )
     role = ExactCharField(_("role"), max_length=20, choices=Role.choices)
     created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
 
@@ -99,4 +101,4 @@ class Membership(models.Model):
         constraints = (models.UniqueConstraint(fields=["tenant", "user"], name="membership_unique"),)
 
     def __str__(self) -> str:
-        return f"{self.user_id} in {self.tenant_id}: {self.role}"
+        return f"{self.user_id}, {self.tenant_id}: {Role(self.role).label}"

@@ -73,9 +73,8 @@ def exposure(response: Any) -> Exposure:
     return parser
 
 
-@pytest.fixture
-def everything(olivia: Operator) -> list[Model]:
-    """A row of every model with the name `NAME`, stored as it was before such names were refused."""
+def make_everything(olivia: Operator) -> list[Model]:
+    """Create a row of every model with the name `NAME`, stored as it was before such names were refused."""
     alice = register("alice")
     bob = accounts.create_user(actor=OPERATOR, username="bob", password=None, email="bob@example.org")
     tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.pk, role=Role.MEMBER)
@@ -97,6 +96,11 @@ def everything(olivia: Operator) -> list[Model]:
     User.objects.filter(pk=olivia.user.pk).update(username=f"{NAME}o")
     version, audit_entry = ConfigVersion.unscoped.get(), AuditEntry.objects.latest("id")
     return [bob, alice.user, alice.tenant, template, agent, version, key, entry, audit_entry]
+
+
+@pytest.fixture
+def everything(olivia: Operator) -> list[Model]:
+    return make_everything(olivia)
 
 
 def pages(rows: list[Model], *, writable: bool) -> Iterator[str]:

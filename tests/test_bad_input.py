@@ -118,12 +118,17 @@ class Data:
         )
 
 
-@pytest.fixture(scope="module")
-def module_data(module_transaction: None) -> Data:
+def make_data() -> Data:
+    """Create the objects for well-formed requests."""
     alice = register("alice")
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     return Data(alice, agent, make_key(agent), template)
+
+
+@pytest.fixture(scope="module")
+def module_data(module_transaction: None) -> Data:
+    return make_data()
 
 
 @pytest.fixture

@@ -141,6 +141,21 @@ def test_session_of_the_readme_explains_a_config(server: MaimServer) -> None:
     assert [json.loads(line) for line in printed[-2:]] == [json.loads(line) for line in response.splitlines()]
 
 
+def test_example_of_the_guide_exports_and_imports_an_agent(server: MaimServer, tmp_path: Path) -> None:
+    session, _ = session_and_output("validate-api-key")
+    (example,) = [block for _, block in code_blocks(ROOT / "docs/api.md") if "agents/import" in block]
+    # The guide's commands have no options for scripts.
+    quiet = f'cd {tmp_path}; set -e; curl() {{ command curl --silent --show-error --fail-with-body "$@"; echo; }}\n'
+
+    lines = run_on_server(session + quiet + example, server).splitlines()
+
+    duplicate, rehearsal, imported = map(json.loads, [line for line in lines if line][-3:])
+    assert duplicate["name"] == "support bot, evenings"
+    assert (tmp_path / "bot.toml").read_text().startswith("maim_export = 1\n")
+    assert (rehearsal["dry_run"], rehearsal["agent"]) == (True, None)
+    assert (imported["dry_run"], imported["agent"]["name"]) == (False, "support bot, moved")
+
+
 def test_other_host_in_the_readme_is_refused(server: MaimServer) -> None:
     session, response = session_and_output("-H 'Host: x:8000'")
 

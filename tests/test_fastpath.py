@@ -450,7 +450,7 @@ def test_responses_are_chinese_in_any_active_language(data: Data) -> None:
     ("title", "sentence"),
     [
         ("another origin", "内部接口拒绝跨源请求"),
-        ("a public host", "此处不服务该主机名；参见 MAIM_INTERNAL_HOSTS"),
+        ("a public host", "不接受此主机名（Host），请检查 MAIM_INTERNAL_HOSTS"),
     ],
 )
 def test_errors_of_middleware_are_chinese(data: Data, title: str, sentence: str) -> None:

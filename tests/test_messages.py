@@ -1,32 +1,57 @@
-"""The translations, which are complete, compiled and used."""
+"""The translations, which are complete, compiled, used, and of one wording."""
 
 from __future__ import annotations
 
 import gettext
 from pathlib import Path
 
+import django
 import polib
 import pytest
+import rest_framework
+from django.conf import settings
 
+from tests.support.chinese import SYNONYMS, wrong_terms
 from tests.support.client import SurfaceClient
+from tests.support.server import ROOT
 
 pytestmark = pytest.mark.embedded
 
-CATALOG = Path(__file__).parent.parent / "locale/zh_Hans/LC_MESSAGES/django.po"
+# Our own texts, and those of Django and REST framework that read better this way.
+OWN, LIBRARIES = CATALOGS = [Path(path) / "zh_Hans/LC_MESSAGES/django.po" for path in settings.LOCALE_PATHS]
 
 
-def test_every_sentence_is_translated() -> None:
-    entries = polib.pofile(str(CATALOG))
+@pytest.mark.parametrize("path", CATALOGS, ids=lambda path: path.parts[-4])
+class TestCatalogs:
+    def test_every_sentence_is_translated(self, path: Path) -> None:
+        entries = polib.pofile(str(path))
 
-    assert [entry.msgid for entry in entries if not entry.translated()] == []
+        assert [entry.msgid for entry in entries if not entry.translated()] == []
+
+    def test_compiled_catalog_is_up_to_date(self, path: Path) -> None:
+        entries = {entry.msgid: entry.msgstr for entry in polib.pofile(str(path)) if entry.msgstr}
+        with path.with_suffix(".mo").open("rb") as compiled:
+            catalog = gettext.GNUTranslations(compiled)
+
+        assert {msgid: catalog.gettext(msgid) for msgid in entries} == entries, "run: make messages"
+
+    def test_one_thing_has_one_word(self, path: Path) -> None:
+        texts = [entry.msgstr or entry.msgstr_plural[0] for entry in polib.pofile(str(path))]
+
+        assert {text: wrong_terms(text) for text in texts if wrong_terms(text)} == {}, SYNONYMS
 
 
-def test_compiled_catalog_is_up_to_date() -> None:
-    entries = {entry.msgid: entry.msgstr for entry in polib.pofile(str(CATALOG))}
-    with CATALOG.with_suffix(".mo").open("rb") as compiled:
-        catalog = gettext.GNUTranslations(compiled)
+def test_chinese_readme_uses_the_same_words() -> None:
+    assert wrong_terms((ROOT / "README.zh-CN.md").read_text()) == []
 
-    assert {msgid: catalog.gettext(msgid) for msgid in entries} == entries, "run: make messages"
+
+def test_texts_of_libraries_are_theirs_as_they_are_now() -> None:
+    sources = Path(django.__path__[0]).rglob("locale/en/LC_MESSAGES/django.po")
+    compiled = Path(rest_framework.__path__[0]) / "locale/zh_Hans/LC_MESSAGES/django.mo"  # it comes without sources
+    catalogs = [*(polib.pofile(str(path)) for path in sources), polib.mofile(str(compiled))]
+    theirs = {entry.msgid for catalog in catalogs for entry in catalog}
+
+    assert [entry.msgid for entry in polib.pofile(str(LIBRARIES)) if entry.msgid not in theirs] == []
 
 
 def test_v2_responds_in_chinese_for_any_accepted_language(internal: SurfaceClient, db: None) -> None:

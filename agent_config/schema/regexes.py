@@ -62,7 +62,7 @@ def problem(regex: str) -> Problem | None:
     try:
         _check_work(read(regex, max_ranges=MAX_RANGES))
     except (re.error, OverflowError) as error:
-        return Problem(_("is not a regular expression: %(parameter)s"), str(error))
+        return _syntax_problem(error)
     except RecursionError:
         return Problem(_("its groups are nested too deep"))
     except TooWide:
@@ -70,6 +70,29 @@ def problem(regex: str) -> Problem | None:
     except _Refused as refused:
         return refused.problem
     return None
+
+
+# What people mistype, by what Python says of it, which is in English.
+_SYNTAX = {
+    "missing ), unterminated subpattern": _(
+        "is not a regular expression: the parenthesis at character %(parameter)s is not closed"
+    ),
+    "unbalanced parenthesis": _(
+        "is not a regular expression: the parenthesis at character %(parameter)s was not opened"
+    ),
+    "unterminated character set": _(
+        "is not a regular expression: the bracket at character %(parameter)s is not closed"
+    ),
+    "nothing to repeat": _("is not a regular expression: there is nothing to repeat at character %(parameter)s"),
+    "multiple repeat": _("is not a regular expression: character %(parameter)s repeats what is repeated already"),
+}
+_OTHER_SYNTAX = _("is not a regular expression: there is an error at character %(parameter)s")
+
+
+def _syntax_problem(error: re.error | OverflowError) -> Problem:
+    if isinstance(error, OverflowError):
+        return Problem(_("is not a regular expression: it repeats too often"))
+    return Problem(_SYNTAX.get(error.msg, _OTHER_SYNTAX), (error.pos or 0) + 1)
 
 
 class _Refused(Exception):

@@ -81,6 +81,8 @@ class Migration(migrations.Migration):
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
             options={
+                'verbose_name': 'activity',
+                'verbose_name_plural': 'activities',
                 'abstract': False,
                 'base_manager_name': 'unscoped',
             },
@@ -101,7 +103,7 @@ class Migration(migrations.Migration):
                 ('author', models.CharField(max_length=150, verbose_name='author')),
                 ('note', models.CharField(max_length=500, null=True, verbose_name='note')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='time')),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='config_versions', to='agents.agent')),
+                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='config_versions', to='agents.agent', verbose_name='agent')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
             options={
@@ -130,6 +132,8 @@ class Migration(migrations.Migration):
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='plugin_settings', to='tenants.tenant')),
             ],
             options={
+                'verbose_name': 'plugin setting',
+                'verbose_name_plural': 'plugin settings',
                 'abstract': False,
                 'base_manager_name': 'unscoped',
                 'constraints': [models.UniqueConstraint(fields=('tenant', 'agent_scope', 'plugin_name'), name='plugin_setting_unique')],

@@ -68,7 +68,7 @@ def test_an_agent_needs_no_config(olivia: Operator, alice: Person) -> None:
                 ]
             },
         ),
-        ({"tags": "{}"}, {"tags": ['Expected a list of items but got type "dict".']}),
+        ({"tags": "{}"}, {"tags": ["Must be a list."]}),
         ({"tags": '["a", 5]'}, {"tags": ["1: Not a valid string."]}),
     ],
 )

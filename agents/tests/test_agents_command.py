@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 CONFIG: Config = {"persona": "kind", **model(api_providers=[secret_provider()])}
 FORMS = ("json", "toml")
+IN_CHINESE = {"json": '{"maim_export": 1, "name": "客服机器人"}', "toml": 'maim_export = 1\nname = "客服机器人"\n'}
 
 
 def agents(*arguments: str | Path, stdin: str = "") -> Outcome:
@@ -187,8 +188,8 @@ class TestImport:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("{", "FILE: not JSON at line 1, column 2"),
-            ("[]", "Invalid data."),
+            ("{", "standard input: not JSON at line 1, column 2"),
+            ("[]", "standard input: must be an object"),
             ('{"maim_export": 1}', "--name: This field is required."),
             ('{"maim_export": 2, "name": "x"}', "maim_export: "),
             ('{"maim_export": 1, "name": "x", "config": {"bot_overrides": 5}}', "bot_overrides: "),
@@ -203,6 +204,36 @@ class TestImport:
         assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
         assert sentence in outcome.err
         assert changed_tables(before, tables()) == set()
+
+    @pytest.mark.parametrize(
+        ("encoding", "sentence"),
+        [
+            ("gbk", "this file is in GBK; save it as UTF-8"),
+            ("utf-16", "this file is in UTF-16; save it as UTF-8"),
+            ("utf-16-le", "this file is in UTF-16; save it as UTF-8"),
+        ],
+    )
+    @pytest.mark.parametrize("form", FORMS)
+    def test_file_of_another_encoding_is_refused_by_its_name(
+        self, alice: Person, tmp_path: Path, form: str, encoding: str, sentence: str
+    ) -> None:
+        path = tmp_path / f"bot.{form}"
+        path.write_bytes(IN_CHINESE[form].encode(encoding))
+
+        outcome = agents("import", str(path), "--tenant", alice.tenant.id)
+
+        assert (outcome.status, outcome.out) == (ExitCode.REFUSED, "")
+        assert outcome.err == f"{path}: {sentence}"
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_file_with_a_byte_order_mark_is_read(self, alice: Person, tmp_path: Path, form: str) -> None:
+        path = tmp_path / f"bot.{form}"
+        path.write_bytes(IN_CHINESE[form].encode("utf-8-sig"))
+
+        outcome = agents("import", str(path), "--tenant", alice.tenant.id)
+
+        assert (outcome.status, outcome.err) == (0, "")
+        assert Agent.unscoped.get().name == "客服机器人"
 
     def test_warnings_are_printed_and_refused_with_strict(self, alice: Person) -> None:
         odd = {"persona": {"states": [{"name": "正常"}]}}

@@ -331,6 +331,30 @@ class TestReady:
         models_file.write(MODELS)
         assert "warnings" not in self.answer(internal)
 
+    @pytest.mark.parametrize(
+        ("encoding", "reason"),
+        [
+            ("gbk", "this file is in GBK; save it as UTF-8"),
+            ("utf-16", "this file is in UTF-16; save it as UTF-8"),
+        ],
+    )
+    def test_file_of_another_encoding_gives_a_warning_in_english(
+        self, internal: SurfaceClient, models_file: File, defaults_file: File, encoding: str, reason: str
+    ) -> None:
+        models_file.write(MODELS)
+        defaults_file.path.write_bytes('[bot]\nnickname = "麦麦"\n'.encode(encoding))
+        internal.get("/api/v2/system/bot-defaults")  # in Chinese, before the log is read
+
+        assert self.answer(internal)["warnings"] == [f"bot_config.toml is not in use: {reason}"]
+
+    def test_file_with_a_byte_order_mark_is_in_use(
+        self, internal: SurfaceClient, models_file: File, defaults_file: File
+    ) -> None:
+        models_file.write("\ufeff" + MODELS)
+        defaults_file.write("\ufeff" + DEFAULTS)
+
+        assert "warnings" not in self.answer(internal)
+
     def test_each_broken_file_gives_a_warning(
         self, internal: SurfaceClient, models_file: File, defaults_file: File
     ) -> None:

@@ -79,6 +79,8 @@ class Migration(migrations.Migration):
                 ('tenant', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
             options={
+                'verbose_name': 'daily use',
+                'verbose_name_plural': 'daily uses',
                 'abstract': False,
                 'base_manager_name': 'unscoped',
             },
@@ -101,6 +103,10 @@ class Migration(migrations.Migration):
                 ('leaked_where', models.CharField(max_length=2000, null=True)),
                 ('key', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secrets', to='apikeys.apikey')),
             ],
+            options={
+                'verbose_name': 'secret',
+                'verbose_name_plural': 'secrets',
+            },
         ),
         migrations.AddIndex(
             model_name='apikey',

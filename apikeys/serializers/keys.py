@@ -15,6 +15,7 @@ from apikeys.services import MAX_GRACE_SECONDS, IssuedKey
 from apikeys.validators import MAX_NETWORKS, MAX_PERMISSIONS
 from core.http.fields import (
     MAX_PAGE,
+    MUST_BE_A_LIST,
     ChoiceField,
     CursorQuerySerializer,
     JSONObjectField,
@@ -39,6 +40,7 @@ _NETWORK_LENGTH = 50
 class _KeyListField(serializers.ListField):
     """A list of texts. One that is too long passes here, because the services reject it with a code of its own."""
 
+    default_error_messages = {"not_a_list": MUST_BE_A_LIST}
     max_items: ClassVar[int]
 
     def to_internal_value(self, data: Any) -> list[Any]:

@@ -273,7 +273,7 @@ def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> N
 @pytest.mark.parametrize(
     ("field", "text", "error"),
     [
-        ("rate_limit", "5", "Invalid data. Expected a dictionary, but got int."),
+        ("rate_limit", "5", "Must be an object."),
         ("rate_limit", '{"limit": 5}', "window_seconds: This field is required."),
         ("quota", '{"limit": 0, "period": "day"}', "limit: Ensure this value is greater than or equal to 1."),
         (
@@ -281,7 +281,7 @@ def test_an_operator_sets_what_bounds_a_key(olivia: Operator, agent: Agent) -> N
             '["10.0.0.1/8"]',
             "10.0.0.1/8 has host bits set; the network that it is in is 10.0.0.0/8",
         ),
-        ("metadata", "[]", 'Expected a dictionary of items but got type "list".'),
+        ("metadata", "[]", "Must be an object."),
         ("metadata", '{"a": "' + "x" * 8185 + '"}', "The metadata may have at most 8 KiB of JSON"),
     ],
 )

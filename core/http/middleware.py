@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import DomainError, Forbidden, Invalid, Text
@@ -19,6 +20,7 @@ from core.http.problems import PayloadTooLarge, UnknownPath
 from core.http.request_context import RequestContext
 from core.http.responses import problem_response
 from core.http.surfaces import INTERNAL, PUBLIC, Surface, surface_of_port
+from core.text import printable
 
 _HTTP_1_0 = ("HTTP/1.0", "HTTP/1")  # the second is Granian's
 access_log = logging.getLogger("maim.access")
@@ -26,7 +28,10 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestContextMiddleware:
-    """The outermost middleware: attaches the request's context, logs the response, and counts it in the metrics."""
+    """The outermost middleware: attaches the request's context, logs the response, and counts it in the metrics.
+
+    It activates the client's language, too, because the middleware below it already refuses requests.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -43,7 +48,8 @@ class RequestContextMiddleware:
         context.attach_to(request)
         request_id.enter(context.request_id)
 
-        response = self.get_response(request)
+        with translation.override(translation.get_language_from_request(request)):
+            response = self.get_response(request)
 
         seconds = time.perf_counter() - context.started
         response["X-Request-ID"] = context.request_id
@@ -53,7 +59,7 @@ class RequestContextMiddleware:
             "%s %s %s %.1f ms",
             request.method,
             # The path alone, escaped, because query strings may have secrets.
-            request.path.encode("unicode_escape").decode("ascii"),
+            printable(request.path),
             response.status_code,
             seconds * 1000,
             extra={"address": context.address},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from core.text import printable
+
 _MAX_LENGTH = 200
 
 
@@ -12,7 +14,6 @@ class RefusalFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith("django.security."):
-            text = record.getMessage()[:_MAX_LENGTH]
-            record.msg, record.args = text.encode("unicode_escape").decode("ascii"), None
+            record.msg, record.args = printable(record.getMessage()[:_MAX_LENGTH]), None
             record.exc_info = None
         return True

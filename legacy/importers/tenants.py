@@ -279,4 +279,4 @@ def _normal(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    return ascii(value)[:60]
+    return repr(value)[:60]

@@ -66,8 +66,8 @@ def test_a_taken_name_is_an_error_of_the_form(olivia: Operator, alice: Person, c
         ('{"a": "\\u0000"}', "text must not contain NUL characters or lone surrogates"),
         ('{"a": ' * 29 + "1" + "}" * 29, "nested deeper than 28 levels"),
         ("[" * 100_000, "nested deeper than 28 levels"),
-        ("[]", 'Expected a dictionary of items but got type "list".'),
-        ('"text"', 'Expected a dictionary of items but got type "str".'),
+        ("[]", "Must be an object."),
+        ('"text"', "Must be an object."),
     ],
 )
 def test_invalid_config_is_refused(olivia: Operator, text: str, sentence: str) -> None:

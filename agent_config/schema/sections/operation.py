@@ -14,7 +14,7 @@ class MaimMessage(
     group="connection",
 ):
     use_custom: bool = field(_("Use an own server"), _("Whether the bot runs a message server of its own."), False)
-    host: str = field(_("Address"), _("The address at which it listens."), "", max_length=100)
+    host: str = field(_("Listening address"), _("The address at which it listens."), "", max_length=100)
     port: int = field(_("Port"), _("The port at which it listens, 0 to 65535."), 0, low=0, high=65535)
     mode: str = field(_("Protocol"), _("The protocol that it speaks."), "", known=("ws", "tcp"), max_length=50)
     use_wss: bool = field(_("Encrypt"), _("Whether connections are encrypted (TLS)."), False)

@@ -30,7 +30,7 @@ EXIT_CODES = (
     "4, what was compared differs; 5, the database does not answer."
 )
 # The options that set the API's fields; errors name them in place of the fields.
-OPTIONS = {"name": "--name", "format": "--format", "file": "FILE", **FILE_OPTIONS}
+OPTIONS = {"name": "--name", "format": "--format", **FILE_OPTIONS}
 STREAM = "-"
 
 
@@ -92,7 +92,7 @@ class Command(SubcommandsCommand):
         try:
             options["handler"](options)
         except EXPECTED_ERRORS as error:
-            raise command_error(error, OPTIONS) from error
+            raise command_error(error, {**OPTIONS, "file": _file_name(options)}) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}") from error
 
@@ -201,6 +201,12 @@ def _add_format(parser: CommandParser) -> None:
 def _form(file: str, options: Options) -> str:
     named: str | None = options["format"]
     return named or next((form for form in FORMATS if file.endswith(f".{form}")), FORMATS[0])
+
+
+def _file_name(options: Options) -> str:
+    """Return the name of the file that a subcommand reads, for messages."""
+    files = [options["file"]] if "file" in options else options.get("what", [])
+    return files[0] if files and files[0] != STREAM else "standard input"
 
 
 def _read(file: str, options: Options, **instead: Any) -> dict[str, Any]:
