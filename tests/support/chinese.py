@@ -61,7 +61,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_/-]+")
 _IDENTIFIERS = re.compile(
     r"""'[^']*'|"[^"]*"|“[^”]*”|「[^」]*」
     | \b(?:user|tenant|agent|template|key|req|session)_\w+ | mmc_\S+ | …\w{4}\b
-    | [A-Za-z_]+(?:[.:][A-Za-z_]+)+ | HH:MM-HH:MM
+    | [A-Za-z_]+(?:[.:][A-Za-z_]+)+ | HH:MM-HH:MM | maibot-[\d.]+
     | 2001:db8::\S* | (?<!\w)(?<![A-Z]-)\d[-\d:./TZe]* | \bNaN\b | \bInfinity\b""",
     re.VERBOSE,
 )
