@@ -37,7 +37,7 @@ LEASE_SECONDS = primary.PROVEN_SECONDS
 POLL_SECONDS = 0.1
 # A lease, and a little more because the clocks of two machines may run at different speeds.
 PROPAGATION_SECONDS = LEASE_SECONDS * 1.04
-MAX_SUBJECTS = 500
+MAX_SUBJECTS = 1000
 KEPT_FOR = timedelta(hours=1)
 # A change may still be waiting if it is not older. Machines stamp changes by their own clocks, so it is much longer.
 RECENT = timedelta(seconds=2)

@@ -99,11 +99,11 @@ class TestInvalidate:
         with transaction.atomic(), pytest.raises(RuntimeError, match="transactional"):
             epoch.invalidate("key_1")
 
-    def test_more_than_500_subjects_invalidate_everything(self) -> None:
-        change(*(f"key_{number}" for number in range(500)))
-        change(*(f"key_{number}" for number in range(501)))
+    def test_more_than_1000_subjects_invalidate_everything(self) -> None:
+        change(*(f"key_{number}" for number in range(1000)))
+        change(*(f"key_{number}" for number in range(1001)))
 
-        assert len(invalidated()) == 501
+        assert len(invalidated()) == 1001
         assert invalidated()[-1] == (2, epoch.EVERYTHING)
 
     @for_real
@@ -147,7 +147,7 @@ class TestInvalidatedBetween:
 
     def test_returns_none_where_everything_was_invalidated(self) -> None:
         change("key_1")
-        change(*(f"key_{number}" for number in range(501)))
+        change(*(f"key_{number}" for number in range(1001)))
 
         assert epoch.invalidated_between(0, 1) == ["key_1"]
         assert epoch.invalidated_between(0, 2) is None
