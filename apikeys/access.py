@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db.models import FilteredRelation, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from apikeys import digests, keyformat
 from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
 from core.actor import Actor
-from tenants.access import Access, get_tenant, tenants_for
+from core.errors import DomainError
+from tenants.access import Access, get_tenant, tenant_errors, tenants_for
 from tenants.errors import TenantNotFound
 
 
@@ -31,6 +34,21 @@ def get_key(actor: Actor, key_id: str, access: Access, *, agent_id: str | None =
     except TenantNotFound as error:
         raise KeyNotFound from error
     return key
+
+
+def find_keys(actor: Actor, key_ids: Collection[str], access: Access) -> dict[str, ApiKey | DomainError]:
+    """Return for each id the key, or the error that `get_key` would raise, with two queries for all.
+
+    The secrets are not loaded.
+    """
+    keys = {key.pk: key for key in ApiKey.unscoped.filter(pk__in=set(key_ids))}
+    errors = tenant_errors(actor, {key.tenant_id for key in keys.values()}, access)
+    found: dict[str, ApiKey | DomainError] = {}
+    for key_id in key_ids:
+        key = keys.get(key_id)
+        error = None if key is None else errors.get(key.tenant_id)
+        found[key_id] = KeyNotFound() if key is None or isinstance(error, TenantNotFound) else error or key
+    return found
 
 
 def get_secret(actor: Actor, secret: str, access: Access) -> KeySecret:

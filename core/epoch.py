@@ -9,6 +9,9 @@ then no worker on any machine can answer from before the change.
     invalidate ── commit ──── wait_for_workers ──── response
                     every poll sent before the commit has expired by now
 
+Waits overlap: each ends one lease after its own commit, however many there are. A server that keeps responses back
+itself needs no thread for a wait (`defer_wait`).
+
 Monotonic clocks are compared only with themselves, never between machines.
 """
 
@@ -25,10 +28,8 @@ from typing import Any
 from django.db.models import F, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from core import primary
-from core.errors import Unavailable
 from core.models import Epoch, Invalidation
 from core.prepared import prepared_sql
 
@@ -36,41 +37,28 @@ LEASE_SECONDS = primary.PROVEN_SECONDS
 POLL_SECONDS = 0.1
 # A lease, and a little more because the clocks of two machines may run at different speeds.
 PROPAGATION_SECONDS = LEASE_SECONDS * 1.04
-# Each waiting change holds a thread of its worker. A worker has more threads than that (core.http.surfaces).
-MAX_WAITING_CHANGES = 8
-MAX_SUBJECTS = 500
+MAX_SUBJECTS = 1000
 KEPT_FOR = timedelta(hours=1)
 # A change may still be waiting if it is not older. Machines stamp changes by their own clocks, so it is much longer.
 RECENT = timedelta(seconds=2)
 
 EVERYTHING, NOTHING = "*", ""
 
-_slots = threading.BoundedSemaphore(MAX_WAITING_CHANGES)
-
 
 @dataclass
 class Wait:
-    """The wait at the end of a `wait_for_workers` block."""
+    """The wait for workers that the changes of a block require."""
 
-    is_due: bool = False
-    holds_slot: bool = False
+    _until: float = float("-inf")
 
-    def reserve_slot(self) -> None:
-        """Take one of this worker's MAX_WAITING_CHANGES slots. Raise Unavailable if none is free."""
-        if self.holds_slot:
-            return
-        if not _slots.acquire(blocking=False):
-            raise Unavailable(_("Too many changes are being made at this moment, try again shortly"))
-        self.holds_slot = True
+    def require(self) -> None:
+        """Require a wait for what has committed by now."""
+        self._until = time.monotonic() + PROPAGATION_SECONDS
 
-    def finish(self) -> None:
-        """Wait, if a committed change requires it, and give the slot back."""
-        try:
-            if self.is_due:
-                time.sleep(PROPAGATION_SECONDS)
-        finally:
-            if self.holds_slot:
-                _slots.release()
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until no worker answers from before the changes; 0 when that is over, or was never required."""
+        return max(0.0, self._until - time.monotonic())
 
 
 @dataclass
@@ -101,14 +89,12 @@ def invalidate(*subjects: str, wait: bool = True) -> None:
     one more lease. Without subjects the service only waits, because another change that its response depends on
     may still be waiting.
 
-    Raise Unavailable when too many changes of this worker are waiting already; the transaction is then to be
-    rolled back. Raise RuntimeError outside of a service, or where the service may not wait.
+    Raise RuntimeError outside of a service, or where the service may not wait.
     """
     transaction = _require_transaction()
     if wait:
         if transaction.wait is None:
             raise RuntimeError("this invalidation makes the service wait: decorate it @transactional_and_propagated")
-        transaction.wait.reserve_slot()
         transaction.must_wait = True
     transaction.subjects.update(subjects)
 
@@ -133,6 +119,18 @@ def wait_for_workers() -> Iterator[Wait]:
 
     Changes made together wait once. Only the outermost of nested blocks waits.
     """
+    is_outermost = _thread.wait is None
+    with defer_wait() as wait:
+        try:
+            yield wait
+        finally:
+            if is_outermost and (seconds := wait.seconds_left):
+                time.sleep(seconds)
+
+
+@contextmanager
+def defer_wait() -> Iterator[Wait]:
+    """Run one or more changes without waiting. Their response must be kept back while the wait has `seconds_left`."""
     if _thread.wait is not None:
         yield _thread.wait
         return
@@ -141,20 +139,17 @@ def wait_for_workers() -> Iterator[Wait]:
         yield wait
     finally:
         _thread.wait = None
-        wait.finish()
 
 
 def wait_for_recent_changes() -> None:
     """Wait until no worker answers from before any change that has committed by now, in whatever process.
 
-    It is for a response from which a client concludes that an object is gone: the deletion may still be waiting. Raise
-    Unavailable when too many changes of this worker are waiting already.
+    It is for a response from which a client concludes that an object is gone: the deletion may still be waiting.
     """
     recent = Invalidation.objects.filter(at__gte=timezone.now() - RECENT).exclude(subject=NOTHING)
     if recent.exists():
         with wait_for_workers() as wait:
-            wait.reserve_slot()
-            wait.is_due = True
+            wait.require()
 
 
 @contextmanager
@@ -162,7 +157,7 @@ def transaction(wait: Wait | None) -> Iterator[None]:
     """Open the outermost transaction, which writes its invalidations and its epoch last.
 
     They come last because all transactions share the epoch's one row: once it is updated, others wait for this
-    commit. Where the transaction commits and must wait, `wait` becomes due.
+    commit. Where the transaction commits and must wait, `wait` is required.
     """
     opened = _thread.transaction = Transaction(wait)
     try:
@@ -175,7 +170,7 @@ def transaction(wait: Wait | None) -> Iterator[None]:
     finally:
         _thread.transaction = None
     if wait is not None and opened.must_wait:
-        wait.is_due = True
+        wait.require()
 
 
 def current() -> int:

@@ -24,6 +24,8 @@ urlpatterns = [
     path("v2/agents/<str:agent_id>/usage", usage.AgentUsageView.as_view()),
     path("v2/api-keys", keys.KeyListView.as_view()),
     path("v2/api-keys/search", keys.KeySearchView.as_view()),
+    path("v2/api-keys/disable", keys.KeysDisableView.as_view()),
+    path("v2/api-keys/enable", keys.KeysEnableView.as_view()),
     path("v2/api-keys/<str:key_id>", keys.KeyDetailView.as_view()),
     path("v2/api-keys/<str:key_id>/disable", keys.KeyDisableView.as_view()),
     path("v2/api-keys/<str:key_id>/enable", keys.KeyEnableView.as_view()),

@@ -21,6 +21,7 @@ VALUES: dict[str, Any] = {
     "AgentKeyResponse.api_key": "mmc_…94bb",
     "KeyResponse.api_key": "mmc_…94bb",
     "api_key_id": KEY,
+    "api_key_ids": [KEY, "key_9c02f7ab41de"],
     "api_key_status": "active",
     "architecture": "one Django application, two surfaces",
     "author": "ada",

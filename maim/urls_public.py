@@ -52,6 +52,8 @@ urlpatterns = [
     path("api/v1/agents/<str:agent_id>/api_keys/<str:key_id>/usage", usage.AgentKeyUsageView.as_view()),
     path("api/v1/api-keys", keys.KeyListView.as_view()),
     path("api/v1/api-keys/search", keys.KeySearchView.as_view()),
+    path("api/v1/api-keys/disable", keys.KeysDisableView.as_view()),
+    path("api/v1/api-keys/enable", keys.KeysEnableView.as_view()),
     path("api/v1/api-keys/<str:key_id>", keys.KeyDetailView.as_view()),
     path("api/v1/api-keys/<str:key_id>/disable", keys.KeyDisableView.as_view()),
     path("api/v1/api-keys/<str:key_id>/enable", keys.KeyEnableView.as_view()),

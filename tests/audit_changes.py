@@ -374,16 +374,18 @@ CHANGES = [
         Change(
             surface,
             f"POST {path}/{verb}",
-            None,
+            body,
             "key.update",
             key,
             before={"status": before},
             after={"status": after},
         )
         for surface, path in ((PUBLIC, "/api/v1/api-keys"), (INTERNAL, "/api/v2/api-keys"))
-        for verb, key, before, after in (
-            ("{key_id}/disable", "{key_id}", "active", "disabled"),
-            ("{disabled_key_id}/enable", "{disabled_key_id}", "disabled", "active"),
+        for verb, body, key, before, after in (
+            ("{key_id}/disable", None, "{key_id}", "active", "disabled"),
+            ("{disabled_key_id}/enable", None, "{disabled_key_id}", "disabled", "active"),
+            ("disable", {"api_key_ids": ["{key_id}"]}, "{key_id}", "active", "disabled"),
+            ("enable", {"api_key_ids": ["{disabled_key_id}"]}, "{disabled_key_id}", "disabled", "active"),
         )
     ),
     *(

@@ -75,6 +75,8 @@ GET     /api/v1/api-keys?tenant_id={tenant_id}                401   200    200  
 POST    /api/v1/api-keys                                      401   200    403      404      401      409    403
 POST    /api/v1/api-keys tenant_id={own_tenant_id}            401   200    403      404      401      409    403
 POST    /api/v1/api-keys/search                               401   200    200      404      401      200    200
+POST    /api/v1/api-keys/disable                              401   200    200      200      401      200    200
+POST    /api/v1/api-keys/enable                               401   200    200      200      401      200    200
 GET     /api/v1/api-keys/{key_id}                             401   200    200      404      401      200    200
 PUT     /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
 DELETE  /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
@@ -145,6 +147,8 @@ GET     /api/v2/agents/{agent_id}/export                           200
 GET     /api/v2/api-keys?tenant_id={tenant_id}                     200
 POST    /api/v2/api-keys                                           200
 POST    /api/v2/api-keys/search                                    200
+POST    /api/v2/api-keys/disable                                   200
+POST    /api/v2/api-keys/enable                                    200
 GET     /api/v2/api-keys/{key_id}                                  200
 PUT     /api/v2/api-keys/{key_id}                                  200
 DELETE  /api/v2/api-keys/{key_id}                                  200
@@ -200,6 +204,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v1/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
     "POST /api/v1/api-keys/search": {"api_key": "{api_key}"},
+    "POST /api/v1/api-keys/disable": {"api_key_ids": ["{key_id}"]},
+    "POST /api/v1/api-keys/enable": {"api_key_ids": ["{key_id}"]},
     "PUT /api/v1/api-keys/{key_id}": {"description": "changed"},
     "POST /api/v1/api-keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v1/templates": {"name": "another"},
@@ -215,6 +221,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v2/agents/{agent_id}/config/restore": {"version": 1},
     "POST /api/v2/api-keys": {"tenant_id": "{tenant_id}", "agent_id": "{agent_id}", "name": "another"},
     "POST /api/v2/api-keys/search": {"api_key": "{api_key}"},
+    "POST /api/v2/api-keys/disable": {"api_key_ids": ["{key_id}"]},
+    "POST /api/v2/api-keys/enable": {"api_key_ids": ["{key_id}"]},
     "PUT /api/v2/api-keys/{key_id}": {"description": "changed"},
     "POST /api/v2/api-keys/{key_id}/rotate": {"grace_seconds": 60},
     "POST /api/v2/auth/parse-api-key": {"api_key": "{api_key}"},

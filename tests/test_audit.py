@@ -53,6 +53,8 @@ class Data:
             return fill(value, **self.ids)
         if isinstance(value, dict):
             return {key: self.filled(member) for key, member in value.items()}
+        if isinstance(value, list):
+            return [self.filled(item) for item in value]
         return value
 
 

@@ -317,6 +317,7 @@ def repeat_to_one_mebibyte(prefix: str, unit: str, suffix: str) -> bytes:
 
 BODIES: dict[str, tuple[str, str, str, str, str]] = {
     "keys to validate": ("internal", "POST", "/api/v2/auth/validate-api-keys", '{"items":[', "]}"),
+    "keys to disable": ("public", "POST", "/api/v1/api-keys/disable", '{"api_key_ids":[', "]}"),
     "tags": ("public", "POST", "/api/v1/agents", '{"name":"x","tags":[', "]}"),
     "plugins": ("public", "POST", "/api/v1/agents/import", '{"maim_export":1,"name":"x","plugins":[', "]}"),
     "permissions": ("public", "PUT", "/api/v1/api-keys/{key}", '{"permissions":[', "]}"),

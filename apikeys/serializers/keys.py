@@ -16,6 +16,7 @@ from apikeys.validators import MAX_NETWORKS, MAX_PERMISSIONS
 from core.http.fields import (
     MAX_PAGE,
     MUST_BE_A_LIST,
+    BoundedListField,
     ChoiceField,
     CursorQuerySerializer,
     JSONObjectField,
@@ -34,6 +35,7 @@ from core.http.limit_fields import QuotaField, RateLimitField
 from core.http.responses import utc_text
 
 MAX_EXPIRES_WITHIN_DAYS = 3650
+MAX_KEYS = 1000  # in one request
 _NETWORK_LENGTH = 50
 
 
@@ -147,6 +149,12 @@ class KeySearchRequest(RequestSerializer):
     api_key = StrictCharField(help_text="The whole key, as it was shown when it was issued.")
 
 
+class KeysStatusRequest(RequestSerializer):
+    """The body that disables or enables several keys."""
+
+    api_key_ids = BoundedListField(child=id_field(), min_length=1, max_length=MAX_KEYS)
+
+
 class _KeyFilters(QuerySerializer):
     q = serializers.CharField(
         required=False,
@@ -233,6 +241,21 @@ class KeyResponse(_KeyId, BaseKeyResponse):
     """A key in v2."""
 
     updated_at = UTCDateTimeField()
+
+
+class KeyStatusItem(serializers.Serializer[Any]):
+    """The outcome for one of several keys."""
+
+    api_key_id = serializers.CharField()
+    success = serializers.BooleanField()
+    status = serializers.CharField(allow_null=True)
+    revision = serializers.IntegerField(allow_null=True)
+    error = serializers.CharField(allow_null=True)
+    error_code = serializers.CharField(allow_null=True)
+
+
+class KeysStatusResponse(serializers.Serializer[Any]):
+    items = KeyStatusItem(many=True)
 
 
 def with_secret(serializer: type[BaseKeyResponse], issued: IssuedKey) -> dict[str, Any]:

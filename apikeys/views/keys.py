@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,10 +13,10 @@ from agents.access import get_agent
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from apikeys import queries, services
-from apikeys.access import get_key, get_secret, keys_for
+from apikeys.access import find_keys, get_key, get_secret, keys_for
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, KeyStatus
 from apikeys.serializers.keys import (
     AgentKeyCreateRequest,
     AgentKeyListQuerySerializer,
@@ -28,10 +29,12 @@ from apikeys.serializers.keys import (
     KeyResponse,
     KeyRotateRequest,
     KeySearchRequest,
+    KeysStatusRequest,
+    KeysStatusResponse,
     KeyUpdateRequest,
     with_secret,
 )
-from core.errors import Text
+from core.errors import DomainError, Text
 from core.http.operations import FromView, ListOf, operation
 from core.http.pagination import key_page
 from core.http.views import BaseView, V1View, V2View
@@ -182,6 +185,52 @@ class BaseKeyEnableView(_KeyView):
         return self.respond_key(key, _("API key enabled"))
 
 
+class _KeysStatusView(BaseView):
+    """A change of the status of several keys, of whatever tenants. Those that fail do not keep the others back."""
+
+    def change_all(self, status: KeyStatus, message: Text) -> Response:
+        """Set the status of the keys in the body, and respond with an outcome for each, in order."""
+        key_ids = self.validated_data(KeysStatusRequest)["api_key_ids"]
+        found = find_keys(self.actor, key_ids, Access.MANAGE)
+        keys = [key for key in found.values() if isinstance(key, ApiKey)]
+        rows = services.set_status_of_all(actor=self.actor, keys=keys, status=status)
+        items = {key_id: _status_item(key_id, rows.get(key_id), found[key_id]) for key_id in found}
+        return self.respond({"items": [items[key_id] for key_id in key_ids]}, message=message)
+
+
+def _status_item(key_id: str, row: ApiKey | None, found: ApiKey | DomainError) -> dict[str, Any]:
+    """Return the outcome for a key: the changed row, or why there is none."""
+    if row is not None:
+        shown = {"status": row.status_at(timezone.now()).value, "revision": row.revision}
+        return {"api_key_id": key_id, "success": True, **shown, "error": None, "error_code": None}
+    # It was found and is gone: somebody has deleted it meanwhile.
+    error = found if isinstance(found, DomainError) else KeyNotFound()
+    failed = {"error": str(error.detail), "error_code": error.code}
+    return {"api_key_id": key_id, "success": False, "status": None, "revision": None, **failed}
+
+
+class BaseKeysDisableView(_KeysStatusView):
+    @operation(
+        "Disable up to 1,000 keys, answered in order",
+        tag="api keys",
+        request=KeysStatusRequest,
+        response=KeysStatusResponse,
+    )
+    def post(self, request: Request) -> Response:
+        return self.change_all(KeyStatus.DISABLED, _("API keys disabled"))
+
+
+class BaseKeysEnableView(_KeysStatusView):
+    @operation(
+        "Enable up to 1,000 keys, answered in order",
+        tag="api keys",
+        request=KeysStatusRequest,
+        response=KeysStatusResponse,
+    )
+    def post(self, request: Request) -> Response:
+        return self.change_all(KeyStatus.ACTIVE, _("API keys enabled"))
+
+
 class AgentKeyListView(_KeyView, V1View):
     response_class = AgentKeyResponse
 
@@ -238,6 +287,14 @@ class KeyDisableView(BaseKeyDisableView, V2View):
 
 
 class KeyEnableView(BaseKeyEnableView, V2View):
+    pass
+
+
+class KeysDisableView(BaseKeysDisableView, V2View):
+    pass
+
+
+class KeysEnableView(BaseKeysEnableView, V2View):
     pass
 
 

@@ -35,7 +35,7 @@ PUBLIC = Surface(
     bind=settings.ENV.public_bind,
     urlconf=settings.ROOT_URLCONF,
     middleware=tuple(settings.PUBLIC_MIDDLEWARE),
-    # Password hashing may hold twenty of them (accounts.hashers), and waiting changes eight (core.epoch).
+    # Password hashing may hold twenty of them (accounts.hashers); the others keep serving.
     threads=32,
 )
 INTERNAL = Surface(
@@ -43,7 +43,6 @@ INTERNAL = Surface(
     bind=settings.ENV.internal_bind,
     urlconf=settings.INTERNAL_URLCONF,
     middleware=tuple(settings.INTERNAL_MIDDLEWARE),
-    # Waiting changes may hold eight (core.epoch); the others keep serving.
     threads=12,
 )
 SURFACES = (PUBLIC, INTERNAL)

@@ -51,7 +51,7 @@ from rest_framework.views import APIView
 
 from core import epoch, idempotency
 from core.actor import Actor, ActorKind
-from core.errors import DomainError, NotFound, Text
+from core.errors import NotFound, Text
 from core.http import conditional, ignored_fields, pagination, preferences
 from core.http.fields import RequestSerializer
 from core.http.pagination import Page, Rows
@@ -127,7 +127,7 @@ class BaseView(APIView):
             # A second DELETE must not tell sooner than the first that the object is gone.
             try:
                 epoch.wait_for_recent_changes()
-            except (DomainError, *NOT_REACHABLE) as error:
+            except NOT_REACHABLE as error:
                 exc = error
         problem = problem_of(exc)
         if problem is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -14,11 +13,11 @@ from time_machine import travel
 
 from core import epoch
 from core.db import transactional, transactional_and_propagated
-from core.errors import Conflict, Unavailable
+from core.errors import Conflict
 from core.models import Epoch, Invalidation
 from core.tests.changes import Waits, at_once, change, invalidated
 from core.tests.models import Thing
-from tests.support.instances import WAIT, wait_until
+from tests.support.instances import WAIT
 
 pytestmark = pytest.mark.usefixtures("things")
 for_real = pytest.mark.usefixtures("committed_things")  # other connections have to see the changes
@@ -101,11 +100,11 @@ class TestInvalidate:
         with transaction.atomic(), pytest.raises(RuntimeError, match="transactional"):
             epoch.invalidate("key_1")
 
-    def test_more_than_500_subjects_invalidate_everything(self) -> None:
-        change(*(f"key_{number}" for number in range(500)))
-        change(*(f"key_{number}" for number in range(501)))
+    def test_more_than_1000_subjects_invalidate_everything(self) -> None:
+        change(*(f"key_{number}" for number in range(1000)))
+        change(*(f"key_{number}" for number in range(1001)))
 
-        assert len(invalidated()) == 501
+        assert len(invalidated()) == 1001
         assert invalidated()[-1] == (2, epoch.EVERYTHING)
 
     @for_real
@@ -149,7 +148,7 @@ class TestInvalidatedBetween:
 
     def test_returns_none_where_everything_was_invalidated(self) -> None:
         change("key_1")
-        change(*(f"key_{number}" for number in range(501)))
+        change(*(f"key_{number}" for number in range(1001)))
 
         assert epoch.invalidated_between(0, 1) == ["key_1"]
         assert epoch.invalidated_between(0, 2) is None
@@ -195,6 +194,13 @@ class TestWaitForWorkers:
         repeat()
 
         assert (epoch.current(), len(waits.seconds)) == (0, 1)
+
+    def test_wait_is_over_where_a_lease_has_passed_since_the_commit(self, waits: Waits) -> None:
+        with epoch.wait_for_workers():
+            change("key_1")
+            waits.now += epoch.PROPAGATION_SECONDS
+
+        assert waits.seconds == []
 
     def test_failed_block_waits_for_the_changes_committed_before(self, waits: Waits) -> None:
         def fails_midway() -> None:
@@ -305,45 +311,44 @@ class TestWaitForRecentChanges:
         assert len(waits.seconds) == 1
 
 
-class TestMaxWaitingChanges:
-    @for_real
-    def test_ninth_change_is_refused_and_writes_nothing(self, waits: Waits) -> None:
-        waits.go_on.clear()
-        with ThreadPoolExecutor(epoch.MAX_WAITING_CHANGES) as threads:
-            waiting = [at_once(threads, partial(change, f"key_{number}", name=str(number))) for number in range(8)]
-            wait_until(lambda: len(waits.seconds) == 8, "eight changes wait")
-
-            with pytest.raises(Unavailable) as refusal:
-                change("key_8", name="the ninth")
-
-            assert refusal.value.retry_after >= 1
-            assert epoch.current() == 8
-            assert not Thing.objects.filter(name="the ninth").exists()
-
-            change(name="invalidates nothing")  # has nothing to wait for
-            waits.go_on.set()
-            for done in waiting:
-                done.result(WAIT)
-
-        assert Thing.objects.count() == 9
-        change("key_8", name="the ninth")
-
-    def test_changes_in_one_block_take_one_slot(self, waits: Waits) -> None:
-        with epoch.wait_for_workers():
-            for number in range(2 * epoch.MAX_WAITING_CHANGES):
-                change(f"key_{number}")
-
-        assert epoch.current() == 2 * epoch.MAX_WAITING_CHANGES
-
-    def test_refused_change_gives_its_slot_back(self) -> None:
-        for _ in range(2 * epoch.MAX_WAITING_CHANGES):
-            with pytest.raises(Conflict):
-                change("key_1", fail=True)
-
-        change("key_1")
-
-    def test_change_gives_its_slot_back(self) -> None:
-        for _ in range(2 * epoch.MAX_WAITING_CHANGES):
+class TestDeferWait:
+    def test_changes_do_not_wait_themselves(self, waits: Waits) -> None:
+        with epoch.defer_wait() as wait:
             change("key_1")
+            with epoch.wait_for_workers():
+                change("key_2")
+            epoch.wait_for_recent_changes()
 
-        assert epoch.current() == 2 * epoch.MAX_WAITING_CHANGES
+        assert waits.seconds == []
+        assert wait.seconds_left == epoch.PROPAGATION_SECONDS
+
+    def test_without_an_invalidation_no_wait_is_left(self, waits: Waits) -> None:
+        with epoch.defer_wait() as wait:
+            change(name="a thing")
+
+        assert wait.seconds_left == 0
+
+    def test_wait_left_ends_one_lease_after_the_last_commit(self, waits: Waits) -> None:
+        with epoch.defer_wait() as wait:
+            change("key_1")
+            waits.now += 0.1
+            change("key_2")
+        waits.now += 0.2
+
+        assert wait.seconds_left == pytest.approx(epoch.PROPAGATION_SECONDS - 0.2)
+
+    def test_failed_change_leaves_the_wait_of_those_before(self, waits: Waits) -> None:
+        with epoch.defer_wait() as wait:
+            change("key_1")
+            with pytest.raises(Conflict):
+                change("key_2", fail=True)
+
+        assert wait.seconds_left == epoch.PROPAGATION_SECONDS
+
+    def test_next_block_begins_anew(self, waits: Waits) -> None:
+        with epoch.defer_wait():
+            change("key_1")
+        with epoch.defer_wait() as wait:
+            pass
+
+        assert wait.seconds_left == 0

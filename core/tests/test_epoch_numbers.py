@@ -12,7 +12,7 @@ from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict
 from core.tests.changes import Waits, at_once, change, invalidated
 from core.tests.models import Thing
-from tests.support.instances import WAIT, wait_until
+from tests.support.instances import WAIT
 
 pytestmark = pytest.mark.usefixtures("things")
 for_real = pytest.mark.usefixtures("committed_things")  # other connections have to see the changes
@@ -65,21 +65,6 @@ class TestInvalidateWithoutWait:
 
         assert len(waits.seconds) == 1
         assert invalidated() == [(1, "agent_1"), (1, "agent_2"), (1, "key_1")]
-
-    @for_real
-    def test_it_takes_no_slot(self, waits: Waits) -> None:
-        waits.go_on.clear()
-        with ThreadPoolExecutor(epoch.MAX_WAITING_CHANGES) as threads:
-            waiting = [at_once(threads, change, f"key_{number}") for number in range(epoch.MAX_WAITING_CHANGES)]
-            wait_until(lambda: len(waits.seconds) == epoch.MAX_WAITING_CHANGES, "all slots are taken")
-
-            invalidate_without_wait("agent_1")
-
-            waits.go_on.set()
-            for done in waiting:
-                done.result(WAIT)
-
-        assert (epoch.MAX_WAITING_CHANGES + 1, "agent_1") in invalidated()
 
     def test_refused_change_writes_nothing(self) -> None:
         with pytest.raises(Conflict):

@@ -20,6 +20,7 @@ from core.db import transactional, transactional_and_propagated
 from core.errors import Conflict, Invalid
 from core.idempotency import KeyReused, ResponseLost
 from core.models import IdempotentResponse
+from core.tests.changes import Waits
 from core.tests.models import Thing
 from tests.support.instances import WAIT
 
@@ -179,15 +180,7 @@ class TestStorage:
 
 
 class TestWait:
-    @pytest.fixture
-    def waits(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        """The waits of all changes, recorded without waiting."""
-        waits: list[float] = []
-        monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 0.26)
-        monkeypatch.setattr("core.epoch.time.sleep", waits.append)
-        return waits
-
-    def test_changes_inside_wait_once(self, waits: list[float]) -> None:
+    def test_changes_inside_wait_once(self, waits: Waits) -> None:
         @transactional_and_propagated
         def invalidate() -> None:
             epoch.invalidate("key_1")
@@ -198,16 +191,16 @@ class TestWait:
 
         idempotency.run_once(actor=ALICE, key="a key", request="POST /things", body={}, operation=act)
 
-        assert waits == [0.26]
+        assert waits.seconds == [epoch.PROPAGATION_SECONDS]
 
-    def test_repeat_waits_too(self, service: Service, waits: list[float]) -> None:
+    def test_repeat_waits_too(self, service: Service, waits: Waits) -> None:
         """The first request may be committed and still wait for workers."""
         service.once()
-        assert waits == []
+        assert waits.seconds == []
 
         service.once()
 
-        assert waits == [0.26]
+        assert waits.seconds == [epoch.PROPAGATION_SECONDS]
 
 
 @pytest.mark.usefixtures("committed_things")

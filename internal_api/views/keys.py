@@ -18,7 +18,9 @@ from apikeys.views.keys import (
     BaseKeyEnableView,
     BaseKeyListView,
     BaseKeyRotateView,
+    BaseKeysDisableView,
     BaseKeySearchView,
+    BaseKeysEnableView,
 )
 from core.http.operations import operation
 from core.http.views import InternalV2View
@@ -41,6 +43,14 @@ class KeyDisableView(BaseKeyDisableView, InternalV2View):
 
 
 class KeyEnableView(BaseKeyEnableView, InternalV2View):
+    pass
+
+
+class KeysDisableView(BaseKeysDisableView, InternalV2View):
+    pass
+
+
+class KeysEnableView(BaseKeysEnableView, InternalV2View):
     pass
 
 

@@ -5,7 +5,8 @@ The event loop reads whole requests, so that a client that dawdles holds no thre
 for a thread. On the internal surface it also answers plain requests of bots (internal_api.fastpath), who verify keys
 thousands of times a second: most verifications take some microseconds, and to hand each to a thread would cost more
 than that, because threads that compete for the interpreter wait for each other. Everything else, which may wait for the
-database, Redis or a lease, is for the WSGI application, in one of the surface's threads.
+database or Redis, is for the WSGI application, in one of the surface's threads. The response to a change that workers
+have yet to learn of (core.epoch) is kept back on the event loop, so that no thread waits.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # re-exported without saying so
 
 from apikeys import verification
+from core import epoch
 from core.http import metrics
 from core.http.problems import RequestTimeout
 from core.http.surfaces import INTERNAL, Surface
@@ -98,7 +100,11 @@ class Application:
         """Return Django's reply. Raise Overloaded if no thread is free in time, and ClientGone."""
         if self._threads.is_overloaded:
             raise Overloaded  # before the environment is made for nothing
-        return await self._threads.run(protocol.client_disconnect, _run_wsgi, self._environ(scope, request.body))
+        environ = self._environ(scope, request.body)
+        reply, wait = await self._threads.run(protocol.client_disconnect, _run_wsgi, environ)
+        while seconds := wait.seconds_left:  # a timer may be early
+            await asyncio.sleep(seconds)
+        return reply
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:
         """Return the request as PEP 3333 specifies it."""
@@ -170,22 +176,23 @@ async def _flush_metrics() -> None:
         metrics.flush()
 
 
-def _run_wsgi(environ: dict[str, Any]) -> Reply:
-    """Return the whole response of the WSGI application."""
+def _run_wsgi(environ: dict[str, Any]) -> tuple[Reply, epoch.Wait]:
+    """Return the whole response of the WSGI application, and the wait for which it is to be kept back."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
         started[:] = [(status, headers)]
 
-    chunks = application(environ, start_response)
-    try:
-        body = b"".join(chunks)
-    finally:
-        close: Callable[[], None] | None = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+    with epoch.defer_wait() as wait:
+        chunks = application(environ, start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            close: Callable[[], None] | None = getattr(chunks, "close", None)
+            if close is not None:
+                close()
     ((status, headers),) = started
-    return Reply(int(status.partition(" ")[0]), headers, body)
+    return Reply(int(status.partition(" ")[0]), headers, body), wait
 
 
 def _has_body(scope: Scope) -> bool:

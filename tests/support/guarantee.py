@@ -62,6 +62,10 @@ LIFE = (
     Change("key enabled", lambda api: api.enable_key()),
     Change("key rotated", lambda api: api.rotate_key(), Verdict(), rejection(EXPIRED)),
 )
+TOGETHER = (
+    Change("keys disabled together", lambda api: api.change_keys("disable"), rejection(DISABLED)),
+    Change("keys enabled together", lambda api: api.change_keys("enable")),
+)
 END = (
     Change("key deleted", lambda api: api.delete_key(), rejection(UNKNOWN)),
     Change("key made anew", lambda api: api.make_key(), Verdict(), rejection(UNKNOWN)),
@@ -122,9 +126,9 @@ TENANT_END = (
 )
 # What each interface can do, in parts that can run at the same time.
 SCRIPTS: Sequence[tuple[type[InternalApi], Sequence[Change]]] = (
-    (InternalApi, (*LIFE, *LEAK, *KEY, *END)),
+    (InternalApi, (*LIFE, *TOGETHER, *LEAK, *KEY, *END)),
     (InternalApi, (*AGENT, *TENANT, *TENANT_END)),
-    (PublicApi, (*LIFE, *KEY)),
+    (PublicApi, (*LIFE, *TOGETHER, *KEY)),
     (PublicApi, (*END, *AGENT, *TENANT_END)),
     (AdminSite, (*LIFE, *KEY, *END)),
     (AdminSite, (*AGENT, *TENANT, *TENANT_END)),

@@ -70,6 +70,10 @@ class InternalApi:
     def enable_key(self) -> None:
         self._data("POST", f"/api/v2/api-keys/{self.key_id}/enable")
 
+    def change_keys(self, verb: str) -> None:
+        """Disable or enable the key together with another, which does not exist."""
+        self._data("POST", f"/api/v2/api-keys/{verb}", {"api_key_ids": ["key_000000000000", self.key_id]})
+
     def rotate_key(self) -> None:
         """Rotate the key without grace. The new secret is then `secret`."""
         rotated = self._data("POST", f"/api/v2/api-keys/{self.key_id}/rotate", {"grace_seconds": 0})
@@ -126,6 +130,9 @@ class PublicApi(InternalApi):
 
     def enable_key(self) -> None:
         self._send("POST", f"/api/v1/api-keys/{self.key_id}/enable")
+
+    def change_keys(self, verb: str) -> None:
+        self._send("POST", f"/api/v1/api-keys/{verb}", {"api_key_ids": ["key_000000000000", self.key_id]})
 
     def rotate_key(self) -> None:
         self.secret = self._send("POST", f"{self._key_url}/rotate", {}).json()["api_key"]
