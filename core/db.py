@@ -140,6 +140,10 @@ def from_primary(read: Callable[P, R]) -> Callable[P, R]:
     return retry_if_disconnected(proven)
 
 
+# It makes the write that follows in this thread find a usable connection, without repeating that write.
+ensure_primary = retry_if_disconnected(primary.require)
+
+
 _RETRIED = frozenset({1213})  # MariaDB: deadlock found, or on Galera, certification failed at commit
 _ATTEMPTS = 5
 
