@@ -8,6 +8,7 @@ from functools import partial, wraps
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
+from django.db.models.constants import OnConflict
 from django.db.models.functions import Concat
 
 from core import epoch, primary
@@ -52,6 +53,25 @@ def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields
         update_conflicts=True,
         unique_fields=unique_fields if supports_target else None,
         update_fields=update_fields,
+    )
+
+
+def upsert_at_once(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
+    """Upsert a few rows like `upsert_all`, without three round trips that open and end a transaction.
+
+    It is one statement, which is a transaction by itself.
+    """
+    if not rows:
+        return
+    model = type(rows[0])
+    get_field = model._meta.get_field
+    supports_target = connection.features.supports_update_conflicts_with_target
+    model._base_manager._insert(  # type: ignore[attr-defined]  # `bulk_create` without its transaction
+        rows,
+        fields=model._meta.concrete_fields,
+        on_conflict=OnConflict.UPDATE,
+        update_fields=[get_field(name) for name in update_fields],
+        unique_fields=[get_field(name) for name in unique_fields] if supports_target else None,
     )
 
 

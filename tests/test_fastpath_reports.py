@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from internal_api.fastpath.reports import MAX_BODY_BYTES, ReportHandler
 from tests.support.client import SurfaceClient
 from tests.support.fastpath import match, reply_to
 from tests.support.people import Person, make_agent
+from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -232,3 +234,27 @@ def test_unusual_report_does_not_match(agent: Agent, path: str) -> None:
     assert match(method, path, body.ljust(MAX_BODY_BYTES + 1)) is None
     for headers in ({"content-type": "text/plain"}, {"content-encoding": "br"}, {"origin": "http://localhost"}):
         assert match(method, path, body, headers) is None
+
+
+def test_what_a_server_answers_under_load_is_stored(server: MaimServer) -> None:
+    with server.client("internal") as client, ThreadPoolExecutor(16) as threads:
+        tenant = client.post("/api/v2/tenants", json={"tenant_name": "T", "tenant_type": "personal"}).json()["data"][
+            "id"
+        ]
+        ids = [
+            client.post("/api/v2/agents", json={"tenant_id": tenant, "name": f"Bot {number}"}).json()["data"]["id"]
+            for number in range(8)
+        ]
+        reports = [(ACTIVITY, {"tenant_id": tenant, "agent_id": each, "ttl_seconds": 77}) for each in ids * 8]
+        reports += [(USAGE, {"action": "chat"})] * 64
+
+        responses = list(
+            threads.map(lambda report: client.request(METHODS[report[0]], report[0], json=report[1]), reports)
+        )
+
+        assert {response.status_code for response in responses} == {200}
+        entries = {response.json()["data"]["id"] for response in responses[64:]}
+        assert len(entries) == 64
+        items = client.get(ACTIVITY, params={"tenant_id": tenant}).json()["data"]["items"]
+        assert {item["agent_id"] for item in items if item["ttl_seconds"] == 77} == set(ids)
+        assert ACTIVITY not in "".join(line for line in server.log.splitlines() if "PUT" in line), "Django answered"

@@ -47,6 +47,7 @@ NOT_SCOPED = {
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
+    "core/db.py::upsert_at_once": "writes rows that its caller names whole",
     "core/db.py::bulk_overwrite": "writes rows that its caller has",
     "core/refolding.py": "folds every tenant's names anew, in migrations",
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
@@ -68,6 +69,7 @@ MAY_GO_UNSCOPED = {
     "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",
     "agents/change_feed.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
     "agents/change_feed.py::_entries": "answers the internal surface, which is trusted with every tenant",
+    "agents/services/activity.py::_select_agents": "reads the state of agents, whose tenants it compares",
     "agents/services/activity.py::active_agents": "answers the internal surface, which is trusted with every tenant",
     "agents/services/agents.py::delete_agent": "locks the keys that go with their agent, which passed the gate",
     "agents/services/activity.py::sweep_activity": "deletes what is over, whosever it is",

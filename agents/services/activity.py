@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from agents.errors import NoActivityFor, NotActive
 from agents.models import Agent, AgentActivity, AgentStatus
-from core.db import transactional, upsert_all
+from core import primary
+from core.db import upsert_at_once
 from core.errors import DomainError
+from core.prepared import prepared_sql
 from tenants.models import TenantStatus
 
 
@@ -36,12 +38,11 @@ def record_activity(heartbeat: Heartbeat) -> AgentActivity:
     return outcome
 
 
-@transactional
 def record_activities(heartbeats: Sequence[Heartbeat]) -> list[AgentActivity | DomainError]:
     """Record several heartbeats. Return for each its activity, or the error that `record_activity` would raise.
 
     The last heartbeat of an agent counts. Raise IntegrityError, having recorded none, if an agent was deleted
-    since it was read.
+    since it was read. Raise OperationalError where the server takes no writes.
     """
     agents = _agents(heartbeats)
     now = timezone.now()
@@ -57,7 +58,7 @@ def mark_active(activities: Sequence[AgentActivity]) -> None:
     Several have to be in the order of their agents, so that writers do not deadlock.
     """
     fields = ["tenant", "last_seen_at", "ttl_seconds", "expires_at"]
-    upsert_all(activities, unique_fields=["agent"], update_fields=fields)
+    upsert_at_once(activities, unique_fields=["agent"], update_fields=fields)
 
 
 def new_activity(tenant_id: str, agent_id: str, ttl_seconds: int, now: datetime) -> AgentActivity:
@@ -88,15 +89,19 @@ class _AgentState(NamedTuple):
 
 
 def _agents(heartbeats: Sequence[Heartbeat]) -> dict[str, _AgentState]:
-    rows = (
-        Agent.objects.in_tenants({each.tenant_id for each in heartbeats})
-        .filter(pk__in={each.agent_id for each in heartbeats})
-        .values_list("id", "tenant_id", "status", "tenant__status")
-    )
+    """Return the state of each agent that exists, by its id."""
+    ids = list({each.agent_id for each in heartbeats})
+    rows = primary.fetch_all(_select_agents(len(ids)), ids)
     return {
         agent_id: _AgentState(tenant_id, (status, tenant_status) == (AgentStatus.ACTIVE, TenantStatus.ACTIVE))
         for agent_id, tenant_id, status, tenant_status in rows
     }
+
+
+@prepared_sql
+def _select_agents(number: int) -> QuerySet[Agent, Any]:
+    agents = Agent.unscoped.filter(pk__in=[str(each) for each in range(number)])
+    return agents.values_list("id", "tenant_id", "status", "tenant__status")
 
 
 def _outcome(heartbeat: Heartbeat, agent: _AgentState | None, now: datetime) -> AgentActivity | DomainError:

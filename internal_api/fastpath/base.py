@@ -60,6 +60,8 @@ class Handler(ABC):
 
     __slots__ = ("context", "port", "route")
     method: ClassVar[str]
+    # The second is for requests that come while the database or Redis holds up the first.
+    max_concurrent_batches: ClassVar[int] = 2
 
     def __init__(self, request: Request, route: str) -> None:
         """Handle a request. `route` is the label in metrics, as Django names it."""

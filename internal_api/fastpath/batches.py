@@ -14,8 +14,6 @@ TIMEOUT_SECONDS = 2.0
 MAX_BATCH_SIZE = 64
 # More than this many would not be answered in time by a database that takes its usual time.
 MAX_WAITING = 2_000
-# The second is for requests that come while the database or Redis holds up the first.
-MAX_CONCURRENT_BATCHES = 2
 # More than ever work at once: some may hang with the database until its driver gives up.
 THREADS = 8
 
@@ -51,7 +49,7 @@ class Batches:
         self._threads.shutdown()
 
     def _start_next(self) -> None:
-        if not self._waiting or len(self._running) == MAX_CONCURRENT_BATCHES:
+        if not self._waiting or len(self._running) == self._kind.max_concurrent_batches:
             return
         batch: list[tuple[Handler, asyncio.Future[Reply | None]]] = []
         while self._waiting and len(batch) < MAX_BATCH_SIZE:

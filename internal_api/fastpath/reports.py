@@ -18,7 +18,7 @@ from agents import services
 from agents.models import AgentActivity
 from apikeys import usage_log
 from apikeys.models import UsageLogEntry
-from core.db import DATABASE_ERRORS, ensure_primary
+from core.db import DATABASE_ERRORS, ensure_primary, retry_if_disconnected
 from core.errors import DomainError, NotFound
 from core.http import ignored_fields
 from core.http.fields import RequestSerializer
@@ -44,6 +44,8 @@ class ReportHandler(Handler):
     """A report, whose body is read and validated in its batch, because that takes longer than the event loop has."""
 
     __slots__ = ("_body", "_ignored_fields")
+    # Two would wait for the same disk and locks, and each be half as large.
+    max_concurrent_batches = 1
     path: ClassVar[str]
     request_serializer: ClassVar[RequestSerializer]
     response_serializer: ClassVar[Serializer[Any]]
@@ -72,8 +74,7 @@ class ReportHandler(Handler):
         with translation.override(ENVELOPE_LANGUAGE):
             reports = {each: report for each in handlers if (report := each._validated()) is not None}
             try:
-                ensure_primary()
-                outcomes = dict(zip(reports, cls.write(list(reports.values())), strict=True))
+                outcomes = dict(zip(reports, cls.write(list(reports.values())), strict=True)) if reports else {}
             except DATABASE_ERRORS:
                 return [each.timeout_reply() if each in reports else None for each in handlers]
             except Exception:  # noqa: BLE001  # Django meets it again, and answers it
@@ -119,7 +120,8 @@ class HeartbeatHandler(ReportHandler):
 
     @classmethod
     def write(cls, reports: Sequence[dict[str, Any]]) -> Sequence[AgentActivity | DomainError]:
-        return services.record_activities([services.Heartbeat(**report) for report in reports])
+        # Repeated if the connection is broken, because a heartbeat may be written twice.
+        return _record_activities([services.Heartbeat(**report) for report in reports])
 
     @classmethod
     def message(cls) -> str:
@@ -137,6 +139,7 @@ class UsageLogHandler(ReportHandler):
 
     @classmethod
     def write(cls, reports: Sequence[Any]) -> Sequence[UsageLogEntry]:
+        ensure_primary()
         return usage_log.log_usages(reports)
 
     @classmethod
@@ -144,4 +147,5 @@ class UsageLogHandler(ReportHandler):
         return _("Usage logged")
 
 
+_record_activities = retry_if_disconnected(services.record_activities)
 _HANDLERS: Mapping[str, type[ReportHandler]] = {kind.path: kind for kind in (HeartbeatHandler, UsageLogHandler)}

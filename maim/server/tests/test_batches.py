@@ -11,7 +11,7 @@ import pytest
 
 from apikeys import keyformat
 from internal_api.fastpath import Batches, Handler, Reply, batches
-from internal_api.fastpath.batches import MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, THREADS
+from internal_api.fastpath.batches import MAX_BATCH_SIZE, THREADS
 from internal_api.fastpath.keys import KeyAuthHandler
 from tests.support.fastpath import match
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.embedded
 
 VALIDATE = "/api/v2/auth/validate-api-key"
 BODY = json.dumps({"api_key": keyformat.generate("tenant_000000000000", "agent_000000000000")}).encode()
+MAX_CONCURRENT_BATCHES = KeyAuthHandler.max_concurrent_batches
 WAIT = 10
 
 
