@@ -172,7 +172,7 @@ CASES = {
     "heartbeat": Case("heartbeat", 0.2, write_cases.heartbeat),
     "usage": Case("usage log", 0.15, write_cases.usage),
     "create": Case("v2: create a key", 0.02, write_cases.create_key),
-    "config": Case("v2: PUT a config", 0.02, write_cases.put_config),
+    "config": Case("v2: PUT a config", 0.01, write_cases.put_config),
     "agents": Case("v1's list of 20 agents", 0.05, config_cases.listed),
 }
 MEMORY, RESOLVE = "memory", "resolve"
