@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from core.actor import Actor
+from core.errors import DomainError
 from tenants.access import Access, get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
@@ -29,6 +30,21 @@ def get_agent(actor: Actor, agent_id: str, access: Access) -> Agent:
         raise AgentNotFound
     if not actor.is_trusted:
         agent.tenant = _tenant_of_agent(actor, agent.tenant_id, access)
+    return agent
+
+
+def get_agent_in(actor: Actor, tenant_id: str, agent_id: str, access: Access) -> Agent:
+    """Return the agent like `get_agent`, if it is in this tenant. Read the tenant only to explain why it is not.
+
+    Raise what `get_tenant` would for the tenant, else AgentNotFound, Forbidden, and TenantReadOnly.
+    """
+    try:
+        agent = get_agent(actor, agent_id, access)
+        if agent.tenant_id != tenant_id:
+            raise AgentNotFound
+    except DomainError:
+        get_tenant(actor, tenant_id, access)
+        raise
     return agent
 
 

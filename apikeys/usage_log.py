@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from apikeys.models import UsageLogEntry
+from core.db import transactional
 from core.scrubbing import scrubbed, scrubbed_json, scrubbed_text
 
 
-def log_usage(
-    *,
-    action: str,
-    timestamp: datetime | None = None,
-    tenant_id: str | None = None,
-    agent_id: str | None = None,
-    user_id: str | None = None,
-    platform: str | None = None,
-    details: Any = None,
-) -> UsageLogEntry:
+class UsageReport(TypedDict, total=False):
+    """The fields of an entry, of which only the action is required."""
+
+    action: Required[str]
+    timestamp: datetime
+    tenant_id: str
+    agent_id: str
+    user_id: str
+    platform: str
+    details: Any
+
+
+def log_usage(**report: Unpack[UsageReport]) -> UsageLogEntry:
     """Store an entry, of now if it has no timestamp, with the API keys in it masked.
 
     There is no audit row, because entries are measurements.
     """
-    return UsageLogEntry.objects.create(
-        action=scrubbed(action),
-        timestamp=timestamp or timezone.now(),
-        tenant_id=tenant_id,
-        agent_id=agent_id,
-        user_id=scrubbed_text(user_id),
-        platform=scrubbed_text(platform),
-        details=scrubbed_json(details),
-    )
+    (entry,) = log_usages([report])
+    return entry
+
+
+@transactional
+def log_usages(reports: Sequence[UsageReport]) -> list[UsageLogEntry]:
+    """Store several entries like `log_usage`, all or none. Return them in order."""
+    entries = [_entry(**report) for report in reports]
+    if connection.features.can_return_rows_from_bulk_insert:
+        return UsageLogEntry.objects.bulk_create(entries)
+    for entry in entries:  # MySQL tells the id of one row only
+        entry.save(force_insert=True)
+    return entries
 
 
 def sweep_usage_log() -> int:
     """Delete entries older than MAIM_USAGE_LOG_DAYS and return their number."""
     oldest = timezone.now() - settings.USAGE_LOG_RETENTION
     return UsageLogEntry.objects.filter(created_at__lt=oldest).delete()[0]
+
+
+def _entry(**report: Unpack[UsageReport]) -> UsageLogEntry:
+    return UsageLogEntry(
+        action=scrubbed(report["action"]),
+        timestamp=report.get("timestamp") or timezone.now(),
+        tenant_id=report.get("tenant_id"),
+        agent_id=report.get("agent_id"),
+        user_id=scrubbed_text(report.get("user_id")),
+        platform=scrubbed_text(report.get("platform")),
+        details=scrubbed_json(report.get("details")),
+    )

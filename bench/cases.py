@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from apikeys import keyformat
-from bench import config_cases
+from bench import config_cases, write_cases
 from bench.databases import LIMITED, MILLION, MORE_THAN_REMEMBERED, TEN_THOUSAND
 from bench.harness import VALID, Bench
 from bench.load import Measurement, Wrong
@@ -169,6 +169,10 @@ CASES = {
     "agent": Case("agent, all sections set", 0.1, config_cases.agent),
     "effective": Case("effective config, all sections set", 0.25, config_cases.effective),
     "unchanged": Case("effective config, If-None-Match", 0.25, config_cases.unchanged),
+    "heartbeat": Case("heartbeat", 0.2, write_cases.heartbeat),
+    "usage": Case("usage log", 0.15, write_cases.usage),
+    "create": Case("v2: create a key", 0.02, write_cases.create_key),
+    "config": Case("v2: PUT a config", 0.01, write_cases.put_config),
     "agents": Case("v1's list of 20 agents", 0.05, config_cases.listed),
 }
 MEMORY, RESOLVE = "memory", "resolve"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from bench.databases import Databases, Population
 from bench.load import Load, Measurement
@@ -28,9 +29,14 @@ class Bench:
 
     def load(self, path: str, keys: Iterable[str], expected: str, *, ordered: bool = False) -> Load:
         """Return a load of requests about these keys."""
-        bodies = self._directory / f"{next(self._numbers)}.bodies"
-        bodies.write_text("\n".join(json.dumps({"api_key": key}) for key in keys))
+        bodies = self.bodies({"api_key": key} for key in keys)
         return Load(path, bodies, expected=expected, ordered=ordered)
+
+    def bodies(self, documents: Iterable[Mapping[str, Any]]) -> Path:
+        """Return a file with these bodies."""
+        path = self._directory / f"{next(self._numbers)}.bodies"
+        path.write_text("\n".join(map(json.dumps, documents)))
+        return path
 
     def reads(self, paths: Iterable[str], etags: Mapping[str, str] | None = None) -> Load:
         """Return a load of GET requests of these paths, with If-None-Match for those with an ETag."""

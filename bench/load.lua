@@ -2,7 +2,7 @@
 --
 -- Arguments: none (GET, the same each time), or
 --   MODE    drawn: any body at random; ordered: one after the other; walk: each once, checking the answers;
---           get: no bodies, but any path at random
+--           put: like drawn, by PUT; get: no bodies, but any path at random
 --   BODIES  a file with one JSON body a line; for get a path, a tab, and an ETag for If-None-Match or nothing
 --   FIRST   ordered: the number of the body to begin with, from 0
 --   TEXT    walk: what each answer must hold
@@ -44,13 +44,13 @@ function init(arguments)
       end
       return
    end
-   wrk.method = "POST"
+   wrk.method = mode == "put" and "PUT" or "POST"
    wrk.headers["Content-Type"] = "application/json"
    local requests = {}
    for body in io.lines(bodies) do
       requests[#requests + 1] = wrk.format(nil, nil, nil, body)
    end
-   if mode == "drawn" then
+   if mode == "drawn" or mode == "put" then
       request = function()
          return requests[math.random(#requests)]
       end

@@ -46,7 +46,8 @@ class Load:
     """The requests of a run: one GET repeated, or POSTs with random bodies from a file with one body a line.
 
     With `ordered`, bodies are used in order, and each run continues after the one before. With `reads`, they are GETs:
-    each line is a path, a tab, and an ETag or nothing. `base` overrides the URL of the service.
+    each line is a path, a tab, and an ETag or nothing. With `puts`, bodies are sent by PUT. `base` overrides the URL of
+    the service.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Load:
         expected: str = "",
         ordered: bool = False,
         reads: bool = False,
+        puts: bool = False,
         base: str | None = None,
         headers: Sequence[str] = (),
     ) -> None:
         self.path = path
         self.expected = expected
         self._bodies = bodies
-        self._mode = "get" if reads else "ordered" if ordered else "drawn"
+        self._mode = "get" if reads else "put" if puts else "ordered" if ordered else "drawn"
         self._base = base
         self._headers = headers
         self._next = 0

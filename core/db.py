@@ -8,6 +8,7 @@ from functools import partial, wraps
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, models, transaction
+from django.db.models.constants import OnConflict
 from django.db.models.functions import Concat
 
 from core import epoch, primary
@@ -23,16 +24,17 @@ def translate_unique_violation(errors: Mapping[str, DomainError]) -> Iterator[No
     """Raise a domain error in place of the violation of a unique constraint.
 
     `errors` maps the name of a constraint, or of the column that MariaDB or SQLite may name instead, to the
-    error. Any other integrity error is a bug and passes through. The block runs in a savepoint, so that the
-    surrounding transaction stays usable.
+    error. Any other integrity error is a bug and passes through. The block is one write. The database undoes it by
+    itself, so that the surrounding transaction stays usable without the two round trips of a savepoint.
     """
     try:
-        with transaction.atomic():
-            yield
+        yield
     except IntegrityError as error:
         text = str(error)
         for name, domain_error in errors.items():
             if name in text:
+                if connection.in_atomic_block:
+                    transaction.set_rollback(False)
                 raise domain_error from error
         raise
 
@@ -52,6 +54,25 @@ def upsert_all(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields
         update_conflicts=True,
         unique_fields=unique_fields if supports_target else None,
         update_fields=update_fields,
+    )
+
+
+def upsert_at_once(rows: Sequence[M], *, unique_fields: Sequence[str], update_fields: Sequence[str]) -> None:
+    """Upsert a few rows like `upsert_all`, without three round trips that open and end a transaction.
+
+    It is one statement, which is a transaction by itself.
+    """
+    if not rows:
+        return
+    model = type(rows[0])
+    get_field = model._meta.get_field
+    supports_target = connection.features.supports_update_conflicts_with_target
+    model._base_manager._insert(  # type: ignore[attr-defined]  # `bulk_create` without its transaction
+        rows,
+        fields=model._meta.concrete_fields,
+        on_conflict=OnConflict.UPDATE,
+        update_fields=[get_field(name) for name in update_fields],
+        unique_fields=[get_field(name) for name in unique_fields] if supports_target else None,
     )
 
 
@@ -138,6 +159,10 @@ def from_primary(read: Callable[P, R]) -> Callable[P, R]:
         return read(*args, **kwargs)
 
     return retry_if_disconnected(proven)
+
+
+# It makes the write that follows in this thread find a usable connection, without repeating that write.
+ensure_primary = retry_if_disconnected(primary.require)
 
 
 _RETRIED = frozenset({1213})  # MariaDB: deadlock found, or on Galera, certification failed at commit

@@ -91,7 +91,7 @@ def _agent(data: Data) -> Any:
 
 def _live_agent(data: Data) -> Any:
     agent = make_agent(data.alice.tenant, data.name)
-    services.record_activity(tenant_id=agent.tenant_id, agent_id=agent.id, ttl_seconds=60)
+    services.record_activity(services.Heartbeat(agent.tenant_id, agent.id, 60))
     return agent.id
 
 

@@ -156,9 +156,9 @@ class Data:
     def served(self, request: RawRequest) -> Response:
         """Respond as the server does: by the fast path if it matches, else by the WSGI application."""
         handler = self.match(request)
-        if handler is None:
+        reply = None if handler is None else reply_to(handler)
+        if reply is None:
             return wsgi_response(application, request.environ(self.secrets))
-        reply = reply_to(handler)
         return comparable(reply.status, reply.headers, reply.body)
 
     def django(self, request: RawRequest) -> Response:

@@ -92,7 +92,9 @@ def fast_path_reads(objects: Objects) -> Iterator[Read]:
 def _read_below_django(path: str) -> int:
     handler = match("GET", path)
     assert handler is not None
-    return reply_to(handler).status
+    reply = reply_to(handler)
+    assert reply is not None
+    return reply.status
 
 
 def admin_reads(objects: Objects, client: SurfaceClient) -> Iterator[Read]:

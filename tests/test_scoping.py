@@ -47,6 +47,7 @@ NOT_SCOPED = {
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
+    "core/db.py::upsert_at_once": "writes rows that its caller names whole",
     "core/db.py::bulk_overwrite": "writes rows that its caller has",
     "core/refolding.py": "folds every tenant's names anew, in migrations",
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
@@ -68,9 +69,10 @@ MAY_GO_UNSCOPED = {
     "legacy/bridge/*.py": "brings every tenant into another system, for whoever runs the command",
     "agents/change_feed.py::_agents_of": "answers the internal surface, which is trusted with every tenant",
     "agents/change_feed.py::_entries": "answers the internal surface, which is trusted with every tenant",
-    "agents/services/agents.py::active_agents": "answers the internal surface, which is trusted with every tenant",
+    "agents/services/activity.py::_select_agents": "reads the state of agents, whose tenants it compares",
+    "agents/services/activity.py::active_agents": "answers the internal surface, which is trusted with every tenant",
     "agents/services/agents.py::delete_agent": "locks the keys that go with their agent, which passed the gate",
-    "agents/services/agents.py::sweep_activity": "deletes what is over, whosever it is",
+    "agents/services/activity.py::sweep_activity": "deletes what is over, whosever it is",
     "*/admin.py": "operators see every tenant",
     "*/management/commands/*.py": "whoever runs commands is trusted with every tenant",
     "internal_api/fastpath/agents.py::_agents": "answers the internal surface, which is trusted with every tenant",
@@ -218,7 +220,7 @@ def create_all_rows(tenant: Tenant) -> Agent:
     templates.create_template(actor=OPERATOR, tenant=tenant, name="template")
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=None, plugin_name="weather", enabled=True, config={})
     plugins.set_plugin(actor=OPERATOR, tenant=tenant, agent=agent, plugin_name="weather", enabled=False, config={})
-    agents.record_activity(tenant_id=tenant.id, agent_id=agent.id, ttl_seconds=60)
+    agents.record_activity(agents.Heartbeat(tenant.id, agent.id, 60))
     return agent
 
 
@@ -255,7 +257,7 @@ def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
     agent = make_agent(alice.tenant)
     count_use(make_key(agent).key)
     plugins.set_plugin(actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="x", enabled=True, config={})
-    agents.record_activity(tenant_id=alice.tenant.id, agent_id=agent.id, ttl_seconds=60)
+    agents.record_activity(agents.Heartbeat(alice.tenant.id, agent.id, 60))
     assert changed_tables(before, tables()) >= (SCOPED_LABELS - {"agents.Template"}) | {"apikeys.KeySecret"}
 
     agents.delete_agent(actor=OPERATOR, agent=agent)

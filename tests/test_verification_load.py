@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from internal_api.fastpath.batches import MAX_CONCURRENT_BATCHES
+from internal_api.fastpath.keys import KeyAuthHandler
 from tests.support.bots import Bot, BotResponse
 from tests.support.http import is_healthy
 from tests.support.instances import WAIT, wait_until
@@ -218,7 +218,7 @@ class TestColdKey:
 
         assert Counter(each.code for each in responses) == {"VALID": self.CLIENTS}
         # Two, if a second batch was sent before the first one returned.
-        assert 1 <= read() <= MAX_CONCURRENT_BATCHES
+        assert 1 <= read() <= KeyAuthHandler.max_concurrent_batches
 
 
 @contextmanager

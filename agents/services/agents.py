@@ -1,4 +1,4 @@
-"""The rules about agents, their config, and their activity."""
+"""The rules about agents and their config."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Container, Mapping
 from datetime import timedelta
 from typing import Any, Unpack
 
-from django.db import IntegrityError
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from agent_config.secrets import masked
-from agents.errors import AgentNameTaken, NoActivityFor, NotActive
+from agents.errors import AgentNameTaken
 from agents.fields import AGENT_FIELDS, AgentChanges, AgentSettings
-from agents.models import Agent, AgentActivity, AgentStatus
+from agents.models import Agent
+from agents.services.activity import mark_active, new_activity
 from agents.services.config_writes import AgentConfigWrite, WriteOptions, check_expected, lock_agent
 from core import audit, change_feed, epoch
 from core.actor import Actor
-from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation, upsert
+from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.models import FeedEntry
 from core.resource_fields import check_names
-from tenants.models import Tenant, TenantStatus
+from tenants.models import Tenant
 from tenants.services import lock_tenant
 
 _NAME_TAKEN = {"agent_name_unique": AgentNameTaken(), "name_folded": AgentNameTaken()}
@@ -50,7 +49,7 @@ def create_agent(
     write.apply(settings.get("config", {}), strict=strict)
     add_agent(write, action="agent.create")
     if active_for is not None:
-        _mark_active(agent, int(active_for.total_seconds()))
+        mark_active([new_activity(agent.tenant_id, agent.id, int(active_for.total_seconds()), timezone.now())])
     return agent
 
 
@@ -121,43 +120,3 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     lock_in_order(row.api_keys(manager="unscoped").all())
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)
-
-
-def record_activity(*, tenant_id: str, agent_id: str, ttl_seconds: int) -> AgentActivity:
-    """Record that an agent is alive for `ttl_seconds` from now. Write no audit row, because this is a measurement.
-
-    Raise NoActivityFor and NotActive.
-    """
-    agent = Agent.objects.in_tenants([tenant_id]).select_related("tenant").filter(pk=agent_id).first()
-    if agent is None:
-        raise NoActivityFor
-    if agent.status != AgentStatus.ACTIVE or agent.tenant.status != TenantStatus.ACTIVE:
-        raise NotActive
-    try:
-        return _mark_active(agent, ttl_seconds)
-    except IntegrityError as error:  # deleted since it was read, which is cheaper than a lock at every heartbeat
-        raise NoActivityFor from error
-
-
-def active_agents(tenant_id: str | None = None) -> QuerySet[AgentActivity]:
-    """Return the heartbeats that have not expired, latest first, of one tenant or of all."""
-    rows = AgentActivity.unscoped if tenant_id is None else AgentActivity.objects.in_tenants([tenant_id])
-    return rows.filter(expires_at__gt=timezone.now()).order_by("-last_seen_at", "agent_id")
-
-
-def sweep_activity() -> int:
-    """Delete expired heartbeats, and return how many there were."""
-    return AgentActivity.unscoped.filter(expires_at__lte=timezone.now()).delete()[0]
-
-
-def _mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
-    now = timezone.now()
-    activity = AgentActivity(
-        agent=agent,
-        tenant_id=agent.tenant_id,
-        last_seen_at=now,
-        ttl_seconds=ttl_seconds,
-        expires_at=now + timedelta(seconds=ttl_seconds),
-    )
-    upsert(activity, unique_fields=["agent"], update_fields=["tenant", "last_seen_at", "ttl_seconds", "expires_at"])
-    return activity

@@ -9,8 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from agents.access import get_agent
-from agents.errors import AgentNotFound
+from agents.access import get_agent, get_agent_in
 from agents.models import Agent
 from apikeys import queries, services
 from apikeys.access import find_keys, get_key, get_secret, keys_for
@@ -139,10 +138,7 @@ class BaseKeyListView(_KeyView):
     )
     def post(self, request: Request) -> Response:
         body = self.validated_data(KeyCreateRequest)
-        tenant = get_tenant(self.actor, body.pop("tenant_id"), Access.MANAGE)
-        agent = get_agent(self.actor, body.pop("agent_id"), Access.MANAGE)
-        if agent.tenant_id != tenant.id:
-            raise AgentNotFound
+        agent = get_agent_in(self.actor, body.pop("tenant_id"), body.pop("agent_id"), Access.MANAGE)
         return self.issue(agent, body)
 
 

@@ -77,6 +77,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.close()
         super().close_if_unusable_or_obsolete()
 
+    def _start_transaction_under_autocommit(self) -> None:
+        """Begin a transaction without switching autocommit off and on again, which is one round trip more."""
+        with self.cursor() as cursor:
+            cursor.execute("BEGIN")
+
     def _identify(self, connection: Any) -> None:
         """Store the identity of the server, and make the session's reads wait for the cluster on Galera."""
         with connection.cursor() as cursor:

@@ -60,6 +60,8 @@ class Handler(ABC):
 
     __slots__ = ("context", "port", "route")
     method: ClassVar[str]
+    # The second is for requests that come while the database or Redis holds up the first.
+    max_concurrent_batches: ClassVar[int] = 2
 
     def __init__(self, request: Request, route: str) -> None:
         """Handle a request. `route` is the label in metrics, as Django names it."""
@@ -73,11 +75,14 @@ class Handler(ABC):
 
     @classmethod
     @abstractmethod
-    def reply_all(cls, handlers: Sequence[Self]) -> list[Reply]:
-        """Return the replies to several requests of this kind, with as few queries as possible."""
+    def reply_all(cls, handlers: Sequence[Self]) -> Sequence[Reply | None]:
+        """Return the replies to several requests of this kind, with as few queries as possible.
+
+        None leaves a request to Django, as if it had not matched.
+        """
 
     def timeout_reply(self) -> Reply:
-        """Return the reply for when `reply_all` takes too long."""
+        """Return the reply for when `reply_all` takes too long, or too many requests are waiting for it."""
         return error_reply(self.context, Unavailable())
 
     def record(self, reply: Reply) -> None:

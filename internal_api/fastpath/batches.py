@@ -12,8 +12,8 @@ from internal_api.fastpath.replies import Reply
 
 TIMEOUT_SECONDS = 2.0
 MAX_BATCH_SIZE = 64
-# The second is for requests that come while the database or Redis holds up the first.
-MAX_CONCURRENT_BATCHES = 2
+# More than this many would not be answered in time by a database that takes its usual time.
+MAX_WAITING = 2_000
 # More than ever work at once: some may hang with the database until its driver gives up.
 THREADS = 8
 
@@ -25,12 +25,17 @@ class Batches:
         self._loop = loop
         self._kind = kind
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
-        self._waiting: deque[tuple[Handler, asyncio.Future[Reply]]] = deque()
+        self._waiting: deque[tuple[Handler, asyncio.Future[Reply | None]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def reply(self, handler: Handler) -> Reply:
-        """Return the handler's reply, or its `timeout_reply` after TIMEOUT_SECONDS."""
-        future: asyncio.Future[Reply] = self._loop.create_future()
+    async def reply(self, handler: Handler) -> Reply | None:
+        """Return the handler's reply, or None to leave the request to Django.
+
+        Return its `timeout_reply` after TIMEOUT_SECONDS, and at once if MAX_WAITING requests wait already.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            return handler.timeout_reply()
+        future: asyncio.Future[Reply | None] = self._loop.create_future()
         self._waiting.append((handler, future))
         self._start_next()
         try:
@@ -44,9 +49,9 @@ class Batches:
         self._threads.shutdown()
 
     def _start_next(self) -> None:
-        if not self._waiting or len(self._running) == MAX_CONCURRENT_BATCHES:
+        if not self._waiting or len(self._running) == self._kind.max_concurrent_batches:
             return
-        batch: list[tuple[Handler, asyncio.Future[Reply]]] = []
+        batch: list[tuple[Handler, asyncio.Future[Reply | None]]] = []
         while self._waiting and len(batch) < MAX_BATCH_SIZE:
             handler, future = self._waiting.popleft()
             if not future.done():  # else it has timed out, or its client has gone
@@ -56,7 +61,7 @@ class Batches:
             self._running.add(task)
             task.add_done_callback(self._on_done)
 
-    async def _run(self, batch: Sequence[tuple[Handler, asyncio.Future[Reply]]]) -> None:
+    async def _run(self, batch: Sequence[tuple[Handler, asyncio.Future[Reply | None]]]) -> None:
         """Set the results of a batch. Return early if it takes so long that all its requests have timed out."""
         handlers = [handler for handler, _future in batch]
         replies = self._loop.run_in_executor(self._threads, self._kind.reply_all, handlers)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, Self, TypeGuard
 
 from apikeys import verification
 from apikeys.permissions import MAX_EXPRESSION_LENGTH, BadExpression
 from apikeys.verification import Verdict
-from core import strict_json
 from core.addresses import parse_address
 from core.errors import DomainError
 from core.http import ignored_fields
 from internal_api.fastpath.base import Handler, Request
+from internal_api.fastpath.bodies import has_small_json, json_object
 from internal_api.fastpath.replies import Reply, error_reply, fault_reply, finished_reply, json_reply
 from internal_api.key_auth import CheckPermission, KeyAuthRequest, ValidateKey, parse_key, valid_message
 from internal_api.serializers import CheckPermissionRequest, ParseKeyRequest, ValidateKeyRequest
@@ -38,9 +37,9 @@ def match_key_request(request: Request) -> _KeyHandler | None:
     """Return the handler of a plain request about a key, else None."""
     path = request.path.removesuffix("/")
     make = _HANDLERS.get(path)
-    if make is None or request.method != "POST" or not (request.is_plain() and _has_small_json(request)):
+    if make is None or request.method != "POST" or not (request.is_plain() and has_small_json(request, MAX_BODY_BYTES)):
         return None
-    body = (_plain_object(request.body) if path == _VALIDATE else None) or _json_object(request.body)
+    body = (_plain_object(request.body) if path == _VALIDATE else None) or json_object(request.body)
     handler = None if body is None else make(request, path[1:], body)
     if body is not None and handler is not None and not body.keys() <= _FIELDS[path]:
         unknown = [name for name in body if name not in _FIELDS[path]]
@@ -130,25 +129,8 @@ class ParseKeyHandler(_KeyHandler):
         return [each.cached_reply() for each in handlers]
 
 
-def _has_small_json(request: Request) -> bool:
-    return (
-        len(request.body) <= MAX_BODY_BYTES
-        and _is_json(request.header("content-type") or "")
-        and request.header("content-encoding") is None
-    )
-
-
-@lru_cache(maxsize=64)
-def _is_json(content_type: str) -> bool:
-    media_type, _, parameters = content_type.lower().partition(";")
-    return (
-        media_type.strip() == "application/json"
-        and parameters.strip() in ("", "charset=utf-8")  # Django refuses some others
-    )
-
-
 def _plain_object(content: bytes) -> dict[str, Any] | None:
-    """Return what `_json_object` would, or None for a body that is for it to read."""
+    """Return what `json_object` would, or None for a body that is for it to read."""
     match = _PLAIN_BODY.fullmatch(content)
     if match is None:
         return None
@@ -158,14 +140,6 @@ def _plain_object(content: bytes) -> dict[str, Any] | None:
         "required_permission": None if permission is None else permission.decode(),
         "check_rate_limit": counts_use != b"false",
     }
-
-
-def _json_object(content: bytes) -> dict[str, Any] | None:
-    try:
-        document = strict_json.loads(content)
-    except strict_json.NotAcceptable:
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _parse(request: Request, route: str, body: dict[str, Any]) -> _KeyHandler | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.management import call_command
 from time_machine import travel
 
 from agents.models import Agent, AgentActivity
-from agents.services import agents
+from agents.services import activity
 from core.models import AuditEntry
 from tests.support.client import SurfaceClient
 from tests.support.people import Person, make_agent, register
@@ -152,13 +153,13 @@ def test_an_agent_that_is_deleted_meanwhile_is_404(
 ) -> None:
     """Deleted after it was read, before its heartbeat is written."""
 
-    mark_active = agents._mark_active
+    mark_active = activity.mark_active
 
-    def delete_and_mark_active(agent: Agent, ttl_seconds: int) -> AgentActivity:
+    def delete_and_mark_active(activities: Sequence[AgentActivity]) -> None:
         Agent.unscoped.filter(pk=agent.id).delete()
-        return mark_active(agent, ttl_seconds)
+        mark_active(activities)
 
-    monkeypatch.setattr(agents, "_mark_active", delete_and_mark_active)
+    monkeypatch.setattr(activity, "mark_active", delete_and_mark_active)
 
     refused(beat(internal, agent), 404, "ACTIVITY_002")
     assert not AgentActivity.unscoped.exists()

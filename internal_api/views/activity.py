@@ -39,7 +39,7 @@ class ActivityView(InternalV2View):
         "An agent is alive", tag="activity", request=ActivityRequest, response=ActivityResponse, errors=(404, 409)
     )
     def put(self, request: Request) -> Response:
-        activity = services.record_activity(**self.validated_data(ActivityRequest))
+        activity = services.record_activity(services.Heartbeat(**self.validated_data(ActivityRequest)))
         return self.respond(
             ActivityResponse(activity).data, message=_("Activity recorded"), tenant_id=activity.tenant_id
         )

@@ -166,6 +166,8 @@ class InternalApplication(Application):
         if handler is None:
             return await super().reply(request, scope, protocol)
         reply = handler.cached_reply() or await self._batches[type(handler)].reply(handler)
+        if reply is None:
+            return await super().reply(request, scope, protocol)
         handler.record(reply)
         return reply
 

@@ -60,7 +60,7 @@ def make_objects() -> Objects:
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     agent = make_agent(alice.tenant, template_id=template.pk)
     agent = services.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
-    services.record_activity(tenant_id=alice.tenant.pk, agent_id=agent.pk, ttl_seconds=3600)
+    services.record_activity(services.Heartbeat(alice.tenant.pk, agent.pk, 3600))
     plugins.set_plugin(
         actor=OPERATOR, tenant=alice.tenant, agent=agent, plugin_name="weather", enabled=True, config={"city": "Wuhan"}
     )

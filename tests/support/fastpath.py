@@ -46,8 +46,9 @@ def match(
     return fastpath.match(Request(method, path, query, str(port), Headers(list(all_headers.items())), body))
 
 
-def reply_to(handler: Handler) -> Reply:
-    """Return the reply that the server would send, and count it."""
+def reply_to(handler: Handler) -> Reply | None:
+    """Return the reply that the server would send, and count it. Return None if it would ask Django."""
     reply = handler.cached_reply() or type(handler).reply_all([handler])[0]
-    handler.record(reply)
+    if reply is not None:
+        handler.record(reply)
     return reply

@@ -28,6 +28,7 @@ from tests.support.odd_values import (
     QUERIES,
     REWRITTEN,
     SPOILED,
+    TIMES,
     TOKENS,
 )
 
@@ -81,9 +82,10 @@ def smallest(request: OddRequest, fails: Callable[[OddRequest], bool], *, tries:
 
 @dataclass(frozen=True)
 class RequestData:
-    """The data that requests can name: secrets of keys of several kinds, ids of agents, and ETags."""
+    """The data that requests can name: secrets of keys of several kinds, ids of tenants and agents, and ETags."""
 
     secrets: Sequence[str]
+    tenants: Sequence[str]
     agents: Sequence[str]
     etags: Sequence[str]
 
@@ -97,18 +99,15 @@ class OddRequests:
     _headers: list[Header] = field(default_factory=list)
 
     def make(self) -> OddRequest:
-        return self._key_request() if self.random.random() < 0.7 else self._agent_request()
+        kinds = (self._key_request, self._agent_request, self._heartbeat, self._usage_report)
+        (make,) = self.random.choices(kinds, (0.6, 0.2, 0.1, 0.1))
+        return make()
 
     # ---- requests about keys
 
     def _key_request(self) -> OddRequest:
         name = self.random.choice(("validate-api-key", "validate-api-key", "check-permission", "parse-api-key"))
-        body = self._body(name)
-        headers = [("host", self._host()), *self._media_type()]
-        headers += [CHUNKED] if self._rarely() else self._length(len(body))
-        method = self.random.choice(METHODS) if self._rarely() else "POST"
-        path = self._odd_path(f"/api/v2/auth/{name}")
-        return OddRequest(method, path, self._query(), self._odd_headers(headers), body)
+        return self._write("POST", f"/api/v2/auth/{name}", self._body(name))
 
     def _body(self, name: str) -> bytes:
         sent: dict[str, Any] = {"api_key": self._secret()}
@@ -120,11 +119,7 @@ class OddRequests:
             sent["permission"] = self._permission()
             if self._rarely():
                 sent["client_ip"] = self._address()
-        for member in EXTRA_MEMBERS if self._rarely() else ():
-            sent[member] = self.random.choice(JUNK)
-        if self._rarely():
-            sent.pop(self.random.choice(list(sent)))
-        return self._written(sent)
+        return self._spoiled(sent)
 
     def _maybe(self, sent: dict[str, Any], name: str, value: Callable[[], Any]) -> None:
         if self.random.random() < 0.4:
@@ -160,6 +155,38 @@ class OddRequests:
             return content
         return self.random.choice(REWRITTEN)(content)
 
+    # ---- reports
+
+    def _heartbeat(self) -> OddRequest:
+        seconds = self.random.choice((60, 60, 60, 1, 0, 366 * 86_400, 366 * 86_400 + 1, 60.0, "60"))
+        sent = {
+            "tenant_id": self._id(self.data.tenants),
+            "agent_id": self._id(self.data.agents),
+            "ttl_seconds": self.random.choice(JUNK) if self._rarely() else seconds,
+        }
+        return self._write("PUT", "/api/v2/agent-activity", self._spoiled(sent))
+
+    def _usage_report(self) -> OddRequest:
+        sent: dict[str, Any] = {"action": self._text()}
+        self._maybe(sent, "tenant_id", lambda: self._id(self.data.tenants))
+        self._maybe(sent, "agent_id", lambda: self._id(self.data.agents))
+        self._maybe(sent, "user_id", self._text)
+        self._maybe(sent, "platform", self._text)
+        self._maybe(sent, "timestamp", lambda: self.random.choice(TIMES * 3 + JUNK))
+        self._maybe(sent, "details", lambda: self.random.choice((*JUNK, {"text": self._text()}, "x" * 8191)))
+        return self._write("POST", "/api/v1/usage/log", self._spoiled(sent))
+
+    def _id(self, ids: Sequence[str]) -> Any:
+        if self._rarely():
+            return self.random.choice(JUNK)
+        return self.random.choice(ODD_IDS)(self.random.choice(ids)) if self._rarely() else self.random.choice(ids)
+
+    def _text(self) -> Any:
+        """Return a text that may hold a key, or be too long."""
+        if self._rarely():
+            return self.random.choice((*JUNK, "x" * 100, "x" * 101))
+        return self.random.choice(("chat", " 小明 ", f"{self.random.choice(self.data.secrets)[:90]} is mine"))
+
     # ---- reads of agents
 
     def _agent_request(self) -> OddRequest:
@@ -190,6 +217,20 @@ class OddRequests:
         return self.random.choice(CONDITIONS).replace("ETAG", etag)
 
     # ---- all of them
+
+    def _write(self, usual_method: str, path: str, body: bytes) -> OddRequest:
+        headers = [("host", self._host()), *self._media_type()]
+        headers += [CHUNKED] if self._rarely() else self._length(len(body))
+        method = self.random.choice(METHODS) if self._rarely() else usual_method
+        return OddRequest(method, self._odd_path(path), self._query(), self._odd_headers(headers), body)
+
+    def _spoiled(self, sent: dict[str, Any]) -> bytes:
+        """Return a body, now and then with members that are unknown or without one that is required."""
+        for member in EXTRA_MEMBERS if self._rarely() else ():
+            sent[member] = self.random.choice(JUNK)
+        if self._rarely():
+            sent.pop(self.random.choice(list(sent)))
+        return self._written(sent)
 
     def _rarely(self) -> bool:
         return self.random.random() < 0.06

@@ -77,6 +77,9 @@ JUNK: tuple[Any, ...] = (
     "", " ", "true", "null", "\u0000", "\ud800", "\ufeff", "小明 🤖", [], {}, ["x"], [[]], {"a": {"b": [None]}},
     "x" * 5000,
 )  # fmt: skip
+TIMES: tuple[Any, ...] = (
+    "2030-01-31T12:00:00Z", "2030-01-31 12:00:00+08:00", "2030-01-31", 1769860800, 1769860800250, 0.5, -1, 1e300, "",
+)  # fmt: skip
 EXTRA_MEMBERS = ("API_KEY", "api_key ", "explain", "reveal_secrets", "__proto__", "", "items", "use")
 SPOILED: tuple[Callable[[str], str], ...] = (
     lambda secret: f" {secret}",

@@ -11,7 +11,7 @@ import pytest
 
 from apikeys import keyformat
 from internal_api.fastpath import Batches, Handler, Reply, batches
-from internal_api.fastpath.batches import MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, THREADS
+from internal_api.fastpath.batches import MAX_BATCH_SIZE, THREADS
 from internal_api.fastpath.keys import KeyAuthHandler
 from tests.support.fastpath import match
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.embedded
 
 VALIDATE = "/api/v2/auth/validate-api-key"
 BODY = json.dumps({"api_key": keyformat.generate("tenant_000000000000", "agent_000000000000")}).encode()
+MAX_CONCURRENT_BATCHES = KeyAuthHandler.max_concurrent_batches
 WAIT = 10
 
 
@@ -27,6 +28,12 @@ def handler(number: int) -> Handler:
     found = match("POST", VALIDATE, BODY, {"x-request-id": str(number)})
     assert found is not None
     return found
+
+
+async def reply_to(queue: Batches, number: int) -> Reply:
+    reply = await queue.reply(handler(number))
+    assert reply is not None
+    return reply
 
 
 class Database:
@@ -73,7 +80,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_requests_that_come_during_a_batch_go_together(database: Database) -> None:
     async def scenario(queue: Batches) -> None:
-        asked = [asyncio.create_task(queue.reply(handler(number))) for number in range(12)]
+        asked = [asyncio.create_task(reply_to(queue, number)) for number in range(12)]
         await until(lambda: len(database.batches) == MAX_CONCURRENT_BATCHES)
         database.go_on.set()
         replies = await asyncio.gather(*asked)
@@ -86,7 +93,7 @@ def test_requests_that_come_during_a_batch_go_together(database: Database) -> No
 
 def test_batch_has_a_maximum_size(database: Database) -> None:
     async def scenario(queue: Batches) -> None:
-        asked = [asyncio.create_task(queue.reply(handler(number))) for number in range(2 + 2 * MAX_BATCH_SIZE + 1)]
+        asked = [asyncio.create_task(reply_to(queue, number)) for number in range(2 + 2 * MAX_BATCH_SIZE + 1)]
         await until(lambda: len(database.batches) == MAX_CONCURRENT_BATCHES)
         database.go_on.set()
         await asyncio.gather(*asked)
@@ -95,17 +102,32 @@ def test_batch_has_a_maximum_size(database: Database) -> None:
     assert sorted(map(len, database.batches)) == [1, 1, 1, MAX_BATCH_SIZE, MAX_BATCH_SIZE]
 
 
+def test_request_gets_503_at_once_where_too_many_wait(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_WAITING", 3)
+
+    async def scenario(queue: Batches) -> None:
+        asked = [asyncio.create_task(reply_to(queue, number)) for number in range(MAX_CONCURRENT_BATCHES + 3)]
+        await until(lambda: len(database.batches) == MAX_CONCURRENT_BATCHES)
+        async with asyncio.timeout(WAIT / 2):
+            assert (await reply_to(queue, 99)).status == 503
+        database.go_on.set()
+        assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
+
+    run(scenario)
+    assert all(99 not in batch for batch in database.batches)
+
+
 def test_request_that_takes_too_long_gets_503(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "TIMEOUT_SECONDS", 0.05)
 
     async def scenario(queue: Batches) -> None:
-        reply = await queue.reply(handler(1))
+        reply = await reply_to(queue, 1)
 
         assert reply.status == 503
         assert ("Retry-After", "1") in reply.headers
         assert json.loads(reply.body)["error_code"] == "SYS_002"
         database.go_on.set()
-        assert (await queue.reply(handler(2))).body == b"2"
+        assert (await reply_to(queue, 2)).body == b"2"
 
     run(scenario)
 
@@ -115,10 +137,10 @@ def test_request_that_timed_out_in_the_queue_is_dropped(database: Database, monk
     monkeypatch.setattr(batches, "TIMEOUT_SECONDS", 0.05)
 
     async def scenario(queue: Batches) -> None:
-        await asyncio.gather(*(queue.reply(handler(number)) for number in range(10)))
+        await asyncio.gather(*(reply_to(queue, number) for number in range(10)))
         assert sorted(database.batches) == [[0], [1]]
         monkeypatch.setattr(batches, "TIMEOUT_SECONDS", WAIT)
-        late = asyncio.create_task(queue.reply(handler(99)))
+        late = asyncio.create_task(reply_to(queue, 99))
         await asyncio.sleep(0)
         database.go_on.set()
         assert (await late).body == b"99"
@@ -129,7 +151,7 @@ def test_request_that_timed_out_in_the_queue_is_dropped(database: Database, monk
 
 def test_close_waits_for_running_batches(database: Database) -> None:
     async def scenario(queue: Batches) -> None:
-        asked = asyncio.create_task(queue.reply(handler(1)))
+        asked = asyncio.create_task(reply_to(queue, 1))
         await until(lambda: len(database.batches) == 1)
         threading.Timer(0.05, database.go_on.set).start()
         queue.close()
@@ -145,11 +167,11 @@ def test_hung_batches_do_not_block_others(database: Database, monkeypatch: pytes
     monkeypatch.setattr(batches, "TIMEOUT_SECONDS", 0.05)
 
     async def scenario(queue: Batches) -> None:
-        assert [(await queue.reply(handler(number))).status for number in hung] == [503] * len(hung)
+        assert [(await reply_to(queue, number)).status for number in hung] == [503] * len(hung)
         assert database.batches == [[number] for number in hung]
 
         monkeypatch.setattr(batches, "TIMEOUT_SECONDS", WAIT)
-        replies = await asyncio.gather(*(queue.reply(handler(number)) for number in later))
+        replies = await asyncio.gather(*(reply_to(queue, number) for number in later))
         assert [reply.body for reply in replies] == [str(number).encode() for number in later]
         assert not database.go_on.is_set(), "all that hung still hangs"
         database.go_on.set()
@@ -161,7 +183,7 @@ def test_cancelled_request_fails_no_other_of_its_batch(database: Database) -> No
     database.at_once = range(MAX_CONCURRENT_BATCHES)
 
     async def scenario(queue: Batches) -> None:
-        asked = [asyncio.create_task(queue.reply(handler(number))) for number in range(MAX_CONCURRENT_BATCHES + 2)]
+        asked = [asyncio.create_task(reply_to(queue, number)) for number in range(MAX_CONCURRENT_BATCHES + 2)]
         gone, waiting = asked[MAX_CONCURRENT_BATCHES:]
         await until(lambda: [MAX_CONCURRENT_BATCHES, MAX_CONCURRENT_BATCHES + 1] in database.batches)
         gone.cancel()
