@@ -100,8 +100,8 @@ class TenantDeletionResponse(serializers.Serializer[Any]):
 
 class MembershipResponse(serializers.Serializer[Any]):
     tenant_id = serializers.CharField()
-    tenant_name = serializers.CharField(source="tenant.tenant_name")
-    tenant_status = serializers.CharField(source="tenant.status")
+    tenant_name = serializers.CharField()
+    tenant_status = serializers.CharField()
     role = serializers.CharField()
 
 

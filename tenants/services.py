@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
+from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +20,7 @@ from core.actor import Actor, ActorKind
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Invalid
 from core.models import FeedEntry
+from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
 from tenants.errors import TenantNameTaken, TenantNotFound
@@ -212,9 +215,26 @@ def _audit_state(user_id: str) -> dict[str, Any]:
     return {"user": user_id, "username": username}
 
 
-def memberships_of(user_id: str) -> list[Membership]:
-    """Return a person's memberships with their tenants, oldest first."""
-    return list(Membership.objects.select_related("tenant").filter(user_id=user_id).order_by("created_at", "id"))
+class ListedMembership(NamedTuple):
+    """A person's role in a tenant, and the fields of the tenant that their profile shows."""
+
+    tenant_id: str
+    tenant_name: str
+    tenant_status: str
+    role: str
+
+
+def memberships_of(user_id: str) -> list[ListedMembership]:
+    """Return a person's memberships, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_select_memberships(), [user_id])
+        return [ListedMembership(*row) for row in cursor.fetchall()]
+
+
+@prepared_sql
+def _select_memberships() -> QuerySet[Membership, Any]:
+    rows = Membership.objects.filter(user_id="").order_by("created_at", "id")
+    return rows.values_list("tenant_id", "tenant__tenant_name", "tenant__status", "role")
 
 
 def set_revision(tenant: Tenant, number: int) -> None:

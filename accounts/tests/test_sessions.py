@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
@@ -264,8 +265,24 @@ def test_expired_access_token_is_401(alice: Person) -> None:
     assert refused(SurfaceClient(token=str(expired)).get("/api/v1/auth/me"))
 
 
+def test_access_token_that_was_accepted_expires(alice: Person) -> None:
+    tokens = sign_in()
+    assert is_signed_in(tokens)
+
+    with travel(timezone.now() + settings.ACCESS_TOKEN_LIFETIME + timedelta(seconds=1), tick=False):
+        assert not is_signed_in(tokens)
+
+
+def test_other_signature_under_the_claims_of_an_accepted_token_is_401(alice: Person) -> None:
+    token = sign_in()["access_token"]
+    assert is_signed_in({"access_token": token})
+    claims, _, signature = token.rpartition(".")
+
+    assert refused(SurfaceClient(token=f"{claims}.{signature[::-1]}").get("/api/v1/auth/me"))
+
+
 def test_same_token_that_is_not_expired_is_valid(alice: Person) -> None:
-    """The token of the test above is refused only because it is expired."""
+    """The token of `test_expired_access_token_is_401` is refused only because it is expired."""
     again = AccessToken(alice.token)  # type: ignore[arg-type]  # as above
     again.set_exp(lifetime=timedelta(hours=1))
 

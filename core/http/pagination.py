@@ -14,6 +14,8 @@ from urllib.parse import quote
 from django.db.models import QuerySet
 from rest_framework.serializers import Serializer
 
+from core.http.serializers import shared_serializer
+
 PARAMETERS = frozenset({"skip", "limit", "page", "size", "page_size", "after"})
 Cursor = str | int
 
@@ -130,5 +132,5 @@ def list_page(
     headers = {"X-Total-Count": str(total)}
     if part.next_after is not None:
         headers["X-Next-Cursor"] = quote(part.next_after, safe="")
-    shown = serializer().to_representation
+    shown = shared_serializer(serializer).to_representation
     return Page([shown(row) for row in part.rows], headers)

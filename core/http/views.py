@@ -33,7 +33,6 @@ may also set `summaries`, and override methods; an override without an `@operati
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from functools import cache
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -59,6 +58,7 @@ from core.http.problems import NOT_REACHABLE, Problem, problem_of
 from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 from core.http.rest import FormDataParser, StrictJSONParser
+from core.http.serializers import shared_serializer
 from core.revisions import Revised
 
 
@@ -105,7 +105,7 @@ class BaseView(APIView):
 
     def validated_query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """Return the validated query parameters."""
-        values: dict[str, Any] = dict(_instance(serializer).run_validation(self.request.query_params.dict()))
+        values: dict[str, Any] = dict(shared_serializer(serializer).run_validation(self.request.query_params.dict()))
         return values
 
     def validated_list_query(self, serializer: type[Serializer[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -198,7 +198,8 @@ class BaseView(APIView):
         """
         if conditional.is_unchanged(self.request._request, str(row.revision)):
             return self.not_modified(str(row.revision))
-        return self.respond_revised(serializer(row).data, message=message, tenant_id=tenant_id)
+        shown = shared_serializer(serializer).to_representation(row)
+        return self.respond_revised(shown, message=message, tenant_id=tenant_id)
 
     def not_modified(self, etag: str) -> Response:
         """Respond with 304: the client has this state already."""
@@ -207,15 +208,6 @@ class BaseView(APIView):
     def problem_body(self, problem: Problem) -> dict[str, Any]:
         """Return the body of an error in the surface's shape."""
         raise NotImplementedError
-
-
-@cache
-def _instance(serializer: type[Serializer[Any]]) -> Serializer[Any]:
-    """Return one instance for all requests.
-
-    Validation leaves nothing in it, and making one takes longer than validating.
-    """
-    return serializer()
 
 
 class V1View(BaseView):

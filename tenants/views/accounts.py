@@ -11,6 +11,7 @@ from accounts import services as accounts
 from accounts.models import User
 from accounts.serializers import ProfileRequest, RegisterRequest, UserResponse
 from core.http.operations import operation
+from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
 from tenants import services
 from tenants.serializers import ProfileResponse
@@ -41,5 +42,11 @@ class ProfileView(V1View):
 
 
 def _profile_response(user: Any) -> Response:
-    data = {**UserResponse(user).data, "memberships": services.memberships_of(user.pk)}
-    return Response(ProfileResponse(data).data)
+    profile = {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "is_active": user.is_active,
+        "memberships": services.memberships_of(user.id),
+    }
+    return Response(shared_serializer(ProfileResponse).to_representation(profile))
