@@ -1,4 +1,4 @@
-"""The list of a person's agents, which consoles poll.
+"""A person's agents, which consoles poll: the list, and one of them.
 
 The SQL is compiled once for each set of filters, and the rows do not become models, because either would take several
 times as long as the query itself.
@@ -18,6 +18,7 @@ from agent_config.schema import ConfigWarning
 from agents.access import agents_for
 from agents.config_warnings import StoredConfig, get_listed_warnings, parsed_later
 from agents.effective_config import STATE_FIELDS, ConfigState
+from agents.errors import AgentNotFound
 from agents.models import Agent
 from core.actor import Actor, ActorKind
 from core.prepared import prepared_sql
@@ -26,12 +27,18 @@ from core.text import fold_name
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
 # Their values come after the person's id in the parameters of the SQL, in this order.
-_FILTERS = {"q": "name_folded__contains", "status": "status", "tenant_id": "tenant_id", "after": "id__gt"}
+_FILTERS = {
+    "q": "name_folded__contains",
+    "status": "status",
+    "tenant_id": "tenant_id",
+    "after": "id__gt",
+    "id": "id",
+}
 _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
 class ListedAgent(NamedTuple):
-    """The fields of an agent that a list shows, with the model's names and values; the config is not parsed."""
+    """The fields of an agent that a client sees, with the model's names and values; the config is not parsed."""
 
     id: str
     tenant_id: str
@@ -46,16 +53,22 @@ class ListedAgent(NamedTuple):
     rate_limit: Any
     quota: Any
     revision: int
+    state: ConfigState
     config_warnings: Sequence[ConfigWarning] | None = None
 
+    @property
+    def stored_config(self) -> StoredConfig:
+        """The config, for finding the warnings about it."""
+        return StoredConfig(self.state, self.revision, parsed_later(self.config))
 
-_COLUMNS = ListedAgent._fields[:-1]
+
+_COLUMNS = ListedAgent._fields[: ListedAgent._fields.index("state")]
 
 
 class AgentList:
     """The agents of all of a person's tenants that match the filters.
 
-    `filters` may have `q` (a part of the name), `status`, `tenant_id`, and `after` (only agents with greater ids).
+    `filters` may have `q` (a part of the name), `status`, `tenant_id`, `after` (only agents with greater ids) and `id`.
     `sort` is a key of SORT_COLUMNS, with a `-` before it for descending. Each method costs one query.
     """
 
@@ -69,19 +82,16 @@ class AgentList:
 
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
         """Return a slice of the agents, with the warnings about their configs."""
+        agents = self.read(part)
+        warnings = get_listed_warnings([agent.stored_config for agent in agents])
+        return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
+
+    def read(self, part: slice) -> Sequence[ListedAgent]:
+        """Return a slice of the agents, without warnings."""
         values = [*self._values, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
             cursor.execute(f"{_select_rows(self._names, self._sort)} LIMIT %s OFFSET %s", values)
-            found = cursor.fetchall()
-        agents = [_convert(ListedAgent(*row[: len(_COLUMNS)])) for row in found]
-        states = [ConfigState(*row[len(_COLUMNS) :]) for row in found]
-        warnings = get_listed_warnings(
-            [
-                StoredConfig(state, agent.revision, parsed_later(agent.config))
-                for state, agent in zip(states, agents, strict=True)
-            ]
-        )
-        return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
+            return [_convert(row) for row in cursor.fetchall()]
 
     def after(self, cursor: str) -> AgentList:
         """Return the agents whose ids are greater than this one, ordered by id."""
@@ -93,6 +103,14 @@ class AgentList:
             cursor.execute(f"SELECT COUNT(*) FROM ({_select_ids(self._names)}) AS matching", self._values)  # noqa: S608  # of the ORM's own text
             number: int = cursor.fetchone()[0]
             return number
+
+
+def get_listed_agent(actor: Actor, agent_id: str) -> ListedAgent:
+    """Return one of a person's agents, without warnings, in one query. Raise AgentNotFound."""
+    agents = AgentList(actor, sort="id", filters={"id": agent_id}).read(slice(0, 1))
+    if not agents:
+        raise AgentNotFound
+    return agents[0]
 
 
 @prepared_sql
@@ -119,14 +137,15 @@ def _value(name: str, sent: str) -> str:
     return f"%{connection.ops.prep_for_like_query(fold_name(sent))}%" if name == "q" else sent
 
 
-def _convert(row: ListedAgent) -> ListedAgent:
+def _convert(row: Sequence[Any]) -> ListedAgent:
     """Parse the JSON columns but the config, and add the time zone that the database does not store."""
-    return row._replace(
-        tags=orjson.loads(row.tags),
-        created_at=row.created_at.replace(tzinfo=UTC),
-        updated_at=row.updated_at.replace(tzinfo=UTC),
-        rate_limit=_limit(row.rate_limit),
-        quota=_limit(row.quota),
+    agent = ListedAgent._make((*row[: len(_COLUMNS)], ConfigState(*row[len(_COLUMNS) :]), None))
+    return agent._replace(
+        tags=orjson.loads(agent.tags),
+        created_at=agent.created_at.replace(tzinfo=UTC),
+        updated_at=agent.updated_at.replace(tzinfo=UTC),
+        rate_limit=_limit(agent.rate_limit),
+        quota=_limit(agent.quota),
     )
 
 

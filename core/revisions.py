@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import models
 from django.db.models import F
@@ -55,6 +55,13 @@ class Revised(models.Model):
             self.revision += 1
             update_fields = None if update_fields is None else [*update_fields, "revision"]
         super().save(*args, update_fields=update_fields, **options)
+
+
+class HasRevision(Protocol):
+    """An object with a revision: a `Revised` row, or a tuple of the columns that a client sees."""
+
+    @property
+    def revision(self) -> int: ...
 
 
 def raise_revisions(rows: Sequence[Revised]) -> None:

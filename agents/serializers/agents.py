@@ -10,7 +10,14 @@ from rest_framework.fields import empty
 from agent_config.document import Config
 from agent_config.schema import ConfigWarning
 from agent_config.secrets import masked
-from agents.config_warnings import MAX_LISTED_VALUES, StoredConfig, find_warnings, get_listed_warnings, parsed_later
+from agents.config_warnings import (
+    MAX_LISTED_VALUES,
+    StoredConfig,
+    find_warnings,
+    get_listed_warnings,
+    get_warnings,
+    parsed_later,
+)
 from agents.effective_config import get_states
 from agents.listing import ListedAgent
 from agents.models import Agent, AgentStatus
@@ -198,7 +205,10 @@ class AgentResponse(AgentListItemResponse):
 
     config_warnings = ConfigWarningResponse(many=True)
 
-    def to_representation(self, instance: Agent) -> dict[str, Any]:
+    def to_representation(self, instance: Agent | ListedAgent) -> dict[str, Any]:
+        if isinstance(instance, ListedAgent):
+            shown = public_agent(instance, masked_json(instance.config))
+            return with_warnings(shown, get_warnings(instance.stored_config))
         find_warnings(instance)
         return with_warnings(public_agent(instance, masked(instance.config)), instance.config_warnings)
 

@@ -15,11 +15,14 @@ from time_machine import travel
 from agents import services
 from agents.access import agents_for
 from agents.config_warnings import find_warnings
-from agents.listing import SORT_COLUMNS, AgentList, ListedAgent
+from agents.effective_config import get_states
+from agents.errors import AgentNotFound
+from agents.listing import SORT_COLUMNS, AgentList, ListedAgent, get_listed_agent
 from agents.models import Agent
-from agents.serializers.agents import AgentListItemResponse, public_agent
+from agents.serializers.agents import AgentListItemResponse, AgentResponse, public_agent
 from agents.tests.wire import AGENTS
 from core.actor import Actor, ActorKind
+from core.http.rest import CompactJSONRenderer
 from tenants.models import Membership, Tenant
 from tenants.services import create_tenant
 from tests.support.client import SurfaceClient
@@ -76,6 +79,10 @@ def shown(agents: Sequence[ListedAgent]) -> list[dict[str, Any]]:
     return [public_agent(agent, json.loads(agent.config)) for agent in agents]
 
 
+def shown_json(serializer: AgentResponse, agent: Agent | ListedAgent) -> Any:
+    return json.loads(CompactJSONRenderer().render(serializer.to_representation(agent)))
+
+
 def orm_list(person: Person, sort: str, filters: Mapping[str, str]) -> QuerySet[Agent]:
     """Return the agents that AgentList must find."""
     sign = "-" if sort.startswith("-") else ""
@@ -107,11 +114,28 @@ def test_values_equal_the_models(alice: Person) -> None:
         model = models[listed.id]
         find_warnings(model)
         values = {**listed._asdict(), "config": json.loads(listed.config)}
-        assert values == {name: getattr(model, name) for name in ListedAgent._fields}
+        assert values.pop("state") == get_states([listed.id])[listed.id]
+        assert values == {name: getattr(model, name) for name in values}
 
 
 def test_fields_equal_the_documented_ones() -> None:
-    assert set(ListedAgent._fields) == set(AgentListItemResponse().fields)
+    assert {*ListedAgent._fields} - {"state"} == {*AgentListItemResponse().fields}
+
+
+@pytest.mark.usefixtures("agents")
+def test_one_agent_is_read_as_it_is_listed(alice: Person) -> None:
+    for listed in everything(alice):
+        assert get_listed_agent(alice.actor, listed.id) == listed._replace(config_warnings=None)
+
+
+@pytest.mark.usefixtures("agents")
+def test_one_agent_is_shown_as_after_a_write(alice: Person) -> None:
+    """Given a row or a model, the representation is the same."""
+    serializer = AgentResponse()
+
+    for model in agents_for(alice.actor):
+        row = get_listed_agent(alice.actor, model.id)
+        assert shown_json(serializer, row) == shown_json(serializer, model)
 
 
 @pytest.mark.usefixtures("agents")
@@ -128,6 +152,13 @@ class TestScoping:
     def test_person_sees_only_agents_of_their_tenants(self, alice: Person, bob: Person, charlie: Person) -> None:
         assert {agent.tenant_id for agent in everything(bob)} == {alice.tenant.id}
         assert {agent.tenant_id for agent in everything(charlie)} == {charlie.tenant.id}
+
+    def test_person_reads_only_an_agent_of_their_tenants(self, alice: Person, charlie: Person) -> None:
+        listed = everything(alice)[0]
+
+        for actor, agent_id in [(charlie.actor, listed.id), (alice.actor, "missing"), (alice.actor, "")]:
+            with pytest.raises(AgentNotFound):
+                get_listed_agent(actor, agent_id)
 
     def test_no_filter_reaches_into_another_tenant(self, alice: Person, charlie: Person) -> None:
         assert everything(charlie, tenant_id=alice.tenant.id) == []

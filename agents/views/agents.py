@@ -16,7 +16,7 @@ from agent_config import system
 from agents import services
 from agents.access import get_agent
 from agents.config_warnings import find_warnings
-from agents.listing import NEWEST_FIRST, AgentList
+from agents.listing import NEWEST_FIRST, AgentList, get_listed_agent
 from agents.models import Agent
 from agents.serializers.agents import (
     AgentCreateRequest,
@@ -168,6 +168,10 @@ class AgentListView(BaseAgentListView, V1View):
 class AgentDetailView(BaseAgentDetailView, V1View):
     response_class = AgentResponse
     patch = BaseAgentDetailView.put
+
+    def get(self, request: Request, agent_id: str) -> Response:
+        agent = get_listed_agent(self.actor, agent_id)
+        return self.respond_conditionally(agent, AgentResponse, message=_("Agent found"))
 
 
 class PluginSettingsView(BasePluginSettingsView):

@@ -59,7 +59,7 @@ from core.http.request_context import RequestContext
 from core.http.responses import ENVELOPE_LANGUAGE, envelope, error_body, problem_envelope
 from core.http.rest import FormDataParser, StrictJSONParser
 from core.http.serializers import shared_serializer
-from core.revisions import Revised
+from core.revisions import HasRevision
 
 
 class BaseView(APIView):
@@ -190,7 +190,7 @@ class BaseView(APIView):
         return self.respond(data, message=message, tenant_id=tenant_id, headers=headers)
 
     def respond_conditionally(
-        self, row: Revised, serializer: type[Serializer[Any]], *, message: Text, tenant_id: str | None = None
+        self, row: HasRevision, serializer: type[Serializer[Any]], *, message: Text, tenant_id: str | None = None
     ) -> Response:
         """Respond with an object and its ETag, or with 304 if `If-None-Match` names that.
 
