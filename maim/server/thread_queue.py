@@ -7,8 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -40,18 +39,27 @@ class ClientGone(Exception):
 
 
 class _Call(NamedTuple):
-    """A function to be called in a thread, and its result."""
+    """A function to be called in a thread, and its result on the event loop."""
 
     function: Callable[[], Any]
-    result: Future[Any]
+    # Of asyncio alone, because one of concurrent.futures chained to it costs as much again as the whole hand-over.
+    result: asyncio.Future[Any]
 
     def run(self) -> None:
+        value, error = None, None
         try:
             value = self.function()
-        except BaseException as error:  # noqa: BLE001  # raised again by the result
-            self.result.set_exception(error)
-        else:
+        except BaseException as raised:  # noqa: BLE001  # raised again by the result
+            error = raised
+        self.result.get_loop().call_soon_threadsafe(self._end, value, error)
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        if self.result.cancelled():
+            return  # nobody awaits it any more
+        if error is None:
             self.result.set_result(value)
+        else:
+            self.result.set_exception(error)
 
 
 class ThreadQueue:
@@ -95,8 +103,8 @@ class ThreadQueue:
         """
         if self.is_overloaded:
             raise Overloaded
-        call = _Call(partial(function, *args, **kwargs), Future())
-        result: asyncio.Future[T] = asyncio.wrap_future(call.result)
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        call = _Call(partial(function, *args, **kwargs), result)
         if not self._begin(call):
             gone = asyncio.ensure_future(client_gone())
             try:
@@ -105,8 +113,8 @@ class ThreadQueue:
             finally:
                 is_gone = gone.done()
                 gone.cancel()
-            if call.result.cancel():
-                self._forget(call)
+                is_withdrawn = not result.done() and self._withdraw(call)
+            if is_withdrawn:
                 raise ClientGone if is_gone else Overloaded
         return await result
 
@@ -126,7 +134,6 @@ class ThreadQueue:
                 return False
             self._running += 1
             self._last_end = time.monotonic()
-            call.result.set_running_or_notify_cancel()
         self._threads.submit(self._work, call)
         return True
 
@@ -146,20 +153,22 @@ class ThreadQueue:
 
     def _take(self) -> _Call | None:
         """Return the call that has waited longest for the thread that asks. Without one, count the thread out."""
+        if not self._waiting:
+            self._running -= 1
+            return None
         now = time.monotonic()
-        while self._waiting:
-            call = self._waiting.popleft()
-            if call.result.set_running_or_notify_cancel():
-                self._interval += (now - self._last_end - self._interval) * _WEIGHT
-                self._last_end = now
-                return call
-        self._running -= 1
-        return None
+        self._interval += (now - self._last_end - self._interval) * _WEIGHT
+        self._last_end = now
+        return self._waiting.popleft()
 
-    def _forget(self, call: _Call) -> None:
-        """Let a cancelled call wait no longer."""
-        with self._lock, suppress(ValueError):  # a thread may have met it already
-            self._waiting.remove(call)
+    def _withdraw(self, call: _Call) -> bool:
+        """Let a call wait no longer. Return False if a thread has taken it."""
+        with self._lock:
+            try:
+                self._waiting.remove(call)
+            except ValueError:
+                return False
+            return True
 
     def _watch_lag(self) -> None:
         """Look at the event loop's lag now and then, until few threads run and all may be used."""

@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -58,12 +59,18 @@ class Surface:
 
 
 def run(scenario: Scenario) -> None:
+    """Run a scenario, in which no callback of the event loop may fail."""
+
     async def main() -> None:
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, failure: failures.append(failure))
         surface = Surface()
         try:
             await scenario(surface)
         finally:
             surface.close()
+        await asyncio.sleep(0)
+        assert not failures
 
     asyncio.run(main())
 
@@ -108,6 +115,34 @@ def test_request_whose_client_has_gone_is_never_begun() -> None:
 
         assert await asyncio.gather(*running, surface.send("d"), surface.send("e")) == ["a", "b", "d", "e"]
         assert "c" not in surface.begun
+
+    run(scenario)
+
+
+def test_request_that_is_cancelled_while_it_waits_is_never_begun() -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        waiting = surface.send("c")
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        surface.release("a", "b", "c", "d")
+
+        assert await asyncio.gather(*running, surface.send("d")) == ["a", "b", "d"]
+        assert "c" not in surface.begun
+
+    run(scenario)
+
+
+def test_request_that_is_cancelled_while_it_runs_frees_its_thread() -> None:
+    async def scenario(surface: Surface) -> None:
+        running = await surface.fill()
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        surface.release("a", "b", "c", "d")
+
+        assert list(await asyncio.gather(surface.send("c"), surface.send("d"))) == ["c", "d"]
 
     run(scenario)
 
