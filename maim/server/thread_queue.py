@@ -46,20 +46,17 @@ class _Call(NamedTuple):
     result: asyncio.Future[Any]
 
     def run(self) -> None:
-        value, error = None, None
+        end = self.result.get_loop().call_soon_threadsafe
         try:
             value = self.function()
-        except BaseException as raised:  # noqa: BLE001  # raised again by the result
-            error = raised
-        self.result.get_loop().call_soon_threadsafe(self._end, value, error)
-
-    def _end(self, value: Any, error: BaseException | None) -> None:
-        if self.result.cancelled():
-            return  # nobody awaits it any more
-        if error is None:
-            self.result.set_result(value)
+        except BaseException as error:  # noqa: BLE001  # raised again by the result
+            end(self._end, self.result.set_exception, error)
         else:
-            self.result.set_exception(error)
+            end(self._end, self.result.set_result, value)
+
+    def _end(self, settle: Callable[[Any], None], outcome: Any) -> None:
+        if not self.result.cancelled():
+            settle(outcome)
 
 
 class ThreadQueue:
