@@ -7,8 +7,9 @@ times as long as the query itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from django.db import connection
@@ -37,7 +38,8 @@ _FILTERS = {
 _PERSON = Actor(kind=ActorKind.USER, id="")
 
 
-class ListedAgent(NamedTuple):
+@dataclass(slots=True)
+class ListedAgent:
     """The fields of an agent that a client sees, with the model's names and values; the config is not parsed."""
 
     id: str
@@ -62,7 +64,7 @@ class ListedAgent(NamedTuple):
         return StoredConfig(self.state, self.revision, parsed_later(self.config))
 
 
-_COLUMNS = ListedAgent._fields[: ListedAgent._fields.index("state")]
+_COLUMNS = tuple(field.name for field in fields(ListedAgent))[:-2]
 
 
 class AgentList:
@@ -83,8 +85,9 @@ class AgentList:
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
         """Return a slice of the agents, with the warnings about their configs."""
         agents = self.read(part)
-        warnings = get_listed_warnings([agent.stored_config for agent in agents])
-        return [agent._replace(config_warnings=each) for agent, each in zip(agents, warnings, strict=True)]
+        for agent, warnings in zip(agents, get_listed_warnings([each.stored_config for each in agents]), strict=True):
+            agent.config_warnings = warnings
+        return agents
 
     def read(self, part: slice) -> Sequence[ListedAgent]:
         """Return a slice of the agents, without warnings."""
@@ -139,14 +142,14 @@ def _value(name: str, sent: str) -> str:
 
 def _convert(row: Sequence[Any]) -> ListedAgent:
     """Parse the JSON columns but the config, and add the time zone that the database does not store."""
-    agent = ListedAgent._make((*row[: len(_COLUMNS)], ConfigState(*row[len(_COLUMNS) :]), None))
-    return agent._replace(
-        tags=orjson.loads(agent.tags),
-        created_at=agent.created_at.replace(tzinfo=UTC),
-        updated_at=agent.updated_at.replace(tzinfo=UTC),
-        rate_limit=_limit(agent.rate_limit),
-        quota=_limit(agent.quota),
-    )
+    columns = [*row[: len(_COLUMNS)], ConfigState(*row[len(_COLUMNS) :])]
+    agent = ListedAgent(*columns)
+    agent.tags = orjson.loads(agent.tags)
+    agent.created_at = agent.created_at.replace(tzinfo=UTC)
+    agent.updated_at = agent.updated_at.replace(tzinfo=UTC)
+    agent.rate_limit = _limit(agent.rate_limit)
+    agent.quota = _limit(agent.quota)
+    return agent
 
 
 def _limit(stored: str | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations
 from typing import Any
@@ -113,19 +114,19 @@ def test_values_equal_the_models(alice: Person) -> None:
     for listed in everything(alice):
         model = models[listed.id]
         find_warnings(model)
-        values = {**listed._asdict(), "config": json.loads(listed.config)}
+        values = {**asdict(listed), "config": json.loads(listed.config)}
         assert values.pop("state") == get_states([listed.id])[listed.id]
         assert values == {name: getattr(model, name) for name in values}
 
 
 def test_fields_equal_the_documented_ones() -> None:
-    assert {*ListedAgent._fields} - {"state"} == {*AgentListItemResponse().fields}
+    assert {field.name for field in fields(ListedAgent)} - {"state"} == {*AgentListItemResponse().fields}
 
 
 @pytest.mark.usefixtures("agents")
 def test_one_agent_is_read_as_it_is_listed(alice: Person) -> None:
     for listed in everything(alice):
-        assert get_listed_agent(alice.actor, listed.id) == listed._replace(config_warnings=None)
+        assert get_listed_agent(alice.actor, listed.id) == replace(listed, config_warnings=None)
 
 
 @pytest.mark.usefixtures("agents")
