@@ -58,7 +58,7 @@ class Revised(models.Model):
 
 
 class HasRevision(Protocol):
-    """An object with a revision: a `Revised` row, or a tuple of the columns that a client sees."""
+    """An object with a revision: a `Revised` row, or the columns of one that a client sees."""
 
     @property
     def revision(self) -> int: ...
