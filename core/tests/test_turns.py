@@ -98,7 +98,7 @@ def test_writer_waits_for_the_transaction_of_another_thread(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("end", ["rollback", "closed connection", "failed statement"])
-def test_turn_ends_with_the_transaction_however_that_ends(threads: ThreadPoolExecutor, turns: Turns, end: str) -> None:
+def test_turn_ends_with_the_transaction_however_that_ends(turns: Turns, end: str) -> None:
     def write() -> None:
         with transaction.atomic():
             add_row(10**6 + 1)
@@ -111,7 +111,7 @@ def test_turn_ends_with_the_transaction_however_that_ends(threads: ThreadPoolExe
             cursor.execute("INSERT INTO no_such_table VALUES (1)")
 
     with pytest.raises((ZeroDivisionError, OperationalError)):
-        in_thread(threads, fail if end == "failed statement" else write).result(WAIT)
+        (fail if end == "failed statement" else write)()
 
     assert turns.take(0)
     turns.end()
