@@ -112,7 +112,8 @@ class AgentList:
 def get_listed_agent(actor: Actor, agent_id: str) -> ListedAgent:
     """Return one of a person's agents, without warnings, in one query. Raise AgentNotFound."""
     agents = AgentList(actor, sort="id", filters={"id": agent_id}).read(slice(0, 1))
-    if not agents:
+    # MariaDB ignores blanks at the end, and the prepared SQL does not pass through `ExactCharField`.
+    if not agents or agents[0].id != agent_id:
         raise AgentNotFound
     return agents[0]
 

@@ -101,4 +101,4 @@ class Membership(models.Model):
         constraints = (models.UniqueConstraint(fields=["tenant", "user"], name="membership_unique"),)
 
     def __str__(self) -> str:
-        return f"{self.user_id}, {self.tenant_id}: {Role(self.role).label}"
+        return f"{self.user_id}, {self.tenant_id}: {self.get_role_display()}"

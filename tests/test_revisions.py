@@ -280,8 +280,12 @@ def test_key_never_gets_304_because_its_uses_do_not_raise_its_revision(read: str
 
 # ---- writes
 
-# These disable a key, whatever happened to it since.
-UNCONDITIONAL = {"internal: POST /api/v2/auth/report-leaked-key"}
+# These change keys whatever happened to them since: a leaked one, and many at once.
+UNCONDITIONAL = {
+    "internal: POST /api/v2/auth/report-leaked-key",
+    *(f"public: POST /api/v1/api-keys/{verb}" for verb in ("disable", "enable")),
+    *(f"internal: POST /api/v2/api-keys/{verb}" for verb in ("disable", "enable")),
+}
 
 
 def documents_if_match(change: Change) -> bool:
