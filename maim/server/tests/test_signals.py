@@ -1,4 +1,4 @@
-"""How a worker's event loop handles signals."""
+"""Signals, as the event loop of a worker handles them."""
 
 from __future__ import annotations
 
