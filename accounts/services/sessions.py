@@ -62,13 +62,12 @@ def sign_in(*, actor: Actor, user: User) -> TokenPair:
     """
     if lock_unchanged(user) is None:
         raise BadCredentials
-    refresh = tokens.new_refresh_token()
     session = TokenSession(
-        user=user, refresh_id=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
+        user=user, refresh_id=tokens.new_id(), expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
     )
     session.save(force_insert=True)
     audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
-    return tokens.issue(refresh, session)
+    return tokens.issue(session)
 
 
 class AuthenticatedSession(NamedTuple):
@@ -129,15 +128,15 @@ def _rotate(session_id: str, token_id: str) -> TokenPair | None:
     session = TokenSession.objects.select_related("user").filter(pk=session_id).first()
     if session is None or not session.user.is_active:
         return None
-    fresh = tokens.new_refresh_token(tokens.successor_id(token_id))
+    session.refresh_id = tokens.successor_id(token_id)
     # Compare and swap: if several requests present the same token at once, one wins.
     swapped = TokenSession.objects.filter(pk=session_id, refresh_id=token_id).update(
-        refresh_id=fresh["jti"],
+        refresh_id=session.refresh_id,
         refreshed_at=timezone.now(),
         expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
     )
-    is_in_race = TokenSession.objects.filter(pk=session_id, refresh_id=fresh["jti"], refreshed_at__range=_race())
-    return tokens.issue(fresh, session) if swapped or is_in_race.exists() else None
+    is_in_race = TokenSession.objects.filter(pk=session_id, refresh_id=session.refresh_id, refreshed_at__range=_race())
+    return tokens.issue(session) if swapped or is_in_race.exists() else None
 
 
 def _race() -> tuple[datetime, datetime]:
