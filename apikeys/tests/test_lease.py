@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
 from apikeys.tests.facts import StoppedClock
+from apikeys.tests.worker import renew
 from apikeys.verification import lease as lease_module
 from apikeys.verification.cache import KeyCache
-from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
+from apikeys.verification.lease import LOST_AFTER_SECONDS, PAUSE_SECONDS, Lease
 from core import epoch, primary
 from core.db import transactional, transactional_and_propagated
 from core.epoch import LEASE_SECONDS
@@ -52,7 +54,7 @@ class Worker:
         self.lease = self.cache.lease
 
     def renew(self) -> None:
-        self.lease.renew()
+        renew(self.lease)
 
 
 @pytest.fixture
@@ -305,7 +307,7 @@ class TestItsThread:
         validity = self.run(worker, monkeypatch, rounds=5)
 
         assert validity == [True] * 5
-        assert worker.clock.now == pytest.approx(1000 + 5 * epoch.POLL_SECONDS)
+        assert worker.clock.now == pytest.approx(1000 + PAUSE_SECONDS + 5 * epoch.POLL_SECONDS)
 
     def test_thread_continues_on_a_new_connection_after_errors(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -380,19 +382,31 @@ class TestItsThread:
     @staticmethod
     def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:
         """Let the thread's loop run so many times. Return whether the lease was valid after each round."""
-        validity: list[bool] = []
-
-        def sleep(seconds: float) -> None:
-            assert 0 <= seconds <= epoch.POLL_SECONDS
-            validity.append(worker.lease.is_valid)
-            worker.clock.now += seconds
-            if len(validity) == rounds:
-                raise Enough
-
-        monkeypatch.setattr(worker.clock, "sleep", sleep)
+        pauses = Pauses(worker, rounds)
+        monkeypatch.setattr(worker.lease, "_nudged", pauses)
+        monkeypatch.setattr(worker.lease._note_is_due, "set", worker.lease.note)
         with pytest.raises(Enough):
             worker.lease._run()
-        return validity
+        return pauses.validity
+
+
+class Pauses(threading.Event):
+    """The pauses between readings, which take no time, until there were enough of them."""
+
+    def __init__(self, worker: Worker, rounds: int) -> None:
+        super().__init__()
+        self._worker, self._rounds = worker, rounds
+        self.validity: list[bool] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        assert 0 <= timeout <= epoch.POLL_SECONDS
+        if not self.is_set():
+            self.validity.append(self._worker.lease.is_valid)
+            self._worker.clock.now += timeout
+        if len(self.validity) == self._rounds:
+            raise Enough
+        return self.is_set()
 
 
 def fails(worker: Worker, table: str = Epoch._meta.db_table) -> None:
