@@ -317,7 +317,7 @@ class TestItsThread:
 
         def fails_four_times() -> int:
             attempts.append(connection.connection)
-            if 2 <= len(attempts) <= 5:
+            if 3 <= len(attempts) <= 6:
                 connection.ensure_connection()
                 raise OperationalError(2013, "Lost connection to server during query")
             return read()
@@ -327,7 +327,7 @@ class TestItsThread:
         validity = self.run(worker, monkeypatch, rounds=7)
 
         assert validity == [True, True, True, False, False, True, True]
-        assert attempts[2:6] == [None] * 4, "each attempt after an error has a fresh connection"
+        assert attempts[3:7] == [None] * 4, "each attempt after an error has a fresh connection"
         assert [record.message.partition(":")[0] for record in caplog.records] == [
             "the epoch cannot be read",
             "the epoch can be read again",
@@ -336,7 +336,7 @@ class TestItsThread:
     def test_thread_continues_after_unexpected_exceptions_and_logs_them_once(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        self.fail_in_rounds(monkeypatch, {2, 3, 4}, ZeroDivisionError("one of ours"))
+        self.fail_readings(monkeypatch, {3, 4, 5}, ZeroDivisionError("one of ours"))
 
         validity = self.run(worker, monkeypatch, rounds=5)
 
@@ -348,7 +348,7 @@ class TestItsThread:
     def test_unavailable_database_is_logged_without_traceback(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        self.fail_in_rounds(monkeypatch, {1}, OperationalError(2006, "Server has gone away"))
+        self.fail_readings(monkeypatch, {1}, OperationalError(2006, "Server has gone away"))
 
         self.run(worker, monkeypatch, rounds=2)
 
@@ -361,19 +361,19 @@ class TestItsThread:
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         """The next answer may come from another database, which lacks what this one had committed."""
-        self.fail_in_rounds(monkeypatch, {3}, error)
+        self.fail_readings(monkeypatch, {4}, error)
 
         self.run(worker, monkeypatch, rounds=5)
 
         assert worker.cache.invalidated == [None, None], "at the first reading, and at the first after the failure"
 
     @staticmethod
-    def fail_in_rounds(monkeypatch: pytest.MonkeyPatch, rounds: set[int], error: Exception) -> None:
-        """Make the readings of these rounds fail."""
+    def fail_readings(monkeypatch: pytest.MonkeyPatch, numbers: set[int], error: Exception) -> None:
+        """Make these readings fail. The first round has two."""
         read, attempts = epoch.current, itertools.count(1)
 
         def fails_now_and_then() -> int:
-            if next(attempts) in rounds:
+            if next(attempts) in numbers:
                 raise error
             return read()
 
@@ -383,6 +383,7 @@ class TestItsThread:
     def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:
         """Let the thread's loop run so many times. Return whether the lease was valid after each round."""
         pauses = Pauses(worker, rounds)
+        monkeypatch.setattr(lease_module, "BUSY_FOR_SECONDS", 0)
         monkeypatch.setattr(worker.lease, "_nudged", pauses)
         monkeypatch.setattr(worker.lease._note_is_due, "set", worker.lease.note)
         with pytest.raises(Enough):
