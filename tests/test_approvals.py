@@ -176,6 +176,7 @@ def test_killed_machine_costs_one_lease(deployment: Deployment) -> None:
     processes = psutil.Process(deployment.second.pid).children(recursive=True)
     for process in (psutil.Process(deployment.second.pid), *processes):
         process.kill()
+    deployment.second.wait()
 
     assert deployment.change() >= LONG_LEASE_SECONDS / 2
     wait_until(lambda: approvals(deployment) == 2, "its rows are deleted")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # A cache that never expires, and changes that do not wait.
 WITHOUT_LEASE = ("PROPAGATION_SECONDS=0", "LEASE_SECONDS=3600", "POLL_SECONDS=3600")
 # Leases that outlast what a busy machine takes for an approval.
-LONG_LEASE_SECONDS = 4.0
+LONG_LEASE_SECONDS = 2.0
 LONG_LEASE = (f"LEASE_SECONDS={LONG_LEASE_SECONDS}", f"PROPAGATION_SECONDS={LONG_LEASE_SECONDS}")
 
 

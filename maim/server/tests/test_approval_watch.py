@@ -59,7 +59,7 @@ def run(*steps: Coroutine[Any, Any, object], watch: ApprovalWatch) -> None:
 
     async def together() -> None:
         await asyncio.wait_for(asyncio.gather(*steps), WAIT)
-        watch._thread.submit(connection.close).result()
+        watch._thread.submit(close_connection).result()
         watch.close()
 
     asyncio.run(together())
@@ -73,7 +73,11 @@ async def note_later(reached: int) -> None:
 
 def in_thread(reached: int) -> None:
     note(reached)
-    connection.close()
+    close_connection()
+
+
+def close_connection() -> None:
+    connection.close()  # the calling thread's
 
 
 def test_approved_wait_ends(nudged: list[int]) -> None:
