@@ -245,7 +245,7 @@ class TestBeginningAnew:
         self, worker: Worker, notes: Notes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         worker.renew()
-        worker.clock.now += LEASE_SECONDS
+        worker.clock.now += LEASE_SECONDS - A_MOMENT
         change("key_1")
         worker.lease.read()
         write = approvals.note
@@ -256,6 +256,7 @@ class TestBeginningAnew:
 
         monkeypatch.setattr(approvals, "note", fail_meanwhile)
         worker.lease.note()
+        worker.clock.now += A_MOMENT
 
         assert not worker.lease.is_valid
 
