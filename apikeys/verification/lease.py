@@ -52,7 +52,7 @@ class _Reading(NamedTuple):
 
     @property
     def note(self) -> tuple[str, int, bool]:
-        """What is to be noted: the row's name, the epoch, and whether the worker vouches for the server."""
+        """The note that is due: the row's name, the epoch, and whether the worker vouches for the server."""
         return self.worker, self.epoch, self.sent - self.watched_since >= epoch.PROPAGATION_SECONDS
 
 
