@@ -228,6 +228,28 @@ class TestBeginningAnew:
         assert worker.cache.invalidated == [None, {"key_1"}, None]
         assert [record.message.partition(":")[0] for record in caplog.records] == ["the epoch cannot be noted"]
 
+    def test_note_that_fails_during_a_reading_is_written_under_another_name(
+        self, worker: Worker, notes: Notes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker.renew()
+        change("key_1")
+        worker.lease.read()
+        change("key_2")
+        look_up = epoch.invalidated_between
+
+        def fail_meanwhile(seen: int, reached: int) -> list[str] | None:
+            notes.error = OperationalError(2013, "Lost connection to server during query")
+            worker.lease._attempt(worker.lease.note, "noted")
+            notes.error = None
+            return look_up(seen, reached)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(epoch, "invalidated_between", fail_meanwhile)
+            worker.lease.read()
+        worker.renew()
+
+        assert len(set(notes.workers)) == 2
+
     def test_database_that_only_refuses_notes_is_available(
         self, worker: Worker, notes: Notes, monkeypatch: pytest.MonkeyPatch
     ) -> None:

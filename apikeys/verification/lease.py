@@ -123,6 +123,9 @@ class Lease:
             primary.trust(self._trusted_since, self._valid_until)
             self._cache.invalidate(None if last is None else epoch.invalidated_between(last.epoch, reached))
         with self._lock:
+            self._read_until = sent + epoch.LEASE_SECONDS
+            if self._reading is not last:
+                return  # a note has failed meanwhile
             if last is None:
                 self._current_at = NEVER
                 self._reading = _Reading(sent, reached, server, secrets.token_hex(16), watched_since=sent)
@@ -130,7 +133,6 @@ class Lease:
                 is_continuous = sent <= last.sent + epoch.LEASE_SECONDS
                 since = last.watched_since if is_continuous else sent
                 self._reading = _Reading(sent, reached, server, last.worker, since)
-            self._read_until = sent + epoch.LEASE_SECONDS
             if self._noted is not None and self._noted[:2] == self._reading.note[:2]:
                 self._extend(sent)
             is_due = self._is_due(self._reading)
