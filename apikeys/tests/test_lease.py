@@ -14,7 +14,7 @@ from apikeys.tests.worker import renew
 from apikeys.verification import lease as lease_module
 from apikeys.verification.cache import KeyCache
 from apikeys.verification.lease import LOST_AFTER_SECONDS, PAUSE_SECONDS, Lease
-from core import epoch, primary
+from core import epoch, nudges, primary
 from core.db import transactional, transactional_and_propagated
 from core.epoch import LEASE_SECONDS
 from core.models import Epoch, Invalidation
@@ -263,8 +263,10 @@ class TestForgetting:
 
 class TestIsLost:
     @pytest.fixture(autouse=True)
-    def _no_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Lease, "_run", lambda self: None)
+    def _no_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for run in ("_run", "_run_notes"):
+            monkeypatch.setattr(Lease, run, lambda self: None)
+        monkeypatch.setattr(nudges, "listen", lambda callback: None)
 
     def test_lease_that_was_never_started_is_not_lost(self, worker: Worker) -> None:
         worker.clock.now += 1000
