@@ -68,7 +68,7 @@ class TestRequire:
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
         clock = StoppedClock()
         monkeypatch.setattr(primary, "time", clock)
-        monkeypatch.setattr(primary, "_trusted", primary._trusted)
+        monkeypatch.setattr(primary, "_trusted", (float("inf"), float("-inf")))
         return clock
 
     @pytest.fixture
