@@ -10,7 +10,7 @@ then no worker on any machine can answer from before the change.
                     every poll sent before the commit has expired by now
 
 Waits overlap: each ends one lease after its own commit, however many there are. A server that keeps responses back
-itself needs no thread for a wait (`defer_wait`).
+itself needs no thread for a wait (`defer_wait`), and may end it as soon as all workers have approved (core.approvals).
 
 Monotonic clocks are compared only with themselves, never between machines.
 """
@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 
@@ -49,16 +49,24 @@ EVERYTHING, NOTHING = "*", ""
 class Wait:
     """The wait for workers that the changes of a block require."""
 
-    _until: float = float("-inf")
+    epoch: int | None = None  # that workers have to approve; None: nothing but time ends the wait
+    server: Hashable = None  # the database server that has it
+    _until: float | None = None
 
-    def require(self) -> None:
-        """Require a wait for what has committed by now."""
+    def require(self, epoch: int | None = None) -> None:
+        """Require a wait for what has committed by now, with this epoch or an earlier one."""
+        is_known = self._until is None or (self.epoch is not None and self.server == primary.server())
+        self.epoch, self.server = epoch if is_known else None, primary.server()
         self._until = time.monotonic() + PROPAGATION_SECONDS
+
+    def end(self) -> None:
+        """End the wait, because all workers have approved the epoch."""
+        self._until = None
 
     @property
     def seconds_left(self) -> float:
         """The seconds until no worker answers from before the changes; 0 when that is over, or was never required."""
-        return max(0.0, self._until - time.monotonic())
+        return 0.0 if self._until is None else max(0.0, self._until - time.monotonic())
 
 
 @dataclass
@@ -147,9 +155,10 @@ def wait_for_recent_changes() -> None:
     It is for a response from which a client concludes that an object is gone: the deletion may still be waiting.
     """
     recent = Invalidation.objects.filter(at__gte=timezone.now() - RECENT).exclude(subject=NOTHING)
-    if recent.exists():
+    newest: int | None = recent.aggregate(newest=Max("epoch"))["newest"]
+    if newest is not None:
         with wait_for_workers() as wait:
-            wait.require()
+            wait.require(newest)
 
 
 @contextmanager
@@ -160,6 +169,7 @@ def transaction(wait: Wait | None) -> Iterator[None]:
     commit. Where the transaction commits and must wait, `wait` is required.
     """
     opened = _thread.transaction = Transaction(wait)
+    epoch: int | None = None
     try:
         with atomic(durable=True):
             yield
@@ -170,7 +180,7 @@ def transaction(wait: Wait | None) -> Iterator[None]:
     finally:
         _thread.transaction = None
     if wait is not None and opened.must_wait:
-        wait.require()
+        wait.require(epoch)
 
 
 def current() -> int:

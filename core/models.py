@@ -47,9 +47,22 @@ class Epoch(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True)
     value = models.PositiveBigIntegerField(default=0)
+    # True once no worker of a version that knows no approvals can have a lease (core.approvals).
+    workers_approve = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return str(self.value)
+
+
+class Approval(models.Model):
+    """The epoch up to which a worker has dropped outdated facts from its cache (core.approvals)."""
+
+    worker = ExactCharField(max_length=32, primary_key=True)
+    epoch = models.PositiveBigIntegerField()
+    server = ExactCharField(max_length=64)  # empty while the worker does not vouch for the server
+
+    def __str__(self) -> str:
+        return f"{self.worker}: {self.epoch}"
 
 
 class Invalidation(models.Model):

@@ -15,14 +15,16 @@ from django.db import OperationalError, connection
 if TYPE_CHECKING:
     from core.mysql.base import DatabaseWrapper
 
-# A connection's server is trusted to be the primary for so long. A change is answered later than that after its
-# commit (core.epoch), so a new primary has answered no change yet.
+# A connection's server is trusted to be the primary for so long, and only under the process's lease (`trust`).
 PROVEN_SECONDS = 0.25
 
 # Errors of a write on a server that takes none; nothing was applied. MariaDB and MySQL: ER_OPTION_PREVENTS_STATEMENT
 # (read_only), ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE; Galera: ER_UNKNOWN_COM_ERROR (not prepared).
 READ_ONLY = 1290
 REFUSED_WRITES = frozenset({READ_ONLY, 1792, 1836, 1047})
+
+# Since and until when proofs may be relied on.
+_trusted = float("inf"), float("-inf")
 
 
 def refuses_writes(error: Exception) -> bool:
@@ -43,6 +45,17 @@ def drop_obsolete_connection() -> None:
     """
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
+
+
+def trust(since: float, until: float) -> None:
+    """Let `require` rely, until a time, on proofs that were sent since another. Both are of the monotonic clock.
+
+    A process may rely on them while it has a lease (core.epoch), and on those that are newer than what it knows of
+    changes: a change on a primary that took over is answered only when this process has read its epoch, or has no
+    lease. A proof of the former primary is older than that.
+    """
+    global _trusted  # noqa: PLW0603  # one lease in a process
+    _trusted = since, until
 
 
 def current_value(query: str, params: Sequence[Any] = ()) -> Any:
@@ -79,17 +92,18 @@ def fetch_all(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def require() -> None:
-    """Raise OperationalError unless this thread's server took writes PROVEN_SECONDS ago or later.
+    """Raise OperationalError unless this thread's server takes writes, or did so PROVEN_SECONDS ago or later.
 
-    The connection to another one is closed.
+    The connection to another one is closed. A process without a lease asks each time.
     """
     mysql = _mysql()
     if mysql is None:
         return
     mysql.ensure_connection()
-    if time.monotonic() - mysql.proven_at > PROVEN_SECONDS:
-        sent = time.monotonic()
-        _accept(mysql.is_usable(), sent)
+    now = time.monotonic()
+    since, until = _trusted
+    if now >= until or mysql.proven_at < max(since, now - PROVEN_SECONDS):
+        _accept(mysql.is_usable(), now)
 
 
 def _accept(is_writable: int, sent: float) -> None:

@@ -34,7 +34,7 @@ from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges
 from apikeys.management.options import OPTIONS, add_issue_options, issue_data
 from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
-from core.models import AuditEntry, Epoch, FeedEntry, IdempotentResponse, Invalidation, Lock
+from core.models import Approval, AuditEntry, Epoch, FeedEntry, IdempotentResponse, Invalidation, Lock
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
 from tenants import services as tenants
@@ -191,6 +191,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     UsageLogEntry: "is written once",
     AuditEntry: "is written once",
     Epoch: "is a counter",
+    Approval: "is a worker's state",
     Invalidation: "is written once",
     FeedEntry: "is written once",
     Lock: "is held by processes",

@@ -64,12 +64,23 @@ class TestReads:
 
 @pytest.mark.needs_mariadb
 class TestRequire:
-    def test_server_that_was_just_checked_is_not_checked_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> StoppedClock:
         clock = StoppedClock()
         monkeypatch.setattr(primary, "time", clock)
-        epoch.current()
+        monkeypatch.setattr(primary, "_trusted", (float("inf"), float("-inf")))
+        return clock
+
+    @pytest.fixture
+    def is_usable(self, monkeypatch: pytest.MonkeyPatch) -> Mock:
+        """The question to the server, which is counted and answered with yes."""
         is_usable = Mock(return_value=True)
         monkeypatch.setattr(connection, "is_usable", is_usable)
+        return is_usable
+
+    def test_server_that_was_just_checked_is_not_checked_again(self, clock: StoppedClock, is_usable: Mock) -> None:
+        primary.trust(since=clock.now, until=clock.now + 10)
+        epoch.current()
 
         clock.now += primary.PROVEN_SECONDS
         primary.require()
@@ -77,6 +88,26 @@ class TestRequire:
         clock.now += 0.001
         primary.require()
         primary.require()
+        assert is_usable.call_count == 1
+
+    def test_server_is_checked_again_without_a_lease(self, clock: StoppedClock, is_usable: Mock) -> None:
+        epoch.current()
+        primary.require()
+        assert is_usable.call_count == 1
+
+        primary.trust(since=clock.now, until=clock.now)
+        primary.require()
+        assert is_usable.call_count == 2
+
+    def test_server_is_checked_again_after_a_new_epoch(self, clock: StoppedClock, is_usable: Mock) -> None:
+        """A primary that took over may have answered a change since."""
+        epoch.current()
+        clock.now += 0.01
+        primary.trust(since=clock.now, until=clock.now + 10)
+
+        primary.require()
+        primary.require()
+
         assert is_usable.call_count == 1
 
     def test_read_from_a_demoted_server_is_retried_on_a_new_connection(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
 from apikeys.tests.facts import StoppedClock
+from apikeys.tests.worker import renew
 from apikeys.verification import lease as lease_module
 from apikeys.verification.cache import KeyCache
-from apikeys.verification.lease import LOST_AFTER_SECONDS, Lease
-from core import epoch, primary
+from apikeys.verification.lease import LOST_AFTER_SECONDS, PAUSE_SECONDS, Lease
+from core import epoch, nudges, primary
 from core.db import transactional, transactional_and_propagated
 from core.epoch import LEASE_SECONDS
 from core.models import Epoch, Invalidation
@@ -52,7 +54,7 @@ class Worker:
         self.lease = self.cache.lease
 
     def renew(self) -> None:
-        self.lease.renew()
+        renew(self.lease)
 
 
 @pytest.fixture
@@ -261,8 +263,10 @@ class TestForgetting:
 
 class TestIsLost:
     @pytest.fixture(autouse=True)
-    def _no_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Lease, "_run", lambda self: None)
+    def _no_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for run in ("_run", "_run_notes"):
+            monkeypatch.setattr(Lease, run, lambda self: None)
+        monkeypatch.setattr(nudges, "listen", lambda callback: None)
 
     def test_lease_that_was_never_started_is_not_lost(self, worker: Worker) -> None:
         worker.clock.now += 1000
@@ -305,7 +309,7 @@ class TestItsThread:
         validity = self.run(worker, monkeypatch, rounds=5)
 
         assert validity == [True] * 5
-        assert worker.clock.now == pytest.approx(1000 + 5 * epoch.POLL_SECONDS)
+        assert worker.clock.now == pytest.approx(1000 + PAUSE_SECONDS + 5 * epoch.POLL_SECONDS)
 
     def test_thread_continues_on_a_new_connection_after_errors(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -315,7 +319,7 @@ class TestItsThread:
 
         def fails_four_times() -> int:
             attempts.append(connection.connection)
-            if 2 <= len(attempts) <= 5:
+            if 3 <= len(attempts) <= 6:
                 connection.ensure_connection()
                 raise OperationalError(2013, "Lost connection to server during query")
             return read()
@@ -325,7 +329,7 @@ class TestItsThread:
         validity = self.run(worker, monkeypatch, rounds=7)
 
         assert validity == [True, True, True, False, False, True, True]
-        assert attempts[2:6] == [None] * 4, "each attempt after an error has a fresh connection"
+        assert attempts[3:7] == [None] * 4, "each attempt after an error has a fresh connection"
         assert [record.message.partition(":")[0] for record in caplog.records] == [
             "the epoch cannot be read",
             "the epoch can be read again",
@@ -334,7 +338,7 @@ class TestItsThread:
     def test_thread_continues_after_unexpected_exceptions_and_logs_them_once(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        self.fail_in_rounds(monkeypatch, {2, 3, 4}, ZeroDivisionError("one of ours"))
+        self.fail_readings(monkeypatch, {3, 4, 5}, ZeroDivisionError("one of ours"))
 
         validity = self.run(worker, monkeypatch, rounds=5)
 
@@ -346,7 +350,7 @@ class TestItsThread:
     def test_unavailable_database_is_logged_without_traceback(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        self.fail_in_rounds(monkeypatch, {1}, OperationalError(2006, "Server has gone away"))
+        self.fail_readings(monkeypatch, {1}, OperationalError(2006, "Server has gone away"))
 
         self.run(worker, monkeypatch, rounds=2)
 
@@ -359,19 +363,19 @@ class TestItsThread:
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         """The next answer may come from another database, which lacks what this one had committed."""
-        self.fail_in_rounds(monkeypatch, {3}, error)
+        self.fail_readings(monkeypatch, {4}, error)
 
         self.run(worker, monkeypatch, rounds=5)
 
         assert worker.cache.invalidated == [None, None], "at the first reading, and at the first after the failure"
 
     @staticmethod
-    def fail_in_rounds(monkeypatch: pytest.MonkeyPatch, rounds: set[int], error: Exception) -> None:
-        """Make the readings of these rounds fail."""
+    def fail_readings(monkeypatch: pytest.MonkeyPatch, numbers: set[int], error: Exception) -> None:
+        """Make these readings fail. The first round has two."""
         read, attempts = epoch.current, itertools.count(1)
 
         def fails_now_and_then() -> int:
-            if next(attempts) in rounds:
+            if next(attempts) in numbers:
                 raise error
             return read()
 
@@ -380,19 +384,32 @@ class TestItsThread:
     @staticmethod
     def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:
         """Let the thread's loop run so many times. Return whether the lease was valid after each round."""
-        validity: list[bool] = []
-
-        def sleep(seconds: float) -> None:
-            assert 0 <= seconds <= epoch.POLL_SECONDS
-            validity.append(worker.lease.is_valid)
-            worker.clock.now += seconds
-            if len(validity) == rounds:
-                raise Enough
-
-        monkeypatch.setattr(worker.clock, "sleep", sleep)
+        pauses = Pauses(worker, rounds)
+        monkeypatch.setattr(lease_module, "BUSY_FOR_SECONDS", 0)
+        monkeypatch.setattr(worker.lease, "_nudged", pauses)
+        monkeypatch.setattr(worker.lease._note_is_due, "set", worker.lease.note)
         with pytest.raises(Enough):
             worker.lease._run()
-        return validity
+        return pauses.validity
+
+
+class Pauses(threading.Event):
+    """The pauses between readings, which take no time, until there were enough of them."""
+
+    def __init__(self, worker: Worker, rounds: int) -> None:
+        super().__init__()
+        self._worker, self._rounds = worker, rounds
+        self.validity: list[bool] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        assert 0 <= timeout <= epoch.POLL_SECONDS
+        if not self.is_set():
+            self.validity.append(self._worker.lease.is_valid)
+            self._worker.clock.now += timeout
+        if len(self.validity) == self._rounds:
+            raise Enough
+        return self.is_set()
 
 
 def fails(worker: Worker, table: str = Epoch._meta.db_table) -> None:

@@ -18,6 +18,7 @@ from apikeys.verification import lease as lease_module
 from apikeys.verification.counting import UseCounter
 from apikeys.verification.engine import Engine
 from apikeys.verification.lease import Lease
+from core import nudges
 from core.epoch import LEASE_SECONDS
 from tenants.access import Access
 from tests.support.people import OPERATOR, Person, make_agent, make_key
@@ -29,7 +30,9 @@ class Worker:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = StoppedClock()
         monkeypatch.setattr(lease_module, "time", self.clock)
-        monkeypatch.setattr(Lease, "_run", lambda self: None)
+        for run in ("_run", "_run_notes"):
+            monkeypatch.setattr(Lease, run, lambda self: None)
+        monkeypatch.setattr(nudges, "listen", lambda callback: None)
         monkeypatch.setattr(UseCounter, "_run", lambda self: None)
         self.engine = Engine()
         self.engine.start()
@@ -43,7 +46,7 @@ class Worker:
 
     def renew(self) -> None:
         """Renew the lease, so that it is valid and changes are invalidated."""
-        self.engine._lease.renew()
+        renew(self.engine._lease)
 
     def lose(self, seconds: float = 2.0) -> None:
         """Let the lease have expired so many seconds ago."""
@@ -56,6 +59,14 @@ class Worker:
         """Return the number of uses of all keys."""
         self.engine._counter.write()
         return sum(ApiKey.unscoped.values_list("usage_count", flat=True))
+
+
+def renew(lease: Lease) -> None:
+    """Do what the lease's threads do until it is renewed: read, note, and read again where that is needed."""
+    lease.read()
+    lease.note()
+    if not lease.is_valid:
+        lease.read()
 
 
 class Data:

@@ -59,6 +59,7 @@ __all__ = [
     "VerdictCode",
     "VerificationRequest",
     "database_is_available",
+    "nudge",
     "start",
     "stop",
     "verify",
@@ -73,5 +74,6 @@ verify_all = _engine.verify_all
 verify_cached = _engine.verify_cached
 verify_stale = _engine.verify_stale
 database_is_available = _engine.database_is_available
+nudge = _engine.nudge
 start = _engine.start
 stop = _engine.stop

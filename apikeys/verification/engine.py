@@ -54,6 +54,10 @@ class Engine:
         """Write the uses that were counted."""
         self._counter.stop()
 
+    def nudge(self) -> None:
+        """Let a worker that has started learn soon of a change that has just been committed."""
+        self._lease.nudge()
+
     def database_is_available(self) -> bool:
         """Return whether the database counts as available, by the last reading of the epoch."""
         return not self._lease.is_lost

@@ -29,13 +29,13 @@ class AlreadyServed(Exception):
 
 
 @contextmanager
-def hold() -> Iterator[None]:
+def hold() -> Iterator[bool]:
     """Hold the lock until the block ends. Raise AlreadyServed, and OSError if the file cannot be written.
 
-    With Redis, or with another database than SQLite, there is nothing to lock.
+    Yield True, or False where there is nothing to lock: with Redis, or with another database than SQLite.
     """
     if not _is_needed():
-        yield
+        yield False
         return
     with _open() as file:
         if not _lock(file):
@@ -43,7 +43,7 @@ def hold() -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()}\n")
         file.flush()
-        yield
+        yield True
 
 
 def holder() -> str | None:

@@ -10,7 +10,7 @@ from accounts.services import sweep_sessions
 from agents.services import sweep_activity
 from apikeys import usage
 from apikeys.usage_log import sweep_usage_log
-from core import change_feed, epoch, idempotency
+from core import approvals, change_feed, epoch, idempotency
 
 log = logging.getLogger("maim.server")
 
@@ -23,6 +23,7 @@ def sweep() -> dict[str, int]:
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
         "invalidations": epoch.sweep(),
+        "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),
         "idempotent answers": idempotency.sweep(),
     }

@@ -27,6 +27,7 @@ from core.http.surfaces import INTERNAL, Surface
 from internal_api import fastpath
 from internal_api.fastpath import Batches, Handler, Reply, Request
 from maim.server import probes
+from maim.server.approval_watch import ApprovalWatch
 from maim.server.bodies import BodyReader
 from maim.server.connections import Connections
 from maim.server.refusals import Busy, refuse
@@ -44,6 +45,7 @@ class Application:
         self._threads = ThreadQueue(surface)
         self._connections = Connections()
         self._bodies = BodyReader()
+        self._approvals = ApprovalWatch()
         self._host, self._port = surface.bind.host, str(surface.bind.port)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -53,6 +55,7 @@ class Application:
         for task in self._tasks:
             task.cancel()
         self._threads.close()
+        self._approvals.close()
         metrics.flush()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -102,8 +105,8 @@ class Application:
             raise Overloaded  # before the environment is made for nothing
         environ = self._environ(scope, request.body)
         reply, wait = await self._threads.run(protocol.client_disconnect, _run_wsgi, environ)
-        while seconds := wait.seconds_left:  # a timer may be early
-            await asyncio.sleep(seconds)
+        if wait.seconds_left:
+            await self._approvals.wait(wait)
         return reply
 
     def _environ(self, scope: Scope, body: bytes) -> dict[str, Any]:

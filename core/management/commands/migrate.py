@@ -6,9 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as MigrateCommand
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
+from core import approvals
 from core.migration_lock import LockLost, MigrationLock, locked_file
+from core.models import Approval, Epoch
 
 
 class Command(MigrateCommand):
@@ -20,8 +22,21 @@ class Command(MigrateCommand):
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)  # changes nothing
             return
-        with self._locked(options["database"]):
+        alias = options["database"]
+        with self._locked(alias):
+            is_new = Epoch._meta.db_table not in connections[alias].introspection.table_names()
             super().handle(*args, **options)
+            if alias == DEFAULT_DB_ALIAS:
+                self._use_approvals(is_new)
+
+    def _use_approvals(self, is_new: bool) -> None:
+        """Let approvals count in a new database, because no worker of an earlier version can have a lease from it."""
+        if Approval._meta.db_table not in connections[DEFAULT_DB_ALIAS].introspection.table_names():
+            return  # migrated to an earlier state
+        if is_new:
+            approvals.use(True)
+        elif not approvals.are_used() and self.verbosity:
+            self.stdout.write("When no process of the version before runs any more: manage.py approvals on")
 
     def _locked(self, alias: str) -> AbstractContextManager[object]:
         """Return the lock of a database."""

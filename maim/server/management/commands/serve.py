@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from core import approvals
 from core.http.surfaces import SURFACES
 from maim.server import database, embedded_lock
 from maim.server.supervisor import Supervisor, require_free
@@ -28,7 +29,9 @@ class Command(BaseCommand):
                     f"The {surface.name} surface cannot listen on {address}: {error.strerror}"
                 ) from error
         try:
-            with embedded_lock.hold():
+            with embedded_lock.hold() as is_alone:
+                if is_alone and not approvals.are_used():
+                    approvals.use(True)  # no worker of the version before runs any more
                 Supervisor().run(wait_seconds)
         except embedded_lock.AlreadyServed as error:
             raise CommandError(str(error)) from error
