@@ -140,6 +140,8 @@ def _not_admitted(layers: Sequence[Layer]) -> list[dict[Place, _Reason]]:
             above = reduce(combined, (layer.config for layer in layers[number + 1 :]), Config())
             places |= dict.fromkeys(exposing(layer.config, above), _Reason.ADDRESS_BELOW)
         found.append(places)
+        if not any(above.config for above in layers[number + 1 :]):
+            continue  # no address above can lead this layer's secrets astray, and to find them takes long
         below.append(_without(layer.config, places.keys()))
         of_models = [place[:2] == MODEL for place, _value in secrets_in(layer.config)]
         has_models_secrets = has_models_secrets or any(of_models)

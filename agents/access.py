@@ -7,7 +7,9 @@ from django.db.models import QuerySet
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from core.actor import Actor
+from core.db import from_primary
 from core.errors import DomainError
+from core.prepared import prepared_query
 from tenants.access import Access, get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
@@ -24,13 +26,25 @@ def get_agent(actor: Actor, agent_id: str, access: Access) -> Agent:
 
     Raise AgentNotFound, Forbidden, and TenantReadOnly.
     """
-    rows = Agent.unscoped.select_related("tenant") if actor.is_trusted else Agent.unscoped.all()
-    agent = rows.filter(pk=agent_id).first()
-    if agent is None:
+    found = _select_with_tenant(agent_id) if actor.is_trusted else _select(agent_id)
+    if not found:
         raise AgentNotFound
+    agent = found[0]
     if not actor.is_trusted:
         agent.tenant = _tenant_of_agent(actor, agent.tenant_id, access)
     return agent
+
+
+@from_primary
+@prepared_query
+def _select(agent_id: str) -> QuerySet[Agent]:
+    return Agent.unscoped.filter(pk=agent_id)
+
+
+@from_primary
+@prepared_query
+def _select_with_tenant(agent_id: str) -> QuerySet[Agent]:
+    return Agent.unscoped.select_related("tenant").filter(pk=agent_id)
 
 
 def get_agent_in(actor: Actor, tenant_id: str, agent_id: str, access: Access) -> Agent:

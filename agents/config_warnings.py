@@ -90,7 +90,8 @@ def get_listed_template_warnings(template: Template, read: Callable[[], Config])
 
 
 def _of_agents(configs: Sequence[StoredConfig], *, in_list: bool) -> list[Sequence[ConfigWarning] | None]:
-    keys = [(each.state, each.revision, *_context(each.state.schema_name)) for each in configs]
+    contexts = {name: _context(name) for name in {each.state.schema_name for each in configs}}
+    keys = [(each.state, each.revision, *contexts[each.state.schema_name]) for each in configs]
     cached = [_get_cached(key, in_list=in_list) for key in keys]
     needed = [
         each.state

@@ -14,6 +14,7 @@ from core.display import isolated
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
 from core.naming import NamedModel
+from core.prepared_writes import PreparedWrites
 from core.revisions import Revised, revision_field
 from core.scoping import TenantOwned
 
@@ -113,7 +114,7 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
         indexes = (models.Index(fields=["tenant", "created_at", "id"], name="agent_newest"),)
 
 
-class ConfigVersion(TenantOwned):
+class ConfigVersion(PreparedWrites, TenantOwned):
     """An agent's config after one change. A version is never changed."""
 
     agent = models.ForeignKey(Agent, verbose_name=_("agent"), on_delete=models.CASCADE, related_name="config_versions")

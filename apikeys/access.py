@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db.models import FilteredRelation, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from apikeys import digests, keyformat
 from apikeys.errors import KeyNotFound
 from apikeys.models import ApiKey, KeySecret
 from core.actor import Actor
+from core.db import from_primary
 from core.errors import DomainError
+from core.prepared import prepared_query
 from tenants.access import Access, get_tenant, tenant_errors, tenants_for
 from tenants.errors import TenantNotFound
 
@@ -22,18 +26,27 @@ def keys_for(actor: Actor) -> QuerySet[ApiKey]:
 
 
 def get_key(actor: Actor, key_id: str, access: Access, *, agent_id: str | None = None) -> ApiKey:
-    """Return the key, with its tenant and secrets. If `agent_id` is given, the key must be this agent's.
+    """Return the key with its secrets. If `agent_id` is given, the key must be this agent's.
 
     Raise KeyNotFound, and as `get_tenant` Forbidden and TenantReadOnly.
     """
-    key = _with_secrets(ApiKey.unscoped.all()).filter(pk=key_id).first()
-    if key is None or (agent_id is not None and key.agent_id != agent_id):
+    secrets = _select_secrets(key_id, timezone.now())
+    if not secrets or (agent_id is not None and secrets[0].key.agent_id != agent_id):
         raise KeyNotFound
-    try:
-        key.tenant = get_tenant(actor, key.tenant_id, access)
-    except TenantNotFound as error:
-        raise KeyNotFound from error
+    key = secrets[0].key
+    key.current_secret, *key.previous_secrets = secrets
+    if not actor.is_trusted:
+        try:
+            key.tenant = get_tenant(actor, key.tenant_id, access)
+        except TenantNotFound as error:
+            raise KeyNotFound from error
     return key
+
+
+@from_primary
+@prepared_query
+def _select_secrets(key_id: str, moment: datetime) -> QuerySet[KeySecret]:
+    return KeySecret.objects.filter(key=key_id).current_and_previous(moment).select_related("key")
 
 
 def find_keys(actor: Actor, key_ids: Collection[str], access: Access) -> dict[str, ApiKey | DomainError]:

@@ -15,6 +15,7 @@ from core.display import DisplayName, ShownByName
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
 from core.naming import NamedModel
+from core.prepared_writes import PreparedWrites
 from core.revisions import Revised
 from core.scoping import TenantOwned
 
@@ -93,13 +94,27 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
 class KeySecretQuerySet(models.QuerySet["KeySecret"]):
     def previous(self) -> Self:
         """Filter to rotated-out secrets that are still good, and those that ended last; newest first."""
-        of_the_key = KeySecret.objects.filter(key=OuterRef("key"))
-        is_rotated_out = Exists(of_the_key.filter(pk__gt=OuterRef("pk")))
-        others_end_later = Exists(of_the_key.filter(expires_at__gt=OuterRef("expires_at")))
-        return self.filter(is_rotated_out, Q(expires_at__gt=timezone.now()) | ~others_end_later).order_by("-pk")
+        return self.filter(_is_rotated_out(), _counts(timezone.now())).order_by("-pk")
+
+    def current_and_previous(self, moment: datetime) -> Self:
+        """Filter to the current secrets and those that are `previous` at this moment; newest first."""
+        return self.filter(~_is_rotated_out() | _counts(moment)).order_by("-pk")
 
 
-class KeySecret(models.Model):
+def _is_rotated_out() -> Exists:
+    return Exists(_of_the_same_key().filter(pk__gt=OuterRef("pk")))
+
+
+def _counts(moment: datetime) -> Q:
+    """Return the condition for secrets that are good at a moment, or ended last."""
+    return Q(expires_at__gt=moment) | Q(~Exists(_of_the_same_key().filter(expires_at__gt=OuterRef("expires_at"))))
+
+
+def _of_the_same_key() -> models.QuerySet[KeySecret]:
+    return KeySecret.objects.filter(key=OuterRef("key"))
+
+
+class KeySecret(PreparedWrites):
     """The digest of a key's secret; the secret itself is stored nowhere.
 
     A key outlives its secrets: the newest is the current one, older ones were rotated out. Secrets are looked up by

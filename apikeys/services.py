@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Unpack
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -21,6 +21,8 @@ from apikeys.models import ApiKey, KeySecret, KeyStatus
 from core import audit, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
+from core.prepared import prepared_query
+from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
@@ -53,11 +55,11 @@ def issue_key(*, actor: Actor, agent: Agent, name: str, **settings: Unpack[KeySe
     key = ApiKey(tenant_id=row.tenant_id, agent=row)
     KEY_FIELDS.assign(key, settings)
     key.change_name(name)
-    with translate_unique_violation(_NAME_TAKEN):
+    with translate_unique_violation(_NAME_TAKEN), one_round_trip():
         key.save(force_insert=True)
-    secret = _add_secret(key)
-    after = KEY_FIELDS.audit_state(key)
-    audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=after)
+        secret = _add_secret(key)
+        after = KEY_FIELDS.audit_state(key)
+        audit.record(actor=actor, action="key.create", object_id=key.id, tenant_id=key.tenant_id, after=after)
     return IssuedKey(key, secret)
 
 
@@ -81,11 +83,11 @@ def update_key(*, actor: Actor, key: ApiKey, changes: KeyChanges, expected: Cont
     after = KEY_FIELDS.audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
-        with translate_unique_violation(_NAME_TAKEN):
+        with translate_unique_violation(_NAME_TAKEN), one_round_trip():
             row.save(update_fields=[*KEY_FIELDS.changeable, "name_folded", "updated_at"])
-        audit.record(
-            actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
-        )
+            audit.record(
+                actor=actor, action="key.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
+            )
     # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
     if KEY_FIELDS.affect_verdicts(changes):
         epoch.invalidate(row.id)
@@ -219,7 +221,12 @@ def _lock_keys(keys: Collection[ApiKey]) -> list[ApiKey]:
 
 def _lock_key(key: ApiKey) -> ApiKey:
     """Return the row of a key, locked until the transaction ends. Raise KeyNotFound."""
-    row = ApiKey.objects.in_tenants([key.tenant_id]).select_for_update().filter(pk=key.pk).first()
-    if row is None:
+    rows = _select_for_update(key.tenant_id, key.pk)
+    if not rows:
         raise KeyNotFound
-    return row
+    return rows[0]
+
+
+@prepared_query
+def _select_for_update(tenant_id: str, key_id: str) -> QuerySet[ApiKey]:
+    return ApiKey.objects.in_tenants([tenant_id]).select_for_update().filter(pk=key_id)

@@ -5,22 +5,23 @@ Measurements (key usage counts, heartbeats, the bots' usage log) are not changes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
 from django.db import transaction
 from django.utils import timezone
 
 from core.actor import Actor
 from core.models import AuditEntry
+from core.prepared_writes import insert_all
 
 State = Mapping[str, Any]
 
 
 def differ(before: Any, after: Any) -> bool:
     """Return whether two values differ as JSON, where 1, 1.0 and True are not equal as they are in Python."""
-    return json.dumps(before) != json.dumps(after)
+    return orjson.dumps(before) != orjson.dumps(after)
 
 
 def record(
@@ -56,7 +57,7 @@ def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> 
     """Write the audit entries of the same change of many objects, in few statements."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError(f"audit row for {action} outside a transaction")
-    AuditEntry.objects.bulk_create((_entry(actor, action, change) for change in changes), batch_size=500)
+    insert_all([_entry(actor, action, change) for change in changes])
 
 
 def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from core import epoch
 from core.models import FeedEntry
+from core.prepared_writes import insert_all
 
 KEPT_FOR = timedelta(days=7)
 
@@ -25,9 +26,8 @@ def publish(kind: FeedEntry.Kind, subjects: Iterable[str], *, tenant_id: str | N
 
     def write(number: int) -> None:
         now = timezone.now()
-        FeedEntry.objects.bulk_create(
-            [FeedEntry(epoch=number, kind=kind, subject=subject, tenant_id=tenant_id, at=now) for subject in ids],
-            batch_size=500,
+        insert_all(
+            [FeedEntry(epoch=number, kind=kind, subject=subject, tenant_id=tenant_id, at=now) for subject in ids]
         )
 
     if ids:

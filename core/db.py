@@ -24,8 +24,9 @@ def translate_unique_violation(errors: Mapping[str, DomainError]) -> Iterator[No
     """Raise a domain error in place of the violation of a unique constraint.
 
     `errors` maps the name of a constraint, or of the column that MariaDB or SQLite may name instead, to the
-    error. Any other integrity error is a bug and passes through. The block is one write. The database undoes it by
-    itself, so that the surrounding transaction stays usable without the two round trips of a savepoint.
+    error. Any other integrity error is a bug and passes through. The block is one write, or one that others follow in
+    the same round trip. The database undoes it by itself and does not begin the others, so that the surrounding
+    transaction stays usable without the two round trips of a savepoint.
     """
     try:
         yield

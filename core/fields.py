@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import orjson
@@ -106,7 +105,7 @@ class JSONTextField(models.TextField):  # type: ignore[type-arg]  # generic in t
         return None if value is None else orjson.loads(value)
 
     def get_prep_value(self, value: Any) -> str | None:
-        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return None if value is None else orjson.dumps(value).decode()
 
     def to_python(self, value: Any) -> Any:
         return value

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import PreconditionFailed
+from core.prepared_writes import PreparedWrites
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The revision of rows that are inserted without one, by the version before.
@@ -37,7 +38,7 @@ def revision_field(**options: Any) -> models.PositiveBigIntegerField[int, int]:
     )
 
 
-class Revised(models.Model):
+class Revised(PreparedWrites):
     """A model with a revision, which every `save` of a stored row increases by one.
 
     Services save rows that they have locked. Writes that are no change of the object (uses, heartbeats, resealed

@@ -14,7 +14,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from core.actor import Actor, ActorKind
+from core.db import from_primary
 from core.errors import DomainError, Forbidden
+from core.prepared import prepared_query
 from tenants.errors import TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
 
@@ -54,19 +56,27 @@ def get_tenant(actor: Actor, tenant_id: str, access: Access) -> Tenant:
     a suspended tenant.
     """
     if actor.is_trusted:
-        tenant = Tenant.objects.filter(pk=tenant_id).first()
-        if tenant is None:
+        tenants = _select_tenant(tenant_id)
+        if not tenants:
             raise TenantNotFound
-        return tenant
-    membership = (
-        Membership.objects.select_related("tenant").filter(tenant_id=tenant_id, user_id=actor.id).first()
-        if actor.kind == ActorKind.USER
-        else None
-    )
-    if membership is None:
+        return tenants[0]
+    memberships = _select_membership(tenant_id, actor.id) if actor.kind == ActorKind.USER else []
+    if not memberships:
         raise TenantNotFound
-    _check(membership, access)
-    return membership.tenant
+    _check(memberships[0], access)
+    return memberships[0].tenant
+
+
+@from_primary
+@prepared_query
+def _select_tenant(tenant_id: str) -> QuerySet[Tenant]:
+    return Tenant.objects.filter(pk=tenant_id)
+
+
+@from_primary
+@prepared_query
+def _select_membership(tenant_id: str, user_id: str | None) -> QuerySet[Membership]:
+    return Membership.objects.select_related("tenant").filter(tenant_id=tenant_id, user_id=user_id)
 
 
 def tenant_errors(actor: Actor, tenant_ids: Collection[str], access: Access) -> dict[str, DomainError]:

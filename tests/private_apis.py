@@ -29,6 +29,8 @@ HANDLER, MODEL_ADMIN = "django.core.handlers.base.BaseHandler", "django.contrib.
 CONNECTION, REDIS = "django.db.backends.base.base.BaseDatabaseWrapper", "redis.connection.AbstractConnection"
 SCHEMA, GRANIAN = "drf_spectacular.openapi.AutoSchema", "granian._granian"
 SURFACES, OPERATORS = "core.http.surfaces.SurfaceHandler", "core.admin_base.OperatorAdmin"
+COMPILER, MODEL_ROWS = "django.db.models.sql.compiler.SQLCompiler", "django.db.models.query.ModelIterable.__iter__"
+PREPARED, PREPARED_WRITES = "core.prepared.prepared_query", "core.prepared_writes.PreparedWrites"
 OPENAPI, OUR_MYSQL = "core.http.openapi.ContractSchema", "core.mysql.base.DatabaseWrapper"
 NO_HISTORY = "the audit log is the history of objects, so that Django's LogEntry must stay empty"
 NO_HOOKS = "a surface's middleware has no hooks of this kind, and Django would fail on None"
@@ -219,6 +221,59 @@ PRIVATE_APIS = [
         "sql_with_params",
         "hot queries are written by the ORM once and run as SQL",
         "self",
+    ),
+    PrivateApi(
+        PREPARED,
+        "calls",
+        "django.db.models.sql.query.Query",
+        "get_compiler",
+        "a prepared query keeps the compiler of its queryset",
+        "self, using, connection, elide_empty",
+        used_by=MODEL_ROWS,
+    ),
+    *(
+        PrivateApi(
+            PREPARED,
+            "calls",
+            COMPILER,
+            name,
+            "a prepared query makes models of rows as ModelIterable does",
+            parameters,
+            used_by=f"{COMPILER}.{caller}",
+        )
+        for name, parameters, caller in (
+            ("as_sql", "self, with_limits, with_col_aliases", "execute_sql"),
+            ("get_converters", "self, expressions", "results_iter"),
+            ("apply_converters", "self, rows, converters", "results_iter"),
+        )
+    ),
+    PrivateApi(PREPARED, "reads", COMPILER, "klass_info", "it tells which columns are whose", used_by=MODEL_ROWS),
+    PrivateApi(
+        PREPARED,
+        "calls",
+        "django.db.models.query",
+        "get_related_populators",
+        "it makes the models of select_related",
+        "klass_info, select, db",
+        used_by=MODEL_ROWS,
+    ),
+    PrivateApi(
+        PREPARED_WRITES,
+        "overrides",
+        "django.db.models.base.Model",
+        "_do_insert",
+        "the SQL of an insert is written once",
+        "self, manager, using, fields, returning_fields, raw",
+        used_by="django.db.models.base.Model._save_table",
+    ),
+    PrivateApi(
+        PREPARED_WRITES,
+        "overrides",
+        "django.db.models.base.Model",
+        "_do_update",
+        "the SQL of an update is written once",
+        "self, base_qs, using, pk_val, values, update_fields, forced_update",
+        used_by="django.db.models.base.Model._save_table",
     ),
     PrivateApi(
         "core.scoping.TenantScopedManager",

@@ -51,6 +51,9 @@ MEASURED = {str(route) for route in all_routes()} | {_unchanged(route) for route
 # Statements around the queries, whose number differs between databases.
 FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT")
 
+# Between statements that MariaDB gets in one round trip (core.prepared_writes.one_round_trip).
+TOGETHER = ";\n"
+
 # Queries without which a route has no success to measure.
 REQUIRED_QUERIES = {
     "internal: GET /api/v2/agents": "?tenant_id={tenant_id}",
@@ -94,7 +97,8 @@ class Data:
         }
         with CaptureQueriesContext(connection) as captured:
             response = client.send(route.method, path, body or None, **headers)
-        return response, sum(not entry["sql"].startswith(FRAME) for entry in captured.captured_queries)
+        statements = [part for entry in captured.captured_queries for part in entry["sql"].split(TOGETHER)]
+        return response, sum(not statement.startswith(FRAME) for statement in statements)
 
 
 @pytest.fixture

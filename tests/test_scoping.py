@@ -53,7 +53,7 @@ MAY_GO_UNSCOPED = {
     "core/revisions.py::raise_revisions": "writes rows that its caller has",
     "agents/access.py": "is the gate to agents",
     "apikeys/access.py": "is the gate to API keys",
-    "agents/services/config_writes.py::lock_agent": "locks a row that passed the gate",
+    "agents/services/config_writes.py::_select_for_update": "locks a row that passed the gate",
     "agents/services/config_writes.py::_template": "reads the template that an agent names, whose owner it checks",
     "agents/services/templates.py::templates_for": "is the gate to templates",
     "agents/services/templates.py::get_template": "is the gate to templates",

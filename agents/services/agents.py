@@ -18,6 +18,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.models import FeedEntry
+from core.prepared_writes import one_round_trip
 from core.resource_fields import check_names
 from tenants.models import Tenant
 from tenants.services import lock_tenant
@@ -62,11 +63,11 @@ def add_agent(
     """
     agent = write.row
     agent.config_version = 1
-    with translate_unique_violation(_NAME_TAKEN):
-        agent.save(force_insert=True)
-    write.record(note=note)
     after = {**AGENT_FIELDS.audit_state(agent), "config": masked(agent.config), **(extra or {})}
-    audit.record(actor=write.actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
+    with translate_unique_violation(_NAME_TAKEN), one_round_trip():
+        agent.save(force_insert=True)
+        write.record(note=note)
+        audit.record(actor=write.actor, action=action, object_id=agent.id, tenant_id=agent.tenant_id, after=after)
 
 
 @transactional_and_propagated
@@ -91,14 +92,21 @@ def update_agent(
     after = AGENT_FIELDS.audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
-        with translate_unique_violation(_NAME_TAKEN):
+        with translate_unique_violation(_NAME_TAKEN), one_round_trip():
             row.save(update_fields=[*AGENT_FIELDS.changeable, "name_folded", "config_version", "updated_at"])
-        audit.record(
-            actor=actor, action="agent.update", object_id=row.id, tenant_id=row.tenant_id, before=before, after=after
-        )
-    if write.is_changed:
-        write.record(note=options.note)
-    elif any(getattr(row, name) != before[name] for name in ("template_id", "config_schema", "status")):
+            audit.record(
+                actor=actor,
+                action="agent.update",
+                object_id=row.id,
+                tenant_id=row.tenant_id,
+                before=before,
+                after=after,
+            )
+            if write.is_changed:
+                write.record(note=options.note)
+    if not write.is_changed and any(
+        getattr(row, name) != before[name] for name in ("template_id", "config_schema", "status")
+    ):
         change_feed.publish(FeedEntry.Kind.AGENT, [row.id], tenant_id=row.tenant_id)
     # Even if nothing changes: another request may have made the same change a moment ago and still be waiting.
     if AGENT_FIELDS.affect_verdicts(changes):

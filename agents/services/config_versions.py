@@ -14,6 +14,7 @@ from agents.services.config_writes import AgentConfigWrite
 from core import audit
 from core.actor import Actor
 from core.db import transactional
+from core.prepared_writes import one_round_trip
 
 
 def versions_of(agent: Agent) -> QuerySet[ConfigVersion]:
@@ -54,14 +55,15 @@ def restore(
     write.restore(get_version(row, version), strict=strict)
     if write.is_changed:
         row.updated_at = timezone.now()
-        row.save(update_fields=["config", "config_version", "updated_at"])
-        write.record(note=note)
-        audit.record(
-            actor=actor,
-            action="agent.restore",
-            object_id=row.id,
-            tenant_id=row.tenant_id,
-            before={"config_version": number_before},
-            after={"config_version": row.config_version, "restored": version},
-        )
+        with one_round_trip():
+            row.save(update_fields=["config", "config_version", "updated_at"])
+            write.record(note=note)
+            audit.record(
+                actor=actor,
+                action="agent.restore",
+                object_id=row.id,
+                tenant_id=row.tenant_id,
+                before={"config_version": number_before},
+                after={"config_version": row.config_version, "restored": version},
+            )
     return row

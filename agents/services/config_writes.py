@@ -16,6 +16,7 @@ from collections.abc import Container, Sequence
 from functools import cached_property
 from typing import Generic, NamedTuple, Self, TypeVar
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agent_config import names, schema, secrets, system
@@ -30,6 +31,7 @@ from core import audit, change_feed, epoch
 from core.actor import Actor
 from core.errors import PreconditionFailed
 from core.models import FeedEntry
+from core.prepared import prepared_query
 from core.scrubbing import scrubbed_text
 
 Row = TypeVar("Row", Agent, Template)
@@ -50,10 +52,15 @@ class WriteOptions(NamedTuple):
 
 def lock_agent(agent_id: str) -> Agent:
     """Lock and return the agent's row. Raise AgentNotFound."""
-    row = Agent.unscoped.select_for_update().filter(pk=agent_id).first()
-    if row is None:
+    rows = _select_for_update(agent_id)
+    if not rows:
         raise AgentNotFound
-    return row
+    return rows[0]
+
+
+@prepared_query
+def _select_for_update(agent_id: str) -> QuerySet[Agent]:
+    return Agent.unscoped.select_for_update().filter(pk=agent_id)
 
 
 def check_expected(row: Agent, expected: Container[int] | None) -> None:

@@ -33,6 +33,7 @@ from core.http.fields import (
 )
 from core.http.limit_fields import QuotaField, RateLimitField
 from core.http.responses import utc_text
+from core.http.serializers import shared_serializer
 
 MAX_EXPIRES_WITHIN_DAYS = 3650
 MAX_KEYS = 1000  # in one request
@@ -101,10 +102,10 @@ class _KeyFields(RequestSerializer):
     )
     metadata = JSONObjectField(required=False, help_text="Whatever belongs to the key, up to 8 KiB of JSON.")
 
-    def ignored_fields(self, data: Mapping[str, Any]) -> Iterator[str]:
+    def ignored_fields(self, data: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
         """Yield also the permissions that look like wildcards and are none."""
-        yield from super().ignored_fields(data)
-        for number, name in enumerate(self.validated_data.get("permissions", ())):
+        yield from super().ignored_fields(data, values)
+        for number, name in enumerate(values.get("permissions", ())):
             if isinstance(name, str) and is_idle_wildcard(name):  # a list that is too long is not validated here
                 yield f"permissions.{number}"
 
@@ -114,10 +115,10 @@ class AgentKeyCreateRequest(_KeyFields):
 
     name = name_field()
 
-    def ignored_fields(self, data: Mapping[str, Any]) -> Iterator[str]:
+    def ignored_fields(self, data: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
         """Yield also an expiry date in the past, with which the key is never good."""
-        yield from super().ignored_fields(data)
-        expires_at = self.validated_data.get("expires_at")
+        yield from super().ignored_fields(data, values)
+        expires_at = values.get("expires_at")
         if expires_at is not None and expires_at <= timezone.now():
             yield "expires_at"
 
@@ -260,7 +261,7 @@ class KeysStatusResponse(serializers.Serializer[Any]):
 
 def with_secret(serializer: type[BaseKeyResponse], issued: IssuedKey) -> dict[str, Any]:
     """Return the representation of a new or rotated key with its secret, which is shown this once."""
-    return {**serializer(issued.key).data, "api_key": issued.secret}
+    return {**shared_serializer(serializer).to_representation(issued.key), "api_key": issued.secret}
 
 
 class PaginationResponse(serializers.Serializer[Any]):

@@ -36,6 +36,7 @@ from apikeys.serializers.keys import (
 from core.errors import DomainError, Text
 from core.http.operations import FromView, ListOf, operation
 from core.http.pagination import key_page
+from core.http.serializers import shared_serializer
 from core.http.views import BaseView, V1View, V2View
 from tenants.access import Access, get_tenant
 
@@ -63,7 +64,8 @@ class _KeyView(BaseView):
 
     def respond_key(self, key: ApiKey, message: Text) -> Response:
         """Respond with a key, its secret masked."""
-        return self.respond_revised(self.response_class(key).data, message=message, tenant_id=key.tenant_id)
+        shown = shared_serializer(self.response_class).to_representation(key)
+        return self.respond_revised(shown, message=message, tenant_id=key.tenant_id)
 
     def _respond_secret(self, data: Any, *, message: Text, tenant_id: str) -> Response:
         return self.respond_revised(data, message=message, tenant_id=tenant_id, headers={"Cache-Control": "no-store"})

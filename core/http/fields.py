@@ -206,18 +206,21 @@ class RequestSerializer(serializers.Serializer):  # type: ignore[type-arg]  # ge
         values: dict[str, Any] = super().to_internal_value(data)
         return {key: value for key, value in values.items() if data.get(key) is not None or key in self.clearable}
 
-    def ignored_fields(self, data: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the paths of the fields of a valid body that are unknown here, or have no effect as they are."""
+    def ignored_fields(self, data: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the paths of the fields of a body that are unknown here, or have no effect as they are.
+
+        `values` is the validated body.
+        """
         for name, value in data.items():
             field = self.fields.get(name)
             child = getattr(field, "child", None)
             if field is None:
                 yield name
             elif isinstance(field, RequestSerializer) and isinstance(value, dict):
-                yield from (f"{name}.{path}" for path in field.ignored_fields(value))
+                yield from (f"{name}.{path}" for path in field.ignored_fields(value, values.get(name) or {}))
             elif isinstance(child, RequestSerializer) and isinstance(value, list):
-                for number, item in enumerate(value):
-                    yield from (f"{name}.{number}.{path}" for path in child.ignored_fields(item))
+                for number, (item, validated) in enumerate(zip(value, values[name], strict=True)):
+                    yield from (f"{name}.{number}.{path}" for path in child.ignored_fields(item, validated))
 
 
 class QuerySerializer(serializers.Serializer):  # type: ignore[type-arg]  # generic in the stubs only

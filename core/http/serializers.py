@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from rest_framework.serializers import Serializer
 
+S = TypeVar("S", bound=Serializer[Any])
+
 
 @cache
-def shared_serializer(serializer: type[Serializer[Any]]) -> Serializer[Any]:
+def shared_serializer(serializer: type[S]) -> S:
     """Return the instance of this class whose `run_validation` and `to_representation` all requests share.
 
     Either leaves nothing in it, and takes less time than making an instance, which copies every field.

@@ -96,11 +96,10 @@ class BaseView(APIView):
 
     def validated_data(self, serializer: type[RequestSerializer]) -> Any:
         """Return the validated body. Fields that were not sent are absent. The response names those it ignored."""
-        bound = serializer(data=self.raw_data)
-        bound.is_valid(raise_exception=True)
-        if ignored := ignored_fields.header_value(bound.ignored_fields(self.raw_data)):
+        shared, data = shared_serializer(serializer), self.raw_data
+        values: dict[str, Any] = shared.run_validation(data)
+        if ignored := ignored_fields.header_value(shared.ignored_fields(data, values)):
             self.headers[ignored_fields.HEADER] = ignored
-        values: dict[str, Any] = dict(bound.validated_data)
         return values
 
     def validated_query(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:

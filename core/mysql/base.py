@@ -79,8 +79,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _start_transaction_under_autocommit(self) -> None:
         """Begin a transaction without switching autocommit off and on again, which is one round trip more."""
-        with self.cursor() as cursor:
-            cursor.execute("BEGIN")
+        with self.wrap_database_errors:
+            self.connection.begin()
 
     def _identify(self, connection: Any) -> None:
         """Store the identity of the server, and make the session's reads wait for the cluster on Galera."""

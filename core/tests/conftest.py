@@ -8,16 +8,18 @@ from pytest_django import DjangoDbBlocker
 
 from core import epoch
 from core.tests.changes import Waits
-from core.tests.models import Thing
+from core.tests.models import Part, Thing
 
 
 @pytest.fixture(scope="package")
 def _table(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The table of Things, made outside any transaction, because MariaDB commits one to make a table."""
+    """The tables of Things and Parts, made outside any transaction, because MariaDB commits one to make a table."""
     with django_db_blocker.unblock(), connection.schema_editor() as schema:
         schema.create_model(Thing)
+        schema.create_model(Part)
     yield
     with django_db_blocker.unblock(), connection.schema_editor() as schema:
+        schema.delete_model(Part)
         schema.delete_model(Thing)
 
 
@@ -30,6 +32,7 @@ def things(_table: None, db: None) -> None:
 def committed_things(_table: None, transactional_db: None) -> Iterator[None]:
     """An empty table of Things, and real transactions."""
     yield
+    Part.objects.all().delete()
     Thing.objects.all().delete()
 
 

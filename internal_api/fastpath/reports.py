@@ -89,7 +89,7 @@ class ReportHandler(Handler):
             report: dict[str, Any] = self.request_serializer.run_validation(body)
         except ValidationError:
             return None
-        self._ignored_fields = ignored_fields.header_value(self.request_serializer.ignored_fields(body))
+        self._ignored_fields = ignored_fields.header_value(self.request_serializer.ignored_fields(body, report))
         return report
 
     def _reply(self, outcome: Any) -> Reply | None:
