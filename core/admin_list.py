@@ -80,7 +80,11 @@ def name_prefix(rows: QuerySet[Any], column: str, prefix: str) -> Q:
     """Return the condition for the first MAX_NAMES rows whose folded name begins with this."""
     # A range, because Django's `startswith` compares in another collation and so uses no index.
     found = rows.filter(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"})
-    return Q(pk__in=list(found.select_related(None).prefetch_related(None).order_by(column).values_list("pk", flat=True)[:MAX_NAMES]))
+    return Q(
+        pk__in=list(
+            found.select_related(None).prefetch_related(None).order_by(column).values_list("pk", flat=True)[:MAX_NAMES]
+        )
+    )
 
 
 class KeysetChangeList(ChangeList):
@@ -98,7 +102,9 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         ids = first_ids(request, self.queryset, self.list_per_page + 1)
         order = Order.of(self.queryset)
-        rows = self.apply_select_related(self.root_queryset.filter(pk__in=ids[: self.list_per_page]))
+        rows = self.root_queryset.filter(pk__in=ids[: self.list_per_page])
+        if not rows.query.select_related:
+            rows = self.apply_select_related(rows)
         self.result_list = list(rows.order_by(*order.terms))
         if len(ids) > self.list_per_page and self.result_list:
             self.next_position = order.position(self.result_list[-1])

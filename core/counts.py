@@ -68,7 +68,7 @@ def remove_agent(agent: Any, keys: QuerySet[Any]) -> None:
     sums = _groups_of([agent])
     for values in keys.order_by().values("tenant_id", "agent_id", "status").annotate(rows=Count("pk")):
         number = values.pop("rows")
-        sums.update({group: number for group in keys.model(**values).count_groups()})
+        sums.update(dict.fromkeys(keys.model(**values).count_groups(), number))
     epoch.sum_up(write, _negative(sums))
     epoch.sum_up(_forget, Counter([(agent.tenant_id, agent.pk)]))
 
@@ -79,9 +79,7 @@ def remove_tenant(tenant: Any) -> None:
     epoch.sum_up(_forget, Counter([(tenant.pk, None)]))
 
 
-def total(
-    kind: RowCount.Kind, tenant_ids: Collection[str], *, agent_id: str = "", status: str | None = None
-) -> int:
+def total(kind: RowCount.Kind, tenant_ids: Collection[str], *, agent_id: str = "", status: str | None = None) -> int:
     """Return the number of these tenants' rows of a kind: of all, or of those with a status."""
     rows = RowCount.objects.filter(tenant_id__in=tenant_ids, kind=kind, agent_id=agent_id)
     if status is not None:

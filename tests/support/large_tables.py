@@ -46,7 +46,7 @@ def fill(sizes: Sizes) -> None:
             tenant_scope="CONCAT('tenant_', seq)", name="'Template'", name_folded="'template'",
             config="'{}'")  # fmt: skip
     status = "ELT(1 + (seq % 100 = 0) + (seq % 10000 = 0), 'active', 'inactive', 'archived')"
-    agent = {"config": "'{\"persona\": \"friendly\"}'", "status": status, "config_version": "1", "tags": "'[]'"}
+    agent = {"config": '\'{"persona": "friendly"}\'', "status": status, "config_version": "1", "tags": "'[]'"}
     _insert("agents.Agent", sizes.agents, id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'", name="CONCAT('Bot ', seq)",
             name_folded="CONCAT('bot ', seq)", **agent)  # fmt: skip
     _insert("agents.Agent", 1, id=f"'{AGENT}'", tenant_id=f"'{TENANT}'", name="'Large'", name_folded="'large'",
