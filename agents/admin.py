@@ -77,6 +77,7 @@ class AgentAdmin(ConfigAdmin):
     list_select_related = ("tenant",)
     search_fields = ("name_folded__startswith", "id", "tenant_id")
     search_help_text = _("The beginning of a name, or the id of an agent or a tenant in full.")
+    ordering = ("-created_at", "-name_folded", "-id")
     raw_id_fields = ("tenant",)
     add_form = AgentForm
     form = AgentChangeForm

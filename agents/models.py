@@ -75,10 +75,11 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
         verbose_name_plural = _("templates")
         constraints = (models.UniqueConstraint(fields=["tenant_scope", "name_folded"], name="template_name_unique"),)
         indexes = (
-            models.Index(fields=["tenant", "created_at", "id"], name="template_newest"),
-            models.Index(fields=["tenant", "id"], name="template_by_id"),
+            models.Index(fields=["tenant_scope", "created_at", "id"], name="template_newest"),
+            models.Index(fields=["tenant_scope", "id"], name="template_by_id"),
+            # of all tenants
             models.Index(fields=["created_at", "id"], name="template_all_newest"),
-            models.Index(fields=["name_folded", "id"], name="template_all_name"),
+            models.Index(fields=["name_folded", "created_at"], name="template_all_name"),
         )
 
 
@@ -123,10 +124,11 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
             models.Index(fields=["tenant", "status", "name_folded", "id"], name="agent_status_name"),
             models.Index(fields=["tenant", "id"], name="agent_by_id"),
             models.Index(fields=["tenant", "status", "id"], name="agent_status_id"),
-            # of all tenants, for operators
-            models.Index(fields=["created_at", "id"], name="agent_all_newest"),
-            models.Index(fields=["status", "created_at", "id"], name="agent_all_status_newest"),
-            models.Index(fields=["name_folded", "id"], name="agent_all_name"),
+            # Of all tenants, for operators. Not in the orders of one tenant's lists, or MariaDB may look for its rows
+            # among all tenants'.
+            models.Index(fields=["created_at", "name_folded", "id"], name="agent_all_newest"),
+            models.Index(fields=["status", "created_at", "name_folded", "id"], name="agent_all_status_newest"),
+            models.Index(fields=["name_folded", "created_at"], name="agent_all_name"),
         )
 
     def count_groups(self) -> list[Group]:

@@ -151,6 +151,7 @@ class ApiKeyAdmin(OperatorAdmin):
     list_filter = (StatusFilter, ExpiryFilter, UseFilter)
     search_fields = ("name_folded__startswith", "id", "agent_id", "tenant_id")
     search_help_text = _("The beginning of a name, the id of a key, an agent or a tenant in full, or a masked key.")
+    ordering = ("-created_at", "-name_folded", "-id")
     raw_id_fields = ("agent",)
     actions = ("disable", "enable")
     add_form = KeyForm
@@ -207,7 +208,8 @@ class ApiKeyAdmin(OperatorAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Return the order of the list: of keys that expire soon, the first to expire first."""
-        return ("expires_at", "id") if ExpiryFilter.parameter_name in request.GET else self.ordering
+        chosen = request.GET.get(ExpiryFilter.parameter_name)
+        return ("expires_at", "id") if chosen in map(str, ExpiryFilter.days) else self.ordering
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         # The model's own form field would use Agent's default manager, which raises without a tenant.

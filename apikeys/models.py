@@ -64,11 +64,12 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
             models.Index(fields=["tenant", "status", "id", "expires_at"], name="key_status_id"),
             models.Index(fields=["agent", "created_at", "id"], name="key_agent_newest"),
             models.Index(fields=["agent", "id"], name="key_agent_by_id"),
-            # of all tenants, for operators
-            models.Index(fields=["created_at", "id"], name="key_all_newest"),
-            models.Index(fields=["status", "created_at", "id", "expires_at"], name="key_all_status_newest"),
+            # Of all tenants, for operators. Not in the orders of one tenant's lists, or MariaDB may look for its rows
+            # among all tenants'.
+            models.Index(fields=["created_at", "name_folded", "id"], name="key_all_newest"),
+            models.Index(fields=["status", "created_at", "name_folded", "id"], name="key_all_status_newest"),
             models.Index(fields=["status", "expires_at", "id"], name="key_all_status_expiry"),
-            models.Index(fields=["name_folded", "id"], name="key_all_name"),
+            models.Index(fields=["name_folded", "created_at"], name="key_all_name"),
         )
 
     def count_groups(self) -> list[Group]:

@@ -61,9 +61,7 @@ def list_keys(
     The total is counted row by row only with filters other than the status.
     """
     rows = filter_keys(keys_for(actor), tenant_id=tenant_id, agent_id=agent_id, status=status, **filters)
-    if filters:
-        return LargeList(rows, rows.count)
-    return LargeList(rows, lambda: _total(tenant_id, agent_id, status))
+    return LargeList(rows, None if filters else lambda: _total(tenant_id, agent_id, status))
 
 
 def _total(tenant_id: str, agent_id: str | None, status: str | None) -> int:

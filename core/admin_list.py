@@ -7,7 +7,6 @@ one before, whose sort values are in the URL; so it reads no more rows of an ind
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -17,30 +16,23 @@ from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
+from core.listing import ids_of, rows_in_order
+
 # Rows found by the beginning of a name, in the order of names.
 MAX_NAMES = 100
 
 
 class Order(NamedTuple):
-    """The order of a list: by one column, and by id where that is the same."""
+    """The order of a list, by columns that are never null, of which the last is unique."""
 
-    column: str
+    columns: tuple[str, ...]
     is_descending: bool
 
     @staticmethod
     def of(rows: QuerySet[Any]) -> Order:
-        """Return the order of a queryset, which begins with the name of a column."""
-        first = str((*rows.query.order_by, "pk")[0])
-        return Order(first.removeprefix("-"), first.startswith("-"))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,) if self.column in ("id", "pk") else (self.column, "id")
-
-    @property
-    def terms(self) -> list[str]:
-        """The arguments of `order_by`."""
-        return [f"{'-' if self.is_descending else ''}{column}" for column in self.columns]
+        """Return the order of a queryset, whose columns have one direction."""
+        terms = [str(term) for term in rows.query.order_by] or ["pk"]
+        return Order(tuple(term.removeprefix("-") for term in terms), terms[0].startswith("-"))
 
     def position(self, row: Model) -> str:
         """Return the position of a row, for a URL."""
@@ -48,43 +40,37 @@ class Order(NamedTuple):
 
     def after(self, rows: QuerySet[Any], position: str) -> QuerySet[Any]:
         """Return the rows after a position. Raise IncorrectLookupParameters for a text that is none."""
-        values = _parse(rows, self.columns, position)
+        values = dict(zip(self.columns, self._parse(rows, position), strict=True))
         than = "lt" if self.is_descending else "gt"
-        further = Q(**{f"{self.columns[0]}__{than}": values[0]})
-        if len(values) > 1:
-            further |= Q(**{self.column: values[0], f"id__{than}": values[1]})
+        further, equal = Q(), Q()
+        for column, value in values.items():
+            further |= equal & Q(**{f"{column}__{than}": value})
+            equal &= Q(**{column: value})
         return rows.filter(further)
 
-
-def _parse(rows: QuerySet[Any], columns: Sequence[str], position: str) -> list[Any]:
-    try:
-        values = json.loads(position)
-        if not isinstance(values, list) or len(values) != len(columns) or None in values:
-            raise IncorrectLookupParameters
-        fields = [rows.model._meta.pk if column == "pk" else rows.model._meta.get_field(column) for column in columns]
-        return [field.to_python(value) for field, value in zip(fields, values, strict=True)]
-    except (ValueError, ValidationError, RecursionError) as error:
-        raise IncorrectLookupParameters from error
+    def _parse(self, rows: QuerySet[Any], position: str) -> list[Any]:
+        try:
+            values = json.loads(position)
+            if not isinstance(values, list) or len(values) != len(self.columns) or None in values:
+                raise IncorrectLookupParameters
+            fields = [rows.model._meta.get_field(column) for column in self.columns]
+            return [field.to_python(value) for field, value in zip(fields, values, strict=True)]
+        except (ValueError, ValidationError, RecursionError) as error:
+            raise IncorrectLookupParameters from error
 
 
 def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> list[Any]:
     """Return the ids of the first rows of the page that the request asks for."""
-    position, order = request.GET.get(PAGE_VAR), Order.of(rows)
-    part = rows if position is None else order.after(rows, position)
-    # Ids alone, because MariaDB might begin with a table that the whole rows are joined with, and sort them all.
-    ids = part.select_related(None).prefetch_related(None).order_by(*order.terms).values_list("pk", flat=True)
-    return list(ids[:number])
+    position = request.GET.get(PAGE_VAR)
+    part = rows if position is None else Order.of(rows).after(rows, position)
+    return list(ids_of(part)[:number])
 
 
 def name_prefix(rows: QuerySet[Any], column: str, prefix: str) -> Q:
     """Return the condition for the first MAX_NAMES rows whose folded name begins with this."""
     # A range, because Django's `startswith` compares in another collation and so uses no index.
-    found = rows.filter(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"})
-    return Q(
-        pk__in=list(
-            found.select_related(None).prefetch_related(None).order_by(column).values_list("pk", flat=True)[:MAX_NAMES]
-        )
-    )
+    found = rows.filter(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"}).order_by(column)
+    return Q(pk__in=list(ids_of(found)[:MAX_NAMES]))
 
 
 class KeysetChangeList(ChangeList):
@@ -97,15 +83,20 @@ class KeysetChangeList(ChangeList):
         return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
-        return Order.of(queryset.order_by(*super().get_ordering(request, queryset))).terms
+        """Return the admin's order, or its reverse: the column that the list can be sorted by is its first."""
+        default = list(self.model_admin.get_ordering(request))
+        chosen = super().get_ordering(request, queryset)[0]
+        if chosen.startswith("-") == default[0].startswith("-"):
+            return default
+        return [term.removeprefix("-") if term.startswith("-") else f"-{term}" for term in default]
 
     def get_results(self, request: HttpRequest) -> None:
         ids = first_ids(request, self.queryset, self.list_per_page + 1)
-        order = Order.of(self.queryset)
-        rows = self.root_queryset.filter(pk__in=ids[: self.list_per_page])
+        rows = self.root_queryset
         if not rows.query.select_related:
             rows = self.apply_select_related(rows)
-        self.result_list = list(rows.order_by(*order.terms))
+        self.result_list = rows_in_order(rows, ids[: self.list_per_page])
+        order = Order.of(self.queryset)
         if len(ids) > self.list_per_page and self.result_list:
             self.next_position = order.position(self.result_list[-1])
         self.result_count = len(self.result_list)

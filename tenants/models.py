@@ -77,7 +77,7 @@ class Tenant(NamedModel, Limited, Revised):
             models.Index(fields=["created_at", "id"], name="tenant_newest"),
             models.Index(fields=["status", "created_at", "id"], name="tenant_status_newest"),
             models.Index(fields=["tenant_type", "created_at", "id"], name="tenant_type_newest"),
-            models.Index(fields=["name_folded", "id"], name="tenant_all_name"),
+            models.Index(fields=["name_folded", "created_at"], name="tenant_all_name"),
         )
 
     def count_groups(self) -> list[Group]:

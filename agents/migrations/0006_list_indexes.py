@@ -29,15 +29,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='agent',
-            index=models.Index(fields=['created_at', 'id'], name='agent_all_newest'),
+            index=models.Index(fields=['created_at', 'name_folded', 'id'], name='agent_all_newest'),
         ),
         migrations.AddIndex(
             model_name='agent',
-            index=models.Index(fields=['status', 'created_at', 'id'], name='agent_all_status_newest'),
+            index=models.Index(fields=['status', 'created_at', 'name_folded', 'id'], name='agent_all_status_newest'),
         ),
         migrations.AddIndex(
             model_name='agent',
-            index=models.Index(fields=['name_folded', 'id'], name='agent_all_name'),
+            index=models.Index(fields=['name_folded', 'created_at'], name='agent_all_name'),
         ),
         migrations.AddIndex(
             model_name='configversion',
@@ -45,11 +45,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='template',
-            index=models.Index(fields=['tenant', 'created_at', 'id'], name='template_newest'),
+            index=models.Index(fields=['tenant_scope', 'created_at', 'id'], name='template_newest'),
         ),
         migrations.AddIndex(
             model_name='template',
-            index=models.Index(fields=['tenant', 'id'], name='template_by_id'),
+            index=models.Index(fields=['tenant_scope', 'id'], name='template_by_id'),
         ),
         migrations.AddIndex(
             model_name='template',
@@ -57,6 +57,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='template',
-            index=models.Index(fields=['name_folded', 'id'], name='template_all_name'),
+            index=models.Index(fields=['name_folded', 'created_at'], name='template_all_name'),
         ),
     ]

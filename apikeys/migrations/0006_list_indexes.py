@@ -49,11 +49,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='apikey',
-            index=models.Index(fields=['created_at', 'id'], name='key_all_newest'),
+            index=models.Index(fields=['created_at', 'name_folded', 'id'], name='key_all_newest'),
         ),
         migrations.AddIndex(
             model_name='apikey',
-            index=models.Index(fields=['status', 'created_at', 'id', 'expires_at'], name='key_all_status_newest'),
+            index=models.Index(fields=['status', 'created_at', 'name_folded', 'id'], name='key_all_status_newest'),
         ),
         migrations.AddIndex(
             model_name='apikey',
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='apikey',
-            index=models.Index(fields=['name_folded', 'id'], name='key_all_name'),
+            index=models.Index(fields=['name_folded', 'created_at'], name='key_all_name'),
         ),
         migrations.AddIndex(
             model_name='usagelogentry',

@@ -22,6 +22,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='tenant',
-            index=models.Index(fields=['name_folded', 'id'], name='tenant_all_name'),
+            index=models.Index(fields=['name_folded', 'created_at'], name='tenant_all_name'),
         ),
     ]

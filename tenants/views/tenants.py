@@ -28,8 +28,8 @@ class BaseTenantListView(BaseView):
     def get(self, request: Request) -> Response:
         query = self.validated_query(PageQuerySerializer)
         rows = tenants_for(self.actor)
-        listed = LargeList(rows, lambda: counts.total(Kind.TENANTS, [""])) if self.actor.is_trusted else rows
-        return self.respond_list(listed, self.response_class, query, message=_("Tenants listed"))
+        total = (lambda: counts.total(Kind.TENANTS, [""])) if self.actor.is_trusted else None
+        return self.respond_list(LargeList(rows, total), self.response_class, query, message=_("Tenants listed"))
 
     @operation(
         "Create a tenant",

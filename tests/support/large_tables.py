@@ -47,8 +47,8 @@ def fill(sizes: Sizes) -> None:
             config="'{}'")  # fmt: skip
     status = "ELT(1 + (seq % 100 = 0) + (seq % 10000 = 0), 'active', 'inactive', 'archived')"
     agent = {"config": '\'{"persona": "friendly"}\'', "status": status, "config_version": "1", "tags": "'[]'"}
-    _insert("agents.Agent", sizes.agents, id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'", name="CONCAT('Bot ', seq)",
-            name_folded="CONCAT('bot ', seq)", **agent)  # fmt: skip
+    _insert("agents.Agent", sizes.agents, id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'",
+            name="CONCAT('Bot ', seq)", name_folded="CONCAT('bot ', seq)", **agent)  # fmt: skip
     _insert("agents.Agent", 1, id=f"'{AGENT}'", tenant_id=f"'{TENANT}'", name="'Large'", name_folded="'large'",
             **{**agent, "status": "'active'", "config_version": str(rows)})  # fmt: skip
     _insert("agents.Agent", sizes.tenants, id="CONCAT('agent_of_', seq)", tenant_id="CONCAT('tenant_', seq)",
@@ -63,8 +63,8 @@ def fill(sizes: Sizes) -> None:
             status="IF(seq % 100 = 1, 'disabled', 'active')",
             expires_at="IF(seq % 7 = 0, TIMESTAMPADD(HOUR, seq % 2000 - 200, UTC_TIMESTAMP(6)), NULL)",
             last_used_at="IF(seq % 3 = 0, NULL, TIMESTAMPADD(HOUR, 0 - seq % 5000, UTC_TIMESTAMP(6)))")  # fmt: skip
-    _insert("apikeys.KeySecret", rows, key_id="CONCAT('key_', LEFT(SHA1(seq), 12))", digest="SHA2(CONCAT('d', seq), 256)",
-            pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')")  # fmt: skip
+    _insert("apikeys.KeySecret", rows, key_id="CONCAT('key_', LEFT(SHA1(seq), 12))",
+            digest="SHA2(CONCAT('d', seq), 256)", pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')")  # fmt: skip
     _insert("apikeys.UsageLogEntry", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             agent_id="CONCAT('agent_', seq % 1000)", user_id="CONCAT('u', seq % 500)", action="'chat'",
             timestamp=_CREATED.format(rows=rows))  # fmt: skip
