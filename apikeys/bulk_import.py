@@ -57,13 +57,13 @@ def import_keys(
             edited.append(row)
     before = [KEY_FIELDS.audit_state(stored) for stored, _wanted in edited]
     has_changed = {stored.pk for stored, _wanted in edited} | set(renewed)
-    counts.remove(*(stored for stored, _wanted in edited))
+    counted = counts.remove_stored([stored for stored, _wanted in edited])
     raise_revisions([stored for stored, _imported in changed if stored.pk in has_changed])
     bulk_overwrite(edited, IMPORTED_FIELDS, unique=[["name_folded"]])
     bulk_overwrite(used, USAGE_FIELDS)
     # Insert after updating: a new row may reuse a name that an update freed.
     ApiKey.unscoped.bulk_create([imported.key for imported in new], batch_size=500)
-    counts.add(*(imported.key for imported in new), *(stored for stored, _wanted in edited))
+    counts.add(*(imported.key for imported in new), *counted)
     recorded = [
         AuditChange(imported.key.id, imported.key.tenant_id, after=KEY_FIELDS.audit_state(imported.key))
         for imported in new

@@ -9,9 +9,9 @@ agent are written one after the other anyway.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
 from django.db import connection
@@ -20,6 +20,7 @@ from django.db.models import Count, QuerySet, Sum
 from core import epoch
 from core.models import RowCount
 
+M = TypeVar("M", bound=Any)
 SLOTS = 8
 Kind = RowCount.Kind
 
@@ -61,6 +62,19 @@ def add(*rows: Counted) -> None:
 def remove(*rows: Counted) -> None:
     """Count rows no longer that the service deletes, or rows as they were."""
     epoch.sum_up(write, _negative(_groups_of(rows)))
+
+
+def remove_stored(rows: Sequence[M]) -> list[M]:
+    """Count rows no longer as they are stored, and lock them. Return those that still exist.
+
+    For services that have read the rows before their transaction, since when others may have changed them.
+    """
+    if not rows:
+        return []
+    stored = type(rows[0])._base_manager.filter(pk__in=[row.pk for row in rows]).order_by("pk").select_for_update()
+    now = {row.pk: row for row in stored}
+    remove(*now.values())
+    return [row for row in rows if row.pk in now]
 
 
 def remove_agent(agent: Any, keys: QuerySet[Any]) -> None:
