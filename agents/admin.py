@@ -115,8 +115,8 @@ class AgentAdmin(ConfigAdmin):
 class _VersionList(KeysetChangeList):
     """The list of versions, without the documents, because they are large."""
 
-    def apply_select_related(self, qs: QuerySet[ConfigVersion]) -> Any:
-        return super().apply_select_related(qs).defer("config", "patch")
+    def get_rows(self) -> QuerySet[ConfigVersion]:
+        return super().get_rows().defer("config", "patch")
 
 
 @admin.register(ConfigVersion)

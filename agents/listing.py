@@ -126,7 +126,7 @@ class AgentList:
         elif len(self._totals) == 1 or len(self._totals) * part.stop < sum(self._totals.values()):
             return self._read_by_ids(part)
         else:  # a short list, or most of a long one
-            sql, first = _select_rows(self._names, self._sort, in_one=False), self._actor.id
+            sql, first = _select_rows(self._names, self._sort, in_one=False), self._actor.id or ""
         return [_convert(row) for row in _fetch(f"{sql} LIMIT %s OFFSET %s", [first, *self._values, *limits])]
 
     def _read_by_ids(self, part: slice) -> list[ListedAgent]:
@@ -155,7 +155,8 @@ def get_listed_agent(actor: Actor, agent_id: str) -> ListedAgent:
 def _fetch(sql: str, values: Sequence[Any]) -> Sequence[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        rows: Sequence[Any] = cursor.fetchall()
+        return rows
 
 
 @prepared_sql

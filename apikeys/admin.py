@@ -37,6 +37,7 @@ from core.admin_base import (
     change_url,
 )
 from core.admin_forms import ChangeForm, ServiceForm, show_error
+from core.admin_list import KeysetChangeList
 from core.errors import DomainError
 from core.http.fields import FIRST_YEAR
 
@@ -143,6 +144,13 @@ _HISTORY = (
 )
 
 
+class _KeyList(KeysetChangeList):
+    """The list of keys, without the secrets that were rotated out."""
+
+    def get_rows(self) -> QuerySet[ApiKey]:
+        return super().get_rows().prefetch_related(None)
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(OperatorAdmin):
     list_display = (
@@ -206,10 +214,13 @@ class ApiKeyAdmin(OperatorAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return keys_for(actor_of(request)).select_related("agent", "tenant")
 
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[_KeyList]:
+        return _KeyList
+
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Return the order of the list: of keys that expire soon, the first to expire first."""
-        chosen = request.GET.get(ExpiryFilter.parameter_name)
-        return ("expires_at", "id") if chosen in map(str, ExpiryFilter.days) else self.ordering
+        chosen = request.GET.get(ExpiryFilter.parameter_name, "")
+        return ("expires_at", "id") if chosen in {str(days) for days in ExpiryFilter.days} else self.ordering
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         # The model's own form field would use Agent's default manager, which raises without a tenant.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
@@ -80,22 +80,24 @@ class KeysetChangeList(ChangeList):
 
     def get_ordering_field(self, field_name: Any) -> Any:
         """Return the column to sort by for a column of the list, if the list can be sorted by it."""
-        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+        return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """Return the admin's order, or its reverse: the column that the list can be sorted by is its first."""
-        default = list(self.model_admin.get_ordering(request))
-        chosen = super().get_ordering(request, queryset)[0]
+        default: list[Any] = list(self.model_admin.get_ordering(request))
+        chosen: Any = super().get_ordering(request, queryset)[0]
         if chosen.startswith("-") == default[0].startswith("-"):
             return default
         return [term.removeprefix("-") if term.startswith("-") else f"-{term}" for term in default]
 
+    def get_rows(self) -> QuerySet[Any]:
+        """Return the queryset that the rows of a page are read from, by their ids."""
+        rows: QuerySet[Any] = self.root_queryset
+        return rows if rows.query.select_related else self.apply_select_related(rows)
+
     def get_results(self, request: HttpRequest) -> None:
         ids = first_ids(request, self.queryset, self.list_per_page + 1)
-        rows = self.root_queryset
-        if not rows.query.select_related:
-            rows = self.apply_select_related(rows)
-        self.result_list = rows_in_order(rows, ids[: self.list_per_page])
+        self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
         order = Order.of(self.queryset)
         if len(ids) > self.list_per_page and self.result_list:
             self.next_position = order.position(self.result_list[-1])
@@ -115,19 +117,27 @@ class KeysetChangeList(ChangeList):
         return self.get_query_string({PAGE_VAR: self.next_position})
 
 
+class UncountedPage(Page):  # type: ignore[type-arg]  # generic in the stubs only
+    """A page that was read with one row more, if there is one."""
+
+    has_more = False
+
+    def has_next(self) -> bool:
+        return self.has_more
+
+
 class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
-    """A paginator for the choices of a form, which counts no rows but the next page's first."""
+    """A paginator for the choices of a form, which does not count the rows."""
 
     @property
-    def count(self) -> int:
-        """The number of rows, as far as anybody pages."""
+    def count(self) -> int:  # type: ignore[override]  # a cached property
+        """As many rows as anybody pages through."""
         return self.per_page * 1000
 
-    def page(self, number: Any) -> Any:
-        """Return a page, which has a next one unless it is short of rows."""
+    def page(self, number: int | str) -> UncountedPage:
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
         found = list(self.object_list[first : first + self.per_page + 1])
-        page = self._get_page(found[: self.per_page], number, self)
-        page.has_next = lambda: len(found) > self.per_page
+        page = UncountedPage(found[: self.per_page], number, self)
+        page.has_more = len(found) > self.per_page
         return page

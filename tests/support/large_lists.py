@@ -43,13 +43,13 @@ LISTS = [
     *_lists("internal", "/api/v2/agent-activity", 100, "after=", f"after=&tenant_id={TENANT}"),
     *_lists("internal", "/api/v2/config-changes", 100, "after=0"),
     *_lists("internal", "/api/v1/plugins/settings", 100, "", fixed=f"tenant_id={TENANT}"),
-    *_lists("public", "/api/v1/tenants", 20, ""),
+    *_lists("public", "/api/v1/tenants", 20, "", "after=tenant_5"),
     *_lists("public", "/api/v1/agents", 100, "", "skip=300", "sort=created_at", "sort=name", "sort=-name",
             "status=archived", "status=inactive", "status=inactive&sort=name", f"tenant_id={TENANT}", _AFTER[0],
             f"status=archived&{_AFTER[0]}"),
     *_lists("public", f"/api/v1/agents/{AGENT}/api_keys", 100, "", "skip=300", _AFTER[1], *KEY_FILTERS),
     *_lists("public", "/api/v1/api-keys", 20, *_KEYS_OF_TENANT, fixed=f"tenant_id={TENANT}"),
-    *_lists("public", "/api/v1/templates", 100, "", "after=template_5"),
+    *_lists("public", "/api/v1/templates", 100, "", f"tenant_id={TENANT}", "after=template_5"),
     *_lists("public", f"/api/v1/agents/{AGENT}/config/versions", 100, "", "skip=300", "after=50000"),
     *_lists("public", "/api/v1/plugins/settings", 100, "", fixed=f"tenant_id={TENANT}"),
     *_lists("public", "/api/v1/auth/me", 1, ""),
@@ -63,36 +63,49 @@ LISTS = [
     *_lists("admin", "apikeys/apikey", 100, "", "status=active", "status=disabled", "status=expired",
             "expires_within_days=7", "expires_within_days=90", "unused=never", "unused=30", "q=key 77", "q=nobody",
             f"q={TENANT}", f"q={AGENT}", "q=mmc_…00ff"),
-    *_lists("admin", "apikeys/usagelogentry", 100, "", "created_at__gte=2026-01-01", f"q={TENANT}", "q=u77", "q=chat",
-            "q=nobody"),
-    *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update", "at__gte=2026-01-01",
-            f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
+    *_lists("admin", "apikeys/usagelogentry", 100, "", "created_at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", "q=u77",
+            "q=chat", "q=nobody"),
+    *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
+            "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
 ]  # fmt: skip
 
 
 class Cost(NamedTuple):
-    """What a list has read: rows of tables and indexes, statements, and the seconds that the database took."""
+    """What a list has read: rows of tables and indexes, and statements with the seconds that each took."""
 
     reads: int
-    statements: int
-    seconds: float
+    statements: list[tuple[str, Any, float]]
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _sql, _params, seconds in self.statements)
+
+    def full_scans(self) -> list[str]:
+        """Return the tables of more than 1,000 rows that MariaDB reads without an index."""
+        scans = []
+        with connection.cursor() as cursor:
+            for sql, params, _seconds in self.statements:
+                cursor.execute(f"EXPLAIN {sql}", params)
+                scans += [table for _, _, table, kind, *_, rows, _extra in cursor.fetchall()
+                          if kind == "ALL" and int(rows) > 1000]  # fmt: skip
+        return scans
 
 
 def cost_of(read: Callable[[], Any]) -> Cost:
     """Call `read` and return what it took of MariaDB."""
-    seconds: list[float] = []
+    statements: list[tuple[str, Any, float]] = []
 
-    def timed(execute: Callable[..., Any], *query: Any) -> Any:
+    def timed(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
         began = time.perf_counter()
         try:
-            return execute(*query)
+            return execute(sql, params, *rest)
         finally:
-            seconds.append(time.perf_counter() - began)
+            statements.append((sql, params, time.perf_counter() - began))
 
     before = _rows_read()
     with connection.execute_wrapper(timed):
         read()
-    return Cost(_rows_read() - before, len(seconds), sum(seconds))
+    return Cost(_rows_read() - before, statements)
 
 
 def _rows_read() -> int:
