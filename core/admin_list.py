@@ -7,6 +7,7 @@ one before, whose sort values are in the URL; so it reads no more rows of an ind
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -54,9 +55,18 @@ class Order(NamedTuple):
             if not isinstance(values, list) or len(values) != len(self.columns) or None in values:
                 raise IncorrectLookupParameters
             fields = [rows.model._meta.get_field(column) for column in self.columns]
-            return [field.to_python(value) for field, value in zip(fields, values, strict=True)]
-        except (ValueError, ValidationError, RecursionError) as error:
+            return [_storable(field.to_python(value)) for field, value in zip(fields, values, strict=True)]
+        except (ValueError, OverflowError, ValidationError, RecursionError) as error:
             raise IncorrectLookupParameters from error
+
+
+def _storable(value: Any) -> Any:
+    """Return the value. Raise ValueError for text that is no Unicode, and OverflowError for a time of no database."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    return value
 
 
 def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> list[Any]:
@@ -130,7 +140,7 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
     """A paginator for the choices of a form, which does not count the rows."""
 
     @property
-    def count(self) -> int:  # type: ignore[override]  # a cached property
+    def count(self) -> int:
         """As many rows as anybody pages through."""
         return self.per_page * 1000
 

@@ -68,7 +68,7 @@ def read(large_tables: None) -> Callable[[List], None]:
             response = operator.get(f"/admin/{case.path}/?{case.query}")
         else:
             response = (internal if case.surface == "internal" else person).get(f"{case.path}?{case.query}")
-        assert response.status_code == 200, f"{case}: {response.content}"
+        assert response.status_code == 200, f"{case}: {response.content!r}"
 
     return read
 
