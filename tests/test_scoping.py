@@ -47,6 +47,7 @@ NOT_SCOPED = {
 # Code that may see every tenant's rows: `file` or `file::function`, each with its reason.
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
+    "core/counts.py::remove_stored": "locks rows that its caller has",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
     "core/db.py::upsert_at_once": "writes rows that its caller names whole",
     "core/db.py::bulk_overwrite": "writes rows that its caller has",
