@@ -141,7 +141,7 @@ class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the
 
     @property
     def count(self) -> int:
-        """As many rows as anybody pages through."""
+        """A number of rows that nobody pages through."""
         return self.per_page * 1000
 
     def page(self, number: int | str) -> UncountedPage:

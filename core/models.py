@@ -120,7 +120,7 @@ class IdempotentResponse(models.Model):
 
 
 class RowCount(models.Model):
-    """How many rows of a kind a tenant has with a status (core.counts). The number is the sum of several slots.
+    """The number of rows of a kind that a tenant has with a status, as the sum of several slots (core.counts).
 
     With an `agent_id` it is the number of that agent's keys. Without a tenant it is the number of all tenants.
     """

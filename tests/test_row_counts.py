@@ -192,7 +192,7 @@ def test_walk_writes_every_kind_of_row() -> None:
 
 @pytest.mark.django_db
 def test_numbers_are_written_last(alice: Person) -> None:
-    """What a service adds to is locked until its transaction ends, so it must not be locked before the rest."""
+    """A number is locked until the transaction ends, so it must not be written before the rest."""
     agent = make_agent(alice.tenant)
 
     with CaptureQueriesContext(connection) as captured:

@@ -71,7 +71,7 @@ LISTS = [
 
 
 class Cost(NamedTuple):
-    """What a list has read: rows of tables and indexes, and statements with the seconds that each took."""
+    """The rows of tables and indexes that a list has read, and its statements with the seconds that each took."""
 
     reads: int
     statements: list[tuple[str, Any, float]]
