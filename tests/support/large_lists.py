@@ -42,7 +42,8 @@ LISTS = [
     *_lists("internal", f"/api/v2/agents/{AGENT}/config/versions", 20, "", "page=20", "after=50000"),
     *_lists("internal", "/api/v2/agent-activity", 100, "after=", f"after=&tenant_id={TENANT}"),
     *_lists("internal", "/api/v2/config-changes", 100, "after=0"),
-    *_lists("internal", "/api/v1/plugins/settings", 100, "", fixed=f"tenant_id={TENANT}"),
+    *_lists("internal", "/api/v1/plugins/settings", 100, "", f"agent_id={AGENT}", "after=",
+            fixed=f"tenant_id={TENANT}"),
     *_lists("public", "/api/v1/tenants", 20, "", "after=tenant_5"),
     *_lists("public", "/api/v1/agents", 100, "", "skip=300", "sort=created_at", "sort=name", "sort=-name",
             "status=archived", "status=inactive", "status=inactive&sort=name", f"tenant_id={TENANT}", _AFTER[0],
@@ -51,7 +52,8 @@ LISTS = [
     *_lists("public", "/api/v1/api-keys", 20, *_KEYS_OF_TENANT, fixed=f"tenant_id={TENANT}"),
     *_lists("public", "/api/v1/templates", 100, "", f"tenant_id={TENANT}", "after=template_5"),
     *_lists("public", f"/api/v1/agents/{AGENT}/config/versions", 100, "", "skip=300", "after=50000"),
-    *_lists("public", "/api/v1/plugins/settings", 100, "", fixed=f"tenant_id={TENANT}"),
+    *_lists("public", "/api/v1/plugins/settings", 100, f"tenant_id={TENANT}", f"agent_id={AGENT}",
+            f"tenant_id={TENANT}&after="),
     *_lists("public", "/api/v1/auth/me", 1, ""),
     *_lists("admin", "accounts/user", 100, "", "o=6", "is_staff__exact=1", "is_active__exact=0",
             "is_superuser__exact=1", "q=person 77", "q=nobody"),
@@ -85,6 +87,8 @@ class Cost(NamedTuple):
         scans = []
         with connection.cursor() as cursor:
             for sql, params, _seconds in self.statements:
+                if not sql.startswith("SELECT"):
+                    continue
                 cursor.execute(f"EXPLAIN {sql}", params)
                 scans += [table for _, _, table, kind, *_, rows, _extra in cursor.fetchall()
                           if kind == "ALL" and int(rows) > 1000]  # fmt: skip
