@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
-from functools import partial, reduce
-from itertools import chain
-from operator import or_
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -32,14 +30,13 @@ from rest_framework import serializers
 
 from core.actor import Actor, ActorKind
 from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
-from core.admin_list import KeysetChangeList, UncountedPaginator, first_ids, name_prefix
+from core.admin_list import KeysetChangeList, UncountedPaginator, found_rows
 from core.db import transactional_and_propagated
 from core.display import DisplayName, isolated
 from core.errors import DomainError
 from core.fields import IdField, JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
 from core.http.request_context import RequestContext
-from core.text import fold, fold_name
 
 RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
 _REFUSAL = "maim_refusal"
@@ -146,25 +143,8 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Return the rows that any of `search_fields` finds.
-
-        For a page of the list these are the first that each of them finds, because MariaDB would sort all.
-        """
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        found = [self._search_condition(queryset, field, term) for field in self.search_fields]
-        if request.method == "GET":
-            pages = (first_ids(request, queryset.filter(condition), self.list_per_page + 1) for condition in found)
-            return queryset.filter(pk__in=set(chain.from_iterable(pages))), False
-        return queryset.filter(reduce(or_, found)), False
-
-    def _search_condition(self, queryset: models.QuerySet[Any], field: str, term: str) -> models.Q:
-        column, _separator, lookup = field.rpartition("__")
-        if lookup != "startswith":
-            return models.Q(**{field: fold(term) if field.endswith("_folded") else term})
-        folded = fold_name(term) if column == "name_folded" else fold(term)
-        return name_prefix(queryset, column, folded)
+        """Return the rows that any of `search_fields` finds."""
+        return found_rows(request, queryset, self.search_fields, search_term.strip(), self.list_per_page + 1), False
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
