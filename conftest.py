@@ -40,11 +40,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     chosen: str = config.option.markexpr
     if chosen not in (run.ON_SQLITE, run.ON_MARIADB, run.ON_MARIADB_ONCE) or not collection_path.match("test_*.py"):
         return None
-    text = collection_path.read_text()
-    module_mark = _MODULE_MARK.search(text)
     if chosen == run.ON_MARIADB_ONCE:
-        left_out = "pytest.mark.single" not in text
+        left_out = not run.has_single(collection_path)
     else:
+        module_mark = _MODULE_MARK.search(collection_path.read_text())
         left_out = module_mark is not None and f"not {module_mark[1]}" in chosen
     return True if left_out else None
 

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 
 from accounts import services
 from accounts.services import AuthenticatedSession
+from core.http.request_context import RequestContext
 
 
 class SessionTokenAuthentication(BaseAuthentication):
@@ -16,7 +17,9 @@ class SessionTokenAuthentication(BaseAuthentication):
         if scheme.lower() != b"bearer":
             return None
         try:
-            return services.authenticate_token(token.strip().decode("ascii"))
+            return services.authenticate_token(
+                token.strip().decode("ascii"), address=RequestContext.of(request._request).address
+            )
         except UnicodeDecodeError as error:
             raise AuthenticationFailed from error
 

@@ -17,6 +17,8 @@ from core.display import DisplayName, ShownByName
 from core.fields import ExactCharField, IdField
 from core.text import fold
 
+DEVICE_LENGTH = 300
+
 
 class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     """A person. Usernames and e-mail addresses are unique in their folded form (docs/contract.md section 6)."""
@@ -109,7 +111,8 @@ class TokenSession(models.Model):
     """The session of a sign-in, with its access and refresh token.
 
     A token is valid while its session exists, so deleting the session ends both at once. `refresh_id` is the id of
-    the only refresh token that was not used yet.
+    the only refresh token that was not used yet. The sessions of versions before have no `device`, `address` and
+    `last_seen_at`.
     """
 
     id = IdField(primary_key=True, default=ids.session_id)
@@ -118,6 +121,11 @@ class TokenSession(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     refreshed_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)
+    # The User-Agent that signed in.
+    device = models.CharField(max_length=DEVICE_LENGTH, default="", db_default="")
+    # Of a recent request (accounts.services.sessions.SEEN_EVERY), or the sign-in.
+    address = ExactCharField(max_length=45, default="", db_default="")
+    last_seen_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("session")

@@ -40,6 +40,15 @@ class UserResponse(serializers.Serializer[Any]):
     is_active = serializers.BooleanField()
 
 
+class SessionResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    device = serializers.CharField(help_text="The User-Agent that signed in; empty where it is not known.")
+    address = serializers.CharField(help_text="Where a recent request came from; empty where it is not known.")
+    created_at = serializers.DateTimeField()
+    last_seen_at = serializers.DateTimeField(allow_null=True, help_text="Exact to five minutes.")
+    is_current = serializers.BooleanField(help_text="Whether this request belongs to it.")
+
+
 class TokenResponse(serializers.Serializer[Any]):
     access_token = serializers.CharField(source="access")
     token_type = serializers.CharField(default="bearer")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services
+from accounts.access import sessions_of
 from accounts.models import User
 from accounts.serializers import (
     LoginRequest,
     PasswordRequest,
     RefreshRequest,
+    SessionResponse,
     TokenResponse,
 )
 from accounts.tokens import TokenPair
-from core.http.operations import operation
+from core.http.fields import SliceQuerySerializer
+from core.http.operations import ListOf, operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
@@ -32,7 +37,8 @@ class LoginView(AnonymousView):
     @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
-        return _token_response(services.sign_in(actor=self.actor, user=user))
+        device = request.headers.get("User-Agent", "")
+        return _token_response(services.sign_in(actor=self.actor, user=user, device=device))
 
 
 class TokenRefreshView(AnonymousView):
@@ -51,6 +57,33 @@ class LogoutView(AnonymousView):
     @operation("Sign out", tag="auth", request=RefreshRequest, response=None, status=204, errors=(401,))
     def post(self, request: Request) -> Response:
         services.sign_out(actor=self.actor, **self.validated_data(RefreshRequest))
+        return Response(status=204)
+
+
+class SessionListView(V1View):
+    @operation(
+        "List one's sessions, the latest sign-in first",
+        tag="auth",
+        query=SliceQuerySerializer,
+        response=ListOf(SessionResponse),
+    )
+    def get(self, request: Request) -> Response:
+        is_current = ExpressionWrapper(Q(pk=request.auth), output_field=BooleanField())
+        rows = sessions_of(self.actor).annotate(is_current=is_current)
+        part = self.validated_query(SliceQuerySerializer)
+        return self.respond_list(rows, SessionResponse, part, message=_("Sessions listed"))
+
+    @operation("End all one's other sessions", tag="auth", response=None, status=204)
+    def delete(self, request: Request) -> Response:
+        assert isinstance(request.auth, str)
+        services.end_other_sessions(actor=self.actor, keep=request.auth)
+        return Response(status=204)
+
+
+class SessionDetailView(V1View):
+    @operation("End one of one's sessions", tag="auth", response=None, status=204, errors=(404,))
+    def delete(self, request: Request, session_id: str) -> Response:
+        services.end_session(actor=self.actor, session_id=session_id)
         return Response(status=204)
 
 

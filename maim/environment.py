@@ -39,11 +39,13 @@ from maim.environment_values import (
     check_network,
     check_redis_url,
     check_secret_key,
+    check_secret_keys,
     check_secret_name,
     parse_auth_rate,
     parse_encryption_keys,
     parse_key_peppers,
     parse_origin,
+    parse_secret_keys,
 )
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -112,6 +114,11 @@ class Environment(BaseSettings):
         None,
         description="Signs tokens and admin sessions; 32 characters or more. "
         "Generated once into `MAIM_DATA_DIR` for the embedded default, required with a `DATABASE_URL`.",
+    )
+    MAIM_SECRET_KEY_FALLBACKS: Annotated[SecretStr, AfterValidator(check_secret_keys)] | None = Field(
+        None,
+        description="Comma-separated former values of `MAIM_SECRET_KEY`, newest first. The tokens and admin sessions "
+        "that they signed stay good.",
     )
     MAIM_KEY_PEPPERS: Annotated[SecretStr, AfterValidator(check_key_peppers)] | None = Field(
         None,
@@ -298,6 +305,12 @@ class Environment(BaseSettings):
         if self.MAIM_SECRET_KEY is not None:
             return self.MAIM_SECRET_KEY.get_secret_value()
         return self._kept_secret("secret_key", secrets.token_urlsafe(48))
+
+    @property
+    def secret_key_fallbacks(self) -> list[str]:
+        """The former secret keys, newest first."""
+        given = self.MAIM_SECRET_KEY_FALLBACKS
+        return parse_secret_keys(given.get_secret_value()) if given else []
 
     def key_peppers(self) -> dict[int, str]:
         """Return the peppers of API keys by id, newest first: as given, or as kept in the data directory.

@@ -59,6 +59,15 @@ def parse_encryption_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
+def parse_secret_keys(text: str) -> list[str]:
+    """Return comma-separated secret keys. Raise ValueError."""
+    keys = [part.strip() for part in text.split(",")]
+    for number, key in enumerate(keys, 1):
+        if len(key) < MIN_SECRET_LENGTH:
+            raise ValueError(f"key {number} is shorter than {MIN_SECRET_LENGTH} characters")
+    return keys
+
+
 def parse_auth_rate(text: str) -> AuthRate | None:
     """Parse `10,60` or `off`. Raise ValueError."""
     if text == "off":
@@ -121,6 +130,11 @@ def check_redis_url(text: str) -> str:
 def check_secret_key(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
         raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
+    return secret
+
+
+def check_secret_keys(secret: SecretStr) -> SecretStr:
+    parse_secret_keys(secret.get_secret_value())
     return secret
 
 

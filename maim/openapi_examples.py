@@ -48,6 +48,7 @@ VALUES: dict[str, Any] = {
     "description": "Answers customers' questions",
     "AboutResponse.description": "The control plane for multi-tenant AI agents",
     "InfoResponse.description": "The control plane for multi-tenant AI agents",
+    "device": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "detail": "There is no such agent",
     "details": {"tokens": 412},
     "dry_run": False,

@@ -15,6 +15,7 @@ from maim import __version__, environment
 try:
     ENV = environment.load()
     SECRET_KEY = ENV.secret_key()
+    SECRET_KEY_FALLBACKS = ENV.secret_key_fallbacks
     KEY_PEPPERS = ENV.key_peppers()
     ENCRYPTION_KEYS = ENV.encryption_keys()
     if not ENV.DATABASE_URL:
@@ -149,16 +150,6 @@ AUTH_IPV6_PREFIX = ENV.MAIM_AUTH_IPV6_PREFIX
 REGISTRATION_OPEN = ENV.MAIM_REGISTRATION == "open"
 ACCESS_TOKEN_LIFETIME = timedelta(hours=ENV.MAIM_ACCESS_TOKEN_HOURS)
 REFRESH_TOKEN_LIFETIME = max(timedelta(days=30), ACCESS_TOKEN_LIFETIME)
-SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": ACCESS_TOKEN_LIFETIME,
-    "REFRESH_TOKEN_LIFETIME": REFRESH_TOKEN_LIFETIME,
-    "ALGORITHM": "HS256",
-    # A machine whose clock is ahead may issue a token. Expiry takes no leeway (accounts.tokens).
-    "LEEWAY": timedelta(seconds=60),
-    "SIGNING_KEY": SECRET_KEY,
-    "USER_ID_FIELD": "id",
-    "USER_ID_CLAIM": "sub",
-}
 USAGE_LOG_RETENTION = timedelta(days=ENV.MAIM_USAGE_LOG_DAYS)
 
 # ---- verification of keys

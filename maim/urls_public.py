@@ -30,6 +30,8 @@ urlpatterns = [
     path("api/v1/auth/refresh", accounts.TokenRefreshView.as_view()),
     path("api/v1/auth/logout", accounts.LogoutView.as_view()),
     path("api/v1/auth/password", accounts.PasswordChangeView.as_view()),
+    path("api/v1/auth/sessions", accounts.SessionListView.as_view()),
+    path("api/v1/auth/sessions/<str:session_id>", accounts.SessionDetailView.as_view()),
     path("api/v1/auth/me", tenant_accounts.ProfileView.as_view()),
     path("api/v1/tenants", tenants.TenantListView.as_view()),
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantDetailView.as_view()),

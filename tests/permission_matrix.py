@@ -31,6 +31,9 @@ POST    /api/v1/auth/logout                                   401   204    204  
 POST    /api/v1/auth/password                                 401   204    204      204      401      204    204
 GET     /api/v1/auth/me                                       401   200    200      200      401      200    200
 PATCH   /api/v1/auth/me                                       401   200    200      200      401      200    200
+GET     /api/v1/auth/sessions                                 401   200    200      200      401      200    200
+DELETE  /api/v1/auth/sessions                                 401   204    204      204      401      204    204
+DELETE  /api/v1/auth/sessions/{session_id}                    401   204    404      404      401      204    404
 
 GET     /api/v1/tenants                                       401   200    200      200      401      200    200
 POST    /api/v1/tenants                                       401   200    200      200      401      200    200

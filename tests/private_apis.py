@@ -236,7 +236,7 @@ PRIVATE_APIS = [
         "self",
         used_by="django.contrib.auth.get_user",
     ),
-    # ---- Django REST framework and simplejwt
+    # ---- Django REST framework
     PrivateApi(
         "core.http.views.BaseView",
         "reads",
@@ -260,14 +260,6 @@ PRIVATE_APIS = [
         "_kwargs",
         "the copies of a field, one for each serializer, are made from them",
         used_by="rest_framework.fields.Field.__deepcopy__",
-    ),
-    PrivateApi(
-        "accounts.tokens.read_access_token",
-        "calls",
-        "rest_framework_simplejwt.tokens.Token",
-        "__init__",
-        "it takes the text of a token, where the stubs want a Token",
-        "self, token, verify",
     ),
     # ---- drf-spectacular
     PrivateApi(

@@ -1,8 +1,8 @@
 """`make test`: the suite on SQLite and on MariaDB with Redis, at once.
 
 Tests that need not run on both run once: those marked `embedded`, which would find the same on any database, on
-SQLite; and those marked `single`, which take long, on MariaDB and Redis in a process of their own. On SQLite the tests
-of the whole and those of each app are two passes, so that no core is left without work.
+SQLite; and those marked `single`, which take long, on MariaDB and Redis in two processes of their own. On SQLite the
+tests of the whole and those of each app are two passes, so that no core is left without work.
 
 The servers are private and throw-away, on free loopback ports. Where their programs are missing they
 are installed if that is allowed (root, apt-get), and otherwise left out with a line that says so. With
@@ -55,11 +55,14 @@ def main(arguments: list[str]) -> int:
             servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
             passes = [Pass("MariaDB and Redis", servers, arguments, directory, chosen="not embedded")]
         else:
-            once, both = (own_servers(stack, directory / name) for name in ("once", "both"))
-            passes = [
-                Pass("MariaDB and Redis, once", once, arguments, directory, chosen=ON_MARIADB_ONCE),
-                Pass("MariaDB and Redis", both, arguments, directory, chosen=ON_MARIADB, niceness=NICENESS),
-            ]
+            passes = []
+            for title, part in parts_of_single(arguments).items():
+                servers = own_servers(stack, directory / title.replace(" ", "-"))
+                passes.append(Pass(f"MariaDB and Redis, {title}", servers, part, directory, chosen=ON_MARIADB_ONCE))
+            servers = own_servers(stack, directory / "both")
+            passes.append(
+                Pass("MariaDB and Redis", servers, arguments, directory, chosen=ON_MARIADB, niceness=NICENESS)
+            )
         parts = {"SQLite": arguments} if arguments else {"SQLite": ["tests"], "SQLite, apps": of_apps()}
         for title, part in parts.items():
             passes.append(Pass(title, {}, part, directory, chosen=ON_SQLITE, niceness=NICENESS))
@@ -71,8 +74,28 @@ def main(arguments: list[str]) -> int:
 
 def of_apps() -> list[str]:
     """Return the directories of the apps, whose tests are beside them."""
+    return [path for path in test_paths() if path != "tests"]
+
+
+def parts_of_single(arguments: list[str]) -> dict[str, list[str]]:
+    """Return the parts of the tests that take long, by title: two of about the same length, unless some were named."""
+    if arguments:
+        return {"once": arguments}
+    files = [file for path in test_paths() for file in sorted((ROOT / path).glob("**/test_*.py"))]
+    single = [str(file) for file in files if has_single(file)]
+    return {"once, first part": single[::2], "once, second part": single[1::2]}
+
+
+def has_single(file: Path) -> bool:
+    """Return whether a test of this file takes long."""
+    return "pytest.mark.single" in file.read_text(encoding="utf-8")
+
+
+def test_paths() -> list[str]:
+    """Return the directories that have tests."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return [path for path in settings["tool"]["pytest"]["ini_options"]["testpaths"] if path != "tests"]
+    paths: list[str] = settings["tool"]["pytest"]["ini_options"]["testpaths"]
+    return paths
 
 
 def own_servers(stack: ExitStack, directory: Path) -> dict[str, str]:

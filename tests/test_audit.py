@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, models
 
 from accounts import services as accounts
+from accounts.models import TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import plugins, templates
@@ -77,6 +78,7 @@ def make_data(alice: Person) -> Data:
     ids = {
         "user_id": alice.user.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
+        "session_id": TokenSession.objects.filter(user=alice.user).latest("created_at").id,
         "tenant_id": alice.tenant.id,
         "agent_id": agent.id,
         "key_id": key.key.id,

@@ -34,6 +34,7 @@ from internal_api import fastpath
 from internal_api.fastpath import Batches, Reply, Request
 from maim.server.rsgi import InternalApplication
 from tests.support.client import SurfaceClient
+from tests.support.examples import TIMES
 from tests.support.fastpath import Headers
 from tests.support.odd_requests import OddRequest, OddRequests, RequestData, smallest
 from tests.support.one_connection import one_connection
@@ -42,7 +43,7 @@ from tests.support.people import Person, make_agent, make_key
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 
 SEED = os.environ.get("FUZZ_SEED", "1")
-PAIRS = 2500  # of each test
+PAIRS = 1000 * TIMES  # of each test
 PARSE_HEADERS = (("content-type", "application/json"), ("content-length", "38"))
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 VOLATILE_FIELDS = re.compile(rb'("timestamp":) ?"[^"]*"|("execution_time":) ?[0-9.e-]+')

@@ -11,7 +11,7 @@ import pytest
 from django.db.models import QuerySet
 
 from accounts import services as accounts
-from accounts.models import User
+from accounts.models import TokenSession, User
 from agents import services as agents
 from agents.access import agents_for
 from agents.models import Agent, Template
@@ -109,6 +109,7 @@ class Data:
             "api_key": self.key.secret,
             "username": person.user.username if person else "nobody",
             "refresh_token": _refresh_token(person) if person else "none",
+            "session_id": TokenSession.objects.filter(user=self.people["owner"].user).earliest("created_at").id,
             "own_tenant_id": person.tenant.id if person else "none",
         }
         body = row.body and {

@@ -16,6 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts
+from accounts.models import TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import templates
@@ -111,6 +112,7 @@ def data(alice: Person) -> Data:
             "tenant_id": alice.tenant.id,
             "agent_id": agent.id,
             "key_id": key.key.id,
+            "session_id": TokenSession.objects.filter(user=alice.user).earliest("created_at").id,
             "api_key": key.secret,
             "template_id": template.id,
             "number": "2",

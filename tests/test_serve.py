@@ -152,11 +152,13 @@ class TestRecovery:
     def test_worker_ends_on_repeated_signals(self, restarting_server: MaimServer) -> None:
         worker = psutil.Process(restarting_server.workers("public")[-1])
 
-        with suppress(ProcessLookupError):
-            for _ in range(20):
-                os.kill(worker.pid, signal.SIGTERM)
+        def has_ended_after_more_signals() -> bool:
+            with suppress(ProcessLookupError):
+                for _ in range(20):
+                    os.kill(worker.pid, signal.SIGTERM)
+            return has_ended(worker)
 
-        wait_until(lambda: has_ended(worker), "the worker ends")
+        wait_until(has_ended_after_more_signals, "the worker ends")
         wait_until(lambda: is_healthy(restarting_server.public), "the public surface is healthy")
 
     def test_killed_group_is_restarted_and_leaves_no_orphans(self, restarting_server: MaimServer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -13,17 +13,21 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle, tokens
+from accounts.access import sessions_of
 from accounts.hashers import spellings
-from accounts.models import TokenSession, User
+from accounts.models import DEVICE_LENGTH, TokenSession, User
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
 from core.actor import Actor
+from core.audit import AuditChange
 from core.db import retry_if_disconnected, transactional
-from core.errors import Invalid, Unauthenticated
+from core.errors import Invalid, NotFound, Unauthenticated
 from core.prepared import prepared_sql
 from core.text import fold
 
 REFRESH_RACE = timedelta(seconds=10)
+# How often a session in use is recorded as such. Each record is a write.
+SEEN_EVERY = timedelta(minutes=5)
 # A machine whose clock is ahead may have refreshed. A later time is of a clock that was wrong, and no race.
 CLOCK_DIFFERENCE = timedelta(minutes=1)
 
@@ -55,20 +59,24 @@ def authenticate(*, username: str, password: str, address: str) -> User:
 
 
 @transactional
-def sign_in(*, actor: Actor, user: User) -> TokenPair:
-    """Open a session for a user whose password was verified, and return its tokens.
+def sign_in(*, actor: Actor, user: User, device: str = "") -> TokenPair:
+    """Open a session for a user whose password was verified, and return its tokens. `device` is their User-Agent.
 
     Raise BadCredentials if the password was changed or the user deactivated since `user` was read.
     """
     if lock_unchanged(user) is None:
         raise BadCredentials
-    refresh = tokens.new_refresh_token()
     session = TokenSession(
-        user=user, refresh_id=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
+        user=user,
+        refresh_id=tokens.new_id(),
+        expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
+        device=device[:DEVICE_LENGTH],
+        address=actor.address,
+        last_seen_at=timezone.now(),
     )
     session.save(force_insert=True)
     audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
-    return tokens.issue(refresh, session)
+    return tokens.issue(session)
 
 
 class AuthenticatedSession(NamedTuple):
@@ -78,15 +86,22 @@ class AuthenticatedSession(NamedTuple):
     session_id: str
 
 
-def authenticate_token(access_token: str) -> AuthenticatedSession:
-    """Return the active user and the session of an access token, in one query. Raise Unauthenticated."""
+def authenticate_token(access_token: str, *, address: str) -> AuthenticatedSession:
+    """Return the active user and the session of an access token, in one query. Raise Unauthenticated.
+
+    Record the use of the session, and the address it came from, now and then.
+    """
     try:
         claims = tokens.read_access_token(access_token)
     except BadToken as error:
         raise Unauthenticated from error
-    user = _user_of_session(claims.session_id)
+    user, last_seen_at = _user_of_session(claims.session_id)
     if user is None or not user.is_active:
         raise Unauthenticated
+    if last_seen_at is None or not -SEEN_EVERY < timezone.now() - last_seen_at < SEEN_EVERY:
+        # If several requests see the same old time, one writes.
+        unseen = TokenSession.objects.filter(pk=claims.session_id, last_seen_at=last_seen_at)
+        unseen.update(last_seen_at=timezone.now(), address=address)
     return AuthenticatedSession(user, claims.session_id)
 
 
@@ -95,18 +110,20 @@ _USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivatio
 
 
 @retry_if_disconnected
-def _user_of_session(session_id: str) -> User | None:
+def _user_of_session(session_id: str) -> tuple[User | None, datetime | None]:
+    """Return the user of a session, and when it was last recorded as in use."""
     rows = primary.fetch_all(_select_by_session(), [session_id])
     if not rows:
-        return None
-    *texts, is_active, deactivations = rows[0]
+        return None, None
+    *texts, is_active, deactivations, last_seen_at = rows[0]
     # `is_active` is a number in MariaDB.
-    return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
+    user = User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
+    return user, last_seen_at and last_seen_at.replace(tzinfo=UTC)  # stored times are UTC and do not say so
 
 
 @prepared_sql
 def _select_by_session() -> QuerySet[User, Any]:
-    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS)
+    return User.objects.filter(token_sessions="").values_list(*_USER_FIELDS, "token_sessions__last_seen_at")
 
 
 def refresh(*, refresh_token: str) -> TokenPair:
@@ -129,15 +146,15 @@ def _rotate(session_id: str, token_id: str) -> TokenPair | None:
     session = TokenSession.objects.select_related("user").filter(pk=session_id).first()
     if session is None or not session.user.is_active:
         return None
-    fresh = tokens.new_refresh_token(tokens.successor_id(token_id))
+    session.refresh_id = tokens.successor_id(token_id)
     # Compare and swap: if several requests present the same token at once, one wins.
     swapped = TokenSession.objects.filter(pk=session_id, refresh_id=token_id).update(
-        refresh_id=fresh["jti"],
+        refresh_id=session.refresh_id,
         refreshed_at=timezone.now(),
         expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME,
     )
-    is_in_race = TokenSession.objects.filter(pk=session_id, refresh_id=fresh["jti"], refreshed_at__range=_race())
-    return tokens.issue(fresh, session) if swapped or is_in_race.exists() else None
+    is_in_race = TokenSession.objects.filter(pk=session_id, refresh_id=session.refresh_id, refreshed_at__range=_race())
+    return tokens.issue(session) if swapped or is_in_race.exists() else None
 
 
 def _race() -> tuple[datetime, datetime]:
@@ -153,10 +170,29 @@ def sign_out(*, actor: Actor, refresh_token: str) -> None:
     session = TokenSession.objects.select_for_update().filter(pk=session_id).first()
     if session is None:
         raise Unauthenticated
-    session.delete()
-    audit.record(
-        actor=actor, action="session.delete", object_id=session_id, tenant_id=None, before={"user": session.user_id}
-    )
+    _end(actor, [session])
+
+
+@transactional
+def end_session(*, actor: Actor, session_id: str) -> None:
+    """End a session of the person who acts, and with it its tokens. Raise NotFound for any other."""
+    session = sessions_of(actor).select_for_update().filter(pk=session_id).first()
+    if session is None:
+        raise NotFound
+    _end(actor, [session])
+
+
+@transactional
+def end_other_sessions(*, actor: Actor, keep: str) -> None:
+    """End every session of the person who acts, but for one."""
+    sessions = list(sessions_of(actor).select_for_update().exclude(pk=keep))
+    _end(actor, sessions)
+
+
+def _end(actor: Actor, sessions: list[TokenSession]) -> None:
+    TokenSession.objects.filter(pk__in=[session.pk for session in sessions]).delete()
+    changes = [AuditChange(session.id, None, before={"user": session.user_id}) for session in sessions]
+    audit.record_all(actor=actor, action="session.delete", changes=changes)
 
 
 def sweep_sessions() -> int:

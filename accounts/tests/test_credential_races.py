@@ -466,7 +466,7 @@ class TestRefresh:
         self, alice: Person, pair: tokens.TokenPair, change: Change, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pause = Pause()
-        monkeypatch.setattr(tokens, "new_refresh_token", pause.after(tokens.new_refresh_token))
+        monkeypatch.setattr(tokens, "successor_id", pause.after(tokens.successor_id))
 
         with pause.run(self.request(pair)) as under_way, ThreadPoolExecutor(1) as threads:
             changing = threads.submit(on_own_connection, lambda: change(alice.user))

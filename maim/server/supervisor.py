@@ -165,7 +165,7 @@ def _run_group(surface: Surface) -> None:
         websockets=False,
         workers=settings.ENV.MAIM_WORKERS,
         backpressure=accepted_connections(),
-        loop=Loops.uvloop,
+        loop=Loops.uvloop,  # the one of maim.server.worker
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,
         log_level=LogLevels.error,  # overrides the level in LOGGING; the supervisor logs starts and stops itself

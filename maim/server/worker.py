@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -9,6 +10,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+import uvloop
+from granian import loops
 
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from maim.server.rsgi import Application, InternalApplication
@@ -19,6 +25,7 @@ log = logging.getLogger("maim.server")
 # Higher than Python's default, which a busy worker reaches every few requests.
 GC_THRESHOLD = 50_000
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_Ts = TypeVarTuple("_Ts")
 
 
 def end_with_parent() -> None:
@@ -61,10 +68,35 @@ def answer_sigterm_once() -> None:
 def leave_sigterm_to_the_loop() -> None:
     """Undo the effects of `answer_sigterm_once`, which a worker inherits from its group's process.
 
-    A signal wakes an event loop whichever thread takes it, and the loop handles one at a time.
+    A signal wakes an event loop whichever thread takes it.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+class OneSignalLoop(uvloop.Loop):
+    """An event loop that calls the handler of a signal once.
+
+    Granian's handler sends to a queue of one place, whose reader then waits for the interpreter's lock. So the third
+    of several signals in quick succession would wait for the reader, with the lock held: the worker would never end.
+    """
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Call `callback` at the first signal, and ignore the rest."""
+
+        def at_the_first() -> None:
+            super(OneSignalLoop, self).add_signal_handler(sig, lambda: None)
+            callback(*args)
+
+        super().add_signal_handler(sig, at_the_first)
+
+
+@loops.register("uvloop")
+def _loop() -> OneSignalLoop:
+    """Return the loop that a worker runs in place of Granian's own."""
+    loop = OneSignalLoop()
+    asyncio.set_event_loop(loop)
+    return loop
 
 
 def public() -> Application:

@@ -87,6 +87,9 @@ def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
+CREDENTIALS = {"username": "schemathesis", "password": "password123"}
+
+
 class RequestObjects:
     """A person, and objects for their requests.
 
@@ -99,14 +102,13 @@ class RequestObjects:
         self._covered: dict[str, itertools.count[int]] = defaultdict(itertools.count)
         self._numbers = itertools.count(1)
         self.session = session
-        credentials = {"username": "schemathesis", "password": "password123"}
         self.headers: dict[str, str] = {}
-        self._created("auth/register", **credentials)
-        self.headers = {"Authorization": f"Bearer {self._created('auth/login', **credentials)['access_token']}"}
+        self._created("auth/register", **CREDENTIALS)
+        self.headers = self._sign_in()
         self.ids = self.make()
 
     def make(self) -> dict[str, Any]:
-        """Create a tenant, agent, key and template, and return their ids by the names in the documents.
+        """Create a tenant, agent, key, template and session, and return their ids by the names in the documents.
 
         `number`, `version`, `from` and `to` are the one version of the agent's config.
         """
@@ -116,7 +118,13 @@ class RequestObjects:
         key = self._created(f"agents/{agent}/api_keys", name=name)
         template = self._created("templates", tenant_id=tenant, name=name)["id"]
         ids = {"tenant_id": tenant, "agent_id": agent, "key_id": key["id"], "template_id": template}
+        self._sign_in()
+        newest = self.session.get(f"{self._url}/api/v1/auth/sessions?limit=1", headers=self.headers).json()
+        ids["session_id"] = newest[0]["id"]
         return {**ids, "api_key": key["api_key"], **dict.fromkeys(("number", "version", "from", "to"), 1)}
+
+    def _sign_in(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._created('auth/login', **CREDENTIALS)['access_token']}"}
 
     def _created(self, path: str, **body: Any) -> Any:
         response = self.session.post(f"{self._url}/api/v1/{path}", json=body, headers=self.headers)

@@ -7,9 +7,9 @@ import os
 from hypothesis import HealthCheck, settings
 
 # `make test-long` sets it.
-_TIMES = int(os.environ.get("EXAMPLES_TIMES", "1"))
+TIMES = int(os.environ.get("EXAMPLES_TIMES", "1"))
 
 
 def examples(number: int) -> settings:
     """Return Hypothesis settings with this number of examples in a short run, and more in a long one."""
-    return settings(max_examples=number * _TIMES, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=number * TIMES, deadline=None, suppress_health_check=list(HealthCheck))
