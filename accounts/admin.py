@@ -58,7 +58,8 @@ class NewUserForm(PasswordForm, ServiceForm):
 class UserAdmin(OperatorAdmin):
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "created_at", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
-    search_fields = ("username_folded", "email_folded", "id")
+    search_fields = ("username_folded__startswith", "email_folded__startswith", "id")
+    search_help_text = _("The beginning of a username or an e-mail address, or an id in full.")
     add_form = NewUserForm
     add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
     fields = ("id", *USER_FIELDS.names, "created_at", "last_login")

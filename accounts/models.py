@@ -46,6 +46,12 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
             models.UniqueConstraint(fields=["username_folded"], name="user_username_unique"),
             models.UniqueConstraint(fields=["email_folded"], name="user_email_unique"),
         )
+        indexes = (
+            models.Index(fields=["created_at", "id"], name="user_newest"),
+            models.Index(fields=["is_active", "created_at", "id"], name="user_active_newest"),
+            models.Index(fields=["is_staff", "created_at", "id"], name="user_staff_newest"),
+            models.Index(fields=["is_superuser", "created_at", "id"], name="user_superuser_newest"),
+        )
 
     def __str__(self) -> str:
         return DisplayName(self.username)

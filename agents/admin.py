@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -28,6 +27,7 @@ from agents.services.config_writes import WriteOptions
 from core.actor import KIND_NAMES, Actor, ActorKind
 from core.admin_base import ConfigAdmin, ReadOnlyAdmin, actor_of
 from core.admin_forms import STRICT, ChangeForm, ServiceForm, StrictField
+from core.admin_list import KeysetChangeList
 from core.display import DisplayName
 from core.http.fields import ID_LENGTH
 
@@ -75,7 +75,9 @@ class AgentAdmin(ConfigAdmin):
     list_display = ("name", "id", "tenant", "tenant_id", "status", "created_at")
     list_filter = ("status",)
     list_select_related = ("tenant",)
-    search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
+    search_fields = ("name_folded__startswith", "id", "tenant_id")
+    search_help_text = _("The beginning of a name, or the id of an agent or a tenant in full.")
+    ordering = ("-created_at", "-name_folded", "-id")
     raw_id_fields = ("tenant",)
     add_form = AgentForm
     form = AgentChangeForm
@@ -110,11 +112,11 @@ class AgentAdmin(ConfigAdmin):
         services.delete_agent(actor=actor, agent=row)
 
 
-class _VersionList(ChangeList):
+class _VersionList(KeysetChangeList):
     """The list of versions, without the documents, because they are large."""
 
-    def get_queryset(self, *args: Any, **options: Any) -> QuerySet[ConfigVersion]:
-        return super().get_queryset(*args, **options).defer("config", "patch")
+    def get_rows(self) -> QuerySet[ConfigVersion]:
+        return super().get_rows().defer("config", "patch")
 
 
 @admin.register(ConfigVersion)
@@ -123,7 +125,7 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
 
     list_display = ("number", "agent", "agent_id", "author_name", "note", "created_at")
     list_select_related = ("agent",)
-    search_fields = ("agent_id__exact",)
+    search_fields = ("agent_id",)
     search_help_text = _("The id of an agent, in full.")
     actions = ("restore",)
     fields = ("agent", "number", "kind", "author_id", "author_name", "note", "created_at", "patch", "config")
@@ -181,7 +183,8 @@ class NewTemplateForm(TemplateForm):
 class TemplateAdmin(ConfigAdmin):
     list_display = ("name", "id", "tenant", "tenant_id", "created_at")
     list_select_related = ("tenant",)
-    search_fields = ("name_folded", "id", "tenant__id", "tenant__name_folded")
+    search_fields = ("name_folded__startswith", "id", "tenant_id")
+    search_help_text = _("The beginning of a name, or the id of a template or a tenant in full.")
     raw_id_fields = ("tenant",)
     add_form = NewTemplateForm
     form = TemplateChangeForm

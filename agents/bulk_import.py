@@ -12,7 +12,7 @@ from agent_config.document import Config
 from agents.fields import AGENT_FIELDS, PLUGIN_FIELDS
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services.config_writes import AgentConfigWrite, build_version
-from core import audit, change_feed, epoch
+from core import audit, change_feed, counts, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional, transactional_and_propagated
@@ -31,11 +31,13 @@ def import_agents(*, actor: Actor, new: Sequence[Agent], changed: Sequence[RowUp
     Seal their configs, which went through `agent_config.bulk_import`. A new agent's config becomes version 1.
     """
     before = [AGENT_FIELDS.audit_state(stored) for stored, _wanted in changed]
+    counted = counts.remove_stored([stored for stored, _wanted in changed])
     raise_revisions([stored for stored, _wanted in changed])
     bulk_overwrite(changed, IMPORTED_FIELDS, unique=[["name_folded"]])
     for agent in new:
         agent.config, agent.config_version = secrets.sealed(agent.config, {}), 1
     Agent.unscoped.bulk_create(new)  # after updating: a new row may reuse a name that an update freed
+    counts.add(*new, *counted)
     ConfigVersion.unscoped.bulk_create(build_version(agent, {}, actor=actor) for agent in new)
     by_tenant = defaultdict[str, list[str]](list)
     for agent in new:

@@ -1,7 +1,8 @@
 """A person's agents, which consoles poll: the list, and one of them.
 
 The SQL is compiled once for each set of filters, and the rows do not become models, because either would take several
-times as long as the query itself.
+times as long as the query itself. A long list is read tenant by tenant and by the ids of its rows, because MariaDB
+would sort all agents of several tenants.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import orjson
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
 from agent_config.schema import ConfigWarning
 from agents.access import agents_for
@@ -22,12 +25,16 @@ from agents.effective_config import STATE_FIELDS, ConfigState
 from agents.errors import AgentNotFound
 from agents.models import Agent
 from core.actor import Actor, ActorKind
+from core.counts import Kind
+from core.listing import NEAR
+from core.models import RowCount
 from core.prepared import prepared_sql
 from core.text import fold_name
+from tenants.models import Membership
 
 NEWEST_FIRST = "-created_at"
 SORT_COLUMNS = {"created_at": ("created_at", "id"), "name": ("name_folded", "id"), "id": ("id",)}
-# Their values come after the person's id in the parameters of the SQL, in this order.
+# Their values come after the person's or the tenant's id in the parameters of the SQL, in this order.
 _FILTERS = {
     "q": "name_folded__contains",
     "status": "status",
@@ -71,70 +78,130 @@ _COLUMNS = tuple(field.name for field in fields(ListedAgent))[:-2]
 class AgentList:
     """The agents of all of a person's tenants that match the filters.
 
-    `filters` may have `q` (a part of the name), `status`, `tenant_id`, `after` (only agents with greater ids) and `id`.
-    `sort` is a key of SORT_COLUMNS, with a `-` before it for descending. Each method costs one query.
+    `filters` may have `q` (a part of the name), `status`, `tenant_id` and `after` (only agents with greater ids).
+    `sort` is a key of SORT_COLUMNS, with a `-` before it for descending.
     """
 
     def __init__(self, actor: Actor, *, sort: str, filters: Mapping[str, str]) -> None:
         if actor.kind != ActorKind.USER:
             raise ValueError(f"only people have a list of agents, not {actor.kind}")
-        self._actor, self._filters = actor, filters
+        self._actor, self._sort, self._filters = actor, sort, filters
         self._names = tuple(name for name in _FILTERS if name in filters)
-        self._values = [actor.id, *(_value(name, filters[name]) for name in self._names)]
-        self._sort = sort
+        self._values = [_value(name, filters[name]) for name in self._names]
 
     def __getitem__(self, part: slice) -> Sequence[ListedAgent]:
         """Return a slice of the agents, with the warnings about their configs."""
-        agents = self.read(part)
+        agents = self._read(part)
         for agent, warnings in zip(agents, get_listed_warnings([each.stored_config for each in agents]), strict=True):
             agent.config_warnings = warnings
         return agents
-
-    def read(self, part: slice) -> Sequence[ListedAgent]:
-        """Return a slice of the agents, without warnings."""
-        values = [*self._values, part.stop - part.start, part.start]
-        with connection.cursor() as cursor:
-            cursor.execute(f"{_select_rows(self._names, self._sort)} LIMIT %s OFFSET %s", values)
-            return [_convert(row) for row in cursor.fetchall()]
 
     def after(self, cursor: str) -> AgentList:
         """Return the agents whose ids are greater than this one, ordered by id."""
         return AgentList(self._actor, sort="id", filters={**self._filters, "after": cursor})
 
     def count(self) -> int:
-        """Return the number of agents."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT COUNT(*) FROM ({_select_ids(self._names)}) AS matching", self._values)  # noqa: S608  # of the ORM's own text
-            number: int = cursor.fetchone()[0]
-            return number
+        """Return the number of agents. Only those with a part of a name are counted one by one."""
+        if "q" not in self._filters:
+            return sum(self._totals.values())
+        ids = _select_keys(self._names, "id", in_one=False)
+        counted = f"SELECT COUNT(*) FROM ({ids}) AS matching"  # noqa: S608  # of the ORM's own text
+        number: int = _fetch(counted, [self._actor.id, *self._values])[0][0]
+        return number
+
+    @cached_property
+    def _totals(self) -> dict[str, int]:
+        """The number of agents in each of the person's tenants, not regarding `q`."""
+        status, tenant_id = self._filters.get("status"), self._filters.get("tenant_id")
+        values = [Kind.AGENTS, "", status, self._actor.id, tenant_id]
+        sql = _select_totals(has_status=status is not None, has_tenant=tenant_id is not None)
+        return {
+            tenant: int(number or 0) for tenant, number in _fetch(sql, [value for value in values if value is not None])
+        }
+
+    def _read(self, part: slice) -> list[ListedAgent]:
+        limits = [part.stop - part.start, part.start]
+        if len(self._totals) == 1 and part.start < NEAR:
+            sql, first = _select_rows(self._names, self._sort, in_one=True), next(iter(self._totals))
+        elif len(self._totals) == 1 or len(self._totals) * part.stop < sum(self._totals.values()):
+            return self._read_by_ids(part)
+        else:  # a short list, or most of a long one
+            sql, first = _select_rows(self._names, self._sort, in_one=False), self._actor.id or ""
+        return [_convert(row) for row in _fetch(f"{sql} LIMIT %s OFFSET %s", [first, *self._values, *limits])]
+
+    def _read_by_ids(self, part: slice) -> list[ListedAgent]:
+        """Return a slice of what all tenants have in it at most, of which only ids and the sort column are read."""
+        sql = f"{_select_keys(self._names, self._sort, in_one=True)} LIMIT %s OFFSET %s"
+        first = part.start if len(self._totals) == 1 else 0
+        limits = [part.stop - first, first]
+        keys = chain.from_iterable(_fetch(sql, [tenant, *self._values, *limits]) for tenant in self._totals)
+        merged = sorted(keys, reverse=self._sort.startswith("-"))[part.start - first : part.stop - first]
+        ids = [key[-1] for key in merged]
+        if not ids:
+            return []
+        found = {row[0]: row for row in _fetch(_select_by_ids(len(self._totals), len(ids)), [*self._totals, *ids])}
+        return [_convert(found[agent_id]) for agent_id in ids if agent_id in found]
 
 
 def get_listed_agent(actor: Actor, agent_id: str) -> ListedAgent:
     """Return one of a person's agents, without warnings, in one query. Raise AgentNotFound."""
-    agents = AgentList(actor, sort="id", filters={"id": agent_id}).read(slice(0, 1))
+    found = _fetch(_select_rows(("id",), "id", in_one=False), [actor.id, agent_id])
     # MariaDB ignores blanks at the end, and the prepared SQL does not pass through `ExactCharField`.
-    if not agents or agents[0].id != agent_id:
+    if actor.kind != ActorKind.USER or not found or found[0][0] != agent_id:
         raise AgentNotFound
-    return agents[0]
+    return _convert(found[0])
+
+
+def _fetch(sql: str, values: Sequence[Any]) -> Sequence[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        rows: Sequence[Any] = cursor.fetchall()
+        return rows
 
 
 @prepared_sql
-def _select_rows(names: tuple[str, ...], sort: str) -> QuerySet[Agent, Any]:
-    sign = "-" if sort.startswith("-") else ""
-    order = (f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")])
-    return _matching(names).order_by(*order).values_list(*_COLUMNS, *STATE_FIELDS)
+def _select_rows(names: tuple[str, ...], sort: str, *, in_one: bool) -> QuerySet[Agent, Any]:
+    return _matching(names, in_one).order_by(*_order(sort, in_one)).values_list(*_COLUMNS, *STATE_FIELDS)
 
 
 @prepared_sql
-def _select_ids(names: tuple[str, ...]) -> QuerySet[Agent, Any]:
-    return _matching(names).order_by().values_list("pk")
+def _select_keys(names: tuple[str, ...], sort: str, *, in_one: bool) -> QuerySet[Agent, Any]:
+    """Select the columns that the list is sorted by, of which the last is the id."""
+    columns = SORT_COLUMNS[sort.removeprefix("-")]
+    return _matching(names, in_one).order_by(*_order(sort, in_one)).values_list(*columns)
 
 
-def _matching(names: tuple[str, ...]) -> QuerySet[Agent]:
-    rows = agents_for(_PERSON)
+@prepared_sql
+def _select_by_ids(tenants: int, number: int) -> QuerySet[Agent, Any]:
+    rows = Agent.objects.in_tenants([str(each) for each in range(tenants)])
+    return rows.filter(pk__in=[str(each) for each in range(number)]).order_by().values_list(*_COLUMNS, *STATE_FIELDS)
+
+
+@prepared_sql
+def _select_totals(*, has_status: bool, has_tenant: bool) -> QuerySet[Membership, Any]:
+    """Select the tenants of a person, each with the number of its agents."""
+    counted = RowCount.objects.filter(tenant_id=OuterRef("tenant_id")).filter(kind="").filter(agent_id="")
+    counted = counted.filter(status="") if has_status else counted
+    number = counted.order_by().values("kind").annotate(total=Sum("number")).values("total")
+    rows = Membership.objects.filter(user_id="")
+    rows = rows.filter(tenant_id="") if has_tenant else rows
+    return rows.order_by().annotate(agents=Subquery(number)).values_list("tenant_id", "agents")
+
+
+def _matching(names: tuple[str, ...], in_one: bool) -> QuerySet[Agent]:
+    """Return the agents in one tenant, or in all of a person's, that match the filters."""
+    rows = Agent.objects.in_tenants([""]) if in_one else agents_for(_PERSON)
     for name in names:
         rows = rows.filter(**{_FILTERS[name]: ""})
     return rows
+
+
+def _order(sort: str, in_one: bool) -> Sequence[str]:
+    """Return the columns to sort by. In one tenant the name is unique, and MariaDB sees no order by id behind it."""
+    if in_one and sort.removeprefix("-") == "name":
+        return [sort.replace("name", "name_folded")]
+    sign = "-" if sort.startswith("-") else ""
+    return [f"{sign}{column}" for column in SORT_COLUMNS[sort.removeprefix("-")]]
 
 
 def _value(name: str, sent: str) -> str:

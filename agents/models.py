@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from agent_config.schema import DEFAULT, NAMES, ConfigWarning
 from core import ids
 from core.actor import display_name
+from core.counts import Group, Kind
 from core.display import isolated
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
@@ -74,6 +75,13 @@ class Template(NamedModel, Configured, Revised, TenantOwned):
         verbose_name = _("template")
         verbose_name_plural = _("templates")
         constraints = (models.UniqueConstraint(fields=["tenant_scope", "name_folded"], name="template_name_unique"),)
+        indexes = (
+            models.Index(fields=["tenant_scope", "created_at", "id"], name="template_newest"),
+            models.Index(fields=["tenant_scope", "id"], name="template_by_id"),
+            # of all tenants
+            models.Index(fields=["created_at", "id"], name="template_all_newest"),
+            models.Index(fields=["name_folded", "created_at"], name="template_all_name"),
+        )
 
 
 class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
@@ -111,7 +119,22 @@ class Agent(NamedModel, Configured, Limited, Revised, TenantOwned):
         verbose_name = _("agent")
         verbose_name_plural = _("agents")
         constraints = (models.UniqueConstraint(fields=["tenant", "name_folded"], name="agent_name_unique"),)
-        indexes = (models.Index(fields=["tenant", "created_at", "id"], name="agent_newest"),)
+        indexes = (
+            models.Index(fields=["tenant", "created_at", "id"], name="agent_newest"),
+            models.Index(fields=["tenant", "status", "created_at", "id"], name="agent_status_newest"),
+            models.Index(fields=["tenant", "status", "name_folded", "id"], name="agent_status_name"),
+            models.Index(fields=["tenant", "id"], name="agent_by_id"),
+            models.Index(fields=["tenant", "status", "id"], name="agent_status_id"),
+            # Of all tenants, for operators. Not in the orders of one tenant's lists, or MariaDB may look for its rows
+            # among all tenants'.
+            models.Index(fields=["created_at", "name_folded", "id"], name="agent_all_newest"),
+            models.Index(fields=["status", "created_at", "name_folded", "id"], name="agent_all_status_newest"),
+            models.Index(fields=["name_folded", "created_at"], name="agent_all_name"),
+        )
+
+    def count_groups(self) -> list[Group]:
+        """Return where `core.counts` counts the row."""
+        return [Group(self.tenant_id, Kind.AGENTS, status=self.status)]
 
 
 class ConfigVersion(PreparedWrites, TenantOwned):
@@ -133,6 +156,7 @@ class ConfigVersion(PreparedWrites, TenantOwned):
         verbose_name = _("config version")
         verbose_name_plural = _("config versions")
         constraints = (models.UniqueConstraint(fields=["agent", "number"], name="config_version_unique"),)
+        indexes = (models.Index(fields=["agent", "id"], name="config_version_newest"),)
 
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.number}"

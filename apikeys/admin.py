@@ -24,7 +24,7 @@ from agents.models import Agent
 from apikeys import keyformat, queries, services
 from apikeys.access import keys_for
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS
-from apikeys.models import ApiKey, KeyStatus, UsageLogEntry
+from apikeys.models import ApiKey, KeySecret, KeyStatus, UsageLogEntry
 from apikeys.serializers.keys import KeyUpdateRequest
 from apikeys.services import IssuedKey
 from core.actor import Actor
@@ -37,6 +37,7 @@ from core.admin_base import (
     change_url,
 )
 from core.admin_forms import ChangeForm, ServiceForm, show_error
+from core.admin_list import KeysetChangeList
 from core.errors import DomainError
 from core.http.fields import FIRST_YEAR
 
@@ -143,11 +144,22 @@ _HISTORY = (
 )
 
 
+class _KeyList(KeysetChangeList):
+    """The list of keys, without the secrets that were rotated out."""
+
+    def get_rows(self) -> QuerySet[ApiKey]:
+        return super().get_rows().prefetch_related(None)
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(OperatorAdmin):
-    list_display = ("name", "api_key", "current_status", "agent", "tenant", "tenant_id", "expires_at", "last_used_at")
+    list_display = (
+        "name", "api_key", "current_status", "agent", "tenant", "tenant_id", "expires_at", "last_used_at", "created_at",
+    )  # fmt: skip
     list_filter = (StatusFilter, ExpiryFilter, UseFilter)
-    search_fields = ("name_folded", "id", "agent__id", "agent__name_folded", "tenant__id", "tenant__name_folded")
+    search_fields = ("name_folded__startswith", "id", "agent_id", "tenant_id")
+    search_help_text = _("The beginning of a name, the id of a key, an agent or a tenant in full, or a masked key.")
+    ordering = ("-created_at", "-name_folded", "-id")
     raw_id_fields = ("agent",)
     actions = ("disable", "enable")
     add_form = KeyForm
@@ -194,12 +206,21 @@ class ApiKeyAdmin(OperatorAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
     ) -> tuple[QuerySet[ApiKey], bool]:
-        if keyformat.hint_in(search_term):
-            return queryset.filter(queries.has_masked_secret(search_term)), False
+        if hint := keyformat.hint_in(search_term):
+            ids = KeySecret.objects.filter(hint=hint).values_list("key_id", flat=True)
+            return queryset.filter(pk__in=list(ids)), False
         return super().get_search_results(request, queryset, search_term)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return keys_for(actor_of(request)).select_related("agent", "tenant")
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[_KeyList]:
+        return _KeyList
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return the order of the list: of keys that expire soon, the first to expire first."""
+        chosen = request.GET.get(ExpiryFilter.parameter_name, "")
+        return ("expires_at", "id") if chosen in {str(days) for days in ExpiryFilter.days} else self.ordering
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         # The model's own form field would use Agent's default manager, which raises without a tenant.
@@ -267,6 +288,6 @@ class ApiKeyAdmin(OperatorAdmin):
 class UsageLogEntryAdmin(ReadOnlyAdmin):
     list_display = ("timestamp", "action", "platform", "tenant_id", "agent_id", "user_id")
     list_filter = ("created_at",)
-    search_fields = ("tenant_id__exact", "agent_id__exact", "user_id__exact", "action__exact")
+    search_fields = ("tenant_id", "agent_id", "user_id", "action")
     search_help_text = _("The id of a tenant, an agent or a user, or an action, in full.")
     fields = ("timestamp", "action", "platform", "tenant_id", "agent_id", "user_id", "details", "created_at")

@@ -11,7 +11,7 @@ from django.utils import timezone
 from apikeys import digests, keyformat
 from apikeys.fields import KEY_FIELDS
 from apikeys.models import ApiKey, KeySecret
-from core import audit, epoch
+from core import audit, counts, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
@@ -57,11 +57,13 @@ def import_keys(
             edited.append(row)
     before = [KEY_FIELDS.audit_state(stored) for stored, _wanted in edited]
     has_changed = {stored.pk for stored, _wanted in edited} | set(renewed)
+    counted = counts.remove_stored([stored for stored, _wanted in edited])
     raise_revisions([stored for stored, _imported in changed if stored.pk in has_changed])
     bulk_overwrite(edited, IMPORTED_FIELDS, unique=[["name_folded"]])
     bulk_overwrite(used, USAGE_FIELDS)
     # Insert after updating: a new row may reuse a name that an update freed.
     ApiKey.unscoped.bulk_create([imported.key for imported in new], batch_size=500)
+    counts.add(*(imported.key for imported in new), *counted)
     recorded = [
         AuditChange(imported.key.id, imported.key.tenant_id, after=KEY_FIELDS.audit_state(imported.key))
         for imported in new

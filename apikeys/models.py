@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys.errors import KeyNotFound
 from core import ids
+from core.counts import Group, Kind, slot_of
 from core.display import DisplayName, ShownByName
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
@@ -56,7 +57,28 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         constraints = (models.UniqueConstraint(fields=["tenant", "name_folded"], name="key_name_unique"),)
-        indexes = (models.Index(fields=["tenant", "created_at", "id"], name="key_newest"),)
+        indexes = (
+            models.Index(fields=["tenant", "created_at", "id"], name="key_newest"),
+            models.Index(fields=["tenant", "status", "created_at", "id", "expires_at"], name="key_status_newest"),
+            models.Index(fields=["tenant", "status", "expires_at", "id"], name="key_status_expiry"),
+            models.Index(fields=["tenant", "id"], name="key_by_id"),
+            models.Index(fields=["tenant", "status", "id", "expires_at"], name="key_status_id"),
+            models.Index(fields=["agent", "created_at", "id"], name="key_agent_newest"),
+            models.Index(fields=["agent", "id"], name="key_agent_by_id"),
+            # Of all tenants, for operators. Not in the orders of one tenant's lists, or MariaDB may look for its rows
+            # among all tenants'.
+            models.Index(fields=["created_at", "name_folded", "id"], name="key_all_newest"),
+            models.Index(fields=["status", "created_at", "name_folded", "id"], name="key_all_status_newest"),
+            models.Index(fields=["status", "expires_at", "id"], name="key_all_status_expiry"),
+            models.Index(fields=["name_folded", "created_at"], name="key_all_name"),
+        )
+
+    def count_groups(self) -> list[Group]:
+        """Return where `core.counts` counts the row: among its tenant's, in the slot of its agent, and its agent's."""
+        return [
+            Group(self.tenant_id, Kind.KEYS, status=self.status, slot=slot_of(self.agent_id)),
+            Group(self.tenant_id, Kind.KEYS, agent_id=self.agent_id, status=self.status),
+        ]
 
     @cached_property
     def current_secret(self) -> KeySecret:
@@ -184,6 +206,10 @@ class UsageLogEntry(ShownByName):
         verbose_name = _("usage log entry")
         verbose_name_plural = _("usage log")
         ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["user_id"], name="usage_log_user"),
+            models.Index(fields=["action"], name="usage_log_action"),
+        )
 
     def __str__(self) -> str:
         return DisplayName(self.action)

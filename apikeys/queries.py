@@ -1,14 +1,20 @@
-"""Filters of lists of keys."""
+"""Lists of keys and their filters."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apikeys import keyformat
+from apikeys.access import keys_for
 from apikeys.models import ApiKey, KeySecret, KeyStatus
+from core import counts
+from core.actor import Actor
+from core.counts import Kind
+from core.listing import LargeList
 from core.text import fold_name
 
 
@@ -45,6 +51,28 @@ def filter_keys(
     if unused_since is not None:
         rows = rows.filter(Q(last_used_at__lt=unused_since) | Q(last_used_at__isnull=True, created_at__lt=unused_since))
     return rows
+
+
+def list_keys(
+    actor: Actor, *, tenant_id: str, agent_id: str | None = None, status: str | None = None, **filters: Any
+) -> LargeList[ApiKey]:
+    """Return the keys of a tenant, or of one of its agents, that match the filters of `filter_keys`.
+
+    The total is counted row by row only with filters other than the status.
+    """
+    rows = filter_keys(keys_for(actor), tenant_id=tenant_id, agent_id=agent_id, status=status, **filters)
+    return LargeList(rows, None if filters else lambda: _total(tenant_id, agent_id, status))
+
+
+def _total(tenant_id: str, agent_id: str | None, status: str | None) -> int:
+    """Return how many keys show this status. Those that are past their time are stored as active."""
+    stored = counts.total(Kind.KEYS, [tenant_id], agent_id=agent_id or "", status=status)
+    if status not in (KeyStatus.ACTIVE, KeyStatus.EXPIRED):
+        return stored
+    overdue = ApiKey.objects.in_tenants([tenant_id]).filter(status=KeyStatus.ACTIVE, expires_at__lte=timezone.now())
+    if agent_id is not None:
+        overdue = overdue.filter(agent_id=agent_id)
+    return stored + overdue.count() if status == KeyStatus.EXPIRED else stored - overdue.count()
 
 
 def has_masked_secret(text: str) -> Q:

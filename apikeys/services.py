@@ -18,7 +18,7 @@ from apikeys import digests, keyformat
 from apikeys.errors import KeyNameTaken, KeyNotFound
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges, KeySettings
 from apikeys.models import ApiKey, KeySecret, KeyStatus
-from core import audit, epoch
+from core import audit, counts, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.prepared import prepared_query
@@ -55,6 +55,7 @@ def issue_key(*, actor: Actor, agent: Agent, name: str, **settings: Unpack[KeySe
     key = ApiKey(tenant_id=row.tenant_id, agent=row)
     KEY_FIELDS.assign(key, settings)
     key.change_name(name)
+    counts.add(key)
     with translate_unique_violation(_NAME_TAKEN), one_round_trip():
         key.save(force_insert=True)
         secret = _add_secret(key)
@@ -75,11 +76,13 @@ def update_key(*, actor: Actor, key: ApiKey, changes: KeyChanges, expected: Cont
     row.current_secret, row.previous_secrets = key.current_secret, key.previous_secrets
     check_revision(row, expected)
     before, shown_status = KEY_FIELDS.audit_state(row), row.status_at(timezone.now())
+    counts.remove(row)
     if "name" in changes:
         row.change_name(changes["name"])
     KEY_FIELDS.assign(row, changes, skip=("name",))
     if changes.get("status") == shown_status:
         row.status = before["status"]
+    counts.add(row)
     after = KEY_FIELDS.audit_state(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
@@ -118,8 +121,10 @@ def set_status_of_all(*, actor: Actor, keys: Collection[ApiKey], status: KeyStat
         for row in changed
     ]
     now = timezone.now()
+    counts.remove(*changed)
     for row in changed:
         row.status, row.updated_at, row.revision = status, now, row.revision + 1
+    counts.add(*changed)
     ids = [row.id for row in changed]
     ApiKey.objects.in_tenants({row.tenant_id for row in changed}).filter(pk__in=ids).update(
         status=status, updated_at=now, revision=F("revision") + 1
@@ -136,6 +141,7 @@ def delete_key(*, actor: Actor, key: ApiKey, expected: Container[int] | None = N
     check_revision(row, expected)
     before = KEY_FIELDS.audit_state(row)
     epoch.invalidate(row.id)
+    counts.remove(row)
     row.delete()
     audit.record(actor=actor, action="key.delete", object_id=key.id, tenant_id=key.tenant_id, before=before)
 

@@ -27,6 +27,7 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
     from agents.models import Agent  # after django.setup()
     from apikeys import digests, keyformat
     from apikeys.models import ApiKey, KeySecret
+    from apikeys.recount import recount
     from tenants.models import Tenant, TenantType
 
     agents, keys, secrets, lines = [], [], [], []
@@ -65,6 +66,7 @@ def seed(path: Path, number: int, *, limited: bool, copies: int) -> None:
     if copies:
         _copy(ApiKey, copies, {"id": _mark("id"), "name": _mark("name"), "name_folded": _mark("name_folded")})
         _copy(KeySecret, copies, {"key_id": _mark("key_id"), "digest": f"SHA2({_mark('digest')}, 256)"})
+    recount()
     path.write_text("\n".join(lines))
 
 

@@ -32,7 +32,7 @@ class ActorKindFilter(admin.SimpleListFilter):
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "action", "kind", "actor", "object_id", "tenant_id", "request_id")
     list_filter = (ActorKindFilter, ("action", admin.AllValuesFieldListFilter), "at")
-    search_fields = ("object_id__exact", "tenant_id__exact", "request_id__exact", "actor_id__exact")
+    search_fields = ("object_id", "tenant_id", "request_id", "actor_id")
     search_help_text = _("The id of an object, a tenant, a request or an actor, in full.")
     fields = (
         "at",

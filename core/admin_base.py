@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -31,13 +30,13 @@ from rest_framework import serializers
 
 from core.actor import Actor, ActorKind
 from core.admin_forms import SHOWN, STRICT, ChangeForm, JSONFormField, ServiceForm, pretty, stored_digest
+from core.admin_list import KeysetChangeList, UncountedPaginator, found_rows
 from core.db import transactional_and_propagated
 from core.display import DisplayName, isolated
 from core.errors import DomainError
 from core.fields import IdField, JSONTextField
 from core.http.fields import DESCRIPTION_LENGTH
 from core.http.request_context import RequestContext
-from core.text import fold, fold_name
 
 RAW_ID = {"class": "vTextField"}  # Django's own class is wide enough for numbers only
 _REFUSAL = "maim_refusal"
@@ -74,7 +73,8 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
     """Lists and forms over services, which a subclass calls in `create`, `change` and `delete`.
 
     `add_fields` are on the form of a new row, `fields` on that of an existing one. `body` is the API's request
-    serializer, whose fields validate the JSON fields. `search_fields` are folded columns and ids.
+    serializer, whose fields validate the JSON fields. `search_fields` are ids, which are searched whole, and folded
+    columns with `__startswith`, of which the beginning is searched; each has an index.
     """
 
     add_form: type[ServiceForm] = ServiceForm
@@ -91,6 +91,11 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
         }
     }
     ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
+    # Only what an index is ordered by, because all rows would have to be sorted.
+    sortable_by: ClassVar[tuple[str, ...]] = ("created_at",)
+    paginator = UncountedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # which would count all rows of each filter
 
     def create(self, actor: Actor, values: dict[str, Any]) -> models.Model:
         """Create the row from the form's values."""
@@ -138,10 +143,11 @@ class OperatorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in t
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Return the rows found by either folded form of the term: of names, or of usernames and e-mail addresses."""
-        terms = dict.fromkeys((fold_name(search_term), fold(search_term)))
-        found = [super(OperatorAdmin, self).get_search_results(request, queryset, term) for term in terms]
-        return reduce(or_, (rows for rows, _has_duplicates in found)), any(duplicates for _rows, duplicates in found)
+        """Return the rows that any of `search_fields` finds."""
+        return found_rows(request, queryset, self.search_fields, search_term.strip(), self.list_per_page + 1), False
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._listed(name) for name in super().get_list_display(request)]
@@ -343,15 +349,10 @@ class ConfigAdmin(OperatorAdmin):
 
 
 class ReadOnlyAdmin(OperatorAdmin):
-    """Records that nobody may add, change or delete. `search_fields` are matched exactly."""
+    """Records that nobody may add, change or delete."""
 
     ordering = ("-id",)
-    show_full_result_count = False
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
-    ) -> tuple[models.QuerySet[Any], bool]:
-        return super(OperatorAdmin, self).get_search_results(request, queryset, search_term)
+    sortable_by = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ class Transaction:
     wait: Wait | None  # None: the service never waits for workers
     subjects: set[str] = field(default_factory=set)
     epoch_callbacks: list[Callable[[int], None]] = field(default_factory=list)
+    sums: dict[Callable[[Counter[Any]], None], Counter[Any]] = field(default_factory=dict)
     must_wait: bool = False
 
 
@@ -122,6 +124,14 @@ def on_epoch(callback: Callable[[int], None]) -> None:
     auto-increment column are not. Raise RuntimeError outside of a service.
     """
     _require_transaction().epoch_callbacks.append(callback)
+
+
+def sum_up(write: Callable[[Counter[Any]], None], amounts: Counter[Any]) -> None:
+    """Call `write` once at the end of the transaction, with the sums of all amounts that it was named for.
+
+    So what many changes add to is locked for the shortest time. Raise RuntimeError outside of a service.
+    """
+    _require_transaction().sums.setdefault(write, Counter()).update(amounts)
 
 
 def current_transaction() -> Transaction | None:
@@ -181,6 +191,8 @@ def transaction(wait: Wait | None) -> Iterator[None]:
     try:
         with atomic(durable=True):
             yield
+            for write, amounts in opened.sums.items():
+                write(amounts)
             if opened.subjects or opened.epoch_callbacks:
                 epoch = _next()
                 with one_round_trip():

@@ -30,6 +30,11 @@ class AuditEntry(models.Model):
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
         ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["actor_kind"], name="audit_actor_kind"),
+            models.Index(fields=["actor_id"], name="audit_actor"),
+            models.Index(fields=["request_id"], name="audit_request"),
+        )
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_id}"
@@ -125,3 +130,28 @@ class IdempotentResponse(models.Model):
 
     def __str__(self) -> str:
         return str(self.digest)
+
+
+class RowCount(models.Model):
+    """The number of rows of a kind that a tenant has with a status, as the sum of several slots (core.counts).
+
+    With an `agent_id` it is the number of that agent's keys. Without a tenant it is the number of all tenants.
+    """
+
+    class Kind(models.TextChoices):
+        TENANTS = "tenants"
+        AGENTS = "agents"
+        KEYS = "keys"
+
+    pk = models.CompositePrimaryKey("tenant_id", "kind", "agent_id", "status", "slot")
+    # No foreign keys, because their checks would lock the tenant's row at every write.
+    tenant_id = IdField()
+    kind = ExactCharField(max_length=10, choices=Kind.choices)
+    agent_id = IdField()
+    status = ExactCharField(max_length=20)
+    slot = models.PositiveSmallIntegerField()
+    # Signed, because the version before deletes rows without counting them.
+    number = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.agent_id}: {self.number} {self.status} {self.kind}"

@@ -108,7 +108,9 @@ def _database(url: str) -> dict[str, Any]:
             "connect_timeout": 5,
             "read_timeout": 30,
             "write_timeout": 30,
-            "init_command": "SET sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout=10",
+            # Without intersections of indexes, which MariaDB prefers to the one index that has a list in its order.
+            "init_command": "SET sql_mode='STRICT_ALL_TABLES', innodb_lock_wait_timeout=10, "
+            "optimizer_switch='index_merge_intersection=off'",
             "isolation_level": "read committed",
         }
         config["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}

@@ -97,7 +97,8 @@ class TenantAdmin(ConfigAdmin):
     list_display = ("tenant_name", "id", "tenant_type", "status", "owner", "created_at")
     list_filter = ("status", "tenant_type")
     list_select_related = ("owner",)
-    search_fields = ("name_folded", "id", "owner__username_folded")
+    search_fields = ("name_folded__startswith", "id", "owner_id", "owner__username_folded")
+    search_help_text = _("The beginning of a name, the id of a tenant or its owner in full, or the owner's username.")
     autocomplete_fields = ("owner",)
     add_form = TenantForm
     form = TenantChangeForm

@@ -10,7 +10,7 @@ from django.conf import settings
 from accounts.models import User
 from agent_config.document import agent_defaults
 from agent_config.updates import apply_tenant_update
-from core import audit, change_feed, epoch
+from core import audit, change_feed, counts, epoch
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import RowUpdate, bulk_overwrite, transactional_and_propagated
@@ -42,6 +42,7 @@ def import_tenants(*, actor: Actor, new: Sequence[Tenant], changed: Sequence[Row
     for tenant in new:
         tenant.tenant_config, _warnings = apply_tenant_update(None, tenant.tenant_config)
     Tenant.objects.bulk_create(new, batch_size=500)  # after updating: a new row may reuse a name that an update freed
+    counts.add(*new)
     recorded = [AuditChange(tenant.id, tenant.id, after=TENANT_FIELDS.audit_state(tenant)) for tenant in new]
     for (stored, _wanted), (was, config, owner_id) in zip(changed, before, strict=True):
         has_new_defaults = audit.differ(agent_defaults(config), agent_defaults(stored.tenant_config))

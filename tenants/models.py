@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from agent_config.schema import NAMES
 from core import ids
+from core.counts import Group, Kind, slot_of
 from core.fields import ExactCharField, IdField, JSONTextField
 from core.limits import Limited
 from core.naming import NamedModel
@@ -72,7 +73,16 @@ class Tenant(NamedModel, Limited, Revised):
         verbose_name = _("tenant")
         verbose_name_plural = _("tenants")
         constraints = (models.UniqueConstraint(fields=["owner_scope", "name_folded"], name="tenant_name_unique"),)
-        indexes = (models.Index(fields=["created_at", "id"], name="tenant_newest"),)
+        indexes = (
+            models.Index(fields=["created_at", "id"], name="tenant_newest"),
+            models.Index(fields=["status", "created_at", "id"], name="tenant_status_newest"),
+            models.Index(fields=["tenant_type", "created_at", "id"], name="tenant_type_newest"),
+            models.Index(fields=["name_folded", "created_at"], name="tenant_all_name"),
+        )
+
+    def count_groups(self) -> list[Group]:
+        """Return where `core.counts` counts the row."""
+        return [Group("", Kind.TENANTS, slot=slot_of(self.id))]
 
     @property
     def named_owner_id(self) -> str | None:

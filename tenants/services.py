@@ -16,7 +16,7 @@ from accounts.models import User
 from agent_config.document import agent_defaults
 from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
-from core import audit, change_feed, epoch
+from core import audit, change_feed, counts, epoch
 from core.actor import Actor, ActorKind
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Invalid
@@ -90,6 +90,7 @@ def create_tenant(
     tenant.change_name(tenant_name)
     with translate_unique_violation(_NAME_TAKEN):
         tenant.save(force_insert=True)
+    counts.add(tenant)
     if owner is not None:
         Membership.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
     after = TENANT_FIELDS.audit_state(tenant)
@@ -170,6 +171,7 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
         FeedEntry.Kind.DELETED, row.agents(manager="unscoped").values_list("pk", flat=True), tenant_id=row.id
     )
     lock_in_order(row.api_keys(manager="unscoped").all())
+    counts.remove_tenant(row)
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
 

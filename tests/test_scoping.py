@@ -20,7 +20,7 @@ from agents.services import plugins, templates
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.usage import Uses
-from core.models import AuditEntry, FeedEntry
+from core.models import AuditEntry, FeedEntry, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
@@ -40,12 +40,14 @@ NOT_SCOPED = {
     AuditEntry: "is read by operators alone, and outlives the tenant",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
+    RowCount: "is added to by all writes, and read for tenants that passed the gate",
     FeedEntry: "is told to the internal surface alone, and says so when a tenant is gone",
 }
 
 # Code that may see every tenant's rows: `file` or `file::function`, each with its reason.
 MAY_GO_UNSCOPED = {
     "core/scoping.py": "defines it",
+    "core/counts.py::remove_stored": "locks rows that its caller has",
     "core/db.py::upsert_all": "writes rows that its caller names whole",
     "core/db.py::upsert_at_once": "writes rows that its caller names whole",
     "core/db.py::bulk_overwrite": "writes rows that its caller has",
@@ -232,6 +234,8 @@ def count_use(key: ApiKey) -> None:
 
 # The rows that a deletion leaves.
 TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"}
+# The numbers of all tenants, and of what is left (core.counts).
+COUNTS = {"common.RowCount"}
 
 
 def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, charlie: Person) -> None:
@@ -243,11 +247,14 @@ def test_deleted_tenant_leaves_only_audit_entries(alice: Person, bob: Person, ch
     join(bob, tenant)
     create_all_rows(tenant)
     everything = SCOPED_LABELS | {"tenants.Tenant", "tenants.Membership", "apikeys.KeySecret"} | TRACES
-    assert changed_tables(empty, tables()) == everything, "the test must furnish a tenant with every kind of row"
+    assert changed_tables(empty, tables()) - COUNTS == everything, (
+        "the test must furnish a tenant with every kind of row"
+    )
 
     tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
 
-    assert changed_tables(empty, tables()) == TRACES
+    assert changed_tables(empty, tables()) - COUNTS == TRACES
+    assert not RowCount.objects.filter(tenant_id=tenant.id).exists()
     assert AuditEntry.objects.filter(tenant_id=tenant.id, action="tenant.delete").count() == 1
 
 
@@ -263,7 +270,9 @@ def test_deleted_agent_takes_only_its_own_rows(alice: Person) -> None:
     agents.delete_agent(actor=OPERATOR, agent=agent)
     usage.sweep()
 
-    assert changed_tables(before, tables()) == TRACES | {"apikeys.DailyUse"}, "its uses stay in its tenant's counts"
+    assert changed_tables(before, tables()) - COUNTS == TRACES | {"apikeys.DailyUse"}, (
+        "its uses stay in its tenant's counts"
+    )
     assert not DailyUse.objects.in_tenants([alice.tenant.id]).filter(subject=agent.id).exists()
     for model in (Agent, ConfigVersion, ApiKey, PluginSetting, AgentActivity, DailyUse):
         assert model.objects.in_tenants([alice.tenant.id]).exists(), f"{neighbour}'s {model.__name__}"

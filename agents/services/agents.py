@@ -14,7 +14,7 @@ from agents.fields import AGENT_FIELDS, AgentChanges, AgentSettings
 from agents.models import Agent
 from agents.services.activity import mark_active, new_activity
 from agents.services.config_writes import AgentConfigWrite, WriteOptions, check_expected, lock_agent
-from core import audit, change_feed, epoch
+from core import audit, change_feed, counts, epoch
 from core.actor import Actor
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
 from core.models import FeedEntry
@@ -63,6 +63,7 @@ def add_agent(
     """
     agent = write.row
     agent.config_version = 1
+    counts.add(agent)
     after = {**AGENT_FIELDS.audit_state(agent), "config": masked(agent.config), **(extra or {})}
     with translate_unique_violation(_NAME_TAKEN), one_round_trip():
         agent.save(force_insert=True)
@@ -82,6 +83,7 @@ def update_agent(
     write = AgentConfigWrite.lock(agent, actor=actor, expected=options.expected)
     row = write.row
     before = AGENT_FIELDS.audit_state(row)
+    counts.remove(row)
     if "name" in changes:
         row.change_name(changes["name"])
     AGENT_FIELDS.assign(row, changes, skip=("name", "config"))
@@ -90,6 +92,7 @@ def update_agent(
     if row.template_id != before["template_id"]:
         write.check_template()
     after = AGENT_FIELDS.audit_state(row)
+    counts.add(row)
     if audit.differ(before, after):
         row.updated_at = timezone.now()
         with translate_unique_violation(_NAME_TAKEN), one_round_trip():
@@ -126,5 +129,6 @@ def delete_agent(*, actor: Actor, agent: Agent, expected: Container[int] | None 
     epoch.invalidate(row.id)
     change_feed.publish(FeedEntry.Kind.DELETED, [row.id], tenant_id=row.tenant_id)
     lock_in_order(row.api_keys(manager="unscoped").all())
+    counts.remove_agent(row, row.api_keys(manager="unscoped").all())
     row.delete()
     audit.record(actor=actor, action="agent.delete", object_id=agent.id, tenant_id=agent.tenant_id, before=before)

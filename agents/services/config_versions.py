@@ -22,6 +22,25 @@ def versions_of(agent: Agent) -> QuerySet[ConfigVersion]:
     return ConfigVersion.objects.in_tenants([agent.tenant_id]).filter(agent=agent).defer("config").order_by("-number")
 
 
+class VersionList:
+    """The versions of `versions_of`, for paginated lists. Their numbers have no gaps, so no row is passed over."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._rows, self._number = versions_of(agent), agent.config_version
+
+    def __getitem__(self, part: slice) -> QuerySet[ConfigVersion]:
+        newest = self._number - part.start
+        return self._rows.filter(number__lte=newest, number__gt=newest - (part.stop - part.start))
+
+    def count(self) -> int:
+        """Return the number of versions."""
+        return self._number
+
+    def after(self, cursor: int) -> QuerySet[ConfigVersion]:
+        """Return the versions with greater numbers, in the order of these."""
+        return self._rows.filter(number__gt=cursor).order_by("number")
+
+
 def get_version(agent: Agent, number: int) -> ConfigVersion:
     """Return one version with its config. Raise VersionNotFound."""
     version = ConfigVersion.objects.in_tenants([agent.tenant_id]).filter(agent=agent, number=number).first()

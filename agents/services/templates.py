@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -22,7 +22,7 @@ from core.errors import Forbidden, Invalid
 from core.models import FeedEntry
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
-from tenants.access import Access, get_tenant, tenants_for
+from tenants.access import Access, get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
 
@@ -59,7 +59,8 @@ def templates_for(actor: Actor) -> QuerySet[Template]:
     """Return the templates that the actor may read, newest first: the operators' and those of their tenants."""
     rows = Template.unscoped.select_related("tenant").defer("tenant__tenant_config")
     if not actor.is_trusted:
-        rows = rows.filter(Q(tenant=None) | Q(tenant__in=tenants_for(actor)))
+        # The ids themselves, because MariaDB would look at every tenant's templates for those in a subquery.
+        rows = rows.filter(tenant_scope__in=["", *tenant_ids_for(actor).values_list("tenant_id", flat=True)])
     return rows.order_by("-created_at", "-id")
 
 

@@ -160,7 +160,7 @@ class BaseConfigVersionListView(BaseView):
     )
     def get(self, request: Request, agent_id: str) -> Response:
         agent = get_agent(self.actor, agent_id, Access.READ)
-        rows = config_versions.versions_of(agent)
+        rows = config_versions.VersionList(agent)
         return self.respond_list(
             rows,
             ConfigVersionResponse,

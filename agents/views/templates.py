@@ -28,6 +28,7 @@ from core.http import conditional
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
+from core.listing import LargeList
 from core.revisions import check_revision
 from tenants.access import Access
 from tenants.models import Tenant
@@ -119,7 +120,7 @@ class BaseTemplateListView(BaseView):
             .annotate(config_json=json_text("config"))
         )
         return self.respond_list(
-            rows,
+            LargeList(rows),
             TemplateListItemResponse,
             part,
             message=_("Templates listed"),

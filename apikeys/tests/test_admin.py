@@ -219,7 +219,8 @@ def test_operators_delete_keys_in_bulk(olivia: Operator, agent: Agent) -> None:
 def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charlie: Person) -> None:
     good = make_key(agent, "Good").key
     make_key(agent, "Over", expires_at=timezone.now() - timedelta(days=1))
-    make_key(make_agent(charlie.tenant, "Scout"), "Foreign")
+    scout = make_agent(charlie.tenant, "Scout")
+    make_key(scout, "Foreign")
 
     def found(**query: str) -> list[str]:
         return sorted(key.name for key in olivia.get(url(ApiKey), **query).context["cl"].result_list)
@@ -228,7 +229,11 @@ def test_keys_are_found_by_what_people_see(olivia: Operator, agent: Agent, charl
     assert found(status="expired") == ["Over"]
     assert found(status="active") == ["Foreign", "Good"]
     assert found(status="nonsense") == found()
-    assert found(q="SCOUT") == ["Foreign"]
+    assert found(q="FOR") == ["Foreign"], "by the beginning of its name, in any case"
+    assert found(q="eign") == []
+    assert found(q=scout.pk) == ["Foreign"]
+    assert found(q=charlie.tenant.pk) == ["Foreign"]
+    assert found(q=good.pk) == ["Good"]
     assert found(q=agent.pk) == ["Good", "Over"]
     assert "Good" in found(q=f"mmc_…{good.current_secret.hint}")
 

@@ -92,7 +92,12 @@ def numbered_page(
 
 
 def key_page(
-    rows: QuerySet[Any], serializer: type[Serializer[Any]], *, page: int, page_size: int, after: Cursor | None = None
+    rows: QuerySet[Any] | Rows,
+    serializer: type[Serializer[Any]],
+    *,
+    page: int,
+    page_size: int,
+    after: Cursor | None = None,
 ) -> dict[str, Any]:
     """Return v2's page of API keys."""
     total = rows.count()

@@ -23,9 +23,12 @@ from agents.serializers.agents import (
     PluginRequest,
 )
 from agents.views.agents import BaseAgentDetailView, BaseAgentListView, BasePluginSettingsView
+from core import counts
+from core.counts import Kind
 from core.fields import json_text
 from core.http.operations import ListOf, operation
 from core.http.views import InternalAccessMixin, InternalV2View
+from core.listing import LargeList
 from internal_api.serializers import AgentPageQuerySerializer
 from tenants.access import Access, get_tenant
 from tenants.models import Tenant
@@ -48,8 +51,9 @@ class AgentListView(BaseAgentListView, InternalV2View):
         filters, part = self.validated_list_query(AgentPageQuerySerializer)
         tenant = get_tenant(self.actor, filters["tenant_id"], Access.READ)
         rows = agents_for(self.actor).filter(**filters).defer("config").annotate(config_json=json_text("config"))
+        listed = LargeList(rows, lambda: counts.total(Kind.AGENTS, [tenant.id], status=filters.get("status")))
         return self.respond_list(
-            rows, InternalAgentListItemResponse, part, message=_("Agents listed"), tenant_id=tenant.id
+            listed, InternalAgentListItemResponse, part, message=_("Agents listed"), tenant_id=tenant.id
         )
 
 

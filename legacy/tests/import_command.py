@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from apikeys.recount import find_drift
 from legacy.tests.old_databases import OldDatabase
 from tests.support.commands import Outcome, run
 
@@ -39,6 +40,7 @@ def import_from(old: OldDatabase | str, directory: Path, *arguments: str, web: O
     if asked := re.search(r"--allow-removals \d+", outcome.err):
         outcome = run("import_maim_db", *options, "--report", str(report), *asked[0].split())
     assert outcome.status == 0, outcome.err
+    assert not find_drift(), "every imported and removed row is counted (core.counts)"
     return Run(outcome, json.loads(report.read_text()))
 
 

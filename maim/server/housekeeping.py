@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from accounts.services import sweep_sessions
 from agents.services import sweep_activity
-from apikeys import usage
+from apikeys import recount, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
 
@@ -26,6 +26,7 @@ def sweep() -> dict[str, int]:
         "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),
         "idempotent answers": idempotency.sweep(),
+        "wrong row counts": recount.recount(),
     }
     SessionStore.clear_expired()
     if any(swept.values()):

@@ -8,10 +8,13 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from core import counts
+from core.counts import Kind
 from core.http.fields import PageQuerySerializer
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V2View
+from core.listing import LargeList
 from tenants import services
 from tenants.access import Access, get_tenant, tenants_for
 from tenants.serializers import TenantCreateRequest, TenantDeletionResponse, TenantResponse, TenantUpdateRequest
@@ -24,7 +27,9 @@ class BaseTenantListView(BaseView):
     @operation("List tenants", tag="tenants", query=PageQuerySerializer, response=ListOf(TenantResponse))
     def get(self, request: Request) -> Response:
         query = self.validated_query(PageQuerySerializer)
-        return self.respond_list(tenants_for(self.actor), self.response_class, query, message=_("Tenants listed"))
+        rows = tenants_for(self.actor)
+        total = (lambda: counts.total(Kind.TENANTS, [""])) if self.actor.is_trusted else None
+        return self.respond_list(LargeList(rows, total), self.response_class, query, message=_("Tenants listed"))
 
     @operation(
         "Create a tenant",

@@ -1,0 +1,178 @@
+"""Lists of the operators' admin, which stay quick however long they are.
+
+They have no page numbers and no totals, because either reads the whole table. A page begins after the last row of the
+one before, whose sort values are in the URL; so it reads no more rows of an index than it shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from itertools import chain
+from operator import or_
+from typing import Any, NamedTuple
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.core.exceptions import ValidationError
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+
+from core.listing import ids_of, rows_in_order
+from core.text import fold, fold_name
+
+# Rows found by the beginning of a name, in the order of names.
+MAX_NAMES = 100
+
+
+class Order(NamedTuple):
+    """The order of a list, by columns that are never null, of which the last is unique."""
+
+    columns: tuple[str, ...]
+    is_descending: bool
+
+    @staticmethod
+    def of(rows: QuerySet[Any]) -> Order:
+        """Return the order of a queryset, whose columns have one direction."""
+        terms = [str(term) for term in rows.query.order_by] or ["pk"]
+        return Order(tuple(term.removeprefix("-") for term in terms), terms[0].startswith("-"))
+
+    def position(self, row: Model) -> str:
+        """Return the position of a row, for a URL."""
+        return json.dumps([row.serializable_value(column) for column in self.columns], default=str)
+
+    def after(self, rows: QuerySet[Any], position: str) -> QuerySet[Any]:
+        """Return the rows after a position. Raise IncorrectLookupParameters for a text that is none."""
+        values = dict(zip(self.columns, self._parse(rows, position), strict=True))
+        than = "lt" if self.is_descending else "gt"
+        further, equal = Q(), Q()
+        for column, value in values.items():
+            further |= equal & Q(**{f"{column}__{than}": value})
+            equal &= Q(**{column: value})
+        return rows.filter(further)
+
+    def _parse(self, rows: QuerySet[Any], position: str) -> list[Any]:
+        try:
+            values = json.loads(position)
+            if not isinstance(values, list) or len(values) != len(self.columns) or None in values:
+                raise IncorrectLookupParameters
+            fields = [rows.model._meta.get_field(column) for column in self.columns]
+            return [_storable(field.to_python(value)) for field, value in zip(fields, values, strict=True)]
+        except (ValueError, OverflowError, ValidationError, RecursionError) as error:
+            raise IncorrectLookupParameters from error
+
+
+def _storable(value: Any) -> Any:
+    """Return the value. Raise ValueError for text that is no Unicode, and OverflowError for a time of no database."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    return value
+
+
+def first_ids(request: HttpRequest, rows: QuerySet[Any], number: int) -> list[Any]:
+    """Return the ids of the first rows of the page that the request asks for."""
+    position = request.GET.get(PAGE_VAR)
+    part = rows if position is None else Order.of(rows).after(rows, position)
+    return list(ids_of(part)[:number])
+
+
+def found_rows(
+    request: HttpRequest, rows: QuerySet[Any], fields: Sequence[str], term: str, number: int
+) -> QuerySet[Any]:
+    """Return the rows that a search finds in any of the fields (`OperatorAdmin`).
+
+    For a page of a list these are the first rows that each field finds, because MariaDB would sort all of them.
+    """
+    if not term:
+        return rows
+    conditions = [_condition(rows, field, term) for field in fields]
+    if request.method == "POST":  # an action, which names its rows
+        return rows.filter(reduce(or_, conditions))
+    pages = (first_ids(request, rows.filter(condition), number) for condition in conditions)
+    return rows.filter(pk__in=set(chain.from_iterable(pages)))
+
+
+def _condition(rows: QuerySet[Any], field: str, term: str) -> Q:
+    """Return the condition for the rows whose field is the term, or for the first MAX_NAMES that begin with it."""
+    column, _separator, lookup = field.rpartition("__")
+    if lookup != "startswith":
+        return Q(**{field: fold(term) if field.endswith("_folded") else term})
+    prefix = fold_name(term) if column == "name_folded" else fold(term)
+    # A range, because Django's `startswith` compares in another collation and so uses no index.
+    found = rows.filter(**{f"{column}__gte": prefix, f"{column}__lt": f"{prefix}\U0010ffff"}).order_by(column)
+    return Q(pk__in=list(ids_of(found)[:MAX_NAMES]))
+
+
+class KeysetChangeList(ChangeList):
+    """A list whose pages follow on each other, with a link to the next and to the first."""
+
+    next_position: str | None = None
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """Return the column to sort by for a column of the list, if the list can be sorted by it."""
+        return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Return the admin's order, or its reverse: the column that the list can be sorted by is its first."""
+        default: list[Any] = list(self.model_admin.get_ordering(request))
+        chosen: Any = super().get_ordering(request, queryset)[0]
+        if chosen.startswith("-") == default[0].startswith("-"):
+            return default
+        return [term.removeprefix("-") if term.startswith("-") else f"-{term}" for term in default]
+
+    def get_rows(self) -> QuerySet[Any]:
+        """Return the queryset that the rows of a page are read from, by their ids."""
+        rows: QuerySet[Any] = self.root_queryset
+        return rows if rows.query.select_related else self.apply_select_related(rows)
+
+    def get_results(self, request: HttpRequest) -> None:
+        ids = first_ids(request, self.queryset, self.list_per_page + 1)
+        self.result_list = rows_in_order(self.get_rows(), ids[: self.list_per_page])
+        order = Order.of(self.queryset)
+        if len(ids) > self.list_per_page and self.result_list:
+            self.next_position = order.position(self.result_list[-1])
+        self.result_count = len(self.result_list)
+        self.full_result_count = None
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = True
+        self.paginator = Paginator(self.result_list, self.list_per_page)
+        self.is_first_page = PAGE_VAR not in request.GET
+
+    @property
+    def first_page_query(self) -> str:
+        return self.get_query_string(remove=[PAGE_VAR])
+
+    @property
+    def next_page_query(self) -> str:
+        return self.get_query_string({PAGE_VAR: self.next_position})
+
+
+class UncountedPage(Page):  # type: ignore[type-arg]  # generic in the stubs only
+    """A page that was read with one row more, if there is one."""
+
+    has_more = False
+
+    def has_next(self) -> bool:
+        return self.has_more
+
+
+class UncountedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
+    """A paginator for the choices of a form, which does not count the rows."""
+
+    @property
+    def count(self) -> int:
+        """A number of rows that nobody pages through."""
+        return self.per_page * 1000
+
+    def page(self, number: int | str) -> UncountedPage:
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        found = list(self.object_list[first : first + self.per_page + 1])
+        page = UncountedPage(found[: self.per_page], number, self)
+        page.has_more = len(found) > self.per_page
+        return page

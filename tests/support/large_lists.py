@@ -1,0 +1,119 @@
+"""Every list of both surfaces and of the admin, with its filters, orders and searches, and what it costs to read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from tests.support.large_tables import AGENT, TENANT, USER
+
+KEY_FILTERS = ("status=active", "status=disabled", "status=expired", "expires_within_days=30", "never_used=true",
+               "unused_since=2020-01-01T00:00:00Z")  # fmt: skip
+
+
+class List(NamedTuple):
+    """A list: its surface, path and query, and the number of rows that it shows at most."""
+
+    surface: str  # "public", "internal" or "admin"
+    path: str
+    query: str = ""
+    size: int = 20
+
+    def __str__(self) -> str:
+        return f"{self.surface} {self.path}?{self.query}"
+
+
+def _lists(surface: str, path: str, size: int, *queries: str, fixed: str = "") -> list[List]:
+    return [List(surface, path, "&".join(filter(None, (fixed, query))), size) for query in queries]
+
+
+_AFTER = "after=agent_5", "after=key_5"
+_KEYS_OF_TENANT = ("", "page=50", f"agent_id={AGENT}", _AFTER[1], f"status=disabled&{_AFTER[1]}", *KEY_FILTERS)
+
+LISTS = [
+    *_lists("internal", "/api/v2/tenants", 20, "", "page=20", "after=tenant_5"),
+    *_lists("internal", "/api/v2/agents", 20, "", "page=20", "status=archived", "status=inactive", _AFTER[0],
+            f"status=archived&{_AFTER[0]}", fixed=f"tenant_id={TENANT}"),
+    *_lists("internal", "/api/v2/api-keys", 20, *_KEYS_OF_TENANT, fixed=f"tenant_id={TENANT}"),
+    *_lists("internal", "/api/v2/templates", 20, "", "page=20", "tenant_id=tenant_5", "after=template_5"),
+    *_lists("internal", f"/api/v2/agents/{AGENT}/config/versions", 20, "", "page=20", "after=50000"),
+    *_lists("internal", "/api/v2/agent-activity", 100, "after=", f"after=&tenant_id={TENANT}"),
+    *_lists("internal", "/api/v2/config-changes", 100, "after=0"),
+    *_lists("internal", "/api/v1/plugins/settings", 100, "", f"agent_id={AGENT}", "after=",
+            fixed=f"tenant_id={TENANT}"),
+    *_lists("public", "/api/v1/tenants", 20, "", "after=tenant_5"),
+    *_lists("public", "/api/v1/agents", 100, "", "skip=300", "sort=created_at", "sort=name", "sort=-name",
+            "status=archived", "status=inactive", "status=inactive&sort=name", f"tenant_id={TENANT}", _AFTER[0],
+            f"status=archived&{_AFTER[0]}"),
+    *_lists("public", f"/api/v1/agents/{AGENT}/api_keys", 100, "", "skip=300", _AFTER[1], *KEY_FILTERS),
+    *_lists("public", "/api/v1/api-keys", 20, *_KEYS_OF_TENANT, fixed=f"tenant_id={TENANT}"),
+    *_lists("public", "/api/v1/templates", 100, "", f"tenant_id={TENANT}", "after=template_5"),
+    *_lists("public", f"/api/v1/agents/{AGENT}/config/versions", 100, "", "skip=300", "after=50000"),
+    *_lists("public", "/api/v1/plugins/settings", 100, f"tenant_id={TENANT}", f"agent_id={AGENT}",
+            f"tenant_id={TENANT}&after="),
+    *_lists("public", "/api/v1/auth/me", 1, ""),
+    *_lists("admin", "accounts/user", 100, "", "o=6", "is_staff__exact=1", "is_active__exact=0",
+            "is_superuser__exact=1", "q=person 77", "q=nobody"),
+    *_lists("admin", "tenants/tenant", 100, "", "status__exact=suspended", "tenant_type__exact=personal", "q=tenant 77",
+            "q=nobody", f"q={TENANT}"),
+    *_lists("admin", "agents/agent", 100, "", "o=6", "status__exact=archived", "q=bot 77", "q=nobody", f"q={TENANT}"),
+    *_lists("admin", "agents/configversion", 100, "", f"q={AGENT}", "q=nobody"),
+    *_lists("admin", "agents/template", 100, "", "q=template", "q=nobody", "q=tenant_5"),
+    *_lists("admin", "apikeys/apikey", 100, "", "status=active", "status=disabled", "status=expired",
+            "expires_within_days=7", "expires_within_days=90", "unused=never", "unused=30", "q=key 77", "q=nobody",
+            f"q={TENANT}", f"q={AGENT}", "q=mmc_…00ff"),
+    *_lists("admin", "apikeys/usagelogentry", 100, "", "created_at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", "q=u77",
+            "q=chat", "q=nobody"),
+    *_lists("admin", "common/auditentry", 100, "", "actor_kind=operator", "action=key.update",
+            "at__gte=2026-01-01T00:00:00Z", f"q={TENANT}", f"q={USER}", "q=key_77", "q=nobody"),
+]  # fmt: skip
+
+
+class Cost(NamedTuple):
+    """The rows of tables and indexes that a list has read, and its statements with the seconds that each took."""
+
+    reads: int
+    statements: list[tuple[str, Any, float]]
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _sql, _params, seconds in self.statements)
+
+    def full_scans(self) -> list[str]:
+        """Return the tables of more than 1,000 rows that MariaDB reads without an index."""
+        scans = []
+        with connection.cursor() as cursor:
+            for sql, params, _seconds in self.statements:
+                if not sql.startswith("SELECT"):
+                    continue
+                cursor.execute(f"EXPLAIN {sql}", params)
+                scans += [table for _, _, table, kind, *_, rows, _extra in cursor.fetchall()
+                          if kind == "ALL" and int(rows) > 1000]  # fmt: skip
+        return scans
+
+
+def cost_of(read: Callable[[], Any]) -> Cost:
+    """Call `read` and return what it took of MariaDB."""
+    statements: list[tuple[str, Any, float]] = []
+
+    def timed(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return execute(sql, params, *rest)
+        finally:
+            statements.append((sql, params, time.perf_counter() - began))
+
+    before = _rows_read()
+    with connection.execute_wrapper(timed):
+        read()
+    return Cost(_rows_read() - before, statements)
+
+
+def _rows_read() -> int:
+    """Return how many rows this connection has read of tables and indexes, temporary ones included."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        return sum(int(number) for name, number in cursor.fetchall() if name != "Handler_read_retry")

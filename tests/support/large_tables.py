@@ -1,0 +1,107 @@
+"""Tables of a large installation, which MariaDB fills by itself from sequences, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from django.apps import apps
+from django.db import connection, models
+from django.utils import timezone
+
+from apikeys.recount import recount
+
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers of rows. Half of the keys are in the large tenant, and a tenth of all with its large agent."""
+
+    agents: int = 100_000  # of the large tenant
+    rows: int = 100_000  # of keys, of versions of one config, and of each log
+    tenants: int = 20_000
+
+
+TENANT, AGENT, USER = "tenant_large", "agent_large", "user_large"
+# Times before now, at which rows were created, one each second.
+_CREATED = "TIMESTAMPADD(SECOND, seq - {rows}, UTC_TIMESTAMP(6))"
+
+
+def fill(sizes: Sizes) -> None:
+    """Fill the empty tables of a migrated MariaDB."""
+    rows = sizes.rows
+    with connection.cursor() as cursor:
+        # Nothing is checked, because it takes most of the time.
+        cursor.execute("SET SESSION unique_checks = 0, foreign_key_checks = 0")
+        cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_UNSIGNED_SUBTRACTION')")
+    _insert("accounts.User", sizes.tenants, id="CONCAT('user_', seq)", username="CONCAT('Person ', seq)",
+            username_folded="CONCAT('person ', seq)", is_staff="seq % 1000 = 0")  # fmt: skip
+    _insert("accounts.User", 1, id=f"'{USER}'", username="'Large'", username_folded="'large'")
+    _insert("tenants.Tenant", sizes.tenants, id="CONCAT('tenant_', seq)", tenant_name="CONCAT('Tenant ', seq)",
+            name_folded="CONCAT('tenant ', seq)", tenant_type="'enterprise'",
+            status="IF(seq % 100 = 0, 'suspended', 'active')")  # fmt: skip
+    _insert("tenants.Tenant", 1, id=f"'{TENANT}'", tenant_name="'Large'", name_folded="'large'")
+    _insert("tenants.Membership", 1, tenant_id=f"'{TENANT}'", user_id=f"'{USER}'", role="'owner'")
+    _insert("agents.Template", sizes.tenants, id="CONCAT('template_', seq)", tenant_id="CONCAT('tenant_', seq)",
+            tenant_scope="CONCAT('tenant_', seq)", name="'Template'", name_folded="'template'",
+            config="'{}'")  # fmt: skip
+    status = "ELT(1 + (seq % 100 = 0) + (seq % 10000 = 0), 'active', 'inactive', 'archived')"
+    agent = {"config": '\'{"persona": "friendly"}\'', "status": status, "config_version": "1", "tags": "'[]'"}
+    _insert("agents.Agent", sizes.agents, id="CONCAT('agent_', seq)", tenant_id=f"'{TENANT}'",
+            name="CONCAT('Bot ', seq)", name_folded="CONCAT('bot ', seq)", **agent)  # fmt: skip
+    _insert("agents.Agent", 1, id=f"'{AGENT}'", tenant_id=f"'{TENANT}'", name="'Large'", name_folded="'large'",
+            **{**agent, "status": "'active'", "config_version": str(rows)})  # fmt: skip
+    _insert("agents.Agent", sizes.tenants, id="CONCAT('agent_of_', seq)", tenant_id="CONCAT('tenant_', seq)",
+            name="'Bot'", name_folded="'bot'", **agent)  # fmt: skip
+    _insert("agents.ConfigVersion", rows, agent_id=f"'{AGENT}'", tenant_id=f"'{TENANT}'", number="seq",
+            config="'{}'", patch="'[]'", author_kind="'command'", author="'tests'")  # fmt: skip
+    _insert("apikeys.ApiKey", rows, id="CONCAT('key_', LEFT(SHA1(seq), 12))", name="CONCAT('Key ', seq)",
+            name_folded="CONCAT('key ', seq)", permissions="'[\"chat\"]'", allowed_networks="'[]'", metadata="'{}'",
+            tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % {sizes.tenants} + 1))",
+            agent_id=f"IF(seq % 2, IF(seq % 10 = 1, '{AGENT}', CONCAT('agent_', seq % {sizes.agents} + 1)),"
+                     f" CONCAT('agent_of_', seq % {sizes.tenants} + 1))",
+            status="IF(seq % 100 = 1, 'disabled', 'active')",
+            expires_at="IF(seq % 7 = 0, TIMESTAMPADD(HOUR, seq % 2000 - 200, UTC_TIMESTAMP(6)), NULL)",
+            last_used_at="IF(seq % 3 = 0, NULL, TIMESTAMPADD(HOUR, 0 - seq % 5000, UTC_TIMESTAMP(6)))")  # fmt: skip
+    _insert("apikeys.KeySecret", rows, key_id="CONCAT('key_', LEFT(SHA1(seq), 12))",
+            digest="SHA2(CONCAT('d', seq), 256)", pepper_id="1", hint="LPAD(HEX(seq % 65536), 4, '0')")  # fmt: skip
+    _insert("apikeys.UsageLogEntry", rows, tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
+            agent_id="CONCAT('agent_', seq % 1000)", user_id="CONCAT('u', seq % 500)", action="'chat'",
+            timestamp=_CREATED.format(rows=rows))  # fmt: skip
+    _insert("common.AuditEntry", rows, at=_CREATED.format(rows=rows), action="ELT(1 + seq % 3, 'key.create',"
+            " 'key.update', 'agent.update')", actor_kind="IF(seq % 10000 = 0, 'operator', 'internal')",
+            actor_id=f"IF(seq % 2, '{USER}', NULL)", object_type="'key'", object_id="CONCAT('key_', seq % 1000)",
+            tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
+            request_id="SHA2(seq, 224)", address="'127.0.0.1'")  # fmt: skip
+    recount()
+    with connection.cursor() as cursor:
+        tables = (model._meta.db_table for model in apps.get_models() if model._meta.managed)
+        cursor.execute(f"ANALYZE TABLE {', '.join(tables)} PERSISTENT FOR COLUMNS () INDEXES ()")
+        cursor.fetchall()
+
+
+def _insert(label: str, number: int, /, **values: str) -> None:
+    """Insert rows, with an SQL expression of `seq` for each column that has not its model's default."""
+    model = apps.get_model(label)
+    if hasattr(model, "created_at"):
+        values.setdefault("created_at", _CREATED.format(rows=number))
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    for name, field in fields.items():
+        if name not in values and not isinstance(field, models.AutoField):
+            values[name] = _literal(field)
+    columns = ", ".join(connection.ops.quote_name(str(fields[name].column)) for name in values)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {model._meta.db_table} ({columns}) SELECT {', '.join(values.values())} FROM seq_1_to_{number}"
+        )
+
+
+def _literal(field: Any) -> str:
+    value = field.get_db_prep_save(field.get_default(), connection)
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(int(value))
+    return f"'{value}'" if isinstance(value, str) else f"'{timezone.now():%Y-%m-%d %H:%M:%S}'"

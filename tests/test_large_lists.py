@@ -1,0 +1,129 @@
+"""Lists of large tables read few rows: each list, filter, order and search of both surfaces and of the admin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from urllib.parse import parse_qsl
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.db import connection
+
+from accounts import services as accounts
+from accounts.models import User
+from core.admin_base import OperatorAdmin, _parameter
+from core.http.docs import document
+from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
+from tests.support.client import SurfaceClient
+from tests.support.large_lists import LISTS, List, cost_of
+from tests.support.large_tables import AGENT, USER, Sizes, fill
+from tests.support.operators import sign_in
+from tests.support.people import OPERATOR
+from tests.test_query_counts import GROWING
+
+pytestmark = [pytest.mark.single, pytest.mark.needs_mariadb]
+
+SIZES = Sizes(tenants=5000)
+# Rows that a list may read for each that it shows. The rows before a numbered page are read from an index as well.
+PER_ROW = 20
+# Lists that read more, each with its reason. What they read is the tenant's keys at most, or all templates.
+COUNTED = {
+    "expires_within_days": "its total is counted row by row",
+    "never_used": "its total is counted row by row",
+    "unused_since": "its total is counted row by row",
+    "status=active": "keys past their time are stored as active, and counted row by row",
+    "status=expired": "keys past their time are stored as active, and counted row by row",
+    "unused": "is in no index, because each use of a key would change it",
+}
+COUNTED_PATHS = {"/api/v2/templates": "its total is counted row by row"}
+
+
+def is_counted(case: List) -> bool:
+    names = {*case.query.split("&"), *(name for name, _value in parse_qsl(case.query))}
+    return not names.isdisjoint(COUNTED) or case.path in COUNTED_PATHS
+
+
+@pytest.fixture
+def large_tables(transactional_db: None) -> Iterator[None]:
+    fill(SIZES)
+    yield
+    with connection.cursor() as cursor:  # where Django would delete row by row
+        cursor.execute("SET foreign_key_checks = 0")
+        for model in apps.get_models():
+            if model._meta.managed:
+                cursor.execute(f"TRUNCATE {model._meta.db_table}")
+        cursor.execute("SET foreign_key_checks = 1")
+
+
+@pytest.fixture
+def read(large_tables: None) -> Callable[[List], None]:
+    """Return a function that requests a list."""
+    person = SurfaceClient(PUBLIC, accounts.sign_in(actor=OPERATOR, user=User.objects.get(pk=USER)).access)
+    internal, operator = SurfaceClient(INTERNAL), sign_in("olivia").client
+
+    def read(case: List) -> None:
+        if case.surface == "admin":
+            response = operator.get(f"/admin/{case.path}/?{case.query}")
+        else:
+            response = (internal if case.surface == "internal" else person).get(f"{case.path}?{case.query}")
+        assert response.status_code == 200, f"{case}: {response.content!r}"
+
+    return read
+
+
+def test_lists_read_few_rows_of_large_tables(read: Callable[[List], None]) -> None:
+    too_many = {}
+    for case in LISTS:
+        cost = cost_of(partial(read, case))
+        if not is_counted(case) and (cost.reads > PER_ROW * case.size + passed_over(case) or cost.full_scans()):
+            too_many[str(case)] = cost.reads, cost.full_scans()
+
+    assert too_many == {}
+
+
+def passed_over(case: List) -> int:
+    query = dict(parse_qsl(case.query))
+    return int(query.get("skip", 0)) + (int(query.get("page", 1)) - 1) * case.size
+
+
+# ---- no list is left out
+
+
+@pytest.mark.embedded
+def test_every_list_of_the_api_is_read() -> None:
+    read = {(case.surface, case.path.replace(AGENT, "{agent_id}")) for case in LISTS if case.surface != "admin"}
+
+    assert read == {(surface, path) for surface, path, _grow in GROWING}
+
+
+@pytest.mark.embedded
+def test_every_filter_and_order_of_the_api_is_read() -> None:
+    """Except a part of a name, which may be anywhere in the names of a tenant, and what chooses a page."""
+    free = {"q", "page", "size", "page_size", "skip", "limit"}
+    for surface in SURFACES:
+        for path in {path for name, path, _grow in GROWING if name == surface.name}:
+            declared = document(surface)["paths"][path]["get"].get("parameters", [])
+            names = {parameter["name"] for parameter in declared if parameter["in"] == "query"}
+            cases = [case for case in LISTS if (case.surface, case.path.replace(AGENT, "{agent_id}"))
+                     == (surface.name, path)]  # fmt: skip
+            read = {name for case in cases for name, _value in parse_qsl(case.query, keep_blank_values=True)}
+            assert names - free - read == set(), path
+
+
+@pytest.mark.embedded
+def test_every_list_filter_and_search_of_the_admin_is_read() -> None:
+    for model, model_admin in admin.site._registry.items():
+        assert isinstance(model_admin, OperatorAdmin)
+        path = f"{model._meta.app_label}/{model._meta.model_name}"
+        queries = [case.query for case in LISTS if (case.surface, case.path) == ("admin", path)]
+        assert "" in queries, path
+        for entry in model_admin.list_filter:
+            assert any(query.startswith(_parameter(entry)) for query in queries), f"{path}: {_parameter(entry)}"
+        assert any(query.startswith("q=") for query in queries), path
+
+
+@pytest.mark.embedded
+def test_no_list_of_the_admin_counts_its_rows() -> None:
+    assert not any(each.show_full_result_count or each.date_hierarchy for each in admin.site._registry.values())
