@@ -62,6 +62,12 @@ class _Minute:
         self.sums: dict[int, _Sum] = {}
         self.refusals: defaultdict[tuple[str, str], int] = defaultdict(int)  # by tenant and code
 
+    def uses_by_tenant(self) -> dict[str, int]:
+        by_tenant: defaultdict[str, int] = defaultdict(int)
+        for each in self.sums.values():
+            by_tenant[each.facts.tenant_id] += each.number
+        return by_tenant
+
 
 _OutcomeSums = defaultdict[tuple[datetime, str, str], int]  # by minute, tenant and code
 
@@ -147,12 +153,11 @@ class UseCounter:
         with self._lock:
             minutes, self._past = [*self._past, self._minute], []
             self._minute = _Minute(self._minute.start)
-        sums = [(minute.start, each) for minute in minutes for each in minute.sums.values()]
-        counted = [each.uses() for _minute, each in sums]
+        counted = [each.uses() for minute in minutes for each in minute.sums.values()]
         outcomes, self._outcomes = self._outcomes, defaultdict(int)
-        for start, each in sums:
-            outcomes[start, each.facts.tenant_id, VALID] += each.number
         for minute in minutes:
+            for tenant_id, number in minute.uses_by_tenant().items():
+                outcomes[minute.start, tenant_id, VALID] += number
             for (tenant_id, code), number in minute.refusals.items():
                 outcomes[minute.start, tenant_id, code] += number
         if len(outcomes) > MAX_KEPT_OUTCOMES:
