@@ -55,5 +55,5 @@ def cases(sizes: Sizes) -> dict[str, Case]:
         "agents": Case("v1's list of 20 agents", 0.03, people_cases.listed),
         "person_agent": Case("v1: an agent", 0.03, people_cases.agent),
         "me": Case("v1: /auth/me", 0.03, people_cases.profile),
-        "sign_in": Case("v1: an agent, beside 10 sign-ins", 0.2, people_cases.beside_sign_ins, BESIDE_SIGN_INS),
+        "sign_in": Case("v1: an agent, beside 10 sign-ins", 0.05, people_cases.beside_sign_ins, BESIDE_SIGN_INS),
     }

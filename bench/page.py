@@ -31,7 +31,7 @@ def rewritten(page: str) -> str:
 
 
 def _sections() -> dict[str, str]:
-    results, peers = _read(RESULTS), _read(PEER_RESULTS)
+    results, peers = read(RESULTS), read(PEER_RESULTS)
     return {
         "cases": "\n\n".join([tables.machine(results), markdown(tables.case_rows(results)), *tables.notes(results)]),
         "targets": markdown(tables.target_rows(results)),
@@ -39,6 +39,7 @@ def _sections() -> dict[str, str]:
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Return the results in a file."""
     document: dict[str, Any] = json.loads(path.read_text())
     return document

@@ -34,7 +34,7 @@ STEADY_WITHIN = 0.15
 class Plan:
     """The number of steady rounds, of more to get them, and the seconds of each measurement.
 
-    A reference is not measured again within `fresh_seconds`.
+    A reference is not measured again within `fresh_seconds`. Unless `warm_up_always`, it is warmed up once.
     """
 
     rounds: int
@@ -42,10 +42,11 @@ class Plan:
     case_seconds: int
     reference_seconds: int
     fresh_seconds: int
+    warm_up_always: bool
 
 
-FULL = Plan(rounds=3, more_rounds=2, case_seconds=4, reference_seconds=2, fresh_seconds=10)
-QUICK = Plan(rounds=1, more_rounds=0, case_seconds=1, reference_seconds=1, fresh_seconds=60)
+FULL = Plan(rounds=3, more_rounds=2, case_seconds=4, reference_seconds=2, fresh_seconds=10, warm_up_always=True)
+QUICK = Plan(rounds=1, more_rounds=0, case_seconds=1, reference_seconds=1, fresh_seconds=60, warm_up_always=False)
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class Rounds:
     def reference(self, name: str) -> Measurement:
         """Measure a reference."""
         server = self._services.reference(_SERVERS[name])
-        seconds, is_first = self._plan.reference_seconds, name not in self._latest
-        measured = self._services.measure(server, self._loads[name], seconds, warm_up=is_first or seconds > 1)
+        warm_up = self._plan.warm_up_always or name not in self._latest
+        measured = self._services.measure(server, self._loads[name], self._plan.reference_seconds, warm_up=warm_up)
         self._latest[name] = time.monotonic(), measured
         return measured
 

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection
 from time_machine import travel
 
 from agents import services as agents
 from apikeys import outcomes, services
-from apikeys.models import HourCount, MinuteCount
+from apikeys.models import DailyUse, HourCount, MinuteCount
 from apikeys.outcomes import HOUR, INSTALLATION, MINUTE, Outcomes, Period, Resolution
 from apikeys.tests.facts import facts
 from apikeys.tests.test_counting import committing_without_an_answer, refusing
@@ -136,6 +137,7 @@ class TestADatabaseThatRefuses:
                 counter.count_refusal(Verdict(DISABLED, OURS), NOON)
                 counter.write()
         assert minutes() == {}
+        assert not DailyUse.unscoped.exists(), "uses are not written without their outcomes"
 
         counter.write()
         counter.write()
@@ -238,7 +240,7 @@ class TestSweep:
         for minute in (old, old + 59 * MINUTE, old + HOUR):
             outcomes.add([Outcomes(minute, "tenant_ours", VALID, 2), Outcomes(minute, INSTALLATION, UNKNOWN, 1)])
 
-        outcomes.sweep()
+        call_command("sweep")
 
         assert {start for _tenant, start, _outcome in minutes()} == {old + HOUR}
         assert hours() == {

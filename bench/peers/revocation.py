@@ -34,21 +34,25 @@ def revoke(base: str, contestant: Contestant, key: Key) -> Refusal:
     verifications: list[tuple[float, float, bool]] = []  # when each was sent and answered, and whether accepted
     is_over = threading.Event()
 
-    def verify() -> None:
+    def verify(client: httpx.Client) -> bool:
+        return contestant.is_accepted(send(client, contestant.verify(key)))
+
+    def verify_until_over() -> None:
         with httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS) as client:
             while not is_over.is_set():
                 sent = time.monotonic()
-                is_accepted = contestant.is_accepted(send(client, contestant.verify(key)))
+                is_accepted = verify(client)
                 verifications.append((sent, time.monotonic(), is_accepted))
 
-    thread = threading.Thread(target=verify)
+    thread = threading.Thread(target=verify_until_over)
     thread.start()
     try:
-        wait_until(lambda: len(verifications) >= BEFORE, "the key is verified")
-        began = time.monotonic()
         with httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS) as client:
+            verify(client)  # so that it is connected
+            wait_until(lambda: len(verifications) >= BEFORE, "the key is verified")
+            began = time.monotonic()
             send(client, contestant.revoke(key)).raise_for_status()
-        answered = time.monotonic()
+            answered = time.monotonic()
         wait_until(lambda: not verifications[-1][2], "the key is refused")
     finally:
         is_over.set()
