@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import subprocess
 import sys
 import tempfile
@@ -51,8 +50,6 @@ def main() -> int:
         return 0
     if not prepare():
         return 2
-    # End the servers however the run ends, because stopped ones would stay forever.
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     names = [name for name in NAMES if name in (given.cases or NAMES)]
     is_whole = names == NAMES and not given.quick
     plan, sizes = (QUICK, QUICK_SIZES) if given.quick else (FULL, FULL_SIZES)

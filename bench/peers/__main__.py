@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -45,8 +44,6 @@ def main() -> int:
     is_quick = parser.parse_args().quick
     if not prepare():
         return 2
-    # End the servers however the run ends, because stopped ones would stay forever.
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     document = _measure(QUICK, QUICK_REVOCATIONS) if is_quick else _measure(FULL, REVOCATIONS)
     write(document, OF_A_SHORT_RUN if is_quick else PEER_RESULTS)
     print(tables.plain(tables.peer_rows(document)))
