@@ -18,6 +18,8 @@ from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parent.parent
 
+MAX_CONNECTIONS = 2_000
+
 
 @dataclass(frozen=True)
 class Population:
@@ -59,7 +61,9 @@ class Databases:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._mariadb, self._redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
+        # Servers that are stopped keep their connections.
+        self._mariadb = MariaDB(directory / "mariadb", f"--max-connections={MAX_CONNECTIONS}")
+        self._redis = Redis(directory / "redis")
         self._seeded: dict[Population, Seeded] = {}
         self._connection: Any = None
 

@@ -14,8 +14,8 @@ from bench.services import Maim
 
 PER_SECOND = 5
 # Each change waits for workers, and on a busy machine for its turn, so that many run at once.
-LANES = 8
-KEPT_UP = 0.9
+LANES = 16
+KEPT_UP = 0.7
 
 
 class Mutations:

@@ -118,7 +118,7 @@ class Maim(Service):
         self.keys = keys
         self._server = server
         probe = {"api_key": keys[0].secret, "check_rate_limit": False}
-        super().__init__(server.internal, lambda client: client.post(VALIDATE, json=probe).json()["success"] is True)
+        super().__init__(server.internal, lambda client: client.post(VALIDATE, json=probe).is_success)
         server.launch()
         server.wait_until_ready()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from bench.load import TIMEOUT_SECONDS, Request
 from bench.rounds import Result
 from bench.services import Maim
 from bench.sizes import ON_SQLITE
+from tests.support.instances import wait_until
 
 AGENTS = 200
 AGENTS_ON_SQLITE = 5
@@ -81,9 +83,8 @@ def disable(bench: Bench) -> Result:
             for action in ("disable", "enable"):
                 yield from (Request("POST", f"{KEYS_PATH}/{key_id}/{action}") for key_id in ids)
 
-    result = bench.compared(maim, bench.load(requests(), ordered=True, clients=MANY_CLIENTS))
-    _enable_all(bench, maim)
-    return result
+    with _enabled_after(bench, maim):
+        return bench.compared(maim, bench.load(requests(), ordered=True, clients=MANY_CLIENTS))
 
 
 def disable_many(bench: Bench) -> Result:
@@ -95,9 +96,8 @@ def disable_many(bench: Bench) -> Result:
             for ids in _blocks(maim, AT_ONCE):
                 yield Request("POST", f"{KEYS_PATH}/{action}", {"api_key_ids": ids})
 
-    result = bench.compared(maim, bench.load(requests(), ordered=True))
-    _enable_all(bench, maim)
-    return result
+    with _enabled_after(bench, maim):
+        return bench.compared(maim, bench.load(requests(), ordered=True))
 
 
 def _create_keys(bench: Bench, maim: Maim, tenant_id: str, ids: Sequence[str]) -> Result:
@@ -113,12 +113,21 @@ def _blocks(maim: Maim, size: int) -> Iterator[list[str]]:
         yield ids[first : first + size]
 
 
-def _enable_all(bench: Bench, maim: Maim) -> None:
-    """Enable every key for the cases that follow."""
-    bench.services.run_only(maim)
-    with httpx.Client(base_url=maim.base, timeout=TIMEOUT_SECONDS) as client:
-        for ids in _blocks(maim, MOST_AT_ONCE):
-            client.post(f"{KEYS_PATH}/enable", json={"api_key_ids": ids}).raise_for_status()
+@contextmanager
+def _enabled_after(bench: Bench, maim: Maim) -> Iterator[None]:
+    """Enable every key at the end for the cases that follow, even if this one fails."""
+    try:
+        yield
+    finally:
+        bench.services.run_only(maim)
+        with httpx.Client(base_url=maim.base, timeout=TIMEOUT_SECONDS) as client:
+            for ids in _blocks(maim, MOST_AT_ONCE):
+                # A worker that was overloaded may refuse requests for a moment.
+                wait_until(partial(_enable, client, ids), "keys are enabled")
+
+
+def _enable(client: httpx.Client, ids: list[str]) -> bool:
+    return client.post(f"{KEYS_PATH}/enable", json={"api_key_ids": ids}).is_success
 
 
 @cache
