@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -344,23 +345,42 @@ def test_deleted_tenant_takes_its_counts_with_it(alice: Person, charlie: Person)
 
 
 @pytest.mark.needs_mariadb
-@pytest.mark.parametrize("tenant_id", ["tenant_ours", INSTALLATION])
-def test_reading_touches_the_rows_of_its_range_only(tenant_id: str) -> None:
-    """The rows of other tenants and times are not read, however many there are."""
-    starts = [NOON - number * MINUTE for number in range(500)]
-    outcomes.add([Outcomes(start, tenant, VALID, 1) for start in starts for tenant in ("tenant_ours", "tenant_theirs")])
-    idle = rows_read(), rows_read()  # this query reads rows, too
-    before = rows_read()
+@pytest.mark.usefixtures("_at_noon")
+class TestRowsRead:
+    """Rows of other tenants and times are not read, however many there are."""
 
-    with travel(NOON, tick=False):
-        periods = outcomes.read(tenant_id, NOON - 9 * MINUTE, NOON, Resolution.MINUTE)
+    @pytest.fixture(autouse=True)
+    def _many_rows(self) -> None:
+        starts = [NOON - number * MINUTE for number in range(500)]
+        tenant_ids = "tenant_ours", "tenant_theirs"
+        outcomes.add([Outcomes(start, tenant_id, VALID, 1) for start in starts for tenant_id in tenant_ids])
 
-    assert rows_read() - before - (idle[1] - idle[0]) <= 20
-    assert [sum(period.numbers.values()) for period in periods] == [2 if tenant_id == INSTALLATION else 1] * 10
+    @pytest.mark.parametrize("tenant_id", ["tenant_ours", INSTALLATION])
+    def test_reading_reads_its_range(self, tenant_id: str) -> None:
+        with rows_read(at_most=20):
+            periods = outcomes.read(tenant_id, NOON - 9 * MINUTE, NOON, Resolution.MINUTE)
+
+        assert [sum(period.numbers.values()) for period in periods] == [2 if tenant_id == INSTALLATION else 1] * 10
+
+    def test_sweeping_reads_what_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outcomes, "SLICE", 50)
+        old = NOON - timedelta(days=3)
+        outcomes.add([Outcomes(old + number * MINUTE, "tenant_ours", VALID, 1) for number in range(200)])
+
+        with rows_read(at_most=400 * 5):
+            assert outcomes.sweep() == 400
 
 
-def rows_read() -> int:
-    """Return how many rows this connection has read of tables and indexes."""
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
-        return sum(int(value) for _name, value in cursor.fetchall())
+@contextmanager
+def rows_read(*, at_most: int) -> Iterator[None]:
+    """Assert that the block reads at most so many rows of tables and indexes."""
+
+    def rows() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            return sum(int(value) for _name, value in cursor.fetchall())
+
+    idle = -rows() + rows()  # what the query itself reads
+    before = rows()
+    yield
+    assert rows() - before - idle <= at_most
