@@ -74,6 +74,8 @@ def notes(document: dict[str, Any]) -> list[str]:
     """Return sentences about what is in no table."""
     unsteady = [case["title"] for case in document["cases"].values() if not case["is_steady"]]
     found = []
+    if document["plan"]["rounds"] == 1:
+        found.append("One short round with fewer keys: a first impression, not a measurement.")
     if unsteady:
         found.append(f"No round was steady, because the machine was busy, so all count: {', '.join(unsteady)}.")
     if MEMORY in document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Peer(Service):
         return self._process.pid
 
     def _terminate(self) -> None:
-        self._process.kill()
+        self._signal_all(signal.SIGKILL)  # also Granian's worker, which would go on
         self._process.wait(WAIT)
 
 
