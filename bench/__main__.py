@@ -34,7 +34,7 @@ NAMES = [*cases(FULL_SIZES), MEMORY, RESOLVE]
 
 
 class Run(NamedTuple):
-    """What is measured, how, and where the results are written."""
+    """The cases of a run, how they are measured, and the file for the results."""
 
     names: list[str]
     plan: Plan

@@ -1,4 +1,4 @@
-"""How many keys the cases have, in the full run and in the short one."""
+"""The numbers of keys in the full run and in the short one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each contestant is asked to verify a key, and to revoke it."""
+"""The contestants, with the requests that verify a key and revoke it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _says_success(response: httpx.Response) -> bool:
 
 @dataclass(frozen=True)
 class Contestant:
-    """What verifies keys, with the requests that do it."""
+    """A verifier of keys, with the requests to it."""
 
     title: str
     verify: Callable[[Key], Request]
