@@ -87,7 +87,7 @@ def read(tenant_id: str, first: datetime, last: datetime, resolution: Resolution
     minutes are kept, they are read for hours as well.
     """
     length = resolution.value
-    kept_for = MINUTES_KEPT_FOR if resolution is Resolution.MINUTE else HOURS_KEPT_FOR
+    kept_for = MINUTES_KEPT_FOR if resolution == Resolution.MINUTE else HOURS_KEPT_FOR
     now = timezone.now()
     first, last = _start(max(first, now - kept_for), length), min(last, now)
     found: defaultdict[datetime, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -105,7 +105,7 @@ def sweep() -> int:
 
 def _rows(tenant_id: str, first: datetime, last: datetime, resolution: Resolution) -> QuerySet[Any, Any]:
     minutes = MinuteCount.objects.in_tenants([tenant_id]).filter(start__range=(first, last))
-    if resolution is Resolution.MINUTE:
+    if resolution == Resolution.MINUTE:
         return minutes.values_list("start", "outcome", "number")
     hours = HourCount.objects.in_tenants([tenant_id]).filter(start__range=(first, last))
     # One statement, because rows that the sweep moves between two would be read twice or not at all.

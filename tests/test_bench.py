@@ -92,7 +92,7 @@ class TestJudgement:
     def test_case_is_good_with_its_ratio_and_within_its_bound(
         self, per_second: float, p99_ms: float, is_good: bool
     ) -> None:
-        assert self.case.is_good(result(per_second, p99_ms)) is is_good
+        assert self.case.is_good(result(per_second, p99_ms)) == is_good
 
     def test_exit_code_tells_what_is_slow_from_what_was_not_measured(self) -> None:
         report = Report(PLAN, {"case": self.case}, {})
@@ -123,7 +123,7 @@ class TestFailures:
     def test_failed_case_is_measured_once_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         good = result(600)
 
-        assert self.attempt(monkeypatch, TimeoutError("30 s"), good) is good
+        assert self.attempt(monkeypatch, TimeoutError("30 s"), good) == good
 
     def test_case_that_fails_again_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(Wrong, match="the second"):
