@@ -1,10 +1,12 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long bench lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
+.PHONY: help run test test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The packages that maim is compared with are no part of it.
+PEERS := .venv-peers
 MANAGE := $(BIN)/python manage.py
 
 # MySQL and MariaDB need a C library to compile against; the embedded default needs nothing but Python.
@@ -24,6 +26,9 @@ test: $(VENV)/installed-requirements-dev.txt ## Run all tests on SQLite, and on 
 
 bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory against bare Django (see bench/README.md)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(VENV)/installed-requirements-dev.txt $(PEERS)/installed ## Compare maim with other ways to verify API keys (see docs/benchmarks.md)
+	@$(BIN)/python -m bench.peers $(ARGS)
 
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@EXAMPLES_TIMES=20 $(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \
@@ -69,18 +74,27 @@ lock: ## Pin the dependencies of pyproject.toml, with hashes (needs uv)
 	    "requirements-dev.txt --group dev --constraint requirements.txt"; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" pyproject.toml -o $$target || exit 1; done
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" --constraint requirements.txt --constraint requirements-dev.txt \
+	  bench/peers/requirements.in -o bench/peers/requirements.txt
 
 image: ## Build the container image
 	@docker build --tag maim .
 
 clean: ## Remove the virtual environment and caches; var/ with its data stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "maim needs Python 3.11, 3.12 or 3.13; try: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+
+$(PEERS)/installed: bench/peers/requirements.txt
+	@echo "Installing the peers into $(PEERS)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 # A stamp for each set of requirements: a second run installs nothing.
 $(VENV)/installed-requirements-dev.txt: $(VENV)/installed-requirements-embedded.txt

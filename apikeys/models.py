@@ -190,6 +190,46 @@ class DailyUse(TenantOwned):
         return f"{self.subject} on {self.day}: {self.uses}"
 
 
+class VerificationCount(TenantOwned):
+    """The number of verifications with one outcome, of one tenant's keys, in a period that begins at `start` in UTC.
+
+    The tenant "" stands for the whole installation: all tenants together, and the keys that belong to none.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "start", "outcome")
+    # No constraint in the database, for the same reason as in DailyUse. The primary key begins with it: no other index.
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    start = models.DateTimeField()
+    outcome = ExactCharField(max_length=20)  # a VerdictCode
+    number = models.PositiveBigIntegerField()
+
+    class Meta(TenantOwned.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.outcome} of {self.tenant_id or 'all'} from {self.start:%Y-%m-%d %H:%M}: {self.number}"
+
+
+class MinuteCount(VerificationCount):
+    """Verifications of a minute, until the sweep adds them to their hour."""
+
+    class Meta(VerificationCount.Meta):
+        verbose_name = _("verifications of a minute")
+        verbose_name_plural = _("verifications by minute")
+        indexes = (models.Index(fields=["start"], name="minute_count_start"),)
+
+
+class HourCount(VerificationCount):
+    """Verifications of an hour whose minutes are no longer kept."""
+
+    class Meta(VerificationCount.Meta):
+        verbose_name = _("verifications of an hour")
+        verbose_name_plural = _("verifications by hour")
+        indexes = (models.Index(fields=["start"], name="hour_count_start"),)
+
+
 class UsageLogEntry(ShownByName):
     """An action that a bot reported. Ids are stored as sent, even if they name nothing here."""
 

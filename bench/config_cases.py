@@ -1,4 +1,4 @@
-"""Cases of reading agents and their config, as bots and the console do often."""
+"""Cases of reading, as bots and monitoring do often: agents, their config, and health."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 
 import httpx
 
-from bench.databases import ROOT, TEN_THOUSAND
+from bench.databases import ROOT
 from bench.harness import Bench
-from bench.load import Load, Wrong
+from bench.load import TIMEOUT_SECONDS, Wrong
 from bench.rounds import Result
 from bench.services import Maim
 
 AGENTS = 100
-LISTED = 20
-CREDENTIALS = {"username": "alice", "password": "password123"}
 
 # One field after the other of every section, as an agent may set them all; and a model and provider of its own.
 FULL_CONFIG = """
@@ -61,42 +59,31 @@ print(min(once() for _ in range(10)))
 def agent(bench: Bench) -> Result:
     """Read an agent with all sections set from v2."""
     maim, ids = _with_agents(bench)
-    return bench.compared(maim, bench.reads(f"/api/v2/agents/{agent_id}" for agent_id in ids))
+    return bench.compared(maim, bench.reading(f"/api/v2/agents/{agent_id}" for agent_id in ids))
 
 
 def effective(bench: Bench) -> Result:
     """Read the effective config of such an agent from v2, which the worker has cached."""
     maim, ids = _with_agents(bench)
-    return bench.compared(maim, bench.reads(_effective(agent_id) for agent_id in ids))
+    return bench.compared(maim, bench.reading(_effective(agent_id) for agent_id in ids))
 
 
 def unchanged(bench: Bench) -> Result:
     """Read the same with If-None-Match, for 304."""
     maim, ids = _with_agents(bench)
     etags = {}
-    with httpx.Client(base_url=maim.base) as client:
+    with httpx.Client(base_url=maim.base, timeout=TIMEOUT_SECONDS) as client:
         for path in map(_effective, ids):
             etags[path] = client.get(path).headers["ETag"]
             if client.get(path, headers={"If-None-Match": etags[path]}).status_code != 304:
                 raise Wrong(f"{path} is not what it was")
-    return bench.compared(maim, bench.reads(etags, etags))
+    return bench.compared(maim, bench.reading(etags, etags))
 
 
-def listed(bench: Bench) -> Result:
-    """List twenty agents in v1 as a signed-in user."""
-    maim = bench.services.maim(TEN_THOUSAND)
-    bench.services.run_only(maim)
-    with httpx.Client(base_url=f"{maim.public}/api/v1", timeout=30) as client:
-        client.post("/auth/register", json=CREDENTIALS)  # done already where this runs again
-        token = client.post("/auth/login", json=CREDENTIALS).raise_for_status().json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        for number in range(LISTED):
-            client.post("/agents", json={"name": f"Bot {number}", "config": SMALL_CONFIG})
-        found = client.get("/agents", params={"limit": LISTED}).raise_for_status().json()
-    if len(found) != LISTED:
-        raise Wrong(f"{len(found)} agents are listed")
-    headers = [f"Authorization: Bearer {token}"]
-    return bench.compared(maim, Load(f"/api/v1/agents?limit={LISTED}", base=maim.public, headers=headers))
+def health(bench: Bench) -> Result:
+    """Ask the internal surface for its health."""
+    maim = bench.services.maim(bench.sizes.few)
+    return bench.compared(maim, bench.reading(["/health"]))
 
 
 def resolve_ms() -> float:
@@ -106,10 +93,10 @@ def resolve_ms() -> float:
 
 def _with_agents(bench: Bench) -> tuple[Maim, list[str]]:
     """Return a maim with agents that have all sections set and are cached."""
-    maim = bench.services.maim(TEN_THOUSAND)
+    maim = bench.services.maim(bench.sizes.few)
     bench.services.run_only(maim)
     config = httpx.Response(200, text=_run(FULL_CONFIG)).json()
-    with httpx.Client(base_url=f"{maim.base}/api/v2", timeout=30) as client:
+    with httpx.Client(base_url=f"{maim.base}/api/v2", timeout=TIMEOUT_SECONDS) as client:
 
         def make(path: str, body: dict[str, Any]) -> str:
             created: str = client.post(path, json=body).raise_for_status().json()["data"]["id"]

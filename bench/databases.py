@@ -7,30 +7,37 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.support.instances import PASSWORD, USER, MariaDB, Redis
+from tests.support.migrated import make_migrated
 
 ROOT = Path(__file__).resolve().parent.parent
+
+MAX_CONNECTIONS = 2_000
 
 
 @dataclass(frozen=True)
 class Population:
-    """The size of a database: keys with a known secret, and copies of each that are never requested."""
+    """The size of a database: keys with a known secret, and copies of each that are never requested.
+
+    `settings` are environment variables of a maim that runs on it.
+    """
 
     name: str
     keys: int
     limited: bool = False
     copies: int = 0
+    is_on_sqlite: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
-
-TEN_THOUSAND = Population("ten_thousand", 10_000)
-LIMITED = Population("limited", 10_000, limited=True)
-MORE_THAN_REMEMBERED = Population("more_than_remembered", 150_000)
-MILLION = Population("million", 10_000, copies=99)
+    @property
+    def all_keys(self) -> int:
+        return self.keys * (1 + self.copies)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,9 @@ class Databases:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._mariadb, self._redis = MariaDB(directory / "mariadb"), Redis(directory / "redis")
+        # Servers that are stopped keep their connections.
+        self._mariadb = MariaDB(directory / "mariadb", f"--max-connections={MAX_CONNECTIONS}")
+        self._redis = Redis(directory / "redis")
         self._seeded: dict[Population, Seeded] = {}
         self._connection: Any = None
 
@@ -83,6 +92,10 @@ class Databases:
             self._seeded[population] = self._seed(population)
         return self._seeded[population]
 
+    def empty(self, name: str) -> dict[str, str]:
+        """Return the environment of a program with an empty database of this name."""
+        return {"DATABASE_URL": self._mariadb.create_database(name), "REDIS_URL": self._redis.url}
+
     def statements(self) -> int:
         """Return the number of statements that MariaDB has received since its start."""
         return int(self._row("SHOW GLOBAL STATUS LIKE 'Questions'")[1])
@@ -105,23 +118,36 @@ class Databases:
             return cursor.fetchone()
 
     def _seed(self, population: Population) -> Seeded:
-        print(f"seeding {population.keys * (1 + population.copies):,} keys", flush=True)
+        print(f"seeding {population.all_keys:,} keys", flush=True)
+        name = population.name
         environment = {
-            "DATABASE_URL": self._mariadb.create_database(population.name),
-            "REDIS_URL": self._redis.url,
+            "DATABASE_URL": self._empty_database(population),
+            "REDIS_URL": "" if population.is_on_sqlite else self._redis.url,
             "MAIM_SECRET_KEY": secrets.token_urlsafe(48),
             "MAIM_KEY_PEPPERS": f"1:{secrets.token_urlsafe(48)}",
             "MAIM_ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            **dict(population.settings),
         }
-        path = self._directory / population.name
+        path = self._directory / name
         options = ["--limited"] * population.limited + ["--copies", str(population.copies)]
-        for command in (
-            ["manage.py", "migrate", "--verbosity", "0"],
-            ["-m", "bench.seed", str(path), str(population.keys), *options],
-        ):
-            subprocess.run([sys.executable, *command], cwd=ROOT, env={**os.environ, **environment}, check=True)
-        # Write to disk now, not during a measurement.
-        tables = ", ".join(f"{population.name}.{table}" for table in ("apikeys_apikey", "apikeys_keysecret"))
-        self._run(f"FLUSH TABLES {tables} FOR EXPORT")
-        self._run("UNLOCK TABLES")
+        make_migrated(environment["DATABASE_URL"], _command(environment, "manage.py", "migrate", "--verbosity", "0"))
+        _command(environment, "-m", "bench.seed", str(path), str(population.keys), *options)()
+        if not population.is_on_sqlite:
+            # Write to disk now, not during a measurement.
+            tables = ", ".join(f"{name}.{table}" for table in ("apikeys_apikey", "apikeys_keysecret"))
+            self._run(f"FLUSH TABLES {tables} FOR EXPORT")
+            self._run("UNLOCK TABLES")
         return Seeded(environment, [Key(*line.split()) for line in path.read_text().splitlines()])
+
+    def _empty_database(self, population: Population) -> str:
+        if not population.is_on_sqlite:
+            return self._mariadb.create_database(population.name)
+        file = self._directory / f"{population.name}.sqlite3"
+        file.unlink(missing_ok=True)  # what a failed seeding has left
+        return f"sqlite:///{file}"
+
+
+def _command(environment: dict[str, str], *arguments: str) -> Callable[[], object]:
+    """Return a function that runs a command of ours in this environment."""
+    environment = {**os.environ, **environment}
+    return lambda: subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, check=True)

@@ -1,23 +1,41 @@
 -- What wrk sends, and how it reports. Requests are put together before the run, so that the client costs little.
 --
--- Arguments: none (GET, the same each time), or
---   MODE    drawn: any body at random; ordered: one after the other; walk: each once, checking the answers;
---           put: like drawn, by PUT; get: no bodies, but any path at random
---   BODIES  a file with one JSON body a line; for get a path, a tab, and an ETag for If-None-Match or nothing
---   FIRST   ordered: the number of the body to begin with, from 0
---   TEXT    walk: what each answer must hold
+-- Arguments:
+--   MODE      drawn: any request at random; ordered: one after the other; walk: each once, checking the answers
+--   REQUESTS  a file with one request a line: method, path, headers and body, with tabs between them; between two
+--             headers there is the character 31
+--   FIRST     ordered: the number of the request to begin with, from 0
+--   CLIENTS   walk: the number of connections
+--   TEXT      walk: what each answer must hold
 
-local CONNECTIONS = 16
+local function read(file)
+   local requests = {}
+   for line in io.lines(file) do
+      local method, path, given, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
+      local headers = {}
+      for name, value in pairs(wrk.headers) do
+         headers[name] = value
+      end
+      for name, value in given:gmatch("([^:\31]+): ([^\31]*)") do
+         headers[name] = value
+      end
+      if body ~= "" then
+         headers["Content-Type"] = "application/json"
+      end
+      requests[#requests + 1] = wrk.format(method, path, headers, body ~= "" and body or nil)
+   end
+   return requests
+end
 
-local function walk(number, text)
+local function walk(number, clients, text)
    local answered, wrong, sample = 0, 0, ""
    response = function(status, headers, body)
       answered = answered + 1
       if status ~= 200 or not body:find(text, 1, true) then
          wrong, sample = wrong + 1, status .. " " .. body
       end
-      -- A few more than there are bodies, for those whose answers are under way.
-      if answered == number + CONNECTIONS then
+      -- A few more than there are requests, for those whose answers are under way.
+      if answered == number + clients then
          print(("%d of %d answers are wrong, such as: %s"):format(wrong, answered, sample))
          os.exit(wrong == 0 and 0 or 1)
       end
@@ -25,44 +43,20 @@ local function walk(number, text)
 end
 
 function init(arguments)
-   local mode, bodies, first, text = arguments[1], arguments[2], arguments[3], arguments[4]
-   if not mode then
-      return
-   end
-   if mode == "get" then
-      local paths = {}
-      for line in io.lines(bodies) do
-         local path, etag = line:match("([^\t]*)\t(.*)")
-         local headers = etag ~= "" and {["If-None-Match"] = etag} or {}
-         for name, value in pairs(wrk.headers) do
-            headers[name] = value
-         end
-         paths[#paths + 1] = wrk.format("GET", path, headers)
-      end
-      request = function()
-         return paths[math.random(#paths)]
-      end
-      return
-   end
-   wrk.method = mode == "put" and "PUT" or "POST"
-   wrk.headers["Content-Type"] = "application/json"
-   local requests = {}
-   for body in io.lines(bodies) do
-      requests[#requests + 1] = wrk.format(nil, nil, nil, body)
-   end
-   if mode == "drawn" or mode == "put" then
+   local mode, requests = arguments[1], read(arguments[2])
+   if mode == "drawn" then
       request = function()
          return requests[math.random(#requests)]
       end
       return
    end
-   local at = tonumber(first)
+   local at = tonumber(arguments[3])
    request = function()
       at = at + 1
       return requests[(at - 1) % #requests + 1]
    end
    if mode == "walk" then
-      walk(#requests, text)
+      walk(#requests, tonumber(arguments[4]), arguments[5])
    end
 end
 

@@ -1,16 +1,20 @@
-"""Load by wrk, which sends requests over 16 connections as fast as they are answered."""
+"""Load by wrk, which sends requests over a number of connections as fast as they are answered."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-CONNECTIONS = 16
+CLIENTS = 16
 SCRIPT = Path(__file__).with_name("load.lua")
 WALK_SECONDS = 300
+# Of one request, on a machine that is busy with other things.
+TIMEOUT_SECONDS = 30
+_BETWEEN_HEADERS = "\x1f"
 
 
 class Wrong(Exception):
@@ -42,66 +46,74 @@ class Measurement:
         return self.cpu_seconds / self.requests * 1e6
 
 
-class Load:
-    """The requests of a run: one GET repeated, or POSTs with random bodies from a file with one body a line.
+class Request(NamedTuple):
+    """A request, with its body as a JSON document."""
 
-    With `ordered`, bodies are used in order, and each run continues after the one before. With `reads`, they are GETs:
-    each line is a path, a tab, and an ETag or nothing. With `puts`, bodies are sent by PUT. `base` overrides the URL of
-    the service.
+    method: str
+    path: str
+    body: Any = None
+    headers: Mapping[str, str] = {}
+
+    def line(self) -> str:
+        """Return the request as load.lua reads it."""
+        headers = _BETWEEN_HEADERS.join(f"{name}: {value}" for name, value in self.headers.items())
+        body = "" if self.body is None else json.dumps(self.body)
+        return "\t".join((self.method, self.path, headers, body))
+
+
+class Load:
+    """The requests of a run, in a file: drawn at random, or with `ordered` one after the other and in a circle.
+
+    An ordered load goes on after the run before. `base` is the URL of the service if it is another than usual.
     """
 
     def __init__(
         self,
-        path: str,
-        bodies: Path | None = None,
+        file: Path,
+        requests: Iterable[Request],
         *,
         expected: str = "",
         ordered: bool = False,
-        reads: bool = False,
-        puts: bool = False,
+        clients: int = CLIENTS,
         base: str | None = None,
-        headers: Sequence[str] = (),
     ) -> None:
-        self.path = path
-        self.expected = expected
-        self._bodies = bodies
-        self._mode = "get" if reads else "put" if puts else "ordered" if ordered else "drawn"
+        self._file = file
+        file.write_text("\n".join(request.line() for request in requests))
+        self._expected = expected
+        self._mode = "ordered" if ordered else "drawn"
+        self._clients = clients
         self._base = base
-        self._headers = headers
         self._next = 0
 
     def run(self, base: str, seconds: int) -> Measurement:
-        """Run for so many seconds. Raise Wrong if a request failed or its status was not 200."""
-        arguments = []
-        if self._bodies is not None:
-            arguments = [self._mode, str(self._bodies), str(self._next)]
-        output = _wrk((self._base or base) + self.path, seconds, arguments, self._headers)
+        """Run for so many seconds. Raise Wrong if a request failed or its status was an error."""
+        output = self._wrk(base, seconds, self._mode, self._file, self._next)
         told = json.loads(output.splitlines()[-1])
         if told.pop("failures"):
-            raise Wrong(f"failures at {self.path}:\n{output}")
-        self._next += told["requests"] + CONNECTIONS
+            raise Wrong(f"failures:\n{output}")
+        self._next += told["requests"] + self._clients
         return Measurement(**told)
 
     def walk(self, base: str, *, first: int = 0, last: int | None = None) -> None:
-        """Send each body once and in order, or those from `first` to before `last`.
+        """Send each request once and in order, or those from `first` to before `last`.
 
         Raise Wrong if a response does not contain the expected text.
         """
-        assert self._bodies is not None
-        lines = self._bodies.read_text().splitlines()[first:last]
-        part = self._bodies.with_suffix(".part")
-        part.write_text("\n".join(lines))
-        _wrk(base + self.path, WALK_SECONDS, ["walk", str(part), "0", self.expected])
+        part = self._file.with_suffix(".part")
+        part.write_text("\n".join(self._file.read_text().splitlines()[first:last]))
+        self._wrk(base, WALK_SECONDS, "walk", part, 0)
 
-
-def _wrk(url: str, seconds: int, arguments: list[str], headers: Sequence[str] = ()) -> str:
-    sent = [part for header in headers for part in ("-H", header)]
-    run = subprocess.run(
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", *sent, "-s", str(SCRIPT), url, "--", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode:
-        raise Wrong(f"wrk at {url}:\n{run.stdout}{run.stderr}")
-    return run.stdout
+    def _wrk(self, base: str, seconds: int, mode: str, file: Path, first: int) -> str:
+        options = ["-t1", f"-c{self._clients}", f"-d{seconds}", "--timeout", f"{TIMEOUT_SECONDS}s", "-s", str(SCRIPT)]
+        arguments = [mode, str(file), str(first), str(self._clients), self._expected]
+        url = self._base or base
+        run = subprocess.run(
+            ["wrk", *options, url, "--", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds + 2 * TIMEOUT_SECONDS,
+        )
+        if run.returncode:
+            raise Wrong(f"wrk at {url}:\n{run.stdout}{run.stderr}")
+        return run.stdout

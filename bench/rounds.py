@@ -7,7 +7,7 @@ all steady rounds.
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from apikeys import keyformat
-from bench.load import Load, Measurement
+from bench.load import Load, Measurement, Request
 from bench.references import PATH
 from bench.services import Service, Services
 
@@ -25,22 +25,28 @@ DJANGO, WSGI, RSGI, RSGI_BODY, RSGI_JSON = "Django", "WSGI", "RSGI", "RSGI, body
 # The servers by their names in bench.references.
 _SERVERS = {DJANGO: "django", RSGI_JSON: "rsgi_json", RSGI_BODY: "rsgi_body", RSGI: "rsgi", WSGI: "wsgi"}
 REFERENCES = tuple(_SERVERS)
+CEILINGS = (RSGI_BODY, RSGI, WSGI)
 
 STEADY_WITHIN = 0.15
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The number of steady rounds, of more to get them, and the seconds of each measurement."""
+    """The number of steady rounds, of more to get them, and the seconds of each measurement.
+
+    A reference is not measured again within `fresh_seconds`. Unless `warm_up_always`, it is warmed up once.
+    """
 
     rounds: int
     more_rounds: int
     case_seconds: int
     reference_seconds: int
+    fresh_seconds: int
+    warm_up_always: bool
 
 
-FULL = Plan(rounds=3, more_rounds=2, case_seconds=4, reference_seconds=2)
-QUICK = Plan(rounds=1, more_rounds=0, case_seconds=2, reference_seconds=1)
+FULL = Plan(rounds=3, more_rounds=2, case_seconds=4, reference_seconds=2, fresh_seconds=10, warm_up_always=True)
+QUICK = Plan(rounds=1, more_rounds=0, case_seconds=1, reference_seconds=1, fresh_seconds=60, warm_up_always=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,11 @@ class Round:
     @property
     def ratio(self) -> float:
         return self.case.per_second / mean((self.before.per_second, self.after.per_second))
+
+    @property
+    def p99_ratio(self) -> float:
+        """The case's p99 to that of what it is compared with."""
+        return self.case.p99_ms / mean((self.before.p99_ms, self.after.p99_ms))
 
     @property
     def is_steady(self) -> bool:
@@ -83,8 +94,14 @@ class Result:
     def ratio(self) -> float:
         return median(each.ratio for each in self.good)
 
+    @property
+    def p99_ratio(self) -> float:
+        return median(each.p99_ratio for each in self.good)
+
     def ratio_to(self, name: str) -> float:
-        """Return the ratio to another measurement of the rounds."""
+        """Return the ratio to a reference, which is what it is compared with or was measured beside."""
+        if name == self.other:
+            return self.ratio
         return median(each.case.per_second / each.beside[name].per_second for each in self.good)
 
     def median(self, figure: Callable[[Measurement], float]) -> float:
@@ -94,13 +111,11 @@ class Result:
 class Rounds:
     """The measuring of cases by a plan."""
 
-    def __init__(self, services: Services, plan: Plan, bodies: Path) -> None:
+    def __init__(self, services: Services, plan: Plan, directory: Path) -> None:
         self._services = services
         self._plan = plan
-        bodies.write_text(json.dumps({"api_key": keyformat.generate("tenant_0123456789ab", "agent_0123456789ab")}))
-        # Only these two read what is sent.
-        self._loads = dict.fromkeys((RSGI_BODY, RSGI_JSON), Load(PATH, bodies))
-        self._constant = Load(PATH)
+        self._loads = _loads(directory)
+        self._latest: dict[str, tuple[float, Measurement]] = {}  # of references, with the time
 
     def once(self, service: Service, load: Load) -> Measurement:
         """Measure a case once, without a reference."""
@@ -108,29 +123,47 @@ class Rounds:
 
     def against_django(self, case: Measure) -> Result:
         """Compare a case with the bare Django view."""
-        return self._against(DJANGO, self._reference(DJANGO), case, [RSGI_JSON])
+        before = self._fresh(DJANGO) or self.reference(DJANGO)
+        return self._against(DJANGO, before, partial(self.reference, DJANGO), case, [RSGI_JSON])
 
     def against(self, name: str, other: Measure, case: Measure) -> Result:
         """Compare a case with another one."""
-        return self._against(name, other, case, [DJANGO, RSGI_JSON])
+        return self._against(name, other(), other, case, [DJANGO, RSGI_JSON])
 
     def ceilings(self) -> Result:
-        """Compare what the server can do at most with the bare Django view."""
-        return self._against(DJANGO, self._reference(DJANGO), self._reference(RSGI_JSON), [RSGI_BODY, RSGI, WSGI])
+        """Compare the least that is to be done with the bare Django view."""
+        case = partial(self.reference, RSGI_JSON)
+        return self._against(DJANGO, self.reference(DJANGO), partial(self.reference, DJANGO), case, CEILINGS)
 
-    def _against(self, name: str, other: Measure, case: Measure, beside: Sequence[str]) -> Result:
+    def reference(self, name: str) -> Measurement:
+        """Measure a reference."""
+        server = self._services.reference(_SERVERS[name])
+        warm_up = self._plan.warm_up_always or name not in self._latest
+        measured = self._services.measure(server, self._loads[name], self._plan.reference_seconds, warm_up=warm_up)
+        self._latest[name] = time.monotonic(), measured
+        return measured
+
+    def _against(self, name: str, before: Measurement, other: Measure, case: Measure, beside: Sequence[str]) -> Result:
         rounds: list[Round] = []
-        before = other()
         while len(rounds) < self._plan.rounds + self._plan.more_rounds:
             measured = case()
             after = other()
-            rounds.append(Round(before, measured, after, {name: self._reference(name)() for name in beside}))
+            references = {each: self._fresh(each) or self.reference(each) for each in beside}
+            rounds.append(Round(before, measured, after, references))
             before = after
             if sum(each.is_steady for each in rounds) == self._plan.rounds:
                 break
         return Result(name, rounds)
 
-    def _reference(self, name: str) -> Measure:
-        server = self._services.reference(_SERVERS[name])
-        load = self._loads.get(name, self._constant)
-        return partial(self._services.measure, server, load, self._plan.reference_seconds)
+    def _fresh(self, name: str) -> Measurement | None:
+        """Return the latest measurement of a reference, if the machine is likely to be as it was then."""
+        at, measured = self._latest.get(name, (float("-inf"), None))
+        return measured if time.monotonic() - at < self._plan.fresh_seconds else None
+
+
+def _loads(directory: Path) -> dict[str, Load]:
+    """Return a load for each reference. Two of them read a body."""
+    secret = keyformat.generate("tenant_0123456789ab", "agent_0123456789ab")
+    posting = Load(directory / "reading.requests", [Request("POST", PATH, {"api_key": secret})])
+    constant = Load(directory / "constant.requests", [Request("GET", PATH)])
+    return {name: posting if name in (RSGI_BODY, RSGI_JSON) else constant for name in REFERENCES}

@@ -23,19 +23,17 @@ import psutil
 
 from bench import references
 from bench.databases import ROOT, Databases, Key, Population
-from bench.load import Load, Measurement
+from bench.load import TIMEOUT_SECONDS, Load, Measurement
 from tests.support.instances import free_port, wait_until
-from tests.support.server import MaimServer
+from tests.support.server import SETTINGS, MaimServer
 
 S = TypeVar("S", bound="Service")
 
 VALIDATE = "/api/v2/auth/validate-api-key"
 # After a server was stopped, its threads catch up.
 WARM_UP_SECONDS = 1
-# Of a request of ours, on a machine that is busy with other things.
-TIMEOUT_SECONDS = 30
 # MariaDB still works for the server before.
-PROPAGATION_SECONDS = 0.5
+SETTLE_SECONDS = 0.25
 
 
 class Service:
@@ -120,8 +118,9 @@ class Maim(Service):
         self.keys = keys
         self._server = server
         probe = {"api_key": keys[0].secret, "check_rate_limit": False}
-        super().__init__(server.internal, lambda client: client.post(VALIDATE, json=probe).json()["success"] is True)
-        server.start()
+        super().__init__(server.internal, lambda client: client.post(VALIDATE, json=probe).is_success)
+        server.launch()
+        server.wait_until_ready()
 
     @property
     def pid(self) -> int:
@@ -160,7 +159,7 @@ class Services:
     def reference(self, name: str) -> Reference:
         """Return one of the servers that maim is compared with (bench.references)."""
         if name not in self._references:
-            self._references[name] = self._begun(partial(Reference, name))
+            self._references[name] = self.begin(partial(Reference, name))
         return self._references[name]
 
     def maim(self, population: Population) -> Maim:
@@ -173,7 +172,8 @@ class Services:
         """Return a new maim that has received no requests."""
         seeded = self._databases.seeded(population)
         directory = Path(tempfile.mkdtemp(prefix="maim-", dir=self._directory))
-        return self._begun(partial(Maim, MaimServer(directory, population.name, **seeded.environment), seeded.keys))
+        environment = {**seeded.environment, "DJANGO_SETTINGS_MODULE": SETTINGS}
+        return self.begin(partial(Maim, MaimServer(directory, population.name, **environment), seeded.keys))
 
     def run_only(self, service: Service) -> None:
         """Continue one server, and stop the one that ran."""
@@ -182,11 +182,12 @@ class Services:
             service.resume()
             self._running = service
 
-    def measure(self, service: Service, load: Load, seconds: int) -> Measurement:
+    def measure(self, service: Service, load: Load, seconds: int, *, warm_up: bool = True) -> Measurement:
         """Run a load on one server, while the others are stopped."""
         self.run_only(service)
-        time.sleep(PROPAGATION_SECONDS)
-        load.run(service.base, WARM_UP_SECONDS)
+        time.sleep(SETTLE_SECONDS)
+        if warm_up:
+            load.run(service.base, WARM_UP_SECONDS)
         statements, secrets_read = self._databases.statements(), self._databases.secrets_read()
         cpu_seconds = service.cpu_seconds()
         measured = load.run(service.base, seconds)
@@ -197,7 +198,8 @@ class Services:
             secrets_read=self._databases.secrets_read() - secrets_read,
         )
 
-    def _begun(self, start: Callable[[], S]) -> S:
+    def begin(self, start: Callable[[], S]) -> S:
+        """Start a server that runs from now on, until the end of all."""
         self._pause_running()
         service = start()
         self._stack.callback(service.end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from django.utils import timezone
 from agents import services as agents
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting
 from agents.services import plugins, templates
-from apikeys import usage
+from apikeys import outcomes, usage
 from apikeys.models import ApiKey, DailyUse, UsageLogEntry
+from apikeys.outcomes import Outcomes
 from apikeys.usage import Uses
+from apikeys.verification import VALID
 from core.models import AuditEntry, FeedEntry, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
@@ -81,6 +84,7 @@ MAY_GO_UNSCOPED = {
     "tenants/services.py::delete_tenant": "names the agents and locks the keys that go with their tenant",
     "tenants/templates.py::templates_below": "reads operators' templates, and those of a tenant that passed the gate",
     "apikeys/usage.py::sweep": "deletes the counts of what is gone, whosever it was",
+    "apikeys/outcomes.py::_take": "deletes the counts of what is over, whosever it was",
 }
 NAMES_THAT_GO_ROUND_SCOPING = {"unscoped", "_base_manager", "_default_manager"}
 
@@ -227,13 +231,19 @@ def create_all_rows(tenant: Tenant) -> Agent:
 
 
 def count_use(key: ApiKey) -> None:
-    """Count one use of a key."""
+    """Count one use of a key, and a verification of long ago."""
     now = timezone.now()
+    for moment in (now - timedelta(days=9), now):
+        outcomes.add([Outcomes(moment, key.tenant_id, VALID, 1)])
+        outcomes.sweep()
     usage.add([Uses(key.id, now.date(), key.agent_id, key.tenant_id, None, 1, now)])
 
 
-# The rows that a deletion leaves.
-TRACES = {"common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"}
+# The rows that a deletion leaves; of the verifications those of the whole installation.
+TRACES = {
+    *("common.AuditEntry", "common.Epoch", "common.Invalidation", "common.FeedEntry"),
+    *("apikeys.MinuteCount", "apikeys.HourCount"),
+}
 # The numbers of all tenants, and of what is left (core.counts).
 COUNTS = {"common.RowCount"}
 

@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 import time
+from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,14 @@ def uses_of_days(v2: httpx.Client, path: str) -> int:
     return sum(day["uses"] for day in usage["days"])
 
 
+def valid_verifications(maim: MaimServer, tenant_id: str) -> int:
+    """Return the sum of a tenant's verifications by minute, all of which must be valid."""
+    code = f"MinuteCount.objects.in_tenants(['{tenant_id}']).values_list('outcome', 'number')"
+    rows = literal_eval(maim.manage("shell", "--verbosity", "0", "-c", f"print(list({code}))"))
+    assert {outcome for outcome, _number in rows} == {"VALID"}
+    return sum(number for _outcome, number in rows)
+
+
 class TestUses:
     def test_ten_thousand_concurrent_uses_are_all_counted(self, servers: list[MaimServer], v2: httpx.Client) -> None:
         data = create(v2)
@@ -108,6 +117,7 @@ class TestUses:
         assert began <= datetime.fromisoformat(last_used_at) <= datetime.now(UTC)
         for path in (f"api-keys/{key_id}", f"agents/{data.agent_id}", f"tenants/{data.tenant_id}"):
             assert uses_of_days(v2, f"/api/v2/{path}") == 10_000, path
+        assert valid_verifications(servers[0], data.tenant_id) == 10_000
 
     def test_sigterm_loses_no_use(self, servers: list[MaimServer], v2: httpx.Client) -> None:
         data = create(v2)

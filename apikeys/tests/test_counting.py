@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apikeys import usage
 from apikeys.models import ApiKey, DailyUse, KeySecret
+from apikeys.outcomes import Outcomes
 from apikeys.tests.facts import facts
 from apikeys.usage import Uses
 from apikeys.verification import KeyFacts, counting
@@ -362,10 +363,10 @@ class TestThreads:
     ) -> None:
         add, faults = usage.add, iter([ZeroDivisionError("one of ours")])
 
-        def fail_once(uses: Sequence[Uses], batch: Batch) -> None:
+        def fail_once(uses: Sequence[Uses], batch: Batch, verifications: Sequence[Outcomes]) -> None:
             for fault in faults:
                 raise fault
-            add(uses, batch)
+            add(uses, batch, verifications)
 
         monkeypatch.setattr(usage, "add", fail_once)
         monkeypatch.setattr(counting, "WRITE_EVERY_SECONDS", 0.01)

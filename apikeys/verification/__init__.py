@@ -9,7 +9,7 @@ that change, by any worker on any machine (core.epoch explains how). Data flows 
     cache     facts of keys, bounded, invalidated by key, agent and tenant
     records   facts of keys from the database
     limits    rate limits and quotas
-    counting  the number of uses of each key
+    counting  the number of uses of each key, and of refusals
     verdicts  the types that these modules exchange
 """
 

@@ -1,7 +1,8 @@
-"""Uses of keys, counted in memory and written together.
+"""Uses of keys and outcomes of verifications, counted in memory and written together.
 
-A use costs an addition. Every WRITE_EVERY_SECONDS the sums are written in a few statements, however many keys were
-used. A counter that is stopped writes what it holds; one that is killed loses less than a second.
+A use costs an addition, and so does a refusal. The uses of a minute are also its valid verifications. Every
+WRITE_EVERY_SECONDS the sums are written in a few statements, however many keys were used. A counter that is stopped
+writes what it holds; one that is killed loses less than a second.
 
 When the connection breaks during a commit, nobody knows whether the database has carried it out. So each batch has a
 number, which is stored in the same transaction: a batch that is repeated under its number is written once.
@@ -12,14 +13,17 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Iterable
-from datetime import date, datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from django.db import Error, connection
 
 from apikeys import usage
+from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
 from apikeys.usage import Uses
-from apikeys.verification.verdicts import KeyFacts
+from apikeys.verification.verdicts import VALID, KeyFacts, Verdict
 from core import primary
 from core.idempotency import Batch
 
@@ -28,10 +32,12 @@ log = logging.getLogger("maim.keys")
 WRITE_EVERY_SECONDS = 0.8
 # Putting a batch together takes some 3 ms, for which the event loop may have to wait. It runs during the statements.
 MAX_BATCH_SIZE = 1000
+# While the database takes nothing, beyond so many sums of outcomes their minutes are merged into hours.
+MAX_KEPT_OUTCOMES = 100_000
 
 
 class _Sum:
-    """The uses of one secret of a key on one day."""
+    """The uses of one secret of a key in one minute."""
 
     __slots__ = ("facts", "last", "number")
 
@@ -45,16 +51,46 @@ class _Sum:
         )
 
 
+class _Minute:
+    """The counts of one minute: uses by the identity of facts, which a sum keeps alive, and refusals."""
+
+    __slots__ = ("end", "refusals", "start", "sums")
+
+    def __init__(self, moment: datetime) -> None:
+        self.start = moment.replace(second=0, microsecond=0)
+        self.end = self.start + MINUTE
+        self.sums: dict[int, _Sum] = {}
+        self.refusals: defaultdict[tuple[str, str], int] = defaultdict(int)  # by tenant and code
+
+    def uses_by_tenant(self) -> dict[str, int]:
+        by_tenant: defaultdict[str, int] = defaultdict(int)
+        for each in self.sums.values():
+            by_tenant[each.facts.tenant_id] += each.number
+        return by_tenant
+
+
+_OutcomeSums = defaultdict[tuple[datetime, str, str], int]  # by minute, tenant and code
+
+
+class _Content(NamedTuple):
+    """The content of a batch."""
+
+    uses: list[Uses]
+    outcomes: list[Outcomes]
+
+
 class UseCounter:
-    """A counter of uses, for any number of threads. `start` begins to write them."""
+    """A counter of uses and refusals, for any number of threads. `start` begins to write them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._sums: dict[int, _Sum] = {}  # by the identity of facts, which a sum keeps alive
-        self._queue: list[Uses] = []  # sums of past days, and those that could not be written
+        self._minute = _Minute(datetime(1970, 1, 1, tzinfo=UTC))
+        self._past: list[_Minute] = []
+        self._queue: list[Uses] = []  # uses that could not be written
+        self._outcomes: _OutcomeSums = defaultdict(int)  # the same of outcomes
         self._batch = Batch(secrets.token_hex(16), 0)  # the latest batch
-        self._unconfirmed: list[Uses] = []  # the content of the latest batch, until it is known to be written
+        self._unconfirmed: _Content | None = None  # the content of the latest batch, until it is known to be written
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="use-counter", daemon=True)
 
@@ -62,14 +98,19 @@ class UseCounter:
         """Add one use."""
         by = id(facts)
         with self._lock:
-            found = self._sums.get(by)
-            if found is not None and found.last.day == moment.day:
+            sums = self._minute_of(moment).sums
+            found = sums.get(by)
+            if found is None:
+                sums[by] = _Sum(facts, moment)
+            else:
                 found.number += 1
                 found.last = moment
-                return
-            if found is not None:
-                self._queue.append(found.uses())
-            self._sums[by] = _Sum(facts, moment)
+
+    def count_refusal(self, verdict: Verdict, moment: datetime) -> None:
+        """Add one refusal, to the key's tenant if the key is known."""
+        tenant_id = INSTALLATION if verdict.facts is None else verdict.facts.tenant_id
+        with self._lock:
+            self._minute_of(moment).refusals[tenant_id, verdict.code] += 1
 
     def start(self) -> None:
         """Begin to write what is counted, until `stop`."""
@@ -88,27 +129,49 @@ class UseCounter:
             self._write()
 
     def _write(self) -> None:
-        with self._lock:
-            sums, self._sums = self._sums, {}
-            queue, self._queue = self._queue, []
-        # Queued uses are merged with those of the same keys, or the queue would grow as long as the database is away.
-        counted = [each.uses() for each in sums.values()]
-        queue = _merged([*queue, *counted]) if queue else counted
+        queue, outcomes = self._collect()
         primary.drop_obsolete_connection()
         try:
-            while self._unconfirmed or queue:
-                if not self._unconfirmed:
-                    self._unconfirmed, queue = queue[:MAX_BATCH_SIZE], queue[MAX_BATCH_SIZE:]
+            while self._unconfirmed is not None or queue or outcomes:
+                if self._unconfirmed is None:
+                    self._unconfirmed = _Content(queue[:MAX_BATCH_SIZE], outcomes[:MAX_BATCH_SIZE])
+                    queue, outcomes = queue[MAX_BATCH_SIZE:], outcomes[MAX_BATCH_SIZE:]
                     self._batch = self._batch._replace(number=self._batch.number + 1)
-                usage.add(self._unconfirmed, self._batch)
-                self._unconfirmed = []
+                usage.add(self._unconfirmed.uses, self._batch, self._unconfirmed.outcomes)
+                self._unconfirmed = None
         except Error as error:
             log.warning("uses are kept until the database takes them: %s", error)
             connection.close()
         finally:
             # Also after an unexpected exception, or the uses would be lost.
-            with self._lock:
-                self._queue += queue
+            self._queue = queue
+            for minute, tenant_id, code, number in outcomes:
+                self._outcomes[minute, tenant_id, code] += number
+
+    def _collect(self) -> tuple[list[Uses], list[Outcomes]]:
+        """Take what was counted since the last time, together with what could not be written."""
+        with self._lock:
+            minutes, self._past = [*self._past, self._minute], []
+            self._minute = _Minute(self._minute.start)
+        counted = [each.uses() for minute in minutes for each in minute.sums.values()]
+        outcomes, self._outcomes = self._outcomes, defaultdict(int)
+        for minute in minutes:
+            for tenant_id, number in minute.uses_by_tenant().items():
+                outcomes[minute.start, tenant_id, VALID] += number
+            for (tenant_id, code), number in minute.refusals.items():
+                outcomes[minute.start, tenant_id, code] += number
+        if len(outcomes) > MAX_KEPT_OUTCOMES:
+            outcomes = _by_hour(outcomes)
+        # Queued uses are merged with those of the same keys, or the queue would grow as long as the database is away.
+        queue = _merged([*self._queue, *counted]) if self._queue else counted
+        return queue, [Outcomes(*by, number) for by, number in outcomes.items()]
+
+    def _minute_of(self, moment: datetime) -> _Minute:
+        """Return the minute of a moment: the latest one, or a new one."""
+        if not self._minute.start <= moment < self._minute.end:
+            self._past.append(self._minute)
+            self._minute = _Minute(moment)
+        return self._minute
 
     def _run(self) -> None:
         while not self._stopping.wait(WRITE_EVERY_SECONDS):
@@ -129,3 +192,11 @@ def _merged(several: Iterable[Uses]) -> list[Uses]:
             uses if before is None else Uses(*uses[:5], before.number + uses.number, max(before.last, uses.last))
         )
     return list(merged.values())
+
+
+def _by_hour(sums: Mapping[tuple[datetime, str, str], int]) -> _OutcomeSums:
+    """Return one sum for each hour, tenant and code, with the hour's first minute in place of the others."""
+    merged: _OutcomeSums = defaultdict(int)
+    for (minute, tenant_id, code), number in sums.items():
+        merged[minute.replace(minute=0), tenant_id, code] += number
+    return merged

@@ -73,6 +73,8 @@ class Engine:
                 return None
             if request.use:
                 self._count(facts)
+        elif request.use:
+            self._count_refusal(verdict)
         return verdict
 
     def verify(self, secret: str, address: Address | None = None, *, use: bool = False) -> Verdict:
@@ -91,8 +93,12 @@ class Engine:
         read = iter(self._read_verdicts(missing))
         verdicts = self._apply_limits(requests, [verdict or next(read) for verdict in cached])
         for request, verdict in zip(requests, verdicts, strict=True):
-            if request.use and verdict.is_valid and verdict.facts is not None:
+            if not request.use:
+                continue
+            if verdict.is_valid and verdict.facts is not None:
                 self._count(verdict.facts)
+            else:
+                self._count_refusal(verdict)
         return verdicts
 
     def verify_stale(self, request: VerificationRequest) -> Verdict:
@@ -180,6 +186,14 @@ class Engine:
         self._counter.count(facts, datetime.now(UTC))
         if not self._is_started:
             self._counter.write()
+
+    def _count_refusal(self, verdict: Verdict) -> None:
+        """Count a refusal, where a process serves: any other would have to write for each, which is too much for junk.
+
+        UNAVAILABLE is no outcome.
+        """
+        if self._is_started and verdict.code != UNAVAILABLE:
+            self._counter.count_refusal(verdict, datetime.now(UTC))
 
 
 _keyed_hash = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)

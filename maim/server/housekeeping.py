@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from accounts.services import sweep_sessions
 from agents.services import sweep_activity
-from apikeys import recount, usage
+from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
 
@@ -22,6 +22,7 @@ def sweep() -> dict[str, int]:
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
+        "verification counts": outcomes.sweep(),
         "invalidations": epoch.sweep(),
         "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),

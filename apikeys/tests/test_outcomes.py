@@ -1,0 +1,386 @@
+"""Verifications by minute, tenant and outcome: written once, read by minute or hour, kept for a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from time_machine import travel
+
+from agents import services as agents
+from apikeys import outcomes, services
+from apikeys.models import DailyUse, HourCount, MinuteCount
+from apikeys.outcomes import HOUR, INSTALLATION, MINUTE, Outcomes, Period, Resolution
+from apikeys.tests.facts import facts
+from apikeys.tests.test_counting import committing_without_an_answer, refusing
+from apikeys.tests.worker import Data, Worker
+from apikeys.verification import (
+    ADDRESS_NOT_ALLOWED,
+    DISABLED,
+    EXPIRED,
+    LIMIT_EXCEEDED,
+    MALFORMED,
+    NOT_ACTIVE,
+    UNAVAILABLE,
+    UNKNOWN,
+    VALID,
+    Verdict,
+    VerificationRequest,
+    counting,
+)
+from apikeys.verification.counting import UseCounter
+from tenants import services as tenants
+from tests.support.people import OPERATOR, Person
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+A_MOMENT = timedelta(microseconds=1)
+OURS, THEIRS = facts(tenant_id="tenant_ours"), facts(key_id="key_2", tenant_id="tenant_theirs")
+
+
+@pytest.fixture
+def counter() -> UseCounter:
+    return UseCounter()
+
+
+@pytest.fixture
+def _at_noon() -> Iterator[None]:
+    with travel(NOON, tick=False):
+        yield
+
+
+def minutes() -> dict[tuple[str, datetime, str], int]:
+    return {(row.tenant_id, row.start, row.outcome): row.number for row in MinuteCount.unscoped.all()}
+
+
+def hours() -> dict[tuple[str, datetime, str], int]:
+    return {(row.tenant_id, row.start, row.outcome): row.number for row in HourCount.unscoped.all()}
+
+
+def total(tenant_id: str, outcome: str) -> int:
+    return sum(number for (of, _start, code), number in minutes().items() if (of, code) == (tenant_id, outcome))
+
+
+def read(tenant_id: str, resolution: Resolution = Resolution.MINUTE) -> dict[datetime, dict[str, int]]:
+    """Return the periods in which something was counted, of all time."""
+    periods = outcomes.read(tenant_id, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), resolution)
+    return {start: numbers for start, numbers in periods if numbers}
+
+
+class TestCounting:
+    def test_uses_are_the_valid_verifications_of_their_minute(self, counter: UseCounter) -> None:
+        for moment in (NOON, NOON + MINUTE - A_MOMENT, NOON + MINUTE, NOON):
+            counter.count(OURS, moment)
+        counter.count(THEIRS, NOON)
+        counter.write()
+
+        assert minutes() == {
+            ("tenant_ours", NOON, VALID): 3,
+            ("tenant_ours", NOON + MINUTE, VALID): 1,
+            ("tenant_theirs", NOON, VALID): 1,
+            (INSTALLATION, NOON, VALID): 4,
+            (INSTALLATION, NOON + MINUTE, VALID): 1,
+        }
+
+    def test_refusals_count_for_the_tenant_and_those_of_unknown_keys_for_none(self, counter: UseCounter) -> None:
+        for _ in range(3):
+            counter.count_refusal(Verdict(DISABLED, OURS), NOON)
+        counter.count_refusal(Verdict(LIMIT_EXCEEDED, OURS), NOON)
+        counter.count_refusal(Verdict(UNKNOWN), NOON)
+        counter.count_refusal(Verdict(MALFORMED), NOON)
+        counter.write()
+
+        assert minutes() == {
+            ("tenant_ours", NOON, DISABLED): 3,
+            ("tenant_ours", NOON, LIMIT_EXCEEDED): 1,
+            (INSTALLATION, NOON, DISABLED): 3,
+            (INSTALLATION, NOON, LIMIT_EXCEEDED): 1,
+            (INSTALLATION, NOON, UNKNOWN): 1,
+            (INSTALLATION, NOON, MALFORMED): 1,
+        }
+
+    def test_workers_add_to_the_same_minute(self) -> None:
+        for counter in (UseCounter(), UseCounter()):
+            counter.count(OURS, NOON)
+            counter.count_refusal(Verdict(UNKNOWN), NOON)
+            counter.write()
+
+        assert minutes() == {
+            ("tenant_ours", NOON, VALID): 2,
+            (INSTALLATION, NOON, VALID): 2,
+            (INSTALLATION, NOON, UNKNOWN): 2,
+        }
+
+    def test_more_outcomes_than_a_batch_holds_are_all_written(
+        self, counter: UseCounter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counting, "MAX_BATCH_SIZE", 2)
+        for number in range(5):
+            counter.count_refusal(Verdict(DISABLED, facts(tenant_id=f"tenant_{number}")), NOON)
+        counter.write()
+
+        assert len(minutes()) == 6
+        assert total(INSTALLATION, DISABLED) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+class TestADatabaseThatRefuses:
+    def test_outcomes_are_kept_and_written_once(self, counter: UseCounter) -> None:
+        with refusing([], when=lambda sql: "apikeys_minutecount" in sql):
+            for _ in range(3):
+                counter.count(OURS, NOON)
+                counter.count_refusal(Verdict(DISABLED, OURS), NOON)
+                counter.write()
+        assert minutes() == {}
+        assert not DailyUse.unscoped.exists(), "uses are not written without their outcomes"
+
+        counter.write()
+        counter.write()
+
+        assert (total("tenant_ours", VALID), total("tenant_ours", DISABLED)) == (3, 3)
+
+    def test_commit_without_an_answer_is_not_repeated(
+        self, counter: UseCounter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counter.count(OURS, NOON)
+        counter.count_refusal(Verdict(DISABLED, OURS), NOON)
+        with committing_without_an_answer(monkeypatch):
+            counter.write()
+
+        counter.write()
+
+        assert (total("tenant_ours", VALID), total("tenant_ours", DISABLED)) == (1, 1)
+
+    def test_many_kept_minutes_become_hours(self, counter: UseCounter, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(counting, "MAX_KEPT_OUTCOMES", 10)
+        with refusing([], when=lambda sql: True):
+            for number in range(90):
+                counter.count_refusal(Verdict(DISABLED, OURS), NOON + number * MINUTE)
+                counter.write()
+
+        counter.write()
+
+        assert total("tenant_ours", DISABLED) == 90
+        assert len(minutes()) <= 2 * 14, "for the tenant and the installation"
+
+
+# Each refusal, with the change that leads to it.
+REFUSALS: dict[str, Callable[[Data], object]] = {
+    DISABLED: lambda data: services.disable_key(actor=OPERATOR, key=data.key),
+    EXPIRED: lambda data: services.rotate_key(actor=OPERATOR, key=data.key, grace_seconds=0),
+    ADDRESS_NOT_ALLOWED: lambda data: data.change(allowed_networks=["10.0.0.0/8"]),
+    NOT_ACTIVE: lambda data: agents.update_agent(actor=OPERATOR, agent=data.agent, changes={"status": "inactive"}),
+    LIMIT_EXCEEDED: lambda data: data.change(quota={"limit": 0, "period": "day"}),
+}
+
+
+class TestVerification:
+    @pytest.mark.parametrize("code", [VALID, *REFUSALS])
+    def test_each_outcome_of_a_known_key_counts_for_its_tenant(self, worker: Worker, data: Data, code: str) -> None:
+        if code in REFUSALS:
+            REFUSALS[code](data)
+        worker.renew()
+        request = VerificationRequest(data.secret, ip_address("192.0.2.1"), use=True)
+
+        worker.engine.verify_all([request, request])  # from the database
+        worker.engine.verify_all([request])  # from the cache
+        is_cached = worker.engine.verify_cached(request) is not None  # a use of a limited key takes I/O
+        worker.engine._counter.write()
+
+        assert is_cached == (code != LIMIT_EXCEEDED)
+        assert total(data.tenant.id, code) == total(INSTALLATION, code) == 3 + is_cached
+        assert sum(minutes().values()) == 2 * (3 + is_cached)
+
+    def test_keys_that_nobody_has_count_for_the_installation(self, worker: Worker, data: Data) -> None:
+        services.delete_key(actor=OPERATOR, key=data.key)
+        worker.renew()
+
+        for secret in ("junk", data.secret, data.secret):
+            worker.engine.verify(secret, use=True)
+        worker.engine.verify_cached(VerificationRequest("junk", use=True))
+        worker.engine._counter.write()
+
+        assert {outcome: number for (_tenant, _start, outcome), number in minutes().items()} == {
+            MALFORMED: 2,
+            UNKNOWN: 2,
+        }
+
+    def test_questions_without_a_use_do_not_count(self, worker: Worker, data: Data) -> None:
+        for secret in ("junk", data.secret):
+            worker.engine.verify(secret)
+            worker.engine.verify_cached(VerificationRequest(secret))
+        worker.engine._counter.write()
+
+        assert minutes() == {}
+
+    def test_missing_verdict_is_no_outcome(self, worker: Worker, data: Data) -> None:
+        with refusing([], when=lambda sql: "apikeys_keysecret" in sql):
+            assert worker.engine.verify(data.secret, use=True).code == UNAVAILABLE
+        worker.engine._counter.write()
+
+        assert minutes() == {}
+
+    def test_process_that_does_not_serve_writes_nothing_for_junk(self, worker: Worker) -> None:
+        worker.engine._is_started = False
+        worker.engine.verify("junk", use=True)
+        worker.engine._counter.write()
+
+        assert minutes() == {}
+
+
+@pytest.mark.usefixtures("_at_noon")
+class TestSweep:
+    def test_minutes_of_two_days_ago_become_hours(self) -> None:
+        old = NOON - outcomes.MINUTES_KEPT_FOR - HOUR
+        for minute in (old, old + 59 * MINUTE, old + HOUR):
+            outcomes.add([Outcomes(minute, "tenant_ours", VALID, 2), Outcomes(minute, INSTALLATION, UNKNOWN, 1)])
+
+        call_command("sweep")
+
+        assert {start for _tenant, start, _outcome in minutes()} == {old + HOUR}
+        assert hours() == {
+            ("tenant_ours", old, VALID): 4,
+            (INSTALLATION, old, VALID): 4,
+            (INSTALLATION, old, UNKNOWN): 2,
+        }
+
+    def test_minutes_that_arrive_late_are_added_to_their_hour(self) -> None:
+        old = NOON - timedelta(days=3)
+        for _ in range(3):
+            outcomes.add([Outcomes(old, "tenant_ours", VALID, 2)])
+            outcomes.sweep()
+
+        assert minutes() == {}
+        assert hours() == {("tenant_ours", old, VALID): 6, (INSTALLATION, old, VALID): 6}
+
+    def test_hours_are_deleted_after_ninety_days(self) -> None:
+        last = NOON - outcomes.HOURS_KEPT_FOR
+        outcomes.add([Outcomes(last + ago * HOUR, "tenant_ours", VALID, 1) for ago in (-2, -1, 0)])
+
+        assert outcomes.sweep() == 6 + 4, "minutes that became hours, and hours that were deleted"
+
+        assert hours() == {("tenant_ours", last, VALID): 1, (INSTALLATION, last, VALID): 1}
+
+    def test_many_rows_are_swept_in_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outcomes, "SLICE", 4)
+        old = NOON - timedelta(days=3)
+        outcomes.add([Outcomes(old + number * MINUTE, f"tenant_{number % 3}", VALID, 1) for number in range(60)])
+
+        outcomes.sweep()
+
+        assert minutes() == {}
+        assert sum(hours().values()) == 120
+        assert hours()[INSTALLATION, old, VALID] == 60
+
+    def test_failed_slice_leaves_everything_as_it_was(self) -> None:
+        outcomes.add([Outcomes(NOON - timedelta(days=3), "tenant_ours", VALID, 1)])
+        before = minutes()
+
+        with refusing([], when=lambda sql: "DELETE FROM" in sql), pytest.raises(OperationalError):
+            outcomes.sweep()
+
+        assert (minutes(), hours()) == (before, {})
+
+
+@pytest.mark.usefixtures("_at_noon")
+class TestReading:
+    def test_minutes_and_hours_of_a_tenant(self) -> None:
+        before = NOON - HOUR
+        outcomes.add([Outcomes(before + 58 * MINUTE, "tenant_ours", VALID, 1), Outcomes(NOON, "tenant_ours", VALID, 2)])
+        outcomes.add([Outcomes(NOON, "tenant_ours", DISABLED, 3), Outcomes(NOON, "tenant_theirs", VALID, 4)])
+
+        assert outcomes.read("tenant_ours", NOON - 2 * MINUTE, NOON, Resolution.MINUTE) == [
+            Period(NOON - 2 * MINUTE, {VALID: 1}),
+            Period(NOON - MINUTE, {}),
+            Period(NOON, {VALID: 2, DISABLED: 3}),
+        ]
+        assert outcomes.read("tenant_ours", before + MINUTE, NOON + HOUR, Resolution.HOUR) == [
+            Period(before, {VALID: 1}),
+            Period(NOON, {VALID: 2, DISABLED: 3}),
+        ]
+
+    def test_installation_has_all_tenants_and_keys_of_none(self) -> None:
+        counts = [Outcomes(NOON, tenant_id, VALID, 2) for tenant_id in ("tenant_ours", "tenant_theirs")]
+        outcomes.add([*counts, Outcomes(NOON, INSTALLATION, UNKNOWN, 3)])
+
+        assert read(INSTALLATION) == {NOON: {VALID: 4, UNKNOWN: 3}}
+
+    def test_hours_are_whole_while_the_sweep_is_between_two_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        old = NOON - timedelta(days=3)
+        outcomes.add([Outcomes(old + number * MINUTE, "tenant_ours", VALID, 1) for number in range(60)])
+        monkeypatch.setattr(outcomes, "SLICE", 31)
+
+        outcomes._roll_up(NOON - outcomes.MINUTES_KEPT_FOR)
+
+        assert Counter(start for _tenant, start, _outcome in hours()) == {old: 2}
+        assert read("tenant_ours", Resolution.HOUR) == {old: {VALID: 60}}
+
+    @pytest.mark.parametrize("resolution", Resolution)
+    def test_range_ends_where_nothing_is_kept_any_more(self, resolution: Resolution) -> None:
+        first, last = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+        periods = outcomes.read("tenant_ours", first, last, resolution)
+
+        kept_for = {Resolution.MINUTE: outcomes.MINUTES_KEPT_FOR, Resolution.HOUR: outcomes.HOURS_KEPT_FOR}[resolution]
+        assert (periods[0].start, periods[-1].start) == (NOON - kept_for, NOON)
+        assert len(periods) == kept_for // resolution.value + 1
+        assert outcomes.read("tenant_ours", NOON, NOON - HOUR, resolution) == []
+
+
+def test_deleted_tenant_takes_its_counts_with_it(alice: Person, charlie: Person) -> None:
+    for tenant in (alice.tenant, charlie.tenant):
+        outcomes.add([Outcomes(NOON, tenant.id, VALID, 2), Outcomes(NOON + MINUTE, tenant.id, DISABLED, 1)])
+    HourCount.unscoped.create(tenant=alice.tenant, start=NOON, outcome=VALID, number=7)
+
+    tenants.delete_tenant(actor=OPERATOR, tenant=alice.tenant)
+
+    assert {tenant_id for tenant_id, _start, _outcome in [*minutes(), *hours()]} == {charlie.tenant.id, INSTALLATION}
+    assert total(INSTALLATION, VALID) == 4
+
+
+@pytest.mark.needs_mariadb
+@pytest.mark.usefixtures("_at_noon")
+class TestRowsRead:
+    """Rows of other tenants and times are not read, however many there are."""
+
+    @pytest.fixture(autouse=True)
+    def _many_rows(self) -> None:
+        starts = [NOON - number * MINUTE for number in range(500)]
+        tenant_ids = "tenant_ours", "tenant_theirs"
+        outcomes.add([Outcomes(start, tenant_id, VALID, 1) for start in starts for tenant_id in tenant_ids])
+
+    @pytest.mark.parametrize("tenant_id", ["tenant_ours", INSTALLATION])
+    def test_reading_reads_its_range(self, tenant_id: str) -> None:
+        with rows_read(at_most=20):
+            periods = outcomes.read(tenant_id, NOON - 9 * MINUTE, NOON, Resolution.MINUTE)
+
+        assert [sum(period.numbers.values()) for period in periods] == [2 if tenant_id == INSTALLATION else 1] * 10
+
+    def test_sweeping_reads_what_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outcomes, "SLICE", 50)
+        old = NOON - timedelta(days=3)
+        outcomes.add([Outcomes(old + number * MINUTE, "tenant_ours", VALID, 1) for number in range(200)])
+
+        with rows_read(at_most=400 * 5):
+            assert outcomes.sweep() == 400
+
+
+@contextmanager
+def rows_read(*, at_most: int) -> Iterator[None]:
+    """Assert that the block reads at most so many rows of tables and indexes."""
+
+    def rows() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            return sum(int(value) for _name, value in cursor.fetchall())
+
+    idle = -rows() + rows()  # what the query itself reads
+    before = rows()
+    yield
+    assert rows() - before - idle <= at_most
