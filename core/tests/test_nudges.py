@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from core import nudges
@@ -14,7 +14,7 @@ from tests.support.instances import WAIT, wait_until
 
 
 @pytest.mark.needs_redis
-def test_nudge_reaches_those_who_listen(settings: SettingsWrapper) -> None:
+def test_nudge_reaches_those_who_listen(settings: Any) -> None:
     settings.CONNECTION_MAX_AGE_SECONDS = 2  # after which this thread ends
     arrived = threading.Event()
     listener = threading.Thread(
@@ -31,9 +31,7 @@ def test_nudge_reaches_those_who_listen(settings: SettingsWrapper) -> None:
     assert arrived.is_set()
 
 
-def test_redis_that_does_not_answer_is_left_alone_for_a_while(
-    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redis_that_does_not_answer_is_left_alone_for_a_while(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     publish = Mock(side_effect=RedisConnectionError)
     monkeypatch.setattr(nudges, "_client", lambda url, timeout: Mock(publish=publish))
@@ -45,7 +43,7 @@ def test_redis_that_does_not_answer_is_left_alone_for_a_while(
     assert publish.call_count == 1
 
 
-def test_without_redis_nothing_is_sent(settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_nothing_is_sent(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = None
     client = Mock()
     monkeypatch.setattr(nudges, "_client", client)
