@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, quote, unquote
 
 import pytest
 
+from accounts import services as accounts
+from accounts.models import TokenSession
 from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
@@ -85,6 +87,11 @@ def _tenant(data: Data) -> Any:
     return tenants.create_tenant(actor=actor, tenant_name=data.name, tenant_type="enterprise").id
 
 
+def _session(data: Data) -> Any:
+    accounts.sign_in(actor=data.alice.actor, user=data.alice.user)
+    return TokenSession.objects.latest("created_at").pk
+
+
 def _agent(data: Data) -> Any:
     return make_agent(data.alice.tenant, data.name).id
 
@@ -156,6 +163,7 @@ KINDS = {
     "public: GET /api/v1/agents/{agent_id}/api_keys": Kind(KEYS.make, "id", KEYS.delete, "&q=天气"),
     "public: GET /api/v1/agents/{agent_id}/config/versions": VERSIONS,
     "public: GET /api/v1/api-keys": Kind(KEYS.make, "api_key_id", KEYS.delete, OF_TENANT),
+    "public: GET /api/v1/auth/sessions": Kind(_session, "id", partial(_deleted, TokenSession, "pk")),
     "public: GET /api/v1/plugins/settings": Kind(_plugin, "id", _delete_plugin, "&agent_id={agent_id}"),
     "public: GET /api/v1/templates": TEMPLATES,
     "public: GET /api/v1/tenants": TENANTS,

@@ -55,6 +55,7 @@ LISTS = [
     *_lists("public", "/api/v1/plugins/settings", 100, f"tenant_id={TENANT}", f"agent_id={AGENT}",
             f"tenant_id={TENANT}&after="),
     *_lists("public", "/api/v1/auth/me", 1, ""),
+    *_lists("public", "/api/v1/auth/sessions", 100, "", "after=session_5"),
     *_lists("admin", "accounts/user", 100, "", "o=6", "is_staff__exact=1", "is_active__exact=0",
             "is_superuser__exact=1", "q=person 77", "q=nobody"),
     *_lists("admin", "tenants/tenant", 100, "", "status__exact=suspended", "tenant_type__exact=personal", "q=tenant 77",
