@@ -64,7 +64,7 @@ class Mutations:
 
 
 def _change(client: httpx.Client, path: str) -> bool:
-    """Return whether a change was made, or refused because the machine is too busy. Raise Wrong for any other error."""
+    """Return whether a change was made. A busy machine may refuse it for a moment. Raise Wrong for any other error."""
     answer = client.post(path).json()
     if not answer["success"] and answer["error_code"] != UNAVAILABLE:
         raise Wrong(f"a mutation failed: {answer}")
