@@ -17,6 +17,7 @@ from core.admin_base import OperatorAdmin, _parameter
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tests.support.client import SurfaceClient
+from tests.support.examples import TIMES
 from tests.support.large_lists import LISTS, List, cost_of
 from tests.support.large_tables import AGENT, USER, Sizes, fill
 from tests.support.operators import sign_in
@@ -25,7 +26,8 @@ from tests.test_query_counts import GROWING
 
 pytestmark = [pytest.mark.single, pytest.mark.needs_mariadb]
 
-SIZES = Sizes(tenants=5000)
+# A hundred thousand rows in long runs (`make test-long`), and a tenth in short ones.
+SIZES = Sizes(tenants=5000) if TIMES > 1 else Sizes(agents=10_000, rows=10_000, tenants=5000)
 # Rows that a list may read for each that it shows. The rows before a numbered page are read from an index as well.
 PER_ROW = 20
 # Lists that read more, each with its reason. What they read is the tenant's keys at most, or all templates.

@@ -204,6 +204,11 @@ def add_keys(data: Data) -> None:
         make_key(agent)
 
 
+def add_sessions(data: Data) -> None:
+    for _number in range(20):
+        accounts.sign_in(actor=OPERATOR, user=data.alice.user)
+
+
 def add_templates(data: Data) -> None:
     for number in range(19):
         templates.create_template(actor=OPERATOR, tenant=data.alice.tenant, name=f"template {number}")
@@ -231,6 +236,7 @@ def add_heartbeats(data: Data) -> None:
 
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
+    ("public", "/api/v1/auth/sessions", add_sessions),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
@@ -272,6 +278,7 @@ def test_all_lists_are_tested() -> None:
     collections = {path for path, found in methods.items() if {"GET", "POST"} <= found}
     only_listed = {
         ("public", "/api/v1/auth/me"),
+        ("public", "/api/v1/auth/sessions"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agent-activity"),
