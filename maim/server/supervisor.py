@@ -31,8 +31,8 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from core.http import metrics
-from core.http.surfaces import SURFACES, Surface
-from maim.server import database, housekeeping
+from core.http.surfaces import INTERNAL, SURFACES, Surface
+from maim.server import database, group, housekeeping
 from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
@@ -150,8 +150,15 @@ def _kill_group(process: BaseProcess) -> None:
 
 
 def _run_group(surface: Surface) -> None:
-    """Run a process group: Granian's main process, which forks the workers."""
+    """Run a process group: a main process, which forks the workers."""
     os.setpgid(0, 0)
+    if surface is INTERNAL:
+        group.run(surface, GRACE_SECONDS)
+    else:
+        _run_granian(surface)
+
+
+def _run_granian(surface: Surface) -> None:
     answer_sigterm_once()
     end_with_parent()
     Server(
