@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # re-exported without saying so
 
+from internal_api.fastpath import Request
+
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
@@ -21,6 +23,7 @@ class Client(Protocol):
     """The connection that a request came on."""
 
     address: str
+    port: str
     max_body_bytes: int
 
     @property
@@ -37,9 +40,9 @@ class Headers:
     __slots__ = ("_values",)
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        values: dict[bytes, list[bytes]] = {}
+        values: dict[str, list[bytes]] = {}
         for name, value in headers:
-            lower = name.lower()
+            lower = name.decode("latin-1").lower()
             if lower in values:
                 values[lower].append(value)
             else:
@@ -47,10 +50,10 @@ class Headers:
         self._values = values
 
     def __contains__(self, name: str) -> bool:
-        return name.encode() in self._values
+        return name in self._values
 
     def keys(self) -> list[str]:
-        return [name.decode("latin-1") for name in self._values]
+        return list(self._values)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a header."""
@@ -58,10 +61,11 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return the values of a header, without those that are not ASCII."""
-        return [value.decode() for value in self._values.get(name.encode(), ()) if value.isascii()]
+        values = self._values.get(name)
+        return [value.decode() for value in values if value.isascii()] if values else []
 
 
-class Exchange:
+class Exchange(Request):
     """A request whose head has arrived, and the response to it: RSGI's scope and protocol in one.
 
     `keeps_alive` tells whether the connection stays open after the response.
@@ -71,26 +75,23 @@ class Exchange:
         "_change",
         "_chunks",
         "_client",
+        "_size",
         "has_whole_body",
-        "headers",
         "http_version",
         "is_answered",
         "is_client_gone",
         "keeps_alive",
-        "method",
-        "path",
-        "query_string",
-        "size",
     )
 
     def __init__(  # noqa: PLR0917  # thousands of times a second, and keywords take time
         self, client: Client, method: str, target: bytes, http_version: str, headers: Headers, keeps_alive: bool
     ) -> None:
+        path, query = _path_and_query(target)
+        super().__init__(method, path, query, client.port, headers)
         self._client = client
-        self.method, self.http_version, self.headers, self.keeps_alive = method, http_version, headers, keeps_alive
-        self.path, self.query_string = _path_and_query(target)
+        self.http_version, self.keeps_alive = http_version, keeps_alive
         self.has_whole_body = self.is_answered = self.is_client_gone = False
-        self.size = 0
+        self._size = 0
         self._chunks: list[bytes] = []
         self._change: asyncio.Future[None] | None = None
 
@@ -100,39 +101,41 @@ class Exchange:
         return self._client.address
 
     @property
-    def body(self) -> bytes:
-        """What has arrived of the body, up to one byte more than is allowed."""
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        return body if self.size <= self._client.max_body_bytes else body[: self._client.max_body_bytes + 1]
+    def query_string(self) -> str:
+        return self.query
 
     @property
     def is_too_large(self) -> bool:
         """True if more has arrived than the surface accepts. The rest is dropped."""
-        return self.size > self._client.max_body_bytes
+        return self._size > self._client.max_body_bytes
 
     # ---- what the connection calls
 
     def add_to_body(self, chunk: bytes) -> None:
         if not self.is_too_large:
             self._chunks.append(chunk)
-        self.size += len(chunk)
+        self._size += len(chunk)
         if self.is_too_large:
-            self._notify()
+            self._end_reading()
 
     def end_body(self) -> None:
         self.has_whole_body = True
-        self._notify()
+        self._end_reading()
 
     def lose_client(self) -> None:
         """Note that the client has gone, or sends what is not HTTP."""
         self.is_client_gone = True
         self._notify()
 
+    def _end_reading(self) -> None:
+        self.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._notify()
+
     # ---- what the application calls
 
     async def __call__(self) -> bytes:
-        """Return the whole body, or one byte more than is allowed. Raise ProtocolClosed if it ends early."""
-        if not self.has_whole_body and not self.size and (self.headers.get("expect") or "").lower() == "100-continue":
+        """Return the whole body, or more than is allowed. Raise ProtocolClosed if it ends early."""
+        if not self.has_whole_body and not self._size and (self.header("expect") or "").lower() == "100-continue":
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self.has_whole_body or self.is_too_large):
             if self.is_client_gone:
@@ -155,25 +158,19 @@ class Exchange:
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send the response. With `Connection: close`, or a body that is left unread, the connection is not kept."""
         self.is_answered = True
-        if not self.has_whole_body or self._client.is_stopping:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        head = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{lines}Date: {_date(int(time.time()))}\r\n"
+        if "\r\nContent-Length: " not in head and status not in _STATUSES_WITHOUT_BODY:
+            head += f"Content-Length: {len(body)}\r\n"
+        if "\r\nConnection: close\r\n" in head:
             self.keeps_alive = False
-        lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"]
-        has_length = status in _STATUSES_WITHOUT_BODY
-        for name, value in headers:
-            if name == "Connection":
-                self.keeps_alive = self.keeps_alive and value != "close"
-                continue
-            has_length = has_length or name == "Content-Length"
-            lines.append(f"{name}: {value}")
-        if not has_length:
-            lines.append(f"Content-Length: {len(body)}")
-        if not self.keeps_alive:
-            lines.append("Connection: close")
+        elif not self.keeps_alive or not self.has_whole_body or self._client.is_stopping:
+            self.keeps_alive = False
+            head += "Connection: close\r\n"
         elif self.http_version == "1.0":
-            lines.append("Connection: keep-alive")
-        lines.append(f"Date: {_date(int(time.time()))}\r\n\r\n")
-        head = "\r\n".join(lines).encode("latin-1")
-        self._client.write(head if self.method == "HEAD" or status in _STATUSES_WITHOUT_BODY else head + body)
+            head += "Connection: keep-alive\r\n"
+        has_body = self.method != "HEAD" and status not in _STATUSES_WITHOUT_BODY
+        self._client.write(b"%b\r\n%b" % (head.encode("latin-1"), body if has_body else b""))
 
     def _notify(self) -> None:
         if self._change is not None and not self._change.done():

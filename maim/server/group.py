@@ -36,7 +36,7 @@ def run(surface: Surface, grace_seconds: float) -> None:
     parent = os.getppid()
     family = socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET
     listener = socket.create_server(surface.bind, family=family, backlog=BACKLOG)
-    workers = [_start(listener) for _ in range(settings.ENV.MAIM_WORKERS)]
+    workers = [_start(surface, listener) for _ in range(settings.ENV.MAIM_WORKERS)]
     started = time.monotonic()
     while os.getppid() == parent:
         info = signal.sigtimedwait(watched, 1)
@@ -46,14 +46,14 @@ def run(surface: Surface, grace_seconds: float) -> None:
             if not each.is_alive():
                 log.error("an internal worker ended with code %s, starting another", each.exitcode)
                 time.sleep(max(0.0, started + MIN_SECONDS - time.monotonic()))
-                workers[number] = _start(listener)
+                workers[number] = _start(surface, listener)
                 started = time.monotonic()
     listener.close()
     _end(workers, time.monotonic() + grace_seconds)
 
 
-def _start(listener: socket.socket) -> BaseProcess:
-    process = _fork.Process(target=_work, args=(listener,), name="maim-internal-worker")
+def _start(surface: Surface, listener: socket.socket) -> BaseProcess:
+    process = _fork.Process(target=_work, args=(surface, listener), name="maim-internal-worker")
     process.start()
     return process
 
@@ -67,7 +67,7 @@ def _end(workers: list[BaseProcess], deadline: float) -> None:
         each.join()
 
 
-def _work(listener: socket.socket) -> None:
+def _work(surface: Surface, listener: socket.socket) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
     application = worker.internal()
     loop = uvloop.new_event_loop()
@@ -75,6 +75,7 @@ def _work(listener: socket.socket) -> None:
     application.__rsgi_init__(loop)
     server = HttpServer(
         application,
+        port=surface.bind.port,
         timeout=settings.REQUEST_TIMEOUT_SECONDS,
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_connections=accepted_connections(),

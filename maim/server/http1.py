@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
-from internal_api.fastpath import Reply
+from internal_api.fastpath import Reply, Request
 from maim.server.exchange import Exchange, Headers, refusal
 
 log = logging.getLogger("maim.server")
@@ -39,7 +39,7 @@ _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
 class Application(Protocol):
     """What the server calls: an RSGI application with `reply_at_once`."""
 
-    def reply_at_once(self, exchange: Exchange) -> Reply | None:
+    def reply_at_once(self, request: Request) -> Reply | None:
         """Return the reply to a whole request if that takes no I/O, else None."""
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None: ...
@@ -52,8 +52,10 @@ class HttpServer:
     the latest are closed unread.
     """
 
-    def __init__(self, application: Application, *, timeout: float, max_body_bytes: int, max_connections: int) -> None:
-        self.application, self.max_body_bytes = application, max_body_bytes
+    def __init__(
+        self, application: Application, *, port: int, timeout: float, max_body_bytes: int, max_connections: int
+    ) -> None:
+        self.application, self.port, self.max_body_bytes = application, str(port), max_body_bytes
         self.is_stopping = False
         self.connections: set[Connection] = set()
         self._timeout, self._max_connections = timeout, max_connections
@@ -92,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self.address = ""
+        self.address, self.port = "", server.port
         self.max_body_bytes = server.max_body_bytes
         # The head that is arriving, and then the request whose body is.
         self._target, self._headers, self._head_bytes = b"", list[tuple[bytes, bytes]](), 0

@@ -29,7 +29,6 @@ from internal_api.fastpath import Batches, Handler, Reply, Request
 from maim.server import probes
 from maim.server.bodies import BodyReader
 from maim.server.connections import Connections
-from maim.server.exchange import Exchange
 from maim.server.refusals import Busy, refuse
 from maim.server.thread_queue import ClientGone, Overloaded, ThreadQueue
 from maim.wsgi import application
@@ -157,11 +156,8 @@ class InternalApplication(Application):
         super().__rsgi_del__(loop)
         verification.stop()
 
-    def reply_at_once(self, exchange: Exchange) -> Reply | None:
+    def reply_at_once(self, request: Request) -> Reply | None:
         """Return the reply of the fast path to a whole request if that takes no I/O, else None."""
-        request = Request(
-            exchange.method, exchange.path, exchange.query_string, self._port, exchange.headers, exchange.body
-        )
         handler = None if self._connections.are_too_many else fastpath.match(request)
         reply = None if handler is None else handler.cached_reply()
         if handler is None or reply is None:
