@@ -4,7 +4,7 @@ Granian hands each request from its own threads to the event loop, and once more
 one another and the interpreter. That took more than all the rest of a verification
 (docs/decisions/0034-one-thread-for-verifications.md). Here a request is parsed, answered and written in one call.
 
-The application is one of RSGI, and may reply to a request at once, without a task.
+An application of RSGI, which may also reply at once, answers the requests.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
 
 
 class Application(Protocol):
-    """What the server calls: an RSGI application with `reply_at_once`."""
+    """An RSGI application that may also reply to a request at once."""
 
     def reply_at_once(self, request: Request) -> Reply | None:
         """Return the reply to a whole request if that takes no I/O, else None."""
@@ -148,7 +148,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             pass  # the request is answered in HTTP, and what follows it is not read
         except httptools.HttpParserInvalidMethodError:
-            self._refuse(405 if _UNKNOWN_METHOD.match(data) else 400)
+            is_first = self._serving is None and not self._waiting
+            self._refuse(405 if is_first and _UNKNOWN_METHOD.match(data) else 400)
         except httptools.HttpParserCallbackError:
             raise  # a fault of ours
         except httptools.HttpParserError:
