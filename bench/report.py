@@ -25,7 +25,7 @@ RESULTS = Path(__file__).with_name("results.json")
 MIB = 2**20
 PER_SECOND, P50, P99, CPU = map(attrgetter, ("per_second", "p50_ms", "p99_ms", "cpu_us"))
 HEADINGS = ("case", "req/s", "p50 ms", "p99 ms", "CPU µs", "× RSGI", "rounds", "ratio", "at least", "")
-PACKAGES = ("django", "granian", "mysqlclient", "orjson", "redis", "uvloop")
+PACKAGES = ("django", "granian", "httptools", "mysqlclient", "orjson", "redis", "uvloop")
 
 
 class Report:

@@ -33,12 +33,13 @@ def run(surface: Surface, grace_seconds: float) -> None:
     """Run the workers until SIGTERM or SIGINT, or until the parent is gone. Kill those that take longer to end."""
     watched = {*STOP_SIGNALS, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
     family = socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET
     listener = socket.create_server(surface.bind, family=family, backlog=BACKLOG)
     workers = [_start(surface, listener) for _ in range(settings.ENV.MAIM_WORKERS)]
     started = time.monotonic()
-    while os.getppid() == parent:
+    while os.getppid() == parent.pid:
         info = signal.sigtimedwait(watched, 1)
         if info is not None and info.si_signo in STOP_SIGNALS:
             break

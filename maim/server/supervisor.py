@@ -1,10 +1,11 @@
-"""The supervisor: one Granian process group for each surface, and the hourly sweep.
+"""The supervisor: one process group for each surface, and the hourly sweep.
 
     serve ─┬─ public group  ── workers
            ├─ internal group ─ workers
            └─ sweep, once an hour
 
-Granian restarts a dead worker. The supervisor restarts a group that ends. If the supervisor is killed, its children
+The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
+supervisor a group that ends. If the supervisor is killed, its children
 notice that their parent is gone.
 """
 
@@ -159,6 +160,7 @@ def _run_group(surface: Surface) -> None:
 
 
 def _run_granian(surface: Surface) -> None:
+    """Run Granian's main process and workers."""
     answer_sigterm_once()
     end_with_parent()
     Server(
