@@ -24,8 +24,10 @@ from maim.server.exchange import Exchange, Headers, refusal
 
 log = logging.getLogger("maim.server")
 
-# Of what is read of a head after its first part.
+# Of what is read of a head after its first part, and of a whole request in bodies of the greatest length: chunks of
+# single bytes have six times the length of what is in them.
 MAX_HEAD_BYTES = 64 * 1024
+MAX_REQUEST_BODIES = 8
 # Requests that wait for the response to an earlier one. Beyond, the connection is not read.
 MAX_PIPELINED = 8
 # The time of a client that still sends what was refused unread, to read the response.
@@ -97,7 +99,7 @@ class Connection(asyncio.Protocol):
         self.address, self.port = "", server.port
         self.max_body_bytes = server.max_body_bytes
         # The head that is arriving, and then the request whose body is.
-        self._target, self._headers, self._head_bytes = b"", list[tuple[bytes, bytes]](), 0
+        self._target, self._headers, self._received = b"", list[tuple[bytes, bytes]](), 0
         self._has_begun_head = False
         self._reading: Exchange | None = None
         # The requests that wait, and the one that a task is answering.
@@ -141,8 +143,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_ended or self._refusal:
             return
-        if self._has_begun_head:
-            self._head_bytes += len(data)
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -154,8 +155,10 @@ class Connection(asyncio.Protocol):
             raise  # a fault of ours
         except httptools.HttpParserError:
             self._refuse(400)
-        if self._has_begun_head and self._head_bytes > MAX_HEAD_BYTES:
+        if self._has_begun_head and self._received > MAX_HEAD_BYTES:
             self._refuse(431)
+        elif self._reading is not None and self._received > MAX_REQUEST_BODIES * self.max_body_bytes:
+            self._refuse(400)
         self._advance()
 
     def eof_received(self) -> bool:
@@ -180,7 +183,7 @@ class Connection(asyncio.Protocol):
     # ---- httptools
 
     def on_message_begin(self) -> None:
-        self._target, self._headers, self._head_bytes = b"", [], 0
+        self._target, self._headers, self._received = b"", [], 0
         self._has_begun_head = True
 
     def on_url(self, part: bytes) -> None:

@@ -67,7 +67,9 @@ class TestOrder:
         number = 3 * MAX_PIPELINED
         requests = [parse(each, path=path if each % 2 else "/api/v2/tenants/") for each in range(number)]
 
-        connection.sendall(b"".join(requests) + parse(number, "Connection: close"))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for request in (*requests, parse(number, "Connection: close")):
+            connection.sendall(request)
 
         assert ids(read_all(connection)) == list(range(number + 1))
 
@@ -124,10 +126,13 @@ class TestTheEndOfAConnection:
     def test_client_that_still_sends_can_read_its_refusal(self, connection: socket.socket) -> None:
         """A connection that is closed on arriving data is reset, and the response with it."""
         connection.sendall(f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 30}\r\n\r\n".encode())
+        assert read_until(connection, b"}").startswith(b"HTTP/1.1 413 ")
+
         for _ in range(64):
             connection.sendall(bytes(65536))
 
-        assert read_all(connection).startswith(b"HTTP/1.1 413 ")
+        connection.shutdown(socket.SHUT_WR)
+        read_all(connection)
 
     def test_trailers_are_no_headers(self, connection: socket.socket) -> None:
         head = f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -156,6 +161,16 @@ class TestLimits:
             assert refused.startswith(b"HTTP/1.1 431 ")
             return
         pytest.fail(f"{sent} bytes of a head were read")
+
+    def test_endless_trailers_are_refused(self, connection: socket.socket) -> None:
+        head = f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + b"0\r\n")
+        trailer = b"X-Any: x\r\n" * 8192
+
+        for _ in range(1 + 8 * 1024 * 1024 // len(trailer)):
+            connection.sendall(trailer)
+
+        assert read_until(connection, b"\r\n").startswith(b"HTTP/1.1 400 ")
 
     def test_unknown_method_gets_405(self, connection: socket.socket) -> None:
         connection.sendall(b"BREW /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
