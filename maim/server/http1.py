@@ -24,10 +24,9 @@ from maim.server.exchange import Exchange, Headers, refusal
 
 log = logging.getLogger("maim.server")
 
-# Of what is read of a head after its first part, and of a whole request in bodies of the greatest length: chunks of
-# single bytes have six times the length of what is in them.
+# Of what is read of a head after its first part, and of what frames a body: the sizes of chunks, and trailers.
 MAX_HEAD_BYTES = 64 * 1024
-MAX_REQUEST_BODIES = 8
+MAX_FRAMING_BYTES = 256 * 1024
 # Requests that wait for the response to an earlier one. Beyond, the connection is not read.
 MAX_PIPELINED = 8
 # The time of a client that still sends what was refused unread, to read the response.
@@ -157,7 +156,7 @@ class Connection(asyncio.Protocol):
             self._refuse(400)
         if self._has_begun_head and self._received > MAX_HEAD_BYTES:
             self._refuse(431)
-        elif self._reading is not None and self._received > MAX_REQUEST_BODIES * self.max_body_bytes:
+        elif self._reading is not None and self._received > self.max_body_bytes + MAX_FRAMING_BYTES:
             self._refuse(400)
         self._advance()
 
