@@ -1,4 +1,6 @@
-"""The surfaces as Granian serves them: an event loop in front of Django, which runs in threads.
+"""The surfaces as they are served: an event loop in front of Django, which runs in threads.
+
+The public surface's requests come from Granian, the internal one's from `maim.server.http1`.
 
 The event loop reads whole requests, so that a client that dawdles holds no thread. It replies to probes itself
 (maim.server.probes), and refuses what is too much: connections beyond the limit, and requests that would wait too long

@@ -5,8 +5,7 @@
            └─ sweep, once an hour
 
 The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
-supervisor a group that ends. If the supervisor is killed, its children
-notice that their parent is gone.
+supervisor a group that ends. If the supervisor is killed, its children notice that their parent is gone.
 """
 
 from __future__ import annotations
