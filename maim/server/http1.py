@@ -237,7 +237,8 @@ class Connection(asyncio.Protocol):
             await self._server.application.__rsgi__(exchange, exchange)
         except Exception:
             log.exception("a fault of the server")
-            exchange.response_empty(500, [])
+            if not exchange.is_answered:
+                exchange.response_empty(500, [])
         self._serving = None
         self._finish(exchange)
         self._advance()
