@@ -24,7 +24,7 @@ from bench.load import Measurement
 from bench.rounds import DJANGO, REFERENCES, RSGI_JSON, Plan, Result
 
 PER_SECOND, P50, P99, CPU = map(attrgetter, ("per_second", "p50_ms", "p99_ms", "cpu_us"))
-PACKAGES = ("django", "granian", "mysqlclient", "orjson", "redis", "uvloop")
+PACKAGES = ("django", "granian", "httptools", "mysqlclient", "orjson", "redis", "uvloop")
 
 
 def about(mariadb: str) -> dict[str, Any]:

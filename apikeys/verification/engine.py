@@ -64,7 +64,8 @@ class Engine:
 
     def verify_cached(self, request: VerificationRequest) -> Verdict | None:
         """Return what `verify` would if that takes no I/O. Otherwise return None and count nothing."""
-        verdict = self._cached_verdict(request)
+        moment = datetime.now(UTC)
+        verdict = self._cached_verdict(request, moment)
         if verdict is None:
             return None
         facts = verdict.facts
@@ -72,9 +73,9 @@ class Engine:
             if facts.limits is not None:
                 return None
             if request.use:
-                self._count(facts)
+                self._count(facts, moment)
         elif request.use:
-            self._count_refusal(verdict)
+            self._count_refusal(verdict, moment)
         return verdict
 
     def verify(self, secret: str, address: Address | None = None, *, use: bool = False) -> Verdict:
@@ -88,7 +89,8 @@ class Engine:
         UNAVAILABLE if the database is needed and does not answer, and if limits cannot be counted and MAIM_LIMITS_FAIL
         is `closed`.
         """
-        cached = [self._cached_verdict(request) for request in requests]
+        moment = datetime.now(UTC)
+        cached = [self._cached_verdict(request, moment) for request in requests]
         missing = [request for request, verdict in zip(requests, cached, strict=True) if verdict is None]
         read = iter(self._read_verdicts(missing))
         verdicts = self._apply_limits(requests, [verdict or next(read) for verdict in cached])
@@ -96,9 +98,9 @@ class Engine:
             if not request.use:
                 continue
             if verdict.is_valid and verdict.facts is not None:
-                self._count(verdict.facts)
+                self._count(verdict.facts, datetime.now(UTC))
             else:
-                self._count_refusal(verdict)
+                self._count_refusal(verdict, datetime.now(UTC))
         return verdicts
 
     def verify_stale(self, request: VerificationRequest) -> Verdict:
@@ -110,7 +112,7 @@ class Engine:
             return _UNAVAILABLE
         return verdict
 
-    def _cached_verdict(self, request: VerificationRequest) -> Verdict | None:
+    def _cached_verdict(self, request: VerificationRequest, moment: datetime) -> Verdict | None:
         """Return the verdict on a key that is malformed, or cached under a valid lease.
 
         While the database counts as unavailable, return a verdict on any key.
@@ -120,7 +122,7 @@ class Engine:
             fingerprint = _fingerprint(request.secret)
             facts = self._cache.get(fingerprint)
             if facts is not None:
-                return _verdict(facts, request)
+                return _verdict(facts, request, moment)
             if self._cache.is_unknown(fingerprint):
                 return _UNKNOWN
         try:
@@ -149,7 +151,8 @@ class Engine:
         if self._lease.is_valid and self._lease.server == primary.server():
             for secret in candidates:
                 self._cache.set(_fingerprint(secret), facts[secret], generation)
-        return [_verdict(facts[request.secret], request) for request in requests]
+        moment = datetime.now(UTC)
+        return [_verdict(facts[request.secret], request, moment) for request in requests]
 
     def _stale_verdict(self, request: VerificationRequest) -> Verdict:
         """Return the last known verdict on a key, within MAIM_SERVE_STALE_SECONDS, else UNAVAILABLE."""
@@ -158,7 +161,7 @@ class Engine:
         if facts is None or not (is_valid or self._lease.seconds_over < settings.SERVE_STALE_SECONDS):
             return _UNAVAILABLE
         # The lease may have become valid since the database failed to answer. Then the cache is not stale.
-        return _verdict(facts, request)._replace(stale=not is_valid)
+        return _verdict(facts, request, datetime.now(UTC))._replace(stale=not is_valid)
 
     def _apply_limits(self, requests: Sequence[VerificationRequest], verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Return the verdicts with the state of their keys' limits, after a use where one is requested."""
@@ -182,18 +185,18 @@ class Engine:
             limited[number] = verdicts[number]._replace(code=code, limit_status=status)
         return limited
 
-    def _count(self, facts: KeyFacts) -> None:
-        self._counter.count(facts, datetime.now(UTC))
+    def _count(self, facts: KeyFacts, moment: datetime) -> None:
+        self._counter.count(facts, moment)
         if not self._is_started:
             self._counter.write()
 
-    def _count_refusal(self, verdict: Verdict) -> None:
+    def _count_refusal(self, verdict: Verdict, moment: datetime) -> None:
         """Count a refusal, where a process serves: any other would have to write for each, which is too much for junk.
 
         UNAVAILABLE is no outcome.
         """
         if self._is_started and verdict.code != UNAVAILABLE:
-            self._counter.count_refusal(verdict, datetime.now(UTC))
+            self._counter.count_refusal(verdict, moment)
 
 
 _keyed_hash = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
@@ -206,8 +209,8 @@ def _fingerprint(secret: str) -> bytes:
     return fingerprint.digest()
 
 
-def _verdict(facts: KeyFacts | None, request: VerificationRequest) -> Verdict:
-    return _UNKNOWN if facts is None else Verdict(facts.code_at(datetime.now(UTC), request.address), facts)
+def _verdict(facts: KeyFacts | None, request: VerificationRequest, moment: datetime) -> Verdict:
+    return _UNKNOWN if facts is None else Verdict(facts.code_at(moment, request.address), facts)
 
 
 def _limits(verdict: Verdict) -> Limits | None:

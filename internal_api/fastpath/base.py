@@ -41,6 +41,8 @@ class Request:
         Return an empty text for a value that is not ASCII.
         """
         values = self.headers.get_all(name)
+        if len(values) == 1:
+            return values[0]
         return ",".join(values) if values or name in self.headers else None
 
     def is_plain(self) -> bool:

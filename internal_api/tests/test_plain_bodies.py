@@ -9,11 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core import strict_json
-from internal_api.fastpath.keys import _plain_object
+from internal_api.fastpath.keys import _plain_validate, _validate_key
 
 pytestmark = pytest.mark.embedded
 
-DEFAULTS = {"required_permission": None, "check_rate_limit": True}
 TEXTS = st.text(max_size=20) | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 DOCUMENTS = st.fixed_dictionaries(
     {"api_key": TEXTS},
@@ -33,7 +32,10 @@ UNCHANGED = (0, 0, b"")
     ],
 )
 def test_plain_bodies_are_read(content: bytes, expected: dict[str, object]) -> None:
-    assert _plain_object(content) == DEFAULTS | expected
+    plain = _plain_validate(content)
+
+    assert plain is not None
+    assert plain == _validate_key(expected)
 
 
 @given(document=DOCUMENTS, separators=st.sampled_from([(", ", ": "), (",", ":")]), change=CHANGES)
@@ -47,6 +49,6 @@ def test_what_the_regex_reads_the_strict_parser_reads_alike(
     content = json.dumps(document, separators=separators).encode()
     content = content[:at] + inserted + content[at + removed :]
 
-    plain = _plain_object(content)
+    plain = _plain_validate(content)
 
-    assert plain is None or plain == DEFAULTS | strict_json.loads(content)
+    assert plain is None or plain == _validate_key(strict_json.loads(content))

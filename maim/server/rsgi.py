@@ -1,4 +1,6 @@
-"""The surfaces as Granian serves them: an event loop in front of Django, which runs in threads.
+"""The surfaces as they are served: an event loop in front of Django, which runs in threads.
+
+The public surface's requests come from Granian, the internal one's from `maim.server.http1`.
 
 The event loop reads whole requests, so that a client that dawdles holds no thread. It replies to probes itself
 (maim.server.probes), and refuses what is too much: connections beyond the limit, and requests that would wait too long
@@ -158,6 +160,17 @@ class InternalApplication(Application):
             batches.close()
         super().__rsgi_del__(loop)
         verification.stop()
+
+    def reply_at_once(self, request: Request) -> Reply | None:
+        """Return the reply of the fast path to a whole request if that takes no I/O, else None."""
+        handler = None if self._connections.are_too_many else fastpath.match(request)
+        reply = None if handler is None else handler.cached_reply()
+        if handler is None or reply is None:
+            return None
+        handler.record(reply)
+        if not self._connections.may_be_kept:
+            reply.headers.append(("Connection", "close"))
+        return reply
 
     def refuses_unread(self, request: Request) -> bool:
         """Return whether a request that is none for the fast path is to be refused before its body is read."""

@@ -1,11 +1,11 @@
-"""The supervisor: one Granian process group for each surface, and the hourly sweep.
+"""The supervisor: one process group for each surface, and the hourly sweep.
 
     serve ─┬─ public group  ── workers
            ├─ internal group ─ workers
            └─ sweep, once an hour
 
-Granian restarts a dead worker. The supervisor restarts a group that ends. If the supervisor is killed, its children
-notice that their parent is gone.
+The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
+supervisor a group that ends. If the supervisor is killed, its children notice that their parent is gone.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from core.http import metrics
-from core.http.surfaces import SURFACES, Surface
-from maim.server import database, housekeeping
+from core.http.surfaces import INTERNAL, SURFACES, Surface
+from maim.server import database, group, housekeeping
 from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
@@ -150,8 +150,16 @@ def _kill_group(process: BaseProcess) -> None:
 
 
 def _run_group(surface: Surface) -> None:
-    """Run a process group: Granian's main process, which forks the workers."""
+    """Run a process group: a main process, which forks the workers."""
     os.setpgid(0, 0)
+    if surface is INTERNAL:
+        group.run(surface, GRACE_SECONDS)
+    else:
+        _run_granian(surface)
+
+
+def _run_granian(surface: Surface) -> None:
+    """Run Granian's main process and workers."""
     answer_sigterm_once()
     end_with_parent()
     Server(

@@ -1,4 +1,4 @@
-"""The applications that Granian's workers load, and the handling of signals and of a dead parent."""
+"""The applications that workers load, and the handling of signals and of a dead parent."""
 
 from __future__ import annotations
 

@@ -133,19 +133,17 @@ class TestBodies:
 
             assert answer_on(connection)[0] == 413
 
-    def test_chunked_body_ignores_other_lengths(self, port: int) -> None:
-        chunk = b"%x\r\n%s\r\n" % (MEBIBYTE, b" " * MEBIBYTE)
+    def test_body_with_a_length_and_chunks_is_refused(self, port: int) -> None:
+        """A proxy may believe the other one, and take the rest for the next request."""
         head = (
             f"POST {VALIDATE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as connection:
-            try:
-                connection.sendall(head.encode() + 3 * chunk + b"0\r\n\r\n")
-                status = answer_on(connection)[0]
-            except ConnectionError:
-                return  # refused while it was sent
-        assert status in (400, 413)
+            connection.sendall(head.encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (len(QUESTION), QUESTION))
+
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+            assert connection.recv(1) == b""
 
     def test_chunked_body_is_answered(self, port: int) -> None:
         answer = exchange(port, "POST", VALIDATE, content=QUESTION, chunked=True)

@@ -1,0 +1,211 @@
+"""A request and the response to it, with the interface of RSGI (see `maim.server.http1`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # re-exported without saying so
+
+from internal_api.fastpath import Request
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
+
+
+class Client(Protocol):
+    """The connection that a request came on."""
+
+    address: str
+    port: str
+    max_body_bytes: int
+
+    @property
+    def is_stopping(self) -> bool:
+        """True if the server stops, and keeps no connection."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes. Do nothing if the connection is closed."""
+
+
+class Headers:
+    """The headers of a request by their lower-case names, as Granian has them."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        values: dict[str, list[bytes]] = {}
+        for name, value in headers:
+            lower = name.decode("latin-1").lower()
+            if lower in values:
+                values[lower].append(value)
+            else:
+                values[lower] = [value]
+        self._values = values
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def keys(self) -> list[str]:
+        return list(self._values)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value of a header."""
+        return next(iter(self.get_all(name)), default)
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the values of a header, without those that are not ASCII."""
+        values = self._values.get(name)
+        return [value.decode() for value in values if value.isascii()] if values else []
+
+
+class Exchange(Request):
+    """A request whose head has arrived, and the response to it: RSGI's scope and protocol in one.
+
+    `keeps_alive` tells whether the connection stays open after the response.
+    """
+
+    __slots__ = (
+        "_change",
+        "_chunks",
+        "_client",
+        "_size",
+        "has_whole_body",
+        "http_version",
+        "is_answered",
+        "is_client_gone",
+        "keeps_alive",
+    )
+
+    def __init__(  # noqa: PLR0917  # thousands of times a second, and keywords take time
+        self, client: Client, method: str, target: bytes, http_version: str, headers: Headers, keeps_alive: bool
+    ) -> None:
+        path, query = _path_and_query(target)
+        super().__init__(method, path, query, client.port, headers)
+        self._client = client
+        self.http_version, self.keeps_alive = http_version, keeps_alive
+        self.has_whole_body = self.is_answered = self.is_client_gone = False
+        self._size = 0
+        self._chunks: list[bytes] = []
+        self._change: asyncio.Future[None] | None = None
+
+    @property
+    def client(self) -> str:
+        """The address and port that the request came from."""
+        return self._client.address
+
+    @property
+    def query_string(self) -> str:
+        return self.query
+
+    @property
+    def is_too_large(self) -> bool:
+        """True if more has arrived than the surface accepts. The rest is dropped."""
+        return self._size > self._client.max_body_bytes
+
+    # ---- what the connection calls
+
+    def add_to_body(self, chunk: bytes) -> None:
+        if not self.is_too_large:
+            self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self.is_too_large:
+            self._end_reading()
+
+    def end_body(self) -> None:
+        self.has_whole_body = True
+        self._end_reading()
+
+    def lose_client(self) -> None:
+        """Note that the client has gone, or sends what is not HTTP."""
+        self.is_client_gone = True
+        self._notify()
+
+    def _end_reading(self) -> None:
+        self.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._notify()
+
+    # ---- what the application calls
+
+    async def __call__(self) -> bytes:
+        """Return the whole body, or more than is allowed. Raise ProtocolClosed if it ends early."""
+        if not self.has_whole_body and not self._size and (self.header("expect") or "").lower() == "100-continue":
+            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not (self.has_whole_body or self.is_too_large):
+            if self.is_client_gone:
+                raise ProtocolClosed
+            await self._changed()
+        return self.body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body in one chunk, because its size is limited already."""
+        yield await self()
+
+    async def client_disconnect(self) -> None:
+        """Return when the client has gone."""
+        while not self.is_client_gone:
+            await self._changed()
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+        self.response_bytes(status, headers, b"")
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Send the response. With `Connection: close`, or a body that is left unread, the connection is not kept."""
+        self.is_answered = True
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        head = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n{lines}Date: {_date(int(time.time()))}\r\n"
+        if "\r\nContent-Length: " not in head and status not in _STATUSES_WITHOUT_BODY:
+            head += f"Content-Length: {len(body)}\r\n"
+        if "\r\nConnection: close\r\n" in head:
+            self.keeps_alive = False
+        elif not self.keeps_alive or not self.has_whole_body or self._client.is_stopping:
+            self.keeps_alive = False
+            head += "Connection: close\r\n"
+        elif self.http_version == "1.0":
+            head += "Connection: keep-alive\r\n"
+        has_body = self.method != "HEAD" and status not in _STATUSES_WITHOUT_BODY
+        self._client.write(b"%b\r\n%b" % (head.encode("latin-1"), body if has_body else b""))
+
+    def _notify(self) -> None:
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
+
+    async def _changed(self) -> None:
+        """Wait until more of the request, or the end of the client, is noted."""
+        if self._change is None or self._change.done():
+            self._change = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._change)
+
+
+def refusal(status: int) -> bytes:
+    """Return the response to what is not HTTP."""
+    return (
+        f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Length: 0\r\nConnection: close\r\n"
+        f"Date: {_date(int(time.time()))}\r\n\r\n"
+    ).encode()
+
+
+def _path_and_query(target: bytes) -> tuple[str, str]:
+    """Return the decoded path and the raw query of a request's target, which may be a whole URL."""
+    text = target.decode("latin-1")
+    if not text.startswith("/"):
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            return text, ""
+        text = f"{parts.path}?{parts.query}" if parts.netloc else text
+    path, _, query = text.partition("?")
+    if "%" in path or not path.isascii():
+        path = unquote(path.encode("latin-1").decode(errors="replace"), errors="replace")
+    return path, query
+
+
+@lru_cache(maxsize=2)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)

@@ -1,0 +1,89 @@
+"""The process group of the internal surface: a main process that forks the workers, and replaces those that end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from multiprocessing.process import BaseProcess
+
+import uvloop
+from django.conf import settings
+
+from core.http.surfaces import Surface
+from maim.server import worker
+from maim.server.connections import accepted_connections
+from maim.server.http1 import HttpServer
+from maim.server.worker import STOP_SIGNALS
+
+log = logging.getLogger("maim.server")
+
+BACKLOG = 1024
+# A worker that ends sooner after its start is not replaced before.
+MIN_SECONDS = 1.0
+
+_fork = multiprocessing.get_context("fork")
+
+
+def run(surface: Surface, grace_seconds: float) -> None:
+    """Run the workers until SIGTERM or SIGINT, or until the parent is gone. Kill those that take longer to end."""
+    watched = {*STOP_SIGNALS, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    family = socket.AF_INET6 if ":" in surface.bind.host else socket.AF_INET
+    listener = socket.create_server(surface.bind, family=family, backlog=BACKLOG)
+    workers = [_start(surface, listener) for _ in range(settings.ENV.MAIM_WORKERS)]
+    started = time.monotonic()
+    while os.getppid() == parent.pid:
+        info = signal.sigtimedwait(watched, 1)
+        if info is not None and info.si_signo in STOP_SIGNALS:
+            break
+        for number, each in enumerate(workers):
+            if not each.is_alive():
+                log.error("an internal worker ended with code %s, starting another", each.exitcode)
+                time.sleep(max(0.0, started + MIN_SECONDS - time.monotonic()))
+                workers[number] = _start(surface, listener)
+                started = time.monotonic()
+    listener.close()
+    _end(workers, time.monotonic() + grace_seconds)
+
+
+def _start(surface: Surface, listener: socket.socket) -> BaseProcess:
+    process = _fork.Process(target=_work, args=(surface, listener), name="maim-internal-worker")
+    process.start()
+    return process
+
+
+def _end(workers: list[BaseProcess], deadline: float) -> None:
+    for each in workers:
+        each.terminate()
+    for each in workers:
+        each.join(max(0.0, deadline - time.monotonic()))
+        each.kill()
+        each.join()
+
+
+def _work(surface: Surface, listener: socket.socket) -> None:
+    """Serve in this process until SIGTERM or SIGINT."""
+    application = worker.internal()
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    application.__rsgi_init__(loop)
+    server = HttpServer(
+        application,
+        port=surface.bind.port,
+        timeout=settings.REQUEST_TIMEOUT_SECONDS,
+        max_body_bytes=settings.MAX_BODY_BYTES,
+        max_connections=accepted_connections(),
+    )
+    stopping = asyncio.Event()
+    for signum in STOP_SIGNALS:
+        loop.add_signal_handler(signum, stopping.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+    loop.run_until_complete(server.serve(listener, stopping))
+    application.__rsgi_del__(loop)

@@ -1,0 +1,275 @@
+"""An HTTP/1.1 server in one thread: an event loop (uvloop) and the parser of Node.js (httptools).
+
+Granian hands each request from its own threads to the event loop, and once more its body, and these threads wait for
+one another and the interpreter. That took more than all the rest of a verification
+(docs/decisions/0034-one-thread-for-verifications.md). Here a request is parsed, answered and written in one call.
+
+An application of RSGI, which may also reply at once, answers the requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections import deque
+from socket import socket
+from typing import Any, Protocol, cast
+
+import httptools
+
+from internal_api.fastpath import Reply, Request
+from maim.server.exchange import Exchange, Headers, refusal
+
+log = logging.getLogger("maim.server")
+
+# Of what is read of a head after its first part, and of what frames a body: the sizes of chunks, and trailers.
+MAX_HEAD_BYTES = 64 * 1024
+MAX_FRAMING_BYTES = 256 * 1024
+# Requests that wait for the response to an earlier one. Beyond, the connection is not read.
+MAX_PIPELINED = 8
+# The time of a client that still sends what was refused unread, to read the response.
+LINGER_SECONDS = 2.0
+_WATCH_EVERY_SECONDS = 0.25
+_VERSIONS = frozenset({"1.0", "1.1"})
+# The parser knows the methods that there are, and takes any other for noise.
+_UNKNOWN_METHOD = re.compile(rb"[A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
+
+
+class Application(Protocol):
+    """An RSGI application that may also reply to a request at once."""
+
+    def reply_at_once(self, request: Request) -> Reply | None:
+        """Return the reply to a whole request if that takes no I/O, else None."""
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None: ...
+
+
+class HttpServer:
+    """The server of one worker.
+
+    A request's head may take `timeout` seconds, and a connection may be idle as long. Of more than `max_connections`
+    the latest are closed unread.
+    """
+
+    def __init__(
+        self, application: Application, *, port: int, timeout: float, max_body_bytes: int, max_connections: int
+    ) -> None:
+        self.application, self.port, self.max_body_bytes = application, str(port), max_body_bytes
+        self.is_stopping = False
+        self.connections: set[Connection] = set()
+        self._timeout, self._max_connections = timeout, max_connections
+
+    async def serve(self, listener: socket, stopping: asyncio.Event) -> None:
+        """Serve until `stopping` is set, and then until all requests under way are answered."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self), sock=listener)
+        watch = loop.create_task(self._watch())
+        await stopping.wait()
+        self.is_stopping = True
+        server.close()
+        for connection in [*self.connections]:
+            connection.close_if_idle()
+        while self.connections:
+            await asyncio.sleep(_WATCH_EVERY_SECONDS / 10)
+        watch.cancel()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.connections) > self._max_connections
+
+    async def _watch(self) -> None:
+        """Close the connections that have been idle for too long."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_SECONDS)
+            now = time.monotonic()
+            for connection in [*self.connections]:
+                connection.close_if_late(idle_before=now - self._timeout, ended_before=now - LINGER_SECONDS)
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, whose requests are answered one after the other."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self.address, self.port = "", server.port
+        self.max_body_bytes = server.max_body_bytes
+        # The head that is arriving, and then the request whose body is.
+        self._target, self._headers, self._received = b"", list[tuple[bytes, bytes]](), 0
+        self._has_begun_head = False
+        self._reading: Exchange | None = None
+        # The requests that wait, and the one that a task is answering.
+        self._waiting: deque[Exchange] = deque()
+        self._serving: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._refusal = b""  # the last response, to what is not HTTP
+        self._idle_since = time.monotonic()
+        self._can_write, self._is_read, self._has_eof, self._is_ended = True, True, False, False
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._server.is_stopping
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close_if_idle(self) -> None:
+        if self._serving is None and not self._waiting:
+            self._transport.close()
+
+    def close_if_late(self, *, idle_before: float, ended_before: float) -> None:
+        """Close the connection if nothing was asked, or it has been ended, since before these times."""
+        if self._is_ended:
+            if self._idle_since < ended_before:
+                self._transport.abort()
+        elif self._serving is None and self._can_write and self._idle_since < idle_before:
+            self._transport.close()
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop has classes of its own
+        host, port, *_rest = self._transport.get_extra_info("peername") or ("", 0)
+        self.address = f"{host}:{port}"
+        self._server.connections.add(self)
+        if self._server.is_full or self._server.is_stopping:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_ended or self._refusal:
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the request is answered in HTTP, and what follows it is not read
+        except httptools.HttpParserInvalidMethodError:
+            is_first = self._serving is None and not self._waiting
+            self._refuse(405 if is_first and _UNKNOWN_METHOD.match(data) else 400)
+        except httptools.HttpParserCallbackError:
+            raise  # a fault of ours
+        except httptools.HttpParserError:
+            self._refuse(400)
+        if self._has_begun_head and self._received > MAX_HEAD_BYTES:
+            self._refuse(431)
+        elif self._reading is not None and self._received > self.max_body_bytes + MAX_FRAMING_BYTES:
+            self._refuse(400)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Drop the requests of a client that has gone, except for one whose body is cut short: it gets a 400."""
+        self._has_eof = True
+        self._lose_client()
+        return self._reading is not None and self._reading is self._serving
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._is_ended = True
+        self._waiting.clear()
+        self._lose_client()
+
+    def pause_writing(self) -> None:
+        self._can_write = False
+
+    def resume_writing(self) -> None:
+        self._can_write = True
+        self._advance()
+
+    # ---- httptools
+
+    def on_message_begin(self) -> None:
+        self._target, self._headers, self._received = b"", [], 0
+        self._has_begun_head = True
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_begun_head:  # else it is a trailer, which nothing reads
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        self._has_begun_head = False
+        version = parser.get_http_version()
+        keeps_alive = parser.should_keep_alive() and not parser.should_upgrade()
+        self._reading = Exchange(
+            self, parser.get_method().decode(), self._target, version, Headers(self._headers), keeps_alive
+        )
+        if version in _VERSIONS:
+            self._waiting.append(self._reading)
+        else:
+            self._refusal = refusal(400)
+
+    def on_body(self, chunk: bytes) -> None:
+        assert self._reading is not None
+        self._reading.add_to_body(chunk)
+
+    def on_message_complete(self) -> None:
+        assert self._reading is not None
+        self._reading.end_body()
+        self._reading = None
+
+    # ---- answering
+
+    def _advance(self) -> None:
+        """Answer the requests that wait, up to the first that needs a task."""
+        while self._waiting and self._serving is None and self._can_write and not self._is_ended:
+            exchange = self._waiting.popleft()
+            reply = self._server.application.reply_at_once(exchange) if exchange.has_whole_body else None
+            if reply is None:
+                self._serving = exchange
+                self._task = asyncio.get_running_loop().create_task(self._serve(exchange))
+            else:
+                exchange.response_bytes(reply.status, reply.headers, reply.body)
+                self._finish(exchange)
+        if self._refusal and not self._waiting and self._serving is None and not self._is_ended:
+            self.write(self._refusal)
+            self._end(is_read=False)
+        self._read_if(len(self._waiting) < MAX_PIPELINED)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            await self._server.application.__rsgi__(exchange, exchange)
+        except Exception:
+            log.exception("a fault of the server")
+            if not exchange.is_answered:
+                exchange.response_empty(500, [])
+        self._serving = None
+        self._finish(exchange)
+        self._advance()
+
+    def _finish(self, exchange: Exchange) -> None:
+        self._idle_since = time.monotonic()
+        if not exchange.keeps_alive and not self._is_ended:
+            self._end(is_read=exchange.has_whole_body)
+
+    def _end(self, *, is_read: bool) -> None:
+        """Close the connection, but not while the client still sends: it would be reset, and the response lost."""
+        self._is_ended = True
+        self._waiting.clear()
+        if is_read or self._has_eof:
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def _refuse(self, status: int) -> None:
+        """Respond with a status to what is not HTTP, after all responses to what was before it."""
+        if self._reading is not None:
+            self._reading.lose_client()  # the application responds that its body cannot be read
+        else:
+            self._refusal = refusal(status)
+
+    def _lose_client(self) -> None:
+        for exchange in (self._reading, self._serving):
+            if exchange is not None:
+                exchange.lose_client()
+
+    def _read_if(self, reads: bool) -> None:
+        if reads != self._is_read and not self._transport.is_closing():
+            self._is_read = reads
+            (self._transport.resume_reading if reads else self._transport.pause_reading)()

@@ -1,0 +1,178 @@
+"""The HTTP server of the internal surface, on a socket: framing, order, and the end of connections."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from maim.server.http1 import MAX_HEAD_BYTES, MAX_PIPELINED
+from tests.support.instances import WAIT
+from tests.support.server import MaimServer
+
+pytestmark = pytest.mark.embedded
+
+PARSE = "/api/v2/auth/parse-api-key"
+BODY = b'{"api_key": "x"}'
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture
+def connection(server: MaimServer) -> Iterator[socket.socket]:
+    with closing(socket.create_connection(("127.0.0.1", server.internal_port), timeout=WAIT)) as connection:
+        yield connection
+
+
+def parse(number: int, *headers: str, version: str = "1.1", path: str = PARSE) -> bytes:
+    """Return a request to parse a key, with a number for its id."""
+    lines = [
+        f"POST {path} HTTP/{version}",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(BODY)}",
+        f"X-Request-ID: number.{number}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + BODY
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what the server sends until it closes the connection."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    """Return what the server sends up to these bytes."""
+    received = b""
+    while end not in received:
+        part = connection.recv(65536)
+        assert part, received
+        received += part
+    return received
+
+
+def ids(responses: bytes) -> list[int]:
+    return [int(number) for number in re.findall(rb"X-Request-ID: number\.(\d+)", responses)]
+
+
+class TestOrder:
+    @pytest.mark.parametrize("path", [PARSE, "/nowhere"], ids=["fast path", "Django"])
+    def test_pipelined_requests_are_answered_in_order(self, connection: socket.socket, path: str) -> None:
+        number = 3 * MAX_PIPELINED
+        long = f"X-Any: {'x' * 20_000}"  # so that they are not all read at once
+        requests = [parse(each, long, path=path if each % 2 else "/api/v2/tenants/") for each in range(number)]
+
+        connection.sendall(b"".join(requests) + parse(number, "Connection: close"))
+
+        assert ids(read_all(connection)) == list(range(number + 1))
+
+    def test_request_in_single_bytes_is_answered(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in parse(1, "Connection: close"):
+            connection.sendall(bytes([byte]))
+
+        head, _, body = read_all(connection).partition(b"\r\n\r\n")
+
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert json.loads(body)["error_code"] == "AUTH_001"
+
+    def test_what_is_not_http_is_refused_after_what_was(self, connection: socket.socket) -> None:
+        connection.sendall(parse(1, path="/nowhere") + b"noise\r\n\r\n")
+
+        received = read_all(connection)
+
+        assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"404", b"400"]
+
+
+class TestTheEndOfAConnection:
+    @pytest.mark.parametrize(
+        ("version", "headers", "kept"),
+        [
+            ("1.1", [], True),
+            ("1.1", ["Connection: close"], False),
+            ("1.1", ["Connection: keep-alive, close"], False),
+            ("1.0", [], False),
+            ("1.0", ["Connection: keep-alive"], True),
+        ],
+    )
+    def test_connection_is_kept_as_the_client_wishes(
+        self, connection: socket.socket, version: str, headers: list[str], kept: bool
+    ) -> None:
+        connection.sendall(parse(1, *headers, version=version))
+        first = read_until(connection, b"}")
+        assert (b"Connection: close" in first) is not kept
+        assert (b"Connection: keep-alive" in first) is (kept and version == "1.0")
+
+        if kept:
+            connection.sendall(parse(2, *headers, version=version))
+            assert ids(read_until(connection, b"}")) == [2]
+        else:
+            assert read_all(connection) in (b"", b"}")
+
+    def test_upgrade_is_answered_in_http_and_ends_the_connection(self, connection: socket.socket) -> None:
+        connection.sendall(
+            b"GET /info HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x00"
+        )
+
+        assert read_all(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+
+    def test_client_that_still_sends_can_read_its_refusal(self, connection: socket.socket) -> None:
+        """A connection that is closed on arriving data is reset, and the response with it."""
+        connection.sendall(f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 30}\r\n\r\n".encode())
+        assert read_until(connection, b"}").startswith(b"HTTP/1.1 413 ")
+
+        for _ in range(64):
+            connection.sendall(bytes(65536))
+
+        connection.shutdown(socket.SHUT_WR)
+        read_all(connection)
+
+    def test_trailers_are_no_headers(self, connection: socket.socket) -> None:
+        head = f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+
+        connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\nOrigin: x\r\n\r\n")
+
+        assert read_all(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+class TestLimits:
+    def test_endless_head_is_refused(self, connection: socket.socket) -> None:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        sent = 0
+        while sent < 64 * MAX_HEAD_BYTES:
+            try:
+                sent += connection.send(b"x" * 65536)
+            except ConnectionError:
+                return  # reset, while it was still sending
+            connection.setblocking(False)
+            try:
+                refused = connection.recv(4096)
+            except BlockingIOError:
+                connection.settimeout(WAIT)
+                continue
+            assert refused.startswith(b"HTTP/1.1 431 ")
+            return
+        pytest.fail(f"{sent} bytes of a head were read")
+
+    def test_endless_trailers_are_refused(self, connection: socket.socket) -> None:
+        head = f"POST {PARSE} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + b"0\r\n")
+        trailer = b"X-Any: x\r\n" * 8192
+
+        for _ in range(2 * MEBIBYTE // len(trailer)):
+            connection.sendall(trailer)
+
+        assert read_until(connection, b"\r\n").startswith(b"HTTP/1.1 400 ")
+
+    def test_unknown_method_gets_405(self, connection: socket.socket) -> None:
+        connection.sendall(b"BREW /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+        assert read_all(connection).startswith(b"HTTP/1.1 405 ")
