@@ -185,7 +185,7 @@ def report_leak(*, actor: Actor, secret: KeySecret, where: str | None = None) ->
     The row keeps `where` the first report saw it; the audit log has every report. Raise KeyNotFound.
     """
     key = _lock_key(secret.key)
-    row = key.secrets.get(pk=secret.pk)
+    row = key.secrets.get(digest=secret.digest)
     where = scrubbed_text(where)
     if row.leaked_at is None:
         row.leaked_at, row.leaked_where = timezone.now(), where

@@ -76,7 +76,7 @@ def insert_all(rows: Sequence[models.Model]) -> None:
     """Insert rows of one model, like `bulk_create`, without returning their automatic ids."""
     for some in (rows[start : start + _BATCH_SIZE] for start in range(0, len(rows), _BATCH_SIZE)):
         model = type(some[0])
-        fields = tuple(field for field in model._meta.concrete_fields if field is not model._meta.auto_field)
+        fields = tuple(field for field in model._meta.concrete_fields if field != model._meta.auto_field)
         values = [field.pre_save(row, True) for row in some for field in fields]
         _write(
             _insert_sql(model, fields) + f", {_places(fields)}" * (len(some) - 1),

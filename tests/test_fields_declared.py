@@ -32,9 +32,18 @@ from agents.services import templates
 from apikeys import services as apikeys
 from apikeys.fields import ISSUE_FIELDS, KEY_FIELDS, KeyChanges
 from apikeys.management.options import OPTIONS, add_issue_options, issue_data
-from apikeys.models import ApiKey, DailyUse, KeySecret, UsageLogEntry
+from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, UsageLogEntry
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
-from core.models import Approval, AuditEntry, Epoch, FeedEntry, IdempotentResponse, Invalidation, Lock
+from core.models import (
+    Approval,
+    AuditEntry,
+    Epoch,
+    FeedEntry,
+    IdempotentResponse,
+    Invalidation,
+    Lock,
+    RowCount,
+)
 from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
 from tenants import services as tenants
@@ -183,6 +192,9 @@ RESOURCES: dict[type[Model], Resource] = {
 NOT_DECLARED: dict[type[Model], str] = {
     PluginSetting: "is set as a whole, see TestPluginSettings",
     Membership: "has a role alone, which is set as a whole",
+    RowCount: "is counted with the rows, never edited",
+    MinuteCount: "is counted with verifications, never edited",
+    HourCount: "is summed up from minutes, never edited",
     TokenSession: "is opened, refreshed and ended, never edited",
     ConfigVersion: "is written once",
     AgentActivity: "is measured",

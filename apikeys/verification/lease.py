@@ -124,7 +124,7 @@ class Lease:
             self._cache.invalidate(None if last is None else epoch.invalidated_between(last.epoch, reached))
         with self._lock:
             self._read_until = sent + epoch.LEASE_SECONDS
-            if self._reading is not last:
+            if self._reading != last:
                 return  # a note has failed meanwhile
             if last is None:
                 self._current_at = NEVER
