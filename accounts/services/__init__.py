@@ -1,6 +1,8 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
+from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.passwords import change_password, set_password
+from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
     AuthenticatedSession,
     BadCredentials,
@@ -17,7 +19,6 @@ from accounts.services.users import (
     create_user,
     delete_user,
     new_user,
-    update_profile,
     update_user,
 )
 
@@ -32,11 +33,16 @@ __all__ = [
     "create_user",
     "delete_user",
     "new_user",
+    "queue_verification",
     "refresh",
+    "request_reset",
+    "request_verification",
+    "reset_password",
     "set_password",
     "sign_in",
     "sign_out",
     "sweep_sessions",
     "update_profile",
     "update_user",
+    "verify_email",
 ]

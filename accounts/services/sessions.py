@@ -91,7 +91,17 @@ def authenticate_token(access_token: str) -> AuthenticatedSession:
 
 
 # The fields that requests of a signed-in user need, in the model's order. The others are deferred.
-_USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivations")
+_USER_FIELDS = (
+    "password",
+    "id",
+    "username",
+    "email",
+    "email_folded",
+    "is_active",
+    "verified_email",
+    "pending_email",
+    "deactivations",
+)
 
 
 @retry_if_disconnected
@@ -99,9 +109,9 @@ def _user_of_session(session_id: str) -> User | None:
     rows = primary.fetch_all(_select_by_session(), [session_id])
     if not rows:
         return None
-    *texts, is_active, deactivations = rows[0]
-    # `is_active` is a number in MariaDB.
-    return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
+    values = dict(zip(_USER_FIELDS, rows[0], strict=True))
+    values["is_active"] = bool(values["is_active"])  # which is a number in MariaDB
+    return User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, list(values.values()))
 
 
 @prepared_sql
