@@ -21,7 +21,7 @@ _SHAPE = (
 
 
 class MailServer(NamedTuple):
-    """Where mails go, as Django's EMAIL_ settings have it."""
+    """The mail server, or its substitute, as Django's EMAIL_ settings have it."""
 
     backend: str
     host: str = "localhost"

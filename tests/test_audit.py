@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.db import connection, models
 
-from accounts import email_tokens
 from accounts import services as accounts
 from accounts.models import EmailToken
 from agents import services as agents
@@ -25,6 +24,7 @@ from core.models import AuditEntry
 from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient
+from tests.support.mail import new_token
 from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
 from tests.support.routes import all_routes, fill
 from tests.support.tables import changed_tables, tables
@@ -79,8 +79,8 @@ def make_data(alice: Person) -> Data:
     ids = {
         "user_id": alice.user.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
-        "reset_token": _email_token(alice, EmailToken.Purpose.RESET),
-        "verify_token": _email_token(alice, EmailToken.Purpose.VERIFY),
+        "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
+        "verify_token": new_token(alice.user, EmailToken.Purpose.VERIFY),
         "tenant_id": alice.tenant.id,
         "agent_id": agent.id,
         "key_id": key.key.id,
@@ -91,13 +91,6 @@ def make_data(alice: Person) -> Data:
         "template_id": template.pk,
     }
     return Data(alice, agent, key, ids)
-
-
-def _email_token(alice: Person, purpose: EmailToken.Purpose) -> str:
-    """Return the token of a link to an address that waits for its confirmation."""
-    address = alice.user.pending_email = "alice@example.com"
-    alice.user.save(update_fields=["pending_email"])
-    return email_tokens.issue(user=alice.user, purpose=purpose, email=address) or ""
 
 
 @contextmanager

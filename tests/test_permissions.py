@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.db.models import QuerySet
 
-from accounts import email_tokens
 from accounts import services as accounts
 from accounts.models import EmailToken, User
 from agents import services as agents
@@ -26,6 +25,7 @@ from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
+from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
@@ -110,8 +110,8 @@ class Data:
             "api_key": self.key.secret,
             "username": person.user.username if person else "nobody",
             "refresh_token": _refresh_token(person) if person else "none",
-            "reset_token": _email_token(person, EmailToken.Purpose.RESET),
-            "verify_token": _email_token(person, EmailToken.Purpose.VERIFY),
+            "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
+            "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "own_tenant_id": person.tenant.id if person else "none",
         }
         body = row.body and {
@@ -132,21 +132,11 @@ def _refresh_token(person: Person) -> str:
     return refresh
 
 
-def _email_token(person: Person | None, purpose: EmailToken.Purpose) -> str:
-    """Return the token of a link that was sent to a person, if they are one."""
-    if person is None or not person.user.email:
-        return "none"
-    return email_tokens.issue(user=person.user, purpose=purpose, email=person.user.email) or ""
-
-
 def make_data() -> Data:
     alice, bob, charlie = register("alice"), register("bob"), register("charlie")
     inactive = register("eve", is_active=False)
     join(bob, alice.tenant)
     join(inactive, alice.tenant, Role.OWNER)
-    for person in (alice, bob, charlie, inactive):
-        person.user.set_email(f"{person.user.username}@example.com")
-        person.user.save(update_fields=["email", "email_folded"])
     agent = make_agent(alice.tenant)
     agent = agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
     return Data(

@@ -1,7 +1,7 @@
 """The queue of mails, in the database: a mail is queued in the transaction of the change that it tells of.
 
-What a mail is made from is sealed. Its text and its link are made when it is sent, so that the queue holds no link, and
-the link's time begins when the mail server takes it.
+The text and the link of a mail are made when it is sent, so that the queue holds no link, and the link's time begins
+when the mail server takes it. Its recipient is sealed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SENDER = command_actor("serve")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a mail is made from: its recipient, and the request that it was queued by."""
+    """The recipient of a mail, and the request that it was queued by."""
 
     to: str
     user_id: str | None
@@ -40,7 +40,7 @@ class Content:
 
     @property
     def actor(self) -> Actor:
-        """Whoever asked for the mail, who need not be its recipient."""
+        """The sender of the request, who need not be the recipient of the mail."""
         return Actor(kind=ActorKind.ANONYMOUS, request_id=self.request_id, address=self.address)
 
 
@@ -57,7 +57,7 @@ def put(kind: QueuedMail.Kind, *, actor: Actor, to: str, user_id: str | None = N
 
 
 def read(row: QueuedMail) -> Content:
-    """Return what a mail is made from. Raise Unsealable."""
+    """Return the content of a mail. Raise Unsealable."""
     return Content(**json.loads(sealing.unseal(row.content)))
 
 

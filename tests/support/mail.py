@@ -13,6 +13,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from django.test import override_settings
 
+from accounts import email_tokens
+from accounts.models import EmailToken, User
 from tests.support.instances import free_port
 
 
@@ -65,8 +67,15 @@ def parts(mail: EmailMessage) -> tuple[str, str]:
 def token_of(mail: EmailMessage) -> str:
     """Return the token in the link of a mail, which text and HTML share."""
     text, html = parts(mail)
-    (token,) = set(re.findall(r"#token=([\w-]+)", text + html))
+    (token,) = set(re.findall(r"[#?]token=([\w-]+)", text + html))
     return str(token)
+
+
+def new_token(user: User, purpose: EmailToken.Purpose) -> str:
+    """Return the token of a link to an address that waits for its confirmation."""
+    user.pending_email = f"{user.username}@example.com"
+    user.save(update_fields=["pending_email"])
+    return email_tokens.issue(user=user, purpose=purpose, email=user.pending_email) or ""
 
 
 @contextmanager
