@@ -131,6 +131,20 @@ class TokenSession(models.Model):
         return f"{self.id}: {self.user_id}"
 
 
+class SignInAddress(models.Model):
+    """A network from which somebody has signed in as a user, so that one that is new can be told."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_addresses")
+    network = ExactCharField(max_length=43)
+    last_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "network"], name="sign_in_address_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.network}"
+
+
 class EmailToken(models.Model):
     """The token of a link in a mail, as its digest. It counts once, until it expires, for one user and address."""
 
@@ -159,6 +173,7 @@ class QueuedMail(models.Model):
         VERIFY = "verify", _("link to confirm an address")
         PASSWORD_CHANGED = "password_changed", _("notice of a changed password")
         EMAIL_CHANGED = "email_changed", _("notice of a changed e-mail address")
+        NEW_SIGN_IN = "new_sign_in", _("notice of a sign-in from a new address")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

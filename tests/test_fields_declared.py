@@ -15,7 +15,7 @@ from django.db.models import Model
 
 from accounts import services as accounts
 from accounts.fields import USER_FIELDS
-from accounts.models import EmailToken, QueuedMail, TokenSession, User
+from accounts.models import EmailToken, QueuedMail, SignInAddress, TokenSession, User
 from accounts.serializers import ProfileRequest
 from agents import services as agents
 from agents.fields import AGENT_FIELDS, PLUGIN_FIELDS, TEMPLATE_FIELDS, AgentSettings
@@ -189,6 +189,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     Membership: "has a role alone, which is set as a whole",
     EmailToken: "is made and used, never edited",
     QueuedMail: "is sent, and gone",
+    SignInAddress: "is measured",
     TokenSession: "is opened, refreshed and ended, never edited",
     ConfigVersion: "is written once",
     AgentActivity: "is measured",

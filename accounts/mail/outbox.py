@@ -87,11 +87,12 @@ def postpone(row: QueuedMail) -> None:
     QueuedMail.objects.filter(pk=row.pk, attempts=row.attempts).update(due_at=timezone.now() + pause)
 
 
-def give_up_old() -> None:
-    """Give up the mails that could not be sent for GIVE_UP_AFTER."""
-    now = timezone.now()
-    for row in QueuedMail.objects.filter(due_at__lte=now, created_at__lt=now - GIVE_UP_AFTER)[:100]:
+def give_up_if_old(row: QueuedMail) -> bool:
+    """Give up a mail that could not be sent for GIVE_UP_AFTER, and return whether it is so old."""
+    is_old = row.created_at <= timezone.now() - GIVE_UP_AFTER
+    if is_old:
         give_up(row, "it could not be sent for three days")
+    return is_old
 
 
 @transactional

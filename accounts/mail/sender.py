@@ -16,6 +16,7 @@ from django.utils import translation
 from accounts import email_tokens
 from accounts.mail import outbox, texts
 from accounts.mail.outbox import Content
+from accounts.mail.texts import Letter
 from accounts.models import EmailToken, QueuedMail, User
 from accounts.validators import email_errors
 from core import audit
@@ -34,8 +35,7 @@ def send_due() -> int:
     attempt.
     """
     ensure_primary()
-    outbox.give_up_old()
-    rows = outbox.due(_AT_ONCE)
+    rows = [row for row in outbox.due(_AT_ONCE) if not outbox.give_up_if_old(row)]
     if not rows:
         return 0
     server: BaseEmailBackend = get_connection()
@@ -51,7 +51,7 @@ def _send(row: QueuedMail, server: BaseEmailBackend) -> bool:
     if not outbox.claim(row):
         return False
     try:
-        message = _compose(row.kind, outbox.read(row))
+        message = _compose(row, outbox.read(row))
     except Unsealable:
         outbox.give_up(row, "it is sealed under a key that is not in MAIM_ENCRYPTION_KEYS")
         return False
@@ -83,18 +83,28 @@ def reason(error: OSError) -> str:
     return type(error).__name__ if isinstance(error, SMTPException) else str(error)
 
 
-def _compose(kind: str, content: Content) -> EmailMultiAlternatives | None:
+def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None:
     """Return a mail in its recipient's language, or None if there is nothing to say any more."""
     with translation.override(content.language):
-        if kind == QueuedMail.Kind.RESET:
+        if row.kind == QueuedMail.Kind.RESET:
             return _reset(content)
         user = User.objects.filter(pk=content.user_id).first()
         if user is None:
             return None
-        if kind == QueuedMail.Kind.VERIFY:
+        if row.kind == QueuedMail.Kind.VERIFY:
             return _verify(user, content)
-        notice = texts.password_changed if kind == QueuedMail.Kind.PASSWORD_CHANGED else texts.email_changed
-        return notice(user).to(content.to)
+        return _notice(row, user, content).to(content.to)
+
+
+def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
+    match row.kind:
+        case QueuedMail.Kind.PASSWORD_CHANGED:
+            return texts.password_changed(user)
+        case QueuedMail.Kind.EMAIL_CHANGED:
+            return texts.email_changed(user)
+        case QueuedMail.Kind.NEW_SIGN_IN:
+            return texts.new_sign_in(user, content.address, row.created_at)
+    raise AssertionError(row.kind)
 
 
 @transactional

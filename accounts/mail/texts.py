@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -88,6 +89,19 @@ def email_changed(user: User) -> Letter:
             gettext("Your account does not use this e-mail address any more."),
             *_account(user),
             gettext("If it was not you, tell an operator at once."),
+        ],
+    )
+
+
+def new_sign_in(user: User, address: str, at: datetime) -> Letter:
+    return Letter(
+        subject=gettext("Sign-in from a new address"),
+        paragraphs=[
+            gettext("Somebody signed in to your account from an address that was not seen there before."),
+            gettext("IP address: %(address)s, time: %(time)s UTC")
+            % {"address": address, "time": f"{at:%Y-%m-%d %H:%M}"},
+            *_account(user),
+            gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )
 

@@ -1,6 +1,7 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
+from accounts.services.notices import note_sign_in, sweep_addresses
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
@@ -33,6 +34,7 @@ __all__ = [
     "create_user",
     "delete_user",
     "new_user",
+    "note_sign_in",
     "queue_verification",
     "refresh",
     "request_reset",
@@ -41,6 +43,7 @@ __all__ = [
     "set_password",
     "sign_in",
     "sign_out",
+    "sweep_addresses",
     "sweep_sessions",
     "update_profile",
     "update_user",

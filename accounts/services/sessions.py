@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import throttle, tokens
 from accounts.hashers import spellings
 from accounts.models import TokenSession, User
+from accounts.services.notices import note_sign_in
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
 from core.actor import Actor
@@ -67,6 +68,7 @@ def sign_in(*, actor: Actor, user: User) -> TokenPair:
         user=user, refresh_id=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
     )
     session.save(force_insert=True)
+    note_sign_in(actor=actor, user=user)
     audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
     return tokens.issue(refresh, session)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -193,7 +194,7 @@ class TestNoProbe:
         def statements(email: str) -> list[str]:
             with CaptureQueriesContext(connection) as queries, override_settings(PASSWORD_HASHERS=[]):  # none is asked
                 assert forget(email).status_code == 202
-            return [query["sql"].partition('"s')[0].partition("VALUES")[0] for query in queries]
+            return [re.sub(r"_x\d+|VALUES.*", "", query["sql"]) for query in queries]
 
         assert statements(EMAIL) == statements("nobody@example.com")
 

@@ -7,7 +7,7 @@ import logging
 from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import email_tokens
-from accounts.services import sweep_sessions
+from accounts.services import sweep_addresses, sweep_sessions
 from agents.services import sweep_activity
 from apikeys import usage
 from apikeys.usage_log import sweep_usage_log
@@ -20,6 +20,7 @@ def sweep() -> dict[str, int]:
     """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time."""
     swept = {
         "sessions": sweep_sessions(),
+        "addresses of sign-ins": sweep_addresses(),
         "links in mails": email_tokens.sweep(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
