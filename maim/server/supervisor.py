@@ -191,6 +191,7 @@ def _run_group(surface: Surface) -> None:
 
 
 def _send_mails() -> None:
+    gc.freeze()  # else looking for garbage would copy the memory that it shares with this process
     Mailer().run()
 
 
