@@ -1,7 +1,7 @@
 """The sender of queued mails.
 
-Several senders, on any machines, send each mail once: whoever claims its row sends it. If a sender dies between the
-mail server's acceptance and the deletion of the row, the mail is sent a second time.
+Several senders, on any machines, send each mail once: whoever claims its row sends it. If a sender dies, or
+loses the database, between the mail server's acceptance and the deletion of the row, the mail is sent a second time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def _send(row: QueuedMail, server: BaseEmailBackend) -> bool:
     try:
         message = _compose(row, outbox.read(row))
     except Unsealable:
-        outbox.give_up(row, "it is sealed under a key that is not in MAIM_ENCRYPTION_KEYS")
+        # Another machine may have the key, or this one may get it.
+        outbox.postpone(row)
+        log.warning("mail %d (%s) waits: its key is not in MAIM_ENCRYPTION_KEYS", row.pk, row.kind)
         return False
     if message is None:
         outbox.remove(row)
@@ -88,12 +90,10 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
     with translation.override(content.language):
         if row.kind == QueuedMail.Kind.RESET:
             return _reset(content)
-        user = User.objects.filter(pk=content.user_id).first()
-        if user is None:
-            return None
         if row.kind == QueuedMail.Kind.VERIFY:
-            return _verify(user, content)
-        return _notice(row, user, content).to(content.to)
+            return _verify(content)
+        user = User.objects.filter(pk=content.user_id).first()
+        return None if user is None else _notice(row, user, content).to(content.to)
 
 
 def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
@@ -118,13 +118,16 @@ def _reset(content: Content) -> EmailMultiAlternatives | None:
 
 
 @transactional
-def _verify(user: User, content: Content) -> EmailMultiAlternatives | None:
-    user = User.objects.select_for_update().get(pk=user.pk)
-    is_wanted = content.to == user.pending_email or (content.to == user.email and not user.email_verified)
-    if not user.is_active or not is_wanted:
+def _verify(content: Content) -> EmailMultiAlternatives | None:
+    user = User.objects.select_for_update().filter(pk=content.user_id, is_active=True).first()
+    if user is None or not _is_to_confirm(user, content.to):
         return None
     token = _issue(user, EmailToken.Purpose.VERIFY, content.to, content)
     return None if token is None else texts.verify(token).to(content.to)
+
+
+def _is_to_confirm(user: User, address: str) -> bool:
+    return address == user.pending_email or (address == user.email and not user.email_verified)
 
 
 def _issue(user: User, purpose: EmailToken.Purpose, email: str, content: Content) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext_lazy as _
-
 from accounts import email_tokens, throttle
 from accounts.mail import outbox
 from accounts.models import EmailToken, QueuedMail, User
@@ -22,8 +20,8 @@ def request_reset(*, actor: Actor, email: str) -> None:
     Invalid for what is no address, and TooMany.
     """
     throttle.attempt(account=f"mail to {email}", address=actor.address)
-    if not email or (errors := email_errors(email)):
-        raise Invalid(errors if email else {"email": [_("Enter an e-mail address")]})
+    if errors := email_errors(email):
+        raise Invalid(errors)
     _queue(actor=actor, email=email)
 
 
