@@ -18,10 +18,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.fields import USER_FIELDS
-from accounts.models import User
+from accounts.models import QueuedMail, User
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
-from core.admin_base import OperatorAdmin, actor_of, change_url
+from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, change_url
 from core.admin_forms import ServiceForm, show_error
 from core.display import isolated
 from core.errors import Conflict, DomainError
@@ -112,3 +112,13 @@ class UserAdmin(OperatorAdmin):
                 return HttpResponseRedirect(change_url(user))
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": user, "form": form}
         return TemplateResponse(request, "accounts/admin/password.html", {**context, "title": gettext("Set password")})
+
+
+@admin.register(QueuedMail)
+class QueuedMailAdmin(ReadOnlyAdmin):
+    """The mails that wait, without what is in them."""
+
+    list_display = ("id", "kind", "created_at", "attempts", "due_at")
+    list_filter = ("kind",)
+    search_fields = ("id__exact",)
+    fields = list_display

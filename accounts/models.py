@@ -31,6 +31,11 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("operator"), default=False, help_text=_("May sign in to the admin."))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    # The last address whose owner this person proved to be, by a link in a mail. Compared with `email`, so that no
+    # change of that has to think of it.
+    verified_email = models.CharField(max_length=254, null=True, editable=False)
+    # The address that is to become `email` as soon as it is proved, too.
+    pending_email = models.CharField(_("new e-mail"), max_length=254, null=True, editable=False)
     # Increased by each deactivation, so that no sign-in or session from before one is valid after it.
     deactivations = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
@@ -63,6 +68,11 @@ class User(ShownByName, AbstractBaseUser, PermissionsMixin):
     def set_email(self, email: str | None) -> None:
         """Set the address and its folded form. An empty one means none."""
         self.email, self.email_folded = (email, fold(email)) if email else (None, None)
+
+    @property
+    def email_verified(self) -> bool:
+        """True if this person proved that the address is theirs."""
+        return self.verified_email is not None and fold(self.verified_email) == self.email_folded
 
     def set_password(self, raw_password: str | None) -> None:
         super().set_password(None if raw_password is None else normalize_password(raw_password))
@@ -133,3 +143,61 @@ class TokenSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id}: {self.user_id}"
+
+
+class SignInAddress(models.Model):
+    """A network from which somebody has signed in as a user, so that one that is new can be told."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_addresses")
+    network = ExactCharField(max_length=43)
+    last_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "network"], name="sign_in_address_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.network}"
+
+
+class EmailToken(models.Model):
+    """The token of a link in a mail, as its digest. It counts once, until it expires, for one user and address."""
+
+    class Purpose(models.TextChoices):
+        RESET = "reset"
+        VERIFY = "verify"
+
+    digest = ExactCharField(max_length=64, primary_key=True)
+    purpose = ExactCharField(max_length=10, choices=Purpose.choices)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="email_tokens")
+    email = models.CharField(max_length=254)
+    # That of the user when the token was made. A new password or a deactivation changes it, which ends the token.
+    session_hash = ExactCharField(max_length=80)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.purpose}: {self.user_id}"
+
+
+class QueuedMail(models.Model):
+    """A mail that waits to be sent (accounts.mail.outbox). Its text is made when it is sent."""
+
+    class Kind(models.TextChoices):
+        RESET = "reset", _("link to set a new password")
+        VERIFY = "verify", _("link to confirm an address")
+        PASSWORD_CHANGED = "password_changed", _("notice of a changed password")
+        EMAIL_CHANGED = "email_changed", _("notice of a changed e-mail address")
+        NEW_SIGN_IN = "new_sign_in", _("notice of a sign-in from a new address")
+
+    kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
+    content = models.TextField(editable=False)  # sealed
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    created_at = models.DateTimeField(_("waits since"), default=timezone.now)
+    due_at = models.DateTimeField(_("next attempt"), default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("waiting mail")
+        verbose_name_plural = _("waiting mails")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"

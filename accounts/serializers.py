@@ -27,10 +27,33 @@ class PasswordRequest(RequestSerializer):
     new_password = StrictCharField(max_length=1024, trim_whitespace=False)
 
 
+class ForgottenPasswordRequest(RequestSerializer):
+    email = StrictCharField(max_length=254)
+
+
+class PasswordResetRequest(RequestSerializer):
+    token = StrictCharField(max_length=100, help_text="From the link in the mail.")
+    new_password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class EmailVerificationRequest(RequestSerializer):
+    token = StrictCharField(max_length=100, help_text="From the link in the mail.")
+
+
 class ProfileRequest(RequestSerializer):
     clearable = frozenset({"email"})
 
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
+    password = StrictCharField(
+        max_length=1024,
+        trim_whitespace=False,
+        required=False,
+        help_text="Needed to change a verified address, where mail is set up.",
+    )
+
+
+class MailRequestedResponse(serializers.Serializer[Any]):
+    message = serializers.CharField()
 
 
 class UserResponse(serializers.Serializer[Any]):

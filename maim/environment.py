@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +29,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.setting_types import AuthRate, Bind, parse_bind
+from maim.email_url import FILES, MailServer, check_email_url, check_links, check_sender, parse_email_url
 from maim.environment_values import (
     FERNET_KEY_BYTES,
     check_auth_rate,
@@ -158,6 +160,21 @@ class Environment(BaseSettings):
         description="Comma-separated names, `*` standing for any part, under which configs and plugin settings hold "
         "secrets, besides those that maim knows by itself. Run `manage.py rotate_secrets` after a change.",
     )
+    MAIM_EMAIL_URL: Annotated[SecretStr, AfterValidator(check_email_url)] | None = Field(
+        None,
+        description="The mail server: `smtp+tls://user:password@host:587`, `smtps://…:465` or `smtp://…:25`, with "
+        "`?timeout=10` seconds; or `file:///directory`, `console:`. Default: links to set a password, and nothing "
+        "else, are written to files under `MAIM_DATA_DIR/mail`.",
+    )
+    MAIM_EMAIL_FROM: Annotated[str, AfterValidator(check_sender)] | None = Field(
+        None, description="The sender of mails. Default: `noreply@` the host of `MAIM_PUBLIC_URL`."
+    )
+    MAIM_EMAIL_LINKS: Annotated[str, AfterValidator(check_links)] | None = Field(
+        None,
+        description="The links in mails, if the console has pages for them: "
+        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password` or `verify-email`. "
+        "Default: maim's own pages under `MAIM_PUBLIC_URL`.",
+    )
     MAIM_REGISTRATION: Literal["open", "closed"] = Field(
         "open", description="`open`: anybody may register; `closed`: only operators make users."
     )
@@ -269,6 +286,9 @@ class Environment(BaseSettings):
             ]
         if len({values[name] for name in ("MAIM_KEY_PEPPERS", _FORMER_PEPPERS) if name in values}) > 1:
             problems.append(f"{_FORMER_PEPPERS}: is the former name of MAIM_KEY_PEPPERS, which has another value")
+        links_from = ("MAIM_PUBLIC_URL", "MAIM_EMAIL_LINKS")
+        if "MAIM_EMAIL_URL" in values and not any(name in values for name in links_from):
+            problems.append("MAIM_EMAIL_URL: needs MAIM_PUBLIC_URL or MAIM_EMAIL_LINKS, for the links in mails")
         workers = values.get("MAIM_WORKERS", "1")
         if workers.isdecimal() and int(workers) > 1 and "REDIS_URL" not in values:
             problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
@@ -299,6 +319,23 @@ class Environment(BaseSettings):
     @property
     def auth_rate(self) -> AuthRate | None:
         return parse_auth_rate(self.MAIM_AUTH_RATE)
+
+    @property
+    def mail_server(self) -> MailServer:
+        if self.MAIM_EMAIL_URL is not None:
+            return parse_email_url(self.MAIM_EMAIL_URL.get_secret_value())
+        return MailServer(FILES, directory=str(self.MAIM_DATA_DIR.resolve() / "mail"))
+
+    @property
+    def email_from(self) -> str:
+        host = urlsplit(self.MAIM_PUBLIC_URL or "").hostname or "localhost"
+        return self.MAIM_EMAIL_FROM or f"noreply@{host}"
+
+    @property
+    def email_links(self) -> str:
+        """The template of the links in mails."""
+        base = self.MAIM_PUBLIC_URL or f"http://localhost:{self.public_bind.port}"
+        return self.MAIM_EMAIL_LINKS or f"{base}/account/{{action}}#token={{token}}"
 
     def secret_key(self) -> str:
         """Return the given secret key, or the one kept in the data directory. Raise InvalidEnvironment."""

@@ -152,6 +152,18 @@ ACCESS_TOKEN_LIFETIME = timedelta(hours=ENV.MAIM_ACCESS_TOKEN_HOURS)
 REFRESH_TOKEN_LIFETIME = max(timedelta(days=30), ACCESS_TOKEN_LIFETIME)
 USAGE_LOG_RETENTION = timedelta(days=ENV.MAIM_USAGE_LOG_DAYS)
 
+# ---- mail
+
+MAIL_IS_SET_UP = ENV.MAIM_EMAIL_URL is not None
+EMAIL_BACKEND = ENV.mail_server.backend
+EMAIL_HOST, EMAIL_PORT = ENV.mail_server.host, ENV.mail_server.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.mail_server.user, ENV.mail_server.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = ENV.mail_server.use_tls, ENV.mail_server.use_ssl
+EMAIL_TIMEOUT = ENV.mail_server.timeout
+EMAIL_FILE_PATH = ENV.mail_server.directory
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from
+EMAIL_LINKS = ENV.email_links
+
 # ---- verification of keys
 
 REMEMBERED_KEYS = ENV.MAIM_REMEMBERED_KEYS

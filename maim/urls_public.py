@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
+from accounts import pages
 from accounts import views as accounts
 from agents.views import agents, configs, templates, transfer
 from apikeys.views import keys, usage
@@ -32,6 +33,10 @@ urlpatterns = [
     path("api/v1/auth/password", accounts.PasswordChangeView.as_view()),
     path("api/v1/auth/sessions", accounts.SessionListView.as_view()),
     path("api/v1/auth/sessions/<str:session_id>", accounts.SessionDetailView.as_view()),
+    path("api/v1/auth/password/forgot", accounts.PasswordForgottenView.as_view()),
+    path("api/v1/auth/password/reset", accounts.PasswordResetView.as_view()),
+    path("api/v1/auth/email/verify", accounts.EmailVerifyView.as_view()),
+    path("api/v1/auth/email/verification", accounts.EmailVerificationView.as_view()),
     path("api/v1/auth/me", tenant_accounts.ProfileView.as_view()),
     path("api/v1/tenants", tenants.TenantListView.as_view()),
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantDetailView.as_view()),
@@ -67,5 +72,7 @@ urlpatterns = [
     path("api/v1/system/config-schema", configs.ConfigSchemaView.as_view()),
     path("api/v1/system/models", agents.SystemModelsView.as_view()),
     path("api/v1/system/bot-defaults", agents.BotDefaultsView.as_view()),
+    path("account/reset-password", pages.PasswordResetPage.as_view()),
+    path("account/verify-email", pages.EmailVerifyPage.as_view()),
     path("admin/", admin.site.urls),
 ]

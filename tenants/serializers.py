@@ -118,4 +118,8 @@ class MembershipResponse(serializers.Serializer[Any]):
 
 
 class ProfileResponse(UserResponse):
+    email_verified = serializers.BooleanField()
+    pending_email = serializers.CharField(
+        allow_null=True, help_text="Becomes `email` as soon as it is confirmed by the link that was sent to it."
+    )
     memberships = MembershipResponse(many=True)

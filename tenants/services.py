@@ -53,6 +53,7 @@ def _add_with_tenant(*, actor: Actor, user: User) -> None:
         owner_id=user.id,
         contact_email=user.email,
     )
+    accounts.queue_verification(actor=actor, user=user)
 
 
 @transactional

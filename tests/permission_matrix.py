@@ -22,6 +22,8 @@ GET     /                                                     200   200    200  
 GET     /health                                               200   200    200      200      200      200    200
 GET     /docs                                                 200   200    200      200      200      200    200
 GET     /favicon.ico                                          200   200    200      200      200      200    200
+GET     /account/reset-password                               200   200    200      200      200      200    200
+GET     /account/verify-email                                 200   200    200      200      200      200    200
 GET     /api/v1/openapi.json                                  200   200    200      200      200      200    200
 
 POST    /api/v1/auth/register                                 200   200    200      200      200      200    200
@@ -29,6 +31,10 @@ POST    /api/v1/auth/login                                    400   200    200  
 POST    /api/v1/auth/refresh                                  401   200    200      200      401      200    200
 POST    /api/v1/auth/logout                                   401   204    204      204      204      204    204
 POST    /api/v1/auth/password                                 401   204    204      204      401      204    204
+POST    /api/v1/auth/password/forgot                          202   202    202      202      202      202    202
+POST    /api/v1/auth/password/reset                           400   204    204      204      400      204    204
+POST    /api/v1/auth/email/verify                             400   204    204      204      400      204    204
+POST    /api/v1/auth/email/verification                       401   202    202      202      401      202    202
 GET     /api/v1/auth/me                                       401   200    200      200      401      200    200
 PATCH   /api/v1/auth/me                                       401   200    200      200      401      200    200
 GET     /api/v1/auth/sessions                                 401   200    200      200      401      200    200
@@ -191,6 +197,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/refresh": {"refresh_token": "{refresh_token}"},
     "POST /api/v1/auth/logout": {"refresh_token": "{refresh_token}"},
     "POST /api/v1/auth/password": {"old_password": "password123", "new_password": "another password"},
+    "POST /api/v1/auth/password/forgot": {"email": "dora@example.com"},
+    "POST /api/v1/auth/password/reset": {"token": "{reset_token}", "new_password": "another password"},
+    "POST /api/v1/auth/email/verify": {"token": "{verify_token}"},
     "PATCH /api/v1/auth/me": {"email": "new@example.com"},
     "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},

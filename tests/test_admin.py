@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import User
+from accounts import services as accounts
+from accounts.models import QueuedMail, User
 from agents import services as agents
 from agents.models import Agent, ConfigVersion, Template
 from agents.services import templates
@@ -25,7 +26,10 @@ from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
 pytestmark = pytest.mark.django_db
-MODELS: list[type[Model]] = [User, Tenant, Template, Agent, ConfigVersion, ApiKey, UsageLogEntry, AuditEntry]
+MODELS: list[type[Model]] = [
+    *(User, QueuedMail, Tenant, Template, Agent, ConfigVersion, ApiKey),
+    *(UsageLogEntry, AuditEntry),
+]
 WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
 
 
@@ -34,6 +38,7 @@ def populate(name: str) -> None:
     person = register(name)
     templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
     make_key(make_agent(person.tenant))
+    accounts.request_reset(actor=OPERATOR, email="somebody@example.com")
     log_usage(action="chat", tenant_id=person.tenant.pk)
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, models
 
 from accounts import services as accounts
-from accounts.models import TokenSession
+from accounts.models import EmailToken, TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import plugins, templates
@@ -24,6 +24,7 @@ from core.models import AuditEntry
 from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient
+from tests.support.mail import new_token
 from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
 from tests.support.routes import all_routes, fill
 from tests.support.tables import changed_tables, tables
@@ -79,6 +80,8 @@ def make_data(alice: Person) -> Data:
         "user_id": alice.user.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
         "session_id": TokenSession.objects.filter(user=alice.user).latest("created_at").id,
+        "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
+        "verify_token": new_token(alice.user, EmailToken.Purpose.VERIFY),
         "tenant_id": alice.tenant.id,
         "agent_id": agent.id,
         "key_id": key.key.id,

@@ -26,7 +26,15 @@ from tests.support.server import MaimServer
 pytestmark = pytest.mark.embedded
 
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
-PAGES = {"/favicon.ico", "/docs", "/redoc", "/openapi.json", "/api/v1/openapi.json"}
+PAGES = {
+    "/account/reset-password",
+    "/account/verify-email",
+    "/favicon.ico",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+    "/api/v1/openapi.json",
+}
 
 on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 
@@ -105,9 +113,9 @@ class TestDocument:
             assert 403 in declared, title
             assert {413, 415} <= declared if has_body else not {413, 415} & declared, title
             assert ("security" in operation) <= ({401, 503} <= declared), title
-            assert (429 in declared) == bool(re.search("auth/(register|login|password)$|PATCH .*auth/me$", title)), (
-                title
-            )
+            assert (429 in declared) == bool(
+                re.search("auth/(register|login|(password|email)(/.+)?)$|PATCH .*auth/me$", title)
+            ), title
             if "{" in title:
                 assert 404 in declared, title
             for status in {429, 503} & declared:
@@ -144,7 +152,8 @@ def test_only_public_operations_that_need_a_token_declare_one() -> None:
     assert "securitySchemes" not in document(INTERNAL)["components"]
     assert not [title for title, operation in operations(INTERNAL).items() if "security" in operation]
     open_to_all = {title for title, operation in operations(PUBLIC).items() if "security" not in operation}
-    signing_in = {f"POST /api/v1/auth/{name}" for name in ("register", "login", "refresh", "logout")}
+    names = ("register", "login", "refresh", "logout", "password/forgot", "password/reset", "email/verify")
+    signing_in = {f"POST /api/v1/auth/{name}" for name in names}
     assert open_to_all == {"GET /", "GET /health", *signing_in}
 
 

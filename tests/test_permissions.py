@@ -11,7 +11,7 @@ import pytest
 from django.db.models import QuerySet
 
 from accounts import services as accounts
-from accounts.models import TokenSession, User
+from accounts.models import EmailToken, TokenSession, User
 from agents import services as agents
 from agents.access import agents_for
 from agents.models import Agent, Template
@@ -25,6 +25,7 @@ from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
+from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
@@ -110,6 +111,8 @@ class Data:
             "username": person.user.username if person else "nobody",
             "refresh_token": _refresh_token(person) if person else "none",
             "session_id": TokenSession.objects.filter(user=self.people["owner"].user).earliest("created_at").id,
+            "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
+            "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "own_tenant_id": person.tenant.id if person else "none",
         }
         body = row.body and {

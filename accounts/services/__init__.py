@@ -1,6 +1,9 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
+from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
+from accounts.services.notices import note_sign_in, sweep_addresses
 from accounts.services.passwords import change_password, set_password
+from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
     AuthenticatedSession,
     BadCredentials,
@@ -19,7 +22,6 @@ from accounts.services.users import (
     create_user,
     delete_user,
     new_user,
-    update_profile,
     update_user,
 )
 
@@ -36,11 +38,18 @@ __all__ = [
     "end_other_sessions",
     "end_session",
     "new_user",
+    "note_sign_in",
+    "queue_verification",
     "refresh",
+    "request_reset",
+    "request_verification",
+    "reset_password",
     "set_password",
     "sign_in",
     "sign_out",
+    "sweep_addresses",
     "sweep_sessions",
     "update_profile",
     "update_user",
+    "verify_email",
 ]

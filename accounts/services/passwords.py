@@ -7,7 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
 from accounts.hashers import normalize_password
-from accounts.models import User
+from accounts.models import QueuedMail, User
+from accounts.services.notices import notify
 from accounts.services.sessions import end_sessions, lock_unchanged
 from accounts.services.users import lock_user
 from accounts.validators import password_errors
@@ -28,7 +29,7 @@ def change_password(
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(old_password):
         raise _wrong_old_password()
-    hashed = _hash_password(new_password, user, field="new_password")
+    hashed = hash_password(new_password, user, field="new_password")
     _replace_password(actor=actor, user=user, hashed=hashed, keep_session=keep_session)
 
 
@@ -37,14 +38,14 @@ def set_password(*, actor: Actor, user: User, password: str) -> None:
 
     Raise Invalid for a weak password, NotFound for a deleted user, and Unavailable.
     """
-    _force_password(actor=actor, user=user, hashed=_hash_password(password, user, field="password"))
+    _force_password(actor=actor, user=user, hashed=hash_password(password, user, field="password"))
 
 
 def _wrong_old_password() -> Invalid:
     return Invalid({"old_password": [_("The old password is not correct")]})
 
 
-def _hash_password(password: str, user: User, *, field: str) -> str:
+def hash_password(password: str, user: User, *, field: str) -> str:
     """Hash a new password, outside of any transaction. Raise Invalid for a weak one, and Unavailable."""
     if errors := password_errors(password, user.username, field=field):
         raise Invalid(errors)
@@ -56,18 +57,22 @@ def _replace_password(*, actor: Actor, user: User, hashed: str, keep_session: st
     stored = lock_unchanged(user)
     if stored is None:
         raise _wrong_old_password()
-    _store_password(actor, stored, hashed, keep_session=keep_session)
+    store_password(actor, stored, hashed, keep_session=keep_session)
     user.password = hashed
 
 
 @transactional
 def _force_password(*, actor: Actor, user: User, hashed: str) -> None:
-    _store_password(actor, lock_user(user.pk), hashed)
+    store_password(actor, lock_user(user.pk), hashed)
     user.password = hashed
 
 
-def _store_password(actor: Actor, locked: User, hashed: str, *, keep_session: str | None = None) -> None:
+def store_password(actor: Actor, locked: User, hashed: str, *, keep_session: str | None = None) -> None:
+    """Store a new password, end every session but the one to keep and every link in mails, and tell the user."""
     locked.password = hashed
-    locked.save(update_fields=["password"])
+    locked.pending_email = None  # whoever knew the old password may have entered it
+    locked.save(update_fields=["password", "pending_email"])
     end_sessions(locked, keep=keep_session)
+    locked.email_tokens.all().delete()
+    notify(QueuedMail.Kind.PASSWORD_CHANGED, actor=actor, user=locked, to=locked.email)
     audit.record(actor=actor, action="user.password", object_id=locked.id, tenant_id=None)

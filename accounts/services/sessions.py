@@ -16,6 +16,7 @@ from accounts import throttle, tokens
 from accounts.access import sessions_of
 from accounts.hashers import spellings
 from accounts.models import DEVICE_LENGTH, TokenSession, User
+from accounts.services.notices import note_sign_in
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
 from core.actor import Actor
@@ -75,6 +76,7 @@ def sign_in(*, actor: Actor, user: User, device: str = "") -> TokenPair:
         last_seen_at=timezone.now(),
     )
     session.save(force_insert=True)
+    note_sign_in(actor=actor, user=user)
     audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
     return tokens.issue(session)
 
@@ -106,7 +108,17 @@ def authenticate_token(access_token: str, *, address: str) -> AuthenticatedSessi
 
 
 # The fields that requests of a signed-in user need, in the model's order. The others are deferred.
-_USER_FIELDS = ("password", "id", "username", "email", "is_active", "deactivations")
+_USER_FIELDS = (
+    "password",
+    "id",
+    "username",
+    "email",
+    "email_folded",
+    "is_active",
+    "verified_email",
+    "pending_email",
+    "deactivations",
+)
 
 
 @retry_if_disconnected
@@ -115,9 +127,10 @@ def _user_of_session(session_id: str) -> tuple[User | None, datetime | None]:
     rows = primary.fetch_all(_select_by_session(), [session_id])
     if not rows:
         return None, None
-    *texts, is_active, deactivations, last_seen_at = rows[0]
-    # `is_active` is a number in MariaDB.
-    user = User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, [*texts, bool(is_active), deactivations])
+    *row, last_seen_at = rows[0]
+    values = dict(zip(_USER_FIELDS, row, strict=True))
+    values["is_active"] = bool(values["is_active"])  # which is a number in MariaDB
+    user = User.from_db(DEFAULT_DB_ALIAS, _USER_FIELDS, list(values.values()))
     return user, last_seen_at and last_seen_at.replace(tzinfo=UTC)  # stored times are UTC and do not say so
 
 

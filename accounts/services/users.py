@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
 from accounts.fields import USER_FIELDS, UserChanges
-from accounts.models import User
+from accounts.models import QueuedMail, User
+from accounts.services.notices import notify
 from accounts.services.sessions import end_sessions
 from accounts.validators import email_errors, password_errors, username_errors
 from core import audit, epoch
@@ -19,7 +20,7 @@ from core.errors import Forbidden, Invalid, NotFound
 
 _DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
 _DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
-_DUPLICATES = {
+DUPLICATES = {
     "user_username_unique": _DUPLICATE_USERNAME,
     "username_folded": _DUPLICATE_USERNAME,
     "user_email_unique": _DUPLICATE_EMAIL,
@@ -92,21 +93,11 @@ def new_user(
 @transactional
 def add_user(*, actor: Actor, user: User) -> None:
     """Store a user made by `new_user`. Raise Invalid for a taken username or e-mail address."""
-    with translate_unique_violation(_DUPLICATES):
+    with translate_unique_violation(DUPLICATES):
         user.save(force_insert=True)
     audit.record(
         actor=actor, action="user.create", object_id=user.id, tenant_id=None, after=USER_FIELDS.audit_state(user)
     )
-
-
-def update_profile(*, actor: Actor, user: User, changes: UserChanges) -> User:
-    """Change what people may change of themselves. Raise as `update_user`, and TooMany.
-
-    A new e-mail address counts as an attempt, because the response tells whether somebody has it.
-    """
-    if changes.get("email") not in (None, "", user.email):
-        throttle.attempt(account=f"e-mail of {user.id}", address=actor.address)
-    return update_user(actor=actor, user_id=user.id, changes=changes)
 
 
 @transactional_and_propagated
@@ -118,19 +109,22 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     Raise NotFound, and Invalid for a bad or taken e-mail address.
     """
     user = lock_user(user_id)
-    before = USER_FIELDS.audit_state(user)
+    former, before = user.email, USER_FIELDS.audit_state(user)
     if "email" in changes and changes["email"] != user.email:
         if errors := email_errors(changes["email"]):
             raise Invalid(errors)
         user.set_email(changes["email"])
+        user.pending_email = None
     USER_FIELDS.assign(user, changes, skip=("email",))
     after = USER_FIELDS.audit_state(user)
     if after == before:
         return user
     if before["is_active"] and not user.is_active:
         user.deactivations += 1
-    with translate_unique_violation(_DUPLICATES):
-        user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "deactivations"])
+    with translate_unique_violation(DUPLICATES):
+        user.save(update_fields=[*USER_FIELDS.changeable, "email_folded", "pending_email", "deactivations"])
+    if former != user.email:
+        notify(QueuedMail.Kind.EMAIL_CHANGED, actor=actor, user=user, to=former)
     if not user.is_active:
         end_sessions(user)
     if settings.KEYS_OFF_WITH_OWNER and user.is_active != before["is_active"]:

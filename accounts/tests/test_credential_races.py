@@ -18,11 +18,11 @@ import bcrypt
 import pytest
 from django.contrib.auth import hashers
 from django.core.management import call_command
-from django.db import connection
 
 from accounts import services, tokens
 from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
+from accounts.tests.threads import at_once, on_own_connection
 from core.actor import Actor, ActorKind
 from core.db import RowUpdate
 from core.errors import NotFound
@@ -79,20 +79,6 @@ class Pause:
     def _marked(self, request: Callable[[], Any]) -> Any:
         self._is_mine.value = True
         return request()
-
-
-def on_own_connection(function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    finally:
-        connection.close()
-
-
-def at_once(*functions: Callable[[], Any]) -> list[Any]:
-    """Run the functions in threads of their own; return their results."""
-    with ThreadPoolExecutor(len(functions)) as threads:
-        futures = [threads.submit(on_own_connection, function) for function in functions]
-        return [future.result(WAIT) for future in futures]
 
 
 @pytest.fixture

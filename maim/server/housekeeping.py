@@ -6,7 +6,8 @@ import logging
 
 from django.contrib.sessions.backends.db import SessionStore
 
-from accounts.services import sweep_sessions
+from accounts import email_tokens
+from accounts.services import sweep_addresses, sweep_sessions
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
@@ -19,6 +20,8 @@ def sweep() -> dict[str, int]:
     """Delete all expired rows, and return their numbers by kind. It may run on any machine at any time."""
     swept = {
         "sessions": sweep_sessions(),
+        "addresses of sign-ins": sweep_addresses(),
+        "links in mails": email_tokens.sweep(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),

@@ -1,7 +1,8 @@
-"""The supervisor: one process group for each surface, and the hourly sweep.
+"""The supervisor: one process group for each surface, the sender of mails, and the hourly sweep.
 
     serve ─┬─ public group  ── workers
            ├─ internal group ─ workers
+           ├─ sender of mails
            └─ sweep, once an hour
 
 The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
@@ -34,6 +35,7 @@ from core.http import metrics
 from core.http.surfaces import INTERNAL, SURFACES, Surface
 from maim.server import database, group, housekeeping
 from maim.server.connections import accepted_connections, raise_file_limit
+from maim.server.mailer import Mailer
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
 
 log = logging.getLogger("maim.server")
@@ -65,6 +67,7 @@ class Supervisor:
     def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
         self._surfaces = surfaces
         self._groups: dict[Surface, BaseProcess] = {}
+        self._mailer: BaseProcess | None = None
         self._wait: database.Wait | None = None
         # No Event, which deadlocks when a signal handler sets it during a wait.
         self._stop_until: float | None = None
@@ -96,13 +99,13 @@ class Supervisor:
             self._stop_until = time.monotonic() + STOP_SECONDS
 
     def _start(self, surface: Surface) -> None:
-        connections.close_all()  # forked processes must not share a connection
         process = _fork.Process(target=_run_group, args=(surface,), name=f"maim-{surface.name}")
-        # Block signals until each process is ready for them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        _fork_off(process)
         self._groups[surface] = process
+
+    def _start_mailer(self) -> None:
+        self._mailer = _fork.Process(target=_send_mails, name="maim-mail", daemon=True)
+        _fork_off(self._mailer)
 
     def _watch(self) -> None:
         is_ready = False
@@ -114,10 +117,15 @@ class Supervisor:
                     time.sleep(RESTART_PAUSE_SECONDS)
                     if self._stop_until is None:
                         self._start(surface)
+            if self._mailer is not None and not self._mailer.is_alive():
+                log.error("the sender of mails ended with code %s, starting it again", self._mailer.exitcode)
+                time.sleep(RESTART_PAUSE_SECONDS)
+                self._start_mailer()
             if self._wait is not None and self._wait.is_over():
                 self._wait = None
             if not is_ready and self._wait is None and all(_accepts(surface) for surface in self._surfaces):
                 is_ready = True
+                self._start_mailer()
                 _log_ready()
             if is_ready and time.monotonic() - swept > SWEEP_EVERY_SECONDS:
                 swept = time.monotonic()
@@ -129,15 +137,24 @@ class Supervisor:
     def _end_processes(self) -> None:
         # From the signal on, because this process may have been asleep when it came.
         deadline = self._stop_until or time.monotonic() + STOP_SECONDS
-        for process in self._groups.values():
+        ending = [*self._groups.values(), *([self._mailer] if self._mailer is not None else [])]
+        for process in ending:
             process.terminate()
-        for process in self._groups.values():
+        for process in ending:
             process.join(max(0.0, deadline - time.monotonic()))
         for process in self._groups.values():
             _kill_group(process)
-        for process in multiprocessing.active_children():  # the sweep, and the wait for the database
+        for process in multiprocessing.active_children():  # the sweep, the mailer, the wait for the database
             process.kill()
             process.join()
+
+
+def _fork_off(process: BaseProcess) -> None:
+    """Start a process, which takes signals when it is ready for them."""
+    connections.close_all()  # forked processes must not share a connection
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    process.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _kill_group(process: BaseProcess) -> None:
@@ -179,6 +196,11 @@ def _run_granian(surface: Surface) -> None:
         log_level=LogLevels.error,  # overrides the level in LOGGING; the supervisor logs starts and stops itself
         log_dictconfig=settings.LOGGING,
     ).serve()
+
+
+def _send_mails() -> None:
+    gc.freeze()  # else looking for garbage would copy the memory that it shares with this process
+    Mailer().run()
 
 
 def _sweep() -> None:

@@ -37,7 +37,8 @@ class ProfileView(V1View):
     def patch(self, request: Request) -> Response:
         assert isinstance(request.user, User)
         changes = self.validated_data(ProfileRequest)
-        user = accounts.update_profile(actor=self.actor, user=request.user, changes=changes)
+        password = changes.pop("password", None)
+        user = accounts.update_profile(actor=self.actor, user=request.user, changes=changes, password=password)
         return _profile_response(user)
 
 
@@ -47,6 +48,8 @@ def _profile_response(user: Any) -> Response:
         "username": user.username,
         "email": user.email,
         "is_active": user.is_active,
+        "email_verified": user.email_verified,
+        "pending_email": user.pending_email,
         "memberships": services.memberships_of(user.id),
     }
     return Response(shared_serializer(ProfileResponse).to_representation(profile))

@@ -1,0 +1,115 @@
+"""The texts of mails, in English and Chinese."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.utils.translation import gettext
+
+from accounts.models import User
+from core.display import isolated
+
+_LIKE_A_LINK = re.compile(r"[./:@。．]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A mail's text. The subject holds nothing that people chose."""
+
+    subject: str
+    paragraphs: list[str]
+    link: str | None = None
+    link_text: str = ""
+
+    def to(self, address: str) -> EmailMultiAlternatives:
+        """Return the mail, as text and as HTML."""
+        message = EmailMultiAlternatives(
+            self.subject,
+            render_to_string("accounts/mail/letter.txt", {"letter": self}),
+            to=[address],
+            headers={"Auto-Submitted": "auto-generated"},  # so that no automatic reply comes back (RFC 3834)
+        )
+        message.attach_alternative(render_to_string("accounts/mail/letter.html", {"letter": self}), "text/html")
+        return message
+
+
+def link(action: str, token: str) -> str:
+    """Return the link with a token in its fragment, which browsers send to no server."""
+    template: str = settings.EMAIL_LINKS
+    return template.replace("{action}", action).replace("{token}", token)
+
+
+def reset(user: User, token: str) -> Letter:
+    return Letter(
+        subject=gettext("Set a new password"),
+        paragraphs=[
+            gettext("Somebody asked for a new password for your account."),
+            *_account(user),
+            gettext("The link works once, within an hour. It ends all sessions of the account."),
+            gettext("If it was not you, ignore this mail; the password stays as it is."),
+        ],
+        link=link("reset-password", token),
+        link_text=gettext("Set a new password"),
+    )
+
+
+def verify(token: str) -> Letter:
+    return Letter(
+        subject=gettext("Confirm your e-mail address"),
+        paragraphs=[
+            gettext("This address was entered for an account. Confirm that it is yours."),
+            gettext("The link works once, within a day."),
+            gettext("If it was not you, ignore this mail, and the address is not confirmed."),
+        ],
+        link=link("verify-email", token),
+        link_text=gettext("Confirm the address"),
+    )
+
+
+def password_changed(user: User) -> Letter:
+    return Letter(
+        subject=gettext("Your password was changed"),
+        paragraphs=[
+            gettext("The password of your account was changed."),
+            *_account(user),
+            gettext("If it was not you, set a new password at once, and tell an operator."),
+        ],
+    )
+
+
+def email_changed(user: User) -> Letter:
+    return Letter(
+        subject=gettext("Your e-mail address was changed"),
+        paragraphs=[
+            gettext("Your account does not use this e-mail address any more."),
+            *_account(user),
+            gettext("If it was not you, tell an operator at once."),
+        ],
+    )
+
+
+def new_sign_in(user: User, address: str, at: datetime) -> Letter:
+    return Letter(
+        subject=gettext("Sign-in from a new address"),
+        paragraphs=[
+            gettext("Somebody signed in to your account from an address that was not seen there before."),
+            gettext("IP address: %(address)s, time: %(time)s UTC")
+            % {"address": address, "time": f"{at:%Y-%m-%d %H:%M}"},
+            *_account(user),
+            gettext("If it was not you, set a new password at once, and tell an operator."),
+        ],
+    )
+
+
+def _account(user: User) -> list[str]:
+    """Return a paragraph with the username, unless somebody may have chosen it for a stranger to read.
+
+    Anybody may register an advertisement as a name, with somebody else's address. Mail programs make links of it.
+    """
+    is_harmless = user.email_verified or not _LIKE_A_LINK.search(user.username)
+    return [gettext("Account: %(user)s") % {"user": isolated(user.username)}] if is_harmless else []

@@ -1,0 +1,52 @@
+"""The reset of a forgotten password, by a link in a mail."""
+
+from __future__ import annotations
+
+from accounts import email_tokens, throttle
+from accounts.mail import outbox
+from accounts.models import EmailToken, QueuedMail, User
+from accounts.services.links import BadLink, lock_for_link
+from accounts.services.passwords import hash_password, store_password
+from accounts.validators import email_errors
+from core.actor import Actor
+from core.db import transactional
+from core.errors import Invalid
+
+
+def request_reset(*, actor: Actor, email: str) -> None:
+    """Send a link for a new password to this address, if an active user has it.
+
+    Whether there is one, is looked up when the mail is sent, so that neither the response nor its time tells it. Raise
+    Invalid for what is no address, and TooMany.
+    """
+    throttle.attempt(account=f"mail to {email}", address=actor.address)
+    if errors := email_errors(email):
+        raise Invalid(errors)
+    _queue(actor=actor, email=email)
+
+
+@transactional
+def _queue(*, actor: Actor, email: str) -> None:
+    outbox.put(QueuedMail.Kind.RESET, actor=actor, to=email)
+
+
+def reset_password(*, actor: Actor, token: str, new_password: str) -> User:
+    """Set a new password by a token, end every session and every link of the user, and return them.
+
+    Who has the token reads the mails to its address, so that is verified, too. Raise BadLink, Invalid for a weak
+    password, TooMany, and Unavailable.
+    """
+    throttle.attempt(account=f"link {token}", address=actor.address)
+    found = email_tokens.find(token, EmailToken.Purpose.RESET)
+    if found is None:
+        raise BadLink
+    return _reset(actor=actor, found=found, hashed=hash_password(new_password, found.user, field="new_password"))
+
+
+@transactional
+def _reset(*, actor: Actor, found: EmailToken, hashed: str) -> User:
+    user = lock_for_link(found)
+    user.verified_email = found.email
+    user.save(update_fields=["verified_email"])
+    store_password(actor, user, hashed)
+    return user

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.mail.sender import reason, send_due
+
+
+class Command(BaseCommand):
+    help = "Sends the mails that are due; `serve` does it by itself. `sendtestemail` tries the mail server."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            number = send_due()
+        except OSError as error:
+            raise CommandError(f"The mail server takes no mails, they wait: {reason(error)}") from error
+        self.stdout.write(f"{number} mails sent")
