@@ -13,18 +13,21 @@ from tests.support.people import Person, join, register
 
 pytestmark = pytest.mark.django_db
 ME = "/api/v1/auth/me"
+FIELDS = ["id", "username", "email", "is_active", "email_verified", "pending_email", "memberships"]
 
 
 def test_a_user_reads_their_account_and_memberships(alice: Person) -> None:
     response = alice.client.get(ME)
 
     assert response.status_code == 200
-    assert list(response.json()) == ["id", "username", "email", "is_active", "memberships"]
+    assert list(response.json()) == FIELDS
     assert response.json() == {
         "id": alice.user.id,
         "username": "alice",
         "email": None,
         "is_active": True,
+        "email_verified": False,
+        "pending_email": None,
         "memberships": [
             {
                 "tenant_id": alice.tenant.id,
@@ -56,7 +59,7 @@ def test_an_email_address_can_be_set_changed_and_cleared(alice: Person) -> None:
     for sent, kept in [("a@example.com", "a@example.com"), ("b@example.com", "b@example.com"), (None, None)]:
         response = alice.client.send("PATCH", ME, {"email": sent})
         assert response.status_code == 200
-        assert list(response.json()) == ["id", "username", "email", "is_active", "memberships"]
+        assert list(response.json()) == FIELDS
         assert response.json()["email"] == kept
         assert alice.client.get(ME).json()["email"] == kept
 

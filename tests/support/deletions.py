@@ -8,7 +8,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.utils import timezone
 
-from accounts.models import TokenSession, User
+from accounts import services as accounts
+from accounts.models import QueuedMail, TokenSession, User
 from agents import services
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
@@ -19,7 +20,7 @@ from tenants.models import Membership, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
 # Each kind after those that it refers to.
-_MEMBER = (User, TokenSession)
+_MEMBER = (User, TokenSession, QueuedMail)
 _TENANT = (Tenant, Membership)
 _CONTENT = (Template, Agent, ConfigVersion, AgentActivity, PluginSetting)
 _KEYS = (ApiKey, KeySecret, DailyUse, UsageLogEntry, AuditEntry)
@@ -66,6 +67,7 @@ def make_objects() -> Objects:
     )
     key = make_key(agent, permissions=["chat"])
     log_usage(action="chat", tenant_id=alice.tenant.pk)
+    accounts.request_reset(actor=OPERATOR, email="bob@example.com")
     DailyUse.unscoped.bulk_create(
         [DailyUse(subject=key.key.pk, day=timezone.now().date(), tenant_id=alice.tenant.pk, uses=1)]
     )
