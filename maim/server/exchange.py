@@ -75,12 +75,12 @@ class Exchange(Request):
         "_change",
         "_chunks",
         "_client",
-        "_size",
         "has_whole_body",
         "http_version",
         "is_answered",
         "is_client_gone",
         "keeps_alive",
+        "size",
     )
 
     def __init__(  # noqa: PLR0917  # thousands of times a second, and keywords take time
@@ -91,7 +91,7 @@ class Exchange(Request):
         self._client = client
         self.http_version, self.keeps_alive = http_version, keeps_alive
         self.has_whole_body = self.is_answered = self.is_client_gone = False
-        self._size = 0
+        self.size = 0
         self._chunks: list[bytes] = []
         self._change: asyncio.Future[None] | None = None
 
@@ -107,16 +107,22 @@ class Exchange(Request):
     @property
     def is_too_large(self) -> bool:
         """True if more has arrived than the surface accepts. The rest is dropped."""
-        return self._size > self._client.max_body_bytes
+        return self.size > self._client.max_body_bytes
 
     # ---- what the connection calls
 
     def add_to_body(self, chunk: bytes) -> None:
         if not self.is_too_large:
             self._chunks.append(chunk)
-        self._size += len(chunk)
+        self.size += len(chunk)
         if self.is_too_large:
             self._end_reading()
+
+    def exceed(self) -> None:
+        """Make the body too large, because too much has arrived around it, such as the sizes of a million chunks."""
+        self._chunks = [bytes(self._client.max_body_bytes + 1)]
+        self.size = len(self._chunks[0])
+        self._end_reading()
 
     def end_body(self) -> None:
         self.has_whole_body = True
@@ -135,7 +141,7 @@ class Exchange(Request):
 
     async def __call__(self) -> bytes:
         """Return the whole body, or more than is allowed. Raise ProtocolClosed if it ends early."""
-        if not self.has_whole_body and not self._size and (self.header("expect") or "").lower() == "100-continue":
+        if not self.has_whole_body and not self.size and (self.header("expect") or "").lower() == "100-continue":
             self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self.has_whole_body or self.is_too_large):
             if self.is_client_gone:

@@ -156,15 +156,15 @@ class Connection(asyncio.Protocol):
             self._refuse(400)
         if self._has_begun_head and self._received > MAX_HEAD_BYTES:
             self._refuse(431)
-        elif self._reading is not None and self._received > self.max_body_bytes + MAX_FRAMING_BYTES:
-            self._refuse(400)
+        elif self._reading is not None and self._received - self._reading.size > MAX_FRAMING_BYTES:
+            self._reading.exceed()
         self._advance()
 
     def eof_received(self) -> bool:
         """Drop the requests of a client that has gone, except for one whose body is cut short: it gets a 400."""
         self._has_eof = True
         self._lose_client()
-        return self._reading is not None and self._reading is self._serving
+        return self._reading is not None and self._reading == self._serving
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)

@@ -169,7 +169,7 @@ def _kill_group(process: BaseProcess) -> None:
 def _run_group(surface: Surface) -> None:
     """Run a process group: a main process, which forks the workers."""
     os.setpgid(0, 0)
-    if surface is INTERNAL:
+    if surface == INTERNAL:
         group.run(surface, GRACE_SECONDS)
     else:
         _run_granian(surface)
