@@ -113,15 +113,17 @@ def _all_sections() -> frozenset[str]:
 def _incomplete_models(config: Config, *, needs_keys: bool) -> Iterator[Finding]:
     """Yield findings about the models that the config's tasks name, and about all providers."""
     used = {name for _place, name in named_models(config)}
-    providers = set()
+    providers: set[str] = set()
     for number, item in _items(config, "models"):
         if item["name"] not in used:
             continue
         place = (*MODEL, "models", number)
-        providers.add(item.get("api_provider", item.get("provider_name")))
+        provider = item.get("api_provider", item.get("provider_name"))
+        if isinstance(provider, str):
+            providers.add(provider)
         if not item.get("model_identifier"):
             yield Finding((*place, "model_identifier"), _("a model needs the name that its provider gives it"))
-        if not item.get("api_provider", item.get("provider_name")):
+        if not provider:
             yield Finding((*place, "api_provider"), _("a model needs a provider"))
     for number, item in _items(config, "api_providers"):
         is_used = item["name"] in providers

@@ -154,3 +154,23 @@ class TestTexts:
         assert list(warned({"config_overrides": {"chat": chat}}, name).values()) == [
             "has a full-width colon (：) in place of :"
         ]
+
+
+class TestOddValues:
+    """Values of the wrong kind, which the schemas let pass in unknown fields, or with a warning."""
+
+    MODEL = {"name": "a", "api_provider": "a", "provider_name": "a", "model_identifier": "a", "temperature": 1}
+    PROVIDER = {"name": "a", "base_url": "https://a.example", "api_key": "sk-x", "api_keys": ["k"], "auth_type": "none"}
+
+    @pytest.mark.parametrize("odd", [[], ["a"], [[]], {}, {"a": 1}, 5, 1.5, True, None, ""], ids=repr)
+    @pytest.mark.parametrize("name", schema.NAMES)
+    def test_odd_value_causes_no_fault(self, odd: Any, name: str) -> None:
+        of_models = [{**self.MODEL, field: odd} for field in self.MODEL]
+        without_known_provider = {"name": "a", "provider_name": odd}
+        of_providers = [{**self.PROVIDER, field: odd} for field in self.PROVIDER]
+        tasks = {"utils": {"model_list": ["a", odd]}}
+
+        for item in [*of_models, without_known_provider]:
+            schema.warnings(model(models=[item], model_task_config=tasks), name)
+        for item in of_providers:
+            schema.warnings(model(models=[self.MODEL], api_providers=[item], model_task_config=tasks), name)
