@@ -16,7 +16,7 @@ from legacy.tests.old_databases import OldDatabase, connect
 from tests.support.instances import WAIT, wait_until
 from tests.support.server import ROOT, MaimServer
 
-SIZE = Size(users=150, agents_each=2, keys_each=3)
+SIZE = Size(users=100, agents_each=2, keys_each=3)
 OBJECTS = SIZE.users * (2 + SIZE.agents_each * (1 + SIZE.keys_each))
 # The columns that an import writes, without times, and without sealed secrets, which differ each time.
 COMPARED_COLUMNS = {
