@@ -11,8 +11,8 @@ import builtins
 import json
 import pickle
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
@@ -80,8 +80,10 @@ def is_a_class_or_singleton(node: ast.expr) -> bool:
     return text in SINGLETONS | SENTINELS or is_class or text.startswith("type(")
 
 
-def identity_comparisons(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and text of each `is` in a module that may compare equal values."""
+@cache
+def identity_comparisons(path: Path) -> list[tuple[int, str]]:
+    """Return the line and text of each `is` in a module that may compare equal values."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Compare):
             continue
@@ -89,7 +91,8 @@ def identity_comparisons(path: Path) -> Iterator[tuple[int, str]]:
         for operator, left, right in zip(node.ops, operands, operands[1:], strict=False):
             is_identity = isinstance(operator, ast.Is | ast.IsNot)
             if is_identity and not (is_a_class_or_singleton(left) or is_a_class_or_singleton(right)):
-                yield node.lineno, ast.unparse(node)
+                found.append((node.lineno, ast.unparse(node)))
+    return found
 
 
 MODULES = sorted(
