@@ -42,11 +42,10 @@ class TestEmbeddedLock:
             assert is_healthy(first.public)
             first.manage("check", "--database", "default")  # other commands may run beside it
 
-    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-    def test_database_can_be_served_again_after_the_server_ended(self, tmp_path: Path, signum: int) -> None:
+    def test_database_can_be_served_again_after_the_server_was_killed(self, tmp_path: Path) -> None:
         with embedded(tmp_path) as first:
             processes = process_tree(first)
-            first.stop(signum)
+            first.stop(signal.SIGKILL)
             wait_until(lambda: all(map(has_ended, processes)), "all processes end")
 
             with embedded(tmp_path, "maim_second") as second:
@@ -187,9 +186,9 @@ class TestMigrate:
 
     @staticmethod
     def assert_migrates_once(maim: MaimServer) -> None:
-        ended = migrate_together([maim] * 3)
+        ended = migrate_together([maim] * 2)
 
-        assert [each.status for each in ended] == [0, 0, 0], ended
+        assert [each.status for each in ended] == [0, 0], ended
         lines = {line.partition(",")[0] for each in ended for line in each.said.splitlines()}
         assert lines <= {"Another migrate is at work"}
         recorded = recorded_migrations(maim)
