@@ -492,5 +492,6 @@ def test_body_in_chunks_of_one_byte_is_refused_before_it_takes_long(server: Maim
     with server.client(surface) as client:
         assert client.get("/health").status_code == 200
 
-    assert response.startswith(b"HTTP/1.1 413")
+    # On a busy machine the time of the body may be over first.
+    assert response.startswith((b"HTTP/1.1 413", b"HTTP/1.1 408"))
     assert sum(worker.cpu_times()[:2]) - before < MAX_SECONDS
