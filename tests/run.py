@@ -51,21 +51,24 @@ def main(arguments: list[str]) -> int:
             print(f"left out: the pass on MariaDB and Redis, for want of {' '.join(missing)} (not root, or no apt-get)")
             return Pass("SQLite", {}, arguments, directory).result()
         install_mysqlclient()
-        if given:
-            servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
-            passes = [Pass("MariaDB and Redis", servers, arguments, directory, chosen="not embedded")]
-        else:
-            passes = []
-            for title, part in parts_of_single(arguments).items():
-                servers = own_servers(stack, directory / title.replace(" ", "-"))
-                passes.append(Pass(f"MariaDB and Redis, {title}", servers, part, directory, chosen=ON_MARIADB_ONCE))
-            servers = own_servers(stack, directory / "both")
-            passes.append(
-                Pass("MariaDB and Redis", servers, arguments, directory, chosen=ON_MARIADB, niceness=NICENESS)
-            )
+        passes: list[Pass] = []
+
+        def begin(title: str, servers: dict[str, str], part: list[str], chosen: str, niceness: int = 0) -> None:
+            passes.append(Pass(title, servers, part, directory, chosen=chosen, niceness=niceness))
+            stack.callback(passes[-1].end)
+
+        # First those that need no server, because servers take seconds to start.
         parts = {"SQLite": arguments} if arguments else {"SQLite": ["tests"], "SQLite, apps": of_apps()}
         for title, part in parts.items():
-            passes.append(Pass(title, {}, part, directory, chosen=ON_SQLITE, niceness=NICENESS))
+            begin(title, {}, part, ON_SQLITE, NICENESS)
+        if given:
+            servers = {"DATABASE_URL": given_database, "REDIS_URL": given_redis}
+            begin("MariaDB and Redis", servers, arguments, "not embedded")
+        else:
+            for title, part in parts_of_single(arguments).items():
+                servers = own_servers(stack, directory / title.replace(" ", "-"))
+                begin(f"MariaDB and Redis, {title}", servers, part, ON_MARIADB_ONCE)
+            begin("MariaDB and Redis", own_servers(stack, directory / "both"), arguments, ON_MARIADB, NICENESS)
         result = max([each.result() for each in passes])
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"took {time.monotonic() - began:.0f} s, and {spent.ru_utime + spent.ru_stime:.0f} s of the processors")
@@ -143,6 +146,10 @@ class Pass:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def end(self) -> None:
+        """Kill the process, if it still runs because something else has failed."""
+        self._process.kill()
 
     def result(self) -> int:
         """Shows what pytest printed, as it comes, and returns its exit code."""

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.embedded
 
 PROVIDERS, MODELS = "config_overrides.model.api_providers", "config_overrides.model.models"
 SECRETS = ("config_overrides.model.api_providers[].api_key", "config_overrides.model.api_providers[].base_url")
-thoroughly = examples(15)
+thoroughly = examples(8)
 _numbers = itertools.count(1)
 
 

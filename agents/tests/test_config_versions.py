@@ -22,7 +22,7 @@ from tests.support.layering import objects
 from tests.support.people import Person
 
 pytestmark = pytest.mark.django_db
-few = examples(5)
+few = examples(3)
 SECRET_CONFIG: Config = {
     "config_overrides": {
         "model": {"api_providers": [secret_provider()]},
