@@ -245,7 +245,7 @@ class TestSessions:
 
 
 class TestOrphans:
-    ROUNDS = range(6)
+    ROUNDS = range(3)
 
     @pytest.mark.parametrize("_round", ROUNDS)
     def test_tenant_deleted_while_agents_are_created_leaves_no_rows(self, v2: httpx.Client, _round: int) -> None:

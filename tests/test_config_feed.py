@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def test_reader_beside_ten_writers_ends_with_the_stored_configs(tmp_path: Path) -> None:
-    with cluster(tmp_path, "maim_feed", 2, MAIM_WORKERS="2") as servers:
+    with cluster(tmp_path, "maim_feed", 2, MAIM_WORKERS="1") as servers:
         outcome = follow(servers, agents=60, writers=10, seconds=1)
 
     assert outcome.differing == {}

@@ -26,7 +26,7 @@ def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MaimServe
 @pytest.fixture(scope="module")
 def objects(hasty_server: MaimServer) -> Iterator[RequestObjects]:
     with requests.Session() as session:
-        yield RequestObjects(hasty_server, session, one_in=8)
+        yield RequestObjects(hasty_server, session, one_in=12)
 
 
 @public.parametrize()

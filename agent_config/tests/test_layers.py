@@ -7,13 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from agent_config import trust
 from agent_config.items import folded
 from agent_config.layers import Layer, normalize, resolve, shadowed, sources
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, provider
+from tests.support.examples import examples
 from tests.support.layering import (
     LISTS,
     Path,
@@ -30,7 +31,7 @@ from tests.support.layering import (
 pytestmark = pytest.mark.embedded
 
 ANY_CONFIG = configs()
-quickly = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+quickly = examples(12)
 
 
 class TestSources:
@@ -43,7 +44,7 @@ class TestSources:
 
         assert list(sources(layers, resolved)) == [pointer for pointer in leaves(resolved) if pointer or not resolved]
 
-    @settings(quickly, max_examples=50)
+    @examples(25)
     @given(stacks())
     def test_removing_a_leaf_from_its_source_changes_exactly_that_leaf(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)
@@ -62,7 +63,7 @@ class TestSources:
             if not changed:  # a layer below says the same
                 assert sources(less, after)[pointer] != name
 
-    @settings(quickly, max_examples=20)
+    @examples(10)
     @given(stacks(lambda: ANY_CONFIG))
     def test_sources_of_configs_of_the_schema_are_right(self, layers: list[Layer]) -> None:
         resolved = resolve(layers)

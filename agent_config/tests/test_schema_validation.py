@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_config import schema
@@ -18,6 +18,7 @@ from agent_config.schema import Finding
 from tests.support.config_fields import FIELDS, TASKS
 from tests.support.config_strategies import AWKWARD_KEYS, configs
 from tests.support.configs import MASK, Config, model, provider
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.embedded
 
@@ -77,7 +78,7 @@ def _paths(found: list[Finding]) -> list[str]:
 
 class TestAccepted:
     @given(configs())
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(25)
     def test_any_config_of_the_schema_is_accepted(self, config: Config) -> None:
         before = copy.deepcopy(config)
 
@@ -201,7 +202,7 @@ class TestRefused:
         assert refused({"persona": {"states": ["x"] * 5001}}) == ["persona.states"]
 
     @given(configs(), st.randoms(use_true_random=False))
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(25)
     def test_each_mutation_is_named_by_its_path(self, config: Config, chance: random.Random) -> None:
         every = list(mutations(config))
         for path, mutated, is_refused in chance.sample(every, min(40, len(every))):

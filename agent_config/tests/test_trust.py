@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -16,12 +16,13 @@ from agent_config.items import folded
 from agent_config.layers import Layer, resolve
 from tests.support.config_strategies import configs
 from tests.support.configs import Config, model, provider
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.embedded
 
 NAMES = ("x", "X", "caf\u00e9", "CAFE\u0301")
 ANY_CONFIG = configs()
-thoroughly = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+thoroughly = examples(50)
 
 
 def _marked(layer: int, key: str) -> str:
