@@ -15,9 +15,9 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.log import LogLevels
-from granian.server import Server
+from granian.constants import Interfaces
+
+from bench.one_worker import serve
 
 PATH = "/constant"
 _ANSWER = b'{"constant":true}'
@@ -125,19 +125,7 @@ FACTORIES = {
 def main(name: str, port: str) -> None:
     """Serve one of them on loopback until SIGTERM."""
     factory, interface = FACTORIES[name]
-    Server(
-        f"bench.references:{factory.__name__}",
-        factory=True,
-        address="127.0.0.1",
-        port=int(port),
-        interface=interface,
-        http=HTTPModes.http1,
-        loop=Loops.uvloop,
-        websockets=False,
-        workers=1,
-        blocking_threads=1,
-        log_level=LogLevels.error,
-    ).serve()
+    serve(f"bench.references:{factory.__name__}", int(port), interface)
 
 
 if __name__ == "__main__":

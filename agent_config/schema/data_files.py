@@ -92,7 +92,7 @@ class _Reader:
             return str, field(title, about, default, known=tuple(named))
         if (shared := named.strip("[]")) in self._shared:
             item = self._shared_kind(shared)
-            return (list[item], field(title, about, [])) if named.startswith("[") else (item, field(title, about))  # type: ignore[valid-type]
+            return (list[item], field(title, about, [])) if named.startswith("[") else (item, field(title, about))  # type: ignore[valid-type]  # made at run time
         optional = named.removesuffix("?")
         declared = field(title, about, default if optional == named else None, secret=named.startswith("secret"))
         return _TYPES[optional], declared

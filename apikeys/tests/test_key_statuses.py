@@ -94,7 +94,7 @@ def test_unknown_key_fails_alone(keys: Keys) -> None:
 def test_unknown_key_is_not_answered_before_its_deletion_holds(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(epoch, "PROPAGATION_SECONDS", 60)
-    monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]
+    monkeypatch.setattr(epoch.time, "sleep", waits.append)  # type: ignore[attr-defined]  # not exported
 
     keys.change("disable", UNKNOWN)
 

@@ -144,7 +144,7 @@ class TestHangingDatabase:
                     self.assert_probes_are_answered(maim)
                 returned = time.monotonic()
                 wait_until(
-                    lambda: clients.are_served_since(returned),  # noqa: B023
+                    lambda: clients.are_served_since(returned),  # noqa: B023  # awaited in this round
                     "every client is served again",
                     RECOVERY_SECONDS,
                 )

@@ -141,7 +141,8 @@ class _Run:
         elif self._open < self._load.connections:
             self._open += 1
             loop = asyncio.get_running_loop()
-            loop.create_task(loop.create_connection(lambda: _Client(self), "127.0.0.1", self._load.port))  # noqa: RUF006
+            connecting = loop.create_connection(lambda: _Client(self), "127.0.0.1", self._load.port)
+            loop.create_task(connecting)  # noqa: RUF006  # the connection outlives its task
         else:
             self._result.unsent += 1
 

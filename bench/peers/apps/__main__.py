@@ -10,9 +10,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from granian.constants import HTTPModes, Loops
-from granian.log import LogLevels
-from granian.server import Server
+from bench import one_worker
 
 # Of a WSGI application, so that one request may wait for the database while another is computed.
 THREADS = 8
@@ -27,19 +25,8 @@ def seed(peer: str, file: str, keys: str) -> None:
 def serve(peer: str, port: str) -> None:
     """Serve the peer on loopback in one worker, until it is ended."""
     interface = import_module(f"bench.peers.apps.{peer}").INTERFACE
-    Server(
-        f"bench.peers.apps.{peer}:application",
-        factory=True,
-        address="127.0.0.1",
-        port=int(port),
-        interface=interface,
-        http=HTTPModes.http1,
-        loop=Loops.uvloop,
-        websockets=False,
-        workers=1,
-        blocking_threads=THREADS if interface == "wsgi" else 1,
-        log_level=LogLevels.error,
-    ).serve()
+    threads = THREADS if interface == "wsgi" else 1
+    one_worker.serve(f"bench.peers.apps.{peer}:application", int(port), interface, threads)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from bench.peers.apps import django_project
 django_project.configure("bench.peers.apps.api_key", "rest_framework_api_key")
 
 from django.urls import path  # noqa: E402  # after the configuration, which these need
-from rest_framework.request import Request  # noqa: E402
-from rest_framework.response import Response  # noqa: E402
-from rest_framework.views import APIView  # noqa: E402
-from rest_framework_api_key.models import APIKey  # noqa: E402
-from rest_framework_api_key.permissions import HasAPIKey  # noqa: E402
+from rest_framework.request import Request  # noqa: E402  # as above
+from rest_framework.response import Response  # noqa: E402  # as above
+from rest_framework.views import APIView  # noqa: E402  # as above
+from rest_framework_api_key.models import APIKey  # noqa: E402  # as above
+from rest_framework_api_key.permissions import HasAPIKey  # noqa: E402  # as above
 
 INTERFACE = "wsgi"
 BATCH = 1000

@@ -11,15 +11,15 @@ from bench.peers.apps import django_project
 django_project.configure("bench.peers.apps.knox", "knox")
 
 from django.contrib.auth.models import User  # noqa: E402  # after the configuration, which these need
-from django.db import transaction  # noqa: E402
-from django.urls import path  # noqa: E402
-from knox.auth import TokenAuthentication  # noqa: E402
-from knox.models import AuthToken  # noqa: E402
-from knox.views import LogoutView  # noqa: E402
-from rest_framework.permissions import IsAuthenticated  # noqa: E402
-from rest_framework.request import Request  # noqa: E402
-from rest_framework.response import Response  # noqa: E402
-from rest_framework.views import APIView  # noqa: E402
+from django.db import transaction  # noqa: E402  # as above
+from django.urls import path  # noqa: E402  # as above
+from knox.auth import TokenAuthentication  # noqa: E402  # as above
+from knox.models import AuthToken  # noqa: E402  # as above
+from knox.views import LogoutView  # noqa: E402  # as above
+from rest_framework.permissions import IsAuthenticated  # noqa: E402  # as above
+from rest_framework.request import Request  # noqa: E402  # as above
+from rest_framework.response import Response  # noqa: E402  # as above
+from rest_framework.views import APIView  # noqa: E402  # as above
 
 INTERFACE = "wsgi"
 USERS = 100

@@ -52,14 +52,14 @@ def long_ago(reader: BodyReader) -> float:
 def test_late_body_times_out_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(reader: BodyReader) -> None:
         with pytest.raises(TimeoutError):
-            await reader.read(SCOPE, Client(), long_ago(reader))  # type: ignore[arg-type]
+            await reader.read(SCOPE, Client(), long_ago(reader))  # type: ignore[arg-type]  # a double
         task = asyncio.current_task()
         assert task is not None
         assert not task.cancelling()
 
         client = Client()
         client.send()
-        assert await reader.read(SCOPE, client, perf_counter()) == b"body"  # type: ignore[arg-type]
+        assert await reader.read(SCOPE, client, perf_counter()) == b"body"  # type: ignore[arg-type]  # a double
 
     watched(test, monkeypatch)
 
@@ -67,9 +67,9 @@ def test_late_body_times_out_and_the_next_one_is_read(monkeypatch: pytest.Monkey
 def test_body_may_come_while_others_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(reader: BodyReader) -> None:
         client = Client()
-        read = asyncio.create_task(reader.read(SCOPE, client, perf_counter()))  # type: ignore[arg-type]
+        read = asyncio.create_task(reader.read(SCOPE, client, perf_counter()))  # type: ignore[arg-type]  # a double
         with pytest.raises(TimeoutError):
-            await reader.read(SCOPE, Client(), long_ago(reader))  # type: ignore[arg-type]
+            await reader.read(SCOPE, Client(), long_ago(reader))  # type: ignore[arg-type]  # a double
 
         client.send()
 
@@ -80,7 +80,7 @@ def test_body_may_come_while_others_are_late(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_read_that_somebody_else_cancels_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(reader: BodyReader) -> None:
-        read = asyncio.create_task(reader.read(SCOPE, Client(), perf_counter()))  # type: ignore[arg-type]
+        read = asyncio.create_task(reader.read(SCOPE, Client(), perf_counter()))  # type: ignore[arg-type]  # a double
         await asyncio.sleep(0)
 
         read.cancel()
