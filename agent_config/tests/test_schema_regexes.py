@@ -178,7 +178,7 @@ class TestRefusedRegexes:
 
     @pytest.mark.parametrize(("regex", "text"), CATASTROPHIC)
     def test_refused_regex_is_catastrophic_indeed(self, regex: str, text: str) -> None:
-        assert seconds([regex], [text], limit=0.5) >= 0.5
+        assert seconds([regex], [text], limit=0.2) >= 0.2
 
     @pytest.mark.parametrize(("regex", "_piece"), SLOW)
     def test_regex_slower_than_cubic_is_refused(self, regex: str, _piece: str) -> None:

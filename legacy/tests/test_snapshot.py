@@ -194,6 +194,7 @@ def test_source_is_shown_without_its_password(url: str, shown: str) -> None:
     assert str(Source(url)) == shown
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("url", ["mysql://u:se/cret@h/db", "mysql://u:se[cret@h/db", "mysql://u:p@h:port/db"])
 def test_malformed_url_is_refused_without_its_password(url: str) -> None:
     outcome = verify(url, "--verify")
