@@ -9,6 +9,7 @@ from accounts import email_tokens, throttle
 from accounts.fields import USER_FIELDS, UserChanges
 from accounts.mail import outbox
 from accounts.models import EmailToken, QueuedMail, User
+from accounts.services.confirmation import WrongPassword, confirm_password
 from accounts.services.links import BadLink, lock_for_link
 from accounts.services.notices import notify
 from accounts.services.sessions import lock_unchanged
@@ -38,20 +39,8 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: 
     if errors := email_errors(email):
         raise Invalid(errors)
     if user.email_verified and email != user.email:
-        _check_password(actor, user, password)
+        confirm_password(actor=actor, user=user, password=password)
     return _change_email(actor=actor, user=user, email=email)
-
-
-def _check_password(actor: Actor, user: User, password: str | None) -> None:
-    if not password:
-        raise Invalid({"password": [_("Enter your password to change a confirmed e-mail address")]})
-    throttle.attempt(account=user.username, address=actor.address)
-    if not user.check_password(password):
-        raise _wrong_password()
-
-
-def _wrong_password() -> Invalid:
-    return Invalid({"password": [_("The password is not correct")]})
 
 
 @transactional
@@ -59,7 +48,7 @@ def _change_email(*, actor: Actor, user: User, email: str | None) -> User:
     """Remove the address, keep it and drop the one that waits, or let another one wait for its confirmation."""
     stored = lock_unchanged(user)
     if stored is None:
-        raise _wrong_password()
+        raise WrongPassword
     former, before = stored.email, _audit_state(stored)
     if email is None:
         stored.set_email(None)
