@@ -10,9 +10,10 @@ from core.actor import Actor
 from core.db import from_primary
 from core.errors import DomainError
 from core.prepared import prepared_query
-from tenants.access import Access, get_tenant, tenant_ids_for
+from tenants.access import get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
+from tenants.roles import Access
 
 
 def agents_for(actor: Actor) -> QuerySet[Agent]:

@@ -15,8 +15,9 @@ from core.actor import Actor
 from core.db import from_primary
 from core.errors import DomainError
 from core.prepared import prepared_query
-from tenants.access import Access, get_tenant, tenant_errors, tenants_for
+from tenants.access import get_tenant, tenant_errors, tenants_for
 from tenants.errors import TenantNotFound
+from tenants.roles import Access
 
 
 def keys_for(actor: Actor) -> QuerySet[ApiKey]:

@@ -227,6 +227,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "core.http.openapi_hooks.without_enum_ids",
         "core.http.openapi_hooks.with_shared_errors",
+        "tenants.openapi.describe_roles",
         "maim.openapi_examples.add_examples",
     ],
 }

@@ -7,7 +7,6 @@ surface, operators and commands are trusted with every tenant.
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import Enum, auto
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,20 +18,7 @@ from core.errors import DomainError, Forbidden
 from core.prepared import prepared_query
 from tenants.errors import TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
-
-
-class Access(Enum):
-    """A kind of access to a tenant."""
-
-    READ = auto()
-    WRITE_AGENTS = auto()  # agents, their config and plugin settings
-    MANAGE = auto()  # keys, and the tenant itself
-
-
-_ALLOWED = {
-    Role.OWNER: frozenset(Access),
-    Role.MEMBER: frozenset({Access.READ, Access.WRITE_AGENTS}),
-}
+from tenants.roles import ALLOWED, Access
 
 
 def tenants_for(actor: Actor) -> QuerySet[Tenant]:
@@ -99,7 +85,7 @@ def tenant_errors(actor: Actor, tenant_ids: Collection[str], access: Access) -> 
 
 def _check(membership: Membership, access: Access) -> None:
     """Raise Forbidden if the role does not allow this access, and TenantReadOnly for a write to a suspended tenant."""
-    if access not in _ALLOWED[Role(membership.role)]:
+    if access not in ALLOWED[Role(membership.role)]:
         raise Forbidden(_("Your role in this tenant does not allow this; ask its owner"))
     if access != Access.READ and membership.tenant.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly

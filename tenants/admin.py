@@ -17,7 +17,7 @@ from core.admin_base import ConfigAdmin, actor_of
 from core.admin_forms import SHOWN, STRICT, ChangeForm, ConcurrentForm, ServiceForm, StrictField
 from core.errors import Conflict
 from core.models import AuditEntry
-from tenants import services
+from tenants import members, services
 from tenants.fields import TENANT_FIELDS, TenantSettings
 from tenants.models import Membership, Tenant
 from tenants.serializers import InternalTenantUpdateRequest
@@ -125,13 +125,13 @@ class TenantAdmin(ConfigAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         actor, tenant = actor_of(request), formset.instance
-        members = {row.user_id: row for row in Membership.objects.filter(tenant=tenant)}
+        stored = {row.user_id: row for row in Membership.objects.filter(tenant=tenant)}
         for member in formset.forms:
             user_id = member.instance.user_id
             is_deleted = member in formset.deleted_forms
             if is_deleted or not isinstance(member, MemberForm):
-                _check_unchanged(member, members.get(user_id), form.shown_at)
+                _check_unchanged(member, stored.get(user_id), form.shown_at)
             if is_deleted:
-                services.remove_member(actor=actor, tenant=tenant, user_id=user_id)
+                members.remove_member(actor=actor, tenant=tenant, user_id=user_id)
             elif member.has_changed():
-                services.set_member(actor=actor, tenant=tenant, user_id=user_id, role=member.cleaned_data["role"])
+                members.set_member(actor=actor, tenant=tenant, user_id=user_id, role=member.cleaned_data["role"])

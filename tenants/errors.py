@@ -15,6 +15,14 @@ class TenantNameTaken(Conflict):
     message = _("A tenant of this name already exists")
 
 
+# By the constraint, or the column that MariaDB or SQLite may name instead.
+NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
+
+
 class TenantReadOnly(Conflict):
     code = "TENANT_003"
     message = _("The tenant's status does not allow changes")
+
+
+class MemberNotFound(NotFound):
+    message = _("This person is no member of the tenant")

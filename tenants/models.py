@@ -91,12 +91,16 @@ class Tenant(NamedModel, Limited, Revised):
 
 
 class Role(models.TextChoices):
+    """What a person may do in a tenant (tenants.roles)."""
+
     OWNER = "owner", _("owner")
+    ADMIN = "admin", _("admin")
     MEMBER = "member", _("member")
+    VIEWER = "viewer", _("viewer")
 
 
 class Membership(models.Model):
-    """The role of a person in a tenant: an owner may do everything, a member reads all and writes agents."""
+    """The role of a person in a tenant. The owner's is the one of the person whom the tenant names as such."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(
@@ -112,3 +116,14 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id}, {self.tenant_id}: {self.get_role_display()}"
+
+
+class OwnershipOffer(models.Model):
+    """A tenant that its owner has offered to another member, who has not accepted it yet."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="ownership_offer")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="ownership_offers")
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}: {self.user_id}"

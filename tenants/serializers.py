@@ -18,7 +18,7 @@ from core.http.fields import (
     name_field,
 )
 from core.http.limit_fields import QuotaField, RateLimitField
-from tenants.models import TenantStatus, TenantType
+from tenants.models import Role, TenantStatus, TenantType
 
 
 def config_schema_field(help_text: str) -> ChoiceField:
@@ -115,6 +115,30 @@ class MembershipResponse(serializers.Serializer[Any]):
     tenant_name = serializers.CharField()
     tenant_status = serializers.CharField()
     role = serializers.CharField()
+
+
+class RoleRequest(RequestSerializer):
+    role = ChoiceField([(role.value, role.label) for role in Role if role != Role.OWNER])
+
+
+class MemberResponse(serializers.Serializer[Any]):
+    user_id = serializers.CharField()
+    username = serializers.CharField(source="user.username")
+    role = serializers.CharField()
+    created_at = UTCDateTimeField()
+
+
+class MemberRemovalResponse(serializers.Serializer[Any]):
+    user_id = serializers.CharField()
+
+
+class OwnershipOfferRequest(RequestSerializer):
+    user_id = id_field(help_text="A member of the tenant.")
+
+
+class OwnershipOfferResponse(serializers.Serializer[Any]):
+    user_id = serializers.CharField()
+    expires_at = UTCDateTimeField()
 
 
 class ProfileResponse(UserResponse):

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Unpack
 from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.models import User
@@ -19,17 +18,14 @@ from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, counts, epoch
 from core.actor import Actor, ActorKind
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
-from core.errors import Invalid
 from core.models import FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
-from tenants.errors import TenantNameTaken, TenantNotFound
+from tenants.errors import NAME_TAKEN, TenantNotFound
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.templates import templates_below
-
-_NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
 
 
 def register(*, actor: Actor, username: str, password: str, email: str | None = None) -> User:
@@ -89,7 +85,7 @@ def create_tenant(
         strict=strict,
     )
     tenant.change_name(tenant_name)
-    with translate_unique_violation(_NAME_TAKEN):
+    with translate_unique_violation(NAME_TAKEN):
         tenant.save(force_insert=True)
     counts.add(tenant)
     if owner is not None:
@@ -147,7 +143,7 @@ def update_tenant(
     if not audit.differ([before, config_before], [after, row.tenant_config]):
         return row
     row.updated_at = timezone.now()
-    with translate_unique_violation(_NAME_TAKEN):
+    with translate_unique_violation(NAME_TAKEN):
         row.save(update_fields=[*TENANT_FIELDS.changeable, "name_folded", "updated_at"])
     has_new_defaults = audit.differ(agent_defaults(config_before), agent_defaults(row.tenant_config))
     if has_new_defaults:
@@ -175,53 +171,6 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
     counts.remove_tenant(row)
     row.delete()
     audit.record(actor=actor, action="tenant.delete", object_id=tenant.id, tenant_id=tenant.id, before=before)
-
-
-@transactional
-def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None:
-    """Give a person a role in a tenant. Raise TenantNotFound, and Invalid for a lesser role of the tenant's owner."""
-    lock_tenant(tenant.pk)  # so that members change one at a time
-    if tenant.owner_id == user_id and role != Role.OWNER:
-        raise Invalid({"role": [_("The tenant's owner cannot be made a member")]})
-    membership = Membership.objects.select_for_update().filter(tenant=tenant, user_id=user_id).first()
-    if membership is not None and membership.role == role:
-        return
-    person = _audit_state(user_id)
-    before = {**person, "role": membership.role} if membership else None
-    Membership.objects.update_or_create(tenant=tenant, user_id=user_id, defaults={"role": role})
-    audit.record(
-        actor=actor,
-        action="membership.set",
-        object_id=tenant.id,
-        tenant_id=tenant.id,
-        before=before,
-        after={**person, "role": role},
-        identity=person,
-    )
-
-
-@transactional
-def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
-    """Take away a person's role in a tenant. Raise TenantNotFound, and Invalid for the tenant's owner."""
-    lock_tenant(tenant.pk)
-    if tenant.owner_id == user_id:
-        raise Invalid({"user": [_("The tenant's owner cannot be removed")]})
-    membership = Membership.objects.filter(tenant=tenant, user_id=user_id).first()
-    if membership is not None:
-        membership.delete()
-        audit.record(
-            actor=actor,
-            action="membership.remove",
-            object_id=tenant.id,
-            tenant_id=tenant.id,
-            before={**_audit_state(user_id), "role": membership.role},
-        )
-
-
-def _audit_state(user_id: str) -> dict[str, Any]:
-    """Return what the audit log keeps of the person whose role changes: the tenant is the row's object."""
-    username = User.objects.filter(pk=user_id).values_list("username", flat=True).first()
-    return {"user": user_id, "username": username}
 
 
 class ListedMembership(NamedTuple):

@@ -85,6 +85,34 @@ class Change:
         return f"{self.surface.name} {self.request} {self.action}"
 
 
+def _changes_of_members(path: str) -> Iterator[Change]:
+    """Return the changes of a tenant's members, and of offers of it."""
+    bob = {"user": "{member_id}", "username": "bob"}
+    member, offer = f"{path}/members/{{member_id}}", f"{path}/ownership-offer"
+    yield Change(
+        PUBLIC, f"PUT {member}", {"role": "viewer"}, "membership.set", "{tenant_id}",
+        before={**bob, "role": "member"}, after={**bob, "role": "viewer"},
+    )  # fmt: skip
+    yield Change(
+        PUBLIC, f"DELETE {member}", None, "membership.remove", "{tenant_id}",
+        before={**bob, "role": "member"}, after=None,
+    )  # fmt: skip
+    yield Change(
+        PUBLIC, f"PUT {offer}", {"user_id": "{member_id}"}, "tenant.offer", "{tenant_id}",
+        before=None, after={"owner_id": "{member_id}"},
+    )  # fmt: skip
+    yield Change(
+        PUBLIC, f"DELETE {offer}", None, "tenant.withdraw_offer", "{tenant_id}",
+        before={"owner_id": "{offered_to}"}, after=None,
+    )  # fmt: skip
+    yield Change(
+        PUBLIC, "POST /api/v1/tenants/{offered_tenant_id}/ownership-offer/accept", None,
+        "tenant.hand_over", "{offered_tenant_id}",
+        before={"owner_id": "{member_id}"}, after={"owner_id": "{user_id}"},
+        also=("membership.set", "membership.set"),
+    )  # fmt: skip
+
+
 def _changes_of_keys(surface: Surface, path: str) -> Iterator[Change]:
     """Return the changes of one key, by its path on a surface."""
     renamed = {"name": "renamed", "description": None}
@@ -299,6 +327,7 @@ CHANGES = [
             Change(surface, f"DELETE {path}", None, "tenant.delete", "{tenant_id}", before=_PERSONAL, after=None),
         )
     ),
+    *_changes_of_members("/api/v1/tenants/{tenant_id}"),
     *(
         Change(
             surface,

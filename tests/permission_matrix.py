@@ -1,8 +1,9 @@
 """The permissions, one row for each route and method: see `tests/test_permissions.py`.
 
 `owner`, `member` and `stranger` are Alice, Bob and Charlie. The objects in the paths are Alice's; her agent's config
-has two versions. `inactive` is a deactivated owner of her tenant who still holds a token, so that only the deactivation
-keeps them out. The last two columns are Alice and Bob while her tenant is suspended.
+has two versions, her tenant is offered to Bob, and the member in a path is Bob. `former` was an admin of her tenant.
+`inactive` is a deactivated admin of it who still holds a token, so that only the deactivation keeps them out. The last
+two columns are Alice and Bob while her tenant is suspended.
 
 A path may be followed by a member of the body. A request that names no tenant is about the caller's own first one,
 which Bob and Charlie have too.
@@ -12,108 +13,117 @@ from __future__ import annotations
 
 from typing import Any
 
-COLUMNS = ("nobody", "owner", "member", "stranger", "inactive", "suspended owner", "suspended member")
+COLUMNS = (
+    "nobody", "owner", "admin", "member", "viewer", "stranger", "former", "inactive",
+    "suspended owner", "suspended member",
+)  # fmt: skip
 
 # fmt: off
 PUBLIC = """
-                                                                                                     suspended:
-                                                           nobody owner member stranger inactive    owner member
-GET     /                                                     200   200    200      200      200      200    200
-GET     /health                                               200   200    200      200      200      200    200
-GET     /docs                                                 200   200    200      200      200      200    200
-GET     /favicon.ico                                          200   200    200      200      200      200    200
-GET     /account/reset-password                               200   200    200      200      200      200    200
-GET     /account/verify-email                                 200   200    200      200      200      200    200
-GET     /api/v1/openapi.json                                  200   200    200      200      200      200    200
+                                                              no-            mem- view-stra-for- inac- susp.susp.
+                                                              body own. adm. ber  er   nger mer  tive  own. mem.
+GET     /                                                     200  200  200  200  200  200  200  200   200  200
+GET     /health                                               200  200  200  200  200  200  200  200   200  200
+GET     /docs                                                 200  200  200  200  200  200  200  200   200  200
+GET     /favicon.ico                                          200  200  200  200  200  200  200  200   200  200
+GET     /account/reset-password                               200  200  200  200  200  200  200  200   200  200
+GET     /account/verify-email                                 200  200  200  200  200  200  200  200   200  200
+GET     /api/v1/openapi.json                                  200  200  200  200  200  200  200  200   200  200
 
-POST    /api/v1/auth/register                                 200   200    200      200      200      200    200
-POST    /api/v1/auth/login                                    400   200    200      200      400      200    200
-POST    /api/v1/auth/refresh                                  401   200    200      200      401      200    200
-POST    /api/v1/auth/logout                                   401   204    204      204      204      204    204
-POST    /api/v1/auth/password                                 401   204    204      204      401      204    204
-POST    /api/v1/auth/password/forgot                          202   202    202      202      202      202    202
-POST    /api/v1/auth/password/reset                           400   204    204      204      400      204    204
-POST    /api/v1/auth/email/verify                             400   204    204      204      400      204    204
-POST    /api/v1/auth/email/verification                       401   202    202      202      401      202    202
-GET     /api/v1/auth/me                                       401   200    200      200      401      200    200
-PATCH   /api/v1/auth/me                                       401   200    200      200      401      200    200
-GET     /api/v1/auth/sessions                                 401   200    200      200      401      200    200
-DELETE  /api/v1/auth/sessions                                 401   204    204      204      401      204    204
-DELETE  /api/v1/auth/sessions/{session_id}                    401   204    404      404      401      204    404
+POST    /api/v1/auth/register                                 200  200  200  200  200  200  200  200   200  200
+POST    /api/v1/auth/login                                    400  200  200  200  200  200  200  400   200  200
+POST    /api/v1/auth/refresh                                  401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/logout                                   401  204  204  204  204  204  204  204   204  204
+POST    /api/v1/auth/password                                 401  204  204  204  204  204  204  401   204  204
+POST    /api/v1/auth/password/forgot                          202  202  202  202  202  202  202  202   202  202
+POST    /api/v1/auth/password/reset                           400  204  204  204  204  204  204  400   204  204
+POST    /api/v1/auth/email/verify                             400  204  204  204  204  204  204  400   204  204
+POST    /api/v1/auth/email/verification                       401  202  202  202  202  202  202  401   202  202
+GET     /api/v1/auth/me                                       401  200  200  200  200  200  200  401   200  200
+PATCH   /api/v1/auth/me                                       401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/auth/sessions                                 401  200  200  200  200  200  200  401   200  200
+DELETE  /api/v1/auth/sessions                                 401  204  204  204  204  204  204  401   204  204
+DELETE  /api/v1/auth/sessions/{session_id}                    401  204  404  404  404  404  404  401   204  404
 
-GET     /api/v1/tenants                                       401   200    200      200      401      200    200
-POST    /api/v1/tenants                                       401   200    200      200      401      200    200
-GET     /api/v1/tenants/{tenant_id}                           401   200    200      404      401      200    200
-PUT     /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
-DELETE  /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
-GET     /api/v1/tenants/{tenant_id}/usage                     401   200    200      404      401      200    200
+GET     /api/v1/tenants                                       401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/tenants                                       401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/tenants/{tenant_id}                           401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/tenants/{tenant_id}                           401  200  200  403  403  404  404  401   409  403
+DELETE  /api/v1/tenants/{tenant_id}                           401  200  403  403  403  404  404  401   409  403
+GET     /api/v1/tenants/{tenant_id}/usage                     401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/tenants/{tenant_id}/members                   401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/tenants/{tenant_id}/members/{user_id}         401  200  200  403  403  404  404  401   409  403
+DELETE  /api/v1/tenants/{tenant_id}/members/{user_id}         401  200  200  200  403  404  404  401   409  200
+PUT     /api/v1/tenants/{tenant_id}/ownership-offer           401  200  403  403  403  404  404  401   409  403
+DELETE  /api/v1/tenants/{tenant_id}/ownership-offer           401  200  403  200  403  404  404  401   409  200
+POST    /api/v1/tenants/{tenant_id}/ownership-offer/accept    401  409  409  200  409  404  404  401   409  409
 
-GET     /api/v1/agents                                        401   200    200      200      401      200    200
-POST    /api/v1/agents                                        401   200    200      200      401      409    200
-POST    /api/v1/agents tenant_id={tenant_id}                  401   200    200      404      401      409    409
-GET     /api/v1/agents/{agent_id}                             401   200    200      404      401      200    200
-PUT     /api/v1/agents/{agent_id}                             401   200    200      404      401      409    409
-PATCH   /api/v1/agents/{agent_id}                             401   200    200      404      401      409    409
-DELETE  /api/v1/agents/{agent_id}                             401   204    204      404      401      409    409
-GET     /api/v1/agents/{agent_id}/usage                       401   200    200      404      401      200    200
+GET     /api/v1/agents                                        401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/agents                                        401  200  200  200  200  200  200  401   409  200
+POST    /api/v1/agents tenant_id={tenant_id}                  401  200  200  200  403  404  404  401   409  409
+GET     /api/v1/agents/{agent_id}                             401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/agents/{agent_id}                             401  200  200  200  403  404  404  401   409  409
+PATCH   /api/v1/agents/{agent_id}                             401  200  200  200  403  404  404  401   409  409
+DELETE  /api/v1/agents/{agent_id}                             401  204  204  204  403  404  404  401   409  409
+GET     /api/v1/agents/{agent_id}/usage                       401  200  200  200  200  404  404  401   200  200
 
-POST    /api/v1/agents/import                                 401   200    200      200      401      409    200
-POST    /api/v1/agents/import?tenant_id={tenant_id}           401   200    200      404      401      409    409
-POST    /api/v1/agents/{agent_id}/duplicate                   401   200    200      404      401      409    409
-GET     /api/v1/agents/{agent_id}/export                      401   200    200      404      401      200    200
+POST    /api/v1/agents/import                                 401  200  200  200  200  200  200  401   409  200
+POST    /api/v1/agents/import?tenant_id={tenant_id}           401  200  200  200  403  404  404  401   409  409
+POST    /api/v1/agents/{agent_id}/duplicate                   401  200  200  200  403  404  404  401   409  409
+GET     /api/v1/agents/{agent_id}/export                      401  200  200  200  200  404  404  401   200  200
 
-GET     /api/v1/agents/{agent_id}/config                      401   200    200      404      401      200    200
-PUT     /api/v1/agents/{agent_id}/config                      401   200    200      404      401      409    409
-GET     /api/v1/agents/{agent_id}/config/effective            401   200    200      404      401      200    200
-GET     /api/v1/agents/{agent_id}/config/effective?explain=1  401   200    200      404      401      200    200
-GET     /api/v1/agents/{agent_id}/config/versions             401   200    200      404      401      200    200
-GET     /api/v1/agents/{agent_id}/config/versions/{number}    401   200    200      404      401      200    200
-GET     /api/v1/agents/{agent_id}/config/diff?from=1&to=2     401   200    200      404      401      200    200
-POST    /api/v1/agents/{agent_id}/config/restore              401   200    200      404      401      409    409
+GET     /api/v1/agents/{agent_id}/config                      401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/agents/{agent_id}/config                      401  200  200  200  403  404  404  401   409  409
+GET     /api/v1/agents/{agent_id}/config/effective            401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/agents/{agent_id}/config/effective?explain=1  401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/agents/{agent_id}/config/versions             401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/agents/{agent_id}/config/versions/{number}    401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/agents/{agent_id}/config/diff?from=1&to=2     401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/agents/{agent_id}/config/restore              401  200  200  200  403  404  404  401   409  409
 
-GET     /api/v1/agents/{agent_id}/api_keys                    401   200    200      404      401      200    200
-POST    /api/v1/agents/{agent_id}/api_keys                    401   200    403      404      401      409    403
-GET     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    200      404      401      200    200
-PUT     /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    403      404      401      409    403
-PATCH   /api/v1/agents/{agent_id}/api_keys/{key_id}           401   200    403      404      401      409    403
-DELETE  /api/v1/agents/{agent_id}/api_keys/{key_id}           401   204    403      404      401      409    403
-POST    /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate    401   200    403      404      401      409    403
-GET     /api/v1/agents/{agent_id}/api_keys/{key_id}/usage     401   200    200      404      401      200    200
+GET     /api/v1/agents/{agent_id}/api_keys                    401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/agents/{agent_id}/api_keys                    401  200  200  403  403  404  404  401   409  403
+GET     /api/v1/agents/{agent_id}/api_keys/{key_id}           401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/agents/{agent_id}/api_keys/{key_id}           401  200  200  403  403  404  404  401   409  403
+PATCH   /api/v1/agents/{agent_id}/api_keys/{key_id}           401  200  200  403  403  404  404  401   409  403
+DELETE  /api/v1/agents/{agent_id}/api_keys/{key_id}           401  204  204  403  403  404  404  401   409  403
+POST    /api/v1/agents/{agent_id}/api_keys/{key_id}/rotate    401  200  200  403  403  404  404  401   409  403
+GET     /api/v1/agents/{agent_id}/api_keys/{key_id}/usage     401  200  200  200  200  404  404  401   200  200
 
-GET     /api/v1/api-keys?tenant_id={tenant_id}                401   200    200      404      401      200    200
-POST    /api/v1/api-keys                                      401   200    403      404      401      409    403
-POST    /api/v1/api-keys tenant_id={own_tenant_id}            401   200    403      404      401      409    403
-POST    /api/v1/api-keys/search                               401   200    200      404      401      200    200
-POST    /api/v1/api-keys/disable                              401   200    200      200      401      200    200
-POST    /api/v1/api-keys/enable                               401   200    200      200      401      200    200
-GET     /api/v1/api-keys/{key_id}                             401   200    200      404      401      200    200
-PUT     /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
-DELETE  /api/v1/api-keys/{key_id}                             401   200    403      404      401      409    403
-POST    /api/v1/api-keys/{key_id}/disable                     401   200    403      404      401      409    403
-POST    /api/v1/api-keys/{key_id}/enable                      401   200    403      404      401      409    403
-POST    /api/v1/api-keys/{key_id}/rotate                      401   200    403      404      401      409    403
-GET     /api/v1/api-keys/{key_id}/usage                       401   200    200      404      401      200    200
+GET     /api/v1/api-keys?tenant_id={tenant_id}                401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/api-keys                                      401  200  200  403  403  404  404  401   409  403
+POST    /api/v1/api-keys tenant_id={own_tenant_id}            401  200  404  403  403  404  404  401   409  403
+POST    /api/v1/api-keys/search                               401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/api-keys/disable                              401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/api-keys/enable                               401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/api-keys/{key_id}                             401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/api-keys/{key_id}                             401  200  200  403  403  404  404  401   409  403
+DELETE  /api/v1/api-keys/{key_id}                             401  200  200  403  403  404  404  401   409  403
+POST    /api/v1/api-keys/{key_id}/disable                     401  200  200  403  403  404  404  401   409  403
+POST    /api/v1/api-keys/{key_id}/enable                      401  200  200  403  403  404  404  401   409  403
+POST    /api/v1/api-keys/{key_id}/rotate                      401  200  200  403  403  404  404  401   409  403
+GET     /api/v1/api-keys/{key_id}/usage                       401  200  200  200  200  404  404  401   200  200
 
-GET     /api/v1/templates                                     401   200    200      200      401      200    200
-GET     /api/v1/templates?tenant_id={tenant_id}               401   200    200      200      401      200    200
-POST    /api/v1/templates                                     401   200    200      200      401      409    200
-POST    /api/v1/templates tenant_id={tenant_id}               401   200    200      404      401      409    409
-GET     /api/v1/templates/{template_id}                       401   200    200      404      401      200    200
-PUT     /api/v1/templates/{template_id}                       401   200    200      404      401      409    409
-PUT     /api/v1/templates/{template_id}?dry_run=1             401   200    200      404      401      409    409
-DELETE  /api/v1/templates/{template_id}                       401   200    200      404      401      409    409
-DELETE  /api/v1/templates/{template_id}?dry_run=1             401   200    200      404      401      409    409
+GET     /api/v1/templates                                     401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/templates?tenant_id={tenant_id}               401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/templates                                     401  200  200  200  200  200  200  401   409  200
+POST    /api/v1/templates tenant_id={tenant_id}               401  200  200  200  403  404  404  401   409  409
+GET     /api/v1/templates/{template_id}                       401  200  200  200  200  404  404  401   200  200
+PUT     /api/v1/templates/{template_id}                       401  200  200  200  403  404  404  401   409  409
+PUT     /api/v1/templates/{template_id}?dry_run=1             401  200  200  200  403  404  404  401   409  409
+DELETE  /api/v1/templates/{template_id}                       401  200  200  200  403  404  404  401   409  409
+DELETE  /api/v1/templates/{template_id}?dry_run=1             401  200  200  200  403  404  404  401   409  409
 
-GET     /api/v1/plugins/settings                              401   200    200      200      401      200    200
-GET     /api/v1/plugins/settings?agent_id={agent_id}          401   200    200      404      401      200    200
-GET     /api/v1/plugins/settings?tenant_id={tenant_id}        401   200    200      404      401      200    200
-POST    /api/v1/plugins/settings                              401   200    200      200      401      409    200
-POST    /api/v1/plugins/settings?agent_id={agent_id}          401   200    200      404      401      409    409
-POST    /api/v1/plugins/settings?tenant_id={tenant_id}        401   200    403      404      401      409    403
+GET     /api/v1/plugins/settings                              401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/plugins/settings?agent_id={agent_id}          401  200  200  200  200  404  404  401   200  200
+GET     /api/v1/plugins/settings?tenant_id={tenant_id}        401  200  200  200  200  404  404  401   200  200
+POST    /api/v1/plugins/settings                              401  200  200  200  200  200  200  401   409  200
+POST    /api/v1/plugins/settings?agent_id={agent_id}          401  200  200  200  403  404  404  401   409  409
+POST    /api/v1/plugins/settings?tenant_id={tenant_id}        401  200  200  403  403  404  404  401   409  403
 
-GET     /api/v1/system/models                                 401   200    200      200      401      200    200
-GET     /api/v1/system/bot-defaults                           401   200    200      200      401      200    200
-GET     /api/v1/system/config-schema                          401   200    200      200      401      200    200
+GET     /api/v1/system/models                                 401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/system/bot-defaults                           401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/system/config-schema                          401  200  200  200  200  200  200  401   200  200
 """
 
 # The internal surface has no users: everybody who reaches the port gets the same response, with or without a token.
@@ -203,6 +213,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/auth/me": {"email": "new@example.com"},
     "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},
+    "PUT /api/v1/tenants/{tenant_id}/members/{user_id}": {"role": "viewer"},
+    "PUT /api/v1/tenants/{tenant_id}/ownership-offer": {"user_id": "{user_id}"},
     "POST /api/v1/agents": {"name": "another"},
     "PUT /api/v1/agents/{agent_id}": {"description": "changed"},
     "PATCH /api/v1/agents/{agent_id}": {"description": "changed"},

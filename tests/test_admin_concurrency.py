@@ -22,6 +22,7 @@ from apikeys import services as apikeys
 from apikeys.models import ApiKey
 from core.admin_forms import SHOWN, STRICT
 from core.models import AuditEntry
+from tenants import members
 from tenants import services as tenants
 from tenants.models import Membership, Role, Tenant
 from tests.support.interleaving import AfterQuery, other_thread
@@ -383,11 +384,11 @@ def role_field(form: OpenForm, username: str) -> str:
 
 def test_role_changed_elsewhere_is_kept(olivia: Operator, alice: Person, bob: Person) -> None:
     form = open_form(olivia, alice.tenant)
-    join(bob, alice.tenant, Role.OWNER)
+    join(bob, alice.tenant, Role.ADMIN)
 
     assert form.send(description="new").status_code == 302
 
-    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.OWNER
+    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.ADMIN
 
 
 def test_role_changed_in_both_is_refused(olivia: Operator, alice: Person) -> None:
@@ -395,12 +396,12 @@ def test_role_changed_in_both_is_refused(olivia: Operator, alice: Person) -> Non
         join(register(name), alice.tenant)
     bob = Membership.objects.get(user__username="bob", tenant=alice.tenant)
     form = open_form(olivia, alice.tenant)
-    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user_id, role=Role.OWNER)
-    form = OpenForm(olivia, alice.tenant, {**form.fields, role_field(form, "bob"): ["owner"]})
-    assert form.send(description="the same").status_code == 302, "both made an owner of Bob"
+    members.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user_id, role=Role.ADMIN)
+    form = OpenForm(olivia, alice.tenant, {**form.fields, role_field(form, "bob"): ["admin"]})
+    assert form.send(description="the same").status_code == 302, "both made an admin of Bob"
 
     form = open_form(olivia, alice.tenant)
-    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user_id, role=Role.MEMBER)
+    members.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user_id, role=Role.MEMBER)
     Membership.objects.filter(pk=bob.pk).update(role="guest")
     response = form.send(**{role_field(form, "bob"): "member"})
 
@@ -412,7 +413,7 @@ def test_role_changed_in_both_is_refused(olivia: Operator, alice: Person) -> Non
 
 def test_member_removed_elsewhere_stays_removed_without_an_error(olivia: Operator, alice: Person, bob: Person) -> None:
     form = open_form(olivia, alice.tenant)
-    tenants.remove_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk)
+    members.remove_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk)
 
     assert form.send(description="new").status_code < 500
 
@@ -421,20 +422,20 @@ def test_member_removed_elsewhere_stays_removed_without_an_error(olivia: Operato
 
 def test_member_added_elsewhere_keeps_the_role(olivia: Operator, alice: Person, charlie: Person) -> None:
     form = open_form(olivia, alice.tenant)
-    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=charlie.user.pk, role=Role.OWNER)
+    members.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=charlie.user.pk, role=Role.ADMIN)
 
     response = form.send(**{"memberships-2-0-user": charlie.user.pk, "memberships-2-0-role": "member"})
 
     assert "The members were changed after the form was opened" in response.content.decode()
-    assert Membership.objects.get(user=charlie.user, tenant=alice.tenant).role == Role.OWNER
+    assert Membership.objects.get(user=charlie.user, tenant=alice.tenant).role == Role.ADMIN
 
 
 def test_member_with_a_role_changed_elsewhere_is_not_removed(olivia: Operator, alice: Person, bob: Person) -> None:
     form = open_form(olivia, alice.tenant)
     line = role_field(form, "bob").removesuffix("-role")
-    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk, role=Role.OWNER)
+    members.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.user.pk, role=Role.ADMIN)
 
     response = form.send(**{f"{line}-DELETE": "on"})
 
     assert "The members were changed after the form was opened" in response.content.decode()
-    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.OWNER
+    assert Membership.objects.get(user=bob.user, tenant=alice.tenant).role == Role.ADMIN

@@ -21,7 +21,7 @@ from apikeys import services as apikeys
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.models import AuditEntry
-from tenants import services as tenants
+from tenants import members
 from tenants.models import Role, Tenant
 from tests.support.operators import Operator, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key, register
@@ -77,7 +77,7 @@ def make_everything(olivia: Operator) -> list[Model]:
     """Create a row of every model with the name `NAME`, stored as it was before such names were refused."""
     alice = register("alice")
     bob = accounts.create_user(actor=OPERATOR, username="bob", password=None, email="bob@example.org")
-    tenants.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.pk, role=Role.MEMBER)
+    members.set_member(actor=OPERATOR, tenant=alice.tenant, user_id=bob.pk, role=Role.MEMBER)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template", config={"a": NAME})
     agent = make_agent(alice.tenant, tags=[NAME], description=NAME)
     key = make_key(agent, description=NAME, metadata={"a": NAME}).key

@@ -21,11 +21,12 @@ from apikeys.services import IssuedKey
 from core import audit
 from core.http.surfaces import INTERNAL
 from core.models import AuditEntry
+from tenants import members
 from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
-from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
+from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
 from tests.support.routes import all_routes, fill
 from tests.support.tables import changed_tables, tables
 
@@ -34,9 +35,10 @@ REQUEST_ID = "audit-test-1"
 
 @dataclass(frozen=True)
 class Data:
-    """Alice's tenant with an agent, two keys, a template and a plugin setting, and the ids for requests.
+    """Alice's tenant with an agent, two keys, a template, a plugin setting and two members, and the ids for requests.
 
-    The agent's config is empty, in its second version.
+    The agent's config is empty, in its second version. Alice has offered the tenant to Eve, and Bob has offered his to
+    Alice.
     """
 
     alice: Person
@@ -76,8 +78,17 @@ def make_data(alice: Person) -> Data:
     plugin = plugins.set_plugin(
         actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name="news", enabled=True, config={}
     )
+    bob, eve = register("bob"), register("eve")
+    for person in (bob, eve):
+        join(person, alice.tenant)
+    members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=eve.user.id)
+    join(alice, bob.tenant)
+    members.offer_tenant(actor=bob.actor, tenant=bob.tenant, user_id=alice.user.id)
     ids = {
         "user_id": alice.user.id,
+        "member_id": bob.user.id,
+        "offered_to": eve.user.id,
+        "offered_tenant_id": bob.tenant.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
         "session_id": TokenSession.objects.filter(user=alice.user).latest("created_at").id,
         "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
@@ -110,6 +121,8 @@ def test_every_writing_route_is_covered() -> None:
     writing = {str(route) for route in all_routes() if route.method != "GET"}
     covered = {
         f"{change.surface.name}: {change.request.partition('?')[0]}".replace("{disabled_key_id}", "{key_id}")
+        .replace("{offered_tenant_id}", "{tenant_id}")
+        .replace("{member_id}", "{user_id}")
         for change in CHANGES
     }
 
@@ -139,10 +152,8 @@ def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
         assert (row.actor_kind, row.actor_id) == ("anonymous", None)
     else:
         assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.alice.user.id, "alice")
-    created_tenant = change.action == "tenant.create"
-    assert row.tenant_id == (
-        None if not change.in_tenant else row.object_id if created_tenant else data.alice.tenant.id
-    )
+    is_tenant = row.object_type == "tenant"
+    assert row.tenant_id == (None if not change.in_tenant else row.object_id if is_tenant else data.alice.tenant.id)
 
 
 def _id_in(response: Any, row: AuditEntry) -> str:

@@ -24,7 +24,7 @@ from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
-from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
+from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
@@ -54,9 +54,10 @@ PURPOSES = {
 
 @dataclass(frozen=True)
 class Data:
-    """Alice, her agent, its key and her template, for well-formed requests."""
+    """Alice, Bob who is a member of her tenant, her agent, its key and her template, for well-formed requests."""
 
     alice: Person
+    bob: Person
     agent: Agent
     key: IssuedKey
     template: Template
@@ -68,6 +69,7 @@ class Data:
         return fill(
             template,
             tenant_id=self.agent.tenant_id,
+            user_id=self.bob.user.id,
             agent_id=self.agent.id,
             key_id=self.key.key.id,
             template_id=self.template.id,
@@ -97,6 +99,7 @@ class Data:
             "tenant_id": lambda: self.agent.tenant_id,
             "agent_id": lambda: self.agent.id,
             "owner_id": lambda: self.alice.user.id,
+            "user_id": lambda: self.bob.user.id,
             "api_key": lambda: self.key.secret,
             "username": lambda: self.alice.user.username,
             "password": lambda: PASSWORD,
@@ -129,10 +132,11 @@ class Data:
 
 def make_data() -> Data:
     """Create the objects for well-formed requests."""
-    alice = register("alice")
+    alice, bob = register("alice"), register("bob")
+    join(bob, alice.tenant)
     agent = make_agent(alice.tenant)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
-    return Data(alice, agent, make_key(agent), template)
+    return Data(alice, bob, agent, make_key(agent), template)
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,9 @@ from apikeys.tests.facts import facts
 from apikeys.verification import ADDRESS_NOT_ALLOWED, DISABLED, EXPIRED, NOT_ACTIVE, VALID, Verdict, VerdictCode
 from core.actor import Actor, ActorKind
 from core.errors import NotFound
-from tenants.access import Access, get_tenant
+from tenants.access import get_tenant
 from tenants.models import TenantType
+from tenants.roles import Access
 from tenants.services import create_tenant
 from tests.support.people import Person
 
@@ -164,7 +165,7 @@ def test_actor_kind_as_plain_text_has_the_same_rules(alice: Person, charlie: Per
     kind = equal_but_not_identical(ActorKind.USER)
     owner, stranger = (Actor(kind=kind, id=person.user.id) for person in (alice, charlie))
 
-    assert get_tenant(owner, alice.tenant.id, Access.MANAGE) == alice.tenant
+    assert get_tenant(owner, alice.tenant.id, Access.MANAGE_TENANT) == alice.tenant
     with pytest.raises(NotFound):
         get_tenant(stranger, alice.tenant.id, Access.READ)
     created = create_tenant(actor=stranger, tenant_name="made", tenant_type=TenantType.PERSONAL, owner_id=alice.user.id)

@@ -21,9 +21,9 @@ from apikeys.models import ApiKey
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, SURFACES
 from tenants import services as tenants
-from tenants.models import Tenant
+from tenants.models import Membership, Tenant
 from tests.support.client import SurfaceClient
-from tests.support.people import OPERATOR, Person, make_agent, make_key, register
+from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, fill
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +90,12 @@ def _tenant(data: Data) -> Any:
 def _session(data: Data) -> Any:
     accounts.sign_in(actor=data.alice.actor, user=data.alice.user)
     return TokenSession.objects.latest("created_at").pk
+
+
+def _member(data: Data) -> Any:
+    person = register(data.name)
+    join(person, data.alice.tenant)
+    return person.user.id
 
 
 def _agent(data: Data) -> Any:
@@ -167,6 +173,9 @@ KINDS = {
     "public: GET /api/v1/plugins/settings": Kind(_plugin, "id", _delete_plugin, "&agent_id={agent_id}"),
     "public: GET /api/v1/templates": TEMPLATES,
     "public: GET /api/v1/tenants": TENANTS,
+    "public: GET /api/v1/tenants/{tenant_id}/members": Kind(
+        _member, "user_id", partial(_deleted, Membership, "user_id")
+    ),
 }
 
 
@@ -192,7 +201,7 @@ class CursorReader:
 
     def get(self, **query: Any) -> Any:
         """Return the response to one request."""
-        path = fill(self.route.path, agent_id=self.data.agent.id)
+        path = fill(self.route.path, agent_id=self.data.agent.id, tenant_id=self.data.alice.tenant.id)
         filters = fill(self.kind.query, tenant_id=self.data.alice.tenant.id, agent_id=self.data.agent.id)
         sent = {name: values[0] for name, values in parse_qs(filters).items()} | query
         return self.data.client(self.route).get(path, sent)

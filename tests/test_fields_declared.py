@@ -48,7 +48,7 @@ from core.resource_fields import ResourceField, ResourceFields
 from legacy.models import Bridge, Bridged, Imported, NewestRow
 from tenants import services as tenants
 from tenants.fields import TENANT_FIELDS, TenantSettings
-from tenants.models import Membership, Tenant
+from tenants.models import Membership, OwnershipOffer, Tenant
 from tenants.serializers import (
     InternalTenantCreateRequest,
     InternalTenantResponse,
@@ -196,6 +196,7 @@ RESOURCES: dict[type[Model], Resource] = {
 NOT_DECLARED: dict[type[Model], str] = {
     PluginSetting: "is set as a whole, see TestPluginSettings",
     Membership: "has a role alone, which is set as a whole",
+    OwnershipOffer: "is made, accepted or withdrawn, never edited",
     RowCount: "is counted with the rows, never edited",
     MinuteCount: "is counted with verifications, never edited",
     HourCount: "is summed up from minutes, never edited",

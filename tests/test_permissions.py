@@ -21,6 +21,7 @@ from apikeys.access import keys_for
 from apikeys.services import IssuedKey
 from core.actor import Actor, ActorKind
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from tenants import members
 from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
@@ -38,7 +39,7 @@ CODES = {
     401: {"AUTHENTICATION_REQUIRED"},
     403: {"FORBIDDEN"},
     404: NOT_FOUND_CODES,
-    409: {"TENANT_003"},
+    409: {"TENANT_003", "CONFLICT"},
 }
 
 
@@ -80,7 +81,7 @@ INTERNAL_ROWS = list(rows(matrix.INTERNAL, 1))
 
 @dataclass(frozen=True)
 class Data:
-    """Alice's tenant with an agent, its key and a template, and all callers."""
+    """Alice's tenant, with an agent, its key and a template, and all callers."""
 
     tenant: Tenant
     agent: Agent
@@ -113,6 +114,7 @@ class Data:
             "session_id": TokenSession.objects.filter(user=self.people["owner"].user).earliest("created_at").id,
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
+            "user_id": self.people["member"].user.id,
             "own_tenant_id": person.tenant.id if person else "none",
         }
         body = row.body and {
@@ -135,9 +137,14 @@ def _refresh_token(person: Person) -> str:
 
 def make_data() -> Data:
     alice, bob, charlie = register("alice"), register("bob"), register("charlie")
+    admin, viewer, former = register("adam"), register("vera"), register("fred")
     inactive = register("eve", is_active=False)
     join(bob, alice.tenant)
-    join(inactive, alice.tenant, Role.OWNER)
+    join(viewer, alice.tenant, Role.VIEWER)
+    for person in (admin, former, inactive):
+        join(person, alice.tenant, Role.ADMIN)
+    members.remove_member(actor=OPERATOR, tenant=alice.tenant, user_id=former.user.id)
+    members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
     agent = make_agent(alice.tenant)
     agent = agents.update_agent(actor=OPERATOR, agent=agent, changes={"config": {"persona": "kind"}})
     return Data(
@@ -145,7 +152,15 @@ def make_data() -> Data:
         agent=agent,
         key=make_key(agent, permissions=["chat"]),
         template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
-        people={"owner": alice, "member": bob, "stranger": charlie, "inactive": inactive},
+        people={
+            "owner": alice,
+            "admin": admin,
+            "member": bob,
+            "viewer": viewer,
+            "stranger": charlie,
+            "former": former,
+            "inactive": inactive,
+        },
     )
 
 
@@ -193,7 +208,7 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
         assert changed_tables(before, tables()) == set()
         assert code_of(response) in CODES[response.status_code]
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
-    if role in ("stranger", "inactive", "nobody"):
+    if role in ("stranger", "former", "inactive", "nobody"):
         text = response.content.decode()
         assert not [secret for secret in data.secrets if secret in text]
 

@@ -22,6 +22,7 @@ from agents.models import Agent
 from agents.services import templates
 from core.http.docs import document
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
+from tenants import members
 from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
@@ -32,6 +33,8 @@ from tests.support.routes import Route, all_routes, fill
 pytestmark = [pytest.mark.single, pytest.mark.django_db]
 SNAPSHOT = Path(__file__).with_name("query_counts.json")
 SURFACE_OF = {surface.name: surface for surface in SURFACES}
+# Whose sender is the person whom the tenant is offered to.
+ACCEPTANCE = Route("public", "/api/v1/tenants/{tenant_id}/ownership-offer/accept", "POST")
 CHANGES = Route("internal", "/api/v2/config-changes", "GET")
 
 
@@ -73,9 +76,10 @@ REQUIRED_QUERIES = {
 
 @dataclass(frozen=True)
 class Data:
-    """Alice's tenant with a template, an agent whose config has two versions, and the agent's key."""
+    """Alice's tenant, offered to Bob, with a template, an agent whose config has two versions, and the agent's key."""
 
     alice: Person
+    bob: Person
     values: dict[str, str]
 
     def send(self, route: Route) -> int:
@@ -90,7 +94,8 @@ class Data:
     def request(self, route: Route, query: str | None = None, **headers: str) -> tuple[Any, int]:
         """Return the response to a request and its number of statements."""
         surface = SURFACE_OF[route.surface]
-        client = SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
+        person = self.bob if route == ACCEPTANCE else self.alice
+        client = SurfaceClient(surface, person.token if surface == PUBLIC else None)
         path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **self.values)
         body = {
             key: fill(value, **self.values) if isinstance(value, str) else value
@@ -103,20 +108,23 @@ class Data:
 
 
 @pytest.fixture
-def data(alice: Person) -> Data:
+def data(alice: Person, bob: Person) -> Data:
     agent = make_agent(alice.tenant)
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
     key = make_key(agent, permissions=["chat"])
     pair = accounts.sign_in(actor=OPERATOR, user=alice.user)
+    members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=bob.user.id)
     return Data(
         alice,
+        bob,
         {
             "username": alice.user.username,
             "refresh_token": pair.refresh,
             "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
             "verify_token": new_token(alice.user, EmailToken.Purpose.VERIFY),
             "tenant_id": alice.tenant.id,
+            "user_id": bob.user.id,
             "agent_id": agent.id,
             "key_id": key.key.id,
             "session_id": TokenSession.objects.filter(user=alice.user).earliest("created_at").id,

@@ -27,7 +27,7 @@ from core.models import AuditEntry, FeedEntry, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
-from tenants.models import Membership, Tenant, TenantType
+from tenants.models import Membership, OwnershipOffer, Tenant, TenantType
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key
 from tests.support.tables import changed_tables, tables
 
@@ -40,6 +40,7 @@ SCOPED_LABELS = {model._meta.label for model in SCOPED}
 # Models that name a tenant and are not scoped by it, each with its reason.
 NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
+    OwnershipOffer: "is read under its tenant's lock, after the gate",
     AuditEntry: "is read by operators alone, and outlives the tenant",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",

@@ -22,9 +22,10 @@ from core.errors import Forbidden, Invalid
 from core.models import FeedEntry
 from core.revisions import check_revision
 from core.scrubbing import scrubbed_text
-from tenants.access import Access, get_tenant, tenant_ids_for
+from tenants.access import get_tenant, tenant_ids_for
 from tenants.errors import TenantNotFound
 from tenants.models import Tenant
+from tenants.roles import Access
 
 _TAKEN = {
     name: TemplateNameTaken() for name in ("template_name_unique", "name_folded", "agents_template.id", "PRIMARY")

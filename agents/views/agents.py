@@ -37,8 +37,8 @@ from agents.views.tenants import get_chosen_tenant
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
-from tenants.access import Access
 from tenants.models import Tenant
+from tenants.roles import Access
 
 
 class BaseAgentListView(BaseView):
@@ -199,7 +199,7 @@ class PluginSettingsView(BasePluginSettingsView):
     )
     def post(self, request: Request) -> Response:
         query = self.validated_query(PluginQuerySerializer)
-        return self.set_plugin(*self._get_scope(query, Access.WRITE_AGENTS, Access.MANAGE))
+        return self.set_plugin(*self._get_scope(query, Access.WRITE_AGENTS, Access.MANAGE_TENANT))
 
     def _get_scope(self, query: Mapping[str, Any], on_agent: Access, on_tenant: Access) -> tuple[Tenant, Agent | None]:
         if "agent_id" in query:

@@ -38,7 +38,7 @@ from core.http.fields import JSONObjectField
 from core.http.operations import FromView, ListOf, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
-from tenants.access import Access
+from tenants.roles import Access
 
 EXPLAINED = "-explained"
 OPEN_OBJECT = {"application/json": {"type": "object", "additionalProperties": True}}

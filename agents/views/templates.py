@@ -30,8 +30,8 @@ from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
 from core.listing import LargeList
 from core.revisions import check_revision
-from tenants.access import Access
 from tenants.models import Tenant
+from tenants.roles import Access
 
 
 class BaseTemplateDetailView(BaseView):

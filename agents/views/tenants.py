@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from core.actor import Actor
-from tenants.access import Access, default_tenant, get_tenant
+from tenants.access import default_tenant, get_tenant
 from tenants.models import Tenant
+from tenants.roles import Access
 
 
 def get_chosen_tenant(actor: Actor, tenant_id: str | None, access: Access) -> Tenant:

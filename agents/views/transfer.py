@@ -31,8 +31,8 @@ from agents.views.tenants import get_chosen_tenant
 from core.http.operations import JSON, TOML, FromView, operation
 from core.http.preferences import warnings_header
 from core.http.views import BaseView, V1View
-from tenants.access import Access
 from tenants.models import Tenant
+from tenants.roles import Access
 
 _MEDIA_TYPES = {"json": JSON, "toml": TOML}
 

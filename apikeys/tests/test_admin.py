@@ -15,7 +15,7 @@ from apikeys.access import get_secret
 from apikeys.models import ApiKey, UsageLogEntry
 from apikeys.usage_log import log_usage
 from core.models import AuditEntry
-from tenants.access import Access
+from tenants.roles import Access
 from tests.support.operators import Operator, errors_of, sign_in, url
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
@@ -373,7 +373,7 @@ def test_the_page_of_a_key_says_who_uses_its_old_secret_and_where_it_leaked(oliv
     with travel(datetime(2026, 1, 31, 12, tzinfo=UTC), tick=False):
         verification.verify(issued.secret, use=True)
     with travel(datetime(2026, 2, 28, 12, tzinfo=UTC), tick=False):
-        secret = get_secret(OPERATOR, rotated.secret, Access.MANAGE)
+        secret = get_secret(OPERATOR, rotated.secret, Access.MANAGE_KEYS)
         services.report_leak(actor=OPERATOR, secret=secret, where="<b>a forum</b>")
 
     page = olivia.get(url(issued.key, "change")).content.decode()

@@ -141,9 +141,9 @@ class TestWhoseKey:
         assert his["agent_id"] == own.id
         assert his["api_key"] != hers["api_key"]
 
-    def test_two_owners_of_a_tenant_do_not_share_one(self, alice: Person, agent: Agent) -> None:
+    def test_two_admins_of_a_tenant_do_not_share_one(self, alice: Person, agent: Agent) -> None:
         dora = register("dora")
-        join(dora, alice.tenant, Role.OWNER)
+        join(dora, alice.tenant, Role.ADMIN)
         path = f"/api/v1/agents/{agent.id}/api_keys"
         alice.client.send("POST", path, {"name": "key"}, HTTP_IDEMPOTENCY_KEY="a")
 
@@ -159,7 +159,7 @@ class TestWhoseKey:
             join(dora, alice.tenant, role)
             return int(dora.client.send("POST", path, {"name": "key"}, HTTP_IDEMPOTENCY_KEY="a").status_code)
 
-        assert (status_as(Role.OWNER), status_as(Role.MEMBER)) == (200, 403)
+        assert (status_as(Role.ADMIN), status_as(Role.MEMBER)) == (200, 403)
 
 
 @pytest.mark.django_db

@@ -20,7 +20,7 @@ from apikeys.verification.engine import Engine
 from apikeys.verification.lease import Lease
 from core import nudges
 from core.epoch import LEASE_SECONDS
-from tenants.access import Access
+from tenants.roles import Access
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 
@@ -89,7 +89,7 @@ class Data:
 
     def report_leak(self) -> None:
         """Report the key's first secret as leaked."""
-        secret = access.get_secret(OPERATOR, self.secret, Access.MANAGE)
+        secret = access.get_secret(OPERATOR, self.secret, Access.MANAGE_KEYS)
         services.report_leak(actor=OPERATOR, secret=secret)
 
     def change(self, **changes: Unpack[KeyChanges]) -> None:

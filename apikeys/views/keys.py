@@ -38,7 +38,8 @@ from core.http.operations import FromView, ListOf, operation
 from core.http.pagination import key_page
 from core.http.serializers import shared_serializer
 from core.http.views import BaseView, V1View, V2View
-from tenants.access import Access, get_tenant
+from tenants.access import get_tenant
+from tenants.roles import Access
 
 
 class _KeyView(BaseView):
@@ -87,14 +88,14 @@ class BaseKeyDetailView(_KeyView):
         revised=True,
     )
     def put(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.MANAGE_KEYS, agent_id=agent_id)
         changes = self.validated_data(KeyUpdateRequest)
         key = services.update_key(actor=self.actor, key=key, changes=changes, expected=self.if_match)
         return self.respond_key(key, _("API key changed"))
 
     @operation("Delete a key", tag="api keys", response=KeyDeletionResponse, errors=(404, 409, 412), deletion=True)
     def delete(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id)
+        key = get_key(self.actor, key_id, Access.MANAGE_KEYS, agent_id=agent_id)
         services.delete_key(actor=self.actor, key=key, expected=self.if_match)
         return self.respond_deleted({"api_key_id": key_id}, message=_("API key deleted"), tenant_id=key.tenant_id)
 
@@ -112,7 +113,7 @@ class BaseKeyRotateView(_KeyView):
         revised=True,
     )
     def post(self, request: Request, key_id: str, agent_id: str | None = None) -> Response:
-        return self.rotate(get_key(self.actor, key_id, Access.MANAGE, agent_id=agent_id))
+        return self.rotate(get_key(self.actor, key_id, Access.MANAGE_KEYS, agent_id=agent_id))
 
 
 class BaseKeyListView(_KeyView):
@@ -140,7 +141,7 @@ class BaseKeyListView(_KeyView):
     )
     def post(self, request: Request) -> Response:
         body = self.validated_data(KeyCreateRequest)
-        agent = get_agent_in(self.actor, body.pop("tenant_id"), body.pop("agent_id"), Access.MANAGE)
+        agent = get_agent_in(self.actor, body.pop("tenant_id"), body.pop("agent_id"), Access.MANAGE_KEYS)
         return self.issue(agent, body)
 
 
@@ -168,7 +169,7 @@ class BaseKeyDisableView(_KeyView):
 
     @operation("Disable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
     def post(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE_KEYS)
         key = services.disable_key(actor=self.actor, key=key, expected=self.if_match)
         return self.respond_key(key, _("API key disabled"))
 
@@ -178,7 +179,7 @@ class BaseKeyEnableView(_KeyView):
 
     @operation("Enable a key", tag="api keys", response=KeyResponse, errors=(404, 409, 412), revised=True)
     def post(self, request: Request, key_id: str) -> Response:
-        key = get_key(self.actor, key_id, Access.MANAGE)
+        key = get_key(self.actor, key_id, Access.MANAGE_KEYS)
         key = services.enable_key(actor=self.actor, key=key, expected=self.if_match)
         return self.respond_key(key, _("API key enabled"))
 
@@ -189,7 +190,7 @@ class _KeysStatusView(BaseView):
     def change_all(self, status: KeyStatus, message: Text) -> Response:
         """Set the status of the keys in the body, and respond with an outcome for each, in order."""
         key_ids = self.validated_data(KeysStatusRequest)["api_key_ids"]
-        found = find_keys(self.actor, key_ids, Access.MANAGE)
+        found = find_keys(self.actor, key_ids, Access.MANAGE_KEYS)
         keys = [key for key in found.values() if isinstance(key, ApiKey)]
         rows = services.set_status_of_all(actor=self.actor, keys=keys, status=status)
         items = {key_id: _status_item(key_id, rows.get(key_id), found[key_id]) for key_id in found}
@@ -255,7 +256,7 @@ class AgentKeyListView(_KeyView, V1View):
         revised=True,
     )
     def post(self, request: Request, agent_id: str) -> Response:
-        agent = get_agent(self.actor, agent_id, Access.MANAGE)
+        agent = get_agent(self.actor, agent_id, Access.MANAGE_KEYS)
         return self.issue(agent, self.validated_data(AgentKeyCreateRequest))
 
 

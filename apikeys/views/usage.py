@@ -12,7 +12,8 @@ from apikeys.access import get_key
 from apikeys.serializers.usage import DailyUsageResponse, UsageQuerySerializer
 from core.http.operations import operation
 from core.http.views import BaseView, V1View, V2View
-from tenants.access import Access, get_tenant
+from tenants.access import get_tenant
+from tenants.roles import Access
 
 
 class _UsageView(BaseView):

@@ -30,8 +30,9 @@ from core.http.operations import ListOf, operation
 from core.http.views import InternalAccessMixin, InternalV2View
 from core.listing import LargeList
 from internal_api.serializers import AgentPageQuerySerializer
-from tenants.access import Access, get_tenant
+from tenants.access import get_tenant
 from tenants.models import Tenant
+from tenants.roles import Access
 
 
 class AgentListView(BaseAgentListView, InternalV2View):
@@ -98,8 +99,8 @@ class PluginSettingsView(InternalAccessMixin, BasePluginSettingsView):
     )
     def post(self, request: Request) -> Response:
         query = self.validated_query(InternalPluginQuerySerializer)
-        tenant = get_tenant(self.actor, query["tenant_id"], Access.MANAGE)
-        return self.set_plugin(tenant, self._get_agent(tenant, query, Access.MANAGE))
+        tenant = get_tenant(self.actor, query["tenant_id"], Access.MANAGE_TENANT)
+        return self.set_plugin(tenant, self._get_agent(tenant, query, Access.MANAGE_TENANT))
 
     def _get_agent(self, tenant: Tenant, query: Mapping[str, Any], access: Access) -> Agent | None:
         """Return the agent that the query names, if any. Raise AgentNotFound also if it is another tenant's."""

@@ -30,8 +30,9 @@ from agents.views.templates import BaseTemplateDetailView, BaseTemplateListView
 from core.http import conditional
 from core.http.operations import operation
 from core.http.views import InternalV2View
-from tenants.access import Access, get_tenant
+from tenants.access import get_tenant
 from tenants.models import Tenant
+from tenants.roles import Access
 
 
 class AgentConfigView(BaseConfigView, InternalV2View):

@@ -27,7 +27,7 @@ from core.http.views import InternalV2View
 from internal_api.key_auth import rejection
 from internal_api.serializers import LeakRequest, LeakResponse
 from internal_api.views.auth import KeyAuthView
-from tenants.access import Access
+from tenants.roles import Access
 
 
 class KeyListView(BaseKeyListView, InternalV2View):
@@ -73,7 +73,7 @@ class LeakReportView(KeyAuthView):
         """Report a leak. A key that does not exist is rejected as in a verification: 200 with `success: false`."""
         body = self.validated_data(LeakRequest)
         try:
-            stored = get_secret(self.actor, body["api_key"], Access.MANAGE)
+            stored = get_secret(self.actor, body["api_key"], Access.MANAGE_KEYS)
         except MalformedKey:
             return self.respond_with(rejection(Verdict(MALFORMED)))
         except KeyNotFound:

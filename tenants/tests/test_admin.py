@@ -129,11 +129,19 @@ def test_an_operator_adds_a_member(olivia: Operator, alice: Person, charlie: Per
 
 
 def test_an_operator_changes_a_role(olivia: Operator, alice: Person, bob: Person) -> None:
+    olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "role"): "admin"})
+
+    assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.ADMIN}
+    entry, person = olivia.audit_of("membership.set"), {"user": bob.user.pk, "username": "bob"}
+    assert (entry.before, entry.after) == ({**person, "role": "member"}, {**person, "role": "admin"})
+
+
+def test_an_operator_hands_a_tenant_over_by_the_role_of_owner(olivia: Operator, alice: Person, bob: Person) -> None:
     olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "role"): "owner"})
 
-    assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.OWNER}
-    entry, person = olivia.audit_of("membership.set"), {"user": bob.user.pk, "username": "bob"}
-    assert (entry.before, entry.after) == ({**person, "role": "member"}, {**person, "role": "owner"})
+    assert roles(alice.tenant) == {"alice": Role.ADMIN, "bob": Role.OWNER}
+    entry = olivia.audit_of("tenant.hand_over")
+    assert (entry.before, entry.after) == ({"owner_id": alice.user.pk}, {"owner_id": bob.user.pk})
 
 
 def test_an_operator_removes_a_member(olivia: Operator, alice: Person, bob: Person) -> None:
@@ -151,8 +159,8 @@ def test_an_operator_removes_a_member(olivia: Operator, alice: Person, bob: Pers
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("role", "member", "role: The tenant's owner cannot be made a member"),
-        ("DELETE", "on", "user: The tenant's owner cannot be removed"),
+        ("role", "member", "role: The tenant's owner keeps this role; hand the tenant over first"),
+        ("DELETE", "on", "user: The tenant's owner cannot be removed; hand the tenant over first"),
     ],
 )
 def test_owner_cannot_be_removed_or_demoted(
@@ -169,9 +177,9 @@ def test_owner_cannot_be_removed_or_demoted(
 
 
 def test_adding_a_member_again_gives_the_new_role(olivia: Operator, alice: Person, bob: Person) -> None:
-    olivia.change(alice.tenant, **{"memberships-2-0-user": bob.user.pk, "memberships-2-0-role": "owner"})
+    olivia.change(alice.tenant, **{"memberships-2-0-user": bob.user.pk, "memberships-2-0-role": "admin"})
 
-    assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.OWNER}
+    assert roles(alice.tenant) == {"alice": Role.OWNER, "bob": Role.ADMIN}
     assert Membership.objects.filter(tenant=alice.tenant).count() == 2
 
 

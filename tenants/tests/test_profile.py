@@ -124,7 +124,7 @@ def test_put_is_not_allowed(alice: Person) -> None:
 def test_new_membership_is_listed(alice: Person) -> None:
     dora = register("dora")
 
-    join(dora, alice.tenant, Role.OWNER)
+    join(dora, alice.tenant, Role.ADMIN)
 
     roles = {row["tenant_id"]: row["role"] for row in dora.client.get(ME).json()["memberships"]}
-    assert roles == {dora.tenant.id: "owner", alice.tenant.id: "owner"}
+    assert roles == {dora.tenant.id: "owner", alice.tenant.id: "admin"}

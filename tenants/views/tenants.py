@@ -16,7 +16,8 @@ from core.http.preferences import warnings_header
 from core.http.views import BaseView, V2View
 from core.listing import LargeList
 from tenants import services
-from tenants.access import Access, get_tenant, tenants_for
+from tenants.access import get_tenant, tenants_for
+from tenants.roles import Access
 from tenants.serializers import TenantCreateRequest, TenantDeletionResponse, TenantResponse, TenantUpdateRequest
 
 
@@ -70,7 +71,7 @@ class BaseTenantDetailView(BaseView):
         strict=True,
     )
     def put(self, request: Request, tenant_id: str) -> Response:
-        tenant = get_tenant(self.actor, tenant_id, Access.MANAGE)
+        tenant = get_tenant(self.actor, tenant_id, Access.MANAGE_TENANT)
         tenant = services.update_tenant(
             actor=self.actor,
             tenant=tenant,
@@ -89,7 +90,7 @@ class BaseTenantDetailView(BaseView):
         "Delete a tenant and all it holds", tag="tenants", response=TenantDeletionResponse, errors=(404, 409, 412)
     )
     def delete(self, request: Request, tenant_id: str) -> Response:
-        tenant = get_tenant(self.actor, tenant_id, Access.MANAGE)
+        tenant = get_tenant(self.actor, tenant_id, Access.OWN)
         services.delete_tenant(actor=self.actor, tenant=tenant, expected=self.if_match)
         return self.respond({"id": tenant_id}, message=_("Tenant deleted"), tenant_id=tenant_id)
 

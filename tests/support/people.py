@@ -18,6 +18,7 @@ from apikeys import services as apikeys
 from apikeys.services import IssuedKey
 from core.actor import Actor, ActorKind, command_actor
 from core.http.surfaces import PUBLIC
+from tenants import members
 from tenants import services as tenants
 from tenants.models import Role, Tenant
 from tests.support.client import SurfaceClient
@@ -67,7 +68,7 @@ def _timeless(access: str) -> str:
 
 def join(person: Person, tenant: Tenant, role: Role = Role.MEMBER) -> None:
     """Give a person a role in a tenant."""
-    tenants.set_member(actor=OPERATOR, tenant=tenant, user_id=person.user.id, role=role)
+    members.set_member(actor=OPERATOR, tenant=tenant, user_id=person.user.id, role=role)
 
 
 def make_agent(tenant: Tenant, name: str | None = None, **fields: Any) -> Agent:

@@ -1,0 +1,212 @@
+"""The members of a tenant: roles, leaving, and handing the tenant over to another member."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from core import audit, epoch
+from core.actor import Actor
+from core.db import transactional, transactional_and_propagated, translate_unique_violation
+from core.errors import Conflict, Invalid
+from tenants.access import get_tenant
+from tenants.errors import NAME_TAKEN, MemberNotFound, TenantReadOnly
+from tenants.models import Membership, OwnershipOffer, Role, Tenant, TenantStatus
+from tenants.roles import Access
+from tenants.services import lock_tenant
+
+OFFER_LIFETIME = timedelta(days=7)
+
+
+def members_of(tenant: Tenant) -> QuerySet[Membership]:
+    """Return the memberships of a tenant with their users, the oldest first."""
+    return Membership.objects.filter(tenant=tenant).select_related("user").order_by("created_at", "user_id")
+
+
+@transactional
+def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Membership:
+    """Change the role of a member, and return the membership.
+
+    Raise Forbidden if the actor's own role does not allow it any more, MemberNotFound, and Invalid where the owner's
+    role would change.
+    """
+    row = _lock_to_manage(actor, tenant)
+    membership = _get_member(row, user_id)
+    _check_no_owner(row, user_id, role)
+    return _store(actor, membership, role)
+
+
+@transactional_and_propagated
+def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> None:
+    """Give a person a role in a tenant, as an operator. The owner's role hands the tenant over to them at once.
+
+    Raise TenantNotFound, TenantNameTaken if a tenant of theirs has the name, and Invalid for a lesser role of the
+    owner.
+    """
+    row = lock_tenant(tenant.pk)
+    if role == Role.OWNER and user_id != row.owner_id:
+        _hand_over(actor, row, user_id)
+        return
+    _check_no_owner(row, user_id, role)
+    membership = _find_member(row, user_id) or Membership(tenant=row, user_id=user_id)
+    _store(actor, membership, role)
+
+
+@transactional
+def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
+    """Take away a person's role in a tenant. A person may take away their own, whatever it is.
+
+    Raise TenantNotFound, Forbidden, MemberNotFound, and Invalid for the tenant's owner.
+    """
+    row = lock_tenant(tenant.pk) if actor.id == user_id else _lock_to_manage(actor, tenant)
+    membership = _get_member(row, user_id)
+    if row.owner_id == user_id:
+        raise Invalid({"user": [_("The tenant's owner cannot be removed; hand the tenant over first")]})
+    before = _audit_state(membership)
+    membership.delete()
+    OwnershipOffer.objects.filter(tenant=row, user_id=user_id).delete()
+    audit.record(actor=actor, action="membership.remove", object_id=row.id, tenant_id=row.id, before=before)
+
+
+@transactional
+def offer_tenant(*, actor: Actor, tenant: Tenant, user_id: str) -> OwnershipOffer:
+    """Offer a tenant to another member, in place of a former offer. It is theirs when they accept it.
+
+    Raise Forbidden for all but the owner, MemberNotFound, and Invalid for the owner themselves.
+    """
+    row = lock_tenant(tenant.pk)
+    get_tenant(actor, row.pk, Access.OWN)
+    _get_member(row, user_id)
+    if row.owner_id == user_id:
+        raise Invalid({"user_id": [_("This person owns the tenant already")]})
+    OwnershipOffer.objects.filter(tenant=row).delete()
+    offer = OwnershipOffer.objects.create(tenant=row, user_id=user_id, expires_at=timezone.now() + OFFER_LIFETIME)
+    audit.record(actor=actor, action="tenant.offer", object_id=row.id, tenant_id=row.id, after={"owner_id": user_id})
+    return offer
+
+
+@transactional
+def withdraw_offer(*, actor: Actor, tenant: Tenant) -> OwnershipOffer:
+    """Withdraw the offer of a tenant, or decline it, and return it.
+
+    Raise Conflict if there is none, and Forbidden for all but the owner and the person whom it is offered to.
+    """
+    row = lock_tenant(tenant.pk)
+    offer = _get_offer(row)
+    if offer.user_id != actor.id:
+        get_tenant(actor, row.pk, Access.OWN)
+    OwnershipOffer.objects.filter(tenant=row).delete()
+    audit.record(
+        actor=actor,
+        action="tenant.withdraw_offer",
+        object_id=row.id,
+        tenant_id=row.id,
+        before={"owner_id": offer.user_id},
+    )
+    return offer
+
+
+@transactional_and_propagated
+def accept_tenant(*, actor: Actor, tenant: Tenant) -> Tenant:
+    """Become the owner of a tenant that was offered, and return it. Its owner becomes an admin of it.
+
+    Raise Conflict if it is not offered to the person who acts, TenantReadOnly, and TenantNameTaken.
+    """
+    row = lock_tenant(tenant.pk)
+    offer = _get_offer(row)
+    if offer.user_id != actor.id:
+        raise _no_offer()
+    if row.status == TenantStatus.SUSPENDED:
+        raise TenantReadOnly
+    _hand_over(actor, row, offer.user_id)
+    return row
+
+
+def _lock_to_manage(actor: Actor, tenant: Tenant) -> Tenant:
+    """Lock a tenant, so that its members change one at a time, and check the actor's own role again."""
+    row = lock_tenant(tenant.pk)
+    get_tenant(actor, row.pk, Access.MANAGE_MEMBERS)
+    return row
+
+
+def _find_member(tenant: Tenant, user_id: str) -> Membership | None:
+    return Membership.objects.select_for_update().filter(tenant=tenant, user_id=user_id).first()
+
+
+def _get_member(tenant: Tenant, user_id: str) -> Membership:
+    membership = _find_member(tenant, user_id)
+    if membership is None:
+        raise MemberNotFound
+    return membership
+
+
+def _check_no_owner(tenant: Tenant, user_id: str, role: Role) -> None:
+    """Raise Invalid for a change of who owns the tenant."""
+    if tenant.owner_id == user_id and role != Role.OWNER:
+        raise Invalid({"role": [_("The tenant's owner keeps this role; hand the tenant over first")]})
+    if tenant.owner_id != user_id and role == Role.OWNER:
+        raise Invalid({"role": [_("A tenant has one owner, who can hand it over")]})
+
+
+def _store(actor: Actor, membership: Membership, role: Role) -> Membership:
+    before = _audit_state(membership) if membership.pk else None
+    if before is not None and before["role"] == role:
+        return membership
+    membership.role = role
+    membership.save()
+    audit.record(
+        actor=actor,
+        action="membership.set",
+        object_id=membership.tenant_id,
+        tenant_id=membership.tenant_id,
+        before=before,
+        after=_audit_state(membership),
+        identity=("user", "username"),
+    )
+    return membership
+
+
+def _hand_over(actor: Actor, tenant: Tenant, user_id: str) -> None:
+    """Make a person the owner of a locked tenant, and its owner until now an admin."""
+    before, former = {"owner_id": tenant.named_owner_id}, tenant.owner_id
+    tenant.owner_id = tenant.owner_scope = user_id
+    tenant.updated_at = timezone.now()
+    with translate_unique_violation(NAME_TAKEN):
+        tenant.save(update_fields=["owner", "owner_scope", "updated_at"])
+    audit.record(
+        actor=actor,
+        action="tenant.hand_over",
+        object_id=tenant.id,
+        tenant_id=tenant.id,
+        before=before,
+        after={"owner_id": user_id},
+    )
+    OwnershipOffer.objects.filter(tenant=tenant).delete()
+    if former is not None:
+        _store(actor, _get_member(tenant, former), Role.ADMIN)
+    _store(actor, _find_member(tenant, user_id) or Membership(tenant=tenant, user_id=user_id), Role.OWNER)
+    if settings.KEYS_OFF_WITH_OWNER:
+        epoch.invalidate(tenant.id)
+
+
+def _get_offer(tenant: Tenant) -> OwnershipOffer:
+    offer = OwnershipOffer.objects.filter(tenant=tenant, expires_at__gt=timezone.now()).first()
+    if offer is None:
+        raise _no_offer()
+    return offer
+
+
+def _no_offer() -> Conflict:
+    return Conflict(_("This tenant is not offered to anybody"))
+
+
+def _audit_state(membership: Membership) -> dict[str, Any]:
+    """Return what the audit log keeps of the person whose role changes: the tenant is the row's object."""
+    username = User.objects.filter(pk=membership.user_id).values_list("username", flat=True).first()
+    return {"user": membership.user_id, "username": username, "role": membership.role}
