@@ -1,0 +1,61 @@
+"""How many agents, keys and members a tenant may have: its own numbers, or the defaults (MAIM_TENANT_MAX_AGENTS …)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from django.conf import settings
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from core import counts
+from core.counts import Kind
+from tenants.errors import TenantFull
+from tenants.models import Membership, Tenant
+
+
+class Resource(StrEnum):
+    """What a tenant may have a limited number of."""
+
+    AGENTS = "agents"
+    KEYS = "keys"
+    MEMBERS = "members"
+
+
+_FULL = {
+    Resource.AGENTS: _("The tenant may have {limit} agents, and has them; archived ones count"),
+    Resource.KEYS: _("The tenant may have {limit} keys, and has them; disabled ones count"),
+    Resource.MEMBERS: _("The tenant may have {limit} members, and has them"),
+}
+
+
+class Capacity(NamedTuple):
+    """The limit on a resource, None for none, and how many of it there are."""
+
+    limit: int | None
+    used: int
+
+
+def limit_of(tenant: Tenant, resource: Resource) -> int | None:
+    """Return how many of a resource the tenant may have, None for any number."""
+    limit: int | None = (tenant.limits or {}).get(resource, settings.TENANT_LIMITS[resource])
+    return limit
+
+
+def capacity_of(tenant: Tenant) -> dict[str, Capacity]:
+    """Return the limit on each resource, and how many the tenant has."""
+    return {resource.value: Capacity(limit_of(tenant, resource), _used(tenant, resource)) for resource in Resource}
+
+
+def check_room(locked: Tenant, resource: Resource) -> None:
+    """Raise TenantFull if a tenant, locked so that nobody else adds to it, may have no more of a resource."""
+    limit = limit_of(locked, resource)
+    if limit is not None and _used(locked, resource) >= limit:
+        raise TenantFull(format_lazy(_FULL[resource], limit=limit))
+
+
+def _used(tenant: Tenant, resource: Resource) -> int:
+    if resource == Resource.MEMBERS:
+        return Membership.objects.filter(tenant=tenant).count()
+    return counts.total(Kind.AGENTS if resource == Resource.AGENTS else Kind.KEYS, [tenant.pk])
