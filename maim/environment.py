@@ -178,6 +178,11 @@ class Environment(BaseSettings):
     MAIM_REGISTRATION: Literal["open", "closed"] = Field(
         "open", description="`open`: anybody may register; `closed`: only operators make users."
     )
+    MAIM_TENANT_MAX_AGENTS: int | None = Field(
+        None, ge=0, description="How many agents a tenant may have, unless its own number is set. Default: any number."
+    )
+    MAIM_TENANT_MAX_KEYS: int | None = Field(None, ge=0, description="The same for the keys of a tenant.")
+    MAIM_TENANT_MAX_MEMBERS: int | None = Field(None, ge=0, description="The same for its members, with the owner.")
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
         description="Login and registration attempts a minute, on an account from one address (from all together three "

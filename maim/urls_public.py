@@ -42,6 +42,7 @@ urlpatterns = [
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantDetailView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/members", members.MemberListView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/members/<str:user_id>", members.MemberDetailView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/limits", members.TenantLimitsView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/ownership-offer", members.OwnershipOfferView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/ownership-offer/accept", members.OwnershipAcceptanceView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsageView.as_view()),

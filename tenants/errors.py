@@ -24,5 +24,10 @@ class TenantReadOnly(Conflict):
     message = _("The tenant's status does not allow changes")
 
 
+class TenantFull(Conflict):
+    code = "TENANT_005"
+    message = _("The tenant may have no more of these")
+
+
 class MemberNotFound(NotFound):
     message = _("This person is no member of the tenant")

@@ -19,6 +19,7 @@ class TenantSettings(TypedDict, total=False):
     config_schema: str | None
     rate_limit: dict[str, Any] | None
     quota: dict[str, Any] | None
+    limits: dict[str, int] | None
 
 
 class TenantChanges(TenantSettings, total=False):
@@ -40,7 +41,8 @@ TENANT_FIELDS = ResourceFields(
     ResourceField("config_schema", clean=schema_name),
     ResourceField("rate_limit", in_verdicts=True),
     ResourceField("quota", in_verdicts=True),
+    ResourceField("limits"),
     changes=TenantChanges,
 )
 # Only operators change these; of a person's update they are ignored.
-OPERATOR_FIELDS = ("status", "rate_limit", "quota")
+OPERATOR_FIELDS = ("status", "rate_limit", "quota", "limits")

@@ -16,6 +16,7 @@ from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
 from core.errors import Conflict, Invalid
 from tenants.access import get_tenant
+from tenants.capacity import Resource, check_room
 from tenants.errors import NAME_TAKEN, MemberNotFound, TenantReadOnly
 from tenants.models import Membership, OwnershipOffer, Role, Tenant, TenantStatus
 from tenants.roles import Access
@@ -46,16 +47,15 @@ def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Me
 def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> None:
     """Give a person a role in a tenant, as an operator. The owner's role hands the tenant over to them at once.
 
-    Raise TenantNotFound, TenantNameTaken if a tenant of theirs has the name, and Invalid for a lesser role of the
-    owner.
+    Raise TenantNotFound, TenantNameTaken if a tenant of theirs has the name, TenantFull, and Invalid for a lesser role
+    of the owner.
     """
     row = lock_tenant(tenant.pk)
     if role == Role.OWNER and user_id != row.owner_id:
         _hand_over(actor, row, user_id)
         return
     _check_no_owner(row, user_id, role)
-    membership = _find_member(row, user_id) or Membership(tenant=row, user_id=user_id)
-    _store(actor, membership, role)
+    _store(actor, _find_member(row, user_id) or _new_member(row, user_id), role)
 
 
 @transactional
@@ -146,6 +146,11 @@ def _get_member(tenant: Tenant, user_id: str) -> Membership:
     return membership
 
 
+def _new_member(tenant: Tenant, user_id: str) -> Membership:
+    check_room(tenant, Resource.MEMBERS)
+    return Membership(tenant=tenant, user_id=user_id)
+
+
 def _check_no_owner(tenant: Tenant, user_id: str, role: Role) -> None:
     """Raise Invalid for a change of who owns the tenant."""
     if tenant.owner_id == user_id and role != Role.OWNER:
@@ -190,7 +195,7 @@ def _hand_over(actor: Actor, tenant: Tenant, user_id: str) -> None:
     OwnershipOffer.objects.filter(tenant=tenant).delete()
     if former is not None:
         _store(actor, _get_member(tenant, former), Role.ADMIN)
-    _store(actor, _find_member(tenant, user_id) or Membership(tenant=tenant, user_id=user_id), Role.OWNER)
+    _store(actor, _find_member(tenant, user_id) or _new_member(tenant, user_id), Role.OWNER)
     if settings.KEYS_OFF_WITH_OWNER:
         epoch.invalidate(tenant.id)
 

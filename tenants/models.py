@@ -58,6 +58,13 @@ class Tenant(NamedModel, Limited, Revised):
     # The epoch of the last change of `tenant_config.agent_defaults`.
     defaults_revision = models.PositiveBigIntegerField(default=0, editable=False)
     status = ExactCharField(_("status"), max_length=20, choices=TenantStatus.choices, default=TenantStatus.ACTIVE)
+    # How many agents, keys and members it may have, where not the default (tenants.capacity).
+    limits = JSONTextField(
+        _("limits"),
+        null=True,
+        blank=True,
+        help_text=_('Such as {"agents": 100, "keys": 1000, "members": 20}; the defaults hold for what is not in it.'),
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("owner"),

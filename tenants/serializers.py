@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.serializers import UserResponse
@@ -12,12 +13,13 @@ from core.http.fields import (
     JSONObjectField,
     RequestSerializer,
     StrictCharField,
+    StrictIntegerField,
     UTCDateTimeField,
     description_field,
     id_field,
     name_field,
 )
-from core.http.limit_fields import QuotaField, RateLimitField
+from core.http.limit_fields import LimitField, QuotaField, RateLimitField
 from tenants.models import Role, TenantStatus, TenantType
 
 
@@ -26,7 +28,22 @@ def config_schema_field(help_text: str) -> ChoiceField:
     return ChoiceField(schema.NAMES, required=False, allow_blank=True, help_text=help_text)
 
 
+# As much as a column of numbers holds everywhere.
+MAX_LIMIT = 2**31 - 1
 _SCHEMA_HELP = f"The schema of its configs, by default {schema.DEFAULT}."
+
+
+@extend_schema_serializer(component_name="TenantLimits")
+class TenantLimitsField(LimitField):
+    """How many agents, keys and members a tenant may have, where that is not the default."""
+
+    agents = StrictIntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
+    keys = StrictIntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
+    members = StrictIntegerField(min_value=1, max_value=MAX_LIMIT, required=False)
+
+    def to_representation(self, instance: Any) -> Any:
+        """Return those that are set."""
+        return instance
 
 
 class TenantCreateRequest(RequestSerializer):
@@ -48,6 +65,7 @@ class InternalTenantCreateRequest(TenantCreateRequest):
     )
     rate_limit = RateLimitField(required=False)
     quota = QuotaField(required=False)
+    limits = TenantLimitsField(required=False)
 
 
 class TenantUpdateRequest(RequestSerializer):
@@ -66,6 +84,7 @@ class InternalTenantUpdateRequest(TenantUpdateRequest):
     status = ChoiceField(TenantStatus.choices, required=False)
     rate_limit = RateLimitField(required=False, empties=True, help_text="`{}` takes it off.")
     quota = QuotaField(required=False, empties=True, help_text="`{}` takes it off.")
+    limits = TenantLimitsField(required=False, empties=True, help_text="`{}` takes them off.")
 
 
 class MaskedTenantConfigField(JSONObjectField):
@@ -90,6 +109,7 @@ class TenantResponse(serializers.Serializer[Any]):
     config_schema = serializers.CharField(allow_null=True)
     rate_limit = RateLimitField(allow_null=True)
     quota = QuotaField(allow_null=True)
+    limits = TenantLimitsField(allow_null=True)
     revision = serializers.IntegerField()
 
 
@@ -108,6 +128,17 @@ class InternalTenantResponse(TenantResponse):
 
 class TenantDeletionResponse(serializers.Serializer[Any]):
     id = serializers.CharField()
+
+
+class CapacityResponse(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(allow_null=True, help_text="null: any number.")
+    used = serializers.IntegerField()
+
+
+class TenantCapacityResponse(serializers.Serializer[Any]):
+    agents = CapacityResponse()
+    keys = CapacityResponse()
+    members = CapacityResponse()
 
 
 class MembershipResponse(serializers.Serializer[Any]):

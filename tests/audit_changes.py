@@ -60,6 +60,7 @@ _TENANT = {
     "config_schema": None,
     "rate_limit": None,
     "quota": None,
+    "limits": None,
 }
 _PERSONAL = {**_TENANT, "tenant_name": "alice's Personal Tenant", "tenant_type": "personal", "owner_id": "{user_id}"}
 _TEMPLATE: dict[str, Any] = {"name": "new", "description": None, "tenant_id": "{tenant_id}", "config": {}}

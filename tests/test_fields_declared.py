@@ -165,6 +165,7 @@ RESOURCES: dict[type[Model], Resource] = {
             "tenant_config": {"plan": "gold"},
             "config_schema": "maibot-1.2",
             **_LIMITS,
+            "limits": {"agents": 1},
         },
         request=InternalTenantUpdateRequest,
         responses=(TenantResponse, InternalTenantResponse),

@@ -15,7 +15,7 @@ from core.http.fields import (
 from core.limits import MAX_QUOTA, MAX_RATE, MAX_WINDOW_SECONDS, Period
 
 
-class _LimitField(RequestSerializer):
+class LimitField(RequestSerializer):
     """A limit. With `empties`, `{}` removes it, for changes in which null leaves a field as it is."""
 
     def __init__(self, *args: Any, empties: bool = False, **options: Any) -> None:
@@ -27,7 +27,7 @@ class _LimitField(RequestSerializer):
 
 
 @extend_schema_serializer(component_name="RateLimit")
-class RateLimitField(_LimitField):
+class RateLimitField(LimitField):
     """At most `limit` uses in any window of `window_seconds`."""
 
     limit = StrictIntegerField(min_value=1, max_value=MAX_RATE)
@@ -35,7 +35,7 @@ class RateLimitField(_LimitField):
 
 
 @extend_schema_serializer(component_name="Quota")
-class QuotaField(_LimitField):
+class QuotaField(LimitField):
     """At most `limit` uses in a UTC day, in a UTC month, or in all."""
 
     limit = StrictIntegerField(min_value=1, max_value=MAX_QUOTA)

@@ -31,8 +31,8 @@ def _translate_each_time(field: Field[Any, Any, Any, Any]) -> None:
     """
     validators: list[Any] = list(field.validators)
     for validator in validators:
-        message: Any = getattr(validator, "message", None)
-        if isinstance(message, lazy_format):
+        message = getattr(validator, "message", None)
+        if isinstance(message, lazy_format) and message.format_string is not None:
             validator.message = format_lazy(message.format_string, *message.args, **message.kwargs)
     for inner in (*getattr(field, "fields", {}).values(), getattr(field, "child", None)):
         if inner is not None:

@@ -137,6 +137,7 @@ class TestNewTenants:
             "owner_id": None,
             "rate_limit": None,
             "quota": None,
+            "limits": None,
         }
         assert (other[1], other[3]["status"]) == ("t-2", "inactive")
 

@@ -87,6 +87,7 @@ class TestCreating:
             "config_schema": None,
             "rate_limit": None,
             "quota": None,
+            "limits": None,
             "revision": NOON.timestamp() * 1000,
         }
 

@@ -11,6 +11,7 @@ from core.http.operations import ListOf, operation
 from core.http.views import V2View
 from tenants import members
 from tenants.access import get_tenant
+from tenants.capacity import capacity_of
 from tenants.models import Role
 from tenants.roles import Access
 from tenants.serializers import (
@@ -19,6 +20,7 @@ from tenants.serializers import (
     OwnershipOfferRequest,
     OwnershipOfferResponse,
     RoleRequest,
+    TenantCapacityResponse,
     TenantResponse,
 )
 
@@ -62,6 +64,19 @@ class MemberDetailView(V2View):
         tenant = get_tenant(self.actor, tenant_id, access)
         members.remove_member(actor=self.actor, tenant=tenant, user_id=user_id)
         return self.respond({"user_id": user_id}, message=_("Member removed"), tenant_id=tenant.id)
+
+
+class TenantLimitsView(V2View):
+    @operation(
+        "How many agents, keys and members a tenant has, and may have",
+        tag="tenants",
+        response=TenantCapacityResponse,
+        errors=(404,),
+    )
+    def get(self, request: Request, tenant_id: str) -> Response:
+        tenant = get_tenant(self.actor, tenant_id, Access.READ)
+        capacity = {name: each._asdict() for name, each in capacity_of(tenant).items()}
+        return self.respond(TenantCapacityResponse(capacity).data, message=_("Limits found"), tenant_id=tenant.id)
 
 
 class OwnershipOfferView(V2View):
