@@ -72,10 +72,11 @@ class TestNobodyHoldsUpOthers:
 
             for each in sockets:
                 each.sendall(QUESTION)
-            expected = (200, "AUTH_005") if path == VALIDATE else (400, "VALIDATION_ERROR")
+            # A machine that is busy itself may refuse what has to wait for a thread.
+            expected = {(200, "AUTH_005")} if path == VALIDATE else {(400, "VALIDATION_ERROR"), (503, "SYS_002")}
             for each in sockets:
                 status, body = answer_on(each)
-                assert (status, body["error_code"]) == expected
+                assert (status, body["error_code"]) in expected
 
     def test_client_that_hangs_up_blocks_nobody(self, server: MaimServer, port: int, before: int) -> None:
         with slow_requests(port, 20, VALIDATE) as sockets:
