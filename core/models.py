@@ -37,6 +37,8 @@ class AuditEntry(AppendOnly):
             models.Index(fields=["actor_kind"], name="audit_actor_kind"),
             models.Index(fields=["actor_id"], name="audit_actor"),
             models.Index(fields=["request_id"], name="audit_request"),
+            models.Index(fields=["tenant_id", "action"], name="audit_tenant_action"),
+            models.Index(fields=["tenant_id", "actor_id"], name="audit_tenant_actor"),
         )
 
     def __str__(self) -> str:

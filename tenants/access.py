@@ -27,12 +27,15 @@ class Access(Enum):
     READ = auto()
     WRITE_AGENTS = auto()  # agents, their config and plugin settings
     MANAGE = auto()  # keys, and the tenant itself
+    READ_AUDIT = auto()  # who changed what
 
 
 _ALLOWED = {
     Role.OWNER: frozenset(Access),
     Role.MEMBER: frozenset({Access.READ, Access.WRITE_AGENTS}),
 }
+
+_READING = frozenset({Access.READ, Access.READ_AUDIT})  # which a suspended tenant allows
 
 
 def tenants_for(actor: Actor) -> QuerySet[Tenant]:
@@ -101,7 +104,7 @@ def _check(membership: Membership, access: Access) -> None:
     """Raise Forbidden if the role does not allow this access, and TenantReadOnly for a write to a suspended tenant."""
     if access not in _ALLOWED[Role(membership.role)]:
         raise Forbidden(_("Your role in this tenant does not allow this; ask its owner"))
-    if access != Access.READ and membership.tenant.status == TenantStatus.SUSPENDED:
+    if access not in _READING and membership.tenant.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
 
 

@@ -47,6 +47,7 @@ GET     /api/v1/tenants/{tenant_id}                           401   200    200  
 PUT     /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
 DELETE  /api/v1/tenants/{tenant_id}                           401   200    403      404      401      409    403
 GET     /api/v1/tenants/{tenant_id}/usage                     401   200    200      404      401      200    200
+GET     /api/v1/tenants/{tenant_id}/audit                     401   200    403      404      401      200    403
 
 GET     /api/v1/agents                                        401   200    200      200      401      200    200
 POST    /api/v1/agents                                        401   200    200      200      401      409    200

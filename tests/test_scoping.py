@@ -40,7 +40,7 @@ SCOPED_LABELS = {model._meta.label for model in SCOPED}
 # Models that name a tenant and are not scoped by it, each with its reason.
 NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
-    AuditEntry: "is read by operators alone, and outlives the tenant",
+    AuditEntry: "outlives the tenant, and is read by operators, and for tenants that passed the gate",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
     RowCount: "is added to by all writes, and read for tenants that passed the gate",

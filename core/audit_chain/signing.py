@@ -34,8 +34,8 @@ def message(*values: Any) -> bytes:
 
 def sign(text: bytes) -> str:
     """Return the signature under the newest key."""
-    key_id = next(iter(settings.KEY_PEPPERS))
-    return f"{key_id}:{_mac(key_id, text)}"
+    key_id, pepper = next(iter(settings.KEY_PEPPERS.items()))
+    return _signature(key_id, pepper, text)
 
 
 def check(text: bytes, signature: str | None) -> Check:
@@ -45,10 +45,10 @@ def check(text: bytes, signature: str | None) -> Check:
     key_id = key_of(signature)
     if key_id == UNSIGNED:
         return Check.INVALID
-    if key_id not in settings.KEY_PEPPERS:
+    pepper = settings.KEY_PEPPERS.get(key_id)
+    if pepper is None:
         return Check.UNKNOWN_KEY
-    is_valid = hmac.compare_digest(f"{key_id}:{_mac(key_id, text)}".encode(), signature.encode())
-    return Check.VALID if is_valid else Check.INVALID
+    return Check.VALID if signature == _signature(key_id, pepper, text) else Check.INVALID
 
 
 def key_of(signature: str | None) -> int:
@@ -57,8 +57,8 @@ def key_of(signature: str | None) -> int:
     return int(key_id) if key_id.isascii() and key_id.isdecimal() else UNSIGNED
 
 
-def _mac(key_id: int, text: bytes) -> str:
-    return hmac.digest(_key(settings.KEY_PEPPERS[key_id]), text, "sha256").hex()
+def _signature(key_id: int, pepper: str, text: bytes) -> str:
+    return f"{key_id}:{hmac.digest(_key(pepper), text, 'sha256').hex()}"
 
 
 @cache

@@ -197,8 +197,7 @@ class _Verification:
         missing = [each for each in named if each not in found]
         for first, last in ids.to_ranges(missing):
             self._add(Kind.REMOVED, _entries(first, last), f"block {block.number} has them")
-        for entry_id, seen in found.items():
-            self._check_age(block, entry_id, seen)
+        self._check_ages(block, found)
         digests = {entry_id: seen.digest for entry_id, seen in found.items()}
         if missing or blocks.digest_of(digests) != block.digest:
             self._compare_marks(block, named, found)
@@ -218,23 +217,23 @@ class _Verification:
         if not changed and len(found) == len(named):
             self._add(Kind.EDITED, f"an entry of block {block.number}", f"of {_short(block.ids)}")
 
-    def _check_age(self, block: AuditBlock, entry_id: int, seen: _Seen) -> None:
-        """Report an entry whose key was replaced long before its block, or that is older than what came before."""
-        later = [since for key_id, since in self._key_since.items() if key_id > seen.key_id]
-        is_late = bool(later) and block.made_at > min(later) + KEY_OVERLAP
-        if seen.check == Check.UNSIGNED:
-            if is_late:
-                self._add(Kind.UNSIGNED, f"entry {entry_id}", "it was written when all others were signed")
-            else:
+    def _check_ages(self, block: AuditBlock, found: dict[int, _Seen]) -> None:
+        """Report entries whose key was replaced long before their block, or that are older than what came before."""
+        replaced = (key for key, since in self._key_since.items() if block.made_at > since + KEY_OVERLAP)
+        least_key = max(replaced, default=signing.UNSIGNED)
+        oldest = entries.time_text(self._previous.newest - LATEST) if self._previous else ""
+        for entry_id, seen in found.items():
+            where, is_late = f"entry {entry_id}", seen.key_id < least_key
+            if seen.check == Check.UNSIGNED and is_late:
+                self._add(Kind.UNSIGNED, where, "it was written when all others were signed")
+            elif seen.check == Check.UNSIGNED:
                 self.report.unsigned_up_to = max(self.report.unsigned_up_to, entry_id)
-        elif is_late:
-            self._add(Kind.FORMER_KEY, f"entry {entry_id}", f"key {seen.key_id} was replaced before")
-        elif seen.check == Check.UNKNOWN_KEY and seen.key_id not in self._key_since:
-            self._add(Kind.UNKNOWN_KEY, f"entry {entry_id}", f"key {seen.key_id} is not configured here")
-        elif self._previous and seen.at < entries.time_text(self._previous.newest - LATEST):
-            self._add(
-                Kind.INSERTED, f"entry {entry_id}", f"its time, {seen.at}, is long before that of block {block.number}"
-            )
+            elif is_late and seen.check != Check.INVALID:
+                self._add(Kind.FORMER_KEY, where, f"key {seen.key_id} was replaced before")
+            elif seen.check == Check.UNKNOWN_KEY and seen.key_id not in self._key_since:
+                self._add(Kind.UNKNOWN_KEY, where, f"key {seen.key_id} is not configured here")
+            elif seen.at < oldest and seen.check != Check.INVALID:
+                self._add(Kind.INSERTED, where, f"its time, {seen.at}, is long before that of block {block.number}")
 
     def _close(self, floor: int) -> None:
         """Report the entries in gaps that are closed."""
