@@ -93,6 +93,20 @@ class AuditRemoval(AppendOnly):
         return str(self.block)
 
 
+class RevealCount(models.Model):
+    """How often an address has read the secrets of an agent in an hour (core.reveals)."""
+
+    pk = models.CompositePrimaryKey("agent_id", "address", "hour")
+    agent_id = IdField()
+    address = ExactCharField(max_length=45)
+    hour = models.DateTimeField(db_index=True)
+    tenant_id = IdField()
+    number = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.address}: {self.number}"
+
+
 class Epoch(models.Model):
     """The current epoch, in a single row (core.epoch)."""
 

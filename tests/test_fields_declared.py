@@ -45,6 +45,7 @@ from core.models import (
     IdempotentResponse,
     Invalidation,
     Lock,
+    RevealCount,
     RowCount,
 )
 from core.resource_fields import ResourceField, ResourceFields
@@ -215,6 +216,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     AuditBlock: "is written once",
     AuditRedaction: "is written by `rotate_secrets`",
     AuditRemoval: "is written once",
+    RevealCount: "is counted, never edited",
     Epoch: "is a counter",
     Approval: "is a worker's state",
     Invalidation: "is written once",

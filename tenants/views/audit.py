@@ -41,4 +41,4 @@ class TenantAuditView(V2View):
             lines = b"".join(orjson.dumps(entry) + b"\n" for entry in shown)
             return HttpResponse(lines, content_type=JSON_LINES, headers=next_cursor_header(part))
         page = {"items": shown, "next_after": part.next_after}
-        return self.respond(page, message=_("Changes listed"), tenant_id=tenant.id)
+        return self.respond(page, message=_("Audit log found"), tenant_id=tenant.id)
