@@ -10,7 +10,7 @@ from core.audit_chain.findings import Kind, Report
 from core.audit_chain.signing import Check
 from core.models import AuditBlock
 
-_SIGNED = ("block", "hash", "entries", "made_at")
+_TYPES = {"block": int, "hash": str, "entries": int, "made_at": str, "signature": str}
 
 
 class InvalidCheckpoint(ValueError):
@@ -31,10 +31,9 @@ def latest() -> dict[str, Any] | None:
     return {**checkpoint, "signature": signing.sign(_message(checkpoint))}
 
 
-def compare(checkpoint: Mapping[str, Any], report: Report) -> None:
+def compare(checkpoint: Any, report: Report) -> None:
     """Report a chain that is not the one of a checkpoint. Raise InvalidCheckpoint."""
-    if signing.check(_message(checkpoint), str(checkpoint["signature"])) not in (Check.VALID, Check.UNKNOWN_KEY):
-        raise InvalidCheckpoint("its signature is not that of its content")
+    _require_valid(checkpoint)
     number = checkpoint["block"]
     block = AuditBlock.objects.filter(number=number).first()
     if number < report.removed_up_to:
@@ -48,10 +47,15 @@ def compare(checkpoint: Mapping[str, Any], report: Report) -> None:
         report.add(Kind.REPLACED, f"block {number}", "the checkpoint has another one")
 
 
+def _require_valid(checkpoint: Any) -> None:
+    """Raise InvalidCheckpoint if a document is no checkpoint. Its key may have been replaced since."""
+    if not isinstance(checkpoint, dict) or any(type(checkpoint.get(name)) is not kind for name, kind in _TYPES.items()):
+        raise InvalidCheckpoint("members are missing, or of another type")
+    if not all(0 <= checkpoint[name] < 2**63 for name in ("block", "entries")):
+        raise InvalidCheckpoint("a number is too large")
+    if signing.check(_message(checkpoint), checkpoint["signature"]) not in (Check.VALID, Check.UNKNOWN_KEY):
+        raise InvalidCheckpoint("its signature is not that of its content")
+
+
 def _message(checkpoint: Mapping[str, Any]) -> bytes:
-    """Return the canonical form of a checkpoint. Raise InvalidCheckpoint if a member is missing."""
-    try:
-        values = [checkpoint[name] for name in _SIGNED]
-    except (KeyError, TypeError):
-        raise InvalidCheckpoint("members are missing") from None
-    return signing.message("audit checkpoint", *values)
+    return signing.message("audit checkpoint", *(checkpoint[name] for name in _TYPES if name != "signature"))
