@@ -49,7 +49,8 @@ def compare(checkpoint: Any, report: Report) -> None:
 
 def _require_valid(checkpoint: Any) -> None:
     """Raise InvalidCheckpoint if a document is no checkpoint. Its key may have been replaced since."""
-    if not isinstance(checkpoint, dict) or any(type(checkpoint.get(name)) is not kind for name, kind in _TYPES.items()):
+    is_whole = isinstance(checkpoint, dict) and all(type(checkpoint.get(name)) is kind for name, kind in _TYPES.items())
+    if not is_whole:
         raise InvalidCheckpoint("members are missing, or of another type")
     if not all(0 <= checkpoint[name] < 2**63 for name in ("block", "entries")):
         raise InvalidCheckpoint("a number is too large")
