@@ -28,11 +28,12 @@ from agent_config.schema import ConfigWarning
 from agent_config.system import Defaults
 from agents.errors import AgentNotFound
 from agents.models import Agent, Template
-from core import audit, primary
+from core import primary
 from core.actor import Actor
 from core.db import transactional
 from core.errors import Unavailable
 from core.prepared import prepared_sql
+from core.reveals import record_reveal
 from core.sealing import Unsealable
 from tenants.models import Tenant
 
@@ -163,7 +164,7 @@ def reveal_effective_config(*, actor: Actor, agent_id: str) -> ExplainedConfig:
         opened = secrets.opened(config)
     except Unsealable as error:
         raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
-    audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent_id, tenant_id=agent.state.tenant_id)
+    record_reveal(actor=actor, agent_id=agent_id, tenant_id=agent.state.tenant_id)
     return agent.explained(config, shown=opened)
 
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.actor import Actor
-from core.models import AuditEntry
+from core.audit_chain import entries, signing
+from core.models import AuditEntry, AuditRedaction
 from core.prepared_writes import insert_all
 
 State = Mapping[str, Any]
@@ -60,12 +62,28 @@ def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> 
     insert_all([_entry(actor, action, change) for change in changes])
 
 
+def redact(entry_id: int, changes: Mapping[str, Any]) -> None:
+    """Replace the states of an entry by masked ones, and sign that; its row is locked. The chain keeps the old digest.
+
+    It is for a text that turned out to be secret after it was written, and for nothing else.
+    """
+    digest = entries.stored_digest(entry_id)
+    entry = AuditEntry.objects.get(pk=entry_id)
+    for name, value in changes.items():
+        setattr(entry, name, value)
+    entry.signature = entries.signature_of(entry)
+    QuerySet(AuditEntry).filter(pk=entry_id).update(**changes, signature=entry.signature)
+    redaction, _is_new = AuditRedaction.objects.get_or_create(entry_id=entry_id, defaults={"digest": digest})
+    redaction.signature = signing.sign(entries.redaction_message(entry_id, redaction.digest, entry.signature))
+    redaction.save(update_fields=["signature"])
+
+
 def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
     before, after = change.before, change.after
     if before is not None and after is not None:
         kept = [key for key in after if key in change.identity or differ(before.get(key), after[key])]
         before, after = {k: before.get(k) for k in kept}, {k: after[k] for k in kept}
-    return AuditEntry(
+    entry = AuditEntry(
         at=timezone.now(),
         actor_kind=actor.kind,
         actor_id=actor.id,
@@ -79,3 +97,5 @@ def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:
         request_id=actor.request_id,
         address=actor.address,
     )
+    entry.signature = entries.signature_of(entry)
+    return entry

@@ -4,11 +4,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from core.actor import display_name
+from core.append_only import AppendOnly
 from core.fields import ExactCharField, IdField, JSONTextField
 
 
-class AuditEntry(models.Model):
-    """One change, written in its transaction and never modified afterwards.
+class AuditEntry(AppendOnly):
+    """One change, written in its transaction.
 
     Objects and tenants are stored as ids without foreign keys, because the entry outlives them.
     """
@@ -25,6 +26,8 @@ class AuditEntry(models.Model):
     after = JSONTextField(_("after"), null=True)
     request_id = ExactCharField(_("request id"), max_length=64)
     address = ExactCharField(_("address"), max_length=45)
+    # Of all columns but the id (core.audit_chain); None if the version before wrote the entry.
+    signature = ExactCharField(max_length=80, null=True)
 
     class Meta:
         verbose_name = _("audit entry")
@@ -34,6 +37,8 @@ class AuditEntry(models.Model):
             models.Index(fields=["actor_kind"], name="audit_actor_kind"),
             models.Index(fields=["actor_id"], name="audit_actor"),
             models.Index(fields=["request_id"], name="audit_request"),
+            models.Index(fields=["tenant_id", "action"], name="audit_tenant_action"),
+            models.Index(fields=["tenant_id", "actor_id"], name="audit_tenant_actor"),
         )
 
     def __str__(self) -> str:
@@ -43,6 +48,63 @@ class AuditEntry(models.Model):
     def actor(self) -> str:
         """The name of the actor, in the reader's language."""
         return display_name(self.actor_kind, self.actor_label)
+
+
+class AuditBlock(AppendOnly):
+    """A part of the audit log that can no longer change without notice (core.audit_chain)."""
+
+    number = models.PositiveBigIntegerField(primary_key=True)
+    made_at = models.DateTimeField()
+    # The greatest id of all entries in the chain. Ids up to `floor` that are in no block stay in none.
+    reach = models.BigIntegerField(db_index=True)
+    floor = models.BigIntegerField()
+    ids = models.TextField()  # of its entries, as ranges
+    newest = models.DateTimeField()  # the time of the newest entry in the chain
+    total = models.PositiveBigIntegerField()  # the number of entries in the chain
+    digest = ExactCharField(max_length=64)  # of its entries
+    marks = models.TextField()  # of each entry
+    previous = ExactCharField(max_length=64)  # the hash of the block before
+    signature = ExactCharField(max_length=80)
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.ids}"
+
+
+class AuditRedaction(models.Model):
+    """A signed statement that an entry was masked after it was written, because its text turned out to be secret."""
+
+    entry_id = models.BigIntegerField(primary_key=True)
+    digest = ExactCharField(max_length=64)  # of the entry as it was written
+    signature = ExactCharField(max_length=80)
+
+    def __str__(self) -> str:
+        return str(self.entry_id)
+
+
+class AuditRemoval(AppendOnly):
+    """A signed statement that the entries of a block, and of all before it, were deleted because of their age."""
+
+    block = models.PositiveBigIntegerField(primary_key=True)
+    removed_at = models.DateTimeField()
+    keys = JSONTextField()  # when the first block under each key was made
+    signature = ExactCharField(max_length=80)
+
+    def __str__(self) -> str:
+        return str(self.block)
+
+
+class RevealCount(models.Model):
+    """How often an address has read the secrets of an agent in an hour (core.reveals)."""
+
+    pk = models.CompositePrimaryKey("agent_id", "address", "hour")
+    agent_id = IdField()
+    address = ExactCharField(max_length=45)
+    hour = models.DateTimeField(db_index=True)
+    tenant_id = IdField()
+    number = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.address}: {self.number}"
 
 
 class Epoch(models.Model):

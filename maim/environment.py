@@ -242,6 +242,12 @@ class Environment(BaseSettings):
         8 * 24, ge=1, le=366 * 24, description="How long an access token lives. A changed password ends it sooner."
     )
     MAIM_USAGE_LOG_DAYS: int = Field(30, ge=1, le=3660, description="How long entries of the bots' usage log are kept.")
+    MAIM_AUDIT_DAYS: int | None = Field(
+        None,
+        ge=30,
+        le=36600,
+        description="How long audit entries are kept. Default: for ever.",
+    )
     MAIMBOT_MODEL_CONFIG_PATH: FilePath | None = Field(
         None, description="TOML file with the system's model providers and models. Default: built in."
     )

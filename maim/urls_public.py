@@ -13,7 +13,7 @@ from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
 from tenants.views import accounts as tenant_accounts
-from tenants.views import members, tenants
+from tenants.views import audit, members, tenants
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied
@@ -46,6 +46,7 @@ urlpatterns = [
     path("api/v1/tenants/<str:tenant_id>/ownership-offer", members.OwnershipOfferView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/ownership-offer/accept", members.OwnershipAcceptanceView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsageView.as_view()),
+    path("api/v1/tenants/<str:tenant_id>/audit", audit.TenantAuditView.as_view()),
     path("api/v1/agents", agents.AgentListView.as_view()),
     path("api/v1/agents/import", transfer.AgentImportView.as_view()),
     path("api/v1/agents/<str:agent_id>", agents.AgentDetailView.as_view()),

@@ -20,6 +20,8 @@ from tenants.errors import TenantNotFound, TenantReadOnly
 from tenants.models import Membership, Role, Tenant, TenantStatus
 from tenants.roles import ALLOWED, Access
 
+_READING = frozenset({Access.READ, Access.READ_AUDIT})  # which a suspended tenant allows
+
 
 def tenants_for(actor: Actor) -> QuerySet[Tenant]:
     """Return the tenants that the actor may read, newest first."""
@@ -87,7 +89,7 @@ def _check(membership: Membership, access: Access) -> None:
     """Raise Forbidden if the role does not allow this access, and TenantReadOnly for a write to a suspended tenant."""
     if access not in ALLOWED[Role(membership.role)]:
         raise Forbidden(_("Your role in this tenant does not allow this; ask its owner"))
-    if access != Access.READ and membership.tenant.status == TenantStatus.SUSPENDED:
+    if access not in _READING and membership.tenant.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
 
 

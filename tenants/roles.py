@@ -17,12 +17,13 @@ class Access(Enum):
     MANAGE_KEYS = _("issue, change, rotate, disable and delete keys")
     MANAGE_MEMBERS = _("invite people, change their roles, and remove them")
     MANAGE_TENANT = _("change the tenant, and set plugins of all its agents")
+    READ_AUDIT = _("read who changed what")
     OWN = _("delete the tenant, and hand it over")
 
 
 _READER = frozenset({Access.READ})
 _WRITER = _READER | {Access.WRITE_AGENTS}
-_MANAGER = _WRITER | {Access.MANAGE_KEYS, Access.MANAGE_MEMBERS, Access.MANAGE_TENANT}
+_MANAGER = _WRITER | {Access.MANAGE_KEYS, Access.MANAGE_MEMBERS, Access.MANAGE_TENANT, Access.READ_AUDIT}
 
 ALLOWED: dict[Role, frozenset[Access]] = {
     Role.VIEWER: _READER,

@@ -8,9 +8,14 @@ from rest_framework import serializers
 from accounts.serializers import UserResponse
 from agent_config import schema
 from agent_config.updates import internal_tenant_config, masked_tenant_config
+from core.actor import ActorKind
 from core.http.fields import (
+    ID_LENGTH,
     ChoiceField,
+    CursorQuerySerializer,
     JSONObjectField,
+    NumberCursor,
+    NumberParameter,
     RequestSerializer,
     StrictCharField,
     StrictIntegerField,
@@ -20,7 +25,11 @@ from core.http.fields import (
     name_field,
 )
 from core.http.limit_fields import LimitField, QuotaField, RateLimitField
+from core.http.responses import utc_text
+from core.models import AuditEntry
 from tenants.models import Role, TenantStatus, TenantType
+
+MAX_ID = 2**63 - 1
 
 
 def config_schema_field(help_text: str) -> ChoiceField:
@@ -178,3 +187,62 @@ class ProfileResponse(UserResponse):
         allow_null=True, help_text="Becomes `email` as soon as it is confirmed by the link that was sent to it."
     )
     memberships = MembershipResponse(many=True)
+
+
+class AuditQuerySerializer(CursorQuerySerializer):
+    """Filters of a tenant's audit log, and the part of it to return."""
+
+    after = NumberCursor(max_value=MAX_ID, help_text="In the order of ids: what comes after this one, the last read.")
+    before = NumberParameter(
+        required=False, min_value=1, max_value=MAX_ID, help_text="Newest first: what comes before this id."
+    )
+    limit = NumberParameter(min_value=1, max_value=1000, default=100)
+    actor_id = serializers.CharField(required=False, max_length=ID_LENGTH, help_text="The id of a person.")
+    action = serializers.CharField(required=False, max_length=50, help_text="`<type of object>.<verb>`.")
+    object_id = serializers.CharField(required=False, max_length=ID_LENGTH)
+    format = ChoiceField(("json", "jsonl"), default="json", help_text="`jsonl`: an entry each line.")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # Not as attributes of the class, because `from` is a word of Python's own.
+        times = {
+            "from": UTCDateTimeField(required=False, help_text="Changes from this time on."),
+            "to": UTCDateTimeField(required=False, help_text="Changes before this time."),
+        }
+        return {**super().get_fields(), **times}
+
+
+class AuditEntryResponse(serializers.Serializer[Any]):
+    """A change. Of operators, bots and commands, a tenant learns neither names nor addresses."""
+
+    id = serializers.IntegerField()
+    at = UTCDateTimeField()
+    actor_kind = ChoiceField([kind.value for kind in ActorKind])
+    actor_id = serializers.CharField(allow_null=True, help_text="Of a person.")
+    actor_name = serializers.CharField(allow_null=True, help_text="Of a person, as it was then.")
+    address = serializers.CharField(allow_null=True, help_text="Of a person.")
+    action = serializers.CharField()
+    object_id = serializers.CharField()
+    before = serializers.DictField(allow_null=True)
+    after = serializers.DictField(allow_null=True)
+    request_id = serializers.CharField()
+
+    def to_representation(self, entry: AuditEntry) -> dict[str, Any]:
+        is_person = entry.actor_kind in (ActorKind.USER, ActorKind.ANONYMOUS)
+        return {
+            "id": entry.pk,
+            "at": utc_text(entry.at),
+            "actor_kind": entry.actor_kind,
+            "actor_id": entry.actor_id if is_person else None,
+            "actor_name": (entry.actor_label or None) if is_person else None,
+            "address": (entry.address or None) if is_person else None,
+            "action": entry.action,
+            "object_id": entry.object_id,
+            "before": entry.before,
+            "after": entry.after,
+            "request_id": entry.request_id,
+        }
+
+
+class AuditListResponse(serializers.Serializer[Any]):
+    items = AuditEntryResponse(many=True)
+    next_after = serializers.CharField(allow_null=True)

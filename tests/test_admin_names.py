@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.urls import reverse
 
 from accounts import services as accounts
@@ -90,7 +90,7 @@ def make_everything(olivia: Operator) -> list[Model]:
     ApiKey.unscoped.filter(pk=key.pk).update(name=NAME)
     ConfigVersion.unscoped.update(author=NAME, note=NAME)
     PluginSetting.unscoped.update(plugin_name=NAME)
-    AuditEntry.objects.update(actor_label=NAME, after={"name": NAME})
+    QuerySet(AuditEntry).update(actor_label=NAME, after={"name": NAME})
     User.objects.filter(pk=alice.user.pk).update(username=f"{NAME}a", email=f"{NAME}@example.org")
     User.objects.filter(pk=bob.pk).update(username=NAME)
     User.objects.filter(pk=olivia.user.pk).update(username=f"{NAME}o")

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, models
+from django.utils import timezone
+from time_machine import travel
 
 from accounts import services as accounts
 from accounts.models import EmailToken, TokenSession
@@ -18,7 +21,7 @@ from agents.models import Agent
 from agents.services import plugins, templates
 from apikeys.models import KeySecret
 from apikeys.services import IssuedKey
-from core import audit
+from core import audit, reveals
 from core.http.surfaces import INTERNAL
 from core.models import AuditEntry
 from tenants import members
@@ -214,6 +217,8 @@ def test_reading_secrets_writes_an_entry_without_them(part: str, data: Data, int
     with new_rows(rows):
         masked = internal.get(path)
         revealed = internal.get(f"{path}?reveal_secrets=1")
+        with travel(timezone.now() + timedelta(hours=2)):
+            reveals.record_counted()
 
     assert API_KEY not in masked.content.decode()
     assert API_KEY in revealed.content.decode()
@@ -223,7 +228,8 @@ def test_reading_secrets_writes_an_entry_without_them(part: str, data: Data, int
         data.agent.id,
         data.alice.tenant.id,
     )
-    assert (row.actor_kind, row.before, row.after) == ("internal", None, None)
+    assert (row.actor_kind, row.address, row.before) == ("internal", "127.0.0.1", None)
+    assert row.after["reads"] == 1
 
 
 @pytest.mark.embedded

@@ -95,10 +95,10 @@ def test_expired_cursor_causes_a_full_comparison(server: MaimServer, old: OldDat
         change_config(server, "agent_1", "long ago")
         sweep = (
             "from datetime import timedelta; from django.utils import timezone; from time_machine import travel\n"
-            "from core import change_feed\n"
+            "from django.db.models import QuerySet; from core import change_feed\n"
             "from core.models import AuditEntry\n"
             "with travel(timezone.now() + timedelta(days=8), tick=False): change_feed.sweep()\n"
-            "AuditEntry.objects.all().delete()"
+            "QuerySet(AuditEntry).delete()"
         )
         server.manage("shell", "-v0", "-c", sweep)
 

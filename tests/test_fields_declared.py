@@ -36,12 +36,16 @@ from apikeys.models import ApiKey, DailyUse, HourCount, KeySecret, MinuteCount, 
 from apikeys.serializers.keys import AgentKeyCreateRequest, AgentKeyResponse, KeyResponse, KeyUpdateRequest
 from core.models import (
     Approval,
+    AuditBlock,
     AuditEntry,
+    AuditRedaction,
+    AuditRemoval,
     Epoch,
     FeedEntry,
     IdempotentResponse,
     Invalidation,
     Lock,
+    RevealCount,
     RowCount,
 )
 from core.resource_fields import ResourceField, ResourceFields
@@ -211,6 +215,10 @@ NOT_DECLARED: dict[type[Model], str] = {
     DailyUse: "is measured",
     UsageLogEntry: "is written once",
     AuditEntry: "is written once",
+    AuditBlock: "is written once",
+    AuditRedaction: "is written by `rotate_secrets`",
+    AuditRemoval: "is written once",
+    RevealCount: "is counted, never edited",
     Epoch: "is a counter",
     Approval: "is a worker's state",
     Invalidation: "is written once",

@@ -19,7 +19,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tests.support.client import SurfaceClient
 from tests.support.examples import TIMES
 from tests.support.large_lists import LISTS, List, cost_of
-from tests.support.large_tables import AGENT, USER, Sizes, fill
+from tests.support.large_tables import AGENT, TENANT, USER, Sizes, fill
 from tests.support.operators import sign_in
 from tests.support.people import OPERATOR
 from tests.test_query_counts import GROWING
@@ -85,6 +85,10 @@ def test_lists_read_few_rows_of_large_tables(read: Callable[[List], None]) -> No
     assert too_many == {}
 
 
+def route_of(case: List) -> str:
+    return case.path.replace(AGENT, "{agent_id}").replace(TENANT, "{tenant_id}")
+
+
 def passed_over(case: List) -> int:
     query = dict(parse_qsl(case.query))
     return int(query.get("skip", 0)) + (int(query.get("page", 1)) - 1) * case.size
@@ -95,7 +99,7 @@ def passed_over(case: List) -> int:
 
 @pytest.mark.embedded
 def test_every_list_of_the_api_is_read() -> None:
-    read = {(case.surface, case.path.replace(AGENT, "{agent_id}")) for case in LISTS if case.surface != "admin"}
+    read = {(case.surface, route_of(case)) for case in LISTS if case.surface != "admin"}
 
     assert read == {(surface, path) for surface, path, _grow in GROWING}
 
@@ -108,7 +112,7 @@ def test_every_filter_and_order_of_the_api_is_read() -> None:
         for path in {path for name, path, _grow in GROWING if name == surface.name}:
             declared = document(surface)["paths"][path]["get"].get("parameters", [])
             names = {parameter["name"] for parameter in declared if parameter["in"] == "query"}
-            cases = [case for case in LISTS if (case.surface, case.path.replace(AGENT, "{agent_id}"))
+            cases = [case for case in LISTS if (case.surface, route_of(case))
                      == (surface.name, path)]  # fmt: skip
             read = {name for case in cases for name, _value in parse_qsl(case.query, keep_blank_values=True)}
             assert names - free - read == set(), path

@@ -40,7 +40,7 @@ def test_served_maim_sends_mails(tmp_path: Path) -> None:
         wait_until(lambda: "mails wait for the mail server" in maim.log, "the mail server is missed")
         with mailbox.open():
             wait_until(lambda: len(mailbox.mails) == 1, "the mail arrives")
-            (sender,) = senders(maim)
+            sender = min(background(maim), key=lambda process: process.pid)
             sender.kill()
             wait_until(lambda: "the sender of mails ended with code -9" in maim.log, "the dead sender is missed")
             assert client.post("/api/v1/auth/password/forgot", json={"email": PERSON["email"]}).status_code == 202
@@ -105,7 +105,7 @@ def run(command: str, **variables: str) -> Response:
     return Response(int(status), json.loads(body or "{}"))
 
 
-def senders(maim: MaimServer) -> list[psutil.Process]:
-    """Return the children of `serve` that neither lead a group of workers nor have children."""
+def background(maim: MaimServer) -> list[psutil.Process]:
+    """Return the children of `serve` that have no children: the sender of mails first."""
     children = psutil.Process(maim.pid).children()
     return [child for child in children if not child.children() and child.is_running()]

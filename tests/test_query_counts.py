@@ -249,6 +249,7 @@ GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
     ("public", "/api/v1/tenants", add_tenants),
+    ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),
     ("public", "/api/v1/agents/{agent_id}/api_keys", add_keys),
@@ -290,6 +291,7 @@ def test_all_lists_are_tested() -> None:
     only_listed = {
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/auth/sessions"),
+        ("public", "/api/v1/tenants/{tenant_id}/audit"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agent-activity"),

@@ -23,7 +23,7 @@ from apikeys.models import ApiKey, DailyUse, UsageLogEntry
 from apikeys.outcomes import Outcomes
 from apikeys.usage import Uses
 from apikeys.verification import VALID
-from core.models import AuditEntry, FeedEntry, RowCount
+from core.models import AuditEntry, FeedEntry, RevealCount, RowCount
 from core.scoping import TenantOwned, UnscopedQueryError
 from legacy.models import Imported
 from tenants import services as tenants
@@ -41,9 +41,10 @@ SCOPED_LABELS = {model._meta.label for model in SCOPED}
 NOT_SCOPED = {
     Membership: "says which tenants a person has, so it comes before scoping",
     OwnershipOffer: "is read under its tenant's lock, after the gate",
-    AuditEntry: "is read by operators alone, and outlives the tenant",
+    AuditEntry: "outlives the tenant, and is read by operators, and for tenants that passed the gate",
     UsageLogEntry: "is written by bots for any tenant id, and read by operators alone",
     Imported: "says of every tenant what an import has brought, and is read by the import alone",
+    RevealCount: "is written by reads that passed the gate, and read when it becomes an audit entry",
     RowCount: "is added to by all writes, and read for tenants that passed the gate",
     FeedEntry: "is told to the internal surface alone, and says so when a tenant is gone",
 }

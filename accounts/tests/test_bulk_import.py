@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from accounts import services
 from accounts.bulk_import import former_password, import_users
@@ -36,7 +37,7 @@ def imported(name: str, **fields: Any) -> User:
     """Store a user who was imported before."""
     user = unsaved(name, **fields)
     import_rows(new=[user])
-    AuditEntry.objects.all().delete()
+    QuerySet(AuditEntry).delete()
     return User.objects.get(pk=user.pk)
 
 

@@ -25,6 +25,7 @@ from core.http.fields import (
     ChoiceField,
     FlagParameter,
     JSONObjectField,
+    NumberCursor,
     NumberParameter,
     PageQuerySerializer,
     QuerySerializer,
@@ -101,21 +102,15 @@ class ConfigVersionDetailResponse(ConfigVersionResponse):
     config = MaskedConfigField()
 
 
-@extend_schema_field({"type": "string", "pattern": "^[0-9]*$"})
-class VersionCursor(NumberParameter):
+class VersionCursor(NumberCursor):
     """The number of a version, or an empty text for the beginning."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            required=False,
             max_value=MAX_VERSION,
-            min_value=0,
             help_text="In order: what comes after this version, the last that was read. Empty: from the beginning.",
             **options,
         )
-
-    def to_internal_value(self, data: Any) -> int:
-        return 0 if data == "" else super().to_internal_value(data)
 
 
 class ConfigVersionListQuerySerializer(SliceQuerySerializer):

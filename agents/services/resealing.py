@@ -33,6 +33,8 @@ class _Source(NamedTuple):
     rows: QuerySet[Any]
     columns: Mapping[str, Callable[[Any], Resealed]]
     names: tuple[str, ...] = ("pk",)
+    # Writes the changed columns of a row. None: by an update.
+    write: Callable[[Any, Mapping[str, Any]], None] | None = None
 
 
 class Lost(NamedTuple):
@@ -90,6 +92,7 @@ def _sources() -> tuple[_Source, ...]:
             "audit_log",
             AuditEntry.objects.filter(object_type__in=secrets.AUDITED),
             {"before": audited, "after": audited},
+            write=audit.redact,
         ),
     )
 
@@ -139,7 +142,9 @@ def _rewrite(source: _Source, pk: Any) -> bool:
     stored = source.rows.select_for_update().filter(pk=pk).values_list(*source.columns).first()
     found = [] if stored is None else _resealed(source, stored)
     changed = {name: one.value for name, one in zip(source.columns, found, strict=False) if one.is_changed}
-    if changed:
+    if changed and source.write is not None:
+        source.write(pk, changed)
+    elif changed:
         source.rows.filter(pk=pk).update(**changed)
     return bool(changed)
 

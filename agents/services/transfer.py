@@ -18,10 +18,10 @@ from agents import services
 from agents.models import Agent, PluginSetting
 from agents.services.config_writes import AgentConfigWrite, lock_agent
 from agents.services.plugins import add_plugins
-from core import audit
 from core.actor import Actor
 from core.db import transactional
 from core.errors import Invalid, Unavailable
+from core.reveals import record_reveal
 from core.sealing import Unsealable
 from core.text import cut, fold_name, name_error, visible
 from tenants.models import Tenant
@@ -79,7 +79,7 @@ def export_with_secrets(*, actor: Actor, agent: Agent) -> Document:
         document = _document(agent, secrets.opened)
     except Unsealable as error:
         raise Unavailable(_("A secret is sealed under a key that is not configured here")) from error
-    audit.record(actor=actor, action="agent.reveal_secrets", object_id=agent.id, tenant_id=agent.tenant_id)
+    record_reveal(actor=actor, agent_id=agent.id, tenant_id=agent.tenant_id)
     return document
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import QuerySet
 from django.utils import timezone
 from time_machine import travel
 
@@ -193,7 +194,7 @@ class TestChanging:
     @pytest.mark.parametrize("command", ["disable", "rotate", "delete"])
     def test_several_keys_wait_for_workers_once(self, three: list[IssuedKey], command: str) -> None:
         before = Epoch.objects.values_list("value", flat=True).first() or 0
-        AuditEntry.objects.all().delete()
+        QuerySet(AuditEntry).delete()
 
         assert keys(command, "one", "two", "three", *(["--yes"] if command == "delete" else [])).status == 0
 

@@ -244,11 +244,22 @@ class CursorQuerySerializer(QuerySerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Raise ValidationError for an order, page or offset beside `after`."""
         if "after" in attrs:
-            firsts = {"page": 1, "skip": 0, "sort": None}
+            firsts = {"page": 1, "skip": 0, "sort": None, "before": None}
             wrong = [name for name, first in firsts.items() if attrs.get(name, first) != first]
             if wrong:
                 raise serializers.ValidationError(dict.fromkeys(wrong, _ORDERED_BY_ID))
         return attrs
+
+
+@extend_schema_field({"type": "string", "pattern": "^[0-9]*$"})
+class NumberCursor(NumberParameter):
+    """A cursor that is a number, or an empty text for the beginning."""
+
+    def __init__(self, *, max_value: int, **options: Any) -> None:
+        super().__init__(required=False, min_value=0, max_value=max_value, **options)
+
+    def to_internal_value(self, data: Any) -> int:
+        return 0 if data == "" else super().to_internal_value(data)
 
 
 class OptionalCursorQuerySerializer(CursorQuerySerializer):

@@ -29,7 +29,7 @@ from core.http.fields import (
     SliceQuerySerializer,
     StrictCharField,
 )
-from core.http.operations import JSON, TOML, FromView, ListOf, operation, operation_of
+from core.http.operations import JSON, JSON_LINES, TOML, FromView, ListOf, operation, operation_of
 from core.http.views import InternalAccessMixin, V2View
 
 
@@ -265,6 +265,8 @@ class ContractSchema(AutoSchema):
             responses[declared.status, declared.media_type] = OpenApiResponse(self._success(), meaning[declared.status])
         if declared.download:
             responses[declared.status, TOML] = OpenApiResponse(OpenApiTypes.STR, meaning[declared.status])
+        if declared.json_lines:
+            responses[declared.status, JSON_LINES] = OpenApiResponse(OpenApiTypes.STR, meaning[declared.status])
         if declared.conditional:
             responses[304, JSON] = OpenApiResponse(None, meaning[304])
         return dict(sorted(responses.items()))

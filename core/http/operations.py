@@ -15,6 +15,7 @@ from rest_framework import serializers
 
 JSON = "application/json"
 TOML = "application/toml"
+JSON_LINES = "application/jsonl"
 Method = TypeVar("Method", bound=Callable[..., Any])
 SerializerClass = type[serializers.Serializer[Any]]
 Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | serializers.Field[Any, Any, Any, Any]
@@ -60,6 +61,8 @@ class operation:  # noqa: N801  # a decorator
     revised: bool = False
     # Answers with a file, JSON or TOML, without an envelope.
     download: bool = False
+    # Answers with an item each line for `?format=jsonl`.
+    json_lines: bool = False
     # Takes a config, counts its warnings, and heeds `Prefer: handling=strict`.
     strict: bool = False
     # Answers through `BaseView.respond_deleted`: in v1 with 204 and no body.

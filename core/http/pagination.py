@@ -134,8 +134,11 @@ def list_page(
     # Where the list ends here, it need not be counted.
     ends_here = not part.has_more and not after and (part.rows or not skip)
     total = skip + len(part.rows) if ends_here else rows.count()
-    headers = {"X-Total-Count": str(total)}
-    if part.next_after is not None:
-        headers["X-Next-Cursor"] = quote(part.next_after, safe="")
+    headers = {"X-Total-Count": str(total), **next_cursor_header(part)}
     shown = shared_serializer(serializer).to_representation
     return Page([shown(row) for row in part.rows], headers)
+
+
+def next_cursor_header(part: Slice) -> dict[str, str]:
+    """Return the header with the next cursor, if there is one."""
+    return {} if part.next_after is None else {"X-Next-Cursor": quote(part.next_after, safe="")}

@@ -12,6 +12,7 @@ from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
 from core import approvals, change_feed, epoch, idempotency
+from core.audit_chain import retention
 
 log = logging.getLogger("maim.server")
 
@@ -30,6 +31,7 @@ def sweep() -> dict[str, int]:
         "approvals": approvals.sweep(),
         "changes": change_feed.sweep(),
         "idempotent answers": idempotency.sweep(),
+        "audit entries": retention.sweep(),
         "wrong row counts": recount.recount(),
     }
     SessionStore.clear_expired()

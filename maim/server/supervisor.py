@@ -1,8 +1,9 @@
-"""The supervisor: one process group for each surface, the sender of mails, and the hourly sweep.
+"""The supervisor: one process group for each surface, processes in the background, and the hourly sweep.
 
     serve ─┬─ public group  ── workers
            ├─ internal group ─ workers
            ├─ sender of mails
+           ├─ auditor, which chains audit entries
            └─ sweep, once an hour
 
 The public group is Granian's, the internal one ours (maim.server.group). A group restarts a dead worker, and the
@@ -34,6 +35,8 @@ from granian.server import Server
 from core.http import metrics
 from core.http.surfaces import INTERNAL, SURFACES, Surface
 from maim.server import database, group, housekeeping
+from maim.server.auditor import Auditor
+from maim.server.background import BackgroundProcess
 from maim.server.connections import accepted_connections, raise_file_limit
 from maim.server.mailer import Mailer
 from maim.server.worker import STOP_SIGNALS, answer_sigterm_once, end_with_parent
@@ -47,6 +50,8 @@ STOP_SECONDS = 9.0
 POLL_SECONDS = 0.2
 RESTART_PAUSE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 3600
+
+BACKGROUND: dict[str, type[BackgroundProcess]] = {"sender of mails": Mailer, "auditor": Auditor}
 
 _fork = multiprocessing.get_context("fork")
 
@@ -67,7 +72,7 @@ class Supervisor:
     def __init__(self, surfaces: tuple[Surface, ...] = SURFACES) -> None:
         self._surfaces = surfaces
         self._groups: dict[Surface, BaseProcess] = {}
-        self._mailer: BaseProcess | None = None
+        self._background: dict[str, BaseProcess] = {}
         self._wait: database.Wait | None = None
         # No Event, which deadlocks when a signal handler sets it during a wait.
         self._stop_until: float | None = None
@@ -103,9 +108,12 @@ class Supervisor:
         _fork_off(process)
         self._groups[surface] = process
 
-    def _start_mailer(self) -> None:
-        self._mailer = _fork.Process(target=_send_mails, name="maim-mail", daemon=True)
-        _fork_off(self._mailer)
+    def _start_in_background(self, name: str) -> None:
+        process = _fork.Process(
+            target=_run_in_background, args=(BACKGROUND[name],), name="maim-background", daemon=True
+        )
+        _fork_off(process)
+        self._background[name] = process
 
     def _watch(self) -> None:
         is_ready = False
@@ -117,15 +125,17 @@ class Supervisor:
                     time.sleep(RESTART_PAUSE_SECONDS)
                     if self._stop_until is None:
                         self._start(surface)
-            if self._mailer is not None and not self._mailer.is_alive():
-                log.error("the sender of mails ended with code %s, starting it again", self._mailer.exitcode)
-                time.sleep(RESTART_PAUSE_SECONDS)
-                self._start_mailer()
+            for name, process in list(self._background.items()):
+                if not process.is_alive():
+                    log.error("the %s ended with code %s, starting it again", name, process.exitcode)
+                    time.sleep(RESTART_PAUSE_SECONDS)
+                    self._start_in_background(name)
             if self._wait is not None and self._wait.is_over():
                 self._wait = None
             if not is_ready and self._wait is None and all(_accepts(surface) for surface in self._surfaces):
                 is_ready = True
-                self._start_mailer()
+                for name in BACKGROUND:
+                    self._start_in_background(name)
                 _log_ready()
             if is_ready and time.monotonic() - swept > SWEEP_EVERY_SECONDS:
                 swept = time.monotonic()
@@ -137,14 +147,14 @@ class Supervisor:
     def _end_processes(self) -> None:
         # From the signal on, because this process may have been asleep when it came.
         deadline = self._stop_until or time.monotonic() + STOP_SECONDS
-        ending = [*self._groups.values(), *([self._mailer] if self._mailer is not None else [])]
+        ending = [*self._groups.values(), *self._background.values()]
         for process in ending:
             process.terminate()
         for process in ending:
             process.join(max(0.0, deadline - time.monotonic()))
         for process in self._groups.values():
             _kill_group(process)
-        for process in multiprocessing.active_children():  # the sweep, the mailer, the wait for the database
+        for process in multiprocessing.active_children():  # the sweep, the background, the wait for the database
             process.kill()
             process.join()
 
@@ -198,9 +208,9 @@ def _run_granian(surface: Surface) -> None:
     ).serve()
 
 
-def _send_mails() -> None:
+def _run_in_background(kind: type[BackgroundProcess]) -> None:
     gc.freeze()  # else looking for garbage would copy the memory that it shares with this process
-    Mailer().run()
+    kind().run()
 
 
 def _sweep() -> None:

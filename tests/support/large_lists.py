@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -30,6 +31,10 @@ def _lists(surface: str, path: str, size: int, *queries: str, fixed: str = "") -
     return [List(surface, path, "&".join(filter(None, (fixed, query))), size) for query in queries]
 
 
+def _ago(seconds: int) -> str:
+    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+
 _AFTER = "after=agent_5", "after=key_5"
 _KEYS_OF_TENANT = ("", "page=50", f"agent_id={AGENT}", _AFTER[1], f"status=disabled&{_AFTER[1]}", *KEY_FILTERS)
 
@@ -45,6 +50,9 @@ LISTS = [
     *_lists("internal", "/api/v1/plugins/settings", 100, "", f"agent_id={AGENT}", "after=",
             fixed=f"tenant_id={TENANT}"),
     *_lists("public", "/api/v1/tenants", 20, "", "after=tenant_5"),
+    *_lists("public", f"/api/v1/tenants/{TENANT}/audit", 100, "", "before=50000", "after=50000", "action=key.update",
+            "action=key.none&after=", f"actor_id={USER}", f"actor_id={USER}&action=key.update", "object_id=key_77",
+            f"actor_id={USER}&from={_ago(6000)}&to={_ago(3000)}", "format=jsonl"),
     *_lists("public", "/api/v1/agents", 100, "", "skip=300", "sort=created_at", "sort=name", "sort=-name",
             "status=archived", "status=inactive", "status=inactive&sort=name", f"tenant_id={TENANT}", _AFTER[0],
             f"status=archived&{_AFTER[0]}"),

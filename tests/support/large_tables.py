@@ -71,7 +71,8 @@ def fill(sizes: Sizes) -> None:
             agent_id="CONCAT('agent_', seq % 1000)", user_id="CONCAT('u', seq % 500)", action="'chat'",
             timestamp=_CREATED.format(rows=rows))  # fmt: skip
     _insert("common.AuditEntry", rows, at=_CREATED.format(rows=rows), action="ELT(1 + seq % 3, 'key.create',"
-            " 'key.update', 'agent.update')", actor_kind="IF(seq % 10000 = 0, 'operator', 'internal')",
+            " 'key.update', 'agent.update')",
+            actor_kind="IF(seq % 2, 'user', IF(seq % 10000 = 0, 'operator', 'internal'))",
             actor_id=f"IF(seq % 2, '{USER}', NULL)", object_type="'key'", object_id="CONCAT('key_', seq % 1000)",
             tenant_id=f"IF(seq % 2, '{TENANT}', CONCAT('tenant_', seq % 100))",
             request_id="SHA2(seq, 224)", address="'127.0.0.1'")  # fmt: skip

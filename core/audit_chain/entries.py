@@ -1,0 +1,149 @@
+"""The canonical form of an audit entry, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from core.audit_chain import signing
+from core.audit_chain.signing import Check
+from core.models import AuditEntry, AuditRedaction
+from core.prepared import prepared_sql
+
+PAGE = 1000
+
+# All columns but the id, which the database gives a row after it is signed: blocks bind the two. A column that is
+# added later needs a signature of another form, because those of entries that exist do not cover it.
+SIGNED = (
+    *("at", "actor_kind", "actor_id", "actor_label", "action", "object_type", "object_id", "tenant_id"),
+    *("before", "after", "request_id", "address"),
+)
+
+_FIELDS: dict[str, Any] = {name: AuditEntry._meta.get_field(name) for name in SIGNED}
+
+
+class Entry(NamedTuple):
+    """An entry as it is stored, with what is checked of it."""
+
+    id: int
+    at: str
+    check: Check
+    key_id: int
+    # SHA-256 of columns and signature; of an entry that was redacted, the one from before.
+    digest: bytes
+    is_redacted: bool
+
+
+def signature_of(entry: AuditEntry) -> str:
+    """Return the signature of an entry that is to be written."""
+    return signing.sign(_message([_stored(entry, name) for name in SIGNED]))
+
+
+def read_after(after: int, *, limit: int = PAGE) -> list[Entry]:
+    """Return the entries with greater ids, in the order of their ids."""
+    return _with_redactions(_fetch(_select_after(limit), [after]))
+
+
+def read_between(ranges: Sequence[tuple[int, int]]) -> list[Entry]:
+    """Return the entries with ids in these ranges, in the order of their ids."""
+    bounds = [bound for both in ranges for bound in both]
+    return _with_redactions(_fetch(_select_between(len(ranges)), bounds)) if ranges else []
+
+
+def read_all(up_to: int) -> Iterator[Entry]:
+    """Yield the entries with ids up to one, page by page. Ids below 1 are for intruders alone."""
+    after = -(2**63)
+    while page := read_after(after):
+        for entry in page:
+            if entry.id > up_to:
+                return
+            yield entry
+        after = page[-1].id
+
+
+def time_text(moment: datetime) -> str:
+    """Return a time as both databases store it, which sorts as times do."""
+    return str(moment.astimezone(UTC).replace(tzinfo=None))
+
+
+def time_of(text: str) -> datetime:
+    """Return the time of a `time_text`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def stored_digest(entry_id: int) -> str:
+    """Return the digest of one entry as it is stored now, without a redaction."""
+    (row,) = _fetch(_select_between(1), [entry_id, entry_id])
+    return _read(row).digest.hex()
+
+
+def redaction_message(entry_id: int, digest: str, signature: str | None) -> bytes:
+    """Return the canonical form of a redaction: the digest from before, and the new signature of the entry."""
+    return signing.message("audit redaction", entry_id, digest, signature)
+
+
+def _message(values: Sequence[Any]) -> bytes:
+    return signing.message("audit entry", *values)
+
+
+def _stored(entry: AuditEntry, name: str) -> Any:
+    value = getattr(entry, name)
+    return time_text(value) if isinstance(value, datetime) else _FIELDS[name].get_prep_value(value)
+
+
+def _fetch(sql: str, params: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Return rows as they are stored, with JSON as text."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+@prepared_sql
+def _select_after(limit: int) -> QuerySet[AuditEntry, Any]:
+    return _columns(AuditEntry.objects.filter(id__gt=0))[:limit]
+
+
+@prepared_sql
+def _select_between(number: int) -> QuerySet[AuditEntry, Any]:
+    rows = AuditEntry.objects.none()
+    for _ in range(number):
+        rows |= AuditEntry.objects.filter(id__gte=0, id__lte=0)
+    return _columns(rows)
+
+
+def _columns(rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry, Any]:
+    return rows.order_by("id").values_list("id", "signature", *SIGNED)
+
+
+def _read(row: tuple[Any, ...]) -> Entry:
+    entry_id, signature, at, *others = row
+    text = _message([str(at), *others])
+    return Entry(
+        entry_id,
+        str(at),
+        signing.check(text, signature),
+        signing.key_of(signature),
+        hashlib.sha256(text + (signature or "").encode()).digest(),
+        is_redacted=False,
+    )
+
+
+def _with_redactions(rows: list[tuple[Any, ...]]) -> list[Entry]:
+    if not rows:
+        return []
+    near = AuditRedaction.objects.filter(entry_id__gte=rows[0][0], entry_id__lte=rows[-1][0])
+    redactions = {redaction.entry_id: redaction for redaction in near}
+    return [_redacted(row, redactions[row[0]]) if row[0] in redactions else _read(row) for row in rows]
+
+
+def _redacted(row: tuple[Any, ...], redaction: AuditRedaction) -> Entry:
+    """Return an entry that was redacted. It is valid only if both its signature and the redaction's are."""
+    entry = _read(row)
+    text = redaction_message(entry.id, redaction.digest, row[1])
+    check = signing.check(text, redaction.signature) if entry.check == Check.VALID else entry.check
+    return entry._replace(check=check, digest=bytes.fromhex(redaction.digest), is_redacted=True)

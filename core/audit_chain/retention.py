@@ -1,0 +1,83 @@
+"""The deletion of old audit entries: whole blocks, from the beginning of the chain.
+
+The last deleted block stays, without its entries, because the next one names its hash. A signed statement says that its
+entries, and all blocks before it, were deleted because of their age.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from core.audit_chain import entries, ids, signing
+from core.audit_chain.signing import Check
+from core.models import AuditBlock, AuditEntry, AuditRedaction, AuditRemoval
+
+_BLOCKS_AT_ONCE = 20
+
+
+def sweep() -> int:
+    """Delete the blocks that are older than the setting allows, and return the number of their entries."""
+    if settings.AUDIT_RETENTION is None:
+        return 0
+    before = timezone.now() - settings.AUDIT_RETENTION
+    deleted = 0
+    while some := _old_blocks(before):
+        try:
+            deleted += _delete(some)
+        except IntegrityError:  # another machine has deleted them at the same moment
+            continue
+    return deleted
+
+
+def check(removal: AuditRemoval) -> Check:
+    """Check the signature of a statement."""
+    return signing.check(_message(removal), removal.signature)
+
+
+def keys_since(removal: AuditRemoval) -> dict[int, datetime]:
+    """Return when the first block under each key was made, among those that were deleted."""
+    return {int(key): entries.time_of(since) for key, since in removal.keys.items()}
+
+
+def _old_blocks(before: datetime) -> list[AuditBlock]:
+    """Return some blocks whose entries are all older. The last block of the chain stays."""
+    removal = _last_removal()
+    some = AuditBlock.objects.filter(number__gt=removal.block if removal else 0).order_by("number")
+    return [block for block in list(some[: _BLOCKS_AT_ONCE + 1])[:-1] if block.newest < before]
+
+
+@transaction.atomic
+def _delete(some: list[AuditBlock]) -> int:
+    """Delete the entries of these blocks, and all blocks before the last one. Return the number of entries."""
+    former = _last_removal()
+    keys = keys_since(former) if former else {}
+    for block in some:
+        keys.setdefault(signing.key_of(block.signature), block.made_at)
+    removal = AuditRemoval(
+        block=some[-1].number,
+        removed_at=timezone.now(),
+        keys={str(key): entries.time_text(since) for key, since in keys.items()},
+    )
+    removal.signature = signing.sign(_message(removal))
+    removal.save(force_insert=True)
+    QuerySet(AuditBlock).filter(number__lt=removal.block).delete()
+    return sum(_delete_entries(first, last) for block in some for first, last in ids.parse_ranges(block.ids))
+
+
+def _delete_entries(first: int, last: int) -> int:
+    AuditRedaction.objects.filter(entry_id__gte=first, entry_id__lte=last).delete()
+    return QuerySet(AuditEntry).filter(id__gte=first, id__lte=last).delete()[0]
+
+
+def _last_removal() -> AuditRemoval | None:
+    return AuditRemoval.objects.order_by("block").last()
+
+
+def _message(removal: AuditRemoval) -> bytes:
+    keys = AuditRemoval._meta.get_field("keys").get_prep_value(removal.keys)
+    return signing.message("audit removal", removal.block, entries.time_text(removal.removed_at), keys)
