@@ -16,7 +16,7 @@ from time_machine import Traveller, travel
 from core import audit
 from core.append_only import AppendOnlyError
 from core.audit_chain import blocks, checkpoints, entries, retention, signing, verification
-from core.audit_chain.chainer import CLOSED_AFTER, Chainer, FormerKey
+from core.audit_chain.chainer import CLOSED_AFTER, CannotChain, Chainer
 from core.audit_chain.checkpoints import InvalidCheckpoint
 from core.audit_chain.findings import Report
 from core.models import AuditBlock, AuditEntry, AuditRedaction, AuditRemoval
@@ -407,6 +407,12 @@ class TestBlocks:
         with pytest.raises(InvalidCheckpoint):
             checkpoints.compare({**checkpoint, **change}, verification.verify())
 
+    def test_block_that_cannot_be_read_is_not_continued(self) -> None:
+        chain_blocks(3).update(ids="all of them")
+
+        with pytest.raises(CannotChain, match="Block 3"):
+            Chainer().chain_all()
+
     def test_running_chainer_logs_that_the_end_is_gone(self, caplog: pytest.LogCaptureFixture) -> None:
         chainer = Chainer()
         chainer.chain_all()
@@ -507,7 +513,7 @@ class TestKeys:
         settings.KEY_PEPPERS = OLD_KEYS
         write()
 
-        with pytest.raises(FormerKey):
+        with pytest.raises(CannotChain, match="MAIM_KEY_PEPPERS"):
             Chainer().chain_all()
 
 
