@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.actor import Actor
-from core.audit_chain import entries, signing
+from core.audit_chain import entries, statements
 from core.models import AuditEntry, AuditRedaction
 from core.prepared_writes import insert_all
 
@@ -62,10 +62,11 @@ def record_all(*, actor: Actor, action: str, changes: Iterable[AuditChange]) -> 
     insert_all([_entry(actor, action, change) for change in changes])
 
 
-def redact(entry_id: int, changes: Mapping[str, Any]) -> None:
-    """Replace the states of an entry by masked ones, and sign that; its row is locked. The chain keeps the old digest.
+def redact(entry_id: int, changes: Mapping[str, Any], *, actor: Actor) -> None:
+    """Replace the states of an entry, whose row is locked, by masked ones. The chain keeps the old digest.
 
-    It is for a text that turned out to be secret after it was written, and for nothing else.
+    It is for a text that turned out to be secret after it was written, and for nothing else. An entry of its own proves
+    that it was done.
     """
     digest = entries.stored_digest(entry_id)
     entry = AuditEntry.objects.get(pk=entry_id)
@@ -74,8 +75,8 @@ def redact(entry_id: int, changes: Mapping[str, Any]) -> None:
     entry.signature = entries.signature_of(entry)
     QuerySet(AuditEntry).filter(pk=entry_id).update(**changes, signature=entry.signature)
     redaction, _is_new = AuditRedaction.objects.get_or_create(entry_id=entry_id, defaults={"digest": digest})
-    redaction.signature = signing.sign(entries.redaction_message(entry_id, redaction.digest, entry.signature))
-    redaction.save(update_fields=["signature"])
+    proof = statements.redaction(entry_id, redaction.digest, entries.stored_digest(entry_id))
+    record(actor=actor, tenant_id=entry.tenant_id, **proof._asdict())
 
 
 def _entry(actor: Actor, action: str, change: AuditChange) -> AuditEntry:

@@ -71,23 +71,26 @@ class AuditBlock(AppendOnly):
 
 
 class AuditRedaction(models.Model):
-    """A signed statement that an entry was masked after it was written, because its text turned out to be secret."""
+    """The digest of an entry from before it was masked, because its text turned out to be secret.
+
+    An entry `audit.redact` proves it.
+    """
 
     entry_id = models.BigIntegerField(primary_key=True)
-    digest = ExactCharField(max_length=64)  # of the entry as it was written
-    signature = ExactCharField(max_length=80)
+    digest = ExactCharField(max_length=64)
 
     def __str__(self) -> str:
         return str(self.entry_id)
 
 
 class AuditRemoval(AppendOnly):
-    """A signed statement that the entries of a block, and of all before it, were deleted because of their age."""
+    """A block whose entries were deleted because of their age, as those of all before it.
+
+    An entry `audit.remove` proves it.
+    """
 
     block = models.PositiveBigIntegerField(primary_key=True)
-    removed_at = models.DateTimeField()
     keys = JSONTextField()  # when the first block under each key was made
-    signature = ExactCharField(max_length=80)
 
     def __str__(self) -> str:
         return str(self.block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -17,6 +18,7 @@ from agent_config import secrets
 from agent_config.secrets import Resealed
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
 from core import audit
+from core.actor import command_actor
 from core.db import transactional
 from core.models import AuditEntry
 from tenants.models import Tenant
@@ -92,7 +94,7 @@ def _sources() -> tuple[_Source, ...]:
             "audit_log",
             AuditEntry.objects.filter(object_type__in=secrets.AUDITED),
             {"before": audited, "after": audited},
-            write=audit.redact,
+            write=partial(audit.redact, actor=command_actor("rotate_secrets")),
         ),
     )
 

@@ -34,8 +34,8 @@ _LOOKED_FOR = 200
 _ALL_EVERY_SECONDS = 60.0
 
 
-class FormerKey(Exception):
-    """The chain goes on under a key that this process does not have."""
+class CannotChain(Exception):
+    """A chain that cannot be continued. The text is a sentence for operators."""
 
 
 class Chainer:
@@ -52,7 +52,7 @@ class Chainer:
         self._looked_at = float("-inf")
 
     def chain_all(self) -> int:
-        """Add what is committed to the chain, and return how many entries that were. Raise FormerKey."""
+        """Add what is committed to the chain, and return how many entries that were. Raise CannotChain."""
         chained = 0
         while (number := self._chain_block()) is not None:
             chained += number
@@ -76,12 +76,12 @@ class Chainer:
         return len(found)
 
     def _follow(self) -> None:
-        """Read the blocks that other chainers have added. Raise FormerKey."""
+        """Read the blocks that other chainers have added. Raise CannotChain."""
         if self._last is None or not self._read_from(self._last):
             self._forget()
             self._read_all()
         if self._last is not None and signing.key_of(self._last.signature) not in settings.KEY_PEPPERS:
-            raise FormerKey
+            raise CannotChain("The audit chain goes on under a key that is not in MAIM_KEY_PEPPERS here")
 
     def _read_from(self, last: AuditBlock) -> bool:
         """Append the blocks after the last one. Return False if that one is not there as it was."""
@@ -103,7 +103,13 @@ class Chainer:
         self._last = last
 
     def _append_stored(self, block: AuditBlock) -> None:
-        self._append(block, ids.parse(block.ids, at_most=blocks.MOST_ENTRIES))
+        try:
+            chained = ids.parse(block.ids, at_most=blocks.MOST_ENTRIES)
+        except ValueError as error:
+            raise CannotChain(
+                f"Block {block.number} of the audit chain was edited; run manage.py audit verify"
+            ) from error
+        self._append(block, chained)
 
     def _append(self, block: AuditBlock, chained: list[int]) -> None:
         reach = block.floor if self._last is None else self._last.reach

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import orjson
 from django.db import connection
 from django.db.models import QuerySet
 
-from core.audit_chain import signing
+from core.audit_chain import signing, statements
 from core.audit_chain.signing import Check
+from core.audit_chain.statements import Statement
 from core.models import AuditEntry, AuditRedaction
 from core.prepared import prepared_sql
 
@@ -36,7 +38,9 @@ class Entry(NamedTuple):
     key_id: int
     # SHA-256 of columns and signature; of an entry that was redacted, the one from before.
     digest: bytes
-    is_redacted: bool
+    # What the entry proves, if anything, and what has to be proved by another one.
+    proves: Statement | None
+    needs: Statement | None = None
 
 
 def signature_of(entry: AuditEntry) -> str:
@@ -82,11 +86,6 @@ def stored_digest(entry_id: int) -> str:
     return _read(row).digest.hex()
 
 
-def redaction_message(entry_id: int, digest: str, signature: str | None) -> bytes:
-    """Return the canonical form of a redaction: the digest from before, and the new signature of the entry."""
-    return signing.message("audit redaction", entry_id, digest, signature)
-
-
 def _message(values: Sequence[Any]) -> bytes:
     return signing.message("audit entry", *values)
 
@@ -129,21 +128,33 @@ def _read(row: tuple[Any, ...]) -> Entry:
         signing.check(text, signature),
         signing.key_of(signature),
         hashlib.sha256(text + (signature or "").encode()).digest(),
-        is_redacted=False,
+        _statement(dict(zip(SIGNED[1:], others, strict=True))) if others[_ACTION] in _PROVING else None,
     )
+
+
+_ACTION = SIGNED.index("action") - 1
+_PROVING = frozenset({statements.REDACT, statements.REMOVE})
+
+
+def _statement(values: dict[str, Any]) -> Statement | None:
+    try:
+        return Statement(values["action"], values["object_id"], orjson.loads(values["after"] or "null"))
+    except orjson.JSONDecodeError:
+        return None  # of an entry that was edited
 
 
 def _with_redactions(rows: list[tuple[Any, ...]]) -> list[Entry]:
     if not rows:
         return []
     near = AuditRedaction.objects.filter(entry_id__gte=rows[0][0], entry_id__lte=rows[-1][0])
-    redactions = {redaction.entry_id: redaction for redaction in near}
-    return [_redacted(row, redactions[row[0]]) if row[0] in redactions else _read(row) for row in rows]
+    digests = dict(near.values_list("entry_id", "digest"))
+    return [_redacted(_read(row), digests[row[0]]) if row[0] in digests else _read(row) for row in rows]
 
 
-def _redacted(row: tuple[Any, ...], redaction: AuditRedaction) -> Entry:
-    """Return an entry that was redacted. It is valid only if both its signature and the redaction's are."""
-    entry = _read(row)
-    text = redaction_message(entry.id, redaction.digest, row[1])
-    check = signing.check(text, redaction.signature) if entry.check == Check.VALID else entry.check
-    return entry._replace(check=check, digest=bytes.fromhex(redaction.digest), is_redacted=True)
+def _redacted(entry: Entry, digest: str) -> Entry:
+    """Return an entry that was redacted, with the digest from before, which a statement has to prove."""
+    proof = statements.redaction(entry.id, digest, entry.digest.hex())
+    try:
+        return entry._replace(digest=bytes.fromhex(digest), needs=proof)
+    except ValueError:
+        return entry  # and the digest was edited

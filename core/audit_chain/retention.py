@@ -1,7 +1,7 @@
 """The deletion of old audit entries: whole blocks, from the beginning of the chain.
 
-The last deleted block stays, without its entries, because the next one names its hash. A signed statement says that its
-entries, and all blocks before it, were deleted because of their age.
+The last deleted block stays, without its entries, because the next one names its hash. An entry of the log proves that
+its entries, and all blocks before it, were deleted because of their age.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from core.audit_chain import entries, ids, signing
-from core.audit_chain.signing import Check
+from core import audit
+from core.actor import command_actor
+from core.audit_chain import entries, ids, signing, statements
 from core.models import AuditBlock, AuditEntry, AuditRedaction, AuditRemoval
 
 _BLOCKS_AT_ONCE = 20
@@ -32,11 +33,6 @@ def sweep() -> int:
         except IntegrityError:  # another machine has deleted them at the same moment
             continue
     return deleted
-
-
-def check(removal: AuditRemoval) -> Check:
-    """Check the signature of a statement."""
-    return signing.check(_message(removal), removal.signature)
 
 
 def keys_since(removal: AuditRemoval) -> dict[int, datetime]:
@@ -59,12 +55,11 @@ def _delete(some: list[AuditBlock]) -> int:
     for block in some:
         keys.setdefault(signing.key_of(block.signature), block.made_at)
     removal = AuditRemoval(
-        block=some[-1].number,
-        removed_at=timezone.now(),
-        keys={str(key): entries.time_text(since) for key, since in keys.items()},
+        block=some[-1].number, keys={str(key): entries.time_text(since) for key, since in keys.items()}
     )
-    removal.signature = signing.sign(_message(removal))
     removal.save(force_insert=True)
+    proof = statements.removal(removal.block, removal.keys)
+    audit.record(actor=command_actor("sweep"), tenant_id=None, **proof._asdict())
     QuerySet(AuditBlock).filter(number__lt=removal.block).delete()
     return sum(_delete_entries(first, last) for block in some for first, last in ids.parse_ranges(block.ids))
 
@@ -76,8 +71,3 @@ def _delete_entries(first: int, last: int) -> int:
 
 def _last_removal() -> AuditRemoval | None:
     return AuditRemoval.objects.order_by("block").last()
-
-
-def _message(removal: AuditRemoval) -> bytes:
-    keys = AuditRemoval._meta.get_field("keys").get_prep_value(removal.keys)
-    return signing.message("audit removal", removal.block, entries.time_text(removal.removed_at), keys)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from enum import Enum, auto
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import orjson
@@ -53,8 +53,12 @@ def check(text: bytes, signature: str | None) -> Check:
 
 def key_of(signature: str | None) -> int:
     """Return the id of a signature's key; UNSIGNED if there is none."""
-    key_id = (signature or "").partition(":")[0]
-    return int(key_id) if key_id.isascii() and key_id.isdecimal() else UNSIGNED
+    return _parse_key_id((signature or "").partition(":")[0])
+
+
+@lru_cache
+def _parse_key_id(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else UNSIGNED
 
 
 def _signature(key_id: int, pepper: str, text: bytes) -> str:

