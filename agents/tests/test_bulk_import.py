@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from agent_config.secrets import masked, opened
 from agents import services
@@ -52,7 +53,7 @@ def import_rows(*, new: Sequence[Agent] = (), rows: Sequence[RowUpdate[Agent]] =
 
 def clear_records() -> None:
     for told in (AuditEntry, FeedEntry, Invalidation):
-        told.objects.all().delete()
+        QuerySet(told).delete()
 
 
 def imported(tenant: Tenant, name: str, **fields: Any) -> Agent:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from time_machine import travel
 
 from agents.models import Agent
@@ -53,7 +54,7 @@ def import_rows(*, new: Sequence[ImportedKey] = (), rows: Sequence[tuple[ApiKey,
 
 def clear_records() -> None:
     for told in (AuditEntry, Invalidation):
-        told.objects.all().delete()
+        QuerySet(told).delete()
 
 
 def imported(agent: Agent, name: str = "old", **fields: Any) -> ImportedKey:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from accounts.models import User
 from agent_config.secrets import opened
@@ -53,7 +54,7 @@ def imported(name: str, **fields: Any) -> Tenant:
     tenant = unsaved(name, **fields)
     import_rows(new=[tenant])
     for told in (AuditEntry, FeedEntry, Invalidation):
-        told.objects.all().delete()
+        QuerySet(told).delete()
     return Tenant.objects.get(pk=tenant.pk)
 
 
