@@ -87,9 +87,10 @@ def _has_place(value: Any) -> bool:
 
 def _padded(value: Any) -> Any:
     """Return a tuple with its last text repeated, so that few lengths are prepared; other values as they are."""
-    return (
-        value + value[-1:] * ((1 << (len(value) - 1).bit_length()) - len(value)) if isinstance(value, tuple) else value
-    )
+    if not isinstance(value, tuple):
+        return value
+    length = 1 << (len(value) - 1).bit_length()
+    return value + value[-1:] * (length - len(value))
 
 
 class _PreparedQuery(Generic[M]):
