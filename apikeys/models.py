@@ -91,7 +91,7 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
     @cached_property
     def previous_secrets(self) -> list[KeySecret]:
         """The rotated-out secrets that are still good, and those that ended last; newest first."""
-        return list(self.secrets.previous())
+        return list(self.secrets.previous(timezone.now()))
 
     def old_secret_last_used_at(self, moment: datetime) -> datetime | None:
         """Return when a client that has yet to change over last used an old secret, or None.
@@ -114,9 +114,9 @@ class ApiKey(NamedModel, Limited, Revised, TenantOwned):
 
 
 class KeySecretQuerySet(models.QuerySet["KeySecret"]):
-    def previous(self) -> Self:
-        """Filter to rotated-out secrets that are still good, and those that ended last; newest first."""
-        return self.filter(_is_rotated_out(), _counts(timezone.now())).order_by("-pk")
+    def previous(self, moment: datetime) -> Self:
+        """Filter to rotated-out secrets that are good at this moment, and those that ended last; newest first."""
+        return self.filter(_is_rotated_out(), _counts(moment)).order_by("-pk")
 
     def current_and_previous(self, moment: datetime) -> Self:
         """Filter to the current secrets and those that are `previous` at this moment; newest first."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apikeys import keyformat
-from apikeys.access import keys_for
+from apikeys.access import keys_for, read_newest_keys
 from apikeys.models import ApiKey, KeySecret, KeyStatus
 from core import counts
 from core.actor import Actor
 from core.counts import Kind
-from core.listing import LargeList
+from core.listing import NEAR, LargeList
 from core.text import fold_name
 
 
@@ -53,26 +55,44 @@ def filter_keys(
     return rows
 
 
-def list_keys(
-    actor: Actor, *, tenant_id: str, agent_id: str | None = None, status: str | None = None, **filters: Any
-) -> LargeList[ApiKey]:
-    """Return the keys of a tenant, or of one of its agents, that match the filters of `filter_keys`.
+class KeyList:
+    """The keys of a tenant, or of one of its agents, that match the filters of `filter_keys`; newest first."""
 
-    The total is counted row by row only with filters other than the status.
-    """
-    rows = filter_keys(keys_for(actor), tenant_id=tenant_id, agent_id=agent_id, status=status, **filters)
-    return LargeList(rows, None if filters else lambda: _total(tenant_id, agent_id, status))
+    def __init__(self, actor: Actor, *, tenant_id: str, agent_id: str | None = None, **filters: Any) -> None:
+        self._actor, self._filters = actor, filters
+        self._tenant_id, self._agent_id = tenant_id, agent_id
 
+    def __getitem__(self, part: slice) -> Sequence[ApiKey]:
+        """Return a slice of the keys with their secrets."""
+        if self._filters or part.start >= NEAR:
+            return self._rows[part]
+        return read_newest_keys(self._actor, part, tenant_id=self._tenant_id, agent_id=self._agent_id)
 
-def _total(tenant_id: str, agent_id: str | None, status: str | None) -> int:
-    """Return how many keys show this status. Those that are past their time are stored as active."""
-    stored = counts.total(Kind.KEYS, [tenant_id], agent_id=agent_id or "", status=status)
-    if status not in (KeyStatus.ACTIVE, KeyStatus.EXPIRED):
-        return stored
-    overdue = ApiKey.objects.in_tenants([tenant_id]).filter(status=KeyStatus.ACTIVE, expires_at__lte=timezone.now())
-    if agent_id is not None:
-        overdue = overdue.filter(agent_id=agent_id)
-    return stored + overdue.count() if status == KeyStatus.EXPIRED else stored - overdue.count()
+    def after(self, cursor: str) -> LargeList[ApiKey]:
+        """Return the keys whose ids are greater than this one, ordered by id."""
+        return self._rows.after(cursor)
+
+    def count(self) -> int:
+        """Return the number of keys. They are counted row by row only with filters other than the status."""
+        if self._filters.keys() <= {"status"}:
+            return self._total(self._filters.get("status"))
+        return self._rows.count()
+
+    @cached_property
+    def _rows(self) -> LargeList[ApiKey]:
+        keys = keys_for(self._actor)
+        return LargeList(filter_keys(keys, tenant_id=self._tenant_id, agent_id=self._agent_id, **self._filters))
+
+    def _total(self, status: str | None) -> int:
+        """Return how many keys show this status. Those that are past their time are stored as active."""
+        stored = counts.total(Kind.KEYS, [self._tenant_id], agent_id=self._agent_id or "", status=status)
+        if status not in (KeyStatus.ACTIVE, KeyStatus.EXPIRED):
+            return stored
+        rows = ApiKey.objects.in_tenants([self._tenant_id])
+        rows = rows.filter(status=KeyStatus.ACTIVE, expires_at__lte=timezone.now())
+        if self._agent_id is not None:
+            rows = rows.filter(agent_id=self._agent_id)
+        return stored + rows.count() if status == KeyStatus.EXPIRED else stored - rows.count()
 
 
 def has_masked_secret(text: str) -> Q:

@@ -171,7 +171,7 @@ def rotate_key(
     secret = _add_secret(row)
     row.updated_at = now
     row.save(update_fields=["updated_at"])
-    row.previous_secrets = list(row.secrets.previous())
+    row.previous_secrets = list(row.secrets.previous(now))
     epoch.invalidate(row.id)
     audit.record(
         actor=actor,

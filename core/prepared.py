@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, wraps
-from typing import Any, Generic, ParamSpec, TypeVar
+from itertools import chain
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model, QuerySet
@@ -20,6 +21,7 @@ from django.db.transaction import TransactionManagementError
 
 M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
+_ALL = slice(None)
 
 
 def prepared_sql(build: Callable[P, QuerySet[Any, Any]]) -> Callable[P, str]:
@@ -40,26 +42,55 @@ def prepared_sql(build: Callable[P, QuerySet[Any, Any]]) -> Callable[P, str]:
 def prepared_query(build: Callable[P, QuerySet[M]]) -> Callable[P, list[M]]:
     """Decorate a function that builds a queryset, so that it returns the rows.
 
-    The ORM writes the SQL once in each thread. The arguments are texts or times, each of which the query uses once.
-    Prefetches are left out.
+    The ORM writes the SQL once in each thread, and once more for None in place of an argument. The arguments are texts,
+    times or tuples of texts for `__in`, each of which the query uses once. Prefetches are left out.
     """
-    thread = threading.local()
+    rows = prepared_page(build)
 
     @wraps(build)
     def fetch(*values: P.args, **kwargs: P.kwargs) -> list[M]:
-        if kwargs or not all(map(_has_place, values)):
-            return list(build(*values, **kwargs))
-        prepared: _PreparedQuery[M] | None = getattr(thread, "prepared", None)
-        if prepared is None:
-            prepared = thread.prepared = _PreparedQuery(build, values)
-        return prepared.fetch(values)
+        return rows(_ALL, *values, **kwargs)
 
     return fetch
 
 
+def prepared_page(build: Callable[P, QuerySet[M]]) -> Callable[Concatenate[slice, P], list[M]]:
+    """Decorate a function like `prepared_query`, so that it returns the slice of the rows that it is called with."""
+    thread = _Thread()
+
+    @wraps(build)
+    def fetch(part: slice, /, *values: P.args, **kwargs: P.kwargs) -> list[M]:
+        if kwargs or not all(map(_has_place, values)):
+            return list(build(*values, **kwargs)[part])
+        padded = [*map(_padded, values)]
+        shape = tuple(len(value) if isinstance(value, tuple) else value is None for value in padded)
+        if shape not in thread.queries:
+            thread.queries[shape] = _PreparedQuery(build, padded)
+        return thread.queries[shape].fetch(part, padded)
+
+    return fetch
+
+
+class _Thread(threading.local):
+    """A thread's queries of one function, by the shape of its arguments: None, or the length of a tuple."""
+
+    def __init__(self) -> None:
+        self.queries: dict[tuple[int, ...], _PreparedQuery[Any]] = {}
+
+
 def _has_place(value: Any) -> bool:
-    """Return whether the SQL is the same for this value: not for None, nor for a text that core.fields treats apart."""
-    return value is not None and not (isinstance(value, str) and value.endswith(" "))
+    """Return whether the query has places for this value: not for a text that core.fields treats apart, nor `()`."""
+    if isinstance(value, tuple):
+        return bool(value) and all(map(_has_place, value))
+    return not (isinstance(value, str) and value.endswith(" "))
+
+
+def _padded(value: Any) -> Any:
+    """Return a tuple with its last text repeated, so that few lengths are prepared; other values as they are."""
+    if not isinstance(value, tuple):
+        return value
+    length = 1 << (len(value) - 1).bit_length()
+    return value + value[-1:] * (length - len(value))
 
 
 class _PreparedQuery(Generic[M]):
@@ -80,15 +111,18 @@ class _PreparedQuery(Generic[M]):
         self._related = get_related_populators(info, select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]  # the stubs are of Django 6
         self._model = rows.model
 
-    def fetch(self, values: Sequence[Any]) -> list[M]:
-        """Return the rows for these values."""
+    def fetch(self, part: slice, values: Sequence[Any]) -> list[M]:
+        """Return a slice of the rows for these values."""
         if self._is_locking and not connection.in_atomic_block:
             raise TransactionManagementError("rows are locked outside a transaction")
         params = self._params.copy()
         for place, value in zip(self._places, _adapted(values), strict=True):
             params[place] = value
+        sql = self._sql
+        if part != _ALL:
+            sql, params = f"{sql} LIMIT %s OFFSET %s", [*params, part.stop - part.start, part.start]
         with connection.cursor() as cursor:
-            cursor.execute(self._sql, params)
+            cursor.execute(sql, params)
             found = cursor.fetchall()
         return [self._make(row) for row in self._compiler.apply_converters(found, self._converters)]
 
@@ -100,8 +134,12 @@ class _PreparedQuery(Generic[M]):
 
 
 def _mark(number: int, value: Any) -> Any:
-    """Return a value of the same type, unlike any constant."""
-    return datetime(1, 1, 1 + number, tzinfo=UTC) if isinstance(value, datetime) else f"value {number}"
+    """Return a value of the same shape, unlike any constant."""
+    if isinstance(value, tuple):
+        return tuple(f"value {number} {each}" for each in range(len(value)))
+    if isinstance(value, datetime):
+        return datetime(1, 1, 1 + number, tzinfo=UTC)
+    return None if value is None else f"value {number}"
 
 
 def _place(params: Sequence[Any], mark: Any) -> int:
@@ -112,7 +150,7 @@ def _place(params: Sequence[Any], mark: Any) -> int:
 
 
 def _adapted(values: Sequence[Any]) -> list[Any]:
-    """Return the values as the database driver takes them."""
-    return [
-        connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value for value in values
-    ]
+    """Return the values as the database driver takes them: those of tuples one by one, and no None."""
+    adapt = connection.ops.adapt_datetimefield_value
+    flat = chain.from_iterable(value if isinstance(value, tuple) else (value,) for value in values)
+    return [adapt(value) if isinstance(value, datetime) else value for value in flat if value is not None]

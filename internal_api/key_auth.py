@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys import keyformat, permissions, verification
 from apikeys.keyformat import MalformedKey
-from apikeys.permissions import BadExpression, Requirement
+from apikeys.permissions import BadExpression
 from apikeys.verification import (
     EXPLANATIONS,
     LIMIT_EXCEEDED,
@@ -101,13 +101,12 @@ class ValidateKey(NamedTuple):
     """A request to verify a key, and to tell whether it has a required permission."""
 
     verification: VerificationRequest
-    requirement: Requirement | None
 
     @staticmethod
     def of(secret: str, required_permission: str | None, counts_use: bool, address: Address | None) -> ValidateKey:
         """Make a request. Raise BadExpression if the required permission is not a valid expression."""
         requirement = permissions.parse_optional(required_permission)
-        return ValidateKey(VerificationRequest(secret, address, counts_use), requirement)
+        return ValidateKey(VerificationRequest(secret, address, counts_use, requirement))
 
     @staticmethod
     def of_body(body: Mapping[str, Any]) -> ValidateKey:
@@ -124,7 +123,7 @@ class ValidateKey(NamedTuple):
         facts = verdict.facts
         if facts is None or not verdict.is_valid:
             return rejection(verdict)
-        has_permission = self._is_satisfied_by(facts)
+        has_permission = facts.satisfy(self.verification.requirement)
         data = {
             "valid": True,
             "tenant_id": facts.tenant_id,
@@ -156,17 +155,14 @@ class ValidateKey(NamedTuple):
             or not verdict.is_valid
             or verdict.stale
             or facts.limits is not None
-            or not self._is_satisfied_by(facts)
+            or not facts.satisfy(self.verification.requirement)
         ):
             return None
         return facts.rendered(_data_of_valid_key)
 
-    def _is_satisfied_by(self, facts: KeyFacts) -> bool:
-        return self.requirement is None or facts.grants.satisfy(self.requirement)
-
 
 def _data_of_valid_key(facts: KeyFacts) -> bytes:
-    data = ValidateKey(VerificationRequest(""), None).response(Verdict(VALID, facts)).data
+    data = ValidateKey(VerificationRequest("")).response(Verdict(VALID, facts)).data
     return bytes(memoryview(orjson.dumps(data)))  # a copy, because orjson's own keeps a buffer of 8 KiB
 
 

@@ -33,7 +33,7 @@ from core.http.fields import (
 )
 from core.http.limit_fields import QuotaField, RateLimitField
 from core.http.responses import utc_text
-from core.http.serializers import shared_serializer
+from core.http.serializers import ObjectSerializer, shared_serializer
 
 MAX_EXPIRES_WITHIN_DAYS = 3650
 MAX_KEYS = 1000  # in one request
@@ -186,7 +186,7 @@ class KeyPageQuerySerializer(_KeyFilters, CursorQuerySerializer):
     page_size = NumberParameter(min_value=1, max_value=100, default=20)
 
 
-class BaseKeyResponse(serializers.Serializer[Any]):
+class BaseKeyResponse(ObjectSerializer):
     """The fields of a key that both surfaces show."""
 
     tenant_id = serializers.CharField()

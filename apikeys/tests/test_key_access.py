@@ -8,9 +8,12 @@ import pytest
 from time_machine import travel
 
 from agents.models import Agent
-from apikeys.models import ApiKey
+from apikeys.access import keys_for
+from apikeys.models import ApiKey, KeySecret
+from apikeys.queries import KeyList
+from apikeys.services import rotate_key
 from apikeys.tests.api import KeyApi
-from tests.support.people import Person, make_agent, make_key
+from tests.support.people import OPERATOR, Person, make_agent, make_key
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -49,6 +52,26 @@ def test_a_key_of_another_agent_is_404(alice: Person, agent: Agent, method: str)
 
     assert (response.status_code, response.json()["code"]) == (404, "KEY_001")
     assert ApiKey.unscoped.get().name == "key"
+
+
+def test_list_has_the_keys_and_secrets_that_the_access_function_has(
+    alice: Person, bob: Person, charlie: Person, agent: Agent
+) -> None:
+    """The list reads them by prepared SQL."""
+    keys = [make_key(each).key for each in (agent, agent, make_agent(alice.tenant), make_agent(charlie.tenant))]
+    rotate_key(actor=OPERATOR, key=keys[1], grace_seconds=60)
+
+    for actor in (alice.actor, bob.actor, charlie.actor, OPERATOR):
+        for scope in ({"tenant_id": alice.tenant.id}, {"tenant_id": alice.tenant.id, "agent_id": agent.id}):
+            expected = list(keys_for(actor).filter(**scope))
+            listed = KeyList(actor, **scope)
+            assert [with_secrets(key) for key in listed[0:10]] == [with_secrets(key) for key in expected], scope
+            assert listed[1:2] == expected[1:2]
+            assert len(expected) == (0 if actor == charlie.actor else 4 - len(scope))
+
+
+def with_secrets(key: ApiKey) -> tuple[ApiKey, KeySecret, list[KeySecret]]:
+    return key, key.current_secret, key.previous_secrets
 
 
 def test_a_member_reads_keys_and_does_not_write_them(alice: Person, bob: Person, agent: Agent) -> None:

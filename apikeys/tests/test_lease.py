@@ -385,7 +385,6 @@ class TestItsThread:
     def run(worker: Worker, monkeypatch: pytest.MonkeyPatch, *, rounds: int) -> list[bool]:
         """Let the thread's loop run so many times. Return whether the lease was valid after each round."""
         pauses = Pauses(worker, rounds)
-        monkeypatch.setattr(lease_module, "BUSY_FOR_SECONDS", 0)
         monkeypatch.setattr(worker.lease, "_nudged", pauses)
         monkeypatch.setattr(worker.lease._note_is_due, "set", worker.lease.note)
         with pytest.raises(Enough):

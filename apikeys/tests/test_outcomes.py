@@ -14,8 +14,8 @@ from django.db import OperationalError, connection
 from time_machine import travel
 
 from agents import services as agents
-from apikeys import outcomes, services
-from apikeys.models import DailyUse, HourCount, MinuteCount
+from apikeys import outcomes, permissions, services
+from apikeys.models import ApiKey, DailyUse, HourCount, MinuteCount
 from apikeys.outcomes import HOUR, INSTALLATION, MINUTE, Outcomes, Period, Resolution
 from apikeys.tests.facts import facts
 from apikeys.tests.test_counting import committing_without_an_answer, refusing
@@ -27,6 +27,7 @@ from apikeys.verification import (
     LIMIT_EXCEEDED,
     MALFORMED,
     NOT_ACTIVE,
+    PERMISSION_MISSING,
     UNAVAILABLE,
     UNKNOWN,
     VALID,
@@ -103,6 +104,19 @@ class TestCounting:
             (INSTALLATION, NOON, LIMIT_EXCEEDED): 1,
             (INSTALLATION, NOON, UNKNOWN): 1,
             (INSTALLATION, NOON, MALFORMED): 1,
+        }
+
+    def test_use_without_the_required_permission_is_not_valid(self, counter: UseCounter) -> None:
+        for key, has_permission in ((OURS, True), (OURS, False), (OURS, False), (THEIRS, False)):
+            counter.count(key, NOON, has_permission=has_permission)
+        counter.write()
+
+        assert minutes() == {
+            ("tenant_ours", NOON, VALID): 1,
+            ("tenant_ours", NOON, PERMISSION_MISSING): 2,
+            ("tenant_theirs", NOON, PERMISSION_MISSING): 1,
+            (INSTALLATION, NOON, VALID): 1,
+            (INSTALLATION, NOON, PERMISSION_MISSING): 3,
         }
 
     def test_workers_add_to_the_same_minute(self) -> None:
@@ -196,6 +210,20 @@ class TestVerification:
         assert is_cached == (code != LIMIT_EXCEEDED)
         assert total(data.tenant.id, code) == total(INSTALLATION, code) == 3 + is_cached
         assert sum(minutes().values()) == 2 * (3 + is_cached)
+
+    def test_missing_permission_counts_as_a_use_and_as_its_own_outcome(self, worker: Worker, data: Data) -> None:
+        worker.renew()
+        requests = [
+            VerificationRequest(data.secret, use=True, requirement=permissions.parse(expression))
+            for expression in ("chat", "nobody.has.this")
+        ]
+
+        worker.engine.verify_all(requests)  # from the database
+        assert [worker.engine.verify_cached(request) for request in requests * 2].count(None) == 0
+        worker.engine._counter.write()
+
+        assert total(data.tenant.id, VALID) == total(data.tenant.id, PERMISSION_MISSING) == 3
+        assert ApiKey.unscoped.get().usage_count == 6
 
     def test_keys_that_nobody_has_count_for_the_installation(self, worker: Worker, data: Data) -> None:
         services.delete_key(actor=OPERATOR, key=data.key)

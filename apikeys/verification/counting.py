@@ -1,6 +1,6 @@
 """Uses of keys and outcomes of verifications, counted in memory and written together.
 
-A use costs an addition, and so does a refusal. The uses of a minute are also its valid verifications. Every
+A use costs an addition, and so does a refusal. The uses of a minute are also its verifications of valid keys. Every
 WRITE_EVERY_SECONDS the sums are written in a few statements, however many keys were used. A counter that is stopped
 writes what it holds; one that is killed loses less than a second.
 
@@ -23,7 +23,7 @@ from django.db import Error, connection
 from apikeys import usage
 from apikeys.outcomes import INSTALLATION, MINUTE, Outcomes
 from apikeys.usage import Uses
-from apikeys.verification.verdicts import VALID, KeyFacts, Verdict
+from apikeys.verification.verdicts import PERMISSION_MISSING, VALID, KeyFacts, Verdict
 from core import primary
 from core.idempotency import Batch
 
@@ -52,7 +52,10 @@ class _Sum:
 
 
 class _Minute:
-    """The counts of one minute: uses by the identity of facts, which a sum keeps alive, and refusals."""
+    """The counts of one minute: uses by the identity of facts, which a sum keeps alive, and refusals.
+
+    A use without the permission that its client required is in both.
+    """
 
     __slots__ = ("end", "refusals", "start", "sums")
 
@@ -62,11 +65,15 @@ class _Minute:
         self.sums: dict[int, _Sum] = {}
         self.refusals: defaultdict[tuple[str, str], int] = defaultdict(int)  # by tenant and code
 
-    def uses_by_tenant(self) -> dict[str, int]:
-        by_tenant: defaultdict[str, int] = defaultdict(int)
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """Return the numbers of verifications by tenant and code."""
+        valid: defaultdict[str, int] = defaultdict(int)
         for each in self.sums.values():
-            by_tenant[each.facts.tenant_id] += each.number
-        return by_tenant
+            valid[each.facts.tenant_id] += each.number
+        for (tenant_id, code), number in self.refusals.items():
+            if code == PERMISSION_MISSING:
+                valid[tenant_id] -= number
+        return {(tenant_id, VALID): number for tenant_id, number in valid.items() if number} | self.refusals
 
 
 _OutcomeSums = defaultdict[tuple[datetime, str, str], int]  # by minute, tenant and code
@@ -94,17 +101,19 @@ class UseCounter:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="use-counter", daemon=True)
 
-    def count(self, facts: KeyFacts, moment: datetime) -> None:
-        """Add one use."""
+    def count(self, facts: KeyFacts, moment: datetime, *, has_permission: bool = True) -> None:
+        """Add one use, whose outcome is PERMISSION_MISSING if the key does not have the permission required."""
         by = id(facts)
         with self._lock:
-            sums = self._minute_of(moment).sums
-            found = sums.get(by)
+            minute = self._minute_of(moment)
+            found = minute.sums.get(by)
             if found is None:
-                sums[by] = _Sum(facts, moment)
+                minute.sums[by] = _Sum(facts, moment)
             else:
                 found.number += 1
                 found.last = moment
+            if not has_permission:
+                minute.refusals[facts.tenant_id, PERMISSION_MISSING] += 1
 
     def count_refusal(self, verdict: Verdict, moment: datetime) -> None:
         """Add one refusal, to the key's tenant if the key is known."""
@@ -156,9 +165,7 @@ class UseCounter:
         counted = [each.uses() for minute in minutes for each in minute.sums.values()]
         outcomes, self._outcomes = self._outcomes, defaultdict(int)
         for minute in minutes:
-            for tenant_id, number in minute.uses_by_tenant().items():
-                outcomes[minute.start, tenant_id, VALID] += number
-            for (tenant_id, code), number in minute.refusals.items():
+            for (tenant_id, code), number in minute.outcomes().items():
                 outcomes[minute.start, tenant_id, code] += number
         if len(outcomes) > MAX_KEPT_OUTCOMES:
             outcomes = _by_hour(outcomes)

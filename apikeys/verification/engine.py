@@ -73,7 +73,7 @@ class Engine:
             if facts.limits is not None:
                 return None
             if request.use:
-                self._count(facts, moment)
+                self._count(facts, request, moment)
         elif request.use:
             self._count_refusal(verdict, moment)
         return verdict
@@ -98,7 +98,7 @@ class Engine:
             if not request.use:
                 continue
             if verdict.is_valid and verdict.facts is not None:
-                self._count(verdict.facts, datetime.now(UTC))
+                self._count(verdict.facts, request, datetime.now(UTC))
             else:
                 self._count_refusal(verdict, datetime.now(UTC))
         return verdicts
@@ -185,8 +185,8 @@ class Engine:
             limited[number] = verdicts[number]._replace(code=code, limit_status=status)
         return limited
 
-    def _count(self, facts: KeyFacts, moment: datetime) -> None:
-        self._counter.count(facts, moment)
+    def _count(self, facts: KeyFacts, request: VerificationRequest, moment: datetime) -> None:
+        self._counter.count(facts, moment, has_permission=facts.satisfy(request.requirement))
         if not self._is_started:
             self._counter.write()
 

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-from django.conf import settings
 from django.db import Error, connection
 
 from apikeys.verification.cache import KeyCache
@@ -34,9 +33,6 @@ log = logging.getLogger("maim.keys")
 LOST_AFTER_SECONDS = 1.0
 # The shortest time between two readings, however many nudges there are.
 PAUSE_SECONDS = 0.01
-# Without Redis nobody sends nudges to other processes. So for a while after a change the epoch is read more often.
-BUSY_POLL_SECONDS = 0.02
-BUSY_FOR_SECONDS = 2.0
 
 NEVER = float("-inf")
 
@@ -63,7 +59,6 @@ class Lease:
         self._cache = cache
         self._started: float | None = None
         self._failing: set[str] = set()
-        self._moved_at = NEVER
         self._nudged = threading.Event()
         self._lock = threading.Lock()  # of what follows, which both threads change
         self._reading: _Reading | None = None  # the last one; None after a failure
@@ -119,7 +114,7 @@ class Lease:
             self._server, last = server, None
             self._reading = None  # before what may fail
         if last is None or reached != last.epoch:
-            self._moved_at = self._trusted_since = time.monotonic()
+            self._trusted_since = time.monotonic()
             primary.trust(self._trusted_since, self._valid_until)
             self._cache.invalidate(None if last is None else epoch.invalidated_between(last.epoch, reached))
         with self._lock:
@@ -181,9 +176,8 @@ class Lease:
 
     def _pause(self, began: float) -> None:
         """Wait until the epoch is to be read again."""
-        is_busy = not settings.REDIS_URL and began - self._moved_at < BUSY_FOR_SECONDS
         _wait_until(began + PAUSE_SECONDS, time.sleep)
-        _wait_until(began + (BUSY_POLL_SECONDS if is_busy else epoch.POLL_SECONDS), self._nudged.wait)
+        _wait_until(began + epoch.POLL_SECONDS, self._nudged.wait)
         self._nudged.clear()
 
     def _run_notes(self) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.models import KeyStatus
-from apikeys.permissions import Grants
+from apikeys.permissions import Grants, Requirement
 from core.errors import Text
 from core.limits import Period
 
@@ -147,6 +147,10 @@ class KeyFacts:
             return ADDRESS_NOT_ALLOWED
         return VALID
 
+    def satisfy(self, requirement: Requirement | None) -> bool:
+        """Return whether the key's permissions satisfy a requirement, if there is one."""
+        return requirement is None or self.grants.satisfy(requirement)
+
     def secret_reason_at(self, moment: datetime) -> SecretReason | None:
         """Return why this secret is not good at a moment where its key's other secrets are, else None."""
         if self.static_code == DISABLED:
@@ -182,11 +186,15 @@ NO_LIMITS = LimitStatus(None, None)
 
 
 class VerificationRequest(NamedTuple):
-    """A key to verify for a caller from `address`. With `use`, a use of a valid key is counted."""
+    """A key to verify for a caller from `address`. With `use`, a use of a valid key is counted.
+
+    The verdict does not depend on the `requirement`; whether it is satisfied is counted with the use.
+    """
 
     secret: str
     address: Address | None = None
     use: bool = False
+    requirement: Requirement | None = None
 
 
 class Verdict(NamedTuple):

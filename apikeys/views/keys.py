@@ -11,11 +11,12 @@ from rest_framework.response import Response
 
 from agents.access import get_agent, get_agent_in
 from agents.models import Agent
-from apikeys import queries, services
+from apikeys import services
 from apikeys.access import find_keys, get_key, get_secret
 from apikeys.errors import KeyNotFound
 from apikeys.keyformat import MalformedKey
 from apikeys.models import ApiKey, KeyStatus
+from apikeys.queries import KeyList
 from apikeys.serializers.keys import (
     AgentKeyCreateRequest,
     AgentKeyListQuerySerializer,
@@ -125,7 +126,7 @@ class BaseKeyListView(_KeyView):
     def get(self, request: Request) -> Response:
         filters, part = self.validated_list_query(KeyPageQuerySerializer)
         tenant = get_tenant(self.actor, filters.pop("tenant_id"), Access.READ)
-        rows = queries.list_keys(self.actor, tenant_id=tenant.id, **filters)
+        rows = KeyList(self.actor, tenant_id=tenant.id, **filters)
         return self.respond(
             key_page(rows, self.response_class, **part), message=_("API keys listed"), tenant_id=tenant.id
         )
@@ -243,7 +244,7 @@ class AgentKeyListView(_KeyView, V1View):
     def get(self, request: Request, agent_id: str) -> Response:
         filters, part = self.validated_list_query(AgentKeyListQuerySerializer)
         agent = get_agent(self.actor, agent_id, Access.READ)
-        rows = queries.list_keys(self.actor, tenant_id=agent.tenant_id, agent_id=agent.id, **filters)
+        rows = KeyList(self.actor, tenant_id=agent.tenant_id, agent_id=agent.id, **filters)
         return self.respond_list(rows, self.response_class, part, message=_("API keys listed"))
 
     @operation(

@@ -103,8 +103,9 @@ def key_page(
     total = rows.count()
     total_pages = -(-total // page_size)
     part = slice_rows(rows, skip=(page - 1) * page_size, limit=page_size, after=after)
+    shown = shared_serializer(serializer).to_representation
     return {
-        "items": serializer(part.rows, many=True).data,
+        "items": [shown(row) for row in part.rows],
         "pagination": {
             "page": page,
             "page_size": page_size,

@@ -1,4 +1,4 @@
-"""The audit chain: what it covers, and how each way of tampering with it is named (docs/decisions/0039)."""
+"""The audit chain: what it covers, and how each way of tampering with it is named (docs/decisions/0039-audit-chain.md)."""
 
 from __future__ import annotations
 

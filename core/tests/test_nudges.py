@@ -1,8 +1,10 @@
-"""Nudges through Redis: they arrive, and a Redis that does not answer delays nobody twice."""
+"""Nudges: they arrive through Redis or a pipe, and one that does not answer, or is not read, delays nobody."""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -43,10 +45,38 @@ def test_redis_that_does_not_answer_is_left_alone_for_a_while(settings: Any, mon
     assert publish.call_count == 1
 
 
-def test_without_redis_nothing_is_sent(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _pipe(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.REDIS_URL = None
+    monkeypatch.setattr(nudges, "_pipe", None)
+    nudges.open_pipe()
+    reading, writing = nudges._pipe or (-1, -1)
+    yield
+    os.close(writing)  # which ends the thread that listens
+    os.close(reading)
+
+
+@pytest.mark.usefixtures("_pipe")
+def test_without_redis_a_nudge_comes_through_the_pipe() -> None:
+    arrived = threading.Event()
+    nudges.listen(arrived.set)
+
+    nudges.send()
+
+    assert arrived.wait(WAIT)
+
+
+@pytest.mark.usefixtures("_pipe")
+def test_pipe_that_nobody_reads_delays_nobody() -> None:
+    for _ in range(100_000):  # more than a pipe holds
+        nudges.send()
+
+
+def test_without_redis_and_a_pipe_nothing_is_sent(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = None
     client = Mock()
     monkeypatch.setattr(nudges, "_client", client)
+    monkeypatch.setattr(nudges, "_pipe", None)
 
     nudges.send()
     nudges.listen(Mock())

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.models import AuditEntry
-from core.prepared import prepared_query, prepared_sql
+from core.prepared import prepared_page, prepared_query, prepared_sql
 from core.tests.models import Part, Thing
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +122,37 @@ class TestQuery:
 
         assert select("1") == []
         assert len(select(None)) == 1
+
+    def test_query_is_built_once_for_none_and_few_times_for_tuples(self) -> None:
+        built: list[Any] = []
+
+        @prepared_query
+        def select(names: tuple[str, ...], thing_id: str | None) -> QuerySet[Thing]:
+            built.append((len(names), thing_id is None))
+            rows = Thing.objects.filter(name__in=names)
+            return rows if thing_id is None else rows.exclude(pk=thing_id)
+
+        for number in range(5):
+            Thing.objects.create(id=str(number), name=f"bot {number}")
+
+        assert {row.id for row in select(("bot 0", "bot 1", "bot 2"), None)} == {"0", "1", "2"}
+        assert {row.id for row in select(("bot 1", "bot 2", "bot 3", "bot 4"), None)} == {"1", "2", "3", "4"}
+        assert {row.id for row in select(("bot 0", "bot 1", "bot 2"), "1")} == {"0", "2"}
+        assert built == [(4, True), (4, False)]
+        assert select((), None) == []
+        assert select(("bot 1 ",), None) == []
+
+    def test_page_is_a_slice_of_the_rows(self) -> None:
+        @prepared_page
+        def select(name: str) -> QuerySet[Thing]:
+            return Thing.objects.exclude(name=name).order_by("id")
+
+        for number in range(5):
+            Thing.objects.create(id=str(number), name=f"bot {number}")
+
+        assert [row.id for row in select(slice(0, 2), "bot 0")] == ["1", "2"]
+        assert [row.id for row in select(slice(2, 9), "bot 1")] == ["3", "4"]
+        assert [row.id for row in select(slice(1, 3), "bot 1 ")] == ["1", "2"]
 
     def test_value_that_is_used_twice_is_refused(self) -> None:
         @prepared_query

@@ -23,7 +23,7 @@ def test_cached_key_takes_less_than_a_kibibyte() -> None:
     def fill(numbers: range) -> None:
         for number in numbers:
             found = records._facts(row(number))
-            data = ValidateKey(VerificationRequest(""), None).finished_data(Verdict(VALID, found))
+            data = ValidateKey(VerificationRequest("")).finished_data(Verdict(VALID, found))
             assert data is not None
             cache.set(number.to_bytes(16), found, cache.generation)
 

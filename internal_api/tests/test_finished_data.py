@@ -19,7 +19,7 @@ FRESH = Verdict(VALID, CHATTING)
 
 
 def validate(permission: str | None) -> ValidateKey:
-    return ValidateKey(VerificationRequest(""), permission)
+    return ValidateKey(VerificationRequest("", requirement=permission))
 
 
 @pytest.mark.parametrize("permission", [None, "chat"])

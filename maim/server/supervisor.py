@@ -32,6 +32,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
+from core import nudges
 from core.http import metrics
 from core.http.surfaces import INTERNAL, SURFACES, Surface
 from maim.server import database, group, housekeeping
@@ -85,6 +86,7 @@ class Supervisor:
         raise_file_limit()
         metrics_dir = tempfile.mkdtemp(prefix="maim-metrics-")
         metrics.use_shared_directory(metrics_dir)
+        nudges.open_pipe()
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._stop)
         try:

@@ -34,6 +34,7 @@ FIELDS = [
     "config_schema",
     "rate_limit",
     "quota",
+    "limits",
     "revision",
 ]
 
