@@ -1,4 +1,7 @@
-"""The audit chain: what it covers, and how each way of tampering with it is named (docs/decisions/0039-audit-chain.md)."""
+"""The audit chain: what it covers, and how each way of tampering with it is named.
+
+See docs/decisions/0039-audit-chain.md.
+"""
 
 from __future__ import annotations
 
