@@ -97,7 +97,7 @@ class AuditRemoval(AppendOnly):
 
 
 class RevealCount(models.Model):
-    """How often an address has read the secrets of an agent in an hour (core.reveals)."""
+    """The number of times that an address has read the secrets of an agent in an hour (core.reveals)."""
 
     pk = models.CompositePrimaryKey("agent_id", "address", "hour")
     agent_id = IdField()

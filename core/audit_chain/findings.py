@@ -1,4 +1,4 @@
-"""What a verification of the audit chain finds."""
+"""The findings of a verification of the audit chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /tenants/{tenant_id}/audit: what changed in a tenant, and who changed it."""
+"""GET /tenants/{tenant_id}/audit: the list of what changed in a tenant, and who changed it."""
 
 from __future__ import annotations
 
