@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.services.methods import METHODS
 from core.http.fields import RequestSerializer, StrictCharField
 
 
@@ -16,6 +17,12 @@ class RegisterRequest(RequestSerializer):
 class LoginRequest(RequestSerializer):
     username = StrictCharField(max_length=300)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class FactorRequest(RequestSerializer):
+    challenge = StrictCharField(max_length=100, help_text="From the response to the sign-in.")
+    method = serializers.ChoiceField(choices=list(METHODS))
+    code = StrictCharField(max_length=100, help_text="The six digits that the app shows, or a recovery code.")
 
 
 class RefreshRequest(RequestSerializer):
@@ -70,6 +77,17 @@ class SessionResponse(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     last_seen_at = serializers.DateTimeField(allow_null=True, help_text="Exact to five minutes.")
     is_current = serializers.BooleanField(help_text="Whether this request belongs to it.")
+
+
+class SecondFactorResponse(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    challenge = serializers.CharField(required=False, help_text="Only with the code `MFA_REQUIRED`: for `/auth/mfa`.")
+    methods = serializers.ListField(
+        child=serializers.ChoiceField(choices=list(METHODS)),
+        required=False,
+        help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
+    )
 
 
 class TokenResponse(serializers.Serializer[Any]):

@@ -8,14 +8,17 @@ from django import forms
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.views import PasswordChangeView
+from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from accounts import services
+from core.actor import Actor, ActorKind
 from core.admin_base import actor_of
 from core.admin_forms import show_error
 from core.errors import DomainError, Invalid
+from core.http.request_context import RequestContext
 
 
 class OperatorLoginForm(AdminAuthenticationForm):
@@ -26,6 +29,24 @@ class OperatorLoginForm(AdminAuthenticationForm):
             return super().clean()
         except DomainError as error:
             raise forms.ValidationError(str(error.detail)) from error
+
+
+def _anonymous(request: HttpRequest) -> Actor:
+    """Return the sender of a sign-in, who is nobody until it has succeeded."""
+    context = RequestContext.of(request)
+    return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
+
+
+class OperatorLoginView(LoginView):
+    """A login that opens no session before the second factor of an operator who has one."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            services.sign_in_operator(actor=_anonymous(self.request), user=form.get_user())
+        except DomainError as error:
+            form.add_error(None, str(error.detail))
+            return self.form_invalid(form)
+        return super().form_valid(form)
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
@@ -67,6 +88,17 @@ class OperatorsSite(AdminSite):
     site_url = None
     login_form = OperatorLoginForm
     index_template = "accounts/admin/index.html"
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        context = {**self.each_context(request), "title": gettext("Log in"), "app_path": request.get_full_path()}
+        return OperatorLoginView.as_view(
+            authentication_form=self.login_form,
+            template_name="admin/login.html",
+            next_page="admin:index",
+            extra_context={**context, **(extra_context or {})},
+        )(request)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return OwnPasswordView.as_view(

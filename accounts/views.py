@@ -9,18 +9,21 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts import services
 from accounts.access import sessions_of
 from accounts.models import User
 from accounts.serializers import (
     EmailVerificationRequest,
+    FactorRequest,
     ForgottenPasswordRequest,
     LoginRequest,
     MailRequestedResponse,
     PasswordRequest,
     PasswordResetRequest,
     RefreshRequest,
+    SecondFactorResponse,
     SessionResponse,
     TokenResponse,
 )
@@ -30,23 +33,50 @@ from core.http.operations import ListOf, operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
+class UncachedMixin(APIView):
+    """A view whose responses, errors among them, no cache keeps."""
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+
 def _token_response(pair: TokenPair) -> Response:
-    return Response(
-        {**TokenResponse({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
-    )
+    return Response({**TokenResponse({**asdict(pair), "token_type": "bearer"}).data})
 
 
-class LoginView(AnonymousView):
+class LoginView(UncachedMixin, AnonymousView):
     parser_classes = FORM_OR_JSON
 
-    @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
+    @operation(
+        "Sign in",
+        tag="auth",
+        request=LoginRequest,
+        response=TokenResponse,
+        errors=(429,),
+        extra_responses={403: SecondFactorResponse},
+    )
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
         device = request.headers.get("User-Agent", "")
         return _token_response(services.sign_in(actor=self.actor, user=user, device=device))
 
 
-class TokenRefreshView(AnonymousView):
+class FactorView(UncachedMixin, AnonymousView):
+    @operation(
+        "Complete a sign-in by a second factor",
+        tag="auth",
+        request=FactorRequest,
+        response=TokenResponse,
+        errors=(401, 429),
+    )
+    def post(self, request: Request) -> Response:
+        device = request.headers.get("User-Agent", "")
+        pair = services.use_factor(actor=self.actor, device=device, **self.validated_data(FactorRequest))
+        return _token_response(pair)
+
+
+class TokenRefreshView(UncachedMixin, AnonymousView):
     @operation(
         "Trade a refresh token for new tokens",
         tag="auth",

@@ -197,6 +197,18 @@ CHANGES = [
     ),
     Change(
         PUBLIC,
+        "POST /api/v1/auth/mfa",
+        {"challenge": "{challenge}", "method": "recovery_code", "code": "{recovery_code}"},
+        "user.recovery_code",
+        "{user_id}",
+        before=None,
+        after={"left": 9},
+        in_tenant=False,
+        anonymous=True,
+        also=("session.create",),
+    ),
+    Change(
+        PUBLIC,
         "POST /api/v1/auth/logout",
         {"refresh_token": "{refresh_token}"},
         "session.delete",

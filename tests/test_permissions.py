@@ -25,6 +25,7 @@ from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
+from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
@@ -114,6 +115,7 @@ class Data:
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "own_tenant_id": person.tenant.id if person else "none",
+            **(values_for(person.user, row.path) if person else {}),
         }
         body = row.body and {
             key: fill(value, **values) if isinstance(value, str) else value for key, value in row.body.items()

@@ -25,6 +25,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, SURFACES
 from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
+from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.routes import Route, all_routes, fill
@@ -91,9 +92,10 @@ class Data:
         """Return the response to a request and its number of statements."""
         surface = SURFACE_OF[route.surface]
         client = SurfaceClient(surface, self.alice.token if surface == PUBLIC else None)
-        path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **self.values)
+        values = {**self.values, **values_for(self.alice.user, route.path)}
+        path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **values)
         body = {
-            key: fill(value, **self.values) if isinstance(value, str) else value
+            key: fill(value, **values) if isinstance(value, str) else value
             for key, value in BODIES.get(f"{route.method} {route.path}", {}).items()
         }
         with CaptureQueriesContext(connection) as captured:

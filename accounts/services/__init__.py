@@ -1,20 +1,26 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
+from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
-from accounts.services.notices import note_sign_in, sweep_addresses
+from accounts.services.notices import sweep_addresses
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
     AuthenticatedSession,
-    BadCredentials,
-    authenticate,
     authenticate_token,
     end_other_sessions,
     end_session,
     refresh,
-    sign_in,
     sign_out,
     sweep_sessions,
+)
+from accounts.services.sign_in import (
+    BadCredentials,
+    authenticate,
+    sign_in,
+    sign_in_operator,
+    use_factor,
+    use_factor_of_operator,
 )
 from accounts.services.users import (
     add_user,
@@ -27,7 +33,10 @@ from accounts.services.users import (
 
 __all__ = [
     "AuthenticatedSession",
+    "BadChallenge",
     "BadCredentials",
+    "SecondFactorRequired",
+    "WrongCode",
     "add_user",
     "authenticate",
     "authenticate_token",
@@ -38,7 +47,6 @@ __all__ = [
     "end_other_sessions",
     "end_session",
     "new_user",
-    "note_sign_in",
     "queue_verification",
     "refresh",
     "request_reset",
@@ -46,10 +54,13 @@ __all__ = [
     "reset_password",
     "set_password",
     "sign_in",
+    "sign_in_operator",
     "sign_out",
     "sweep_addresses",
     "sweep_sessions",
     "update_profile",
     "update_user",
+    "use_factor",
+    "use_factor_of_operator",
     "verify_email",
 ]

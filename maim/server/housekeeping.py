@@ -6,7 +6,7 @@ import logging
 
 from django.contrib.sessions.backends.db import SessionStore
 
-from accounts import email_tokens
+from accounts import challenges, email_tokens
 from accounts.services import sweep_addresses, sweep_sessions
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
@@ -22,6 +22,7 @@ def sweep() -> dict[str, int]:
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
         "links in mails": email_tokens.sweep(),
+        "challenges of sign-ins": challenges.sweep(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
