@@ -25,6 +25,14 @@ class FactorRequest(RequestSerializer):
     code = StrictCharField(max_length=100, help_text="The six digits that the app shows, or a recovery code.")
 
 
+class ConfirmationRequest(RequestSerializer):
+    password = StrictCharField(max_length=1024, trim_whitespace=False, required=False)
+
+
+class TotpConfirmRequest(RequestSerializer):
+    code = StrictCharField(max_length=100, help_text="The six digits that the app shows.")
+
+
 class RefreshRequest(RequestSerializer):
     refresh_token = StrictCharField(max_length=4096)
 
@@ -87,6 +95,28 @@ class SecondFactorResponse(serializers.Serializer[Any]):
         child=serializers.ChoiceField(choices=list(METHODS)),
         required=False,
         help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
+    )
+
+
+class FactorItemResponse(serializers.Serializer[Any]):
+    method = serializers.ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
+    added_at = serializers.DateTimeField()
+
+
+class FactorsResponse(serializers.Serializer[Any]):
+    factors = FactorItemResponse(many=True)
+    recovery_codes = serializers.IntegerField(help_text="How many are left.")
+
+
+class TotpEnrolmentResponse(serializers.Serializer[Any]):
+    secret = serializers.CharField(help_text="In Base32, for apps that take no QR code.")
+    uri = serializers.CharField(help_text="The same with the account's name, as `otpauth://totp/…`.")
+    qr_code = serializers.CharField(help_text="The same as a QR code: a `data:` URI of an SVG.")
+
+
+class RecoveryCodesResponse(serializers.Serializer[Any]):
+    recovery_codes = serializers.ListField(
+        child=serializers.CharField(), help_text="Shown this once. Each counts once in place of a factor."
     )
 
 

@@ -15,17 +15,22 @@ from accounts import services
 from accounts.access import sessions_of
 from accounts.models import User
 from accounts.serializers import (
+    ConfirmationRequest,
     EmailVerificationRequest,
     FactorRequest,
+    FactorsResponse,
     ForgottenPasswordRequest,
     LoginRequest,
     MailRequestedResponse,
     PasswordRequest,
     PasswordResetRequest,
+    RecoveryCodesResponse,
     RefreshRequest,
     SecondFactorResponse,
     SessionResponse,
     TokenResponse,
+    TotpConfirmRequest,
+    TotpEnrolmentResponse,
 )
 from accounts.tokens import TokenPair
 from core.http.fields import SliceQuerySerializer
@@ -138,6 +143,72 @@ class PasswordChangeView(V1View):
             actor=self.actor, user=request.user, keep_session=request.auth, **self.validated_data(PasswordRequest)
         )
         return Response(status=204)
+
+
+class FactorListView(UncachedMixin, V1View):
+    @operation("Show one's second factors", tag="auth", response=FactorsResponse)
+    def get(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        return Response(FactorsResponse(services.factors_of(request.user)).data)
+
+
+class TotpView(UncachedMixin, V1View):
+    @operation(
+        "Begin to add an authenticator app; it counts when a code confirms it",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=TotpEnrolmentResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        enrolment = services.begin_totp(actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest))
+        return Response(TotpEnrolmentResponse(enrolment).data)
+
+
+class TotpConfirmView(UncachedMixin, V1View):
+    @operation(
+        "Confirm an authenticator app by a code; the first factor comes with recovery codes",
+        tag="auth",
+        request=TotpConfirmRequest,
+        response=RecoveryCodesResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        codes = services.confirm_totp(actor=self.actor, user=request.user, **self.validated_data(TotpConfirmRequest))
+        return Response({"recovery_codes": codes})
+
+
+class TotpRemoveView(UncachedMixin, V1View):
+    @operation(
+        "Remove one's authenticator app, and with the last factor the recovery codes",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=None,
+        status=204,
+        errors=(404, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        services.remove_totp(actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest))
+        return Response(status=204)
+
+
+class RecoveryCodesView(UncachedMixin, V1View):
+    @operation(
+        "Replace one's recovery codes",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=RecoveryCodesResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        codes = services.renew_recovery_codes(
+            actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest)
+        )
+        return Response({"recovery_codes": codes})
 
 
 class PasswordForgottenView(AnonymousView):
