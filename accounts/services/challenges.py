@@ -18,6 +18,7 @@ class SecondFactorRequired(Forbidden):
     message = _("Enter a code of your second factor to complete the sign-in")
 
     def __init__(self, challenge: str, methods: list[str]) -> None:
+        self.challenge = challenge
         self.extra = {"challenge": challenge, "methods": methods}
         super().__init__()
 

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, totp
 from accounts.models import QueuedMail, RecoveryCode, TotpFactor, User
 from accounts.services.notices import notify
 from core import audit
 from core.actor import Actor
+from core.errors import Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method: the rows that allow it to their users, and the function that checks a code and uses it up."""
+    """A method: its name for people, the rows that allow it to their users, and the check that uses a code up."""
 
+    label: Text
     rows: QuerySet[Any]
     use: Callable[[Actor, User, str], bool]
     # Whether it is a factor of its own. Recovery codes stand in for one.
@@ -40,8 +43,12 @@ def _use_recovery_code(actor: Actor, user: User, code: str) -> bool:
 
 
 METHODS = {
-    "totp": Method(rows=TotpFactor.objects.filter(confirmed_at__isnull=False), use=_use_totp),
-    "recovery_code": Method(rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False),
+    "totp": Method(
+        label=_("authenticator app"), rows=TotpFactor.objects.filter(confirmed_at__isnull=False), use=_use_totp
+    ),
+    "recovery_code": Method(
+        label=_("recovery codes"), rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False
+    ),
 }
 
 
