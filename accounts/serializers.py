@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.services.methods import METHODS
-from core.http.fields import RequestSerializer, StrictCharField
+from core.http.fields import ChoiceField, RequestSerializer, StrictCharField
 
 
 class RegisterRequest(RequestSerializer):
@@ -21,7 +21,7 @@ class LoginRequest(RequestSerializer):
 
 class FactorRequest(RequestSerializer):
     challenge = StrictCharField(max_length=100, help_text="From the response to the sign-in.")
-    method = serializers.ChoiceField(choices=list(METHODS))
+    method = ChoiceField(choices=list(METHODS))
     code = StrictCharField(max_length=100, help_text="The six digits that the app shows, or a recovery code.")
 
 
@@ -92,14 +92,14 @@ class SecondFactorResponse(serializers.Serializer[Any]):
     code = serializers.CharField()
     challenge = serializers.CharField(required=False, help_text="Only with the code `MFA_REQUIRED`: for `/auth/mfa`.")
     methods = serializers.ListField(
-        child=serializers.ChoiceField(choices=list(METHODS)),
+        child=ChoiceField(choices=list(METHODS)),
         required=False,
         help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
     )
 
 
 class FactorItemResponse(serializers.Serializer[Any]):
-    method = serializers.ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
+    method = ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
     added_at = serializers.DateTimeField()
 
 

@@ -1,6 +1,7 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
 from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode
+from accounts.services.confirmation import WrongPassword
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.factors import (
     TotpEnrolment,
@@ -25,7 +26,7 @@ from accounts.services.sessions import (
     sign_out,
     sweep_sessions,
 )
-from accounts.services.sign_in import (
+from accounts.services.sign_ins import (
     BadCredentials,
     authenticate,
     sign_in,
@@ -49,6 +50,7 @@ __all__ = [
     "SecondFactorRequired",
     "TotpEnrolment",
     "WrongCode",
+    "WrongPassword",
     "add_user",
     "authenticate",
     "authenticate_token",
