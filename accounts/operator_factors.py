@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
@@ -33,6 +34,14 @@ class FirstCodeForm(forms.Form):
     code = CodeField(label=_("Code that the app shows"))
 
 
+FORMS: dict[str, type[forms.Form]] = {
+    "begin": ConfirmationForm,
+    "confirm": FirstCodeForm,
+    "renew": ConfirmationForm,
+    "remove": ConfirmationForm,
+}
+
+
 class OwnFactorsView(TemplateView):
     """One's authenticator app and recovery codes. Each change is a form of its own, which `action` names."""
 
@@ -46,41 +55,42 @@ class OwnFactorsView(TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         action = request.POST.get("action", "")
-        form = FirstCodeForm(request.POST) if action == "confirm" else ConfirmationForm(request.POST)
-        shown: dict[str, Any] = {}
-        if form.is_valid():
-            try:
-                shown = self._change(action, form.cleaned_data)
-            except DomainError as error:
-                show_error(form, error)
-        return self.render_to_response(self.get_context_data(**{f"{action}_form": form}, **shown))
+        if action not in FORMS:
+            return self.get(request)
+        form = FORMS[action](request.POST, auto_id=f"{action}_%s")
+        shown = self._change(action, form) if form.is_valid() else {}
+        return self.render_to_response(self.get_context_data(**{action: form}, **shown))
 
-    def _change(self, action: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Make a change, and return what is to be shown once."""
-        who: dict[str, Any] = {"actor": actor_of(self.request), "user": self.request.user}
-        match action:
-            case "begin":
-                return {"enrolment": services.begin_totp(**who, **values)}
-            case "confirm":
-                codes = services.confirm_totp(**who, **values)
-                self.request.session[SECOND_FACTOR] = "totp"
-                return {"recovery_codes": codes}
-            case "renew":
-                return {"recovery_codes": services.renew_recovery_codes(**who, **values)}
-            case "remove":
-                services.remove_totp(**who, **values)
-                self.request.session.pop(SECOND_FACTOR, None)
+    def _change(self, action: str, form: forms.Form) -> dict[str, Any]:
+        """Make a change, and return what is to be shown once. The form gets the error of a refused one."""
+        try:
+            return self._changes[action](actor=actor_of(self.request), user=self.request.user, **form.cleaned_data)
+        except DomainError as error:
+            show_error(form, error)
+            return {}
+
+    @property
+    def _changes(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {"begin": self._begin, "confirm": self._confirm, "renew": self._renew, "remove": self._remove}
+
+    def _begin(self, **values: Any) -> dict[str, Any]:
+        return {"enrolment": services.begin_totp(**values)}
+
+    def _confirm(self, **values: Any) -> dict[str, Any]:
+        codes = services.confirm_totp(**values)
+        self.request.session[SECOND_FACTOR] = "totp"
+        return {"recovery_codes": codes}
+
+    def _renew(self, **values: Any) -> dict[str, Any]:
+        return {"recovery_codes": services.renew_recovery_codes(**values)}
+
+    def _remove(self, **values: Any) -> dict[str, Any]:
+        services.remove_totp(**values)
+        self.request.session.pop(SECOND_FACTOR, None)
         return {}
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        user = cast(User, self.request.user)
-        return super().get_context_data(
-            **{
-                **self.site.each_context(self.request),
-                "title": _("Second factors"),
-                "own": services.factors_of(user),
-                "password_form": ConfirmationForm(),
-                "code_form": FirstCodeForm(),
-                **context,
-            }
-        )
+        own = services.factors_of(cast(User, self.request.user))
+        unsent = {action: form(auto_id=f"{action}_%s") for action, form in FORMS.items()}
+        page = {**self.site.each_context(self.request), "title": _("Second factors"), "own": own}
+        return super().get_context_data(**{**page, **unsent, **context})
