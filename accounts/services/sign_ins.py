@@ -113,15 +113,15 @@ def _after_password(actor: Actor, user: User, let_in: Callable[..., T]) -> T | S
     locked = lock_unchanged(user)
     if locked is None:
         raise BadCredentials
-    return demand_factor(locked) or _let_in(actor, locked, let_in)
+    return demand_factor(locked) or _open(actor, locked, let_in)
 
 
 @transactional
 def _after_factor(actor: Actor, row: SignInChallenge, method: str, code: str, let_in: Callable[..., T]) -> T:
     user = answer_challenge(actor=actor, row=row, method=method, code=code)
-    return _let_in(actor, user, let_in)
+    return _open(actor, user, let_in)
 
 
-def _let_in(actor: Actor, user: User, let_in: Callable[..., T]) -> T:
+def _open(actor: Actor, user: User, let_in: Callable[..., T]) -> T:
     note_sign_in(actor=actor, user=user)
     return let_in(user=user)
