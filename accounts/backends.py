@@ -8,7 +8,6 @@ from django.http import HttpRequest
 from accounts import services
 from accounts.models import User
 from accounts.services import BadCredentials
-from core.actor import Actor, ActorKind
 from core.http.request_context import RequestContext
 
 
@@ -21,13 +20,8 @@ class AccountBackend(ModelBackend):
         """Return the user, or None. Raise TooMany and Unavailable, which the admin's form shows."""
         if username is None or password is None:
             return None
-        context = RequestContext.of(request) if request is not None else None
-        address = context.address if context is not None else ""
+        address = RequestContext.of(request).address if request is not None else ""
         try:
-            user = services.authenticate(username=username, password=password, address=address)
+            return services.authenticate(username=username, password=password, address=address)
         except BadCredentials:
             return None
-        if context is not None:
-            actor = Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
-            services.note_sign_in(actor=actor, user=user)
-        return user

@@ -14,7 +14,7 @@ from accounts.hashers import normalize_password, spellings
 from accounts.managers import UserManager
 from core import ids
 from core.display import DisplayName, ShownByName
-from core.fields import ExactCharField, IdField
+from core.fields import ExactCharField, IdField, JSONTextField
 from core.text import fold
 
 DEVICE_LENGTH = 300
@@ -179,6 +179,46 @@ class EmailToken(models.Model):
         return f"{self.purpose}: {self.user_id}"
 
 
+class TotpFactor(models.Model):
+    """A user's app that shows time-based codes (RFC 6238). It counts as a factor when a first code confirmed it."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="totp_factor")
+    secret = models.TextField(editable=False)  # sealed
+    # The time step of the last code that was used, so that each counts once (RFC 6238 section 5.2).
+    last_step = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    confirmed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"TOTP: {self.user_id}"
+
+
+class RecoveryCode(models.Model):
+    """A code that counts once in place of a lost factor, as its digest."""
+
+    digest = ExactCharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
+
+    def __str__(self) -> str:
+        return f"recovery code: {self.user_id}"
+
+
+class SignInChallenge(models.Model):
+    """A sign-in that waits for a second factor, by the digest of its token. It counts once, until it expires."""
+
+    digest = ExactCharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_challenges")
+    # That of the user when the challenge was issued. A new password or a deactivation changes it.
+    session_hash = ExactCharField(max_length=80)
+    attempts = models.PositiveIntegerField(default=0)
+    # What a method has to know again when its proof comes.
+    state = JSONTextField(default=dict)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"challenge: {self.user_id}"
+
+
 class QueuedMail(models.Model):
     """A mail that waits to be sent (accounts.mail.outbox). Its text is made when it is sent."""
 
@@ -188,6 +228,7 @@ class QueuedMail(models.Model):
         PASSWORD_CHANGED = "password_changed", _("notice of a changed password")
         EMAIL_CHANGED = "email_changed", _("notice of a changed e-mail address")
         NEW_SIGN_IN = "new_sign_in", _("notice of a sign-in from a new address")
+        FACTORS_CHANGED = "factors_changed", _("notice of changed second factors")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

@@ -4,7 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from core.http.fields import RequestSerializer, StrictCharField
+from accounts.services.methods import METHODS
+from core.http.fields import ChoiceField, RequestSerializer, StrictCharField
 
 
 class RegisterRequest(RequestSerializer):
@@ -16,6 +17,20 @@ class RegisterRequest(RequestSerializer):
 class LoginRequest(RequestSerializer):
     username = StrictCharField(max_length=300)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
+
+
+class FactorRequest(RequestSerializer):
+    challenge = StrictCharField(max_length=100, help_text="From the response to the sign-in.")
+    method = ChoiceField(choices=list(METHODS))
+    code = StrictCharField(max_length=100, help_text="The six digits that the app shows, or a recovery code.")
+
+
+class ConfirmationRequest(RequestSerializer):
+    password = StrictCharField(max_length=1024, trim_whitespace=False, required=False)
+
+
+class TotpConfirmRequest(RequestSerializer):
+    code = StrictCharField(max_length=100, help_text="The six digits that the app shows.")
 
 
 class RefreshRequest(RequestSerializer):
@@ -70,6 +85,39 @@ class SessionResponse(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     last_seen_at = serializers.DateTimeField(allow_null=True, help_text="Exact to five minutes.")
     is_current = serializers.BooleanField(help_text="Whether this request belongs to it.")
+
+
+class SecondFactorResponse(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    challenge = serializers.CharField(required=False, help_text="Only with the code `MFA_REQUIRED`: for `/auth/mfa`.")
+    methods = serializers.ListField(
+        child=ChoiceField(choices=list(METHODS)),
+        required=False,
+        help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
+    )
+
+
+class FactorItemResponse(serializers.Serializer[Any]):
+    method = ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
+    added_at = serializers.DateTimeField()
+
+
+class FactorsResponse(serializers.Serializer[Any]):
+    factors = FactorItemResponse(many=True)
+    recovery_codes = serializers.IntegerField(help_text="How many are left.")
+
+
+class TotpEnrolmentResponse(serializers.Serializer[Any]):
+    secret = serializers.CharField(help_text="In Base32, for apps that take no QR code.")
+    uri = serializers.CharField(help_text="The same with the account's name, as `otpauth://totp/…`.")
+    qr_code = serializers.CharField(help_text="The same as a QR code: a `data:` URI of an SVG.")
+
+
+class RecoveryCodesResponse(serializers.Serializer[Any]):
+    recovery_codes = serializers.ListField(
+        child=serializers.CharField(), help_text="Shown this once. Each counts once in place of a factor."
+    )
 
 
 class TokenResponse(serializers.Serializer[Any]):

@@ -9,20 +9,28 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts import services
 from accounts.access import sessions_of
 from accounts.models import User
 from accounts.serializers import (
+    ConfirmationRequest,
     EmailVerificationRequest,
+    FactorRequest,
+    FactorsResponse,
     ForgottenPasswordRequest,
     LoginRequest,
     MailRequestedResponse,
     PasswordRequest,
     PasswordResetRequest,
+    RecoveryCodesResponse,
     RefreshRequest,
+    SecondFactorResponse,
     SessionResponse,
     TokenResponse,
+    TotpConfirmRequest,
+    TotpEnrolmentResponse,
 )
 from accounts.tokens import TokenPair
 from core.http.fields import SliceQuerySerializer
@@ -30,23 +38,50 @@ from core.http.operations import ListOf, operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
+class UncachedMixin(APIView):
+    """A view whose responses, errors among them, no cache keeps."""
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+
 def _token_response(pair: TokenPair) -> Response:
-    return Response(
-        {**TokenResponse({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
-    )
+    return Response({**TokenResponse({**asdict(pair), "token_type": "bearer"}).data})
 
 
-class LoginView(AnonymousView):
+class LoginView(UncachedMixin, AnonymousView):
     parser_classes = FORM_OR_JSON
 
-    @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
+    @operation(
+        "Sign in",
+        tag="auth",
+        request=LoginRequest,
+        response=TokenResponse,
+        errors=(429,),
+        extra_responses={403: SecondFactorResponse},
+    )
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
         device = request.headers.get("User-Agent", "")
         return _token_response(services.sign_in(actor=self.actor, user=user, device=device))
 
 
-class TokenRefreshView(AnonymousView):
+class FactorView(UncachedMixin, AnonymousView):
+    @operation(
+        "Complete a sign-in by a second factor",
+        tag="auth",
+        request=FactorRequest,
+        response=TokenResponse,
+        errors=(401, 429),
+    )
+    def post(self, request: Request) -> Response:
+        device = request.headers.get("User-Agent", "")
+        pair = services.use_factor(actor=self.actor, device=device, **self.validated_data(FactorRequest))
+        return _token_response(pair)
+
+
+class TokenRefreshView(UncachedMixin, AnonymousView):
     @operation(
         "Trade a refresh token for new tokens",
         tag="auth",
@@ -108,6 +143,72 @@ class PasswordChangeView(V1View):
             actor=self.actor, user=request.user, keep_session=request.auth, **self.validated_data(PasswordRequest)
         )
         return Response(status=204)
+
+
+class FactorListView(UncachedMixin, V1View):
+    @operation("Show one's second factors", tag="auth", response=FactorsResponse)
+    def get(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        return Response(FactorsResponse(services.factors_of(request.user)).data)
+
+
+class TotpView(UncachedMixin, V1View):
+    @operation(
+        "Begin to add an authenticator app; it counts when a code confirms it",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=TotpEnrolmentResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        enrolment = services.begin_totp(actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest))
+        return Response(TotpEnrolmentResponse(enrolment).data)
+
+
+class TotpConfirmView(UncachedMixin, V1View):
+    @operation(
+        "Confirm an authenticator app by a code; the first factor comes with recovery codes",
+        tag="auth",
+        request=TotpConfirmRequest,
+        response=RecoveryCodesResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        codes = services.confirm_totp(actor=self.actor, user=request.user, **self.validated_data(TotpConfirmRequest))
+        return Response({"recovery_codes": codes})
+
+
+class TotpRemoveView(UncachedMixin, V1View):
+    @operation(
+        "Remove one's authenticator app, and with the last factor the recovery codes",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=None,
+        status=204,
+        errors=(404, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        services.remove_totp(actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest))
+        return Response(status=204)
+
+
+class RecoveryCodesView(UncachedMixin, V1View):
+    @operation(
+        "Replace one's recovery codes",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=RecoveryCodesResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        codes = services.renew_recovery_codes(
+            actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest)
+        )
+        return Response({"recovery_codes": codes})
 
 
 class PasswordForgottenView(AnonymousView):

@@ -7,6 +7,8 @@ and are part of the wire contract.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -19,11 +21,13 @@ FieldErrors = Mapping[str, Sequence[Text]]
 class DomainError(Exception):
     """A refused request, with a stable code.
 
-    `message` is the sentence of the class; `detail` says what is wrong with this request.
+    `message` is the sentence of the class; `detail` says what is wrong with this request. `extra` has the values that
+    a client needs to go on, which stand beside the code.
     """
 
     code: str = "SYS_001"
     message: Text = _("The request could not be carried out")
+    extra: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, detail: Text | None = None, *, code: str | None = None, message: Text | None = None) -> None:
         if code is not None:

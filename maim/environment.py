@@ -183,6 +183,10 @@ class Environment(BaseSettings):
     )
     MAIM_TENANT_MAX_KEYS: int | None = Field(None, ge=0, description="The same for the keys of a tenant.")
     MAIM_TENANT_MAX_MEMBERS: int | None = Field(None, ge=0, description="The same for its members, with the owner.")
+    MAIM_ADMIN_REQUIRE_MFA: bool = Field(
+        False,
+        description="`true`: operators need a second factor in the admin; those without one may only add one there.",
+    )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
         description="Login and registration attempts a minute, on an account from one address (from all together three "

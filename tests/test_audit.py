@@ -28,6 +28,7 @@ from tenants import members
 from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient
+from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
 from tests.support.routes import all_routes, fill
@@ -48,6 +49,10 @@ class Data:
     agent: Agent
     key: IssuedKey
     ids: dict[str, str]
+
+    def prepare(self, change: Change) -> None:
+        """Make what a request about factors is about."""
+        self.ids.update(values_for(self.alice.user, change.request.split(" ")[1]))
 
     def send(self, change: Change) -> Any:
         method, path = self.filled(change.request).split(" ")
@@ -135,6 +140,7 @@ def test_every_writing_route_is_covered() -> None:
 @pytest.mark.embedded
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
+    data.prepare(change)
     rows: list[AuditEntry] = []
     with new_rows(rows):
         response = data.send(change)
@@ -305,13 +311,15 @@ def inserts_refused(model: type[models.Model]) -> Iterator[None]:
 @pytest.mark.django_db(transaction=True)
 def test_change_without_its_entry_is_rolled_back(alice: Person) -> None:
     data = make_data(alice)
-    before = tables()
     with inserts_refused(AuditEntry):
         for change in CHANGES:
+            data.prepare(change)
+            before = tables()
             response = data.send(change)
 
             assert response.status_code in (500, 503), f"{change}: {response.content!r}"
-            assert changed_tables(before, tables()) == set(), f"{change} was made without its row"
+            changed = changed_tables(before, tables()) - {"accounts.SignInChallenge"}  # which counts attempts first
+            assert changed == set(), f"{change} was made without its row"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -20,9 +20,11 @@ from agents.models import Agent, Template
 from agents.services import templates
 from apikeys.services import IssuedKey
 from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
+from tests.permission_matrix import BODIES
 from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
+from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
@@ -92,7 +94,14 @@ class Data:
             del body["tenant_id"]  # only templates without a tenant may have a chosen id
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
+        body |= self.factor(operation)
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
+
+    def factor(self, operation: Operation) -> dict[str, str]:
+        """Return what the request is about factors, if it is."""
+        values = values_for(self.alice.user, operation.path)
+        body = BODIES.get(f"POST {operation.path}", {}) if values else {}
+        return {name: fill(value, **values) for name, value in body.items()}
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:
         known: dict[str, Callable[[], Any]] = {

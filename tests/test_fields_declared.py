@@ -15,7 +15,16 @@ from django.db.models import Model
 
 from accounts import services as accounts
 from accounts.fields import USER_FIELDS
-from accounts.models import EmailToken, QueuedMail, SignInAddress, TokenSession, User
+from accounts.models import (
+    EmailToken,
+    QueuedMail,
+    RecoveryCode,
+    SignInAddress,
+    SignInChallenge,
+    TokenSession,
+    TotpFactor,
+    User,
+)
 from accounts.serializers import ProfileRequest
 from agents import services as agents
 from agents.fields import AGENT_FIELDS, PLUGIN_FIELDS, TEMPLATE_FIELDS, AgentSettings
@@ -205,6 +214,9 @@ NOT_DECLARED: dict[type[Model], str] = {
     RowCount: "is counted with the rows, never edited",
     MinuteCount: "is counted with verifications, never edited",
     HourCount: "is summed up from minutes, never edited",
+    TotpFactor: "is added and removed, see accounts.services.factors",
+    RecoveryCode: "is made and used, never edited",
+    SignInChallenge: "is made and used, never edited",
     EmailToken: "is made and used, never edited",
     QueuedMail: "is sent, and gone",
     SignInAddress: "is measured",

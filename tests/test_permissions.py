@@ -26,6 +26,7 @@ from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
+from tests.support.factors import new_challenge, values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
@@ -41,6 +42,9 @@ CODES = {
     404: NOT_FOUND_CODES,
     409: {"TENANT_003", "CONFLICT"},
 }
+
+
+WITH_TOKEN_IN_BODY = {f"/api/v1/auth/{name}" for name in ("mfa", "refresh", "logout")}
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Data:
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "user_id": self.people["member"].user.id,
             "own_tenant_id": person.tenant.id if person else "none",
+            **(values_for(person.user, row.path) if person else {}),
         }
         body = row.body and {
             key: fill(value, **values) if isinstance(value, str) else value for key, value in row.body.items()
@@ -211,6 +216,20 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
     if role in ("stranger", "former", "inactive", "nobody"):
         text = response.content.decode()
         assert not [secret for secret in data.secrets if secret in text]
+
+
+def test_half_signed_in_is_nobody(data: Data) -> None:
+    """The challenge of a sign-in that waits for a second factor is no token."""
+    challenge = new_challenge(data.people["owner"].user)
+    client = SurfaceClient(PUBLIC, challenge)
+    takes_a_token = [row for row in PUBLIC_ROWS if row.statuses[0] == 401 and row.path not in WITH_TOKEN_IN_BODY]
+    before = tables()
+
+    statuses = {str(row): client.send(row.method, fill(row.target), row.body).status_code for row in takes_a_token}
+
+    assert len(statuses) > 40
+    assert set(statuses.values()) == {401}
+    assert changed_tables(before, tables()) == set()
 
 
 @pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])

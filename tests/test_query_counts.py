@@ -26,6 +26,7 @@ from tenants import members
 from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
+from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.routes import Route, all_routes, fill
@@ -96,9 +97,10 @@ class Data:
         surface = SURFACE_OF[route.surface]
         person = self.bob if route == ACCEPTANCE else self.alice
         client = SurfaceClient(surface, person.token if surface == PUBLIC else None)
-        path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **self.values)
+        values = {**self.values, **values_for(person.user, route.path)}
+        path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **values)
         body = {
-            key: fill(value, **self.values) if isinstance(value, str) else value
+            key: fill(value, **values) if isinstance(value, str) else value
             for key, value in BODIES.get(f"{route.method} {route.path}", {}).items()
         }
         with CaptureQueriesContext(connection) as captured:

@@ -104,6 +104,8 @@ def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
             return texts.email_changed(user)
         case QueuedMail.Kind.NEW_SIGN_IN:
             return texts.new_sign_in(user, content.address, row.created_at)
+        case QueuedMail.Kind.FACTORS_CHANGED:
+            return texts.factors_changed(user)
     raise AssertionError(row.kind)
 
 

@@ -106,6 +106,17 @@ def new_sign_in(user: User, address: str, at: datetime) -> Letter:
     )
 
 
+def factors_changed(user: User) -> Letter:
+    return Letter(
+        subject=gettext("Your second factors were changed"),
+        paragraphs=[
+            gettext("A second factor of your account was added or removed, or its recovery codes were made or used."),
+            *_account(user),
+            gettext("If it was not you, set a new password at once, and tell an operator."),
+        ],
+    )
+
+
 def _account(user: User) -> list[str]:
     """Return a paragraph with the username, unless somebody may have chosen it for a stranger to read.
 

@@ -1,20 +1,38 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
+from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode
+from accounts.services.confirmation import WrongPassword
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
-from accounts.services.notices import note_sign_in, sweep_addresses
+from accounts.services.factors import (
+    TotpEnrolment,
+    begin_totp,
+    confirm_totp,
+    factors_of,
+    remove_factors,
+    remove_totp,
+    renew_recovery_codes,
+    sweep_unconfirmed,
+)
+from accounts.services.methods import methods_of
+from accounts.services.notices import sweep_addresses
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
     AuthenticatedSession,
-    BadCredentials,
-    authenticate,
     authenticate_token,
     end_other_sessions,
     end_session,
     refresh,
-    sign_in,
     sign_out,
     sweep_sessions,
+)
+from accounts.services.sign_ins import (
+    BadCredentials,
+    authenticate,
+    sign_in,
+    sign_in_operator,
+    use_factor,
+    use_factor_of_operator,
 )
 from accounts.services.users import (
     add_user,
@@ -27,29 +45,44 @@ from accounts.services.users import (
 
 __all__ = [
     "AuthenticatedSession",
+    "BadChallenge",
     "BadCredentials",
+    "SecondFactorRequired",
+    "TotpEnrolment",
+    "WrongCode",
+    "WrongPassword",
     "add_user",
     "authenticate",
     "authenticate_token",
+    "begin_totp",
     "change_password",
     "check_registration",
+    "confirm_totp",
     "create_user",
     "delete_user",
     "end_other_sessions",
     "end_session",
+    "factors_of",
+    "methods_of",
     "new_user",
-    "note_sign_in",
     "queue_verification",
     "refresh",
+    "remove_factors",
+    "remove_totp",
+    "renew_recovery_codes",
     "request_reset",
     "request_verification",
     "reset_password",
     "set_password",
     "sign_in",
+    "sign_in_operator",
     "sign_out",
     "sweep_addresses",
     "sweep_sessions",
+    "sweep_unconfirmed",
     "update_profile",
     "update_user",
+    "use_factor",
+    "use_factor_of_operator",
     "verify_email",
 ]

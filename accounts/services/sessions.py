@@ -1,4 +1,4 @@
-"""Sign-in, sessions and their tokens."""
+"""Sessions and their tokens."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.contrib.auth.hashers import make_password
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import throttle, tokens
+from accounts import tokens
 from accounts.access import sessions_of
-from accounts.hashers import spellings
 from accounts.models import DEVICE_LENGTH, TokenSession, User
-from accounts.services.notices import note_sign_in
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
 from core.actor import Actor
 from core.audit import AuditChange
 from core.db import retry_if_disconnected, transactional
-from core.errors import Invalid, NotFound, Unauthenticated
+from core.errors import NotFound, Unauthenticated
 from core.prepared import prepared_sql
-from core.text import fold
 
 REFRESH_RACE = timedelta(seconds=10)
 # How often a session in use is recorded as such. Each record is a write.
@@ -33,40 +29,8 @@ SEEN_EVERY = timedelta(minutes=5)
 CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 
-class BadCredentials(Invalid):
-    """The same error for a wrong name, a wrong password and an inactive user, so that they cannot be told apart."""
-
-    def __init__(self) -> None:
-        sentence = _("Incorrect username or password")
-        super().__init__({"body": [sentence]}, detail=sentence)
-
-
-def authenticate(*, username: str, password: str, address: str) -> User:
-    """Return the active user with this name and password, as stored when the password was verified.
-
-    Pass the user to `sign_in`, which checks that they are unchanged, or to Django's `login`, whose session hash
-    does. Raise BadCredentials, TooMany, or Unavailable when too many sign in at once.
-    """
-    throttle.attempt(account=username, address=address)
-    user = User.objects.filter(username_folded=fold(username)).first()
-    if user is None:
-        for text in spellings(password):
-            make_password(text)  # as long as a wrong password takes, so that names cannot be probed
-        raise BadCredentials
-    if not user.check_password(password) or not user.is_active:
-        raise BadCredentials
-    throttle.remember_address(account=username, address=address)
-    return user
-
-
-@transactional
-def sign_in(*, actor: Actor, user: User, device: str = "") -> TokenPair:
-    """Open a session for a user whose password was verified, and return its tokens. `device` is their User-Agent.
-
-    Raise BadCredentials if the password was changed or the user deactivated since `user` was read.
-    """
-    if lock_unchanged(user) is None:
-        raise BadCredentials
+def open_session(*, actor: Actor, user: User, device: str) -> TokenPair:
+    """Open a session inside the transaction of a sign-in, and return its tokens. `device` is the User-Agent."""
     session = TokenSession(
         user=user,
         refresh_id=tokens.new_id(),
@@ -76,7 +40,6 @@ def sign_in(*, actor: Actor, user: User, device: str = "") -> TokenPair:
         last_seen_at=timezone.now(),
     )
     session.save(force_insert=True)
-    note_sign_in(actor=actor, user=user)
     audit.record(actor=actor, action="session.create", object_id=session.id, tenant_id=None, after={"user": user.id})
     return tokens.issue(session)
 

@@ -38,7 +38,7 @@ def _whole_second(seconds: int) -> str:
 
 def error_body(problem: Problem) -> dict[str, Any]:
     """Return v1's error object."""
-    body: dict[str, Any] = {"detail": problem.detail, "code": problem.code}
+    body: dict[str, Any] = {"detail": problem.detail, "code": problem.code, **problem.extra}
     if problem.errors is not None:
         body["errors"] = problem.errors
     return body

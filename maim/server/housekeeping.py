@@ -6,8 +6,8 @@ import logging
 
 from django.contrib.sessions.backends.db import SessionStore
 
-from accounts import email_tokens
-from accounts.services import sweep_addresses, sweep_sessions
+from accounts import challenges, email_tokens
+from accounts.services import sweep_addresses, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
@@ -23,6 +23,8 @@ def sweep() -> dict[str, int]:
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
         "links in mails": email_tokens.sweep(),
+        "challenges of sign-ins": challenges.sweep(),
+        "unconfirmed apps": sweep_unconfirmed(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),

@@ -51,7 +51,7 @@ class Operation:
     @property
     def is_enveloped(self) -> bool:
         """Return whether the errors have v2's envelope."""
-        return str(self.operation["responses"]["403"]["$ref"]).endswith("/EnvelopedForbidden")
+        return str(self.operation["responses"]["403"].get("$ref")).endswith("/EnvelopedForbidden")
 
     @property
     def _body(self) -> Schema:

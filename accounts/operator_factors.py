@@ -1,0 +1,96 @@
+"""The page on which operators manage their own second factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django import forms
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import TemplateView
+
+from accounts import services
+from accounts.models import User
+from accounts.operator_sign_in import SECOND_FACTOR, CodeField
+from accounts.validators import MAX_PASSWORD_LENGTH
+from core.admin_base import actor_of
+from core.admin_forms import show_error
+from core.errors import DomainError
+
+
+class ConfirmationForm(forms.Form):
+    password = forms.CharField(
+        label=_("Your password"),
+        strip=False,
+        max_length=MAX_PASSWORD_LENGTH,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class FirstCodeForm(forms.Form):
+    code = CodeField(label=_("Code that the app shows"))
+
+
+FORMS: dict[str, type[forms.Form]] = {
+    "begin": ConfirmationForm,
+    "confirm": FirstCodeForm,
+    "renew": ConfirmationForm,
+    "remove": ConfirmationForm,
+}
+
+
+class OwnFactorsView(TemplateView):
+    """One's authenticator app and recovery codes. Each change is a form of its own, which `action` names."""
+
+    template_name = "accounts/admin/factors.html"
+    site: Any = None  # the OperatorsSite, which is given to `as_view`
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not self.site.may_manage_factors(request):
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+        return super().dispatch(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        action = request.POST.get("action", "")
+        if action not in FORMS:
+            return self.get(request)
+        form = FORMS[action](request.POST, auto_id=f"{action}_%s")
+        shown = self._change(action, form) if form.is_valid() else {}
+        return self.render_to_response(self.get_context_data(**{action: form}, **shown))
+
+    def _change(self, action: str, form: forms.Form) -> dict[str, Any]:
+        """Make a change, and return what is to be shown once. The form gets the error of a refused one."""
+        try:
+            return self._changes[action](actor=actor_of(self.request), user=self.request.user, **form.cleaned_data)
+        except DomainError as error:
+            show_error(form, error)
+            return {}
+
+    @property
+    def _changes(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {"begin": self._begin, "confirm": self._confirm, "renew": self._renew, "remove": self._remove}
+
+    def _begin(self, **values: Any) -> dict[str, Any]:
+        return {"enrolment": services.begin_totp(**values)}
+
+    def _confirm(self, **values: Any) -> dict[str, Any]:
+        codes = services.confirm_totp(**values)
+        self.request.session[SECOND_FACTOR] = "totp"
+        return {"recovery_codes": codes}
+
+    def _renew(self, **values: Any) -> dict[str, Any]:
+        return {"recovery_codes": services.renew_recovery_codes(**values)}
+
+    def _remove(self, **values: Any) -> dict[str, Any]:
+        services.remove_totp(**values)
+        self.request.session.pop(SECOND_FACTOR, None)
+        return {}
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        own = services.factors_of(cast(User, self.request.user))
+        unsent = {action: form(auto_id=f"{action}_%s") for action, form in FORMS.items()}
+        page = {**self.site.each_context(self.request), "title": _("Second factors"), "own": own}
+        return super().get_context_data(**{**page, **unsent, **context})

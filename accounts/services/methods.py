@@ -1,0 +1,59 @@
+"""The methods by which somebody completes a sign-in. Another method is one more entry of METHODS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from accounts import recovery_codes, totp
+from accounts.models import QueuedMail, RecoveryCode, TotpFactor, User
+from accounts.services.notices import notify
+from core import audit
+from core.actor import Actor
+from core.errors import Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A method: its name for people, the rows that allow it to their users, and the check that uses a code up."""
+
+    label: Text
+    rows: QuerySet[Any]
+    use: Callable[[Actor, User, str], bool]
+    # Whether it is a factor of its own. Recovery codes stand in for one.
+    is_factor: bool = True
+
+
+def _use_totp(actor: Actor, user: User, code: str) -> bool:
+    factor = TotpFactor.objects.filter(user=user, confirmed_at__isnull=False).first()
+    return factor is not None and totp.use(factor, code)
+
+
+def _use_recovery_code(actor: Actor, user: User, code: str) -> bool:
+    if not recovery_codes.use(user, code):
+        return False
+    notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email)
+    left = {"left": user.recovery_codes.count()}
+    audit.record(actor=actor, action="user.recovery_code", object_id=user.id, tenant_id=None, after=left)
+    return True
+
+
+METHODS = {
+    "totp": Method(
+        label=_("authenticator app"), rows=TotpFactor.objects.filter(confirmed_at__isnull=False), use=_use_totp
+    ),
+    "recovery_code": Method(
+        label=_("recovery codes"), rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False
+    ),
+}
+
+
+def methods_of(user: User) -> list[str]:
+    """Return the names of the methods that a user has, in one query; none without a factor."""
+    held = {name: Exists(method.rows.filter(user=OuterRef("pk"))) for name, method in METHODS.items()}
+    names = [name for name, is_held in User.objects.filter(pk=user.pk).values(**held).get().items() if is_held]
+    return names if any(METHODS[name].is_factor for name in names) else []
