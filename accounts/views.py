@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services
-from accounts.access import sessions_of
+from accounts.access import identities_of, sessions_of
 from accounts.models import User
 from accounts.serializers import (
     EmailVerificationRequest,
     ForgottenPasswordRequest,
+    IdentityResponse,
     LoginRequest,
     MailRequestedResponse,
+    OidcLinkRequest,
+    OidcProviderResponse,
+    OidcStartRequest,
+    OidcStartResponse,
     PasswordRequest,
     PasswordResetRequest,
     RefreshRequest,
@@ -30,10 +37,22 @@ from core.http.operations import ListOf, operation
 from core.http.views import FORM_OR_JSON, AnonymousView, V1View
 
 
-def _token_response(pair: TokenPair) -> Response:
+def token_response(pair: TokenPair) -> Response:
+    """Return the response to a sign-in."""
     return Response(
         {**TokenResponse({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
     )
+
+
+def signed_in_user(request: Request) -> User | None:
+    """Return the sender of a request whose view needs no token."""
+    return request.user if isinstance(request.user, User) else None
+
+
+def sign_in(view: V1View, user: User) -> Response:
+    """Sign in the user who sent a request, and return its response."""
+    device = view.request.headers.get("User-Agent", "")
+    return token_response(services.sign_in(actor=view.actor, user=user, device=device))
 
 
 class LoginView(AnonymousView):
@@ -42,8 +61,7 @@ class LoginView(AnonymousView):
     @operation("Sign in", tag="auth", request=LoginRequest, response=TokenResponse, errors=(429,))
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
-        device = request.headers.get("User-Agent", "")
-        return _token_response(services.sign_in(actor=self.actor, user=user, device=device))
+        return sign_in(self, user)
 
 
 class TokenRefreshView(AnonymousView):
@@ -55,7 +73,7 @@ class TokenRefreshView(AnonymousView):
         errors=(401,),
     )
     def post(self, request: Request) -> Response:
-        return _token_response(services.refresh(**self.validated_data(RefreshRequest)))
+        return token_response(services.refresh(**self.validated_data(RefreshRequest)))
 
 
 class LogoutView(AnonymousView):
@@ -164,4 +182,64 @@ class EmailVerifyView(AnonymousView):
     )
     def post(self, request: Request) -> Response:
         services.verify_email(actor=self.actor, **self.validated_data(EmailVerificationRequest))
+        return Response(status=204)
+
+
+class OidcProviderListView(AnonymousView):
+    @operation("List the providers to sign in with", tag="auth", response=OidcProviderResponse(many=True), offline=True)
+    def get(self, request: Request) -> Response:
+        providers = settings.OIDC_PROVIDERS.values()
+        return Response([{**OidcProviderResponse(provider).data} for provider in providers])
+
+
+class OidcStartView(V1View):
+    """A view that takes a token, to link an identity, and needs none, to sign in."""
+
+    permission_classes = (AllowAny,)
+
+    @operation(
+        "Begin to sign in by a provider; with a token, to link an identity",
+        tag="auth",
+        request=OidcStartRequest,
+        response=OidcStartResponse,
+        errors=(401, 403, 404, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        started = services.start(
+            actor=self.actor,
+            provider_id=provider,
+            user=signed_in_user(request),
+            **self.validated_data(OidcStartRequest),
+        )
+        return Response({**OidcStartResponse(started).data}, headers={"Cache-Control": "no-store"})
+
+
+class OidcLinkView(AnonymousView):
+    @operation(
+        "Link an identity to the account with its e-mail address, and sign in",
+        tag="auth",
+        request=OidcLinkRequest,
+        response=TokenResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        return sign_in(self, services.link(actor=self.actor, **self.validated_data(OidcLinkRequest)))
+
+
+class IdentityListView(V1View):
+    @operation(
+        "List the identities that one signs in with, the latest first",
+        tag="auth",
+        query=SliceQuerySerializer,
+        response=ListOf(IdentityResponse),
+    )
+    def get(self, request: Request) -> Response:
+        part = self.validated_query(SliceQuerySerializer)
+        return self.respond_list(identities_of(self.actor), IdentityResponse, part, message=_("Identities listed"))
+
+
+class IdentityDetailView(V1View):
+    @operation("Remove one of one's identities", tag="auth", response=None, status=204, errors=(404, 409))
+    def delete(self, request: Request, identity_id: str) -> Response:
+        services.remove_identity(actor=self.actor, identity_id=identity_id)
         return Response(status=204)

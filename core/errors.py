@@ -19,10 +19,12 @@ FieldErrors = Mapping[str, Sequence[Text]]
 class DomainError(Exception):
     """A refused request, with a stable code.
 
-    `message` is the sentence of the class; `detail` says what is wrong with this request.
+    `message` is the sentence of the class; `detail` says what is wrong with this request. `members` are further members
+    of v1's error object (RFC 9457, section 3.2).
     """
 
     code: str = "SYS_001"
+    members: Mapping[str, Text] = {}
     message: Text = _("The request could not be carried out")
 
     def __init__(self, detail: Text | None = None, *, code: str | None = None, message: Text | None = None) -> None:

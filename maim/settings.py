@@ -147,6 +147,8 @@ PASSWORD_HASHERS = [  # new ones are made by the first
 ]
 AUTH_RATE = ENV.auth_rate
 AUTH_IPV6_PREFIX = ENV.MAIM_AUTH_IPV6_PREFIX
+PASSWORD_LOGIN = ENV.MAIM_PASSWORD_LOGIN != "off"  # noqa: S105  # a switch
+OIDC_PROVIDERS = ENV.oidc_providers
 REGISTRATION_OPEN = ENV.MAIM_REGISTRATION == "open"
 ACCESS_TOKEN_LIFETIME = timedelta(hours=ENV.MAIM_ACCESS_TOKEN_HOURS)
 REFRESH_TOKEN_LIFETIME = max(timedelta(days=30), ACCESS_TOKEN_LIFETIME)
@@ -174,6 +176,7 @@ LIMITS_FAIL_OPEN = ENV.MAIM_LIMITS_FAIL == "open"
 # ---- browsers and proxies of the public surface
 
 PUBLIC_URL = ENV.MAIM_PUBLIC_URL
+PEOPLE_URL = ENV.people_url
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname if PUBLIC_URL else None
 CSRF_FAILURE_VIEW = "core.http.handlers.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []

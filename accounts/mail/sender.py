@@ -104,6 +104,10 @@ def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
             return texts.email_changed(user)
         case QueuedMail.Kind.NEW_SIGN_IN:
             return texts.new_sign_in(user, content.address, row.created_at)
+        case QueuedMail.Kind.IDENTITY_ADDED:
+            return texts.identity_added(user)
+        case QueuedMail.Kind.IDENTITY_REMOVED:
+            return texts.identity_removed(user)
     raise AssertionError(row.kind)
 
 

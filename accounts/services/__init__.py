@@ -1,7 +1,17 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
+from accounts.services.identities import (
+    ProvenIdentity,
+    add_identity,
+    link,
+    remove_identity,
+    sweep_challenges,
+    user_of,
+)
+from accounts.services.identities import register as register_identity
 from accounts.services.notices import note_sign_in, sweep_addresses
+from accounts.services.oidc import StartedFlow, prove, start, sweep_flows
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
@@ -19,6 +29,7 @@ from accounts.services.sessions import (
 from accounts.services.users import (
     add_user,
     check_registration,
+    check_registration_open,
     create_user,
     delete_user,
     new_user,
@@ -28,28 +39,40 @@ from accounts.services.users import (
 __all__ = [
     "AuthenticatedSession",
     "BadCredentials",
+    "ProvenIdentity",
+    "StartedFlow",
+    "add_identity",
     "add_user",
     "authenticate",
     "authenticate_token",
     "change_password",
     "check_registration",
+    "check_registration_open",
     "create_user",
     "delete_user",
     "end_other_sessions",
     "end_session",
+    "link",
     "new_user",
     "note_sign_in",
+    "prove",
     "queue_verification",
     "refresh",
+    "register_identity",
+    "remove_identity",
     "request_reset",
     "request_verification",
     "reset_password",
     "set_password",
     "sign_in",
     "sign_out",
+    "start",
     "sweep_addresses",
+    "sweep_challenges",
+    "sweep_flows",
     "sweep_sessions",
     "update_profile",
     "update_user",
+    "user_of",
     "verify_email",
 ]

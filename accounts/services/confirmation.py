@@ -1,13 +1,21 @@
-"""The password that a person enters again, before a change that whoever stole a token must not make."""
+"""The proof that a person gives again, before a change that whoever stole a token must not make."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
-from accounts.models import User
+from accounts.errors import SignInAgain
+from accounts.models import TokenSession, User
 from core.actor import Actor
 from core.errors import Invalid
+
+# So long after a sign-in its session confirms changes of a person who has no password.
+FRESH = timedelta(minutes=10)
 
 
 class WrongPassword(Invalid):
@@ -22,9 +30,21 @@ def confirm_password(*, actor: Actor, user: User, password: str | None) -> None:
 
     The transaction of the change calls `lock_unchanged`, and raises WrongPassword if that finds a change since. Raise
     Invalid without a password, WrongPassword, TooMany, and Unavailable.
+
+    Whoever has no password, or may not use it (MAIM_PASSWORD_LOGIN), confirms by a session that began within FRESH.
+    Raise SignInAgain for an older one.
     """
+    if not (settings.PASSWORD_LOGIN and user.has_usable_password()):
+        _check_session(actor)
+        return
     if not password:
         raise Invalid({"password": [_("Enter your password to confirm this change")]})
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(password):
         raise WrongPassword
+
+
+def _check_session(actor: Actor) -> None:
+    sessions = TokenSession.objects.filter(pk=actor.session_id, created_at__gt=timezone.now() - FRESH)
+    if not sessions.exists():
+        raise SignInAgain

@@ -17,6 +17,7 @@ from accounts.access import sessions_of
 from accounts.hashers import spellings
 from accounts.models import DEVICE_LENGTH, TokenSession, User
 from accounts.services.notices import note_sign_in
+from accounts.services.password_login import check_password_login
 from accounts.tokens import BadToken, TokenPair
 from core import audit, primary
 from core.actor import Actor
@@ -45,8 +46,9 @@ def authenticate(*, username: str, password: str, address: str) -> User:
     """Return the active user with this name and password, as stored when the password was verified.
 
     Pass the user to `sign_in`, which checks that they are unchanged, or to Django's `login`, whose session hash
-    does. Raise BadCredentials, TooMany, or Unavailable when too many sign in at once.
+    does. Raise BadCredentials, PasswordLoginOff, TooMany, or Unavailable when too many sign in at once.
     """
+    check_password_login()
     throttle.attempt(account=username, address=address)
     user = User.objects.filter(username_folded=fold(username)).first()
     if user is None:

@@ -85,6 +85,7 @@ class Problem:
     detail: str
     errors: dict[str, list[str]] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -118,6 +119,7 @@ def _problem(error: DomainError) -> Problem:
         if isinstance(error, errors.Invalid)
         else None,
         headers=headers,
+        members={name: str(value) for name, value in error.members.items()},
     )
 
 

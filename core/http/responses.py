@@ -41,7 +41,7 @@ def error_body(problem: Problem) -> dict[str, Any]:
     body: dict[str, Any] = {"detail": problem.detail, "code": problem.code}
     if problem.errors is not None:
         body["errors"] = problem.errors
-    return body
+    return {**body, **problem.members}
 
 
 def envelope(

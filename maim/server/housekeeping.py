@@ -7,7 +7,7 @@ import logging
 from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import email_tokens
-from accounts.services import sweep_addresses, sweep_sessions
+from accounts.services import sweep_addresses, sweep_challenges, sweep_flows, sweep_sessions
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
@@ -22,6 +22,7 @@ def sweep() -> dict[str, int]:
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
         "links in mails": email_tokens.sweep(),
+        "sign-ins by providers": sweep_flows() + sweep_challenges(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),
