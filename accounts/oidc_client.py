@@ -20,7 +20,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from cachetools import TTLCache, cached
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.errors import InvalidClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 from requests import PreparedRequest, RequestException, Response, Session, TooManyRedirects
@@ -184,6 +184,8 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
         decoded = jwt.decode(text, _keys(about.jwks_uri), registry=registry)
     except InvalidKeyIdError:
         decoded = jwt.decode(text, _fresh_keys(about.jwks_uri), registry=registry)
+    if not isinstance(decoded.claims.get("at_hash", ""), str):
+        raise InvalidClaimError("at_hash")  # with which Authlib raises TypeError
     claims = CodeIDToken(
         decoded.claims,
         decoded.header,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 import threading
@@ -18,13 +19,14 @@ from urllib.parse import parse_qsl, urlsplit
 from django.test import override_settings
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from joserfc.util import urlsafe_b64encode
 
 from core.setting_types import DISCOVERY_PATH, OidcProvider
 
 CLIENT_ID, CLIENT_SECRET = "maim", "client-secret-of-maim"
 REDIRECT_URI = "http://localhost:8880/signed-in"
 KEY = ECKey.generate_key("P-256", parameters={"kid": "first", "use": "sig"})
-Answer = Callable[["_Handler"], None]
+Answer = Callable[["Handler"], None]
 
 
 class Provider:
@@ -75,23 +77,32 @@ class Provider:
         now = int(time.time())
         told = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 60, "nonce": nonce, **claims}
         told = {name: value for name, value in {**told, **self.claims}.items() if value is not None}
+        if isinstance(self.signs_with, bytes):
+            return _forged(self.header, told, self.signs_with)
         return jwt.encode(self.header, told, self.signs_with, algorithms=[self.header["alg"]])
 
 
-class _Handler(BaseHTTPRequestHandler):
+def _forged(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
+    """Return a token that libraries refuse to sign: with a public key as a secret, or with nothing."""
+    text = b".".join(urlsafe_b64encode(json.dumps(part).encode()) for part in (header, claims))
+    signature = hmac.digest(secret, text, "sha256") if secret else b""
+    return b".".join((text, urlsafe_b64encode(signature))).decode()
+
+
+class Handler(BaseHTTPRequestHandler):
     provider: ClassVar[Provider]
 
-    def do_GET(self) -> None:  # noqa: N802  # of http.server
+    def do_GET(self) -> None:  # of http.server
         self.provider.requests.append(self.path)
         usual: dict[str, Callable[[], Any]] = {
             DISCOVERY_PATH: lambda: self.provider.metadata,
             "/keys": lambda: {"keys": [key.as_dict(private=False) for key in self.provider.keys]},
             "/token": self._exchange,
         }
-        answer = self.provider.answers.get(self.path) or partial(_Handler.reply, body=usual[self.path]())
+        answer = self.provider.answers.get(self.path) or partial(Handler.reply, body=usual[self.path]())
         answer(self)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815
 
     def reply(self, body: Any, status: int = 200, **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -113,9 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def provider_at_work(**fields: Any) -> Iterator[Provider]:
     """Run a provider, by which people may sign in."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         provider = Provider(server.server_port)
-        server.RequestHandlerClass = type("Handler", (_Handler,), {"provider": provider})
+        server.RequestHandlerClass = type("OneHandler", (Handler,), {"provider": provider})
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         setting = provider.setting(**fields)
