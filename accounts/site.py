@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth import update_session_auth_hash
@@ -67,6 +68,12 @@ class OperatorsSite(AdminSite):
     site_url = None
     login_form = OperatorLoginForm
     index_template = "accounts/admin/index.html"
+    login_template = "accounts/admin/login.html"
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the page to sign in with a password, or by a provider (tenants.views.admin_sign_in)."""
+        ways = {"password_login": settings.PASSWORD_LOGIN, "oidc_providers": settings.OIDC_PROVIDERS.values()}
+        return super().login(request, {**ways, **(extra_context or {})})
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return OwnPasswordView.as_view(

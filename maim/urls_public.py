@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from accounts import pages
 from accounts import views as accounts
@@ -13,7 +13,7 @@ from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
 from tenants.views import accounts as tenant_accounts
-from tenants.views import tenants
+from tenants.views import admin_sign_in, tenants
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied
@@ -80,5 +80,6 @@ urlpatterns = [
     path("api/v1/system/bot-defaults", agents.BotDefaultsView.as_view()),
     path("account/reset-password", pages.PasswordResetPage.as_view()),
     path("account/verify-email", pages.EmailVerifyPage.as_view()),
+    path("admin/oidc/", include((admin_sign_in, "admin_oidc"))),
     path("admin/", admin.site.urls),
 ]
