@@ -81,6 +81,11 @@ class OidcProviderResponse(serializers.Serializer[Any]):
     name = serializers.CharField()
 
 
+class SignInWaysResponse(serializers.Serializer[Any]):
+    password_login = serializers.BooleanField(help_text="Whether passwords are good (MAIM_PASSWORD_LOGIN).")
+    providers = OidcProviderResponse(many=True)
+
+
 class OidcStartResponse(serializers.Serializer[Any]):
     authorization_url = serializers.CharField(help_text="Where to send the browser.")
     flow = serializers.CharField(help_text="A secret of this browser, to finish with.")

@@ -22,13 +22,13 @@ from accounts.serializers import (
     LoginRequest,
     MailRequestedResponse,
     OidcLinkRequest,
-    OidcProviderResponse,
     OidcStartRequest,
     OidcStartResponse,
     PasswordRequest,
     PasswordResetRequest,
     RefreshRequest,
     SessionResponse,
+    SignInWaysResponse,
     TokenResponse,
 )
 from accounts.tokens import TokenPair
@@ -185,11 +185,11 @@ class EmailVerifyView(AnonymousView):
         return Response(status=204)
 
 
-class OidcProviderListView(AnonymousView):
-    @operation("List the providers to sign in with", tag="auth", response=OidcProviderResponse(many=True), offline=True)
+class SignInWaysView(AnonymousView):
+    @operation("Read how one may sign in", tag="auth", response=SignInWaysResponse, offline=True)
     def get(self, request: Request) -> Response:
-        providers = settings.OIDC_PROVIDERS.values()
-        return Response([{**OidcProviderResponse(provider).data} for provider in providers])
+        ways = {"password_login": settings.PASSWORD_LOGIN, "providers": settings.OIDC_PROVIDERS.values()}
+        return Response({**SignInWaysResponse(ways).data})
 
 
 class OidcStartView(V1View):

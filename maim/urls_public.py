@@ -37,7 +37,7 @@ urlpatterns = [
     path("api/v1/auth/password/reset", accounts.PasswordResetView.as_view()),
     path("api/v1/auth/email/verify", accounts.EmailVerifyView.as_view()),
     path("api/v1/auth/email/verification", accounts.EmailVerificationView.as_view()),
-    path("api/v1/auth/oidc", accounts.OidcProviderListView.as_view()),
+    path("api/v1/auth/oidc", accounts.SignInWaysView.as_view()),
     path("api/v1/auth/oidc/link", accounts.OidcLinkView.as_view()),
     path("api/v1/auth/oidc/<str:provider>/start", accounts.OidcStartView.as_view()),
     path("api/v1/auth/oidc/<str:provider>/finish", tenant_accounts.OidcFinishView.as_view()),

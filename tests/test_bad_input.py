@@ -24,6 +24,7 @@ from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
+from tests.support.oidc import Provider, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
@@ -71,6 +72,7 @@ class Data:
             agent_id=self.agent.id,
             key_id=self.key.key.id,
             template_id=self.template.id,
+            provider="acme",
             number="1",
         )
 
@@ -90,6 +92,11 @@ class Data:
             del body["tenant_id"]  # only templates without a tenant may have a chosen id
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
+        if "/oidc/" in operation.path:
+            known = request_values(self.alice.user)
+            body |= {name: known[f"oidc_{name}"] for name in body if f"oidc_{name}" in known}
+        if operation.path.endswith("/finish"):
+            body["iss"] = known["oidc_issuer"]
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:
@@ -136,7 +143,7 @@ def make_data() -> Data:
 
 
 @pytest.fixture(scope="module")
-def module_data(module_transaction: None) -> Data:
+def module_data(module_transaction: None, oidc_provider: Provider) -> Data:
     return make_data()
 
 

@@ -26,6 +26,7 @@ from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
+from tests.support.oidc import add_identity, request_values
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
@@ -87,6 +88,7 @@ class Data:
     key: IssuedKey
     template: Template
     people: dict[str, Person]
+    identity_id: str  # Alice's
 
     @property
     def secrets(self) -> list[str]:
@@ -113,6 +115,9 @@ class Data:
             "session_id": TokenSession.objects.filter(user=self.people["owner"].user).earliest("created_at").id,
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
+            "identity_id": self.identity_id,
+            "provider": "acme",
+            **(request_values(person.user if person else None) if "/oidc/" in row.path else {}),
             "own_tenant_id": person.tenant.id if person else "none",
         }
         body = row.body and {
@@ -145,6 +150,7 @@ def make_data() -> Data:
         agent=agent,
         key=make_key(agent, permissions=["chat"]),
         template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
+        identity_id=add_identity(alice.user, "alice-at-acme"),
         people={"owner": alice, "member": bob, "stranger": charlie, "inactive": inactive},
     )
 
@@ -176,6 +182,7 @@ def test_every_body_belongs_to_a_row() -> None:
     assert set(matrix.BODIES) <= {f"{row.method} {row.path}" for row in PUBLIC_ROWS + INTERNAL_ROWS}
 
 
+@pytest.mark.usefixtures("oidc_provider")
 @pytest.mark.parametrize("column", matrix.COLUMNS)
 @pytest.mark.parametrize("row", PUBLIC_ROWS, ids=str)
 def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: Data) -> None:

@@ -26,6 +26,7 @@ from tenants import services as tenants
 from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
+from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.routes import Route, all_routes, fill
 
@@ -81,7 +82,7 @@ class Data:
     def send(self, route: Route) -> int:
         """Send a request that succeeds, and return its number of statements."""
         response, taken = self.request(route)
-        assert response.status_code in (200, 202, 204), response.content
+        assert response.status_code in (200, 201, 202, 204), response.content
         if response.headers.get("Content-Type", "").startswith("application/json"):
             body = response.json()
             assert not isinstance(body, dict) or body.get("success") is not False, body
@@ -103,7 +104,7 @@ class Data:
 
 
 @pytest.fixture
-def data(alice: Person) -> Data:
+def data(alice: Person, oidc_provider: Provider) -> Data:
     agent = make_agent(alice.tenant)
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
@@ -116,6 +117,9 @@ def data(alice: Person) -> Data:
             "refresh_token": pair.refresh,
             "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
             "verify_token": new_token(alice.user, EmailToken.Purpose.VERIFY),
+            "identity_id": add_identity(alice.user, "alice"),
+            "provider": "acme",
+            **request_values(alice.user),
             "tenant_id": alice.tenant.id,
             "agent_id": agent.id,
             "key_id": key.key.id,
@@ -212,6 +216,11 @@ def add_sessions(data: Data) -> None:
         accounts.sign_in(actor=OPERATOR, user=data.alice.user)
 
 
+def add_identities(data: Data) -> None:
+    for number in range(20):
+        add_identity(data.alice.user, f"alice {number}")
+
+
 def add_templates(data: Data) -> None:
     for number in range(19):
         templates.create_template(actor=OPERATOR, tenant=data.alice.tenant, name=f"template {number}")
@@ -240,6 +249,7 @@ def add_heartbeats(data: Data) -> None:
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
+    ("public", "/api/v1/auth/identities", add_identities),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/agents", add_agents),
     ("public", "/api/v1/agents", add_agents_in_other_tenants),

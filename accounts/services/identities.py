@@ -219,20 +219,20 @@ def _check_email_is_free(proven: ProvenIdentity) -> None:
     user = _user_with_email(proven) if proven.email_verified else None
     if user is None:
         return
-    _active(user)
-    challenge = secrets.token_urlsafe(32)
-    _open_challenge(challenge, user, proven)
-    raise LinkRequired(challenge)
+    raise LinkRequired(open_challenge(user=_active(user), proven=proven))
 
 
 @transactional
-def _open_challenge(challenge: str, user: User, proven: ProvenIdentity) -> None:
+def open_challenge(*, user: User, proven: ProvenIdentity) -> str:
+    """Return the secret of a new challenge, by which a user's password links an identity."""
+    challenge = secrets.token_urlsafe(32)
     LinkChallenge.objects.create(
         digest=digest_of(challenge),
         user=user,
         content=sealing.seal(json.dumps(asdict(proven))),
         expires_at=timezone.now() + CHALLENGE_LIFETIME,
     )
+    return challenge
 
 
 def _add(*, actor: Actor, user: User, proven: ProvenIdentity) -> Identity:

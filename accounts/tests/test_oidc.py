@@ -216,7 +216,10 @@ class TestFlow:
         assert post("oidc/nobody/finish", {"flow": "f", "code": "c", "state": "s"}).status_code == 404
 
     def test_providers_are_listed_without_their_secrets(self, db: None, provider: Provider) -> None:
-        assert SurfaceClient().get("/api/v1/auth/oidc").json() == [{"id": "acme", "name": "ACME"}]
+        assert SurfaceClient().get("/api/v1/auth/oidc").json() == {
+            "password_login": True,
+            "providers": [{"id": "acme", "name": "ACME"}],
+        }
 
     def test_attempts_are_counted_by_address(self, db: None, provider: Provider) -> None:
         with override_settings(AUTH_RATE=AuthRate(10, 2)):

@@ -18,7 +18,7 @@ from tests.support.people import OPERATOR, PASSWORD
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
 CALLBACK = "/admin/oidc/acme/callback"
-EMAIL = {"email": "olivia@example.com", "email_verified": True}
+EMAIL: dict[str, Any] = {"email": "olivia@example.com", "email_verified": True}
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ class TestLink:
     def to_form(self, browser: SurfaceClient, provider: Provider) -> str:
         response = sign_in(browser, provider, groups=["ops"], **EMAIL)
         assert (response.status_code, response["Location"]) == (302, "/admin/oidc/link")
-        return response["Location"]
+        return str(response["Location"])
 
     def test_password_of_the_account_links_it(self, olivia: User, browser: SurfaceClient, provider: Provider) -> None:
         form = self.to_form(browser, provider)

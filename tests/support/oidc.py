@@ -21,11 +21,16 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from joserfc.util import urlsafe_b64encode
 
+from accounts import services
+from accounts.models import User
+from accounts.services import identities
 from core.setting_types import DISCOVERY_PATH, OidcProvider
+from tests.support.people import OPERATOR, PASSWORD
 
 CLIENT_ID, CLIENT_SECRET = "maim", "client-secret-of-maim"
 REDIRECT_URI = "http://localhost:8880/signed-in"
 KEY = ECKey.generate_key("P-256", parameters={"kid": "first", "use": "sig"})
+_at_work: list[Provider] = []
 Answer = Callable[["Handler"], None]
 
 
@@ -121,6 +126,41 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def link_challenge(user: User, subject: str = "linked-at-acme") -> str:
+    """Return a challenge that a user's password answers."""
+    return identities.open_challenge(user=user, proven=proven(subject))
+
+
+def add_identity(user: User, subject: str) -> str:
+    """Give a user an identity, and return its id."""
+    return str(identities.add_identity(actor=OPERATOR, user=user, proven=proven(subject)).pk)
+
+
+def proven(subject: str) -> identities.ProvenIdentity:
+    return identities.ProvenIdentity(
+        provider="acme",
+        issuer="https://acme.example",
+        subject=subject,
+        username="user",
+        email=None,
+        email_verified=False,
+        roles={},
+    )
+
+
+def request_values(user: User | None) -> dict[str, str]:
+    """Return the values for requests about identities, of a user or of nobody, at the provider that works now."""
+    provider = _at_work[-1]
+    started = services.start(
+        actor=OPERATOR, provider_id="acme", redirect_uri=REDIRECT_URI, user=user, password=PASSWORD
+    )
+    back = provider.sign_in(started.authorization_url, sub=f"{user}-at-acme")
+    challenge = link_challenge(user, f"{user}-linked") if user else "none"
+    values = {"flow": started.flow, "challenge": challenge, "redirect_uri": REDIRECT_URI, **back}
+    values["issuer"] = provider.issuer
+    return {f"oidc_{name}": value for name, value in values.items()}
+
+
 @contextmanager
 def provider_at_work(**fields: Any) -> Iterator[Provider]:
     """Run a provider, by which people may sign in."""
@@ -132,6 +172,8 @@ def provider_at_work(**fields: Any) -> Iterator[Provider]:
         setting = provider.setting(**fields)
         try:
             with override_settings(OIDC_PROVIDERS={setting.id: setting}):
+                _at_work.append(provider)
                 yield provider
+                _at_work.pop()
         finally:
             server.shutdown()
