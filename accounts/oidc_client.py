@@ -50,7 +50,7 @@ class Lie(ValueError):
 
 
 class Flow(NamedTuple):
-    """What binds the response of a provider to the request that it answers."""
+    """The proofs that the response of a provider is to the request of this browser."""
 
     state: str
     nonce: str
@@ -59,7 +59,7 @@ class Flow(NamedTuple):
 
 
 class _Metadata(NamedTuple):
-    """What a provider's discovery document says."""
+    """The part of a provider's discovery document that is used."""
 
     issuer: str
     authorization_endpoint: str

@@ -56,11 +56,14 @@ class OidcStartRequest(RequestSerializer):
     redirect_uri = StrictCharField(
         max_length=500, help_text="Where the provider sends the browser back to: a page of the console."
     )
+
+
+class IdentityStartRequest(OidcStartRequest):
     password = StrictCharField(
         max_length=1024,
         trim_whitespace=False,
         required=False,
-        help_text="Needed with a token, to link an identity, of whoever has a password.",
+        help_text="Needed from whoever has one.",
     )
 
 

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,8 +18,10 @@ from accounts.serializers import (
     EmailVerificationRequest,
     ForgottenPasswordRequest,
     IdentityResponse,
+    IdentityStartRequest,
     LoginRequest,
     MailRequestedResponse,
+    OidcFinishRequest,
     OidcLinkRequest,
     OidcStartRequest,
     OidcStartResponse,
@@ -31,6 +32,7 @@ from accounts.serializers import (
     SignInWaysResponse,
     TokenResponse,
 )
+from accounts.services import StartedFlow
 from accounts.tokens import TokenPair
 from core.http.fields import SliceQuerySerializer
 from core.http.operations import ListOf, operation
@@ -42,11 +44,6 @@ def token_response(pair: TokenPair) -> Response:
     return Response(
         {**TokenResponse({**asdict(pair), "token_type": "bearer"}).data}, headers={"Cache-Control": "no-store"}
     )
-
-
-def signed_in_user(request: Request) -> User | None:
-    """Return the sender of a request whose view needs no token."""
-    return request.user if isinstance(request.user, User) else None
 
 
 def sign_in(view: V1View, user: User) -> Response:
@@ -185,6 +182,10 @@ class EmailVerifyView(AnonymousView):
         return Response(status=204)
 
 
+def _start_response(started: StartedFlow) -> Response:
+    return Response({**OidcStartResponse(started).data}, headers={"Cache-Control": "no-store"})
+
+
 class SignInWaysView(AnonymousView):
     @operation("Read how one may sign in", tag="auth", response=SignInWaysResponse, offline=True)
     def get(self, request: Request) -> Response:
@@ -192,26 +193,17 @@ class SignInWaysView(AnonymousView):
         return Response({**SignInWaysResponse(ways).data})
 
 
-class OidcStartView(V1View):
-    """A view that takes a token, to link an identity, and needs none, to sign in."""
-
-    permission_classes = (AllowAny,)
-
+class OidcStartView(AnonymousView):
     @operation(
-        "Begin to sign in by a provider; with a token, to link an identity",
+        "Begin to sign in by a provider",
         tag="auth",
         request=OidcStartRequest,
         response=OidcStartResponse,
-        errors=(401, 403, 404, 429),
+        errors=(404, 429),
     )
     def post(self, request: Request, provider: str) -> Response:
-        started = services.start(
-            actor=self.actor,
-            provider_id=provider,
-            user=signed_in_user(request),
-            **self.validated_data(OidcStartRequest),
-        )
-        return Response({**OidcStartResponse(started).data}, headers={"Cache-Control": "no-store"})
+        data = self.validated_data(OidcStartRequest)
+        return _start_response(services.start(actor=self.actor, provider_id=provider, **data))
 
 
 class OidcLinkView(AnonymousView):
@@ -236,6 +228,36 @@ class IdentityListView(V1View):
     def get(self, request: Request) -> Response:
         part = self.validated_query(SliceQuerySerializer)
         return self.respond_list(identities_of(self.actor), IdentityResponse, part, message=_("Identities listed"))
+
+
+class IdentityStartView(V1View):
+    @operation(
+        "Begin to add an identity to sign in with",
+        tag="auth",
+        request=IdentityStartRequest,
+        response=OidcStartResponse,
+        errors=(404, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        assert isinstance(request.user, User)
+        data = self.validated_data(IdentityStartRequest)
+        return _start_response(services.start(actor=self.actor, provider_id=provider, user=request.user, **data))
+
+
+class IdentityFinishView(V1View):
+    @operation(
+        "Add an identity to sign in with",
+        tag="auth",
+        request=OidcFinishRequest,
+        response=IdentityResponse,
+        errors=(404, 409, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        assert isinstance(request.user, User)
+        data = self.validated_data(OidcFinishRequest)
+        proven = services.prove(actor=self.actor, provider_id=provider, user=request.user, **data)
+        identity = services.add_identity(actor=self.actor, user=request.user, proven=proven)
+        return Response({**IdentityResponse(identity).data})
 
 
 class IdentityDetailView(V1View):

@@ -42,6 +42,8 @@ urlpatterns = [
     path("api/v1/auth/oidc/<str:provider>/start", accounts.OidcStartView.as_view()),
     path("api/v1/auth/oidc/<str:provider>/finish", tenant_accounts.OidcFinishView.as_view()),
     path("api/v1/auth/identities", accounts.IdentityListView.as_view()),
+    path("api/v1/auth/identities/<str:provider>/start", accounts.IdentityStartView.as_view()),
+    path("api/v1/auth/identities/<str:provider>/finish", accounts.IdentityFinishView.as_view()),
     path("api/v1/auth/identities/<str:identity_id>", accounts.IdentityDetailView.as_view()),
     path("api/v1/auth/me", tenant_accounts.ProfileView.as_view()),
     path("api/v1/tenants", tenants.TenantListView.as_view()),

@@ -92,11 +92,8 @@ class Data:
             del body["tenant_id"]  # only templates without a tenant may have a chosen id
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
-        if "/oidc/" in operation.path:
-            known = request_values(self.alice.user)
-            body |= {name: known[f"oidc_{name}"] for name in body if f"oidc_{name}" in known}
-        if operation.path.endswith("/finish"):
-            body["iss"] = known["oidc_issuer"]
+        known = request_values(operation.path, self.alice.user)
+        body |= {name: known[name] for name in body if name in known}
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:

@@ -116,8 +116,7 @@ class Data:
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "identity_id": self.identity_id,
-            "provider": "acme",
-            **(request_values(person.user if person else None) if "/oidc/" in row.path else {}),
+            **request_values(row.path, person.user if person else None),
             "own_tenant_id": person.tenant.id if person else "none",
         }
         body = row.body and {
@@ -197,7 +196,8 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
 
     assert response.status_code == row.statuses[matrix.COLUMNS.index(column)], response.content
     if response.status_code >= 400:
-        assert changed_tables(before, tables()) == set()
+        # A flow is used up by a sign-in that fails.
+        assert changed_tables(before, tables()) - {"accounts.OidcFlow"} == set()
         assert code_of(response) in CODES[response.status_code]
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
     if role in ("stranger", "inactive", "nobody"):

@@ -31,7 +31,7 @@ _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 
 
 class StartedFlow(NamedTuple):
-    """Where to send the browser, and the secret that it keeps for `prove`. Never log it."""
+    """An URL to send the browser to, and the secret that it keeps for `prove`. Never log it."""
 
     authorization_url: str
     flow: str

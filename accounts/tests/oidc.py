@@ -13,7 +13,8 @@ def post(path: str, body: Any, token: str | None = None) -> Any:
 
 
 def try_to_start(token: str | None = None, **fields: str) -> Any:
-    return post("oidc/acme/start", {"redirect_uri": REDIRECT_URI, **fields}, token)
+    """Begin to sign in, or with a token, to add an identity."""
+    return post(f"{'identities' if token else 'oidc'}/acme/start", {"redirect_uri": REDIRECT_URI, **fields}, token)
 
 
 def start(token: str | None = None, **fields: str) -> dict[str, str]:
@@ -24,7 +25,7 @@ def start(token: str | None = None, **fields: str) -> dict[str, str]:
 
 
 def finish(flow: str, back: dict[str, str], token: str | None = None) -> Any:
-    return post("oidc/acme/finish", {"flow": flow, **back}, token)
+    return post(f"{'identities' if token else 'oidc'}/acme/finish", {"flow": flow, **back}, token)
 
 
 def sign_in(provider: Provider, **claims: Any) -> Any:

@@ -90,7 +90,6 @@ def _page_of(item: type[serializers.Serializer[Any]]) -> Any:
 
 _MEANING = {
     200: "Done.",
-    201: "Created.",
     202: "Accepted; what was asked for comes by mail.",
     204: "Done; no body.",
     304: "Not changed since the state that `If-None-Match` names; no body.",

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services as accounts
 from accounts.models import User
 from accounts.serializers import (
-    IdentityResponse,
     OidcFinishRequest,
     ProfileRequest,
     RegisterRequest,
     TokenResponse,
     UserResponse,
 )
-from accounts.views import sign_in, signed_in_user
+from accounts.views import sign_in
 from core.http.operations import operation
 from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
@@ -35,27 +33,17 @@ class RegisterView(AnonymousView):
         return Response(UserResponse(user).data)
 
 
-class OidcFinishView(V1View):
-    """A view that takes a token, to link an identity, and needs none, to sign in."""
-
-    permission_classes = (AllowAny,)
-
+class OidcFinishView(AnonymousView):
     @operation(
-        "Finish to sign in by a provider; with a token, link the identity",
+        "Finish to sign in by a provider",
         tag="auth",
         request=OidcFinishRequest,
         response=TokenResponse,
-        extra_responses={201: IdentityResponse()},
-        errors=(401, 403, 404, 409, 429),
+        errors=(404, 409, 429),
     )
     def post(self, request: Request, provider: str) -> Response:
-        user = signed_in_user(request)
-        data = self.validated_data(OidcFinishRequest)
-        proven = accounts.prove(actor=self.actor, provider_id=provider, user=user, **data)
-        if user is None:
-            return sign_in(self, services.sign_in_by_identity(actor=self.actor, proven=proven))
-        identity = accounts.add_identity(actor=self.actor, user=user, proven=proven)
-        return Response({**IdentityResponse(identity).data}, status=201)
+        proven = accounts.prove(actor=self.actor, provider_id=provider, **self.validated_data(OidcFinishRequest))
+        return sign_in(self, services.sign_in_by_identity(actor=self.actor, proven=proven))
 
 
 class ProfileView(V1View):

@@ -29,6 +29,7 @@ from tests.support.people import OPERATOR, PASSWORD
 
 CLIENT_ID, CLIENT_SECRET = "maim", "client-secret-of-maim"
 REDIRECT_URI = "http://localhost:8880/signed-in"
+ISSUER = "https://acme.example"
 KEY = ECKey.generate_key("P-256", parameters={"kid": "first", "use": "sig"})
 _at_work: list[Provider] = []
 Answer = Callable[["Handler"], None]
@@ -126,39 +127,43 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def link_challenge(user: User, subject: str = "linked-at-acme") -> str:
+def link_challenge(user: User) -> str:
     """Return a challenge that a user's password answers."""
-    return identities.open_challenge(user=user, proven=proven(subject))
+    return identities.open_challenge(user=user, proven=proven_identity(f"{user}-linked"))
 
 
-def add_identity(user: User, subject: str) -> str:
+def add_identity(user: User, subject: str, issuer: str = ISSUER) -> str:
     """Give a user an identity, and return its id."""
-    return str(identities.add_identity(actor=OPERATOR, user=user, proven=proven(subject)).pk)
+    proven = proven_identity(subject, issuer)
+    return str(identities.add_identity(actor=OPERATOR, user=user, proven=proven).pk)
 
 
-def proven(subject: str) -> identities.ProvenIdentity:
+def proven_identity(subject: str, issuer: str = ISSUER) -> identities.ProvenIdentity:
     return identities.ProvenIdentity(
-        provider="acme",
-        issuer="https://acme.example",
-        subject=subject,
-        username="user",
-        email=None,
-        email_verified=False,
-        roles={},
+        provider="acme", issuer=issuer, subject=subject, username="user", email=None, email_verified=False, roles={}
     )
 
 
-def request_values(user: User | None) -> dict[str, str]:
-    """Return the values for requests about identities, of a user or of nobody, at the provider that works now."""
+def request_values(path: str, user: User | None) -> dict[str, str]:
+    """Return the values for a request about identities, of a user or of nobody, at the provider that works now."""
+    if "/oidc/" not in path and "/identities/{provider}" not in path:
+        return {}
     provider = _at_work[-1]
+    adds_to = user if "/identities/" in path else None
     started = services.start(
-        actor=OPERATOR, provider_id="acme", redirect_uri=REDIRECT_URI, user=user, password=PASSWORD
+        actor=OPERATOR, provider_id="acme", redirect_uri=REDIRECT_URI, user=adds_to, password=PASSWORD
     )
-    back = provider.sign_in(started.authorization_url, sub=f"{user}-at-acme")
-    challenge = link_challenge(user, f"{user}-linked") if user else "none"
-    values = {"flow": started.flow, "challenge": challenge, "redirect_uri": REDIRECT_URI, **back}
-    values["issuer"] = provider.issuer
-    return {f"oidc_{name}": value for name, value in values.items()}
+    subject = f"{user}-at-acme"
+    if user and not adds_to:
+        add_identity(user, subject, provider.issuer)
+    return {
+        "provider": "acme",
+        "redirect_uri": REDIRECT_URI,
+        "flow": started.flow,
+        "iss": provider.issuer,
+        "challenge": link_challenge(user) if user else "none",
+        **provider.sign_in(started.authorization_url, sub=subject),
+    }
 
 
 @contextmanager
