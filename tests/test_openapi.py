@@ -26,6 +26,7 @@ from tests.support.server import MaimServer
 pytestmark = pytest.mark.embedded
 
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
+THROTTLED = "auth/(register|login|(password|email)(/.+)?|oidc/.+|identities/.+/.+)$|PATCH .*auth/me$"
 PAGES = {
     "/account/reset-password",
     "/account/verify-email",
@@ -114,7 +115,9 @@ class TestDocument:
             assert {413, 415} <= declared if has_body else not {413, 415} & declared, title
             assert ("security" in operation) <= ({401, 503} <= declared), title
             assert (429 in declared) == bool(
-                re.search("auth/(register|login|(password|email|oidc)(/.+)?|identities/.+/.+)$|PATCH .*auth/me$", title)
+                re.search(
+                    "auth/(register|login|(password|email)(/.+)?|oidc/.+|identities/.+/.+)$|PATCH .*auth/me$", title
+                )
             ), title
             if "{" in title:
                 assert 404 in declared, title

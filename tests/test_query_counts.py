@@ -291,6 +291,7 @@ def test_all_lists_are_tested() -> None:
     only_listed = {
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/auth/sessions"),
+        ("public", "/api/v1/auth/identities"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agent-activity"),
