@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
+from tests.support.guide import run, story
 from tests.support.instances import free_port, wait_until
 from tests.support.people import PASSWORD
 from tests.support.server import SETTINGS, MaimServer
@@ -34,12 +36,15 @@ BOB: dict[str, Any] = {
     "preferred_username": "bob",
 }
 
+KEPT = {"CHALLENGE": "challenge", "TOKEN": "access_token"}  # of responses, for the next command
+CAROL: dict[str, Any] = {"sub": "carol-at-mock", "email": "carol@example.com", "email_verified": True}
+
 
 @contextmanager
 def provider_process() -> Iterator[str]:
     """Run oidc-provider-mock, and yield its address."""
     port = free_port()
-    people = [part for person in (ALICE, BOB) for part in ("--user-claims", json.dumps(person))]
+    people = [part for person in (ALICE, BOB, CAROL) for part in ("--user-claims", json.dumps(person))]
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), *people]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -90,7 +95,7 @@ def start(client: httpx.Client) -> dict[str, str]:
 def come_back(authorization_url: str, sub: str) -> dict[str, str]:
     """Sign in at the provider's page, and return the parameters with which it sends the browser back."""
     location = httpx.post(authorization_url, data={"sub": sub}).headers["Location"]
-    assert location.startswith("http://localhost:5173/signed-in?")
+    assert "/signed-in?" in location
     return dict(parse_qsl(urlsplit(location).query))
 
 
@@ -147,3 +152,23 @@ def test_log_and_database_hold_no_secret(maim: MaimServer) -> None:
     stored = b"".join(path.read_bytes() for path in maim.directory.rglob("*") if path.is_file())
 
     assert [secret for secret in secrets if secret in maim.log or secret.encode() in stored] == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_story_of_the_api_guide(maim: MaimServer) -> None:
+    """The commands of docs/api.md, from the list of providers to the identities of an account from before."""
+    surface = f"http://localhost:{maim.public_port}"
+    with maim.client() as client:
+        carol = {"username": "carol", "password": "password123", "email": CAROL["email"]}
+        assert client.post("/api/v1/auth/register", json=carol).status_code == 200
+    values, responses = {"PROVIDER": "mock"}, []
+    for command in story("### Sign-in by OpenID Connect", "### Agents and keys"):
+        responses.append(run(command.replace("http://localhost:8880", surface), **values))
+        body = responses[-1].body
+        if "flow" in body:
+            back = come_back(body["authorization_url"], CAROL["sub"])
+            values |= {"FLOW": body["flow"], "CODE": back["code"], "STATE": back["state"]}
+        values |= {name: body[key] for name, key in KEPT.items() if key in body}
+
+    assert [response.status for response in responses] == [200, 200, 403, 200, 200, 200]
+    assert [each["subject"] for each in responses[-1].body] == [CAROL["sub"]]
