@@ -70,7 +70,10 @@ class _Metadata(NamedTuple):
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter of requests that follows no redirect, does not wait for long, and reads small responses only."""
+    """An adapter of requests that follows no redirect, does not wait for long, and reads _MAX_BYTES of a response.
+
+    A response that is cut off is no JSON.
+    """
 
     def send(
         self, request: PreparedRequest, stream: bool = False, timeout: Any = None, *args: Any, **options: Any
@@ -78,10 +81,7 @@ class _Adapter(HTTPAdapter):
         with super().send(request, True, _TIMEOUT_SECONDS, *args, **options) as response:
             if response.is_redirect:
                 raise TooManyRedirects
-            body = response.raw.read(_MAX_BYTES + 1, decode_content=True)
-        if len(body) > _MAX_BYTES:
-            raise Lie("the response is too large")
-        response._content = body
+            response._content = response.raw.read(_MAX_BYTES, decode_content=True)
         return response
 
 
