@@ -203,7 +203,7 @@ class OidcStartView(AnonymousView):
     )
     def post(self, request: Request, provider: str) -> Response:
         data = self.validated_data(OidcStartRequest)
-        return _start_response(services.start(actor=self.actor, provider_id=provider, **data))
+        return _start_response(services.start_flow(actor=self.actor, provider_id=provider, **data))
 
 
 class OidcLinkView(AnonymousView):
@@ -215,7 +215,7 @@ class OidcLinkView(AnonymousView):
         errors=(409, 429),
     )
     def post(self, request: Request) -> Response:
-        return sign_in(self, services.link(actor=self.actor, **self.validated_data(OidcLinkRequest)))
+        return sign_in(self, services.link_identity(actor=self.actor, **self.validated_data(OidcLinkRequest)))
 
 
 class IdentityListView(V1View):
@@ -241,7 +241,7 @@ class IdentityStartView(V1View):
     def post(self, request: Request, provider: str) -> Response:
         assert isinstance(request.user, User)
         data = self.validated_data(IdentityStartRequest)
-        return _start_response(services.start(actor=self.actor, provider_id=provider, user=request.user, **data))
+        return _start_response(services.start_flow(actor=self.actor, provider_id=provider, user=request.user, **data))
 
 
 class IdentityFinishView(V1View):
@@ -255,7 +255,7 @@ class IdentityFinishView(V1View):
     def post(self, request: Request, provider: str) -> Response:
         assert isinstance(request.user, User)
         data = self.validated_data(OidcFinishRequest)
-        proven = services.prove(actor=self.actor, provider_id=provider, user=request.user, **data)
+        proven = services.finish_flow(actor=self.actor, provider_id=provider, user=request.user, **data)
         identity = services.add_identity(actor=self.actor, user=request.user, proven=proven)
         return Response({**IdentityResponse(identity).data})
 

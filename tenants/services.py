@@ -52,7 +52,7 @@ def sign_in_by_identity(*, actor: Actor, proven: ProvenIdentity) -> User:
     Forbidden where registration is closed.
     """
     for username in proven.usernames():
-        user = accounts.user_of(actor=actor, proven=proven)
+        user = accounts.user_of_identity(actor=actor, proven=proven)
         if user is not None:
             return user
         accounts.check_registration_open()

@@ -4,14 +4,14 @@ from accounts.services.emails import queue_verification, request_verification, u
 from accounts.services.identities import (
     ProvenIdentity,
     add_identity,
-    link,
+    link_identity,
+    register_identity,
     remove_identity,
     sweep_challenges,
-    user_of,
+    user_of_identity,
 )
-from accounts.services.identities import register as register_identity
 from accounts.services.notices import note_sign_in, sweep_addresses
-from accounts.services.oidc import StartedFlow, prove, start, sweep_flows
+from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
@@ -52,10 +52,10 @@ __all__ = [
     "delete_user",
     "end_other_sessions",
     "end_session",
-    "link",
+    "finish_flow",
+    "link_identity",
     "new_user",
     "note_sign_in",
-    "prove",
     "queue_verification",
     "refresh",
     "register_identity",
@@ -66,13 +66,13 @@ __all__ = [
     "set_password",
     "sign_in",
     "sign_out",
-    "start",
+    "start_flow",
     "sweep_addresses",
     "sweep_challenges",
     "sweep_flows",
     "sweep_sessions",
     "update_profile",
     "update_user",
-    "user_of",
+    "user_of_identity",
     "verify_email",
 ]

@@ -94,7 +94,7 @@ def _roles(provider: OidcProvider, claims: dict[str, Any]) -> UserChanges:
     return roles
 
 
-def user_of(*, actor: Actor, proven: ProvenIdentity) -> User | None:
+def user_of_identity(*, actor: Actor, proven: ProvenIdentity) -> User | None:
     """Return the user who signs in by an identity, with the roles that its claims give them, or None.
 
     Raise AccountInactive, and LinkRequired if nobody does and a user has the verified e-mail address.
@@ -122,7 +122,7 @@ def update_roles(*, actor: Actor, user: User, proven: ProvenIdentity) -> User:
     return update_user(actor=_provider_actor(actor, proven), user_id=user.pk, changes=proven.roles)
 
 
-def register(*, actor: Actor, proven: ProvenIdentity, username: str) -> User:
+def register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) -> User:
     """Create the user of a new identity, without a password. Call it in a transaction.
 
     Raise Invalid for a taken username or e-mail address, and IdentityTaken.
@@ -141,7 +141,7 @@ def register(*, actor: Actor, proven: ProvenIdentity, username: str) -> User:
     return user
 
 
-def link(*, actor: Actor, challenge: str, password: str) -> User:
+def link_identity(*, actor: Actor, challenge: str, password: str) -> User:
     """Link an identity to the user who has its e-mail address and enters their password, and return the user.
 
     A wrong password leaves the challenge good. Raise BadChallenge, WrongPassword, IdentityTaken, TooMany, Unavailable.

@@ -31,7 +31,7 @@ _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 
 
 class StartedFlow(NamedTuple):
-    """An URL to send the browser to, and the secret that it keeps for `prove`. Never log it."""
+    """An URL to send the browser to, and the secret that it keeps for `finish_flow`. Never log it."""
 
     authorization_url: str
     flow: str
@@ -48,7 +48,7 @@ def get_provider(provider_id: str) -> OidcProvider:
     return provider
 
 
-def start(
+def start_flow(
     *, actor: Actor, provider_id: str, redirect_uri: str, user: User | None = None, password: str | None = None
 ) -> StartedFlow:
     """Begin a sign-in, or for a signed-in user, who confirms it, the linking of an identity.
@@ -73,7 +73,7 @@ def start(
     return StartedFlow(url, secret)
 
 
-def prove(
+def finish_flow(
     *,
     actor: Actor,
     provider_id: str,

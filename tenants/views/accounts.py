@@ -42,7 +42,7 @@ class OidcFinishView(AnonymousView):
         errors=(404, 409, 429),
     )
     def post(self, request: Request, provider: str) -> Response:
-        proven = accounts.prove(actor=self.actor, provider_id=provider, **self.validated_data(OidcFinishRequest))
+        proven = accounts.finish_flow(actor=self.actor, provider_id=provider, **self.validated_data(OidcFinishRequest))
         return sign_in(self, services.sign_in_by_identity(actor=self.actor, proven=proven))
 
 

@@ -73,7 +73,7 @@ class StartView(_RedirectView):
 
     def get(self, request: HttpRequest, provider: str) -> HttpResponse:
         redirect_uri = settings.PEOPLE_URL + reverse("admin_oidc:callback", args=[provider])
-        started = accounts.start(actor=_visitor(request), provider_id=provider, redirect_uri=redirect_uri)
+        started = accounts.start_flow(actor=_visitor(request), provider_id=provider, redirect_uri=redirect_uri)
         response = HttpResponseRedirect(started.authorization_url)
         kept = {"flow": started.flow, "next": request.GET.get("next", "")[:1000]}
         _keep(response, kept, int(FLOW_LIFETIME.total_seconds()))
@@ -87,7 +87,7 @@ class CallbackView(_RedirectView):
         if "error" in request.GET:
             return _to_login_page(request, gettext("You were not signed in there"))
         kept = _kept(request)
-        proven = accounts.prove(
+        proven = accounts.finish_flow(
             actor=_visitor(request),
             provider_id=provider,
             flow=kept.get("flow", ""),
@@ -117,7 +117,9 @@ class LinkView(View):
         if form.is_valid():
             try:
                 password = form.cleaned_data["password"]
-                user = accounts.link(actor=_visitor(request), challenge=kept.get("challenge", ""), password=password)
+                user = accounts.link_identity(
+                    actor=_visitor(request), challenge=kept.get("challenge", ""), password=password
+                )
             except DomainError as error:
                 form.add_error("password", str(error.detail).removeprefix("password: "))
             else:

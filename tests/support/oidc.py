@@ -151,7 +151,7 @@ def request_values(path: str, user: User | None) -> dict[str, str]:
         return {}
     provider = _at_work[-1]
     adds_to = user if "/identities/" in path else None
-    started = services.start(
+    started = services.start_flow(
         actor=OPERATOR, provider_id="acme", redirect_uri=REDIRECT_URI, user=adds_to, password=PASSWORD
     )
     subject = f"{user}-at-acme"
