@@ -20,6 +20,7 @@ from core import epoch
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
 from tests.support.client import SurfaceClient
+from tests.support.oidc import Provider, provider_at_work
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer
@@ -187,6 +188,13 @@ def bob(alice: Person) -> Person:
 def charlie(db: None) -> Person:
     """Charlie, who is no member of Alice's tenant."""
     return register("charlie")
+
+
+@pytest.fixture(scope="module")
+def oidc_provider() -> Iterator[Provider]:
+    """A provider of OpenID Connect, by which people may sign in."""
+    with provider_at_work() as provider:
+        yield provider
 
 
 @pytest.fixture

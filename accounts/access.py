@@ -1,10 +1,10 @@
-"""Access to sessions. Each person has their own; another's and a missing one both raise NotFound."""
+"""Access to sessions and identities. Each person has their own; another's and a missing one both raise NotFound."""
 
 from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from accounts.models import TokenSession
+from accounts.models import Identity, TokenSession
 from core.actor import Actor, ActorKind
 
 
@@ -13,3 +13,10 @@ def sessions_of(actor: Actor) -> QuerySet[TokenSession]:
     if actor.kind != ActorKind.USER:
         return TokenSession.objects.none()
     return TokenSession.objects.filter(user=actor.id).order_by("-created_at", "-id")
+
+
+def identities_of(actor: Actor) -> QuerySet[Identity]:
+    """Return the identities by which the person who acts signs in, the latest first; none for anybody else."""
+    if actor.kind != ActorKind.USER:
+        return Identity.objects.none()
+    return Identity.objects.filter(user=actor.id).order_by("-created_at", "-id")

@@ -22,8 +22,11 @@ from core.errors import DomainError
 
 
 class ConfirmationForm(forms.Form):
+    """The password, which the service demands of whoever has one."""
+
     password = forms.CharField(
         label=_("Your password"),
+        required=False,
         strip=False,
         max_length=MAX_PASSWORD_LENGTH,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),

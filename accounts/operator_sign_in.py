@@ -18,6 +18,7 @@ from django.views.generic import FormView
 
 from accounts import services
 from accounts.challenges import LIFETIME
+from accounts.models import User
 from accounts.services import SecondFactorRequired
 from core.actor import Actor, ActorKind
 from core.admin_forms import show_error
@@ -62,34 +63,45 @@ class PasswordStepView(LoginView):
     """The password. It opens no session if a second factor has to follow."""
 
     form_class = OperatorLoginForm
-    template_name = "admin/login.html"
+    template_name = "accounts/admin/login.html"
     next_page = "admin:index"
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
-            services.sign_in_operator(actor=_anonymous(self.request), user=form.get_user())
-        except SecondFactorRequired as required:
-            return self._ask_for_factor(required.challenge)
+            return enter(self.request, form.get_user(), self.get_success_url())
         except DomainError as error:
             form.add_error(None, str(error.detail))
             return self.form_invalid(form)
-        response = super().form_valid(form)
-        self.request.session.pop(SECOND_FACTOR, None)  # of a sign-in before, whose factor may be removed since
-        return response
 
-    def _ask_for_factor(self, challenge: str) -> HttpResponse:
-        page = reverse("admin:second_factor")
-        response = HttpResponseRedirect(f"{page}?{urlencode({'next': self.get_success_url()})}")
-        response.set_cookie(
-            COOKIE,
-            challenge,
-            max_age=LIFETIME,
-            path=page,
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=True,
-            samesite="Strict",
-        )
-        return response
+
+def enter(request: HttpRequest, user: User, target: str) -> HttpResponse:
+    """Open a session of the admin for an operator who was authenticated, and lead to `target`.
+
+    Lead to the page of the second factor instead, without a session, if they have one. Raise what
+    `services.sign_in_operator` does otherwise.
+    """
+    try:
+        services.sign_in_operator(actor=anonymous(request), user=user)
+    except SecondFactorRequired as required:
+        return _ask_for_factor(required.challenge, target)
+    login(request, user)
+    request.session.pop(SECOND_FACTOR, None)  # of a sign-in before, whose factor may be removed since
+    return HttpResponseRedirect(target)
+
+
+def _ask_for_factor(challenge: str, target: str) -> HttpResponse:
+    page = reverse("admin:second_factor")
+    response = HttpResponseRedirect(f"{page}?{urlencode({'next': target})}")
+    response.set_cookie(
+        COOKIE,
+        challenge,
+        max_age=LIFETIME,
+        path=page,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
 
 
 class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # generic in the stubs only
@@ -108,7 +120,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
     def form_valid(self, form: SecondFactorForm) -> HttpResponse:
         try:
             user = services.use_factor_of_operator(
-                actor=_anonymous(self.request),
+                actor=anonymous(self.request),
                 challenge=self.request.COOKIES[COOKIE],
                 method=form.method,
                 code=form.cleaned_data["code"],
@@ -131,7 +143,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
         )
 
 
-def _anonymous(request: HttpRequest) -> Actor:
+def anonymous(request: HttpRequest) -> Actor:
     """Return the sender of a sign-in, who is nobody until it has succeeded."""
     context = RequestContext.of(request)
     return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)

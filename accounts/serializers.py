@@ -67,6 +67,57 @@ class ProfileRequest(RequestSerializer):
     )
 
 
+class OidcStartRequest(RequestSerializer):
+    redirect_uri = StrictCharField(
+        max_length=500, help_text="Where the provider sends the browser back to: a page of the console."
+    )
+
+
+class IdentityStartRequest(OidcStartRequest):
+    password = StrictCharField(
+        max_length=1024,
+        trim_whitespace=False,
+        required=False,
+        help_text="Needed from whoever has one.",
+    )
+
+
+class OidcFinishRequest(RequestSerializer):
+    flow = StrictCharField(max_length=100, help_text="From the start; no other browser may get it.")
+    code = StrictCharField(max_length=4096, help_text="A parameter that the provider added to the redirect URI.")
+    state = StrictCharField(max_length=100, help_text="A parameter that the provider added to the redirect URI.")
+    iss = StrictCharField(max_length=500, required=False, help_text="The same, if there is one.")
+
+
+class OidcLinkRequest(RequestSerializer):
+    challenge = StrictCharField(max_length=100, help_text="From the error LINK_REQUIRED.")
+    password = StrictCharField(max_length=1024, trim_whitespace=False, help_text="Of the account to link.")
+
+
+class OidcProviderResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+
+
+class SignInWaysResponse(serializers.Serializer[Any]):
+    password_login = serializers.BooleanField(help_text="Whether passwords are good (MAIM_PASSWORD_LOGIN).")
+    providers = OidcProviderResponse(many=True)
+
+
+class OidcStartResponse(serializers.Serializer[Any]):
+    authorization_url = serializers.CharField(help_text="Where to send the browser.")
+    flow = serializers.CharField(help_text="A secret of this browser, to finish with.")
+
+
+class IdentityResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    provider = serializers.CharField()
+    issuer = serializers.CharField()
+    subject = serializers.CharField(help_text="The person's id there.")
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField()
+
+
 class MailRequestedResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
 

@@ -61,6 +61,7 @@ class OperatorsSite(AdminSite):
     site_title = "maim"
     site_url = None
     index_template = "accounts/admin/index.html"
+    login_template = "accounts/admin/login.html"
 
     def get_urls(self) -> list[Any]:
         return [
@@ -82,11 +83,14 @@ class OperatorsSite(AdminSite):
         return super().has_permission(request) and not services.factors_of(cast(User, request.user))["factors"]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show the page to sign in with a password, or by a provider (tenants.views.admin_sign_in)."""
+        ways = {"password_login": settings.PASSWORD_LOGIN, "oidc_providers": settings.OIDC_PROVIDERS.values()}
+        extra_context = {**ways, **(extra_context or {})}
         if request.method != "POST":
             must_add = not self.has_permission(request) and self._must_add_factor(request)
             return HttpResponseRedirect(reverse("admin:factors")) if must_add else super().login(request, extra_context)
         context = {**self.each_context(request), "title": gettext("Log in"), "app_path": request.get_full_path()}
-        return PasswordStepView.as_view(extra_context={**context, **(extra_context or {})})(request)
+        return PasswordStepView.as_view(extra_context={**context, **extra_context})(request)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return OwnPasswordView.as_view(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import services
-from accounts.access import sessions_of
+from accounts.access import identities_of, sessions_of
 from accounts.models import User
 from accounts.serializers import (
     ConfirmationRequest,
@@ -20,18 +21,26 @@ from accounts.serializers import (
     FactorRequest,
     FactorsResponse,
     ForgottenPasswordRequest,
+    IdentityResponse,
+    IdentityStartRequest,
     LoginRequest,
     MailRequestedResponse,
+    OidcFinishRequest,
+    OidcLinkRequest,
+    OidcStartRequest,
+    OidcStartResponse,
     PasswordRequest,
     PasswordResetRequest,
     RecoveryCodesResponse,
     RefreshRequest,
     SecondFactorResponse,
     SessionResponse,
+    SignInWaysResponse,
     TokenResponse,
     TotpConfirmRequest,
     TotpEnrolmentResponse,
 )
+from accounts.services import StartedFlow
 from accounts.tokens import TokenPair
 from core.http.fields import SliceQuerySerializer
 from core.http.operations import ListOf, operation
@@ -46,8 +55,15 @@ class UncachedMixin(APIView):
         return {**super().default_response_headers, "Cache-Control": "no-store"}
 
 
-def _token_response(pair: TokenPair) -> Response:
+def token_response(pair: TokenPair) -> Response:
+    """Return the response to a sign-in."""
     return Response({**TokenResponse({**asdict(pair), "token_type": "bearer"}).data})
+
+
+def sign_in(view: V1View, user: User) -> Response:
+    """Sign in the user who sent a request, and return its response."""
+    device = view.request.headers.get("User-Agent", "")
+    return token_response(services.sign_in(actor=view.actor, user=user, device=device))
 
 
 class LoginView(UncachedMixin, AnonymousView):
@@ -63,8 +79,7 @@ class LoginView(UncachedMixin, AnonymousView):
     )
     def post(self, request: Request) -> Response:
         user = services.authenticate(**self.validated_data(LoginRequest), address=self.actor.address)
-        device = request.headers.get("User-Agent", "")
-        return _token_response(services.sign_in(actor=self.actor, user=user, device=device))
+        return sign_in(self, user)
 
 
 class FactorView(UncachedMixin, AnonymousView):
@@ -78,7 +93,7 @@ class FactorView(UncachedMixin, AnonymousView):
     def post(self, request: Request) -> Response:
         device = request.headers.get("User-Agent", "")
         pair = services.use_factor(actor=self.actor, device=device, **self.validated_data(FactorRequest))
-        return _token_response(pair)
+        return token_response(pair)
 
 
 class TokenRefreshView(UncachedMixin, AnonymousView):
@@ -90,7 +105,7 @@ class TokenRefreshView(UncachedMixin, AnonymousView):
         errors=(401,),
     )
     def post(self, request: Request) -> Response:
-        return _token_response(services.refresh(**self.validated_data(RefreshRequest)))
+        return token_response(services.refresh(**self.validated_data(RefreshRequest)))
 
 
 class LogoutView(AnonymousView):
@@ -265,4 +280,89 @@ class EmailVerifyView(AnonymousView):
     )
     def post(self, request: Request) -> Response:
         services.verify_email(actor=self.actor, **self.validated_data(EmailVerificationRequest))
+        return Response(status=204)
+
+
+def _start_response(started: StartedFlow) -> Response:
+    return Response({**OidcStartResponse(started).data}, headers={"Cache-Control": "no-store"})
+
+
+class SignInWaysView(AnonymousView):
+    @operation("Read how one may sign in", tag="auth", response=SignInWaysResponse, offline=True)
+    def get(self, request: Request) -> Response:
+        ways = {"password_login": settings.PASSWORD_LOGIN, "providers": settings.OIDC_PROVIDERS.values()}
+        return Response({**SignInWaysResponse(ways).data})
+
+
+class OidcStartView(AnonymousView):
+    @operation(
+        "Begin to sign in by a provider",
+        tag="auth",
+        request=OidcStartRequest,
+        response=OidcStartResponse,
+        errors=(404, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        data = self.validated_data(OidcStartRequest)
+        return _start_response(services.start_flow(actor=self.actor, provider_id=provider, **data))
+
+
+class OidcLinkView(AnonymousView):
+    @operation(
+        "Link an identity to the account with its e-mail address, and sign in",
+        tag="auth",
+        request=OidcLinkRequest,
+        response=TokenResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        return sign_in(self, services.link_identity(actor=self.actor, **self.validated_data(OidcLinkRequest)))
+
+
+class IdentityListView(V1View):
+    @operation(
+        "List the identities that one signs in with, the latest first",
+        tag="auth",
+        query=SliceQuerySerializer,
+        response=ListOf(IdentityResponse),
+    )
+    def get(self, request: Request) -> Response:
+        part = self.validated_query(SliceQuerySerializer)
+        return self.respond_list(identities_of(self.actor), IdentityResponse, part, message=_("Identities listed"))
+
+
+class IdentityStartView(V1View):
+    @operation(
+        "Begin to add an identity to sign in with",
+        tag="auth",
+        request=IdentityStartRequest,
+        response=OidcStartResponse,
+        errors=(404, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        assert isinstance(request.user, User)
+        data = self.validated_data(IdentityStartRequest)
+        return _start_response(services.start_flow(actor=self.actor, provider_id=provider, user=request.user, **data))
+
+
+class IdentityFinishView(V1View):
+    @operation(
+        "Add an identity to sign in with",
+        tag="auth",
+        request=OidcFinishRequest,
+        response=IdentityResponse,
+        errors=(404, 409, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        assert isinstance(request.user, User)
+        data = self.validated_data(OidcFinishRequest)
+        proven = services.finish_flow(actor=self.actor, provider_id=provider, user=request.user, **data)
+        identity = services.add_identity(actor=self.actor, user=request.user, proven=proven)
+        return Response({**IdentityResponse(identity).data})
+
+
+class IdentityDetailView(V1View):
+    @operation("Remove one of one's identities", tag="auth", response=None, status=204, errors=(404, 409))
+    def delete(self, request: Request, identity_id: str) -> Response:
+        services.remove_identity(actor=self.actor, identity_id=identity_id)
         return Response(status=204)

@@ -29,13 +29,17 @@ KIND_NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """The actor of a change. `id` is set for people; `label` is the name of a person or a command."""
+    """The actor of a change. `id` is set for people; `label` is the name of a person or a command.
+
+    `session_id` is the session whose token a person sent.
+    """
 
     kind: ActorKind
     id: str | None = None
     label: str = ""
     request_id: str = ""
     address: str = ""
+    session_id: str | None = None
 
     @property
     def is_trusted(self) -> bool:

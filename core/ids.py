@@ -18,6 +18,10 @@ def session_id() -> str:
     return new_id("session")
 
 
+def identity_id() -> str:
+    return new_id("identity")
+
+
 def tenant_id() -> str:
     return new_id("tenant")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -34,3 +35,29 @@ class AuthRate(NamedTuple):
 
     per_account: int
     per_address: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcProvider:
+    """A provider of OpenID Connect that people may sign in with.
+
+    Where `role_claim` names a claim, its values decide at each sign-in who is an operator or a superuser.
+    """
+
+    id: str
+    name: str
+    discovery_url: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    role_claim: str | None = None
+    operator_values: frozenset[str] = frozenset()
+    superuser_values: frozenset[str] = frozenset()
+
+    @property
+    def issuer(self) -> str:
+        """The issuer that the discovery document must name (OpenID Connect Discovery 1.0, section 4.3)."""
+        return self.discovery_url.removesuffix(DISCOVERY_PATH)
+
+
+DISCOVERY_PATH = "/.well-known/openid-configuration"

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from core.setting_types import AuthRate, Bind, parse_bind
+from core.setting_types import AuthRate, Bind, OidcProvider, parse_bind
 from maim.email_url import FILES, MailServer, check_email_url, check_links, check_sender, parse_email_url
 from maim.environment_values import (
     FERNET_KEY_BYTES,
@@ -49,6 +49,7 @@ from maim.environment_values import (
     parse_origin,
     parse_secret_keys,
 )
+from maim.oidc_providers import check_oidc_providers, parse_oidc_providers
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _FORMER_PEPPERS = "MAIM_KEY_SECRETS"
@@ -187,6 +188,16 @@ class Environment(BaseSettings):
         False,
         description="`true`: operators need a second factor in the admin; those without one may only add one there.",
     )
+    MAIM_PASSWORD_LOGIN: Literal["on", "off"] = Field(
+        "on",
+        description="`off`: people sign in by the providers of `MAIM_OIDC_PROVIDERS` alone. No password is good for a "
+        "login, registered, forgotten or changed any more; tokens that exist stay good.",
+    )
+    MAIM_OIDC_PROVIDERS: Annotated[SecretStr, AfterValidator(check_oidc_providers)] | None = Field(
+        None,
+        description="The providers of OpenID Connect that people may sign in with, as a JSON list of objects: see "
+        "[sign-in by OpenID Connect](#sign-in-by-openid-connect). Default: none.",
+    )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
         description="Login and registration attempts a minute, on an account from one address (from all together three "
@@ -304,6 +315,8 @@ class Environment(BaseSettings):
         links_from = ("MAIM_PUBLIC_URL", "MAIM_EMAIL_LINKS")
         if "MAIM_EMAIL_URL" in values and not any(name in values for name in links_from):
             problems.append("MAIM_EMAIL_URL: needs MAIM_PUBLIC_URL or MAIM_EMAIL_LINKS, for the links in mails")
+        if values.get("MAIM_PASSWORD_LOGIN") == "off" and "MAIM_OIDC_PROVIDERS" not in values:
+            problems.append("MAIM_PASSWORD_LOGIN: off needs MAIM_OIDC_PROVIDERS, or nobody could sign in")
         workers = values.get("MAIM_WORKERS", "1")
         if workers.isdecimal() and int(workers) > 1 and "REDIS_URL" not in values:
             problems.append("MAIM_WORKERS: more than one needs REDIS_URL, or each would count limits for itself")
@@ -347,10 +360,21 @@ class Environment(BaseSettings):
         return self.MAIM_EMAIL_FROM or f"noreply@{host}"
 
     @property
+    def people_url(self) -> str:
+        """The origin under which people reach the public surface."""
+        return self.MAIM_PUBLIC_URL or f"http://localhost:{self.public_bind.port}"
+
+    @property
     def email_links(self) -> str:
         """The template of the links in mails."""
-        base = self.MAIM_PUBLIC_URL or f"http://localhost:{self.public_bind.port}"
-        return self.MAIM_EMAIL_LINKS or f"{base}/account/{{action}}#token={{token}}"
+        return self.MAIM_EMAIL_LINKS or f"{self.people_url}/account/{{action}}#token={{token}}"
+
+    @property
+    def oidc_providers(self) -> dict[str, OidcProvider]:
+        """The providers of OpenID Connect, by id."""
+        given = self.MAIM_OIDC_PROVIDERS
+        providers = parse_oidc_providers(given.get_secret_value()) if given else ()
+        return {provider.id: provider for provider in providers}
 
     def secret_key(self) -> str:
         """Return the given secret key, or the one kept in the data directory. Raise InvalidEnvironment."""

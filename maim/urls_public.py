@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from accounts import pages
 from accounts import views as accounts
@@ -13,7 +13,7 @@ from core.http import handlers, home, probes
 from core.http.docs import OpenAPIView, SwaggerView
 from core.http.surfaces import PUBLIC
 from tenants.views import accounts as tenant_accounts
-from tenants.views import audit, members, tenants
+from tenants.views import admin_sign_in, audit, members, tenants
 
 handler400 = handlers.bad_request
 handler403 = handlers.permission_denied
@@ -43,6 +43,14 @@ urlpatterns = [
     path("api/v1/auth/password/reset", accounts.PasswordResetView.as_view()),
     path("api/v1/auth/email/verify", accounts.EmailVerifyView.as_view()),
     path("api/v1/auth/email/verification", accounts.EmailVerificationView.as_view()),
+    path("api/v1/auth/oidc", accounts.SignInWaysView.as_view()),
+    path("api/v1/auth/oidc/link", accounts.OidcLinkView.as_view()),
+    path("api/v1/auth/oidc/<str:provider>/start", accounts.OidcStartView.as_view()),
+    path("api/v1/auth/oidc/<str:provider>/finish", tenant_accounts.OidcFinishView.as_view()),
+    path("api/v1/auth/identities", accounts.IdentityListView.as_view()),
+    path("api/v1/auth/identities/<str:provider>/start", accounts.IdentityStartView.as_view()),
+    path("api/v1/auth/identities/<str:provider>/finish", accounts.IdentityFinishView.as_view()),
+    path("api/v1/auth/identities/<str:identity_id>", accounts.IdentityDetailView.as_view()),
     path("api/v1/auth/me", tenant_accounts.ProfileView.as_view()),
     path("api/v1/tenants", tenants.TenantListView.as_view()),
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantDetailView.as_view()),
@@ -86,5 +94,6 @@ urlpatterns = [
     path("api/v1/system/bot-defaults", agents.BotDefaultsView.as_view()),
     path("account/reset-password", pages.PasswordResetPage.as_view()),
     path("account/verify-email", pages.EmailVerifyPage.as_view()),
+    path("admin/oidc/", include((admin_sign_in, "admin_oidc"))),
     path("admin/", admin.site.urls),
 ]

@@ -9,15 +9,19 @@ from typing import Any, NamedTuple, Unpack
 from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
+from accounts.errors import IdentityTaken
 from accounts.models import User
+from accounts.services import ProvenIdentity
 from agent_config.document import agent_defaults
 from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, counts, epoch
 from core.actor import Actor, ActorKind
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
+from core.errors import Conflict, Invalid
 from core.models import FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
@@ -39,9 +43,41 @@ def register(*, actor: Actor, username: str, password: str, email: str | None = 
     return user
 
 
+def sign_in_by_identity(*, actor: Actor, proven: ProvenIdentity) -> User:
+    """Return the user of an identity, or create one with a personal tenant, for `accounts.services.sign_in`.
+
+    If several requests with a new identity come at once, one creates the user. Raise AccountInactive, LinkRequired, and
+    Forbidden where registration is closed.
+    """
+    for username in proven.usernames():
+        user = accounts.user_of_identity(actor=actor, proven=proven)
+        if user is not None:
+            return user
+        accounts.check_registration_open()
+        try:
+            return _register_identity(actor=actor, proven=proven, username=username)
+        except (Invalid, IdentityTaken):  # the name is taken, or another request was first
+            continue
+    raise Conflict(_("No username like yours is free; ask an operator for an account"))
+
+
+@transactional
+def _register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) -> User:
+    user = accounts.register_identity(actor=actor, proven=proven, username=username)
+    _create_personal_tenant(actor=actor, user=user)
+    if not user.email_verified:
+        accounts.queue_verification(actor=actor, user=user)
+    return user
+
+
 @transactional
 def _add_with_tenant(*, actor: Actor, user: User) -> None:
     accounts.add_user(actor=actor, user=user)
+    _create_personal_tenant(actor=actor, user=user)
+    accounts.queue_verification(actor=actor, user=user)
+
+
+def _create_personal_tenant(*, actor: Actor, user: User) -> None:
     create_tenant(
         actor=actor,
         tenant_name=f"{user.username}'s Personal Tenant",
@@ -49,7 +85,6 @@ def _add_with_tenant(*, actor: Actor, user: User) -> None:
         owner_id=user.id,
         contact_email=user.email,
     )
-    accounts.queue_verification(actor=actor, user=user)
 
 
 @transactional

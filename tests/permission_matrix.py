@@ -45,6 +45,14 @@ POST    /api/v1/auth/password/forgot                          202  202  202  202
 POST    /api/v1/auth/password/reset                           400  204  204  204  204  204  204  400   204  204
 POST    /api/v1/auth/email/verify                             400  204  204  204  204  204  204  400   204  204
 POST    /api/v1/auth/email/verification                       401  202  202  202  202  202  202  401   202  202
+GET     /api/v1/auth/oidc                                     200  200  200  200  200  200  200  200   200  200
+POST    /api/v1/auth/oidc/{provider}/start                    200  200  200  200  200  200  200  200   200  200
+POST    /api/v1/auth/oidc/{provider}/finish                   200  200  200  200  200  200  200  403   200  200
+POST    /api/v1/auth/oidc/link                                400  200  200  200  200  200  200  400   200  200
+POST    /api/v1/auth/identities/{provider}/start              401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/identities/{provider}/finish             401  200  200  200  200  200  200  401   200  200
+GET     /api/v1/auth/identities                               401  200  200  200  200  200  200  401   200  200
+DELETE  /api/v1/auth/identities/{identity_id}                 401  204  404  404  404  404  404  401   204  404
 GET     /api/v1/auth/me                                       401  200  200  200  200  200  200  401   200  200
 PATCH   /api/v1/auth/me                                       401  200  200  200  200  200  200  401   200  200
 GET     /api/v1/auth/sessions                                 401  200  200  200  200  200  200  401   200  200
@@ -223,6 +231,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/password/forgot": {"email": "dora@example.com"},
     "POST /api/v1/auth/password/reset": {"token": "{reset_token}", "new_password": "another password"},
     "POST /api/v1/auth/email/verify": {"token": "{verify_token}"},
+    "POST /api/v1/auth/oidc/{provider}/start": {"redirect_uri": "{redirect_uri}"},
+    "POST /api/v1/auth/oidc/{provider}/finish": {"flow": "{flow}", "code": "{code}", "state": "{state}"},
+    "POST /api/v1/auth/identities/{provider}/start": {"redirect_uri": "{redirect_uri}", "password": "password123"},
+    "POST /api/v1/auth/identities/{provider}/finish": {"flow": "{flow}", "code": "{code}", "state": "{state}"},
+    "POST /api/v1/auth/oidc/link": {"challenge": "{challenge}", "password": "password123"},
     "PATCH /api/v1/auth/me": {"email": "new@example.com"},
     "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},

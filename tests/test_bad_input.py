@@ -26,6 +26,7 @@ from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
 from tests.support.mail import new_token
+from tests.support.oidc import Provider, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
@@ -75,6 +76,7 @@ class Data:
             agent_id=self.agent.id,
             key_id=self.key.key.id,
             template_id=self.template.id,
+            provider="acme",
             number="1",
         )
 
@@ -95,6 +97,8 @@ class Data:
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
         body |= self.factor(operation)
+        known = request_values(operation.path, self.alice.user)
+        body |= {name: known[name] for name in body if name in known}
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
     def factor(self, operation: Operation) -> dict[str, str]:
@@ -150,7 +154,7 @@ def make_data() -> Data:
 
 
 @pytest.fixture(scope="module")
-def module_data(module_transaction: None) -> Data:
+def module_data(module_transaction: None, oidc_provider: Provider) -> Data:
     return make_data()
 
 

@@ -23,6 +23,7 @@ from tests.support.bad_input import JSON, Operation, operations
 from tests.support.chinese import latin_words, sentences, texts_of_page, wrong_terms
 from tests.support.client import SurfaceClient
 from tests.support.factors import enrol
+from tests.support.oidc import Provider, provider_at_work
 from tests.support.operators import Operator, form_of, url
 from tests.support.people import PASSWORD
 from tests.support.routes import METHODS, fill, methods_of
@@ -135,6 +136,13 @@ def requests(operation: Operation, data: Data, unseen: Unseen) -> Iterator[dict[
             yield {"path": path, "body": {**body, name: value}}
 
 
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with provider_at_work(name="公司账号") as provider:
+        yield provider
+
+
+@pytest.mark.usefixtures("provider")
 def test_every_sentence_of_the_apis_is_chinese() -> None:
     data, reader, unseen = make_data(), Reader(), Unseen()
 
@@ -258,7 +266,7 @@ def test_every_action_of_the_admin_is_chinese(olivia: Operator) -> None:
     assert reader.statuses == {200}
 
 
-def test_signing_in_and_out_of_the_admin_is_chinese(olivia: Operator) -> None:
+def test_signing_in_and_out_of_the_admin_is_chinese(olivia: Operator, provider: Provider) -> None:
     reader, anybody = Reader(), SurfaceClient(PUBLIC)
     careful = SurfaceClient(PUBLIC)
     careful.handler.enforce_csrf_checks = True
@@ -273,6 +281,7 @@ def test_signing_in_and_out_of_the_admin_is_chinese(olivia: Operator) -> None:
     reader.read_page("second factor", browser.get("/admin/second-factor/", **CHINESE))
     reader.read_page("wrong code", browser.post("/admin/second-factor/", {"code": "x"}, **CHINESE))
     reader.read_page("factors", olivia.client.get("/admin/factors/", **CHINESE))
+    reader.read_page("link", anybody.get("/admin/oidc/link", **CHINESE))
     reader.read_page("sign-out", olivia.client.post("/admin/logout/", **CHINESE))
 
     assert list(reader.faults.items()) == []

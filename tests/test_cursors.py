@@ -13,7 +13,7 @@ import pytest
 from django.db.models import QuerySet
 
 from accounts import services as accounts
-from accounts.models import TokenSession
+from accounts.models import Identity, TokenSession
 from agents import services
 from agents.fields import AgentChanges
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
@@ -25,6 +25,7 @@ from core.models import AuditEntry
 from tenants import services as tenants
 from tenants.models import Membership, Tenant
 from tests.support.client import SurfaceClient
+from tests.support.oidc import add_identity
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import Route, fill
 
@@ -87,6 +88,10 @@ class Data:
 def _tenant(data: Data) -> Any:
     actor = data.alice.actor
     return tenants.create_tenant(actor=actor, tenant_name=data.name, tenant_type="enterprise").id
+
+
+def _identity(data: Data) -> Any:
+    return add_identity(data.alice.user, data.name)
 
 
 def _session(data: Data) -> Any:
@@ -183,6 +188,7 @@ KINDS = {
     "public: GET /api/v1/agents/{agent_id}/config/versions": VERSIONS,
     "public: GET /api/v1/api-keys": Kind(KEYS.make, "api_key_id", KEYS.delete, OF_TENANT),
     "public: GET /api/v1/auth/sessions": Kind(_session, "id", partial(_deleted, TokenSession, "pk")),
+    "public: GET /api/v1/auth/identities": Kind(_identity, "id", partial(_deleted, Identity, "pk")),
     "public: GET /api/v1/plugins/settings": Kind(_plugin, "id", _delete_plugin, "&agent_id={agent_id}"),
     "public: GET /api/v1/templates": TEMPLATES,
     "public: GET /api/v1/tenants": TENANTS,

@@ -17,6 +17,9 @@ from accounts import services as accounts
 from accounts.fields import USER_FIELDS
 from accounts.models import (
     EmailToken,
+    Identity,
+    LinkChallenge,
+    OidcFlow,
     QueuedMail,
     RecoveryCode,
     SignInAddress,
@@ -218,6 +221,9 @@ NOT_DECLARED: dict[type[Model], str] = {
     RecoveryCode: "is made and used, never edited",
     SignInChallenge: "is made and used, never edited",
     EmailToken: "is made and used, never edited",
+    Identity: "is added, used and removed, never edited",
+    LinkChallenge: "is made and used, never edited",
+    OidcFlow: "is made and used, never edited",
     QueuedMail: "is sent, and gone",
     SignInAddress: "is measured",
     TokenSession: "is opened, refreshed and ended, never edited",

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import pyotp
 import pytest
 
+from tests.support.guide import run, story
 from tests.support.instances import free_port, wait_until
 from tests.support.mail import Mailbox, token_of
 from tests.support.people import PASSWORD
-from tests.support.server import ROOT, MaimServer
+from tests.support.server import MaimServer
 
 pytestmark = pytest.mark.single
 PERSON = {"username": "alice", "password": PASSWORD, "email": "alice@example.com"}
@@ -68,7 +66,7 @@ def test_story_of_the_api_guide(tmp_path: Path) -> None:
     }
     seen, statuses = Seen(), list[int]()
     with mailbox.open(), MaimServer(tmp_path, "maim_story", **mail) as maim:
-        for command in story():
+        for command in story("### Sign in", "### Sign-in by OpenID Connect"):
             if "MAILED_TOKEN" in command:
                 wait_until(lambda: MAILS[len(statuses)] == mailbox.subjects, f"the mails before {command}")
                 seen.values["MAILED_TOKEN"] = token_of(mailbox.mails[-1])
@@ -103,34 +101,6 @@ class Seen:
         if "$CODE" in command:
             self.values["CODE"] = next(self._codes)
         return self.values
-
-
-class Response(NamedTuple):
-    """The response to a command."""
-
-    status: int
-    body: dict[str, Any]
-
-
-def story() -> list[str]:
-    """Return the commands of docs/api.md about signing in and mails, each on a line."""
-    guide = (ROOT / "docs/api.md").read_text()
-    section = guide[guide.index("### Sign in") : guide.index("### Agents and keys")].replace("\\\n", "")
-    return [line for line in section.splitlines() if line.startswith("curl ")]
-
-
-def run(command: str, **variables: str) -> Response:
-    """Run a command of curl with these variables."""
-    plain = command.partition("   #")[0]
-    done = subprocess.run(
-        ["bash", "-c", f"{plain} --silent --write-out '\n%{{http_code}}'"],
-        env={**os.environ, **variables},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    body, _, status = done.stdout.rpartition("\n")
-    return Response(int(status), json.loads(body or "{}"))
 
 
 def background(maim: MaimServer) -> list[psutil.Process]:

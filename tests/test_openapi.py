@@ -26,6 +26,7 @@ from tests.support.server import MaimServer
 pytestmark = pytest.mark.embedded
 
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
+THROTTLED = "auth/(register|login|(password|email)(/.+)?|oidc/.+|identities/.+/.+)$|PATCH .*auth/me$"
 PAGES = {
     "/account/reset-password",
     "/account/verify-email",
@@ -116,7 +117,11 @@ class TestDocument:
             assert {413, 415} <= declared if has_body else not {413, 415} & declared, title
             assert ("security" in operation) <= ({401, 503} <= declared), title
             assert (429 in declared) == bool(
-                re.search("auth/(register|login|mfa|(password|email)(/.+)?|factors/.+)$|PATCH .*auth/me$", title)
+                re.search(
+                    "auth/(register|login|mfa|(password|email)(/.+)?|(factors|oidc)/.+|identities/.+/.+)$"
+                    "|PATCH .*auth/me$",
+                    title,
+                )
             ), title
             if "{" in title:
                 assert 404 in declared, title
@@ -155,8 +160,9 @@ def test_only_public_operations_that_need_a_token_declare_one() -> None:
     assert not [title for title, operation in operations(INTERNAL).items() if "security" in operation]
     open_to_all = {title for title, operation in operations(PUBLIC).items() if "security" not in operation}
     names = ("register", "login", "mfa", "refresh", "logout", "password/forgot", "password/reset", "email/verify")
-    signing_in = {f"POST /api/v1/auth/{name}" for name in names}
-    assert open_to_all == {"GET /", "GET /health", *signing_in}
+    by_provider = ("oidc/{provider}/start", "oidc/{provider}/finish", "oidc/link")
+    signing_in = {f"POST /api/v1/auth/{name}" for name in (*names, *by_provider)}
+    assert open_to_all == {"GET /", "GET /health", "GET /api/v1/auth/oidc", *signing_in}
 
 
 class _References(HTMLParser):

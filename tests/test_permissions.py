@@ -28,6 +28,7 @@ from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
 from tests.support.factors import new_challenge, values_for
 from tests.support.mail import new_token
+from tests.support.oidc import add_identity, request_values
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
 from tests.support.tables import changed_tables, tables
@@ -92,6 +93,7 @@ class Data:
     key: IssuedKey
     template: Template
     people: dict[str, Person]
+    identity_id: str  # Alice's
 
     @property
     def secrets(self) -> list[str]:
@@ -119,6 +121,8 @@ class Data:
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "user_id": self.people["member"].user.id,
+            "identity_id": self.identity_id,
+            **request_values(row.path, person.user if person else None),
             "own_tenant_id": person.tenant.id if person else "none",
             **(values_for(person.user, row.path) if person else {}),
         }
@@ -157,6 +161,7 @@ def make_data() -> Data:
         agent=agent,
         key=make_key(agent, permissions=["chat"]),
         template=templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template of Alice's"),
+        identity_id=add_identity(alice.user, "alice-at-acme"),
         people={
             "owner": alice,
             "admin": admin,
@@ -196,6 +201,7 @@ def test_every_body_belongs_to_a_row() -> None:
     assert set(matrix.BODIES) <= {f"{row.method} {row.path}" for row in PUBLIC_ROWS + INTERNAL_ROWS}
 
 
+@pytest.mark.usefixtures("oidc_provider")
 @pytest.mark.parametrize("column", matrix.COLUMNS)
 @pytest.mark.parametrize("row", PUBLIC_ROWS, ids=str)
 def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: Data) -> None:
@@ -210,7 +216,8 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
 
     assert response.status_code == row.statuses[matrix.COLUMNS.index(column)], response.content
     if response.status_code >= 400:
-        assert changed_tables(before, tables()) == set()
+        # A flow is used up by a sign-in that fails.
+        assert changed_tables(before, tables()) - {"accounts.OidcFlow"} == set()
         assert code_of(response) in CODES[response.status_code]
         assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status_code == 401 else None)
     if role in ("stranger", "former", "inactive", "nobody"):

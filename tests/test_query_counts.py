@@ -28,6 +28,7 @@ from tests.permission_matrix import BODIES
 from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
 from tests.support.mail import new_token
+from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, make_agent, make_key
 from tests.support.routes import Route, all_routes, fill
 
@@ -97,7 +98,7 @@ class Data:
         surface = SURFACE_OF[route.surface]
         person = self.bob if route == ACCEPTANCE else self.alice
         client = SurfaceClient(surface, person.token if surface == PUBLIC else None)
-        values = {**self.values, **values_for(person.user, route.path)}
+        values = {**self.values, **values_for(person.user, route.path), **request_values(route.path, person.user)}
         path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **values)
         body = {
             key: fill(value, **values) if isinstance(value, str) else value
@@ -110,7 +111,7 @@ class Data:
 
 
 @pytest.fixture
-def data(alice: Person, bob: Person) -> Data:
+def data(alice: Person, bob: Person, oidc_provider: Provider) -> Data:
     agent = make_agent(alice.tenant)
     change_config(agent, 2)
     template = templates.create_template(actor=OPERATOR, tenant=alice.tenant, name="template")
@@ -125,6 +126,7 @@ def data(alice: Person, bob: Person) -> Data:
             "refresh_token": pair.refresh,
             "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
             "verify_token": new_token(alice.user, EmailToken.Purpose.VERIFY),
+            "identity_id": add_identity(alice.user, "alice"),
             "tenant_id": alice.tenant.id,
             "user_id": bob.user.id,
             "agent_id": agent.id,
@@ -222,6 +224,11 @@ def add_sessions(data: Data) -> None:
         accounts.sign_in(actor=OPERATOR, user=data.alice.user)
 
 
+def add_identities(data: Data) -> None:
+    for number in range(20):
+        add_identity(data.alice.user, f"alice {number}")
+
+
 def add_templates(data: Data) -> None:
     for number in range(19):
         templates.create_template(actor=OPERATOR, tenant=data.alice.tenant, name=f"template {number}")
@@ -250,6 +257,7 @@ def add_heartbeats(data: Data) -> None:
 GROWING: list[tuple[str, str, Callable[[Data], None]]] = [
     ("public", "/api/v1/auth/me", add_tenants),
     ("public", "/api/v1/auth/sessions", add_sessions),
+    ("public", "/api/v1/auth/identities", add_identities),
     ("public", "/api/v1/tenants", add_tenants),
     ("public", "/api/v1/tenants/{tenant_id}/audit", add_agents),
     ("public", "/api/v1/agents", add_agents),
@@ -294,6 +302,7 @@ def test_all_lists_are_tested() -> None:
         ("public", "/api/v1/auth/me"),
         ("public", "/api/v1/auth/sessions"),
         ("public", "/api/v1/tenants/{tenant_id}/audit"),
+        ("public", "/api/v1/auth/identities"),
         ("public", "/api/v1/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agents/{agent_id}/config/versions"),
         ("internal", "/api/v2/agent-activity"),

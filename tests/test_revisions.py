@@ -30,7 +30,9 @@ from tenants import bulk_import as tenant_import
 from tenants.models import Tenant
 from tests.audit_changes import CHANGES, MEASUREMENTS, NEW, Change
 from tests.support.client import SurfaceClient
-from tests.support.people import OPERATOR, make_agent, make_key, register
+from tests.support.oidc import REDIRECT_URI, Provider
+from tests.support.people import OPERATOR, PASSWORD, make_agent, make_key, register
+from tests.support.routes import fill
 from tests.support.tables import changed_tables, tables
 from tests.test_audit import Data, make_data
 
@@ -45,7 +47,7 @@ Revisions = dict[tuple[str, Any], int]
 
 
 @pytest.fixture(scope="module")
-def data(module_transaction: None) -> Data:
+def data(module_transaction: None, oidc_provider: Provider) -> Data:
     return make_data(register("alice"))
 
 
@@ -115,13 +117,15 @@ def test_measurements_raise_no_revision(data: Data, internal: SurfaceClient) -> 
         "action": "chat",
         "refresh_token": data.ids["refresh_token"],
         "email": "alice@example.com",
+        "redirect_uri": REDIRECT_URI,
+        "password": PASSWORD,
     }
     User.objects.filter(pk=data.alice.user.pk).update(email=body["email"], email_folded=body["email"])
     before = stored()
     for measurement in MEASUREMENTS:
         surface_name, method, path = measurement.replace(":", "").split(" ")
         surface = next(surface for surface in SURFACES if surface.name == surface_name)
-        response = SurfaceClient(surface, data.alice.token).send(method, path, body)
+        response = SurfaceClient(surface, data.alice.token).send(method, fill(path, provider="acme"), body)
         assert response.status_code in (200, 202), response.content
 
     assert revision_increases(before) == {}

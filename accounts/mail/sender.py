@@ -106,6 +106,10 @@ def _notice(row: QueuedMail, user: User, content: Content) -> Letter:
             return texts.new_sign_in(user, content.address, row.created_at)
         case QueuedMail.Kind.FACTORS_CHANGED:
             return texts.factors_changed(user)
+        case QueuedMail.Kind.IDENTITY_ADDED:
+            return texts.identity_added(user)
+        case QueuedMail.Kind.IDENTITY_REMOVED:
+            return texts.identity_removed(user)
     raise AssertionError(row.kind)
 
 

@@ -112,6 +112,28 @@ def factors_changed(user: User) -> Letter:
         paragraphs=[
             gettext("A second factor of your account was added or removed, or its recovery codes were made or used."),
             *_account(user),
+            gettext("If it was not you, set a new password, and tell an operator."),
+        ],
+    )
+
+
+def identity_added(user: User) -> Letter:
+    return Letter(
+        subject=gettext("A new way to sign in to your account"),
+        paragraphs=[
+            gettext("Your account can be signed in to with another provider now."),
+            *_account(user),
+            gettext("If it was not you, remove it at once, set a new password, and tell an operator."),
+        ],
+    )
+
+
+def identity_removed(user: User) -> Letter:
+    return Letter(
+        subject=gettext("A way to sign in to your account was removed"),
+        paragraphs=[
+            gettext("One of the providers that you signed in with is no longer good for your account."),
+            *_account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
         ],
     )

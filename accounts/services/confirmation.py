@@ -1,13 +1,21 @@
-"""The password that a person enters again, before a change that whoever stole a token must not make."""
+"""The proof that a person gives again, before a change that whoever stole a token must not make."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
-from accounts.models import User
-from core.actor import Actor
+from accounts.errors import SignInAgain
+from accounts.models import TokenSession, User
+from core.actor import Actor, ActorKind
 from core.errors import Invalid
+
+# So long after a sign-in its session confirms changes of a person who has no password.
+FRESH = timedelta(minutes=10)
 
 
 class WrongPassword(Invalid):
@@ -22,9 +30,26 @@ def confirm_password(*, actor: Actor, user: User, password: str | None) -> None:
 
     The transaction of the change calls `lock_unchanged`, and raises WrongPassword if that finds a change since. Raise
     Invalid without a password, WrongPassword, TooMany, and Unavailable.
+
+    Whoever has no password, or may not use it (MAIM_PASSWORD_LOGIN), confirms by a session that began within FRESH.
+    Raise SignInAgain for an older one.
     """
+    if not (settings.PASSWORD_LOGIN and user.has_usable_password()):
+        _check_sign_in(actor, user)
+        return
     if not password:
         raise Invalid({"password": [_("Enter your password to confirm this change")]})
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(password):
         raise WrongPassword
+
+
+def _check_sign_in(actor: Actor, user: User) -> None:
+    """Raise SignInAgain unless the session began within FRESH; of the admin's, the last that the operator began."""
+    since = timezone.now() - FRESH
+    if actor.kind == ActorKind.OPERATOR:
+        is_fresh = user.last_login is not None and user.last_login > since
+    else:
+        is_fresh = TokenSession.objects.filter(pk=actor.session_id, created_at__gt=since).exists()
+    if not is_fresh:
+        raise SignInAgain

@@ -9,6 +9,7 @@ from accounts import throttle
 from accounts.hashers import normalize_password
 from accounts.models import QueuedMail, User
 from accounts.services.notices import notify
+from accounts.services.password_login import check_password_login
 from accounts.services.sessions import end_sessions, lock_unchanged
 from accounts.services.users import lock_user
 from accounts.validators import password_errors
@@ -24,8 +25,9 @@ def change_password(
     """Set a new password and end every session but `keep_session`.
 
     If several requests with the same old password come at once, one succeeds. Raise Invalid for a wrong old or a
-    weak new password, TooMany, and Unavailable.
+    weak new password, PasswordLoginOff, TooMany, and Unavailable.
     """
+    check_password_login()
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(old_password):
         raise _wrong_old_password()

@@ -6,6 +6,7 @@ from accounts import email_tokens, throttle
 from accounts.mail import outbox
 from accounts.models import EmailToken, QueuedMail, User
 from accounts.services.links import BadLink, lock_for_link
+from accounts.services.password_login import check_password_login
 from accounts.services.passwords import hash_password, store_password
 from accounts.validators import email_errors
 from core.actor import Actor
@@ -17,8 +18,9 @@ def request_reset(*, actor: Actor, email: str) -> None:
     """Send a link for a new password to this address, if an active user has it.
 
     Whether there is one, is looked up when the mail is sent, so that neither the response nor its time tells it. Raise
-    Invalid for what is no address, and TooMany.
+    Invalid for what is no address, PasswordLoginOff, and TooMany.
     """
+    check_password_login()
     throttle.attempt(account=f"mail to {email}", address=actor.address)
     if errors := email_errors(email):
         raise Invalid(errors)
@@ -34,8 +36,9 @@ def reset_password(*, actor: Actor, token: str, new_password: str) -> User:
     """Set a new password by a token, end every session and every link of the user, and return them.
 
     Who has the token reads the mails to its address, so that is verified, too. Raise BadLink, Invalid for a weak
-    password, TooMany, and Unavailable.
+    password, PasswordLoginOff, TooMany, and Unavailable.
     """
+    check_password_login()
     throttle.attempt(account=f"link {token}", address=actor.address)
     found = email_tokens.find(token, EmailToken.Purpose.RESET)
     if found is None:

@@ -1,4 +1,4 @@
-"""Sign-in by password and second factor, to the API and to the admin."""
+"""Sign-in to the API and to the admin, with the second factor of people who have one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from accounts.services.challenges import (
     demand_factor,
 )
 from accounts.services.notices import note_sign_in
+from accounts.services.password_login import check_password_login
 from accounts.services.sessions import lock_unchanged, open_session
 from accounts.tokens import TokenPair
 from core.actor import Actor
@@ -42,8 +43,9 @@ def authenticate(*, username: str, password: str, address: str) -> User:
     """Return the active user with this name and password, as stored when the password was verified.
 
     Pass the user to `sign_in` or `sign_in_operator`, which check that they are unchanged and ask for a second factor.
-    Raise BadCredentials, TooMany, or Unavailable when too many sign in at once.
+    Raise BadCredentials, PasswordLoginOff, TooMany, or Unavailable when too many sign in at once.
     """
+    check_password_login()
     throttle.attempt(account=username, address=address)
     user = User.objects.filter(username_folded=fold(username)).first()
     if user is None:

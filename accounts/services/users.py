@@ -11,6 +11,7 @@ from accounts import throttle
 from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import QueuedMail, User
 from accounts.services.notices import notify
+from accounts.services.password_login import check_password_login
 from accounts.services.sessions import end_sessions
 from accounts.validators import email_errors, password_errors, username_errors
 from core import audit, epoch
@@ -29,11 +30,17 @@ DUPLICATES = {
 
 
 def check_registration(*, username: str, address: str) -> None:
-    """Count an attempt to register.
+    """Count an attempt to register with a password.
 
-    Raise TooManyRequests after too many of them, Forbidden where only operators create users (MAIM_REGISTRATION).
+    Raise TooMany after too many of them, PasswordLoginOff, and Forbidden where only operators create users.
     """
     throttle.attempt(account=username, address=address)
+    check_password_login()
+    check_registration_open()
+
+
+def check_registration_open() -> None:
+    """Raise Forbidden where only operators create users (MAIM_REGISTRATION)."""
     if not settings.REGISTRATION_OPEN:
         raise Forbidden(_("Registration is closed; ask an operator for an account"))
 

@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import User
 from tests.support.mail import Mailbox, mail_server
+from tests.support.oidc import Provider, provider_at_work
 from tests.support.people import Person
 
 
@@ -14,6 +15,13 @@ def mailbox() -> Iterator[Mailbox]:
     """A mail server, to which maim sends its mails."""
     with mail_server() as mailbox:
         yield mailbox
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider of OpenID Connect, by which people may sign in."""
+    with provider_at_work() as provider:
+        yield provider
 
 
 @pytest.fixture

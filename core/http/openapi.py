@@ -211,7 +211,7 @@ class ContractSchema(AutoSchema):
         words: list[str] = []
         for part in parts:
             if part.startswith("{"):
-                words[-1] = words[-1].removesuffix("s")
+                words[-1] = re.sub("ies$", "y", words[-1]).removesuffix("s")
             else:
                 words += re.split(r"[-_]", part)
         return self.method.lower() + ("".join(word.capitalize() for word in words) or "Root")

@@ -84,6 +84,7 @@ class BaseView(APIView):
             label=user.get_username(),
             request_id=context.request_id,
             address=context.address,
+            session_id=cast(str | None, self.request.auth),
         )
 
     @property

@@ -9,7 +9,14 @@ from rest_framework.response import Response
 
 from accounts import services as accounts
 from accounts.models import User
-from accounts.serializers import ProfileRequest, RegisterRequest, UserResponse
+from accounts.serializers import (
+    OidcFinishRequest,
+    ProfileRequest,
+    RegisterRequest,
+    TokenResponse,
+    UserResponse,
+)
+from accounts.views import sign_in
 from core.http.operations import operation
 from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
@@ -24,6 +31,19 @@ class RegisterView(AnonymousView):
     def post(self, request: Request) -> Response:
         user = services.register(actor=self.actor, **self.validated_data(RegisterRequest))
         return Response(UserResponse(user).data)
+
+
+class OidcFinishView(AnonymousView):
+    @operation(
+        "Finish to sign in by a provider",
+        tag="auth",
+        request=OidcFinishRequest,
+        response=TokenResponse,
+        errors=(404, 409, 429),
+    )
+    def post(self, request: Request, provider: str) -> Response:
+        proven = accounts.finish_flow(actor=self.actor, provider_id=provider, **self.validated_data(OidcFinishRequest))
+        return sign_in(self, services.sign_in_by_identity(actor=self.actor, proven=proven))
 
 
 class ProfileView(V1View):

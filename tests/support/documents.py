@@ -41,6 +41,7 @@ REFUSED_BY_RULE = {
     "postAuthPasswordForgot": "as patchAuthMe",
     "postAuthPasswordReset": "a token must have been sent",
     "postAuthEmailVerify": "as postAuthPasswordReset",
+    "postAuthOidcLink": "a challenge must have been given out",
     "patchAuthMe": "an e-mail address must be one",
     "postTenants": "an owner must exist",
     "postTemplates": "a template has a tenant or a chosen id, and not both",

@@ -64,6 +64,7 @@ LISTS = [
             f"tenant_id={TENANT}&after="),
     *_lists("public", "/api/v1/auth/me", 1, ""),
     *_lists("public", "/api/v1/auth/sessions", 100, "", "after=session_5"),
+    *_lists("public", "/api/v1/auth/identities", 100, "", "after=identity_5"),
     *_lists("admin", "accounts/user", 100, "", "o=6", "is_staff__exact=1", "is_active__exact=0",
             "is_superuser__exact=1", "q=person 77", "q=nobody"),
     *_lists("admin", "accounts/queuedmail", 100, "", "kind=reset", "q=77"),

@@ -29,7 +29,7 @@ class Route:
 def routes(surface: Surface) -> list[Route]:
     """Return the surface's routes. GET stands for HEAD too, which Django handles alike.
 
-    Django's admin is left out, because its pages sign operators in by themselves and have tests of their own, and so
+    The admin is left out, because its pages sign operators in by themselves and have tests of their own, and so
     are the static files, which are public and never reach a urlconf.
     """
     return [
@@ -67,5 +67,5 @@ def _views(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, type[Any]]
         if isinstance(entry, URLPattern):
             view: Any = entry.callback  # with an attribute of Django or of DRF
             yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path), getattr(view, "view_class", None) or view.cls
-        elif entry.app_name != "admin":
+        elif entry.app_name not in ("admin", "admin_oidc"):
             yield from _views(entry, path)

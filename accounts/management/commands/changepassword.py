@@ -3,6 +3,7 @@ from __future__ import annotations
 import getpass
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import services
@@ -32,3 +33,8 @@ class Command(BaseCommand):
         except Invalid as error:
             raise CommandError(str(error.detail)) from error
         self.stdout.write(f"The password of {user} is changed, and all their sessions have ended")
+        if not settings.PASSWORD_LOGIN:
+            self.stdout.write(
+                "Passwords are switched off (MAIM_PASSWORD_LOGIN): nobody signs in with it; it only links an identity "
+                "at a provider to this account"
+            )

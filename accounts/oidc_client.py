@@ -1,0 +1,253 @@
+"""The client of OpenID Connect providers, by the authorization code flow (OpenID Connect Core 1.0, section 3.1).
+
+The protocol is Authlib's and joserfc's. With requests they take 8 MiB of a process, so this module is imported when
+somebody first signs in by a provider.
+
+A provider may be away, slow or wrong. Each request to it takes one of AT_ONCE threads for DEADLINE_SECONDS at most, so
+that it holds up few of the surface's threads, and none for long.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore, Lock
+from typing import Any, NamedTuple, TypeVar
+
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oidc.core import CodeIDToken
+from cachetools import TTLCache, cached
+from joserfc import jwt
+from joserfc.errors import InvalidClaimError, InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+from requests import PreparedRequest, RequestException, Response, Session, TooManyRedirects
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from accounts.errors import ProviderUnavailable, SignInRefused
+from core.setting_types import OidcProvider
+
+log = logging.getLogger("maim.oidc")
+
+DEADLINE_SECONDS = 5.0
+AT_ONCE = 4  # of the public surface's 32 threads, beside those that hash (accounts.hashers)
+_TIMEOUT_SECONDS = 3.0  # of a connection, and between two pieces of a response
+_MAX_BYTES = 256 * 1024
+_METADATA_SECONDS, _KEYS_SECONDS, _FRESH_KEYS_SECONDS = 3600, 300, 30
+_LEEWAY_SECONDS = 60
+# Not "none", and none with the client's secret as its key, which is no proof of the provider (RFC 8725, section 3.1).
+_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Session)
+
+
+class Lie(ValueError):
+    """A response of a provider that is not as the specification has it."""
+
+
+class Flow(NamedTuple):
+    """The proofs that the response of a provider is to the request of this browser."""
+
+    state: str
+    nonce: str
+    verifier: str
+    redirect_uri: str
+
+
+class _Metadata(NamedTuple):
+    """The part of a provider's discovery document that is used."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    auth_methods: list[str]
+    names_issuer: bool
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter of requests that follows no redirect, does not wait for long, and reads _MAX_BYTES of a response.
+
+    A response that is cut off is no JSON.
+    """
+
+    def send(
+        self, request: PreparedRequest, stream: bool = False, timeout: Any = None, *args: Any, **options: Any
+    ) -> Response:
+        with super().send(request, True, _TIMEOUT_SECONDS, *args, **options) as response:
+            if response.is_redirect:
+                raise TooManyRedirects
+            response._content = response.raw.read(_MAX_BYTES, decode_content=True)
+        return response
+
+
+def authorization_url(provider: OidcProvider, flow: Flow) -> str:
+    """Return where to send the browser. Raise ProviderUnavailable."""
+    endpoint = _within_limits(provider, lambda: _metadata(provider)).authorization_endpoint
+    with _session(provider, flow.redirect_uri) as session:
+        url, _state = session.create_authorization_url(
+            endpoint, state=flow.state, code_verifier=flow.verifier, nonce=flow.nonce
+        )
+    return str(url)
+
+
+def identify(provider: OidcProvider, flow: Flow, *, code: str, issuer: str | None) -> dict[str, Any]:
+    """Exchange a code, and return the claims of the person who signed in, whose ID token is good.
+
+    `issuer` is the parameter `iss` of the response (RFC 9207). Raise SignInRefused and ProviderUnavailable.
+    """
+    return _within_limits(provider, lambda: _identify(provider, flow, code, issuer))
+
+
+def _within_limits(provider: OidcProvider, ask: Callable[[], T]) -> T:
+    """Run a function that asks a provider, in a thread of its own, so that no drop by drop outlasts the deadline."""
+    if not _slots.acquire(blocking=False):
+        raise ProviderUnavailable(provider)
+    answer = _threads.submit(ask)
+    answer.add_done_callback(lambda _: _slots.release())
+    try:
+        return answer.result(DEADLINE_SECONDS)
+    except (RequestException, HTTPError, TimeoutError, Lie) as error:
+        log.warning("provider %s does not answer as it should: %s", provider.id, _reason(error))
+        raise ProviderUnavailable(provider) from error
+
+
+_slots = BoundedSemaphore(AT_ONCE)
+_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="oidc")
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong. The texts of libraries may hold a part of a response, which may be secret."""
+    return str(error) if isinstance(error, Lie) else type(error).__name__
+
+
+def _session(provider: OidcProvider, redirect_uri: str, auth_method: str | None = None) -> OAuth2Session:
+    session = OAuth2Session(
+        provider.client_id,
+        provider.client_secret,
+        scope=" ".join(provider.scopes),
+        redirect_uri=redirect_uri,
+        token_endpoint_auth_method=auth_method,
+        code_challenge_method="S256",
+    )
+    return _limited(session)
+
+
+def _limited(session: S) -> S:
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter())
+    return session
+
+
+def _identify(provider: OidcProvider, flow: Flow, code: str, issuer: str | None) -> dict[str, Any]:
+    about = _metadata(provider)
+    if issuer != about.issuer and (issuer is not None or about.names_issuer):
+        raise SignInRefused(provider)
+    token = _exchange(provider, about, flow, code)
+    try:
+        return _claims(provider, about, flow, token)
+    except JoseError as error:
+        log.warning("an ID token of provider %s is not good: %s", provider.id, error.error)
+        raise SignInRefused(provider) from error
+
+
+def _exchange(provider: OidcProvider, about: _Metadata, flow: Flow, code: str) -> dict[str, Any]:
+    """Return the response of the token endpoint (RFC 6749, section 4.1.3; RFC 7636)."""
+    posts = "client_secret_basic" not in about.auth_methods and "client_secret_post" in about.auth_methods
+    method = "client_secret_post" if provider.client_secret and posts else None
+    with _session(provider, flow.redirect_uri, method) as session:
+        try:
+            token = session.fetch_token(
+                about.token_endpoint, grant_type="authorization_code", code=code, code_verifier=flow.verifier
+            )
+        except OAuthError as error:
+            log.warning("provider %s refused a code: %s", provider.id, str(error.error)[:50])
+            raise SignInRefused(provider) from error
+        except (RequestException, HTTPError):
+            raise
+        except (ValueError, TypeError) as error:
+            raise Lie("the response of the token endpoint is no JSON object") from error
+    return dict(token)
+
+
+def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[str, Any]) -> dict[str, Any]:
+    """Return the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7). Raise JoseError."""
+    text = token.get("id_token")
+    if not isinstance(text, str) or not text.isascii():
+        raise Lie("there is no ID token")
+    registry = JWSRegistry(algorithms=_ALGORITHMS, strict_check_header=False)
+    try:
+        decoded = jwt.decode(text, _keys(about.jwks_uri), registry=registry)
+    except InvalidKeyIdError:
+        decoded = jwt.decode(text, _fresh_keys(about.jwks_uri), registry=registry)
+    if not isinstance(decoded.claims.get("at_hash", ""), str):
+        raise InvalidClaimError("at_hash")  # with which Authlib raises TypeError
+    claims = CodeIDToken(
+        decoded.claims,
+        decoded.header,
+        {"iss": {"essential": True, "value": about.issuer}, "aud": {"essential": True, "value": provider.client_id}},
+        {"nonce": flow.nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
+    )
+    claims.validate(leeway=_LEEWAY_SECONDS)
+    return dict(claims)
+
+
+@cached(TTLCache(maxsize=32, ttl=_METADATA_SECONDS), lock=Lock())
+def _metadata(provider: OidcProvider) -> _Metadata:
+    found = _get(provider.discovery_url)
+    if found.get("issuer") != provider.issuer:
+        raise Lie("the discovery document names another issuer")
+    scheme = "https:" if provider.discovery_url.startswith("https:") else "http"
+    endpoints = [found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
+    if not all(isinstance(url, str) and url.startswith(scheme) for url in endpoints):
+        raise Lie("the discovery document names no endpoints, or one without TLS")
+    methods = found.get("token_endpoint_auth_methods_supported")
+    authorization_endpoint, token_endpoint, jwks_uri = map(str, endpoints)
+    return _Metadata(
+        issuer=provider.issuer,
+        authorization_endpoint=authorization_endpoint,
+        token_endpoint=token_endpoint,
+        jwks_uri=jwks_uri,
+        auth_methods=methods if isinstance(methods, list) else ["client_secret_basic"],
+        names_issuer=found.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+@cached(TTLCache(maxsize=32, ttl=_KEYS_SECONDS), lock=Lock())
+def _keys(uri: str) -> KeySet:
+    """Return the keys that a provider signs with."""
+    keys = _get(uri).get("keys")
+    known = [key for key in keys if _is_signing(key)] if isinstance(keys, list) else []
+    try:
+        return KeySet.import_key_set({"keys": known})
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise Lie("its keys cannot be read") from error
+
+
+# For a token signed with a key that is not known, because it is new. At most one request in that time.
+@cached(TTLCache(maxsize=32, ttl=_FRESH_KEYS_SECONDS), lock=Lock())
+def _fresh_keys(uri: str) -> KeySet:
+    _keys.cache_clear()
+    return _keys(uri)
+
+
+def _is_signing(key: object) -> bool:
+    return isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
+
+
+def _get(url: str) -> dict[str, Any]:
+    """Return the JSON object at a URL. Raise RequestException, HTTPError and Lie."""
+    with _limited(Session()) as session:
+        response = session.get(url)
+    response.raise_for_status()
+    try:
+        found = response.json()
+    except ValueError as error:
+        raise Lie("a response is no JSON") from error
+    if not isinstance(found, dict):
+        raise Lie("a response is no JSON object")
+    return found

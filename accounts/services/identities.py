@@ -1,0 +1,277 @@
+"""The identities of people at providers of OpenID Connect, and the users who sign in by them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import throttle
+from accounts.access import identities_of
+from accounts.errors import AccountInactive, BadLinkChallenge, IdentityTaken, LinkRequired
+from accounts.fields import UserChanges
+from accounts.models import Identity, LinkChallenge, QueuedMail, User
+from accounts.services.confirmation import WrongPassword
+from accounts.services.notices import notify
+from accounts.services.sessions import lock_unchanged
+from accounts.services.users import add_user, lock_user, new_user, update_user
+from accounts.validators import email_errors, username_errors
+from core import audit, sealing
+from core.actor import Actor
+from core.db import transactional, translate_unique_violation
+from core.errors import Conflict, NotFound, Unauthenticated
+from core.sealing import Unsealable
+from core.setting_types import OidcProvider
+from core.text import fold
+
+CHALLENGE_LIFETIME = timedelta(minutes=5)
+_NAMES_TRIED = 5
+_DUPLICATES = {"identity_unique": IdentityTaken(), "digest": IdentityTaken()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenIdentity:
+    """A person as a provider's ID token proves them."""
+
+    provider: str
+    issuer: str
+    subject: str
+    username: str  # a valid one, which may be taken
+    email: str | None
+    email_verified: bool
+    roles: UserChanges  # empty where the provider does not decide them
+
+    @classmethod
+    def of(cls, provider: OidcProvider, claims: dict[str, Any]) -> ProvenIdentity:
+        """Return the identity in the claims of a good ID token, ignoring optional claims that are malformed."""
+        email = claims.get("email")
+        email = email if isinstance(email, str) and not email_errors(email) else None
+        return cls(
+            provider=provider.id,
+            issuer=provider.issuer,
+            subject=claims["sub"],
+            username=_username(claims, email),
+            email=email or None,
+            email_verified=bool(email) and claims.get("email_verified") is True,
+            roles=_roles(provider, claims),
+        )
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps([self.issuer, self.subject]).encode()).hexdigest()
+
+    def usernames(self) -> Iterator[str]:
+        """Yield the username, and then others like it, in case that it is taken."""
+        yield self.username
+        for _number in range(1, _NAMES_TRIED):
+            yield f"{self.username}-{secrets.token_hex(3)}"
+
+
+def _username(claims: dict[str, Any], email: str | None) -> str:
+    """Return the first of the claimed names that may be a username."""
+    claimed = (claims.get("preferred_username"), (email or "").partition("@")[0], claims.get("name"))
+    names = [" ".join(name.split())[:80] for name in claimed if isinstance(name, str)]
+    return next((name for name in names if not username_errors(name)), "user")
+
+
+def _roles(provider: OidcProvider, claims: dict[str, Any]) -> UserChanges:
+    """Return the operator's flags as the claims have them."""
+    if provider.role_claim is None:
+        return {}
+    claimed = claims.get(provider.role_claim)
+    values = {value for value in (claimed if isinstance(claimed, list) else [claimed]) if isinstance(value, str)}
+    roles: UserChanges = {"is_staff": bool(values & (provider.operator_values | provider.superuser_values))}
+    if provider.superuser_values:
+        roles["is_superuser"] = bool(values & provider.superuser_values)
+    return roles
+
+
+def user_of_identity(*, actor: Actor, proven: ProvenIdentity) -> User | None:
+    """Return the user who signs in by an identity, with the roles that its claims give them, or None.
+
+    Raise AccountInactive, and LinkRequired if nobody does and a user has the verified e-mail address.
+    """
+    user = _use(proven)
+    if user is None:
+        _check_email_is_free(proven)
+        return None
+    return update_roles(actor=actor, user=user, proven=proven)
+
+
+@transactional
+def _use(proven: ProvenIdentity) -> User | None:
+    known = Identity.objects.filter(digest=proven.digest)
+    user = User.objects.select_for_update().filter(pk__in=known.values_list("user")).first()
+    if not known.filter(user=user).update(last_used_at=timezone.now(), provider=proven.provider):
+        return None
+    return _active(user)
+
+
+def update_roles(*, actor: Actor, user: User, proven: ProvenIdentity) -> User:
+    """Give a user the roles of the claims, and take those away that they do not have. Return the user."""
+    if not proven.roles:
+        return user
+    return update_user(actor=_provider_actor(actor, proven), user_id=user.pk, changes=proven.roles)
+
+
+def register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) -> User:
+    """Create the user of a new identity, without a password. Call it in a transaction.
+
+    Raise Invalid for a taken username or e-mail address, and IdentityTaken.
+    """
+    user = new_user(
+        username=username,
+        password=None,
+        email=proven.email if proven.email_verified or not _user_with_email(proven) else None,
+        is_staff=proven.roles.get("is_staff", False),
+        superuser=proven.roles.get("is_superuser", False),
+    )
+    if proven.email_verified:
+        user.verified_email = user.email
+    add_user(actor=_provider_actor(actor, proven), user=user)
+    _add(actor=actor, user=user, proven=proven)
+    return user
+
+
+def link_identity(*, actor: Actor, challenge: str, password: str) -> User:
+    """Link an identity to the user who has its e-mail address and enters their password, and return the user.
+
+    A wrong password leaves the challenge good. Raise BadLinkChallenge, WrongPassword, IdentityTaken, TooMany, and
+    Unavailable.
+    """
+    throttle.attempt(account=f"challenge {challenge}", address=actor.address)
+    found = LinkChallenge.objects.select_related("user").filter(pk=digest_of(challenge)).first()
+    if found is None or found.expires_at <= timezone.now():
+        raise BadLinkChallenge
+    throttle.attempt(account=found.user.username, address=actor.address)
+    if not found.user.check_password(password):
+        raise WrongPassword
+    proven = _proven(found)
+    user = _link(actor=actor, challenge=found, proven=proven)
+    return update_roles(actor=actor, user=user, proven=proven)
+
+
+def _proven(challenge: LinkChallenge) -> ProvenIdentity:
+    try:
+        return ProvenIdentity(**json.loads(sealing.unseal(challenge.content)))
+    except Unsealable as error:  # of a key that was given up since
+        raise BadLinkChallenge from error
+
+
+@transactional
+def _link(*, actor: Actor, challenge: LinkChallenge, proven: ProvenIdentity) -> User:
+    user = lock_unchanged(challenge.user)
+    if user is None:
+        raise WrongPassword
+    if not LinkChallenge.objects.filter(pk=challenge.pk).delete()[0]:
+        raise BadLinkChallenge
+    _add(actor=actor, user=user, proven=proven)
+    return user
+
+
+@transactional
+def add_identity(*, actor: Actor, user: User, proven: ProvenIdentity) -> Identity:
+    """Link an identity to a signed-in user, unless it is already, and return it. Raise IdentityTaken."""
+    locked = lock_unchanged(user)
+    if locked is None:
+        raise Unauthenticated
+    known = Identity.objects.filter(user=locked, digest=proven.digest).first()
+    return known or _add(actor=actor, user=locked, proven=proven)
+
+
+@transactional
+def remove_identity(*, actor: Actor, identity_id: str) -> None:
+    """Remove an identity of the person who acts. Raise NotFound, and Conflict for their last way to sign in."""
+    if actor.id is None:
+        raise NotFound
+    user = lock_user(actor.id)
+    identity = identities_of(actor).filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound
+    others = identities_of(actor).exclude(pk=identity_id).filter(provider__in=settings.OIDC_PROVIDERS)
+    if not (settings.PASSWORD_LOGIN and user.has_usable_password()) and not others.exists():
+        raise Conflict(_("You sign in with this alone; set a password or add another one first"))
+    before = _audit_state(identity)
+    identity.delete()
+    notify(QueuedMail.Kind.IDENTITY_REMOVED, actor=actor, user=user, to=user.email)
+    audit.record(actor=actor, action="identity.delete", object_id=identity_id, tenant_id=None, before=before)
+
+
+def sweep_challenges() -> int:
+    """Delete expired challenges, and return their number."""
+    return LinkChallenge.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+
+
+def digest_of(secret: str) -> str:
+    """Return the digest under which a secret with 256 random bits is stored."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _check_email_is_free(proven: ProvenIdentity) -> None:
+    """Raise LinkRequired if a user has the verified e-mail address, with a challenge for their password."""
+    user = _user_with_email(proven) if proven.email_verified else None
+    if user is None:
+        return
+    raise LinkRequired(open_challenge(user=_active(user), proven=proven))
+
+
+@transactional
+def open_challenge(*, user: User, proven: ProvenIdentity) -> str:
+    """Return the secret of a new challenge, by which a user's password links an identity."""
+    challenge = secrets.token_urlsafe(32)
+    LinkChallenge.objects.create(
+        digest=digest_of(challenge),
+        user=user,
+        content=sealing.seal(json.dumps(asdict(proven))),
+        expires_at=timezone.now() + CHALLENGE_LIFETIME,
+    )
+    return challenge
+
+
+def _add(*, actor: Actor, user: User, proven: ProvenIdentity) -> Identity:
+    identity = Identity(
+        user=user,
+        provider=proven.provider,
+        issuer=proven.issuer,
+        subject=proven.subject,
+        digest=proven.digest,
+    )
+    with translate_unique_violation(_DUPLICATES):
+        identity.save(force_insert=True)
+    notify(QueuedMail.Kind.IDENTITY_ADDED, actor=actor, user=user, to=user.email)
+    audit.record(
+        actor=actor, action="identity.create", object_id=identity.id, tenant_id=None, after=_audit_state(identity)
+    )
+    return identity
+
+
+def _user_with_email(proven: ProvenIdentity) -> User | None:
+    return User.objects.filter(email_folded=fold(proven.email)).first() if proven.email else None
+
+
+def _active(user: User | None) -> User:
+    if user is None or not user.is_active:
+        raise AccountInactive
+    return user
+
+
+def _provider_actor(actor: Actor, proven: ProvenIdentity) -> Actor:
+    """Return the sender of the request, labelled with the provider that decided the change."""
+    return replace(actor, label=f"OpenID Connect: {proven.provider}")
+
+
+def _audit_state(identity: Identity) -> dict[str, object]:
+    return {
+        "user": identity.user_id,
+        "provider": identity.provider,
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+    }
