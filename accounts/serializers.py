@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.services.methods import METHODS
-from core.http.fields import RequestSerializer, StrictCharField
+from core.http.fields import JSONObjectField, RequestSerializer, StrictCharField
 
 
 class RegisterRequest(RequestSerializer):
@@ -22,7 +22,24 @@ class LoginRequest(RequestSerializer):
 class FactorRequest(RequestSerializer):
     challenge = StrictCharField(max_length=100, help_text="From the response to the sign-in.")
     method = serializers.ChoiceField(choices=list(METHODS))
-    code = StrictCharField(max_length=100, help_text="The six digits that the app shows, or a recovery code.")
+    code = StrictCharField(
+        max_length=100, required=False, help_text="The six digits that the app shows, or a recovery code."
+    )
+    credential = JSONObjectField(
+        required=False, help_text="With the method `passkey`: what the browser returned, as its `toJSON()` writes it."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValidationError without the proof that the method takes."""
+        proof = "credential" if attrs["method"] == "passkey" else "code"
+        if attrs.get(proof) is None:
+            raise serializers.ValidationError({proof: self.fields[proof].error_messages["required"]})
+        return attrs
+
+
+class PasskeySignInRequest(RequestSerializer):
+    challenge = StrictCharField(max_length=200, help_text="From `/auth/passkey/options`.")
+    credential = JSONObjectField(help_text="What the browser returned, as its `toJSON()` writes it.")
 
 
 class RefreshRequest(RequestSerializer):
@@ -88,6 +105,16 @@ class SecondFactorResponse(serializers.Serializer[Any]):
         required=False,
         help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
     )
+    passkey = JSONObjectField(
+        required=False,
+        help_text="Only with the method `passkey`: the options for the browser, by its "
+        "`PublicKeyCredential.parseRequestOptionsFromJSON`.",
+    )
+
+
+class PasskeyOptionsResponse(serializers.Serializer[Any]):
+    challenge = serializers.CharField(help_text="To be sent back with the credential, within five minutes.")
+    options = JSONObjectField(help_text="For the browser, by its `PublicKeyCredential.parse…OptionsFromJSON`.")
 
 
 class TokenResponse(serializers.Serializer[Any]):

@@ -20,6 +20,8 @@ from accounts.serializers import (
     ForgottenPasswordRequest,
     LoginRequest,
     MailRequestedResponse,
+    PasskeyOptionsResponse,
+    PasskeySignInRequest,
     PasswordRequest,
     PasswordResetRequest,
     RefreshRequest,
@@ -68,11 +70,37 @@ class FactorView(UncachedMixin, AnonymousView):
         tag="auth",
         request=FactorRequest,
         response=TokenResponse,
-        errors=(401, 429),
+        errors=(401, 409, 429),
     )
     def post(self, request: Request) -> Response:
         device = request.headers.get("User-Agent", "")
         pair = services.use_factor(actor=self.actor, device=device, **self.validated_data(FactorRequest))
+        return _token_response(pair)
+
+
+class PasskeyOptionsView(UncachedMixin, AnonymousView):
+    @operation(
+        "Ask for the options of a sign-in by a passkey alone",
+        tag="auth",
+        response=PasskeyOptionsResponse,
+        errors=(409,),
+        offline=True,
+    )
+    def post(self, request: Request) -> Response:
+        return Response(PasskeyOptionsResponse(services.request_passkey()).data)
+
+
+class PasskeySignInView(UncachedMixin, AnonymousView):
+    @operation(
+        "Sign in by a passkey alone",
+        tag="auth",
+        request=PasskeySignInRequest,
+        response=TokenResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        device = request.headers.get("User-Agent", "")
+        pair = services.sign_in_by_passkey(actor=self.actor, device=device, **self.validated_data(PasskeySignInRequest))
         return _token_response(pair)
 
 

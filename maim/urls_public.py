@@ -29,6 +29,8 @@ urlpatterns = [
     path("api/v1/auth/register", tenant_accounts.RegisterView.as_view()),
     path("api/v1/auth/login", accounts.LoginView.as_view()),
     path("api/v1/auth/mfa", accounts.FactorView.as_view()),
+    path("api/v1/auth/passkey/options", accounts.PasskeyOptionsView.as_view()),
+    path("api/v1/auth/passkey", accounts.PasskeySignInView.as_view()),
     path("api/v1/auth/refresh", accounts.TokenRefreshView.as_view()),
     path("api/v1/auth/logout", accounts.LogoutView.as_view()),
     path("api/v1/auth/password", accounts.PasswordChangeView.as_view()),
