@@ -158,9 +158,9 @@ def credential_digest(credential: Credential) -> str:
 
 
 def _server() -> Fido2Server:
-    if not is_available():
-        raise NoPasskeysHere
     domain = settings.PASSKEY_DOMAIN or settings.PUBLIC_HOST
+    if domain is None or not is_available():
+        raise NoPasskeysHere
     server = Fido2Server(
         PublicKeyCredentialRpEntity(id=domain, name="maim"), verify_origin=_origins(domain).__contains__
     )
@@ -172,7 +172,7 @@ def _server() -> Fido2Server:
 
 def _origins(domain: str) -> set[str]:
     """Return the origins whose pages may use the passkeys of a domain: ours, and those of consoles in it."""
-    known: set[str] = {settings.PUBLIC_URL, *settings.CORS_ALLOWED_ORIGINS}
+    known = {settings.PUBLIC_URL or "", *settings.CORS_ALLOWED_ORIGINS}
     return {origin for origin in known if f".{urlsplit(origin).hostname}".endswith(f".{domain}")}
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.models import PASSKEY_NAME_LENGTH
 from accounts.services.methods import METHODS
 from core.http.fields import JSONObjectField, RequestSerializer, StrictCharField
 
@@ -37,9 +38,26 @@ class FactorRequest(RequestSerializer):
         return attrs
 
 
+class PasskeyNameRequest(RequestSerializer):
+    name = StrictCharField(max_length=PASSKEY_NAME_LENGTH)
+
+
+class PasskeyConfirmRequest(PasskeyNameRequest):
+    challenge = StrictCharField(max_length=200, help_text="From `/auth/factors/passkeys`.")
+    credential = JSONObjectField(help_text="What the browser made, as its `toJSON()` writes it.")
+
+
 class PasskeySignInRequest(RequestSerializer):
     challenge = StrictCharField(max_length=200, help_text="From `/auth/passkey/options`.")
     credential = JSONObjectField(help_text="What the browser returned, as its `toJSON()` writes it.")
+
+
+class ConfirmationRequest(RequestSerializer):
+    password = StrictCharField(max_length=1024, trim_whitespace=False, required=False)
+
+
+class TotpConfirmRequest(RequestSerializer):
+    code = StrictCharField(max_length=100, help_text="The six digits that the app shows.")
 
 
 class RefreshRequest(RequestSerializer):
@@ -115,6 +133,38 @@ class SecondFactorResponse(serializers.Serializer[Any]):
 class PasskeyOptionsResponse(serializers.Serializer[Any]):
     challenge = serializers.CharField(help_text="To be sent back with the credential, within five minutes.")
     options = JSONObjectField(help_text="For the browser, by its `PublicKeyCredential.parse…OptionsFromJSON`.")
+
+
+class FactorItemResponse(serializers.Serializer[Any]):
+    method = serializers.ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
+    added_at = serializers.DateTimeField()
+    id = serializers.CharField(required=False, help_text="Only of a passkey, as what follows.")
+    name = serializers.CharField(required=False)
+    last_used_at = serializers.DateTimeField(required=False, allow_null=True)
+    is_backed_up = serializers.BooleanField(
+        required=False, help_text="Whether its owner's account at Apple, Google or another provider keeps it, too."
+    )
+
+
+class FactorsResponse(serializers.Serializer[Any]):
+    factors = FactorItemResponse(many=True)
+    recovery_codes = serializers.IntegerField(help_text="How many are left.")
+
+
+class TotpEnrolmentResponse(serializers.Serializer[Any]):
+    secret = serializers.CharField(help_text="In Base32, for apps that take no QR code.")
+    uri = serializers.CharField(help_text="The same with the account's name, as `otpauth://totp/…`.")
+    qr_code = serializers.CharField(help_text="The same as a QR code: a `data:` URI of an SVG.")
+
+
+class RecoveryCodesResponse(serializers.Serializer[Any]):
+    recovery_codes = serializers.ListField(
+        child=serializers.CharField(), help_text="Shown this once. Each counts once in place of a factor."
+    )
+
+
+class PasskeyAddedResponse(RecoveryCodesResponse):
+    id = serializers.CharField()
 
 
 class TokenResponse(serializers.Serializer[Any]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyotp
+import segno
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +32,11 @@ def new_secret() -> str:
 def uri(user: User, secret: str) -> str:
     """Return the address by which an authenticator app takes a secret."""
     return pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name=settings.PUBLIC_HOST or "maim")
+
+
+def qr_code(uri: str) -> segno.QRCode:
+    """Return an address as a QR code, which apps scan."""
+    return segno.make(uri, micro=False)
 
 
 def use(factor: TotpFactor, code: str) -> bool:

@@ -32,6 +32,11 @@ POST    /api/v1/auth/mfa                                      401   200    200  
 POST    /api/v1/auth/refresh                                  401   200    200      200      401      200    200
 POST    /api/v1/auth/logout                                   401   204    204      204      204      204    204
 POST    /api/v1/auth/password                                 401   204    204      204      401      204    204
+GET     /api/v1/auth/factors                                  401   200    200      200      401      200    200
+POST    /api/v1/auth/factors/totp                             401   200    200      200      401      200    200
+POST    /api/v1/auth/factors/totp/confirm                     401   200    200      200      401      200    200
+POST    /api/v1/auth/factors/totp/remove                      401   204    204      204      401      204    204
+POST    /api/v1/auth/factors/recovery-codes                   401   200    200      200      401      200    200
 POST    /api/v1/auth/password/forgot                          202   202    202      202      202      202    202
 POST    /api/v1/auth/password/reset                           400   204    204      204      400      204    204
 POST    /api/v1/auth/email/verify                             400   204    204      204      400      204    204
@@ -195,7 +200,11 @@ POST    /api/v1/usage/log                                          200
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/register": {"username": "dora", "password": "password123"},
     "POST /api/v1/auth/login": {"username": "{username}", "password": "password123"},
-    "POST /api/v1/auth/mfa": {"challenge": "{challenge}", "method": "recovery_code", "code": "{recovery_code}"},
+    "POST /api/v1/auth/mfa": {"challenge": "{challenge}", "method": "recovery_code", "code": "{code}"},
+    "POST /api/v1/auth/factors/totp": {"password": "password123"},
+    "POST /api/v1/auth/factors/totp/confirm": {"code": "{code}"},
+    "POST /api/v1/auth/factors/totp/remove": {"password": "password123"},
+    "POST /api/v1/auth/factors/recovery-codes": {"password": "password123"},
     "POST /api/v1/auth/refresh": {"refresh_token": "{refresh_token}"},
     "POST /api/v1/auth/logout": {"refresh_token": "{refresh_token}"},
     "POST /api/v1/auth/password": {"old_password": "password123", "new_password": "another password"},

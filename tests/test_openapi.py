@@ -116,7 +116,7 @@ class TestDocument:
             assert {413, 415} <= declared if has_body else not {413, 415} & declared, title
             assert ("security" in operation) <= ({401, 503} <= declared), title
             assert (429 in declared) == bool(
-                re.search("auth/(register|login|mfa|(password|email)(/.+)?)$|PATCH .*auth/me$", title)
+                re.search("auth/(register|login|mfa|(password|email)(/.+)?|factors/.+)$|PATCH .*auth/me$", title)
             ), title
             if "{" in title:
                 assert 404 in declared, title

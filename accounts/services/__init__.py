@@ -2,7 +2,18 @@
 
 from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
+from accounts.services.factors import (
+    TotpEnrolment,
+    begin_totp,
+    confirm_totp,
+    factors_of,
+    remove_factors,
+    remove_totp,
+    renew_recovery_codes,
+    sweep_unconfirmed,
+)
 from accounts.services.notices import sweep_addresses
+from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
@@ -38,19 +49,30 @@ __all__ = [
     "BadChallenge",
     "BadCredentials",
     "SecondFactorRequired",
+    "TotpEnrolment",
     "WrongCode",
+    "add_passkey",
     "add_user",
     "authenticate",
     "authenticate_token",
+    "begin_passkey",
+    "begin_totp",
     "change_password",
     "check_registration",
+    "confirm_totp",
     "create_user",
     "delete_user",
     "end_other_sessions",
     "end_session",
+    "factors_of",
     "new_user",
     "queue_verification",
     "refresh",
+    "remove_factors",
+    "remove_passkey",
+    "remove_totp",
+    "rename_passkey",
+    "renew_recovery_codes",
     "request_passkey",
     "request_reset",
     "request_verification",
@@ -62,6 +84,7 @@ __all__ = [
     "sign_out",
     "sweep_addresses",
     "sweep_sessions",
+    "sweep_unconfirmed",
     "update_profile",
     "update_user",
     "use_factor",

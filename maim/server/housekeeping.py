@@ -7,7 +7,7 @@ import logging
 from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import challenges, email_tokens, passkey_challenges
-from accounts.services import sweep_addresses, sweep_sessions
+from accounts.services import sweep_addresses, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
@@ -24,6 +24,7 @@ def sweep() -> dict[str, int]:
         "links in mails": email_tokens.sweep(),
         "challenges of sign-ins": challenges.sweep(),
         "used challenges of passkeys": passkey_challenges.sweep(),
+        "unconfirmed apps": sweep_unconfirmed(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),

@@ -54,5 +54,12 @@ def answer(challenge: str, code: str, method: str = "totp", **options: Any) -> A
 def values_for(user: User, path: str) -> dict[str, str]:
     """Return values for the body of a request about factors, after giving the user what the request is about."""
     if path == "/api/v1/auth/mfa":
-        return {"challenge": new_challenge(user), "recovery_code": recovery_codes.issue(user)[0]}
+        return {"challenge": new_challenge(user), "code": recovery_codes.issue(user)[0]}
+    if path == "/api/v1/auth/factors/totp/confirm":
+        secret = totp.new_secret()
+        TotpFactor.objects.update_or_create(user=user, defaults={"secret": sealing.seal(secret), "confirmed_at": None})
+        return {"code": Authenticator(secret, []).code()}
+    if path in ("/api/v1/auth/factors/totp/remove", "/api/v1/auth/factors/recovery-codes"):
+        TotpFactor.objects.filter(user=user).delete()
+        enrol(user)
     return {}
