@@ -44,6 +44,8 @@ Options = dict[str, Any]
 
 # An honest credential has 1 to 8 KiB. Parsing takes time that grows with the square of the length.
 MAX_CREDENTIAL = 16 * 1024
+# The longest id of a credential that a relying party must accept (section 4, "Credential ID").
+_MAX_ID = 1023
 # ES256, EdDSA and RS256, which section 5.4 recommends. Every authenticator has one of them.
 _ALGORITHMS = (-7, -8, -257)
 _TRANSPORTS = frozenset({"ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb"})
@@ -158,9 +160,9 @@ def credential_digest(credential: Credential) -> str:
 
 
 def _server() -> Fido2Server:
-    domain = settings.PASSKEY_DOMAIN or settings.PUBLIC_HOST
-    if domain is None or not is_available():
+    if not is_available():
         raise NoPasskeysHere
+    domain = settings.PASSKEY_DOMAIN or urlsplit(settings.PUBLIC_URL or "").hostname or ""
     server = Fido2Server(
         PublicKeyCredentialRpEntity(id=domain, name="maim"), verify_origin=_origins(domain).__contains__
     )
@@ -217,6 +219,8 @@ def _new_passkey(data: AuthenticatorData, transports: Iterable[str] | None) -> N
     made = data.credential_data
     if made is None or made.public_key.ALGORITHM not in _ALGORITHMS:
         raise ValueError("a key of an algorithm that was not offered")
+    if len(made.credential_id) > _MAX_ID:
+        raise ValueError("an id that is too long")
     return NewPasskey(
         credential_digest=_digest(made.credential_id),
         credential_data=bytes(made),
