@@ -27,7 +27,7 @@ from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
-from tests.support.routes import Route, all_routes, fill, methods_of, routes
+from tests.support.routes import Route, all_routes, fill, fill_value, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
 pytestmark = pytest.mark.single
@@ -95,11 +95,11 @@ class Data:
         body |= self.factor(operation)
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
-    def factor(self, operation: Operation) -> dict[str, str]:
+    def factor(self, operation: Operation) -> dict[str, Any]:
         """Return what the request is about factors, if it is."""
         values = values_for(self.alice.user, operation.path)
         body = BODIES.get(f"POST {operation.path}", {}) if values else {}
-        return {name: fill(value, **values) for name, value in body.items()}
+        return {name: fill_value(value, **values) for name, value in body.items()}
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:
         known: dict[str, Callable[[], Any]] = {

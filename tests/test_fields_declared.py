@@ -17,12 +17,14 @@ from accounts import services as accounts
 from accounts.fields import USER_FIELDS
 from accounts.models import (
     EmailToken,
+    Passkey,
     QueuedMail,
     RecoveryCode,
     SignInAddress,
     SignInChallenge,
     TokenSession,
     TotpFactor,
+    UsedChallenge,
     User,
 )
 from accounts.serializers import ProfileRequest
@@ -209,6 +211,8 @@ NOT_DECLARED: dict[type[Model], str] = {
     MinuteCount: "is counted with verifications, never edited",
     HourCount: "is summed up from minutes, never edited",
     TotpFactor: "is added and removed, see accounts.services.factors",
+    Passkey: "is added, renamed and removed, see accounts.services.own_passkeys",
+    UsedChallenge: "is written once",
     RecoveryCode: "is made and used, never edited",
     SignInChallenge: "is made and used, never edited",
     EmailToken: "is made and used, never edited",

@@ -28,7 +28,7 @@ from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
-from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
+from tests.support.routes import METHODS, Route, all_routes, fill, fill_value, methods_of
 from tests.support.tables import changed_tables, tables
 
 pytestmark = pytest.mark.embedded
@@ -115,11 +115,9 @@ class Data:
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
             "own_tenant_id": person.tenant.id if person else "none",
-            **(values_for(person.user, row.path) if person else {}),
+            **(values_for((self.people["owner"] if "{" in row.path else person).user, row.path) if person else {}),
         }
-        body = row.body and {
-            key: fill(value, **values) if isinstance(value, str) else value for key, value in row.body.items()
-        }
+        body = row.body and {key: fill_value(value, **values) for key, value in row.body.items()}
         client = SurfaceClient(surface, person.token if person else None)
         target = row.target.replace(f"{{{blank_after}}}", f"{{{blank_after}}}%20", 1)
         return lambda: client.send(row.method, fill(target, **values), body)

@@ -8,20 +8,50 @@ from accounts import services
 from accounts.models import User
 from core.actor import Actor, ActorKind
 from tests.support.client import SurfaceClient
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, Person
 from tests.support.security_keys import SecurityKey
 
 PASSKEYS = "/api/v1/auth/factors/passkeys"
 
 
+def actor_of(user: User) -> Actor:
+    return Actor(kind=ActorKind.USER, id=user.pk, label=user.username)
+
+
 def add_passkey(user: User, key: SecurityKey | None = None) -> SecurityKey:
     """Give a user a passkey, and return the key that has it."""
     key = key or SecurityKey()
-    actor = Actor(kind=ActorKind.USER, id=user.pk, label=user.username)
+    actor = actor_of(user)
     begun = services.begin_passkey(actor=actor, user=user, password=PASSWORD)
     credential = key.create(begun.options)
     services.add_passkey(actor=actor, user=user, challenge=begun.challenge, credential=credential, name="key")
     return key
+
+
+def begin(person: Person) -> Any:
+    """Begin to add a passkey, and return the response."""
+    response = person.client.send("POST", PASSKEYS, {"password": PASSWORD})
+    assert response.status_code == 200, response.content
+    return response.json()
+
+
+def confirm(person: Person, begun: Any, credential: Any, name: str = "laptop") -> Any:
+    """Send the passkey that was made, and return the response."""
+    body = {"challenge": begun["challenge"], "credential": credential, "name": name}
+    return person.client.send("POST", f"{PASSKEYS}/confirm", body)
+
+
+def ask() -> Any:
+    """Sign Alice in by her password, and return the response that asks for a second factor."""
+    body = {"username": "alice", "password": PASSWORD}
+    response = SurfaceClient().send("POST", "/api/v1/auth/login", body)
+    assert response.status_code == 403, response.content
+    return response.json()
+
+
+def is_refused(response: Any, field: str = "credential") -> bool:
+    """Return whether a request was refused for this field alone."""
+    return response.status_code == 400 and list(response.json()["errors"]) == [field]
 
 
 def answer_with(key: SecurityKey, asked: Any, **changed: Any) -> Any:
@@ -42,3 +72,15 @@ def sign_in_alone(key: SecurityKey, asked: Any = None, **changed: Any) -> Any:
     asked = asked or ask_alone()
     body = {"challenge": asked["challenge"], "credential": key.get(asked["options"], **changed)}
     return SurfaceClient().send("POST", "/api/v1/auth/passkey", body)
+
+
+def values_for(user: User, path: str) -> dict[str, Any]:
+    """Return values for a request about passkeys, after giving the user one."""
+    key = add_passkey(user)
+    if path == "/api/v1/auth/passkey":
+        asked = services.request_passkey()
+        return {"challenge": asked.challenge, "credential": key.get(asked.options)}
+    if path == f"{PASSKEYS}/confirm":
+        begun = services.begin_passkey(actor=actor_of(user), user=user, password=PASSWORD)
+        return {"challenge": begun.challenge, "credential": SecurityKey().create(begun.options)}
+    return {"passkey_id": user.passkeys.latest("created_at").id}
