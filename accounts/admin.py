@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import services
 from accounts.fields import USER_FIELDS
 from accounts.models import QueuedMail, User
+from accounts.services.methods import METHODS
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
 from core.admin_base import OperatorAdmin, ReadOnlyAdmin, actor_of, change_url
@@ -62,8 +63,8 @@ class UserAdmin(OperatorAdmin):
     search_help_text = _("The beginning of a username or an e-mail address, or an id in full.")
     add_form = NewUserForm
     add_fields = ("username", "email", "password", "password_again", "is_active", "is_staff", "is_superuser")
-    fields = ("id", *USER_FIELDS.names, "created_at", "last_login")
-    readonly_fields = ("id", "username", "created_at", "last_login")
+    fields = ("id", *USER_FIELDS.names, "second_factors", "created_at", "last_login")
+    readonly_fields = ("id", "username", "second_factors", "created_at", "last_login")
     exclude = ("password",)  # the model's hash is never shown nor overwritten with plain text
     change_form_template = "accounts/admin/user.html"
 
@@ -90,16 +91,34 @@ class UserAdmin(OperatorAdmin):
             ) from error
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.password_view)
-        return [path("<path:object_id>/password/", view, name="accounts_user_password"), *super().get_urls()]
+        password, factors = map(self.admin_site.admin_view, (self.password_view, self.factors_view))
+        return [
+            path("<path:object_id>/password/", password, name="accounts_user_password"),
+            path("<path:object_id>/factors/", factors, name="accounts_user_factors"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description=_("second factors"))
+    def second_factors(self, row: User) -> str:
+        return ", ".join(str(METHODS[name].label) for name in services.methods_of(row)) or "-"
+
+    def factors_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Remove the second factors of a user who has lost them."""
+        user = self._user_to_change(request, object_id)
+        form = forms.Form(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            try:
+                services.remove_factors(actor=actor_of(request), user=user)
+            except DomainError as error:
+                show_error(form, error)
+            else:
+                self.message_user(request, gettext("The second factors were removed."), messages.SUCCESS)
+                return HttpResponseRedirect(change_url(user))
+        return self._action_page(request, "remove_factors", user, form, gettext("Remove second factors"))
 
     def password_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Set a user's password, which ends all their sessions."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
-        user = self.get_object(request, unquote(object_id))
-        if user is None:
-            raise Http404
+        user = self._user_to_change(request, object_id)
         form = PasswordForm(request.POST or None)
         if form.is_valid():
             try:
@@ -110,8 +129,19 @@ class UserAdmin(OperatorAdmin):
                 update_session_auth_hash(request, user)  # operators who set their own password stay signed in here
                 self.message_user(request, gettext("The password was set."), messages.SUCCESS)
                 return HttpResponseRedirect(change_url(user))
+        return self._action_page(request, "password", user, form, gettext("Set password"))
+
+    def _user_to_change(self, request: HttpRequest, object_id: str) -> User:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        user: User | None = self.get_object(request, unquote(object_id))
+        if user is None:
+            raise Http404
+        return user
+
+    def _action_page(self, request: HttpRequest, name: str, user: User, form: forms.Form, title: str) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": user, "form": form}
-        return TemplateResponse(request, "accounts/admin/password.html", {**context, "title": gettext("Set password")})
+        return TemplateResponse(request, f"accounts/admin/{name}.html", {**context, "title": title})
 
 
 @admin.register(QueuedMail)

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from django import forms
+from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
 
 from accounts import services
-from core.actor import Actor, ActorKind
+from accounts.models import User
+from accounts.operator_factors import OwnFactorsView
+from accounts.operator_sign_in import SECOND_FACTOR, PasswordStepView, SecondFactorView
 from core.admin_base import actor_of
 from core.admin_forms import show_error
 from core.errors import DomainError, Invalid
-from core.http.request_context import RequestContext
-
-
-class OperatorLoginForm(AdminAuthenticationForm):
-    """A login form that shows the errors of the throttle and of the hashing queue."""
-
-    def clean(self) -> dict[str, Any]:
-        try:
-            return super().clean()
-        except DomainError as error:
-            raise forms.ValidationError(str(error.detail)) from error
-
-
-def _anonymous(request: HttpRequest) -> Actor:
-    """Return the sender of a sign-in, who is nobody until it has succeeded."""
-    context = RequestContext.of(request)
-    return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
-
-
-class OperatorLoginView(LoginView):
-    """A login that opens no session before the second factor of an operator who has one."""
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        try:
-            services.sign_in_operator(actor=_anonymous(self.request), user=form.get_user())
-        except DomainError as error:
-            form.add_error(None, str(error.detail))
-            return self.form_invalid(form)
-        return super().form_valid(form)
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
@@ -86,19 +60,33 @@ class OperatorsSite(AdminSite):
     site_header = "maim"
     site_title = "maim"
     site_url = None
-    login_form = OperatorLoginForm
     index_template = "accounts/admin/index.html"
+
+    def get_urls(self) -> list[Any]:
+        return [
+            path("second-factor/", never_cache(SecondFactorView.as_view(site=self)), name="second_factor"),
+            path("factors/", never_cache(OwnFactorsView.as_view(site=self)), name="factors"),
+            *super().get_urls(),
+        ]
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Return whether an operator may use the admin: with MAIM_ADMIN_REQUIRE_MFA, after a second factor only."""
+        is_complete = not settings.ADMIN_REQUIRE_MFA or SECOND_FACTOR in request.session
+        return super().has_permission(request) and (is_complete or request.path == reverse("admin:logout"))
+
+    def may_manage_factors(self, request: HttpRequest) -> bool:
+        """Return whether an operator may manage their factors: also to add the first one, which they have to have."""
+        return self.has_permission(request) or self._must_add_factor(request)
+
+    def _must_add_factor(self, request: HttpRequest) -> bool:
+        return super().has_permission(request) and not services.factors_of(cast(User, request.user))["factors"]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method != "POST":
-            return super().login(request, extra_context)
+            must_add = not self.has_permission(request) and self._must_add_factor(request)
+            return HttpResponseRedirect(reverse("admin:factors")) if must_add else super().login(request, extra_context)
         context = {**self.each_context(request), "title": gettext("Log in"), "app_path": request.get_full_path()}
-        return OperatorLoginView.as_view(
-            authentication_form=self.login_form,
-            template_name="admin/login.html",
-            next_page="admin:index",
-            extra_context={**context, **(extra_context or {})},
-        )(request)
+        return PasswordStepView.as_view(extra_context={**context, **(extra_context or {})})(request)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return OwnPasswordView.as_view(

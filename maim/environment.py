@@ -186,6 +186,10 @@ class Environment(BaseSettings):
     MAIM_REGISTRATION: Literal["open", "closed"] = Field(
         "open", description="`open`: anybody may register; `closed`: only operators make users."
     )
+    MAIM_ADMIN_REQUIRE_MFA: bool = Field(
+        False,
+        description="`true`: operators need a second factor in the admin; those without one may only add one there.",
+    )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",
         description="Login and registration attempts a minute, on an account from one address (from all together three "

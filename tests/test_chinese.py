@@ -22,7 +22,9 @@ from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.chinese import latin_words, sentences, texts_of_page, wrong_terms
 from tests.support.client import SurfaceClient
+from tests.support.factors import enrol
 from tests.support.operators import Operator, form_of, url
+from tests.support.people import PASSWORD
 from tests.support.routes import METHODS, fill, methods_of
 from tests.test_admin_names import NAME, make_everything, pages
 from tests.test_bad_input import Data, make_data
@@ -202,6 +204,7 @@ OTHER_PAGES = (
     "/admin/",
     "/admin/password_change/",
     "/admin/password_change/done/",
+    "/admin/factors/",
     "/admin/autocomplete/",
     "/admin/no_such_page/",
     "/admin/agents/",
@@ -264,6 +267,12 @@ def test_signing_in_and_out_of_the_admin_is_chinese(olivia: Operator) -> None:
     reader.read_page("wrong", anybody.post("/admin/login/", {"username": "x", "password": "y"}, **CHINESE))
     reader.read_page("empty", anybody.post("/admin/login/", {}, **CHINESE))
     reader.read_page("no token", careful.post("/admin/login/", {}, **CHINESE))
+    enrol(olivia.user)
+    browser = SurfaceClient(PUBLIC)
+    browser.post("/admin/login/", {"username": "olivia", "password": PASSWORD})
+    reader.read_page("second factor", browser.get("/admin/second-factor/", **CHINESE))
+    reader.read_page("wrong code", browser.post("/admin/second-factor/", {"code": "x"}, **CHINESE))
+    reader.read_page("factors", olivia.client.get("/admin/factors/", **CHINESE))
     reader.read_page("sign-out", olivia.client.post("/admin/logout/", **CHINESE))
 
     assert list(reader.faults.items()) == []

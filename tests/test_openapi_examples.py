@@ -21,6 +21,7 @@ IDS = ("tenant_id", "agent_id")
 KNOWS_SECRET = (
     *("/api/v1/auth/login", "/api/v1/auth/password"),
     *("/api/v1/auth/password/reset", "/api/v1/auth/email/verify"),
+    *("/api/v1/auth/factors/totp", "/api/v1/auth/factors/totp/remove", "/api/v1/auth/factors/recovery-codes"),
 )
 
 

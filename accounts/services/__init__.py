@@ -12,6 +12,7 @@ from accounts.services.factors import (
     renew_recovery_codes,
     sweep_unconfirmed,
 )
+from accounts.services.methods import methods_of
 from accounts.services.notices import sweep_addresses
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
@@ -65,6 +66,7 @@ __all__ = [
     "end_other_sessions",
     "end_session",
     "factors_of",
+    "methods_of",
     "new_user",
     "queue_verification",
     "refresh",

@@ -23,6 +23,7 @@ class SecondFactorRequired(Forbidden):
     message = _("Use your second factor to complete the sign-in")
 
     def __init__(self, challenge: str, methods: list[str], passkey: Options | None) -> None:
+        self.challenge = challenge
         self.extra = {"challenge": challenge, "methods": methods, **({"passkey": passkey} if passkey else {})}
         super().__init__()
 

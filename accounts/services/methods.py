@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, totp
 from accounts.models import Passkey, QueuedMail, RecoveryCode, TotpFactor, User
@@ -15,6 +16,7 @@ from accounts.services.notices import notify
 from accounts.services.passkeys import use_passkey
 from core import audit
 from core.actor import Actor
+from core.errors import Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +33,9 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method: the rows that allow it to their users, and the function that checks a proof and uses it up."""
+    """A method: its name for people, the rows that allow it to their users, and the check that uses a proof up."""
 
+    label: Text
     rows: QuerySet[Any]
     use: Callable[[Actor, User, Proof], bool]
     # Whether it is a factor of its own. Recovery codes stand in for one.
@@ -61,9 +64,13 @@ def _use_recovery_code(actor: Actor, user: User, proof: Proof) -> bool:
 
 
 METHODS = {
-    "totp": Method(rows=TotpFactor.objects.filter(confirmed_at__isnull=False), use=_use_totp),
-    "passkey": Method(rows=Passkey.objects.all(), use=_use_passkey),
-    "recovery_code": Method(rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False),
+    "totp": Method(
+        label=_("authenticator app"), rows=TotpFactor.objects.filter(confirmed_at__isnull=False), use=_use_totp
+    ),
+    "passkey": Method(label=_("passkey"), rows=Passkey.objects.all(), use=_use_passkey),
+    "recovery_code": Method(
+        label=_("recovery codes"), rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False
+    ),
 }
 
 

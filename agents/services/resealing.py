@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
+from accounts.models import TotpFactor
 from agent_config import secrets
 from agent_config.secrets import Resealed
 from agents.models import Agent, ConfigVersion, PluginSetting, Template
-from core import audit
+from core import audit, sealing
 from core.db import transactional
 from core.models import AuditEntry
 from tenants.models import Tenant
@@ -86,6 +87,7 @@ def _sources() -> tuple[_Source, ...]:
         _Source("templates", Template.unscoped.all(), config),
         _Source("tenants", Tenant.objects.all(), {"tenant_config": secrets.resealed}),
         _Source("plugin_settings", PluginSetting.unscoped.all(), config, ("tenant_id", "agent_scope", "plugin_name")),
+        _Source("authenticator_apps", TotpFactor.objects.all(), {"secret": _resealed_text}),
         _Source(
             "audit_log",
             AuditEntry.objects.filter(object_type__in=secrets.AUDITED),
@@ -95,6 +97,16 @@ def _sources() -> tuple[_Source, ...]:
 
 
 _VERSION = ("agent_id", "number")
+
+
+def _resealed_text(sealed: str) -> Resealed:
+    """Return a text that is sealed as a whole, resealed."""
+    if sealing.is_current(sealed):
+        return Resealed(sealed, is_changed=False)
+    try:
+        return Resealed(sealing.reseal(sealed), is_changed=True)
+    except sealing.Unsealable:
+        return Resealed(sealed, is_changed=False, lost=["secret"])
 
 
 def _masked_again(mask: Callable[[Any], Any]) -> Callable[[Any], Resealed]:

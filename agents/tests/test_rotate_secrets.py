@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
 
+from accounts.models import TotpFactor
 from agent_config.document import SEALED
 from agent_config.secrets import opened
 from agents import effective_config, services
@@ -25,6 +26,7 @@ from tenants import services as tenants
 from tenants.models import Tenant
 from tests.support.commands import Outcome, run
 from tests.support.configs import Config, model, provider
+from tests.support.factors import answer, enrol, new_challenge
 from tests.support.people import OPERATOR, Person, make_agent
 from tests.support.tables import changed_tables, tables
 
@@ -90,6 +92,7 @@ def agent(alice: Person, use_keys: Keys) -> Agent:
         plugins.set_plugin(
             actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name=name, enabled=True, config=config
         )
+    enrol(alice.user)
     use_keys(NEW, OLD)
     return Agent.unscoped.get(pk=agent.pk)
 
@@ -108,6 +111,7 @@ class TestRotation:
             "templates": (2, 1, 0),
             "tenants": (1, 1, 0),
             "plugin_settings": (2, 1, 0),
+            "authenticator_apps": (1, 1, 0),
             "audit_log": (AUDITED, 0, 0),
         }
         use_keys(NEW)
@@ -123,6 +127,7 @@ class TestRotation:
             ["templates", "2", "1", "0"],
             ["tenants", "1", "1", "0"],
             ["plugin_settings", "2", "1", "0"],
+            ["authenticator_apps", "1", "1", "0"],
             ["audit_log", str(AUDITED), "0", "0"],
         ]
 
@@ -138,7 +143,7 @@ class TestRotation:
             outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert [resealed for _rows, resealed, _left in counts(outcome).values()] == [0] * 6
+        assert [resealed for _rows, resealed, _left in counts(outcome).values()] == [0] * 7
         assert changed_tables(before, tables()) == set()
         assert {sql.split()[0] for sql in statements} == {"SELECT"}
 
@@ -156,8 +161,27 @@ class TestRotation:
         assert seen() == before
         assert config_versions.diff(agent, 1, 2) == [{"op": "add", "path": "/x", "value": 1}]
         # Not the feed of changes, nor the audit log, nor an epoch.
-        written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant, PluginSetting)}
+        written = {model._meta.label for model in (Agent, ConfigVersion, Template, Tenant, PluginSetting, TotpFactor)}
         assert changed_tables(rows_before, tables()) == written
+
+    def test_authenticator_app_goes_on_working(self, alice: Person, use_keys: Keys) -> None:
+        use_keys(OLD)
+        app = enrol(alice.user)
+        use_keys(NEW, OLD)
+        rotate()
+        use_keys(NEW)
+
+        assert answer(new_challenge(alice.user), app.code()).status_code == 200
+
+    def test_authenticator_app_under_a_lost_key_is_named(self, alice: Person, use_keys: Keys) -> None:
+        use_keys(OLD)
+        enrol(alice.user)
+        use_keys(NEW)
+
+        outcome = rotate()
+
+        assert outcome.status == ExitCode.REFUSED
+        assert f"no configured key opens authenticator_apps {alice.user.pk}: secret" in outcome.err
 
     def test_secret_stored_in_clear_is_sealed(self, agent: Agent) -> None:
         Agent.unscoped.filter(pk=agent.pk).update(config=with_api_key("sk-in-clear"))
@@ -212,6 +236,7 @@ class TestChecking:
             "templates": (2, 0, 1),
             "tenants": (1, 0, 1),
             "plugin_settings": (2, 0, 1),
+            "authenticator_apps": (1, 0, 1),
             "audit_log": (AUDITED, 0, 0),
         }
         assert changed_tables(before, tables()) == set()
@@ -223,7 +248,11 @@ class TestChecking:
 
     def test_an_empty_database_needs_nothing(self, db: None) -> None:
         assert counts(rotate("--check", "--json")) == dict.fromkeys(
-            ("agents", "config_versions", "templates", "tenants", "plugin_settings", "audit_log"), (0, 0, 0)
+            (
+                *("agents", "config_versions", "templates", "tenants", "plugin_settings"),
+                *("authenticator_apps", "audit_log"),
+            ),
+            (0, 0, 0),
         )
 
 
@@ -343,7 +372,7 @@ class TestConcurrentWrites:
         outcome = rotate("--json")
 
         assert outcome.status == 0
-        assert sum(resealed for _rows, resealed, _left in counts(outcome).values()) == 6 - 2
+        assert sum(resealed for _rows, resealed, _left in counts(outcome).values()) == 7 - 2
         use_keys(NEW)
         assert all_opened()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from accounts import services
-from accounts.models import User
-from core.actor import Actor, ActorKind
+from accounts import passkey_challenges, passkeys, recovery_codes, services
+from accounts.models import Passkey, User
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD, Person
 from tests.support.security_keys import SecurityKey
@@ -14,17 +14,12 @@ from tests.support.security_keys import SecurityKey
 PASSKEYS = "/api/v1/auth/factors/passkeys"
 
 
-def actor_of(user: User) -> Actor:
-    return Actor(kind=ActorKind.USER, id=user.pk, label=user.username)
-
-
 def add_passkey(user: User, key: SecurityKey | None = None) -> SecurityKey:
-    """Give a user a passkey, and return the key that has it."""
+    """Give a user a passkey without an audit entry, and return the key that has it."""
     key = key or SecurityKey()
-    actor = actor_of(user)
-    begun = services.begin_passkey(actor=actor, user=user, password=PASSWORD)
-    credential = key.create(begun.options)
-    services.add_passkey(actor=actor, user=user, challenge=begun.challenge, credential=credential, name="key")
+    made = passkeys.register("challenge", key.create(passkeys.creation_options(user, "challenge", [])))
+    Passkey.objects.create(user=user, name="key", **asdict(made))
+    recovery_codes.issue(user)
     return key
 
 
@@ -81,6 +76,7 @@ def values_for(user: User, path: str) -> dict[str, Any]:
         asked = services.request_passkey()
         return {"challenge": asked.challenge, "credential": key.get(asked.options)}
     if path == f"{PASSKEYS}/confirm":
-        begun = services.begin_passkey(actor=actor_of(user), user=user, password=PASSWORD)
-        return {"challenge": begun.challenge, "credential": SecurityKey().create(begun.options)}
+        challenge = passkey_challenges.issue(passkey_challenges.purpose_of_adding(user))
+        options = passkeys.creation_options(user, challenge, [])
+        return {"challenge": challenge, "credential": SecurityKey().create(options)}
     return {"passkey_id": user.passkeys.latest("created_at").id}

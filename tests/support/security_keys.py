@@ -35,7 +35,8 @@ class SecurityKey:
     def create(self, options: Any, **changed: Any) -> dict[str, Any]:
         """Return what `navigator.credentials.create` does, as JSON. `changed` are other values of the response."""
         self.user_handle = options["user"]["id"]
-        public_key = cbor.encode(ES256.from_cryptography_key(self.private_key.public_key()))
+        from_key: Any = ES256.from_cryptography_key  # which has no types
+        public_key = cbor.encode(from_key(self.private_key.public_key()))
         attested = bytes(16) + struct.pack(">H", len(self.credential_id)) + self.credential_id + public_key
         data = self.authenticator_data(options["rp"]["id"], ATTESTED) + attested
         return self._credential(

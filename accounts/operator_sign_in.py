@@ -1,0 +1,137 @@
+"""The pages of the admin's sign-in: the password, and after it the second factor of an operator who has one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import login
+from django.contrib.auth.views import LoginView, RedirectURLMixin
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import FormView
+
+from accounts import services
+from accounts.challenges import LIFETIME
+from accounts.services import SecondFactorRequired
+from core.actor import Actor, ActorKind
+from core.admin_forms import show_error
+from core.errors import DomainError
+from core.http.request_context import RequestContext
+
+COOKIE = "maim_challenge"
+# The key of an admin's session under which stands the method that completed its sign-in.
+SECOND_FACTOR = "second_factor"
+
+
+class OperatorLoginForm(AdminAuthenticationForm):
+    """A login form that shows the errors of the throttle and of the hashing queue."""
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            return super().clean()
+        except DomainError as error:
+            raise forms.ValidationError(str(error.detail)) from error
+
+
+class CodeField(forms.CharField):
+    """A code that an app shows, or a recovery code."""
+
+    widget = forms.TextInput(attrs={"autocomplete": "one-time-code", "autofocus": True, "class": "vTextField"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=100, **options)
+
+
+class SecondFactorForm(forms.Form):
+    code = CodeField(label=_("Code of your authenticator app, or a recovery code"))
+
+    @property
+    def method(self) -> str:
+        """The method that the code is of, by its look."""
+        is_of_the_app = self.cleaned_data["code"].replace(" ", "").isdigit()
+        return "totp" if is_of_the_app else "recovery_code"
+
+
+class PasswordStepView(LoginView):
+    """The password. It opens no session if a second factor has to follow."""
+
+    form_class = OperatorLoginForm
+    template_name = "admin/login.html"
+    next_page = "admin:index"
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            services.sign_in_operator(actor=_anonymous(self.request), user=form.get_user())
+        except SecondFactorRequired as required:
+            return self._ask_for_factor(required.challenge)
+        except DomainError as error:
+            form.add_error(None, str(error.detail))
+            return self.form_invalid(form)
+        response = super().form_valid(form)
+        self.request.session.pop(SECOND_FACTOR, None)  # of a sign-in before, whose factor may be removed since
+        return response
+
+    def _ask_for_factor(self, challenge: str) -> HttpResponse:
+        page = reverse("admin:second_factor")
+        response = HttpResponseRedirect(f"{page}?{urlencode({'next': self.get_success_url()})}")
+        response.set_cookie(
+            COOKIE,
+            challenge,
+            max_age=LIFETIME,
+            path=page,
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Strict",
+        )
+        return response
+
+
+class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  # generic in the stubs only
+    """The second factor. It opens the session."""
+
+    form_class = SecondFactorForm
+    template_name = "accounts/admin/second_factor.html"
+    next_page = "admin:index"
+    site: AdminSite = None  # type: ignore[assignment]  # given to `as_view`
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if COOKIE not in request.COOKIES:
+            return HttpResponseRedirect(reverse("admin:login"))
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: SecondFactorForm) -> HttpResponse:
+        try:
+            user = services.use_factor_of_operator(
+                actor=_anonymous(self.request),
+                challenge=self.request.COOKIES[COOKIE],
+                method=form.method,
+                code=form.cleaned_data["code"],
+            )
+        except DomainError as error:
+            show_error(form, error)
+            return self.form_invalid(form)
+        login(self.request, user)
+        self.request.session[SECOND_FACTOR] = form.method
+        response = HttpResponseRedirect(self.get_success_url())
+        response.delete_cookie(COOKIE, path=reverse("admin:second_factor"), samesite="Strict")
+        return response
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            **self.site.each_context(self.request),
+            title=_("Second factor"),
+            next=self.get_redirect_url(),
+            **context,
+        )
+
+
+def _anonymous(request: HttpRequest) -> Actor:
+    """Return the sender of a sign-in, who is nobody until it has succeeded."""
+    context = RequestContext.of(request)
+    return Actor(kind=ActorKind.ANONYMOUS, request_id=context.request_id, address=context.address)
