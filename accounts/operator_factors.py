@@ -13,6 +13,7 @@ from django.views.generic import TemplateView
 
 from accounts import services
 from accounts.models import User
+from accounts.operator_passkeys import NewPasskeyForm
 from accounts.operator_sign_in import SECOND_FACTOR, CodeField
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.admin_base import actor_of
@@ -33,8 +34,15 @@ class FirstCodeForm(forms.Form):
     code = CodeField(label=_("Code that the app shows"))
 
 
+class RemovePasskeyForm(ConfirmationForm):
+    passkey_id = forms.CharField(max_length=50, widget=forms.HiddenInput)
+
+
+FORMS = {"confirm": FirstCodeForm, "add_passkey": NewPasskeyForm, "remove_passkey": RemovePasskeyForm}
+
+
 class OwnFactorsView(TemplateView):
-    """One's authenticator app and recovery codes. Each change is a form of its own, which `action` names."""
+    """One's authenticator app, passkeys and recovery codes. Each change is a form of its own, which `action` names."""
 
     template_name = "accounts/admin/factors.html"
     site: Any = None  # the OperatorsSite, which is given to `as_view`
@@ -46,7 +54,7 @@ class OwnFactorsView(TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         action = request.POST.get("action", "")
-        form = FirstCodeForm(request.POST) if action == "confirm" else ConfirmationForm(request.POST)
+        form = FORMS.get(action, ConfirmationForm)(request.POST)
         shown: dict[str, Any] = {}
         if form.is_valid():
             try:
@@ -65,20 +73,42 @@ class OwnFactorsView(TemplateView):
                 codes = services.confirm_totp(**who, **values)
                 self.request.session[SECOND_FACTOR] = "totp"
                 return {"recovery_codes": codes}
+            case "begin_passkey":
+                begun = services.begin_passkey(**who, **values)
+                form = NewPasskeyForm(initial={"challenge": begun.challenge})
+                return {"begun_passkey": begun, "new_passkey_form": form}
+            case "add_passkey":
+                added = services.add_passkey(**who, **values)
+                self.request.session[SECOND_FACTOR] = "passkey"
+                return {"recovery_codes": added.recovery_codes}
+            case "remove_passkey":
+                services.remove_passkey(**who, **values)
+                self._forget_factor()
             case "renew":
                 return {"recovery_codes": services.renew_recovery_codes(**who, **values)}
             case "remove":
                 services.remove_totp(**who, **values)
-                self.request.session.pop(SECOND_FACTOR, None)
+                self._forget_factor()
         return {}
 
+    def _forget_factor(self) -> None:
+        """End what a factor gave the session, if the last one was removed."""
+        if not services.factors_of(cast(User, self.request.user))["factors"]:
+            self.request.session.pop(SECOND_FACTOR, None)
+
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        user = cast(User, self.request.user)
+        own = services.factors_of(cast(User, self.request.user))
         return super().get_context_data(
             **{
                 **self.site.each_context(self.request),
                 "title": _("Second factors"),
-                "own": services.factors_of(user),
+                "own": own,
+                "app": next((factor for factor in own["factors"] if factor["method"] == "totp"), None),
+                "passkeys": [
+                    {**factor, "removal": RemovePasskeyForm(initial={"passkey_id": factor["id"]})}
+                    for factor in own["factors"]
+                    if factor["method"] == "passkey"
+                ],
                 "password_form": ConfirmationForm(),
                 "code_form": FirstCodeForm(),
                 **context,

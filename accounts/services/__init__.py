@@ -1,6 +1,6 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
-from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode
+from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.factors import (
     TotpEnrolment,
@@ -68,6 +68,7 @@ __all__ = [
     "factors_of",
     "methods_of",
     "new_user",
+    "passkey_options",
     "queue_verification",
     "refresh",
     "remove_factors",

@@ -55,6 +55,12 @@ def demand_factor(locked: User) -> SecondFactorRequired | None:
     return SecondFactorRequired(challenge, methods, passkey)
 
 
+def passkey_options(challenge: str) -> Options | None:
+    """Return the options by which a browser answers a challenge with a passkey, or None if it cannot."""
+    row = challenges.find(challenge)
+    return None if row is None else second_step_options(row.user, challenge)
+
+
 def attempt_challenge(*, actor: Actor, token: str) -> SignInChallenge:
     """Count an attempt on a challenge and on its user's account, in a transaction of its own, and return the row.
 
