@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
@@ -38,7 +39,15 @@ class RemovePasskeyForm(ConfirmationForm):
     passkey_id = forms.CharField(max_length=50, widget=forms.HiddenInput)
 
 
-FORMS = {"confirm": FirstCodeForm, "add_passkey": NewPasskeyForm, "remove_passkey": RemovePasskeyForm}
+FORMS: dict[str, type[forms.Form]] = {
+    "begin": ConfirmationForm,
+    "confirm": FirstCodeForm,
+    "remove": ConfirmationForm,
+    "begin_passkey": ConfirmationForm,
+    "add_passkey": NewPasskeyForm,
+    "remove_passkey": RemovePasskeyForm,
+    "renew": ConfirmationForm,
+}
 
 
 class OwnFactorsView(TemplateView):
@@ -54,63 +63,82 @@ class OwnFactorsView(TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         action = request.POST.get("action", "")
-        form = FORMS.get(action, ConfirmationForm)(request.POST)
-        shown: dict[str, Any] = {}
-        if form.is_valid():
-            try:
-                shown = self._change(action, form.cleaned_data)
-            except DomainError as error:
-                show_error(form, error)
-        return self.render_to_response(self.get_context_data(**{f"{action}_form": form}, **shown))
+        if action not in FORMS:
+            return self.get(request)
+        form = FORMS[action](request.POST, auto_id=f"{action}_%s")
+        shown = self._change(action, form) if form.is_valid() else {}
+        return self.render_to_response(self.get_context_data(**{action: form}, **shown))
 
-    def _change(self, action: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Make a change, and return what is to be shown once."""
-        who: dict[str, Any] = {"actor": actor_of(self.request), "user": self.request.user}
-        match action:
-            case "begin":
-                return {"enrolment": services.begin_totp(**who, **values)}
-            case "confirm":
-                codes = services.confirm_totp(**who, **values)
-                self.request.session[SECOND_FACTOR] = "totp"
-                return {"recovery_codes": codes}
-            case "begin_passkey":
-                begun = services.begin_passkey(**who, **values)
-                form = NewPasskeyForm(initial={"challenge": begun.challenge})
-                return {"begun_passkey": begun, "new_passkey_form": form}
-            case "add_passkey":
-                added = services.add_passkey(**who, **values)
-                self.request.session[SECOND_FACTOR] = "passkey"
-                return {"recovery_codes": added.recovery_codes}
-            case "remove_passkey":
-                services.remove_passkey(**who, **values)
-                self._forget_factor()
-            case "renew":
-                return {"recovery_codes": services.renew_recovery_codes(**who, **values)}
-            case "remove":
-                services.remove_totp(**who, **values)
-                self._forget_factor()
-        return {}
+    def _change(self, action: str, form: forms.Form) -> dict[str, Any]:
+        """Make a change, and return what is to be shown once. The form gets the error of a refused one."""
+        try:
+            return self._changes[action](actor=actor_of(self.request), user=self.request.user, **form.cleaned_data)
+        except DomainError as error:
+            show_error(form, error)
+            return {}
 
-    def _forget_factor(self) -> None:
-        """End what a factor gave the session, if the last one was removed."""
+    @property
+    def _changes(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {
+            "begin": self._begin,
+            "confirm": self._confirm,
+            "remove": self._remove,
+            "begin_passkey": self._begin_passkey,
+            "add_passkey": self._add_passkey,
+            "remove_passkey": self._remove_passkey,
+            "renew": self._renew,
+        }
+
+    def _begin(self, **values: Any) -> dict[str, Any]:
+        return {"enrolment": services.begin_totp(**values)}
+
+    def _confirm(self, **values: Any) -> dict[str, Any]:
+        codes = services.confirm_totp(**values)
+        self.request.session[SECOND_FACTOR] = "totp"
+        return {"recovery_codes": codes}
+
+    def _renew(self, **values: Any) -> dict[str, Any]:
+        return {"recovery_codes": services.renew_recovery_codes(**values)}
+
+    def _remove(self, **values: Any) -> dict[str, Any]:
+        services.remove_totp(**values)
+        return self._forget_factor()
+
+    def _begin_passkey(self, **values: Any) -> dict[str, Any]:
+        begun = services.begin_passkey(**values)
+        return {"options": begun.options, "add_passkey": NewPasskeyForm(initial={"challenge": begun.challenge})}
+
+    def _add_passkey(self, **values: Any) -> dict[str, Any]:
+        added = services.add_passkey(**values)
+        self.request.session[SECOND_FACTOR] = "passkey"
+        return {"recovery_codes": added.recovery_codes}
+
+    def _remove_passkey(self, **values: Any) -> dict[str, Any]:
+        services.remove_passkey(**values)
+        return self._forget_factor()
+
+    def _forget_factor(self) -> dict[str, Any]:
+        """End what the last factor gave the session, if it was removed."""
         if not services.factors_of(cast(User, self.request.user))["factors"]:
             self.request.session.pop(SECOND_FACTOR, None)
+        return {}
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         own = services.factors_of(cast(User, self.request.user))
-        return super().get_context_data(
-            **{
-                **self.site.each_context(self.request),
-                "title": _("Second factors"),
-                "own": own,
-                "app": next((factor for factor in own["factors"] if factor["method"] == "totp"), None),
-                "passkeys": [
-                    {**factor, "removal": RemovePasskeyForm(initial={"passkey_id": factor["id"]})}
-                    for factor in own["factors"]
-                    if factor["method"] == "passkey"
-                ],
-                "password_form": ConfirmationForm(),
-                "code_form": FirstCodeForm(),
-                **context,
-            }
-        )
+        unsent = {action: form(auto_id=f"{action}_%s") for action, form in FORMS.items()}
+        page = {
+            **self.site.each_context(self.request),
+            "title": _("Second factors"),
+            "own": own,
+            "app": next((factor for factor in own["factors"] if factor["method"] == "totp"), None),
+            "passkeys": [
+                {**factor, "form": _removal_form(factor["id"])}
+                for factor in own["factors"]
+                if factor["method"] == "passkey"
+            ],
+        }
+        return super().get_context_data(**{**page, **unsent, **context})
+
+
+def _removal_form(passkey_id: str) -> RemovePasskeyForm:
+    return RemovePasskeyForm(initial={"passkey_id": passkey_id}, auto_id=f"{passkey_id}_%s")

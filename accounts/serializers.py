@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import PASSKEY_NAME_LENGTH
 from accounts.services.methods import METHODS
-from core.http.fields import JSONObjectField, RequestSerializer, StrictCharField
+from core.http.fields import ChoiceField, JSONObjectField, RequestSerializer, StrictCharField
 
 
 class RegisterRequest(RequestSerializer):
@@ -22,7 +22,7 @@ class LoginRequest(RequestSerializer):
 
 class FactorRequest(RequestSerializer):
     challenge = StrictCharField(max_length=100, help_text="From the response to the sign-in.")
-    method = serializers.ChoiceField(choices=list(METHODS))
+    method = ChoiceField(choices=list(METHODS))
     code = StrictCharField(
         max_length=100, required=False, help_text="The six digits that the app shows, or a recovery code."
     )
@@ -119,7 +119,7 @@ class SecondFactorResponse(serializers.Serializer[Any]):
     code = serializers.CharField()
     challenge = serializers.CharField(required=False, help_text="Only with the code `MFA_REQUIRED`: for `/auth/mfa`.")
     methods = serializers.ListField(
-        child=serializers.ChoiceField(choices=list(METHODS)),
+        child=ChoiceField(choices=list(METHODS)),
         required=False,
         help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
     )
@@ -136,7 +136,7 @@ class PasskeyOptionsResponse(serializers.Serializer[Any]):
 
 
 class FactorItemResponse(serializers.Serializer[Any]):
-    method = serializers.ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
+    method = ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
     added_at = serializers.DateTimeField()
     id = serializers.CharField(required=False, help_text="Only of a passkey, as what follows.")
     name = serializers.CharField(required=False)

@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+import pyotp
 import pytest
 
 from tests.support.instances import free_port, wait_until
@@ -56,25 +59,50 @@ def test_served_maim_sends_mails(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_story_of_the_api_guide(tmp_path: Path) -> None:
-    """The commands of docs/api.md, from registering to a changed address, with the tokens that arrive."""
+    """The commands of docs/api.md, from registering to the loss of a second factor, with the tokens that arrive."""
     mailbox = Mailbox(free_port())
     mail = {
         "MAIM_EMAIL_URL": f"smtp://127.0.0.1:{mailbox.port}",
         "MAIM_EMAIL_LINKS": "https://c/{action}#token={token}",
+        "MAIM_AUTH_RATE": "off",  # nobody types so fast
     }
-    token, statuses = "", list[int]()
+    seen, statuses = Seen(), list[int]()
     with mailbox.open(), MaimServer(tmp_path, "maim_story", **mail) as maim:
         for command in story():
             if "MAILED_TOKEN" in command:
                 wait_until(lambda: MAILS[len(statuses)] == mailbox.subjects, f"the mails before {command}")
-            mailed = token_of(mailbox.mails[-1]) if "MAILED_TOKEN" in command else ""
-            response = run(command.replace("http://localhost:8880", maim.public), TOKEN=token, MAILED_TOKEN=mailed)
+                seen.values["MAILED_TOKEN"] = token_of(mailbox.mails[-1])
+            response = run(command.replace("http://localhost:8880", maim.public), **seen.variables(command))
             statuses.append(response.status)
-            token = response.body.get("access_token", token)
-        me = run(f'curl {maim.public}/api/v1/auth/me -H "Authorization: Bearer $TOKEN"', TOKEN=token).body
+            seen.note(response.body)
+        me = run(f'curl {maim.public}/api/v1/auth/me -H "Authorization: Bearer $TOKEN"', **seen.values).body
 
-    assert statuses == [200, 200, 202, 204, 202, 204, 200, 200, 204]
+    assert statuses[:9] == [200, 200, 202, 204, 202, 204, 200, 200, 204]
+    assert statuses[9:] == [200, 200, 403, 200, 403, 200, 204], "a second factor is added, used, lost and recovered"
     assert (me["email"], me["email_verified"], me["pending_email"]) == ("alice@example.org", True, None)
+
+
+class Seen:
+    """What a person keeps from the responses for the commands that follow."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self._codes: Iterator[str] = iter(())
+
+    def note(self, body: dict[str, Any]) -> None:
+        names = {"access_token": "TOKEN", "challenge": "CHALLENGE"}
+        self.values |= {variable: body[name] for name, variable in names.items() if name in body}
+        if "secret" in body:
+            app = pyotp.TOTP(body["secret"])
+            self._codes = (app.at(time.time(), counter_offset=step) for step in (0, 1))
+        if body.get("recovery_codes"):
+            self.values["RECOVERY_CODE"] = body["recovery_codes"][0]
+
+    def variables(self, command: str) -> dict[str, str]:
+        """Return the variables of a command. Each code of the app counts once, so the next is of a later step."""
+        if "$CODE" in command:
+            self.values["CODE"] = next(self._codes)
+        return self.values
 
 
 class Response(NamedTuple):

@@ -25,7 +25,7 @@ from tenants.access import tenants_for
 from tenants.models import Role, Tenant, TenantStatus
 from tests import permission_matrix as matrix
 from tests.support.client import SurfaceClient
-from tests.support.factors import values_for
+from tests.support.factors import new_challenge, values_for
 from tests.support.mail import new_token
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 from tests.support.routes import METHODS, Route, all_routes, fill, fill_value, methods_of
@@ -41,6 +41,9 @@ CODES = {
     404: NOT_FOUND_CODES,
     409: {"TENANT_003"},
 }
+
+
+WITH_TOKEN_IN_BODY = {f"/api/v1/auth/{name}" for name in ("mfa", "refresh", "logout")}
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,20 @@ def test_public_route_has_the_status_of_the_matrix(row: Row, column: str, data: 
     if role in ("stranger", "inactive", "nobody"):
         text = response.content.decode()
         assert not [secret for secret in data.secrets if secret in text]
+
+
+def test_half_signed_in_is_nobody(data: Data) -> None:
+    """The challenge of a sign-in that waits for a second factor is no token."""
+    challenge = new_challenge(data.people["owner"].user)
+    client = SurfaceClient(PUBLIC, challenge)
+    takes_a_token = [row for row in PUBLIC_ROWS if row.statuses[0] == 401 and row.path not in WITH_TOKEN_IN_BODY]
+    before = tables()
+
+    statuses = {str(row): client.send(row.method, fill(row.target), row.body).status_code for row in takes_a_token}
+
+    assert len(statuses) > 40
+    assert set(statuses.values()) == {401}
+    assert changed_tables(before, tables()) == set()
 
 
 @pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])

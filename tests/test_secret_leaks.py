@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import httpx
+import pyotp
 import pytest
 
 from apikeys import keyformat
@@ -23,6 +24,7 @@ from tests.support.server import ON_MARIADB, MaimServer
 
 pytestmark = pytest.mark.embedded
 
+FACTORS = "/api/v1/auth/factors"
 DUMP = """
 from django.db import connection
 cursor = connection.cursor()
@@ -48,6 +50,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         use_through_v2(deployment)
         use_through_admin(deployment)
         use_through_commands(deployment)
+        use_factors(deployment)
         for secret in (deployment.issued[0], deployment.issued[-1]):
             send_misplaced_secrets(deployment, secret)
         use_configs(deployment)
@@ -130,6 +133,31 @@ def use_through_commands(deployment: Deployment) -> None:
     assert SECRET.fullmatch(text.strip())
     deployment.issued.append(text.strip())
     deployment.responses.append(("manage.py keys list", deployment.maim.manage("keys", "list", "--json")))
+
+
+def use_factors(deployment: Deployment) -> None:
+    """Add an authenticator app, sign in with a recovery code, and send what must not leak to wrong places."""
+    maim, person = deployment.maim, {"username": "frida", "password": PASSWORD}
+    with maim.client() as v1:
+        deployment.record(v1)
+        v1.post("/api/v1/auth/register", json=person)
+        token = v1.post("/api/v1/auth/login", json=person).json()["access_token"]
+        v1.headers["Authorization"] = f"Bearer {token}"
+        secret = deployment.issue_text(lambda: v1.post(f"{FACTORS}/totp", json={"password": PASSWORD}))["secret"]
+        code = {"code": pyotp.TOTP(secret).now()}
+        codes = deployment.issue_text(lambda: v1.post(f"{FACTORS}/totp/confirm", json=code))["recovery_codes"]
+        challenge = deployment.issue_text(lambda: v1.post("/api/v1/auth/login", json=person))["challenge"]
+        deployment.config_secrets += [secret, challenge, *codes, *(text.replace("-", "") for text in codes)]
+        assert v1.get(FACTORS).json()["recovery_codes"] == 10
+        for text in (challenge, secret, codes[0]):
+            sent = {"challenge": challenge, "method": "totp", "code": text}
+            assert v1.post("/api/v1/auth/mfa", json=sent).status_code == 400
+            assert v1.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {text}"}).status_code == 401
+            assert v1.post("/api/v1/auth/mfa", json={**sent, "challenge": text, "method": text}).status_code == 400
+        sent = {"challenge": challenge, "method": "recovery_code", "code": codes[0]}
+        assert v1.post("/api/v1/auth/mfa", json=sent).status_code == 200
+        renewed = deployment.issue_text(lambda: v1.post(f"{FACTORS}/recovery-codes", json={"password": PASSWORD}))
+        deployment.config_secrets += renewed["recovery_codes"]
 
 
 # ---- misplaced secrets

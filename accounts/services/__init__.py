@@ -1,6 +1,7 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
 from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
+from accounts.services.confirmation import WrongPassword
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.factors import (
     TotpEnrolment,
@@ -26,7 +27,7 @@ from accounts.services.sessions import (
     sign_out,
     sweep_sessions,
 )
-from accounts.services.sign_in import (
+from accounts.services.sign_ins import (
     BadCredentials,
     authenticate,
     request_passkey,
@@ -52,6 +53,7 @@ __all__ = [
     "SecondFactorRequired",
     "TotpEnrolment",
     "WrongCode",
+    "WrongPassword",
     "add_passkey",
     "add_user",
     "authenticate",

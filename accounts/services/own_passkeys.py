@@ -13,7 +13,7 @@ from accounts.passkeys import Credential, NewPasskey, WrongPasskey
 from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.factors import passkey_state, record_factor_change
 from accounts.services.methods import methods_of
-from accounts.services.sign_in import PasskeyRequest
+from accounts.services.sign_ins import PasskeyRequest
 from accounts.services.users import lock_user
 from core import audit
 from core.actor import Actor

@@ -56,6 +56,15 @@ class Deployment:
         data: dict[str, Any] = body.get("data", body)
         return data
 
+    def issue_text(self, send: Callable[[], httpx.Response]) -> dict[str, Any]:
+        """Send a request whose response, which must not be cacheable, has a secret; take it out of the record."""
+        response = send()
+        request, _text = self.responses.pop()
+        assert response.status_code in (200, 403), request
+        assert "no-store" in response.headers["Cache-Control"], request
+        body: dict[str, Any] = response.json()
+        return body
+
     def secret(self, label: str) -> str:
         """Return a new secret for a config."""
         secret = f"sk-{label}-{len(self.config_secrets)}-of-a-provider"
