@@ -12,7 +12,7 @@ from core import strict_json
 
 
 class CredentialField(forms.CharField):
-    """What the browser returned, as JSON."""
+    """A credential that the browser returned, as JSON."""
 
     widget = forms.HiddenInput
 

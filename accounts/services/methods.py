@@ -21,7 +21,7 @@ from core.errors import Text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What answers a challenge: a code, or the credential of a passkey. Never log it."""
+    """The answer to a challenge: a code, or the credential of a passkey. Never log it."""
 
     challenge: str
     code: str = ""

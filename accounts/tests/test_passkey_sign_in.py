@@ -207,7 +207,7 @@ class TestAtOnce:
         assert Counter(response.status_code for response in responses) == {200: 1, 401: 3}
 
     def test_one_count_is_used_once(self) -> None:
-        """Of a key and its copy that sign in at once, one gets in."""
+        """One of a key and its copies gets in, if they sign in at once."""
         key = add_passkey(register("alice").user, SecurityKey(counter=5))
         copies = [(replace(key), ask_alone()) for _ in range(4)]
 
