@@ -83,7 +83,10 @@ class Data:
             for name, it in operation.query.items()
             if it.get("required") or (name == "tenant_id" and operation.path == "/api/v2/agents/import")
         ]
-        return self.path(operation.path) + ("?" + "&".join(query) if query else "")
+        path = operation.path
+        if "{passkey_id}" in path:
+            path = fill(path, **values_for(self.alice.user, path))
+        return self.path(path) + ("?" + "&".join(query) if query else "")
 
     def body(self, operation: Operation) -> dict[str, Any]:
         """Return a body that the endpoint accepts, with every field that it knows."""

@@ -113,7 +113,7 @@ class Data:
             "number": "2",
             "api_key": self.key.secret,
             "username": person.user.username if person else "nobody",
-            "refresh_token": _refresh_token(person) if person else "none",
+            "refresh_token": _refresh_token(person) if person and "{refresh_token}" in str(row.body) else "none",
             "session_id": TokenSession.objects.filter(user=self.people["owner"].user).earliest("created_at").id,
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
