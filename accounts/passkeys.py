@@ -108,7 +108,7 @@ def creation_options(user: User, challenge: str, existing: Iterable[Passkey]) ->
         [_descriptor(passkey) for passkey in existing],
         resident_key_requirement=ResidentKeyRequirement.REQUIRED,
         user_verification=_VERIFIED,
-        challenge=_random_bytes(challenge),
+        challenge=_signed_part(challenge),
     )
     return _plain(made.public_key)
 
@@ -118,7 +118,7 @@ def request_options(challenge: str, allowed: Iterable[Passkey] = ()) -> Options:
     made, _state = _server().authenticate_begin(
         [_descriptor(passkey) for passkey in allowed],
         user_verification=_VERIFIED,
-        challenge=_random_bytes(challenge),
+        challenge=_signed_part(challenge),
     )
     return _plain(made.public_key)
 
@@ -186,13 +186,13 @@ def _is_ip_address(host: str) -> bool:
     return True
 
 
-def _random_bytes(challenge: str) -> bytes:
-    """Return what an authenticator signs of a challenge, whose length it may limit."""
+def _signed_part(challenge: str) -> bytes:
+    """Return the digest of a challenge, which the authenticator signs in its place, because challenges differ in length."""
     return hashlib.sha256(challenge.encode()).digest()
 
 
 def _state(challenge: str) -> dict[str, Any]:
-    return {"challenge": websafe_encode(_random_bytes(challenge)), "user_verification": _VERIFIED}
+    return {"challenge": websafe_encode(_signed_part(challenge)), "user_verification": _VERIFIED}
 
 
 def _credential_data(passkey: Passkey) -> AttestedCredentialData:

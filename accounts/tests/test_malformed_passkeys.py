@@ -83,6 +83,15 @@ def test_malformed_credentials_are_refused(data: st.DataObject) -> None:
         passkeys.verify("challenge", data.draw(broken(got)), genuine)
 
 
+def test_long_credential_is_refused(alice: Person, key: SecurityKey) -> None:
+    """A longer one would take long to parse."""
+    begun = begin(alice)
+    made = SecurityKey().create(begun["options"])
+
+    assert is_refused(confirm(alice, begun, {**made, "more": "x" * passkeys.MAX_CREDENTIAL}))
+    assert confirm(alice, begun, made).status_code == 200
+
+
 @pytest.mark.parametrize(
     "credential",
     [
