@@ -187,7 +187,7 @@ def _is_ip_address(host: str) -> bool:
 
 
 def _signed_part(challenge: str) -> bytes:
-    """Return the digest of a challenge, which the authenticator signs in its place, because challenges differ in length."""
+    """Return the digest of a challenge, which the authenticator signs in its place: challenges differ in length."""
     return hashlib.sha256(challenge.encode()).digest()
 
 

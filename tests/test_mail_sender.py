@@ -83,7 +83,7 @@ def test_story_of_the_api_guide(tmp_path: Path) -> None:
 
 
 class Seen:
-    """What a person keeps from the responses for the commands that follow."""
+    """The values from responses that the commands after them take."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

@@ -159,13 +159,13 @@ def _after_password(actor: Actor, user: User, let_in: Callable[..., T]) -> T | S
     locked = lock_unchanged(user)
     if locked is None:
         raise BadCredentials
-    return demand_factor(locked) or _let_in(actor, locked, let_in)
+    return demand_factor(locked) or _open(actor, locked, let_in)
 
 
 @transactional
 def _after_factor(actor: Actor, row: SignInChallenge, method: str, proof: Proof, let_in: Callable[..., T]) -> T:
     user = answer_challenge(actor=actor, row=row, method=method, proof=proof)
-    return _let_in(actor, user, let_in)
+    return _open(actor, user, let_in)
 
 
 @transactional
@@ -175,9 +175,9 @@ def _after_passkey(actor: Actor, user: User, challenge: str, credential: Credent
         raise WrongPasskey
     passkey_challenges.consume(challenge, passkey_challenges.SIGN_IN)
     use_passkey(locked, challenge, credential)
-    return _let_in(actor, locked, let_in)
+    return _open(actor, locked, let_in)
 
 
-def _let_in(actor: Actor, user: User, let_in: Callable[..., T]) -> T:
+def _open(actor: Actor, user: User, let_in: Callable[..., T]) -> T:
     note_sign_in(actor=actor, user=user)
     return let_in(user=user)

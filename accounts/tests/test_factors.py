@@ -177,6 +177,7 @@ class TestRemoving:
 
         assert answer(challenge, app.code(later=1)).status_code == 400
         assert answer(challenge, app.recovery_codes[0], "recovery_code").status_code == 400
+        assert answer(challenge, begin(alice).code()).status_code == 400, "an app that is not confirmed"
 
 
 class TestRecoveryCodes:

@@ -25,8 +25,9 @@ from tests.support.people import OPERATOR, PASSWORD, Person, register
 
 
 @pytest.fixture
-def _no_attempts() -> Iterator[None]:
-    """A throttle that has counted nothing, before and after."""
+def _no_attempts(settings: Any) -> Iterator[None]:
+    """A throttle in memory that has counted nothing, before and after."""
+    settings.REDIS_URL = None
     throttle._memory_limiter().storage.reset()
     yield
     throttle._memory_limiter().storage.reset()
