@@ -23,6 +23,7 @@ from tests.support.client import SurfaceClient
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
+from tests.support.security_keys import ORIGIN
 from tests.support.server import HAS_REDIS, ON_MARIADB, MaimServer
 
 
@@ -89,8 +90,9 @@ def write_snapshots(pytestconfig: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_and_unthrottled() -> Iterator[None]:
-    """Cheap password hashes and no throttle in this process. Real servers keep their own settings."""
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"], AUTH_RATE=None):
+    """Cheap password hashes, no throttle, and a host for passkeys in this process. Real servers keep their settings."""
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers, AUTH_RATE=None, PUBLIC_URL=ORIGIN):
         yield
 
 

@@ -18,6 +18,7 @@ from core.fields import ExactCharField, IdField, JSONTextField
 from core.text import fold
 
 DEVICE_LENGTH = 300
+PASSKEY_NAME_LENGTH = 100
 
 
 class User(ShownByName, AbstractBaseUser, PermissionsMixin):
@@ -201,6 +202,37 @@ class RecoveryCode(models.Model):
 
     def __str__(self) -> str:
         return f"recovery code: {self.user_id}"
+
+
+class Passkey(models.Model):
+    """A passkey: the public key of a credential, whose private key its owner's device or account keeps (WebAuthn)."""
+
+    id = IdField(primary_key=True, default=ids.passkey_id)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="passkeys")
+    name = models.CharField(max_length=PASSKEY_NAME_LENGTH)
+    # Of the credential's id, which is too long for an index.
+    credential_digest = ExactCharField(max_length=64, unique=True)
+    # AAGUID, id and public key, as the authenticator made them.
+    credential_data = models.BinaryField()
+    sign_count = models.PositiveBigIntegerField()
+    transports = JSONTextField(default=list)
+    backed_up = models.BooleanField()
+    aaguid = ExactCharField(max_length=36)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.user_id}"
+
+
+class UsedChallenge(models.Model):
+    """A signed challenge of a passkey that was used, by its digest, until it expires."""
+
+    digest = ExactCharField(max_length=64, primary_key=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"used challenge: {self.digest}"
 
 
 class SignInChallenge(models.Model):

@@ -14,6 +14,7 @@ from django.views.generic import TemplateView
 
 from accounts import services
 from accounts.models import User
+from accounts.operator_passkeys import NewPasskeyForm
 from accounts.operator_sign_in import SECOND_FACTOR, CodeField
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.admin_base import actor_of
@@ -37,16 +38,23 @@ class FirstCodeForm(forms.Form):
     code = CodeField(label=_("Code that the app shows"))
 
 
+class RemovePasskeyForm(ConfirmationForm):
+    passkey_id = forms.CharField(max_length=50, widget=forms.HiddenInput)
+
+
 FORMS: dict[str, type[forms.Form]] = {
     "begin": ConfirmationForm,
     "confirm": FirstCodeForm,
-    "renew": ConfirmationForm,
     "remove": ConfirmationForm,
+    "begin_passkey": ConfirmationForm,
+    "add_passkey": NewPasskeyForm,
+    "remove_passkey": RemovePasskeyForm,
+    "renew": ConfirmationForm,
 }
 
 
 class OwnFactorsView(TemplateView):
-    """One's authenticator app and recovery codes. Each change is a form of its own, which `action` names."""
+    """One's authenticator app, passkeys and recovery codes. Each change is a form of its own, which `action` names."""
 
     template_name = "accounts/admin/factors.html"
     site: Any = None  # the OperatorsSite, which is given to `as_view`
@@ -74,7 +82,15 @@ class OwnFactorsView(TemplateView):
 
     @property
     def _changes(self) -> dict[str, Callable[..., dict[str, Any]]]:
-        return {"begin": self._begin, "confirm": self._confirm, "renew": self._renew, "remove": self._remove}
+        return {
+            "begin": self._begin,
+            "confirm": self._confirm,
+            "remove": self._remove,
+            "begin_passkey": self._begin_passkey,
+            "add_passkey": self._add_passkey,
+            "remove_passkey": self._remove_passkey,
+            "renew": self._renew,
+        }
 
     def _begin(self, **values: Any) -> dict[str, Any]:
         return {"enrolment": services.begin_totp(**values)}
@@ -89,11 +105,43 @@ class OwnFactorsView(TemplateView):
 
     def _remove(self, **values: Any) -> dict[str, Any]:
         services.remove_totp(**values)
-        self.request.session.pop(SECOND_FACTOR, None)
+        return self._forget_factor()
+
+    def _begin_passkey(self, **values: Any) -> dict[str, Any]:
+        begun = services.begin_passkey(**values)
+        return {"options": begun.options, "add_passkey": NewPasskeyForm(initial={"challenge": begun.challenge})}
+
+    def _add_passkey(self, **values: Any) -> dict[str, Any]:
+        added = services.add_passkey(**values)
+        self.request.session[SECOND_FACTOR] = "passkey"
+        return {"recovery_codes": added.recovery_codes}
+
+    def _remove_passkey(self, **values: Any) -> dict[str, Any]:
+        services.remove_passkey(**values)
+        return self._forget_factor()
+
+    def _forget_factor(self) -> dict[str, Any]:
+        """End what the last factor gave the session, if it was removed."""
+        if not services.factors_of(cast(User, self.request.user))["factors"]:
+            self.request.session.pop(SECOND_FACTOR, None)
         return {}
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         own = services.factors_of(cast(User, self.request.user))
         unsent = {action: form(auto_id=f"{action}_%s") for action, form in FORMS.items()}
-        page = {**self.site.each_context(self.request), "title": _("Second factors"), "own": own}
+        page = {
+            **self.site.each_context(self.request),
+            "title": _("Second factors"),
+            "own": own,
+            "app": next((factor for factor in own["factors"] if factor["method"] == "totp"), None),
+            "passkeys": [
+                {**factor, "form": _removal_form(factor["id"])}
+                for factor in own["factors"]
+                if factor["method"] == "passkey"
+            ],
+        }
         return super().get_context_data(**{**page, **unsent, **context})
+
+
+def _removal_form(passkey_id: str) -> RemovePasskeyForm:
+    return RemovePasskeyForm(initial={"passkey_id": passkey_id}, auto_id=f"{passkey_id}_%s")

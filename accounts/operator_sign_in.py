@@ -19,6 +19,7 @@ from django.views.generic import FormView
 from accounts import services
 from accounts.challenges import LIFETIME
 from accounts.models import User
+from accounts.operator_passkeys import CredentialField
 from accounts.services import SecondFactorRequired
 from core.actor import Actor, ActorKind
 from core.admin_forms import show_error
@@ -50,11 +51,22 @@ class CodeField(forms.CharField):
 
 
 class SecondFactorForm(forms.Form):
-    code = CodeField(label=_("Code of your authenticator app, or a recovery code"))
+    """A code, or a passkey, for which the page has another form."""
+
+    code = CodeField(label=_("Code of your authenticator app, or a recovery code"), required=False)
+    credential = CredentialField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Raise ValidationError without either."""
+        if not any(self.cleaned_data.get(name) for name in self.fields) and not self.errors:
+            raise forms.ValidationError({"code": self.fields["code"].error_messages["required"]})
+        return self.cleaned_data
 
     @property
     def method(self) -> str:
-        """The method that the code is of, by its look."""
+        """The method that the proof is of: for a code, by its look."""
+        if self.cleaned_data["credential"]:
+            return "passkey"
         is_of_the_app = self.cleaned_data["code"].replace(" ", "").isdigit()
         return "totp" if is_of_the_app else "recovery_code"
 
@@ -123,7 +135,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
                 actor=anonymous(self.request),
                 challenge=self.request.COOKIES[COOKIE],
                 method=form.method,
-                code=form.cleaned_data["code"],
+                **form.cleaned_data,
             )
         except DomainError as error:
             show_error(form, error)
@@ -139,6 +151,7 @@ class SecondFactorView(RedirectURLMixin, FormView):  # type: ignore[type-arg]  #
             **self.site.each_context(self.request),
             title=_("Second factor"),
             next=self.get_redirect_url(),
+            passkey=services.passkey_options(self.request.COOKIES[COOKIE]),
             **context,
         )
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.models import PASSKEY_NAME_LENGTH
 from accounts.services.methods import METHODS
-from core.http.fields import ChoiceField, RequestSerializer, StrictCharField
+from core.http.fields import ChoiceField, JSONObjectField, RequestSerializer, StrictCharField
 
 
 class RegisterRequest(RequestSerializer):
@@ -22,7 +23,33 @@ class LoginRequest(RequestSerializer):
 class FactorRequest(RequestSerializer):
     challenge = StrictCharField(max_length=100, help_text="From the response to the sign-in.")
     method = ChoiceField(choices=list(METHODS))
-    code = StrictCharField(max_length=100, help_text="The six digits that the app shows, or a recovery code.")
+    code = StrictCharField(
+        max_length=100, required=False, help_text="The six digits that the app shows, or a recovery code."
+    )
+    credential = JSONObjectField(
+        required=False, help_text="With the method `passkey`: what the browser returned, as its `toJSON()` writes it."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValidationError without the proof that the method takes."""
+        proof = "credential" if attrs["method"] == "passkey" else "code"
+        if attrs.get(proof) is None:
+            raise serializers.ValidationError({proof: self.fields[proof].error_messages["required"]})
+        return attrs
+
+
+class PasskeyNameRequest(RequestSerializer):
+    name = StrictCharField(max_length=PASSKEY_NAME_LENGTH)
+
+
+class PasskeyConfirmRequest(PasskeyNameRequest):
+    challenge = StrictCharField(max_length=200, help_text="From `/auth/factors/passkeys`.")
+    credential = JSONObjectField(help_text="What the browser made, as its `toJSON()` writes it.")
+
+
+class PasskeySignInRequest(RequestSerializer):
+    challenge = StrictCharField(max_length=200, help_text="From `/auth/passkey/options`.")
+    credential = JSONObjectField(help_text="What the browser returned, as its `toJSON()` writes it.")
 
 
 class ConfirmationRequest(RequestSerializer):
@@ -147,11 +174,27 @@ class SecondFactorResponse(serializers.Serializer[Any]):
         required=False,
         help_text="Only with the code `MFA_REQUIRED`: by which the sign-in can be completed.",
     )
+    passkey = JSONObjectField(
+        required=False,
+        help_text="Only with the method `passkey`: the options for the browser, by its "
+        "`PublicKeyCredential.parseRequestOptionsFromJSON`.",
+    )
+
+
+class PasskeyOptionsResponse(serializers.Serializer[Any]):
+    challenge = serializers.CharField(help_text="To be sent back with the credential, within five minutes.")
+    options = JSONObjectField(help_text="For the browser, by its `PublicKeyCredential.parse…OptionsFromJSON`.")
 
 
 class FactorItemResponse(serializers.Serializer[Any]):
     method = ChoiceField(choices=[name for name, method in METHODS.items() if method.is_factor])
     added_at = serializers.DateTimeField()
+    id = serializers.CharField(required=False, help_text="Only of a passkey, as what follows.")
+    name = serializers.CharField(required=False)
+    last_used_at = serializers.DateTimeField(required=False, allow_null=True)
+    is_backed_up = serializers.BooleanField(
+        required=False, help_text="Whether its owner's account at Apple, Google or another provider keeps it, too."
+    )
 
 
 class FactorsResponse(serializers.Serializer[Any]):
@@ -169,6 +212,10 @@ class RecoveryCodesResponse(serializers.Serializer[Any]):
     recovery_codes = serializers.ListField(
         child=serializers.CharField(), help_text="Shown this once. Each counts once in place of a factor."
     )
+
+
+class PasskeyAddedResponse(RecoveryCodesResponse):
+    id = serializers.CharField()
 
 
 class TokenResponse(serializers.Serializer[Any]):

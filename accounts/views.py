@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.serializers import (
     ConfirmationRequest,
     EmailVerificationRequest,
+    FactorItemResponse,
     FactorRequest,
     FactorsResponse,
     ForgottenPasswordRequest,
@@ -29,6 +30,11 @@ from accounts.serializers import (
     OidcLinkRequest,
     OidcStartRequest,
     OidcStartResponse,
+    PasskeyAddedResponse,
+    PasskeyConfirmRequest,
+    PasskeyNameRequest,
+    PasskeyOptionsResponse,
+    PasskeySignInRequest,
     PasswordRequest,
     PasswordResetRequest,
     RecoveryCodesResponse,
@@ -88,11 +94,37 @@ class FactorView(UncachedMixin, AnonymousView):
         tag="auth",
         request=FactorRequest,
         response=TokenResponse,
-        errors=(401, 429),
+        errors=(401, 409, 429),
     )
     def post(self, request: Request) -> Response:
         device = request.headers.get("User-Agent", "")
         pair = services.use_factor(actor=self.actor, device=device, **self.validated_data(FactorRequest))
+        return token_response(pair)
+
+
+class PasskeyOptionsView(UncachedMixin, AnonymousView):
+    @operation(
+        "Ask for the options of a sign-in by a passkey alone",
+        tag="auth",
+        response=PasskeyOptionsResponse,
+        errors=(409,),
+        offline=True,
+    )
+    def post(self, request: Request) -> Response:
+        return Response(PasskeyOptionsResponse(services.request_passkey()).data)
+
+
+class PasskeySignInView(UncachedMixin, AnonymousView):
+    @operation(
+        "Sign in by a passkey alone",
+        tag="auth",
+        request=PasskeySignInRequest,
+        response=TokenResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        device = request.headers.get("User-Agent", "")
+        pair = services.sign_in_by_passkey(actor=self.actor, device=device, **self.validated_data(PasskeySignInRequest))
         return token_response(pair)
 
 
@@ -207,6 +239,67 @@ class TotpRemoveView(UncachedMixin, V1View):
     def post(self, request: Request) -> Response:
         assert isinstance(request.user, User)
         services.remove_totp(actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest))
+        return Response(status=204)
+
+
+class PasskeyListView(UncachedMixin, V1View):
+    @operation(
+        "Begin to add a passkey: get the options for the browser",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=PasskeyOptionsResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        begun = services.begin_passkey(actor=self.actor, user=request.user, **self.validated_data(ConfirmationRequest))
+        return Response(PasskeyOptionsResponse(begun).data)
+
+
+class PasskeyConfirmView(UncachedMixin, V1View):
+    @operation(
+        "Add the passkey that the browser made; the first factor comes with recovery codes",
+        tag="auth",
+        request=PasskeyConfirmRequest,
+        response=PasskeyAddedResponse,
+        errors=(409, 429),
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        added = services.add_passkey(actor=self.actor, user=request.user, **self.validated_data(PasskeyConfirmRequest))
+        return Response(PasskeyAddedResponse(added).data)
+
+
+class PasskeyDetailView(UncachedMixin, V1View):
+    @operation(
+        "Rename one of one's passkeys",
+        tag="auth",
+        request=PasskeyNameRequest,
+        response=FactorItemResponse,
+        errors=(404,),
+    )
+    def patch(self, request: Request, passkey_id: str) -> Response:
+        assert isinstance(request.user, User)
+        renamed = services.rename_passkey(
+            actor=self.actor, user=request.user, passkey_id=passkey_id, **self.validated_data(PasskeyNameRequest)
+        )
+        return Response(FactorItemResponse(renamed).data)
+
+
+class PasskeyRemoveView(UncachedMixin, V1View):
+    @operation(
+        "Remove one of one's passkeys, and with the last factor the recovery codes",
+        tag="auth",
+        request=ConfirmationRequest,
+        response=None,
+        status=204,
+        errors=(404, 429),
+    )
+    def post(self, request: Request, passkey_id: str) -> Response:
+        assert isinstance(request.user, User)
+        services.remove_passkey(
+            actor=self.actor, user=request.user, passkey_id=passkey_id, **self.validated_data(ConfirmationRequest)
+        )
         return Response(status=204)
 
 

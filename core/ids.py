@@ -36,3 +36,7 @@ def template_id() -> str:
 
 def key_id() -> str:
     return new_id("key")
+
+
+def passkey_id() -> str:
+    return new_id("passkey")

@@ -23,6 +23,8 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -145,6 +147,12 @@ class Environment(BaseSettings):
         None,
         description="Where people reach the public surface, such as `https://maim.example.com`. Sets the host "
         "it answers to, the CSRF origin and secure cookies behind TLS, and links. Default: any host.",
+    )
+    MAIM_PASSKEY_DOMAIN: Annotated[str, AfterValidator(check_host)] | None = Field(
+        None,
+        description="The domain that passkeys belong to: the host of `MAIM_PUBLIC_URL`, or a domain above it, such as "
+        "`example.com`, if consoles on hosts beside it are to use them. Passkeys of another domain do not work any "
+        "more after a change. Default: the host of `MAIM_PUBLIC_URL`.",
     )
     MAIM_TRUSTED_PROXIES: Networks = Field(
         [],
@@ -280,6 +288,14 @@ class Environment(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, _FileSource(settings_cls)
+
+    @field_validator("MAIM_PASSKEY_DOMAIN")
+    @classmethod
+    def _check_passkey_domain(cls, domain: str | None, others: ValidationInfo) -> str | None:
+        host = urlsplit(others.data.get("MAIM_PUBLIC_URL") or "").hostname or ""
+        if domain is not None and not f".{host}".endswith(f".{domain}"):
+            raise ValueError("must be the host of MAIM_PUBLIC_URL, or a domain above it")
+        return domain
 
     @model_validator(mode="wrap")
     @classmethod

@@ -185,6 +185,7 @@ LIMITS_FAIL_OPEN = ENV.MAIM_LIMITS_FAIL == "open"
 PUBLIC_URL = ENV.MAIM_PUBLIC_URL
 PEOPLE_URL = ENV.people_url
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname if PUBLIC_URL else None
+PASSKEY_DOMAIN = ENV.MAIM_PASSKEY_DOMAIN
 CSRF_FAILURE_VIEW = "core.http.handlers.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 BEHIND_TLS = bool(PUBLIC_URL and PUBLIC_URL.startswith("https://"))
@@ -303,6 +304,8 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         # 4xx responses are in the access log already.
         "django.request": {"level": "ERROR"},
+        # It would log the ids of credentials.
+        "fido2": {"level": "WARNING"},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         # maim.server logs starts and stops itself.
         "_granian": {"handlers": [], "level": "ERROR", "propagate": True},

@@ -33,6 +33,8 @@ GET     /api/v1/openapi.json                                  200  200  200  200
 POST    /api/v1/auth/register                                 200  200  200  200  200  200  200  200   200  200
 POST    /api/v1/auth/login                                    400  200  200  200  200  200  200  400   200  200
 POST    /api/v1/auth/mfa                                      401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/passkey/options                          200  200  200  200  200  200  200  200   200  200
+POST    /api/v1/auth/passkey                                  400  200  200  200  200  200  200  400   200  200
 POST    /api/v1/auth/refresh                                  401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/auth/logout                                   401  204  204  204  204  204  204  204   204  204
 POST    /api/v1/auth/password                                 401  204  204  204  204  204  204  401   204  204
@@ -40,6 +42,10 @@ GET     /api/v1/auth/factors                                  401  200  200  200
 POST    /api/v1/auth/factors/totp                             401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/auth/factors/totp/confirm                     401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/auth/factors/totp/remove                      401  204  204  204  204  204  204  401   204  204
+POST    /api/v1/auth/factors/passkeys                         401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/factors/passkeys/confirm                 401  200  200  200  200  200  200  401   200  200
+PATCH   /api/v1/auth/factors/passkeys/{passkey_id}            401  200  404  404  404  404  404  401   200  404
+POST    /api/v1/auth/factors/passkeys/{passkey_id}/remove     401  204  404  404  404  404  404  401   204  404
 POST    /api/v1/auth/factors/recovery-codes                   401  200  200  200  200  200  200  401   200  200
 POST    /api/v1/auth/password/forgot                          202  202  202  202  202  202  202  202   202  202
 POST    /api/v1/auth/password/reset                           400  204  204  204  204  204  204  400   204  204
@@ -224,6 +230,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/factors/totp": {"password": "password123"},
     "POST /api/v1/auth/factors/totp/confirm": {"code": "{code}"},
     "POST /api/v1/auth/factors/totp/remove": {"password": "password123"},
+    "POST /api/v1/auth/passkey": {"challenge": "{challenge}", "credential": "{credential}"},
+    "POST /api/v1/auth/factors/passkeys": {"password": "password123"},
+    "POST /api/v1/auth/factors/passkeys/confirm": {
+        "challenge": "{challenge}",
+        "credential": "{credential}",
+        "name": "laptop",
+    },
+    "PATCH /api/v1/auth/factors/passkeys/{passkey_id}": {"name": "phone"},
+    "POST /api/v1/auth/factors/passkeys/{passkey_id}/remove": {"password": "password123"},
     "POST /api/v1/auth/factors/recovery-codes": {"password": "password123"},
     "POST /api/v1/auth/refresh": {"refresh_token": "{refresh_token}"},
     "POST /api/v1/auth/logout": {"refresh_token": "{refresh_token}"},

@@ -15,7 +15,7 @@ from django.utils import timezone
 from time_machine import travel
 
 from accounts import services as accounts
-from accounts.models import EmailToken, TokenSession
+from accounts.models import EmailToken, Passkey, TokenSession
 from agents import services as agents
 from agents.models import Agent
 from agents.services import plugins, templates
@@ -32,7 +32,7 @@ from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
-from tests.support.routes import all_routes, fill
+from tests.support.routes import all_routes, fill_value
 from tests.support.tables import changed_tables, tables
 
 REQUEST_ID = "audit-test-1"
@@ -68,7 +68,7 @@ class Data:
     def filled(self, value: Any) -> Any:
         """Replace the braces in a value by ids."""
         if isinstance(value, str):
-            return fill(value, **self.ids)
+            return fill_value(value, **self.ids)
         if isinstance(value, dict):
             return {key: self.filled(member) for key, member in value.items()}
         if isinstance(value, list):
@@ -154,6 +154,7 @@ def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
 
     assert response.status_code in (200, 204), response.content
     data.ids["newest_hint"] = KeySecret.objects.order_by("id").values_list("hint", flat=True).last() or ""
+    data.ids["newest_passkey_id"] = str(Passkey.objects.order_by("created_at").values_list("id", flat=True).last())
     row, *others = rows
     assert row.action == change.action
     assert row.object_type == change.action.partition(".")[0]

@@ -28,7 +28,7 @@ from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, request_values
 from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
-from tests.support.routes import Route, all_routes, fill, methods_of, routes
+from tests.support.routes import Route, all_routes, fill, fill_value, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
 pytestmark = pytest.mark.single
@@ -87,7 +87,10 @@ class Data:
             for name, it in operation.query.items()
             if it.get("required") or (name == "tenant_id" and operation.path == "/api/v2/agents/import")
         ]
-        return self.path(operation.path) + ("?" + "&".join(query) if query else "")
+        path = operation.path
+        if "{passkey_id}" in path:
+            path = fill(path, **values_for(self.alice.user, path))
+        return self.path(path) + ("?" + "&".join(query) if query else "")
 
     def body(self, operation: Operation) -> dict[str, Any]:
         """Return a body that the endpoint accepts, with every field that it knows."""
@@ -101,11 +104,11 @@ class Data:
         body |= {name: known[name] for name in body if name in known}
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body
 
-    def factor(self, operation: Operation) -> dict[str, str]:
+    def factor(self, operation: Operation) -> dict[str, Any]:
         """Return what the request is about factors, if it is."""
         values = values_for(self.alice.user, operation.path)
         body = BODIES.get(f"POST {operation.path}", {}) if values else {}
-        return {name: fill(value, **values) for name, value in body.items()}
+        return {name: fill_value(value, **values) for name, value in body.items()}
 
     def value(self, name: str, schema: dict[str, Any]) -> Any:
         known: dict[str, Callable[[], Any]] = {

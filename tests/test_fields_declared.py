@@ -20,12 +20,14 @@ from accounts.models import (
     Identity,
     LinkChallenge,
     OidcFlow,
+    Passkey,
     QueuedMail,
     RecoveryCode,
     SignInAddress,
     SignInChallenge,
     TokenSession,
     TotpFactor,
+    UsedChallenge,
     User,
 )
 from accounts.serializers import ProfileRequest
@@ -218,6 +220,8 @@ NOT_DECLARED: dict[type[Model], str] = {
     MinuteCount: "is counted with verifications, never edited",
     HourCount: "is summed up from minutes, never edited",
     TotpFactor: "is added and removed, see accounts.services.factors",
+    Passkey: "is added, renamed and removed, see accounts.services.own_passkeys",
+    UsedChallenge: "is written once",
     RecoveryCode: "is made and used, never edited",
     SignInChallenge: "is made and used, never edited",
     EmailToken: "is made and used, never edited",

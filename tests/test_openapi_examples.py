@@ -22,6 +22,8 @@ KNOWS_SECRET = (
     *("/api/v1/auth/login", "/api/v1/auth/password"),
     *("/api/v1/auth/password/reset", "/api/v1/auth/email/verify", "/api/v1/auth/oidc/link"),
     *("/api/v1/auth/factors/totp", "/api/v1/auth/factors/totp/remove", "/api/v1/auth/factors/recovery-codes"),
+    *("/api/v1/auth/factors/passkeys", "/api/v1/auth/factors/passkeys/confirm", "/api/v1/auth/passkey"),
+    "/api/v1/auth/factors/passkeys/{passkey_id}/remove",
 )
 
 

@@ -30,7 +30,7 @@ from tests.support.factors import new_challenge, values_for
 from tests.support.mail import new_token
 from tests.support.oidc import add_identity, request_values
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
-from tests.support.routes import METHODS, Route, all_routes, fill, methods_of
+from tests.support.routes import METHODS, Route, all_routes, fill, fill_value, methods_of
 from tests.support.tables import changed_tables, tables
 
 pytestmark = pytest.mark.embedded
@@ -116,7 +116,7 @@ class Data:
             "number": "2",
             "api_key": self.key.secret,
             "username": person.user.username if person else "nobody",
-            "refresh_token": _refresh_token(person) if person else "none",
+            "refresh_token": _refresh_token(person) if person and "{refresh_token}" in str(row.body) else "none",
             "session_id": TokenSession.objects.filter(user=self.people["owner"].user).earliest("created_at").id,
             "reset_token": new_token(person.user, EmailToken.Purpose.RESET) if person else "none",
             "verify_token": new_token(person.user, EmailToken.Purpose.VERIFY) if person else "none",
@@ -124,11 +124,9 @@ class Data:
             "identity_id": self.identity_id,
             **request_values(row.path, person.user if person else None),
             "own_tenant_id": person.tenant.id if person else "none",
-            **(values_for(person.user, row.path) if person else {}),
+            **(values_for((self.people["owner"] if "{" in row.path else person).user, row.path) if person else {}),
         }
-        body = row.body and {
-            key: fill(value, **values) if isinstance(value, str) else value for key, value in row.body.items()
-        }
+        body = row.body and {key: fill_value(value, **values) for key, value in row.body.items()}
         client = SurfaceClient(surface, person.token if person else None)
         target = row.target.replace(f"{{{blank_after}}}", f"{{{blank_after}}}%20", 1)
         return lambda: client.send(row.method, fill(target, **values), body)

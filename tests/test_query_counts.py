@@ -30,7 +30,7 @@ from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
 from tests.support.people import OPERATOR, Person, make_agent, make_key
-from tests.support.routes import Route, all_routes, fill
+from tests.support.routes import Route, all_routes, fill, fill_value
 
 pytestmark = [pytest.mark.single, pytest.mark.django_db]
 SNAPSHOT = Path(__file__).with_name("query_counts.json")
@@ -100,10 +100,8 @@ class Data:
         client = SurfaceClient(surface, person.token if surface == PUBLIC else None)
         values = {**self.values, **values_for(person.user, route.path), **request_values(route.path, person.user)}
         path = fill(route.path + (REQUIRED_QUERIES.get(str(route), "") if query is None else query), **values)
-        body = {
-            key: fill(value, **values) if isinstance(value, str) else value
-            for key, value in BODIES.get(f"{route.method} {route.path}", {}).items()
-        }
+        template = BODIES.get(f"{route.method} {route.path}", {})
+        body = {key: fill_value(value, **values) for key, value in template.items()}
         with CaptureQueriesContext(connection) as captured:
             response = client.send(route.method, path, body or None, **headers)
         statements = [part for entry in captured.captured_queries for part in entry["sql"].split(TOGETHER)]

@@ -1,6 +1,6 @@
 """The rules about users, their passwords and sessions, each in one transaction with its audit entry."""
 
-from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode
+from accounts.services.challenges import BadChallenge, SecondFactorRequired, WrongCode, passkey_options
 from accounts.services.confirmation import WrongPassword
 from accounts.services.emails import queue_verification, request_verification, update_profile, verify_email
 from accounts.services.factors import (
@@ -25,6 +25,7 @@ from accounts.services.identities import (
 from accounts.services.methods import methods_of
 from accounts.services.notices import sweep_addresses
 from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_flows
+from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
 from accounts.services.sessions import (
@@ -39,7 +40,9 @@ from accounts.services.sessions import (
 from accounts.services.sign_ins import (
     BadCredentials,
     authenticate,
+    request_passkey,
     sign_in,
+    sign_in_by_passkey,
     sign_in_operator,
     use_factor,
     use_factor_of_operator,
@@ -65,9 +68,11 @@ __all__ = [
     "WrongCode",
     "WrongPassword",
     "add_identity",
+    "add_passkey",
     "add_user",
     "authenticate",
     "authenticate_token",
+    "begin_passkey",
     "begin_totp",
     "change_password",
     "check_registration",
@@ -82,18 +87,23 @@ __all__ = [
     "link_identity",
     "methods_of",
     "new_user",
+    "passkey_options",
     "queue_verification",
     "refresh",
     "register_identity",
     "remove_factors",
     "remove_identity",
+    "remove_passkey",
     "remove_totp",
+    "rename_passkey",
     "renew_recovery_codes",
+    "request_passkey",
     "request_reset",
     "request_verification",
     "reset_password",
     "set_password",
     "sign_in",
+    "sign_in_by_passkey",
     "sign_in_operator",
     "sign_out",
     "start_flow",

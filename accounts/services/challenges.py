@@ -1,4 +1,4 @@
-"""The second step of a sign-in: a challenge, which a code of one of the user's methods answers."""
+"""The second step of a sign-in: a challenge, which a proof by one of the user's methods answers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import challenges, throttle
 from accounts.models import SignInChallenge, User
-from accounts.services.methods import METHODS, methods_of
+from accounts.passkeys import Options
+from accounts.services.methods import METHODS, Proof, methods_of
+from accounts.services.passkeys import second_step_options
 from core.actor import Actor
 from core.errors import Forbidden, Invalid, Unauthenticated
 
 
 class SecondFactorRequired(Forbidden):
-    """A sign-in whose password was right, by a user with a second factor. The challenge is good for one sign-in."""
+    """A sign-in whose password was right, by a user with a second factor. The challenge is good for one sign-in.
+
+    `passkey` are the options by which a browser asks for a passkey.
+    """
 
     code = "MFA_REQUIRED"
-    message = _("Enter a code of your second factor to complete the sign-in")
+    message = _("Use your second factor to complete the sign-in")
 
-    def __init__(self, challenge: str, methods: list[str]) -> None:
+    def __init__(self, challenge: str, methods: list[str], passkey: Options | None) -> None:
         self.challenge = challenge
-        self.extra = {"challenge": challenge, "methods": methods}
+        self.extra = {"challenge": challenge, "methods": methods, **({"passkey": passkey} if passkey else {})}
         super().__init__()
 
 
@@ -43,7 +48,17 @@ def demand_factor(locked: User) -> SecondFactorRequired | None:
     The caller raises it after the transaction, which would else take the challenge back.
     """
     methods = methods_of(locked)
-    return SecondFactorRequired(challenges.issue(locked), methods) if methods else None
+    if not methods:
+        return None
+    challenge = challenges.issue(locked)
+    passkey = second_step_options(locked, challenge) if "passkey" in methods else None
+    return SecondFactorRequired(challenge, methods, passkey)
+
+
+def passkey_options(challenge: str) -> Options | None:
+    """Return the options by which a browser answers a challenge with a passkey, or None if it cannot."""
+    row = challenges.find(challenge)
+    return None if row is None else second_step_options(row.user, challenge)
 
 
 def attempt_challenge(*, actor: Actor, token: str) -> SignInChallenge:
@@ -59,14 +74,14 @@ def attempt_challenge(*, actor: Actor, token: str) -> SignInChallenge:
     return row
 
 
-def answer_challenge(*, actor: Actor, row: SignInChallenge, method: str, code: str) -> User:
-    """Use up a challenge and a code, and return the user, locked. Of several requests at once, one succeeds.
+def answer_challenge(*, actor: Actor, row: SignInChallenge, method: str, proof: Proof) -> User:
+    """Use up a challenge and its proof, and return the user, locked. Of several requests at once, one succeeds.
 
-    Raise BadChallenge and WrongCode, with which the caller's transaction must end: both stay good then.
+    Raise BadChallenge, WrongCode and WrongPasskey, with which the caller's transaction must end: both stay good then.
     """
     user = User.objects.select_for_update().filter(pk=row.user_id).first()
     if user is None or not challenges.consume(row, user):
         raise BadChallenge
-    if not METHODS[method].use(actor, user, code):
+    if not METHODS[method].use(actor, user, proof):
         raise WrongCode
     return user

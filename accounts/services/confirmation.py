@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import throttle
 from accounts.errors import SignInAgain
 from accounts.models import TokenSession, User
+from accounts.services.sessions import lock_unchanged
 from core.actor import Actor, ActorKind
 from core.errors import Invalid
 
@@ -28,8 +29,8 @@ class WrongPassword(Invalid):
 def confirm_password(*, actor: Actor, user: User, password: str | None) -> None:
     """Check the password of the person who acts, outside of any transaction.
 
-    The transaction of the change calls `lock_unchanged`, and raises WrongPassword if that finds a change since. Raise
-    Invalid without a password, WrongPassword, TooMany, and Unavailable.
+    The transaction of the change calls `lock_confirmed`. Raise Invalid without a password, WrongPassword, TooMany, and
+    Unavailable.
 
     Whoever has no password, or may not use it (MAIM_PASSWORD_LOGIN), confirms by a session that began within FRESH.
     Raise SignInAgain for an older one.
@@ -42,6 +43,14 @@ def confirm_password(*, actor: Actor, user: User, password: str | None) -> None:
     throttle.attempt(account=user.username, address=actor.address)
     if not user.check_password(password):
         raise WrongPassword
+
+
+def lock_confirmed(user: User) -> User:
+    """Lock a user whose password was confirmed, and return them. Raise WrongPassword if it was changed since."""
+    locked = lock_unchanged(user)
+    if locked is None:
+        raise WrongPassword
+    return locked
 
 
 def _check_sign_in(actor: Actor, user: User) -> None:

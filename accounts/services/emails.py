@@ -9,10 +9,9 @@ from accounts import email_tokens, throttle
 from accounts.fields import USER_FIELDS, UserChanges
 from accounts.mail import outbox
 from accounts.models import EmailToken, QueuedMail, User
-from accounts.services.confirmation import WrongPassword, confirm_password
+from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.links import BadLink, lock_for_link
 from accounts.services.notices import notify
-from accounts.services.sessions import lock_unchanged
 from accounts.services.users import DUPLICATES, lock_user, update_user
 from accounts.validators import email_errors
 from core import audit
@@ -46,9 +45,7 @@ def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: 
 @transactional
 def _change_email(*, actor: Actor, user: User, email: str | None) -> User:
     """Remove the address, keep it and drop the one that waits, or let another one wait for its confirmation."""
-    stored = lock_unchanged(user)
-    if stored is None:
-        raise WrongPassword
+    stored = lock_confirmed(user)
     former, before = stored.email, _audit_state(stored)
     if email is None:
         stored.set_email(None)

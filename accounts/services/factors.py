@@ -10,12 +10,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, throttle, totp
-from accounts.models import QueuedMail, TotpFactor, User
+from accounts.models import Passkey, QueuedMail, TotpFactor, User
 from accounts.services.challenges import WrongCode
-from accounts.services.confirmation import WrongPassword, confirm_password
+from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.methods import METHODS, methods_of
 from accounts.services.notices import notify
-from accounts.services.sessions import lock_unchanged
 from accounts.services.users import lock_user
 from core import audit, sealing
 from core.actor import Actor
@@ -94,14 +93,27 @@ def remove_factors(*, actor: Actor, user: User) -> None:
         raise Conflict(_("This user has no second factor"))
     for method in METHODS.values():
         method.rows.filter(user=locked).delete()
-    _record(actor, locked, "factors_remove", before={"methods": before})
+    record_factor_change(actor, locked, "factors_remove", before={"methods": before})
 
 
 def factors_of(user: User) -> dict[str, Any]:
     """Return the factors of a user, and how many recovery codes are left."""
     app = TotpFactor.objects.filter(user=user, confirmed_at__isnull=False).first()
-    factors = [] if app is None else [{"method": "totp", "added_at": app.confirmed_at}]
+    factors: list[dict[str, Any]] = [] if app is None else [{"method": "totp", "added_at": app.confirmed_at}]
+    factors += [passkey_state(passkey) for passkey in user.passkeys.order_by("created_at", "id")]
     return {"factors": factors, "recovery_codes": user.recovery_codes.count()}
+
+
+def passkey_state(passkey: Passkey) -> dict[str, Any]:
+    """Return a passkey as its owner sees it among their factors."""
+    return {
+        "method": "passkey",
+        "added_at": passkey.created_at,
+        "id": passkey.id,
+        "name": passkey.name,
+        "last_used_at": passkey.last_used_at,
+        "is_backed_up": passkey.backed_up,
+    }
 
 
 def sweep_unconfirmed() -> int:
@@ -111,7 +123,7 @@ def sweep_unconfirmed() -> int:
 
 @transactional
 def _store_secret(user: User, secret: str) -> None:
-    locked = _lock_confirmed(user)
+    locked = lock_confirmed(user)
     if TotpFactor.objects.filter(user=locked, confirmed_at__isnull=False).exists():
         raise Conflict(_("You have an authenticator app already; remove it first"))
     values = {"secret": sealing.seal(secret), "created_at": timezone.now()}
@@ -128,38 +140,30 @@ def _confirm_totp(actor: Actor, user: User, code: str) -> list[str]:
         raise WrongCode
     is_first = not methods_of(locked)
     TotpFactor.objects.filter(pk=waiting.pk).update(confirmed_at=timezone.now())
-    _record(actor, locked, "factor_add", after={"method": "totp"})
+    record_factor_change(actor, locked, "factor_add", after={"method": "totp"})
     return recovery_codes.issue(locked) if is_first else []
 
 
 @transactional
 def _remove_totp(actor: Actor, user: User) -> None:
-    locked = _lock_confirmed(user)
+    locked = lock_confirmed(user)
     if not TotpFactor.objects.filter(user=locked, confirmed_at__isnull=False).delete()[0]:
         raise NotFound(_("You have no authenticator app"))
     if not methods_of(locked):
         locked.recovery_codes.all().delete()
-    _record(actor, locked, "factor_remove", before={"method": "totp"})
+    record_factor_change(actor, locked, "factor_remove", before={"method": "totp"})
 
 
 @transactional
 def _renew_recovery_codes(actor: Actor, user: User) -> list[str]:
-    locked = _lock_confirmed(user)
+    locked = lock_confirmed(user)
     if not methods_of(locked):
         raise Conflict(_("You have no second factor that recovery codes could stand in for"))
-    _record(actor, locked, "recovery_codes")
+    record_factor_change(actor, locked, "recovery_codes")
     return recovery_codes.issue(locked)
 
 
-def _lock_confirmed(user: User) -> User:
-    """Lock a user whose password was confirmed. Raise WrongPassword if it was changed since."""
-    locked = lock_unchanged(user)
-    if locked is None:
-        raise WrongPassword
-    return locked
-
-
-def _record(actor: Actor, user: User, change: str, **states: audit.State) -> None:
+def record_factor_change(actor: Actor, user: User, change: str, **states: audit.State) -> None:
     """Write the audit entry of a change, and tell the user by mail."""
     audit.record(actor=actor, action=f"user.{change}", object_id=user.id, tenant_id=None, **states)
     notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email)

@@ -10,31 +10,52 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import recovery_codes, totp
-from accounts.models import QueuedMail, RecoveryCode, TotpFactor, User
+from accounts.models import Passkey, QueuedMail, RecoveryCode, TotpFactor, User
+from accounts.passkeys import Credential, WrongPasskey
 from accounts.services.notices import notify
+from accounts.services.passkeys import use_passkey
 from core import audit
 from core.actor import Actor
 from core.errors import Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The answer to a challenge: a code, or the credential of a passkey. Never log it."""
+
+    challenge: str
+    code: str = ""
+    credential: Credential | None = None
+
+    def __repr__(self) -> str:
+        return "Proof(…)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method: its name for people, the rows that allow it to their users, and the check that uses a code up."""
+    """A method: its name for people, the rows that allow it to their users, and the check that uses a proof up."""
 
     label: Text
     rows: QuerySet[Any]
-    use: Callable[[Actor, User, str], bool]
+    use: Callable[[Actor, User, Proof], bool]
     # Whether it is a factor of its own. Recovery codes stand in for one.
     is_factor: bool = True
 
 
-def _use_totp(actor: Actor, user: User, code: str) -> bool:
+def _use_totp(actor: Actor, user: User, proof: Proof) -> bool:
     factor = TotpFactor.objects.filter(user=user, confirmed_at__isnull=False).first()
-    return factor is not None and totp.use(factor, code)
+    return factor is not None and totp.use(factor, proof.code)
 
 
-def _use_recovery_code(actor: Actor, user: User, code: str) -> bool:
-    if not recovery_codes.use(user, code):
+def _use_passkey(actor: Actor, user: User, proof: Proof) -> bool:
+    if proof.credential is None:
+        raise WrongPasskey
+    use_passkey(user, proof.challenge, proof.credential)
+    return True
+
+
+def _use_recovery_code(actor: Actor, user: User, proof: Proof) -> bool:
+    if not recovery_codes.use(user, proof.code):
         return False
     notify(QueuedMail.Kind.FACTORS_CHANGED, actor=actor, user=user, to=user.email)
     left = {"left": user.recovery_codes.count()}
@@ -46,6 +67,7 @@ METHODS = {
     "totp": Method(
         label=_("authenticator app"), rows=TotpFactor.objects.filter(confirmed_at__isnull=False), use=_use_totp
     ),
+    "passkey": Method(label=_("passkey"), rows=Passkey.objects.all(), use=_use_passkey),
     "recovery_code": Method(
         label=_("recovery codes"), rows=RecoveryCode.objects.all(), use=_use_recovery_code, is_factor=False
     ),

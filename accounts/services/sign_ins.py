@@ -1,17 +1,19 @@
-"""Sign-in to the API and to the admin, with the second factor of people who have one."""
+"""Sign-in to the API and to the admin, with a second factor or by a passkey alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from django.contrib.auth.hashers import make_password
 from django.utils.translation import gettext_lazy as _
 
-from accounts import throttle
+from accounts import passkey_challenges, passkeys, throttle
 from accounts.hashers import spellings
 from accounts.models import SignInChallenge, User
+from accounts.passkeys import Credential, Options, WrongPasskey
 from accounts.services.challenges import (
     BadChallenge,
     SecondFactorRequired,
@@ -19,7 +21,9 @@ from accounts.services.challenges import (
     attempt_challenge,
     demand_factor,
 )
+from accounts.services.methods import Proof
 from accounts.services.notices import note_sign_in
+from accounts.services.passkeys import find_passkey, use_passkey
 from accounts.services.password_login import check_password_login
 from accounts.services.sessions import lock_unchanged, open_session
 from accounts.tokens import TokenPair
@@ -75,18 +79,60 @@ def sign_in_operator(*, actor: Actor, user: User) -> None:
     _enter(actor, user, _operator)
 
 
-def use_factor(*, actor: Actor, challenge: str, method: str, code: str, device: str = "") -> TokenPair:
+def use_factor(
+    *,
+    actor: Actor,
+    challenge: str,
+    method: str,
+    code: str = "",
+    credential: Credential | None = None,
+    device: str = "",
+) -> TokenPair:
     """Complete a sign-in by a second factor: open a session, and return its tokens.
 
     Of several requests with the same challenge or the same code at once, one succeeds. Raise BadChallenge, WrongCode,
-    TooMany, and Unavailable.
+    WrongPasskey, NoPasskeysHere, TooMany, and Unavailable.
     """
-    return _complete(actor, challenge, method, code, partial(open_session, actor=actor, device=device))
+    proof = Proof(challenge=challenge, code=code, credential=credential)
+    return _complete(actor, method, proof, partial(open_session, actor=actor, device=device))
 
 
-def use_factor_of_operator(*, actor: Actor, challenge: str, method: str, code: str) -> User:
+def use_factor_of_operator(
+    *, actor: Actor, challenge: str, method: str, code: str = "", credential: Credential | None = None
+) -> User:
     """Complete the sign-in of an operator to the admin, and return them. Raise what `use_factor` would."""
-    return _complete(actor, challenge, method, code, _operator)
+    return _complete(actor, method, Proof(challenge=challenge, code=code, credential=credential), _operator)
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyRequest:
+    """A challenge, and the options by which a browser asks for a passkey that answers it."""
+
+    challenge: str
+    options: Options
+
+
+def request_passkey() -> PasskeyRequest:
+    """Return what a browser needs for `sign_in_by_passkey`. Nothing is stored. Raise NoPasskeysHere."""
+    challenge = passkey_challenges.issue(passkey_challenges.SIGN_IN)
+    return PasskeyRequest(challenge, passkeys.request_options(challenge))
+
+
+def sign_in_by_passkey(*, actor: Actor, challenge: str, credential: Credential, device: str = "") -> TokenPair:
+    """Open a session for the user of a passkey, and return its tokens.
+
+    It takes no other factor, because a passkey verifies its user. Of several requests with the same challenge at once,
+    one succeeds. Raise WrongPasskey, BadPasskeyChallenge, NoPasskeysHere, and TooMany.
+    """
+    passkey = find_passkey(credential)
+    account = f"challenge {challenge}" if passkey is None else passkey.user.username
+    throttle.attempt(account=account, address=actor.address)
+    if passkey is None:
+        raise WrongPasskey
+    let_in = partial(open_session, actor=actor, device=device)
+    pair = _after_passkey(actor, passkey.user, challenge, credential, let_in)
+    throttle.remember_address(account=passkey.user.username, address=actor.address)
+    return pair
 
 
 def _operator(*, user: User) -> User:
@@ -103,9 +149,9 @@ def _enter(actor: Actor, user: User, let_in: Callable[..., T]) -> T:
     return outcome
 
 
-def _complete(actor: Actor, challenge: str, method: str, code: str, let_in: Callable[..., T]) -> T:
-    row = attempt_challenge(actor=actor, token=challenge)
-    outcome = _after_factor(actor, row, method, code, let_in)
+def _complete(actor: Actor, method: str, proof: Proof, let_in: Callable[..., T]) -> T:
+    row = attempt_challenge(actor=actor, token=proof.challenge)
+    outcome = _after_factor(actor, row, method, proof, let_in)
     throttle.remember_address(account=row.user.username, address=actor.address)
     return outcome
 
@@ -119,9 +165,19 @@ def _after_password(actor: Actor, user: User, let_in: Callable[..., T]) -> T | S
 
 
 @transactional
-def _after_factor(actor: Actor, row: SignInChallenge, method: str, code: str, let_in: Callable[..., T]) -> T:
-    user = answer_challenge(actor=actor, row=row, method=method, code=code)
+def _after_factor(actor: Actor, row: SignInChallenge, method: str, proof: Proof, let_in: Callable[..., T]) -> T:
+    user = answer_challenge(actor=actor, row=row, method=method, proof=proof)
     return _open(actor, user, let_in)
+
+
+@transactional
+def _after_passkey(actor: Actor, user: User, challenge: str, credential: Credential, let_in: Callable[..., T]) -> T:
+    locked = User.objects.select_for_update().filter(pk=user.pk, is_active=True).first()
+    if locked is None:
+        raise WrongPasskey
+    passkey_challenges.consume(challenge, passkey_challenges.SIGN_IN)
+    use_passkey(locked, challenge, credential)
+    return _open(actor, locked, let_in)
 
 
 def _open(actor: Actor, user: User, let_in: Callable[..., T]) -> T:

@@ -7,7 +7,9 @@ import pytest
 from accounts.models import User
 from tests.support.mail import Mailbox, mail_server
 from tests.support.oidc import Provider, provider_at_work
+from tests.support.passkeys import add_passkey
 from tests.support.people import Person
+from tests.support.security_keys import SecurityKey
 
 
 @pytest.fixture
@@ -30,3 +32,9 @@ def alice_with_email(alice: Person) -> Person:
     User.objects.filter(pk=alice.user.pk).update(email="alice@example.com", email_folded="alice@example.com")
     alice.user.refresh_from_db()
     return alice
+
+
+@pytest.fixture
+def key(alice: Person) -> SecurityKey:
+    """Alice's key, on which she has a passkey."""
+    return add_passkey(alice.user)

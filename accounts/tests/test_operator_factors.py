@@ -154,7 +154,7 @@ class TestOwnFactors:
 
         assert len(app.recovery_codes) == 10
         assert TotpFactor.objects.get().confirmed_at is not None
-        assert "Recovery codes left: 10" in olivia.get(FACTORS).content.decode()
+        assert "Left: 10." in olivia.get(FACTORS).content.decode()
         entry = olivia.audit_of("user.factor_add")
         assert entry.object_id == olivia.user.pk
 

@@ -6,7 +6,7 @@ import logging
 
 from django.contrib.sessions.backends.db import SessionStore
 
-from accounts import challenges, email_tokens
+from accounts import challenges, email_tokens, passkey_challenges
 from accounts.services import sweep_addresses, sweep_challenges, sweep_flows, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
@@ -24,6 +24,7 @@ def sweep() -> dict[str, int]:
         "addresses of sign-ins": sweep_addresses(),
         "links in mails": email_tokens.sweep(),
         "challenges of sign-ins": challenges.sweep(),
+        "used challenges of passkeys": passkey_challenges.sweep(),
         "unconfirmed apps": sweep_unconfirmed(),
         "sign-ins by providers": sweep_flows() + sweep_challenges(),
         "heartbeats": sweep_activity(),

@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts import challenges, recovery_codes, totp
 from accounts.models import TotpFactor, User
 from core import sealing
+from tests.support import passkeys
 from tests.support.client import SurfaceClient
 from tests.support.people import PASSWORD
 
@@ -51,8 +52,8 @@ def answer(challenge: str, code: str, method: str = "totp", **options: Any) -> A
     return SurfaceClient().send("POST", "/api/v1/auth/mfa", body, **options)
 
 
-def values_for(user: User, path: str) -> dict[str, str]:
-    """Return values for the body of a request about factors, after giving the user what the request is about."""
+def values_for(user: User, path: str) -> dict[str, Any]:
+    """Return values for a request about factors, after giving the user what the request is about."""
     if path == "/api/v1/auth/mfa":
         return {"challenge": new_challenge(user), "code": recovery_codes.issue(user)[0]}
     if path == "/api/v1/auth/factors/totp/confirm":
@@ -62,4 +63,6 @@ def values_for(user: User, path: str) -> dict[str, str]:
     if path in ("/api/v1/auth/factors/totp/remove", "/api/v1/auth/factors/recovery-codes"):
         TotpFactor.objects.filter(user=user).delete()
         enrol(user)
+    if "passkey" in path and not path.endswith(("/passkeys", "/options")):
+        return passkeys.values_for(user, path)
     return {}

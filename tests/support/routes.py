@@ -58,6 +58,14 @@ def fill(template: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], _NOTHING.get(match[1], "no_such_thing")), template)
 
 
+def fill_value(value: Any, **values: Any) -> Any:
+    """Return a value with its parameters filled in, if it is text. A parameter alone may stand for any value."""
+    if not isinstance(value, str):
+        return value
+    whole = values.get(value.strip("{}"))
+    return fill(value, **values) if whole is None or isinstance(whole, str) else whole
+
+
 _NOTHING = {"number": "0"}
 
 
