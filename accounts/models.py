@@ -188,6 +188,7 @@ class QueuedMail(models.Model):
         PASSWORD_CHANGED = "password_changed", _("notice of a changed password")
         EMAIL_CHANGED = "email_changed", _("notice of a changed e-mail address")
         NEW_SIGN_IN = "new_sign_in", _("notice of a sign-in from a new address")
+        ACCOUNT_CLOSED = "account_closed", _("notice of a closed account")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

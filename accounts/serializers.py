@@ -52,6 +52,10 @@ class ProfileRequest(RequestSerializer):
     )
 
 
+class AccountClosureRequest(RequestSerializer):
+    password = StrictCharField(max_length=1024, trim_whitespace=False, required=False, help_text="One's own.")
+
+
 class MailRequestedResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
 

@@ -7,6 +7,7 @@ and are part of the wire contract.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -24,6 +25,8 @@ class DomainError(Exception):
 
     code: str = "SYS_001"
     message: Text = _("The request could not be carried out")
+    # Members of the response besides code and sentence, ready for JSON.
+    extra: Mapping[str, Any] = {}
 
     def __init__(self, detail: Text | None = None, *, code: str | None = None, message: Text | None = None) -> None:
         if code is not None:

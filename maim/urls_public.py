@@ -38,6 +38,7 @@ urlpatterns = [
     path("api/v1/auth/email/verify", accounts.EmailVerifyView.as_view()),
     path("api/v1/auth/email/verification", accounts.EmailVerificationView.as_view()),
     path("api/v1/auth/me", tenant_accounts.ProfileView.as_view()),
+    path("api/v1/auth/me/close", tenant_accounts.AccountClosureView.as_view()),
     path("api/v1/tenants", tenants.TenantListView.as_view()),
     path("api/v1/tenants/<str:tenant_id>", tenants.TenantDetailView.as_view()),
     path("api/v1/tenants/<str:tenant_id>/usage", usage.TenantUsageView.as_view()),

@@ -123,3 +123,16 @@ class ProfileResponse(UserResponse):
         allow_null=True, help_text="Becomes `email` as soon as it is confirmed by the link that was sent to it."
     )
     memberships = MembershipResponse(many=True)
+
+
+class OwnedTenantResponse(serializers.Serializer[Any]):
+    tenant_id = serializers.CharField()
+    tenant_name = serializers.CharField()
+
+
+class AccountClosureConflictResponse(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    tenants = OwnedTenantResponse(
+        many=True, required=False, help_text="The first 100 that the person owns, the oldest first."
+    )

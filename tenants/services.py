@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple, Unpack
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import ProtectedError, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,16 +19,17 @@ from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, counts, epoch
 from core.actor import Actor, ActorKind
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
-from core.errors import Invalid
+from core.errors import Invalid, Unauthenticated
 from core.models import FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
-from tenants.errors import TenantNameTaken, TenantNotFound
+from tenants.errors import OwnsTenants, TenantNameTaken, TenantNotFound
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.templates import templates_below
 
+_NAMED_TENANTS = 100  # in the response about an account that cannot be closed yet
 _NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
 
 
@@ -56,6 +57,18 @@ def _add_with_tenant(*, actor: Actor, user: User) -> None:
     accounts.queue_verification(actor=actor, user=user)
 
 
+def close_account(*, actor: Actor, user: User, password: str | None) -> None:
+    """Delete the account of the person who acts, who owns no tenant, after checking their password.
+
+    Raise OwnsTenants, Conflict for the last superuser, Invalid for a wrong password, TooMany, and Unavailable.
+    """
+    try:
+        accounts.close_account(actor=actor, user=user, password=password)
+    except ProtectedError as error:
+        owned = Tenant.objects.filter(owner=user).order_by("created_at", "id")
+        raise OwnsTenants(owned[:_NAMED_TENANTS]) from error
+
+
 @transactional
 def create_tenant(
     *,
@@ -69,12 +82,15 @@ def create_tenant(
     """Create a tenant. A person becomes the owner of what they create; others may name an owner.
 
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
-    TenantNameTaken, BadConfig, and Invalid for a bad name.
+    TenantNameTaken, BadConfig, Invalid for a bad name, and Unauthenticated for a person who was deleted meanwhile.
     """
     check_names(settings, TenantSettings.__annotations__)
     if actor.kind == ActorKind.USER:
         owner_id = actor.id
-    owner = User.objects.filter(pk=owner_id).first() if owner_id else None
+    # Locked, so that the user cannot be deleted meanwhile.
+    owner = User.objects.select_for_update().filter(pk=owner_id).first() if owner_id else None
+    if actor.kind == ActorKind.USER and owner is None:
+        raise Unauthenticated
     tenant = Tenant(
         tenant_type=tenant_type,
         owner=owner,
@@ -179,14 +195,17 @@ def delete_tenant(*, actor: Actor, tenant: Tenant, expected: Container[int] | No
 
 @transactional
 def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: str) -> None:
-    """Give a person a role in a tenant. Raise TenantNotFound, and Invalid for a lesser role of the tenant's owner."""
+    """Give a person a role in a tenant.
+
+    Raise TenantNotFound, NotFound for a deleted person, and Invalid for a lesser role of the tenant's owner.
+    """
     lock_tenant(tenant.pk)  # so that members change one at a time
     if tenant.owner_id == user_id and role != Role.OWNER:
         raise Invalid({"role": [_("The tenant's owner cannot be made a member")]})
     membership = Membership.objects.select_for_update().filter(tenant=tenant, user_id=user_id).first()
     if membership is not None and membership.role == role:
         return
-    person = _audit_state(user_id)
+    person = _audit_state(accounts.lock_user(user_id))
     before = {**person, "role": membership.role} if membership else None
     Membership.objects.update_or_create(tenant=tenant, user_id=user_id, defaults={"role": role})
     audit.record(
@@ -206,7 +225,7 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
     lock_tenant(tenant.pk)
     if tenant.owner_id == user_id:
         raise Invalid({"user": [_("The tenant's owner cannot be removed")]})
-    membership = Membership.objects.filter(tenant=tenant, user_id=user_id).first()
+    membership = Membership.objects.select_related("user").filter(tenant=tenant, user_id=user_id).first()
     if membership is not None:
         membership.delete()
         audit.record(
@@ -214,14 +233,13 @@ def remove_member(*, actor: Actor, tenant: Tenant, user_id: str) -> None:
             action="membership.remove",
             object_id=tenant.id,
             tenant_id=tenant.id,
-            before={**_audit_state(user_id), "role": membership.role},
+            before={**_audit_state(membership.user), "role": membership.role},
         )
 
 
-def _audit_state(user_id: str) -> dict[str, Any]:
+def _audit_state(user: User) -> dict[str, Any]:
     """Return what the audit log keeps of the person whose role changes: the tenant is the row's object."""
-    username = User.objects.filter(pk=user_id).values_list("username", flat=True).first()
-    return {"user": user_id, "username": username}
+    return {"user": user.id, "username": user.username}
 
 
 class ListedMembership(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.people import PASSWORD
@@ -79,6 +79,7 @@ class Change:
     after: dict[str, Any] | None
     in_tenant: bool = True
     anonymous: bool = False
+    by: Literal["alice", "bob"] = "alice"
     also: tuple[str, ...] = field(default=())  # actions of further entries
 
     def __str__(self) -> str:
@@ -267,6 +268,17 @@ CHANGES = [
         before={"email": None},
         after={"email": "a@example.com"},
         in_tenant=False,
+    ),
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/me/close",
+        {"password": PASSWORD},
+        "user.delete",
+        "{bob_id}",
+        before={"username": "bob", "email": None, "is_active": True, "is_staff": False, "is_superuser": False},
+        after=None,
+        in_tenant=False,
+        by="bob",
     ),
     *(
         Change(

@@ -37,6 +37,7 @@ POST    /api/v1/auth/email/verify                             400   204    204  
 POST    /api/v1/auth/email/verification                       401   202    202      202      401      202    202
 GET     /api/v1/auth/me                                       401   200    200      200      401      200    200
 PATCH   /api/v1/auth/me                                       401   200    200      200      401      200    200
+POST    /api/v1/auth/me/close                                 401   409    409      409      401      409    409
 GET     /api/v1/auth/sessions                                 401   200    200      200      401      200    200
 DELETE  /api/v1/auth/sessions                                 401   204    204      204      401      204    204
 DELETE  /api/v1/auth/sessions/{session_id}                    401   204    404      404      401      204    404
@@ -201,6 +202,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/password/reset": {"token": "{reset_token}", "new_password": "another password"},
     "POST /api/v1/auth/email/verify": {"token": "{verify_token}"},
     "PATCH /api/v1/auth/me": {"email": "new@example.com"},
+    "POST /api/v1/auth/me/close": {"password": "password123"},
     "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},
     "POST /api/v1/agents": {"name": "another"},

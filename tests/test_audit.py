@@ -25,7 +25,7 @@ from tenants.models import Tenant
 from tests.audit_changes import API_KEY, AUTH_TOKEN, BASE_URL, CHANGES, MEASUREMENTS, NEW, SECRET_CONFIG, Change
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
-from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key
+from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, make_agent, make_key, register
 from tests.support.routes import all_routes, fill
 from tests.support.tables import changed_tables, tables
 
@@ -36,18 +36,22 @@ REQUEST_ID = "audit-test-1"
 class Data:
     """Alice's tenant with an agent, two keys, a template and a plugin setting, and the ids for requests.
 
-    The agent's config is empty, in its second version.
+    Bob owns no tenant. The agent's config is empty, in its second version.
     """
 
     alice: Person
+    bob: Person
     agent: Agent
     key: IssuedKey
     ids: dict[str, str]
 
     def send(self, change: Change) -> Any:
         method, path = self.filled(change.request).split(" ")
-        client = SurfaceClient(change.surface, self.alice.token)
+        client = SurfaceClient(change.surface, self.sender(change).token)
         return client.send(method, path, self.filled(change.body), HTTP_X_REQUEST_ID=REQUEST_ID)
+
+    def sender(self, change: Change) -> Person:
+        return self.bob if change.by == "bob" else self.alice
 
     def filled(self, value: Any) -> Any:
         """Replace the braces in a value by ids."""
@@ -76,8 +80,10 @@ def make_data(alice: Person) -> Data:
     plugin = plugins.set_plugin(
         actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name="news", enabled=True, config={}
     )
+    bob = give_up_tenants(register("bob"))
     ids = {
         "user_id": alice.user.id,
+        "bob_id": bob.user.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
         "session_id": TokenSession.objects.filter(user=alice.user).latest("created_at").id,
         "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
@@ -91,7 +97,7 @@ def make_data(alice: Person) -> Data:
         "plugin_id": str(plugin.pk),
         "template_id": template.pk,
     }
-    return Data(alice, agent, key, ids)
+    return Data(alice, bob, agent, key, ids)
 
 
 @contextmanager
@@ -138,7 +144,7 @@ def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
     elif change.anonymous:
         assert (row.actor_kind, row.actor_id) == ("anonymous", None)
     else:
-        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.alice.user.id, "alice")
+        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.sender(change).user.id, change.by)
     created_tenant = change.action == "tenant.create"
     assert row.tenant_id == (
         None if not change.in_tenant else row.object_id if created_tenant else data.alice.tenant.id

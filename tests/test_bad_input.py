@@ -24,7 +24,7 @@ from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
 from tests.support.mail import new_token
-from tests.support.people import OPERATOR, PASSWORD, Person, make_agent, make_key, register
+from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
@@ -88,6 +88,8 @@ class Data:
         body = {name: self.value(name, schema) for name, schema in operation.fields.items()}
         if operation.path == "/api/v2/templates":
             del body["tenant_id"]  # only templates without a tenant may have a chosen id
+        if operation.path == "/api/v1/auth/me/close":
+            give_up_tenants(self.alice)
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
         return {**body, "username": "newcomer 🤖"} if operation.path.endswith("/register") else body

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.embedded
 JSON = "application/json"
 IDS = ("tenant_id", "agent_id")
 KNOWS_SECRET = (
-    *("/api/v1/auth/login", "/api/v1/auth/password"),
+    *("/api/v1/auth/login", "/api/v1/auth/password", "/api/v1/auth/me/close"),
     *("/api/v1/auth/password/reset", "/api/v1/auth/email/verify"),
 )
 

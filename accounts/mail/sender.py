@@ -92,6 +92,8 @@ def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None
             return _reset(content)
         if row.kind == QueuedMail.Kind.VERIFY:
             return _verify(content)
+        if row.kind == QueuedMail.Kind.ACCOUNT_CLOSED:
+            return texts.account_closed().to(content.to)
         user = User.objects.filter(pk=content.user_id).first()
         return None if user is None else _notice(row, user, content).to(content.to)
 

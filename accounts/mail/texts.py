@@ -106,6 +106,16 @@ def new_sign_in(user: User, address: str, at: datetime) -> Letter:
     )
 
 
+def account_closed() -> Letter:
+    return Letter(
+        subject=gettext("Your account was closed"),
+        paragraphs=[
+            gettext("The account with this e-mail address was closed. Nobody can sign in to it any more."),
+            gettext("If it was not you, tell an operator at once."),
+        ],
+    )
+
+
 def _account(user: User) -> list[str]:
     """Return a paragraph with the username, unless somebody may have chosen it for a stranger to read.
 

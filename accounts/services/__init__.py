@@ -19,8 +19,10 @@ from accounts.services.sessions import (
 from accounts.services.users import (
     add_user,
     check_registration,
+    close_account,
     create_user,
     delete_user,
+    lock_user,
     new_user,
     update_user,
 )
@@ -33,10 +35,12 @@ __all__ = [
     "authenticate_token",
     "change_password",
     "check_registration",
+    "close_account",
     "create_user",
     "delete_user",
     "end_other_sessions",
     "end_session",
+    "lock_user",
     "new_user",
     "note_sign_in",
     "queue_verification",

@@ -1,19 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from accounts.models import User
-from tests.support.mail import Mailbox, mail_server
 from tests.support.people import Person
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    """A mail server, to which maim sends its mails."""
-    with mail_server() as mailbox:
-        yield mailbox
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ class Problem:
     message: str
     detail: str
     errors: dict[str, list[str]] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -117,6 +118,7 @@ def _problem(error: DomainError) -> Problem:
         errors={field: [str(text) for text in texts] for field, texts in error.errors.items()}
         if isinstance(error, errors.Invalid)
         else None,
+        extra=error.extra,
         headers=headers,
     )
 
