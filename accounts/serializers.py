@@ -11,6 +11,12 @@ class RegisterRequest(RequestSerializer):
     username = StrictCharField(max_length=100)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
+    invitation = StrictCharField(
+        max_length=100,
+        required=False,
+        allow_null=True,
+        help_text="The token of an invitation, whose address becomes `email`, verified.",
+    )
 
 
 class LoginRequest(RequestSerializer):

@@ -172,11 +172,14 @@ class Environment(BaseSettings):
     MAIM_EMAIL_LINKS: Annotated[str, AfterValidator(check_links)] | None = Field(
         None,
         description="The links in mails, if the console has pages for them: "
-        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password` or `verify-email`. "
+        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password`, `verify-email` or "
+        "`accept-invitation`. "
         "Default: maim's own pages under `MAIM_PUBLIC_URL`.",
     )
-    MAIM_REGISTRATION: Literal["open", "closed"] = Field(
-        "open", description="`open`: anybody may register; `closed`: only operators make users."
+    MAIM_REGISTRATION: Literal["open", "invited", "closed"] = Field(
+        "open",
+        description="`open`: anybody may register; `invited`: people whom operators invited; `closed`: only operators "
+        "make users.",
     )
     MAIM_AUTH_RATE: Annotated[str, AfterValidator(check_auth_rate)] = Field(
         "10,60",

@@ -73,6 +73,7 @@ urlpatterns = [
     path("api/v1/system/config-schema", configs.ConfigSchemaView.as_view()),
     path("api/v1/system/models", agents.SystemModelsView.as_view()),
     path("api/v1/system/bot-defaults", agents.BotDefaultsView.as_view()),
+    path("account/accept-invitation", pages.AcceptInvitationPage.as_view()),
     path("account/reset-password", pages.PasswordResetPage.as_view()),
     path("account/verify-email", pages.EmailVerifyPage.as_view()),
     path("admin/", admin.site.urls),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
-from accounts.models import User
+from accounts.models import Invitation, User
 from agent_config.document import agent_defaults
 from agent_config.schema import DEFAULT
 from agent_config.updates import apply_tenant_update
@@ -33,19 +33,24 @@ _NAMED_TENANTS = 100  # in the response about an account that cannot be closed y
 _NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantNameTaken()}
 
 
-def register(*, actor: Actor, username: str, password: str, email: str | None = None) -> User:
-    """Create a user with a personal tenant, or neither.
+def register(
+    *, actor: Actor, username: str, password: str, email: str | None = None, invitation: str | None = None
+) -> User:
+    """Create a user with a personal tenant, or neither. With an invitation, its address is theirs, and verified.
 
-    Raise TooManyRequests, Forbidden where registration is closed, Invalid for bad or taken input, and Unavailable.
+    Raise TooMany, Forbidden where registration is closed or takes an invitation, Invalid for a bad invitation and for
+    bad or taken input, and Unavailable.
     """
-    accounts.check_registration(username=username, address=actor.address)
-    user = accounts.new_user(username=username, password=password, email=email)
-    _add_with_tenant(actor=actor, user=user)
+    found = accounts.check_registration(username=username, email=email, invitation=invitation, address=actor.address)
+    user = accounts.new_user(username=username, password=password, email=found.email if found else email)
+    _add_with_tenant(actor=actor, user=user, invitation=found)
     return user
 
 
 @transactional
-def _add_with_tenant(*, actor: Actor, user: User) -> None:
+def _add_with_tenant(*, actor: Actor, user: User, invitation: Invitation | None) -> None:
+    if invitation is not None:
+        accounts.accept_invitation(actor=actor, invitation=invitation, user=user)
     accounts.add_user(actor=actor, user=user)
     create_tenant(
         actor=actor,

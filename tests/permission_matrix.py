@@ -22,6 +22,7 @@ GET     /                                                     200   200    200  
 GET     /health                                               200   200    200      200      200      200    200
 GET     /docs                                                 200   200    200      200      200      200    200
 GET     /favicon.ico                                          200   200    200      200      200      200    200
+GET     /account/accept-invitation                            200   200    200      200      200      200    200
 GET     /account/reset-password                               200   200    200      200      200      200    200
 GET     /account/verify-email                                 200   200    200      200      200      200    200
 GET     /api/v1/openapi.json                                  200   200    200      200      200      200    200

@@ -23,7 +23,7 @@ from core.http.surfaces import INTERNAL, PUBLIC, SURFACES, Surface
 from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
-from tests.support.mail import new_token
+from tests.support.mail import invitation_to, new_token
 from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, methods_of, routes
 from tests.support.tables import changed_tables, tables
@@ -105,6 +105,7 @@ class Data:
             "old_password": lambda: PASSWORD,
             "new_password": lambda: PASSWORD,
             "email": lambda: "someone@example.org",
+            "invitation": lambda: invitation_to("someone@example.org"),
             "refresh_token": lambda: accounts.sign_in(actor=OPERATOR, user=self.alice.user).refresh,
             "rate_limit": lambda: {"limit": 60, "window_seconds": 60},
             "quota": lambda: {"limit": 60, "period": "day"},

@@ -15,7 +15,7 @@ from django.db.models import Model
 
 from accounts import services as accounts
 from accounts.fields import USER_FIELDS
-from accounts.models import EmailToken, QueuedMail, SignInAddress, TokenSession, User
+from accounts.models import EmailToken, Invitation, QueuedMail, SignInAddress, TokenSession, User
 from accounts.serializers import ProfileRequest
 from agents import services as agents
 from agents.fields import AGENT_FIELDS, PLUGIN_FIELDS, TEMPLATE_FIELDS, AgentSettings
@@ -200,6 +200,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     MinuteCount: "is counted with verifications, never edited",
     HourCount: "is summed up from minutes, never edited",
     EmailToken: "is made and used, never edited",
+    Invitation: "is made and used, never edited",
     QueuedMail: "is sent, and gone",
     SignInAddress: "is measured",
     TokenSession: "is opened, refreshed and ended, never edited",

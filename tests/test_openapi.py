@@ -27,6 +27,7 @@ pytestmark = pytest.mark.embedded
 
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
 PAGES = {
+    "/account/accept-invitation",
     "/account/reset-password",
     "/account/verify-email",
     "/favicon.ico",

@@ -71,6 +71,23 @@ def verify(token: str) -> Letter:
     )
 
 
+def invitation_link(token: str) -> str:
+    return link("accept-invitation", token)
+
+
+def invitation(token: str) -> Letter:
+    return Letter(
+        subject=gettext("Invitation to register"),
+        paragraphs=[
+            gettext("You are invited to open an account with this e-mail address."),
+            gettext("The link works once, within seven days."),
+            gettext("If you did not expect it, ignore this mail."),
+        ],
+        link=invitation_link(token),
+        link_text=gettext("Open an account"),
+    )
+
+
 def password_changed(user: User) -> Letter:
     return Letter(
         subject=gettext("Your password was changed"),

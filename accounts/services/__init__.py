@@ -4,6 +4,13 @@ from accounts.services.emails import queue_verification, request_verification, u
 from accounts.services.notices import note_sign_in, sweep_addresses
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
+from accounts.services.registration import (
+    Invited,
+    accept_invitation,
+    check_registration,
+    invite,
+    revoke_invitation,
+)
 from accounts.services.sessions import (
     AuthenticatedSession,
     BadCredentials,
@@ -18,7 +25,6 @@ from accounts.services.sessions import (
 )
 from accounts.services.users import (
     add_user,
-    check_registration,
     close_account,
     create_user,
     delete_user,
@@ -30,6 +36,8 @@ from accounts.services.users import (
 __all__ = [
     "AuthenticatedSession",
     "BadCredentials",
+    "Invited",
+    "accept_invitation",
     "add_user",
     "authenticate",
     "authenticate_token",
@@ -40,6 +48,7 @@ __all__ = [
     "delete_user",
     "end_other_sessions",
     "end_session",
+    "invite",
     "lock_user",
     "new_user",
     "note_sign_in",
@@ -48,6 +57,7 @@ __all__ = [
     "request_reset",
     "request_verification",
     "reset_password",
+    "revoke_invitation",
     "set_password",
     "sign_in",
     "sign_out",

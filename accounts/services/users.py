@@ -7,7 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts import throttle
 from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import QueuedMail, User
 from accounts.services.confirmation import WrongPassword, confirm_password
@@ -17,26 +16,16 @@ from accounts.validators import email_errors, password_errors, username_errors
 from core import audit, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
-from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 
 _DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
-_DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
+DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
 DUPLICATES = {
     "user_username_unique": _DUPLICATE_USERNAME,
     "username_folded": _DUPLICATE_USERNAME,
-    "user_email_unique": _DUPLICATE_EMAIL,
-    "email_folded": _DUPLICATE_EMAIL,
+    "user_email_unique": DUPLICATE_EMAIL,
+    "email_folded": DUPLICATE_EMAIL,
 }
-
-
-def check_registration(*, username: str, address: str) -> None:
-    """Count an attempt to register.
-
-    Raise TooManyRequests after too many of them, Forbidden where only operators create users (MAIM_REGISTRATION).
-    """
-    throttle.attempt(account=username, address=address)
-    if not settings.REGISTRATION_OPEN:
-        raise Forbidden(_("Registration is closed; ask an operator for an account"))
 
 
 def create_user(

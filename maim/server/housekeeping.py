@@ -21,7 +21,7 @@ def sweep() -> dict[str, int]:
     swept = {
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
-        "links in mails": email_tokens.sweep(),
+        "links in mails and invitations": email_tokens.sweep(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),

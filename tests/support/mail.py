@@ -12,9 +12,10 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from django.test import override_settings
+from django.utils import timezone
 
 from accounts import email_tokens
-from accounts.models import EmailToken, User
+from accounts.models import EmailToken, Invitation, User
 from tests.support.instances import free_port
 
 
@@ -76,6 +77,12 @@ def new_token(user: User, purpose: EmailToken.Purpose) -> str:
     user.pending_email = f"{user.username}@example.com"
     user.save(update_fields=["pending_email"])
     return email_tokens.issue(user=user, purpose=purpose, email=user.pending_email) or ""
+
+
+def invitation_to(email: str) -> str:
+    """Return the token of an invitation."""
+    invitation = Invitation.objects.create(email=email, expires_at=timezone.now())
+    return email_tokens.issue_invitation(invitation)
 
 
 @contextmanager
