@@ -327,7 +327,12 @@ class Environment(BaseSettings):
     def mail_server(self) -> MailServer:
         if self.MAIM_EMAIL_URL is not None:
             return parse_email_url(self.MAIM_EMAIL_URL.get_secret_value())
-        return MailServer(FILES, directory=str(self.MAIM_DATA_DIR.resolve() / "mail"))
+        return MailServer(FILES, directory=str(self.mail_directory))
+
+    @property
+    def mail_directory(self) -> Path:
+        """Where mails are written if there is no mail server."""
+        return self.MAIM_DATA_DIR.resolve() / "mail"
 
     @property
     def email_from(self) -> str:

@@ -161,6 +161,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.mail_server.user, ENV.mail_server.pas
 EMAIL_USE_TLS, EMAIL_USE_SSL = ENV.mail_server.use_tls, ENV.mail_server.use_ssl
 EMAIL_TIMEOUT = ENV.mail_server.timeout
 EMAIL_FILE_PATH = ENV.mail_server.directory
+MAIL_DIRECTORY = ENV.mail_directory
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from
 EMAIL_LINKS = ENV.email_links
 

@@ -39,8 +39,8 @@ def send_due() -> int:
     if not rows:
         return 0
     server: BaseEmailBackend = get_connection()
-    server.open()
     try:
+        server.open()
         return sum([_send(row, server) for row in rows])
     finally:
         server.close()

@@ -7,6 +7,7 @@ import logging
 from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import email_tokens
+from accounts.mail import files
 from accounts.services import sweep_addresses, sweep_sessions
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
@@ -22,6 +23,7 @@ def sweep() -> dict[str, int]:
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
         "links in mails and invitations": email_tokens.sweep(),
+        "mails in files": files.sweep(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),

@@ -42,10 +42,10 @@ class Mailbox:
         return "250 OK"
 
     @contextmanager
-    def open(self) -> Iterator[None]:
+    def open(self, **options: Any) -> Iterator[None]:
         """Accept mails until the block ends."""
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, which has every line
-        controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
         controller.start()
         try:
             yield
