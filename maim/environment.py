@@ -331,7 +331,7 @@ class Environment(BaseSettings):
 
     @property
     def mail_directory(self) -> Path:
-        """Where mails are written if there is no mail server."""
+        """The directory that mails are written to if there is no mail server."""
         return self.MAIM_DATA_DIR.resolve() / "mail"
 
     @property

@@ -1,4 +1,4 @@
-"""Who may register: everybody, people with an invitation, or nobody (MAIM_REGISTRATION)."""
+"""Rules about registration: it is open, for people with an invitation, or closed (MAIM_REGISTRATION)."""
 
 from __future__ import annotations
 
