@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
+.PHONY: help run test test-browser test-long bench bench-peers lint types contracts check-migrations check format migrations messages openapi query-counts lock image clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,9 @@ bench: $(VENV)/installed-requirements-dev.txt ## Measure speed and memory agains
 
 bench-peers: $(VENV)/installed-requirements-dev.txt $(PEERS)/installed ## Compare maim with other ways to verify API keys (see docs/benchmarks.md)
 	@$(BIN)/python -m bench.peers $(ARGS)
+
+test-browser: $(VENV)/installed-requirements-dev.txt ## Run the tests in a browser (needs Chromium); pictures are in var/browser
+	@$(BIN)/python -m pytest -q -o "python_files=*.py" tests/browser $(ARGS)
 
 test-long: $(VENV)/installed-requirements-dev.txt ## Run the long tests: thousands of changes, dozens of faults (20 minutes)
 	@EXAMPLES_TIMES=20 $(BIN)/python -m tests.run -s tests/long/guarantee.py tests/long/faults.py tests/long/feed.py \

@@ -20,6 +20,7 @@ from core import epoch
 from core.http.surfaces import INTERNAL, PUBLIC
 from tests import run
 from tests.support.client import SurfaceClient
+from tests.support.mail import Mailbox, mail_server
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.operators import Operator, sign_in
 from tests.support.people import Person, join, register
@@ -203,6 +204,13 @@ def oidc_provider() -> Iterator[Provider]:
 def olivia(db: None) -> Operator:
     """Olivia, an operator who may change everything, signed in to the admin."""
     return sign_in("olivia")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """A mail server, to which maim sends its mails."""
+    with mail_server() as mailbox:
+        yield mailbox
 
 
 @pytest.fixture(scope="session")

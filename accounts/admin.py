@@ -9,16 +9,16 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import PermissionDenied
-from django.db.models import ProtectedError
+from django.db.models import Model, ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services
 from accounts.fields import USER_FIELDS
-from accounts.models import QueuedMail, User
+from accounts.models import Invitation, QueuedMail, User
 from accounts.services.methods import METHODS
 from accounts.validators import MAX_PASSWORD_LENGTH
 from core.actor import Actor
@@ -142,6 +142,38 @@ class UserAdmin(OperatorAdmin):
     def _action_page(self, request: HttpRequest, name: str, user: User, form: forms.Form, title: str) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": user, "form": form}
         return TemplateResponse(request, f"accounts/admin/{name}.html", {**context, "title": title})
+
+
+@admin.register(Invitation)
+class InvitationAdmin(OperatorAdmin):
+    """The invitations that wait. Deleting one revokes it."""
+
+    list_display = ("email", "created_at", "expires_at")
+    search_fields = ("id",)
+    search_help_text = _("An id in full.")
+    add_fields = ("email",)
+    fields = ("id", *list_display)
+    readonly_fields = fields
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.invited = services.invite(actor=actor_of(request), email=form.cleaned_data["email"])
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """Say that the mail is on its way, or show the link. No redirect, because that would have to store the link."""
+        invited = obj.invited
+        if invited.link is None:
+            sentence = gettext("A mail with the link is on its way to %(email)s.")
+            self.message_user(request, sentence % {"email": isolated(invited.invitation)}, messages.SUCCESS)
+            return HttpResponseRedirect(reverse("admin:accounts_invitation_changelist"))
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "link": invited.link}
+        title = gettext("Link to register")
+        return TemplateResponse(request, "accounts/admin/invitation.html", {**context, "title": title})
+
+    def delete(self, actor: Actor, row: Invitation) -> None:
+        services.revoke_invitation(actor=actor, invitation_id=row.pk)
 
 
 @admin.register(QueuedMail)

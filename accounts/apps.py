@@ -7,6 +7,12 @@ class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = _("Accounts")
 
+    def ready(self) -> None:
+        from accounts.metrics import MailCollector  # imports models, which are loaded by now
+        from core.http import metrics
+
+        metrics.register(MailCollector())
+
 
 class OperatorsAdminConfig(admin.AdminConfig):
     """Django's admin with our site."""

@@ -1,4 +1,4 @@
-"""Tokens of links in mails: 256 random bits, stored as a digest."""
+"""Tokens of links in mails, and of invitations: 256 random bits, stored as a digest."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from datetime import timedelta
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from accounts.models import EmailToken, User
+from accounts.models import EmailToken, Invitation, User
 from core.text import fold
 
 LIFETIME = {EmailToken.Purpose.RESET: timedelta(hours=1), EmailToken.Purpose.VERIFY: timedelta(days=1)}
+INVITATION_LIFETIME = timedelta(days=7)
 # So that nobody fills another's mailbox by asking again and again.
 AN_HOUR = 5
 
@@ -26,7 +27,7 @@ def issue(*, user: User, purpose: EmailToken.Purpose, email: str) -> str | None:
     recent = EmailToken.objects.filter(user=user, purpose=purpose, created_at__gt=now - timedelta(hours=1))
     if recent.count() >= AN_HOUR:
         return None
-    token = secrets.token_urlsafe(32)
+    token = _new_token()
     EmailToken.objects.create(
         digest=_digest(token),
         purpose=purpose,
@@ -51,9 +52,27 @@ def consume(row: EmailToken, locked: User) -> bool:
     return is_mine and _is_good(row, locked)
 
 
+def issue_invitation(invitation: Invitation) -> str:
+    """Return a new token of an invitation, which is good for INVITATION_LIFETIME from now. A former one ends."""
+    token = _new_token()
+    invitation.digest, invitation.expires_at = _digest(token), timezone.now() + INVITATION_LIFETIME
+    invitation.save(update_fields=["digest", "expires_at"])
+    return token
+
+
+def find_invitation(token: str) -> Invitation | None:
+    """Return the invitation of a token, or None if it is not good any more."""
+    return Invitation.objects.filter(digest=_digest(token), expires_at__gt=timezone.now()).first()
+
+
+def consume_invitation(found: Invitation) -> bool:
+    """Delete an invitation that was found, and return whether this succeeded. Of several at once, one gets True."""
+    return bool(Invitation.objects.filter(pk=found.pk, digest=found.digest).delete()[0])
+
+
 def sweep() -> int:
-    """Delete expired tokens, and return their number."""
-    return EmailToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+    """Delete expired tokens and invitations, and return their number."""
+    return sum(model.objects.filter(expires_at__lt=timezone.now()).delete()[0] for model in (EmailToken, Invitation))
 
 
 def _is_good(row: EmailToken, user: User) -> bool:
@@ -64,6 +83,10 @@ def _is_good(row: EmailToken, user: User) -> bool:
         and fold(row.email) in known
         and constant_time_compare(row.session_hash, user.get_session_auth_hash())
     )
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)
 
 
 def _digest(token: str) -> str:

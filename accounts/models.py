@@ -305,18 +305,39 @@ class LinkChallenge(models.Model):
         return str(self.user_id)
 
 
+class Invitation(models.Model):
+    """An invitation to register with an e-mail address. It counts once, until it expires or is revoked."""
+
+    id = IdField(primary_key=True, default=ids.invitation_id, editable=False)
+    email = models.CharField(_("e-mail"), max_length=254)
+    # That of the token in the link; None until the mail with it is sent.
+    digest = ExactCharField(max_length=64, null=True, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"), db_index=True, editable=False)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        indexes = (models.Index(fields=["created_at", "id"], name="invitation_newest"),)
+
+    def __str__(self) -> str:
+        return DisplayName(self.email)
+
+
 class QueuedMail(models.Model):
     """A mail that waits to be sent (accounts.mail.outbox). Its text is made when it is sent."""
 
     class Kind(models.TextChoices):
         RESET = "reset", _("link to set a new password")
         VERIFY = "verify", _("link to confirm an address")
+        INVITATION = "invitation", _("link to register")
         PASSWORD_CHANGED = "password_changed", _("notice of a changed password")
         EMAIL_CHANGED = "email_changed", _("notice of a changed e-mail address")
         NEW_SIGN_IN = "new_sign_in", _("notice of a sign-in from a new address")
         FACTORS_CHANGED = "factors_changed", _("notice of changed second factors")
         IDENTITY_ADDED = "identity_added", _("notice of a new way to sign in")
         IDENTITY_REMOVED = "identity_removed", _("notice of a removed way to sign in")
+        ACCOUNT_CLOSED = "account_closed", _("notice of a closed account")
 
     kind = ExactCharField(_("kind"), max_length=20, choices=Kind.choices)
     content = models.TextField(editable=False)  # sealed

@@ -5,7 +5,7 @@ The token comes in the fragment of the address, which no server sees. A script t
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from django.http import HttpResponse
 from django.template.loader import render_to_string
@@ -25,26 +25,44 @@ _HEADERS = {
 }
 
 
+class _Input(NamedTuple):
+    """An input of a form, which is a field of the endpoint's request."""
+
+    name: str
+    label: Text
+    is_password: bool = False
+
+
 class _LinkPage(AnonymousView):
-    """A form that sends the token of a link to an endpoint."""
+    """A form that sends the token of a link to an endpoint, as one of the fields of its request."""
 
     schema = None
     endpoint: ClassVar[str]
+    field: ClassVar[str] = "token"
+    inputs: ClassVar[tuple[_Input, ...]] = ()
     title: ClassVar[Text]
     button: ClassVar[Text]
     done: ClassVar[Text]
-    takes_password: ClassVar[bool] = False
 
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse(render_to_string("accounts/link.html", {"view": self}), headers=_HEADERS)
 
 
+class AcceptInvitationPage(_LinkPage):
+    endpoint = "/api/v1/auth/register"
+    field = "invitation"
+    inputs = (_Input("username", _("Username")), _Input("password", _("Password"), is_password=True))
+    title = _("Open an account")
+    button = _("Open the account")
+    done = _("The account is open. Sign in with your username and password.")
+
+
 class PasswordResetPage(_LinkPage):
     endpoint = "/api/v1/auth/password/reset"
+    inputs = (_Input("new_password", _("New password"), is_password=True),)
     title = _("Set a new password")
     button = _("Set the password")
     done = _("The password is set, and all sessions have ended. Sign in again.")
-    takes_password = True
 
 
 class EmailVerifyPage(_LinkPage):

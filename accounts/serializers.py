@@ -13,6 +13,12 @@ class RegisterRequest(RequestSerializer):
     username = StrictCharField(max_length=100)
     password = StrictCharField(max_length=1024, trim_whitespace=False)
     email = StrictCharField(max_length=254, required=False, allow_blank=True)
+    invitation = StrictCharField(
+        max_length=100,
+        required=False,
+        allow_null=True,
+        help_text="The token of an invitation, whose address becomes `email`, verified.",
+    )
 
 
 class LoginRequest(RequestSerializer):
@@ -143,6 +149,10 @@ class IdentityResponse(serializers.Serializer[Any]):
     subject = serializers.CharField(help_text="The person's id there.")
     created_at = serializers.DateTimeField()
     last_used_at = serializers.DateTimeField()
+
+
+class AccountClosureRequest(RequestSerializer):
+    password = StrictCharField(max_length=1024, trim_whitespace=False, required=False, help_text="One's own.")
 
 
 class MailRequestedResponse(serializers.Serializer[Any]):

@@ -14,6 +14,10 @@ def user_id() -> str:
     return new_id("user")
 
 
+def invitation_id() -> str:
+    return new_id("invitation")
+
+
 def session_id() -> str:
     return new_id("session")
 

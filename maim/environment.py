@@ -181,11 +181,14 @@ class Environment(BaseSettings):
     MAIM_EMAIL_LINKS: Annotated[str, AfterValidator(check_links)] | None = Field(
         None,
         description="The links in mails, if the console has pages for them: "
-        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password` or `verify-email`. "
+        "`https://console.example.com/{action}#token={token}`, where the action is `reset-password`, `verify-email` or "
+        "`accept-invitation`. "
         "Default: maim's own pages under `MAIM_PUBLIC_URL`.",
     )
-    MAIM_REGISTRATION: Literal["open", "closed"] = Field(
-        "open", description="`open`: anybody may register; `closed`: only operators make users."
+    MAIM_REGISTRATION: Literal["open", "invited", "closed"] = Field(
+        "open",
+        description="`open`: anybody may register; `invited`: people whom operators invited; `closed`: only operators "
+        "make users.",
     )
     MAIM_TENANT_MAX_AGENTS: int | None = Field(
         None, ge=0, description="How many agents a tenant may have, unless its own number is set. Default: any number."
@@ -368,7 +371,12 @@ class Environment(BaseSettings):
     def mail_server(self) -> MailServer:
         if self.MAIM_EMAIL_URL is not None:
             return parse_email_url(self.MAIM_EMAIL_URL.get_secret_value())
-        return MailServer(FILES, directory=str(self.MAIM_DATA_DIR.resolve() / "mail"))
+        return MailServer(FILES, directory=str(self.mail_directory))
+
+    @property
+    def mail_directory(self) -> Path:
+        """The directory that mails are written to if there is no mail server."""
+        return self.MAIM_DATA_DIR.resolve() / "mail"
 
     @property
     def email_from(self) -> str:

@@ -94,6 +94,7 @@ VALUES: dict[str, Any] = {
     "TenantResponse.id": TENANT,
     "UserResponse.id": "user_0b5c77d1e4a9",
     "UsageResponse.id": 1,
+    "invitation": None,
     "is_active": True,
     "is_server_provider": False,
     "key_name": "production",

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from tenants.models import Tenant
 
 
 class TenantNotFound(NotFound):
@@ -22,6 +28,17 @@ NAME_TAKEN = {"tenant_name_unique": TenantNameTaken(), "name_folded": TenantName
 class TenantReadOnly(Conflict):
     code = "TENANT_003"
     message = _("The tenant's status does not allow changes")
+
+
+class OwnsTenants(Conflict):
+    """An account that cannot be closed yet, because of these tenants, which the response names."""
+
+    code = "TENANT_004"
+    message = _("You still own tenants: delete them, or hand them over, before you close the account")
+
+    def __init__(self, tenants: Iterable[Tenant]) -> None:
+        super().__init__()
+        self.extra = {"tenants": [{"tenant_id": row.id, "tenant_name": row.tenant_name} for row in tenants]}
 
 
 class TenantFull(Conflict):

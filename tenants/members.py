@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import services as accounts
 from accounts.models import User
 from core import audit, epoch
 from core.actor import Actor
@@ -47,10 +48,11 @@ def change_role(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> Me
 def set_member(*, actor: Actor, tenant: Tenant, user_id: str, role: Role) -> None:
     """Give a person a role in a tenant, as an operator. The owner's role hands the tenant over to them at once.
 
-    Raise TenantNotFound, TenantNameTaken if a tenant of theirs has the name, TenantFull, and Invalid for a lesser role
-    of the owner.
+    Raise TenantNotFound, NotFound for a deleted person, TenantNameTaken if a tenant of theirs has the name, TenantFull,
+    and Invalid for a lesser role of the owner.
     """
     row = lock_tenant(tenant.pk)
+    accounts.lock_user(user_id)
     if role == Role.OWNER and user_id != row.owner_id:
         _hand_over(actor, row, user_id)
         return
@@ -124,6 +126,7 @@ def accept_tenant(*, actor: Actor, tenant: Tenant) -> Tenant:
         raise _no_offer()
     if row.status == TenantStatus.SUSPENDED:
         raise TenantReadOnly
+    accounts.lock_user(offer.user_id)  # so that they cannot close their account meanwhile
     _hand_over(actor, row, offer.user_id)
     return row
 

@@ -246,3 +246,16 @@ class AuditEntryResponse(serializers.Serializer[Any]):
 class AuditListResponse(serializers.Serializer[Any]):
     items = AuditEntryResponse(many=True)
     next_after = serializers.CharField(allow_null=True)
+
+
+class OwnedTenantResponse(serializers.Serializer[Any]):
+    tenant_id = serializers.CharField()
+    tenant_name = serializers.CharField()
+
+
+class AccountClosureConflictResponse(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    tenants = OwnedTenantResponse(
+        many=True, required=False, help_text="The first 100 that the person owns, the oldest first."
+    )

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any, NamedTuple, Unpack
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import ProtectedError, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import services as accounts
 from accounts.errors import IdentityTaken
-from accounts.models import User
+from accounts.models import Invitation, User
 from accounts.services import ProvenIdentity
 from agent_config.document import agent_defaults
 from agent_config.schema import DEFAULT
@@ -21,25 +21,30 @@ from agent_config.updates import apply_tenant_update
 from core import audit, change_feed, counts, epoch
 from core.actor import Actor, ActorKind
 from core.db import lock_in_order, transactional, transactional_and_propagated, translate_unique_violation
-from core.errors import Conflict, Invalid
+from core.errors import Conflict, Invalid, Unauthenticated
 from core.models import FeedEntry
 from core.prepared import prepared_sql
 from core.resource_fields import check_names
 from core.revisions import check_revision
-from tenants.errors import NAME_TAKEN, TenantNotFound
+from tenants.errors import NAME_TAKEN, OwnsTenants, TenantNotFound
 from tenants.fields import OPERATOR_FIELDS, TENANT_FIELDS, TenantChanges, TenantSettings
 from tenants.models import Membership, Role, Tenant, TenantType
 from tenants.templates import templates_below
 
+_NAMED_TENANTS = 100  # in the response about an account that cannot be closed yet
 
-def register(*, actor: Actor, username: str, password: str, email: str | None = None) -> User:
-    """Create a user with a personal tenant, or neither.
 
-    Raise TooManyRequests, Forbidden where registration is closed, Invalid for bad or taken input, and Unavailable.
+def register(
+    *, actor: Actor, username: str, password: str, email: str | None = None, invitation: str | None = None
+) -> User:
+    """Create a user with a personal tenant, or neither. With an invitation, its address is theirs, and verified.
+
+    Raise TooMany, Forbidden where registration is closed or takes an invitation, Invalid for a bad invitation and for
+    bad or taken input, and Unavailable.
     """
-    accounts.check_registration(username=username, address=actor.address)
-    user = accounts.new_user(username=username, password=password, email=email)
-    _add_with_tenant(actor=actor, user=user)
+    found = accounts.check_registration(username=username, email=email, invitation=invitation, address=actor.address)
+    user = accounts.new_user(username=username, password=password, email=found.email if found else email)
+    _add_with_tenant(actor=actor, user=user, invitation=found)
     return user
 
 
@@ -71,7 +76,9 @@ def _register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) -
 
 
 @transactional
-def _add_with_tenant(*, actor: Actor, user: User) -> None:
+def _add_with_tenant(*, actor: Actor, user: User, invitation: Invitation | None) -> None:
+    if invitation is not None:
+        accounts.accept_invitation(actor=actor, invitation=invitation, user=user)
     accounts.add_user(actor=actor, user=user)
     _create_personal_tenant(actor=actor, user=user)
     accounts.queue_verification(actor=actor, user=user)
@@ -87,6 +94,18 @@ def _create_personal_tenant(*, actor: Actor, user: User) -> None:
     )
 
 
+def close_account(*, actor: Actor, user: User, password: str | None) -> None:
+    """Delete the account of the person who acts, who owns no tenant, after checking their password.
+
+    Raise OwnsTenants, Conflict for the last superuser, Invalid for a wrong password, TooMany, and Unavailable.
+    """
+    try:
+        accounts.close_account(actor=actor, user=user, password=password)
+    except ProtectedError as error:
+        owned = Tenant.objects.filter(owner=user).order_by("created_at", "id")
+        raise OwnsTenants(owned[:_NAMED_TENANTS]) from error
+
+
 @transactional
 def create_tenant(
     *,
@@ -100,12 +119,15 @@ def create_tenant(
     """Create a tenant. A person becomes the owner of what they create; others may name an owner.
 
     An `owner_id` that names no user is kept for a user who may come later, and gives nobody rights. Raise
-    TenantNameTaken, BadConfig, and Invalid for a bad name.
+    TenantNameTaken, BadConfig, Invalid for a bad name, and Unauthenticated for a person who was deleted meanwhile.
     """
     check_names(settings, TenantSettings.__annotations__)
     if actor.kind == ActorKind.USER:
         owner_id = actor.id
-    owner = User.objects.filter(pk=owner_id).first() if owner_id else None
+    # Locked, so that the user cannot be deleted meanwhile.
+    owner = User.objects.select_for_update().filter(pk=owner_id).first() if owner_id else None
+    if actor.kind == ActorKind.USER and owner is None:
+        raise Unauthenticated
     tenant = Tenant(
         tenant_type=tenant_type,
         owner=owner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from core.http.surfaces import INTERNAL, PUBLIC, Surface
 from tests.support.people import PASSWORD
@@ -80,6 +80,7 @@ class Change:
     after: dict[str, Any] | None
     in_tenant: bool = True
     anonymous: bool = False
+    by: Literal["alice", "bob"] = "alice"
     also: tuple[str, ...] = field(default=())  # actions of further entries
 
     def __str__(self) -> str:
@@ -109,7 +110,7 @@ def _changes_of_members(path: str) -> Iterator[Change]:
     yield Change(
         PUBLIC, "POST /api/v1/tenants/{offered_tenant_id}/ownership-offer/accept", None,
         "tenant.hand_over", "{offered_tenant_id}",
-        before={"owner_id": "{member_id}"}, after={"owner_id": "{user_id}"},
+        before={"owner_id": "{offered_by}"}, after={"owner_id": "{user_id}"},
         also=("membership.set", "membership.set"),
     )  # fmt: skip
 
@@ -427,6 +428,17 @@ CHANGES = [
         before={"email": None},
         after={"email": "a@example.com"},
         in_tenant=False,
+    ),
+    Change(
+        PUBLIC,
+        "POST /api/v1/auth/me/close",
+        {"password": PASSWORD},
+        "user.delete",
+        "{bob_id}",
+        before={"username": "bob", "email": None, "is_active": True, "is_staff": False, "is_superuser": False},
+        after=None,
+        in_tenant=False,
+        by="bob",
     ),
     *(
         Change(

@@ -26,6 +26,7 @@ GET     /                                                     200  200  200  200
 GET     /health                                               200  200  200  200  200  200  200  200   200  200
 GET     /docs                                                 200  200  200  200  200  200  200  200   200  200
 GET     /favicon.ico                                          200  200  200  200  200  200  200  200   200  200
+GET     /account/accept-invitation                            200  200  200  200  200  200  200  200   200  200
 GET     /account/reset-password                               200  200  200  200  200  200  200  200   200  200
 GET     /account/verify-email                                 200  200  200  200  200  200  200  200   200  200
 GET     /api/v1/openapi.json                                  200  200  200  200  200  200  200  200   200  200
@@ -61,6 +62,7 @@ GET     /api/v1/auth/identities                               401  200  200  200
 DELETE  /api/v1/auth/identities/{identity_id}                 401  204  404  404  404  404  404  401   204  404
 GET     /api/v1/auth/me                                       401  200  200  200  200  200  200  401   200  200
 PATCH   /api/v1/auth/me                                       401  200  200  200  200  200  200  401   200  200
+POST    /api/v1/auth/me/close                                 401  409  409  409  409  409  409  401   409  409
 GET     /api/v1/auth/sessions                                 401  200  200  200  200  200  200  401   200  200
 DELETE  /api/v1/auth/sessions                                 401  204  204  204  204  204  204  401   204  204
 DELETE  /api/v1/auth/sessions/{session_id}                    401  204  404  404  404  404  404  401   204  404
@@ -252,6 +254,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/identities/{provider}/finish": {"flow": "{flow}", "code": "{code}", "state": "{state}"},
     "POST /api/v1/auth/oidc/link": {"challenge": "{challenge}", "password": "password123"},
     "PATCH /api/v1/auth/me": {"email": "new@example.com"},
+    "POST /api/v1/auth/me/close": {"password": "password123"},
     "POST /api/v1/tenants": {"tenant_name": "Another", "tenant_type": "enterprise"},
     "PUT /api/v1/tenants/{tenant_id}": {"description": "changed"},
     "PUT /api/v1/tenants/{tenant_id}/members/{user_id}": {"role": "viewer"},

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from accounts import services as accounts
-from accounts.models import QueuedMail, User
+from accounts.models import Invitation, QueuedMail, User
 from agents import services as agents
 from agents.models import Agent, ConfigVersion, Template
 from agents.services import templates
@@ -27,7 +27,7 @@ from tests.support.people import OPERATOR, Person, join, make_agent, make_key, r
 
 pytestmark = pytest.mark.django_db
 MODELS: list[type[Model]] = [
-    *(User, QueuedMail, Tenant, Template, Agent, ConfigVersion, ApiKey),
+    *(User, Invitation, QueuedMail, Tenant, Template, Agent, ConfigVersion, ApiKey),
     *(UsageLogEntry, AuditEntry),
 ]
 WRITABLE: list[type[Model]] = [User, Tenant, Template, Agent, ApiKey]
@@ -39,6 +39,7 @@ def populate(name: str) -> None:
     templates.create_template(actor=OPERATOR, tenant=person.tenant, name="template")
     make_key(make_agent(person.tenant))
     accounts.request_reset(actor=OPERATOR, email="somebody@example.com")
+    accounts.invite(actor=OPERATOR, email="somebody@example.com")
     log_usage(action="chat", tenant_id=person.tenant.pk)
 
 

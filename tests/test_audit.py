@@ -31,7 +31,7 @@ from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
 from tests.support.mail import new_token
 from tests.support.oidc import Provider, add_identity, request_values
-from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
+from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
 from tests.support.routes import all_routes, fill_value
 from tests.support.tables import changed_tables, tables
 
@@ -42,11 +42,12 @@ REQUEST_ID = "audit-test-1"
 class Data:
     """Alice's tenant with an agent, two keys, a template, a plugin setting and two members, and the ids for requests.
 
-    The agent's config is empty, in its second version. Alice has offered the tenant to Eve, and Bob has offered his to
-    Alice.
+    The agent's config is empty, in its second version. Alice has offered the tenant to Eve, and Dave has offered his to
+    Alice. Bob owns no tenant.
     """
 
     alice: Person
+    bob: Person
     agent: Agent
     key: IssuedKey
     ids: dict[str, str]
@@ -62,8 +63,11 @@ class Data:
 
     def perform(self, change: Change) -> Any:
         method, path = self.filled(change.request).split(" ")
-        client = SurfaceClient(change.surface, self.alice.token)
+        client = SurfaceClient(change.surface, self.sender(change).token)
         return client.send(method, path, self.filled(change.body), HTTP_X_REQUEST_ID=REQUEST_ID)
+
+    def sender(self, change: Change) -> Person:
+        return self.bob if change.by == "bob" else self.alice
 
     def filled(self, value: Any) -> Any:
         """Replace the braces in a value by ids."""
@@ -92,17 +96,19 @@ def make_data(alice: Person) -> Data:
     plugin = plugins.set_plugin(
         actor=OPERATOR, tenant=alice.tenant, agent=None, plugin_name="news", enabled=True, config={}
     )
-    bob, eve = register("bob"), register("eve")
+    bob, dave, eve = give_up_tenants(register("bob")), register("dave"), register("eve")
     for person in (bob, eve):
         join(person, alice.tenant)
     members.offer_tenant(actor=alice.actor, tenant=alice.tenant, user_id=eve.user.id)
-    join(alice, bob.tenant)
-    members.offer_tenant(actor=bob.actor, tenant=bob.tenant, user_id=alice.user.id)
+    join(alice, dave.tenant)
+    members.offer_tenant(actor=dave.actor, tenant=dave.tenant, user_id=alice.user.id)
     ids = {
         "user_id": alice.user.id,
         "member_id": bob.user.id,
         "offered_to": eve.user.id,
-        "offered_tenant_id": bob.tenant.id,
+        "offered_by": dave.user.id,
+        "offered_tenant_id": dave.tenant.id,
+        "bob_id": bob.user.id,
         "refresh_token": accounts.sign_in(actor=OPERATOR, user=alice.user).refresh,
         "session_id": TokenSession.objects.filter(user=alice.user).latest("created_at").id,
         "reset_token": new_token(alice.user, EmailToken.Purpose.RESET),
@@ -117,7 +123,7 @@ def make_data(alice: Person) -> Data:
         "plugin_id": str(plugin.pk),
         "template_id": template.pk,
     }
-    return Data(alice, agent, key, ids)
+    return Data(alice, bob, agent, key, ids)
 
 
 @contextmanager
@@ -168,7 +174,7 @@ def test_change_writes_its_audit_entry(change: Change, data: Data) -> None:
     elif change.anonymous:
         assert (row.actor_kind, row.actor_id) == ("anonymous", None)
     else:
-        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.alice.user.id, "alice")
+        assert (row.actor_kind, row.actor_id, row.actor_label) == ("user", data.sender(change).user.id, change.by)
     is_tenant = row.object_type == "tenant"
     assert row.tenant_id == (None if not change.in_tenant else row.object_id if is_tenant else data.alice.tenant.id)
 

@@ -25,9 +25,9 @@ from tests.support import bad_input
 from tests.support.bad_input import JSON, Operation, operations
 from tests.support.client import SurfaceClient
 from tests.support.factors import values_for
-from tests.support.mail import new_token
+from tests.support.mail import invitation_to, new_token
 from tests.support.oidc import Provider, request_values
-from tests.support.people import OPERATOR, PASSWORD, Person, join, make_agent, make_key, register
+from tests.support.people import OPERATOR, PASSWORD, Person, give_up_tenants, join, make_agent, make_key, register
 from tests.support.routes import Route, all_routes, fill, fill_value, methods_of, routes
 from tests.support.tables import changed_tables, tables
 
@@ -97,6 +97,8 @@ class Data:
         body = {name: self.value(name, schema) for name, schema in operation.fields.items()}
         if operation.path == "/api/v2/templates":
             del body["tenant_id"]  # only templates without a tenant may have a chosen id
+        if operation.path == "/api/v1/auth/me/close":
+            give_up_tenants(self.alice)
         if operation.path in PURPOSES:
             body["token"] = new_token(self.alice.user, PURPOSES[operation.path])
         body |= self.factor(operation)
@@ -122,6 +124,7 @@ class Data:
             "old_password": lambda: PASSWORD,
             "new_password": lambda: PASSWORD,
             "email": lambda: "someone@example.org",
+            "invitation": lambda: invitation_to("someone@example.org"),
             "refresh_token": lambda: accounts.sign_in(actor=OPERATOR, user=self.alice.user).refresh,
             "rate_limit": lambda: {"limit": 60, "window_seconds": 60},
             "limits": lambda: {"agents": 100},

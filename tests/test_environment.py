@@ -107,7 +107,7 @@ class TestDefaults:
             ("MAIM_PUBLIC_URL", "https://Maim.example.com/", "https://maim.example.com"),
             ("MAIM_TRUSTED_PROXIES", "10.0.0.0/8,::1", ["10.0.0.0/8", "::1"]),
             ("MAIM_INTERNAL_HOSTS", "maim.Internal,bots.lan,", ["maim.internal", "bots.lan"]),
-            ("MAIM_REGISTRATION", "closed", "closed"),
+            ("MAIM_REGISTRATION", "invited", "invited"),
             ("MAIM_LOG_FORMAT", "json", "json"),
             ("MAIM_DATA_DIR", "/srv/maim", Path("/srv/maim")),
             ("MAIM_REMEMBERED_KEYS", "1000", 1000),

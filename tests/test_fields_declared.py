@@ -18,6 +18,7 @@ from accounts.fields import USER_FIELDS
 from accounts.models import (
     EmailToken,
     Identity,
+    Invitation,
     LinkChallenge,
     OidcFlow,
     Passkey,
@@ -228,6 +229,7 @@ NOT_DECLARED: dict[type[Model], str] = {
     Identity: "is added, used and removed, never edited",
     LinkChallenge: "is made and used, never edited",
     OidcFlow: "is made and used, never edited",
+    Invitation: "is made and used, never edited",
     QueuedMail: "is sent, and gone",
     SignInAddress: "is measured",
     TokenSession: "is opened, refreshed and ended, never edited",

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.embedded
 SNAPSHOTS = Path(__file__).resolve().parent.parent / "docs/openapi"
 THROTTLED = "auth/(register|login|(password|email)(/.+)?|oidc/.+|identities/.+/.+)$|PATCH .*auth/me$"
 PAGES = {
+    "/account/accept-invitation",
     "/account/reset-password",
     "/account/verify-email",
     "/favicon.ico",
@@ -36,10 +37,10 @@ PAGES = {
     "/openapi.json",
     "/api/v1/openapi.json",
 }
+# Errors with members of their own.
+OWN_SHAPES = {("GET /ready", "503"), ("POST /api/v1/auth/login", "403"), ("POST /api/v1/auth/me/close", "409")}
 
 on_each_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
-# Errors with more than the shape of their surface.
-OWN_SHAPES = {("GET /ready", "503"), ("POST /api/v1/auth/login", "403")}
 
 
 def operations(surface: Surface) -> dict[str, dict[str, Any]]:
@@ -118,7 +119,7 @@ class TestDocument:
             assert ("security" in operation) <= ({401, 503} <= declared), title
             throttled = (
                 r"POST .*auth/(register|login|mfa|passkey|(password|email)(/.+)?|(factors|oidc)/.+|identities/.+/.+)$"
-                r"|PATCH .*auth/me$"
+                r"|PATCH .*auth/me$|POST .*auth/me/close$"
             )
             assert (429 in declared) == bool(re.search(throttled, title)), title
             if "{" in title:

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -14,6 +15,18 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
 log = logging.getLogger("maim.mail")
+
+
+KEPT_FOR = timedelta(days=30)  # longer than any link in them is good
+
+
+def sweep() -> int:
+    """Delete the mails in the data directory that are older than KEPT_FOR, and return their number."""
+    oldest = (timezone.now() - KEPT_FOR).timestamp()
+    old = [path for path in settings.MAIL_DIRECTORY.glob("*.eml") if path.stat().st_mtime < oldest]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 class EmailBackend(BaseEmailBackend):

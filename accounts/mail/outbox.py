@@ -37,6 +37,7 @@ class Content:
     language: str
     request_id: str
     address: str
+    invitation_id: str | None = None  # the version before does not store it
 
     @property
     def actor(self) -> Actor:
@@ -44,7 +45,14 @@ class Content:
         return Actor(kind=ActorKind.ANONYMOUS, request_id=self.request_id, address=self.address)
 
 
-def put(kind: QueuedMail.Kind, *, actor: Actor, to: str, user_id: str | None = None) -> None:
+def put(
+    kind: QueuedMail.Kind,
+    *,
+    actor: Actor,
+    to: str,
+    user_id: str | None = None,
+    invitation_id: str | None = None,
+) -> None:
     """Queue a mail in the language of the request. A transaction that is rolled back takes it along."""
     content = Content(
         to=to,
@@ -52,6 +60,7 @@ def put(kind: QueuedMail.Kind, *, actor: Actor, to: str, user_id: str | None = N
         language=translation.get_language() or "en",
         request_id=actor.request_id,
         address=actor.address,
+        invitation_id=invitation_id,
     )
     QueuedMail.objects.create(kind=kind, content=sealing.seal(json.dumps(asdict(content))))
 

@@ -17,7 +17,7 @@ from accounts import email_tokens
 from accounts.mail import outbox, texts
 from accounts.mail.outbox import Content
 from accounts.mail.texts import Letter
-from accounts.models import EmailToken, QueuedMail, User
+from accounts.models import EmailToken, Invitation, QueuedMail, User
 from accounts.validators import email_errors
 from core import audit
 from core.db import ensure_primary, transactional
@@ -39,8 +39,8 @@ def send_due() -> int:
     if not rows:
         return 0
     server: BaseEmailBackend = get_connection()
-    server.open()
     try:
+        server.open()
         return sum([_send(row, server) for row in rows])
     finally:
         server.close()
@@ -88,10 +88,15 @@ def reason(error: OSError) -> str:
 def _compose(row: QueuedMail, content: Content) -> EmailMultiAlternatives | None:
     """Return a mail in its recipient's language, or None if there is nothing to say any more."""
     with translation.override(content.language):
-        if row.kind == QueuedMail.Kind.RESET:
-            return _reset(content)
-        if row.kind == QueuedMail.Kind.VERIFY:
-            return _verify(content)
+        match row.kind:
+            case QueuedMail.Kind.RESET:
+                return _reset(content)
+            case QueuedMail.Kind.VERIFY:
+                return _verify(content)
+            case QueuedMail.Kind.INVITATION:
+                return _invitation(content)
+            case QueuedMail.Kind.ACCOUNT_CLOSED:
+                return texts.account_closed().to(content.to)
         user = User.objects.filter(pk=content.user_id).first()
         return None if user is None else _notice(row, user, content).to(content.to)
 
@@ -130,6 +135,12 @@ def _verify(content: Content) -> EmailMultiAlternatives | None:
         return None
     token = _issue(user, EmailToken.Purpose.VERIFY, content.to, content)
     return None if token is None else texts.verify(token).to(content.to)
+
+
+@transactional
+def _invitation(content: Content) -> EmailMultiAlternatives | None:
+    found = Invitation.objects.select_for_update().filter(pk=content.invitation_id).first()
+    return None if found is None else texts.invitation(email_tokens.issue_invitation(found)).to(content.to)
 
 
 def _is_to_confirm(user: User, address: str) -> bool:

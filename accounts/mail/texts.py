@@ -71,6 +71,23 @@ def verify(token: str) -> Letter:
     )
 
 
+def invitation_link(token: str) -> str:
+    return link("accept-invitation", token)
+
+
+def invitation(token: str) -> Letter:
+    return Letter(
+        subject=gettext("Invitation to register"),
+        paragraphs=[
+            gettext("You are invited to open an account with this e-mail address."),
+            gettext("The link works once, within seven days."),
+            gettext("If you did not expect it, ignore this mail."),
+        ],
+        link=invitation_link(token),
+        link_text=gettext("Open an account"),
+    )
+
+
 def password_changed(user: User) -> Letter:
     return Letter(
         subject=gettext("Your password was changed"),
@@ -135,6 +152,16 @@ def identity_removed(user: User) -> Letter:
             gettext("One of the providers that you signed in with is no longer good for your account."),
             *_account(user),
             gettext("If it was not you, set a new password at once, and tell an operator."),
+        ],
+    )
+
+
+def account_closed() -> Letter:
+    return Letter(
+        subject=gettext("Your account was closed"),
+        paragraphs=[
+            gettext("The account with this e-mail address was closed. Nobody can sign in to it any more."),
+            gettext("If it was not you, tell an operator at once."),
         ],
     )
 

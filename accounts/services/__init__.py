@@ -28,6 +28,14 @@ from accounts.services.oidc import StartedFlow, finish_flow, start_flow, sweep_f
 from accounts.services.own_passkeys import add_passkey, begin_passkey, remove_passkey, rename_passkey
 from accounts.services.passwords import change_password, set_password
 from accounts.services.recovery import request_reset, reset_password
+from accounts.services.registration import (
+    Invited,
+    accept_invitation,
+    check_registration,
+    check_registration_open,
+    invite,
+    revoke_invitation,
+)
 from accounts.services.sessions import (
     AuthenticatedSession,
     authenticate_token,
@@ -49,10 +57,10 @@ from accounts.services.sign_ins import (
 )
 from accounts.services.users import (
     add_user,
-    check_registration,
-    check_registration_open,
+    close_account,
     create_user,
     delete_user,
+    lock_user,
     new_user,
     update_user,
 )
@@ -61,12 +69,14 @@ __all__ = [
     "AuthenticatedSession",
     "BadChallenge",
     "BadCredentials",
+    "Invited",
     "ProvenIdentity",
     "SecondFactorRequired",
     "StartedFlow",
     "TotpEnrolment",
     "WrongCode",
     "WrongPassword",
+    "accept_invitation",
     "add_identity",
     "add_passkey",
     "add_user",
@@ -77,6 +87,7 @@ __all__ = [
     "change_password",
     "check_registration",
     "check_registration_open",
+    "close_account",
     "confirm_totp",
     "create_user",
     "delete_user",
@@ -84,7 +95,9 @@ __all__ = [
     "end_session",
     "factors_of",
     "finish_flow",
+    "invite",
     "link_identity",
+    "lock_user",
     "methods_of",
     "new_user",
     "passkey_options",
@@ -101,6 +114,7 @@ __all__ = [
     "request_reset",
     "request_verification",
     "reset_password",
+    "revoke_invitation",
     "set_password",
     "sign_in",
     "sign_in_by_passkey",

@@ -64,7 +64,7 @@ def _change_email(*, actor: Actor, user: User, email: str | None) -> User:
 
 def queue_verification(*, actor: Actor, user: User) -> None:
     """Send a link to confirm the address of a new user, in the transaction that adds them, if mail is set up."""
-    if user.email and settings.MAIL_IS_SET_UP:
+    if user.email and not user.email_verified and settings.MAIL_IS_SET_UP:
         outbox.put(QueuedMail.Kind.VERIFY, actor=actor, to=user.email, user_id=user.pk)
 
 

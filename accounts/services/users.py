@@ -7,42 +7,25 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts import throttle
 from accounts.fields import USER_FIELDS, UserChanges
 from accounts.models import QueuedMail, User
+from accounts.services.confirmation import WrongPassword, confirm_password
 from accounts.services.notices import notify
-from accounts.services.password_login import check_password_login
-from accounts.services.sessions import end_sessions
+from accounts.services.sessions import end_sessions, lock_unchanged
 from accounts.validators import email_errors, password_errors, username_errors
 from core import audit, epoch
 from core.actor import Actor
 from core.db import transactional, transactional_and_propagated, translate_unique_violation
-from core.errors import Forbidden, Invalid, NotFound
+from core.errors import Conflict, Invalid, NotFound
 
 _DUPLICATE_USERNAME = Invalid({"username": [_("This username is already taken")]})
-_DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
+DUPLICATE_EMAIL = Invalid({"email": [_("This e-mail address is already registered")]})
 DUPLICATES = {
     "user_username_unique": _DUPLICATE_USERNAME,
     "username_folded": _DUPLICATE_USERNAME,
-    "user_email_unique": _DUPLICATE_EMAIL,
-    "email_folded": _DUPLICATE_EMAIL,
+    "user_email_unique": DUPLICATE_EMAIL,
+    "email_folded": DUPLICATE_EMAIL,
 }
-
-
-def check_registration(*, username: str, address: str) -> None:
-    """Count an attempt to register with a password.
-
-    Raise TooMany after too many of them, PasswordLoginOff, and Forbidden where only operators create users.
-    """
-    throttle.attempt(account=username, address=address)
-    check_password_login()
-    check_registration_open()
-
-
-def check_registration_open() -> None:
-    """Raise Forbidden where only operators create users (MAIM_REGISTRATION)."""
-    if not settings.REGISTRATION_OPEN:
-        raise Forbidden(_("Registration is closed; ask an operator for an account"))
 
 
 def create_user(
@@ -140,13 +123,41 @@ def update_user(*, actor: Actor, user_id: str, changes: UserChanges) -> User:
     return user
 
 
+def close_account(*, actor: Actor, user: User, password: str | None) -> None:
+    """Delete the person who acts, after checking their password.
+
+    Raise as `delete_user`, Invalid without a password, WrongPassword, TooMany, and Unavailable.
+    """
+    confirm_password(actor=actor, user=user, password=password)
+    _close_account(actor=actor, user=user)
+
+
+@transactional
+def _close_account(*, actor: Actor, user: User) -> None:
+    if lock_unchanged(user) is None:
+        raise WrongPassword
+    delete_user(actor=actor, user_id=user.pk)
+
+
 @transactional
 def delete_user(*, actor: Actor, user_id: str) -> None:
-    """Delete a user. Raise NotFound, and django.db.models.ProtectedError if they own a tenant."""
+    """Delete a user with their sessions, links and memberships, and tell them.
+
+    Raise NotFound, Conflict for the last superuser, and django.db.models.ProtectedError if they own a tenant.
+    """
     user = lock_user(user_id)
+    _check_not_last_superuser(user)
     before = USER_FIELDS.audit_state(user)
     user.delete()
+    notify(QueuedMail.Kind.ACCOUNT_CLOSED, actor=actor, user=user, to=user.email)
     audit.record(actor=actor, action="user.delete", object_id=user_id, tenant_id=None, before=before)
+
+
+def _check_not_last_superuser(locked: User) -> None:
+    """Raise Conflict if nobody else may change anything in the admin. The others are locked, so that one remains."""
+    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=locked.pk).order_by("pk")
+    if locked.is_superuser and locked.is_active and not others.select_for_update().values_list("pk"):
+        raise Conflict(_("This is the last active superuser; make somebody else one first"))
 
 
 def lock_user(user_id: str) -> User:

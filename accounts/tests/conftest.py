@@ -5,18 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from accounts.models import User
-from tests.support.mail import Mailbox, mail_server
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.passkeys import add_passkey
 from tests.support.people import Person
 from tests.support.security_keys import SecurityKey
-
-
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    """A mail server, to which maim sends its mails."""
-    with mail_server() as mailbox:
-        yield mailbox
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from copy import copy
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ from django.core.management import call_command
 from accounts import services, tokens
 from accounts.bulk_import import former_password, import_users
 from accounts.models import TokenSession, User
-from accounts.tests.threads import at_once, on_own_connection
+from accounts.tests.threads import HELD_UP, Pause, at_once, on_own_connection
 from core.actor import Actor, ActorKind
 from core.db import RowUpdate
 from core.errors import NotFound
@@ -36,49 +35,9 @@ from tests.support.people import OPERATOR, PASSWORD, Person, register
 pytestmark = pytest.mark.django_db(transaction=True)
 NEW_PASSWORD = "another password"
 LAST_PASSWORD = "the last password"
-HELD_UP = 0.2  # seconds after which a thread is taken to wait for the other's lock
 PBKDF2 = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
 MD5 = "django.contrib.auth.hashers.MD5PasswordHasher"
 BCRYPT = "accounts.hashers.FormerPasswordHasher"
-
-
-class Pause:
-    """A point at which a request in another thread waits for the test."""
-
-    def __init__(self) -> None:
-        self._is_mine = threading.local()
-        self._reached, self._resumed = threading.Event(), threading.Event()
-
-    def after(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that stops threads of `run` after its first call in them."""
-
-        def pausing(*args: Any, **kwargs: Any) -> Any:
-            result = function(*args, **kwargs)
-            if getattr(self._is_mine, "value", False):
-                self._is_mine.value = False
-                self._reached.set()
-                assert self._resumed.wait(WAIT)
-            return result
-
-        return pausing
-
-    def resume(self) -> None:
-        self._resumed.set()
-
-    @contextmanager
-    def run(self, request: Callable[[], Any]) -> Iterator[Future[Any]]:
-        """Start a request; enter when it has stopped, and let it go on at the exit."""
-        with ThreadPoolExecutor(1) as threads:
-            future = threads.submit(on_own_connection, lambda: self._marked(request))
-            try:
-                assert self._reached.wait(WAIT), "the request did not come to the pause"
-                yield future
-            finally:
-                self.resume()
-
-    def _marked(self, request: Callable[[], Any]) -> Any:
-        self._is_mine.value = True
-        return request()
 
 
 @pytest.fixture
@@ -397,8 +356,8 @@ class TestPasswordChange:
         _set_active(alice.user, True)
         assert is_refused(login(LAST_PASSWORD))
 
-    def test_change_under_way_is_refused_when_the_user_is_deleted(self, olivia: Operator, after_check: Pause) -> None:
-        user = User.objects.get(pk=olivia.user.pk)
+    def test_change_under_way_is_refused_when_the_user_is_deleted(self, db: None, after_check: Pause) -> None:
+        user = services.create_user(actor=OPERATOR, username="alice", password=PASSWORD)
         token = services.sign_in(actor=OPERATOR, user=user).access
 
         with after_check.run(lambda: self.change(token, LAST_PASSWORD)) as under_way:

@@ -10,7 +10,7 @@ from django.contrib.auth import hashers
 
 from accounts import challenges, services
 from accounts.models import TokenSession, User
-from accounts.tests.test_credential_races import Pause
+from accounts.tests.threads import Pause
 from tests.support.factors import answer, enrol, login, new_challenge
 from tests.support.people import OPERATOR, PASSWORD, register
 

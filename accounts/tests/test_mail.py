@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,8 +16,9 @@ from django.test import override_settings
 from django.utils import timezone, translation
 
 from accounts import services
-from accounts.mail import outbox
+from accounts.mail import files, outbox
 from accounts.mail.sender import send_due
+from accounts.metrics import mail_status
 from accounts.models import EmailToken, QueuedMail
 from accounts.tests.threads import at_once
 from core.actor import Actor, ActorKind
@@ -194,6 +197,22 @@ class TestWithoutTheMailServer:
         assert send_due() == 1
 
 
+def test_queue_is_measured(alice_with_email: Person, mailbox: Mailbox) -> None:
+    assert mail_status() == (0, 0.0, 0)
+    mailbox.refusal = "550 no"
+    for days in (1, 4):
+        forget()
+        QueuedMail.objects.filter(pk=QueuedMail.objects.latest("pk").pk).update(
+            created_at=timezone.now() - timedelta(days=days)
+        )
+
+    send_due()
+
+    status = mail_status()
+    assert (status.waiting, status.given_up) == (1, 1)
+    assert 86_400 <= status.oldest_seconds < 90_000
+
+
 @pytest.mark.django_db(transaction=True)
 class TestSeveralSenders:
     def test_each_mail_is_sent_once(self, mailbox: Mailbox) -> None:
@@ -231,6 +250,22 @@ class TestFiles:
         assert "reset-password#token=" in file.read_text()
         assert f"a mail was written to {file}" in caplog.text
         assert "token=" not in caplog.text
+
+    def test_old_files_are_swept(self, tmp_path: Path, settings: Any) -> None:
+        settings.MAIL_DIRECTORY = tmp_path
+        for name, days in (("old.eml", 31), ("new.eml", 29), ("old.txt", 31)):
+            (tmp_path / name).touch()
+            moment = (timezone.now() - timedelta(days=days)).timestamp()
+            os.utime(tmp_path / name, (moment, moment))
+
+        assert files.sweep() == 1
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["new.eml", "old.txt"]
+
+    def test_without_a_directory_nothing_is_swept(self, tmp_path: Path, settings: Any) -> None:
+        settings.MAIL_DIRECTORY = tmp_path / "mail"
+
+        assert files.sweep() == 0
 
     def test_without_a_mail_server_nobody_is_told_of_changes(self, alice_with_email: Person) -> None:
         services.set_password(actor=OPERATOR, user=alice_with_email.user, password="another password")

@@ -12,7 +12,8 @@ from core.http.surfaces import PUBLIC
 from tests.support.client import SurfaceClient
 
 pytestmark = pytest.mark.embedded
-PAGES = ("/account/reset-password", "/account/verify-email")
+ACTIONS = ("accept-invitation", "reset-password", "verify-email")
+PAGES = [f"/account/{action}" for action in ACTIONS]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -41,7 +42,7 @@ def test_page_is_in_the_language_of_the_browser(path: str) -> None:
     assert "链接不完整" in page
 
 
-@pytest.mark.parametrize("action", ["reset-password", "verify-email"])
+@pytest.mark.parametrize("action", ACTIONS)
 def test_default_links_lead_to_the_pages(action: str) -> None:
     path, _, fragment = texts.link(action, "secret").partition("#")
 

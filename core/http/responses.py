@@ -38,10 +38,12 @@ def _whole_second(seconds: int) -> str:
 
 def error_body(problem: Problem) -> dict[str, Any]:
     """Return v1's error object."""
-    body: dict[str, Any] = {"detail": problem.detail, "code": problem.code, **problem.extra}
-    if problem.errors is not None:
-        body["errors"] = problem.errors
-    return body
+    return {"detail": problem.detail, "code": problem.code, **_members(problem)}
+
+
+def _members(problem: Problem) -> dict[str, Any]:
+    errors = {} if problem.errors is None else {"errors": problem.errors}
+    return {**errors, **problem.extra}
 
 
 def envelope(
@@ -74,7 +76,7 @@ def problem_envelope(context: RequestContext, problem: Problem) -> dict[str, Any
         context,
         success=False,
         message=problem.message,
-        data=None if problem.errors is None else {"errors": problem.errors},
+        data=_members(problem) or None,
         error=problem.detail,
         error_code=problem.code,
     )

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connection
 from django.db.models import Min
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from core.db import DATABASE_ERRORS
 from core.models import AuditEntry
+from core.timed_reads import read_in_time
 from legacy.bridge.change_sources import OBJECT_TYPES
 from legacy.models import Bridge
-
-_TIMEOUT_SECONDS = 0.5
-_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-metrics")
 
 
 class BridgeStatus(NamedTuple):
@@ -53,7 +48,7 @@ class BridgeCollector(Collector):
     """A collector of all bridges' gauges. There are none without a bridge, or if the database does not answer."""
 
     def collect(self) -> Iterator[Metric]:
-        statuses = _statuses_or_timeout()
+        statuses = read_in_time(bridge_statuses)
         if not statuses:
             return
         lag = _gauge("lag_seconds", "Age of the oldest change that is not yet in the old tables")
@@ -71,20 +66,3 @@ class BridgeCollector(Collector):
 
 def _gauge(name: str, documentation: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"maim_bridge_{name}", documentation, labels=["target"])
-
-
-def _statuses_or_timeout() -> list[BridgeStatus]:
-    """Return the statuses, or an empty list if the database does not answer in time."""
-    reading = _executor.submit(_read)
-    try:
-        return reading.result(_TIMEOUT_SECONDS)
-    except (TimeoutError, *DATABASE_ERRORS):
-        reading.cancel()
-        return []
-
-
-def _read() -> list[BridgeStatus]:
-    try:
-        return bridge_statuses()
-    finally:
-        connection.close()  # Django closes connections after requests, which this thread has none of

@@ -7,6 +7,7 @@ import logging
 from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import challenges, email_tokens, passkey_challenges
+from accounts.mail import files
 from accounts.services import sweep_addresses, sweep_challenges, sweep_flows, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
@@ -22,7 +23,8 @@ def sweep() -> dict[str, int]:
     swept = {
         "sessions": sweep_sessions(),
         "addresses of sign-ins": sweep_addresses(),
-        "links in mails": email_tokens.sweep(),
+        "links in mails and invitations": email_tokens.sweep(),
+        "mails in files": files.sweep(),
         "challenges of sign-ins": challenges.sweep(),
         "used challenges of passkeys": passkey_challenges.sweep(),
         "unconfirmed apps": sweep_unconfirmed(),

@@ -164,7 +164,7 @@ def test_form_encoding_is_refused(public: SurfaceClient) -> None:
 
 
 def test_registration_is_refused_when_closed(public: SurfaceClient, settings: Any) -> None:
-    settings.REGISTRATION_OPEN = False
+    settings.REGISTRATION = "closed"
 
     response = register(public)
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from accounts import services as accounts
 from accounts.models import User
 from accounts.serializers import (
+    AccountClosureRequest,
     OidcFinishRequest,
     ProfileRequest,
     RegisterRequest,
@@ -21,7 +22,7 @@ from core.http.operations import operation
 from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
 from tenants import services
-from tenants.serializers import ProfileResponse
+from tenants.serializers import AccountClosureConflictResponse, ProfileResponse
 
 
 class RegisterView(AnonymousView):
@@ -60,6 +61,23 @@ class ProfileView(V1View):
         password = changes.pop("password", None)
         user = accounts.update_profile(actor=self.actor, user=request.user, changes=changes, password=password)
         return _profile_response(user)
+
+
+class AccountClosureView(V1View):
+    @operation(
+        "Close one's account",
+        tag="auth",
+        request=AccountClosureRequest,
+        response=None,
+        status=204,
+        errors=(429,),
+        extra_responses={409: AccountClosureConflictResponse},
+    )
+    def post(self, request: Request) -> Response:
+        assert isinstance(request.user, User)
+        body = self.validated_data(AccountClosureRequest)
+        services.close_account(actor=self.actor, user=request.user, password=body.get("password"))
+        return Response(status=204)
 
 
 def _profile_response(user: Any) -> Response:

@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.utils import timezone
 
 from accounts import services as accounts
-from accounts.models import QueuedMail, TokenSession, User
+from accounts.models import Invitation, QueuedMail, TokenSession, User
 from agents import services
 from agents.models import Agent, AgentActivity, ConfigVersion, PluginSetting, Template
 from agents.services import plugins, templates
@@ -20,7 +20,7 @@ from tenants.models import Membership, Tenant
 from tests.support.people import OPERATOR, Person, join, make_agent, make_key, register
 
 # Each kind after those that it refers to.
-_MEMBER = (User, TokenSession, QueuedMail)
+_MEMBER = (User, TokenSession, Invitation, QueuedMail)
 _TENANT = (Tenant, Membership)
 _CONTENT = (Template, Agent, ConfigVersion, AgentActivity, PluginSetting)
 _KEYS = (ApiKey, KeySecret, DailyUse, UsageLogEntry, AuditEntry)
@@ -68,6 +68,7 @@ def make_objects() -> Objects:
     key = make_key(agent, permissions=["chat"])
     log_usage(action="chat", tenant_id=alice.tenant.pk)
     accounts.request_reset(actor=OPERATOR, email="bob@example.com")
+    accounts.invite(actor=OPERATOR, email="dora@example.com")
     DailyUse.unscoped.bulk_create(
         [DailyUse(subject=key.key.pk, day=timezone.now().date(), tenant_id=alice.tenant.pk, uses=1)]
     )

@@ -67,6 +67,7 @@ LISTS = [
     *_lists("public", "/api/v1/auth/identities", 100, "", "after=identity_5"),
     *_lists("admin", "accounts/user", 100, "", "o=6", "is_staff__exact=1", "is_active__exact=0",
             "is_superuser__exact=1", "q=person 77", "q=nobody"),
+    *_lists("admin", "accounts/invitation", 100, "", "q=invitation_77", "q=nobody"),
     *_lists("admin", "accounts/queuedmail", 100, "", "kind=reset", "q=77"),
     *_lists("admin", "tenants/tenant", 100, "", "status__exact=suspended", "tenant_type__exact=personal", "q=tenant 77",
             "q=nobody", f"q={TENANT}"),

@@ -12,9 +12,10 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from django.test import override_settings
+from django.utils import timezone
 
 from accounts import email_tokens
-from accounts.models import EmailToken, User
+from accounts.models import EmailToken, Invitation, User
 from tests.support.instances import free_port
 
 
@@ -41,10 +42,10 @@ class Mailbox:
         return "250 OK"
 
     @contextmanager
-    def open(self) -> Iterator[None]:
+    def open(self, **options: Any) -> Iterator[None]:
         """Accept mails until the block ends."""
         logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, which has every line
-        controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
         controller.start()
         try:
             yield
@@ -76,6 +77,12 @@ def new_token(user: User, purpose: EmailToken.Purpose) -> str:
     user.pending_email = f"{user.username}@example.com"
     user.save(update_fields=["pending_email"])
     return email_tokens.issue(user=user, purpose=purpose, email=user.pending_email) or ""
+
+
+def invitation_to(email: str) -> str:
+    """Return the token of an invitation."""
+    invitation = Invitation.objects.create(email=email, expires_at=timezone.now())
+    return email_tokens.issue_invitation(invitation)
 
 
 @contextmanager

@@ -71,6 +71,13 @@ def join(person: Person, tenant: Tenant, role: Role = Role.MEMBER) -> None:
     members.set_member(actor=OPERATOR, tenant=tenant, user_id=person.user.id, role=role)
 
 
+def give_up_tenants(person: Person) -> Person:
+    """Delete all tenants that a person owns, and return the person, who may close the account then."""
+    for tenant in person.user.owned_tenants.all():
+        tenants.delete_tenant(actor=OPERATOR, tenant=tenant)
+    return person
+
+
 def make_agent(tenant: Tenant, name: str | None = None, **fields: Any) -> Agent:
     return agents.create_agent(actor=OPERATOR, tenant=tenant, name=name or f"agent {next(_numbers)}", **fields)
 

@@ -2,37 +2,52 @@
 
 const form = document.querySelector("form");
 const button = form.querySelector("button");
+const inputs = [...form.querySelectorAll("input")];
+const problem = document.querySelector("[role=alert]");
+const status = document.querySelector("[role=status]");
 let token;
-
-function show(text) {
-  document.querySelector("[role=status]").textContent = text;
-}
 
 function readToken() {
   token = /[#&]token=([\w-]+)/.exec(location.hash)?.[1];
   // Neither the history nor the address bar keeps it.
   history.replaceState(null, "", location.pathname);
+  form.hidden = false;
   button.disabled = !token;
-  show(token ? "" : form.dataset.incomplete);
+  status.textContent = "";
+  problem.textContent = token ? "" : form.dataset.incomplete;
+  if (token) (inputs[0] ?? button).focus();
 }
 
 async function send() {
-  const body = JSON.stringify({ token, ...Object.fromEntries(new FormData(form)) });
+  const body = JSON.stringify({ [form.dataset.field]: token, ...Object.fromEntries(new FormData(form)) });
   const headers = { "Content-Type": "application/json" };
   const response = await fetch(form.dataset.endpoint, { method: "POST", headers, body });
-  if (response.ok) {
-    form.hidden = true;
-    return form.dataset.done;
-  }
-  const problem = await response.json();
-  return problem.errors ? Object.values(problem.errors)[0][0] : problem.detail;
+  return response.ok ? null : response.json();
+}
+
+function showProblem({ errors = {}, detail }) {
+  const [field, sentences] = Object.entries(errors)[0] ?? [null, [detail]];
+  problem.textContent = sentences[0];
+  const wrong = inputs.find((input) => input.name === field);
+  wrong?.setAttribute("aria-invalid", "true");
+  (wrong ?? button).focus();
+}
+
+function showDone() {
+  form.hidden = true;
+  status.textContent = form.dataset.done;
+  status.focus();
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   button.disabled = true;
-  show(await send().catch(() => form.dataset.unreachable));
+  problem.textContent = "";
+  for (const input of inputs) input.removeAttribute("aria-invalid");
+  const refusal = await send().catch(() => ({ detail: form.dataset.unreachable }));
   button.disabled = false;
+  if (refusal) showProblem(refusal);
+  else showDone();
 });
 // Another link that is opened in the same window changes the fragment alone.
 window.addEventListener("hashchange", () => location.hash && readToken());
