@@ -243,8 +243,6 @@ class SignInChallenge(models.Model):
     # That of the user when the challenge was issued. A new password or a deactivation changes it.
     session_hash = ExactCharField(max_length=80)
     attempts = models.PositiveIntegerField(default=0)
-    # What a method has to know again when its proof comes.
-    state = JSONTextField(default=dict)
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

@@ -42,7 +42,6 @@ class Migration(migrations.Migration):
                 ('digest', core.fields.ExactCharField(max_length=64, primary_key=True, serialize=False)),
                 ('session_hash', core.fields.ExactCharField(max_length=80)),
                 ('attempts', models.PositiveIntegerField(default=0)),
-                ('state', core.fields.JSONTextField(default=dict)),
                 ('expires_at', models.DateTimeField(db_index=True)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sign_in_challenges', to=settings.AUTH_USER_MODEL)),
             ],
