@@ -387,7 +387,7 @@ class SignInWaysView(AnonymousView):
         return Response({**SignInWaysResponse(ways).data})
 
 
-class OidcStartView(AnonymousView):
+class OidcStartView(UncachedMixin, AnonymousView):
     @operation(
         "Begin to sign in by a provider",
         tag="auth",
@@ -400,7 +400,7 @@ class OidcStartView(AnonymousView):
         return _start_response(services.start_flow(actor=self.actor, provider_id=provider, **data))
 
 
-class OidcLinkView(AnonymousView):
+class OidcLinkView(UncachedMixin, AnonymousView):
     @operation(
         "Link an identity to the account with its e-mail address, and sign in",
         tag="auth",

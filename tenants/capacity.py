@@ -1,4 +1,4 @@
-"""How many agents, keys and members a tenant may have: its own numbers, or the defaults (MAIM_TENANT_MAX_AGENTS …)."""
+"""Limits on the agents, keys and members of a tenant: its own, or the defaults (MAIM_TENANT_MAX_AGENTS …)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import Membership, Tenant
 
 
 class Resource(StrEnum):
-    """What a tenant may have a limited number of."""
+    """A resource that a tenant may have a limited number of."""
 
     AGENTS = "agents"
     KEYS = "keys"

@@ -89,7 +89,7 @@ def offer_tenant(*, actor: Actor, tenant: Tenant, user_id: str) -> OwnershipOffe
         raise Invalid({"user_id": [_("This person owns the tenant already")]})
     OwnershipOffer.objects.filter(tenant=row).delete()
     offer = OwnershipOffer.objects.create(tenant=row, user_id=user_id, expires_at=timezone.now() + OFFER_LIFETIME)
-    audit.record(actor=actor, action="tenant.offer", object_id=row.id, tenant_id=row.id, after={"owner_id": user_id})
+    audit.record(actor=actor, action="ownership.offer", object_id=row.id, tenant_id=row.id, after={"owner_id": user_id})
     return offer
 
 
@@ -106,7 +106,7 @@ def withdraw_offer(*, actor: Actor, tenant: Tenant) -> OwnershipOffer:
     OwnershipOffer.objects.filter(tenant=row).delete()
     audit.record(
         actor=actor,
-        action="tenant.withdraw_offer",
+        action="ownership.withdraw",
         object_id=row.id,
         tenant_id=row.id,
         before={"owner_id": offer.user_id},
@@ -189,7 +189,7 @@ def _hand_over(actor: Actor, tenant: Tenant, user_id: str) -> None:
         tenant.save(update_fields=["owner", "owner_scope", "updated_at"])
     audit.record(
         actor=actor,
-        action="tenant.hand_over",
+        action="ownership.transfer",
         object_id=tenant.id,
         tenant_id=tenant.id,
         before=before,

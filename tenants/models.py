@@ -98,7 +98,7 @@ class Tenant(NamedModel, Limited, Revised):
 
 
 class Role(models.TextChoices):
-    """What a person may do in a tenant (tenants.roles)."""
+    """The roles of people in a tenant, whose rights are in tenants.roles."""
 
     OWNER = "owner", _("owner")
     ADMIN = "admin", _("admin")

@@ -1,4 +1,4 @@
-"""Who may do what in a tenant: the one table that access is decided by, and that the documents show."""
+"""The rights of each role in a tenant: the one table that access is decided by, and that the documents show."""
 
 from __future__ import annotations
 

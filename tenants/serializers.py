@@ -44,7 +44,7 @@ _SCHEMA_HELP = f"The schema of its configs, by default {schema.DEFAULT}."
 
 @extend_schema_serializer(component_name="TenantLimits")
 class TenantLimitsField(LimitField):
-    """How many agents, keys and members a tenant may have, where that is not the default."""
+    """The limits on the agents, keys and members of a tenant, where they are not the default."""
 
     agents = StrictIntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
     keys = StrictIntegerField(min_value=0, max_value=MAX_LIMIT, required=False)

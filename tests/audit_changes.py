@@ -100,16 +100,16 @@ def _changes_of_members(path: str) -> Iterator[Change]:
         before={**bob, "role": "member"}, after=None,
     )  # fmt: skip
     yield Change(
-        PUBLIC, f"PUT {offer}", {"user_id": "{member_id}"}, "tenant.offer", "{tenant_id}",
+        PUBLIC, f"PUT {offer}", {"user_id": "{member_id}"}, "ownership.offer", "{tenant_id}",
         before=None, after={"owner_id": "{member_id}"},
     )  # fmt: skip
     yield Change(
-        PUBLIC, f"DELETE {offer}", None, "tenant.withdraw_offer", "{tenant_id}",
+        PUBLIC, f"DELETE {offer}", None, "ownership.withdraw", "{tenant_id}",
         before={"owner_id": "{offered_to}"}, after=None,
     )  # fmt: skip
     yield Change(
         PUBLIC, "POST /api/v1/tenants/{offered_tenant_id}/ownership-offer/accept", None,
-        "tenant.hand_over", "{offered_tenant_id}",
+        "ownership.transfer", "{offered_tenant_id}",
         before={"owner_id": "{offered_by}"}, after={"owner_id": "{user_id}"},
         also=("membership.set", "membership.set"),
     )  # fmt: skip

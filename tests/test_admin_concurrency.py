@@ -104,6 +104,7 @@ CASES: dict[type[Model], Case] = {
             "config_schema": "maibot-1.2",
             "rate_limit": {"limit": 1, "window_seconds": 60},
             "quota": {"limit": 1, "period": "day"},
+            "limits": {"agents": 1},
         },
         form_input=("description", "for the phone"),
     ),

@@ -1,4 +1,4 @@
-"""How many agents, keys and members a tenant may have."""
+"""Limits on the agents, keys and members of a tenant."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TestSetting:
 
 @pytest.mark.django_db(transaction=True)
 class TestAtOnce:
-    """Of parallel requests, exactly as many succeed as there is room."""
+    """Parallel requests, of which exactly as many succeed as there is room."""
 
     @staticmethod
     def outcomes(*creations: Callable[[], Any]) -> list[bool]:

@@ -41,6 +41,8 @@ pytestmark = pytest.mark.django_db
 REVISED = [model for model in apps.get_models() if issubclass(model, Revised)]
 # The models by the kind of object in audit actions.
 KINDS = {"tenant": Tenant, "agent": Agent, "template": Template, "key": ApiKey, "plugin": PluginSetting}
+# It changes the tenant, whatever happened to that since.
+TRANSFER = "ownership.transfer"
 PROXIES = ['"{}"', 'W/"{}"', '"{}-gzip"', '"{}-br"', '"{}-zstd"', '"{};gzip"', 'W/"{}-gzip"', '"1", W/"{}"', "*"]
 
 Revisions = dict[tuple[str, Any], int]
@@ -67,7 +69,7 @@ def revision_increases(before: Revisions) -> Revisions:
 
 def object_of(data: Data, change: Change) -> tuple[str, Any] | None:
     """Return the changed object, or None if it is new or has no revision."""
-    kind = KINDS.get(change.action.partition(".")[0])
+    kind = Tenant if change.action == TRANSFER else KINDS.get(change.action.partition(".")[0])
     if kind is None or change.object_id == NEW:
         return None
     object_id = data.filled(change.object_id)

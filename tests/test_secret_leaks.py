@@ -293,7 +293,7 @@ def test_no_table_contains_a_secret(deployment: Deployment, dump: str) -> None:
     )
     for table in (*tables, "apikeys_apikey", "apikeys_keysecret", "common_idempotentanswer"):
         assert f"table {table}" in dump
-    assert "agent.reveal_secrets" in dump
+    assert re.search(r"table common_revealcount\n.*agent_", dump), "secrets were revealed"
     assert "key.rotate" in dump
     assert "https://paste.example/?q=mmc_… and mmc_…" in dump
     for line in dump.splitlines():

@@ -82,7 +82,7 @@ class TestRegistration:
         assert profile["email"] is None
 
     def test_closed_registration_refuses_a_new_identity(self, db: None, provider: Provider) -> None:
-        with override_settings(REGISTRATION_OPEN=False):
+        with override_settings(REGISTRATION="closed"):
             response = sign_in(provider)
 
         assert (response.status_code, response.json()["code"]) == (403, "FORBIDDEN")
@@ -91,7 +91,7 @@ class TestRegistration:
     def test_closed_registration_lets_a_known_identity_in(self, db: None, provider: Provider) -> None:
         me(sign_in(provider))
 
-        with override_settings(REGISTRATION_OPEN=False):
+        with override_settings(REGISTRATION="closed"):
             assert sign_in(provider).status_code == 200
 
     def test_deactivated_user_is_refused(self, db: None, provider: Provider) -> None:

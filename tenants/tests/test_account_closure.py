@@ -82,7 +82,7 @@ def test_closing_is_confirmed_to_the_address(tenantless: Person, mailbox: Mailbo
 
 
 def test_agents_and_keys_in_other_peoples_tenants_stay(tenantless: Person, charlie: Person) -> None:
-    join(tenantless, charlie.tenant, Role.OWNER)
+    join(tenantless, charlie.tenant, Role.ADMIN)
     created = tenantless.client.send("POST", "/api/v1/agents", {"name": "bot", "tenant_id": charlie.tenant.id})
     key = make_key(make_agent(charlie.tenant))
 
@@ -116,7 +116,7 @@ def test_owned_tenants_are_named_and_stay(alice: Person, mailbox: Mailbox) -> No
 
 
 def test_tenant_of_others_does_not_keep_a_member(tenantless: Person, charlie: Person) -> None:
-    join(tenantless, charlie.tenant, Role.OWNER)
+    join(tenantless, charlie.tenant, Role.ADMIN)
 
     assert close(tenantless).status_code == 204
 

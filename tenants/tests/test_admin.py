@@ -140,7 +140,7 @@ def test_an_operator_hands_a_tenant_over_by_the_role_of_owner(olivia: Operator, 
     olivia.change(alice.tenant, **{member_field(olivia, alice.tenant, "bob", "role"): "owner"})
 
     assert roles(alice.tenant) == {"alice": Role.ADMIN, "bob": Role.OWNER}
-    entry = olivia.audit_of("tenant.hand_over")
+    entry = olivia.audit_of("ownership.transfer")
     assert (entry.before, entry.after) == ({"owner_id": alice.user.pk}, {"owner_id": bob.user.pk})
 
 

@@ -180,7 +180,7 @@ class TestHandingOver:
         assert accepted.status_code == 200
         assert accepted.json()["data"]["owner_id"] == bob.user.id
         assert roles(alice.tenant) == {"alice": "admin", "bob": "owner"}
-        entry = last_entry("tenant.hand_over")
+        entry = last_entry("ownership.transfer")
         assert (entry.before, entry.after) == ({"owner_id": alice.user.id}, {"owner_id": bob.user.id})
         assert remove(alice, alice.tenant, alice).status_code == 200, "who owned it can leave"
 

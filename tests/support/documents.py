@@ -35,6 +35,7 @@ REFUSED_BY_RULE = {
     "postAuthPassword": "the old password must be right",
     "postAuthMfa": "a code must be right",
     "postAuthFactorsTotp": "the password must be right",
+    "postAuthMeClose": "the password must be right",
     "postAuthFactorsTotpConfirm": "as postAuthMfa",
     "postAuthFactorsTotpRemove": "as postAuthFactorsTotp",
     "postAuthFactorsRecoveryCodes": "as postAuthFactorsTotp",
