@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
 from accounts.access import identities_of
@@ -21,13 +19,14 @@ from accounts.fields import UserChanges
 from accounts.models import Identity, LinkChallenge, QueuedMail, User
 from accounts.services.confirmation import WrongPassword
 from accounts.services.notices import notify
+from accounts.services.password_login import check_way_to_sign_in
 from accounts.services.sessions import lock_unchanged
 from accounts.services.users import add_user, lock_user, new_user, update_user
 from accounts.validators import email_errors, username_errors
 from core import audit, sealing
 from core.actor import Actor
 from core.db import transactional, translate_unique_violation
-from core.errors import Conflict, NotFound, Unauthenticated
+from core.errors import NotFound, Unauthenticated
 from core.sealing import Unsealable
 from core.setting_types import OidcProvider
 from core.text import fold
@@ -196,11 +195,9 @@ def remove_identity(*, actor: Actor, identity_id: str) -> None:
     identity = identities_of(actor).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound
-    others = identities_of(actor).exclude(pk=identity_id).filter(provider__in=settings.OIDC_PROVIDERS)
-    if not (settings.PASSWORD_LOGIN and user.has_usable_password()) and not others.exists():
-        raise Conflict(_("You sign in with this alone; set a password or add another one first"))
     before = _audit_state(identity)
     identity.delete()
+    check_way_to_sign_in(user)
     notify(QueuedMail.Kind.IDENTITY_REMOVED, actor=actor, user=user, to=user.email)
     audit.record(actor=actor, action="identity.delete", object_id=identity_id, tenant_id=None, before=before)
 

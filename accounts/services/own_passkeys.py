@@ -13,6 +13,7 @@ from accounts.passkeys import Credential, NewPasskey, WrongPasskey
 from accounts.services.confirmation import confirm_password, lock_confirmed
 from accounts.services.factors import passkey_state, record_factor_change
 from accounts.services.methods import methods_of
+from accounts.services.password_login import check_way_to_sign_in
 from accounts.services.sign_ins import PasskeyRequest
 from accounts.services.users import lock_user
 from core import audit
@@ -82,7 +83,10 @@ def rename_passkey(*, actor: Actor, user: User, passkey_id: str, name: str) -> d
 
 
 def remove_passkey(*, actor: Actor, user: User, passkey_id: str, password: str | None = None) -> None:
-    """Remove a passkey, and with the last factor the recovery codes. Raise NotFound, and as `confirm_password`."""
+    """Remove a passkey, and with the last factor the recovery codes.
+
+    Raise NotFound, Conflict for the last way to sign in, and as `confirm_password`.
+    """
     confirm_password(actor=actor, user=user, password=password)
     _remove(actor, user, passkey_id)
 
@@ -108,6 +112,7 @@ def _remove(actor: Actor, user: User, passkey_id: str) -> None:
     passkey = _get(locked, passkey_id)
     before = {"method": "passkey", **_audit_state(passkey)}
     passkey.delete()
+    check_way_to_sign_in(locked)
     if not methods_of(locked):
         locked.recovery_codes.all().delete()
     record_factor_change(actor, locked, "factor_remove", before=before)

@@ -20,6 +20,7 @@ from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox
 from tests.support.oidc import Provider, provider_at_work
+from tests.support.passkeys import add_passkey
 from tests.support.people import PASSWORD, Person, register
 
 EMAIL: dict[str, Any] = {"email": "alice@example.com", "email_verified": True}
@@ -134,6 +135,17 @@ class TestLinkWhenSignedIn:
 
         assert (response.status_code, response.json()["code"]) == (409, "CONFLICT")
         assert Identity.objects.exists()
+
+    def test_passkey_is_another_way_until_it_is_the_last(self, db: None, provider: Provider) -> None:
+        person = SurfaceClient(token=sign_in(provider).json()["access_token"])
+        (identity,) = Identity.objects.all()
+        add_passkey(identity.user)
+        passkey = identity.user.passkeys.get().pk
+
+        assert person.send("DELETE", f"/api/v1/auth/identities/{identity.pk}").status_code == 204
+        removed = person.send("POST", f"/api/v1/auth/factors/passkeys/{passkey}/remove", {})
+        assert (removed.status_code, removed.json()["code"]) == (409, "CONFLICT")
+        assert identity.user.passkeys.exists()
 
     def test_identity_of_a_provider_that_is_gone_is_no_way_to_sign_in(self, db: None, provider: Provider) -> None:
         person = SurfaceClient(token=sign_in(provider).json()["access_token"])

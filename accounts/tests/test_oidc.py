@@ -18,6 +18,7 @@ from accounts.tests.oidc import finish, me, post, sign_in, start
 from core.models import AuditEntry
 from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
+from tests.support.factors import answer, enrol
 from tests.support.oidc import REDIRECT_URI, Provider, provider_at_work
 from tests.support.people import OPERATOR, PASSWORD, Person
 
@@ -126,6 +127,17 @@ class TestRegistration:
 
         assert post("login", {"username": "alice", "password": ""}).status_code == 400
         assert not User.objects.get().has_usable_password()
+
+
+class TestSecondFactor:
+    def test_provider_does_not_replace_it(self, db: None, provider: Provider) -> None:
+        sign_in(provider)
+        app = enrol(Identity.objects.get().user)
+
+        asked = sign_in(provider)
+
+        assert (asked.status_code, asked.json()["code"]) == (403, "MFA_REQUIRED")
+        assert answer(asked.json()["challenge"], app.code()).status_code == 200
 
 
 class TestFlow:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.test import override_settings
+from django.utils import timezone
 
 from accounts import services as accounts
-from accounts.models import Identity, OidcFlow, User
+from accounts.models import Identity, OidcFlow, TotpFactor, User
 from tests.support.client import SurfaceClient
+from tests.support.factors import Authenticator, enrol
 from tests.support.oidc import Provider, provider_at_work
 from tests.support.people import OPERATOR, PASSWORD
 
@@ -62,6 +65,47 @@ def test_operator_by_claim_enters(browser: SurfaceClient, provider: Provider) ->
 
     assert (response.status_code, response["Location"]) == (302, "/admin/")
     assert may_enter(browser)
+
+
+def test_operator_with_a_second_factor_is_asked_for_it(browser: SurfaceClient, provider: Provider) -> None:
+    sign_in(browser, provider, groups=["ops"])
+    app = enrol(Identity.objects.get().user)
+    browser = SurfaceClient()
+
+    asked = sign_in(browser, provider, target="/admin/accounts/user/", groups=["ops"])
+
+    assert asked["Location"].startswith("/admin/second-factor/?")
+    assert not may_enter(browser), "the provider alone opens no session"
+    entered = browser.post(asked["Location"], {"code": app.code()})
+    assert (entered.status_code, entered["Location"]) == (302, "/admin/accounts/user/")
+    assert may_enter(browser)
+
+
+@override_settings(ADMIN_REQUIRE_MFA=True)
+def test_operator_without_a_password_adds_the_factor_that_is_required(
+    browser: SurfaceClient, provider: Provider
+) -> None:
+    sign_in(browser, provider, groups=["ops"])
+    assert browser.get("/admin/", follow=True).redirect_chain[-1][0] == "/admin/factors/"
+
+    begun = browser.post("/admin/factors/", {"action": "begin"})
+    confirmed = browser.post(
+        "/admin/factors/", {"action": "confirm", "code": Authenticator(begun.context["enrolment"].secret, []).code()}
+    )
+
+    assert len(confirmed.context["recovery_codes"]) == 10
+    assert may_enter(browser)
+
+
+@override_settings(ADMIN_REQUIRE_MFA=True)
+def test_old_sign_in_confirms_no_new_factor(browser: SurfaceClient, provider: Provider) -> None:
+    sign_in(browser, provider, groups=["ops"])
+    User.objects.update(last_login=timezone.now() - timedelta(minutes=11))
+
+    refused = browser.post("/admin/factors/", {"action": "begin"})
+
+    assert "enrolment" not in refused.context
+    assert not TotpFactor.objects.exists()
 
 
 @pytest.mark.parametrize(
