@@ -20,7 +20,7 @@ from tests.support.mail import Mailbox
 from tests.support.operators import Operator, form_of
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 LOGIN, STEP, FACTORS = "/admin/login/?next=/admin/", "/admin/second-factor/", "/admin/factors/"
 
 

@@ -16,7 +16,7 @@ from tests.support.passkeys import add_passkey
 from tests.support.people import PASSWORD
 from tests.support.security_keys import SecurityKey
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.embedded, pytest.mark.django_db]
 LOGIN, STEP, FACTORS = "/admin/login/?next=/admin/", "/admin/second-factor/", "/admin/factors/"
 
 

@@ -75,7 +75,7 @@ def _schema(surface: Surface) -> schemathesis.BaseSchema:
 
 public, internal = _schema(PUBLIC), _schema(INTERNAL)
 bounded = hypothesis.settings(
-    max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 
