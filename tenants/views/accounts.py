@@ -17,7 +17,7 @@ from accounts.serializers import (
     TokenResponse,
     UserResponse,
 )
-from accounts.views import UncachedMixin, sign_in
+from accounts.views.sign_in import UncachedMixin, sign_in
 from core.http.operations import operation
 from core.http.serializers import shared_serializer
 from core.http.views import AnonymousView, V1View
