@@ -125,7 +125,7 @@ class PasskeyRemoveView(UncachedMixin, V1View):
         request=ConfirmationRequest,
         response=None,
         status=204,
-        errors=(404, 429),
+        errors=(404, 409, 429),
     )
     def post(self, request: Request, passkey_id: str) -> Response:
         assert isinstance(request.user, User)
