@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import pytest
 from fido2 import cbor
@@ -63,19 +64,33 @@ def _changed_cbor(former: Any) -> st.SearchStrategy[str]:
     return (cbor_values | keys).map(cbor.encode).map(websafe_encode)
 
 
+class Genuine(NamedTuple):
+    """A passkey, and what a browser sent to add and to use it."""
+
+    passkey: Passkey
+    made: dict[str, Any]
+    got: dict[str, Any]
+
+
+@cache
+def genuine_passkey() -> Genuine:
+    """Return the same in all examples, because a key and its signatures are random."""
+    key, alice = SecurityKey(), User(username="alice")
+    made = key.create(passkeys.creation_options(alice, "challenge", []))
+    passkey = Passkey(user=alice, **asdict(passkeys.register("challenge", made)))
+    return Genuine(passkey, made, key.get(passkeys.request_options("challenge", [passkey])))
+
+
 @examples(30)
 @given(st.data())
 def test_malformed_credentials_are_refused(data: st.DataObject) -> None:
     """Nothing but WrongPasskey is raised, and what is accepted can be asked for again."""
-    key, alice = SecurityKey(), User(username="alice")
-    made = key.create(passkeys.creation_options(alice, "challenge", []))
-    genuine = Passkey(user=alice, **asdict(passkeys.register("challenge", made)))
-    got = key.get(passkeys.request_options("challenge", [genuine]))
+    genuine, made, got = genuine_passkey()
     passkeys.verify("challenge", got, genuine)
 
     with suppress(passkeys.WrongPasskey):
         accepted = passkeys.register("challenge", data.draw(broken(made)))
-        passkey = Passkey(user=alice, **asdict(accepted))
+        passkey = Passkey(user=genuine.user, **asdict(accepted))
         passkeys.request_options("challenge", [passkey])
         passkeys.verify("challenge", got, passkey)
     with suppress(passkeys.WrongPasskey):
