@@ -96,7 +96,7 @@ class ProfileRequest(RequestSerializer):
         max_length=1024,
         trim_whitespace=False,
         required=False,
-        help_text="Needed to change a verified address, where mail is set up.",
+        help_text="Needed for a new address, and to remove a verified one, where mail is set up.",
     )
 
 

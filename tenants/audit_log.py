@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
 
@@ -12,6 +12,7 @@ from tenants.models import Tenant
 
 # Clocks of machines differ by less, so that an entry with a greater id is not older by more.
 CLOCK_SKEW = timedelta(minutes=1)
+LATEST = datetime.max.replace(tzinfo=UTC) - CLOCK_SKEW
 
 
 def entries_for(
@@ -49,6 +50,7 @@ def _within(rows: QuerySet[AuditEntry], since: datetime | None, until: datetime 
         rows = rows if earlier is None else rows.filter(id__gt=earlier)
     if until is not None:
         rows = rows.filter(at__lt=until)
-        later = known.filter(at__gte=until + CLOCK_SKEW).order_by("at").first()
+        # Nothing is later than the last times that can be written.
+        later = None if until > LATEST else known.filter(at__gte=until + CLOCK_SKEW).order_by("at").first()
         rows = rows if later is None else rows.filter(id__lt=later)
     return rows

@@ -15,7 +15,7 @@ class Access(Enum):
     READ = _("read agents, templates, keys without their secrets, use, and members")
     WRITE_AGENTS = _("create, change and delete agents and templates, and set plugins of an agent")
     MANAGE_KEYS = _("issue, change, rotate, disable and delete keys")
-    MANAGE_MEMBERS = _("invite people, change their roles, and remove them")
+    MANAGE_MEMBERS = _("change the roles of members, and remove them")
     MANAGE_TENANT = _("change the tenant, and set plugins of all its agents")
     READ_AUDIT = _("read who changed what")
     OWN = _("delete the tenant, and hand it over")

@@ -19,7 +19,7 @@ from accounts.services.identities import (
     link_identity,
     register_identity,
     remove_identity,
-    sweep_challenges,
+    sweep_link_challenges,
     user_of_identity,
 )
 from accounts.services.methods import methods_of
@@ -122,8 +122,8 @@ __all__ = [
     "sign_out",
     "start_flow",
     "sweep_addresses",
-    "sweep_challenges",
     "sweep_flows",
+    "sweep_link_challenges",
     "sweep_sessions",
     "sweep_unconfirmed",
     "update_profile",

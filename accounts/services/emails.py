@@ -23,21 +23,24 @@ from core.errors import Conflict, Invalid
 def update_profile(*, actor: Actor, user: User, changes: UserChanges, password: str | None = None) -> User:
     """Change what people may change of themselves, and return them as they are stored now.
 
-    Where mail is set up, a new address waits in `pending_email` until it is confirmed, and giving up a verified one
-    takes the password. Raise as `update_user`, Invalid for a wrong password, TooMany, and Unavailable.
+    Where mail is set up, a new address waits in `pending_email` until it is confirmed. Entering one takes the password,
+    because whoever has it may set another password by a link, and so does giving up a verified one.
+
+    Raise as `update_user`, Invalid for a wrong password, TooMany, and Unavailable.
 
     A new e-mail address counts as an attempt, because the response may tell whether somebody has it.
     """
     if "email" not in changes:
         return update_user(actor=actor, user_id=user.id, changes=changes)
     email = changes["email"] or None
-    if email not in (None, user.email):
+    is_new = email not in (None, user.email)
+    if is_new:
         throttle.attempt(account=f"e-mail of {user.id}", address=actor.address)
     if not settings.MAIL_IS_SET_UP:
         return update_user(actor=actor, user_id=user.id, changes=changes)
     if errors := email_errors(email):
         raise Invalid(errors)
-    if user.email_verified and email != user.email:
+    if is_new or (user.email_verified and email is None):
         confirm_password(actor=actor, user=user, password=password)
     return _change_email(actor=actor, user=user, email=email)
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts import throttle
 from accounts.access import identities_of
@@ -18,6 +19,7 @@ from accounts.errors import AccountInactive, BadLinkChallenge, IdentityTaken, Li
 from accounts.fields import UserChanges
 from accounts.models import Identity, LinkChallenge, QueuedMail, User
 from accounts.services.confirmation import WrongPassword
+from accounts.services.methods import methods_of
 from accounts.services.notices import notify
 from accounts.services.password_login import check_way_to_sign_in
 from accounts.services.sessions import lock_unchanged
@@ -26,7 +28,7 @@ from accounts.validators import email_errors, username_errors
 from core import audit, sealing
 from core.actor import Actor
 from core.db import transactional, translate_unique_violation
-from core.errors import NotFound, Unauthenticated
+from core.errors import Forbidden, NotFound, Unauthenticated
 from core.sealing import Unsealable
 from core.setting_types import OidcProvider
 from core.text import fold
@@ -143,8 +145,8 @@ def register_identity(*, actor: Actor, proven: ProvenIdentity, username: str) ->
 def link_identity(*, actor: Actor, challenge: str, password: str) -> User:
     """Link an identity to the user who has its e-mail address and enters their password, and return the user.
 
-    A wrong password leaves the challenge good. Raise BadLinkChallenge, WrongPassword, IdentityTaken, TooMany, and
-    Unavailable.
+    A wrong password leaves the challenge good. Raise BadLinkChallenge, WrongPassword, IdentityTaken, TooMany,
+    Unavailable, and Forbidden for a user with a second factor, which this would not ask for.
     """
     throttle.attempt(account=f"challenge {challenge}", address=actor.address)
     found = LinkChallenge.objects.select_related("user").filter(pk=digest_of(challenge)).first()
@@ -170,6 +172,8 @@ def _link(*, actor: Actor, challenge: LinkChallenge, proven: ProvenIdentity) -> 
     user = lock_unchanged(challenge.user)
     if user is None:
         raise WrongPassword
+    if methods_of(user):
+        raise Forbidden(_("This account has a second factor: sign in with that, and add the provider in your account"))
     if not LinkChallenge.objects.filter(pk=challenge.pk).delete()[0]:
         raise BadLinkChallenge
     _add(actor=actor, user=user, proven=proven)
@@ -202,7 +206,7 @@ def remove_identity(*, actor: Actor, identity_id: str) -> None:
     audit.record(actor=actor, action="identity.delete", object_id=identity_id, tenant_id=None, before=before)
 
 
-def sweep_challenges() -> int:
+def sweep_link_challenges() -> int:
     """Delete expired challenges, and return their number."""
     return LinkChallenge.objects.filter(expires_at__lt=timezone.now()).delete()[0]
 
@@ -222,7 +226,8 @@ def _check_email_is_free(proven: ProvenIdentity) -> None:
 
 @transactional
 def open_challenge(*, user: User, proven: ProvenIdentity) -> str:
-    """Return the secret of a new challenge, by which a user's password links an identity."""
+    """Return the secret of a new challenge, by which a user's password links an identity. Raise NotFound."""
+    lock_user(user.pk)  # so that they cannot be deleted meanwhile
     challenge = secrets.token_urlsafe(32)
     LinkChallenge.objects.create(
         digest=digest_of(challenge),

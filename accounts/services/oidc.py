@@ -19,10 +19,11 @@ from accounts.errors import BadFlow, SignInRefused
 from accounts.models import OidcFlow, User
 from accounts.services.confirmation import confirm_password
 from accounts.services.identities import ProvenIdentity, digest_of
+from accounts.services.sessions import lock_unchanged
 from core import sealing
 from core.actor import Actor
 from core.db import transactional
-from core.errors import Invalid, NotFound
+from core.errors import Invalid, NotFound, Unauthenticated
 from core.sealing import Unsealable
 from core.setting_types import OidcProvider
 
@@ -97,7 +98,7 @@ def finish_flow(
     if not constant_time_compare(content.state, state):
         raise BadFlow
     claims = client.identify(provider, content, code=code, issuer=iss)
-    if not 0 < len(claims["sub"]) <= _MAX_SUBJECT:
+    if not 0 < len(claims["sub"]) <= _MAX_SUBJECT or not claims["sub"].isascii():
         raise SignInRefused(provider)
     return ProvenIdentity.of(provider, claims)
 
@@ -127,6 +128,8 @@ def _check_redirect_uri(uri: str) -> None:
 
 @transactional
 def _store(*, provider: OidcProvider, secret: str, content: dict[str, str], user: User | None) -> None:
+    if user is not None and lock_unchanged(user) is None:  # since the provider was asked
+        raise Unauthenticated
     OidcFlow.objects.create(
         digest=digest_of(secret),
         provider=provider.id,

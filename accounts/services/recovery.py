@@ -9,6 +9,7 @@ from accounts.services.links import BadLink, lock_for_link
 from accounts.services.password_login import check_password_login
 from accounts.services.passwords import hash_password, store_password
 from accounts.validators import email_errors
+from core import audit
 from core.actor import Actor
 from core.db import transactional
 from core.errors import Invalid
@@ -49,7 +50,22 @@ def reset_password(*, actor: Actor, token: str, new_password: str) -> User:
 @transactional
 def _reset(*, actor: Actor, found: EmailToken, hashed: str) -> User:
     user = lock_for_link(found)
+    if not user.email_verified:
+        _remove_other_ways(actor, user)
     user.verified_email = found.email
     user.save(update_fields=["verified_email"])
     store_password(actor, user, hashed)
     return user
+
+
+def _remove_other_ways(actor: Actor, user: User) -> None:
+    """Remove the identities and passkeys of a user who never proved their address.
+
+    Somebody else may have registered with it, and would go on to sign in by them.
+    """
+    identities, passkeys = user.identities.all(), user.passkeys.all()
+    removed = {"identities": [row.pk for row in identities], "passkeys": [row.pk for row in passkeys]}
+    if any(removed.values()):
+        identities.delete()
+        passkeys.delete()
+        audit.record(actor=actor, action="user.remove_ways", object_id=user.id, tenant_id=None, before=removed)

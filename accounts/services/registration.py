@@ -81,10 +81,11 @@ def accept_invitation(*, actor: Actor, invitation: Invitation, user: User) -> No
 def invite(*, actor: Actor, email: str) -> Invited:
     """Invite whoever has this address to register: by a mail, or else by a link that is returned.
 
-    Raise Conflict where registration is closed, and Invalid for what is no address, or that of a user.
+    Raise Conflict where registration is closed, PasswordLoginOff, and Invalid for what is no address, or a user's.
     """
     if settings.REGISTRATION == "closed":
         raise Conflict(_("Registration is closed, to people with an invitation, too: change MAIM_REGISTRATION"))
+    check_password_login()  # because an invitation is accepted with a new password
     if not email:
         raise Invalid({"email": [_("The e-mail address must not be empty")]})
     if errors := email_errors(email):

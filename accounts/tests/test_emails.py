@@ -115,8 +115,16 @@ class TestVerification:
 
 
 class TestChange:
+    def test_unconfirmed_address_takes_the_password_too(self, alice_with_email: Person, mailbox: Mailbox) -> None:
+        """Whoever stole a token would set another password by a link to their own address."""
+        for fields in ({}, {"password": "wrong"}):
+            assert list(change(alice_with_email, NEW, **fields).json()["errors"]) == ["password"]
+
+        assert profile(alice_with_email) == (EMAIL, False, None)
+        assert not QueuedMail.objects.exists()
+
     def test_new_address_waits_until_it_is_confirmed(self, alice_with_email: Person, mailbox: Mailbox) -> None:
-        response = change(alice_with_email, NEW)
+        response = change(alice_with_email, NEW, password=PASSWORD)
 
         assert response.status_code == 200
         assert (response.json()["email"], response.json()["pending_email"]) == (EMAIL, NEW)
@@ -125,14 +133,14 @@ class TestChange:
         assert profile(alice_with_email) == (NEW, True, None)
 
     def test_old_address_is_told(self, alice_with_email: Person, mailbox: Mailbox) -> None:
-        change(alice_with_email, NEW)
+        change(alice_with_email, NEW, password=PASSWORD)
         verify(sent_token(mailbox))
 
         assert send_due() == 1
         assert (mailbox.recipients[-1], mailbox.subjects[-1]) == (EMAIL, "Your e-mail address was changed")
 
     def test_link_is_sent_again_to_the_new_address(self, alice_with_email: Person, mailbox: Mailbox) -> None:
-        change(alice_with_email, NEW)
+        change(alice_with_email, NEW, password=PASSWORD)
         ask_again(alice_with_email)
 
         assert send_due() == 2
@@ -177,7 +185,7 @@ class TestChange:
     def test_address_that_somebody_else_has_by_then_is_refused(
         self, alice_with_email: Person, charlie: Person, mailbox: Mailbox
     ) -> None:
-        change(alice_with_email, NEW)
+        change(alice_with_email, NEW, password=PASSWORD)
         token = sent_token(mailbox)
         services.update_user(actor=OPERATOR, user_id=charlie.user.pk, changes={"email": NEW})
 
@@ -189,7 +197,7 @@ class TestChange:
     def test_address_of_somebody_else_cannot_be_told_from_a_free_one(
         self, alice_with_email: Person, charlie: Person, mailbox: Mailbox
     ) -> None:
-        taken, free = change(charlie, EMAIL), change(charlie, NEW)
+        taken, free = (change(charlie, email, password=PASSWORD) for email in (EMAIL, NEW))
 
         assert taken.status_code == free.status_code == 200
 
@@ -212,7 +220,7 @@ class TestChange:
 @pytest.mark.django_db(transaction=True)
 def test_of_several_at_once_one_confirms(mailbox: Mailbox) -> None:
     alice = register("alice")
-    change(alice, NEW)
+    change(alice, NEW, password=PASSWORD)
     token = sent_token(mailbox)
 
     responses = at_once(*[partial(verify, token)] * 6)

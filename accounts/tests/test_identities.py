@@ -66,7 +66,7 @@ class TestLinkByPassword:
         LinkChallenge.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
         assert list(self.link(challenge).json()["errors"]) == ["challenge"]
-        assert services.sweep_challenges() == 1
+        assert services.sweep_link_challenges() == 1
 
     def test_deactivated_account_is_refused(self, alice_with_email: Person, provider: Provider) -> None:
         User.objects.update(is_active=False)

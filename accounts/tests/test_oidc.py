@@ -130,6 +130,16 @@ class TestRegistration:
 
 
 class TestSecondFactor:
+    def test_password_links_no_identity_without_it(self, alice_with_email: Person, provider: Provider) -> None:
+        enrol(alice_with_email.user)
+        User.objects.update(verified_email="alice@example.com")
+        asked = sign_in(provider, email="alice@example.com", email_verified=True).json()
+
+        refused = post("oidc/link", {"challenge": asked["challenge"], "password": PASSWORD})
+
+        assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
+        assert not Identity.objects.exists()
+
     def test_provider_does_not_replace_it(self, db: None, provider: Provider) -> None:
         sign_in(provider)
         app = enrol(Identity.objects.get().user)

@@ -23,6 +23,8 @@ from core.models import AuditEntry
 from core.setting_types import AuthRate
 from tests.support.client import SurfaceClient
 from tests.support.mail import Mailbox, parts, token_of
+from tests.support.oidc import add_identity
+from tests.support.passkeys import add_passkey
 from tests.support.people import OPERATOR, PASSWORD, Person, register
 
 NEW_PASSWORD = "a new password"
@@ -101,6 +103,29 @@ class TestReset:
 
         alice_with_email.user.refresh_from_db()
         assert alice_with_email.user.email_verified
+
+    def test_whoever_registered_with_the_address_of_another_loses_their_own_ways(
+        self, alice_with_email: Person, mailbox: Mailbox
+    ) -> None:
+        add_passkey(alice_with_email.user)
+        add_identity(alice_with_email.user, "thief")
+        token = ask_for_token(mailbox)
+
+        assert reset(token).status_code == 204
+
+        assert not alice_with_email.user.passkeys.exists()
+        assert not alice_with_email.user.identities.exists()
+        entry = AuditEntry.objects.get(action="user.remove_ways")
+        assert entry.before is not None
+        assert [len(rows) for rows in entry.before.values()] == [1, 1]
+
+    def test_proven_address_keeps_them(self, alice_with_email: Person, mailbox: Mailbox) -> None:
+        User.objects.update(verified_email=EMAIL)
+        add_passkey(alice_with_email.user)
+
+        assert reset(ask_for_token(mailbox)).status_code == 204
+
+        assert alice_with_email.user.passkeys.exists()
 
     def test_audit_log_has_the_link_and_the_new_password(self, alice_with_email: Person, mailbox: Mailbox) -> None:
         reset(ask_for_token(mailbox))

@@ -28,7 +28,7 @@ from core.http.views import AnonymousView, V1View
 
 
 def _start_response(started: StartedFlow) -> Response:
-    return Response({**OidcStartResponse(started).data}, headers={"Cache-Control": "no-store"})
+    return Response({**OidcStartResponse(started).data})
 
 
 class SignInWaysView(AnonymousView):
@@ -75,7 +75,7 @@ class IdentityListView(V1View):
         return self.respond_list(identities_of(self.actor), IdentityResponse, part, message=_("Identities listed"))
 
 
-class IdentityStartView(V1View):
+class IdentityStartView(UncachedMixin, V1View):
     @operation(
         "Begin to add an identity to sign in with",
         tag="auth",
@@ -89,7 +89,7 @@ class IdentityStartView(V1View):
         return _start_response(services.start_flow(actor=self.actor, provider_id=provider, user=request.user, **data))
 
 
-class IdentityFinishView(V1View):
+class IdentityFinishView(UncachedMixin, V1View):
     @operation(
         "Add an identity to sign in with",
         tag="auth",

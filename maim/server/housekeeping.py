@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from accounts import challenges, email_tokens, passkey_challenges
 from accounts.mail import files
-from accounts.services import sweep_addresses, sweep_challenges, sweep_flows, sweep_sessions, sweep_unconfirmed
+from accounts.services import sweep_addresses, sweep_flows, sweep_link_challenges, sweep_sessions, sweep_unconfirmed
 from agents.services import sweep_activity
 from apikeys import outcomes, recount, usage
 from apikeys.usage_log import sweep_usage_log
@@ -28,7 +28,7 @@ def sweep() -> dict[str, int]:
         "challenges of sign-ins": challenges.sweep(),
         "used challenges of passkeys": passkey_challenges.sweep(),
         "unconfirmed apps": sweep_unconfirmed(),
-        "sign-ins by providers": sweep_flows() + sweep_challenges(),
+        "sign-ins by providers": sweep_flows() + sweep_link_challenges(),
         "heartbeats": sweep_activity(),
         "usage log entries": sweep_usage_log(),
         "day counts": usage.sweep(),

@@ -155,7 +155,7 @@ def test_forged_cookie_is_refused(browser: SurfaceClient, provider: Provider) ->
 
 
 def test_cookie_is_for_the_sign_in_alone(browser: SurfaceClient, provider: Provider) -> None:
-    with override_settings(BEHIND_TLS=True):
+    with override_settings(SESSION_COOKIE_SECURE=True):
         cookie = browser.get("/admin/oidc/acme/start").cookies["maim_oidc"]
 
     assert (cookie["path"], cookie["samesite"], cookie["max-age"]) == ("/admin/oidc/", "Lax", 600)

@@ -141,6 +141,7 @@ class TestFilters:
 
         assert names(**{"from": "2040-01-01T01:00:00Z"}) == ["bot 2", "bot 1"]
         assert names(to="2040-01-01T01:00:00Z") == ["bot 0"]
+        assert names(to="9999-12-31T23:59:59Z") == names()
         assert names(**{"from": "2040-01-01T01:00:00Z", "to": "2040-01-01T01:00:01+00:00"}) == ["bot 1"]
 
     def test_by_time_where_clocks_differ(self, alice: Person) -> None:

@@ -118,10 +118,9 @@ class LinkView(View):
                 user = accounts.link_identity(
                     actor=anonymous(request), challenge=kept.get("challenge", ""), password=password
                 )
+                return _log_in(request, user, kept)
             except DomainError as error:
                 form.add_error("password", str(error.detail).removeprefix("password: "))
-            else:
-                return _log_in(request, user, kept)
         return self._page(request, form)
 
     def _page(self, request: HttpRequest, form: LinkForm) -> HttpResponse:
@@ -147,7 +146,7 @@ def _keep(response: HttpResponse, kept: dict[str, str], seconds: int) -> None:
         signing.dumps(kept, salt=_COOKIE),
         max_age=seconds,
         path=_PATH,
-        secure=settings.BEHIND_TLS,
+        secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
     )
