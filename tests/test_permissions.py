@@ -103,8 +103,10 @@ class Data:
     def suspend(self) -> None:
         Tenant.objects.filter(pk=self.tenant.pk).update(status=TenantStatus.SUSPENDED)
 
-    def send(self, row: Row, surface: Surface, person: Person | None, *, blank_after: str = "") -> Any:
-        """Return a function that sends a row's request as a person, or as nobody.
+    def send(
+        self, row: Row, surface: Surface, person: Person | None, *, blank_after: str = "", token: str | None = None
+    ) -> Any:
+        """Return a function that sends a row's request as a person, or as nobody, perhaps with a token of no session.
 
         `blank_after` names a value of the path that gets a blank at its end.
         """
@@ -127,7 +129,7 @@ class Data:
             **(values_for((self.people["owner"] if "{" in row.path else person).user, row.path) if person else {}),
         }
         body = row.body and {key: fill_value(value, **values) for key, value in row.body.items()}
-        client = SurfaceClient(surface, person.token if person else None)
+        client = SurfaceClient(surface, person.token if person else token)
         target = row.target.replace(f"{{{blank_after}}}", f"{{{blank_after}}}%20", 1)
         return lambda: client.send(row.method, fill(target, **values), body)
 
@@ -236,6 +238,17 @@ def test_half_signed_in_is_nobody(data: Data) -> None:
     assert len(statuses) > 40
     assert set(statuses.values()) == {401}
     assert changed_tables(before, tables()) == set()
+
+
+@pytest.mark.usefixtures("oidc_provider")
+@pytest.mark.parametrize("row", PUBLIC_ROWS, ids=str)
+def test_half_signed_in_owner_may_do_what_nobody_may(row: Row, data: Data) -> None:
+    """The challenge of a sign-in whose second factor is missing is no token."""
+    challenge = new_challenge(data.people["owner"].user)
+
+    response = data.send(row, PUBLIC, None, token=challenge)()
+
+    assert response.status_code == row.statuses[matrix.COLUMNS.index("nobody")], response.content
 
 
 @pytest.mark.parametrize("caller", ["nobody", "stranger", "inactive"])
