@@ -19,6 +19,7 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from cachetools import TTLCache, cached
+from cachetools.keys import hashkey
 from joserfc import jwt
 from joserfc.errors import InvalidClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
@@ -87,7 +88,7 @@ class _Adapter(HTTPAdapter):
 
 def authorization_url(provider: OidcProvider, flow: Flow) -> str:
     """Return where to send the browser. Raise ProviderUnavailable."""
-    endpoint = _within_limits(provider, lambda: _metadata(provider)).authorization_endpoint
+    endpoint = _remembered_metadata(provider).authorization_endpoint
     with _session(provider, flow.redirect_uri) as session:
         url, _state = session.create_authorization_url(
             endpoint, state=flow.state, code_verifier=flow.verifier, nonce=flow.nonce
@@ -196,7 +197,21 @@ def _claims(provider: OidcProvider, about: _Metadata, flow: Flow, token: dict[st
     return dict(claims)
 
 
-@cached(TTLCache(maxsize=32, ttl=_METADATA_SECONDS), lock=Lock())
+def _remembered_metadata(provider: OidcProvider) -> _Metadata:
+    """Return the metadata of a provider, without one of the slots while it is remembered. Raise ProviderUnavailable.
+
+    So slow exchanges of codes keep nobody from beginning to sign in.
+    """
+    with _metadata_lock:
+        known: _Metadata | None = _metadata_cache.get(hashkey(provider))
+    return known or _within_limits(provider, lambda: _metadata(provider))
+
+
+_metadata_cache: TTLCache[Any, _Metadata] = TTLCache(maxsize=32, ttl=_METADATA_SECONDS)
+_metadata_lock = Lock()
+
+
+@cached(_metadata_cache, lock=_metadata_lock)
 def _metadata(provider: OidcProvider) -> _Metadata:
     found = _get(provider.discovery_url)
     if found.get("issuer") != provider.issuer:

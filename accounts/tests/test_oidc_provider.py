@@ -327,3 +327,15 @@ def test_slow_provider_holds_up_few_threads(caplog: pytest.LogCaptureFixture) ->
 
     assert sorted(statuses) == [200] * oidc_client.AT_ONCE + [503]
     assert "does not answer as it should" not in caplog.text, "nobody waited in vain"
+
+
+def test_sign_in_begins_while_all_slots_are_taken_if_the_provider_is_known(db: None, provider: Provider) -> None:
+    start()
+    for _ in range(oidc_client.AT_ONCE):
+        assert oidc_client._slots.acquire(blocking=False)
+    try:
+        assert try_to_start().status_code == 200
+        oidc_client._metadata_cache.clear()
+        assert is_unavailable(try_to_start())
+    finally:
+        oidc_client._slots.release(oidc_client.AT_ONCE)
