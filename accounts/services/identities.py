@@ -217,10 +217,15 @@ def digest_of(secret: str) -> str:
 
 
 def _check_email_is_free(proven: ProvenIdentity) -> None:
-    """Raise LinkRequired if a user has the verified e-mail address, with a challenge for their password."""
+    """Raise LinkRequired if a user has the verified e-mail address, with a challenge for their password.
+
+    Raise Forbidden if they have none, which could link the identity.
+    """
     user = _user_with_email(proven) if proven.email_verified else None
     if user is None:
         return
+    if not user.has_usable_password():
+        raise Forbidden(_("An account has this e-mail address already; sign in to it, and add the provider there"))
     raise LinkRequired(open_challenge(user=_active(user), proven=proven))
 
 

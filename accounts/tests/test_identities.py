@@ -35,6 +35,18 @@ class TestLinkByPassword:
     def link(self, challenge: str, password: str = PASSWORD) -> Any:
         return post("oidc/link", {"challenge": challenge, "password": password})
 
+    def test_account_without_a_password_links_when_signed_in(
+        self, alice_with_email: Person, provider: Provider
+    ) -> None:
+        alice_with_email.user.set_password(None)
+        alice_with_email.user.verified_email = alice_with_email.user.email
+        alice_with_email.user.save()
+
+        refused = sign_in(provider, **EMAIL)
+
+        assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
+        assert not LinkChallenge.objects.exists()
+
     def test_verified_address_of_an_account_signs_nobody_in(self, alice_with_email: Person, provider: Provider) -> None:
         before = TokenSession.objects.count()
 
