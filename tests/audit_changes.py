@@ -359,6 +359,7 @@ CHANGES = [
         after=None,
         in_tenant=False,
         anonymous=True,
+        also=("user.remove_ways",),
     ),
     Change(
         PUBLIC,

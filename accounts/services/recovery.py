@@ -50,11 +50,11 @@ def reset_password(*, actor: Actor, token: str, new_password: str) -> User:
 @transactional
 def _reset(*, actor: Actor, found: EmailToken, hashed: str) -> User:
     user = lock_for_link(found)
-    if not user.email_verified:
-        _remove_other_ways(actor, user)
-    user.verified_email = found.email
+    was_proved, user.verified_email = user.email_verified, found.email
     user.save(update_fields=["verified_email"])
     store_password(actor, user, hashed)
+    if not was_proved:
+        _remove_other_ways(actor, user)
     return user
 
 

@@ -150,7 +150,7 @@ def request_values(path: str, user: User | None) -> dict[str, str]:
     if "/oidc/" not in path and "/identities/{provider}" not in path:
         return {}
     provider = _at_work[-1]
-    adds_to = user if "/identities/" in path else None
+    adds_to = _with_known_password(user) if user and "/identities/" in path else None
     started = services.start_flow(
         actor=OPERATOR, provider_id="acme", redirect_uri=REDIRECT_URI, user=adds_to, password=PASSWORD
     )
@@ -165,6 +165,15 @@ def request_values(path: str, user: User | None) -> dict[str, str]:
         "challenge": link_challenge(user) if user else "none",
         **provider.sign_in(started.authorization_url, sub=subject),
     }
+
+
+def _with_known_password(user: User) -> User | None:
+    """Return a user as stored, with PASSWORD again if requests have changed it, or None for an inactive one."""
+    stored = User.objects.filter(pk=user.pk, is_active=True).first()
+    if stored is not None and not stored.check_password(PASSWORD):
+        stored.set_password(PASSWORD)
+        stored.save(update_fields=["password"])
+    return stored
 
 
 @contextmanager
