@@ -73,11 +73,14 @@ def test_story_of_the_api_guide(tmp_path: Path) -> None:
             response = run(command.replace("http://localhost:8880", maim.public), **seen.variables(command))
             statuses.append(response.status)
             seen.note(response.body)
+            if "-X DELETE" in command and "/auth/sessions" in command:
+                former = run(f'curl {maim.public}/api/v1/auth/me -H "Authorization: Bearer $FORMER"', **seen.values)
+                assert former.status == 401, "the other session has ended"
         wait_until(lambda: mailbox.subjects[-1] == "Your account was closed", "the last mail")
 
     assert statuses[:9] == [200, 200, 202, 204, 202, 204, 200, 200, 204]
     assert statuses[9:16] == [200, 200, 403, 200, 403, 200, 204], "a second factor is added, used, lost and recovered"
-    assert statuses[16:] == [409, 200, 204], "the account is closed when its tenant is deleted"
+    assert statuses[16:] == [204, 409, 200, 204], "other sessions end, and the account, when its tenant is deleted"
     assert mailbox.recipients[-1] == "alice@example.org", "the address that it was changed to"
 
 
@@ -89,6 +92,8 @@ class Seen:
         self._codes: Iterator[str] = iter(())
 
     def note(self, body: dict[str, Any]) -> None:
+        if "access_token" in body:
+            self.values["FORMER"] = self.values.get("TOKEN", "")
         names = {"access_token": "TOKEN", "challenge": "CHALLENGE"}
         self.values |= {variable: body[name] for name, variable in names.items() if name in body}
         if "secret" in body:
